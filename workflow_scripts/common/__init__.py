@@ -1,0 +1,1 @@
+"""What every stage may import; nothing here knows a stage."""

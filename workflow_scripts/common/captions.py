@@ -1,0 +1,100 @@
+"""Text written for an organism, as TreeOfLife-10M and TreeOfLife-200M publish it (dataset cards)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from workflow_scripts.contracts import RANKS
+
+TEXT_TYPES = ("sci", "com", "taxon", "sci_com", "taxon_com")
+"""The caption types that training draws from, in the order of both papers' code."""
+
+
+@dataclass(frozen=True)
+class Taxon:
+    """What a caption may name.
+
+    Attributes:
+        ranks: the names at the seven ranks, kingdom first; "" where unknown; the last one is the epithet.
+        scientific_name: the most specific name known when it is not simply genus and epithet; "" to derive it.
+        common_name: "" where there is none.
+    """
+
+    ranks: tuple[str, ...]
+    scientific_name: str = ""
+    common_name: str = ""
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any], prefix: str = "") -> "Taxon":
+        """Read a row with columns named like ranks (behind `prefix`), `scientific_name` and `common_name`."""
+        return cls(
+            ranks=tuple(_clean(row.get(prefix + rank)) for rank in RANKS),
+            scientific_name=_clean(row.get("scientific_name")),
+            common_name=_clean(row.get("common_name")),
+        )
+
+    @property
+    def scientific(self) -> str:
+        """The most specific name: the binomial, else the lowest known rank's."""
+        *_, genus, species = self.ranks
+        if self.scientific_name:
+            return self.scientific_name
+        if genus and species:
+            return f"{genus} {species}"
+        return next((name for name in reversed(self.ranks[:-1]) if name), species)
+
+    @property
+    def taxonomic(self) -> str:
+        """The known ranks from kingdom to epithet, one space between them; the scientific name when none is known."""
+        return " ".join(name for name in self.ranks if name) or self.scientific
+
+    @property
+    def common(self) -> str:
+        """The common name, else the scientific name."""
+        return self.common_name or self.scientific
+
+    @property
+    def tagged(self) -> str:
+        """Each known rank's name behind the rank's own: `kingdom Animalia phylum Chordata ...`."""
+        return (
+            " ".join(f"{rank} {name}" for rank, name in zip(RANKS, self.ranks, strict=True) if name) or self.scientific
+        )
+
+
+def _clean(value: object) -> str:
+    return " ".join(str(value).split()) if value is not None else ""
+
+
+def name_of(taxon: Taxon, text_type: str) -> str:
+    """What a caption of `text_type` names, without the sentence around it.
+
+    Raises:
+        ValueError: the taxon has no name at all, or the text type is unknown.
+    """
+    head, _, with_common = text_type.partition("_")
+    names = {"sci": taxon.scientific, "com": taxon.common, "taxon": taxon.taxonomic, "taxonTag": taxon.tagged}
+    if head not in names or with_common not in ("", "com"):
+        raise ValueError(f"unknown text type {text_type}")
+    if not names[head]:
+        raise ValueError("a taxon without any name has no caption")
+    return f"{names[head]} with common name {taxon.common}" if with_common else names[head]
+
+
+def caption(taxon: Taxon, text_type: str) -> str:
+    """The caption of `text_type`: `a photo of X.`
+
+    Raises:
+        ValueError: the taxon has no name at all, or the text type is unknown.
+    """
+    return f"a photo of {name_of(taxon, text_type)}."
+
+
+def published_members(taxon: Taxon) -> dict[str, str]:
+    """The ten text members of the published shards, by suffix."""
+    members = {
+        "scientific_name.txt": taxon.scientific,
+        "common_name.txt": taxon.common,
+        "taxonomic_name.txt": taxon.taxonomic,
+    }
+    types = (*TEXT_TYPES, "taxonTag", "taxonTag_com")
+    return members | {f"{text_type}.txt": caption(taxon, text_type) for text_type in types}

@@ -1,0 +1,99 @@
+"""Every step is a function; this makes it a command.
+
+`run(step)` turns the typed keyword arguments into options, writes the log file, and keeps the terminal for progress
+and for the one line that says what is wrong.
+"""
+
+import inspect
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import tyro
+
+from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.errors import InputError
+
+EXIT_BAD_INPUT = 2
+
+logger = logging.getLogger(__name__)
+
+_registry = tyro.constructors.ConstructorRegistry()
+
+
+@_registry.primitive_rule
+def _section_from_json(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec | None:
+    """A part of the config is given as one JSON argument and validated by its model."""
+    section = info.type
+    if not (isinstance(section, type) and issubclass(section, Section)):
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="JSON",
+        instance_from_str=lambda words: section.model_validate_json(words[0]),
+        is_instance=lambda value: isinstance(value, section),
+        str_from_instance=lambda value: [value.to_json()],
+    )
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    """Leave by an exception on SIGTERM, so that temporary files are removed."""
+    raise SystemExit(128 + number)
+
+
+def _log_to(path: Path | None) -> None:
+    handlers: list[logging.Handler] = []
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+    else:
+        console = logging.StreamHandler()
+        console.setLevel(logging.WARNING)
+        handlers.append(console)
+    layout = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=layout, handlers=handlers, force=True)
+    logging.captureWarnings(True)
+
+
+def run(step: Callable[..., Any]) -> None:
+    """Run `step` as a command.
+
+    Every keyword argument is an option (see `--help`); `--log FILE` is added. Bad input (`InputError`) gives one line
+    on stderr and exit status 2; anything unforeseen gives one line, the traceback in the log, and status 1.
+    """
+    signature = inspect.signature(step)
+    log = inspect.Parameter("log", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Path | None)
+
+    def command(**arguments: Any) -> None:
+        path = arguments.pop("log")
+        _log_to(path)
+        logger.info("%s", " ".join(sys.argv))
+        try:
+            step(**arguments)
+        except InputError as error:
+            logger.error("%s", error)
+            _say(error, path)
+            raise SystemExit(EXIT_BAD_INPUT) from None
+        except Exception as error:
+            if path is None:
+                raise
+            logger.exception("%s", error)
+            _say(f"{type(error).__name__}: {error} (traceback in {path})", path)
+            raise SystemExit(1) from None
+
+    command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), log])  # type: ignore[attr-defined]
+    command.__annotations__ = {**step.__annotations__, "log": Path | None}
+    command.__doc__ = step.__doc__
+    command.__module__ = step.__module__
+    signal.signal(signal.SIGTERM, _terminated)
+    with _registry:
+        tyro.cli(command)
+
+
+def _say(message: object, log: Path | None) -> None:
+    if log is not None:
+        sys.stderr.write(f"error: {message}\n")

@@ -1,0 +1,34 @@
+"""Replay pairs: what keeps the model from forgetting."""
+
+from pydantic import Field
+
+from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.config.shards import ShardSettings
+
+
+class ReplayColumns(Section):
+    """Names of the metadata's columns; they differ between releases of LAION. An absent one is null."""
+
+    url: str = Field("URL", description="Image address.")
+    caption: str = Field("TEXT", description="Caption.")
+    width: str | None = Field("WIDTH", description="Width in pixels.")
+    height: str | None = Field("HEIGHT", description="Height in pixels.")
+    similarity: str | None = Field("similarity", description="CLIP similarity of image and caption.")
+    punsafe: str | None = Field("punsafe", description="Probability of being unsafe.")
+    pwatermark: str | None = Field("pwatermark", description="Probability of a watermark.")
+
+
+class ReplaySettings(Section):
+    """A LAION-like set of image and caption pairs."""
+
+    metadata: list[str] = Field(min_length=1, description="Parquet files, in order.")
+    first_files: int | None = Field(None, ge=1, description="Use the first N metadata files only.")
+    columns: ReplayColumns = Field(default_factory=ReplayColumns, description="Column names.")
+    min_size: int = Field(0, ge=0, description="Least stated shorter side, pixels.")
+    min_similarity: float | None = Field(None, description="Least similarity.")
+    max_punsafe: float | None = Field(0.5, description="Largest probability of being unsafe; rows without it pass.")
+    max_pwatermark: float | None = Field(0.8, description="Largest probability of a watermark; rows without it pass.")
+    parts: int = Field(2, ge=1, le=5000, description="Download parts.")
+    max_shards: int | None = Field(None, ge=1, description="Keep the first N shards only.")
+    val_share: float = Field(0.05, ge=0, lt=1, description="Share held out, to measure forgetting.")
+    shards: ShardSettings = Field(default_factory=ShardSettings, description="How shards are written.")

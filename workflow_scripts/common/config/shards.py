@@ -1,0 +1,17 @@
+"""Training shards."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from workflow_scripts.common.config.base import Section
+
+
+class ShardSettings(Section):
+    """How samples are written. Neither the number of jobs nor names are part of it."""
+
+    image_size: int = Field(224, ge=16, description="Side of the square images, pixels.")
+    resize: Literal["squash", "crop"] = Field("squash", description="Squash to the square, as the papers did, or crop.")
+    jpeg_quality: int = Field(95, ge=1, le=100, description="JPEG quality.")
+    samples_per_shard: int = Field(10_000, ge=1, description="Samples a shard.")
+    seed: int = Field(42, description="Key of the global shuffle.")

@@ -1,0 +1,23 @@
+"""What belongs to a place, not to a recipe: `config/site.yaml`."""
+
+from pydantic import Field
+
+from workflow_scripts.common.config.base import Section
+
+
+class SiteSettings(Section):
+    """Where this machine or cluster keeps things, and who answers for it. Never part of a recipe."""
+
+    results: str = Field("results", description="Folder for everything that is made.")
+    memory_mb: int = Field(
+        4096, ge=512, description="Memory limit of a data step (DuckDB spills to disk beyond it), MiB."
+    )
+    contact: str | None = Field(
+        None, description="Mail or web address in the user agent, so that a host can reach you."
+    )
+    slurm_account: str | None = Field(None, description="Slurm account.")
+    slurm_partition: str | None = Field(None, description="Slurm partition for CPU jobs.")
+    slurm_gpu_partition: str | None = Field(None, description="Slurm partition for GPU jobs.")
+    slurm_network_partition: str | None = Field(
+        None, description="Slurm partition whose nodes reach the internet, for the rules that need it."
+    )

@@ -1,0 +1,70 @@
+"""The model and its training."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from workflow_scripts.common.config.base import Section
+
+TextType = Literal["sci", "com", "taxon", "sci_com", "taxon_com"]
+
+
+class ModelSettings(Section):
+    """An open_clip model, its preprocessing and where its weights come from."""
+
+    architecture: str | dict[str, Any] = Field(
+        description="Name of an open_clip model config, or such a config itself (embed_dim, vision_cfg, text_cfg)."
+    )
+    start: str | None = Field(
+        None,
+        description="Starting weights: an open_clip pretrained tag, `hf-hub:NAME@REVISION`, `local-dir:PATH`, a "
+        "checkpoint file, `pretrain` (the config's own pretraining on replay), or null for random weights.",
+    )
+    mean: tuple[float, float, float] = Field((0.485, 0.456, 0.406), description="Image mean, RGB.")
+    std: tuple[float, float, float] = Field((0.229, 0.224, 0.225), description="Image standard deviation, RGB.")
+    replay_projector_from: Literal["proj", "random"] = Field(
+        "proj", description="What the replay projector starts as, when the starting weights have none."
+    )
+
+
+class TrainSettings(Section):
+    """One training run. Every field belongs to the recipe's fingerprint."""
+
+    epochs: float = Field(gt=0, description="Passes over the training images (over the replay pairs in pretraining).")
+    global_batch: int = Field(ge=1, description="Biology pairs a step, over all ranks.")
+    replay_batch: int = Field(0, ge=0, description="Replay pairs a step, over all ranks; 0 turns replay off.")
+    lr: float = Field(1e-4, gt=0, description="Peak learning rate.")
+    betas: tuple[float, float] = Field((0.9, 0.98), description="AdamW betas.")
+    eps: float = Field(1e-6, gt=0, description="AdamW epsilon.")
+    weight_decay: float = Field(0.2, ge=0, description="AdamW weight decay; norms, biases and logit_scale have none.")
+    warmup_steps: int = Field(1000, ge=0, description="Linear warm-up, steps; then cosine to 0.")
+    precision: Literal["fp32", "bf16", "pure_bf16"] = Field("bf16", description="bf16 keeps fp32 master weights.")
+    grad_checkpointing: bool = Field(False, description="Recompute activations in the backward pass.")
+    compile: bool = Field(False, description="torch.compile the model.")
+    clip_norm: float | None = Field(None, gt=0, description="Clip the gradient's norm.")
+    augment_scale: tuple[float, float] = Field((0.9, 1.0), description="Area range of RandomResizedCrop.")
+    text_types: list[TextType] = Field(
+        default=["sci", "com", "taxon", "sci_com", "taxon_com"],
+        min_length=1,
+        description="Caption types; one is drawn per step for the whole global batch.",
+    )
+    seed: int = Field(42, description="Seed of order, augmentation and text types.")
+    allow_cpu: bool = Field(False, description="Whether training without a GPU is meant. Otherwise it is refused.")
+    deterministic: bool = Field(False, description="Deterministic algorithms, at some cost.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> "TrainSettings":
+        if self.augment_scale[0] > self.augment_scale[1]:
+            raise ValueError("augment_scale: the first number is the smaller one")
+        return self
+
+
+class TrainLimits(Section):
+    """How training is run. It cannot change what is learned, so changing it trains nothing again."""
+
+    nodes: int = Field(1, ge=1, description="Machines.")
+    processes: int = Field(2, ge=1, description="Processes a machine: one a GPU, or a few on the CPU.")
+    workers: int = Field(1, ge=0, description="Loader workers a process.")
+    checkpoint_steps: int = Field(500, ge=1, description="Steps between checkpoints.")
+    checkpoint_minutes: float = Field(20.0, gt=0, description="Minutes between checkpoints.")
+    keep_checkpoints: int = Field(2, ge=1, description="How many of the newest checkpoints are kept.")

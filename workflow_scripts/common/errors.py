@@ -1,0 +1,13 @@
+"""The one error that a person is meant to read."""
+
+
+class InputError(Exception):
+    """Something given from outside is wrong.
+
+    The message is one line: what is wrong, in which file and row, and what to do. `cli.run` prints it without a
+    traceback and exits with status 2.
+    """
+
+
+class BusyError(InputError):
+    """Another process is writing the same work folder."""

@@ -1,0 +1,315 @@
+"""The schema of every file that passes from one stage to another.
+
+`common.tables` checks a table against its contract when it is written and when it is read. Types are DuckDB's.
+Identifiers (uuid, label_id, taxon ids, digests) are strings; offsets and sizes are in bytes of the member's data;
+image sizes and crops are in pixels.
+"""
+
+from dataclasses import dataclass
+
+RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
+
+STRING = "VARCHAR"
+INTEGER = "BIGINT"
+REAL = "DOUBLE"
+TRUTH = "BOOLEAN"
+# x and y of the upper left corner, in pixels of the original image.
+CROP = "STRUCT(x BIGINT, y BIGINT, width BIGINT, height BIGINT)"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a contract.
+
+    Attributes:
+        name: its name.
+        type: its DuckDB type.
+        null: whether it may be empty.
+        values: the closed list of its values, when it has one.
+    """
+
+    name: str
+    type: str = STRING
+    null: bool = False
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The schema of one kind of table.
+
+    Attributes:
+        name: what a row is.
+        columns: the columns it must have.
+        key: columns that together are unique; rows are written in their order.
+        extra: whether it may carry further columns.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    extra: bool = False
+
+
+def _maybe(*names: str) -> tuple[Column, ...]:
+    return tuple(Column(name, null=True) for name in names)
+
+
+_RECORD = (
+    Column("uuid"),
+    Column("label_id"),
+    Column("data_source"),
+    Column("source_id", null=True),
+    Column("source_url"),
+    Column("host"),
+    *_maybe(*RANKS, "scientific_name", "common"),
+    *_maybe("publisher", "dataset_key", "basisOfRecord", "img_type", "occurrence_id"),
+    Column("crop", CROP, null=True),
+    *_maybe("license_name", "license", "copyright_owner", "creator", "license_link", "title"),
+)
+
+SOURCE_RECORDS = Contract("an image that a source offers", _RECORD, key=("uuid",), extra=True)
+
+CATALOG = Contract(
+    "an image to acquire",
+    (*_RECORD, Column("generation", INTEGER), Column("part", INTEGER)),
+    key=("uuid",),
+    extra=True,
+)
+"""`host` is the URL's host and port, or "" for a local file, whose `source_url` is then an absolute path."""
+
+PROVIDER_LABELS = Contract(
+    "a distinct label as its provider wrote it",
+    (
+        Column("label_id"),
+        *_maybe(*RANKS, "scientific_name", "common"),
+        Column("images", INTEGER),
+    ),
+    key=("label_id",),
+)
+"""`common` is the provider's most frequent common name for the label, ties by alphabet; it is no part of the label."""
+
+TO_FETCH = Contract(
+    "an image to download",
+    (
+        Column("uuid"),
+        Column("source_url"),
+        Column("host"),
+        Column("crop", CROP, null=True),
+    ),
+    key=("uuid",),
+    extra=True,
+)
+"""What the download stage needs of a catalogue or replay part."""
+
+DOWNLOAD_STATUS = ("ok", "failed", "refused", "deferred")
+
+_DOWNLOAD = (
+    Column("uuid"),
+    Column("status", values=DOWNLOAD_STATUS),
+    Column("error", null=True),
+    Column("attempts", INTEGER),
+    Column("http_status", INTEGER, null=True),
+    Column("final_url", null=True),
+    Column("retrieved_at", null=True),
+    Column("content_type", null=True),
+    Column("md5", null=True),
+    Column("pdq", null=True),
+    Column("original_width", INTEGER, null=True),
+    Column("original_height", INTEGER, null=True),
+    Column("width", INTEGER, null=True),
+    Column("height", INTEGER, null=True),
+    Column("tar", null=True),
+    Column("offset", INTEGER, null=True),
+    Column("size", INTEGER, null=True),
+)
+
+DOWNLOADS = Contract("what became of one image's acquisition", _DOWNLOAD, key=("uuid",))
+"""`ok` is in a tar; `failed` could not be had; `refused` was had and is not wanted;
+`deferred` was not tried to the end.
+
+`tar` is the tar's name beside the manifest; `md5` is of the original bytes; `error` begins with a reason of
+`DOWNLOAD_REASONS`, then ": " and details where there are any.
+"""
+
+GATHERED_DOWNLOADS = Contract(
+    "what became of one image's acquisition, over all parts of a generation",
+    (*_DOWNLOAD, Column("part", INTEGER)),
+    key=("uuid",),
+)
+
+DOWNLOAD_REASONS = (
+    "http_error",
+    "connection",
+    "timeout",
+    "not_an_image",
+    "truncated",
+    "too_small",
+    "too_large",
+    "disallowed_by_robots",
+    "missing_file",
+    "other",
+)
+
+MATCH_TYPES = ("exact", "synonym", "homonym", "higher_rank", "none")
+
+LABELS = Contract(
+    "a distinct provider label and the taxon it names",
+    (
+        Column("label_id"),
+        *_maybe(*(f"provider_{rank}" for rank in RANKS), "provider_scientific_name", "provider_common"),
+        *_maybe(*RANKS, "scientific_name", "common_name", "common_name_rank"),
+        *_maybe("taxon_id", "accepted_id"),
+        Column("match_type", values=MATCH_TYPES),
+        Column("strategy"),
+        Column("confidence", REAL),
+        *_maybe("resolved_rank", "reason"),
+        Column("images", INTEGER),
+    ),
+    key=("label_id",),
+)
+"""`species` is the epithet in lower case; `reason` says why a label is unresolved; ids are `backbone:id`."""
+
+SPLITS = ("train", "val")
+
+VERDICT_REASONS = (
+    "download_failed",
+    "unreadable",
+    "too_small",
+    "unresolved",
+    "taxon_excluded",
+    "rank_too_high",
+    "placeholder",
+    "duplicate",
+)
+
+VERDICTS = Contract(
+    "an image's fate",
+    (
+        Column("uuid"),
+        Column("label_id"),
+        Column("split", null=True, values=SPLITS),
+        Column("keep", TRUTH),
+        Column("reason", null=True, values=VERDICT_REASONS),
+        Column("detail", null=True),
+        Column("md5", null=True),
+        Column("crop", CROP, null=True),
+        Column("part", INTEGER),
+        Column("tar", null=True),
+        Column("offset", INTEGER, null=True),
+        Column("size", INTEGER, null=True),
+    ),
+    key=("uuid",),
+)
+"""Kept images have a split and a place: member data at `offset` of `tar` in the download part `part`."""
+
+SHARD_PLAN = Contract(
+    "where a kept image goes",
+    (
+        Column("split", values=SPLITS),
+        Column("shard", INTEGER),
+        Column("position", INTEGER),
+        Column("group", INTEGER),
+        Column("uuid"),
+        Column("label_id"),
+        Column("crop", CROP, null=True),
+        Column("part", INTEGER),
+        Column("tar"),
+        Column("offset", INTEGER),
+        Column("size", INTEGER),
+    ),
+    key=("split", "shard", "position"),
+)
+"""`group` is the job that writes the shard."""
+
+SHARD_MANIFEST = Contract(
+    "a shard",
+    (
+        Column("shard"),
+        Column("samples", INTEGER),
+        Column("bytes", INTEGER),
+        Column("sha256"),
+    ),
+    key=("shard",),
+)
+"""`shard` is the tar's name beside the manifest."""
+
+SHARD_INDEX = Contract(
+    "a sample of a shard",
+    (
+        Column("uuid"),
+        Column("shard"),
+        Column("position", INTEGER),
+        Column("offset", INTEGER),
+        Column("size", INTEGER),
+        Column("label_id"),
+    ),
+    key=("shard", "position"),
+)
+"""`offset` and `size` are of the image member's data. One row group a shard."""
+
+REPLAY_SELECTION = Contract(
+    "a replay pair to download",
+    (
+        Column("uuid"),
+        Column("source_url"),
+        Column("host"),
+        Column("crop", CROP, null=True),
+        Column("caption"),
+        Column("split", values=SPLITS),
+        Column("part", INTEGER),
+    ),
+    key=("uuid",),
+)
+"""`crop` is always null: it makes a selection part a table to fetch."""
+
+REPLAY_INDEX = Contract(
+    "a replay pair of a shard",
+    (
+        Column("uuid"),
+        Column("shard"),
+        Column("position", INTEGER),
+        Column("offset", INTEGER),
+        Column("size", INTEGER),
+        Column("caption"),
+    ),
+    key=("shard", "position"),
+)
+"""The caption also stands in the tar, as the member `<uuid>.txt` after `<uuid>.jpg`."""
+
+BENCHMARK_IMAGES = Contract(
+    "a benchmark image",
+    (
+        Column("position", INTEGER),
+        Column("image"),
+        Column("path"),
+        Column("offset", INTEGER, null=True),
+        Column("size", INTEGER, null=True),
+        Column("md5"),
+        Column("pdq", null=True),
+        Column("class"),
+        *_maybe(*(f"taxon_{rank}" for rank in RANKS), "common_name"),
+        Column("split", null=True),
+    ),
+    key=("position",),
+    extra=True,
+)
+"""`image` is the name as the labels give it; `path` is the file, and with `offset` and `size` the bytes within it.
+
+`position` is the row's place in the labels, from 0; class order is the order of first appearance. Images that are
+missing or unreadable have no row: they are counted and named in the account beside the table.
+"""
+
+PREDICTIONS = Contract(
+    "a zero-shot prediction",
+    (
+        Column("position", INTEGER),
+        Column("image"),
+        Column("class"),
+        Column("predicted"),
+        Column("score", REAL),
+        Column("correct", TRUTH),
+    ),
+    key=("position",),
+)
+"""`score` is the cosine similarity of the image and the predicted class."""
