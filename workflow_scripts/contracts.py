@@ -147,6 +147,7 @@ DOWNLOAD_REASONS = (
     "too_small",
     "too_large",
     "disallowed_by_robots",
+    "disallowed_address",
     "missing_file",
     "other",
 )
@@ -171,6 +172,7 @@ LABELS = Contract(
 """`species` is the epithet in lower case; `reason` says why a label is unresolved; ids are `backbone:id`."""
 
 SPLITS = ("train", "val")
+_SPLIT = Column("split", values=SPLITS)
 
 VERDICT_REASONS = (
     "download_failed",
@@ -192,6 +194,7 @@ VERDICTS = Contract(
         Column("keep", TRUTH),
         Column("reason", null=True, values=VERDICT_REASONS),
         Column("detail", null=True),
+        Column("occurrence", null=True),
         Column("md5", null=True),
         Column("crop", CROP, null=True),
         Column("part", INTEGER),
@@ -201,7 +204,11 @@ VERDICTS = Contract(
     ),
     key=("uuid",),
 )
-"""Kept images have a split and a place: member data at `offset` of `tar` in the download part `part`."""
+"""Kept images have a split and a place: member data at `offset` of `tar` in the download part `part`.
+
+`reason` is the first that applies in the order of `VERDICT_REASONS`. `occurrence` is what never parts between train
+and val: `occurrence ` and the occurrence's id, else `md5 ` and the digest of the file.
+"""
 
 SHARD_PLAN = Contract(
     "where a kept image goes",
@@ -212,7 +219,7 @@ SHARD_PLAN = Contract(
         Column("group", INTEGER),
         Column("uuid"),
         Column("label_id"),
-        Column("crop", CROP, null=True),
+        Column("md5"),
         Column("part", INTEGER),
         Column("tar"),
         Column("offset", INTEGER),
@@ -247,6 +254,14 @@ SHARD_INDEX = Contract(
     key=("shard", "position"),
 )
 """`offset` and `size` are of the image member's data. One row group a shard."""
+
+SHARD_GROUP_MANIFEST = Contract(
+    "a shard that one job wrote", (_SPLIT, *SHARD_MANIFEST.columns), key=("split", *SHARD_MANIFEST.key)
+)
+
+SHARD_GROUP_INDEX = Contract(
+    "a sample of a shard that one job wrote", (_SPLIT, *SHARD_INDEX.columns), key=("split", *SHARD_INDEX.key)
+)
 
 REPLAY_SELECTION = Contract(
     "a replay pair to download",

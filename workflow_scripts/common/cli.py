@@ -6,6 +6,7 @@ and for the one line that says what is wrong.
 
 import inspect
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -48,6 +49,9 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
 def _log_to(path: Path | None) -> None:
     handlers: list[logging.Handler] = []
     if path is not None:
+        # The processes of one torchrun have one command line; all but the first log beside its file.
+        if (rank := os.environ.get("RANK", "0")) != "0":
+            path = path.with_name(f"{path.name}.rank{rank}")
         path.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
     else:

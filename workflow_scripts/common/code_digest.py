@@ -16,7 +16,13 @@ DATA_SUFFIXES = {".sql", ".csv", ".tsv", ".json", ".html", ".j2", ".css", ".js",
 
 
 def code_digest(module: str, root: Path = ROOT) -> str:
-    """The first 16 hex digits of the SHA-256 over the closure of `module` (dotted name) below `root`."""
+    """The first 16 hex digits of the SHA-256 over the closure of `module` (dotted name) below `root`.
+
+    Raises:
+        ModuleNotFoundError: there is no such module.
+    """
+    if _file_of(module, root) is None:
+        raise ModuleNotFoundError(f"no module {module} below {root}")
     return _code_digest(module, root)
 
 
@@ -82,14 +88,13 @@ def _data_files(tree: ast.AST, file: Path) -> list[Path]:
 
 
 def _bare_source(file: Path) -> str:
+    """A module's source without docstrings and without other strings that stand alone (they describe constants)."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:] or ([] if isinstance(node, ast.Module) else [ast.Pass()])
+            node.body = [line for line in node.body if not _is_text(line)] or [ast.Pass()]
     return ast.unparse(tree)
+
+
+def _is_text(line: ast.stmt) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)

@@ -1,13 +1,14 @@
 """Tables between stages: DuckDB within bounded memory, checked against their contracts on both sides."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
@@ -108,8 +109,10 @@ def write(
     extra = sorted(set(types) - set(wanted)) if contract.extra else []
     if missing := [name for name in wanted if name not in types]:
         raise InputError(f"{path}: cannot write {contract.name}: no column {', '.join(missing)}")
-    selected = [f"CAST({quoted(column.name)} AS {column.type}) AS {quoted(column.name)}" for column in contract.columns]
-    selected += [quoted(name) for name in extra]
+    selected = [
+        f"CAST({_opaque(column.name)} AS {column.type}) AS {quoted(column.name)}" for column in contract.columns
+    ]
+    selected += [f"{_opaque(name)} AS {quoted(name)}" for name in extra]
     order = ", ".join(quoted(name) for name in contract.key)
     with whole(path) as temporary:
         connection.execute(
@@ -120,6 +123,29 @@ def write(
         counted = connection.execute(f"SELECT count(*) FROM {scan(temporary)}").fetchone()
     assert counted is not None
     return int(counted[0])
+
+
+def write_row_groups(groups: Iterable[pa.Table], contract: Contract, path: Path) -> int:
+    """Write tables, in the order of the contract's key, as one row group each, so that a reader can take one alone.
+
+    DuckDB rounds row groups to its own vectors; pyarrow does not. One table at a time is held.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        InputError: the rows break the contract.
+    """
+    rows = 0
+    with whole(path) as temporary, connect() as connection:
+        schema = pa.schema([pa.field(column.name, _arrow_type(connection, column)) for column in contract.columns])
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for group in groups:
+                if group.num_rows:
+                    writer.write_table(group.select(schema.names).cast(schema), row_group_size=group.num_rows)
+                    rows += group.num_rows
+        _check(connection, scan(temporary), contract, str(path))
+    return rows
 
 
 def write_rows(rows: Sequence[dict[str, Any]], contract: Contract, path: Path) -> int:
@@ -169,6 +195,15 @@ def _check(connection: duckdb.DuckDBPyConnection, source: str, contract: Contrac
     twice = connection.execute(f"SELECT {key} FROM {source} GROUP BY ALL HAVING count(*) > 1 LIMIT 1").fetchone()
     if twice is not None:
         raise InputError(f"{where}: more than one row for {', '.join(contract.key)} = {' '.join(map(str, twice))}")
+
+
+def _opaque(name: str) -> str:
+    """The column, as an expression of which DuckDB cannot know that it is never null.
+
+    DuckDB writes a column as required or optional by the statistics at hand, which depend on how many files the rows
+    came from: the same rows would give other bytes.
+    """
+    return f"CASE WHEN {quoted(name)} IS NOT NULL THEN {quoted(name)} END"
 
 
 def _tests(column: Column) -> Iterator[tuple[str, str]]:

@@ -30,7 +30,10 @@ class ModelSettings(Section):
 class TrainSettings(Section):
     """One training run. Every field belongs to the recipe's fingerprint."""
 
-    epochs: float = Field(gt=0, description="Passes over the training images (over the replay pairs in pretraining).")
+    epochs: float = Field(
+        gt=0,
+        description="Passes over the training images (replay pairs in pretraining), rounded up to whole steps.",
+    )
     global_batch: int = Field(ge=1, description="Biology pairs a step, over all ranks.")
     replay_batch: int = Field(0, ge=0, description="Replay pairs a step, over all ranks; 0 turns replay off.")
     lr: float = Field(1e-4, gt=0, description="Peak learning rate.")
@@ -48,7 +51,14 @@ class TrainSettings(Section):
         min_length=1,
         description="Caption types; one is drawn per step for the whole global batch.",
     )
-    seed: int = Field(42, description="Seed of order, augmentation and text types.")
+    shuffle_window: int = Field(
+        16, ge=1, description="Shards that are shuffled together; the order of shards is random."
+    )
+    val_batches: int = Field(8, ge=0, description="Validation batches after each epoch, where there is a val split.")
+    max_broken_share: float = Field(
+        0.01, ge=0, le=1, description="Unreadable samples are replaced; more than this share of them stops the run."
+    )
+    seed: int = Field(42, ge=0, description="Seed of order, augmentation and text types.")
     allow_cpu: bool = Field(False, description="Whether training without a GPU is meant. Otherwise it is refused.")
     deterministic: bool = Field(False, description="Deterministic algorithms, at some cost.")
 

@@ -19,4 +19,7 @@ class WorldSettings(Section):
     benchmark_images_per_species: int = Field(8, ge=6, description="Benchmark images a species.")
     replay_pairs: int = Field(2400, ge=50, description="Captioned shapes in the LAION-like metadata.")
     image_size: int = Field(256, ge=224, description="Shorter side of a drawn image, pixels.")
+    port: int = Field(
+        18_917, ge=1024, le=65535, description="Port of the world's hosts, which are addresses from 127.0.0.2 on."
+    )
     troubles: bool = Field(True, description="Whether some hosts are slow, fail or lie, and some labels are wrong.")

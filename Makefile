@@ -1,0 +1,51 @@
+# Each target sets up what it needs. ACCEL=cpu or ACCEL=cu130 picks PyTorch's own index for that build of torch;
+# without it, torch comes from where pip looks.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.12 || command -v python3.11)
+ACCEL ?=
+TORCH_INDEX ?= https://download.pytorch.org/whl/$(ACCEL)
+BIN := .venv/bin
+INSTALLED := .venv/.installed$(if $(ACCEL),-$(ACCEL))
+
+.PHONY: demo test quick lint docs bench lock clean
+
+demo: $(INSTALLED)
+	$(BIN)/snakemake --profile profiles/local all
+	@$(BIN)/python -m workflow_scripts.report.table --scores results/runs/demo/scores/*/*.json \
+	  --report results/runs/demo/report/index.html
+
+test: lint
+	$(BIN)/python -m pytest tests
+
+quick: lint
+	$(BIN)/python -m pytest tests -m "not slow"
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+	$(BIN)/mypy
+	$(BIN)/python -m workflow_scripts.common.config.document --check
+
+docs: $(INSTALLED)
+	$(BIN)/python -m workflow_scripts.common.config.document
+
+bench: $(INSTALLED)
+	$(BIN)/python tests/bench/bench.py
+
+# New versions within what envs/requirements.in asks for. The build of torch is no part of the lock.
+lock: $(INSTALLED)
+	$(BIN)/pip install --quiet --upgrade --requirement envs/requirements.in
+	$(BIN)/pip freeze | sed 's/^\(torch\|torchvision\)==\([^+]*\).*/\1==\2/' > envs/requirements.lock
+
+$(INSTALLED): envs/requirements.lock
+	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11 or 3.12 (python3.11 or python3.12 on the PATH)" >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(if $(ACCEL),$(BIN)/pip install --quiet --index-url $(TORCH_INDEX) $$(grep -E '^(torch|torchvision)==' envs/requirements.lock))
+	$(BIN)/pip install --quiet --requirement envs/requirements.lock
+	@rm -f .venv/.installed*
+	@touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,75 @@
+"""From the metadata of organism images to a trained, evaluated CLIP model; what a person may ask for stands below."""
+
+
+include: "rules/common.smk"
+
+
+if CONFIG.world is not None:
+
+    include: "rules/world.smk"
+
+
+include: "rules/catalog.smk"
+include: "rules/download.smk"
+include: "rules/taxonomy.smk"
+include: "rules/curate.smk"
+include: "rules/shards.smk"
+
+
+if CONFIG.replay is not None:
+
+    include: "rules/replay.smk"
+
+
+include: "rules/train.smk"
+include: "rules/benchmarks.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    fetch,
+    data,
+    train,
+    evaluate,
+    report,
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RUN}/report/index.html",
+
+
+# Everything that needs the internet: run it where there is one, then the rest anywhere.
+rule fetch:
+    input:
+        expand(f"{CORPUS}/download/{{generation}}.parquet", generation=GENERATIONS),
+        REPLAY_MANIFESTS,
+        expand(f"{SHARED}/models/{{name}}/open_clip_config.json", name=MADE_MODELS),
+
+
+rule data:
+    input:
+        expand(f"{CORPUS}/shards/{{generation}}/account.json", generation=GENERATIONS),
+        REPLAY_ACCOUNTS,
+
+
+rule train:
+    input:
+        f"{RUN}/model/open_clip_config.json",
+
+
+rule evaluate:
+    input:
+        expand(
+            f"{RUN}/scores/{{model}}/{{benchmark}}.json",
+            model=MODELS,
+            benchmark=CONFIG.benchmarks,
+        ),
+
+
+rule report:
+    input:
+        f"{RUN}/report/index.html",

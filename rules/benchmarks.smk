@@ -1,0 +1,58 @@
+"""Every benchmark's images and labels as one kind of table."""
+
+BENCHMARK_TABLES = {
+    name: f"{SHARED}/benchmarks/{name}-{identity(benchmark, CONFIG.corpus if benchmark.layout == 'replay' else '')}"
+    for name, benchmark in CONFIG.benchmarks.items()
+}
+CSV_BENCHMARKS = {
+    name: benchmark
+    for name, benchmark in CONFIG.benchmarks.items()
+    if benchmark.layout == "csv"
+}
+
+
+rule benchmark_csv:
+    input:
+        labels=benchmark_labels,
+    output:
+        images=f"{SHARED}/benchmarks/{{benchmark}}-{{identity}}/images.parquet",
+        account=f"{SHARED}/benchmarks/{{benchmark}}-{{identity}}/account.json",
+    log:
+        f"{SHARED_LOGS}/benchmarks/{{benchmark}}-{{identity}}.log",
+    benchmark:
+        f"{SHARED_LOGS}/benchmarks/{{benchmark}}-{{identity}}.tsv"
+    wildcard_constraints:
+        benchmark=one_of(CSV_BENCHMARKS),
+        identity=r"[0-9a-f]{8}",
+    conda:
+        ENVIRONMENT
+    params:
+        settings=benchmark_settings,
+        code=code("benchmarks.index_csv"),
+    shell:
+        "python -m workflow_scripts.benchmarks.index_csv --name {wildcards.benchmark} --labels {input.labels} "
+        "--settings {params.settings:q} --out {output.images} --account {output.account} --log {log}"
+
+
+rule benchmark_replay:
+    input:
+        manifest=f"{CORPUS}/replay/val/manifest.parquet",
+        index=f"{CORPUS}/replay/val/index.parquet",
+    output:
+        images=f"{SHARED}/benchmarks/{{benchmark}}-{{identity}}/images.parquet",
+        account=f"{SHARED}/benchmarks/{{benchmark}}-{{identity}}/account.json",
+    log:
+        f"{SHARED_LOGS}/benchmarks/{{benchmark}}-{{identity}}.log",
+    benchmark:
+        f"{SHARED_LOGS}/benchmarks/{{benchmark}}-{{identity}}.tsv"
+    wildcard_constraints:
+        benchmark=one_of(set(CONFIG.benchmarks) - set(CSV_BENCHMARKS)),
+        identity=r"[0-9a-f]{8}",
+    conda:
+        ENVIRONMENT
+    params:
+        shards=subpath(input.manifest, parent=True),
+        code=code("benchmarks.index_replay"),
+    shell:
+        "python -m workflow_scripts.benchmarks.index_replay --name {wildcards.benchmark} --shards {params.shards} "
+        "--out {output.images} --account {output.account} --log {log}"

@@ -1,0 +1,65 @@
+"""Metadata of every source into one catalogue, in parts to download."""
+
+
+rule catalog_source:
+    input:
+        unpack(source_inputs),
+    output:
+        records=f"{CORPUS}/catalog/{{generation}}/sources/{{source}}.parquet",
+        account=f"{CORPUS}/catalog/{{generation}}/sources/{{source}}.account.json",
+    log:
+        f"{CORPUS_LOGS}/catalog/{{generation}}/{{source}}.log",
+    benchmark:
+        f"{CORPUS_LOGS}/catalog/{{generation}}/{{source}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=SITE.memory_mb,
+    params:
+        reader=source_reader,
+        options=source_options,
+        settings=source_settings,
+        code=source_code,
+    shell:
+        "python -m workflow_scripts.catalog.{params.reader} {params.options} --settings {params.settings:q} "
+        "--out {output.records} --account {output.account} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+
+
+# One rule a generation: its parts are as many outputs, known from the config.
+for generation in GENERATIONS:
+
+    rule:
+        name:
+            f"catalog_merge_{generation}"
+        input:
+            sources=expand(
+                f"{CORPUS}/catalog/{generation}/sources/{{source}}.parquet",
+                source=sources_of(generation),
+            ),
+            older=[
+                part
+                for earlier in GENERATIONS[: number_of(generation)]
+                for part in catalog_parts(earlier)
+            ],
+        output:
+            parts=catalog_parts(generation),
+            labels=f"{CORPUS}/catalog/{generation}/labels.parquet",
+            account=f"{CORPUS}/catalog/{generation}/account.json",
+        log:
+            f"{CORPUS_LOGS}/catalog/{generation}/merge.log",
+        benchmark:
+            f"{CORPUS_LOGS}/catalog/{generation}/merge.tsv"
+        conda:
+            ENVIRONMENT
+        resources:
+            mem_mb=SITE.memory_mb,
+        params:
+            number=number_of(generation),
+            parts=len(parts_of(generation)),
+            first=first_part(generation),
+            out=parent_of_output,
+            code=code("catalog.merge"),
+        shell:
+            "python -m workflow_scripts.catalog.merge --sources {input.sources} --older {input.older} "
+            "--generation {params.number} --parts {params.parts} --first-part {params.first} --out-dir {params.out} "
+            "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"

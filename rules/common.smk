@@ -1,0 +1,233 @@
+"""The config, checked, and the helpers that the rules share."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(workflow.basedir))
+
+from workflow_scripts.common.code_digest import code_digest
+from workflow_scripts.common.config.root import load_config, load_site, read_yaml
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import digest
+
+DEFAULT_CONFIG = f"{workflow.basedir}/config/config.yaml"
+ENVIRONMENT = f"{workflow.basedir}/envs/workflow.yaml"
+
+CONFIG_FILES = [str(path) for path in workflow.config_settings.configfiles] or [
+    "config/config.yaml"
+]
+
+# Snakemake merges config files deeply: the embedded world is read only when nobody names another config.
+try:
+    if not workflow.config_settings.configfiles:
+        given = dict(config)
+        config.update(read_yaml(Path(DEFAULT_CONFIG)))
+        update_config(config, given)
+    SITE = load_site()
+    CONFIG = load_config(config, " + ".join(CONFIG_FILES), SITE)
+    for key, path in CONFIG.given_files().items():
+        made_here = CONFIG.world is not None and path.startswith(
+            f"{SITE.results}/world/"
+        )
+        if not made_here and not Path(path).exists():
+            raise InputError(
+                f"{' + '.join(CONFIG_FILES)}: {key}: {path}: no such file or folder"
+            )
+except InputError as error:
+    sys.exit(f"error: {error}")
+
+if workflow.is_main_process:
+    sys.stderr.write(
+        f"config {' + '.join(CONFIG_FILES)}, corpus {CONFIG.corpus}, run {CONFIG.run}\n"
+    )
+
+CORPUS = f"{SITE.results}/corpora/{CONFIG.corpus}"
+RUN = f"{SITE.results}/runs/{CONFIG.run}"
+SHARED = f"{SITE.results}/shared"
+WORLD = f"{SITE.results}/world/{CONFIG.corpus}"
+CORPUS_LOGS = f"logs/corpora/{CONFIG.corpus}"
+RUN_LOGS = f"logs/runs/{CONFIG.run}"
+SHARED_LOGS = "logs/shared"
+
+GENERATIONS = [f"g{number:03d}" for number in range(len(CONFIG.generations))]
+
+# Jobs use this interpreter's environment, activated or not, and run offline unless their command says otherwise.
+shell.prefix(
+    f"set -euo pipefail; export PATH='{Path(sys.executable).parent}':\"$PATH\" PYTHONPATH='{workflow.basedir}' "
+    "HF_HUB_OFFLINE=1 NO_ALBUMENTATIONS_UPDATE=1; "
+)
+
+REPLAY_MANIFESTS = []
+REPLAY_ACCOUNTS = []
+
+
+wildcard_constraints:
+    generation=r"g\d{3}",
+    part=r"\d{4}",
+    model=r"\w[\w.-]*",
+    benchmark=r"\w+",
+
+
+def code(step):
+    """The digest of the code that a step runs, for its rule's params."""
+    return code_digest(f"workflow_scripts.{step}")
+
+
+def identity(*values):
+    """A short name for what is shared by everything with the same settings."""
+    return digest(
+        [
+            value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+            for value in values
+        ]
+    )[:8]
+
+
+def number_of(generation):
+    return int(generation[1:])
+
+
+def first_part(generation):
+    return sum(earlier.parts for earlier in CONFIG.generations[: number_of(generation)])
+
+
+def parts_of(generation):
+    """The numbers of a generation's parts, as they stand in file names; parts are numbered through all generations."""
+    first = first_part(generation)
+    return [
+        f"{number:04d}"
+        for number in range(
+            first, first + CONFIG.generations[number_of(generation)].parts
+        )
+    ]
+
+
+def catalog_parts(generation):
+    return expand(
+        f"{CORPUS}/catalog/{generation}/part-{{part}}.parquet",
+        part=parts_of(generation),
+    )
+
+
+def older(wildcards):
+    return GENERATIONS[: number_of(wildcards.generation)]
+
+
+def one_of(names):
+    """A wildcard constraint that matches these names and nothing else (nothing at all when there are none)."""
+    return "|".join(sorted(names)) or "(?!)"
+
+
+def sources_of(generation):
+    return {
+        source.name: source
+        for source in CONFIG.generations[number_of(generation)].sources
+    }
+
+
+def source_inputs(wildcards):
+    return sources_of(wildcards.generation)[wildcards.source].inputs
+
+
+def source_options(wildcards):
+    return " ".join(
+        f"--{name} '{path}'" for name, path in source_inputs(wildcards).items()
+    )
+
+
+def source_reader(wildcards):
+    return sources_of(wildcards.generation)[wildcards.source].reader
+
+
+def source_settings(wildcards):
+    return sources_of(wildcards.generation)[wildcards.source].to_json()
+
+
+def source_code(wildcards):
+    return code(f"catalog.{source_reader(wildcards)}")
+
+
+def catalog_part(wildcards):
+    generation = next(name for name in GENERATIONS if wildcards.part in parts_of(name))
+    return f"{CORPUS}/catalog/{generation}/part-{wildcards.part}.parquet"
+
+
+def generation_manifests(wildcards):
+    return expand(
+        f"{CORPUS}/download/part-{{part}}/manifest.parquet",
+        part=parts_of(wildcards.generation),
+    )
+
+
+def generation_parts(wildcards):
+    return parts_of(wildcards.generation)
+
+
+def backbone_archive(wildcards):
+    archive = BACKBONES[wildcards.name].path
+    return (
+        archive
+        if archive.endswith(".zip")
+        else [f"{archive}/Taxon.tsv", f"{archive}/VernacularName.tsv"]
+    )
+
+
+def backbone_path(wildcards):
+    return BACKBONES[wildcards.name].path
+
+
+def generation_catalog(wildcards):
+    return catalog_parts(wildcards.generation)
+
+
+def older_verdicts(wildcards):
+    return expand(
+        f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=older(wildcards)
+    )
+
+
+def made_model(wildcards):
+    return MADE_MODELS[wildcards.made].to_json()
+
+
+def model_files(wildcards):
+    start = MADE_MODELS[wildcards.made].start or ""
+    return start if start.endswith((".pt", ".pth", ".safetensors")) else []
+
+
+def benchmark_labels(wildcards):
+    return CSV_BENCHMARKS[wildcards.benchmark].labels
+
+
+def benchmark_settings(wildcards):
+    return CSV_BENCHMARKS[wildcards.benchmark].to_json()
+
+
+def projector(wildcards):
+    return (
+        "replay"
+        if CONFIG.benchmarks[wildcards.benchmark].layout == "replay"
+        else "proj"
+    )
+
+
+def model_source(wildcards):
+    return f"local-dir:{MODELS[wildcards.model]}"
+
+
+def model_config(wildcards):
+    return f"{MODELS[wildcards.model]}/open_clip_config.json"
+
+
+def benchmark_images(wildcards):
+    return f"{BENCHMARK_TABLES[wildcards.benchmark]}/images.parquet"
+
+
+def parent_of_output(wildcards, output):
+    """The folder of the first output."""
+    return str(Path(output[0]).parent)
+
+
+def grandparent_of_output(wildcards, output):
+    """The folder above the first output's."""
+    return str(Path(output[0]).parents[1])

@@ -1,0 +1,61 @@
+"""Images over HTTP, part by part. These rules need the internet."""
+
+# The embedded world answers only while a job that needs it runs; a real run has no such prefix.
+SERVED = (
+    f"python -m workflow_scripts.world.serve --world {WORLD} -- "
+    if CONFIG.world is not None
+    else ""
+)
+CONTACT = f"--contact '{SITE.contact}'" if SITE.contact else ""
+SERVED_FROM = f"{WORLD}/world.json" if CONFIG.world is not None else []
+
+
+rule download:
+    input:
+        part=catalog_part,
+        served=SERVED_FROM,
+    output:
+        manifest=f"{CORPUS}/download/part-{{part}}/manifest.parquet",
+        account=f"{CORPUS}/download/part-{{part}}/account.json",
+    log:
+        f"{CORPUS_LOGS}/download/part-{{part}}.log",
+    benchmark:
+        f"{CORPUS_LOGS}/download/part-{{part}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        internet=1,
+        limits=CONFIG.limits.download.to_json(),
+        served=SERVED,
+        contact=CONTACT,
+    params:
+        settings=CONFIG.download.to_json(),
+        work=f"{CORPUS}/.work/download",
+        out=subpath(output.manifest, parent=True),
+        code=code("download.fetch"),
+    shell:
+        "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.fetch --part {input.part} "
+        "--settings {params.settings:q} --limits {resources.limits:q} {resources.contact} "
+        "--work {params.work} --out-dir {params.out} --log {log}"
+
+
+rule download_gather:
+    input:
+        manifests=generation_manifests,
+    output:
+        downloads=f"{CORPUS}/download/{{generation}}.parquet",
+        account=f"{CORPUS}/download/{{generation}}.account.json",
+    log:
+        f"{CORPUS_LOGS}/download/{{generation}}.log",
+    benchmark:
+        f"{CORPUS_LOGS}/download/{{generation}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=SITE.memory_mb,
+    params:
+        parts=generation_parts,
+        code=code("download.gather"),
+    shell:
+        "python -m workflow_scripts.download.gather --manifests {input.manifests} --parts {params.parts} "
+        "--out {output.downloads} --account {output.account} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"

@@ -1,0 +1,64 @@
+"""Features once per model and benchmark, and one scoring job a benchmark for all models."""
+
+
+rule embed:
+    input:
+        model=model_config,
+        images=benchmark_images,
+    output:
+        features=f"{RUN}/features/{{model}}/{{benchmark}}.safetensors",
+    log:
+        f"{RUN_LOGS}/evaluate/embed/{{model}}/{{benchmark}}.log",
+    benchmark:
+        f"{RUN_LOGS}/evaluate/embed/{{model}}/{{benchmark}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        limits=CONFIG.limits.embed.to_json(),
+    params:
+        model=model_source,
+        projector=projector,
+        code=code("evaluate.embed"),
+    shell:
+        "python -m workflow_scripts.evaluate.embed --model {params.model} --images {input.images} "
+        "--projector {params.projector} --limits {resources.limits:q} --out {output.features} --threads {threads} "
+        "--log {log}"
+
+
+# One rule a benchmark, named without wildcards, so that `snakemake eval_rare_species` redoes one.
+for benchmark, spec in CONFIG.benchmarks.items():
+
+    rule:
+        name:
+            f"eval_{benchmark}"
+        input:
+            images=f"{BENCHMARK_TABLES[benchmark]}/images.parquet",
+            features=expand(
+                f"{RUN}/features/{{model}}/{benchmark}.safetensors", model=MODELS
+            ),
+            models=expand("{folder}/open_clip_config.json", folder=MODELS.values()),
+        output:
+            scores=expand(f"{RUN}/scores/{{model}}/{benchmark}.json", model=MODELS),
+            predictions=expand(
+                f"{RUN}/scores/{{model}}/{benchmark}.predictions.parquet", model=MODELS
+            ),
+        log:
+            f"{RUN_LOGS}/evaluate/scores/{benchmark}.log",
+        benchmark:
+            f"{RUN_LOGS}/evaluate/scores/{benchmark}.tsv"
+        conda:
+            ENVIRONMENT
+        params:
+            benchmark=benchmark,
+            settings=spec.to_json(),
+            models=[f"{name} local-dir:{folder}" for name, folder in MODELS.items()],
+            features=[
+                f"{name} {RUN}/features/{name}/{benchmark}.safetensors"
+                for name in MODELS
+            ],
+            out=grandparent_of_output,
+            code=code("evaluate.score"),
+        shell:
+            "python -m workflow_scripts.evaluate.score --benchmark {params.benchmark} --settings {params.settings:q} "
+            "--images {input.images} --models {params.models} --features {params.features} --out-dir {params.out} "
+            "--threads {threads} --log {log}"

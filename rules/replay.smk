@@ -1,0 +1,69 @@
+"""Replay pairs: chosen from LAION-like metadata, downloaded like everything else, and sharded."""
+
+REPLAY = f"{CORPUS}/replay"
+REPLAY_METADATA = CONFIG.replay.metadata[: CONFIG.replay.first_files]
+REPLAY_PARTS = [f"{number:04d}" for number in range(CONFIG.replay.parts)]
+REPLAY_MANIFESTS = expand(
+    f"{REPLAY}/download/part-{{part}}/manifest.parquet", part=REPLAY_PARTS
+)
+REPLAY_ACCOUNTS = [f"{REPLAY}/selection/account.json", f"{REPLAY}/account.json"]
+
+
+rule replay_select:
+    input:
+        metadata=REPLAY_METADATA,
+    output:
+        parts=expand(f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS),
+        account=f"{REPLAY}/selection/account.json",
+    log:
+        f"{CORPUS_LOGS}/replay/select.log",
+    benchmark:
+        f"{CORPUS_LOGS}/replay/select.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=SITE.memory_mb,
+    params:
+        settings=CONFIG.replay.to_json(),
+        out=parent_of_output,
+        code=code("replay.select"),
+    shell:
+        "python -m workflow_scripts.replay.select --metadata {input.metadata} --settings {params.settings:q} "
+        "--out-dir {params.out} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+
+
+use rule download as replay_download with:
+    input:
+        part=f"{REPLAY}/selection/part-{{part}}.parquet",
+        served=SERVED_FROM,
+    output:
+        manifest=f"{REPLAY}/download/part-{{part}}/manifest.parquet",
+        account=f"{REPLAY}/download/part-{{part}}/account.json",
+    log:
+        f"{CORPUS_LOGS}/replay/part-{{part}}.log",
+    benchmark:
+        f"{CORPUS_LOGS}/replay/part-{{part}}.tsv"
+
+
+rule replay_write:
+    input:
+        selection=expand(f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS),
+        manifests=REPLAY_MANIFESTS,
+    output:
+        train=multiext(f"{REPLAY}/train/", "manifest.parquet", "index.parquet"),
+        val=multiext(f"{REPLAY}/val/", "manifest.parquet", "index.parquet"),
+        account=f"{REPLAY}/account.json",
+    log:
+        f"{CORPUS_LOGS}/replay/write.log",
+    benchmark:
+        f"{CORPUS_LOGS}/replay/write.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        settings=CONFIG.replay.to_json(),
+        work=f"{CORPUS}/.work/replay",
+        out=grandparent_of_output,
+        code=code("replay.write"),
+    shell:
+        "python -m workflow_scripts.replay.write --selection {input.selection} --manifests {input.manifests} "
+        "--settings {params.settings:q} --work {params.work} --out-dir {params.out} --log {log}"

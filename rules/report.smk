@@ -1,0 +1,62 @@
+"""One page with everything in it."""
+
+ACCOUNTS = [
+    *(
+        f"{CORPUS}/catalog/{generation}/sources/{source}.account.json"
+        for generation in GENERATIONS
+        for source in sources_of(generation)
+    ),
+    *expand(f"{CORPUS}/catalog/{{generation}}/account.json", generation=GENERATIONS),
+    *expand(f"{CORPUS}/download/{{generation}}.account.json", generation=GENERATIONS),
+    f"{CORPUS}/taxonomy/account.json",
+    *expand(f"{CORPUS}/curate/{{generation}}/account.json", generation=GENERATIONS),
+    *expand(f"{CORPUS}/shards/{{generation}}/account.json", generation=GENERATIONS),
+    *REPLAY_ACCOUNTS,
+    *(f"{folder}/account.json" for folder in BENCHMARK_TABLES.values()),
+]
+METRICS = {"train": f"{RUN}/train/metrics.jsonl"}
+if CONFIG.model.start == "pretrain":
+    METRICS = {"pretrain": f"{START}/train/metrics.jsonl"} | METRICS
+
+
+rule report_build:
+    input:
+        scores=expand(
+            f"{RUN}/scores/{{model}}/{{benchmark}}.json",
+            model=MODELS,
+            benchmark=CONFIG.benchmarks,
+        ),
+        predictions=expand(
+            f"{RUN}/scores/{{model}}/{{benchmark}}.predictions.parquet",
+            model=MODELS,
+            benchmark=CONFIG.benchmarks,
+        ),
+        benchmarks=[f"{folder}/images.parquet" for folder in BENCHMARK_TABLES.values()],
+        metrics=list(METRICS.values()),
+        accounts=ACCOUNTS,
+        labels=f"{CORPUS}/taxonomy/labels.parquet",
+        summary=f"{RUN}/train/summary.json",
+    output:
+        page=f"{RUN}/report/index.html",
+        scores=multiext(f"{RUN}/report/scores", ".csv", ".parquet"),
+    log:
+        f"{RUN_LOGS}/report/build.log",
+    benchmark:
+        f"{RUN_LOGS}/report/build.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        run=CONFIG.run,
+        corpus=CONFIG.corpus,
+        config=CONFIG.to_json(),
+        benchmarks=[
+            f"{name} {folder}/images.parquet"
+            for name, folder in BENCHMARK_TABLES.items()
+        ],
+        metrics=[f"{name} {path}" for name, path in METRICS.items()],
+        code=code("report.build"),
+    shell:
+        "python -m workflow_scripts.report.build --run {params.run} --corpus {params.corpus} --config {params.config:q} "
+        "--scores {input.scores} --predictions {input.predictions} --benchmarks {params.benchmarks} "
+        "--metrics {params.metrics} --accounts {input.accounts} --labels {input.labels} --summary {input.summary} "
+        "--out {output.page} --log {log}"

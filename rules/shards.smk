@@ -1,0 +1,84 @@
+"""Kept images into training shards, globally shuffled, by a fixed number of jobs."""
+
+SHARD_GROUPS = [f"{number:03d}" for number in range(CONFIG.limits.shard_jobs)]
+
+
+rule shards_plan:
+    input:
+        verdicts=f"{CORPUS}/curate/{{generation}}/verdicts.parquet",
+    output:
+        plan=f"{CORPUS}/shards/{{generation}}/plan.parquet",
+    log:
+        f"{CORPUS_LOGS}/shards/{{generation}}/plan.log",
+    benchmark:
+        f"{CORPUS_LOGS}/shards/{{generation}}/plan.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=SITE.memory_mb,
+    params:
+        settings=CONFIG.shards.to_json(),
+        groups=len(SHARD_GROUPS),
+        code=code("shards.plan"),
+    shell:
+        "python -m workflow_scripts.shards.plan --verdicts {input.verdicts} --settings {params.settings:q} "
+        "--groups {params.groups} --out {output.plan} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+
+
+rule shards_write:
+    input:
+        plan=f"{CORPUS}/shards/{{generation}}/plan.parquet",
+    output:
+        manifest=f"{CORPUS}/shards/{{generation}}/groups/group-{{group}}.manifest.parquet",
+        index=f"{CORPUS}/shards/{{generation}}/groups/group-{{group}}.index.parquet",
+    log:
+        f"{CORPUS_LOGS}/shards/{{generation}}/group-{{group}}.log",
+    benchmark:
+        f"{CORPUS_LOGS}/shards/{{generation}}/group-{{group}}.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        settings=CONFIG.shards.to_json(),
+        downloads=f"{CORPUS}/download",
+        work=f"{CORPUS}/.work/shards",
+        out=grandparent_of_output,
+        code=code("shards.write"),
+    shell:
+        "python -m workflow_scripts.shards.write --plan {input.plan} --downloads {params.downloads} "
+        "--group {wildcards.group} --settings {params.settings:q} --work {params.work} --out-dir {params.out} "
+        "--jobs {threads} --log {log}"
+
+
+rule shards_gather:
+    input:
+        plan=f"{CORPUS}/shards/{{generation}}/plan.parquet",
+        manifests=expand(
+            f"{CORPUS}/shards/{{{{generation}}}}/groups/group-{{group}}.manifest.parquet",
+            group=SHARD_GROUPS,
+        ),
+        indexes=expand(
+            f"{CORPUS}/shards/{{{{generation}}}}/groups/group-{{group}}.index.parquet",
+            group=SHARD_GROUPS,
+        ),
+    output:
+        train=multiext(
+            f"{CORPUS}/shards/{{generation}}/train/",
+            "manifest.parquet",
+            "index.parquet",
+        ),
+        val=multiext(
+            f"{CORPUS}/shards/{{generation}}/val/", "manifest.parquet", "index.parquet"
+        ),
+        account=f"{CORPUS}/shards/{{generation}}/account.json",
+    log:
+        f"{CORPUS_LOGS}/shards/{{generation}}/gather.log",
+    benchmark:
+        f"{CORPUS_LOGS}/shards/{{generation}}/gather.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        out=subpath(output.account, parent=True),
+        code=code("shards.gather"),
+    shell:
+        "python -m workflow_scripts.shards.gather --manifests {input.manifests} --indexes {input.indexes} "
+        "--plan {input.plan} --out-dir {params.out} --log {log}"

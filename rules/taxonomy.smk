@@ -1,0 +1,59 @@
+"""Backbones into DuckDB, and every provider's label resolved against them."""
+
+BACKBONES = {backbone.name: backbone for backbone in CONFIG.taxonomy.backbones}
+BACKBONE_FILES = {
+    name: f"{SHARED}/backbones/{name}-{identity(backbone)}/backbone.duckdb"
+    for name, backbone in BACKBONES.items()
+}
+
+
+rule taxonomy_backbone:
+    input:
+        backbone_archive,
+    output:
+        database=f"{SHARED}/backbones/{{name}}-{{identity}}/backbone.duckdb",
+        summary=f"{SHARED}/backbones/{{name}}-{{identity}}/summary.json",
+    log:
+        f"{SHARED_LOGS}/taxonomy/{{name}}-{{identity}}.log",
+    benchmark:
+        f"{SHARED_LOGS}/taxonomy/{{name}}-{{identity}}.tsv"
+    wildcard_constraints:
+        name="|".join(BACKBONES),
+        identity=r"[0-9a-f]{8}",
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=SITE.memory_mb,
+    params:
+        archive=backbone_path,
+        code=code("taxonomy.backbone"),
+    shell:
+        "python -m workflow_scripts.taxonomy.backbone --name {wildcards.name} --archive {params.archive} "
+        "--out {output.database} --summary {output.summary} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+
+
+rule taxonomy_resolve:
+    input:
+        labels=expand(
+            f"{CORPUS}/catalog/{{generation}}/labels.parquet", generation=GENERATIONS
+        ),
+        backbones=list(BACKBONE_FILES.values()),
+    output:
+        labels=f"{CORPUS}/taxonomy/labels.parquet",
+        account=f"{CORPUS}/taxonomy/account.json",
+    log:
+        f"{CORPUS_LOGS}/taxonomy/resolve.log",
+    benchmark:
+        f"{CORPUS_LOGS}/taxonomy/resolve.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=SITE.memory_mb,
+    params:
+        backbones=[f"{name} {path}" for name, path in BACKBONE_FILES.items()],
+        settings=CONFIG.taxonomy.to_json(),
+        code=code("taxonomy.resolve"),
+    shell:
+        "python -m workflow_scripts.taxonomy.resolve --labels {input.labels} --backbones {params.backbones} "
+        "--settings {params.settings:q} --out {output.labels} --account {output.account} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"

@@ -1,0 +1,174 @@
+"""The starting weights, pretraining where the config asks for it, training, and the export."""
+
+RANDOM_MODEL = CONFIG.model.model_copy(update={"start": None})
+if CONFIG.model.start == "pretrain":
+    START = f"{SHARED}/models/pretrained-{identity(CONFIG.model, CONFIG.pretrain, CONFIG.replay, CONFIG.corpus)}"
+    PRETRAIN_START = f"{SHARED}/models/random-{identity(RANDOM_MODEL)}"
+    MADE_MODELS = {Path(PRETRAIN_START).name: RANDOM_MODEL}
+else:
+    START = f"{SHARED}/models/start-{identity(CONFIG.model)}"
+    MADE_MODELS = {Path(START).name: CONFIG.model}
+
+# Models to score, each an open_clip folder: the baselines, then the run's own.
+MODELS = {
+    name: START if source == "start" else source.removeprefix("local-dir:")
+    for name, source in CONFIG.baselines.items()
+}
+MODELS[CONFIG.run] = f"{RUN}/model"
+
+REPLAY_TABLES = (
+    expand(
+        f"{CORPUS}/replay/{{split}}/{{table}}.parquet",
+        split=["train", "val"],
+        table=["manifest", "index"],
+    )
+    if CONFIG.replay is not None
+    else []
+)
+REPLAY_OPTION = f"--replay {CORPUS}/replay"
+# One process a GPU, or a few on the CPU; on one machine they meet on a free local port.
+TORCHRUN = f"python -m workflow_scripts.train.launch --standalone --nproc-per-node {CONFIG.limits.train.processes}"
+
+
+# Weights from a hub or a file into one form, an open_clip folder, so that no training job fetches anything.
+rule model_start:
+    input:
+        model_files,
+    output:
+        f"{SHARED}/models/{{made}}/open_clip_config.json",
+    log:
+        f"{SHARED_LOGS}/train/{{made}}.log",
+    benchmark:
+        f"{SHARED_LOGS}/train/{{made}}.tsv"
+    wildcard_constraints:
+        made=one_of(MADE_MODELS),
+    conda:
+        ENVIRONMENT
+    resources:
+        internet=1,
+    params:
+        model=made_model,
+        out=parent_of_output,
+        code=code("train.start"),
+    shell:
+        "HF_HUB_OFFLINE=0 python -m workflow_scripts.train.start --model {params.model:q} --out {params.out} --log {log}"
+
+
+if CONFIG.model.start == "pretrain":
+
+    rule pretrain:
+        input:
+            start=f"{PRETRAIN_START}/open_clip_config.json",
+            replay=REPLAY_TABLES,
+        output:
+            multiext(
+                f"{START}/train/", "summary.json", "metrics.jsonl", "model.safetensors"
+            ),
+        log:
+            f"{SHARED_LOGS}/train/{Path(START).name}.pretrain.log",
+        benchmark:
+            f"{SHARED_LOGS}/train/{Path(START).name}.pretrain.tsv"
+        conda:
+            ENVIRONMENT
+        threads: 2
+        resources:
+            limits=CONFIG.limits.train.to_json(),
+            torchrun=TORCHRUN,
+        params:
+            start=subpath(input.start, parent=True),
+            model=CONFIG.model.to_json(),
+            replay=REPLAY_OPTION,
+            settings=CONFIG.pretrain.to_json(),
+            work=f"{SHARED}/.work/pretrain",
+            out=parent_of_output,
+            code=code("train.run"),
+        shell:
+            "{resources.torchrun} -m workflow_scripts.train.run --start {params.start} --model {params.model:q} "
+            "{params.replay} --settings {params.settings:q} --limits {resources.limits:q} "
+            "--work {params.work} --out-dir {params.out} --threads {threads} --log {log}"
+
+    rule pretrain_export:
+        input:
+            trained=f"{START}/train/summary.json",
+            start=f"{PRETRAIN_START}/open_clip_config.json",
+        output:
+            f"{START}/open_clip_config.json",
+        log:
+            f"{SHARED_LOGS}/train/{Path(START).name}.export.log",
+        benchmark:
+            f"{SHARED_LOGS}/train/{Path(START).name}.export.tsv"
+        conda:
+            ENVIRONMENT
+        params:
+            trained=subpath(input.trained, parent=True),
+            start=subpath(input.start, parent=True),
+            model=CONFIG.model.to_json(),
+            title=f"{CONFIG.corpus} starting point",
+            out=parent_of_output,
+            code=code("train.export"),
+        shell:
+            "python -m workflow_scripts.train.export --trained {params.trained} --start {params.start} "
+            "--model {params.model:q} --title {params.title:q} --out {params.out} --log {log}"
+
+
+rule train_run:
+    input:
+        start=f"{START}/open_clip_config.json",
+        shards=expand(
+            f"{CORPUS}/shards/{{generation}}/{{split}}/{{table}}.parquet",
+            generation=GENERATIONS,
+            split=["train", "val"],
+            table=["manifest", "index"],
+        ),
+        labels=f"{CORPUS}/taxonomy/labels.parquet",
+        replay=REPLAY_TABLES if CONFIG.train.replay_batch else [],
+    output:
+        multiext(f"{RUN}/train/", "summary.json", "metrics.jsonl", "model.safetensors"),
+    log:
+        f"{RUN_LOGS}/train/run.log",
+    benchmark:
+        f"{RUN_LOGS}/train/run.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 2
+    resources:
+        limits=CONFIG.limits.train.to_json(),
+        torchrun=TORCHRUN,
+    params:
+        start=subpath(input.start, parent=True),
+        model=CONFIG.model.to_json(),
+        shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
+        replay=REPLAY_OPTION if CONFIG.train.replay_batch else "",
+        settings=CONFIG.train.to_json(),
+        work=f"{RUN}/.work/train",
+        out=parent_of_output,
+        code=code("train.run"),
+    shell:
+        "{resources.torchrun} -m workflow_scripts.train.run --start {params.start} --model {params.model:q} "
+        "--shards {params.shards} --labels {input.labels} {params.replay} "
+        "--settings {params.settings:q} --limits {resources.limits:q} "
+        "--work {params.work} --out-dir {params.out} --threads {threads} --log {log}"
+
+
+rule model_export:
+    input:
+        trained=f"{RUN}/train/summary.json",
+        start=f"{START}/open_clip_config.json",
+    output:
+        f"{RUN}/model/open_clip_config.json",
+    log:
+        f"{RUN_LOGS}/train/export.log",
+    benchmark:
+        f"{RUN_LOGS}/train/export.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        trained=subpath(input.trained, parent=True),
+        start=subpath(input.start, parent=True),
+        model=CONFIG.model.to_json(),
+        title=CONFIG.run,
+        out=parent_of_output,
+        code=code("train.export"),
+    shell:
+        "python -m workflow_scripts.train.export --trained {params.trained} --start {params.start} "
+        "--model {params.model:q} --title {params.title:q} --out {params.out} --log {log}"

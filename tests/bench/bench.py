@@ -1,0 +1,100 @@
+"""`make bench`: every row measured beside its peer in one run, into `results/bench.json`.
+
+Rows are {name, value, unit, peer, peer_value, ratio} with ratio = value / peer_value. A bench is a function that
+yields rows; add one to `BENCHES`.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import polars as pl
+
+SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
+LOGS = (Path("logs/corpora/world"), Path("logs/runs/demo"), Path("logs/shared"))
+RESULT = Path("results/bench.json")
+REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement beside its peer.
+
+    Attributes:
+        name: what was measured.
+        value: how much, in `unit`.
+        unit: the unit of both values.
+        peer: what it is held against.
+        peer_value: the peer's measurement in the same run.
+    """
+
+    name: str
+    value: float
+    unit: str
+    peer: str
+    peer_value: float
+
+    @property
+    def ratio(self) -> float:
+        """value / peer_value."""
+        return self.value / self.peer_value
+
+
+def demo_stages() -> Iterator[Row]:
+    """Seconds that each stage's jobs took in the last `make demo`, beside the seconds of all jobs together."""
+    seconds: dict[str, float] = {}
+    for folder in LOGS:
+        for log in folder.rglob("*.tsv"):
+            stage = log.relative_to(folder).parts[0]
+            seconds[stage] = seconds.get(stage, 0.0) + pl.read_csv(log, separator="\t")["s"].to_list()[-1]
+    if not seconds:
+        raise SystemExit("error: no demo has been run here; `make demo` first")
+    total = sum(seconds.values())
+    for stage, value in sorted(seconds.items()):
+        yield Row(f"demo_seconds_{stage}", value, "s", "all jobs of the demo", total)
+
+
+def dag_dry_run() -> Iterator[Row]:
+    """Seconds of a dry run of the whole demo, beside a bare workflow of as many jobs in a chain of the same tool."""
+    words = [SNAKEMAKE, "-n", "--forceall", "--quiet", "all", "-c2"]
+    stats = subprocess.run([SNAKEMAKE, "-n", "--forceall", "-c2"], capture_output=True, text=True, check=True).stdout
+    jobs = int(next(line.split()[1] for line in reversed(stats.splitlines()) if line.startswith("total")))
+    with tempfile.TemporaryDirectory() as folder:
+        snakefile = Path(folder) / "Snakefile"
+        snakefile.write_text(
+            f"rule all:\n    input: expand('o{{n}}', n=range({jobs}))\n"
+            "rule one:\n    output: 'o{n}'\n    shell: 'touch {output}'\n"
+        )
+        bare = [SNAKEMAKE, "-n", "--quiet", "all", "-c2", "--snakefile", str(snakefile), "--directory", folder]
+        ours, theirs = zip(*((timed(words), timed(bare)) for _ in range(REPEATS)), strict=True)
+    yield Row("dag_dry_run_seconds", min(ours), "s", f"bare workflow of {jobs} jobs", min(theirs))
+
+
+def timed(words: list[str]) -> float:
+    """Seconds that a command takes."""
+    started = time.perf_counter()
+    subprocess.run(words, capture_output=True, check=True)
+    return time.perf_counter() - started
+
+
+BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (demo_stages, dag_dry_run)
+
+
+def main() -> None:
+    """Run every bench, print a table, write the JSON."""
+    rows = [row for bench in BENCHES for row in bench()]
+    width = max(len(row.name) for row in rows)
+    for row in rows:
+        measured = f"{row.value:10.3f} {row.unit:<4} {row.peer_value:10.3f}  x{row.ratio:.3f}"
+        sys.stdout.write(f"{row.name:<{width}}  {measured}  {row.peer}\n")
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    RESULT.write_text(json.dumps([asdict(row) | {"ratio": row.ratio} for row in rows], indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

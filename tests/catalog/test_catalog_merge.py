@@ -1,0 +1,123 @@
+"""Merging sources into a generation."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from workflow_scripts.catalog.merge import merge
+from workflow_scripts.catalog.table import read_table
+from workflow_scripts.common import tables
+from workflow_scripts.common.config.catalog import Table
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.contracts import CATALOG, PROVIDER_LABELS
+
+Merged = tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Callable[..., Path]:
+    """Records of a table with the given URL numbers."""
+
+    def make(name: str, numbers: range, common: str = "") -> Path:
+        lines = "".join(f"https://h{n % 3}.org/{n}.jpg,Aus,s{n % 5},{common}\n" for n in numbers)
+        table = tmp_path / f"{name}.csv"
+        table.write_text("url,genus,species,common\n" + lines)
+        out = tmp_path / f"{name}.parquet"
+        read_table(
+            table=table,
+            settings=Table(name="shared", reader="table", table=str(table)),
+            out=out,
+            account=tmp_path / "account.json",
+            memory_mb=500,
+            threads=1,
+        )
+        return out
+
+    return make
+
+
+def run(
+    out_dir: Path, sources: list[Path], older: list[Path] | None = None, first_part: int = 0, threads: int = 1
+) -> Merged:
+    merge(
+        sources=tuple(sources),
+        older=tuple(older or []),
+        generation=1 if older else 0,
+        parts=4,
+        first_part=first_part,
+        out_dir=out_dir,
+        memory_mb=500,
+        threads=threads,
+    )
+    parts = sorted(out_dir.glob("part-*.parquet"))
+    assert [part.name for part in parts] == [f"part-{n:04d}.parquet" for n in range(first_part, first_part + 4)]
+    rows = [row for part in parts for row in pq.read_table(part).to_pylist()]
+    labels = tables.read_rows(out_dir / "labels.parquet", PROVIDER_LABELS).to_pylist()
+    return rows, labels, json.loads((out_dir / "account.json").read_text())
+
+
+def test_parts_hold_every_image_once_and_labels_count_them(tmp_path: Path, source: Callable[..., Path]) -> None:
+    rows, labels, account = run(tmp_path / "g000", [source("a", range(60))])
+    assert len({row["uuid"] for row in rows}) == len(rows) == account["kept"] == 60
+    assert {row["part"] for row in rows} == {0, 1, 2, 3}
+    for number in range(4):
+        part = tables.read_rows(tmp_path / f"g000/part-{number:04d}.parquet", CATALOG).to_pylist()
+        assert {row["part"] for row in part} == {number}
+    assert len(labels) == 5
+    assert sum(label["images"] for label in labels) == 60
+    assert {label["label_id"] for label in labels} == {row["label_id"] for row in rows}
+
+
+def test_an_earlier_source_wins_and_the_later_is_counted(tmp_path: Path, source: Callable[..., Path]) -> None:
+    first, second = source("a", range(10), "first"), source("b", range(5, 20), "second")
+    rows, _, account = run(tmp_path / "g000", [first, second])
+    assert account["dropped"] == {"repeated": 5}
+    assert (account["rows_in"], account["kept"]) == (25, 20)
+    assert sum(row["common"] == "first" for row in rows) == 10
+    assert account["notes"]["kept of b"] == 10
+
+
+def test_a_new_generation_takes_only_what_no_older_one_has(tmp_path: Path, source: Callable[..., Path]) -> None:
+    run(tmp_path / "g000", [source("a", range(10))])
+    older = sorted((tmp_path / "g000").glob("part-*.parquet"))
+    before = [path.read_bytes() for path in older]
+    rows, labels, account = run(tmp_path / "g001", [source("b", range(15)), source("c", range(12, 16))], older, 4)
+    assert account["dropped"] == {"in_older_generation": 10, "repeated": 3}
+    assert {row["source_url"].rsplit("/", 1)[1] for row in rows} == {f"{n}.jpg" for n in range(10, 16)}
+    assert {row["generation"] for row in rows} == {1}
+    assert sum(label["images"] for label in labels) == 6
+    assert [path.read_bytes() for path in older] == before
+
+
+def test_an_empty_generation_has_empty_parts(tmp_path: Path, source: Callable[..., Path]) -> None:
+    run(tmp_path / "g000", [source("a", range(3))])
+    rows, labels, account = run(
+        tmp_path / "g001", [source("b", range(3))], sorted((tmp_path / "g000").glob("part*")), 4
+    )
+    assert (rows, labels, account["kept"]) == ([], [], 0)
+
+
+def test_the_most_frequent_common_name_stands_for_the_label(tmp_path: Path, source: Callable[..., Path]) -> None:
+    sources = [source("a", range(0, 5), "zebra"), source("b", range(5, 15), "ant"), source("c", range(15, 25), "bee")]
+    _, labels, _ = run(tmp_path / "g000", sources)
+    assert {label["common"] for label in labels} == {"ant"}
+
+
+def test_threads_change_no_byte(tmp_path: Path, source: Callable[..., Path]) -> None:
+    sources = [source("a", range(40)), source("b", range(20, 70))]
+    run(tmp_path / "one", sources, threads=1)
+    run(tmp_path / "two", sources, threads=2)
+    for file in sorted((tmp_path / "one").iterdir()):
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes(), file.name
+
+
+def test_a_source_that_is_no_source_is_named(tmp_path: Path, source: Callable[..., Path]) -> None:
+    with pytest.raises(InputError, match="missing"):
+        run(tmp_path / "g000", [tmp_path / "nowhere.parquet"])
+    run(tmp_path / "g000", [source("a", range(3))])
+    with pytest.raises(InputError, match="no column uuid"):
+        run(tmp_path / "g001", [tmp_path / "g000/labels.parquet"])

@@ -1,0 +1,61 @@
+"""A step's command: options from its signature, one line for bad input, the rest in the log."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STEP = '''
+from pathlib import Path
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.train import TrainSettings
+from workflow_scripts.common.errors import InputError
+
+def step(*, inputs: tuple[Path, ...] = (), named: dict[str, str] = {}, settings: TrainSettings, how: str = "well"):
+    """Do a step."""
+    if how == "badly":
+        raise InputError("table.csv: no column url")
+    if how == "wrongly":
+        raise RuntimeError("a bug")
+    print(len(inputs), named, settings.lr)
+
+run(step)
+'''
+SETTINGS = '{"epochs": 1, "global_batch": 2, "lr": 0.5}'
+
+
+def command(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    script = tmp_path / "step.py"
+    script.write_text(STEP)
+    words = [sys.executable, str(script), *options, "--log", str(tmp_path / "logs/step.log")]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def test_options_come_from_the_signature(tmp_path: Path) -> None:
+    done = command(tmp_path, "--inputs", "a", "b", "--named", "x", "1", "y", "2", "--settings", SETTINGS)
+    assert done.stdout == "2 {'x': '1', 'y': '2'} 0.5\n", done.stderr
+
+
+def test_an_empty_list_is_allowed(tmp_path: Path) -> None:
+    assert command(tmp_path, "--inputs", "--settings", SETTINGS).stdout.startswith("0 ")
+
+
+def test_bad_input_is_one_line_and_status_2(tmp_path: Path) -> None:
+    done = command(tmp_path, "--settings", SETTINGS, "--how", "badly")
+    assert (done.returncode, done.stderr) == (2, "error: table.csv: no column url\n")
+    assert "table.csv: no column url" in (tmp_path / "logs/step.log").read_text()
+
+
+def test_a_bug_is_one_line_and_its_traceback_is_in_the_log(tmp_path: Path) -> None:
+    done = command(tmp_path, "--settings", SETTINGS, "--how", "wrongly")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" in (tmp_path / "logs/step.log").read_text()
+
+
+@pytest.mark.parametrize("settings", ['{"epochs": 1}', '{"epochs": 1, "global_batch": 2, "lrr": 3}', "no json"])
+def test_wrong_settings_are_refused(tmp_path: Path, settings: str) -> None:
+    done = command(tmp_path, "--settings", settings)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr

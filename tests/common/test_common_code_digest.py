@@ -1,0 +1,100 @@
+"""The code digest sees what a step runs, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts.common.code_digest import closure, code_digest
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    package = tmp_path / "workflow_scripts"
+    (package / "stage").mkdir(parents=True)
+    (package / "common").mkdir()
+    for folder in (package, package / "stage", package / "common"):
+        (folder / "__init__.py").write_text("")
+    (package / "common" / "helper.py").write_text("def double(x):\n    return 2 * x\n")
+    (package / "common" / "other.py").write_text("X = 1\n")
+    (package / "stage" / "query.sql").write_text("SELECT 1")
+    (package / "stage" / "step.py").write_text(
+        '"""A step."""\n'
+        "from pathlib import Path\n"
+        "from workflow_scripts.common import helper\n"
+        'SQL = Path(__file__).with_name("query.sql")\n'
+        "def step(x):\n"
+        '    """Double."""\n'
+        "    return helper.double(x)  # twice\n"
+    )
+    return tmp_path
+
+
+def digest_of(project: Path) -> str:
+    from workflow_scripts.common.code_digest import _code_digest
+
+    _code_digest.cache_clear()
+    return code_digest("workflow_scripts.stage.step", project)
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("stage/step.py", "# twice", "# two times"),
+        ("stage/step.py", '"""Double."""', '"""Times two."""'),
+        ("stage/step.py", '"""A step."""', '"""One step."""'),
+        ("stage/step.py", '    """Double."""\n', ""),
+        ("stage/step.py", "def step(x):", "\n\ndef step( x ):"),
+        ("stage/step.py", "def step(x):", '"""What SQL is for."""\ndef step(x):'),
+        ("common/other.py", "X = 1", "X = 2"),
+    ],
+)
+def test_what_the_step_does_not_run_does_not_count(project: Path, name: str, old: str, new: str) -> None:
+    before = digest_of(project)
+    replace(project / "workflow_scripts" / name, old, new)
+    assert digest_of(project) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("stage/step.py", "helper.double(x)", "helper.double(x) + 1"),
+        ("common/helper.py", "2 * x", "x + x"),
+        ("stage/query.sql", "SELECT 1", "SELECT 2"),
+        ("common/__init__.py", "", "A = 1\n"),
+    ],
+)
+def test_what_the_step_runs_counts(project: Path, name: str, old: str, new: str) -> None:
+    before = digest_of(project)
+    file = project / "workflow_scripts" / name
+    file.write_text(file.read_text().replace(old, new, 1))
+    assert digest_of(project) != before
+
+
+def test_relative_imports_are_followed(project: Path) -> None:
+    replace(
+        project / "workflow_scripts/stage/step.py",
+        "from workflow_scripts.common import helper",
+        "from ..common import helper",
+    )
+    assert "workflow_scripts.common.helper" in closure("workflow_scripts.stage.step", project)
+
+
+def test_a_step_that_does_not_exist_is_an_error() -> None:
+    with pytest.raises(ModuleNotFoundError, match="no_such_step"):
+        code_digest("workflow_scripts.catalog.no_such_step")
+
+
+def test_no_stage_imports_another() -> None:
+    root = Path(__file__).resolve().parents[2]
+    for file in sorted((root / "workflow_scripts").glob("*/*.py")):
+        stage = file.parent.name
+        allowed = {"common", "contracts", stage}
+        module = f"workflow_scripts.{stage}.{file.stem}" if file.stem != "__init__" else f"workflow_scripts.{stage}"
+        used = {name.split(".")[1] for name in closure(module, root) if "." in name}
+        assert used <= allowed, f"{file} imports {used - allowed}"

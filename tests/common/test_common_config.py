@@ -1,0 +1,101 @@
+"""A wrong config is one line that says what and where."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from workflow_scripts.common.config.root import Config, load_config, load_site, read_yaml
+from workflow_scripts.common.config.site import SiteSettings
+from workflow_scripts.common.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def values() -> dict[str, Any]:
+    return copy.deepcopy(yaml.safe_load((ROOT / "config/config.yaml").read_text()))
+
+
+def complaint(values: dict[str, Any]) -> str:
+    with pytest.raises(InputError) as error:
+        load_config(values, "my.yaml", SiteSettings())
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "beetles.yaml"])
+def test_shipped_configs_are_valid(name: str) -> None:
+    load_config(read_yaml(ROOT / "config" / name), name, SiteSettings())
+
+
+def test_example_site_is_valid() -> None:
+    load_site(ROOT / "config/site.example.yaml")
+
+
+def test_placeholders_follow_the_site(values: dict[str, Any]) -> None:
+    config = load_config(values, "my.yaml", SiteSettings(results="/scratch/me"))
+    assert config.generations[0].sources[0].inputs["catalog"] == "/scratch/me/world/world/catalog.parquet"
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "said"),
+    [
+        ("train", "epoch", "my.yaml: train.epoch: unknown key; did you mean epochs?"),
+        ("curate", "val_shar", "my.yaml: curate.val_shar: unknown key; did you mean val_share?"),
+    ],
+)
+def test_misspelt_key_is_named_with_its_neighbour(values: dict[str, Any], section: str, key: str, said: str) -> None:
+    values.setdefault(section, {})[key] = 1
+    assert complaint(values) == said
+
+
+def test_misspelt_top_level_key(values: dict[str, Any]) -> None:
+    values["benchmark"] = {}
+    assert complaint(values) == "my.yaml: benchmark: unknown key; did you mean benchmarks?"
+
+
+def test_missing_key_is_named(values: dict[str, Any]) -> None:
+    del values["train"]["epochs"]
+    assert complaint(values) == "my.yaml: train.epochs: missing"
+
+
+def test_wrong_value_is_named_and_others_are_counted(values: dict[str, Any]) -> None:
+    values["train"]["lr"] = "fast"
+    values["train"]["epochs"] = -1
+    assert complaint(values).startswith("my.yaml: train.epochs: ")
+    assert complaint(values).endswith("(and 1 more)")
+
+
+def test_command_line_strings_are_read_as_numbers(values: dict[str, Any]) -> None:
+    values["train"]["lr"] = "5.0e-4"
+    assert load_config(values, "my.yaml", SiteSettings()).train.lr == 5e-4
+
+
+def test_pretraining_needs_its_sections(values: dict[str, Any]) -> None:
+    del values["pretrain"]
+    assert "model.start: pretrain needs" in complaint(values)
+
+
+def test_a_run_may_not_take_a_baselines_name(values: dict[str, Any]) -> None:
+    values["run"] = "start"
+    assert "also the name of a baseline" in complaint(values)
+
+
+@pytest.mark.parametrize("text", ["a: [1", "- 1\n- 2\n", "a: b: c"])
+def test_broken_yaml_is_one_line(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=r"broken\.yaml") as error:
+        read_yaml(file)
+    assert "\n" not in str(error.value)
+
+
+def test_sections_survive_the_command_line(values: dict[str, Any]) -> None:
+    config = load_config(values, "my.yaml", SiteSettings())
+    for section in (config.train, config.model, config.generations[0], config.taxonomy, config.limits):
+        assert type(section).model_validate_json(section.to_json()) == section
+    assert Config.model_validate_json(config.to_json()) == config

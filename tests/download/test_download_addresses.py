@@ -1,0 +1,99 @@
+"""Which addresses may be asked, and how long hosts are left alone."""
+
+import ipaddress
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workflow_scripts.download.addresses import AddressPolicy
+from workflow_scripts.download.attempts import Fault
+from workflow_scripts.download.holds import Holds, retry_after
+
+INSIDE = (
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "100.64.0.0/10",
+    "224.0.0.0/4",
+)
+inside = st.sampled_from(INSIDE).flatmap(lambda network: st.ip_addresses(v=4, network=network))
+
+
+@settings(deadline=None)
+@given(inside)
+def test_inner_addresses_are_refused_in_every_form(address: ipaddress.IPv4Address) -> None:
+    policy = AddressPolicy([])
+    forms = (
+        str(address),
+        str(int(address)),
+        f"::ffff:{address}",
+        f"64:ff9b::{address}",
+        f"2002:{int(address) >> 16:x}:{int(address) & 0xFFFF:x}::1",
+    )
+    for form in forms:
+        with pytest.raises(Fault, match="disallowed_address"):
+            policy.check_name(form)
+
+
+@settings(deadline=None)
+@given(inside)
+def test_an_allowed_network_lets_its_own_addresses_through(address: ipaddress.IPv4Address) -> None:
+    policy = AddressPolicy([f"{address}/32"])
+    policy.check_name(str(address))
+    assert policy.resolve(str(address), 80) == [str(address)]
+    with pytest.raises(Fault):
+        policy.resolve("127.1.2.3" if str(address) != "127.1.2.3" else "127.1.2.4", 80)
+
+
+@pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::1111"])
+def test_public_addresses_pass(address: str) -> None:
+    assert AddressPolicy([]).resolve(address, 443) == [address]
+
+
+def test_an_allowed_name_lets_through_whatever_it_resolves_to() -> None:
+    assert AddressPolicy(["localhost"]).resolve("localhost", 80)
+    with pytest.raises(Fault, match="disallowed_address"):
+        AddressPolicy(["elsewhere"]).resolve("localhost", 80)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("7", 7.0), (" 0 ", 0.0), ("-3", None), ("soon", None), (None, None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
+)
+def test_retry_after_is_a_number_or_a_date(value: str | None, seconds: float | None) -> None:
+    assert retry_after(value) == seconds
+
+
+def test_retry_after_may_be_a_date_to_come() -> None:
+    seconds = retry_after(format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True))
+    assert seconds is not None
+    assert 85 < seconds <= 90
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_no_retry_after_is_a_surprise(value: str) -> None:
+    seconds = retry_after(value)
+    assert seconds is None or seconds >= 0
+
+
+def test_a_host_waits_and_a_good_answer_gives_it_its_time_back() -> None:
+    holds = Holds(0.4, threading.Event())
+    assert holds.ask("a", 0.3)
+    started = time.monotonic()
+    holds.wait("b")
+    assert time.monotonic() - started < 0.1
+    holds.wait("a")
+    assert time.monotonic() - started >= 0.3
+    holds.good("a")
+    assert holds.ask("a", 0.3)
+    assert not holds.ask("a", 0.9)
+    with pytest.raises(Fault, match="left alone"):
+        holds.wait("a")

@@ -1,0 +1,75 @@
+"""Manifests of several parts become one table and one account."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.accounts import read_account
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.tars import write_tar
+from workflow_scripts.contracts import DOWNLOADS, GATHERED_DOWNLOADS
+from workflow_scripts.download.gather import gather
+
+
+@pytest.fixture
+def manifest_of(tmp_path: Path) -> Callable[[int], Path]:
+    """Writes a part with an image that is there, one that is not, and one that is deferred."""
+
+    def make(part: int) -> Path:
+        folder = tmp_path / f"part-{part:04d}"
+        (place,) = write_tar(folder / "images-00000.tar", [(f"{part}-a", {"jpg": b"image"})])
+        rows: list[dict[str, Any]] = [
+            {"uuid": f"{part}-a", "status": "ok", "attempts": 1, "tar": "images-00000.tar", **place["jpg"]._asdict()},
+            {"uuid": f"{part}-b", "status": "failed", "error": "http_error: 404", "attempts": 1},
+            {"uuid": f"{part}-c", "status": "deferred", "error": "http_error: 429, busy", "attempts": 3},
+        ]
+        tables.write_rows(rows, DOWNLOADS, folder / "manifest.parquet")
+        return folder / "manifest.parquet"
+
+    return make
+
+
+def run(tmp_path: Path, manifests: list[Path], parts: list[int]) -> None:
+    gather(
+        manifests=tuple(manifests),
+        parts=tuple(parts),
+        out=tmp_path / "g000.parquet",
+        account=tmp_path / "g000.account.json",
+    )
+
+
+def test_rows_carry_their_part_and_accounts_are_summed(tmp_path: Path, manifest_of: Callable[[int], Path]) -> None:
+    run(tmp_path, [manifest_of(7), manifest_of(3)], [7, 3])
+    rows = tables.read_rows(tmp_path / "g000.parquet", GATHERED_DOWNLOADS).to_pylist()
+    assert [(row["uuid"], row["part"]) for row in rows] == [
+        (f"{part}-{name}", part) for part in (3, 7) for name in "abc"
+    ]
+    account = read_account(tmp_path / "g000.account.json")
+    assert (account.rows_in, account.kept, account.dropped) == (6, 2, {"http_error": 4})
+    assert account.notes == {"attempts": 10, "retried": 2, "deferred": 2}
+
+
+def test_no_parts_give_an_empty_table(tmp_path: Path) -> None:
+    run(tmp_path, [], [])
+    assert tables.read_rows(tmp_path / "g000.parquet", GATHERED_DOWNLOADS).num_rows == 0
+    assert read_account(tmp_path / "g000.account.json").rows_in == 0
+
+
+def test_a_tar_that_is_missing_or_short_is_named(tmp_path: Path, manifest_of: Callable[[int], Path]) -> None:
+    manifest = manifest_of(1)
+    tar = manifest.parent / "images-00000.tar"
+    tar.write_bytes(tar.read_bytes()[:514])
+    with pytest.raises(InputError, match=r"part-0001/images-00000\.tar: missing, elsewhere or too short"):
+        run(tmp_path, [manifest], [1])
+    tar.unlink()
+    with pytest.raises(InputError, match=r"part-0001/images-00000\.tar: missing"):
+        run(tmp_path, [manifest], [1])
+    assert not (tmp_path / "g000.parquet").exists()
+
+
+def test_each_manifest_needs_its_number(tmp_path: Path, manifest_of: Callable[[int], Path]) -> None:
+    with pytest.raises(InputError, match="2 manifests, but 1 part numbers"):
+        run(tmp_path, [manifest_of(1), manifest_of(2)], [1])

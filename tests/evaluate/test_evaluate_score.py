@@ -1,0 +1,220 @@
+"""One job scores all models on one benchmark, and refuses features of anything else."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from workflow_scripts.common.clip import Clip
+from workflow_scripts.common.config.evaluate import BenchmarkSettings, EmbedLimits
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.tables import read_rows, write_rows
+from workflow_scripts.contracts import BENCHMARK_IMAGES, PREDICTIONS
+from workflow_scripts.evaluate import score as module
+from workflow_scripts.evaluate.embed import embed
+from workflow_scripts.evaluate.features import Features, read_features, write_features
+from workflow_scripts.evaluate.score import score
+
+CSV = {"layout": "csv", "labels": "labels.csv", "images": "images", "text_type": "taxon_com", "shots": [1]}
+INLINE = EmbedLimits(workers=0)
+
+
+def settings(**changes: Any) -> BenchmarkSettings:
+    return BenchmarkSettings.model_validate_json(json.dumps(CSV | changes))
+
+
+@pytest.fixture
+def features(models: dict[str, str], images: Path, tmp_path: Path) -> dict[str, Path]:
+    paths = {name: tmp_path / "features" / f"{name}.safetensors" for name in models}
+    for name, source in models.items():
+        embed(model=source, images=images, out=paths[name], limits=INLINE)
+    return paths
+
+
+def read_score(folder: Path, model: str = "ours") -> dict[str, Any]:
+    return dict(json.loads((folder / model / "tiny.json").read_text()))
+
+
+def test_every_model_gets_scores_and_predictions(
+    models: dict[str, str], images: Path, features: dict[str, Path], tmp_path: Path
+) -> None:
+    score(
+        benchmark="tiny", settings=settings(), images=images, models=models, features=features, out_dir=tmp_path / "s"
+    )
+    for model in models:
+        found = read_score(tmp_path / "s", model)
+        assert found["benchmark"] == "tiny"
+        assert found["model"] == model
+        assert (found["n_images"], found["n_classes"]) == (12, 3)
+        metrics = found["metrics"]
+        assert metrics["chance"] == pytest.approx(1 / 3)
+        assert set(metrics) == {
+            *(f"zero_shot/top{k}" for k in (1, 3, 5)),
+            *(f"{prefix}few_shot/1{suffix}" for prefix in ("", "published/") for suffix in ("", "_std")),
+            "chance",
+        }
+        assert metrics["zero_shot/top3"] == metrics["zero_shot/top5"] == 1
+        rows = read_rows(tmp_path / "s" / model / "tiny.predictions.parquet", PREDICTIONS).to_pylist()
+        assert [row["position"] for row in rows] == list(range(12))
+        assert np.mean([row["correct"] for row in rows]) == pytest.approx(metrics["zero_shot/top1"])
+        assert all(row["correct"] == (row["class"] == row["predicted"]) for row in rows)
+    assert read_score(tmp_path / "s", "ours")["inputs"] != read_score(tmp_path / "s", "start")["inputs"]
+
+
+def test_features_made_by_hand_give_the_score_worked_out_on_paper(
+    models: dict[str, str],
+    images: Path,
+    features: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Text features are the three axes; nine images lie on their class's axis, three on another one."""
+    axes = {"Pica": 0, "Corvus": 1, "Apis": 2}
+    prompts: list[str] = []
+
+    def axis_of(clip: Clip, texts: Sequence[str]) -> Any:
+        prompts.extend(texts)
+        which = [next(axis for genus, axis in axes.items() if genus in text) for text in texts]
+        return np.eye(3, dtype=np.float32)[which]
+
+    monkeypatch.setattr(module, "text_features", axis_of)
+    true = np.tile(np.arange(3), 4)
+    shown = np.where(np.arange(12) < 3, (true + 1) % 3, true)
+    vectors = np.eye(3, dtype=np.float32)[shown] * 7
+    made = read_features(features["ours"])
+    write_features(features["ours"], Features(vectors, made.positions, made.origin))
+    score(
+        benchmark="tiny",
+        settings=settings(shots=[]),
+        images=images,
+        models={"ours": models["ours"]},
+        features={"ours": features["ours"]},
+        out_dir=tmp_path / "s",
+    )
+    assert read_score(tmp_path / "s")["metrics"] == {
+        "zero_shot/top1": 9 / 12,
+        "zero_shot/top3": 1,
+        "zero_shot/top5": 1,
+        "chance": 1 / 3,
+    }
+    assert len(prompts) == 3 * 81
+    assert prompts[0] == "a photo of Animalia Pica hudsonia."
+    rows = read_rows(tmp_path / "s/ours/tiny.predictions.parquet", PREDICTIONS).to_pylist()
+    assert [row["predicted"] for row in rows[:3]] == ["Corvus corax", "Apis mellifera", "Pica hudsonia"]
+    assert rows[0]["score"] == 1
+    assert not rows[0]["correct"]
+
+
+def test_the_published_text_type_is_scored_besides(
+    models: dict[str, str], images: Path, features: dict[str, Path], tmp_path: Path
+) -> None:
+    for name, chosen in (("both", settings(published_text_type="sci_com")), ("sci", settings(text_type="sci_com"))):
+        score(
+            benchmark="tiny", settings=chosen, images=images, models=models, features=features, out_dir=tmp_path / name
+        )
+    both, sci = (read_score(tmp_path / name)["metrics"] for name in ("both", "sci"))
+    assert both["published/zero_shot/top1"] == sci["zero_shot/top1"]
+    assert both["few_shot/1"] == sci["few_shot/1"]
+
+
+def test_replay_takes_captions_as_they_are_and_the_replay_projector(
+    models: dict[str, str], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[str] = []
+
+    def remember(clip: Clip, given: Sequence[str]) -> Any:
+        texts.extend(given)
+        return np.eye(16, dtype=np.float32)[: len(given)]
+
+    monkeypatch.setattr(module, "text_features", remember)
+    replay = BenchmarkSettings.model_validate({"layout": "replay"})
+    paths = {}
+    for projector in ("proj", "replay"):
+        paths[projector] = tmp_path / projector
+        embed(model=models["ours"], images=images, out=paths[projector], projector=projector, limits=INLINE)
+    ours = {"ours": models["ours"]}
+    score(
+        benchmark="tiny",
+        settings=replay,
+        images=images,
+        models=ours,
+        features={"ours": paths["replay"]},
+        out_dir=tmp_path,
+    )
+    assert texts == ["Pica hudsonia", "Corvus corax", "Apis mellifera"]
+    assert not [metric for metric in read_score(tmp_path)["metrics"] if "few_shot" in metric]
+    with pytest.raises(InputError, match="stale, made from other projector"):
+        score(
+            benchmark="tiny",
+            settings=replay,
+            images=images,
+            models=ours,
+            features={"ours": paths["proj"]},
+            out_dir=tmp_path,
+        )
+
+
+def test_stale_features_are_refused(
+    models: dict[str, str], images: Path, features: dict[str, Path], tmp_path: Path
+) -> None:
+    ours = {"ours": models["ours"]}
+    with pytest.raises(InputError, match="stale, made from other weights"):
+        score(
+            benchmark="tiny",
+            settings=settings(),
+            images=images,
+            models=ours,
+            features={"ours": features["start"]},
+            out_dir=tmp_path / "s",
+        )
+    table = read_rows(images, BENCHMARK_IMAGES).to_pylist()
+    table[0]["class"] = "Corvus corax"
+    write_rows(table, BENCHMARK_IMAGES, images)
+    with pytest.raises(InputError, match="stale, made from other images"):
+        score(
+            benchmark="tiny",
+            settings=settings(),
+            images=images,
+            models=ours,
+            features={"ours": features["ours"]},
+            out_dir=tmp_path / "s",
+        )
+    assert not (tmp_path / "s").exists()
+
+
+def test_the_order_of_models_and_the_threads_change_no_byte(
+    models: dict[str, str], images: Path, features: dict[str, Path], tmp_path: Path
+) -> None:
+    for name, given, threads in (("one", models, 1), ("two", dict(reversed(models.items())), 2)):
+        score(
+            benchmark="tiny",
+            settings=settings(),
+            images=images,
+            models=given,
+            features=features,
+            out_dir=tmp_path / name,
+            threads=threads,
+        )
+    made = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
+    assert len(made) == 4
+    for path in made:
+        assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes()
+
+
+def test_too_few_images_for_the_shots_and_models_without_features_are_errors(
+    models: dict[str, str], images: Path, features: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="'Pica hudsonia' has 4 images; 5-shot needs at least 6"):
+        score(
+            benchmark="tiny",
+            settings=settings(shots=[1, 5]),
+            images=images,
+            models=models,
+            features=features,
+            out_dir=tmp_path,
+        )
+    with pytest.raises(InputError, match="features are given for none"):
+        score(benchmark="tiny", settings=settings(), images=images, models=models, features={}, out_dir=tmp_path)

@@ -1,0 +1,142 @@
+"""Inputs of a report, with hostile names among them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from workflow_scripts.common.accounts import Account, write_account
+from workflow_scripts.common.tables import write_rows
+from workflow_scripts.contracts import BENCHMARK_IMAGES, LABELS, PREDICTIONS
+
+HOSTILE = "<script>alert('x')</script>"
+CLASSES = ("Pica hudsonia", HOSTILE)
+TOP1 = {"tiny": {"demo": 0.75, "start": 0.5}, "other": {"demo": 0.25, "start": 0.375}}
+
+
+@pytest.fixture
+def score_files(tmp_path: Path) -> list[Path]:
+    """Scores of two models on two benchmarks, the baseline first, as the workflow names them."""
+    files = []
+    for model in ("start", "demo"):
+        for benchmark, of_model in TOP1.items():
+            value = of_model[model]
+            metrics = {
+                "zero_shot/top1": value,
+                "zero_shot/top3": 1.0,
+                "zero_shot/top5": 1.0,
+                "few_shot/1": value,
+                "few_shot/1_std": 0.0125,
+                "published/few_shot/1": value + 0.001,
+                "published/few_shot/1_std": 0.02,
+                "chance": 0.5,
+            }
+            path = tmp_path / "scores" / model / f"{benchmark}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            described = {"benchmark": benchmark, "model": model, "protocol": "corrected", "n_images": 8, "n_classes": 2}
+            path.write_text(json.dumps({**described, "metrics": metrics, "inputs": {"weights": f"w-{model}"}}))
+            files.append(path)
+    return files
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Eight images, the last one gone."""
+    rows = []
+    for position in range(8):
+        path = tmp_path / f"{position}.png"
+        if position < 7:
+            Image.new("RGB", (300, 200), (position * 30, 90, 120)).save(path)
+        image = {
+            "position": position,
+            "image": path.name,
+            "path": str(path),
+            "md5": "0",
+            "class": CLASSES[position % 2],
+        }
+        rows.append(image)
+    write_rows(rows, BENCHMARK_IMAGES, tmp_path / "images.parquet")
+    return tmp_path / "images.parquet"
+
+
+@pytest.fixture
+def predictions(tmp_path: Path, images: Path) -> list[Path]:
+    """The run's model is right on the first six images, the baseline on the first two and the last one."""
+    files = []
+    for model, right in (("start", {0, 1, 7}), ("demo", set(range(6)))):
+        rows = [
+            {
+                "position": position,
+                "image": f"{position}.png",
+                "class": CLASSES[position % 2],
+                "predicted": CLASSES[(position + (position not in right)) % 2],
+                "score": 0.25,
+                "correct": position in right,
+            }
+            for position in range(8)
+        ]
+        files.append(tmp_path / "scores" / model / "tiny.predictions.parquet")
+        write_rows(rows, PREDICTIONS, files[-1])
+    return files
+
+
+@pytest.fixture
+def accounts(tmp_path: Path) -> list[Path]:
+    """Accounts of a small corpus in which curate judges every row of the catalogue."""
+    made = [
+        Account("catalog", "one", "images", 60, 55, {"bad_url": 5}),
+        Account("catalog", "two", "images", 50, 50, {}),
+        Account("catalog", "generation 0", "images", 105, 100, {"same_record_twice": 5}),
+        Account("download", "g000", "images", 100, 90, {"http_error": 10}),
+        Account("taxonomy", "labels", "labels", 12, 11, {HOSTILE: 1}),
+        Account("curate", "g000", "images", 100, 80, {"download_failed": 10, "unresolved": 10}),
+        Account("shards", "g000", "samples", 80, 80, {}),
+        Account("replay", "selection", "pairs", 40, 30, {"unsafe": 10}),
+        Account("replay", "shards", "pairs", 30, 30, {}),
+    ]
+    paths = [tmp_path / "accounts" / f"{number}.json" for number in range(len(made))]
+    for path, account in zip(paths, made, strict=True):
+        write_account(path, account)
+    return paths
+
+
+@pytest.fixture
+def metrics(tmp_path: Path) -> Path:
+    """A training of forty steps that is validated once."""
+    lines: list[dict[str, Any]] = [
+        {"step": step, "loss": 40 - step, "loss_replay": None, "lr": 1e-3, "logit_scale": 14.0, "text_type": "sci"}
+        for step in range(1, 41)
+    ]
+    lines[19]["val_loss_biology"] = 2.5
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.fixture
+def everything(
+    tmp_path: Path, score_files: list[Path], predictions: list[Path], accounts: list[Path], metrics: Path
+) -> Callable[[], dict[str, Any]]:
+    """Every argument of a report."""
+    rows = [
+        {"label_id": f"{number}", "match_type": "exact", "strategy": "exact", "confidence": 1.0, "images": 10}
+        for number in range(3)
+    ]
+    write_rows(rows, LABELS, tmp_path / "labels.parquet")
+    (tmp_path / "summary.json").write_text(json.dumps({"steps": 40, "last": {"loss": 0.12345}, "note": HOSTILE}))
+    return lambda: {
+        "run": "demo",
+        "corpus": "world",
+        "config": json.dumps({"run": "demo", "note": HOSTILE}),
+        "scores": tuple(score_files),
+        "predictions": tuple(predictions),
+        "benchmarks": {"tiny": tmp_path / "images.parquet"},
+        "metrics": {"train": metrics},
+        "accounts": tuple(accounts),
+        "labels": tmp_path / "labels.parquet",
+        "summary": tmp_path / "summary.json",
+        "out": tmp_path / "report" / "index.html",
+    }

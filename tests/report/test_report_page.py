@@ -1,0 +1,180 @@
+"""The page is whole, self-contained, the same for the same inputs, and shows names from data as text."""
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.tables import read_rows
+from workflow_scripts.report.build import build
+from workflow_scripts.report.scores import SCORES
+
+Arguments = Callable[[], dict[str, Any]]
+
+
+class Page(HTMLParser):
+    """What a browser would see of a page: its tags, its text and what its scripts hold."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.inside = ""
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag != "br":
+            self.inside = tag
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = ""
+        if tag in ("td", "th"):
+            self.text += " "
+
+    def handle_data(self, data: str) -> None:
+        if self.inside == "script":
+            self.scripts[-1] += data
+        elif self.inside != "style":
+            self.text += data
+
+    def values(self, attribute: str) -> list[str]:
+        return [value for _, attributes in self.tags if (value := attributes.get(attribute)) is not None]
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        return dict(json.loads(self.scripts[0]))
+
+
+@pytest.fixture
+def page(everything: Arguments) -> Page:
+    arguments = everything()
+    build(**arguments)
+    return Page(arguments["out"])
+
+
+def test_every_section_is_there(page: Page) -> None:
+    sections = [attributes["id"] for tag, attributes in page.tags if tag == "section"]
+    assert sections == ["scores", "training", "rows", "taxonomy", "examples", "provenance"]
+    assert set(page.values("data-figure")) == set(page.figures)
+    assert set(page.figures) == {"zero-shot", "few-shot-1", "flow", "strategies", "training-train"}
+    assert set(page.values("href")) == {f"#{section}" for section in sections}
+
+
+def test_nothing_comes_from_outside(page: Page) -> None:
+    sources = page.values("src")
+    assert sources
+    assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
+    assert not [tag for tag, _ in page.tags if tag in ("link", "iframe", "object", "embed", "base", "form")]
+    policy = next(value for value in page.values("content") if "default-src" in value)
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in policy
+    own = page.scripts[-1]
+    assert "showSendToCloud: false" in own
+    assert not re.search(r"https?://|fetch\(|XMLHttpRequest|import\(", own)
+
+
+def test_hostile_names_are_text(page: Page) -> None:
+    assert sum(tag == "script" for tag, _ in page.tags) == 3
+    assert page.text.count("<script>alert('x')</script>") >= 5
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    for figure in page.figures.values():
+        assert "<script>" not in json.dumps(figure)
+
+
+def test_the_runs_own_model_comes_first_beside_the_start_and_chance(page: Page) -> None:
+    text = " ".join(page.text.split())
+    assert "Model demo , trained on the corpus world" in text.replace("demo,", "demo ,")
+    assert "tiny 75.0 % +25.0 points on start (50.0 %) chance 50.0 %" in text
+    assert "other 25.0 % -12.5 points on start (37.5 %)" in text
+    bars = page.figures["zero-shot"]["data"]
+    assert [bar["name"] for bar in bars] == ["demo", "start", "chance"]
+    assert [bar["y"] for bar in bars] == [[75, 25], [50, 37.5], [50, 50]]
+
+
+def test_rows_are_summed_and_flow_into_training(page: Page) -> None:
+    text = " ".join(page.text.split()).replace(" ,", ",")
+    assert "sources images 110 105 95.5 % 5 bad url 5" in text
+    assert "catalog images 105 100 95.2 % 5 same record twice 5" in text
+    assert "curate images 100 80 80.0 % 20 download failed 10, unresolved 10" in text
+    assert "replay selection pairs 40 30 75.0 % 10 unsafe 10" in text
+    sankey = page.figures["flow"]["data"][0]
+    assert "training 80" in sankey["node"]["label"]
+    assert sum(sankey["link"]["value"]) == 105 + 5 + 100 + 5 + 100 + 80 + 10 + 10 + 80
+
+
+def test_examples_are_right_and_wrong_ones_of_both_models(page: Page) -> None:
+    text = " ".join(page.text.split())
+    headings = ["Only this model is right", "Every model is right", "No model is right", "Only another model is right"]
+    assert [text.index(heading) for heading in headings] == sorted(text.index(heading) for heading in headings)
+    assert sum(tag == "figure" for tag, _ in page.tags) == 4 + 2 + 1 + 1
+    assert sum(tag == "img" for tag, _ in page.tags) == 7
+    assert "image no longer there" in text
+
+
+def test_curves_hold_the_training_with_its_gaps(page: Page) -> None:
+    curves = {trace["name"]: trace for trace in page.figures["training-train"]["data"]}
+    assert set(curves) == {"loss", "lr", "logit_scale", "val_loss_biology"}
+    assert curves["loss"]["x"] == list(range(1, 41))
+    assert curves["loss"]["y"] == list(range(39, -1, -1))
+    assert [value for value in curves["val_loss_biology"]["y"] if value is not None] == [2.5]
+
+
+def test_provenance_names_config_digests_and_versions(page: Page) -> None:
+    text = " ".join(page.text.split())
+    assert "snakemake --profile profiles/local --configfile config.yaml all" in text
+    assert "weights of demo w-demo" in text
+    assert re.search(r"labels [0-9a-f]{64}", text)
+    assert re.search(r"torch \d+\.\d+", text)
+    assert '"run": "demo"' in text
+
+
+def test_the_scores_stand_beside_the_page_as_tables(everything: Arguments, tmp_path: Path) -> None:
+    build(**everything())
+    with (tmp_path / "report" / "scores.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 2 * 5
+    first = next(row for row in rows if (row["benchmark"], row["metric"]) == ("tiny", "few_shot/1"))
+    assert (first["model"], first["value"], first["std"], first["chance"]) == ("demo", "0.75", "0.0125", "0.5")
+    assert {row["protocol"] for row in rows} == {"corrected", "published"}
+    table = read_rows(tmp_path / "report" / "scores.parquet", SCORES).to_pylist()
+    assert {tuple(map(str, row.values())) for row in table} == {
+        tuple("None" if value == "" else value for value in row.values()) for row in rows
+    }
+
+
+def test_the_same_inputs_give_the_same_bytes(everything: Arguments, tmp_path: Path) -> None:
+    made = []
+    for _ in range(2):
+        build(**everything())
+        made.append({path.name: path.read_bytes() for path in (tmp_path / "report").iterdir()})
+    assert made[0] == made[1]
+    assert set(made[0]) == {"index.html", "scores.csv", "scores.parquet"}
+
+
+def test_without_what_is_optional_the_page_still_stands(everything: Arguments) -> None:
+    optional = ("predictions", "benchmarks", "metrics", "accounts", "labels", "summary")
+    arguments = {name: value for name, value in everything().items() if name not in optional}
+    build(**arguments)
+    page = Page(arguments["out"])
+    assert [attributes["id"] for tag, attributes in page.tags if tag == "section"] == ["scores", "provenance"]
+    assert set(page.values("href")) == {"#scores", "#provenance"}
+
+
+def test_what_is_given_and_wrong_is_an_error_that_names_it(everything: Arguments, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.json"
+    bad.write_text("{")
+    for name, value in {"summary": bad, "scores": (bad,), "accounts": (bad,), "metrics": {"train": bad}}.items():
+        with pytest.raises(InputError, match=r"bad\.json"):
+            build(**(everything() | {name: value}))
+    with pytest.raises(InputError, match="--config"):
+        build(**(everything() | {"config": "{"}))

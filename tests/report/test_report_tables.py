@@ -1,0 +1,100 @@
+"""Scores in the terminal, sums of accounts, and curves of long runs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflow_scripts.common.accounts import Account, read_account
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.report.curves import POINTS, read_curves
+from workflow_scripts.report.flow import CORPUS, corpus_flow, gaps, steps_of
+from workflow_scripts.report.scores import read_scores
+from workflow_scripts.report.table import table
+
+
+def test_the_table_is_aligned_and_ends_with_the_report(score_files: list[Path]) -> None:
+    command = [sys.executable, "-m", "workflow_scripts.report.table", "--scores", *map(str, score_files)]
+    done = subprocess.run([*command, "--report", "report/index.html"], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["benchmark", "percent", "start", "demo", "chance"]
+    assert lines[1].split() == ["tiny", "zero_shot/top1", "50.0", "75.0", "50.0"]
+    assert lines[4].split() == ["tiny", "few_shot/1", "50.0", "±", "1.2", "75.0", "±", "1.2", "50.0"]
+    assert len({len(line) for line in lines[:11]}) == 1
+    assert lines[-1] == "report: report/index.html"
+
+
+def test_a_model_without_a_score_leaves_a_dash(score_files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    table(scores=tuple(score_files[:3]), report=Path("index.html"))
+    other = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("other"))
+    assert other.split() == ["other", "zero_shot/top1", "37.5", "-", "50.0"]
+
+
+def test_chance_of_the_first_k_is_k_times_chance_and_at_most_one(score_files: list[Path]) -> None:
+    scores = read_scores(score_files)
+    assert scores.chance("tiny", "zero_shot/top1") == 0.5
+    assert scores.chance("tiny", "zero_shot/top5") == 1
+    assert scores.chance("tiny", "few_shot/1") == 0.5
+
+
+def test_two_files_about_the_same_and_no_files_are_errors(score_files: list[Path]) -> None:
+    with pytest.raises(InputError, match="second file of scores of start on tiny"):
+        read_scores([score_files[0], score_files[0]])
+    with pytest.raises(InputError, match="no scores"):
+        read_scores([])
+
+
+def test_rows_that_do_not_meet_are_pointed_at(accounts: list[Path]) -> None:
+    made = [read_account(path) for path in accounts]
+    assert gaps(steps_of(made)) == []
+    made[6] = Account("shards", "g000", "samples", 79, 79, {})
+    assert gaps(steps_of(made)) == ["curate kept 80 of 100 images, but 79 entered shards"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=5, max_size=5), st.integers(0, 1000))
+def test_what_flows_in_flows_out(drops: list[tuple[int, int]], shards: int) -> None:
+    """When each step takes what the one before kept, every link into a step equals those out of it."""
+    accounts, rows = [], shards + sum(map(sum, drops))
+    for name, (one, other) in zip(CORPUS, drops, strict=True):
+        stage, part = ("catalog", "a source") if name == "sources" else (name, "generation 0")
+        kept = rows - one - other
+        accounts.append(Account(stage, part, "images", rows, kept, {"one": one, "other": other}))
+        rows = kept
+    links = corpus_flow(steps_of(accounts))
+    for name in CORPUS[1:]:
+        into = sum(link.rows for link in links if link.target == name)
+        assert into == sum(link.rows for link in links if link.source == name)
+    assert sum(link.rows for link in links if link.target == "training") == shards
+
+
+def test_parts_of_a_step_are_summed_by_reason() -> None:
+    parts = [
+        Account("download", "g000", "images", 10, 7, {"timeout": 1, "http_error": 2}),
+        Account("download", "g001", "images", 5, 1, {"timeout": 4}),
+    ]
+    (step,) = steps_of(parts)
+    assert (step.rows_in, step.kept) == (15, 8)
+    assert list(step.dropped.items()) == [("timeout", 5), ("http_error", 2)]
+
+
+def test_a_long_run_is_thinned_to_means(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    lines = 5 * POINTS
+    path.write_text("".join(json.dumps({"step": step, "loss": step % 5}) + "\n" for step in range(lines)))
+    curves = read_curves(path)
+    assert len(curves["step"]) == POINTS
+    assert curves["step"] == [5 * point + 2 for point in range(POINTS)]
+    assert curves["loss"] == [2] * POINTS
+
+
+def test_what_is_no_training_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"loss": 1.0}\n')
+    with pytest.raises(InputError, match="no column step"):
+        read_curves(path)
+    with pytest.raises(InputError, match="no readable metrics"):
+        read_curves(tmp_path / "missing.jsonl")

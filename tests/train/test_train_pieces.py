@@ -1,0 +1,250 @@
+"""Schedule, optimiser, text types, captions, images, samples, checkpoints, metrics."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflow_scripts.common import clip
+from workflow_scripts.common.captions import TEXT_TYPES, Taxon, caption
+from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.train import images, texts
+from workflow_scripts.train.checkpoint import STATE, Checkpoints
+from workflow_scripts.train.job import Job
+from workflow_scripts.train.loader import Batch, Batches, make_loader
+from workflow_scripts.train.metrics import MetricsFile
+from workflow_scripts.train.model import starting_model
+from workflow_scripts.train.optimizer import make_optimizer
+from workflow_scripts.train.ranks import Ranks
+from workflow_scripts.train.schedule import lr_at
+
+SETTINGS = TrainSettings(epochs=2, global_batch=8, replay_batch=4, precision="fp32", allow_cpu=True, shuffle_window=3)
+
+
+def job_of(corpus, start: Path, settings: TrainSettings = SETTINGS) -> Job:
+    model = ModelSettings(architecture="tiny")
+    return Job(start, model, settings, TrainLimits(), (corpus.shards,), corpus.labels, corpus.replay)
+
+
+def ranks_of(rank: int = 0, size: int = 1) -> Ranks:
+    return Ranks(rank, size, rank, size, dist.HashStore())
+
+
+@pytest.fixture
+def batches_of(corpus, start: Path, tmp_path: Path) -> Callable[..., Batches]:
+    texts.write_label_names(corpus.labels, tmp_path)
+    tokenizer = clip.load(f"local-dir:{start}").tokenizer
+
+    def make(rank: int = 0, size: int = 1, source=corpus) -> Batches:
+        parts = job_of(source, start).parts("train", tmp_path, tokenizer, size)
+        return Batches(parts, size=32, types=SETTINGS.text_types, seed=SETTINGS.seed, ranks=ranks_of(rank, size))
+
+    return make
+
+
+def test_the_schedule_warms_up_linearly_and_falls_to_zero_as_a_cosine() -> None:
+    rates = [lr_at(step, peak=1.0, warmup=10, total=110) for step in range(111)]
+    assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert rates[10] == pytest.approx(1.0)
+    assert rates[60] == pytest.approx(0.5)
+    assert rates[35] == pytest.approx(0.5 * (1 + math.cos(math.pi / 4)))
+    assert rates[110] == pytest.approx(0.0)
+
+
+def test_norms_biases_vectors_and_temperature_are_not_decayed(start: Path, model_settings: ModelSettings) -> None:
+    model = starting_model(clip.load(f"local-dir:{start}"), model_settings, SETTINGS, second_projector=True)
+    decayed, others = make_optimizer(model, SETTINGS).param_groups
+    assert decayed["weight_decay"] == 0.2
+    assert others["weight_decay"] == 0.0
+    names = {id(p): name for name, p in model.named_parameters()}
+    plain = {names[id(p)] for p in others["params"]}
+    heavy = {names[id(p)] for p in decayed["params"]}
+    assert plain | heavy == set(names.values())
+    assert {"proj", "replay_projector", "clip.token_embedding.weight", "clip.text_projection"} <= heavy
+    assert {"clip.logit_scale", "clip.visual.class_embedding", "clip.ln_final.weight"} <= plain
+    assert not [name for name in heavy if "ln_" in name or "bias" in name]
+
+
+def test_the_text_type_depends_on_seed_and_step_alone_and_all_come_up() -> None:
+    drawn = [texts.text_type_at(step, 42, TEXT_TYPES) for step in range(200)]
+    assert drawn == [texts.text_type_at(step, 42, TEXT_TYPES) for step in range(200)]
+    assert set(drawn) == set(TEXT_TYPES)
+    assert drawn != [texts.text_type_at(step, 43, TEXT_TYPES) for step in range(200)]
+    assert {texts.text_type_at(step, 1, ["taxon"]) for step in range(9)} == {"taxon"}
+
+
+def test_captions_are_written_from_the_labels(corpus, start: Path, tmp_path: Path) -> None:
+    texts.write_label_names(corpus.labels, tmp_path)
+    tokenizer = clip.load(f"local-dir:{start}").tokenizer
+    written = texts.LabelTexts(tmp_path, tokenizer)
+    ids = [value.decode() for value in written.ids]
+    assert ids == sorted(ids)
+    taxon = Taxon(("Formae", "Planae", "", "", "", "Circle", "green"), "Circle green", "green circle")
+    green = next(label for label in ids if written.taxon(label) == taxon)
+    for text_type in TEXT_TYPES:
+        expected = tokenizer([caption(taxon, text_type)])[0].numpy()
+        assert np.array_equal(written.tokens(green, text_type), expected)
+    with pytest.raises(InputError, match="no label"):
+        written.taxon("ffff")
+
+
+@given(height=st.integers(1, 300), width=st.integers(1, 300), least=st.floats(0.05, 1.0), seed=st.integers(0, 2**31))
+def test_a_random_crop_lies_within_the_image_and_the_asked_area(
+    height: int, width: int, least: float, seed: int
+) -> None:
+    top, left, high, wide = images.random_crop(height, width, (least, 1.0), np.random.default_rng(seed))
+    assert high > 0 and wide > 0
+    assert top >= 0 and top + high <= height
+    assert left >= 0 and left + wide <= width
+    if min(height, width) > 50 and 3 / 4 < width / height < 4 / 3:
+        # Rounding a side to whole pixels moves the area a little; the fallback takes the whole of such an image.
+        assert high * wide >= (least - 0.05) * height * width
+
+
+def test_the_centre_crop_is_the_largest_square() -> None:
+    assert images.centre_crop(100, 60) == (20, 0, 60, 60)
+    assert images.centre_crop(60, 101) == (0, 20, 60, 60)
+
+
+def test_a_header_that_claims_a_huge_image_is_not_decoded() -> None:
+    import simplejpeg
+
+    small = simplejpeg.encode_jpeg(np.zeros((8, 8, 3), np.uint8))
+    frame = small.index(b"\xff\xc0")
+    lying = small[: frame + 5] + (60_000).to_bytes(2, "big") * 2 + small[frame + 9 :]
+    with pytest.raises(ValueError, match="60000 x 60000"):
+        images.decode(lying)
+
+
+def equal(one: Batch, other: Batch) -> bool:
+    return torch.equal(one.images, other.images) and torch.equal(one.tokens, other.tokens) and one[2:] == other[2:]
+
+
+def test_batches_are_the_same_for_any_workers_and_start(batches_of: Callable[..., Batches]) -> None:
+    batches = batches_of()
+    expected = [batches[step] for step in range(8)]
+    for workers in (0, 3):
+        found = list(make_loader(batches_of(), range(3, 8), workers, pin=False))
+        assert len(found) == 5
+        assert all(equal(a, b) for a, b in zip(found, expected[3:], strict=True))
+
+
+def test_ranks_share_the_global_batch_and_its_text_type(batches_of: Callable[..., Batches]) -> None:
+    whole = batches_of()[2]
+    one, other = (batches_of(rank, 2)[2] for rank in (0, 1))
+    assert one.text_type == other.text_type == whole.text_type
+    biology, replay = 4, 2
+    joined = [one.images[:biology], other.images[:biology], one.images[biology:], other.images[biology:]]
+    assert torch.equal(torch.cat(joined), whole.images)
+    assert len(one.images) == biology + replay
+
+
+def test_an_epoch_trains_on_the_indexed_uuids(corpus, batches_of: Callable[..., Batches]) -> None:
+    import pyarrow.parquet as pq
+
+    biology = batches_of().parts[0]
+    seen = []
+    for position in range(len(biology.stream)):
+        shard, row = biology.stream.locate(position)
+        seen.append(biology.reader.rows(shard).uuids[row].as_py())
+    assert sorted(seen) == sorted(pq.read_table(corpus.shards / "train" / "index.parquet")["uuid"].to_pylist())
+
+
+def test_a_broken_sample_is_replaced_named_and_moves_no_other(make_corpus, batches_of: Callable[..., Batches]) -> None:
+    corpus = make_corpus()
+    before = [batches_of(source=corpus)[step] for step in range(5)]
+    biology = batches_of(source=corpus).parts[0]
+    shard, row = biology.stream.locate(11)
+    rows, tar = biology.reader.rows(shard), biology.reader.shards[shard].tar
+    data = bytearray(tar.read_bytes())
+    offset, size = int(rows.offsets[row]), int(rows.sizes[row])
+    data[offset : offset + size] = bytes(size)
+    tar.write_bytes(data)
+    after = [batches_of(source=corpus)[step] for step in range(5)]
+    assert [sample.uuid for batch in after for sample in batch.broken] == [rows.uuids[row].as_py()]
+    for step, (one, other) in enumerate(zip(before, after, strict=True)):
+        moved = [n for n in range(12) if not torch.equal(one.images[n], other.images[n])]
+        assert moved == ([3] if step == 1 else [])
+    assert all(equal(a, batches_of(source=corpus)[step]) for step, a in enumerate(after))
+
+
+def test_a_tar_of_another_size_than_the_manifest_says_is_refused(make_corpus, start: Path) -> None:
+    corpus = make_corpus()
+    tar = corpus.shards / "train" / "shard-000001.tar"
+    with tar.open("ab") as file:
+        file.write(bytes(10))
+    with pytest.raises(InputError, match=r"shard-000001.tar: .* build the shards again"):
+        job_of(corpus, start).check(ranks_of())
+
+
+def test_labels_that_samples_need_and_do_not_find_are_refused(make_corpus, start: Path) -> None:
+    from workflow_scripts.common import tables
+    from workflow_scripts.contracts import LABELS
+
+    corpus = make_corpus()
+    rows = tables.read_rows(corpus.labels, LABELS).to_pylist()
+    tables.write_rows(rows[1:], LABELS, corpus.labels)
+    with pytest.raises(InputError, match=f"label {rows[0]['label_id']} is not there"):
+        job_of(corpus, start).check(ranks_of())
+
+
+def test_training_on_the_cpu_is_refused_unless_meant(corpus, start: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    settings = SETTINGS.model_copy(update={"allow_cpu": False})
+    with pytest.raises(InputError, match="refused"):
+        job_of(corpus, start, settings).check(ranks_of())
+
+
+def test_checkpoints_come_back_and_only_the_newest_are_kept(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    for step in (5, 10, 15):
+        checkpoints.save(step, {"step": step, "weights": torch.full((3,), float(step))})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000010", "step-00000015"]
+    assert checkpoints.newest_whole() == 15
+    assert checkpoints.load(15)["weights"].tolist() == [15.0] * 3
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=3)
+    for step in (5, 10, 15):
+        checkpoints.save(step, {"step": step})
+    damaged = tmp_path / "step-00000015" / STATE
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged.write_bytes(data)
+    (tmp_path / "step-00000010" / "sums.json").unlink()
+    (tmp_path / ".tmp-step-00000020").mkdir()
+    assert checkpoints.newest_whole() == 5
+    assert "step-00000015 is damaged" in caplog.text
+    assert "step-00000010 is damaged" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000005"]
+
+
+def test_a_checkpoint_is_not_unpickled_into_objects(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    checkpoints.save(1, {"path": Path("x")})
+    with pytest.raises(Exception, match=r"(?i)weights.only"):
+        checkpoints.load(1)
+
+
+def test_metrics_after_the_resumed_step_and_half_lines_are_cut(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps({"step": step}) + "\n" for step in (1, 2, 3, 4)) + '{"step": 5, "lo')
+    metrics = MetricsFile(path, steps=2)
+    metrics.add({"step": 3, "loss": 1 / 3})
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        {"step": 1},
+        {"step": 2},
+        {"step": 3, "loss": 0.333333},
+    ]

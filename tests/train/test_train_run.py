@@ -1,0 +1,306 @@
+"""Training as a command: killed, resumed, adopted, exported."""
+
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from PIL import Image
+from safetensors.torch import load_file
+
+from workflow_scripts.common import clip
+from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.train.export import export
+from workflow_scripts.train.forward import Forward
+from workflow_scripts.train.model import TwoProjectorClip
+from workflow_scripts.train.ranks import Ranks
+from workflow_scripts.train.run import train_model
+from workflow_scripts.train.start import start as write_start
+
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = 30
+SETTINGS = TrainSettings(
+    epochs=STEPS * 8 / 40,
+    global_batch=8,
+    replay_batch=4,
+    lr=1e-3,
+    warmup_steps=4,
+    precision="fp32",
+    allow_cpu=True,
+    deterministic=True,
+)
+FAST = SETTINGS.model_copy(update={"epochs": 1.0})
+
+
+def command(corpus, start: Path, model: ModelSettings, run: Path, limits: TrainLimits) -> list[str]:
+    return [
+        *(sys.executable, "-m", "workflow_scripts.train.launch", "--standalone", "--nproc-per-node", "2"),
+        *("-m", "workflow_scripts.train.run", "--start", str(start), "--model", model.to_json()),
+        *("--shards", str(corpus.shards), "--labels", str(corpus.labels), "--replay", str(corpus.replay)),
+        *("--settings", SETTINGS.to_json(), "--limits", limits.to_json(), "--threads", "2"),
+        *("--work", str(run / "work"), "--out-dir", str(run / "train"), "--log", str(run / "log.txt")),
+    ]
+
+
+def undisturbed_run(corpus, start: Path, model: ModelSettings, run: Path) -> None:
+    """Two processes as torchrun would start them, without the time that starting Python takes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+
+    def rank(number: int) -> None:
+        place = {"RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+        os.environ.update(place, MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+        in_process(corpus, start, run, SETTINGS, model=model, threads=2)
+
+    children = [multiprocessing.get_context("fork").Process(target=rank, args=(number,)) for number in range(2)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(120)
+        assert child.exitcode == 0
+
+
+def launch(*arguments) -> subprocess.Popen:
+    return subprocess.Popen(command(*arguments), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
+def in_process(corpus, start: Path, run: Path, settings: TrainSettings = FAST, **others) -> None:
+    """One process without torchrun."""
+    given = {"shards": (corpus.shards,), "labels": corpus.labels, "replay": corpus.replay}
+    given |= {"model": ModelSettings(architecture="tiny"), "threads": 1, **others}
+    train_model(
+        start=start,
+        settings=settings,
+        limits=TrainLimits(workers=0, checkpoint_steps=3),
+        work=run / "work",
+        out_dir=run / "train",
+        **given,
+    )
+
+
+def metrics_of(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_for_steps(run: Path, steps: int, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        found = list(run.glob("work/*/metrics.jsonl"))
+        if found and len(found[0].read_text().splitlines()) >= steps:
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"ended too early: {process.returncode}")
+
+
+def test_a_killed_rank_ends_the_job_and_the_next_run_ends_up_bit_identical(
+    corpus, start: Path, model_settings: ModelSettings, tmp_path: Path
+) -> None:
+    often = TrainLimits(workers=1, checkpoint_steps=5)
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    killed = launch(corpus, start, model_settings, disturbed, often)
+    wait_for_steps(disturbed, 12, killed)
+    ranks = children_of(killed.pid)
+    assert len(ranks) == 2
+    os.kill(ranks[1], signal.SIGKILL)
+    assert killed.wait(60) == 128 + signal.SIGKILL
+    assert not (disturbed / "train").exists()
+
+    # With another number of workers.
+    resumed = launch(corpus, start, model_settings, disturbed, TrainLimits(workers=2, checkpoint_steps=7))
+    _, said = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0, said
+    undisturbed_run(corpus, start, model_settings, undisturbed)
+    one, other = load_file(undisturbed / "train/model.safetensors"), load_file(disturbed / "train/model.safetensors")
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert not torch.equal(one["visual.proj"], one["replay_projector"])
+    assert [row["step"] for row in metrics_of(disturbed / "train")] == list(range(1, STEPS + 1))
+    summary = json.loads((disturbed / "train/summary.json").read_text())
+    assert summary["resumed"] == 1
+    assert sum(summary["text_types"].values()) == summary["steps"] == STEPS
+    same = ("step", "loss", "loss_biology", "loss_replay", "lr", "text_type")
+    lines = [[{key: row[key] for key in same} for row in metrics_of(run / "train")] for run in (undisturbed, disturbed)]
+    assert lines[0] == lines[1]
+    assert metrics_of(disturbed / "train")[-1]["val_loss_biology"] > 0
+
+
+def test_finished_work_is_adopted_and_other_limits_train_nothing_again(
+    corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_process(corpus, start, tmp_path)
+    before = (tmp_path / "train/summary.json").read_bytes()
+    for file in (tmp_path / "train").iterdir():
+        file.unlink()
+    monkeypatch.setattr("workflow_scripts.train.run.train", lambda *_: pytest.fail("trained again"))
+    in_process(corpus, start, tmp_path)
+    assert (tmp_path / "train/summary.json").read_bytes() == before
+    assert json.loads((tmp_path / "work/outcome.json").read_text())["outcome"] == "adopted"
+
+
+def test_a_request_to_stop_saves_and_the_next_run_goes_on_from_there(
+    corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workflow_scripts.train import loop
+
+    rate = loop.lr_at
+
+    def stop_in_the_second_step(step: int, **others: float) -> float:
+        if step == 1:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return rate(step, **others)
+
+    monkeypatch.setattr(loop, "lr_at", stop_in_the_second_step)
+    with pytest.raises(SystemExit) as stopped:
+        in_process(corpus, start, tmp_path)
+    assert stopped.value.code == 143
+    assert json.loads((tmp_path / "work/outcome.json").read_text())["outcome"] == "preempted"
+    assert [path.name for path in tmp_path.glob("work/*/checkpoints/*")] == ["step-00000002"]
+    monkeypatch.setattr(loop, "lr_at", rate)
+    in_process(corpus, start, tmp_path)
+    assert [row["step"] for row in metrics_of(tmp_path / "train")] == [1, 2, 3, 4, 5]
+
+
+def test_replay_alone_is_plain_clip_training_on_captions(corpus, start: Path, tmp_path: Path) -> None:
+    settings = FAST.model_copy(update={"replay_batch": 0, "global_batch": 4})
+    in_process(corpus, start, tmp_path, settings, shards=(), labels=None)
+    rows = metrics_of(tmp_path / "train")
+    assert len(rows) == 5
+    assert {row["text_type"] for row in rows} == {"caption"}
+    assert all(row["loss_biology"] is None and row["loss"] == row["loss_replay"] for row in rows)
+    assert "replay_projector" not in load_file(tmp_path / "train/model.safetensors")
+
+
+def test_biology_alone_has_one_projector(corpus, start: Path, tmp_path: Path) -> None:
+    in_process(corpus, start, tmp_path, FAST.model_copy(update={"replay_batch": 0}), replay=None)
+    assert {row["loss_replay"] for row in metrics_of(tmp_path / "train")} == {None}
+    assert "replay_projector" not in load_file(tmp_path / "train/model.safetensors")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(corpus, start: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the loss of step"):
+        in_process(corpus, start, tmp_path, FAST.model_copy(update={"lr": 1e30, "warmup_steps": 0}))
+
+
+def test_the_export_predicts_what_the_trainer_does(
+    corpus, start: Path, model_settings: ModelSettings, tmp_path: Path
+) -> None:
+    in_process(corpus, start, tmp_path)
+    export(trained=tmp_path / "train", start=start, model=model_settings, title="A model", out=tmp_path / "model")
+    weights = load_file(tmp_path / "train/model.safetensors")
+    loaded = clip.load(f"local-dir:{start}")
+    trainer = TwoProjectorClip(loaded.model, weights.pop("replay_projector"))
+    trainer.proj.data = weights.pop("visual.proj")
+    trainer.clip.load_state_dict(weights)
+    chance = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (6, 32, 32, 3), dtype=torch.uint8, generator=chance)
+    words = ["a photo of Circle red.", "a photo of Square.", "x y", "a", "b", "c"]
+    pixels = clip.normalised(images, loaded.mean, loaded.std)
+    with torch.no_grad():
+        image, text, scale = trainer(pixels, loaded.tokenizer(words), 4)
+
+    exported = f"local-dir:{tmp_path / 'model'}"
+    model, _, preprocess = clip.open_clip.create_model_and_transforms(exported)
+    model.eval()
+    tokens = clip.open_clip.get_tokenizer(exported)(words)
+    seen = torch.stack([preprocess(Image.fromarray(item.numpy())) for item in images])
+    with torch.no_grad():
+        torch.testing.assert_close(model.encode_image(seen, normalize=True)[:4], image[:4], rtol=0, atol=1e-5)
+        torch.testing.assert_close(model.encode_text(tokens, normalize=True), text, rtol=0, atol=1e-5)
+        torch.testing.assert_close(model.logit_scale.exp(), scale)
+    replay = clip.encode_image(clip.load(exported), images, projector="replay")
+    torch.testing.assert_close(torch.nn.functional.normalize(replay, dim=-1)[4:], image[4:], rtol=0, atol=1e-5)
+    card = (tmp_path / "model/README.md").read_text()
+    assert card.startswith("---") and "# A model" in card
+    assert json.loads((tmp_path / "train/summary.json").read_text())["digests"]["data"]["labels"] in card
+
+
+def test_a_start_with_a_second_projector_keeps_it(start: Path, model_settings: ModelSettings, tmp_path: Path) -> None:
+    state = load_file(start / clip.WEIGHTS_FILE)
+    second = torch.randn(state["visual.proj"].shape)
+    # As the code of BioCLIP 2 saves it.
+    saved = {f"module.{name}": value for name, value in state.items()} | {"module.visual.continual_proj": second}
+    torch.save({"epoch": 1, "state_dict": saved}, tmp_path / "epoch_1.pt")
+    write_start(model=model_settings.model_copy(update={"start": str(tmp_path / "epoch_1.pt")}), out=tmp_path / "b2")
+    loaded = clip.load(f"local-dir:{tmp_path / 'b2'}")
+    assert loaded.replay_projector is not None
+    assert torch.equal(loaded.replay_projector, second)
+    assert torch.equal(load_file(tmp_path / "b2" / clip.WEIGHTS_FILE)["visual.proj"], state["visual.proj"])
+    again = model_settings.model_copy(update={"start": f"local-dir:{tmp_path / 'b2'}"})
+    write_start(model=again, out=tmp_path / "b3")
+    third = clip.load(f"local-dir:{tmp_path / 'b3'}").replay_projector
+    assert third is not None
+    assert torch.equal(third, second)
+
+
+def test_random_starting_weights_are_always_the_same(
+    start: Path, model_settings: ModelSettings, tmp_path: Path
+) -> None:
+    write_start(model=model_settings, out=tmp_path)
+    for name in (clip.WEIGHTS_FILE, clip.CONFIG_FILE):
+        assert (tmp_path / name).read_bytes() == (start / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("start_from", "complaint"),
+    [
+        ("nowhere.pt", "nowhere.pt: missing"),
+        ("local-dir:nowhere", "not an open_clip directory"),
+        ("pretrain", "resolved by the workflow"),
+        ("no_such_tag", "open_clip knows no such model|no file"),
+    ],
+)
+def test_starting_weights_that_are_not_there_are_named(
+    start_from: str, complaint: str, model_settings: ModelSettings, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=complaint):
+        write_start(model=model_settings.model_copy(update={"start": start_from}), out=tmp_path)
+
+
+def test_a_pickle_that_runs_code_is_not_loaded(model_settings: ModelSettings, tmp_path: Path) -> None:
+    torch.save({"state_dict": {"x": Path("would be built by calling its class")}}, tmp_path / "bad.pt")
+    with pytest.raises(InputError, match=r"bad\.pt: cannot be loaded"):
+        write_start(model=model_settings.model_copy(update={"start": str(tmp_path / "bad.pt")}), out=tmp_path / "o")
+
+
+def test_weights_of_another_model_are_refused(start: Path, tmp_path: Path, model_settings: ModelSettings) -> None:
+    state = load_file(start / clip.WEIGHTS_FILE)
+    state.pop("ln_final.weight")
+    torch.save(state, tmp_path / "other.pt")
+    with pytest.raises(InputError, match=r"1 tensors missing \(ln_final.weight\)"):
+        write_start(model=model_settings.model_copy(update={"start": str(tmp_path / "other.pt")}), out=tmp_path / "o")
+
+
+def test_a_model_without_second_projector_says_so(start: Path) -> None:
+    loaded = clip.load(f"local-dir:{start}")
+    with pytest.raises(InputError, match="has no replay_projector"):
+        clip.encode_image(loaded, torch.zeros(1, 32, 32, 3, dtype=torch.uint8), projector="replay")
+
+
+def test_bf16_trains_too(start: Path, model_settings: ModelSettings) -> None:
+    for precision in ("bf16", "pure_bf16"):
+        settings = SETTINGS.model_copy(update={"precision": precision, "grad_checkpointing": True})
+        loaded = clip.load(f"local-dir:{start}")
+        from workflow_scripts.train.model import starting_model
+
+        model = starting_model(loaded, model_settings, settings, second_projector=True)
+        forward = Forward(model, loaded, settings, Ranks(0, 1, 0, 1, dist.HashStore()))
+        images = torch.randint(0, 256, (6, 32, 32, 3), dtype=torch.uint8)
+        losses = forward.losses(images, torch.randint(1, 99, (6, 32), dtype=torch.int32), [4, 2], biology=True)
+        losses.sum().backward()
+        assert losses.dtype == torch.float32
+        assert model.proj.dtype == (torch.bfloat16 if precision == "pure_bf16" else torch.float32)
+        assert all(torch.isfinite(p.grad).all() for p in model.parameters())

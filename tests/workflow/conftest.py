@@ -1,0 +1,102 @@
+"""A copy of the project in a folder of its own, and one finished run of the micro world in it."""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG_FILES = ("config/config.yaml", "tests/workflow/micro.yaml")
+PARTS_OF_PROJECT = ("Snakefile", "rules", "workflow_scripts", "config", "envs", "profiles", "tests/workflow/micro.yaml")
+FAMILIES = {"Araneidae", "Apidae", "Felidae", "Anatidae", "Rosaceae", "Pinaceae", "Ranidae", "Boletaceae"}
+ENTRY = re.compile(r"^(\w+) +(\d+)$", re.MULTILINE)
+
+
+@dataclass
+class Project:
+    """A copy of the project that a test may change."""
+
+    folder: Path
+
+    def command(self, *words: str) -> list[str]:
+        """The Snakemake command line, without an activated environment."""
+        snakemake = str(Path(sys.executable).with_name("snakemake"))
+        return [snakemake, "--configfile", *CONFIG_FILES, "--profile", "profiles/local", *words]
+
+    def environment(self) -> dict[str, str]:
+        """The caller's environment, with no other copy of the project in it."""
+        return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+    def snakemake(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake to its end."""
+        return subprocess.run(
+            self.command(*words), cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=False
+        )
+
+    def run(self, *words: str) -> str:
+        """Run Snakemake, which must succeed; what it printed."""
+        done = self.snakemake(*words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def planned(self, *words: str) -> dict[str, int]:
+        """The jobs of a dry run: rule name to count, `total` and target rules left out."""
+        text = self.run("-n", *words)
+        if "Job stats:" not in text:
+            assert "Nothing to be done" in text, text
+            return {}
+        stats = text.split("Job stats:")[-1]
+        return {name: int(count) for name, count in ENTRY.findall(stats) if name not in ("total", "all", "job")}
+
+    def path(self, name: str) -> Path:
+        """A file of the copy."""
+        return self.folder / name
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Change a file of the copy."""
+        text = self.path(name).read_text()
+        assert old in text, f"{name} has no {old!r}"
+        self.path(name).write_text(text.replace(old, new, 1))
+
+
+def copy_project(folder: Path) -> Project:
+    """The tracked parts of the project, in `folder`."""
+    for name in PARTS_OF_PROJECT:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "site.yaml"))
+        else:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, folder / name)
+    write_species(folder)
+    return Project(folder)
+
+
+def write_species(folder: Path) -> None:
+    """The shipped species of eight families, as the micro world's own table."""
+    with (ROOT / "workflow_scripts/world/species.csv").open(newline="") as source:
+        species = [row for row in csv.DictReader(source) if row["family"] in FAMILIES]
+    with (folder / "species.csv").open("w", newline="") as target:
+        table = csv.DictWriter(target, species[0])
+        table.writeheader()
+        table.writerows(species)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The micro world, run to its report once for all tests that only look, or that put back what they change."""
+    project = copy_project(tmp_path_factory.mktemp("finished"))
+    project.run("all")
+    return project
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Project:
+    """A copy in which nothing was run."""
+    return copy_project(tmp_path)

@@ -1,0 +1,69 @@
+"""Bad input gets one line that says what and where, a status that is not 0, and loses nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    return line
+
+
+def test_misspelt_key(fresh: Any) -> None:
+    fresh.edit("tests/workflow/micro.yaml", "shards: {samples_per_shard", "shards: {sample_per_shard")
+    assert complaint(fresh.snakemake("-n")) == (
+        "error: config/config.yaml + tests/workflow/micro.yaml: shards.sample_per_shard: unknown key; "
+        "did you mean samples_per_shard?"
+    )
+
+
+def test_misspelt_key_on_the_command_line(fresh: Any) -> None:
+    assert "train.epoch: unknown key; did you mean epochs?" in complaint(
+        fresh.snakemake("-n", "--config", "train={epoch: 3}")
+    )
+
+
+def test_missing_input(fresh: Any) -> None:
+    fresh.path("species.csv").unlink()
+    assert complaint(fresh.snakemake("-n")).endswith("world.species: species.csv: no such file or folder")
+
+
+def test_broken_config_file(fresh: Any) -> None:
+    fresh.path("config/site.yaml").write_text("results: [")
+    assert "config/site.yaml: line" in complaint(fresh.snakemake("-n"))
+
+
+def test_the_first_line_names_config_corpus_and_run(fresh: Any) -> None:
+    text = fresh.snakemake("-n").stderr
+    assert text.splitlines()[0] == "config config/config.yaml + tests/workflow/micro.yaml, corpus micro, run micro"
+
+
+def test_the_default_config_does_not_leak_into_another(fresh: Any) -> None:
+    fresh.path("mine.yaml").write_text("run: mine\ncorpus: mine\n")
+    words = [str(Path(sys.executable).with_name("snakemake")), "-n", "-c2", "--configfile", "mine.yaml"]
+    done = subprocess.run(words, cwd=fresh.folder, capture_output=True, text=True, check=False)
+    assert "mine.yaml: generations: missing" in complaint(done)
+
+
+@pytest.mark.slow
+def test_a_table_without_its_columns_is_named_and_nothing_is_lost(finished: Any) -> None:
+    table = finished.path("mine.csv")
+    table.write_text("picture,genus,species\na.jpg,Pica,hudsonia\n")
+    finished.edit("tests/workflow/micro.yaml", '"{world}/table.csv"', "mine.csv")
+    kept = finished.path("results/corpora/micro/shards/g000/train/manifest.parquet").read_bytes()
+    try:
+        done = finished.snakemake("all")
+        assert "mine.csv" in complaint(done)
+        assert finished.path("results/corpora/micro/shards/g000/train/manifest.parquet").read_bytes() == kept
+    finally:
+        finished.edit("tests/workflow/micro.yaml", "mine.csv", '"{world}/table.csv"')
+        table.unlink()
+    finished.run("all")

@@ -1,0 +1,94 @@
+"""Kill -9 of jobs and of Snakemake itself: running again ends in the bytes of an undisturbed run."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflow_scripts.common.files import sha256_file
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+CORPUS = "results/corpora/micro"
+RUN = "results/runs/micro"
+
+
+def start(project: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        project.command("all"),
+        cwd=project.folder,
+        env=project.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def wait_until(true: Callable[[], bool], snakemake: subprocess.Popen[bytes], seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert snakemake.poll() is None, "the workflow ended before the moment to kill it"
+        assert time.monotonic() < deadline, "the moment to kill it never came"
+        time.sleep(0.05)
+
+
+def processes_in(folder: Path, words: str) -> list[int]:
+    """Processes working in `folder` whose command line holds `words`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if words in command and (entry / "cwd").resolve() == folder:
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def kill(pids: list[int]) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def sums(project: Any) -> dict[str, str]:
+    files = [
+        *project.path(f"{CORPUS}/shards/g000").rglob("shard-*.tar"),
+        *project.path(f"{CORPUS}/replay").rglob("shard-*.tar"),
+    ]
+    files += [project.path(f"{CORPUS}/taxonomy/labels.parquet"), project.path(f"{RUN}/train/model.safetensors")]
+    assert len(files) > 4
+    return {str(file.relative_to(project.folder)): sha256_file(file) for file in files}
+
+
+def test_killed_jobs_and_a_killed_snakemake_end_in_the_undisturbed_result(fresh: Any, finished: Any) -> None:
+    # A download job dies: Snakemake stops, and nothing of its part is published.
+    snakemake = start(fresh)
+    wait_until(lambda: any(fresh.path(f"{CORPUS}/.work/download").glob("*/key.json")), snakemake)
+    kill(processes_in(fresh.folder, "workflow_scripts.download.fetch"))
+    assert snakemake.wait(timeout=120) != 0
+
+    # Snakemake dies in the middle of training; its job lives on or dies, and either way one writer is left.
+    snakemake = start(fresh)
+    metrics = fresh.path(f"{RUN}/.work/train")
+    wait_until(lambda: any(file.stat().st_size > 0 for file in metrics.glob("*/metrics.jsonl")), snakemake)
+    shards_finished = {file: file.stat().st_mtime_ns for file in fresh.path(f"{CORPUS}/.work").rglob("done.json")}
+    snakemake.kill()
+    snakemake.wait()
+    assert not fresh.path(f"{RUN}/train/summary.json").exists()
+    assert fresh.snakemake("all").returncode != 0, "a killed Snakemake leaves its lock"
+    fresh.run("--unlock")
+    fresh.run("all")
+
+    # No finished part was made again, and nobody is left working.
+    assert {file: file.stat().st_mtime_ns for file in shards_finished} == shards_finished
+    assert processes_in(fresh.folder, "workflow_scripts") == []
+    assert sums(fresh) == sums(finished)
+    assert fresh.planned("all") == {}

@@ -1,0 +1,77 @@
+"""What a dry run plans for the configs that the project ships."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.common.config.root import load_config, read_yaml
+from workflow_scripts.common.config.site import SiteSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def snakemake(folder: Path, *words: str) -> str:
+    command = [str(Path(sys.executable).with_name("snakemake")), *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def place_what_a_person_gives(folder: Path, config: str) -> None:
+    for given in load_config(read_yaml(folder / config), config, SiteSettings()).given_files().values():
+        path = folder / given
+        if Path(given).suffix:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        else:
+            path.mkdir(parents=True, exist_ok=True)
+
+
+def test_beetles_plan_has_no_world_no_replay_and_no_pretraining(fresh: Any) -> None:
+    place_what_a_person_gives(fresh.folder, "config/beetles.yaml")
+    text = snakemake(fresh.folder, "-n", "-c2", "--configfile", "config/beetles.yaml", "all")
+    assert "world" not in text
+    assert "replay" not in text
+    assert "pretrain" not in text
+    assert "results/corpora/beetles/download/part-0019/manifest.parquet" in text
+
+
+def test_every_target_can_be_planned(fresh: Any) -> None:
+    planned = {target: set(fresh.planned(target)) for target in ("fetch", "data", "train", "evaluate", "report", "all")}
+    assert {"download", "replay_download", "model_start"} <= planned["fetch"]
+    assert not planned["fetch"] & {"train_run", "curate", "embed"}
+    assert "shards_gather" in planned["data"]
+    assert "train_run" not in planned["data"]
+    assert "embed" not in planned["train"]
+    assert "report_build" not in planned["evaluate"]
+    assert planned["report"] - {"report"} == planned["all"]
+
+
+def test_commands_are_printed_as_they_would_run(fresh: Any) -> None:
+    text = fresh.run("-np", "all")
+    for stage in ("world.make", "catalog.table", "download.fetch", "taxonomy.resolve", "curate.decide", "shards.write"):
+        assert f"python -m workflow_scripts.{stage} --" in text
+    assert (
+        "python -m workflow_scripts.train.launch --standalone --nproc-per-node 2 -m workflow_scripts.train.run --"
+        in text
+    )
+
+
+def test_only_rules_marked_for_the_internet_leave_offline_mode(fresh: Any) -> None:
+    commands = [line for line in fresh.run("-np", "all").splitlines() if line.startswith("Shell command: ")]
+    online = {line.split("workflow_scripts.")[-1].split()[0] for line in commands if "HF_HUB_OFFLINE=0" in line}
+    assert online == {"download.fetch", "train.start"}
+
+
+def test_the_plan_does_not_depend_on_the_number_of_cores(fresh: Any) -> None:
+    one = subprocess.run(
+        [*fresh.command("-n", "all"), "--cores", "1"], cwd=fresh.folder, capture_output=True, text=True, check=True
+    )
+    assert "Job stats:" in one.stdout
+
+
+def test_readme_lists_the_networked_rules() -> None:
+    text = (ROOT / "README.md").read_text()
+    for rule in ("download", "replay_download", "model_start"):
+        assert f"`{rule}`" in text

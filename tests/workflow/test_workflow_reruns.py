@@ -1,0 +1,105 @@
+"""What would run again, and why: `snakemake -n` after each kind of change to a finished project."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+EVALUATION = {"embed", "eval_rare_species", "eval_seen_species", "eval_insects", "eval_replay", "report_build"}
+AFTER_TAXONOMY = {
+    "curate",
+    "shards_plan",
+    "shards_write",
+    "shards_gather",
+    "train_run",
+    "model_export",
+} | EVALUATION
+
+
+def test_nothing_changed(finished: Any) -> None:
+    assert finished.planned("all") == {}
+
+
+def test_comments_and_docstrings_rerun_nothing(finished: Any) -> None:
+    files = [file for file in sorted(finished.path("workflow_scripts").rglob("*.py")) if file.name != "__init__.py"]
+    before = {file: file.read_text() for file in files}
+    try:
+        for file, text in before.items():
+            assert text.startswith('"""')
+            file.write_text(text.replace('"""', '"""Changed. ', 1) + "\n# Another comment.\n")
+        for rules in finished.path("rules").iterdir():
+            before[rules] = rules.read_text()
+            rules.write_text(before[rules] + "\n# Another comment.\n")
+        assert finished.planned("all") == {}
+    finally:
+        for file, text in before.items():
+            file.write_text(text)
+
+
+def test_another_run_trains_and_evaluates_and_touches_no_corpus(finished: Any) -> None:
+    planned = finished.planned("all", "--config", "run=faster", "train={lr: 2.0e-3}")
+    assert set(planned) == {"train_run", "model_export"} | EVALUATION
+
+
+def test_a_benchmark_added_plans_its_own_jobs(finished: Any) -> None:
+    world = "results/world/micro/benchmarks/insects"
+    mine = f"{{layout: csv, labels: {world}/labels.csv, images: {world}/images, text_type: sci}}"
+    planned = finished.planned("all", "--config", f"benchmarks={{mine: {mine}}}")
+    assert planned == {"benchmark_csv": 1, "embed": 2, "eval_mine": 1, "report_build": 1}
+
+
+def test_one_benchmark_is_redone_alone(finished: Any) -> None:
+    scores = finished.path("results/runs/micro/scores/micro/rare_species.json")
+    kept = scores.read_text()
+    scores.unlink()
+    assert finished.planned("eval_rare_species") == {"eval_rare_species": 1}
+    finished.run("eval_rare_species")
+    assert scores.read_text() == kept
+    finished.run("all")
+
+
+def test_limits_rerun_nothing(finished: Any) -> None:
+    limits = "limits={download: {threads: 3}, train: {checkpoint_steps: 7}, embed: {batch: 16}}"
+    assert finished.planned("all", "--config", limits) == {}
+
+
+def test_a_line_in_the_resolver_reruns_taxonomy_and_what_follows_and_costs_nothing(finished: Any) -> None:
+    module = finished.path("workflow_scripts/taxonomy/resolve.py")
+    kept = module.read_text()
+    work = [*finished.path("results/corpora/micro/.work").rglob("done.json")]
+    work += [*finished.path("results/runs/micro/.work").rglob("done.json")]
+    finished_at = {file: file.stat().st_mtime_ns for file in work}
+    assert finished_at
+    try:
+        module.write_text(kept.replace('\nif __name__ == "__main__"', '\nCHANGED = True\n\nif __name__ == "__main__"'))
+        assert set(finished.planned("all")) == {"taxonomy_resolve"} | AFTER_TAXONOMY
+        text = finished.run("-n", "all")
+        assert "Params have changed since last execution" in text
+        started = time.monotonic()
+        finished.run("train")
+        # Resolving again gives the same names, so that shards and training are adopted: no second of training.
+        assert {file: file.stat().st_mtime_ns for file in finished_at} == finished_at
+        assert "adopted" in finished.path("logs/runs/micro/train/run.log").read_text()
+        assert time.monotonic() - started < 120
+    finally:
+        module.write_text(kept)
+    finished.run("all")
+
+
+def test_shards_lost_from_view_are_published_again(finished: Any) -> None:
+    folder = finished.path("results/corpora/micro/shards/g000")
+    manifest = folder / "groups/group-000.manifest.parquet"
+    kept = manifest.read_bytes()
+    manifest.unlink()
+    finished.run("data")
+    assert manifest.read_bytes() == kept
+
+
+def test_every_log_names_its_command(finished: Any) -> None:
+    logs = [*finished.path("logs").rglob("*.log")]
+    assert len(logs) > 20
+    for log in logs:
+        assert "workflow_scripts" in Path(log).read_text(), log

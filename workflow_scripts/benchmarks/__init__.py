@@ -1,0 +1,1 @@
+"""Every benchmark's images and labels as one kind of table, whatever layout they came in."""

@@ -1,0 +1,103 @@
+"""Read a classification benchmark in the papers' common layout: a CSV of labels beside a folder of images.
+
+As BioCLIP and BioCLIP 2 published them, the CSV has an index column, `filepath` below the folder, `class`,
+and where known kingdom, phylum, `cls` for the rank class, order, family, genus, species (the epithet), common_name.
+"""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from workflow_scripts.benchmarks.indexing import Labelled, index_images
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.evaluate import CsvBenchmark
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.contracts import RANKS
+
+REQUIRED = ("filepath", "class")
+# `class` is the label, so the rank of that name has another column.
+RANK_COLUMNS = {rank: "cls" if rank == "class" else rank for rank in RANKS}
+
+
+def index_csv(*, name: str, labels: Path, settings: CsvBenchmark, out: Path, account: Path, jobs: int = 2) -> None:
+    """Write the table of a CSV benchmark. The folder of images is only read.
+
+    Args:
+        name: the benchmark's name.
+        labels: its CSV.
+        settings: the benchmark; `images` is the folder.
+        out: the table.
+        account: rows in and out; images that are missing or unreadable are named in it.
+        jobs: threads that decode and hash; they change no byte.
+
+    Raises:
+        InputError: the CSV is no CSV or lacks a column, a row is incomplete or leaves the folder, or no image is there.
+    """
+    folder = Path(settings.images)
+    if not folder.is_dir():
+        raise InputError(f"benchmarks.{name}.images: {folder}: no such folder")
+    needs_ranks = bool({settings.text_type, settings.published_text_type} - {"asis", "com", None})
+    rows = read_labels(labels, folder, needs_ranks=needs_ranks)
+    index_images(rows, benchmark=name, out=out, account=account, jobs=jobs)
+
+
+def read_labels(labels: Path, folder: Path, *, needs_ranks: bool = False) -> Iterator[Labelled]:
+    """The rows of a CSV of labels, in their order.
+
+    Args:
+        labels: the CSV, UTF-8 with or without a byte-order mark.
+        folder: where its file paths start.
+        needs_ranks: whether names are to be built from ranks, so that a CSV without them is of no use.
+
+    Raises:
+        InputError: the file is missing or no CSV, lacks a column, or has a bad row; the message names file and line.
+    """
+    try:
+        with labels.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            _check_columns(labels, list(reader.fieldnames or []), needs_ranks=needs_ranks)
+            for position, row in enumerate(reader):
+                where = f"{labels}: line {reader.line_num}"
+                if None in row or None in row.values():
+                    raise InputError(f"{where}: not as many fields as the header has")
+                yield _labelled(position, row, folder, where)
+    except OSError as error:
+        raise InputError(f"{labels}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{labels}: not UTF-8; save it as UTF-8") from None
+    except csv.Error as error:
+        raise InputError(f"{labels}: line {reader.reader.line_num}: not valid CSV: {error}") from None
+
+
+def _check_columns(labels: Path, found: Sequence[str], *, needs_ranks: bool) -> None:
+    missing = [column for column in REQUIRED if column not in found]
+    if needs_ranks and not set(RANK_COLUMNS.values()) & set(found):
+        missing.append("genus and species (or other ranks), which its text_type needs")
+    if missing:
+        has = ", ".join(column for column in found if column) or "none"
+        raise InputError(f"{labels}: missing column {', '.join(missing)}; found {has}")
+    if twice := sorted({column for column in found if column and found.count(column) > 1}):
+        raise InputError(f"{labels}: more than one column {', '.join(twice)}")
+
+
+def _labelled(position: int, row: dict[str, str], folder: Path, where: str) -> Labelled:
+    for column in REQUIRED:
+        if not row[column].strip():
+            raise InputError(f"{where}: {column} is empty")
+    image = PurePosixPath(row["filepath"])
+    if image.is_absolute() or ".." in image.parts or "\0" in row["filepath"]:
+        raise InputError(f"{where}: filepath {row['filepath']!r} leaves the folder of images")
+    return Labelled(
+        position=position,
+        image=row["filepath"],
+        path=folder / image,
+        span=None,
+        label=row["class"],
+        ranks={rank: row.get(column, "").strip() or None for rank, column in RANK_COLUMNS.items()},
+        common_name=row.get("common_name", "").strip() or None,
+        split=row.get("split", "").strip() or None,
+    )
+
+
+if __name__ == "__main__":
+    run(index_csv)

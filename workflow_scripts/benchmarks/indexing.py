@@ -1,0 +1,146 @@
+"""Read a benchmark's images once, hash them, and write its table and account."""
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from workflow_scripts.common import images, tables, tars
+from workflow_scripts.common.accounts import Account, write_account
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.progress import Progress
+from workflow_scripts.contracts import BENCHMARK_IMAGES, RANKS
+
+logger = logging.getLogger(__name__)
+
+BATCH = 512
+# Images named one by one in the account; the log names all.
+NAMED = 100
+
+
+class Labelled(NamedTuple):
+    """An image as the labels give it.
+
+    Attributes:
+        position: the row's place in the labels, from 0.
+        image: its name there.
+        path: the file; with `span`, a tar that holds it.
+        span: the image's place in that tar, or None for a file of its own.
+        label: its class, verbatim.
+        ranks: what is known of its taxon, by rank.
+        common_name: the class's common name, where there is one.
+        split: its split, where the labels have one.
+    """
+
+    position: int
+    image: str
+    path: Path
+    span: tars.Span | None
+    label: str
+    ranks: Mapping[str, str | None] = {}
+    common_name: str | None = None
+    split: str | None = None
+
+
+class Hashes(NamedTuple):
+    """MD5 of an image's bytes and PDQ of its pixels (None where PDQ finds no feature), hex."""
+
+    md5: str
+    pdq: str | None
+
+
+class Unusable(NamedTuple):
+    """Why an image gets no row: `missing` or `unreadable`, and the details."""
+
+    reason: str
+    detail: str
+
+
+def index_images(labelled: Iterator[Labelled], *, benchmark: str, out: Path, account: Path, jobs: int) -> None:
+    """Write a row for each image that is there and decodes; the others are counted and named in the account.
+
+    Args:
+        labelled: the images, in the order of their positions; a batch at a time is held.
+        benchmark: the benchmark's name, for the account.
+        out: the table.
+        account: the account.
+        jobs: threads that decode and hash; they change no byte.
+
+    Raises:
+        InputError: there is no image at all, or none that can be used.
+    """
+    dropped: Counter[str] = Counter()
+    named: dict[str, int] = {}
+    first_unusable = ""
+    with (
+        tables.connect() as connection,
+        ThreadPoolExecutor(jobs) as pool,
+        Progress(f"images of {benchmark}", unit="images") as progress,
+    ):
+        declared = ", ".join(f"{tables.quoted(column.name)} {column.type}" for column in BENCHMARK_IMAGES.columns)
+        connection.execute(f"CREATE TEMP TABLE found ({declared})")
+        while batch := list(islice(labelled, BATCH)):
+            hashed = []
+            for row, outcome in zip(batch, pool.map(_hash, batch), strict=True):
+                if isinstance(outcome, Hashes):
+                    hashed.append((row, outcome))
+                    continue
+                dropped[outcome.reason] += 1
+                first_unusable = first_unusable or f"{row.path}: {outcome.detail}"
+                logger.warning("row %d: %s: %s: %s", row.position, row.path, outcome.reason, outcome.detail)
+                if len(named) < NAMED:
+                    named[f"{outcome.reason} {row.image}, row"] = row.position
+            _append(connection, hashed)
+            progress.update(len(batch))
+        counted = connection.execute("SELECT count(*), count(DISTINCT class) FROM found").fetchone()
+        assert counted is not None
+        kept, classes = counted
+        if not kept:
+            why = f"none of its {progress.done} images can be used, the first: {first_unusable}"
+            raise InputError(f"benchmark {benchmark}: {why if progress.done else 'its labels name no image'}")
+        tables.write(connection, "SELECT * FROM found", BENCHMARK_IMAGES, out)
+    notes = {"classes": classes, **named}
+    write_account(account, Account("benchmarks", benchmark, "images", progress.done, kept, dict(dropped), notes))
+
+
+def _hash(row: Labelled) -> Hashes | Unusable:
+    try:
+        with row.path.open("rb") as file:
+            data = tars.read_at(file, *row.span) if row.span else file.read()
+    except OSError as error:
+        return Unusable("missing", error.strerror or str(error))
+    try:
+        pixels = images.decode(data)
+    except images.UnreadableImage as error:
+        return Unusable("unreadable", str(error))
+    return Hashes(hashlib.md5(data, usedforsecurity=False).hexdigest(), images.pdq(pixels))
+
+
+def _append(connection: duckdb.DuckDBPyConnection, hashed: list[tuple[Labelled, Hashes]]) -> None:
+    rows = [
+        {
+            "position": row.position,
+            "image": row.image,
+            "path": str(row.path),
+            "offset": row.span.offset if row.span else None,
+            "size": row.span.size if row.span else None,
+            "md5": hashes.md5,
+            "pdq": hashes.pdq,
+            "class": row.label,
+            **{f"taxon_{rank}": row.ranks.get(rank) for rank in RANKS},
+            "common_name": row.common_name,
+            "split": row.split,
+        }
+        for row, hashes in hashed
+    ]
+    if rows:
+        connection.register("batch", pa.Table.from_pylist(rows))
+        connection.execute("INSERT INTO found BY NAME SELECT * FROM batch")
+        connection.unregister("batch")

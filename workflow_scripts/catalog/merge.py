@@ -1,0 +1,100 @@
+"""Merge a generation's sources into catalogue parts, and list its distinct labels.
+
+In: records of each source, in order of preference, and the parts of older generations. Out, in one folder:
+`part-NNNN.parquet`, `labels.parquet` and `account.json`.
+"""
+
+import tempfile
+from pathlib import Path
+
+import duckdb
+
+from workflow_scripts.catalog.records import HERE, run_sql, set_variable
+from workflow_scripts.common import tables
+from workflow_scripts.common.accounts import Account, write_account
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.tables import literal
+from workflow_scripts.contracts import CATALOG, PROVIDER_LABELS, SOURCE_RECORDS
+
+
+def merge(
+    *,
+    sources: tuple[Path, ...],
+    out_dir: Path,
+    generation: int,
+    parts: int,
+    first_part: int,
+    memory_mb: int,
+    threads: int,
+    older: tuple[Path, ...] = (),
+) -> None:
+    """Merge a generation's sources into catalogue parts.
+
+    Args:
+        sources: records of each source (contract SOURCE_RECORDS); an earlier one wins a uuid that both have.
+        out_dir: where the parts (contract CATALOG), the labels (contract PROVIDER_LABELS) and the account go.
+        generation: this generation's number.
+        parts: how many parts it has.
+        first_part: the number of its first part.
+        memory_mb: DuckDB's memory limit, MiB.
+        threads: DuckDB's threads.
+        older: the parts of all older generations; what they have is not taken again.
+
+    Raises:
+        InputError: a file is missing or breaks its contract.
+    """
+    with (
+        tables.connect(memory_mb, threads) as connection,
+        tempfile.TemporaryDirectory(prefix="catalog-") as folder,
+    ):
+        for place, source in enumerate(sources):
+            tables.read(connection, source, SOURCE_RECORDS, f"source_{place}")
+        offered = " UNION ALL BY NAME ".join(
+            f"SELECT *, {place} AS place FROM source_{place}" for place in range(len(sources))
+        )
+        connection.execute(f"CREATE TEMP VIEW offered AS {offered}")
+        tables.read(connection, older, CATALOG, "older")
+        set_variable(connection, "generation", generation)
+        set_variable(connection, "parts", parts)
+        set_variable(connection, "first_part", first_part)
+        run_sql(connection, HERE / "merge.sql")
+        # Sorted by part once, so that writing a part reads its own row groups and not the whole catalogue.
+        catalogue = Path(folder) / "catalogue.parquet"
+        connection.execute(
+            "COPY (SELECT * FROM merged ORDER BY part, uuid) "
+            f"TO {literal(catalogue)} (FORMAT parquet, COMPRESSION zstd)"
+        )
+        connection.execute(f"CREATE TEMP VIEW catalogue AS SELECT * FROM {tables.scan(catalogue)}")
+        for part in range(first_part, first_part + parts):
+            query = f"SELECT * FROM catalogue WHERE part = {part}"
+            tables.write(connection, query, CATALOG, out_dir / f"part-{part:04d}.parquet")
+        labels = (HERE / "labels.sql").read_text(encoding="utf-8")
+        distinct = tables.write(connection, labels, PROVIDER_LABELS, out_dir / "labels.parquet")
+        _write_account(connection, sources, generation, distinct, out_dir / "account.json")
+
+
+def _write_account(
+    connection: duckdb.DuckDBPyConnection, sources: tuple[Path, ...], generation: int, distinct: int, path: Path
+) -> None:
+    fates = connection.execute("SELECT fate, place, count(*) FROM fates GROUP BY ALL ORDER BY ALL").fetchall()
+    sums: dict[str, int] = {}
+    for fate, _, count in fates:
+        sums[fate] = sums.get(fate, 0) + count
+    kept = sums.pop("kept", 0)
+    notes = {f"kept of {sources[place].stem}": count for fate, place, count in fates if fate == "kept"}
+    write_account(
+        path,
+        Account(
+            stage="catalog",
+            part=f"generation {generation}",
+            unit="images",
+            rows_in=kept + sum(sums.values()),
+            kept=kept,
+            dropped=sums,
+            notes=notes | {"distinct labels": distinct},
+        ),
+    )
+
+
+if __name__ == "__main__":
+    run(merge)

@@ -1,0 +1,30 @@
+-- Records of a generation's sources into one catalogue. `offered` has the sources' records with the source's place in
+-- the list; `older` the uuids of older generations. Existing images win, then earlier sources.
+
+CREATE OR REPLACE TEMP TABLE taken AS
+SELECT uuid, min(place) AS place, count(*) AS times
+FROM offered
+GROUP BY uuid
+HAVING count(*) > 1;
+
+CREATE OR REPLACE TEMP VIEW merged AS
+SELECT
+    * EXCLUDE (place),
+    getvariable('generation')::BIGINT AS generation,
+    -- By the digest's bits, which never change, and not by a hash that a new version may compute otherwise.
+    (getvariable('first_part') + md5_number_lower(uuid) % getvariable('parts'))::BIGINT AS part
+FROM offered
+WHERE
+    uuid NOT IN (SELECT uuid FROM older)
+    AND NOT EXISTS (SELECT 1 FROM taken WHERE taken.uuid = offered.uuid AND taken.place < offered.place);
+
+CREATE OR REPLACE TEMP VIEW fates AS
+SELECT
+    place,
+    CASE
+        WHEN uuid IN (SELECT uuid FROM older) THEN 'in_older_generation'
+        WHEN EXISTS (SELECT 1 FROM taken WHERE taken.uuid = offered.uuid AND taken.place < offered.place)
+            THEN 'repeated'
+        ELSE 'kept'
+    END AS fate
+FROM offered;

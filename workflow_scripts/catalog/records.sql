@@ -1,0 +1,50 @@
+-- What all readers do alike. A reader makes the view `described` (one row a record of its source, every value text or
+-- NULL); this makes `judged` (each record with its problem, if any) and `records` (contract SOURCE_RECORDS).
+
+CREATE OR REPLACE TEMP VIEW judged AS
+SELECT
+    * EXCLUDE (address, is_local),
+    address AS source_url,
+    CASE WHEN is_local THEN '' ELSE host_of(address) END AS host,
+    label_id_of(kingdom, phylum, class, "order", family, genus, species, scientific_name) AS label_id,
+    CASE
+        WHEN coalesce(uuid, '') = '' AND coalesce(address, '') != '' THEN 'no_uuid'
+        WHEN coalesce(address, '') = '' THEN 'no_url'
+        WHEN NOT is_local AND host_of(address) = '' THEN 'bad_url'
+        WHEN crop_is_bad THEN 'bad_crop'
+    END AS problem
+FROM described;
+
+-- Only the uuids that come more than once are ever held, not the source.
+CREATE OR REPLACE TEMP TABLE repeated AS
+SELECT uuid
+FROM judged
+WHERE problem IS NULL
+GROUP BY uuid
+HAVING count(*) > 1;
+
+-- Of several records with one uuid the first by all of its values stays, so that it is the same one every time.
+CREATE OR REPLACE TEMP VIEW survivors AS
+SELECT * EXCLUDE (problem, crop_is_bad)
+FROM judged
+WHERE problem IS NULL AND uuid NOT IN (SELECT uuid FROM repeated)
+UNION ALL BY NAME
+SELECT * EXCLUDE (problem, crop_is_bad)
+FROM judged
+WHERE problem IS NULL AND uuid IN (SELECT uuid FROM repeated)
+QUALIFY row_number() OVER (PARTITION BY uuid ORDER BY source_url, label_id, judged) = 1;
+
+-- Licences are few: each is read once, whether it stands in the name or behind the link.
+CREATE OR REPLACE TEMP TABLE licences AS
+SELECT
+    license_name,
+    license_link,
+    coalesce(spdx_of(license_name), spdx_of(license_link)) AS license
+FROM (SELECT DISTINCT license_name, license_link FROM survivors);
+
+CREATE OR REPLACE TEMP VIEW records AS
+SELECT survivors.*, licences.license
+FROM survivors
+LEFT JOIN licences
+    ON survivors.license_name IS NOT DISTINCT FROM licences.license_name
+    AND survivors.license_link IS NOT DISTINCT FROM licences.license_link;

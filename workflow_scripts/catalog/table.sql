@@ -1,0 +1,80 @@
+-- A table of images as `described`. `named` has the table's columns by their names in the contract.
+
+CREATE OR REPLACE TEMP VIEW measured AS
+SELECT
+    *,
+    try_cast(x AS DOUBLE) AS left_edge,
+    try_cast(y AS DOUBLE) AS upper_edge,
+    try_cast(width AS DOUBLE) AS crop_width,
+    try_cast(height AS DOUBLE) AS crop_height,
+    getvariable('has_crops') AND coalesce(x, y, width, height) IS NOT NULL AS is_crop
+FROM named;
+
+CREATE OR REPLACE TEMP VIEW cropped AS
+SELECT
+    *,
+    is_crop AND NOT coalesce(
+        least(left_edge, upper_edge) >= 0
+        AND least(crop_width, crop_height) >= 1
+        AND greatest(left_edge, upper_edge, crop_width, crop_height) < 2147483647
+        -- least() passes over NULL: a side that is missing or no number makes the sum NULL.
+        AND left_edge + upper_edge + crop_width + crop_height IS NOT NULL,
+        false
+    ) AS crop_is_bad
+FROM measured;
+
+CREATE OR REPLACE TEMP VIEW placed AS
+SELECT
+    *,
+    CASE
+        WHEN is_crop AND NOT crop_is_bad THEN {
+            x: round(left_edge)::BIGINT,
+            y: round(upper_edge)::BIGINT,
+            width: round(crop_width)::BIGINT,
+            height: round(crop_height)::BIGINT
+        }
+    END AS crop
+FROM cropped;
+
+CREATE OR REPLACE TEMP VIEW described AS
+SELECT
+    -- From what names the medium, as the table writes it: neither labels nor the place of the folder enter.
+    CASE
+        WHEN coalesce(path, url) IS NOT NULL THEN CAST(CAST(md5(joined_texts([
+            getvariable('source_name'),
+            source_id,
+            coalesce(path, url),
+            crop.x || ' ' || crop.y || ' ' || crop.width || ' ' || crop.height
+        ])) AS UUID) AS VARCHAR)
+        ELSE ''
+    END AS uuid,
+    coalesce(data_source, getvariable('source_name')) AS data_source,
+    source_id,
+    CASE
+        WHEN path IS NULL THEN trim(url)
+        WHEN starts_with(path, '/') THEN path
+        ELSE getvariable('images') || '/' || path
+    END AS address,
+    path IS NOT NULL AS is_local,
+    kingdom,
+    phylum,
+    class,
+    "order",
+    family,
+    genus,
+    species,
+    scientific_name,
+    common,
+    publisher,
+    dataset_key,
+    "basisOfRecord",
+    img_type,
+    occurrence_id,
+    crop,
+    crop_is_bad,
+    coalesce(license_name, license) AS license_name,
+    copyright_owner,
+    creator,
+    license_link,
+    title
+FROM placed;

@@ -1,0 +1,88 @@
+"""Read TreeOfLife-200M's metadata (dataset card imageomics/TreeOfLife-200M) into contract records.
+
+In: `catalog.parquet`, and `provenance.parquet` joined on uuid. Out: one row an image that can be acquired, with the
+published uuid.
+"""
+
+from pathlib import Path
+
+from workflow_scripts.catalog.records import (
+    HERE,
+    columns_of,
+    one_line,
+    run_sql,
+    select_rows,
+    set_variable,
+    view_as_text,
+    write_records,
+)
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.catalog import TreeOfLife200M
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.tables import connect, scan
+from workflow_scripts.contracts import RANKS
+
+NEEDED = ("uuid", "source_url")
+COLUMNS = (
+    *NEEDED,
+    *RANKS,
+    *("scientific_name", "common", "data_source", "publisher", "basisOfRecord", "img_type", "source_id"),
+)
+OTHER_SPELLINGS = {"basisOfRecord": "basis_of_record"}
+PROVENANCE_COLUMNS = ("uuid", "license_name", "copyright_owner", "license_link", "title")
+
+
+def read_treeoflife200m(
+    *,
+    catalog: Path,
+    settings: TreeOfLife200M,
+    out: Path,
+    account: Path,
+    memory_mb: int,
+    threads: int,
+    provenance: Path | None = None,
+) -> None:
+    """Read TreeOfLife-200M's metadata into contract records.
+
+    Args:
+        catalog: catalog.parquet.
+        settings: the source's part of the config.
+        out: where the records go (contract SOURCE_RECORDS).
+        account: where the account of rows goes.
+        memory_mb: DuckDB's memory limit, MiB.
+        threads: DuckDB's threads.
+        provenance: provenance.parquet; without it no image has a licence.
+
+    Raises:
+        InputError: a file is unreadable or lacks a needed column, or `select` does not work.
+    """
+    with connect(memory_mb, threads) as connection:
+        set_variable(connection, "source_name", settings.name)
+        run_sql(connection, HERE / "identity.sql")
+        source = scan(catalog)
+        with one_line(f"{catalog}: cannot be read as parquet"):
+            found = columns_of(connection, source)
+        _demand(catalog, found, NEEDED)
+        rows, selected = select_rows(connection, source, settings.select, settings.name)
+        found_as = {name: name for name in COLUMNS if name in found}
+        found_as |= {name: other for name, other in OTHER_SPELLINGS.items() if name not in found and other in found}
+        view_as_text(connection, "selected", "named", COLUMNS, found_as)
+        if provenance is None:
+            view_as_text(connection, "(SELECT 1 WHERE false)", "provenance", PROVENANCE_COLUMNS, {})
+        else:
+            with one_line(f"{provenance}: cannot be read as parquet"):
+                found = columns_of(connection, scan(provenance))
+            _demand(provenance, found, ("uuid",))
+            found_as = {name: name for name in PROVENANCE_COLUMNS if name in found}
+            view_as_text(connection, scan(provenance), "provenance", PROVENANCE_COLUMNS, found_as)
+        run_sql(connection, HERE / "treeoflife200m.sql")
+        write_records(connection, name=settings.name, rows=rows, selected=selected, out=out, account=account)
+
+
+def _demand(file: Path, found: list[str], needed: tuple[str, ...]) -> None:
+    if missing := [name for name in needed if name not in found]:
+        raise InputError(f"{file}: no column {', '.join(missing)}; it has {', '.join(found)}")
+
+
+if __name__ == "__main__":
+    run(read_treeoflife200m)

@@ -1,0 +1,43 @@
+-- TreeOfLife-200M as `described`. `named` has the catalogue's columns by their names in the contract,
+-- `provenance` who owns what.
+
+-- One row of provenance a uuid, the same one every time; only for the records that are wanted.
+CREATE OR REPLACE TEMP VIEW terms AS
+SELECT
+    uuid,
+    min({license_name: license_name, license_link: license_link, copyright_owner: copyright_owner, title: title}) AS term
+FROM provenance
+WHERE uuid IN (SELECT uuid FROM named)
+GROUP BY uuid;
+
+CREATE OR REPLACE TEMP VIEW described AS
+SELECT
+    trim(named.uuid) AS uuid,
+    coalesce(named.data_source, getvariable('source_name')) AS data_source,
+    named.source_id,
+    trim(named.source_url) AS address,
+    false AS is_local,
+    named.kingdom,
+    named.phylum,
+    named.class,
+    named."order",
+    named.family,
+    named.genus,
+    named.species,
+    named.scientific_name,
+    named.common,
+    named.publisher,
+    NULL::VARCHAR AS dataset_key,
+    named."basisOfRecord",
+    named.img_type,
+    -- A GBIF id is an occurrence, a BIOSCAN id a specimen, an EOL id one image: photos of one specimen share it.
+    coalesce(named.data_source, getvariable('source_name')) || ':' || named.source_id AS occurrence_id,
+    NULL::STRUCT(x BIGINT, y BIGINT, width BIGINT, height BIGINT) AS crop,
+    false AS crop_is_bad,
+    terms.term.license_name AS license_name,
+    terms.term.copyright_owner AS copyright_owner,
+    NULL::VARCHAR AS creator,
+    terms.term.license_link AS license_link,
+    terms.term.title AS title
+FROM named
+LEFT JOIN terms USING (uuid);

@@ -1,0 +1,108 @@
+"""Write `config/README.md`, the table of every config key, from the config model."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.config.root import Config, sections
+from workflow_scripts.common.config.site import SiteSettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import write_text
+
+HEAD = """# Config
+
+Written by `make docs` from the config model (`workflow_scripts/common/config/`); `make test` fails when it is behind.
+
+- A config is one YAML file given with `--configfile`; without one, `config/config.yaml` (the embedded world) is read.
+- `--config run=NAME 'train={lr: 5.0e-4}'` changes single keys on the command line.
+- In any string, `{results}` stands for the site's results folder and `{world}` for the embedded world's.
+- An unknown key, a missing key or a wrong value is one line on the terminal, and nothing runs.
+- What belongs to a place (results folder, memory, partitions, contact) is in `config/site.yaml`, which git ignores;
+  `config/site.example.yaml` shows it.
+- `limits` cannot change what comes out; changing it reruns nothing. Any other key reruns the steps that use it.
+"""
+
+
+def document(*, out: Path = Path("config/README.md"), check: bool = False) -> None:
+    """Write the table of every config key.
+
+    Args:
+        out: the Markdown file.
+        check: write nothing; fail when the file is not what would be written.
+    """
+    text = "\n".join([HEAD, *_tables()])
+    if not check:
+        write_text(out, text)
+    elif not out.exists() or out.read_text(encoding="utf-8") != text:
+        raise InputError(f"{out}: behind the config model; run `make docs`")
+
+
+def _tables() -> list[str]:
+    blocks = [_table("Top level", Config)]
+    done: set[tuple[str, type[Section]]] = set()
+    for path, section in sections():
+        if (path, section) not in done:
+            done.add((path, section))
+            blocks.append(_table(f"`{path}`{_kind(section)}", section))
+    blocks.append(_table("`config/site.yaml`", SiteSettings))
+    return blocks
+
+
+def _kind(section: type[Section]) -> str:
+    """What tells one alternative from the others: the one value of its `reader` or `layout`."""
+    for name in ("reader", "layout"):
+        if (field := section.model_fields.get(name)) and len(values := get_args(field.annotation)) == 1:
+            return f" with `{name}: {values[0]}`"
+    return ""
+
+
+def _table(title: str, section: type[Section]) -> str:
+    summary = (section.__doc__ or "").strip().splitlines()[0]
+    rows = [
+        f"| `{name}` | {_type(field)} | {_default(field)} | {field.description} |"
+        for name, field in section.model_fields.items()
+    ]
+    return "\n".join(
+        [f"## {title}", "", summary, "", "| key | type | default | meaning |", "|---|---|---|---|", *rows, ""]
+    )
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value: Any = field.get_default(call_default_factory=True, validated_data={})
+    if value is PydanticUndefined or isinstance(value, Section):
+        return ""
+    if value is None:
+        return "none"
+    return f"`{value}`"
+
+
+def _type(field: FieldInfo) -> str:
+    return _name(field.annotation).replace("|", "\\|")
+
+
+def _name(annotation: Any) -> str:
+    """A type as a person writes it."""
+    if annotation is type(None):
+        return "none"
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return "section"
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " | ".join(map(str, arguments))
+    if origin is Annotated:
+        return _name(arguments[0])
+    if origin in (list, tuple, dict):
+        return f"{origin.__name__} of {', '.join(_name(argument) for argument in arguments)}"
+    if arguments:
+        return " | ".join(dict.fromkeys(_name(argument) for argument in arguments))
+    return str(getattr(annotation, "__name__", annotation))
+
+
+if __name__ == "__main__":
+    run(document)

@@ -1,0 +1,200 @@
+"""The whole config: read, checked, and said to be wrong in one line."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.config.catalog import Generation
+from workflow_scripts.common.config.curate import CurateSettings
+from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
+from workflow_scripts.common.config.evaluate import Benchmark, EmbedLimits
+from workflow_scripts.common.config.replay import ReplaySettings
+from workflow_scripts.common.config.shards import ShardSettings
+from workflow_scripts.common.config.site import SiteSettings
+from workflow_scripts.common.config.taxonomy import TaxonomySettings
+from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
+from workflow_scripts.common.config.world import WorldSettings
+from workflow_scripts.common.errors import InputError
+
+S = TypeVar("S", bound=Section)
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+
+
+class Limits(Section):
+    """How hard to press. Nothing in here can change what comes out, so changing it reruns nothing."""
+
+    download: DownloadLimits = Field(default_factory=DownloadLimits, description="Downloads.")
+    shard_jobs: int = Field(4, ge=1, le=5000, description="Jobs that write a generation's shards.")
+    train: TrainLimits = Field(default_factory=TrainLimits, description="Training.")
+    embed: EmbedLimits = Field(default_factory=EmbedLimits, description="Embedding.")
+
+
+class Config(Section):
+    """One corpus, one run over it, and the benchmarks that score it."""
+
+    run: str = Field(pattern=NAME, description="Name of the run (a model): `results/runs/<run>`.")
+    corpus: str = Field(pattern=NAME, description="Name of the corpus (data): `results/corpora/<corpus>`.")
+    world: WorldSettings | None = Field(None, description="The embedded world; absent in real recipes.")
+    generations: list[Generation] = Field(min_length=1, description="The corpus's records; append-only.")
+    download: DownloadSettings = Field(default_factory=DownloadSettings, description="What is kept of an image.")
+    taxonomy: TaxonomySettings = Field(description="How names are resolved.")
+    curate: CurateSettings = Field(default_factory=CurateSettings, description="Which images are kept.")
+    shards: ShardSettings = Field(default_factory=ShardSettings, description="How shards are written.")
+    replay: ReplaySettings | None = Field(None, description="Replay pairs; absent: no replay.")
+    model: ModelSettings = Field(description="The model.")
+    pretrain: TrainSettings | None = Field(None, description="Pretraining on replay, for `model.start: pretrain`.")
+    train: TrainSettings = Field(description="Training.")
+    benchmarks: dict[str, Benchmark] = Field(default_factory=dict, description="Benchmarks, by name.")
+    baselines: dict[str, str] = Field(
+        default_factory=dict,
+        description="Further models to score, by file-safe name: `start` (the run's starting point) or "
+        "`local-dir:PATH` (an open_clip folder).",
+    )
+    limits: Limits = Field(default_factory=Limits, description="How hard to press.")
+
+    @field_validator("benchmarks", "baselines")
+    @classmethod
+    def _file_safe(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if not name.isidentifier():
+                raise ValueError(f"{name!r} must be a name of letters, digits and _")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        if self.model.start == "pretrain" and (self.pretrain is None or self.replay is None):
+            raise ValueError("model.start: pretrain needs the sections pretrain and replay")
+        if self.train.replay_batch and self.replay is None:
+            raise ValueError("train.replay_batch is set, but there is no section replay")
+        if self.run in self.baselines:
+            raise ValueError(f"run: {self.run!r} is also the name of a baseline")
+        for name, source in self.baselines.items():
+            if source != "start" and not source.startswith("local-dir:"):
+                raise ValueError(f"baselines.{name}: {source!r} is neither `start` nor `local-dir:PATH`")
+        for name, benchmark in self.benchmarks.items():
+            if benchmark.layout == "replay" and self.replay is None:
+                raise ValueError(f"benchmarks.{name}: layout replay needs the section replay")
+        names = [source.name for generation in self.generations for source in generation.sources]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"generations: more than one source is named {', '.join(sorted(twice))}")
+        return self
+
+    def given_files(self) -> dict[str, str]:
+        """The files and folders that a person gives, by dotted key."""
+        given = {
+            f"generations.{number}.sources.{source.name}.{option}": path
+            for number, generation in enumerate(self.generations)
+            for source in generation.sources
+            for option, path in source.inputs.items()
+        }
+        given |= {f"taxonomy.backbones.{backbone.name}.path": backbone.path for backbone in self.taxonomy.backbones}
+        if self.replay is not None:
+            given |= {f"replay.metadata.{number}": path for number, path in enumerate(self.replay.metadata)}
+        for name, benchmark in self.benchmarks.items():
+            if benchmark.layout == "csv":
+                given |= {f"benchmarks.{name}.labels": benchmark.labels, f"benchmarks.{name}.images": benchmark.images}
+        given |= {
+            f"baselines.{name}": f"{source.removeprefix('local-dir:')}/open_clip_config.json"
+            for name, source in self.baselines.items()
+            if source != "start"
+        }
+        if self.world is not None and self.world.species is not None:
+            given["world.species"] = self.world.species
+        return given
+
+
+def load_site(path: Path = Path("config/site.yaml")) -> SiteSettings:
+    """The site's settings; the defaults when there is no such file.
+
+    Raises:
+        InputError: the file is no YAML or has unknown keys or wrong values.
+    """
+    return _validate(SiteSettings, read_yaml(path) if path.exists() else {}, str(path))
+
+
+def load_config(values: Mapping[str, Any], where: str, site: SiteSettings) -> Config:
+    """Check a config and fill in its placeholders.
+
+    In any string, `{results}` stands for the site's results folder and `{world}` for the embedded world's folder.
+
+    Raises:
+        InputError: unknown keys, missing keys, wrong values; one line, the first of them spelt out.
+    """
+    places = {"{results}": site.results, "{world}": f"{site.results}/world/{values.get('corpus')}"}
+    return _validate(Config, _fill(values, places), where)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file's mapping.
+
+    Raises:
+        InputError: missing, no YAML, or no mapping.
+    """
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}:" if mark else ""
+        raise InputError(f"{path}:{line} not valid YAML: {getattr(error, 'problem', error)}") from None
+    if value is not None and not isinstance(value, dict):
+        raise InputError(f"{path}: a config is a mapping of keys")
+    return value or {}
+
+
+def sections(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, type[Section]]]:
+    """Every section below `model`, depth first, with its dotted path; lists and alternatives included."""
+    for name, field in model.model_fields.items():
+        for section in _sections_in(field.annotation):
+            path = f"{prefix}{name}"
+            yield path, section
+            yield from sections(section, f"{path}.")
+
+
+def _sections_in(annotation: Any) -> Iterator[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _sections_in(argument)
+
+
+def _fill(value: Any, places: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        for name, place in places.items():
+            value = value.replace(name, place)
+        return value
+    if isinstance(value, Mapping):
+        return {key: _fill(entry, places) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_fill(entry, places) for entry in value]
+    return value
+
+
+def _validate(model: type[S], values: Mapping[str, Any], where: str) -> S:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = error.errors()
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise InputError(f"{where}: {_describe(problems[0], model)}{more}") from None
+
+
+def _describe(problem: Mapping[str, Any], model: type[Section]) -> str:
+    path = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        key = str(problem["loc"][-1])
+        parents = [section for at, section in sections(model) if at.split(".")[-1] in map(str, problem["loc"][:-1])]
+        known = {name for section in (parents or [model]) for name in section.model_fields}
+        near = difflib.get_close_matches(key, known, n=1)
+        return f"{path}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
+    if problem["type"] == "missing":
+        return f"{path}: missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{path}: {message}" if path else message

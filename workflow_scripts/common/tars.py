@@ -1,0 +1,70 @@
+"""Tars whose bytes depend on their members alone, and their members read by place, without scanning."""
+
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from webdataset.writer import TarWriter
+
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import whole
+
+OWNER = "treeoflife"
+MODE = 0o444
+# An integer: webdataset's TarWriter adds extended headers to others.
+MTIME = 0
+
+
+class Span(NamedTuple):
+    """Where a member's data lies in its tar, in bytes."""
+
+    offset: int
+    size: int
+
+
+def write_tar(path: Path, samples: Iterable[tuple[str, dict[str, bytes]]]) -> list[dict[str, Span]]:
+    """Write samples in the given order as one tar, whole or not at all; the same samples give the same bytes.
+
+    Args:
+        path: the tar.
+        samples: each a key without dots (the uuid) and its members' data by extension (`jpg`, `txt`). Members of a
+            sample stand in the order of their extensions.
+
+    Returns:
+        For each sample, the places of its members by extension, as `tarfile` reads them back.
+    """
+    keys = []
+    with whole(path) as temporary:
+        with (
+            temporary.open("wb") as file,
+            TarWriter(file, user=OWNER, group=OWNER, mode=MODE, mtime=MTIME, encoder=False) as writer,
+        ):
+            for key, members in samples:
+                if "." in key or "/" in key:
+                    raise ValueError(f"{path}: a sample's key has no dot and no slash, not {key!r}")
+                writer.write({"__key__": key, **members})
+                keys.append((key, sorted(members)))
+        places = member_places(temporary)
+        if len(places) != sum(len(extensions) for _, extensions in keys):
+            raise ValueError(f"{path}: a sample's key was given twice")
+    return [{extension: places[f"{key}.{extension}"] for extension in extensions} for key, extensions in keys]
+
+
+def member_places(path: Path) -> dict[str, Span]:
+    """Places of all members by name, from the tar's headers, in their order."""
+    with tarfile.open(path, "r:") as tar:
+        return {member.name: Span(member.offset_data, member.size) for member in tar}
+
+
+def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
+    """A member's data by its place in an open tar.
+
+    Raises:
+        InputError: the tar ends before it.
+    """
+    file.seek(offset)
+    data = file.read(size)
+    if len(data) != size:
+        raise InputError(f"{file.name}: ends before byte {offset + size}, where an image should lie; make it again")
+    return data

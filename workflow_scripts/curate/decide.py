@@ -1,0 +1,181 @@
+"""Give every catalogue row of one generation a verdict: kept in train or val, or left out for one stated reason."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.accounts import Account, write_account
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.curate import CurateSettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.contracts import CATALOG, GATHERED_DOWNLOADS, LABELS, RANKS, VERDICT_REASONS, VERDICTS
+
+logger = logging.getLogger(__name__)
+
+FARTHEST_GUESS = 3
+
+
+def decide(
+    *,
+    catalog: tuple[Path, ...],
+    downloads: Path,
+    labels: Path,
+    settings: CurateSettings,
+    out: Path,
+    account: Path,
+    older: tuple[Path, ...] = (),
+    memory_mb: int = 2048,
+    threads: int = 1,
+) -> None:
+    """Write the verdicts of one generation.
+
+    The first reason that applies is given, in the order of `contracts.VERDICT_REASONS`. Of images with the same bytes
+    and crop one survives: an older generation's, else the one with the smallest uuid; `detail` of the others names it.
+    An occurrence goes to val by a hash of its id, so its photos never part, in this generation or the next; where that
+    would leave a species without a training image, its occurrences go to train instead, unless an older generation
+    holds them in val.
+
+    Args:
+        catalog: the generation's parts of the catalogue.
+        downloads: what became of their acquisition, gathered over the parts.
+        labels: the taxon of each provider label.
+        settings: which images are wanted.
+        out: the verdicts.
+        account: rows in and out by reason.
+        older: verdicts of all older generations, which stay as they are.
+        memory_mb: memory limit of DuckDB, MiB.
+        threads: threads of DuckDB; they change no byte.
+
+    Raises:
+        InputError: a table breaks its contract, the tables do not belong together, or a name in `taxa` names no taxon.
+    """
+    with tables.connect(memory_mb, threads) as connection:
+        tables.read(connection, catalog, CATALOG, "catalog")
+        tables.read(connection, downloads, GATHERED_DOWNLOADS, "downloads")
+        tables.read(connection, labels, LABELS, "labels")
+        tables.read(connection, older, VERDICTS, "older")
+        generation, rows_in = _generation(connection)
+        _check_together(connection, downloads, labels)
+
+        _set_variables(connection, settings)
+        connection.execute(_sql("taxa.sql"))
+        _check_names(connection, labels, settings)
+        connection.execute(_sql("candidates.sql"))
+        rows_out = tables.write(connection, _sql("verdicts.sql"), VERDICTS, out)
+        if rows_out != rows_in:
+            raise ValueError(f"{out}: {rows_out} verdicts for {rows_in} catalogue rows")
+
+        connection.execute(f"CREATE TEMP VIEW verdicts AS SELECT * FROM {tables.scan(out)}")
+        write_account(account, _account(connection, generation, rows_in))
+
+
+def _sql(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _one_row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return row
+
+
+def _generation(connection: duckdb.DuckDBPyConnection) -> tuple[str, int]:
+    """The generation's name and its number of catalogue rows."""
+    lowest, highest, rows = _one_row(connection, "SELECT min(generation), max(generation), count(*) FROM catalog")
+    if lowest != highest:
+        raise InputError(f"--catalog: rows of generation {lowest} and of {highest}; give the parts of one generation")
+    return (f"g{lowest:03d}" if rows else "empty"), int(rows)
+
+
+def _check_together(connection: duckdb.DuckDBPyConnection, downloads: Path, labels: Path) -> None:
+    """Check that each catalogue row has its download and its label, and that nothing else was downloaded."""
+    for query, complaint in (
+        (
+            "SELECT uuid FROM catalog ANTI JOIN downloads USING (uuid)",
+            f"{downloads}: {{count}} images of the catalogue have no row here, the first: {{first}}; run the download",
+        ),
+        (
+            "SELECT uuid FROM downloads ANTI JOIN catalog USING (uuid)",
+            f"{downloads}: {{count}} rows are of no image of the catalogue, the first: {{first}}; "
+            "give the downloads of the same generation",
+        ),
+        (
+            "SELECT uuid FROM downloads "
+            "WHERE status = 'ok' AND (md5 IS NULL OR tar IS NULL OR \"offset\" IS NULL OR size IS NULL)",
+            f"{downloads}: {{count}} images are ok but have no md5 or place, the first: {{first}}; "
+            "gather the downloads again",
+        ),
+        (
+            "SELECT DISTINCT label_id FROM catalog ANTI JOIN labels USING (label_id)",
+            f"{labels}: {{count}} labels of the catalogue are missing, the first: {{first}}; resolve the names again",
+        ),
+    ):
+        count, first = _one_row(connection, f"SELECT count(*), min(COLUMNS(*)) FROM ({query})")
+        if count:
+            raise InputError(complaint.format(count=count, first=first))
+
+
+def _set_variables(connection: duckdb.DuckDBPyConnection, settings: CurateSettings) -> None:
+    variables = {
+        "ranks": list(RANKS),
+        "min_rank": settings.taxa.min_rank,
+        "include": _names(settings.taxa.include),
+        "exclude": _names(settings.taxa.exclude),
+        "min_size": settings.min_size,
+        "placeholder_taxa": settings.placeholder_taxa,
+        "val_share": settings.val_share,
+    }
+    for name, value in variables.items():
+        # A list that may be empty needs its type said.
+        cast = "::VARCHAR[]" if isinstance(value, list) else ""
+        connection.execute(f"SET VARIABLE {name} = $value{cast}", {"value": value})
+
+
+def _names(names: Sequence[str]) -> list[str]:
+    return [" ".join(name.split()).lower() for name in names]
+
+
+def _check_names(connection: duckdb.DuckDBPyConnection, labels: Path, settings: CurateSettings) -> None:
+    """Refuse names in the taxa filter that are no taxon of the corpus: most likely they are misspelt."""
+    for key, names in (("include", settings.taxa.include), ("exclude", settings.taxa.exclude)):
+        for written, name in zip(names, _names(names), strict=True):
+            if _one_row(connection, f"SELECT count(*) FROM taxa WHERE list_contains(names, {tables.literal(name)})")[0]:
+                continue
+            nearest = connection.execute(
+                "SELECT name, damerau_levenshtein(name, $name) AS distance "
+                "FROM (SELECT DISTINCT unnest(names) AS name FROM taxa) "
+                "WHERE name IS NOT NULL AND distance <= $farthest ORDER BY distance, name LIMIT 1",
+                {"name": name, "farthest": FARTHEST_GUESS},
+            ).fetchone()
+            guess = f"; did you mean {nearest[0]}?" if nearest else "; check its spelling"
+            raise InputError(f"curate.taxa.{key}: {written} is no taxon in {labels}{guess}")
+
+
+def _account(connection: duckdb.DuckDBPyConnection, generation: str, rows_in: int) -> Account:
+    dropped = dict(
+        connection.execute("SELECT reason, count(*) FROM verdicts WHERE NOT keep GROUP BY reason").fetchall()
+    )
+    train, val, taxa, trained = _one_row(
+        connection,
+        "SELECT count(*) FILTER (split = 'train'), count(*) FILTER (split = 'val'), "
+        "count(DISTINCT taxon), count(DISTINCT taxon) FILTER (split = 'train') "
+        "FROM verdicts INNER JOIN taxa USING (label_id) WHERE keep",
+    )
+    logger.info("%s: %d kept for train, %d for val; left out: %s", generation, train, val, dropped)
+    return Account(
+        stage="curate",
+        part=generation,
+        unit="images",
+        rows_in=rows_in,
+        kept=train + val,
+        dropped={reason: dropped[reason] for reason in VERDICT_REASONS if reason in dropped},
+        notes={"train": train, "val": val, "taxa": taxa, "taxa in train": trained},
+    )
+
+
+if __name__ == "__main__":
+    run(decide)

@@ -1,0 +1,119 @@
+"""Which addresses may be asked: the public internet, and what the config allows besides."""
+
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address
+from urllib.parse import SplitResult, urlsplit
+
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.download.attempts import Fault
+
+SECONDS_TO_REMEMBER = 300.0
+SCHEMES = ("http", "https")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class AddressPolicy:
+    """Refuses loopback, private, link-local and other special addresses that are not allowed by name or network.
+
+    Names are resolved here, once for a while, and connections go to the very addresses that were checked.
+
+    Args:
+        allow_hosts: host names, addresses or networks (CIDR) that may be asked whatever they are.
+
+    Raises:
+        InputError: an entry with a slash is no network.
+    """
+
+    def __init__(self, allow_hosts: Iterable[str]) -> None:
+        self._names: set[str] = set()
+        self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
+        for entry in allow_hosts:
+            try:
+                self._networks.append(ipaddress.ip_network(entry, strict=False))
+            except ValueError:
+                if "/" in entry:
+                    raise InputError(f"allow_hosts: {entry} is neither a host nor a network like 10.0.0.0/8") from None
+                self._names.add(entry.lower())
+        self._known: dict[tuple[str, int], tuple[float, list[str]]] = {}
+        self._lock = threading.Lock()
+
+    def split(self, url: str) -> SplitResult:
+        """The URL's parts, when its scheme is http or https and it names a host.
+
+        Raises:
+            Fault: it is no such URL.
+        """
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname, parts.port
+        except ValueError as error:
+            raise Fault("other", f"not a URL: {error}") from None
+        if not parts.scheme:
+            raise Fault("other", "not a URL")
+        if parts.scheme not in SCHEMES:
+            raise Fault("disallowed_address", f"scheme {parts.scheme}", status="refused")
+        if not host:
+            raise Fault("other", "URL without a host")
+        return parts
+
+    def check_name(self, host: str) -> None:
+        """Refuse a host by its name alone, where a proxy resolves it.
+
+        Raises:
+            Fault: it names or writes an address that is not allowed.
+        """
+        if host.lower() in self._names:
+            return
+        if host.lower().rstrip(".").rpartition(".")[2] == "localhost":
+            raise Fault("disallowed_address", host, status="refused")
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            try:
+                # Numbers such as 2130706433 or 0x7f.1 are addresses to most resolvers.
+                address = IPv4Address(socket.inet_aton(host))
+            except (OSError, ValueError):
+                return
+        if not self._allowed(address):
+            raise Fault("disallowed_address", host, status="refused")
+
+    def resolve(self, host: str, port: int) -> list[str]:
+        """The addresses of a host that may be connected to.
+
+        Raises:
+            Fault: it has none.
+            OSError: it cannot be resolved.
+        """
+        with self._lock:
+            until, addresses = self._known.get((host, port), (0.0, []))
+        if time.monotonic() >= until:
+            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
+            with self._lock:
+                self._known[(host, port)] = (time.monotonic() + SECONDS_TO_REMEMBER, addresses)
+        if host.lower() in self._names:
+            return addresses
+        allowed = [address for address in addresses if self._allowed(ipaddress.ip_address(address.partition("%")[0]))]
+        if not allowed:
+            raise Fault("disallowed_address", f"{host} is {', '.join(addresses)}", status="refused")
+        return allowed
+
+    def _allowed(self, address: IPv4Address | IPv6Address) -> bool:
+        candidates = [address, *_embedded(address)]
+        if any(candidate in network for candidate in candidates for network in self._networks):
+            return True
+        return all(candidate.is_global and not candidate.is_multicast for candidate in candidates)
+
+
+def _embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
+    """IPv4 addresses that an IPv6 address stands for."""
+    if isinstance(address, IPv4Address):
+        return []
+    found = [address.ipv4_mapped, address.sixtofour, address.teredo[1] if address.teredo else None]
+    if address in _NAT64:
+        found.append(IPv4Address(int(address) & 0xFFFFFFFF))
+    return [inner for inner in found if inner is not None]

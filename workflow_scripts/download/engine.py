@@ -1,0 +1,160 @@
+"""img2dataset's Downloader over one shard, in this process, with the project's fetch function in force.
+
+img2dataset's own fetch function takes any address, follows any redirect and reads without bound. It is replaced when
+this module is imported, and nothing here starts unless the replacement is seen to answer.
+"""
+
+import contextlib
+import io
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from img2dataset import downloader as img2dataset_downloader
+from img2dataset.writer import ParquetSampleWriter
+
+from workflow_scripts.download.attempts import ATTEMPT_FIELDS, Attempt, Fault, Row
+from workflow_scripts.download.verify import Body, Verifier
+
+logger = logging.getLogger(__name__)
+
+Fetch = Callable[[Row, Attempt], bytes]
+Answer = tuple[int, io.BytesIO | None, str | None]
+SHARD_NAME_DIGITS = 5
+# No URL at all: img2dataset's own function would refuse it without a request.
+_CANARY = (-1, "")
+
+
+def _nothing_in_force(row: tuple[int, str], *others: Any, **options: Any) -> Answer:
+    raise RuntimeError("img2dataset was asked to fetch outside the download step")
+
+
+img2dataset_downloader.download_image = _nothing_in_force
+
+
+@contextlib.contextmanager
+def in_force(fetch: Callable[[int], Answer]) -> Iterator[None]:
+    """Have img2dataset call `fetch` with a row's number in the shard, and be sure of it.
+
+    Raises:
+        RuntimeError: img2dataset does not call it (another version, another patch).
+    """
+    answered = False
+
+    def download_image(row: tuple[int, str], *others: Any, **options: Any) -> Answer:
+        if row == _CANARY:
+            nonlocal answered
+            answered = True
+            return row[0], None, "canary"
+        return fetch(row[0])
+
+    img2dataset_downloader.download_image = download_image
+    try:
+        img2dataset_downloader.download_image_with_retry(
+            _CANARY, timeout=1, retries=0, user_agent_token=None, disallowed_header_directives=None
+        )
+        if not answered:
+            raise RuntimeError("img2dataset does not use this project's fetch function; nothing was downloaded")
+        yield
+    finally:
+        img2dataset_downloader.download_image = _nothing_in_force
+
+
+class AttemptWriter(ParquetSampleWriter):
+    """img2dataset's parquet writer, with what the attempts found out in the same rows."""
+
+    def __init__(self, *arguments: Any, attempts: Mapping[str, Attempt], on_row: Callable[[], None]) -> None:
+        *others, schema, encode_format = arguments
+        ours = {field.name for field in ATTEMPT_FIELDS}
+        fields = [*(field for field in schema if field.name not in ours), *ATTEMPT_FIELDS]
+        super().__init__(*others, pa.schema(fields), encode_format)
+        self._attempts = attempts
+        self._on_row = on_row
+        self.written = 0
+
+    def write(self, img_str: bytes | None, key: str, caption: str | None, meta: dict[str, Any]) -> None:
+        """Add a row; `img_str` is the JPEG that is kept, if any."""
+        super().write(img_str, key, caption, meta | asdict(self._attempts[meta["uuid"]]))
+        self.written += 1
+        self._on_row()
+
+
+def run_shard(
+    rows: Sequence[Row],
+    *,
+    pass_number: int,
+    fetch: Fetch,
+    verify: Verifier,
+    threads: int,
+    folder: Path,
+    on_row: Callable[[], None],
+) -> Path:
+    """Fetch and verify the rows with `threads` connections at once.
+
+    Args:
+        rows: at least one row.
+        pass_number: which pass this is.
+        fetch: gives a row's body or raises `Fault`; called in many threads.
+        verify: looks at each body, one at a time.
+        threads: connections at once.
+        folder: an empty folder, for img2dataset's files.
+        on_row: called after each row.
+
+    Returns:
+        A parquet file in `folder` with a row for each of `rows`: its uuid, url and host, the fields of `Attempt`,
+        img2dataset's width, height and md5, and the kept image as `jpg`.
+    """
+    attempts = {row.uuid: Attempt(row.uuid, pass_number) for row in rows}
+    writers: list[AttemptWriter] = []
+
+    def fetch_row(number: int) -> Answer:
+        row = rows[number]
+        attempt = attempts[row.uuid]
+        try:
+            return number, Body(fetch(row, attempt), attempt), None
+        except Fault as fault:
+            attempt.fail(fault)
+        except Exception as error:
+            logger.exception("%s: unforeseen", row.url)
+            attempt.fail(Fault("other", f"{type(error).__name__}: {error}"))
+        return number, None, attempt.error
+
+    def make_writer(*arguments: Any) -> AttemptWriter:
+        writers.append(AttemptWriter(*arguments, attempts=attempts, on_row=on_row))
+        return writers[-1]
+
+    downloader = img2dataset_downloader.Downloader(
+        sample_writer_class=make_writer,
+        resizer=verify,
+        thread_count=threads,
+        save_caption=False,
+        extract_exif=False,
+        output_folder=str(folder),
+        column_list=["uuid", "url", "host"],
+        # Timeouts, retries, user agent and robots directives are the fetch function's.
+        timeout=None,
+        number_sample_per_shard=len(rows),
+        oom_shard_count=SHARD_NAME_DIGITS,
+        compute_hash="md5",
+        verify_hash_type=None,
+        encode_format="jpg",
+        retries=0,
+        user_agent_token=None,
+        disallowed_header_directives=None,
+    )
+    todo = folder / "todo.arrow"
+    table = pa.table({name: [getattr(row, name) for row in rows] for name in ("uuid", "url", "host")})
+    with pa.OSFile(str(todo), "wb") as file, pa.ipc.new_file(file, table.schema) as out:
+        out.write_table(table)
+    said = io.StringIO()
+    with in_force(fetch_row), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        downloader.download_shard((0, str(todo)))
+    if said.getvalue():
+        logger.info("img2dataset: %s", said.getvalue().strip())
+    # img2dataset only prints when a row breaks its loop.
+    if [writer.written for writer in writers] != [len(rows)]:
+        raise RuntimeError(f"img2dataset lost rows of a shard of {len(rows)}: {said.getvalue().strip()[-500:]}")
+    return folder / f"{0:0{SHARD_NAME_DIGITS}d}.parquet"

@@ -1,0 +1,29 @@
+"""Images that are files on this machine: read under the same bounds as bodies, never through HTTP code."""
+
+import stat
+from pathlib import Path
+
+from workflow_scripts.download.attempts import Attempt, Fault
+
+
+def get(path: str, attempt: Attempt, max_bytes: int) -> bytes:
+    """The bytes of the regular file at the absolute path `path`.
+
+    Raises:
+        Fault: there is none, it cannot be read, or it is longer than `max_bytes`.
+    """
+    attempt.begin()
+    try:
+        file = Path(path)
+        if not file.is_absolute():
+            raise Fault("missing_file", "not an absolute path")
+        # A pipe or a device would never end.
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise Fault("missing_file", "not a regular file")
+        with file.open("rb") as opened:
+            data = opened.read(max_bytes + 1)
+    except (OSError, ValueError) as error:
+        raise Fault("missing_file", getattr(error, "strerror", None) or str(error)) from None
+    if len(data) > max_bytes:
+        raise Fault("too_large", f"more than {max_bytes} bytes", status="refused")
+    return data

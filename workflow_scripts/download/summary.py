@@ -1,0 +1,32 @@
+"""The account of a table of downloads."""
+
+import duckdb
+
+from workflow_scripts.common.accounts import Account
+
+
+def account_of(connection: duckdb.DuckDBPyConnection, table: str, part: str) -> Account:
+    """Count what became of the images in `table` (contract DOWNLOADS): kept, dropped by reason.
+
+    Notes: attempts (requests and files read), retried (images asked for more than once) and deferred (not tried to
+    the end).
+    """
+    dropped = connection.execute(
+        f"SELECT split_part(error, ':', 1) AS reason, count(*) FROM {table} WHERE status <> 'ok' "
+        "GROUP BY reason ORDER BY reason"
+    ).fetchall()
+    counts = connection.execute(
+        "SELECT count(*), count(*) FILTER (status = 'ok'), coalesce(sum(attempts), 0)::BIGINT, "
+        f"count(*) FILTER (attempts > 1), count(*) FILTER (status = 'deferred') FROM {table}"
+    ).fetchone()
+    assert counts is not None
+    rows, kept, attempts, retried, deferred = counts
+    return Account(
+        stage="download",
+        part=part,
+        unit="images",
+        rows_in=rows,
+        kept=kept,
+        dropped=dict(dropped),
+        notes={"attempts": attempts, "retried": retried, "deferred": deferred},
+    )

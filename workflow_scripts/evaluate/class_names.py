@@ -1,0 +1,44 @@
+"""How a benchmark's classes are written, by the rules of the papers' evaluation code (bioclip-2 v1.0.1)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from workflow_scripts.common.captions import Taxon
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.contracts import RANKS
+
+
+def class_name(row: Mapping[str, Any], text_type: str) -> str:
+    """The name that prompts are made of, for one row of the images table.
+
+    `asis` is `class` verbatim, underscores and all. The others are built from the ranks, and differ from training's
+    captions in two ways: without a kingdom only `Genus species` is written, and without a common name nothing is
+    added. Where `com` has no common name it is the scientific name, for a prompt must name something.
+
+    Raises:
+        InputError: the row has no name of this type.
+    """
+    if text_type == "asis":
+        return str(row["class"])
+    *higher, species = (_clean(row.get(f"taxon_{rank}")) for rank in RANKS)
+    taxon = Taxon(
+        ranks=(*(name.capitalize() for name in higher), species.lower()), common_name=_clean(row.get("common_name"))
+    )
+    kingdom, *_, genus, species = taxon.ranks
+    scientific = " ".join(name for name in (genus, species) if name)
+    head, _, with_common = text_type.partition("_")
+    name = {
+        "sci": scientific,
+        "com": taxon.common_name or scientific,
+        "taxon": taxon.taxonomic if kingdom else scientific,
+    }[head]
+    if not name:
+        raise InputError(
+            f"row {row['position']} of the labels, class {row['class']!r}: no name of the type {text_type}; "
+            "fill in its ranks, or take text_type asis"
+        )
+    return f"{name} with common name {taxon.common_name}" if with_common and taxon.common_name else name
+
+
+def _clean(value: object) -> str:
+    return " ".join(str(value).split()) if value is not None else ""

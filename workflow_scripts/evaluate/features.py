@@ -1,0 +1,99 @@
+"""Image features on disk, with a digest of everything that they depend on, so that nothing stale is ever scored."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from workflow_scripts.common.clip import Clip, Projector, open_clip
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import digest, whole
+from workflow_scripts.evaluate.geometry import Floats
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What features were made from.
+
+    Attributes:
+        images: SHA-256 of the images table.
+        weights: digest of the model's weights.
+        preprocessing: what was done to the images.
+        projector: which visual projector made them.
+    """
+
+    images: str
+    weights: str
+    preprocessing: str
+    projector: str
+
+    @property
+    def digest(self) -> str:
+        """One digest of all of it."""
+        return digest(vars(self))
+
+
+@dataclass(frozen=True)
+class Features:
+    """Image features of one model and one benchmark.
+
+    Attributes:
+        vectors: features [N, D], float32, not normalised.
+        positions: each image's position in the benchmark's labels [N], int64.
+        origin: what they were made from.
+    """
+
+    vectors: Floats
+    positions: NDArray[np.int64]
+    origin: Origin
+
+
+def origin_of(clip: Clip, images_digest: str, projector: Projector) -> Origin:
+    """What features of `clip` over the images table with that digest come from."""
+    preprocessing = digest(open_clip.get_model_preprocess_cfg(clip.model))
+    taken = projector if clip.replay_projector is not None else "proj"
+    return Origin(images_digest, weights_digest(clip), preprocessing, taken)
+
+
+def weights_digest(clip: Clip) -> str:
+    """SHA-256 over every tensor of the model, its replay projector included, by name."""
+    tensors = dict(clip.model.state_dict())
+    if clip.replay_projector is not None:
+        tensors["replay_projector"] = clip.replay_projector
+    sums = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        sums.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        sums.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return sums.hexdigest()
+
+
+def write_features(path: Path, features: Features) -> None:
+    """Write features as safetensors."""
+    # One entry: the library keeps no order among several, and the bytes would differ from run to run.
+    metadata = {"origin": json.dumps(vars(features.origin), sort_keys=True)}
+    with whole(path) as temporary:
+        save_file({"features": features.vectors, "positions": features.positions}, temporary, metadata)
+
+
+def read_features(path: Path) -> Features:
+    """Read features.
+
+    Raises:
+        InputError: the file is missing or holds no features.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata: dict[str, Any] = file.metadata() or {}
+            return Features(
+                file.get_tensor("features"), file.get_tensor("positions"), Origin(**json.loads(metadata["origin"]))
+            )
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: no readable features ({error}); delete it, so that it is made again") from None

@@ -1,0 +1,38 @@
+-- One row per selected pair: its place among the shards, or the reason against it.
+-- Tables: selection (all parts), downloads (all manifests, with the manifest's `folder`).
+-- Variables: seed, samples_per_shard, max_shards (null: no bound).
+CREATE TEMP TABLE plan AS
+WITH pairs AS (
+    SELECT
+        selection.uuid,
+        selection.split,
+        selection.caption,
+        downloads.folder,
+        downloads.tar,
+        downloads."offset",
+        downloads.size,
+        downloads.status = 'ok' AS ok,
+        split_part(downloads.error, ':', 1) AS failure
+    FROM selection
+    LEFT JOIN downloads USING (uuid)
+),
+
+-- The order is that of a keyed hash: it depends on nothing but the seed and the pairs.
+ordered AS (
+    SELECT
+        *,
+        row_number() OVER (PARTITION BY split, ok ORDER BY md5(getvariable('seed') || ' ' || uuid), uuid) - 1 AS rank
+    FROM pairs
+)
+
+SELECT
+    * EXCLUDE (rank, ok, failure),
+    CASE WHEN ok THEN rank // getvariable('samples_per_shard') END AS shard,
+    rank AS position,
+    CASE
+        WHEN ok IS NULL THEN 'no_manifest'
+        WHEN NOT ok THEN failure
+        WHEN split = 'train' AND shard >= getvariable('max_shards') THEN 'beyond_max_shards'
+    END AS reason
+FROM ordered
+ORDER BY split, shard, position

@@ -1,0 +1,109 @@
+"""Choose replay pairs from LAION-like metadata, and deal them out to download parts."""
+
+import logging
+from pathlib import Path
+
+import duckdb
+from duckdb.func import ARROW
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.accounts import Account, write_account
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.replay import ReplayColumns, ReplaySettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.contracts import REPLAY_SELECTION
+from workflow_scripts.replay.captions import clean_captions
+
+logger = logging.getLogger(__name__)
+
+TYPES = {
+    "url": "VARCHAR",
+    "caption": "VARCHAR",
+    "width": "BIGINT",
+    "height": "BIGINT",
+    "similarity": "DOUBLE",
+    "punsafe": "DOUBLE",
+    "pwatermark": "DOUBLE",
+}
+
+
+def select(
+    *, metadata: tuple[Path, ...], settings: ReplaySettings, out_dir: Path, memory_mb: int = 2048, threads: int = 1
+) -> None:
+    """Choose pairs by size, similarity and safety, clean their captions, and drop repeated pairs.
+
+    Args:
+        metadata: LAION-like parquet files; of them the first `settings.first_files` are used.
+        settings: columns, filters, number of parts and share held out.
+        out_dir: where `part-0000.parquet` (contract REPLAY_SELECTION) and so on, and account.json, are written.
+        memory_mb: DuckDB's memory limit, MiB.
+        threads: DuckDB's threads.
+
+    Raises:
+        InputError: a file is missing, unreadable or lacks a column that the settings name.
+    """
+    files = metadata[: settings.first_files]
+    query = Path(__file__).with_name("select.sql").read_text(encoding="utf-8")
+    with tables.connect(memory_mb, threads) as connection:
+        connection.execute(f"CREATE TEMP VIEW metadata AS {_mapped(connection, files, settings.columns)}")
+        connection.create_function("clean_captions", clean_captions, ["VARCHAR"], "VARCHAR", type=ARROW)
+        for name in ("min_size", "min_similarity", "max_punsafe", "max_pwatermark", "val_share", "parts"):
+            value = getattr(settings, name)
+            connection.execute(f"SET VARIABLE {name} = {'NULL' if value is None else value}")
+        try:
+            connection.execute(query)
+        except duckdb.Error as error:
+            raise InputError(f"replay metadata cannot be read: {str(error).splitlines()[0]}") from None
+        for part in range(settings.parts):
+            tables.write(
+                connection,
+                f"SELECT * FROM selected WHERE part = {part}",
+                REPLAY_SELECTION,
+                out_dir / f"part-{part:04d}.parquet",
+            )
+        account = _account(connection)
+    write_account(out_dir / "account.json", account)
+    logger.info("%d of %d replay pairs selected", account.kept, account.rows_in)
+
+
+def _mapped(connection: duckdb.DuckDBPyConnection, files: tuple[Path, ...], columns: ReplayColumns) -> str:
+    """The query that reads the metadata under the names of `TYPES`, after a look at every file's columns."""
+    names = columns.model_dump()
+    for file in files:
+        try:
+            described = connection.execute(f"DESCRIBE SELECT * FROM {tables.scan(file)}").fetchall()
+        except duckdb.Error as error:
+            raise InputError(f"{file}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
+        present = {row[0] for row in described}
+        for meaning, name in names.items():
+            if name is not None and name not in present:
+                raise InputError(
+                    f"{file}: no column {name} (replay.columns.{meaning}); it has {', '.join(sorted(present))}"
+                )
+    mapped = ", ".join(
+        f"TRY_CAST({tables.quoted(name) if name else 'NULL'} AS {TYPES[meaning]}) AS {meaning}"
+        for meaning, name in names.items()
+    )
+    return f"SELECT {mapped} FROM {tables.scan(files).removesuffix(')')}, union_by_name = true)"
+
+
+def _account(connection: duckdb.DuckDBPyConnection) -> Account:
+    dropped = dict(
+        connection.execute(
+            "SELECT reason, count(*) FROM judged WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason"
+        ).fetchall()
+    )
+    counts = connection.execute(
+        "SELECT (SELECT count(*) FROM judged), count(*), count(*) FILTER (split = 'val') FROM selected"
+    ).fetchone()
+    assert counts is not None
+    rows, kept, val = counts
+    if repeated := rows - kept - sum(dropped.values()):
+        dropped["duplicate"] = repeated
+    return Account(
+        stage="replay", part="selection", unit="pairs", rows_in=rows, kept=kept, dropped=dropped, notes={"val": val}
+    )
+
+
+if __name__ == "__main__":
+    run(select)

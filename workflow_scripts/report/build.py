@@ -1,0 +1,216 @@
+"""Build the report: one self-contained page, and the scores as tables beside it."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from workflow_scripts.common.accounts import read_account
+from workflow_scripts.common.cli import run as run_command
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import sha256_file, write_text
+from workflow_scripts.common.tables import connect
+from workflow_scripts.common.tables import read as read_table
+from workflow_scripts.contracts import LABELS
+from workflow_scripts.report import figures
+from workflow_scripts.report.curves import read_curves
+from workflow_scripts.report.examples import Example, read_examples
+from workflow_scripts.report.flow import corpus_flow, gaps, steps_of
+from workflow_scripts.report.scores import MAIN_METRIC, STD, Scores, read_scores, write_scores
+
+HERE = Path(__file__).parent
+TEMPLATE, STYLE, SCRIPT = "page.html.j2", "page.css", "page.js"
+PACKAGES = ("snakemake", "torch", "open_clip_torch", "img2dataset", "webdataset", "duckdb", "plotly")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What beats what on one benchmark, in the main metric, as fractions."""
+
+    benchmark: str
+    own: float
+    start: float | None
+    chance: float | None
+
+
+def build(
+    *,
+    run: str,
+    corpus: str,
+    config: str,
+    scores: tuple[Path, ...],
+    predictions: tuple[Path, ...] = (),
+    benchmarks: dict[str, Path] = {},  # noqa: B006 (read only)
+    metrics: dict[str, Path] = {},  # noqa: B006 (read only)
+    accounts: tuple[Path, ...] = (),
+    labels: Path | None = None,
+    summary: Path | None = None,
+    out: Path,
+) -> None:
+    """Build the report's page, and `scores.csv` and `scores.parquet` beside it.
+
+    Args:
+        run: the run's name, which is its own model's too.
+        corpus: the corpus's name.
+        config: the resolved config, as JSON.
+        scores: score files; of the other models the first one is what the run's own is held against.
+        predictions: files named MODEL/BENCHMARK.predictions.parquet.
+        benchmarks: each benchmark's images.parquet, for the example images.
+        metrics: the metrics.jsonl of each training, by its name.
+        accounts: accounts of rows, of every step.
+        labels: the corpus's taxonomy/labels.parquet.
+        summary: the training's summary.json.
+        out: the page.
+
+    Raises:
+        InputError: a given file is missing or unreadable.
+    """
+    table = read_scores(scores, own=run)
+    write_scores(table, out.parent)
+    steps = steps_of([read_account(path) for path in accounts])
+    strategies = _strategies(labels) if labels else []
+    page = _environment().get_template(TEMPLATE)
+    inputs = {"labels": labels, "summary": summary} | {f"metrics {name}": path for name, path in metrics.items()}
+    inputs |= {f"images of {name}": path for name, path in benchmarks.items()}
+    drawn = {
+        "zero-shot": figures.score_bars(table, MAIN_METRIC),
+        **{f"few-shot-{k}": figures.score_bars(table, f"few_shot/{k}") for k in _shots(table)},
+        "flow": figures.flow(corpus_flow(steps)),
+        "strategies": figures.strategies(strategies),
+        **{f"training-{name}": figures.training(read_curves(path)) for name, path in metrics.items()},
+    }
+    text = page.render(
+        run=run,
+        corpus=corpus,
+        config=_indented(config),
+        scores=table,
+        std=STD,
+        verdicts=_verdicts(table),
+        shots=_shots(table),
+        trainings=list(metrics),
+        summary=_flat(_read_json(summary)) if summary else {},
+        steps=steps,
+        gaps=gaps(steps),
+        strategies=strategies,
+        examples=_examples(predictions, benchmarks, table),
+        provenance=_provenance(inputs, table),
+        versions=_versions(),
+        figures={name: figure for name, figure in drawn.items() if figure is not None},
+        style=_file(STYLE),
+        script=_file(SCRIPT),
+        plotly=Markup(get_plotlyjs()),
+    )
+    write_text(out, text)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
+    environment.filters["count"] = lambda value: f"{value:,}"
+    environment.filters["words"] = lambda name: name.replace("_", " ")
+    return environment
+
+
+def _file(name: str) -> Markup:
+    """A file of the project itself, as it is."""
+    return Markup((HERE / name).read_text(encoding="utf-8"))
+
+
+def _verdicts(scores: Scores) -> list[Verdict]:
+    own, *others = scores.models
+    return [
+        Verdict(
+            benchmark,
+            value,
+            scores.value(benchmark, MAIN_METRIC, others[0]) if others else None,
+            scores.chance(benchmark, MAIN_METRIC),
+        )
+        for benchmark in scores.benchmarks
+        if (value := scores.value(benchmark, MAIN_METRIC, own)) is not None
+    ]
+
+
+def _shots(scores: Scores) -> list[int]:
+    metrics = {metric for benchmark in scores.benchmarks for metric in scores.metrics(benchmark)}
+    return sorted(int(metric.removeprefix("few_shot/")) for metric in metrics if metric.startswith("few_shot/"))
+
+
+def _strategies(labels: Path) -> list[dict[str, Any]]:
+    with connect() as connection:
+        read_table(connection, labels, LABELS, "labels")
+        return connection.sql((HERE / "strategies.sql").read_text(encoding="utf-8")).to_arrow_table().to_pylist()
+
+
+def _examples(
+    predictions: Sequence[Path], benchmarks: Mapping[str, Path], scores: Scores
+) -> dict[str, dict[str, list[Example]]]:
+    """Examples by benchmark and kind."""
+    found: dict[str, dict[str, list[Example]]] = {}
+    for benchmark, examples in read_examples(predictions, benchmarks, scores.models).items():
+        for example in examples:
+            found.setdefault(benchmark, {}).setdefault(example.kind, []).append(example)
+    return found
+
+
+def _provenance(inputs: Mapping[str, Path | None], scores: Scores) -> list[tuple[str, str]]:
+    """What the page was made from: a name and a digest each."""
+    rows = [(name, sha256_file(path)) for name, path in inputs.items() if path is not None]
+    for model in scores.models:
+        of_model = [file for (_, name), file in scores.files.items() if name == model]
+        for weights in dict.fromkeys(file.get("inputs", {}).get("weights", "") for file in of_model):
+            rows.append((f"weights of {model}", weights or "not recorded"))
+    return rows
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: no readable JSON: {error}") from None
+
+
+def _indented(config: str) -> str:
+    try:
+        return json.dumps(json.loads(config), indent=2, ensure_ascii=False)
+    except ValueError as error:
+        raise InputError(f"--config: no JSON: {error}") from None
+
+
+def _flat(value: Any, name: str = "") -> dict[str, str]:
+    """A nested value as lines: names joined by dots, numbers as people write them."""
+    if isinstance(value, dict):
+        return {
+            key: text
+            for part, inner in value.items()
+            for key, text in _flat(inner, f"{name}.{part}".strip(".")).items()
+        }
+    if isinstance(value, list):
+        return {name: ", ".join(map(str, value))}
+    if isinstance(value, float):
+        return {name: f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"}
+    if isinstance(value, int) and not isinstance(value, bool):
+        return {name: f"{value:,}"}
+    return {name: str(value)}
+
+
+if __name__ == "__main__":
+    run_command(build)

@@ -1,0 +1,120 @@
+"""Example images with what each model says of them."""
+
+import base64
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.tables import read_rows
+from workflow_scripts.contracts import BENCHMARK_IMAGES, PREDICTIONS
+
+THUMBNAIL = 144
+QUALITY = 80
+ENDING = ".predictions.parquet"
+# How many examples of each kind a benchmark shows: (this model right, the others right) -> number.
+KINDS = {
+    "only this model is right": 4,
+    "every model is right": 2,
+    "no model is right": 4,
+    "only another model is right": 2,
+}
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What one model says of an image; `score` is a cosine."""
+
+    model: str
+    predicted: str
+    score: float
+    correct: bool
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image, its true class and each model's guess; `thumbnail` is a data URI, empty where the file has gone."""
+
+    image: str
+    kind: str
+    true: str
+    thumbnail: str
+    guesses: tuple[Guess, ...]
+
+
+def read_examples(
+    predictions: Sequence[Path], benchmarks: Mapping[str, Path], models: Sequence[str]
+) -> dict[str, list[Example]]:
+    """A few examples of each kind for each benchmark, always the same for the same predictions.
+
+    Args:
+        predictions: files named MODEL/BENCHMARK.predictions.parquet.
+        benchmarks: each benchmark's images.parquet.
+        models: the models in order, the run's own first.
+
+    Raises:
+        InputError: a file is missing or unreadable, or predictions are not of the benchmark's images.
+    """
+    by_benchmark: dict[str, dict[str, Path]] = {}
+    for path in predictions:
+        if not path.name.endswith(ENDING):
+            raise InputError(f"{path}: not named MODEL/BENCHMARK{ENDING}")
+        by_benchmark.setdefault(path.name.removesuffix(ENDING), {})[path.parent.name] = path
+    return {
+        benchmark: _examples({name: files[name] for name in models if name in files}, benchmarks[benchmark])
+        for benchmark, files in by_benchmark.items()
+        if benchmark in benchmarks
+    }
+
+
+def _examples(files: Mapping[str, Path], images: Path) -> list[Example]:
+    if not files:
+        return []
+    places = {row["position"]: row for row in read_rows(images, BENCHMARK_IMAGES).to_pylist()}
+    guesses = {model: read_rows(path, PREDICTIONS).to_pylist() for model, path in files.items()}
+    chosen: dict[str, list[Example]] = {kind: [] for kind in KINDS}
+    for rows in sorted(zip(*guesses.values(), strict=True), key=lambda rows: _lot(rows[0]["image"])):
+        kind = _kind([row["correct"] for row in rows])
+        if len(chosen[kind]) == KINDS[kind]:
+            continue
+        place = places.get(rows[0]["position"])
+        if place is None or any(row["image"] != place["image"] for row in rows):
+            raise InputError(f"{images}: image {rows[0]['image']} of the predictions is not in it; evaluate again")
+        said = [
+            Guess(model, row["predicted"], row["score"], row["correct"])
+            for model, row in zip(guesses, rows, strict=True)
+        ]
+        chosen[kind].append(Example(place["image"], kind, rows[0]["class"], _thumbnail(place), tuple(said)))
+    return [example for examples in chosen.values() for example in examples]
+
+
+def _kind(correct: Sequence[bool]) -> str:
+    own, others = correct[0], correct[1:]
+    if own:
+        return "every model is right" if all(others) else "only this model is right"
+    return "only another model is right" if any(others) else "no model is right"
+
+
+def _lot(image: str) -> str:
+    """A fixed lot for each image, so that the first ones are not all of one class."""
+    return hashlib.sha256(image.encode()).hexdigest()
+
+
+def _thumbnail(place: Mapping[str, Any]) -> str:
+    try:
+        with Path(place["path"]).open("rb") as file:
+            file.seek(place["offset"] or 0)
+            content = file.read(-1 if place["size"] is None else place["size"])
+        with Image.open(io.BytesIO(content)) as image:
+            small = image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return ""
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    packed = io.BytesIO()
+    small.save(packed, "JPEG", quality=QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()

@@ -1,0 +1,179 @@
+"""The page's plots, as plotly figures in plain JSON."""
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from workflow_scripts.report.curves import Curves
+from workflow_scripts.report.flow import Link
+from workflow_scripts.report.scores import STD, Scores
+
+Figure = dict[str, Any]
+
+COLOURS = ("#1b7f5c", "#9aa5b1", "#3b6fb6", "#c98a1b", "#8a5bb0", "#c4513f")
+CHANCE = "#c4513f"
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+# What belongs to one plot, by how the name of a metric starts; whatever else is numeric is left to metrics.jsonl.
+PANELS = {
+    "loss": "Loss",
+    "val_loss": "Validation loss",
+    "lr": "Learning rate",
+    "logit_scale": "Logit scale",
+    "samples_per_second": "Samples per second",
+}
+
+
+def score_bars(scores: Scores, metric: str) -> Figure | None:
+    """Bars of one metric by benchmark, one colour a model, chance as a line; None when no benchmark has it."""
+    benchmarks = [name for name in scores.benchmarks if metric in scores.metrics(name)]
+    if not benchmarks:
+        return None
+    figure = go.Figure()
+    for number, model in enumerate(scores.models):
+        spread = [scores.value(name, metric + STD, model) for name in benchmarks]
+        figure.add_bar(
+            name=_plain(model),
+            x=[_plain(name) for name in benchmarks],
+            y=[_percent(scores.value(name, metric, model)) for name in benchmarks],
+            error_y={"array": [_percent(value) or 0 for value in spread], "visible": any(spread), "thickness": 1},
+            marker_color=COLOURS[number % len(COLOURS)],
+            hovertemplate="%{y:.1f} %",
+        )
+    figure.add_scatter(
+        name="chance",
+        x=[_plain(name) for name in benchmarks],
+        y=[_percent(scores.chance(name, metric)) for name in benchmarks],
+        mode="markers",
+        marker={"symbol": "line-ew", "size": 36, "line": {"width": 2, "color": CHANCE}},
+        hovertemplate="%{y:.1f} %",
+    )
+    figure.update_yaxes(title="percent", rangemode="tozero")
+    figure.update_layout(barmode="group", hovermode="x unified", bargap=0.3)
+    return _finished(figure, 340)
+
+
+def training(curves: Curves) -> Figure | None:
+    """A run's loss and its parts, learning rate, logit scale and speed over its steps; None without any of them."""
+    panels = {
+        title: names
+        for prefix, title in PANELS.items()
+        if (names := [name for name in curves if name.startswith(prefix) and _has_values(curves[name])])
+    }
+    if not panels:
+        return None
+    figure = make_subplots(rows=len(panels), cols=1, shared_xaxes=True, vertical_spacing=0.09, subplot_titles=[*panels])
+    for row, names in enumerate(panels.values(), start=1):
+        for number, name in enumerate(names):
+            figure.add_scatter(
+                x=curves["step"],
+                y=curves[name],
+                name=_plain(name),
+                mode="lines",
+                # Some values are not taken at every step.
+                connectgaps=True,
+                line={"color": COLOURS[(0, 2, 3, 4, 5)[number % 5]], "width": 1.5},
+                showlegend=len(names) > 1,
+                row=row,
+                col=1,
+            )
+    figure.update_xaxes(title="step", row=len(panels))
+    figure.update_layout(hovermode="x unified")
+    figure.update_annotations(font_size=13, x=0, xanchor="left")
+    return _finished(figure, 110 + 150 * len(panels))
+
+
+def flow(links: Sequence[Link]) -> Figure | None:
+    """A Sankey diagram of the rows from the sources to the shards; None without any."""
+    if not links:
+        return None
+    places = list(dict.fromkeys(place for link in links for place in (link.source, link.target)))
+    lost = [place not in {link.source for link in links} and place != "training" for place in places]
+    number = {place: index for index, place in enumerate(places)}
+    sums = {
+        place: max(
+            sum(link.rows for link in links if link.source == place),
+            sum(link.rows for link in links if link.target == place),
+        )
+        for place in places
+    }
+    figure = go.Figure(
+        go.Sankey(
+            arrangement="snap",
+            node={
+                "label": [f"{_plain(_short(place))} {sums[place]:,}" for place in places],
+                "color": [CHANCE if is_lost else COLOURS[0] for is_lost in lost],
+                "align": "left",
+                "pad": 14,
+                "thickness": 12,
+                "line": {"width": 0},
+                "hovertemplate": "%{label}<extra></extra>",
+            },
+            link={
+                "source": [number[link.source] for link in links],
+                "target": [number[link.target] for link in links],
+                "value": [link.rows for link in links],
+                "color": [
+                    "rgba(196,81,63,.25)" if lost[number[link.target]] else "rgba(27,127,92,.22)" for link in links
+                ],
+                "hovertemplate": "%{source.label} → %{target.label}: %{value:,}<extra></extra>",
+            },
+        )
+    )
+    return _finished(figure, 460)
+
+
+def strategies(rows: Sequence[Mapping[str, Any]]) -> Figure | None:
+    """Bars of the labels by strategy, coloured by match type; None without any."""
+    if not rows:
+        return None
+    figure = go.Figure()
+    names = list(dict.fromkeys(row["strategy"] for row in rows))
+    for number, kind in enumerate(dict.fromkeys(row["match_type"] for row in rows)):
+        labels = {row["strategy"]: row["labels"] for row in rows if row["match_type"] == kind}
+        figure.add_bar(
+            name=_plain(kind),
+            y=[_plain(name) for name in names],
+            x=[labels.get(name, 0) for name in names],
+            orientation="h",
+            marker_color=COLOURS[number % len(COLOURS)],
+            hovertemplate="%{x:,} labels",
+        )
+    figure.update_layout(barmode="stack")
+    figure.update_xaxes(title="labels")
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    return _finished(figure, 140 + 34 * len(names))
+
+
+def _finished(figure: go.Figure, height: int) -> Figure:
+    figure.update_layout(
+        template="plotly_white",
+        height=height,
+        margin={"l": 56, "r": 16, "t": 60, "b": 40},
+        font={"family": FONT, "size": 13, "color": "#243b33"},
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#b8c4be", "activecolor": COLOURS[0]},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
+    return dict(json.loads(figure.to_json()))
+
+
+def _plain(text: str) -> str:
+    """Plotly reads tags in its labels; names from data hold none."""
+    return html.escape(text, quote=False)
+
+
+def _short(place: str) -> str:
+    return place.partition(": ")[2].replace("_", " ") or place
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else round(100 * value, 3)
+
+
+def _has_values(values: Sequence[float | None]) -> bool:
+    return any(value is not None for value in values)

@@ -1,0 +1,104 @@
+"""Rows accounted for: what entered each step, what it kept, and why the others were left out."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise, zip_longest
+
+from workflow_scripts.common.accounts import Account
+
+CORPUS = ("sources", "catalog", "download", "curate", "shards")
+"""The steps that an image passes from its source's metadata to a training shard."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """All accounts of one step.
+
+    Attributes:
+        name: the step's name.
+        unit: what a row is, in the plural.
+        rows_in: how many came in.
+        kept: how many went on.
+        dropped: the others by reason, the most frequent first.
+        notes: counts that are no part of the sum.
+        parts: the accounts that it is the sum of.
+    """
+
+    name: str
+    unit: str
+    rows_in: int
+    kept: int
+    dropped: dict[str, int]
+    notes: dict[str, int]
+    parts: tuple[Account, ...]
+
+
+@dataclass(frozen=True)
+class Link:
+    """Rows that go from one place to another in the flow; each place is a label."""
+
+    source: str
+    target: str
+    rows: int
+
+
+def steps_of(accounts: Sequence[Account]) -> list[Step]:
+    """Sum the accounts step by step: those of the corpus in the order of the pipeline, then the others as given."""
+    groups: dict[str, list[Account]] = {}
+    for account in accounts:
+        groups.setdefault(_step_name(account), []).append(account)
+    names = [name for name in CORPUS if name in groups] + [name for name in groups if name not in CORPUS]
+    return [_sum(name, groups[name]) for name in names]
+
+
+def corpus_flow(steps: Sequence[Step]) -> list[Link]:
+    """The links of a flow from the sources' records to the shards, each reason a place of its own."""
+    chain = [step for step in steps if step.name in CORPUS]
+    links = []
+    for step, following in zip_longest(chain, chain[1:]):
+        if following is not None and following.rows_in == step.rows_in:
+            # The next step judges every row, also those that this one lost, and says why each is left out.
+            links.append(Link(step.name, following.name, step.rows_in))
+            continue
+        links.append(Link(step.name, following.name if following else "training", step.kept))
+        links += [Link(step.name, f"{step.name}: {reason}", rows) for reason, rows in step.dropped.items()]
+    return [link for link in links if link.rows]
+
+
+def gaps(steps: Sequence[Step]) -> list[str]:
+    """Where the corpus's rows do not meet: neither what a step kept nor all its rows entered the next one."""
+    chain = [step for step in steps if step.name in CORPUS]
+    return [
+        f"{step.name} kept {step.kept} of {step.rows_in} {step.unit}, but {following.rows_in} entered {following.name}"
+        for step, following in pairwise(chain)
+        if following.rows_in not in (step.kept, step.rows_in)
+    ]
+
+
+def _step_name(account: Account) -> str:
+    """Catalog and replay each have two steps, which account one after the other."""
+    if account.stage == "catalog":
+        return "catalog" if account.part.startswith("generation") else "sources"
+    if account.stage == "replay":
+        return f"replay {account.part}"
+    return account.stage
+
+
+def _sum(name: str, accounts: Sequence[Account]) -> Step:
+    dropped: Counter[str] = Counter()
+    notes: Counter[str] = Counter()
+    for account in accounts:
+        dropped.update(account.dropped)
+        notes.update(account.notes)
+    return Step(
+        name=name,
+        unit=accounts[0].unit,
+        rows_in=sum(account.rows_in for account in accounts),
+        kept=sum(account.kept for account in accounts),
+        dropped={
+            reason: rows for reason, rows in sorted(dropped.items(), key=lambda item: (-item[1], item[0])) if rows
+        },
+        notes=dict(notes),
+        parts=tuple(accounts),
+    )

@@ -1,0 +1,152 @@
+"""Scores of all models and benchmarks, as a table."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import whole
+from workflow_scripts.common.tables import write_rows
+from workflow_scripts.contracts import INTEGER, REAL, Column, Contract
+
+SCORES = Contract(
+    "one model's value of one metric on one benchmark",
+    (
+        Column("benchmark"),
+        Column("metric"),
+        Column("model"),
+        Column("value", REAL),
+        Column("std", REAL, null=True),
+        Column("chance", REAL, null=True),
+        Column("n_images", INTEGER),
+        Column("n_classes", INTEGER),
+        Column("protocol"),
+    ),
+    key=("benchmark", "metric", "model"),
+)
+"""`value`, `std` and `chance` are fractions; `std` is over folds; `chance` is given for top-1 and few-shot."""
+
+MAIN_METRIC = "zero_shot/top1"
+STD = "_std"
+PUBLISHED = "published/"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Every score, in the order in which the files are given.
+
+    Attributes:
+        models: the models, the run's own first; of the others the first is what it is held against.
+        benchmarks: the benchmarks.
+        files: the score files' content by benchmark and model.
+    """
+
+    models: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+    files: dict[tuple[str, str], dict[str, Any]]
+
+    def metrics(self, benchmark: str) -> list[str]:
+        """The benchmark's metrics: zero-shot before few-shot, the published protocol last."""
+        found = {
+            metric
+            for (name, _), file in self.files.items()
+            if name == benchmark
+            for metric in file["metrics"]
+            if metric != "chance" and not metric.endswith(STD)
+        }
+        return sorted(found, key=_order)
+
+    def value(self, benchmark: str, metric: str, model: str) -> float | None:
+        """A score as a fraction, or None where there is none."""
+        file = self.files.get((benchmark, model))
+        return None if file is None else file["metrics"].get(metric)
+
+    def best(self, benchmark: str, metric: str) -> float | None:
+        """The highest score of any model."""
+        values = [self.value(benchmark, metric, model) for model in self.models]
+        return max((value for value in values if value is not None), default=None)
+
+    def chance(self, benchmark: str, metric: str) -> float | None:
+        """What guessing gives: 1 / classes for the first guess, k / classes for one of the first k."""
+        file = next(file for (name, _), file in self.files.items() if name == benchmark)
+        if "chance" not in file["metrics"]:
+            return None
+        _, top, guesses = metric.rpartition("/top")
+        return min(1.0, file["metrics"]["chance"] * (int(guesses) if top else 1))
+
+    def size(self, benchmark: str) -> tuple[int, int]:
+        """How many images and classes the benchmark has."""
+        file = next(file for (name, _), file in self.files.items() if name == benchmark)
+        return file["n_images"], file["n_classes"]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Rows of the contract `SCORES`, in the order in which people read them."""
+        return [
+            {
+                "benchmark": benchmark,
+                "metric": metric,
+                "model": model,
+                "value": value,
+                "std": self.value(benchmark, metric + STD, model),
+                "chance": self.chance(benchmark, metric),
+                "n_images": self.files[benchmark, model]["n_images"],
+                "n_classes": self.files[benchmark, model]["n_classes"],
+                "protocol": "published" if metric.startswith(PUBLISHED) else self.files[benchmark, model]["protocol"],
+            }
+            for benchmark in self.benchmarks
+            for metric in self.metrics(benchmark)
+            for model in self.models
+            if (value := self.value(benchmark, metric, model)) is not None
+        ]
+
+
+def read_scores(paths: Sequence[Path], own: str | None = None) -> Scores:
+    """Read score files.
+
+    Args:
+        paths: the files.
+        own: the run's own model; the first file's when it is none of them.
+
+    Raises:
+        InputError: a file is missing or is no score file, or two of them are about the same.
+    """
+    files: dict[tuple[str, str], dict[str, Any]] = {}
+    for path in paths:
+        try:
+            file = json.loads(path.read_text(encoding="utf-8"))
+            key = (str(file["benchmark"]), str(file["model"]))
+            complete = {"protocol", "n_images", "n_classes", "metrics"} <= set(file)
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: no readable scores ({error}); evaluate again") from None
+        if not complete:
+            raise InputError(f"{path}: scores without protocol, n_images, n_classes or metrics; evaluate again")
+        if key in files:
+            raise InputError(f"{path}: a second file of scores of {key[1]} on {key[0]}")
+        files[key] = file
+    if not files:
+        raise InputError("no scores given; name at least one score file")
+    return Scores(
+        models=tuple(sorted(dict.fromkeys(model for _, model in files), key=lambda model: model != own)),
+        benchmarks=tuple(dict.fromkeys(benchmark for benchmark, _ in files)),
+        files=files,
+    )
+
+
+def write_scores(scores: Scores, folder: Path) -> None:
+    """Write `scores.csv` and `scores.parquet`."""
+    rows = scores.rows()
+    with whole(folder / "scores.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [column.name for column in SCORES.columns], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    write_rows(rows, SCORES, folder / "scores.parquet")
+
+
+def _order(metric: str) -> tuple[bool, bool, str, int]:
+    plain = metric.removeprefix(PUBLISHED)
+    family, _, name = plain.partition("/")
+    number = "".join(character for character in name if character.isdigit())
+    return metric.startswith(PUBLISHED), family != "zero_shot", family, int(number or 0)

@@ -1,0 +1,48 @@
+"""Print the scores as a table for the terminal."""
+
+import sys
+from pathlib import Path
+
+from workflow_scripts.common.cli import run
+from workflow_scripts.report.scores import STD, Scores, read_scores
+
+
+def table(*, scores: tuple[Path, ...], report: Path) -> None:
+    """Print the scores in percent, one row a benchmark and metric, one column a model, and where the report is.
+
+    Args:
+        scores: score files; models and benchmarks are shown in their order.
+        report: the report's page.
+
+    Raises:
+        InputError: a score file is missing or unreadable.
+    """
+    rows = _rows(read_scores(scores))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        names = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
+        numbers = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
+        sys.stdout.write("  ".join([*names, *numbers]).rstrip() + "\n")
+    sys.stdout.write(f"\nreport: {report}\n")
+
+
+def _rows(scores: Scores) -> list[list[str]]:
+    rows = [["benchmark", "percent", *scores.models, "chance"]]
+    for benchmark in scores.benchmarks:
+        for metric in scores.metrics(benchmark):
+            values = [
+                _percent(scores.value(benchmark, metric, model), scores.value(benchmark, metric + STD, model))
+                for model in scores.models
+            ]
+            rows.append([benchmark, metric, *values, _percent(scores.chance(benchmark, metric))])
+    return rows
+
+
+def _percent(value: float | None, std: float | None = None) -> str:
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f}" + ("" if std is None else f" ± {100 * std:.1f}")
+
+
+if __name__ == "__main__":
+    run(table)

@@ -1,0 +1,131 @@
+"""Put the tables of all jobs together, after checking that every planned sample is in its shard."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.accounts import Account, write_account
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.contracts import (
+    SHARD_GROUP_INDEX,
+    SHARD_GROUP_MANIFEST,
+    SHARD_INDEX,
+    SHARD_MANIFEST,
+    SHARD_PLAN,
+    SPLITS,
+)
+
+logger = logging.getLogger(__name__)
+
+
+def gather(*, manifests: tuple[Path, ...], indexes: tuple[Path, ...], plan: Path, out_dir: Path) -> None:
+    """Write `manifest.parquet` and `index.parquet` of train and val, and the account; remove shards that are no more.
+
+    Args:
+        manifests: the manifests of all groups.
+        indexes: their indexes.
+        plan: the generation's plan.
+        out_dir: the generation's folder, where the shards are.
+
+    Raises:
+        InputError: a sample is not where the plan puts it, or a shard is missing or has another size.
+    """
+    with tables.connect() as connection:
+        tables.read(connection, plan, SHARD_PLAN, "plan")
+        tables.read(connection, manifests, SHARD_GROUP_MANIFEST, "manifests")
+        tables.read(connection, indexes, SHARD_GROUP_INDEX, "indexes")
+        _check_samples(connection, plan)
+        _check_files(connection, out_dir)
+        notes: dict[str, int] = {}
+        for split in SPLITS:
+            folder = out_dir / split
+            tables.write_row_groups(_index_of(split, indexes), SHARD_INDEX, folder / "index.parquet")
+            rows = f"SELECT * EXCLUDE (split) FROM manifests WHERE split = {tables.literal(split)}"
+            notes[f"{split} shards"] = tables.write(connection, rows, SHARD_MANIFEST, folder / "manifest.parquet")
+            counts = connection.execute(f"SELECT coalesce(sum(samples), 0)::BIGINT FROM ({rows})").fetchone()
+            assert counts is not None
+            notes[f"{split} samples"] = counts[0]
+            _remove_others(connection, rows, folder)
+        planned = connection.execute("SELECT count(*) FROM plan").fetchone()
+        assert planned is not None
+    written = sum(notes[f"{split} samples"] for split in SPLITS)
+    account = Account("shards", out_dir.name, "samples", rows_in=planned[0], kept=written, dropped={}, notes=notes)
+    write_account(out_dir / "account.json", account)
+
+
+def _check_samples(connection: duckdb.DuckDBPyConnection, plan: Path) -> None:
+    """Every planned sample stands once at its place, nothing else does, and the manifests count the same."""
+    wrong = connection.execute(
+        """
+        WITH planned AS (
+            SELECT split, printf('shard-%06d.tar', shard) AS shard, position, uuid, label_id FROM plan
+        )
+        SELECT coalesce(planned.uuid, indexes.uuid), coalesce(planned.shard, indexes.shard), indexes.uuid IS NULL
+        FROM planned
+        FULL JOIN indexes
+            ON planned.split = indexes.split AND planned.shard = indexes.shard
+            AND planned.position = indexes.position AND planned.uuid = indexes.uuid
+            AND planned.label_id = indexes.label_id
+        WHERE planned.uuid IS NULL OR indexes.uuid IS NULL
+        ORDER BY ALL LIMIT 1
+        """
+    ).fetchone()
+    if wrong is not None:
+        uuid, shard, missing = wrong
+        what = "is planned and not written" if missing else "is written and not planned"
+        raise InputError(f"{plan}: sample {uuid} of {shard} {what}; write the shards of its group again")
+    miscounted = connection.execute(
+        """
+        SELECT coalesce(manifests.shard, counted.shard)
+        FROM manifests
+        FULL JOIN (SELECT split, shard, count(*) AS samples FROM indexes GROUP BY split, shard) AS counted
+            USING (split, shard)
+        WHERE manifests.samples IS DISTINCT FROM counted.samples
+        ORDER BY ALL LIMIT 1
+        """
+    ).fetchone()
+    if miscounted is not None:
+        raise InputError(f"{plan}: manifest and index of {miscounted[0]} differ; write the shards of its group again")
+
+
+def _check_files(connection: duckdb.DuckDBPyConnection, out_dir: Path) -> None:
+    for split, shard, size in connection.execute(
+        "SELECT split, shard, bytes FROM manifests ORDER BY split, shard"
+    ).fetchall():
+        tar = out_dir / split / shard
+        found = tar.stat().st_size if tar.is_file() else None
+        if found != size:
+            what = "missing" if found is None else f"{found} bytes, not {size}"
+            raise InputError(f"{tar}: {what}; write the shards of its group again")
+
+
+def _index_of(split: str, indexes: tuple[Path, ...]) -> Iterator[pa.Table]:
+    """The split's samples, a shard at a time: each row group of the groups' indexes is a shard."""
+    first_shards = []
+    for path in indexes:
+        file = pq.ParquetFile(path)
+        for number in range(file.num_row_groups):
+            head = file.read_row_group(number, columns=["split", "shard"]).slice(0, 1).to_pylist()[0]
+            if head["split"] == split:
+                first_shards.append((head["shard"], path, number))
+    for _, path, number in sorted(first_shards):
+        yield pq.ParquetFile(path).read_row_group(number).drop_columns(["split"])
+
+
+def _remove_others(connection: duckdb.DuckDBPyConnection, rows: str, folder: Path) -> None:
+    """Remove links to shards of an earlier plan; they stay in their work folders."""
+    wanted = {name for (name,) in connection.execute(f"SELECT shard FROM ({rows})").fetchall()}
+    for tar in folder.glob("shard-*.tar"):
+        if tar.name not in wanted:
+            logger.info("%s: not in this plan; removed", tar)
+            tar.unlink()
+
+
+if __name__ == "__main__":
+    run(gather)

@@ -1,0 +1,52 @@
+"""Decide where each kept image goes: its shard, its position there, and the job that writes the shard."""
+
+import logging
+from pathlib import Path
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.shards import ShardSettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.contracts import SHARD_PLAN, VERDICTS
+
+logger = logging.getLogger(__name__)
+
+
+def plan(
+    *,
+    verdicts: Path,
+    settings: ShardSettings,
+    groups: int,
+    out: Path,
+    memory_mb: int = 2048,
+    threads: int = 1,
+) -> None:
+    """Shuffle the kept images of each split and cut them into shards, the last one smaller than the others.
+
+    Where an image goes depends on its uuid, the seed and the other kept images; not on the number of groups.
+
+    Args:
+        verdicts: the generation's verdicts.
+        settings: samples a shard and the seed.
+        groups: how many jobs write the shards; each has a contiguous block of them, or none.
+        out: the plan.
+        memory_mb: memory limit of DuckDB, MiB.
+        threads: threads of DuckDB; they change no byte.
+
+    Raises:
+        InputError: the verdicts break their contract, a kept image has no place, or there is no group.
+    """
+    if groups < 1:
+        raise InputError(f"--groups {groups}: at least one job must write the shards")
+    with tables.connect(memory_mb, threads) as connection:
+        tables.read(connection, verdicts, VERDICTS, "verdicts")
+        connection.execute("SET VARIABLE seed = $value", {"value": settings.seed})
+        connection.execute("SET VARIABLE samples_per_shard = $value", {"value": settings.samples_per_shard})
+        connection.execute("SET VARIABLE groups = $value", {"value": groups})
+        query = Path(__file__).with_name("plan.sql").read_text(encoding="utf-8")
+        samples = tables.write(connection, query, SHARD_PLAN, out)
+    logger.info("%d samples planned for %d groups", samples, groups)
+
+
+if __name__ == "__main__":
+    run(plan)

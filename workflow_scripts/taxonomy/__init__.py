@@ -1,0 +1,1 @@
+"""Backbones, and the taxon that each provider's label names."""

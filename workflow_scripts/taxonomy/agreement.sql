@@ -1,0 +1,21 @@
+-- How far a candidate's ranks agree with the label's. In both, NULL says nothing.
+
+CREATE OR REPLACE TEMP MACRO agrees(one, other) AS coalesce((one = other)::INTEGER, 0);
+CREATE OR REPLACE TEMP MACRO differs(one, other) AS coalesce((one != other)::INTEGER, 0);
+
+-- A candidate outside the kingdoms that the label allows is never the answer.
+CREATE OR REPLACE TEMP MACRO in_conflict(kingdoms, kingdom) AS
+    coalesce(NOT list_contains(kingdoms, kingdom_key(kingdom)), false);
+
+-- Names as one text; a name has no bar in it.
+CREATE OR REPLACE TEMP MACRO joined_names(names) AS
+    array_to_string(list_transform(names, lambda name: coalesce(name, '')), '|');
+
+-- Candidates that would give the same seven ranks are one answer.
+CREATE OR REPLACE TEMP MACRO answer_key(taxon) AS joined_names([
+    taxon.kingdom, taxon.phylum, taxon.class, taxon."order", taxon.family, taxon.genus, taxon.species
+]);
+
+-- The ranks above the species from the highest, 1, to the genus, 6; NULL for any other.
+CREATE OR REPLACE TEMP MACRO rank_place(rank) AS
+    list_position(['kingdom', 'phylum', 'class', 'order', 'family', 'genus'], rank);

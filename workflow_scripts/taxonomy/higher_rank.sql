@@ -1,0 +1,117 @@
+-- The strategy higher_rank: the most specific name above the species that is certain.
+-- In: `words`, `contexts`, `strategies`, `species_outcomes` and the attached `backbone`.
+-- Out: `higher_outcomes`, one for each label without a species outcome.
+
+CREATE OR REPLACE TEMP TABLE higher_hits AS
+SELECT
+    words.label_id,
+    rank_place(names.rank) AS place,
+    names.tier,
+    names.taxon_id,
+    taxa.answer_id,
+    answer_key(taxa) AS answer_key,
+    in_conflict(contexts.kingdoms, taxa.kingdom) AS in_conflict,
+    -- Only ranks above the name itself can speak for it.
+    agrees(contexts.phylum, CASE WHEN place > 2 THEN name_key(taxa.phylum) END)
+        + agrees(contexts.class, CASE WHEN place > 3 THEN name_key(taxa.class) END)
+        + agrees(contexts."order", CASE WHEN place > 4 THEN name_key(taxa."order") END)
+        + agrees(contexts.family, CASE WHEN place > 5 THEN name_key(taxa.family) END)
+        + (contexts.kingdoms IS NOT NULL AND taxa.kingdom IS NOT NULL)::INTEGER AS agreeing,
+    -- The nearest rank above that both have.
+    coalesce(
+        CASE WHEN place > 5 THEN contexts.family = name_key(taxa.family) END,
+        CASE WHEN place > 4 THEN contexts."order" = name_key(taxa."order") END,
+        CASE WHEN place > 3 THEN contexts.class = name_key(taxa.class) END,
+        CASE WHEN place > 2 THEN contexts.phylum = name_key(taxa.phylum) END,
+        true
+    ) AS is_near
+FROM words
+JOIN contexts USING (label_id)
+ANTI JOIN species_outcomes USING (label_id)
+JOIN backbone.names AS names ON names.key = words.key AND (words.rank IS NULL OR words.rank = names.rank)
+JOIN backbone.taxa AS taxa ON taxa.taxon_id = names.accepted_id
+WHERE rank_place(names.rank) IS NOT NULL AND 'higher_rank' IN (SELECT name FROM strategies);
+
+-- Kingdoms by another backbone's name are found by what the label allows.
+INSERT INTO higher_hits
+SELECT
+    contexts.label_id,
+    1,
+    names.tier,
+    names.taxon_id,
+    taxa.answer_id,
+    answer_key(taxa),
+    false,
+    1,
+    true
+FROM contexts
+ANTI JOIN species_outcomes USING (label_id)
+JOIN backbone.names AS names ON names.rank = 'kingdom' AND len(contexts.kingdoms) = 1
+JOIN backbone.taxa AS taxa ON taxa.taxon_id = names.accepted_id AND kingdom_key(taxa.kingdom) = contexts.kingdoms[1]
+WHERE names.tier = 0 AND 'higher_rank' IN (SELECT name FROM strategies);
+
+CREATE OR REPLACE TEMP TABLE higher_outcomes AS
+WITH viable AS (
+    SELECT * FROM higher_hits WHERE NOT in_conflict AND is_near
+),
+agreeing_most AS (
+    SELECT *
+    FROM viable
+    QUALIFY agreeing = max(agreeing) OVER (PARTITION BY label_id, place)
+),
+preferred AS (
+    SELECT *
+    FROM agreeing_most
+    QUALIFY tier = min(tier) OVER (PARTITION BY label_id, place)
+),
+certain AS (
+    SELECT
+        label_id,
+        place,
+        arg_min(taxon_id, (answer_id, taxon_id)) AS taxon_id,
+        arg_min(answer_id, (answer_id, taxon_id)) AS answer_id,
+        min(agreeing) AS agreeing
+    FROM preferred
+    GROUP BY label_id, place
+    HAVING count(DISTINCT answer_key) = 1
+),
+lowest AS (
+    SELECT *
+    FROM certain
+    QUALIFY place = max(place) OVER (PARTITION BY label_id)
+),
+troubles AS (
+    SELECT
+        label_id,
+        bool_or(in_conflict) AS has_conflict,
+        bool_or(NOT in_conflict AND is_near) AS has_viable
+    FROM higher_hits
+    GROUP BY label_id
+),
+judged AS (
+    SELECT
+        labels.label_id,
+        lowest.* EXCLUDE (label_id),
+        CASE
+            -- A name from another kingdom, and nothing but the word for the kingdom against it: no certainty at all.
+            WHEN troubles.has_conflict AND coalesce(lowest.place, 1) = 1 THEN 'conflict'
+            WHEN lowest.label_id IS NOT NULL THEN NULL
+            WHEN troubles.has_viable THEN 'ambiguous'
+            WHEN labels.label_id IN (SELECT label_id FROM words) THEN 'not_found'
+            ELSE 'no_name'
+        END AS reason
+    FROM labels
+    ANTI JOIN species_outcomes USING (label_id)
+    LEFT JOIN lowest USING (label_id)
+    LEFT JOIN troubles USING (label_id)
+)
+SELECT
+    label_id,
+    reason,
+    CASE WHEN reason IS NULL THEN 'higher_rank' ELSE 'unresolved' END AS strategy,
+    CASE WHEN reason IS NULL THEN 'higher_rank' ELSE 'none' END AS match_type,
+    CASE WHEN reason IS NULL THEN taxon_id END AS taxon_id,
+    CASE WHEN reason IS NULL THEN answer_id END AS answer_id,
+    agreeing,
+    0 AS differing
+FROM judged;

@@ -1,0 +1,38 @@
+-- One row a label (contract LABELS): of the backbones' answers the best grade, then the preferred backbone's.
+-- In: `labels` and `answers`.
+SELECT
+    labels.label_id,
+    labels.kingdom AS provider_kingdom,
+    labels.phylum AS provider_phylum,
+    labels.class AS provider_class,
+    labels."order" AS provider_order,
+    labels.family AS provider_family,
+    labels.genus AS provider_genus,
+    labels.species AS provider_species,
+    labels.scientific_name AS provider_scientific_name,
+    labels.common AS provider_common,
+    best.kingdom,
+    best.phylum,
+    best.class,
+    best."order",
+    best.family,
+    best.genus,
+    best.species,
+    best.scientific_name,
+    -- The provider's common name only where the backbone has none; its rank is then nobody's knowledge.
+    CASE WHEN best.reason IS NULL THEN coalesce(best.common_name, plain_text(labels.common)) END AS common_name,
+    CASE WHEN best.common_name IS NOT NULL THEN best.resolved_rank END AS common_name_rank,
+    best.taxon_id,
+    best.accepted_id,
+    best.match_type,
+    best.strategy,
+    best.confidence,
+    best.resolved_rank,
+    best.reason,
+    labels.images
+FROM labels
+JOIN (
+    SELECT *
+    FROM answers
+    QUALIFY row_number() OVER (PARTITION BY label_id ORDER BY grade, backbone_place) = 1
+) AS best USING (label_id)

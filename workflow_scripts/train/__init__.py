@@ -1,0 +1,1 @@
+"""Training: from starting weights and shards to an exported CLIP model."""

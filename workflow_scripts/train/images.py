@@ -1,0 +1,63 @@
+"""From an encoded image to the square that the model sees, as uint8; normalising is left to the device."""
+
+import math
+
+import cv2
+import numpy as np
+import simplejpeg
+
+# Shards hold small images. What claims to be larger than this is no image of theirs, and is not decoded.
+MOST_PIXELS = 2**26
+# Aspect ratios of the crop: torchvision's RandomResizedCrop, which both papers use, has these by default.
+RATIOS = (3 / 4, 4 / 3)
+TRIES = 10
+
+Box = tuple[int, int, int, int]
+
+
+def decode(data: bytes) -> np.ndarray:
+    """A JPEG as RGB, uint8 [H, W, 3].
+
+    Raises:
+        ValueError: not a JPEG, damaged, or too large.
+    """
+    height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+    if height * width > MOST_PIXELS:
+        raise ValueError(f"{width} x {height} pixels")
+    return simplejpeg.decode_jpeg(data, colorspace="RGB")
+
+
+def random_crop(height: int, width: int, scale: tuple[float, float], draw: np.random.Generator) -> Box:
+    """Where RandomResizedCrop cuts: top, left, height, width in pixels.
+
+    Args:
+        height: of the image.
+        width: of the image.
+        scale: least and greatest share of the image's area.
+        draw: where chance comes from.
+    """
+    logs = np.log(RATIOS)
+    for _ in range(TRIES):
+        area = height * width * draw.uniform(*scale)
+        ratio = math.exp(draw.uniform(*logs))
+        wide, high = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < wide <= width and 0 < high <= height:
+            return int(draw.integers(height - high + 1)), int(draw.integers(width - wide + 1)), high, wide
+    return centre_crop(height, width, RATIOS)
+
+
+def centre_crop(height: int, width: int, ratios: tuple[float, float] = (1.0, 1.0)) -> Box:
+    """The largest box at the centre whose width / height lies within `ratios`."""
+    least, most = ratios
+    wide, high = min(width, max(1, round(height * most))), min(height, max(1, round(width / least)))
+    return (height - high) // 2, (width - wide) // 2, high, wide
+
+
+def resized(image: np.ndarray, box: Box, size: int) -> np.ndarray:
+    """Cut `box` out of an image and resize it to a square of `size` pixels, bicubic; uint8 [size, size, 3]."""
+    top, left, high, wide = box
+    cut = image[top : top + high, left : left + wide]
+    # OpenCV's cubic does not blur before it drops pixels, so a strong reduction averages areas first.
+    if min(high, wide) >= 2 * size:
+        cut = cv2.resize(cut, (2 * size, 2 * size), interpolation=cv2.INTER_AREA)
+    return cv2.resize(cut, (size, size), interpolation=cv2.INTER_CUBIC)

@@ -1,0 +1,197 @@
+"""Batches, made of positions: step s takes its fixed positions of each stream, whoever makes the batch.
+
+Augmentation is seeded by the position too, so nothing depends on the number of workers or ranks, and resuming at step
+s reads nothing that came before it.
+"""
+
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from workflow_scripts.common.children import die_with_parent
+from workflow_scripts.common.config.train import TrainSettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.train import images
+from workflow_scripts.train.ranks import Ranks
+from workflow_scripts.train.samples import SampleReader, Shard
+from workflow_scripts.train.stream import Stream, rank_positions
+from workflow_scripts.train.texts import Texts, text_type_at
+
+# Their places in this list keep the orders of the parts of a batch apart.
+PARTS = ("biology", "replay")
+# The index column that a sample's text is found by.
+TEXT_COLUMNS = {"biology": "label_id", "replay": "caption"}
+MOST_REPLACEMENTS = 100
+AHEAD = 2
+
+
+class Broken(NamedTuple):
+    """A sample that could not be read."""
+
+    uuid: str
+    tar: str
+    error: str
+
+
+class Batch(NamedTuple):
+    """What one rank trains on in one step: the pairs of each part behind one another.
+
+    Shapes: B pairs, S pixels a side, L tokens.
+    """
+
+    images: torch.Tensor
+    """uint8 [B, S, S, 3]"""
+    tokens: torch.Tensor
+    """int32 [B, L]"""
+    text_type: str
+    broken: list[Broken]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """One part of a batch: a stream of pairs of image and text.
+
+    Attributes:
+        name: `biology` or `replay`.
+        reader: where images and index rows are read.
+        stream: the order.
+        texts: where a row's tokens come from.
+        batch: pairs a step, over all ranks.
+        seed: of augmentation and of replacements.
+        scale: area range of the random crop; None for the largest square at the centre (validation).
+    """
+
+    name: str
+    reader: SampleReader
+    stream: Stream
+    texts: Texts
+    batch: int
+    seed: tuple[int, ...]
+    scale: tuple[float, float] | None
+
+    def epoch(self, steps: int) -> int:
+        """The number of whole passes over the samples after `steps` steps."""
+        return steps * self.batch // len(self.stream)
+
+    def pair(self, position: int, text_type: str, size: int) -> tuple[np.ndarray, np.ndarray, list[Broken]]:
+        """The pair at a position of the stream: image uint8 [size, size, 3], tokens int32 [L], and what was broken.
+
+        A broken sample gives its place to another one, drawn by the position.
+
+        Raises:
+            InputError: nothing readable was found.
+        """
+        broken: list[Broken] = []
+        draw = np.random.default_rng([*self.seed, position])
+        place = position
+        while len(broken) < MOST_REPLACEMENTS:
+            shard, row = self.stream.locate(place)
+            rows = self.reader.rows(shard)
+            try:
+                pixels = images.decode(self.reader.image(shard, row))
+            except (ValueError, OSError) as error:
+                broken.append(Broken(rows.uuids[row].as_py(), self.reader.shards[shard].tar.name, str(error)))
+                place = int(draw.integers(len(self.stream)))
+                continue
+            height, width, _ = pixels.shape
+            box = (
+                images.random_crop(height, width, self.scale, draw) if self.scale else images.centre_crop(height, width)
+            )
+            tokens = self.texts.tokens(rows.texts[row].as_py(), text_type)
+            return images.resized(pixels, box, size), tokens, broken
+        raise InputError(f"{MOST_REPLACEMENTS} samples in a row are unreadable, the last: {' '.join(broken[-1])}")
+
+
+class Batches(Dataset[Batch]):
+    """The batches of one rank, by step (from 0).
+
+    Args:
+        parts: what a batch is made of, in order.
+        size: side of the model's images, pixels.
+        types: text types; one is drawn per step.
+        seed: of the text types.
+        ranks: this process among the others.
+    """
+
+    def __init__(self, parts: Sequence[Pairs], *, size: int, types: Sequence[str], seed: int, ranks: Ranks) -> None:
+        self.parts = parts
+        self.size = size
+        self.types = types
+        self.seed = seed
+        self.rank = ranks.rank
+        self.ranks = ranks.size
+
+    def __getitem__(self, step: int) -> Batch:
+        text_type = text_type_at(step, self.seed, self.types)
+        pairs = [
+            part.pair(position, text_type, self.size)
+            for part in self.parts
+            for position in rank_positions(step, part.batch, self.rank, self.ranks)
+        ]
+        pixels, tokens, broken = zip(*pairs, strict=True)
+        return Batch(
+            torch.from_numpy(np.stack(pixels)),
+            torch.from_numpy(np.stack(tokens)),
+            text_type,
+            [sample for samples in broken for sample in samples],
+        )
+
+
+def make_pairs(
+    name: str,
+    shards: Sequence[Shard],
+    texts: Texts,
+    settings: TrainSettings,
+    *,
+    batch: int,
+    augment: bool = True,
+) -> Pairs:
+    """A part of the batch.
+
+    Args:
+        name: `biology` or `replay`.
+        shards: where its samples are.
+        texts: where its tokens come from.
+        settings: seed, window and augmentation.
+        batch: pairs a step, over all ranks.
+        augment: cut at random, as in training.
+    """
+    seed = (settings.seed, PARTS.index(name))
+    return Pairs(
+        name=name,
+        reader=SampleReader(shards, TEXT_COLUMNS[name], settings.shuffle_window),
+        stream=Stream([shard.samples for shard in shards], seed, settings.shuffle_window),
+        texts=texts,
+        batch=batch,
+        # A number behind the stream's own seeds, so that no augmentation draws what an epoch's order drew.
+        seed=(*seed, 1, 0, 0),
+        scale=settings.augment_scale if augment else None,
+    )
+
+
+def make_loader(batches: Batches, steps: range, workers: int, *, pin: bool) -> DataLoader[Batch]:
+    """Batches of `steps` in their order, made by `workers` processes ahead of time (0: by this one)."""
+    return DataLoader(
+        batches,
+        sampler=steps,
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=pin,
+        prefetch_factor=AHEAD if workers else None,
+        worker_init_fn=_start_worker,
+        multiprocessing_context="fork" if workers else None,
+    )
+
+
+def _start_worker(number: int) -> None:
+    die_with_parent()
+    # A request to stop reaches the whole process group. The trainer still wants batches until it has saved.
+    for name in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        signal.signal(name, signal.SIG_IGN)
+    cv2.setNumThreads(0)

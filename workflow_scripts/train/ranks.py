@@ -1,0 +1,96 @@
+"""The processes of a training, as torchrun started them: who this one is, and what they tell each other."""
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+logger = logging.getLogger(__name__)
+
+DECISION = "decision"
+COMPLAINTS = "complaints"
+PATIENCE = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among the others.
+
+    Attributes:
+        rank: its number; 0 leads.
+        size: how many there are.
+        local_rank: its number on this machine.
+        local_size: how many there are on this machine.
+        store: what they share before they are a group.
+        launched: whether torchrun started it.
+    """
+
+    rank: int
+    size: int
+    local_rank: int
+    local_size: int
+    store: dist.Store
+    launched: bool = False
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the one that decides, writes and talks."""
+        return self.rank == 0
+
+    @property
+    def device(self) -> torch.device:
+        """The GPU of this process, or the CPU where there is none."""
+        return torch.device("cuda", self.local_rank) if torch.cuda.is_available() else torch.device("cpu")
+
+    def tell(self, decision: dict[str, Any]) -> None:
+        """Tell all others what the first one decided."""
+        self.store.set(DECISION, json.dumps(decision))
+
+    def hear(self) -> dict[str, Any]:
+        """What the first one decided; waits as long as it takes (it may be waiting for another run's work)."""
+        while True:
+            try:
+                self.store.wait([DECISION], PATIENCE)
+                return dict(json.loads(self.store.get(DECISION)))
+            except dist.DistStoreError:
+                continue
+
+    def complains_first(self) -> bool:
+        """Whether nobody has reported an error yet, so that one error gives one line."""
+        return self.store.add(COMPLAINTS, 1) == 1
+
+    @contextmanager
+    def group(self) -> Iterator[None]:
+        """Join the others: NCCL between GPUs, gloo between CPUs."""
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        backend = "nccl" if self.device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=self.store, rank=self.rank, world_size=self.size)
+        try:
+            yield
+        finally:
+            dist.destroy_process_group()
+
+
+def find_ranks() -> Ranks:
+    """This process's place, from torchrun's environment; without torchrun it is alone."""
+    if "RANK" not in os.environ:
+        return Ranks(0, 1, 0, 1, dist.HashStore())
+    store, rank, size = next(dist.rendezvous("env://"))
+    return Ranks(rank, size, int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]), store, launched=True)
+
+
+def summed(numbers: Sequence[float], ranks: Ranks) -> list[float]:
+    """Sums over ranks, the same on each."""
+    if ranks.size == 1:
+        return list(numbers)
+    sums = torch.tensor(numbers, dtype=torch.float64, device=ranks.device)
+    dist.all_reduce(sums)
+    return [float(number) for number in sums]

@@ -1,0 +1,167 @@
+"""Train a model. Launched by torchrun or `train.launch`, one process a GPU (or a few on the CPU).
+
+In: starting weights, shards with their labels, replay. Out, in the run's folder: `metrics.jsonl`, a line a step;
+`model.safetensors`, the final weights under open_clip's names with the second projector as `replay_projector`;
+`summary.json`, last.
+
+The first process decides: it checks the input, holds the work folder, adopts finished work or leads the training, and
+publishes. The others do as they are told.
+"""
+
+import json
+import logging
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workflow_scripts.common.children import die_with_parent
+from workflow_scripts.common.cli import EXIT_BAD_INPUT, run
+from workflow_scripts.common.clip import open_clip
+from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import write_json
+from workflow_scripts.common.work_folder import WorkFolder, open_work_folder
+from workflow_scripts.train.checkpoint import Checkpoints
+from workflow_scripts.train.directory import save_tensors
+from workflow_scripts.train.job import Job
+from workflow_scripts.train.loop import CHECKPOINTS, METRICS, Done, Preempted, train
+from workflow_scripts.train.metrics import broken_samples
+from workflow_scripts.train.model import TwoProjectorClip
+from workflow_scripts.train.ranks import Ranks, find_ranks
+from workflow_scripts.train.texts import write_label_names
+
+logger = logging.getLogger(__name__)
+
+MODEL = "model.safetensors"
+SUMMARY = "summary.json"
+OUTCOME = "outcome.json"
+EXIT_PREEMPTED = 143
+
+
+def train_model(
+    *,
+    start: Path,
+    model: ModelSettings,
+    settings: TrainSettings,
+    limits: TrainLimits,
+    work: Path,
+    out_dir: Path,
+    threads: int,
+    shards: tuple[Path, ...] = (),
+    labels: Path | None = None,
+    replay: Path | None = None,
+) -> None:
+    """Train, or adopt what was trained before from the same inputs, settings and code.
+
+    Args:
+        start: open_clip directory of the starting weights.
+        model: the model's settings, as JSON.
+        settings: the recipe, as JSON.
+        limits: how it is run, as JSON; it changes nothing that is learned.
+        work: where work folders are kept; `outcome.json` there says how the last run ended.
+        out_dir: where the results are published.
+        threads: CPU threads of this machine for training, over all its processes.
+        shards: folders of biology shards with `train/` and `val/`. None: plain CLIP on replay captions, whose passes
+            `settings.epochs` then counts.
+        labels: names of the biology labels.
+        replay: folder of replay shards with `train/` and `val/`.
+
+    Raises:
+        InputError: something given is missing, damaged or does not fit together.
+    """
+    ranks = find_ranks()
+    if ranks.launched:
+        die_with_parent()
+    torch.set_num_threads(max(1, threads // ranks.local_size))
+    job = Job(start, model, settings, limits, shards, labels, replay)
+    try:
+        if ranks.leads:
+            _lead(job, ranks, work, out_dir)
+        else:
+            _follow(job, ranks)
+    except InputError as error:
+        if not ranks.complains_first():
+            raise SystemExit(EXIT_BAD_INPUT) from None
+        _note(work, "bad input", error)
+        raise
+    except Preempted as error:
+        if ranks.complains_first():
+            _note(work, "preempted", error)
+            logger.warning("%s", error)
+            sys.stderr.write(f"{error}\n")
+        raise SystemExit(EXIT_PREEMPTED) from None
+
+
+def _lead(job: Job, ranks: Ranks, work: Path, out_dir: Path) -> None:
+    told = False
+    _note(work, "unfinished", "running, or ended without a word")
+    try:
+        job.check(ranks)
+        with open_work_folder(work, job.key()) as folder:
+            adopted = folder.finished
+            if adopted:
+                logger.info("%s: trained before; adopted", folder.path)
+            else:
+                if job.labels is not None and job.shards:
+                    write_label_names(job.labels, folder.path)
+                resume = Checkpoints(folder.path / CHECKPOINTS, job.limits.keep_checkpoints).newest_whole()
+                ranks.tell({"folder": str(folder.path), "resume": resume})
+                told = True
+                with ranks.group():
+                    trained, done = train(job, ranks, folder.path, resume)
+                save_tensors(folder.path / MODEL, trained.open_clip_state())
+                write_json(folder.path / SUMMARY, _summary(job, ranks, folder, trained, done))
+                folder.finish([METRICS, MODEL, SUMMARY])
+            folder.publish(out_dir, last=SUMMARY)
+            _note(work, "adopted" if adopted else "finished", folder.path)
+    finally:
+        if not told:
+            ranks.tell({})
+
+
+def _note(work: Path, outcome: str, message: object) -> None:
+    """Write down how the run ended, for whoever decides whether to try again."""
+    write_json(work / OUTCOME, {"outcome": outcome, "message": str(message)})
+
+
+def _follow(job: Job, ranks: Ranks) -> None:
+    if decision := ranks.hear():
+        with ranks.group():
+            train(job, ranks, Path(decision["folder"]), decision["resume"])
+
+
+def _summary(job: Job, ranks: Ranks, folder: WorkFolder, model: TwoProjectorClip, done: Done) -> dict[str, Any]:
+    with (folder.path / METRICS).open(encoding="utf-8") as file:
+        last = json.loads(file.readlines()[-1])
+    replay_samples = done.steps * job.settings.replay_batch
+    return {
+        "steps": done.steps,
+        "samples": last["samples"],
+        "replay_samples": replay_samples,
+        "seconds": round(done.seconds, 3),
+        "samples_per_second": round((last["samples"] + replay_samples) / done.seconds, 1),
+        "resumed": done.resumed,
+        "text_types": done.text_types,
+        "broken_samples": broken_samples(folder.path),
+        "last": last,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "second_projector": model.replay_projector is not None,
+        "model": job.model.model_dump(mode="json"),
+        "settings": job.settings.model_dump(mode="json"),
+        "limits": job.limits.model_dump(mode="json"),
+        "processes": ranks.size,
+        "device": torch.cuda.get_device_name() if ranks.device.type == "cuda" else platform.processor() or "cpu",
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "open_clip": open_clip.__version__,
+        },
+        "digests": {name: folder.key[name] for name in ("data", "start", "code")},
+    }
+
+
+if __name__ == "__main__":
+    run(train_model)

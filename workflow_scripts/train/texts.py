@@ -1,0 +1,135 @@
+"""Captions, written when a batch is made and tokenised once.
+
+Labels are kept in a memory-mapped file, one for all processes of a machine, and found by binary search: their number
+grows with the corpus, the trainer's memory does not.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.captions import Taxon, caption
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import whole
+from workflow_scripts.contracts import LABELS, RANKS
+
+Tokenizer = Callable[[Sequence[str]], torch.Tensor]
+
+KEPT_CAPTIONS = 200_000
+NAMES = (*RANKS, "scientific_name", "common_name")
+
+
+def text_type_at(step: int, seed: int, types: Sequence[str]) -> str:
+    """The text type of a step, for the whole global batch: fixed by (seed, step), so all ranks agree (BioCLIP)."""
+    return random.Random(f"text type {seed} {step}").choice(list(types))
+
+
+class Texts(Protocol):
+    """Tokens for what a sample's index row says about its text."""
+
+    def tokens(self, key: str, text_type: str) -> np.ndarray:
+        """Token ids, int32 [context_length]."""
+
+
+class CaptionTexts:
+    """Replay: the index holds the caption itself."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self._tokens = lru_cache(KEPT_CAPTIONS)(self._tokenise)
+
+    def tokens(self, key: str, text_type: str) -> np.ndarray:
+        """Token ids of the caption `key`; it has one text type only."""
+        return self._tokens(key)
+
+    def _tokenise(self, text: str) -> np.ndarray:
+        return self.tokenizer([text])[0].numpy().astype(np.int32)
+
+
+class LabelTexts:
+    """Biology: the index holds a label_id, and the caption is written from the label's names.
+
+    Args:
+        folder: where `write_label_names` wrote the labels.
+        tokenizer: texts -> token ids.
+    """
+
+    def __init__(self, folder: Path, tokenizer: Tokenizer) -> None:
+        self.folder = folder
+        self.tokenizer = tokenizer
+        self.ids = np.load(folder / "label_ids.npy", mmap_mode="r")
+        self.names = pa.ipc.open_file(pa.memory_map(str(folder / "label_names.arrow"))).read_all()
+        self._tokens = lru_cache(KEPT_CAPTIONS)(self._tokenise)
+
+    def tokens(self, key: str, text_type: str) -> np.ndarray:
+        """Token ids of the caption of `text_type` for the label_id `key`."""
+        return self._tokens(key, text_type)
+
+    def taxon(self, label_id: str) -> Taxon:
+        """The names of a label.
+
+        Raises:
+            InputError: there is no such label.
+        """
+        wanted = np.bytes_(label_id)
+        row = int(np.searchsorted(self.ids, wanted))
+        if row == len(self.ids) or self.ids[row] != wanted:
+            raise InputError(f"{self.folder}: no label {label_id}; shards and labels do not belong together")
+        return Taxon.from_row(self.names.slice(row, 1).to_pylist()[0])
+
+    def _tokenise(self, label_id: str, text_type: str) -> np.ndarray:
+        return self.tokenizer([caption(self.taxon(label_id), text_type)])[0].numpy().astype(np.int32)
+
+
+def check_labels(labels: Path, indexes: Sequence[Path]) -> None:
+    """Every sample's label must be known and have a name.
+
+    Raises:
+        InputError: the first label that is missing or nameless.
+    """
+    named = " OR ".join(f"trim(coalesce({tables.quoted(name)}, '')) != ''" for name in (*RANKS, "scientific_name"))
+    with tables.connect() as connection:
+        tables.read(connection, labels, LABELS, "labels")
+        bad = connection.execute(
+            f"""
+            SELECT used.label_id, labels.label_id IS NULL
+            FROM (SELECT DISTINCT label_id FROM {tables.scan(indexes)}) AS used
+            LEFT JOIN labels USING (label_id)
+            WHERE labels.label_id IS NULL OR NOT ({named})
+            ORDER BY used.label_id LIMIT 1
+            """
+        ).fetchone()
+    if bad is not None:
+        label_id, missing = bad
+        trouble = "is not there, but samples have it" if missing else "has no name at all, but samples have it"
+        raise InputError(f"{labels}: label {label_id} {trouble}; build the shards again")
+
+
+def write_label_names(labels: Path, folder: Path) -> None:
+    """Write the labels' names in `folder` so that any process can map them: sorted ids, and names in their order."""
+    columns = ", ".join(tables.quoted(name) for name in NAMES)
+    with tables.connect() as connection:
+        source = tables.scan(labels)
+        # Compared as bytes, which is how numpy compares them.
+        ordered = f"SELECT label_id, {columns} FROM {source} ORDER BY encode(label_id)"
+        count, width = connection.sql(
+            f"SELECT count(*), coalesce(max(octet_length(encode(label_id))), 1) FROM {source}"
+        ).fetchall()[0]
+        with whole(folder / "label_ids.npy") as ids_file, whole(folder / "label_names.arrow") as names_file:
+            ids = np.lib.format.open_memmap(ids_file, mode="w+", dtype=f"S{width}", shape=(count,))
+            done = 0
+            batches = connection.sql(ordered).to_arrow_reader(65_536)
+            schema = pa.schema([field for field in batches.schema if field.name != "label_id"])
+            with pa.ipc.new_file(str(names_file), schema) as names:
+                for batch in batches:
+                    ids[done : done + len(batch)] = [text.encode() for text in batch.column("label_id").to_pylist()]
+                    names.write_batch(batch.select(schema.names))
+                    done += len(batch)
+            ids.flush()

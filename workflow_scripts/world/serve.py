@@ -1,0 +1,57 @@
+"""Serve the embedded world to one command: a prefix that lives as long as the command does.
+
+python -m workflow_scripts.world.serve --world W -- COMMAND ARGS...
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+
+import tyro
+
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.world.server import serving
+
+
+def serve_world(*, world: Path, command: tyro.conf.Positional[tuple[str, ...]]) -> None:
+    """Serve a world while a command runs, and leave with the command's exit status.
+
+    The command dies with this process; SIGTERM and SIGINT are passed on to it.
+
+    Args:
+        world: the world's folder.
+        command: the command and its arguments, behind `--`.
+
+    Raises:
+        InputError: there is no world or no command, or the world's port is taken.
+    """
+    if not command:
+        raise InputError("no command to serve the world to; write it behind --")
+    if shutil.which(command[0]) is None:
+        raise InputError(f"{command[0]}: no such command")
+    with serving(world):
+        status = _run(command)
+    raise SystemExit(status)
+
+
+def _run(command: tuple[str, ...]) -> int:
+    launched = [sys.executable, "-m", "workflow_scripts.world.launch", str(os.getpid()), *command]
+    # A group of its own: Ctrl-C in a terminal reaches it once, through this process.
+    child = subprocess.Popen(launched, process_group=0)
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        child.send_signal(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, pass_on)
+    status = child.wait()
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    run(serve_world)
