@@ -77,11 +77,11 @@ def launch(*arguments) -> subprocess.Popen:
 def in_process(corpus, start: Path, run: Path, settings: TrainSettings = FAST, **others) -> None:
     """One process without torchrun."""
     given = {"shards": (corpus.shards,), "labels": corpus.labels, "replay": corpus.replay}
-    given |= {"model": ModelSettings(architecture="tiny"), "threads": 1, **others}
+    limits = TrainLimits(workers=0, checkpoint_steps=3)
+    given |= {"model": ModelSettings(architecture="tiny"), "limits": limits, "threads": 1, **others}
     train_model(
         start=start,
         settings=settings,
-        limits=TrainLimits(workers=0, checkpoint_steps=3),
         work=run / "work",
         out_dir=run / "train",
         **given,
@@ -160,12 +160,14 @@ def test_a_request_to_stop_saves_and_the_next_run_goes_on_from_there(
 
     def stop_in_the_second_step(step: int, **others: float) -> float:
         if step == 1:
-            os.kill(os.getpid(), signal.SIGUSR1)
+            # As Slurm and a terminal do it: the loader's workers get it too.
+            for process in (*children_of(os.getpid()), os.getpid()):
+                os.kill(process, signal.SIGUSR1)
         return rate(step, **others)
 
     monkeypatch.setattr(loop, "lr_at", stop_in_the_second_step)
     with pytest.raises(SystemExit) as stopped:
-        in_process(corpus, start, tmp_path)
+        in_process(corpus, start, tmp_path, limits=TrainLimits(workers=1))
     assert stopped.value.code == 143
     assert json.loads((tmp_path / "work/outcome.json").read_text())["outcome"] == "preempted"
     assert [path.name for path in tmp_path.glob("work/*/checkpoints/*")] == ["step-00000002"]
