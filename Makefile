@@ -11,7 +11,7 @@ INSTALLED := .venv/.installed$(if $(ACCEL),-$(ACCEL))
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --profile profiles/local all
-	@$(BIN)/python -m workflow_scripts.report.table --scores results/runs/demo/scores/*/*.json \
+	@$(BIN)/python -m workflow_scripts.report.table --scores results/runs/demo/scores/{start,demo}/*.json \
 	  --report results/runs/demo/report/index.html
 
 test: lint

@@ -51,7 +51,7 @@ def command(corpus, start: Path, model: ModelSettings, run: Path, limits: TrainL
     ]
 
 
-def undisturbed_run(corpus, start: Path, model: ModelSettings, run: Path) -> None:
+def two_processes(corpus, start: Path, model: ModelSettings, run: Path, limits: TrainLimits) -> None:
     """Two processes as torchrun would start them, without the time that starting Python takes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -60,7 +60,7 @@ def undisturbed_run(corpus, start: Path, model: ModelSettings, run: Path) -> Non
     def rank(number: int) -> None:
         place = {"RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
         os.environ.update(place, MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
-        in_process(corpus, start, run, SETTINGS, model=model, threads=2)
+        in_process(corpus, start, run, SETTINGS, model=model, limits=limits, threads=2)
 
     children = [multiprocessing.get_context("fork").Process(target=rank, args=(number,)) for number in range(2)]
     for child in children:
@@ -120,10 +120,8 @@ def test_a_killed_rank_ends_the_job_and_the_next_run_ends_up_bit_identical(
     assert not (disturbed / "train").exists()
 
     # With another number of workers.
-    resumed = launch(corpus, start, model_settings, disturbed, TrainLimits(workers=2, checkpoint_steps=7))
-    _, said = resumed.communicate(timeout=120)
-    assert resumed.returncode == 0, said
-    undisturbed_run(corpus, start, model_settings, undisturbed)
+    two_processes(corpus, start, model_settings, disturbed, TrainLimits(workers=2, checkpoint_steps=7))
+    two_processes(corpus, start, model_settings, undisturbed, TrainLimits(workers=0))
     one, other = load_file(undisturbed / "train/model.safetensors"), load_file(disturbed / "train/model.safetensors")
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)

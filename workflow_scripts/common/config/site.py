@@ -15,9 +15,3 @@ class SiteSettings(Section):
     contact: str | None = Field(
         None, description="Mail or web address in the user agent, so that a host can reach you."
     )
-    slurm_account: str | None = Field(None, description="Slurm account.")
-    slurm_partition: str | None = Field(None, description="Slurm partition for CPU jobs.")
-    slurm_gpu_partition: str | None = Field(None, description="Slurm partition for GPU jobs.")
-    slurm_network_partition: str | None = Field(
-        None, description="Slurm partition whose nodes reach the internet, for the rules that need it."
-    )
