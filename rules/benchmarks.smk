@@ -4,11 +4,7 @@ BENCHMARK_TABLES = {
     name: f"{SHARED}/benchmarks/{name}-{identity(benchmark, CONFIG.corpus if benchmark.layout == 'replay' else '')}"
     for name, benchmark in CONFIG.benchmarks.items()
 }
-CSV_BENCHMARKS = {
-    name: benchmark
-    for name, benchmark in CONFIG.benchmarks.items()
-    if benchmark.layout == "csv"
-}
+CSV_BENCHMARKS = {name: benchmark for name, benchmark in CONFIG.benchmarks.items() if benchmark.layout == "csv"}
 
 
 rule benchmark_csv:

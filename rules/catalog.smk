@@ -36,11 +36,7 @@ for generation in GENERATIONS:
                 f"{CORPUS}/catalog/{generation}/sources/{{source}}.parquet",
                 source=sources_of(generation),
             ),
-            older=[
-                part
-                for earlier in GENERATIONS[: number_of(generation)]
-                for part in catalog_parts(earlier)
-            ],
+            older=[part for earlier in GENERATIONS[: number_of(generation)] for part in catalog_parts(earlier)],
         output:
             parts=catalog_parts(generation),
             labels=f"{CORPUS}/catalog/{generation}/labels.parquet",

@@ -13,9 +13,11 @@ from workflow_scripts.common.files import digest
 DEFAULT_CONFIG = f"{workflow.basedir}/config/config.yaml"
 ENVIRONMENT = f"{workflow.basedir}/envs/workflow.yaml"
 
-CONFIG_FILES = [str(path) for path in workflow.config_settings.configfiles] or [
-    "config/config.yaml"
-]
+# As a person would write them, where Snakemake has absolute paths.
+CONFIG_FILES = [
+    str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    for path in map(Path, workflow.config_settings.configfiles)
+] or ["config/config.yaml"]
 
 # Snakemake merges config files deeply: the embedded world is read only when nobody names another config.
 try:
@@ -26,20 +28,14 @@ try:
     SITE = load_site()
     CONFIG = load_config(config, " + ".join(CONFIG_FILES), SITE)
     for key, path in CONFIG.given_files().items():
-        made_here = CONFIG.world is not None and path.startswith(
-            f"{SITE.results}/world/"
-        )
+        made_here = CONFIG.world is not None and path.startswith(f"{SITE.results}/world/")
         if not made_here and not Path(path).exists():
-            raise InputError(
-                f"{' + '.join(CONFIG_FILES)}: {key}: {path}: no such file or folder"
-            )
+            raise InputError(f"{' + '.join(CONFIG_FILES)}: {key}: {path}: no such file or folder")
 except InputError as error:
     sys.exit(f"error: {error}")
 
 if workflow.is_main_process:
-    sys.stderr.write(
-        f"config {' + '.join(CONFIG_FILES)}, corpus {CONFIG.corpus}, run {CONFIG.run}\n"
-    )
+    sys.stderr.write(f"config {' + '.join(CONFIG_FILES)}, corpus {CONFIG.corpus}, run {CONFIG.run}\n")
 
 CORPUS = f"{SITE.results}/corpora/{CONFIG.corpus}"
 RUN = f"{SITE.results}/runs/{CONFIG.run}"
@@ -75,12 +71,7 @@ def code(step):
 
 def identity(*values):
     """A short name for what is shared by everything with the same settings."""
-    return digest(
-        [
-            value.model_dump(mode="json") if hasattr(value, "model_dump") else value
-            for value in values
-        ]
-    )[:8]
+    return digest([value.model_dump(mode="json") if hasattr(value, "model_dump") else value for value in values])[:8]
 
 
 def number_of(generation):
@@ -94,12 +85,7 @@ def first_part(generation):
 def parts_of(generation):
     """The numbers of a generation's parts, as they stand in file names; parts are numbered through all generations."""
     first = first_part(generation)
-    return [
-        f"{number:04d}"
-        for number in range(
-            first, first + CONFIG.generations[number_of(generation)].parts
-        )
-    ]
+    return [f"{number:04d}" for number in range(first, first + CONFIG.generations[number_of(generation)].parts)]
 
 
 def catalog_parts(generation):
@@ -119,10 +105,7 @@ def one_of(names):
 
 
 def sources_of(generation):
-    return {
-        source.name: source
-        for source in CONFIG.generations[number_of(generation)].sources
-    }
+    return {source.name: source for source in CONFIG.generations[number_of(generation)].sources}
 
 
 def source_inputs(wildcards):
@@ -130,9 +113,7 @@ def source_inputs(wildcards):
 
 
 def source_options(wildcards):
-    return " ".join(
-        f"--{name} '{path}'" for name, path in source_inputs(wildcards).items()
-    )
+    return " ".join(f"--{name} '{path}'" for name, path in source_inputs(wildcards).items())
 
 
 def source_reader(wildcards):
@@ -165,11 +146,7 @@ def generation_parts(wildcards):
 
 def backbone_archive(wildcards):
     archive = BACKBONES[wildcards.name].path
-    return (
-        archive
-        if archive.endswith(".zip")
-        else [f"{archive}/Taxon.tsv", f"{archive}/VernacularName.tsv"]
-    )
+    return archive if archive.endswith(".zip") else [f"{archive}/Taxon.tsv", f"{archive}/VernacularName.tsv"]
 
 
 def backbone_path(wildcards):
@@ -181,9 +158,7 @@ def generation_catalog(wildcards):
 
 
 def older_verdicts(wildcards):
-    return expand(
-        f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=older(wildcards)
-    )
+    return expand(f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=older(wildcards))
 
 
 def made_model(wildcards):
@@ -204,11 +179,7 @@ def benchmark_settings(wildcards):
 
 
 def projector(wildcards):
-    return (
-        "replay"
-        if CONFIG.benchmarks[wildcards.benchmark].layout == "replay"
-        else "proj"
-    )
+    return "replay" if CONFIG.benchmarks[wildcards.benchmark].layout == "replay" else "proj"
 
 
 def model_source(wildcards):

@@ -1,11 +1,7 @@
 """Images over HTTP, part by part. These rules need the internet."""
 
 # The embedded world answers only while a job that needs it runs; a real run has no such prefix.
-SERVED = (
-    f"python -m workflow_scripts.world.serve --world {WORLD} -- "
-    if CONFIG.world is not None
-    else ""
-)
+SERVED = f"python -m workflow_scripts.world.serve --world {WORLD} -- " if CONFIG.world is not None else ""
 CONTACT = f"--contact '{SITE.contact}'" if SITE.contact else ""
 SERVED_FROM = f"{WORLD}/world.json" if CONFIG.world is not None else []
 

@@ -33,15 +33,11 @@ for benchmark, spec in CONFIG.benchmarks.items():
             f"eval_{benchmark}"
         input:
             images=f"{BENCHMARK_TABLES[benchmark]}/images.parquet",
-            features=expand(
-                f"{RUN}/features/{{model}}/{benchmark}.safetensors", model=MODELS
-            ),
+            features=expand(f"{RUN}/features/{{model}}/{benchmark}.safetensors", model=MODELS),
             models=expand("{folder}/open_clip_config.json", folder=MODELS.values()),
         output:
             scores=expand(f"{RUN}/scores/{{model}}/{benchmark}.json", model=MODELS),
-            predictions=expand(
-                f"{RUN}/scores/{{model}}/{benchmark}.predictions.parquet", model=MODELS
-            ),
+            predictions=expand(f"{RUN}/scores/{{model}}/{benchmark}.predictions.parquet", model=MODELS),
         log:
             f"{RUN_LOGS}/evaluate/scores/{benchmark}.log",
         benchmark:
@@ -52,10 +48,7 @@ for benchmark, spec in CONFIG.benchmarks.items():
             benchmark=benchmark,
             settings=spec.to_json(),
             models=[f"{name} local-dir:{folder}" for name, folder in MODELS.items()],
-            features=[
-                f"{name} {RUN}/features/{name}/{benchmark}.safetensors"
-                for name in MODELS
-            ],
+            features=[f"{name} {RUN}/features/{name}/{benchmark}.safetensors" for name in MODELS],
             out=grandparent_of_output,
             code=code("evaluate.score"),
         shell:

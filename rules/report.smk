@@ -49,10 +49,7 @@ rule report_build:
         run=CONFIG.run,
         corpus=CONFIG.corpus,
         config=CONFIG.to_json(),
-        benchmarks=[
-            f"{name} {folder}/images.parquet"
-            for name, folder in BENCHMARK_TABLES.items()
-        ],
+        benchmarks=[f"{name} {folder}/images.parquet" for name, folder in BENCHMARK_TABLES.items()],
         metrics=[f"{name} {path}" for name, path in METRICS.items()],
         code=code("report.build"),
     shell:

@@ -66,9 +66,7 @@ rule shards_gather:
             "manifest.parquet",
             "index.parquet",
         ),
-        val=multiext(
-            f"{CORPUS}/shards/{{generation}}/val/", "manifest.parquet", "index.parquet"
-        ),
+        val=multiext(f"{CORPUS}/shards/{{generation}}/val/", "manifest.parquet", "index.parquet"),
         account=f"{CORPUS}/shards/{{generation}}/account.json",
     log:
         f"{CORPUS_LOGS}/shards/{{generation}}/gather.log",

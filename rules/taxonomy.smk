@@ -2,8 +2,7 @@
 
 BACKBONES = {backbone.name: backbone for backbone in CONFIG.taxonomy.backbones}
 BACKBONE_FILES = {
-    name: f"{SHARED}/backbones/{name}-{identity(backbone)}/backbone.duckdb"
-    for name, backbone in BACKBONES.items()
+    name: f"{SHARED}/backbones/{name}-{identity(backbone)}/backbone.duckdb" for name, backbone in BACKBONES.items()
 }
 
 
@@ -34,9 +33,7 @@ rule taxonomy_backbone:
 
 rule taxonomy_resolve:
     input:
-        labels=expand(
-            f"{CORPUS}/catalog/{{generation}}/labels.parquet", generation=GENERATIONS
-        ),
+        labels=expand(f"{CORPUS}/catalog/{{generation}}/labels.parquet", generation=GENERATIONS),
         backbones=list(BACKBONE_FILES.values()),
     output:
         labels=f"{CORPUS}/taxonomy/labels.parquet",

@@ -11,8 +11,7 @@ else:
 
 # Models to score, each an open_clip folder: the baselines, then the run's own.
 MODELS = {
-    name: START if source == "start" else source.removeprefix("local-dir:")
-    for name, source in CONFIG.baselines.items()
+    name: START if source == "start" else source.removeprefix("local-dir:") for name, source in CONFIG.baselines.items()
 }
 MODELS[CONFIG.run] = f"{RUN}/model"
 
@@ -61,9 +60,7 @@ if CONFIG.model.start == "pretrain":
             start=f"{PRETRAIN_START}/open_clip_config.json",
             replay=REPLAY_TABLES,
         output:
-            multiext(
-                f"{START}/train/", "summary.json", "metrics.jsonl", "model.safetensors"
-            ),
+            multiext(f"{START}/train/", "summary.json", "metrics.jsonl", "model.safetensors"),
         log:
             f"{SHARED_LOGS}/train/{Path(START).name}.pretrain.log",
         benchmark:

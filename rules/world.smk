@@ -14,9 +14,7 @@ rule world:
         names=f"{WORLD}/backbone/VernacularName.tsv",
         meta=f"{WORLD}/backbone/meta.xml",
         replay=f"{WORLD}/replay.parquet",
-        benchmarks=expand(
-            f"{WORLD}/benchmarks/{{name}}/labels.csv", name=WORLD_BENCHMARKS
-        ),
+        benchmarks=expand(f"{WORLD}/benchmarks/{{name}}/labels.csv", name=WORLD_BENCHMARKS),
         served=f"{WORLD}/world.json",
     log:
         f"{CORPUS_LOGS}/world/make.log",
