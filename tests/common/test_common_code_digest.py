@@ -98,3 +98,9 @@ def test_no_stage_imports_another() -> None:
         module = f"workflow_scripts.{stage}.{file.stem}" if file.stem != "__init__" else f"workflow_scripts.{stage}"
         used = {name.split(".")[1] for name in closure(module, root) if "." in name}
         assert used <= allowed, f"{file} imports {used - allowed}"
+
+
+def test_the_digest_does_not_depend_on_the_python_version(project: Path) -> None:
+    step = project / "workflow_scripts/stage/step.py"
+    step.write_text("def f(x: int = 1) -> str:\n    return f\"{x!r:>{x}} {'a' + 'b'}\"\n\n\nclass A:\n    pass\n")
+    assert digest_of(project) == "1deca6c506b37c00"

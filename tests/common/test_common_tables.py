@@ -63,6 +63,13 @@ def test_what_is_no_parquet_is_one_line(tmp_path: Path, content: bytes) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_paths_are_no_patterns(tmp_path: Path) -> None:
+    for folder, uuid in (("d[1]", "a"), ("d1", "b"), ("d*?", "c")):
+        write_rows([row(uuid)], TO_FETCH, tmp_path / folder / "t.parquet")
+    for folder, uuid in (("d[1]", "a"), ("d*?", "c")):
+        assert read_rows(tmp_path / folder / "t.parquet", TO_FETCH)["uuid"].to_pylist() == [uuid]
+
+
 def test_no_files_are_an_empty_table() -> None:
     with connect() as connection:
         assert read(connection, [], TO_FETCH, "t").fetchall() == []

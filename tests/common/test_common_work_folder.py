@@ -9,10 +9,11 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from workflow_scripts.common.errors import BusyError
+from workflow_scripts.common.errors import BusyError, InputError
 from workflow_scripts.common.work_folder import WorkFolder, do_once, open_work_folder
 
 HOLD = """
@@ -155,3 +156,42 @@ def test_many_at_once_do_the_work_once(tmp_path: Path) -> None:
         process.join()
         assert process.exitcode == 0
     assert (tmp_path / "log").read_text() == "started\n"
+
+
+def _publish(root: Path, text: str, seconds: float, started: Any) -> None:
+    def work(folder: WorkFolder) -> Iterable[str]:
+        started.set()
+        time.sleep(seconds)
+        return Work(text)(folder)
+
+    do_once(root / "work", {"text": text}, work, root / "out", "manifest.txt")
+
+
+def test_an_older_job_that_lives_on_never_publishes_over_a_newer_one(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    started = context.Event()
+    older = context.Process(target=_publish, args=(tmp_path, "older", 1.5, started))
+    older.start()
+    assert started.wait(10)
+    _publish(tmp_path, "newer", 0, context.Event())
+    older.join()
+    assert (tmp_path / "out/a.txt").read_text() == "newer"
+
+
+def test_a_file_system_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_flock(file: int, operation: int) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", no_flock)
+    with pytest.raises(InputError, match="no file locks"), open_work_folder(tmp_path, {"a": 1}):
+        pass
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"files": 3}'])
+def test_a_broken_record_means_unfinished_work(tmp_path: Path, text: str) -> None:
+    work = Work()
+    do_once(tmp_path / "work", {"a": 1}, work, tmp_path / "out", "manifest.txt")
+    (done,) = (tmp_path / "work").glob("*/done.json")
+    done.write_text(text)
+    do_once(tmp_path / "work", {"a": 1}, work, tmp_path / "out", "manifest.txt")
+    assert work.times == 2

@@ -2,7 +2,7 @@
 
 It covers the import closure of the step's module within the project, and every data file that stands beside one of
 those modules and is named in it by a string literal (SQL, templates, tables). Comments, docstrings and formatting do
-not count: modules enter as `ast.unparse` gives them (the same text on every Python version, where `ast.dump` differs).
+not count: a module enters as its syntax tree, without the empty fields in which Python versions differ.
 """
 
 import ast
@@ -88,13 +88,18 @@ def _data_files(tree: ast.AST, file: Path) -> list[Path]:
 
 
 def _bare_source(file: Path) -> str:
-    """A module's source without docstrings and without other strings that stand alone (they describe constants)."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [line for line in node.body if not _is_text(line)] or [ast.Pass()]
-    return ast.unparse(tree)
+    """A module's syntax tree as text, without docstrings and other strings that stand alone (they describe constants)."""
+    return _text_of(ast.parse(file.read_text(encoding="utf-8")))
 
 
-def _is_text(line: ast.stmt) -> bool:
+def _text_of(node: object) -> str:
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
+        return f"{type(node).__name__}({', '.join(f'{name}={_text_of(value)}' for name, value in fields)})"
+    if isinstance(node, list):
+        return f"[{', '.join(_text_of(entry) for entry in node if not _is_text(entry))}]"
+    return repr(node)
+
+
+def _is_text(line: object) -> bool:
     return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)

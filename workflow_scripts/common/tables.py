@@ -1,5 +1,6 @@
 """Tables between stages: DuckDB within bounded memory, checked against their contracts on both sides."""
 
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
 from workflow_scripts.contracts import Column, Contract
 
+# Of a process's memory, what DuckDB may fill with buffers.
+BUFFERS_SHARE = 0.75
 ROW_GROUP_ROWS = 122_880
 SHOWN_VALUES = 3
 
@@ -22,17 +25,17 @@ SHOWN_VALUES = 3
 def connect(
     memory_mb: int = 2048, threads: int = 1, database: Path | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB connection that spills to a folder of its own beyond `memory_mb` MiB.
+    """A DuckDB connection that spills to a folder of its own when memory runs short.
 
     Args:
-        memory_mb: DuckDB's memory limit.
+        memory_mb: what the process may use, MiB; DuckDB's own limit, which covers its buffers only, is lower.
         threads: how many threads it may use; results do not depend on it.
         database: a database file, or None for one in memory.
     """
     with tempfile.TemporaryDirectory(prefix="duckdb-") as spill:
         connection = duckdb.connect(str(database or ":memory:"))
         try:
-            connection.execute(f"SET memory_limit = '{int(memory_mb)}MiB'")
+            connection.execute(f"SET memory_limit = '{int(memory_mb * BUFFERS_SHARE)}MiB'")
             connection.execute(f"SET threads = {int(threads)}")
             connection.execute(f"SET temp_directory = '{spill}'")
             connection.execute("SET preserve_insertion_order = false")
@@ -52,13 +55,18 @@ def literal(value: str | Path) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
+def path_literal(path: Path | str) -> str:
+    """An SQL string literal of a path that DuckDB is to read as it is, not as a pattern."""
+    return literal(re.sub(r"[*?\[]", r"[\g<0>]", str(path)))
+
+
 def scan(paths: Path | Sequence[Path]) -> str:
     """The SQL table function that reads parquet files as one table."""
     files = [paths] if isinstance(paths, Path) else list(paths)
     for file in files:
         if not file.is_file():
             raise InputError(f"{file}: missing")
-    return f"read_parquet([{', '.join(literal(file) for file in files)}])"
+    return f"read_parquet([{', '.join(path_literal(file) for file in files)}])"
 
 
 def read(

@@ -2,19 +2,23 @@
 
 A costly step opens its folder by key. If the key's work is finished, it verifies it and publishes it again in
 seconds; if it was interrupted, it goes on where it stopped; another key never reads or destroys it. One writer at a
-time: an exclusive lock that names host, process and job, and beats while its holder lives.
+time, to a work folder and to the folder where readers look: an exclusive lock that names host, process and job, and
+beats while its holder lives. It is flock where every node honours it; the beat guards where each node keeps its own.
 """
 
 import fcntl
 import json
 import logging
 import os
+import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 KEY_LENGTH = 16
 BEAT_SECONDS = 10.0
-# A lock on a file system without flock counts as left behind when it has not beaten for this long.
+# Another host's lock counts as left behind when it has not beaten for this long.
 STALE_SECONDS = 120.0
 POLL_SECONDS = 1.0
 
@@ -46,33 +50,22 @@ class WorkFolder:
     def finished(self) -> bool:
         """Whether the work of this key is whole: finished before, and every file as it was left."""
         try:
-            record = json.loads((self.path / "done.json").read_text())
+            files = dict(json.loads((self.path / "done.json").read_text())["files"])
         except FileNotFoundError:
             return False
-        except ValueError:
+        except (ValueError, TypeError, KeyError):
             logger.warning("%s: unreadable done.json; the work is taken as unfinished", self.path)
             return False
-        for name, (size, checksum) in record["files"].items():
+        for name, checksum in files.items():
             file = self.path / name
-            if not file.is_file() or file.stat().st_size != size:
+            if not file.is_file() or sha256_file(file) != checksum:
                 logger.warning("%s: missing or changed since it was finished; the work is done again", file)
-                return False
-            # Sizes are enough for the large files: their readers check them against their manifests.
-            if checksum and sha256_file(file) != checksum:
-                logger.warning("%s: other bytes than when it was finished; the work is done again", file)
                 return False
         return True
 
-    def finish(self, files: Iterable[str], checked_bytes: int = 64 * 2**20) -> None:
-        """Record that the work is whole and consists of `files` (names within the folder).
-
-        Files up to `checked_bytes` are recorded with their SHA-256, larger ones with their size alone.
-        """
-        record = {}
-        for name in sorted(files):
-            file = self.path / name
-            size = file.stat().st_size
-            record[name] = (size, sha256_file(file) if size <= checked_bytes else None)
+    def finish(self, files: Iterable[str]) -> None:
+        """Record that the work is whole and consists of `files` (names within the folder), with their SHA-256."""
+        record = {name: sha256_file(self.path / name) for name in sorted(files)}
         write_json(self.path / "done.json", {"key": self.key, "files": record})
 
     def publish(self, target: Path, last: str) -> None:
@@ -100,21 +93,25 @@ def _same_file(one: Path, other: Path) -> bool:
 
 
 @contextmanager
-def open_work_folder(root: Path, key: Mapping[str, Any], *, wait: bool = True) -> Iterator[WorkFolder]:
+def open_work_folder(
+    root: Path, key: Mapping[str, Any], *, target: Path | None = None, wait: bool = True
+) -> Iterator[WorkFolder]:
     """Hold the folder `root`/<digest of key>, made if need be.
 
     Args:
         root: where a stage keeps its work folders.
         key: what the work depends on: digests of inputs, settings, code. JSON-serialisable.
-        wait: when another process holds the folder, wait until it is done (a job that outlived its Snakemake finishes
-            and its work is adopted) instead of raising.
+        target: the file that readers wait for, when this work is published under one name by one job at a time: a job
+            of an older key that outlived its Snakemake is waited for, so that it never publishes over a newer one.
+        wait: when another process holds the folder, wait until it is done (its work is then adopted) instead of raising.
 
     Raises:
         BusyError: another process holds the folder and `wait` is false.
+        InputError: the file system knows no locks.
     """
     path = root / digest(key)[:KEY_LENGTH]
-    path.mkdir(parents=True, exist_ok=True)
-    with _lock(path / "lock", wait=wait):
+    publishing = exclusive(target.with_name(f".{target.name}.lock"), wait=wait) if target else nullcontext()
+    with publishing, exclusive(path / "lock", wait=wait):
         recorded = path / "key.json"
         if not recorded.exists():
             write_json(recorded, key)
@@ -122,15 +119,18 @@ def open_work_folder(root: Path, key: Mapping[str, Any], *, wait: bool = True) -
 
 
 @contextmanager
-def _lock(path: Path, *, wait: bool) -> Iterator[None]:
+def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a lock file, alone among all processes of all nodes; see `open_work_folder`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    token = uuid.uuid4().hex
     said = False
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        holder = _try_lock(file, path)
+        holder = _try_lock(file, path, token)
         if holder is None:
             break
         os.close(file)
-        message = f"{path.parent}: in use by {holder}"
+        message = f"{path}: in use by {holder}"
         if not wait:
             raise BusyError(f"{message}; wait until it ends, or end it")
         if not said:
@@ -139,43 +139,52 @@ def _lock(path: Path, *, wait: bool) -> Iterator[None]:
             said = True
         time.sleep(POLL_SECONDS)
     stop = threading.Event()
-    beat = threading.Thread(target=_beat, args=(path, stop), daemon=True)
+    beat = threading.Thread(target=_beat, args=(path, token, stop), daemon=True)
     beat.start()
     try:
         yield
     finally:
         stop.set()
         beat.join()
-        os.ftruncate(file, 0)
+        if _holder(path).get("token") == token:
+            os.ftruncate(file, 0)
         os.close(file)
 
 
-def _try_lock(file: int, path: Path) -> str | None:
+def _try_lock(file: int, path: Path, token: str) -> str | None:
     """Take the lock and return None, or return who holds it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return _describe(_holder(path))
     except OSError as error:
-        logger.warning("%s: no flock here (%s); relying on the heartbeat alone", path, error)
+        raise InputError(
+            f"{path}: this file system has no file locks ({error}); keep results on one that has"
+        ) from None
     holder = _holder(path)
     # With flock held, a record from this host is a dead process's. Another host may not see our flock: trust its beat.
     if holder.get("host", socket.gethostname()) != socket.gethostname():
-        silent = time.time() - path.stat().st_mtime
+        silent = _seconds_since_change(path)
         if silent < STALE_SECONDS:
             return f"{_describe(holder)}, last heard {silent:.0f} s ago"
         logger.warning("%s: taken over from %s, silent for %.0f s", path, _describe(holder), silent)
-    record = {"host": socket.gethostname(), "pid": os.getpid(), "job": os.environ.get("SLURM_JOB_ID")}
+    record = {"host": socket.gethostname(), "pid": os.getpid(), "job": os.environ.get("SLURM_JOB_ID"), "token": token}
     os.ftruncate(file, 0)
     os.pwrite(file, json.dumps(record | {"since": time.strftime("%Y-%m-%dT%H:%M:%S%z")}).encode(), 0)
     os.fsync(file)
     return None
 
 
+def _seconds_since_change(path: Path) -> float:
+    """By the file system's own clock, which may differ from this machine's."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".now-") as now:
+        return os.fstat(now.fileno()).st_mtime - path.stat().st_mtime
+
+
 def _holder(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text() or "{}"))
-    except (ValueError, FileNotFoundError):
+    except (ValueError, TypeError, FileNotFoundError):
         return {}
 
 
@@ -184,9 +193,17 @@ def _describe(holder: Mapping[str, Any]) -> str:
     return f"process {holder.get('pid', '?')} on {holder.get('host', '?')}{job}, since {holder.get('since', '?')}"
 
 
-def _beat(path: Path, stop: threading.Event) -> None:
+def _beat(path: Path, token: str, stop: threading.Event) -> None:
     while not stop.wait(BEAT_SECONDS):
-        os.utime(path)
+        try:
+            if _holder(path).get("token") != token:
+                # Somebody held us for dead and writes there now: two writers would be worse than none.
+                logger.critical("%s: taken over by %s; ending", path, _describe(_holder(path)))
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            os.utime(path)
+        except OSError as error:
+            logger.warning("%s: no beat: %s", path, error)
 
 
 def file_digests(paths: Mapping[str, Path | Iterable[Path]]) -> dict[str, Any]:
@@ -221,7 +238,7 @@ def do_once(
     Returns:
         True when finished work was adopted and nothing was done again.
     """
-    with open_work_folder(root, key) as folder:
+    with open_work_folder(root, key, target=target / last) as folder:
         adopted = folder.finished
         if adopted:
             logger.info("%s: finished before; adopted", folder.path)

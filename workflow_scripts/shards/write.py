@@ -19,7 +19,7 @@ from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link, sha256_file
 from workflow_scripts.common.progress import Progress
-from workflow_scripts.common.work_folder import open_work_folder
+from workflow_scripts.common.work_folder import exclusive, open_work_folder
 from workflow_scripts.contracts import SHARD_GROUP_INDEX, SHARD_GROUP_MANIFEST, SHARD_PLAN
 from workflow_scripts.shards.stored import Stored, damaged, read_stored
 
@@ -77,11 +77,12 @@ def write(
     """
     manifest = out_dir / "groups" / f"group-{group:03d}.manifest.parquet"
     index = manifest.with_name(f"group-{group:03d}.index.parquet")
-    # Readers wait for the manifest: it must not stand beside shards of another plan.
-    manifest.unlink(missing_ok=True)
     made: list[Path] = []
     adopted = 0
-    with tables.connect() as connection, ThreadPoolExecutor(jobs) as pool:
+    publishing = exclusive(manifest.with_name(f".{manifest.name}.lock"))
+    with publishing, tables.connect() as connection, ThreadPoolExecutor(jobs) as pool:
+        # Readers wait for the manifest: it must not stand beside shards of another plan.
+        manifest.unlink(missing_ok=True)
         tables.read(connection, plan, SHARD_PLAN, "plan")
         with Progress(f"shards of group {group}", _samples(connection, group), "images") as progress:
             for shard in _shards(connection, group):

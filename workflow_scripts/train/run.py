@@ -100,7 +100,7 @@ def _lead(job: Job, ranks: Ranks, work: Path, out_dir: Path) -> None:
     _note(work, "unfinished", "running, or ended without a word")
     try:
         job.check(ranks)
-        with open_work_folder(work, job.key()) as folder:
+        with open_work_folder(work, job.key(), target=out_dir / SUMMARY) as folder:
             adopted = folder.finished
             if adopted:
                 logger.info("%s: trained before; adopted", folder.path)
