@@ -30,7 +30,7 @@ def place_what_a_person_gives(folder: Path, config: str) -> None:
 
 def test_beetles_plan_has_no_world_no_replay_and_no_pretraining(fresh: Any) -> None:
     place_what_a_person_gives(fresh.folder, "config/beetles.yaml")
-    text = snakemake(fresh.folder, "-n", "-c2", "--configfile", "config/beetles.yaml", "all")
+    text = snakemake(fresh.folder, "all", "-n", "-c2", "--configfile", "config/beetles.yaml")
     assert "world" not in text
     assert "replay" not in text
     assert "pretrain" not in text
