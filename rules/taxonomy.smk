@@ -5,6 +5,7 @@ BACKBONE_FILES = {
     name: f"{SHARED}/backbones/{name}-{identity(backbone)}/backbone.duckdb"
     for name, backbone in BACKBONES.items()
 }
+OVERRIDES = CONFIG.taxonomy.overrides or []
 
 
 rule taxonomy_backbone:
@@ -38,6 +39,7 @@ rule taxonomy_resolve:
             f"{CORPUS}/catalog/{{generation}}/labels.parquet", generation=GENERATIONS
         ),
         backbones=list(BACKBONE_FILES.values()),
+        overrides=OVERRIDES,
     output:
         labels=f"{CORPUS}/taxonomy/labels.parquet",
         account=f"{CORPUS}/taxonomy/account.json",
@@ -51,9 +53,10 @@ rule taxonomy_resolve:
         mem_mb=SITE.memory_mb,
     params:
         backbones=[f"{name} {path}" for name, path in BACKBONE_FILES.items()],
+        overrides=f"--overrides '{OVERRIDES}'" if OVERRIDES else "",
         settings=CONFIG.taxonomy.to_json(),
         code=code("taxonomy.resolve"),
     shell:
         "python -m workflow_scripts.taxonomy.resolve --labels {input.labels} --backbones {params.backbones} "
-        "--settings {params.settings:q} --out {output.labels} --account {output.account} "
+        "{params.overrides} --settings {params.settings:q} --out {output.labels} --account {output.account} "
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"

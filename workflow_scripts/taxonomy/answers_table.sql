@@ -18,5 +18,6 @@ CREATE OR REPLACE TEMP TABLE answers (
     species VARCHAR,
     scientific_name VARCHAR,
     resolved_rank VARCHAR,
-    common_name VARCHAR
+    common_name VARCHAR,
+    detail VARCHAR
 );

@@ -5,11 +5,15 @@
 CREATE OR REPLACE TEMP TABLE higher_hits AS
 SELECT
     words.label_id,
+    words.key,
     rank_place(names.rank) AS place,
     names.tier,
     names.taxon_id,
     taxa.answer_id,
     answer_key(taxa) AS answer_key,
+    placed_id(taxa) AS placed_id,
+    kingdom_key(taxa.kingdom) AS kingdom,
+    contexts.kingdoms,
     in_conflict(contexts.kingdoms, taxa.kingdom) AS in_conflict,
     -- Only ranks above the name itself can speak for it.
     agrees(contexts.phylum, CASE WHEN place > 2 THEN name_key(taxa.phylum) END)
@@ -36,11 +40,15 @@ WHERE rank_place(names.rank) IS NOT NULL AND 'higher_rank' IN (SELECT name FROM 
 INSERT INTO higher_hits
 SELECT
     contexts.label_id,
+    names.key,
     1,
     names.tier,
     names.taxon_id,
     taxa.answer_id,
     answer_key(taxa),
+    placed_id(taxa),
+    kingdom_key(taxa.kingdom),
+    contexts.kingdoms,
     false,
     1,
     true
@@ -84,7 +92,12 @@ troubles AS (
     SELECT
         label_id,
         bool_or(in_conflict) AS has_conflict,
-        bool_or(NOT in_conflict AND is_near) AS has_viable
+        bool_or(NOT in_conflict AND is_near) AS has_viable,
+        arg_max(key, (place, key)) AS names_met,
+        arg_max(kingdom, (in_conflict, place, key)) AS kingdoms_met,
+        any_value(shown_kingdoms(kingdoms)) AS kingdoms_said,
+        array_to_string(list_sort(array_agg(DISTINCT placed_id) FILTER (NOT in_conflict AND is_near))[:4], ' or ')
+            AS answers_met
     FROM higher_hits
     GROUP BY label_id
 ),
@@ -92,6 +105,10 @@ judged AS (
     SELECT
         labels.label_id,
         lowest.* EXCLUDE (label_id),
+        troubles.names_met,
+        troubles.kingdoms_met,
+        troubles.kingdoms_said,
+        troubles.answers_met,
         CASE
             -- A name from another kingdom, and nothing but the word for the kingdom against it: no certainty at all.
             WHEN troubles.has_conflict AND coalesce(lowest.place, 1) = 1 THEN 'conflict'
@@ -113,5 +130,15 @@ SELECT
     CASE WHEN reason IS NULL THEN taxon_id END AS taxon_id,
     CASE WHEN reason IS NULL THEN answer_id END AS answer_id,
     agreeing,
-    0 AS differing
-FROM judged;
+    0 AS differing,
+    CASE
+        WHEN reason IS NULL THEN 'no species: '
+            || coalesce(shown(asked.name) || ' is not in the backbone', 'the label is certain of none')
+        WHEN reason = 'conflict' THEN shown(names_met) || ' is of ' || shown(kingdoms_met) || ', the label says ' || kingdoms_said
+        WHEN reason = 'ambiguous' THEN shown(names_met) || ' may be ' || answers_met
+        WHEN reason = 'not_found' THEN coalesce(shown(asked.name), 'no name of the label') || ' is not in the backbone'
+        ELSE 'the label has no name'
+    END AS detail
+FROM judged
+LEFT JOIN (SELECT label_id, arg_min(key, (priority, key)) AS name FROM queries GROUP BY label_id) AS asked
+    USING (label_id);

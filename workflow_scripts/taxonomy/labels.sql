@@ -21,6 +21,8 @@ SELECT
     min(species) AS species,
     min(scientific_name) AS scientific_name,
     any_value(preferred.common) AS common,
+    -- A key that not all generations agree on says nothing.
+    CASE WHEN count(DISTINCT taxon_key) = 1 THEN min(taxon_key) END AS taxon_key,
     sum(images)::BIGINT AS images
 FROM given
 LEFT JOIN (
@@ -99,14 +101,32 @@ LEFT JOIN read_columns USING (label_id)
 GROUP BY label_id;
 
 -- Species first, then scientific_name, then columns not meant for it; a subspecies before its species.
+-- `genus` and `epithet`: of a binomial, for the misspelt.
 CREATE OR REPLACE TEMP TABLE queries AS
-SELECT label_id, 2 * place AS priority, place > 2 AS is_hidden, name_key(word || ' ' || epithet || ' ' || infra) AS key
+SELECT
+    label_id,
+    2 * place AS priority,
+    place > 2 AS is_hidden,
+    name_key(word || ' ' || epithet || ' ' || infra) AS key,
+    NULL AS genus,
+    NULL AS epithet
 FROM read_columns
 WHERE word IS NOT NULL AND epithet IS NOT NULL AND infra IS NOT NULL
 UNION ALL
-SELECT label_id, 2 * place + 1, place > 2, name_key(word || ' ' || epithet)
+SELECT label_id, 2 * place + 1, place > 2, name_key(word || ' ' || epithet), name_key(word), name_key(epithet)
 FROM read_columns
 WHERE word IS NOT NULL AND epithet IS NOT NULL;
+
+-- Epithets alone: lower-case words in the species column of labels that have no genus anywhere.
+CREATE OR REPLACE TEMP TABLE epithets AS
+SELECT labels.label_id, name_key(plain_text(labels.species)) AS epithet
+FROM labels
+JOIN label_ranks USING (label_id)
+WHERE
+    label_ranks.genus IS NULL
+    AND regexp_full_match(plain_text(labels.species), '\p{Ll}[\p{Ll}-]*\p{Ll}')
+    AND NOT says_unknown(plain_text(labels.species))
+    AND NOT is_no_epithet(plain_text(labels.species));
 
 -- `rank` NULL: a name that may be of any rank ("Fagaceae" as the scientific name).
 CREATE OR REPLACE TEMP TABLE words AS

@@ -29,6 +29,7 @@ SELECT
     best.confidence,
     best.resolved_rank,
     best.reason,
+    best.detail,
     labels.images
 FROM labels
 JOIN (
