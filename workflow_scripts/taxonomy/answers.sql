@@ -10,7 +10,7 @@ GROUP BY vernaculars.taxon_id;
 
 INSERT INTO answers
 SELECT
-    outcomes.label_id,
+    outcomes.label,
     getvariable('backbone_place') AS backbone_place,
     -- A curator's word settles the label; then a name as it is written, found or found to be in doubt; then one that
     -- had to be guessed or dug out; then a higher rank; then nothing.

@@ -51,13 +51,13 @@ def build_backbone(*, name: str, archive: Path, out: Path, summary: Path, memory
         taxa = _find(archive, TAXA, Path(folder))
         if taxa is None:
             raise InputError(f"{archive}: no {TAXA} in it; give the folder or zip of a Darwin Core Archive")
-        _view(connection, taxa, "taxon_rows", NEEDED_OF_TAXA, OTHERS_OF_TAXA)
+        _load(connection, taxa, "taxon_rows", NEEDED_OF_TAXA, OTHERS_OF_TAXA)
         vernaculars = _find(archive, VERNACULARS, Path(folder))
         if vernaculars is None:
             columns = ", ".join(f"NULL::VARCHAR AS {quoted(column)}" for column in NEEDED_OF_VERNACULARS)
-            connection.execute(f"CREATE TEMP VIEW vernacular_rows AS SELECT {columns} WHERE false")
+            connection.execute(f"CREATE TEMP TABLE vernacular_rows AS SELECT {columns} WHERE false")
         else:
-            _view(connection, vernaculars, "vernacular_rows", NEEDED_OF_VERNACULARS, ())
+            _load(connection, vernaculars, "vernacular_rows", NEEDED_OF_VERNACULARS, ())
         connection.execute(f"SET VARIABLE backbone = {literal(name)}")
         connection.execute((HERE / "names.sql").read_text(encoding="utf-8"))
         with _readable(archive):
@@ -88,8 +88,8 @@ def _find(archive: Path, name: str, folder: Path) -> Path | None:
         raise InputError(f"{archive}: cannot be read as a zip: {error}") from None
 
 
-def _view(
-    connection: duckdb.DuckDBPyConnection, file: Path, view: str, needed: tuple[str, ...], others: tuple[str, ...]
+def _load(
+    connection: duckdb.DuckDBPyConnection, file: Path, table: str, needed: tuple[str, ...], others: tuple[str, ...]
 ) -> None:
     source = (
         f"read_csv({literal(file)}, delim = '\t', quote = '', escape = '', header = true, all_varchar = true, "
@@ -105,7 +105,8 @@ def _view(
         else f"NULL::VARCHAR AS {quoted(column)}"
         for column in needed + others
     )
-    connection.execute(f"CREATE TEMP VIEW {view} AS SELECT {columns} FROM {source}")
+    with _readable(file):
+        connection.execute(f"CREATE TEMP TABLE {table} AS SELECT {columns} FROM {source}")
 
 
 def _only_row(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, int]:

@@ -5,6 +5,13 @@
 CREATE OR REPLACE TEMP MACRO backbone_id(id) AS getvariable('backbone') || ':' || id;
 
 -- One row an id. Should an id come twice, the first by all its values stays.
+CREATE TEMP TABLE repeated AS
+SELECT "taxonID" AS id
+FROM taxon_rows
+WHERE "taxonID" IS NOT NULL
+GROUP BY "taxonID"
+HAVING count(*) > 1;
+
 CREATE TEMP TABLE usages AS
 SELECT
     "taxonID" AS id,
@@ -19,9 +26,14 @@ SELECT
     "order",
     family,
     genus
-FROM taxon_rows
-WHERE "taxonID" IS NOT NULL
-QUALIFY row_number() OVER (PARTITION BY "taxonID" ORDER BY taxon_rows) = 1;
+FROM (
+    SELECT * FROM taxon_rows WHERE "taxonID" IS NOT NULL AND "taxonID" NOT IN (SELECT id FROM repeated)
+    UNION ALL
+    SELECT *
+    FROM taxon_rows AS given
+    WHERE "taxonID" IN (SELECT id FROM repeated)
+    QUALIFY row_number() OVER (PARTITION BY "taxonID" ORDER BY given) = 1
+);
 
 CREATE TEMP TABLE texts AS
 SELECT written FROM usages

@@ -35,7 +35,7 @@ HAVING count(DISTINCT kingdom) = 1;
 -- the highest rank whose name is known from one kingdom only.
 CREATE OR REPLACE TEMP TABLE label_kingdoms AS
 SELECT
-    label_ranks.label_id,
+    label_ranks.label,
     coalesce(
         kingdoms_meant(label_ranks.kingdom),
         CASE WHEN of_phylum.kingdom IS NOT NULL THEN [of_phylum.kingdom] END,
@@ -57,7 +57,7 @@ LEFT JOIN kingdoms_of_words AS of_family ON of_family.rank = 'family' AND of_fam
 -- holes filled from the nearest rank below that the label does give, as the backbone places it.
 CREATE OR REPLACE TEMP TABLE contexts AS
 SELECT
-    given.label_id,
+    given.label,
     given.kingdoms,
     coalesce(of_phylum.phylum, given.phylum) AS phylum,
     coalesce(of_class.class, given.class) AS class,

@@ -11,7 +11,7 @@ WHERE taxon_id IN (
 
 INSERT INTO species_outcomes BY NAME
 SELECT
-    overridden.label_id,
+    overridden.label,
     CASE WHEN overridden.taxon_id IS NULL THEN 'overridden' END AS reason,
     CASE WHEN overridden.taxon_id IS NULL THEN 'unresolved' ELSE 'override' END AS strategy,
     CASE WHEN overridden.taxon_id IS NULL THEN 'none' ELSE 'override' END AS match_type,
@@ -27,7 +27,7 @@ WHERE
 
 INSERT INTO species_outcomes BY NAME
 SELECT
-    labels.label_id,
+    labels.label,
     CASE WHEN in_conflict(contexts.kingdoms, taxa.kingdom) THEN 'conflict' END AS reason,
     CASE WHEN reason IS NULL THEN 'taxon_key' ELSE 'unresolved' END AS strategy,
     CASE WHEN reason IS NOT NULL THEN 'none' WHEN names.tier = 1 THEN 'synonym' ELSE 'exact' END AS match_type,
@@ -39,9 +39,9 @@ SELECT
         ELSE 'the records'' own key ' || labels.taxon_key || ' is ' || taxa.scientific_name || ' of ' || taxa.kingdom
             || ', the label says ' || shown_kingdoms(contexts.kingdoms)
     END AS detail
-FROM (SELECT label_id, taxon_key FROM labels WHERE taxon_key IS NOT NULL) AS labels
-ANTI JOIN species_outcomes USING (label_id)
-JOIN contexts USING (label_id)
+FROM (SELECT label, taxon_key FROM labels WHERE taxon_key IS NOT NULL) AS labels
+ANTI JOIN species_outcomes USING (label)
+JOIN contexts USING (label)
 JOIN backbone.names AS names ON names.taxon_id = labels.taxon_key
 JOIN backbone.taxa AS taxa ON taxa.taxon_id = names.accepted_id
 WHERE 'taxon_key' IN (SELECT name FROM strategies);

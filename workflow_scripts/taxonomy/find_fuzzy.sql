@@ -35,23 +35,23 @@ END;
 
 -- The first binomial that nobody knows, of the columns meant for one.
 CREATE OR REPLACE TEMP TABLE unknown_binomials AS
-SELECT queries.label_id, queries.priority, queries.key, queries.genus, queries.epithet, contexts.family
+SELECT queries.label, queries.priority, queries.key, queries.genus, queries.epithet, contexts.family
 FROM queries
-JOIN contexts USING (label_id)
-ANTI JOIN species_outcomes USING (label_id)
+JOIN contexts USING (label)
+ANTI JOIN species_outcomes USING (label)
 WHERE NOT queries.is_hidden AND queries.epithet IS NOT NULL AND 'fuzzy' IN (SELECT name FROM strategies)
-QUALIFY queries.priority = min(queries.priority) OVER (PARTITION BY queries.label_id);
+QUALIFY queries.priority = min(queries.priority) OVER (PARTITION BY queries.label);
 
 CREATE OR REPLACE TEMP TABLE found AS
 SELECT *
 FROM (
-    SELECT asked.label_id, asked.priority, asked.key AS asked, names.key, names.tier, names.taxon_id,
+    SELECT asked.label, asked.priority, asked.key AS asked, names.key, names.tier, names.taxon_id,
         names.accepted_id, misspelling(asked.epithet, names.epithet) AS distance
     FROM unknown_binomials AS asked
     JOIN backbone.names AS names ON names.genus = asked.genus
     WHERE names.epithet IS NOT NULL
     UNION ALL
-    SELECT asked.label_id, asked.priority, asked.key, names.key, names.tier, names.taxon_id, names.accepted_id,
+    SELECT asked.label, asked.priority, asked.key, names.key, names.tier, names.taxon_id, names.accepted_id,
         misspelling(asked.genus, names.genus)
     FROM unknown_binomials AS asked
     JOIN backbone.names AS names ON names.epithet = asked.epithet AND names.family = asked.family

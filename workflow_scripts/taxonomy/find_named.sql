@@ -1,7 +1,7 @@
 -- The binomials of the columns meant for them, as the backbone spells them: strategies exact, synonym, rank_context.
 -- In: `queries`, `strategies` and the attached `backbone`. Out: `found`.
 CREATE OR REPLACE TEMP TABLE found AS
-SELECT queries.label_id, queries.priority, queries.key AS asked, names.key, names.tier, names.taxon_id,
+SELECT queries.label, queries.priority, queries.key AS asked, names.key, names.tier, names.taxon_id,
     names.accepted_id, 0 AS distance
 FROM queries
 JOIN backbone.names AS names ON names.key = queries.key AND names.is_species_level

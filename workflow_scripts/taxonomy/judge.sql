@@ -5,7 +5,8 @@
 -- The first of a label's binomials that the backbone knows decides; the others say nothing more.
 CREATE OR REPLACE TEMP TABLE candidates AS
 SELECT
-    found.label_id,
+    found.label,
+    first.is_lone,
     found.asked,
     found.key,
     found.tier,
@@ -13,8 +14,8 @@ SELECT
     found.distance,
     taxa.answer_id,
     taxa.scientific_name,
-    answer_key(taxa) AS answer_key,
-    placed_id(taxa) AS placed_id,
+    CASE WHEN NOT first.is_lone THEN answer_key(taxa) END AS answer_key,
+    CASE WHEN NOT first.is_lone THEN placed_id(taxa) END AS placed_id,
     kingdom_key(taxa.kingdom) AS kingdom,
     contexts.kingdoms,
     in_conflict(contexts.kingdoms, taxa.kingdom) AS in_conflict,
@@ -30,40 +31,59 @@ SELECT
         + differs(contexts.class, name_key(taxa.class))
         + differs(contexts."order", name_key(taxa."order"))
         + differs(contexts.family, name_key(taxa.family)) AS differing,
-    contexts.kingdoms IS NOT NULL AND taxa.kingdom IS NOT NULL AS kingdom_agrees
+    (contexts.kingdoms IS NOT NULL AND taxa.kingdom IS NOT NULL)::INTEGER AS kingdom_agrees
 FROM found
-JOIN (SELECT label_id, min(priority) AS priority FROM found GROUP BY label_id) AS first USING (label_id, priority)
-JOIN contexts USING (label_id)
+JOIN (SELECT label, min(priority) AS priority, count(*) = 1 AS is_lone FROM found GROUP BY label) AS first
+    USING (label, priority)
+JOIN contexts USING (label)
 JOIN backbone.taxa AS taxa ON taxa.taxon_id = found.accepted_id;
 
 INSERT INTO weighed BY NAME
 SELECT
     getvariable('finder') AS finder,
-    label_id, key, tier, taxon_id, answer_id, distance, agreeing, filled_agreeing, differing, in_conflict
-FROM candidates;
+    label, key, tier, taxon_id, answer_id, distance, agreeing, filled_agreeing, differing, in_conflict
+FROM candidates
+WHERE getvariable('keeps_weighed');
+
+-- Where two or more ranks below the kingdom can be compared and none agrees, it is another organism of that name.
+CREATE OR REPLACE TEMP MACRO is_another(agreeing, differing) AS agreeing = 0 AND differing >= 2;
+
+-- What an answer needs of the candidate that it rests on.
+CREATE OR REPLACE TEMP MACRO as_best(candidate) AS {
+    tier: candidate.tier,
+    kingdom: coalesce(candidate.kingdom, ''),
+    asked: candidate.asked,
+    key: candidate.key,
+    scientific_name: candidate.scientific_name,
+    taxon_id: candidate.taxon_id,
+    answer_id: candidate.answer_id,
+    agreeing: candidate.agreeing + candidate.kingdom_agrees,
+    filled_agreeing: candidate.filled_agreeing + candidate.kingdom_agrees,
+    differing: candidate.differing,
+    distance: candidate.distance
+};
 
 INSERT INTO species_outcomes BY NAME
 WITH viable AS (
-    -- Where two or more ranks below the kingdom can be compared and none agrees, it is another organism of that name.
     SELECT *
     FROM candidates
-    WHERE NOT in_conflict AND NOT (agreeing = 0 AND differing >= 2)
-    QUALIFY distance = min(distance) OVER (PARTITION BY label_id)
+    WHERE NOT is_lone AND NOT in_conflict AND NOT is_another(agreeing, differing)
+    QUALIFY distance = min(distance) OVER (PARTITION BY label)
 ),
 agreeing_most AS (
     SELECT *
     FROM viable
-    QUALIFY agreeing + kingdom_agrees::INTEGER = max(agreeing + kingdom_agrees::INTEGER) OVER (PARTITION BY label_id)
+    QUALIFY agreeing + kingdom_agrees = max(agreeing + kingdom_agrees) OVER (PARTITION BY label)
 ),
 -- Among equals an accepted name goes before a synonym and that before a doubtful name, but only within one kingdom:
 -- between kingdoms there is nothing to choose by.
 preferred AS (
-    SELECT *, count(DISTINCT coalesce(kingdom, '')) OVER (PARTITION BY label_id) AS kingdoms_left
+    SELECT *, count(DISTINCT coalesce(kingdom, '')) OVER (PARTITION BY label) AS kingdoms_left
     FROM agreeing_most
-    QUALIFY tier = min(tier) OVER (PARTITION BY label_id) OR kingdoms_left > 1
+    QUALIFY tier = min(tier) OVER (PARTITION BY label) OR kingdoms_left > 1
 ),
 counted AS (
-    SELECT *, count(DISTINCT answer_key) OVER (PARTITION BY label_id) AS answers_unfilled
+    SELECT *, count(DISTINCT answer_key) OVER (PARTITION BY label) AS answers_unfilled
     FROM preferred
 ),
 -- What the label says is not enough: so with its holes filled.
@@ -73,71 +93,72 @@ filled AS (
     QUALIFY
         answers_unfilled = 1
         OR 'filled' NOT IN (SELECT name FROM strategies)
-        OR filled_agreeing = max(filled_agreeing) OVER (PARTITION BY label_id)
+        OR filled_agreeing = max(filled_agreeing) OVER (PARTITION BY label)
 ),
 chosen AS (
     SELECT
-        label_id,
+        label,
         count(DISTINCT answer_key) AS answers,
         any_value(answers_unfilled) AS answers_unfilled,
         array_to_string(list_sort(array_agg(DISTINCT placed_id))[:4], ' or ') AS answers_left,
-        arg_min(
-            {
-                tier: tier,
-                kingdom: coalesce(kingdom, ''),
-                asked: asked,
-                key: key,
-                scientific_name: scientific_name,
-                taxon_id: taxon_id,
-                answer_id: answer_id,
-                agreeing: agreeing + kingdom_agrees::INTEGER,
-                filled_agreeing: filled_agreeing + kingdom_agrees::INTEGER,
-                differing: differing,
-                distance: distance
-            },
-            (tier, answer_id, taxon_id)
-        ) AS best
+        arg_min(as_best(filled), (tier, answer_id, taxon_id)) AS best
     FROM filled
-    GROUP BY label_id
+    GROUP BY label
 ),
 -- Did the label's ranks have to choose? Yes, when the name alone has other answers at least as good.
 rivalry AS (
-    SELECT candidates.label_id, count(DISTINCT candidates.answer_key) AS rivals
+    SELECT candidates.label, count(DISTINCT candidates.answer_key) AS rivals
     FROM candidates
-    JOIN chosen USING (label_id)
+    JOIN chosen USING (label)
     WHERE
-        candidates.distance <= chosen.best.distance
+        NOT candidates.is_lone
+        AND candidates.distance <= chosen.best.distance
         AND (candidates.tier <= chosen.best.tier OR coalesce(candidates.kingdom, '') != chosen.best.kingdom)
-    GROUP BY candidates.label_id
+    GROUP BY candidates.label
 ),
 labels_met AS (
     SELECT
-        label_id,
+        label,
         min(shown(key)) AS name,
         array_to_string(list_sort(array_agg(DISTINCT shown(kingdom))), ' and ') AS kingdoms_met,
         any_value(shown_kingdoms(kingdoms)) AS kingdoms_said,
         bool_and(in_conflict) AS in_conflict
     FROM candidates
-    GROUP BY label_id
+    WHERE NOT is_lone
+    GROUP BY label
 ),
 judged AS (
     SELECT
         labels_met.*,
-        chosen.* EXCLUDE (label_id),
+        chosen.* EXCLUDE (label),
         rivalry.rivals,
         coalesce(rivalry.rivals, 0) > 1 AS is_homonym,
         chosen.answers_unfilled > 1 AS is_filled,
         CASE
-            WHEN chosen.label_id IS NULL THEN 'conflict'
+            WHEN chosen.label IS NULL THEN 'conflict'
             WHEN chosen.answers > 1 THEN 'ambiguous'
             WHEN rivalry.rivals > 1 AND 'rank_context' NOT IN (SELECT name FROM strategies) THEN 'ambiguous'
         END AS reason
     FROM labels_met
-    LEFT JOIN chosen USING (label_id)
-    LEFT JOIN rivalry USING (label_id)
+    LEFT JOIN chosen USING (label)
+    LEFT JOIN rivalry USING (label)
+    UNION ALL BY NAME
+    -- Nearly all labels have one candidate: nothing to weigh.
+    SELECT
+        label,
+        shown(key) AS name,
+        shown(kingdom) AS kingdoms_met,
+        shown_kingdoms(kingdoms) AS kingdoms_said,
+        in_conflict,
+        as_best(candidates) AS best,
+        false AS is_homonym,
+        false AS is_filled,
+        CASE WHEN in_conflict OR is_another(agreeing, differing) THEN 'conflict' END AS reason
+    FROM candidates
+    WHERE is_lone
 )
 SELECT
-    label_id,
+    label,
     reason,
     CASE
         WHEN reason IS NOT NULL THEN 'unresolved'

@@ -16,7 +16,7 @@ CREATE OR REPLACE TEMP TABLE overridden AS
 WITH label_cells AS (
     UNPIVOT (
         SELECT
-            label_id,
+            label,
             name_key(plain_text(kingdom)) AS kingdom,
             name_key(plain_text(phylum)) AS phylum,
             name_key(plain_text(class)) AS class,
@@ -32,17 +32,17 @@ WITH label_cells AS (
     INTO NAME "column" VALUE key
 ),
 met AS (
-    SELECT label_cells.label_id, override_cells.row, count(*) AS cells
+    SELECT label_cells.label, override_cells.row, count(*) AS cells
     FROM override_cells
     JOIN label_cells USING ("column", key)
-    GROUP BY label_cells.label_id, override_cells.row
+    GROUP BY label_cells.label, override_cells.row
 )
-SELECT met.label_id, met.row, override_rows.taxon_id, override_rows.why
+SELECT met.label, met.row, override_rows.taxon_id, override_rows.why
 FROM met
 JOIN (SELECT row, count(*) AS cells FROM override_cells GROUP BY row) AS wanted USING (row, cells)
 JOIN override_rows USING (row)
 -- The row that says most of the label, then the first.
-QUALIFY row_number() OVER (PARTITION BY met.label_id ORDER BY met.cells DESC, met.row) = 1;
+QUALIFY row_number() OVER (PARTITION BY met.label ORDER BY met.cells DESC, met.row) = 1;
 
 -- Targets that no backbone has met yet; see `find_direct.sql`.
 CREATE OR REPLACE TEMP TABLE targets_sought AS

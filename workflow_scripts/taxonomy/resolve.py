@@ -73,13 +73,19 @@ def resolve(
 
 
 def match_labels(
-    connection: duckdb.DuckDBPyConnection, backbones: Mapping[str, Path], settings: TaxonomySettings
+    connection: duckdb.DuckDBPyConnection,
+    backbones: Mapping[str, Path],
+    settings: TaxonomySettings,
+    *,
+    keeps_weighed: bool = False,
 ) -> Iterator[str]:
     """Fill the table `answers`: what each backbone says of each label of the view `given`.
 
     Needs the table `override_rows`. Yields the name of each backbone when it has answered, while its tables of the way
-    there (`contexts`, `weighed`, `species_outcomes`, `higher_outcomes`) still stand.
+    there (`contexts`, `species_outcomes`, `higher_outcomes`, and with `keeps_weighed` the candidates as `weighed`) still
+    stand.
     """
+    connection.execute(f"SET VARIABLE keeps_weighed = {keeps_weighed}")
     _list_table(connection, "strategies", settings.strategies)
     _list_table(connection, "languages", [language.lower() for language in settings.languages])
     _run(connection, *BEFORE)

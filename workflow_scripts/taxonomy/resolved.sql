@@ -35,5 +35,5 @@ FROM labels
 JOIN (
     SELECT *
     FROM answers
-    QUALIFY row_number() OVER (PARTITION BY label_id ORDER BY grade, backbone_place) = 1
-) AS best USING (label_id)
+    QUALIFY row_number() OVER (PARTITION BY label ORDER BY grade, backbone_place) = 1
+) AS best USING (label)

@@ -1,6 +1,6 @@
 -- What the strategies say that find a species; each `find_*.sql` adds its candidates, `judge.sql` its outcomes.
 CREATE OR REPLACE TEMP TABLE species_outcomes (
-    label_id VARCHAR,
+    label INTEGER,
     reason VARCHAR,
     strategy VARCHAR,
     match_type VARCHAR,
@@ -15,7 +15,7 @@ CREATE OR REPLACE TEMP TABLE species_outcomes (
 -- Every candidate that was weighed, for the explanation of an answer.
 CREATE OR REPLACE TEMP TABLE weighed (
     finder VARCHAR,
-    label_id VARCHAR,
+    label INTEGER,
     key VARCHAR,
     tier TINYINT,
     taxon_id VARCHAR,
