@@ -2,10 +2,33 @@
 
 BACKBONES = {backbone.name: backbone for backbone in CONFIG.taxonomy.backbones}
 BACKBONE_FILES = {
-    name: f"{SHARED}/backbones/{name}-{identity(backbone)}/backbone.duckdb"
+    name: f"{backbone.folder(SHARED)}/backbone.duckdb"
     for name, backbone in BACKBONES.items()
 }
+FETCHED = [archive_path(backbone) for backbone in BACKBONES.values() if backbone.url]
 OVERRIDES = CONFIG.taxonomy.overrides or []
+
+
+# Needs the internet.
+rule taxonomy_fetch:
+    output:
+        f"{SHARED}/backbones/{{name}}-{{identity}}/archive.zip",
+    log:
+        f"{SHARED_LOGS}/taxonomy/fetch-{{name}}-{{identity}}.log",
+    benchmark:
+        f"{SHARED_LOGS}/taxonomy/fetch-{{name}}-{{identity}}.tsv"
+    wildcard_constraints:
+        name=one_of(name for name, backbone in BACKBONES.items() if backbone.url),
+        identity=r"[0-9a-f]{8}",
+    conda:
+        ENVIRONMENT
+    resources:
+        internet=1,
+    params:
+        release=backbone_release,
+        code=code("taxonomy.fetch"),
+    shell:
+        "python -m workflow_scripts.taxonomy.fetch {params.release} --out {output} --log {log}"
 
 
 rule taxonomy_backbone:
@@ -27,10 +50,11 @@ rule taxonomy_backbone:
         mem_mb=SITE.memory_mb,
     params:
         archive=backbone_path,
+        reader=backbone_reader,
         code=code("taxonomy.backbone"),
     shell:
         "python -m workflow_scripts.taxonomy.backbone --name {wildcards.name} --archive {params.archive} "
-        "--out {output.database} --summary {output.summary} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+        "--reader {params.reader} --out {output.database} --summary {output.summary} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"
 
 
 rule taxonomy_resolve:

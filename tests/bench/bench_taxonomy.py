@@ -1,6 +1,6 @@
 """Taxonomy at full size: a generated backbone of 5M names and 1M labels, beside the same look-up by dictionaries.
 
-`python tests/bench/bench_taxonomy.py --peer TAXA LABELS` is the peer: it reads the checklist into dictionaries, then
+`python bench_taxonomy.py --peer TAXA LABELS` is the peer: it reads the checklist into dictionaries, then
 looks up each label's binomial, follows a synonym and walks the parents, as the code of BioCLIP does.
 """
 
@@ -27,7 +27,7 @@ SETTINGS = json.dumps({"backbones": [{"name": "bench", "reader": "dwca", "path":
 
 
 def taxonomy(species: int = SPECIES, labels: int = LABELS) -> Iterator[Row]:
-    """Seconds to build and to resolve, and the peak of memory, beside dictionaries; and how seconds grow with labels."""
+    """Seconds and peak memory beside dictionaries, and how the seconds of a label grow with their number."""
     with tempfile.TemporaryDirectory(prefix="bench-taxonomy-") as name:
         folder = Path(name)
         generate(folder, species, labels)
@@ -40,9 +40,7 @@ def taxonomy(species: int = SPECIES, labels: int = LABELS) -> Iterator[Row]:
         )
         resolving = measured(_resolve(folder, "labels.parquet"))
         fewer = measured(_resolve(folder, "fewer.parquet"))
-        peer = measured(
-            [sys.executable, __file__, "--peer", str(folder / "Taxon.tsv"), str(folder / "labels.parquet")]
-        )
+        peer = measured([sys.executable, __file__, "--peer", str(folder / "Taxon.tsv"), str(folder / "labels.parquet")])
     by_dictionary = json.loads(peer.output)
     yield Row("taxonomy_build_seconds", build.seconds, "s", "dictionaries filled", by_dictionary["build"])
     yield Row("taxonomy_resolve_seconds", resolving.seconds, "s", "dictionaries asked", by_dictionary["resolve"])

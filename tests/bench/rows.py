@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,11 +48,15 @@ def measured(words: Sequence[str]) -> Measured:
         RuntimeError: it failed.
     """
     started = time.perf_counter()
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    with (
+        tempfile.TemporaryFile("w+") as complaints,
+        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=complaints, text=True) as process,
+    ):
         assert process.stdout is not None
         output = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"exit status {process.returncode}: {' '.join(words)}")
+        if process.returncode:
+            complaints.seek(0)
+            raise RuntimeError(f"exit status {process.returncode}: {' '.join(words)}\n{complaints.read()}")
     return Measured(time.perf_counter() - started, usage.ru_maxrss / 1024, output)

@@ -82,8 +82,8 @@ def match_labels(
     """Fill the table `answers`: what each backbone says of each label of the view `given`.
 
     Needs the table `override_rows`. Yields the name of each backbone when it has answered, while its tables of the way
-    there (`contexts`, `species_outcomes`, `higher_outcomes`, and with `keeps_weighed` the candidates as `weighed`) still
-    stand.
+    there still stand: `contexts`, `species_outcomes`, `higher_outcomes` and, with `keeps_weighed`, the candidates as
+    `weighed`.
     """
     connection.execute(f"SET VARIABLE keeps_weighed = {keeps_weighed}")
     _list_table(connection, "strategies", settings.strategies)
