@@ -84,3 +84,26 @@ rule taxonomy_resolve:
         "python -m workflow_scripts.taxonomy.resolve --labels {input.labels} --backbones {params.backbones} "
         "{params.overrides} --settings {params.settings:q} --out {output.labels} --account {output.account} "
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+
+
+rule taxonomy_stats:
+    input:
+        labels=f"{CORPUS}/taxonomy/labels.parquet",
+        catalog=[
+            part for generation in GENERATIONS for part in catalog_parts(generation)
+        ],
+    output:
+        f"{CORPUS}/taxonomy/stats.json",
+    log:
+        f"{CORPUS_LOGS}/taxonomy/stats.log",
+    benchmark:
+        f"{CORPUS_LOGS}/taxonomy/stats.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=SITE.memory_mb,
+    params:
+        code=code("taxonomy.stats"),
+    shell:
+        "python -m workflow_scripts.taxonomy.stats --labels {input.labels} --catalog {input.catalog} --out {output} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"

@@ -116,7 +116,7 @@ def _list_table(connection: duckdb.DuckDBPyConnection, table: str, values: Seque
 
 def _attach(connection: duckdb.DuckDBPyConnection, name: str, file: Path) -> None:
     if not file.is_file():
-        raise InputError(f"{file}: missing (backbone {name})")
+        raise InputError(f"{file}: missing (backbone {name}); build it: snakemake {file}")
     try:
         connection.execute(f"ATTACH {literal(file)} AS backbone (READ_ONLY)")
     except duckdb.Error as error:
