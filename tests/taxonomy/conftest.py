@@ -158,6 +158,7 @@ def resolved(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> Callab
         backbones: dict[str, Path] | None = None,
         threads: int = 1,
         out: Path | None = None,
+        overrides: Path | None = None,
         **settings: Any,
     ) -> list[dict[str, Any]]:
         folder = tmp_path_factory.mktemp("labels")
@@ -170,6 +171,7 @@ def resolved(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> Callab
             account=out.with_suffix(".json"),
             memory_mb=1000,
             threads=threads,
+            overrides=overrides,
         )
         return tables.read_rows(out, LABELS).to_pylist()
 
@@ -186,6 +188,12 @@ def make_backbone(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tup
         return folder / "made.duckdb", build(archive, folder / "made.duckdb", name)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_archive() -> Callable[..., Path]:
+    """Write rows as a Darwin Core Archive's folder."""
+    return write_archive
 
 
 @pytest.fixture(scope="session")

@@ -74,7 +74,12 @@ SELECT
         ELSE text
     END AS written
 FROM species
-WHERE text IS NOT NULL AND NOT says_unknown(text);
+WHERE text IS NOT NULL AND NOT says_unknown(text)
+UNION ALL
+-- "gorilla diehli" in the genus Gorilla: its first word may be an epithet too.
+SELECT label, genus || ' ' || text
+FROM species
+WHERE starts_with(text, lower(genus) || ' ');
 
 CREATE OR REPLACE TEMP TABLE parsed_species AS
 SELECT * FROM parsed_names('written_species');
