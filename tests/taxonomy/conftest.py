@@ -203,6 +203,12 @@ def rows() -> list[Row]:
 
 
 @pytest.fixture(scope="session")
+def commons(rows: list[Row]) -> list[Row]:
+    """The small backbone's common names."""
+    return vernacular_rows(rows)
+
+
+@pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory, rows: list[Row]) -> Path:
     """The small backbone's folder."""
     return write_archive(tmp_path_factory.mktemp("archive"), rows, vernacular_rows(rows))
