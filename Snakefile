@@ -47,6 +47,7 @@ rule fetch:
     input:
         expand(f"{CORPUS}/download/{{generation}}.parquet", generation=GENERATIONS),
         REPLAY_MANIFESTS,
+        FETCHED,
         expand(f"{SHARED}/models/{{name}}/open_clip_config.json", name=MADE_MODELS),
 
 

@@ -145,12 +145,37 @@ def generation_parts(wildcards):
 
 
 def backbone_archive(wildcards):
-    archive = BACKBONES[wildcards.name].path
-    return archive if archive.endswith(".zip") else [f"{archive}/Taxon.tsv", f"{archive}/VernacularName.tsv"]
+    return archive_files(BACKBONES[wildcards.name])
 
 
 def backbone_path(wildcards):
-    return BACKBONES[wildcards.name].path
+    return archive_path(BACKBONES[wildcards.name])
+
+
+def archive_path(backbone):
+    """Where a backbone's archive lies: where a person put it, or where it is fetched to."""
+    return backbone.path or f"{backbone.folder(SHARED)}/archive.zip"
+
+
+def archive_files(backbone):
+    """What of an archive the rules can watch."""
+    archive = archive_path(backbone)
+    if archive.endswith(".zip"):
+        return archive
+    taxa = {"dwca": "Taxon.tsv", "coldp": "NameUsage.tsv"}[backbone.reader]
+    return [f"{archive}/{taxa}", f"{archive}/VernacularName.tsv"]
+
+
+def backbone_reader(wildcards):
+    return BACKBONES[wildcards.name].reader
+
+
+def backbone_release(wildcards):
+    """The options of fetching a backbone."""
+    backbone = BACKBONES[wildcards.name]
+    return f"--url '{backbone.url}'" + (
+        f" --sha256 {backbone.sha256}" if backbone.sha256 else ""
+    )
 
 
 def generation_catalog(wildcards):

@@ -35,6 +35,7 @@ rule report_build:
         metrics=list(METRICS.values()),
         accounts=ACCOUNTS,
         labels=f"{CORPUS}/taxonomy/labels.parquet",
+        taxonomy=f"{CORPUS}/taxonomy/stats.json",
         summary=f"{RUN}/train/summary.json",
     output:
         page=f"{RUN}/report/index.html",
@@ -55,5 +56,6 @@ rule report_build:
     shell:
         "python -m workflow_scripts.report.build --run {params.run} --corpus {params.corpus} --config {params.config:q} "
         "--scores {input.scores} --predictions {input.predictions} --benchmarks {params.benchmarks} "
-        "--metrics {params.metrics} --accounts {input.accounts} --labels {input.labels} --summary {input.summary} "
+        "--metrics {params.metrics} --accounts {input.accounts} --labels {input.labels} "
+        "--taxonomy {input.taxonomy} --summary {input.summary} "
         "--out {output.page} --log {log}"

@@ -2,8 +2,33 @@
 
 BACKBONES = {backbone.name: backbone for backbone in CONFIG.taxonomy.backbones}
 BACKBONE_FILES = {
-    name: f"{SHARED}/backbones/{name}-{identity(backbone)}/backbone.duckdb" for name, backbone in BACKBONES.items()
+    name: f"{backbone.folder(SHARED)}/backbone.duckdb"
+    for name, backbone in BACKBONES.items()
 }
+FETCHED = [archive_path(backbone) for backbone in BACKBONES.values() if backbone.url]
+OVERRIDES = CONFIG.taxonomy.overrides or []
+
+
+# Needs the internet.
+rule taxonomy_fetch:
+    output:
+        f"{SHARED}/backbones/{{name}}-{{identity}}/archive.zip",
+    log:
+        f"{SHARED_LOGS}/taxonomy/fetch-{{name}}-{{identity}}.log",
+    benchmark:
+        f"{SHARED_LOGS}/taxonomy/fetch-{{name}}-{{identity}}.tsv"
+    wildcard_constraints:
+        name=one_of(name for name, backbone in BACKBONES.items() if backbone.url),
+        identity=r"[0-9a-f]{8}",
+    conda:
+        ENVIRONMENT
+    resources:
+        internet=1,
+    params:
+        release=backbone_release,
+        code=code("taxonomy.fetch"),
+    shell:
+        "python -m workflow_scripts.taxonomy.fetch {params.release} --out {output} --log {log}"
 
 
 rule taxonomy_backbone:
@@ -25,16 +50,18 @@ rule taxonomy_backbone:
         mem_mb=SITE.memory_mb,
     params:
         archive=backbone_path,
+        reader=backbone_reader,
         code=code("taxonomy.backbone"),
     shell:
         "python -m workflow_scripts.taxonomy.backbone --name {wildcards.name} --archive {params.archive} "
-        "--out {output.database} --summary {output.summary} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+        "--reader {params.reader} --out {output.database} --summary {output.summary} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"
 
 
 rule taxonomy_resolve:
     input:
         labels=expand(f"{CORPUS}/catalog/{{generation}}/labels.parquet", generation=GENERATIONS),
         backbones=list(BACKBONE_FILES.values()),
+        overrides=OVERRIDES,
     output:
         labels=f"{CORPUS}/taxonomy/labels.parquet",
         account=f"{CORPUS}/taxonomy/account.json",
@@ -48,9 +75,33 @@ rule taxonomy_resolve:
         mem_mb=SITE.memory_mb,
     params:
         backbones=[f"{name} {path}" for name, path in BACKBONE_FILES.items()],
+        overrides=f"--overrides '{OVERRIDES}'" if OVERRIDES else "",
         settings=CONFIG.taxonomy.to_json(),
         code=code("taxonomy.resolve"),
     shell:
         "python -m workflow_scripts.taxonomy.resolve --labels {input.labels} --backbones {params.backbones} "
-        "--settings {params.settings:q} --out {output.labels} --account {output.account} "
+        "{params.overrides} --settings {params.settings:q} --out {output.labels} --account {output.account} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+
+
+rule taxonomy_stats:
+    input:
+        labels=f"{CORPUS}/taxonomy/labels.parquet",
+        catalog=[
+            part for generation in GENERATIONS for part in catalog_parts(generation)
+        ],
+    output:
+        f"{CORPUS}/taxonomy/stats.json",
+    log:
+        f"{CORPUS_LOGS}/taxonomy/stats.log",
+    benchmark:
+        f"{CORPUS_LOGS}/taxonomy/stats.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=SITE.memory_mb,
+    params:
+        code=code("taxonomy.stats"),
+    shell:
+        "python -m workflow_scripts.taxonomy.stats --labels {input.labels} --catalog {input.catalog} --out {output} "
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"

@@ -82,12 +82,14 @@ PROVIDER_LABELS = Contract(
     "a distinct label as its provider wrote it",
     (
         Column("label_id"),
-        *_maybe(*RANKS, "scientific_name", "common"),
+        *_maybe(*RANKS, "scientific_name", "common", "taxon_key"),
         Column("images", INTEGER),
     ),
     key=("label_id",),
 )
-"""`common` is the provider's most frequent common name for the label, ties by alphabet; it is no part of the label."""
+"""`common` is the provider's most frequent common name for the label, ties by alphabet; it is no part of the label.
+`taxon_key` (`backbone:id`) is the taxon that the records name by id, where all that name one name the same.
+"""
 
 TO_FETCH = Contract(
     "an image to download",
@@ -152,7 +154,7 @@ DOWNLOAD_REASONS = (
     "other",
 )
 
-MATCH_TYPES = ("exact", "synonym", "homonym", "higher_rank", "none")
+MATCH_TYPES = ("override", "exact", "synonym", "homonym", "fuzzy", "higher_rank", "none")
 
 LABELS = Contract(
     "a distinct provider label and the taxon it names",
@@ -164,12 +166,14 @@ LABELS = Contract(
         Column("match_type", values=MATCH_TYPES),
         Column("strategy"),
         Column("confidence", REAL),
-        *_maybe("resolved_rank", "reason"),
+        *_maybe("resolved_rank", "reason", "detail"),
         Column("images", INTEGER),
     ),
     key=("label_id",),
 )
-"""`species` is the epithet in lower case; `reason` says why a label is unresolved; ids are `backbone:id`."""
+"""`species` is the epithet in lower case; ids are `backbone:id`. `reason` says why a label is unresolved, in a word;
+`detail` says for a person what an answer, or the lack of one, rests on.
+"""
 
 SPLITS = ("train", "val")
 _SPLIT = Column("split", values=SPLITS)

@@ -1,48 +1,25 @@
 """`make bench`: every row measured beside its peer in one run, into `results/bench.json`.
 
 Rows are {name, value, unit, peer, peer_value, ratio} with ratio = value / peer_value. A bench is a function that
-yields rows; add one to `BENCHES`.
+yields rows; add one to `BENCHES`. `bench.py NAME ...` runs those alone and keeps the last run's other rows.
 """
 
 import json
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
+from bench_taxonomy import taxonomy
+from rows import Row, measured
 
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 LOGS = (Path("logs/corpora/world"), Path("logs/runs/demo"), Path("logs/shared"))
 RESULT = Path("results/bench.json")
 REPEATS = 3
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measurement beside its peer.
-
-    Attributes:
-        name: what was measured.
-        value: how much, in `unit`.
-        unit: the unit of both values.
-        peer: what it is held against.
-        peer_value: the peer's measurement in the same run.
-    """
-
-    name: str
-    value: float
-    unit: str
-    peer: str
-    peer_value: float
-
-    @property
-    def ratio(self) -> float:
-        """value / peer_value."""
-        return self.value / self.peer_value
 
 
 def demo_stages() -> Iterator[Row]:
@@ -71,30 +48,27 @@ def dag_dry_run() -> Iterator[Row]:
             "rule one:\n    output: 'o{n}'\n    shell: 'touch {output}'\n"
         )
         bare = [SNAKEMAKE, "-n", "--quiet", "all", "-c2", "--snakefile", str(snakefile), "--directory", folder]
-        ours, theirs = zip(*((timed(words), timed(bare)) for _ in range(REPEATS)), strict=True)
+        ours, theirs = zip(*((measured(words).seconds, measured(bare).seconds) for _ in range(REPEATS)), strict=True)
     yield Row("dag_dry_run_seconds", min(ours), "s", f"bare workflow of {jobs} jobs", min(theirs))
 
 
-def timed(words: list[str]) -> float:
-    """Seconds that a command takes."""
-    started = time.perf_counter()
-    subprocess.run(words, capture_output=True, check=True)
-    return time.perf_counter() - started
+BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (demo_stages, dag_dry_run, taxonomy)
 
 
-BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (demo_stages, dag_dry_run)
-
-
-def main() -> None:
-    """Run every bench, print a table, write the JSON."""
-    rows = [row for bench in BENCHES for row in bench()]
+def main(wanted: Sequence[str]) -> None:
+    """Run the benches, print a table, write the JSON."""
+    rows = [row for bench in BENCHES if not wanted or bench.__name__ in wanted for row in bench()]
     width = max(len(row.name) for row in rows)
     for row in rows:
-        measured = f"{row.value:10.3f} {row.unit:<4} {row.peer_value:10.3f}  x{row.ratio:.3f}"
-        sys.stdout.write(f"{row.name:<{width}}  {measured}  {row.peer}\n")
+        values = f"{row.value:10.3f} {row.unit:<4} {row.peer_value:10.3f}  x{row.ratio:.3f}"
+        sys.stdout.write(f"{row.name:<{width}}  {values}  {row.peer}\n")
+    made = {row.name for row in rows}
+    kept = json.loads(RESULT.read_text()) if wanted and RESULT.exists() else []
+    records = [record for record in kept if record["name"] not in made]
+    records += [asdict(row) | {"ratio": row.ratio} for row in rows]
     RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps([asdict(row) | {"ratio": row.ratio} for row in rows], indent=2) + "\n")
+    RESULT.write_text(json.dumps(records, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

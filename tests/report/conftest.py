@@ -126,6 +126,21 @@ def everything(
         for number in range(3)
     ]
     write_rows(rows, LABELS, tmp_path / "labels.parquet")
+    stats = {
+        "by_source": [
+            {"source": source, "strategy": strategy, "rank": rank, "labels": 1, "images": images}
+            for source, strategy, rank, images in [
+                ("gbif", "exact", "species", 1500),
+                ("gbif", "fuzzy", "species", 20),
+                ("gbif", "unresolved", "none", 7),
+                (HOSTILE, "higher_rank", "genus", 3000),
+            ]
+        ],
+        "costliest": [
+            {"label_id": "9", "reason": "not_found", "detail": "no name", "written": HOSTILE, "images": 7},
+        ],
+    }
+    (tmp_path / "stats.json").write_text(json.dumps(stats))
     (tmp_path / "summary.json").write_text(json.dumps({"steps": 40, "last": {"loss": 0.12345}, "note": HOSTILE}))
     return lambda: {
         "run": "demo",
@@ -137,6 +152,7 @@ def everything(
         "metrics": {"train": metrics},
         "accounts": tuple(accounts),
         "labels": tmp_path / "labels.parquet",
+        "taxonomy": tmp_path / "stats.json",
         "summary": tmp_path / "summary.json",
         "out": tmp_path / "report" / "index.html",
     }

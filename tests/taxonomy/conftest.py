@@ -158,6 +158,7 @@ def resolved(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> Callab
         backbones: dict[str, Path] | None = None,
         threads: int = 1,
         out: Path | None = None,
+        overrides: Path | None = None,
         **settings: Any,
     ) -> list[dict[str, Any]]:
         folder = tmp_path_factory.mktemp("labels")
@@ -170,6 +171,7 @@ def resolved(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> Callab
             account=out.with_suffix(".json"),
             memory_mb=1000,
             threads=threads,
+            overrides=overrides,
         )
         return tables.read_rows(out, LABELS).to_pylist()
 
@@ -189,9 +191,21 @@ def make_backbone(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tup
 
 
 @pytest.fixture(scope="session")
+def make_archive() -> Callable[..., Path]:
+    """Write rows as a Darwin Core Archive's folder."""
+    return write_archive
+
+
+@pytest.fixture(scope="session")
 def rows() -> list[Row]:
     """The small backbone's rows."""
     return backbone_rows()
+
+
+@pytest.fixture(scope="session")
+def commons(rows: list[Row]) -> list[Row]:
+    """The small backbone's common names."""
+    return vernacular_rows(rows)
 
 
 @pytest.fixture(scope="session")

@@ -192,3 +192,57 @@ def test_no_archive_and_no_zip_are_named(tmp_path: Path) -> None:
                 memory_mb=500,
                 threads=1,
             )
+
+
+USAGES = """col:ID\tcol:parentID\tcol:status\tcol:scientificName\tcol:authorship\tcol:rank
+P\t\taccepted\tPlantae\t\tkingdom
+F\tP\taccepted\tFagaceae\tDumort.\tfamily
+6W3C4\tF\taccepted\tQuercus\tL.\tgenus
+4R8SQ\t6W3C4\taccepted\tQuercus alba\tL.\tspecies
+SYN1\t4R8SQ\tsynonym\tQuercus candida\tSteud.\tspecies
+SYN2\tSYN1\tambiguous synonym\tQuercus nivea\tRaf.\tspecies
+PROV\t6W3C4\tprovisionally accepted\tQuercus dubia\t"Bechst.\tspecies
+MIS\t4R8SQ\tmisapplied\tQuercus robur\tauct.\tspecies
+BARE\t\tbare name\tQuercus nuda\t\tspecies
+"""
+
+
+def write_coldp(folder: Path) -> Path:
+    """A ColDP archive's folder, as Catalogue of Life writes it."""
+    folder.mkdir()
+    (folder / "NameUsage.tsv").write_text(USAGES, encoding="utf-8")
+    (folder / "VernacularName.tsv").write_text("col:taxonID\tcol:name\tcol:language\n4R8SQ\twhite oak\teng\n")
+    return folder
+
+
+def test_a_coldp_archive_is_read_as_a_darwin_core_one(tmp_path: Path) -> None:
+    folder = write_coldp(tmp_path / "coldp")
+    with zipfile.ZipFile(tmp_path / "coldp.zip", "w") as packed:
+        for file in folder.iterdir():
+            packed.write(file, file.name)
+    made = []
+    for archive in (folder, tmp_path / "coldp.zip"):
+        out = tmp_path / f"{archive.name}.duckdb"
+        summary = tmp_path / "summary.json"
+        build_backbone(name="col", archive=archive, out=out, summary=summary, memory_mb=500, threads=1, reader="coldp")
+        made.append(content(out))
+    assert made[0] == made[1]
+    accepted = {row[0]: (row[3], row[-1]) for row in made[0]["names"]}
+    assert accepted["quercus candida"] == accepted["quercus nivea"] == (1, "col:4R8SQ")
+    assert accepted["quercus dubia"] == (2, "col:PROV")
+    assert not {"quercus robur", "quercus nuda"} & set(accepted)
+    assert taxa(tmp_path / "coldp.duckdb")["col:4R8SQ"][:6] == ("Plantae", None, None, None, "Fagaceae", "Quercus")
+    assert made[0]["vernaculars"] == [("col:4R8SQ", "eng", "white oak", 1)]
+
+
+def test_an_archive_of_the_other_format_is_named(tmp_path: Path, archive: Path) -> None:
+    with pytest.raises(InputError, match=r"no NameUsage\.tsv in it; give the folder or zip of a ColDP archive"):
+        build_backbone(
+            name="col",
+            archive=archive,
+            out=tmp_path / "b.duckdb",
+            summary=tmp_path / "s.json",
+            memory_mb=500,
+            threads=1,
+            reader="coldp",
+        )

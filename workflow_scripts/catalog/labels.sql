@@ -22,6 +22,8 @@ labels AS (
         min(genus) AS genus,
         min(species) AS species,
         min(scientific_name) AS scientific_name,
+        -- Records that name different taxa by id under one label say nothing together.
+        CASE WHEN count(DISTINCT taxon_key) = 1 THEN min(taxon_key) END AS taxon_key,
         count(*) AS images
     FROM catalogue
     GROUP BY label_id

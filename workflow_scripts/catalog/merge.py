@@ -65,10 +65,16 @@ def merge(
             f"TO {literal(catalogue)} (FORMAT parquet, COMPRESSION zstd)"
         )
         connection.execute(f"CREATE TEMP VIEW catalogue AS SELECT * FROM {tables.scan(catalogue)}")
+        has_keys = "taxon_key" in connection.view("catalogue").columns
         for part in range(first_part, first_part + parts):
             query = f"SELECT * FROM catalogue WHERE part = {part}"
             tables.write(connection, query, CATALOG, out_dir / f"part-{part:04d}.parquet")
         labels = (HERE / "labels.sql").read_text(encoding="utf-8")
+        if not has_keys:
+            connection.execute(
+                "CREATE OR REPLACE TEMP VIEW catalogue AS "
+                f"SELECT *, NULL::VARCHAR AS taxon_key FROM {tables.scan(catalogue)}"
+            )
         distinct = tables.write(connection, labels, PROVIDER_LABELS, out_dir / "labels.parquet")
         _write_account(connection, sources, generation, distinct, out_dir / "account.json")
 

@@ -23,6 +23,7 @@ from workflow_scripts.report import figures
 from workflow_scripts.report.curves import read_curves
 from workflow_scripts.report.examples import Example, read_examples
 from workflow_scripts.report.flow import corpus_flow, gaps, steps_of
+from workflow_scripts.report.names import RANKS_SHOWN, ranks_by_source
 from workflow_scripts.report.scores import MAIN_METRIC, STD, Scores, read_scores, write_scores
 
 HERE = Path(__file__).parent
@@ -51,6 +52,7 @@ def build(
     metrics: dict[str, Path] = {},  # noqa: B006 (read only)
     accounts: tuple[Path, ...] = (),
     labels: Path | None = None,
+    taxonomy: Path | None = None,
     summary: Path | None = None,
     out: Path,
 ) -> None:
@@ -66,6 +68,7 @@ def build(
         metrics: the metrics.jsonl of each training, by its name.
         accounts: accounts of rows, of every step.
         labels: the corpus's taxonomy/labels.parquet.
+        taxonomy: the corpus's taxonomy/stats.json.
         summary: the training's summary.json.
         out: the page.
 
@@ -99,6 +102,9 @@ def build(
         steps=steps,
         gaps=gaps(steps),
         strategies=strategies,
+        ranks_by_source=ranks_by_source(_read_json(taxonomy)) if taxonomy else [],
+        costliest=_read_json(taxonomy)["costliest"] if taxonomy else [],
+        ranks=RANKS_SHOWN,
         examples=_examples(predictions, benchmarks, table),
         provenance=_provenance(inputs, table),
         versions=_versions(),

@@ -19,3 +19,13 @@ CREATE OR REPLACE TEMP MACRO answer_key(taxon) AS joined_names([
 -- The ranks above the species from the highest, 1, to the genus, 6; NULL for any other.
 CREATE OR REPLACE TEMP MACRO rank_place(rank) AS
     list_position(['kingdom', 'phylum', 'class', 'order', 'family', 'genus'], rank);
+
+-- A name's key as a person writes the name.
+CREATE OR REPLACE TEMP MACRO shown(key) AS upper(left(key, 1)) || substr(key, 2);
+
+CREATE OR REPLACE TEMP MACRO shown_kingdoms(kingdoms) AS
+    array_to_string(list_transform(kingdoms, lambda kingdom: shown(kingdom)), ' or ');
+
+-- A taxon's id with where it stands, to tell it from its homonyms.
+CREATE OR REPLACE TEMP MACRO placed_id(taxon) AS
+    taxon.answer_id || ' (' || concat_ws(' ', taxon.kingdom, coalesce(taxon.family, taxon."order", taxon.class)) || ')';

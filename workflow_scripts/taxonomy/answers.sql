@@ -10,14 +10,17 @@ GROUP BY vernaculars.taxon_id;
 
 INSERT INTO answers
 SELECT
-    outcomes.label_id,
+    outcomes.label,
     getvariable('backbone_place') AS backbone_place,
-    -- A name that was found, or found to be in doubt, settles the label; then comes a higher rank, then nothing.
+    -- A curator's word settles the label; then a name as it is written, found or found to be in doubt; then one that
+    -- had to be guessed or dug out; then a higher rank; then nothing.
     CASE
+        WHEN strategy = 'override' OR reason = 'overridden' THEN 0
+        WHEN strategy IN ('fuzzy', 'hidden_binomial', 'filled') THEN 2
         WHEN is_species_outcome THEN 1
-        WHEN reason IS NULL THEN 2
-        WHEN reason IN ('conflict', 'ambiguous') THEN 3
-        ELSE 4
+        WHEN reason IS NULL THEN 3
+        WHEN reason IN ('conflict', 'ambiguous') THEN 4
+        ELSE 5
     END AS grade,
     outcomes.reason,
     outcomes.strategy,
@@ -30,13 +33,17 @@ SELECT
         -- for each of its ranks that speaks against it (two at most).
         ELSE round(
             CASE outcomes.strategy
+                WHEN 'override' THEN 1.0
+                WHEN 'taxon_key' THEN 1.0
                 WHEN 'exact' THEN 1.0
                 WHEN 'synonym' THEN 0.95
                 WHEN 'rank_context' THEN 0.9
+                WHEN 'filled' THEN 0.85
                 WHEN 'hidden_binomial' THEN 0.85
+                WHEN 'fuzzy' THEN 0.85 - 0.05 * outcomes.distance
                 ELSE 0.7
             END::DOUBLE
-            - CASE WHEN coalesce(outcomes.agreeing, 0) = 0 THEN 0.05 ELSE 0 END
+            - CASE WHEN outcomes.strategy != 'override' AND coalesce(outcomes.agreeing, 0) = 0 THEN 0.05 ELSE 0 END
             - 0.05 * least(coalesce(outcomes.differing, 0), 2),
             2
         )
@@ -50,7 +57,8 @@ SELECT
     taxa.species,
     taxa.scientific_name,
     taxa.resolved_rank,
-    common_names.common_name
+    common_names.common_name,
+    outcomes.detail
 FROM (
     SELECT *, true AS is_species_outcome FROM species_outcomes
     UNION ALL BY NAME

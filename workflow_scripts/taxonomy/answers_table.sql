@@ -1,6 +1,6 @@
 -- What each backbone says of each label; `answers.sql` fills it.
 CREATE OR REPLACE TEMP TABLE answers (
-    label_id VARCHAR,
+    label INTEGER,
     backbone_place INTEGER,
     grade INTEGER,
     reason VARCHAR,
@@ -18,5 +18,6 @@ CREATE OR REPLACE TEMP TABLE answers (
     species VARCHAR,
     scientific_name VARCHAR,
     resolved_rank VARCHAR,
-    common_name VARCHAR
+    common_name VARCHAR,
+    detail VARCHAR
 );

@@ -5,6 +5,13 @@
 CREATE OR REPLACE TEMP MACRO backbone_id(id) AS getvariable('backbone') || ':' || id;
 
 -- One row an id. Should an id come twice, the first by all its values stays.
+CREATE TEMP TABLE repeated AS
+SELECT "taxonID" AS id
+FROM taxon_rows
+WHERE "taxonID" IS NOT NULL
+GROUP BY "taxonID"
+HAVING count(*) > 1;
+
 CREATE TEMP TABLE usages AS
 SELECT
     "taxonID" AS id,
@@ -19,9 +26,14 @@ SELECT
     "order",
     family,
     genus
-FROM taxon_rows
-WHERE "taxonID" IS NOT NULL
-QUALIFY row_number() OVER (PARTITION BY "taxonID" ORDER BY taxon_rows) = 1;
+FROM (
+    SELECT * FROM taxon_rows WHERE "taxonID" IS NOT NULL AND "taxonID" NOT IN (SELECT id FROM repeated)
+    UNION ALL
+    SELECT *
+    FROM taxon_rows AS given
+    WHERE "taxonID" IN (SELECT id FROM repeated)
+    QUALIFY row_number() OVER (PARTITION BY "taxonID" ORDER BY given) = 1
+);
 
 CREATE TEMP TABLE texts AS
 SELECT written FROM usages
@@ -51,6 +63,7 @@ SELECT
     END AS standing,
     parsed.word AS word,
     parsed.epithet AS epithet,
+    parsed.infra AS infra,
     CASE
         WHEN is_species_level AND parsed.epithet IS NULL THEN plain_text(usages.written)
         WHEN parsed.word IS NULL THEN plain_text(usages.written)
@@ -216,9 +229,17 @@ SELECT
     named.is_species_level,
     CASE named.standing WHEN 'accepted' THEN 0 WHEN 'synonym' THEN 1 ELSE 2 END::TINYINT AS tier,
     backbone_id(named.id) AS taxon_id,
+    -- Of a binomial: its parts and the accepted taxon's family, to look for what is misspelt or incomplete.
+    CASE WHEN is_binomial THEN name_key(named.word) END AS genus,
+    CASE WHEN is_binomial THEN name_key(named.epithet) END AS epithet,
+    CASE WHEN is_binomial THEN name_key(classified.family) END AS family,
     backbone_id(accepted_of.accepted_id) AS accepted_id
-FROM named
+FROM (
+    SELECT *, is_species_level AND epithet IS NOT NULL AND infra IS NULL AS is_binomial
+    FROM named
+) AS named
 JOIN accepted_of USING (id)
+JOIN classified ON classified.id = accepted_of.accepted_id
 WHERE named.name IS NOT NULL
 ORDER BY key, taxon_id;
 

@@ -1,21 +1,41 @@
 -- What a label says of its place in the tree of life, by this backbone's lights.
 -- In: `label_ranks`, `words` and the attached `backbone`. Out: `contexts`.
 
--- Which kingdoms a name at a rank is known from.
-CREATE OR REPLACE TEMP TABLE kingdoms_of_words AS
-SELECT asked.rank, asked.key, min(kingdom_key(taxa.kingdom)) AS kingdom
+-- The taxon that a name at a rank means within a kingdom, by its accepted name: "Compositae" is Asteraceae.
+CREATE OR REPLACE TEMP TABLE higher_taxa AS
+SELECT
+    asked.rank,
+    asked.key,
+    kingdom_key(taxa.kingdom) AS kingdom,
+    any_value(name_key(taxa.phylum)) AS phylum,
+    any_value(name_key(taxa.class)) AS class,
+    any_value(name_key(taxa."order")) AS "order",
+    any_value(name_key(taxa.family)) AS family,
+    -- An accepted name goes before a synonym and that before a doubtful one; what is left must be one taxon.
+    count(DISTINCT answer_key(taxa)) = 1 AS is_one
 FROM (SELECT DISTINCT rank, key FROM words WHERE rank IN ('phylum', 'class', 'order', 'family')) AS asked
-JOIN backbone.names AS names ON names.key = asked.key AND names.rank = asked.rank
+JOIN (
+    SELECT *
+    FROM backbone.names
+    WHERE rank IN ('phylum', 'class', 'order', 'family')
+) AS names ON names.key = asked.key AND names.rank = asked.rank
 JOIN backbone.taxa AS taxa ON taxa.taxon_id = names.accepted_id
 WHERE taxa.kingdom IS NOT NULL
-GROUP BY asked.rank, asked.key
-HAVING count(DISTINCT kingdom_key(taxa.kingdom)) = 1;
+GROUP BY asked.rank, asked.key, kingdom_key(taxa.kingdom), names.tier
+QUALIFY names.tier = min(names.tier) OVER (PARTITION BY asked.rank, asked.key, kingdom_key(taxa.kingdom));
+
+-- Which names at a rank are known from one kingdom only.
+CREATE OR REPLACE TEMP TABLE kingdoms_of_words AS
+SELECT rank, key, min(kingdom) AS kingdom
+FROM higher_taxa
+GROUP BY rank, key
+HAVING count(DISTINCT kingdom) = 1;
 
 -- `kingdoms`: the kingdoms that the label allows; NULL when it establishes none. The kingdom column counts first, then
 -- the highest rank whose name is known from one kingdom only.
-CREATE OR REPLACE TEMP TABLE contexts AS
+CREATE OR REPLACE TEMP TABLE label_kingdoms AS
 SELECT
-    label_ranks.label_id,
+    label_ranks.label,
     coalesce(
         kingdoms_meant(label_ranks.kingdom),
         CASE WHEN of_phylum.kingdom IS NOT NULL THEN [of_phylum.kingdom] END,
@@ -32,3 +52,33 @@ LEFT JOIN kingdoms_of_words AS of_phylum ON of_phylum.rank = 'phylum' AND of_phy
 LEFT JOIN kingdoms_of_words AS of_class ON of_class.rank = 'class' AND of_class.key = name_key(label_ranks.class)
 LEFT JOIN kingdoms_of_words AS of_order ON of_order.rank = 'order' AND of_order.key = name_key(label_ranks."order")
 LEFT JOIN kingdoms_of_words AS of_family ON of_family.rank = 'family' AND of_family.key = name_key(label_ranks.family);
+
+-- `phylum` to `family`: what the label says, by accepted names where the backbone has them. `filled`: the same with the
+-- holes filled from the nearest rank below that the label does give, as the backbone places it.
+CREATE OR REPLACE TEMP TABLE contexts AS
+SELECT
+    given.label,
+    given.kingdoms,
+    coalesce(of_phylum.phylum, given.phylum) AS phylum,
+    coalesce(of_class.class, given.class) AS class,
+    coalesce(of_order."order", given."order") AS "order",
+    coalesce(of_family.family, given.family) AS family,
+    {
+        phylum: coalesce(of_phylum.phylum, given.phylum, of_class.phylum, of_order.phylum, of_family.phylum),
+        class: coalesce(of_class.class, given.class, of_order.class, of_family.class),
+        "order": coalesce(of_order."order", given."order", of_family."order"),
+        family: coalesce(of_family.family, given.family)
+    } AS filled
+FROM label_kingdoms AS given
+LEFT JOIN higher_taxa AS of_phylum
+    ON of_phylum.rank = 'phylum' AND of_phylum.key = given.phylum AND [of_phylum.kingdom] = given.kingdoms
+    AND of_phylum.is_one
+LEFT JOIN higher_taxa AS of_class
+    ON of_class.rank = 'class' AND of_class.key = given.class AND [of_class.kingdom] = given.kingdoms
+    AND of_class.is_one
+LEFT JOIN higher_taxa AS of_order
+    ON of_order.rank = 'order' AND of_order.key = given."order" AND [of_order.kingdom] = given.kingdoms
+    AND of_order.is_one
+LEFT JOIN higher_taxa AS of_family
+    ON of_family.rank = 'family' AND of_family.key = given.family AND [of_family.kingdom] = given.kingdoms
+    AND of_family.is_one;

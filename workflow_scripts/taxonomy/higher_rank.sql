@@ -4,12 +4,16 @@
 
 CREATE OR REPLACE TEMP TABLE higher_hits AS
 SELECT
-    words.label_id,
+    words.label,
+    words.key,
     rank_place(names.rank) AS place,
     names.tier,
     names.taxon_id,
     taxa.answer_id,
     answer_key(taxa) AS answer_key,
+    placed_id(taxa) AS placed_id,
+    kingdom_key(taxa.kingdom) AS kingdom,
+    contexts.kingdoms,
     in_conflict(contexts.kingdoms, taxa.kingdom) AS in_conflict,
     -- Only ranks above the name itself can speak for it.
     agrees(contexts.phylum, CASE WHEN place > 2 THEN name_key(taxa.phylum) END)
@@ -26,8 +30,8 @@ SELECT
         true
     ) AS is_near
 FROM words
-JOIN contexts USING (label_id)
-ANTI JOIN species_outcomes USING (label_id)
+JOIN contexts USING (label)
+ANTI JOIN species_outcomes USING (label)
 JOIN backbone.names AS names ON names.key = words.key AND (words.rank IS NULL OR words.rank = names.rank)
 JOIN backbone.taxa AS taxa ON taxa.taxon_id = names.accepted_id
 WHERE rank_place(names.rank) IS NOT NULL AND 'higher_rank' IN (SELECT name FROM strategies);
@@ -35,17 +39,21 @@ WHERE rank_place(names.rank) IS NOT NULL AND 'higher_rank' IN (SELECT name FROM 
 -- Kingdoms by another backbone's name are found by what the label allows.
 INSERT INTO higher_hits
 SELECT
-    contexts.label_id,
+    contexts.label,
+    names.key,
     1,
     names.tier,
     names.taxon_id,
     taxa.answer_id,
     answer_key(taxa),
+    placed_id(taxa),
+    kingdom_key(taxa.kingdom),
+    contexts.kingdoms,
     false,
     1,
     true
 FROM contexts
-ANTI JOIN species_outcomes USING (label_id)
+ANTI JOIN species_outcomes USING (label)
 JOIN backbone.names AS names ON names.rank = 'kingdom' AND len(contexts.kingdoms) = 1
 JOIN backbone.taxa AS taxa ON taxa.taxon_id = names.accepted_id AND kingdom_key(taxa.kingdom) = contexts.kingdoms[1]
 WHERE names.tier = 0 AND 'higher_rank' IN (SELECT name FROM strategies);
@@ -57,61 +65,80 @@ WITH viable AS (
 agreeing_most AS (
     SELECT *
     FROM viable
-    QUALIFY agreeing = max(agreeing) OVER (PARTITION BY label_id, place)
+    QUALIFY agreeing = max(agreeing) OVER (PARTITION BY label, place)
 ),
 preferred AS (
     SELECT *
     FROM agreeing_most
-    QUALIFY tier = min(tier) OVER (PARTITION BY label_id, place)
+    QUALIFY tier = min(tier) OVER (PARTITION BY label, place)
 ),
 certain AS (
     SELECT
-        label_id,
+        label,
         place,
         arg_min(taxon_id, (answer_id, taxon_id)) AS taxon_id,
         arg_min(answer_id, (answer_id, taxon_id)) AS answer_id,
         min(agreeing) AS agreeing
     FROM preferred
-    GROUP BY label_id, place
+    GROUP BY label, place
     HAVING count(DISTINCT answer_key) = 1
 ),
 lowest AS (
     SELECT *
     FROM certain
-    QUALIFY place = max(place) OVER (PARTITION BY label_id)
+    QUALIFY place = max(place) OVER (PARTITION BY label)
 ),
 troubles AS (
     SELECT
-        label_id,
+        label,
         bool_or(in_conflict) AS has_conflict,
-        bool_or(NOT in_conflict AND is_near) AS has_viable
+        bool_or(NOT in_conflict AND is_near) AS has_viable,
+        arg_max(key, (place, key)) AS names_met,
+        arg_max(kingdom, (in_conflict, place, key)) AS kingdoms_met,
+        any_value(shown_kingdoms(kingdoms)) AS kingdoms_said,
+        array_to_string(list_sort(array_agg(DISTINCT placed_id) FILTER (NOT in_conflict AND is_near))[:4], ' or ')
+            AS answers_met
     FROM higher_hits
-    GROUP BY label_id
+    GROUP BY label
 ),
 judged AS (
     SELECT
-        labels.label_id,
-        lowest.* EXCLUDE (label_id),
+        labels.label,
+        lowest.* EXCLUDE (label),
+        troubles.names_met,
+        troubles.kingdoms_met,
+        troubles.kingdoms_said,
+        troubles.answers_met,
         CASE
             -- A name from another kingdom, and nothing but the word for the kingdom against it: no certainty at all.
             WHEN troubles.has_conflict AND coalesce(lowest.place, 1) = 1 THEN 'conflict'
-            WHEN lowest.label_id IS NOT NULL THEN NULL
+            WHEN lowest.label IS NOT NULL THEN NULL
             WHEN troubles.has_viable THEN 'ambiguous'
-            WHEN labels.label_id IN (SELECT label_id FROM words) THEN 'not_found'
+            WHEN labels.label IN (SELECT label FROM words) THEN 'not_found'
             ELSE 'no_name'
         END AS reason
     FROM labels
-    ANTI JOIN species_outcomes USING (label_id)
-    LEFT JOIN lowest USING (label_id)
-    LEFT JOIN troubles USING (label_id)
+    ANTI JOIN species_outcomes USING (label)
+    LEFT JOIN lowest USING (label)
+    LEFT JOIN troubles USING (label)
 )
 SELECT
-    label_id,
+    label,
     reason,
     CASE WHEN reason IS NULL THEN 'higher_rank' ELSE 'unresolved' END AS strategy,
     CASE WHEN reason IS NULL THEN 'higher_rank' ELSE 'none' END AS match_type,
     CASE WHEN reason IS NULL THEN taxon_id END AS taxon_id,
     CASE WHEN reason IS NULL THEN answer_id END AS answer_id,
     agreeing,
-    0 AS differing
-FROM judged;
+    0 AS differing,
+    CASE
+        WHEN reason IS NULL THEN 'no species: '
+            || coalesce(shown(asked.name) || ' is not in the backbone', 'the label is certain of none')
+        WHEN reason = 'conflict' THEN shown(names_met) || ' is of ' || shown(kingdoms_met) || ', the label says ' || kingdoms_said
+        WHEN reason = 'ambiguous' THEN shown(names_met) || ' may be ' || answers_met
+        WHEN reason = 'not_found' THEN coalesce(shown(asked.name), 'no name of the label') || ' is not in the backbone'
+        ELSE 'the label has no name'
+    END AS detail
+FROM judged
+LEFT JOIN (SELECT label, arg_min(key, (priority, key)) AS name FROM queries GROUP BY label) AS asked
+    USING (label);

@@ -11,6 +11,8 @@ WITH common_names AS (
     GROUP BY label_id, common
 )
 SELECT
+    -- A small number for the joins to come.
+    row_number() OVER (ORDER BY label_id)::INTEGER AS label,
     label_id,
     min(kingdom) AS kingdom,
     min(phylum) AS phylum,
@@ -21,6 +23,8 @@ SELECT
     min(species) AS species,
     min(scientific_name) AS scientific_name,
     any_value(preferred.common) AS common,
+    -- A key that not all generations agree on says nothing.
+    CASE WHEN count(DISTINCT taxon_key) = 1 THEN min(taxon_key) END AS taxon_key,
     sum(images)::BIGINT AS images
 FROM given
 LEFT JOIN (
@@ -32,15 +36,15 @@ GROUP BY label_id;
 
 -- One row a filled column; `place` is the order in which binomials are looked for in columns not meant for them.
 CREATE OR REPLACE TEMP TABLE written_columns AS
-SELECT label_id, place, "column", written
+SELECT label, place, "column", written
 FROM (
-    SELECT label_id, 3 AS place, 'genus' AS "column", genus AS written FROM labels
-    UNION ALL SELECT label_id, 4, 'family', family FROM labels
-    UNION ALL SELECT label_id, 5, 'order', "order" FROM labels
-    UNION ALL SELECT label_id, 6, 'class', class FROM labels
-    UNION ALL SELECT label_id, 7, 'phylum', phylum FROM labels
-    UNION ALL SELECT label_id, 8, 'kingdom', kingdom FROM labels
-    UNION ALL SELECT label_id, 2, 'scientific_name', scientific_name FROM labels
+    SELECT label, 3 AS place, 'genus' AS "column", genus AS written FROM labels
+    UNION ALL SELECT label, 4, 'family', family FROM labels
+    UNION ALL SELECT label, 5, 'order', "order" FROM labels
+    UNION ALL SELECT label, 6, 'class', class FROM labels
+    UNION ALL SELECT label, 7, 'phylum', phylum FROM labels
+    UNION ALL SELECT label, 8, 'kingdom', kingdom FROM labels
+    UNION ALL SELECT label, 2, 'scientific_name', scientific_name FROM labels
 )
 WHERE written IS NOT NULL;
 
@@ -50,12 +54,12 @@ SELECT * FROM parsed_names('written_columns');
 -- The species column holds an epithet, or a whole name, or a name whose genus is cut short or left out.
 CREATE OR REPLACE TEMP TABLE written_species AS
 WITH species AS (
-    SELECT labels.label_id, parsed_columns.word AS genus, plain_text(labels.species) AS text
+    SELECT labels.label, parsed_columns.word AS genus, plain_text(labels.species) AS text
     FROM labels
     LEFT JOIN parsed_columns ON parsed_columns.written = labels.genus
 )
 SELECT
-    label_id,
+    label,
     CASE
         -- Without a genus a lone lower-case word names nothing.
         WHEN genus IS NULL AND regexp_full_match(text, '\P{Lu}*') AND NOT regexp_matches(text, '[^ ] +[^ ]') THEN NULL
@@ -70,24 +74,29 @@ SELECT
         ELSE text
     END AS written
 FROM species
-WHERE text IS NOT NULL AND NOT says_unknown(text);
+WHERE text IS NOT NULL AND NOT says_unknown(text)
+UNION ALL
+-- "gorilla diehli" in the genus Gorilla: its first word may be an epithet too.
+SELECT label, genus || ' ' || text
+FROM species
+WHERE starts_with(text, lower(genus) || ' ');
 
 CREATE OR REPLACE TEMP TABLE parsed_species AS
 SELECT * FROM parsed_names('written_species');
 
 CREATE OR REPLACE TEMP TABLE read_columns AS
-SELECT label_id, place, "column", word, epithet, infra
+SELECT label, place, "column", word, epithet, infra
 FROM written_columns
 JOIN parsed_columns USING (written)
 UNION ALL
-SELECT label_id, 1, 'species', word, epithet, infra
+SELECT label, 1, 'species', word, epithet, infra
 FROM written_species
 JOIN parsed_species USING (written);
 
 -- One clean word a rank. Without a genus column the first binomial's genus stands for it.
 CREATE OR REPLACE TEMP TABLE label_ranks AS
 SELECT
-    label_id,
+    label,
     max(word) FILTER ("column" = 'kingdom') AS kingdom,
     max(word) FILTER ("column" = 'phylum') AS phylum,
     max(word) FILTER ("column" = 'class') AS class,
@@ -95,26 +104,44 @@ SELECT
     max(word) FILTER ("column" = 'family') AS family,
     max(word) FILTER ("column" = 'genus') AS genus
 FROM labels
-LEFT JOIN read_columns USING (label_id)
-GROUP BY label_id;
+LEFT JOIN read_columns USING (label)
+GROUP BY label;
 
 -- Species first, then scientific_name, then columns not meant for it; a subspecies before its species.
+-- `genus` and `epithet`: of a binomial, for the misspelt.
 CREATE OR REPLACE TEMP TABLE queries AS
-SELECT label_id, 2 * place AS priority, place > 2 AS is_hidden, name_key(word || ' ' || epithet || ' ' || infra) AS key
+SELECT
+    label,
+    2 * place AS priority,
+    place > 2 AS is_hidden,
+    name_key(word || ' ' || epithet || ' ' || infra) AS key,
+    NULL AS genus,
+    NULL AS epithet
 FROM read_columns
 WHERE word IS NOT NULL AND epithet IS NOT NULL AND infra IS NOT NULL
 UNION ALL
-SELECT label_id, 2 * place + 1, place > 2, name_key(word || ' ' || epithet)
+SELECT label, 2 * place + 1, place > 2, name_key(word || ' ' || epithet), name_key(word), name_key(epithet)
 FROM read_columns
 WHERE word IS NOT NULL AND epithet IS NOT NULL;
 
+-- Epithets alone: lower-case words in the species column of labels that have no genus.
+CREATE OR REPLACE TEMP TABLE epithets AS
+SELECT label, name_key(text) AS epithet
+FROM (
+    SELECT labels.label, plain_text(labels.species) AS text
+    FROM labels
+    JOIN label_ranks USING (label)
+    WHERE label_ranks.genus IS NULL AND labels.species IS NOT NULL
+)
+WHERE regexp_full_match(text, '\p{Ll}[\p{Ll}-]*\p{Ll}') AND NOT says_unknown(text) AND NOT is_no_epithet(text);
+
 -- `rank` NULL: a name that may be of any rank ("Fagaceae" as the scientific name).
 CREATE OR REPLACE TEMP TABLE words AS
-SELECT DISTINCT label_id, CASE WHEN "column" NOT IN ('species', 'scientific_name') THEN "column" END AS rank,
+SELECT DISTINCT label, CASE WHEN "column" NOT IN ('species', 'scientific_name') THEN "column" END AS rank,
     name_key(word) AS key
 FROM read_columns
 WHERE word IS NOT NULL AND (epithet IS NULL OR "column" NOT IN ('species', 'scientific_name'))
 UNION
-SELECT DISTINCT label_id, 'genus', name_key(word)
+SELECT DISTINCT label, 'genus', name_key(word)
 FROM read_columns
 WHERE word IS NOT NULL AND epithet IS NOT NULL;

@@ -1,13 +1,17 @@
 -- How scientific names are read: the same for a backbone's names and for labels.
 
 -- Text as a person sees it: composed letters, no mark-up, no control or direction characters, one space between words.
-CREATE OR REPLACE TEMP MACRO plain_text(written) AS nullif(trim(regexp_replace(
-    regexp_replace(
-        replace(replace(nfc_normalize(left(written, 2000)), '&times;', '×'), '&#215;', '×'),
-        '<[^<>]*>|&[a-zA-Z]+;|&#[0-9]+;|[\p{C}\p{Z}_"“”„«»†]', ' ', 'g'
-    ),
-    ' +', ' ', 'g'
-)), '');
+CREATE OR REPLACE TEMP MACRO plain_text(written) AS CASE
+    -- Most texts are so already.
+    WHEN regexp_full_match(written, '[A-Za-z]{1,80}(?: [A-Za-z]{1,80}){0,3}') THEN written
+    ELSE nullif(trim(regexp_replace(
+        regexp_replace(
+            replace(replace(nfc_normalize(left(written, 2000)), '&times;', '×'), '&#215;', '×'),
+            '<[^<>]*>|&[a-zA-Z]+;|&#[0-9]+;|[\p{C}\p{Z}_"“”„«»†]', ' ', 'g'
+        ),
+        ' +', ' ', 'g'
+    )), '')
+END;
 
 -- Words that stand where a name should.
 CREATE OR REPLACE TEMP MACRO says_unknown(text) AS regexp_matches(
@@ -50,15 +54,32 @@ CREATE OR REPLACE TEMP MACRO is_no_epithet(word) AS name_key(word) IN (
     'nothosubsp', 'nothovar', 'hybrid', 'x'
 );
 
+-- Whether a text is a name and nothing else that the rules below would have to find out: "Aus", "Aus bus", and
+-- "Aus bus (Author, 1900)" without a word in lower case behind the epithet.
+CREATE OR REPLACE TEMP MACRO is_clean_name(written) AS
+    regexp_full_match(
+        written,
+        '[A-Z][a-z]{2,60}(?: [a-z]{2,60}(?: \(?[A-Z][A-Za-z.,)&-]{0,60}(?: [A-Z0-9&(][A-Za-z0-9.,)&-]{0,60}){0,9})?)?'
+    )
+    AND NOT contains(written, ' X ')
+    AND NOT is_no_epithet(split_part(written, ' ', 2))
+    AND NOT is_no_epithet(split_part(written, ' ', 1))
+    AND NOT says_unknown(split_part(written, ' ', 1) || ' ');
+
 -- Names read into genus (or the one word of a higher name), epithet and infraspecific epithet.
 -- `texts` names a table with a column `written`; each distinct one comes back with
 --   word      the first word, capitalised: a genus or a higher name; NULL when there is none
 --   epithet   NULL when the name is no species', or when the writer is not certain of the species
 --   infra     epithet of a subspecies, variety or form
 CREATE OR REPLACE TEMP MACRO parsed_names(texts) AS TABLE
-WITH plain AS (
-    SELECT written, plain_text(written) AS text
+WITH sorted_out AS MATERIALIZED (
+    SELECT written, is_clean_name(written) AS is_clean
     FROM (SELECT DISTINCT written FROM query_table(texts) WHERE written IS NOT NULL)
+),
+plain AS (
+    SELECT written, plain_text(written) AS text
+    FROM sorted_out
+    WHERE NOT is_clean
 ),
 -- A name in capitals only is written as names are; a lower-case beginning is a capital left out.
 cased AS (
@@ -138,4 +159,8 @@ SELECT
             THEN NULL
         ELSE infra
     END AS infra
-FROM words;
+FROM words
+UNION ALL
+SELECT written, split_part(written, ' ', 1), nullif(split_part(written, ' ', 2), ''), NULL
+FROM sorted_out
+WHERE is_clean;

@@ -4,11 +4,12 @@ In: the labels of all generations and the backbones in order of preference. Out:
 accepted name and common name from the backbone, the provider's own words untouched beside them (contract LABELS).
 
 The algorithm is in the SQL files, in the order in which they run: `names.sql` (how names are read), `labels.sql`
-(cleaning), then for each backbone `context.sql`, `species_match.sql`, `higher_rank.sql` and `answers.sql`, and at the
+(cleaning), `overrides.sql`, then for each backbone `context.sql`, the finders (`find_*.sql`, in the order of
+`FINDERS`, each followed by `judge.sql`, which weighs what was found), `higher_rank.sql` and `answers.sql`, and at the
 end `resolved.sql`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -20,10 +21,15 @@ from workflow_scripts.common.config.taxonomy import TaxonomySettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tables import literal
 from workflow_scripts.contracts import LABELS, PROVIDER_LABELS
+from workflow_scripts.taxonomy.overrides import check_targets, read_overrides
 
 HERE = Path(__file__).parent
-BEFORE = ("names.sql", "agreement.sql", "labels.sql", "answers_table.sql")
-FOR_EACH_BACKBONE = ("context.sql", "species_match.sql", "higher_rank.sql", "answers.sql")
+BEFORE = ("names.sql", "agreement.sql", "labels.sql", "overrides.sql", "answers_table.sql")
+BEFORE_FINDERS = ("context.sql", "species_outcomes.sql", "find_direct.sql")
+# In order of trust; a label that one of them settles is not looked at by the next. A guess counts only when there is
+# one best: else it says nothing, and the label goes on.
+FINDERS = {"named": False, "filled": True, "fuzzy": True, "hidden_binomial": False}
+AFTER_FINDERS = ("higher_rank.sql", "answers.sql")
 BACKBONE_TABLES = {"names", "taxa", "vernaculars"}
 
 
@@ -36,6 +42,7 @@ def resolve(
     account: Path,
     memory_mb: int,
     threads: int,
+    overrides: Path | None = None,
 ) -> None:
     """Resolve distinct labels against backbones.
 
@@ -47,14 +54,18 @@ def resolve(
         account: where the account of labels goes, with labels and images by strategy.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
+        overrides: a curator's CSV; see `taxonomy.overrides`.
 
     Raises:
-        InputError: a file is missing or breaks its contract.
+        InputError: a file is missing or breaks its contract, or an override cannot be followed.
     """
     with tables.connect(memory_mb, threads) as connection:
         # Generations share labels, so the key is unique within a file only: `labels.sql` makes one of them.
         tables.read(connection, labels, PROVIDER_LABELS, "given")
-        match_labels(connection, backbones, settings)
+        read_overrides(connection, overrides)
+        for _ in match_labels(connection, backbones, settings):
+            pass
+        check_targets(connection, overrides)
         query = (HERE / "resolved.sql").read_text(encoding="utf-8")
         tables.write(connection, query, LABELS, out)
         connection.execute(f"CREATE TEMP VIEW resolved AS SELECT * FROM {tables.scan(out)}")
@@ -62,20 +73,36 @@ def resolve(
 
 
 def match_labels(
-    connection: duckdb.DuckDBPyConnection, backbones: Mapping[str, Path], settings: TaxonomySettings
-) -> None:
-    """Fill the table `answers`: what each backbone says of each label of the view `given`."""
+    connection: duckdb.DuckDBPyConnection,
+    backbones: Mapping[str, Path],
+    settings: TaxonomySettings,
+    *,
+    keeps_weighed: bool = False,
+) -> Iterator[str]:
+    """Fill the table `answers`: what each backbone says of each label of the view `given`.
+
+    Needs the table `override_rows`. Yields the name of each backbone when it has answered, while its tables of the way
+    there still stand: `contexts`, `species_outcomes`, `higher_outcomes` and, with `keeps_weighed`, the candidates as
+    `weighed`.
+    """
+    connection.execute(f"SET VARIABLE keeps_weighed = {keeps_weighed}")
     _list_table(connection, "strategies", settings.strategies)
     _list_table(connection, "languages", [language.lower() for language in settings.languages])
-    _run(connection, BEFORE)
+    _run(connection, *BEFORE)
     for place, (name, file) in enumerate(backbones.items()):
         _attach(connection, name, file)
         connection.execute(f"SET VARIABLE backbone_place = {place}")
-        _run(connection, FOR_EACH_BACKBONE)
+        _run(connection, *BEFORE_FINDERS)
+        for finder, is_guess in FINDERS.items():
+            connection.execute(f"SET VARIABLE finder = {literal(finder)}")
+            connection.execute(f"SET VARIABLE is_guess = {is_guess}")
+            _run(connection, f"find_{finder}.sql", "judge.sql")
+        _run(connection, *AFTER_FINDERS)
+        yield name
         connection.execute("DETACH backbone")
 
 
-def _run(connection: duckdb.DuckDBPyConnection, scripts: Sequence[str]) -> None:
+def _run(connection: duckdb.DuckDBPyConnection, *scripts: str) -> None:
     for script in scripts:
         connection.execute((HERE / script).read_text(encoding="utf-8"))
 
@@ -89,7 +116,7 @@ def _list_table(connection: duckdb.DuckDBPyConnection, table: str, values: Seque
 
 def _attach(connection: duckdb.DuckDBPyConnection, name: str, file: Path) -> None:
     if not file.is_file():
-        raise InputError(f"{file}: missing (backbone {name})")
+        raise InputError(f"{file}: missing (backbone {name}); build it: snakemake {file}")
     try:
         connection.execute(f"ATTACH {literal(file)} AS backbone (READ_ONLY)")
     except duckdb.Error as error:

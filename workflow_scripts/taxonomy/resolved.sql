@@ -29,10 +29,11 @@ SELECT
     best.confidence,
     best.resolved_rank,
     best.reason,
+    best.detail,
     labels.images
 FROM labels
 JOIN (
     SELECT *
     FROM answers
-    QUALIFY row_number() OVER (PARTITION BY label_id ORDER BY grade, backbone_place) = 1
-) AS best USING (label_id)
+    QUALIFY row_number() OVER (PARTITION BY label ORDER BY grade, backbone_place) = 1
+) AS best USING (label)

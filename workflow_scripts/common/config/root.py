@@ -93,7 +93,13 @@ class Config(Section):
             for source in generation.sources
             for option, path in source.inputs.items()
         }
-        given |= {f"taxonomy.backbones.{backbone.name}.path": backbone.path for backbone in self.taxonomy.backbones}
+        given |= {
+            f"taxonomy.backbones.{backbone.name}.path": backbone.path
+            for backbone in self.taxonomy.backbones
+            if backbone.path is not None
+        }
+        if self.taxonomy.overrides is not None:
+            given["taxonomy.overrides"] = self.taxonomy.overrides
         if self.replay is not None:
             given |= {f"replay.metadata.{number}": path for number, path in enumerate(self.replay.metadata)}
         for name, benchmark in self.benchmarks.items():

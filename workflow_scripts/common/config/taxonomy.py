@@ -1,20 +1,40 @@
 """Backbones and name resolution."""
 
-from typing import Literal
+from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.files import digest
 
-Strategy = Literal["exact", "synonym", "rank_context", "hidden_binomial", "higher_rank"]
+Strategy = Literal[
+    "override", "taxon_key", "exact", "synonym", "rank_context", "filled", "fuzzy", "hidden_binomial", "higher_rank"
+]
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
 
 class Backbone(Section):
     """A checklist that names are resolved against."""
 
     name: str = Field(pattern=r"^[a-z0-9_]+$", description="Its name; taxon ids start with it.")
-    reader: Literal["dwca"] = Field(description="Its format: a Darwin Core Archive's folder or zip.")
-    path: str = Field(description="Folder or zip with Taxon.tsv and VernacularName.tsv.")
+    reader: Literal["dwca", "coldp"] = Field(
+        description="Its format: a Darwin Core Archive (GBIF Backbone) or a ColDP archive (Catalogue of Life)."
+    )
+    path: str | None = Field(
+        None, description="Its folder or zip: Taxon.tsv or NameUsage.tsv, and VernacularName.tsv. Or give `url`."
+    )
+    url: str | None = Field(None, description="Where one release's zip is fetched from, in place of `path`.")
+    sha256: str | None = Field(None, pattern=r"^[0-9a-fA-F]{64}$", description="Pins what comes from `url`.")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Backbone":
+        if (self.path is None) == (self.url is None):
+            raise ValueError(f"backbone {self.name}: give either path or url")
+        return self
+
+    def folder(self, shared: str) -> str:
+        """Where it is kept below what corpora and runs have in common: another release is another folder."""
+        return f"{shared}/backbones/{self.name}-{digest([self.model_dump(mode='json')])[:8]}"
 
 
 class TaxonomySettings(Section):
@@ -22,7 +42,12 @@ class TaxonomySettings(Section):
 
     backbones: list[Backbone] = Field(min_length=1, description="In order of preference: the first that answers wins.")
     strategies: list[Strategy] = Field(
-        default=["exact", "synonym", "rank_context", "hidden_binomial", "higher_rank"],
+        default=list(STRATEGIES),
         description="Which strategies count, in this order whatever order is written here.",
     )
     languages: list[str] = Field(default=["en", "eng"], description="Languages of common names, the first preferred.")
+    overrides: str | None = Field(
+        None,
+        description="A curator's CSV file: columns of the provider's label that a row is for (any of the seven ranks, "
+        "scientific_name), taxon_id (`backbone:id`; empty: leave it unresolved), why.",
+    )

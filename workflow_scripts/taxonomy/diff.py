@@ -1,0 +1,91 @@
+"""Say what changes between two tables of resolved labels: after another backbone, another release, other overrides."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import duckdb
+import tyro
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.cli import run
+from workflow_scripts.contracts import BENCHMARK_IMAGES, LABELS
+
+HERE = Path(__file__).parent
+BENCHMARKS = Path("results/shared/benchmarks")
+
+
+def diff(
+    *,
+    old: tyro.conf.Positional[Path],
+    new: tyro.conf.Positional[Path],
+    benchmarks: dict[str, Path] = {},  # noqa: B006 (read only)
+    show: int = 20,
+    memory_mb: int = 2048,
+    threads: int = 1,
+) -> None:
+    """Say what changes between two tables of resolved labels.
+
+    Args:
+        old: a `labels.parquet`.
+        new: another one.
+        benchmarks: name and `images.parquet` of each benchmark whose classes are looked at; by default those that the
+            workflow has indexed here.
+        show: how many labels and classes are listed, those with most images first.
+        memory_mb: DuckDB's memory limit, MiB.
+        threads: DuckDB's threads.
+
+    Raises:
+        InputError: a file is missing or breaks its contract.
+    """
+    found = benchmarks or {path.parent.name: path for path in sorted(BENCHMARKS.glob("*/images.parquet"))}
+    with tables.connect(memory_mb, threads) as connection:
+        for line in differences(connection, old, new, found, show):
+            sys.stdout.write(f"{line}\n")
+
+
+def differences(
+    connection: duckdb.DuckDBPyConnection, old: Path, new: Path, benchmarks: Mapping[str, Path], show: int
+) -> Iterator[str]:
+    """The lines of a comparison; see `diff`."""
+    tables.read(connection, old, LABELS, "old_labels")
+    tables.read(connection, new, LABELS, "new_labels")
+    connection.execute(
+        "CREATE TEMP TABLE benchmark_classes (benchmark VARCHAR, class VARCHAR, kingdom VARCHAR, taxon VARCHAR)"
+    )
+    for name, path in benchmarks.items():
+        tables.read(connection, path, BENCHMARK_IMAGES, "benchmark_images")
+        # A class without ranks is its own name: "Pica hudsonia".
+        connection.execute(
+            "INSERT INTO benchmark_classes SELECT DISTINCT ?, class, taxon_kingdom, "
+            "coalesce(taxon_genus || ' ' || taxon_species, taxon_genus, taxon_family, class) FROM benchmark_images",
+            [name],
+        )
+    connection.execute((HERE / "diff.sql").read_text(encoding="utf-8"))
+    sums = connection.execute(
+        "SELECT change, count(*), sum(images)::BIGINT FROM changed GROUP BY change ORDER BY 3 DESC, 1"
+    ).fetchall()
+    if not sums:
+        yield "no label changes"
+        return
+    yield f"{sum(row[1] for row in sums):,} labels change, with {sum(row[2] for row in sums):,} images"
+    yield from (f"  {change}: {labels:,} labels, {images:,} images" for change, labels, images in sums)
+    yield "\nlabels with most images:"
+    listed = connection.execute(
+        "SELECT images, change, written, old_taxon, new_taxon FROM changed ORDER BY images DESC, label_id LIMIT ?",
+        [show],
+    ).fetchall()
+    for images, change, written, before, after in listed:
+        arrow = f"{before or '(none)'} -> {after or '(none)'}" if before != after else after
+        yield f"  {images:,} {written or '(empty)'}: {change}: {arrow}"
+    classes = connection.execute(
+        "SELECT *, count(*) OVER () FROM changed_classes "
+        "ORDER BY abs(new_images - old_images) DESC, benchmark, class LIMIT ?",
+        [show],
+    ).fetchall()
+    yield f"\n{classes[0][4] if classes else 0} classes of {len(benchmarks)} benchmarks gain or lose images:"
+    yield from (f"  {name} {one}: {before:,} -> {after:,} images" for name, one, before, after, _ in classes)
+
+
+if __name__ == "__main__":
+    run(diff)

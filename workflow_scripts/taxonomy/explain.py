@@ -1,0 +1,139 @@
+"""Explain for a person what one label is taken for: the candidates, which strategy chose, and why."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import duckdb
+import tyro
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.root import load_config, load_site, read_yaml
+from workflow_scripts.common.config.taxonomy import TaxonomySettings
+from workflow_scripts.common.tables import quoted
+from workflow_scripts.contracts import PROVIDER_LABELS, RANKS
+from workflow_scripts.taxonomy.overrides import read_overrides
+from workflow_scripts.taxonomy.resolve import HERE, match_labels
+
+SHOWN_CANDIDATES = 20
+
+
+def explain(
+    *,
+    name: tyro.conf.Positional[str],
+    kingdom: str | None = None,
+    phylum: str | None = None,
+    class_: str | None = None,
+    order: str | None = None,
+    family: str | None = None,
+    genus: str | None = None,
+    species: str | None = None,
+    taxon_key: str | None = None,
+    config: Path = Path("config/config.yaml"),
+    backbones: dict[str, Path] = {},  # noqa: B006 (read only)
+    memory_mb: int = 2048,
+    threads: int = 1,
+) -> None:
+    """Explain what a label is taken for.
+
+    Args:
+        name: the label's scientific name, "" for none.
+        kingdom: the label's kingdom; so the other ranks.
+        phylum: its phylum.
+        class_: its class.
+        order: its order.
+        family: its family.
+        genus: its genus.
+        species: its species column.
+        taxon_key: the records' own key, as `backbone:id`.
+        config: whose backbones, strategies and overrides count.
+        backbones: name and DuckDB file of each backbone, in place of those that the config's workflow built.
+        memory_mb: DuckDB's memory limit, MiB.
+        threads: DuckDB's threads.
+
+    Raises:
+        InputError: the config is wrong, or a backbone is not built yet.
+    """
+    site = load_site()
+    settings = load_config(read_yaml(config), str(config), site).taxonomy
+    built = {one.name: Path(one.folder(f"{site.results}/shared")) / "backbone.duckdb" for one in settings.backbones}
+    ranks = dict(zip(RANKS, (kingdom, phylum, class_, order, family, genus, species), strict=True))
+    label = ranks | {"scientific_name": name or None, "taxon_key": taxon_key}
+    with tables.connect(memory_mb, threads) as connection:
+        for line in explanation(connection, label, backbones or built, settings):
+            sys.stdout.write(f"{line}\n")
+
+
+def explanation(
+    connection: duckdb.DuckDBPyConnection,
+    label: Mapping[str, str | None],
+    backbones: Mapping[str, Path],
+    settings: TaxonomySettings,
+) -> Iterator[str]:
+    """The lines of an explanation.
+
+    Args:
+        connection: a fresh one.
+        label: the columns of contract PROVIDER_LABELS that are filled.
+        backbones: name and file of each backbone, the preferred one first.
+        settings: strategies, languages and overrides.
+    """
+    columns = [column.name for column in PROVIDER_LABELS.columns]
+    values = {"label_id": "the label", "images": 1} | dict(label)
+    types = ", ".join(f"{quoted(column.name)} {column.type}" for column in PROVIDER_LABELS.columns)
+    connection.execute(f"CREATE TEMP TABLE given ({types})")
+    places = ", ".join("?" for _ in columns)
+    connection.execute(f"INSERT INTO given VALUES ({places})", [values.get(column) for column in columns])
+    read_overrides(connection, Path(settings.overrides) if settings.overrides else None)
+    said = {name: value for name, value in label.items() if value}
+    yield f"label: {'; '.join(f'{name} {value}' for name, value in said.items()) or 'empty'}"
+    for number, backbone in enumerate(match_labels(connection, backbones, settings, keeps_weighed=True)):
+        if number == 0:
+            asked = connection.execute("SELECT DISTINCT shown(key) FROM queries ORDER BY ALL").fetchall()
+            yield f"species asked for: {', '.join(row[0] for row in asked) or 'none'}"
+        yield from _of_backbone(connection, backbone)
+    yield from _answer(connection)
+
+
+def _of_backbone(connection: duckdb.DuckDBPyConnection, backbone: str) -> Iterator[str]:
+    kingdoms = connection.execute("SELECT shown_kingdoms(kingdoms) FROM contexts").fetchone()
+    assert kingdoms is not None
+    yield f"\nbackbone {backbone}; the label allows: {kingdoms[0] or 'any kingdom'}"
+    connection.execute((HERE / "explain.sql").read_text(encoding="utf-8"))
+    candidates = connection.fetchall()
+    for row in candidates[:SHOWN_CANDIDATES]:
+        finder, name, standing, taxon, answer, lineage, distance, agreeing, filled, differing, fate = row
+        yield f"  {name} ({standing}, {taxon}{f' -> {answer}' if answer != taxon else ''}): {lineage}"
+        letters = f", letters differing: {distance}" if distance else ""
+        yield (
+            f"      found by {finder}{letters}; ranks agreeing: {agreeing} ({filled} with holes filled), "
+            f"differing: {differing}; {fate}"
+        )
+    if len(candidates) > SHOWN_CANDIDATES:
+        yield f"  and {len(candidates) - SHOWN_CANDIDATES} more"
+    if not candidates:
+        yield "  no species of that name"
+    outcome = connection.execute(
+        "SELECT strategy, coalesce(reason, ''), coalesce(detail, '') FROM species_outcomes "
+        "UNION ALL SELECT strategy, coalesce(reason, ''), coalesce(detail, '') FROM higher_outcomes"
+    ).fetchall()
+    for strategy, reason, detail in outcome:
+        yield f"  says: {strategy}{f', {reason}' if reason else ''}{f': {detail}' if detail else ''}"
+
+
+def _answer(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    query = (HERE / "resolved.sql").read_text(encoding="utf-8")
+    (answer,) = connection.sql(query).to_arrow_table().to_pylist()
+    if answer["reason"]:
+        yield f"\nanswer: unresolved, {answer['reason']}: {answer['detail']}"
+        return
+    yield f"\nanswer: {' '.join(answer[rank] for rank in RANKS if answer[rank])}"
+    yield f"  {answer['scientific_name']}, {answer['resolved_rank']} {answer['accepted_id']}"
+    if answer["common_name"]:
+        yield f"  common name: {answer['common_name']}"
+    yield f"  by {answer['strategy']}, confidence {answer['confidence']}: {answer['detail']}"
+
+
+if __name__ == "__main__":
+    run(explain)

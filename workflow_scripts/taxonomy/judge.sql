@@ -1,0 +1,211 @@
+-- Which of the candidates that were just found is the answer.
+-- In: `found`, `contexts`, `strategies`, the attached `backbone` and the variables `finder` and `is_guess`.
+-- Out: rows of `species_outcomes`, at most one a label, and of `weighed`.
+
+-- The first of a label's binomials that the backbone knows decides; the others say nothing more.
+CREATE OR REPLACE TEMP TABLE candidates AS
+SELECT
+    found.label,
+    first.is_lone,
+    found.asked,
+    found.key,
+    found.tier,
+    found.taxon_id,
+    found.distance,
+    taxa.answer_id,
+    taxa.scientific_name,
+    CASE WHEN NOT first.is_lone THEN answer_key(taxa) END AS answer_key,
+    CASE WHEN NOT first.is_lone THEN placed_id(taxa) END AS placed_id,
+    kingdom_key(taxa.kingdom) AS kingdom,
+    contexts.kingdoms,
+    in_conflict(contexts.kingdoms, taxa.kingdom) AS in_conflict,
+    agrees(contexts.phylum, name_key(taxa.phylum))
+        + agrees(contexts.class, name_key(taxa.class))
+        + agrees(contexts."order", name_key(taxa."order"))
+        + agrees(contexts.family, name_key(taxa.family)) AS agreeing,
+    agrees(contexts.filled.phylum, name_key(taxa.phylum))
+        + agrees(contexts.filled.class, name_key(taxa.class))
+        + agrees(contexts.filled."order", name_key(taxa."order"))
+        + agrees(contexts.filled.family, name_key(taxa.family)) AS filled_agreeing,
+    differs(contexts.phylum, name_key(taxa.phylum))
+        + differs(contexts.class, name_key(taxa.class))
+        + differs(contexts."order", name_key(taxa."order"))
+        + differs(contexts.family, name_key(taxa.family)) AS differing,
+    (contexts.kingdoms IS NOT NULL AND taxa.kingdom IS NOT NULL)::INTEGER AS kingdom_agrees
+FROM found
+JOIN (SELECT label, min(priority) AS priority, count(*) = 1 AS is_lone FROM found GROUP BY label) AS first
+    USING (label, priority)
+JOIN contexts USING (label)
+JOIN backbone.taxa AS taxa ON taxa.taxon_id = found.accepted_id;
+
+INSERT INTO weighed BY NAME
+SELECT
+    getvariable('finder') AS finder,
+    label, key, tier, taxon_id, answer_id, distance, agreeing, filled_agreeing, differing, in_conflict
+FROM candidates
+WHERE getvariable('keeps_weighed');
+
+-- Where two or more ranks below the kingdom can be compared and none agrees, it is another organism of that name.
+CREATE OR REPLACE TEMP MACRO is_another(agreeing, differing) AS agreeing = 0 AND differing >= 2;
+
+-- What an answer needs of the candidate that it rests on.
+CREATE OR REPLACE TEMP MACRO as_best(candidate) AS {
+    tier: candidate.tier,
+    kingdom: coalesce(candidate.kingdom, ''),
+    asked: candidate.asked,
+    key: candidate.key,
+    scientific_name: candidate.scientific_name,
+    taxon_id: candidate.taxon_id,
+    answer_id: candidate.answer_id,
+    agreeing: candidate.agreeing + candidate.kingdom_agrees,
+    filled_agreeing: candidate.filled_agreeing + candidate.kingdom_agrees,
+    differing: candidate.differing,
+    distance: candidate.distance
+};
+
+INSERT INTO species_outcomes BY NAME
+WITH viable AS (
+    SELECT *
+    FROM candidates
+    WHERE NOT is_lone AND NOT in_conflict AND NOT is_another(agreeing, differing)
+    QUALIFY distance = min(distance) OVER (PARTITION BY label)
+),
+agreeing_most AS (
+    SELECT *
+    FROM viable
+    QUALIFY agreeing + kingdom_agrees = max(agreeing + kingdom_agrees) OVER (PARTITION BY label)
+),
+-- Among equals an accepted name goes before a synonym and that before a doubtful name, but only within one kingdom:
+-- between kingdoms there is nothing to choose by.
+preferred AS (
+    SELECT *, count(DISTINCT coalesce(kingdom, '')) OVER (PARTITION BY label) AS kingdoms_left
+    FROM agreeing_most
+    QUALIFY tier = min(tier) OVER (PARTITION BY label) OR kingdoms_left > 1
+),
+counted AS (
+    SELECT *, count(DISTINCT answer_key) OVER (PARTITION BY label) AS answers_unfilled
+    FROM preferred
+),
+-- What the label says is not enough: so with its holes filled.
+filled AS (
+    SELECT *
+    FROM counted
+    QUALIFY
+        answers_unfilled = 1
+        OR 'filled' NOT IN (SELECT name FROM strategies)
+        OR filled_agreeing = max(filled_agreeing) OVER (PARTITION BY label)
+),
+chosen AS (
+    SELECT
+        label,
+        count(DISTINCT answer_key) AS answers,
+        any_value(answers_unfilled) AS answers_unfilled,
+        array_to_string(list_sort(array_agg(DISTINCT placed_id))[:4], ' or ') AS answers_left,
+        arg_min(as_best(filled), (tier, answer_id, taxon_id)) AS best
+    FROM filled
+    GROUP BY label
+),
+-- Did the label's ranks have to choose? Yes, when the name alone has other answers at least as good.
+rivalry AS (
+    SELECT candidates.label, count(DISTINCT candidates.answer_key) AS rivals
+    FROM candidates
+    JOIN chosen USING (label)
+    WHERE
+        NOT candidates.is_lone
+        AND candidates.distance <= chosen.best.distance
+        AND (candidates.tier <= chosen.best.tier OR coalesce(candidates.kingdom, '') != chosen.best.kingdom)
+    GROUP BY candidates.label
+),
+labels_met AS (
+    SELECT
+        label,
+        min(shown(key)) AS name,
+        array_to_string(list_sort(array_agg(DISTINCT shown(kingdom))), ' and ') AS kingdoms_met,
+        any_value(shown_kingdoms(kingdoms)) AS kingdoms_said,
+        bool_and(in_conflict) AS in_conflict
+    FROM candidates
+    WHERE NOT is_lone
+    GROUP BY label
+),
+judged AS (
+    SELECT
+        labels_met.*,
+        chosen.* EXCLUDE (label),
+        rivalry.rivals,
+        coalesce(rivalry.rivals, 0) > 1 AS is_homonym,
+        chosen.answers_unfilled > 1 AS is_filled,
+        CASE
+            WHEN chosen.label IS NULL THEN 'conflict'
+            WHEN chosen.answers > 1 THEN 'ambiguous'
+            WHEN rivalry.rivals > 1 AND 'rank_context' NOT IN (SELECT name FROM strategies) THEN 'ambiguous'
+        END AS reason
+    FROM labels_met
+    LEFT JOIN chosen USING (label)
+    LEFT JOIN rivalry USING (label)
+    UNION ALL BY NAME
+    -- Nearly all labels have one candidate: nothing to weigh.
+    SELECT
+        label,
+        shown(key) AS name,
+        shown(kingdom) AS kingdoms_met,
+        shown_kingdoms(kingdoms) AS kingdoms_said,
+        in_conflict,
+        as_best(candidates) AS best,
+        false AS is_homonym,
+        false AS is_filled,
+        CASE WHEN in_conflict OR is_another(agreeing, differing) THEN 'conflict' END AS reason
+    FROM candidates
+    WHERE is_lone
+)
+SELECT
+    label,
+    reason,
+    CASE
+        WHEN reason IS NOT NULL THEN 'unresolved'
+        WHEN getvariable('finder') != 'named' THEN getvariable('finder')
+        WHEN is_filled THEN 'filled'
+        WHEN is_homonym THEN 'rank_context'
+        WHEN best.tier = 1 THEN 'synonym'
+        ELSE 'exact'
+    END AS strategy,
+    CASE
+        WHEN reason IS NOT NULL THEN 'none'
+        WHEN getvariable('finder') = 'fuzzy' THEN 'fuzzy'
+        WHEN is_homonym THEN 'homonym'
+        WHEN best.tier = 1 THEN 'synonym'
+        ELSE 'exact'
+    END AS match_type,
+    CASE WHEN reason IS NULL THEN best.taxon_id END AS taxon_id,
+    CASE WHEN reason IS NULL THEN best.answer_id END AS answer_id,
+    CASE WHEN is_filled THEN best.filled_agreeing ELSE best.agreeing END AS agreeing,
+    best.differing,
+    best.distance,
+    CASE
+        WHEN reason = 'conflict' AND in_conflict
+            THEN name || ' is of ' || kingdoms_met || ', the label says ' || kingdoms_said
+        WHEN reason = 'conflict' THEN 'no rank of the label agrees with any ' || name
+        WHEN reason = 'ambiguous' THEN name || ' may be ' || answers_left
+        ELSE concat_ws(
+            '; ',
+            CASE
+                WHEN best.distance > 0 THEN shown(best.asked) || ' read as ' || shown(best.key)
+                WHEN getvariable('finder') = 'filled'
+                    THEN shown(best.key) || ' is the only ' || best.asked || ' of its family'
+                WHEN getvariable('finder') = 'hidden_binomial' THEN shown(best.key) || ' stands in another column'
+            END,
+            CASE
+                WHEN best.tier = 1 THEN shown(best.key) || ' is a synonym of ' || best.scientific_name
+                WHEN best.tier = 2 THEN 'a doubtful name'
+            END,
+            CASE WHEN is_homonym THEN rivals || ' taxa of that name' END,
+            CASE WHEN is_filled THEN 'told apart with the label''s holes filled' END,
+            CASE
+                WHEN is_filled THEN 'agreeing ranks: ' || best.filled_agreeing
+                WHEN best.agreeing > 0 THEN 'agreeing ranks: ' || best.agreeing
+                ELSE 'no rank to compare, or none that agrees'
+            END,
+            CASE WHEN best.differing > 0 THEN 'differing: ' || best.differing END
+        )
+    END AS detail
+FROM judged
+WHERE reason IS NULL OR NOT getvariable('is_guess');

@@ -1,0 +1,51 @@
+-- The labels that a curator decided. In: `override_rows` (the CSV's columns and `row`, from 2) and `labels`.
+-- Out: `overridden`, at most one row a label.
+
+-- One row a filled cell. A label meets a row when it has all its cells, whatever the case and the spaces.
+CREATE OR REPLACE TEMP TABLE override_cells AS
+SELECT row, "column", name_key(plain_text(written)) AS key
+FROM (
+    UNPIVOT override_rows
+    ON kingdom, phylum, class, "order", family, genus, species, scientific_name
+    INTO NAME "column" VALUE written
+)
+WHERE plain_text(written) IS NOT NULL;
+
+-- Only labels that share a cell with a row are compared.
+CREATE OR REPLACE TEMP TABLE overridden AS
+WITH label_cells AS (
+    UNPIVOT (
+        SELECT
+            label,
+            name_key(plain_text(kingdom)) AS kingdom,
+            name_key(plain_text(phylum)) AS phylum,
+            name_key(plain_text(class)) AS class,
+            name_key(plain_text("order")) AS "order",
+            name_key(plain_text(family)) AS family,
+            name_key(plain_text(genus)) AS genus,
+            name_key(plain_text(species)) AS species,
+            name_key(plain_text(scientific_name)) AS scientific_name
+        FROM labels
+        WHERE EXISTS (SELECT 1 FROM override_cells)
+    )
+    ON kingdom, phylum, class, "order", family, genus, species, scientific_name
+    INTO NAME "column" VALUE key
+),
+met AS (
+    SELECT label_cells.label, override_cells.row, count(*) AS cells
+    FROM override_cells
+    JOIN label_cells USING ("column", key)
+    GROUP BY label_cells.label, override_cells.row
+)
+SELECT met.label, met.row, override_rows.taxon_id, override_rows.why
+FROM met
+JOIN (SELECT row, count(*) AS cells FROM override_cells GROUP BY row) AS wanted USING (row, cells)
+JOIN override_rows USING (row)
+-- The row that says most of the label, then the first.
+QUALIFY row_number() OVER (PARTITION BY met.label ORDER BY met.cells DESC, met.row) = 1;
+
+-- Targets that no backbone has met yet; see `find_direct.sql`.
+CREATE OR REPLACE TEMP TABLE targets_sought AS
+SELECT row, taxon_id
+FROM override_rows
+WHERE taxon_id IS NOT NULL;

@@ -1,0 +1,43 @@
+"""Count how the labels of a corpus were resolved, for the report.
+
+Out, as JSON: `by_source` (labels and images by source, strategy and rank reached) and `costliest` (the unresolved
+labels that cost most images, fifty at most).
+"""
+
+from pathlib import Path
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.files import write_json
+from workflow_scripts.contracts import CATALOG, LABELS
+
+HERE = Path(__file__).parent
+
+
+def stats(*, labels: Path, catalog: tuple[Path, ...], out: Path, memory_mb: int, threads: int) -> None:
+    """Count how the labels of a corpus were resolved.
+
+    Args:
+        labels: the resolved labels (contract LABELS).
+        catalog: the catalogue's parts of all generations (contract CATALOG).
+        out: the JSON.
+        memory_mb: DuckDB's memory limit, MiB.
+        threads: DuckDB's threads.
+
+    Raises:
+        InputError: a file is missing or breaks its contract.
+    """
+    with tables.connect(memory_mb, threads) as connection:
+        tables.read(connection, labels, LABELS, "labels")
+        tables.read(connection, catalog, CATALOG, "catalogue")
+        connection.execute((HERE / "stats.sql").read_text(encoding="utf-8"))
+        queries = {
+            "by_source": "FROM by_source ORDER BY source, strategy, rank",
+            "costliest": "FROM costliest ORDER BY images DESC, label_id",
+        }
+        found = {name: connection.sql(query).to_arrow_table().to_pylist() for name, query in queries.items()}
+        write_json(out, found)
+
+
+if __name__ == "__main__":
+    run(stats)
