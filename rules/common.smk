@@ -173,9 +173,7 @@ def backbone_reader(wildcards):
 def backbone_release(wildcards):
     """The options of fetching a backbone."""
     backbone = BACKBONES[wildcards.name]
-    return f"--url '{backbone.url}'" + (
-        f" --sha256 {backbone.sha256}" if backbone.sha256 else ""
-    )
+    return f"--url '{backbone.url}'" + (f" --sha256 {backbone.sha256}" if backbone.sha256 else "")
 
 
 def generation_catalog(wildcards):

@@ -1,10 +1,7 @@
 """Backbones into DuckDB, and every provider's label resolved against them."""
 
 BACKBONES = {backbone.name: backbone for backbone in CONFIG.taxonomy.backbones}
-BACKBONE_FILES = {
-    name: f"{backbone.folder(SHARED)}/backbone.duckdb"
-    for name, backbone in BACKBONES.items()
-}
+BACKBONE_FILES = {name: f"{backbone.folder(SHARED)}/backbone.duckdb" for name, backbone in BACKBONES.items()}
 FETCHED = [archive_path(backbone) for backbone in BACKBONES.values() if backbone.url]
 OVERRIDES = CONFIG.taxonomy.overrides or []
 
@@ -87,9 +84,7 @@ rule taxonomy_resolve:
 rule taxonomy_stats:
     input:
         labels=f"{CORPUS}/taxonomy/labels.parquet",
-        catalog=[
-            part for generation in GENERATIONS for part in catalog_parts(generation)
-        ],
+        catalog=[part for generation in GENERATIONS for part in catalog_parts(generation)],
     output:
         f"{CORPUS}/taxonomy/stats.json",
     log:
