@@ -10,6 +10,9 @@ ACCOUNTS = [
     *expand(f"{CORPUS}/download/{{generation}}.account.json", generation=GENERATIONS),
     f"{CORPUS}/taxonomy/account.json",
     *expand(f"{CORPUS}/curate/{{generation}}/account.json", generation=GENERATIONS),
+    *expand(
+        f"{CORPUS}/curate/{{generation}}/leakage.account.json", generation=GENERATIONS
+    ),
     *expand(f"{CORPUS}/shards/{{generation}}/account.json", generation=GENERATIONS),
     *REPLAY_ACCOUNTS,
     *(f"{folder}/account.json" for folder in BENCHMARK_TABLES.values()),
@@ -36,6 +39,9 @@ rule report_build:
         accounts=ACCOUNTS,
         labels=f"{CORPUS}/taxonomy/labels.parquet",
         summary=f"{RUN}/train/summary.json",
+        leakage=expand(
+            f"{CORPUS}/curate/{{generation}}/leakage.parquet", generation=GENERATIONS
+        ),
     output:
         page=f"{RUN}/report/index.html",
         scores=multiext(f"{RUN}/report/scores", ".csv", ".parquet"),
@@ -49,6 +55,7 @@ rule report_build:
         run=CONFIG.run,
         corpus=CONFIG.corpus,
         config=CONFIG.to_json(),
+        downloads=f"{CORPUS}/download",
         benchmarks=[
             f"{name} {folder}/images.parquet"
             for name, folder in BENCHMARK_TABLES.items()
@@ -59,4 +66,5 @@ rule report_build:
         "python -m workflow_scripts.report.build --run {params.run} --corpus {params.corpus} --config {params.config:q} "
         "--scores {input.scores} --predictions {input.predictions} --benchmarks {params.benchmarks} "
         "--metrics {params.metrics} --accounts {input.accounts} --labels {input.labels} --summary {input.summary} "
+        "--leakage {input.leakage} --downloads {params.downloads} "
         "--out {output.page} --log {log}"

@@ -23,6 +23,7 @@ from workflow_scripts.report import figures
 from workflow_scripts.report.curves import read_curves
 from workflow_scripts.report.examples import Example, read_examples
 from workflow_scripts.report.flow import corpus_flow, gaps, steps_of
+from workflow_scripts.report.leakage import read_leaks
 from workflow_scripts.report.scores import MAIN_METRIC, STD, Scores, read_scores, write_scores
 
 HERE = Path(__file__).parent
@@ -52,6 +53,8 @@ def build(
     accounts: tuple[Path, ...] = (),
     labels: Path | None = None,
     summary: Path | None = None,
+    leakage: tuple[Path, ...] = (),
+    downloads: Path | None = None,
     out: Path,
 ) -> None:
     """Build the report's page, and `scores.csv` and `scores.parquet` beside it.
@@ -67,6 +70,8 @@ def build(
         accounts: accounts of rows, of every step.
         labels: the corpus's taxonomy/labels.parquet.
         summary: the training's summary.json.
+        leakage: the corpus's images that benchmarks have too, of all generations.
+        downloads: the folder of the corpus's download parts, for their thumbnails.
         out: the page.
 
     Raises:
@@ -99,6 +104,7 @@ def build(
         steps=steps,
         gaps=gaps(steps),
         strategies=strategies,
+        leaks=read_leaks(leakage, downloads) if downloads else [],
         examples=_examples(predictions, benchmarks, table),
         provenance=_provenance(inputs, table),
         versions=_versions(),
