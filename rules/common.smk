@@ -161,6 +161,14 @@ def generation_manifests(wildcards):
     )
 
 
+def download_manifests(wildcards):
+    return [
+        f"{CORPUS}/download/part-{part}/manifest.parquet"
+        for name in GENERATIONS
+        for part in parts_of(name)
+    ]
+
+
 def generation_parts(wildcards):
     return parts_of(wildcards.generation)
 
@@ -186,6 +194,10 @@ def older_verdicts(wildcards):
     return expand(
         f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=older(wildcards)
     )
+
+
+def downloads_folder(wildcards):
+    return f"{CORPUS}/download"
 
 
 def clean_of_tables(wildcards):

@@ -55,7 +55,7 @@ rule report_build:
         run=CONFIG.run,
         corpus=CONFIG.corpus,
         config=CONFIG.to_json(),
-        downloads=f"{CORPUS}/download",
+        downloads=downloads_folder,
         benchmarks=[
             f"{name} {folder}/images.parquet"
             for name, folder in BENCHMARK_TABLES.items()
