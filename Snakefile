@@ -40,6 +40,7 @@ rule all:
     default_target: True
     input:
         f"{RUN}/report/index.html",
+        ATTRIBUTIONS,
 
 
 # Everything that needs the internet: run it where there is one, then the rest anywhere.
@@ -54,6 +55,7 @@ rule fetch:
 rule data:
     input:
         expand(f"{CORPUS}/shards/{{generation}}/account.json", generation=GENERATIONS),
+        ATTRIBUTIONS,
         REPLAY_ACCOUNTS,
 
 

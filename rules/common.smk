@@ -38,6 +38,8 @@ if workflow.is_main_process:
     sys.stderr.write(f"config {' + '.join(CONFIG_FILES)}, corpus {CONFIG.corpus}, run {CONFIG.run}\n")
 
 CORPUS = f"{SITE.results}/corpora/{CONFIG.corpus}"
+# Beside the corpus and not in it: what was taken down stays so when the corpus is built anew.
+LEDGER = f"{SITE.results}/ledgers/{CONFIG.corpus}.parquet"
 RUN = f"{SITE.results}/runs/{CONFIG.run}"
 SHARED = f"{SITE.results}/shared"
 WORLD = f"{SITE.results}/world/{CONFIG.corpus}"
@@ -140,6 +142,10 @@ def generation_manifests(wildcards):
     )
 
 
+def download_manifests(wildcards):
+    return [f"{CORPUS}/download/part-{part}/manifest.parquet" for name in GENERATIONS for part in parts_of(name)]
+
+
 def generation_parts(wildcards):
     return parts_of(wildcards.generation)
 
@@ -182,6 +188,27 @@ def generation_catalog(wildcards):
 
 def older_verdicts(wildcards):
     return expand(f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=older(wildcards))
+
+
+def downloads_folder(wildcards):
+    return f"{CORPUS}/download"
+
+
+def clean_of_tables(wildcards):
+    return [f"{BENCHMARK_TABLES[name]}/images.parquet" for name in CONFIG.curate.clean_of]
+
+
+def clean_of_options(wildcards):
+    return [f"{name} {BENCHMARK_TABLES[name]}/images.parquet" for name in CONFIG.curate.clean_of]
+
+
+def held_out_tables(wildcards):
+    return [f"{BENCHMARK_TABLES[name]}/images.parquet" for name in CONFIG.curate.hold_out_species_of]
+
+
+def ledger(wildcards):
+    """What was taken down from the corpus, once anything was."""
+    return LEDGER if Path(LEDGER).exists() else []
 
 
 def made_model(wildcards):

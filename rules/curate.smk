@@ -1,5 +1,31 @@
 """A verdict for every image of the catalogue."""
 
+ATTRIBUTIONS = expand(f"{CORPUS}/curate/{{generation}}/attribution.parquet", generation=GENERATIONS)
+
+
+rule curate_leakage:
+    input:
+        downloads=f"{CORPUS}/download/{{generation}}.parquet",
+        benchmarks=clean_of_tables,
+    output:
+        leakage=f"{CORPUS}/curate/{{generation}}/leakage.parquet",
+        account=f"{CORPUS}/curate/{{generation}}/leakage.account.json",
+    log:
+        f"{CORPUS_LOGS}/curate/{{generation}}.leakage.log",
+    benchmark:
+        f"{CORPUS_LOGS}/curate/{{generation}}.leakage.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=SITE.memory_mb,
+    params:
+        benchmarks=clean_of_options,
+        code=code("curate.leakage"),
+    shell:
+        "python -m workflow_scripts.curate.leakage --downloads {input.downloads} --benchmarks {params.benchmarks} "
+        "--out {output.leakage} --account {output.account} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+
 
 rule curate:
     input:
@@ -7,6 +33,10 @@ rule curate:
         downloads=f"{CORPUS}/download/{{generation}}.parquet",
         labels=f"{CORPUS}/taxonomy/labels.parquet",
         older=older_verdicts,
+        leakage=f"{CORPUS}/curate/{{generation}}/leakage.parquet",
+        held_out=held_out_tables,
+        outside=CONFIG.curate.verdicts,
+        ledger=ledger,
     output:
         verdicts=f"{CORPUS}/curate/{{generation}}/verdicts.parquet",
         account=f"{CORPUS}/curate/{{generation}}/account.json",
@@ -23,6 +53,31 @@ rule curate:
         code=code("curate.decide"),
     shell:
         "python -m workflow_scripts.curate.decide --catalog {input.catalog} --downloads {input.downloads} "
-        "--labels {input.labels} --older {input.older} --settings {params.settings:q} "
+        "--labels {input.labels} --older {input.older} --leakage {input.leakage} --held-out {input.held_out} "
+        "--outside {input.outside} --ledger {input.ledger} --settings {params.settings:q} "
         "--out {output.verdicts} --account {output.account} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+
+
+# Whom the corpus owes its images to; no other step needs it.
+rule curate_attribution:
+    input:
+        catalog=generation_catalog,
+        verdicts=f"{CORPUS}/curate/{{generation}}/verdicts.parquet",
+    output:
+        f"{CORPUS}/curate/{{generation}}/attribution.parquet",
+    log:
+        f"{CORPUS_LOGS}/curate/{{generation}}.attribution.log",
+    benchmark:
+        f"{CORPUS_LOGS}/curate/{{generation}}.attribution.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=SITE.memory_mb,
+    params:
+        settings=CONFIG.attribution.to_json(),
+        code=code("curate.attribute"),
+    shell:
+        "python -m workflow_scripts.curate.attribute --catalog {input.catalog} --verdicts {input.verdicts} "
+        "--settings {params.settings:q} --out {output} "
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"

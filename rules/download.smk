@@ -24,6 +24,7 @@ rule download:
         limits=CONFIG.limits.download.to_json(),
         served=SERVED,
         contact=CONTACT,
+        ledger=LEDGER,
     params:
         settings=CONFIG.download.to_json(),
         work=f"{CORPUS}/.work/download",
@@ -32,6 +33,7 @@ rule download:
     shell:
         "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.fetch --part {input.part} "
         "--settings {params.settings:q} --limits {resources.limits:q} {resources.contact} "
+        "--ledger {resources.ledger} "
         "--work {params.work} --out-dir {params.out} --log {log}"
 
 

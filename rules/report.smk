@@ -10,6 +10,7 @@ ACCOUNTS = [
     *expand(f"{CORPUS}/download/{{generation}}.account.json", generation=GENERATIONS),
     f"{CORPUS}/taxonomy/account.json",
     *expand(f"{CORPUS}/curate/{{generation}}/account.json", generation=GENERATIONS),
+    *expand(f"{CORPUS}/curate/{{generation}}/leakage.account.json", generation=GENERATIONS),
     *expand(f"{CORPUS}/shards/{{generation}}/account.json", generation=GENERATIONS),
     *REPLAY_ACCOUNTS,
     *(f"{folder}/account.json" for folder in BENCHMARK_TABLES.values()),
@@ -37,6 +38,7 @@ rule report_build:
         labels=f"{CORPUS}/taxonomy/labels.parquet",
         taxonomy=f"{CORPUS}/taxonomy/stats.json",
         summary=f"{RUN}/train/summary.json",
+        leakage=expand(f"{CORPUS}/curate/{{generation}}/leakage.parquet", generation=GENERATIONS),
     output:
         page=f"{RUN}/report/index.html",
         scores=multiext(f"{RUN}/report/scores", ".csv", ".parquet"),
@@ -50,6 +52,7 @@ rule report_build:
         run=CONFIG.run,
         corpus=CONFIG.corpus,
         config=CONFIG.to_json(),
+        downloads=downloads_folder,
         benchmarks=[f"{name} {folder}/images.parquet" for name, folder in BENCHMARK_TABLES.items()],
         metrics=[f"{name} {path}" for name, path in METRICS.items()],
         code=code("report.build"),
@@ -58,4 +61,5 @@ rule report_build:
         "--scores {input.scores} --predictions {input.predictions} --benchmarks {params.benchmarks} "
         "--metrics {params.metrics} --accounts {input.accounts} --labels {input.labels} "
         "--taxonomy {input.taxonomy} --summary {input.summary} "
+        "--leakage {input.leakage} --downloads {params.downloads} "
         "--out {output.page} --log {log}"

@@ -66,6 +66,11 @@ rule shards_gather:
             "manifest.parquet",
             "index.parquet",
         ),
+        train_small=multiext(
+            f"{CORPUS}/shards/{{generation}}/train_small/",
+            "manifest.parquet",
+            "index.parquet",
+        ),
         val=multiext(f"{CORPUS}/shards/{{generation}}/val/", "manifest.parquet", "index.parquet"),
         account=f"{CORPUS}/shards/{{generation}}/account.json",
     log:
@@ -80,3 +85,19 @@ rule shards_gather:
     shell:
         "python -m workflow_scripts.shards.gather --manifests {input.manifests} --indexes {input.indexes} "
         "--plan {input.plan} --out-dir {params.out} --log {log}"
+
+
+# No inputs: what is missing must be named, not made.
+rule verify:
+    log:
+        f"{CORPUS_LOGS}/verify.log",
+    conda:
+        ENVIRONMENT
+    params:
+        shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
+        verdicts=expand(f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=GENERATIONS),
+        downloads=download_manifests,
+        replay=f"--replay {CORPUS}/replay" if CONFIG.replay is not None else "",
+    shell:
+        "python -m workflow_scripts.shards.verify --shards {params.shards} --verdicts {params.verdicts} "
+        "--downloads {params.downloads} {params.replay} --jobs {threads} --log {log}"

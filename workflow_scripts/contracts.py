@@ -151,6 +151,7 @@ DOWNLOAD_REASONS = (
     "disallowed_by_robots",
     "disallowed_address",
     "missing_file",
+    "taken_down",
     "other",
 )
 
@@ -175,19 +176,70 @@ LABELS = Contract(
 `detail` says for a person what an answer, or the lack of one, rests on.
 """
 
+LEAKAGE = Contract(
+    "a catalogue image that a benchmark has too",
+    (
+        Column("uuid"),
+        Column("benchmark"),
+        Column("distance", INTEGER),
+        Column("same_bytes", TRUTH),
+        Column("matches", INTEGER),
+        Column("position", INTEGER),
+        Column("image"),
+        Column("benchmark_path"),
+        Column("benchmark_offset", INTEGER, null=True),
+        Column("benchmark_size", INTEGER, null=True),
+        Column("part", INTEGER),
+        Column("tar"),
+        Column("offset", INTEGER),
+        Column("size", INTEGER),
+    ),
+    key=("uuid", "benchmark"),
+)
+"""`distance` is the number of PDQ's 256 bits that differ (0 for the same bytes); of `matches` images of the benchmark
+the nearest is named, by its `position` and `image`. Last come the places of both images' bytes.
+"""
+
 SPLITS = ("train", "val")
 _SPLIT = Column("split", values=SPLITS)
 
 VERDICT_REASONS = (
+    "taken_down",
     "download_failed",
     "unreadable",
     "too_small",
+    "basis_of_record",
+    "camera_trap_sequence",
+    "licence",
+    "outside_verdict",
     "unresolved",
     "taxon_excluded",
     "rank_too_high",
+    "held_out_species",
     "placeholder",
+    "leakage",
     "duplicate",
+    "over_cap",
+    "below_floor",
 )
+
+OUTSIDE_VERDICTS = Contract(
+    "an image that another judge refuses", (Column("uuid"), Column("reason")), key=("uuid",), extra=True
+)
+
+LEDGER = Contract(
+    "an image that was taken down for good",
+    (
+        Column("uuid"),
+        Column("md5", null=True),
+        Column("generation", INTEGER),
+        Column("split", null=True, values=SPLITS),
+        Column("date"),
+        Column("reason"),
+    ),
+    key=("uuid",),
+)
+"""`split` is where a shard held the image, null where none did; its place there stays empty."""
 
 VERDICTS = Contract(
     "an image's fate",
@@ -208,11 +260,26 @@ VERDICTS = Contract(
     ),
     key=("uuid",),
 )
-"""Kept images have a split and a place: member data at `offset` of `tar` in the download part `part`.
+"""Kept images have a split and a place: member data at `offset` of `tar` in the download part `part`. A `taken_down`
+image that a shard held keeps its split, so that the others keep their places.
 
 `reason` is the first that applies in the order of `VERDICT_REASONS`. `occurrence` is what never parts between train
 and val: `occurrence ` and the occurrence's id, else `md5 ` and the digest of the file.
 """
+
+ATTRIBUTION = Contract(
+    "where a kept image comes from, and whom to name",
+    (
+        Column("uuid"),
+        Column("data_source"),
+        *_maybe("source_id"),
+        Column("source_url"),
+        *_maybe("publisher", "dataset_key", "creator", "copyright_owner", "title"),
+        *_maybe("license", "license_name", "license_link", "cite"),
+    ),
+    key=("uuid",),
+)
+"""`cite` is what to cite besides: a DOI."""
 
 SHARD_PLAN = Contract(
     "where a kept image goes",

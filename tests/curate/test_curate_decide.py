@@ -2,8 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,126 +9,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as tries
 from hypothesis import strategies as st
 
-from workflow_scripts.common import tables
+from tests.curate.inputs import LABEL_ROWS, RAVEN, Corpus, a_label, verdicts
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.config.curate import CurateSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.contracts import CATALOG, GATHERED_DOWNLOADS, LABELS, VERDICT_REASONS, VERDICTS
+from workflow_scripts.contracts import VERDICT_REASONS
 from workflow_scripts.curate.decide import decide
-
-MAGPIE = ("Animalia", "Chordata", "Aves", "Passeriformes", "Corvidae", "Pica", "hudsonia")
-RAVEN = ("Animalia", "Chordata", "Aves", "Passeriformes", "Corvidae", "Corvus", "corax")
-OAK = ("Plantae", "Tracheophyta", "Magnoliopsida", "Fagales", "Fagaceae", "Quercus", "alba")
-RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
-
-
-def a_label(label_id: str, ranks: Sequence[str | None], **more: Any) -> dict[str, Any]:
-    known = [rank for rank, name in zip(RANKS, ranks, strict=True) if name]
-    genus, epithet = ranks[-2:]
-    lowest = next((name for name in reversed(ranks) if name), None)
-    return {
-        "label_id": label_id,
-        **dict(zip(RANKS, ranks, strict=True)),
-        "scientific_name": f"{genus} {epithet}" if epithet else lowest,
-        "match_type": "exact" if known else "none",
-        "strategy": "exact" if known else "none",
-        "confidence": 1.0,
-        "resolved_rank": known[-1] if known else None,
-        "reason": None if known else "no name",
-        "images": 1,
-    } | more
-
-
-LABEL_ROWS = [
-    a_label("magpie", MAGPIE),
-    a_label("raven", RAVEN),
-    a_label("oak", OAK),
-    a_label("crows", (*MAGPIE[:5], None, None)),
-    a_label("nothing", (None,) * 7),
-]
-
-
-class Corpus:
-    """A catalogue with its downloads in a folder, to be decided on."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def decide(
-        self,
-        images: Sequence[dict[str, Any]],
-        *,
-        generation: int = 0,
-        parts: int = 1,
-        older: Sequence[Path] = (),
-        labels: Sequence[dict[str, Any]] = LABEL_ROWS,
-        threads: int = 1,
-        name: str = "out",
-        **settings: Any,
-    ) -> Path:
-        """Decide on `images`: each a dict with uuid, label and whatever differs from a good image."""
-        self.folder.mkdir(exist_ok=True)
-        catalog, downloads = [], []
-        for image in images:
-            row = {"status": "ok", "md5": image["uuid"], "error": None, "crop": None, "occurrence": None} | image
-            ok = row["status"] == "ok"
-            catalog.append(
-                {
-                    "uuid": row["uuid"],
-                    "label_id": row["label"],
-                    "data_source": "test",
-                    "source_url": f"http://a.test/{row['uuid']}",
-                    "host": "a.test",
-                    "crop": row["crop"],
-                    "occurrence_id": row["occurrence"],
-                    "generation": generation,
-                    "part": 0,
-                }
-            )
-            downloads.append(
-                {
-                    "uuid": row["uuid"],
-                    "status": row["status"],
-                    "error": row["error"],
-                    "attempts": 1,
-                    "md5": row["md5"] if ok else None,
-                    "original_width": row.get("width", 400) if ok else None,
-                    "original_height": row.get("height", 300) if ok else None,
-                    "tar": "00000.tar" if ok else None,
-                    "offset": 512 if ok else None,
-                    "size": 9 if ok else None,
-                    "part": 0,
-                }
-            )
-        pieces = []
-        for part in range(parts):
-            pieces.append(self.folder / f"catalog-{name}-{part}.parquet")
-            tables.write_rows(catalog[part::parts], CATALOG, pieces[-1])
-        tables.write_rows(downloads, GATHERED_DOWNLOADS, self.folder / f"downloads-{name}.parquet")
-        tables.write_rows(labels, LABELS, self.folder / f"labels-{name}.parquet")
-        out = self.folder / name / "verdicts.parquet"
-        decide(
-            catalog=tuple(pieces),
-            downloads=self.folder / f"downloads-{name}.parquet",
-            labels=self.folder / f"labels-{name}.parquet",
-            older=tuple(older),
-            settings=CurateSettings.model_validate({"val_share": 0.0} | settings),
-            out=out,
-            account=out.with_name("account.json"),
-            memory_mb=256,
-            threads=threads,
-        )
-        return out
-
-
-@pytest.fixture
-def corpus(tmp_path: Path) -> Corpus:
-    return Corpus(tmp_path)
-
-
-def verdicts(path: Path) -> dict[str, dict[str, Any]]:
-    return {row["uuid"]: row for row in tables.read_rows(path, VERDICTS).to_pylist()}
-
 
 TROUBLES: list[tuple[dict[str, Any], str | None, str | None]] = [
     ({"uuid": "good"}, None, None),
@@ -151,6 +35,25 @@ TROUBLES: list[tuple[dict[str, Any], str | None, str | None]] = [
     ({"uuid": "family", "label": "crows"}, "rank_too_high", "family"),
     ({"uuid": "plant", "label": "oak"}, "taxon_excluded", "plantae"),
     ({"uuid": "twin", "md5": "good"}, "duplicate", "good"),
+    ({"uuid": "erased"}, "taken_down", "2026-01-31"),
+    ({"uuid": "paper", "basis": "MaterialCitation"}, "basis_of_record", "MaterialCitation"),
+    (
+        {"uuid": "b1", "img_type": "Camera-trap", "occurrence": "b"},
+        "camera_trap_sequence",
+        "2 images of one occurrence",
+    ),
+    (
+        {"uuid": "b2", "img_type": "Camera-trap", "occurrence": "b"},
+        "camera_trap_sequence",
+        "2 images of one occurrence",
+    ),
+    ({"uuid": "shared", "img_type": "Citizen Science", "occurrence": "c"}, None, None),
+    ({"uuid": "shared2", "img_type": "Citizen Science", "occurrence": "c"}, None, None),
+    ({"uuid": "closed", "license": "CC-BY-NC-4.0"}, "licence", "CC-BY-NC-4.0"),
+    ({"uuid": "face", "license": "CC-BY-4.0"}, "outside_verdict", "a face"),
+    ({"uuid": "bench", "label": "raven"}, "leakage", "birds: 1.jpg, 4 bits apart"),
+    ({"uuid": "rare", "label": "crow"}, "held_out_species", "Animalia Corvus cornix"),
+    ({"uuid": "lonely", "label": "jay"}, "below_floor", "1 images of its species"),
     ({"uuid": "p1", "md5": "ph", "label": "raven"}, "placeholder", "one picture under 3 species"),
     ({"uuid": "p2", "md5": "ph", "label": "magpie"}, "placeholder", "one picture under 3 species"),
     ({"uuid": "p3", "md5": "ph", "label": "oak"}, "taxon_excluded", "plantae"),
@@ -159,40 +62,74 @@ TROUBLES: list[tuple[dict[str, Any], str | None, str | None]] = [
 
 def test_each_trouble_gets_its_reason_and_the_sums_hold(corpus: Corpus) -> None:
     images = [{"label": "magpie"} | image for image, _, _ in TROUBLES]
-    out = corpus.decide(images, taxa={"exclude": ["Plantae"]})
+    ravens = [{"uuid": f"raven{n}", "label": "raven"} for n in range(9)]
+    crow = a_label("crow", ("Animalia", *RAVEN[1:5], "Corvus", "cornix"))
+    jay = a_label("jay", ("Animalia", *RAVEN[1:5], "Garrulus", "glandarius"))
+    out = corpus.decide(
+        [*images, *ravens], taxa={"exclude": ["Plantae"], "floor": 2, "cap": 8}, labels=[*LABEL_ROWS, crow, jay],
+        ledger=[{"uuid": "erased"}], outside=[{"uuid": "face", "reason": "a face"}], leakage=[{"uuid": "bench"}],
+        held_out=[{"genus": "Corvus", "species": "cornix"}], licences={"allow": ["CC-BY-4.0"]}, camera_trap_max=1,
+    )  # fmt: skip
     decided = verdicts(out)
-    assert {uuid: (row["reason"], row["detail"]) for uuid, row in decided.items()} == {
-        image["uuid"]: (reason, detail) for image, reason, detail in TROUBLES
-    }
+    given = {uuid: (row["reason"], row["detail"]) for uuid, row in decided.items() if not uuid.startswith("raven")}
+    assert given == {image["uuid"]: (reason, detail) for image, reason, detail in TROUBLES}
     assert all(row["keep"] == (row["reason"] is None) == (row["split"] is not None) for row in decided.values())
     account = read_account(out.with_name("account.json"))
-    assert account.rows_in == len(images)
-    assert account.dropped == Counter(reason for _, reason, _ in TROUBLES if reason)
+    assert account.rows_in == len(images) + len(ravens)
+    assert account.dropped == Counter([*(reason for _, reason, _ in TROUBLES if reason), "over_cap"])
     assert set(account.dropped) == set(VERDICT_REASONS), "a reason has no case in this test"
 
 
-@pytest.mark.parametrize("first", range(len(VERDICT_REASONS) - 1))
-def test_the_first_reason_of_the_documented_order_is_given(corpus: Corpus, first: int) -> None:
+MEETING = VERDICT_REASONS[: VERDICT_REASONS.index("duplicate") + 1]
+
+
+@pytest.mark.parametrize("first", MEETING)
+def test_the_first_reason_of_the_documented_order_is_given(corpus: Corpus, first: str) -> None:
     """An image with every trouble from `first` on, as far as they can meet in one image."""
-    by_reason: dict[str, dict[str, Any]] = {
-        "download_failed": {"status": "failed", "error": "timeout"},
-        "unreadable": {"status": "failed", "error": "truncated"},
-        "too_small": {"width": 10},
-        "unresolved": {"label": "nothing"},
-        "taxon_excluded": {"label": "bad_crows"},
-        "rank_too_high": {"label": "crows"},
-        "placeholder": {},
-        "duplicate": {},
-    }
-    wrong: dict[str, Any] = {}
-    for reason in reversed(VERDICT_REASONS[first:]):
-        wrong |= by_reason[reason]
-    others = [{"uuid": f"a{label}", "md5": "same", "label": label} for label in ("magpie", "raven", "oak")]
-    image = {"uuid": "z", "md5": "same", "label": "raven"} | wrong
+    image: dict[str, Any] = {"uuid": "z", "md5": "same", "label": "raven", "license": "CC-BY-4.0", "occurrence": "o"}
+    given: dict[str, list[dict[str, Any]]] = {}
+    others = [
+        {"uuid": f"a{label}", "md5": "same", "label": label, "license": "CC-BY-4.0"}
+        for label in ("magpie", "raven", "oak")
+    ]
+    second_of_burst = {"uuid": "zz", "label": "raven", "license": "CC-BY-4.0", "occurrence": "o"}
+    for reason in reversed(MEETING[MEETING.index(first) :]):
+        match reason:
+            case "taken_down":
+                given["ledger"] = [{"uuid": "z"}]
+            case "download_failed":
+                image |= {"status": "failed", "error": "timeout"}
+            case "unreadable":
+                image |= {"status": "failed", "error": "truncated"}
+            case "too_small":
+                image |= {"width": 10}
+            case "basis_of_record":
+                image |= {"basis": "MATERIAL_CITATION"}
+            case "camera_trap_sequence":
+                image |= {"img_type": "Camera-trap"}
+                second_of_burst |= {"img_type": "Camera-trap"}
+            case "licence":
+                image |= {"license": "CC-BY-NC-4.0"}
+            case "outside_verdict":
+                given["outside"] = [{"uuid": "z", "reason": "a face"}]
+            case "unresolved":
+                image |= {"label": "nothing"}
+            case "taxon_excluded":
+                image |= {"label": "bad_crows"}
+            case "rank_too_high":
+                image |= {"label": "crows"}
+            case "held_out_species":
+                image |= {"label": "oak"}
+                given["held_out"] = [{"genus": "Quercus", "species": "alba"}]
+            case "leakage":
+                given["leakage"] = [{"uuid": "z"}]
     labels = [*LABEL_ROWS, a_label("bad_crows", ("Animalia", "Chordata", "Aves", "Bad", "Corvidae", None, None))]
-    wanted = [*others, image] if VERDICT_REASONS[first] != "duplicate" else [others[1], image]
-    out = corpus.decide(wanted, labels=labels, taxa={"exclude": ["bad"]})
-    assert verdicts(out)["z"]["reason"] == VERDICT_REASONS[first]
+    met = [others[1]] if first in ("leakage", "duplicate") else others
+    out = corpus.decide(
+        [*met, image, second_of_burst], labels=labels, taxa={"exclude": ["bad"]}, camera_trap_max=1,
+        licences={"allow": ["CC-BY-4.0"]}, **given,
+    )  # fmt: skip
+    assert verdicts(out)["z"]["reason"] == first
 
 
 def test_crops_of_one_frame_are_neither_duplicates_nor_placeholders(corpus: Corpus) -> None:

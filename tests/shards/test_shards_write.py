@@ -389,3 +389,45 @@ def test_images_are_squashed_or_cropped(tmp_path: Path, resize: str, white: floa
     square = simplejpeg.decode_jpeg(data)
     assert square.shape == (32, 32, 3)
     assert abs(square.mean() / 255 - white) < 0.02
+
+
+def test_a_tenth_of_the_training_shards_stands_apart_to_try_things_on(corpus: Path) -> None:
+    folder = build(corpus)
+    whole = tables.read_rows(folder / "train/manifest.parquet", SHARD_MANIFEST).to_pylist()
+    small = tables.read_rows(folder / "train_small/manifest.parquet", SHARD_MANIFEST).to_pylist()
+    assert small == whole[:1]
+    assert index(folder, "train_small") == [row for row in index(folder) if row["shard"] == small[0]["shard"]]
+    tar = folder / "train_small" / small[0]["shard"]
+    assert tar.samefile(folder / "train" / tar.name)
+
+
+def test_what_was_taken_down_leaves_its_place_empty_and_every_other_shard_as_it_was(corpus: Path) -> None:
+    before = sums(build(corpus))
+    rows = tables.read_rows(corpus / "verdicts.parquet", VERDICTS).to_pylist()
+    gone = index(corpus / "g000")[20]
+    for row in rows:
+        if row["uuid"] == gone["uuid"]:
+            row |= {"keep": False, "reason": "taken_down"}
+    tables.write_rows(rows, VERDICTS, corpus / "verdicts.parquet")
+    after = sums(build(corpus))
+    changed = {name for name in before if name.endswith(".tar") and before[name] != after[name]}
+    assert changed == {f"train/{gone['shard']}"}
+    assert gone["uuid"] not in [row["uuid"] for row in index(corpus / "g000")]
+
+
+def test_an_image_that_moved_in_its_tar_costs_no_shard(corpus: Path) -> None:
+    folder = build(corpus)
+    made = {path: path.stat().st_mtime_ns for path in (corpus / "work").glob("*/done.json")}
+    tar = corpus / "download/part-0000/00000.tar"
+    with tarfile.open(tar) as members:
+        data = {member.name[:4]: members.extractfile(member).read() for member in members}  # type: ignore[union-attr]
+    places = tars.write_tar(tar, (("other", {"jpg": b"x"}), *((uuid, {"jpg": jpg}) for uuid, jpg in data.items())))
+    moved = dict(zip(["other", *data], places, strict=True))
+    rows = tables.read_rows(corpus / "verdicts.parquet", VERDICTS).to_pylist()
+    for row in rows:
+        if row["uuid"] in moved:
+            row["offset"] = moved[row["uuid"]]["jpg"].offset
+    tables.write_rows(rows, VERDICTS, corpus / "verdicts.parquet")
+    before = sums(folder)
+    assert sums(build(corpus)) == before
+    assert {path: path.stat().st_mtime_ns for path in (corpus / "work").glob("*/done.json")} == made

@@ -8,7 +8,15 @@ import pytest
 
 from workflow_scripts.common.accounts import Account, read_account
 from workflow_scripts.common.tables import read_rows
-from workflow_scripts.contracts import CATALOG, GATHERED_DOWNLOADS, SHARD_INDEX, SHARD_MANIFEST, VERDICTS
+from workflow_scripts.contracts import (
+    BENCHMARK_IMAGES,
+    CATALOG,
+    GATHERED_DOWNLOADS,
+    LEAKAGE,
+    SHARD_INDEX,
+    SHARD_MANIFEST,
+    VERDICTS,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +73,19 @@ def test_accounts_follow_one_another(finished: Any) -> None:
     assert catalog.kept == downloads.rows_in == verdicts.rows_in
     assert verdicts.kept == shards.rows_in == shards.kept
     assert downloads.dropped
-    assert {"duplicate", "unresolved", "download_failed"} <= set(verdicts.dropped)
+    assert {"duplicate", "unresolved", "download_failed", "leakage"} <= set(verdicts.dropped)
+
+
+def test_no_image_of_a_benchmark_is_in_the_corpus(finished: Any) -> None:
+    leaks = read_rows(finished.path(f"{CORPUS}/curate/g000/leakage.parquet"), LEAKAGE).to_pylist()
+    verdicts = read_rows(finished.path(f"{CORPUS}/curate/g000/verdicts.parquet"), VERDICTS).to_pylist()
+    assert {row["same_bytes"] for row in leaks} == {True, False}
+    assert not {row["uuid"] for row in leaks} & {row["uuid"] for row in verdicts if row["keep"]}
+    tables = [*finished.path("results/shared/benchmarks").glob("*_species-*/images.parquet")]
+    benchmark = {row["md5"] for table in tables for row in read_rows(table, BENCHMARK_IMAGES).to_pylist()}
+    assert len(tables) == 2
+    assert not benchmark & {row["md5"] for row in verdicts if row["keep"]}
+    assert 'id="leakage"' in finished.path("results/runs/micro/report/index.html").read_text()
 
 
 def test_metrics_hold_every_step_once(finished: Any) -> None:

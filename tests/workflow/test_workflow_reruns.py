@@ -11,6 +11,7 @@ pytestmark = pytest.mark.slow
 EVALUATION = {"embed", "eval_rare_species", "eval_seen_species", "eval_insects", "eval_replay", "report_build"}
 AFTER_TAXONOMY = {
     "curate",
+    "curate_attribution",
     "shards_plan",
     "shards_write",
     "shards_gather",
@@ -96,6 +97,19 @@ def test_shards_lost_from_view_are_published_again(finished: Any) -> None:
     manifest.unlink()
     finished.run("data")
     assert manifest.read_bytes() == kept
+
+
+def test_verify_names_a_lost_shard_and_writes_nothing(finished: Any) -> None:
+    assert "all shards and download tars are whole" in finished.run("verify")
+    shard = finished.path("results/corpora/micro/shards/g000/train/shard-000000.tar")
+    shard.rename(shard.with_suffix(".away"))
+    try:
+        done = finished.snakemake("verify")
+        assert done.returncode != 0
+        assert f"{shard.relative_to(finished.folder)}: missing" in done.stdout + done.stderr
+        assert not shard.exists()
+    finally:
+        shard.with_suffix(".away").rename(shard)
 
 
 def test_every_log_names_its_command(finished: Any) -> None:

@@ -88,7 +88,7 @@ def _data_files(tree: ast.AST, file: Path) -> list[Path]:
 
 
 def _bare_source(file: Path) -> str:
-    """A module's syntax tree as text, without docstrings and other strings that stand alone (they describe constants)."""
+    """A module's syntax tree as text, without docstrings and other strings that stand alone and describe constants."""
     return _text_of(ast.parse(file.read_text(encoding="utf-8")))
 
 

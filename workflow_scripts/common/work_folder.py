@@ -103,7 +103,7 @@ def open_work_folder(
         key: what the work depends on: digests of inputs, settings, code. JSON-serialisable.
         target: the file that readers wait for, when this work is published under one name by one job at a time: a job
             of an older key that outlived its Snakemake is waited for, so that it never publishes over a newer one.
-        wait: when another process holds the folder, wait until it is done (its work is then adopted) instead of raising.
+        wait: when another process holds the folder, wait until it is done, and adopt its work, instead of raising.
 
     Raises:
         BusyError: another process holds the folder and `wait` is false.

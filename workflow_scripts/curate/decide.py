@@ -1,6 +1,8 @@
 """Give every catalogue row of one generation a verdict: kept in train or val, or left out for one stated reason."""
 
 import logging
+import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,23 @@ from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.curate import CurateSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.contracts import CATALOG, GATHERED_DOWNLOADS, LABELS, RANKS, VERDICT_REASONS, VERDICTS
+from workflow_scripts.contracts import (
+    BENCHMARK_IMAGES,
+    CATALOG,
+    GATHERED_DOWNLOADS,
+    LABELS,
+    LEAKAGE,
+    LEDGER,
+    OUTSIDE_VERDICTS,
+    RANKS,
+    VERDICT_REASONS,
+    VERDICTS,
+)
 
 logger = logging.getLogger(__name__)
 
 FARTHEST_GUESS = 3
+PLACELESS = "status = 'ok' AND (md5 IS NULL OR tar IS NULL OR \"offset\" IS NULL OR size IS NULL)"
 
 
 def decide(
@@ -28,6 +42,10 @@ def decide(
     out: Path,
     account: Path,
     older: tuple[Path, ...] = (),
+    leakage: tuple[Path, ...] = (),
+    held_out: tuple[Path, ...] = (),
+    outside: tuple[Path, ...] = (),
+    ledger: tuple[Path, ...] = (),
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
@@ -47,24 +65,40 @@ def decide(
         out: the verdicts.
         account: rows in and out by reason.
         older: verdicts of all older generations, which stay as they are.
+        leakage: the generation's images that benchmarks have too.
+        held_out: images of benchmarks whose species are kept out.
+        outside: images that other judges refuse; all but uuid and reason is ignored.
+        ledger: images that were taken down for good.
         memory_mb: memory limit of DuckDB, MiB.
         threads: threads of DuckDB; they change no byte.
 
     Raises:
         InputError: a table breaks its contract, the tables do not belong together, or a name in `taxa` names no taxon.
     """
-    with tables.connect(memory_mb, threads) as connection:
+    with tables.connect(memory_mb, threads) as connection, tempfile.TemporaryDirectory(prefix="curate-") as folder:
         tables.read(connection, catalog, CATALOG, "catalog")
         tables.read(connection, downloads, GATHERED_DOWNLOADS, "downloads")
         tables.read(connection, labels, LABELS, "labels")
         tables.read(connection, older, VERDICTS, "older")
+        tables.read(connection, leakage, LEAKAGE, "leakage")
+        tables.read(connection, ledger, LEDGER, "ledger")
+        tables.read(connection, outside, OUTSIDE_VERDICTS, "outside")
+        _list_held_out(connection, held_out)
         generation, rows_in = _generation(connection)
-        _check_together(connection, downloads, labels)
 
         _set_variables(connection, settings)
+        connection.execute(_sql("macros.sql"))
         connection.execute(_sql("taxa.sql"))
         _check_names(connection, labels, settings)
-        connection.execute(_sql("candidates.sql"))
+        # On disk and not in DuckDB's memory: what compares images needs few of the columns at a time.
+        candidates = Path(folder) / "candidates.parquet"
+        connection.execute(
+            f"COPY ({_sql('candidates.sql')}) TO {tables.literal(candidates)} (FORMAT parquet, COMPRESSION zstd)"
+        )
+        connection.execute(f"CREATE TEMP VIEW candidates AS SELECT * FROM {tables.scan(candidates)}")
+        _check_together(connection, rows_in, downloads, labels)
+        for name in ("twins.sql", "counts.sql", "splits.sql"):
+            connection.execute(_sql(name))
         rows_out = tables.write(connection, _sql("verdicts.sql"), VERDICTS, out)
         if rows_out != rows_in:
             raise ValueError(f"{out}: {rows_out} verdicts for {rows_in} catalogue rows")
@@ -91,8 +125,28 @@ def _generation(connection: duckdb.DuckDBPyConnection) -> tuple[str, int]:
     return (f"g{lowest:03d}" if rows else "empty"), int(rows)
 
 
-def _check_together(connection: duckdb.DuckDBPyConnection, downloads: Path, labels: Path) -> None:
+def _list_held_out(connection: duckdb.DuckDBPyConnection, benchmarks: tuple[Path, ...]) -> None:
+    """The table `held_out`: the names of the benchmarks' species, in lower case."""
+    connection.execute("CREATE TEMP TABLE held_out (name VARCHAR)")
+    for path in benchmarks:
+        tables.read(connection, path, BENCHMARK_IMAGES, "images")
+        named = _one_row(connection, "SELECT count(*) FROM images WHERE taxon_genus <> '' AND taxon_species <> ''")[0]
+        if not named:
+            raise InputError(f"{path}: its labels name no species; take it out of curate.hold_out_species_of")
+        connection.execute(
+            "INSERT INTO held_out SELECT DISTINCT lower(taxon_genus || ' ' || taxon_species) FROM images"
+        )
+
+
+def _check_together(connection: duckdb.DuckDBPyConnection, rows_in: int, downloads: Path, labels: Path) -> None:
     """Check that each catalogue row has its download and its label, and that nothing else was downloaded."""
+    joined, downloaded, placeless = _one_row(
+        connection,
+        f"SELECT (SELECT count(*) FROM candidates), count(*), count(*) FILTER ({PLACELESS}) FROM downloads",
+    )
+    # Identifiers are unique on both sides, so equal counts mean equal sets.
+    if joined == rows_in == downloaded and not placeless:
+        return
     for query, complaint in (
         (
             "SELECT uuid FROM catalog ANTI JOIN downloads USING (uuid)",
@@ -104,8 +158,7 @@ def _check_together(connection: duckdb.DuckDBPyConnection, downloads: Path, labe
             "give the downloads of the same generation",
         ),
         (
-            "SELECT uuid FROM downloads "
-            "WHERE status = 'ok' AND (md5 IS NULL OR tar IS NULL OR \"offset\" IS NULL OR size IS NULL)",
+            f"SELECT uuid FROM downloads WHERE {PLACELESS}",
             f"{downloads}: {{count}} images are ok but have no md5 or place, the first: {{first}}; "
             "gather the downloads again",
         ),
@@ -126,12 +179,18 @@ def _set_variables(connection: duckdb.DuckDBPyConnection, settings: CurateSettin
         "include": _names(settings.taxa.include),
         "exclude": _names(settings.taxa.exclude),
         "min_size": settings.min_size,
+        "exclude_basis": [re.sub("[^A-Z]", "", name.upper()) for name in settings.exclude_basis],
+        "camera_trap_max": settings.camera_trap_max,
+        "licences": settings.licences.allow,
+        "unknown_licence": settings.licences.unknown,
+        "cap": settings.taxa.cap,
+        "floor": settings.taxa.floor,
         "placeholder_taxa": settings.placeholder_taxa,
         "val_share": settings.val_share,
     }
     for name, value in variables.items():
-        # A list that may be empty needs its type said.
-        cast = "::VARCHAR[]" if isinstance(value, list) else ""
+        # A list that may be empty or absent needs its type said.
+        cast = "::VARCHAR[]" if isinstance(value, list) or name == "licences" else "::BIGINT" if value is None else ""
         connection.execute(f"SET VARIABLE {name} = $value{cast}", {"value": value})
 
 
@@ -162,7 +221,7 @@ def _account(connection: duckdb.DuckDBPyConnection, generation: str, rows_in: in
     train, val, taxa, trained = _one_row(
         connection,
         "SELECT count(*) FILTER (split = 'train'), count(*) FILTER (split = 'val'), "
-        "count(DISTINCT taxon), count(DISTINCT taxon) FILTER (split = 'train') "
+        "count(DISTINCT taxon_number), count(DISTINCT taxon_number) FILTER (split = 'train') "
         "FROM verdicts INNER JOIN taxa USING (label_id) WHERE keep",
     )
     logger.info("%s: %d kept for train, %d for val; left out: %s", generation, train, val, dropped)

@@ -26,6 +26,7 @@ from workflow_scripts.download import local
 from workflow_scripts.download.attempts import ATTEMPT_FIELDS, Attempt, Row
 from workflow_scripts.download.passes import MEMORY_MB, Passes, Stopped
 from workflow_scripts.download.summary import account_of
+from workflow_scripts.download.taken_down import TakenDown
 from workflow_scripts.download.web import Web
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ def fetch(
     work: Path,
     out_dir: Path,
     contact: str | None = None,
+    ledger: Path | None = None,
 ) -> None:
     """Download the images of one part.
 
@@ -53,6 +55,8 @@ def fetch(
         work: folder for the work folders of all parts.
         out_dir: where tars, account.json and, last, manifest.parquet are published.
         contact: mail or web address in the user agent.
+        ledger: what was taken down from the corpus for good, once anything was. It is no part of what a part depends
+            on: `curate.takedown` rewrites the parts that had such images.
 
     Raises:
         InputError: the part, the contact, an allowed host or a proxy is not usable.
@@ -66,13 +70,19 @@ def fetch(
     }
 
     def download(folder: WorkFolder) -> list[str]:
-        return _download(folder.path, part, settings, limits, contact)
+        return _download(folder.path, part, settings, limits, contact=contact, taken_down=TakenDown(ledger))
 
     do_once(work, key, download, out_dir, MANIFEST)
 
 
 def _download(
-    folder: Path, part: Path, settings: DownloadSettings, limits: DownloadLimits, contact: str | None
+    folder: Path,
+    part: Path,
+    settings: DownloadSettings,
+    limits: DownloadLimits,
+    *,
+    contact: str | None,
+    taken_down: TakenDown,
 ) -> list[str]:
     if (folder / "done.json").exists():
         logger.warning("%s: finished before, but damaged since; the part is downloaded again", folder)
@@ -83,7 +93,10 @@ def _download(
             web = Web(limits=limits, max_bytes=settings.max_bytes, contact=contact, stopping=stopping)
 
             def get(row: Row, attempt: Attempt) -> bytes:
-                return web.get(row.url, attempt) if row.host else local.get(row.url, attempt, settings.max_bytes)
+                taken_down.check_id(row.uuid)
+                body = web.get(row.url, attempt) if row.host else local.get(row.url, attempt, settings.max_bytes)
+                taken_down.check_bytes(body)
+                return body
 
             passes = Passes(folder=folder, part=part, settings=settings, limits=limits, fetch=get, stopping=stopping)
             passes.run()

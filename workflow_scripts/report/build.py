@@ -23,6 +23,7 @@ from workflow_scripts.report import figures
 from workflow_scripts.report.curves import read_curves
 from workflow_scripts.report.examples import Example, read_examples
 from workflow_scripts.report.flow import corpus_flow, gaps, steps_of
+from workflow_scripts.report.leakage import read_leaks
 from workflow_scripts.report.names import RANKS_SHOWN, ranks_by_source
 from workflow_scripts.report.scores import MAIN_METRIC, STD, Scores, read_scores, write_scores
 
@@ -54,6 +55,8 @@ def build(
     labels: Path | None = None,
     taxonomy: Path | None = None,
     summary: Path | None = None,
+    leakage: tuple[Path, ...] = (),
+    downloads: Path | None = None,
     out: Path,
 ) -> None:
     """Build the report's page, and `scores.csv` and `scores.parquet` beside it.
@@ -70,6 +73,8 @@ def build(
         labels: the corpus's taxonomy/labels.parquet.
         taxonomy: the corpus's taxonomy/stats.json.
         summary: the training's summary.json.
+        leakage: the corpus's images that benchmarks have too, of all generations.
+        downloads: the folder of the corpus's download parts, for their thumbnails.
         out: the page.
 
     Raises:
@@ -105,6 +110,7 @@ def build(
         ranks_by_source=ranks_by_source(_read_json(taxonomy)) if taxonomy else [],
         costliest=_read_json(taxonomy)["costliest"] if taxonomy else [],
         ranks=RANKS_SHOWN,
+        leaks=read_leaks(leakage, downloads) if downloads else [],
         examples=_examples(predictions, benchmarks, table),
         provenance=_provenance(inputs, table),
         versions=_versions(),

@@ -89,7 +89,7 @@ def _examples(files: Mapping[str, Path], images: Path) -> list[Example]:
             Guess(model, row["predicted"], row["score"], row["correct"])
             for model, row in zip(guesses, rows, strict=True)
         ]
-        chosen[kind].append(Example(place["image"], kind, rows[0]["class"], _thumbnail(place), tuple(said)))
+        chosen[kind].append(Example(place["image"], kind, rows[0]["class"], _shown(place), tuple(said)))
     return [example for examples in chosen.values() for example in examples]
 
 
@@ -105,11 +105,16 @@ def _lot(image: str) -> str:
     return hashlib.sha256(image.encode()).hexdigest()
 
 
-def _thumbnail(place: Mapping[str, Any]) -> str:
+def _shown(place: Mapping[str, Any]) -> str:
+    return thumbnail(Path(place["path"]), place["offset"], place["size"])
+
+
+def thumbnail(path: Path, offset: int | None = None, size: int | None = None) -> str:
+    """An image file, or the image at a place within a file, as a small data URI; empty where there is none."""
     try:
-        with Path(place["path"]).open("rb") as file:
-            file.seek(place["offset"] or 0)
-            content = file.read(-1 if place["size"] is None else place["size"])
+        with path.open("rb") as file:
+            file.seek(offset or 0)
+            content = file.read(-1 if size is None else size)
         with Image.open(io.BytesIO(content)) as image:
             small = image.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from math import ceil
 from pathlib import Path
 
 import duckdb
@@ -12,6 +13,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import link
 from workflow_scripts.contracts import (
     SHARD_GROUP_INDEX,
     SHARD_GROUP_MANIFEST,
@@ -23,9 +25,15 @@ from workflow_scripts.contracts import (
 
 logger = logging.getLogger(__name__)
 
+# To try things out on.
+SMALL = "train_small"
+SMALL_SHARE = 0.1
+
 
 def gather(*, manifests: tuple[Path, ...], indexes: tuple[Path, ...], plan: Path, out_dir: Path) -> None:
-    """Write `manifest.parquet` and `index.parquet` of train and val, and the account; remove shards that are no more.
+    """Write `manifest.parquet` and `index.parquet` of train, train_small and val, and the account.
+
+    Shards that are no more are removed.
 
     Args:
         manifests: the manifests of all groups.
@@ -52,6 +60,7 @@ def gather(*, manifests: tuple[Path, ...], indexes: tuple[Path, ...], plan: Path
             assert counts is not None
             notes[f"{split} samples"] = counts[0]
             _remove_others(connection, rows, folder)
+        notes["train_small shards"] = _write_small(connection, out_dir)
         planned = connection.execute("SELECT count(*) FROM plan").fetchone()
         assert planned is not None
     written = sum(notes[f"{split} samples"] for split in SPLITS)
@@ -116,6 +125,25 @@ def _index_of(split: str, indexes: tuple[Path, ...]) -> Iterator[pa.Table]:
                 first_shards.append((head["shard"], path, number))
     for _, path, number in sorted(first_shards):
         yield pq.ParquetFile(path).read_row_group(number).drop_columns(["split"])
+
+
+def _write_small(connection: duckdb.DuckDBPyConnection, out_dir: Path) -> int:
+    """The first tenth of train's shards, at least one, in a folder of their own; the shuffle makes it a fair sample."""
+    train, small = out_dir / "train", out_dir / SMALL
+    shards = connection.execute("SELECT shard FROM manifests WHERE split = 'train' ORDER BY shard").fetchall()
+    names = [name for (name,) in shards[: ceil(len(shards) * SMALL_SHARE)]]
+    for name in names:
+        if not ((small / name).exists() and (small / name).samefile(train / name)):
+            link(train / name, small / name)
+    chosen = ", ".join(tables.literal(name) for name in names) or "NULL"
+    rows = f"SELECT * EXCLUDE (split) FROM manifests WHERE split = 'train' AND shard IN ({chosen})"
+    # One row group a shard, in the order of their names.
+    index = pq.ParquetFile(train / "index.parquet")
+    groups = (index.read_row_group(number) for number in range(len(names)))
+    tables.write_row_groups(groups, SHARD_INDEX, small / "index.parquet")
+    tables.write(connection, rows, SHARD_MANIFEST, small / "manifest.parquet")
+    _remove_others(connection, rows, small)
+    return len(names)
 
 
 def _remove_others(connection: duckdb.DuckDBPyConnection, rows: str, folder: Path) -> None:

@@ -6,14 +6,14 @@ WITH ordered AS (
         *,
         row_number() OVER (PARTITION BY split ORDER BY md5(getvariable('seed') || ' ' || uuid), uuid) - 1 AS place
     FROM verdicts
-    WHERE keep
+    -- What was taken down keeps its place, empty, so that no other image moves.
+    WHERE keep OR (reason = 'taken_down' AND split IS NOT NULL)
 ),
 
 numbered AS (
     SELECT
         *,
-        place // getvariable('samples_per_shard') AS shard,
-        place % getvariable('samples_per_shard') AS position
+        place // getvariable('samples_per_shard') AS shard
     FROM ordered
 ),
 
@@ -27,7 +27,7 @@ totals AS (
 SELECT
     numbered.split,
     numbered.shard,
-    numbered.position,
+    row_number() OVER (PARTITION BY numbered.split, numbered.shard ORDER BY numbered.place) - 1 AS position,
     -- Contiguous blocks of nearly equal length over the shards of train, then those of val.
     (numbered.shard + CASE WHEN numbered.split = 'val' THEN totals.train_shards ELSE 0 END)
     * getvariable('groups') // (totals.train_shards + totals.val_shards) AS "group",
@@ -40,3 +40,4 @@ SELECT
     numbered.size
 FROM numbered
 CROSS JOIN totals
+WHERE numbered.keep

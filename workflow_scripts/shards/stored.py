@@ -1,11 +1,14 @@
 """Images where the download stage stored them, read by place."""
 
+import os
 import tarfile
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.tars import read_at
+
+KEPT_OPEN = 256
 
 
 class Stored(NamedTuple):
@@ -30,32 +33,46 @@ class Stored(NamedTuple):
         return downloads / f"part-{self.part:04d}" / self.tar
 
 
-def read_stored(downloads: Path, stored: Stored) -> bytes:
-    """Read an image's bytes, after checking by the tar's own header that they are this image's.
+class StoredImages:
+    """Reads images of the download tars; may be shared by threads.
 
-    Raises:
-        InputError: the tar is missing, shorter, or holds something else there.
+    The shuffle spreads a shard over all tars, so those read last are kept open.
+
+    Args:
+        downloads: the folder that holds the parts.
     """
-    path = stored.path(downloads)
-    if Path(stored.tar).name != stored.tar:
-        raise InputError(f"{stored.tar!r}: not the name of a tar in a part's folder (image {stored.uuid})")
-    start = stored.offset - tarfile.BLOCKSIZE
-    if start < 0:
-        raise damaged(downloads, stored, "no member can begin there")
-    try:
-        with path.open("rb") as file:
-            block = read_at(file, start, tarfile.BLOCKSIZE + stored.size)
-    except OSError as error:
-        raise damaged(downloads, stored, error.strerror or str(error)) from None
-    except InputError:
-        raise damaged(downloads, stored, "the tar ends before the image does") from None
-    try:
-        member = tarfile.TarInfo.frombuf(block[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
-    except tarfile.HeaderError:
-        raise damaged(downloads, stored, "no member begins there") from None
-    if member.name.partition(".")[0] != stored.uuid or member.size != stored.size:
-        raise damaged(downloads, stored, f"the member there is {member.name!r} of {member.size} bytes")
-    return block[tarfile.BLOCKSIZE :]
+
+    def __init__(self, downloads: Path) -> None:
+        self.downloads = downloads
+        # A file that falls out of the cache closes when the last reader lets go of it.
+        self._open = lru_cache(KEPT_OPEN)(lambda path: path.open("rb", buffering=0))
+
+    def read(self, stored: Stored) -> bytes:
+        """An image's bytes, after checking by the tar's own header that they are this image's.
+
+        Raises:
+            InputError: the tar is missing, shorter, or holds something else there.
+        """
+        path = stored.path(self.downloads)
+        if Path(stored.tar).name != stored.tar:
+            raise InputError(f"{stored.tar!r}: not the name of a tar in a part's folder (image {stored.uuid})")
+        start = stored.offset - tarfile.BLOCKSIZE
+        if start < 0:
+            raise damaged(self.downloads, stored, "no member can begin there")
+        try:
+            file = self._open(path)
+            block = os.pread(file.fileno(), tarfile.BLOCKSIZE + stored.size, start)
+        except OSError as error:
+            raise damaged(self.downloads, stored, error.strerror or str(error)) from None
+        if len(block) != tarfile.BLOCKSIZE + stored.size:
+            raise damaged(self.downloads, stored, "the tar ends before the image does")
+        try:
+            member = tarfile.TarInfo.frombuf(block[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
+        except tarfile.HeaderError:
+            raise damaged(self.downloads, stored, "no member begins there") from None
+        if member.name.partition(".")[0] != stored.uuid or member.size != stored.size:
+            raise damaged(self.downloads, stored, f"the member there is {member.name!r} of {member.size} bytes")
+        return block[tarfile.BLOCKSIZE :]
 
 
 def damaged(downloads: Path, stored: Stored, what: str) -> InputError:

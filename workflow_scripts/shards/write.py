@@ -21,7 +21,7 @@ from workflow_scripts.common.files import link, sha256_file
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.work_folder import exclusive, open_work_folder
 from workflow_scripts.contracts import SHARD_GROUP_INDEX, SHARD_GROUP_MANIFEST, SHARD_PLAN
-from workflow_scripts.shards.stored import Stored, damaged, read_stored
+from workflow_scripts.shards.stored import Stored, StoredImages, damaged
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +83,7 @@ def write(
     with publishing, tables.connect() as connection, ThreadPoolExecutor(jobs) as pool:
         # Readers wait for the manifest: it must not stand beside shards of another plan.
         manifest.unlink(missing_ok=True)
+        stored = StoredImages(downloads)
         tables.read(connection, plan, SHARD_PLAN, "plan")
         with Progress(f"shards of group {group}", _samples(connection, group), "images") as progress:
             for shard in _shards(connection, group):
@@ -91,7 +92,7 @@ def write(
                         adopted += 1
                     else:
                         _write_shard(
-                            folder.path, shard, downloads=downloads, settings=settings, pool=pool, ahead=AHEAD * jobs
+                            folder.path, shard, stored=stored, settings=settings, pool=pool, ahead=AHEAD * jobs
                         )
                         folder.finish([TAR, INDEX, MANIFEST])
                     _publish(folder.path / TAR, out_dir / shard.split / shard.name)
@@ -125,8 +126,9 @@ def _shards(connection: duckdb.DuckDBPyConnection, group: int) -> Iterator[Shard
 def _key(shard: Shard, settings: ShardSettings) -> dict[str, str]:
     rows = hashlib.sha256()
     for sample in shard.samples:
-        # The hash of the original bytes stands for the image: a place may hold another one after a new download.
-        rows.update(json.dumps([*sample.stored, sample.label_id, sample.md5]).encode())
+        # Original bytes and stored size stand for the image. Its place does not count: a tar that is rewritten without
+        # some other image moves it, and a new download may put another one there.
+        rows.update(json.dumps([sample.stored.uuid, sample.label_id, sample.md5, sample.stored.size]).encode())
     return {
         "shard": f"{shard.split}/{shard.name}",
         "rows": rows.hexdigest(),
@@ -136,7 +138,7 @@ def _key(shard: Shard, settings: ShardSettings) -> dict[str, str]:
 
 
 def _write_shard(
-    folder: Path, shard: Shard, *, downloads: Path, settings: ShardSettings, pool: ThreadPoolExecutor, ahead: int
+    folder: Path, shard: Shard, *, stored: StoredImages, settings: ShardSettings, pool: ThreadPoolExecutor, ahead: int
 ) -> None:
     """Write a shard's tar, index and manifest; at most `ahead` encoded images are held."""
     for sample in shard.samples:
@@ -147,7 +149,7 @@ def _write_shard(
 
     def render(sample: Sample) -> tuple[str, dict[str, bytes]]:
         return sample.stored.uuid, {
-            "jpg": _square_jpeg(downloads, sample.stored, settings),
+            "jpg": _square_jpeg(stored, sample.stored, settings),
             "label_id.txt": sample.label_id.encode(),
         }
 
@@ -178,12 +180,12 @@ def _write_shard(
     tables.write_rows([manifest], SHARD_GROUP_MANIFEST, folder / MANIFEST)
 
 
-def _square_jpeg(downloads: Path, stored: Stored, settings: ShardSettings) -> bytes:
-    data = read_stored(downloads, stored)
+def _square_jpeg(stored: StoredImages, place: Stored, settings: ShardSettings) -> bytes:
+    data = stored.read(place)
     try:
         image = images.decode(data, at_least=settings.image_size)
     except images.UnreadableImage as error:
-        raise damaged(downloads, stored, str(error)) from None
+        raise damaged(stored.downloads, place, str(error)) from None
     return images.encode_jpeg(images.to_square(image, settings.image_size, settings.resize), settings.jpeg_quality)
 
 

@@ -38,6 +38,7 @@ PATHS = {
 }
 SMALL_SIDE = 160
 TABLE_FOLDER = "table_images"
+LEAKY = "benchmarks/seen_species/images"
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,9 @@ FATES = (
     Fate("busy_once", site.BUSY, 0.005),
     Fate("down_once", site.BUSY, 0.005),
     Fate("down_twice", site.BUSY, 0.002),
+    # A photo that a benchmark took from the same place: its very file, and a copy that was compressed again.
+    Fate("leaked", site.LYING, 0.001, least=2),
+    Fate("leaked_copy", site.LYING, 0.001, least=2),
 )
 
 
@@ -155,7 +159,9 @@ def plan_catalogue(
             host = site.FAST
         file = f"site/{one.folder}/{photo.number:05d}.jpg"
         name = fate.name if fate else "good"
-        if name not in ("not_found", "html", "huge_png", "pixel", "placeholder", "unreachable"):
+        if name.startswith("leaked"):
+            file = f"{LEAKY}/{one.folder}/0000.jpg"
+        elif name not in ("not_found", "html", "huge_png", "pixel", "placeholder", "unreachable"):
             catalogue.pictures.append(Picture(file, looks[photo.species], SMALL_SIDE if name == "small" else side))
         path = PATHS[host].format(40_000_000 + 7 * photo.number)
         _serve(catalogue, name, host, path, file)
@@ -185,6 +191,8 @@ def body(kind: str, source: bytes, side: int) -> bytes:
             return lies.huge_jpeg(source)
         case "huge_png":
             return lies.huge_png()
+        case "leaked_copy":
+            return lies.compressed_again(source)
     raise ValueError(f"unknown kind of body {kind}")
 
 
@@ -251,6 +259,10 @@ def _serve(catalogue: Catalogue, fate: str, host: str, path: str, file: str) -> 
             spoilt = file.replace(".jpg", f"_{fate}.jpg")
             catalogue.bodies[spoilt] = (fate, file)
             page = Page(spoilt)
+        case "leaked_copy":
+            copy = f"site/copies/{path.rsplit('/', 1)[-1]}"
+            catalogue.bodies[copy] = (fate, file)
+            page = Page(copy)
         case "noai":
             page = Page(file, headers={"X-Robots-Tag": "noai"})
         case "moved":

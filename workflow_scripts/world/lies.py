@@ -6,6 +6,7 @@ import zlib
 import cv2
 import numpy as np
 
+from workflow_scripts.common import images
 from workflow_scripts.world.draw import encoded
 
 CLAIMED_PIXELS = 60_000
@@ -48,3 +49,8 @@ def huge_png() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
     )
+
+
+def compressed_again(jpeg: bytes) -> bytes:
+    """The same picture at a lower quality, so that its bytes are others."""
+    return images.encode_jpeg(images.decode(jpeg), quality=60)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from workflow_scripts.common.config.base import Section
 from workflow_scripts.common.config.catalog import Generation
-from workflow_scripts.common.config.curate import CurateSettings
+from workflow_scripts.common.config.curate import AttributionSettings, CurateSettings
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.common.config.evaluate import Benchmark, EmbedLimits
 from workflow_scripts.common.config.replay import ReplaySettings
@@ -45,6 +45,7 @@ class Config(Section):
     download: DownloadSettings = Field(default_factory=DownloadSettings, description="What is kept of an image.")
     taxonomy: TaxonomySettings = Field(description="How names are resolved.")
     curate: CurateSettings = Field(default_factory=CurateSettings, description="Which images are kept.")
+    attribution: AttributionSettings = Field(default_factory=AttributionSettings, description="Whom the corpus names.")
     shards: ShardSettings = Field(default_factory=ShardSettings, description="How shards are written.")
     replay: ReplaySettings | None = Field(None, description="Replay pairs; absent: no replay.")
     model: ModelSettings = Field(description="The model.")
@@ -80,6 +81,10 @@ class Config(Section):
         for name, benchmark in self.benchmarks.items():
             if benchmark.layout == "replay" and self.replay is None:
                 raise ValueError(f"benchmarks.{name}: layout replay needs the section replay")
+        for key in ("clean_of", "hold_out_species_of"):
+            for name in getattr(self.curate, key):
+                if name not in self.benchmarks or self.benchmarks[name].layout == "replay":
+                    raise ValueError(f"curate.{key}: {name!r} is no benchmark with images of its own")
         names = [source.name for generation in self.generations for source in generation.sources]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"generations: more than one source is named {', '.join(sorted(twice))}")
@@ -105,6 +110,7 @@ class Config(Section):
         for name, benchmark in self.benchmarks.items():
             if benchmark.layout == "csv":
                 given |= {f"benchmarks.{name}.labels": benchmark.labels, f"benchmarks.{name}.images": benchmark.images}
+        given |= {f"curate.verdicts.{number}": path for number, path in enumerate(self.curate.verdicts)}
         given |= {
             f"baselines.{name}": f"{source.removeprefix('local-dir:')}/open_clip_config.json"
             for name, source in self.baselines.items()

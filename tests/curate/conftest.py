@@ -1,0 +1,12 @@
+"""A corpus to be decided on."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.curate.inputs import Corpus
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    return Corpus(tmp_path)

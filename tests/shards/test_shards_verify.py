@@ -1,0 +1,110 @@
+"""Verification names what is missing or changed, and finds nothing where nothing is."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.curate.pipeline import Pipeline
+from workflow_scripts.common import tables
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.contracts import SHARD_INDEX, VERDICTS
+from workflow_scripts.shards.verify import verify
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pipeline = Pipeline(tmp_path_factory.mktemp("built"))
+    pipeline.catalog(0, range(60))
+    pipeline.build(0)
+    return pipeline.corpus
+
+
+@pytest.fixture
+def corpus(built: Path, tmp_path: Path) -> Path:
+    shutil.copytree(built, tmp_path / "corpus")
+    return tmp_path / "corpus"
+
+
+def check(corpus: Path) -> list[str]:
+    """What verification finds wrong."""
+    try:
+        verify(
+            shards=(corpus / "shards/g000",),
+            verdicts=(corpus / "curate/g000/verdicts.parquet",),
+            downloads=tuple(sorted(corpus.glob("download/part-*/manifest.parquet"))),
+            out=corpus / "wrong.json",
+            jobs=2,
+        )
+    except InputError as error:
+        wrong = json.loads((corpus / "wrong.json").read_text())
+        assert str(error) == f"{len(wrong)} things are missing or changed, the first: {wrong[0]}"
+        return list(wrong)
+    assert json.loads((corpus / "wrong.json").read_text()) == []
+    return []
+
+
+def test_a_whole_corpus_passes(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(corpus) == []
+    assert "all shards and download tars are whole" in capsys.readouterr().out
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[700] ^= 1
+    path.write_bytes(data)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("shards/g000/train/shard-000001.tar", Path.unlink),
+        ("shards/g000/train/shard-000001.tar", flip),
+        ("shards/g000/val/shard-000000.tar", cut),
+        ("shards/g000/val/index.parquet", Path.unlink),
+        ("download/part-0001/images-00000.tar", Path.unlink),
+        ("download/part-0000/images-00001.tar", lambda path: path.write_bytes(b"")),
+        ("curate/g000/verdicts.parquet", Path.unlink),
+    ],
+)
+def test_each_lost_or_changed_file_is_named_alone(corpus: Path, name: str, damage: Callable[[Path], None]) -> None:
+    damage(corpus / name)
+    found = check(corpus)
+    assert len(found) == 1
+    assert found[0].startswith(f"{corpus / name}: ")
+
+
+def test_a_kept_image_without_a_sample_and_a_sample_without_a_verdict_are_named(corpus: Path) -> None:
+    path = corpus / "curate/g000/verdicts.parquet"
+    rows = tables.read_rows(path, VERDICTS).to_pylist()
+    lost, dropped, moved = [row for row in rows if row["keep"]][:3]
+    lost["uuid"] = "new"
+    dropped |= {"keep": False, "split": None, "reason": "duplicate"}
+    there = moved["split"]
+    moved["split"] = "val" if there == "train" else "train"
+    tables.write_rows(rows, VERDICTS, path)
+    found = "\n".join(check(corpus))
+    assert "image new is in no samples" in found
+    assert f"image {dropped['uuid']} is in {'train' if dropped['uuid'] in uuids(corpus, 'train') else 'val'}" in found
+    assert f"image {moved['uuid']} is in {there}, its verdict says {moved['split']}" in found
+
+
+def uuids(corpus: Path, split: str) -> set[str]:
+    return set(tables.read_rows(corpus / f"shards/g000/{split}/index.parquet", SHARD_INDEX)["uuid"].to_pylist())
+
+
+def test_a_sample_that_the_index_places_elsewhere_is_named(corpus: Path) -> None:
+    path = corpus / "shards/g000/train/index.parquet"
+    rows = tables.read_rows(path, SHARD_INDEX).to_pylist()
+    rows[0]["uuid"], rows[1]["uuid"] = rows[1]["uuid"], rows[0]["uuid"]
+    tables.write_rows(rows, SHARD_INDEX, path)
+    assert check(corpus) == [
+        f"{corpus}/shards/g000/train/shard-000000.tar: webdataset reads 16 samples, not the 16 of the index "
+        "in their order"
+    ]

@@ -1,0 +1,24 @@
+-- Tables: catalog, verdicts, cited (key: a dataset_key or a data_source; cite: what to cite).
+SELECT
+    catalog.uuid,
+    catalog.data_source,
+    catalog.source_id,
+    catalog.source_url,
+    catalog.publisher,
+    catalog.dataset_key,
+    catalog.creator,
+    catalog.copyright_owner,
+    catalog.title,
+    catalog.license,
+    catalog.license_name,
+    catalog.license_link,
+    -- A dataset's own DOI is the best one; some providers give it as the dataset's key.
+    coalesce(
+        of_dataset.cite,
+        CASE WHEN catalog.dataset_key LIKE '10.%/%' THEN catalog.dataset_key END,
+        of_source.cite
+    ) AS cite
+FROM catalog
+SEMI JOIN (SELECT uuid FROM verdicts WHERE keep) AS kept USING (uuid)
+LEFT JOIN cited AS of_dataset ON catalog.dataset_key = of_dataset.key
+LEFT JOIN cited AS of_source ON catalog.data_source = of_source.key

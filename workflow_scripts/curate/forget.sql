@@ -1,0 +1,31 @@
+-- A download's manifest without the doomed images' bytes, as if they had been refused unasked; the images that shared
+-- their tars have moved. Tables: manifest, doomed (uuids), places (of all images in the rewritten tars).
+SELECT
+    manifest.uuid,
+    'refused' AS status,
+    'taken_down' AS error,
+    0 AS attempts,
+    NULL AS http_status,
+    NULL AS final_url,
+    NULL AS retrieved_at,
+    NULL AS content_type,
+    NULL AS md5,
+    NULL AS pdq,
+    NULL AS original_width,
+    NULL AS original_height,
+    NULL AS width,
+    NULL AS height,
+    NULL AS tar,
+    NULL AS "offset",
+    NULL AS size
+FROM manifest
+SEMI JOIN doomed USING (uuid)
+UNION ALL BY NAME
+SELECT
+    manifest.* REPLACE (
+        coalesce(places."offset", manifest."offset") AS "offset",
+        coalesce(places.size, manifest.size) AS size
+    )
+FROM manifest
+ANTI JOIN doomed USING (uuid)
+LEFT JOIN places USING (uuid)

@@ -1,0 +1,65 @@
+"""Perceptual hashes: which are usable, and which are near each other. Arrays of hashes are (n, 32), uint8."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import faiss
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+BITS = 256
+# At most this many bits differ between two copies of one image (TreeOfLife-200M's curation).
+MAX_DISTANCE = 10
+# More pieces than bits that may differ: at least one piece of a near hash is the same, so the search is exact.
+PIECES = MAX_DISTANCE + 1
+PIECE_BITS = BITS // PIECES
+
+USABLE = "regexp_full_match(pdq, '[0-9a-f]{64}') AND pdq NOT IN (repeat('0', 64), repeat('f', 64))"
+"""SQL: whether `pdq` is a hash at all. A failed hash that reads as all zeros would equal every other failed one."""
+
+Hashes = NDArray[np.uint8]
+
+
+class Match(NamedTuple):
+    """Two hashes near each other: their numbers and how many bits differ."""
+
+    query: int
+    reference: int
+    distance: int
+
+
+def unpacked(pdq: pa.Array) -> Hashes:
+    """Hashes from a column of 64 hex digits each."""
+    digits = "".join(pdq.to_pylist())
+    return np.frombuffer(bytes.fromhex(digits), np.uint8).reshape(-1, BITS // 8)
+
+
+class NearHashes:
+    """Finds every reference hash within `MAX_DISTANCE` of a query: multi-index hashing, exact.
+
+    Args:
+        references: the hashes to find; memory grows with them, not with the queries.
+    """
+
+    def __init__(self, references: Hashes) -> None:
+        self._index = faiss.IndexBinaryMultiHash(BITS, PIECES, PIECE_BITS)
+        self._index.nflip = 0
+        if len(references):
+            self._index.add(np.ascontiguousarray(references))
+
+    def near(self, queries: Hashes) -> Iterator[Match]:
+        """All matches, by query, then by reference."""
+        if not len(queries) or not self._index.ntotal:
+            return
+        # A range search gives what is nearer than its radius.
+        limits, distances, references = self._index.range_search(np.ascontiguousarray(queries), MAX_DISTANCE + 1)
+        found = np.repeat(np.arange(len(queries)), limits[1:].astype(np.int64) - limits[:-1].astype(np.int64))
+        order = np.lexsort((references, found))
+        for query, reference, distance in zip(found[order], references[order], distances[order], strict=True):
+            yield Match(int(query), int(reference), int(distance))
+
+
+def use_threads(threads: int) -> None:
+    """How many threads faiss may use; they change no result."""
+    faiss.omp_set_num_threads(threads)

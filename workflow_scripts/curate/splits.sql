@@ -1,0 +1,48 @@
+-- What the splits depend on beyond an image itself.
+-- Tables: compared, miscounted, older, taxa. Variable: val_share.
+
+-- Where older generations put an occurrence, it stays.
+CREATE TEMP TABLE settled AS
+SELECT
+    occurrence,
+    min(split) AS split
+FROM older
+SEMI JOIN candidates USING (occurrence)
+WHERE split IS NOT NULL
+GROUP BY occurrence;
+
+CREATE TEMP VIEW drawn AS
+SELECT
+    compared.* EXCLUDE (objection),
+    coalesce(compared.objection, miscounted.objection) AS objection,
+    settled.split IS NOT NULL AS is_settled,
+    CASE
+        WHEN compared.objection IS NOT NULL OR miscounted.uuid IS NOT NULL THEN compared.taken_split
+        WHEN settled.split IS NOT NULL THEN settled.split
+        -- 52 bits of a hash of the occurrence as a fraction: the same in every generation, whatever else is there.
+        WHEN ('0x' || substr(sha256(compared.occurrence), 1, 13))::BIGINT / 2.0 ** 52 < getvariable('val_share')
+            THEN 'val'
+        ELSE 'train'
+    END AS split
+FROM compared
+LEFT JOIN miscounted ON compared.uuid = miscounted.uuid
+LEFT JOIN settled ON compared.occurrence = settled.occurrence;
+
+-- Taxa that would have no training image give up their val images, and with them the rest of those occurrences. An image
+-- that was taken down still counts: to forget it moves no other.
+CREATE TEMP TABLE rescued AS
+WITH trained AS (
+    SELECT taxon_number
+    FROM drawn
+    WHERE split = 'train'
+    UNION
+    SELECT taxa.taxon_number
+    FROM older
+    INNER JOIN taxa USING (label_id)
+    WHERE older.split = 'train'
+)
+
+SELECT DISTINCT occurrence
+FROM drawn
+ANTI JOIN trained USING (taxon_number)
+WHERE split = 'val' AND objection IS NULL AND NOT is_settled;

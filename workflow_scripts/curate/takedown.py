@@ -1,0 +1,196 @@
+"""Take images out of a corpus for good, at the wish of an owner, a host or a dataset.
+
+Lists what is concerned; unless that is all that is wanted, records it in the corpus's ledger, then rewrites the tars
+and shards that hold such images, and removes the pages and features that show them. Typed again after an interruption,
+it finishes. What is listed later by the workflow (verdicts, plans, models) follows from the ledger.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.root import load_site, read_yaml
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.contracts import BENCHMARK_IMAGES, CATALOG, GATHERED_DOWNLOADS, LEDGER, VERDICTS
+from workflow_scripts.curate import forget
+
+logger = logging.getLogger(__name__)
+
+SHOWN = 20
+
+
+@dataclass
+class Concerned:
+    """What holds or shows the images, by kind."""
+
+    images: list[str] = field(default_factory=list)
+    downloads: list[str] = field(default_factory=list)
+    shards: list[str] = field(default_factory=list)
+    features: list[str] = field(default_factory=list)
+    thumbnails: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+    benchmark_images: list[str] = field(default_factory=list)
+
+
+def takedown(
+    *,
+    owner: str | None = None,
+    url: str | None = None,
+    dataset: str | None = None,
+    uuid: Path | None = None,
+    reason: str = "asked for",
+    dry_run: bool = False,
+    corpus: str | None = None,
+    results: Path | None = None,
+    config: Path = Path("config/config.yaml"),
+    memory_mb: int = 2048,
+) -> None:
+    """List images of a corpus and everything that holds them; record them in its ledger; take them out.
+
+    Images with the same bytes as a named one go with it. Give exactly one of owner, url, dataset and uuid.
+
+    Args:
+        owner: the `copyright_owner` or `creator`, as the catalogue writes it.
+        url: the image's address (`source_url`).
+        dataset: the `dataset_key`.
+        uuid: a text file with one uuid a line.
+        reason: why, for the ledger.
+        dry_run: list, and change nothing.
+        corpus: the corpus's name. Default: the one of `config`.
+        results: the folder of results. Default: the site's.
+        config: the config that names the corpus.
+        memory_mb: memory limit of DuckDB, MiB.
+
+    Raises:
+        InputError: not exactly one choice is given, there is no such corpus, no image is concerned, or a job is
+            writing to what must be rewritten.
+    """
+    given = {"owner": owner, "url": url, "dataset": dataset, "uuid": uuid}
+    if sum(value is not None for value in given.values()) != 1:
+        raise InputError("give exactly one of --owner, --url, --dataset and --uuid")
+    root = results or Path(load_site().results)
+    name = corpus or str(read_yaml(config).get("corpus"))
+    place = root / "corpora" / name
+    ledger = root / "ledgers" / f"{name}.parquet"
+    with tables.connect(memory_mb) as connection:
+        _read_corpus(connection, place)
+        _choose(connection, owner=owner, url=url, dataset=dataset, uuid=uuid)
+        concerned = list_concerned(connection, root, place)
+        _say(concerned)
+        if dry_run:
+            sys.stdout.write("dry run: nothing was changed\n")
+            return
+        # First the ledger: from here on nothing takes them in again, however this ends.
+        _record(connection, ledger, reason)
+        doomed = set(concerned.images)
+        forget.from_downloads(place, doomed)
+        forget.from_shards(place, doomed)
+        for path in (*concerned.features, *concerned.thumbnails):
+            Path(path).unlink(missing_ok=True)
+    sys.stdout.write(
+        f"taken down; recorded in {ledger}. Run the workflow again for verdicts and report; models stay as they are\n"
+    )
+
+
+def _read_corpus(connection: duckdb.DuckDBPyConnection, place: Path) -> None:
+    catalog = sorted(place.glob("catalog/g*/part-*.parquet"))
+    if not catalog:
+        raise InputError(f"{place}: no catalogue there; give --corpus and --results, or --config")
+    tables.read(connection, catalog, CATALOG, "catalog")
+    tables.read(connection, sorted(place.glob("download/g*.parquet")), GATHERED_DOWNLOADS, "downloads")
+    tables.read(connection, sorted(place.glob("curate/g*/verdicts.parquet")), VERDICTS, "verdicts")
+
+
+def _choose(
+    connection: duckdb.DuckDBPyConnection, *, owner: str | None, url: str | None, dataset: str | None, uuid: Path | None
+) -> None:
+    """The table `chosen`: the ledger's rows of the images asked for, and of those with the same bytes."""
+    named: list[str] = []
+    if uuid is not None:
+        try:
+            named = [line.strip() for line in uuid.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"--uuid {uuid}: cannot be read: {error}") from None
+    connection.register("named", pa.table({"uuid": pa.array(named, pa.string())}))
+    for variable, value in {"owner": owner, "url": url, "dataset": dataset}.items():
+        connection.execute(f"SET VARIABLE {variable} = $value::VARCHAR", {"value": value})
+    connection.execute(Path(__file__).with_name("takedown.sql").read_text(encoding="utf-8"))
+    unknown = connection.execute(
+        "SELECT uuid FROM named ANTI JOIN catalog USING (uuid) ORDER BY uuid LIMIT 1"
+    ).fetchone()
+    if unknown is not None:
+        raise InputError(f"--uuid {uuid}: {unknown[0]} is no image of the corpus; correct or remove that line")
+    if connection.execute("SELECT 1 FROM chosen LIMIT 1").fetchone() is None:
+        raise InputError("no image of the corpus is concerned; check the spelling against the catalogue")
+
+
+def list_concerned(connection: duckdb.DuckDBPyConnection, root: Path, place: Path) -> Concerned:
+    """Everything below `root` that holds or shows an image of the table `chosen`."""
+    found = Concerned()
+    found.images = [uuid for (uuid,) in connection.execute("SELECT uuid FROM chosen ORDER BY uuid").fetchall()]
+    found.downloads = [
+        str(place / "download" / f"part-{part:04d}" / tar)
+        for part, tar in connection.execute(
+            "SELECT DISTINCT part, tar FROM downloads SEMI JOIN chosen USING (uuid) WHERE tar IS NOT NULL ORDER BY ALL"
+        ).fetchall()
+    ]
+    doomed = set(found.images)
+    shards = forget.shards_with(place, doomed)
+    found.shards = [str(path) for path in shards]
+    digests = {digest for folder in {path.parent for path in shards} for digest in forget.digests_of(folder)}
+    found.models = [
+        str(summary.parents[1]) for summary in sorted(root.glob("runs/*/train/summary.json"))
+        if forget.names_any(summary, digests)
+    ]  # fmt: skip
+    found.thumbnails = [
+        str(page) for page in sorted(root.glob("runs/*/report/index.html")) if forget.names_any(page, doomed)
+    ]
+    for images in sorted(root.glob("shared/benchmarks/*/images.parquet")):
+        tables.read(connection, images, BENCHMARK_IMAGES, "pictures")
+        rows = connection.execute("SELECT DISTINCT path FROM pictures SEMI JOIN chosen USING (md5) ORDER BY path")
+        if paths := [path for (path,) in rows.fetchall()]:
+            found.benchmark_images += paths
+            benchmark = images.parent.name.rpartition("-")[0]
+            found.features += [str(path) for path in sorted(root.glob(f"runs/*/features/*/{benchmark}.safetensors"))]
+    return found
+
+
+def _say(concerned: Concerned) -> None:
+    for kind, names in vars(concerned).items():
+        _say_list(kind.replace("_", " "), names)
+    if concerned.benchmark_images:
+        sys.stdout.write("benchmark folders are yours: remove those files, then evaluate again\n")
+
+
+def _say_list(kind: str, names: Sequence[str]) -> None:
+    sys.stdout.write(f"{len(names)} {kind}\n")
+    for name in names[:SHOWN]:
+        sys.stdout.write(f"  {name}\n")
+    if len(names) > SHOWN:
+        sys.stdout.write(f"  ... and {len(names) - SHOWN} more (all are in the log)\n")
+    for name in names:
+        logger.info("%s: %s", kind, name)
+
+
+def _record(connection: duckdb.DuckDBPyConnection, ledger: Path, reason: str) -> None:
+    """Add the chosen images to the ledger; rows that stand there stay as they are."""
+    tables.read(connection, [ledger] if ledger.exists() else [], LEDGER, "recorded")
+    today = tables.literal(datetime.now(UTC).date().isoformat())
+    query = (
+        "SELECT * FROM recorded UNION ALL BY NAME "
+        f"SELECT uuid, md5, generation, split, {today} AS date, {tables.literal(reason)} AS reason "
+        "FROM chosen ANTI JOIN recorded USING (uuid)"
+    )
+    tables.write(connection, query, LEDGER, ledger)
+
+
+if __name__ == "__main__":
+    run(takedown)

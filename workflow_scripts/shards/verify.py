@@ -1,0 +1,158 @@
+"""Prove a corpus's shards: whole, as their manifests say, readable by webdataset, every kept image in exactly one.
+
+Finds what a purged scratch disk has lost or changed, by name. It writes nothing but its answer, and fetches nothing.
+"""
+
+import logging
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+from webdataset.compat import WebDataset
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import sha256_file, write_json
+from workflow_scripts.common.progress import Progress
+from workflow_scripts.contracts import DOWNLOADS, REPLAY_INDEX, SHARD_INDEX, SHARD_MANIFEST, SPLITS, VERDICTS, Contract
+
+logger = logging.getLogger(__name__)
+
+MANIFEST, INDEX = "manifest.parquet", "index.parquet"
+SHOWN = 20
+
+
+class Entry(NamedTuple):
+    """A row of a manifest."""
+
+    shard: str
+    samples: int
+    bytes: int
+    sha256: str
+
+
+def verify(
+    *,
+    shards: tuple[Path, ...],
+    verdicts: tuple[Path, ...],
+    downloads: tuple[Path, ...] = (),
+    replay: Path | None = None,
+    out: Path | None = None,
+    jobs: int = 1,
+) -> None:
+    """Check everything that a corpus consists of, and name each file that is missing or not what it was.
+
+    Args:
+        shards: the folder of each generation's shards, with `train/` and `val/`.
+        verdicts: the verdicts of each generation, in the same order.
+        downloads: manifests of the download parts, with their tars beside them.
+        replay: the folder of replay's shards.
+        out: a JSON list of what is wrong, empty when all is well.
+        jobs: shards read at once.
+
+    Raises:
+        InputError: something is missing or changed; the message names the first, the log and `out` name all.
+    """
+    if len(shards) != len(verdicts):
+        raise InputError(f"{len(shards)} folders of shards, but {len(verdicts)} tables of verdicts; give one for each")
+    wrong: list[str] = []
+    for folder, table in zip(shards, verdicts, strict=True):
+        wrong += _of_generation(folder, table, jobs)
+    if replay is not None:
+        for split in SPLITS:
+            wrong += _of_folder(replay / split, REPLAY_INDEX, jobs)
+    for manifest in downloads:
+        wrong += _of_download(manifest)
+    for line in wrong:
+        logger.error("%s", line)
+    if out is not None:
+        write_json(out, wrong)
+    if wrong:
+        for line in wrong[:SHOWN]:
+            sys.stderr.write(f"{line}\n")
+        raise InputError(f"{len(wrong)} things are missing or changed, the first: {wrong[0]}")
+    sys.stdout.write("all shards and download tars are whole\n")
+
+
+def _of_generation(folder: Path, verdicts: Path, jobs: int) -> list[str]:
+    wrong = [line for split in SPLITS for line in _of_folder(folder / split, SHARD_INDEX, jobs)]
+    indexes = [folder / split / INDEX for split in SPLITS]
+    if not all(path.is_file() for path in (*indexes, verdicts)):
+        return wrong if verdicts.is_file() else [*wrong, f"{verdicts}: missing; curate again"]
+    with tables.connect() as connection:
+        tables.read(connection, verdicts, VERDICTS, "verdicts")
+        sources = " UNION ALL ".join(
+            f"SELECT uuid, {tables.literal(path.parent.name)} AS split FROM {tables.scan(path)}" for path in indexes
+        )
+        rows = connection.execute(
+            f"""
+            WITH held AS (SELECT uuid, min(split) AS split, count(*) AS times FROM ({sources}) GROUP BY uuid)
+            SELECT coalesce(verdicts.uuid, held.uuid), held.times, held.split, verdicts.split
+            FROM held
+            FULL JOIN (SELECT uuid, split FROM verdicts WHERE keep) AS verdicts USING (uuid)
+            WHERE held.times IS DISTINCT FROM 1 OR held.split IS DISTINCT FROM verdicts.split
+            ORDER BY ALL
+            """
+        ).fetchall()
+    for uuid, times, split, wanted in rows:
+        what = f"is in {times or 'no'} samples" if times != 1 else f"is in {split}, its verdict says {wanted or 'no'}"
+        wrong.append(f"{folder}: image {uuid} {what}; write the shards again")
+    return wrong
+
+
+def _of_folder(folder: Path, contract: Contract, jobs: int) -> list[str]:
+    """What is wrong with a folder of shards."""
+    if missing := [name for name in (MANIFEST, INDEX) if not (folder / name).is_file()]:
+        return [f"{folder / name}: missing; write the shards again" for name in missing]
+    with tables.connect() as connection, ThreadPoolExecutor(jobs) as pool:
+        tables.read(connection, folder / MANIFEST, SHARD_MANIFEST, "manifest")
+        tables.read(connection, folder / INDEX, contract, "samples")
+        listed = connection.execute("SELECT shard, samples, bytes, sha256 FROM manifest ORDER BY shard").fetchall()
+        strays = connection.execute(
+            "SELECT DISTINCT shard FROM samples ANTI JOIN manifest USING (shard) ORDER BY shard"
+        ).fetchall()
+        wrong = [f"{folder / INDEX}: names {shard}, which the manifest has not" for (shard,) in strays]
+        with Progress(f"verify {folder}", len(listed), "shards") as progress:
+            for line in pool.map(lambda row: _of_shard(folder, Entry(*row)), listed):
+                progress.update()
+                if line is not None:
+                    wrong.append(line)
+    return wrong
+
+
+def _of_shard(folder: Path, entry: Entry) -> str | None:
+    tar = folder / entry.shard
+    if Path(entry.shard).name != entry.shard or not tar.is_file():
+        return f"{tar}: missing; delete its group's manifest and write it again"
+    if tar.stat().st_size != entry.bytes or sha256_file(tar) != entry.sha256:
+        return f"{tar}: other bytes than its manifest says; delete its group's manifest and write it again"
+    # A row group a shard: only this one is read.
+    rows = pq.read_table(folder / INDEX, columns=["uuid", "position"], filters=[("shard", "==", entry.shard)])
+    uuids = rows.sort_by("position")["uuid"].to_pylist()
+    read = [sample["__key__"] for sample in WebDataset(str(tar), shardshuffle=False, empty_check=False)]
+    if read != uuids or len(read) != entry.samples:
+        return f"{tar}: webdataset reads {len(read)} samples, not the {len(uuids)} of the index in their order"
+    return None
+
+
+def _of_download(manifest: Path) -> list[str]:
+    """What is wrong with a download part's tars."""
+    if not manifest.is_file():
+        return [f"{manifest}: missing; the part has to be downloaded again"]
+    with tables.connect() as connection:
+        tables.read(connection, manifest, DOWNLOADS, "manifest")
+        ends = connection.execute(
+            'SELECT tar, max("offset" + size) FROM manifest WHERE tar IS NOT NULL GROUP BY tar ORDER BY tar'
+        ).fetchall()
+    return [
+        f"{manifest.parent / tar}: missing or cut short; its images have to be downloaded again"
+        for tar, end in ends
+        if not (path := manifest.parent / Path(tar).name).is_file() or path.stat().st_size < end
+    ]
+
+
+if __name__ == "__main__":
+    run(verify)
