@@ -14,6 +14,7 @@ rule download:
     input:
         part=catalog_part,
         served=SERVED_FROM,
+        earlier=ancient(earlier_downloads),
     output:
         manifest=f"{CORPUS}/download/part-{{part}}/manifest.parquet",
         account=f"{CORPUS}/download/part-{{part}}/account.json",
@@ -28,6 +29,7 @@ rule download:
         limits=CONFIG.limits.download.to_json(),
         served=SERVED,
         contact=CONTACT,
+        share=part_share,
     params:
         settings=CONFIG.download.to_json(),
         work=f"{CORPUS}/.work/download",
@@ -36,7 +38,7 @@ rule download:
     shell:
         "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.fetch --part {input.part} "
         "--settings {params.settings:q} --limits {resources.limits:q} {resources.contact} "
-        "--work {params.work} --out-dir {params.out} --log {log}"
+        "{resources.share} --wait --work {params.work} --out-dir {params.out} --log {log}"
 
 
 rule download_gather:

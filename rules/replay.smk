@@ -23,19 +23,21 @@ rule replay_select:
         ENVIRONMENT
     resources:
         mem_mb=SITE.memory_mb,
+        limits=CONFIG.limits.download.to_json(),
     params:
         settings=CONFIG.replay.to_json(),
         out=parent_of_output,
         code=code("replay.select"),
     shell:
         "python -m workflow_scripts.replay.select --metadata {input.metadata} --settings {params.settings:q} "
-        "--out-dir {params.out} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+        "--limits {resources.limits:q} --out-dir {params.out} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"
 
 
 use rule download as replay_download with:
     input:
         part=f"{REPLAY}/selection/part-{{part}}.parquet",
         served=SERVED_FROM,
+        earlier=ancient(f"{CORPUS}/download/g000.parquet"),
     output:
         manifest=f"{REPLAY}/download/part-{{part}}/manifest.parquet",
         account=f"{REPLAY}/download/part-{{part}}/account.json",
@@ -43,6 +45,17 @@ use rule download as replay_download with:
         f"{CORPUS_LOGS}/replay/part-{{part}}.log",
     benchmark:
         f"{CORPUS_LOGS}/replay/part-{{part}}.tsv"
+    resources:
+        internet=1,
+        limits=CONFIG.limits.download.to_json(),
+        served=SERVED,
+        contact=CONTACT,
+        share=replay_share,
+    params:
+        settings=CONFIG.replay.download.to_json(),
+        work=f"{CORPUS}/.work/download",
+        out=subpath(output.manifest, parent=True),
+        code=code("download.fetch"),
 
 
 rule replay_write:

@@ -20,10 +20,12 @@ from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tars import member_places, write_tar
-from workflow_scripts.common.work_folder import WorkFolder, do_once, file_digests
+from workflow_scripts.common.work_folder import WorkFolder, do_once
 from workflow_scripts.contracts import DOWNLOADS, TO_FETCH
 from workflow_scripts.download import local
 from workflow_scripts.download.attempts import ATTEMPT_FIELDS, Attempt, Row
+from workflow_scripts.download.body_memory import Room
+from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.passes import MEMORY_MB, Passes, Stopped
 from workflow_scripts.download.summary import account_of
 from workflow_scripts.download.web import Web
@@ -43,6 +45,9 @@ def fetch(
     work: Path,
     out_dir: Path,
     contact: str | None = None,
+    parts: int = 1,
+    turn: int = 0,
+    wait: bool = False,
 ) -> None:
     """Download the images of one part.
 
@@ -53,12 +58,16 @@ def fetch(
         work: folder for the work folders of all parts.
         out_dir: where tars, account.json and, last, manifest.parquet are published.
         contact: mail or web address in the user agent.
+        parts: how many parts there are beside this one: they share the hosts that only redirects lead to.
+        turn: this part's place among them, from 0.
+        wait: when another process is at this part, wait until it is done and take over its work.
 
     Raises:
+        BusyError: another process is at this part, and `wait` is not given.
         InputError: the part, the contact, an allowed host or a proxy is not usable.
     """
     key = {
-        "part": file_digests({"part": part})["part"],
+        "part": _digest(part),
         # The account names the part, and parts without rows are all alike.
         "name": part.stem,
         "settings": settings.model_dump(mode="json"),
@@ -66,27 +75,59 @@ def fetch(
     }
 
     def download(folder: WorkFolder) -> list[str]:
-        return _download(folder.path, part, settings, limits, contact)
+        with stop_on_signals() as stopping:
+            hosts = Hosts(limits, stopping, parts, turn)
+            return _download(
+                folder.path,
+                part=part,
+                settings=settings,
+                limits=limits,
+                hosts=hosts,
+                contact=contact,
+                stopping=stopping,
+            )
 
-    do_once(work, key, download, out_dir, MANIFEST)
+    do_once(work, key, download, out_dir, MANIFEST, wait=wait)
+
+
+def _digest(part: Path) -> str:
+    """What of a part a download depends on; names, licences and the like may change and nothing is fetched again."""
+    with tables.connect(MEMORY_MB) as connection:
+        tables.read(connection, part, TO_FETCH, "part")
+        row = connection.execute(
+            "SELECT count(*), md5(coalesce(string_agg(line, '' ORDER BY uuid), '')) FROM ("
+            "SELECT uuid, md5(concat_ws(chr(10), uuid, source_url, host, crop::VARCHAR)) AS line FROM part)"
+        ).fetchone()
+    assert row is not None
+    return f"{row[0]} rows, {row[1]}"
 
 
 def _download(
-    folder: Path, part: Path, settings: DownloadSettings, limits: DownloadLimits, contact: str | None
+    folder: Path,
+    *,
+    part: Path,
+    settings: DownloadSettings,
+    limits: DownloadLimits,
+    hosts: Hosts,
+    contact: str | None,
+    stopping: threading.Event,
 ) -> list[str]:
     if (folder / "done.json").exists():
         logger.warning("%s: finished before, but damaged since; the part is downloaded again", folder)
         _clear(folder)
     if not (folder / MANIFEST).exists():
         _check_names(part)
-        with stop_on_signals() as stopping:
-            web = Web(limits=limits, max_bytes=settings.max_bytes, contact=contact, stopping=stopping)
+        web = Web(settings=settings, limits=limits, hosts=hosts, contact=contact, stopping=stopping)
 
-            def get(row: Row, attempt: Attempt) -> bytes:
-                return web.get(row.url, attempt) if row.host else local.get(row.url, attempt, settings.max_bytes)
+        def get(row: Row, attempt: Attempt, room: Room) -> bytes:
+            if row.host:
+                return web.get(row, attempt, room)
+            return local.get(row.url, attempt, settings.max_bytes, room)
 
-            passes = Passes(folder=folder, part=part, settings=settings, limits=limits, fetch=get, stopping=stopping)
-            passes.run()
+        passes = Passes(
+            folder=folder, part=part, settings=settings, limits=limits, fetch=get, hosts=hosts, stopping=stopping
+        )
+        passes.run()
         _write_tars(folder, passes)
         _write_manifest(folder, part, passes)
     # From here on the manifest alone says what there is; a kill before done.json is written comes back to this line.
@@ -114,8 +155,7 @@ def _kept(shard: Path, later: list[Path]) -> Iterator[tuple[str, dict[str, bytes
     with tables.connect(MEMORY_MB) as connection:
         result = connection.execute(
             f"SELECT uuid, jpg FROM {tables.scan([shard, *later])} WHERE status = 'ok' "
-            f"AND uuid BETWEEN (SELECT min(uuid) FROM {tables.scan(shard)}) "
-            f"AND (SELECT max(uuid) FROM {tables.scan(shard)}) ORDER BY uuid"
+            f"AND uuid IN (SELECT uuid FROM {tables.scan(shard)}) ORDER BY uuid"
         )
         while rows := result.fetchmany(16):
             for uuid, jpg in rows:
