@@ -49,7 +49,8 @@ def merge(
     """
     with (
         tables.connect(memory_mb, threads) as connection,
-        tempfile.TemporaryDirectory(prefix="catalog-") as folder,
+        # Beside its outputs, where there is room for the catalogue's size.
+        tempfile.TemporaryDirectory(prefix=".catalog-", dir=_made(out_dir)) as folder,
     ):
         for place, source in enumerate(sources):
             tables.read(connection, source, SOURCE_RECORDS, f"source_{place}")
@@ -68,12 +69,23 @@ def merge(
             f"TO {literal(catalogue)} (FORMAT parquet, COMPRESSION zstd)"
         )
         connection.execute(f"CREATE TEMP VIEW catalogue AS SELECT * FROM {tables.scan(catalogue)}")
+        for stale in set(out_dir.glob("part-*.parquet")) - {_part(out_dir, first_part + part) for part in range(parts)}:
+            stale.unlink()
         for part in range(first_part, first_part + parts):
             query = f"SELECT * FROM catalogue WHERE part = {part}"
-            tables.write(connection, query, CATALOG, out_dir / f"part-{part:04d}.parquet")
+            tables.write(connection, query, CATALOG, _part(out_dir, part))
         labels = (HERE / "labels.sql").read_text(encoding="utf-8")
         distinct = tables.write(connection, labels, PROVIDER_LABELS, out_dir / "labels.parquet")
         _write_account(connection, sources, generation, distinct, out_dir / "account.json")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _part(out_dir: Path, number: int) -> Path:
+    return out_dir / f"part-{number:04d}.parquet"
 
 
 def _write_account(
