@@ -31,6 +31,8 @@ localrules:
     all,
     fetch,
     data,
+    retry_failed,
+    estimate,
     train,
     evaluate,
     report,
@@ -48,6 +50,12 @@ rule fetch:
         expand(f"{CORPUS}/download/{{generation}}.parquet", generation=GENERATIONS),
         REPLAY_MANIFESTS,
         expand(f"{SHARED}/models/{{name}}/open_clip_config.json", name=MADE_MODELS),
+
+
+# Only what failed for a passing reason; no flag stays, and what follows reruns only if something came.
+rule retry_failed:
+    input:
+        RETRIED,
 
 
 rule data:

@@ -57,6 +57,7 @@ shell.prefix(
     "HF_HUB_OFFLINE=1 NO_ALBUMENTATIONS_UPDATE=1; "
 )
 
+REPLAY_SELECTION = []
 REPLAY_MANIFESTS = []
 REPLAY_ACCOUNTS = []
 
@@ -163,6 +164,17 @@ def part_share(wildcards):
 
 def replay_share(wildcards):
     return f"--parts {CONFIG.replay.parts} --turn {int(wildcards.part)}"
+
+
+def earlier_retries(wildcards):
+    """One generation after the other, as in the download."""
+    number = number_of(generation_of(wildcards.part))
+    parts = parts_of(GENERATIONS[number - 1]) if number else []
+    return expand(f"{CORPUS}/download/part-{{part}}/.retried", part=parts)
+
+
+def replay_selection(wildcards):
+    return REPLAY_SELECTION
 
 
 def earlier_downloads(wildcards):

@@ -8,6 +8,11 @@ SERVED = (
 )
 CONTACT = f"--contact '{SITE.contact}'" if SITE.contact else ""
 SERVED_FROM = f"{WORLD}/world.json" if CONFIG.world is not None else []
+RETRIED = [
+    f"{CORPUS}/download/part-{part}/.retried"
+    for generation in GENERATIONS
+    for part in parts_of(generation)
+]
 
 
 rule download:
@@ -39,6 +44,52 @@ rule download:
         "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.fetch --part {input.part} "
         "--settings {params.settings:q} --limits {resources.limits:q} {resources.contact} "
         "{resources.share} --wait --work {params.work} --out-dir {params.out} --log {log}"
+
+
+rule retry_part:
+    input:
+        part=catalog_part,
+        manifest=f"{CORPUS}/download/part-{{part}}/manifest.parquet",
+        served=SERVED_FROM,
+        earlier=earlier_retries,
+    output:
+        temp(touch(f"{CORPUS}/download/part-{{part}}/.retried")),
+    log:
+        f"{CORPUS_LOGS}/download/part-{{part}}.retry.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        internet=1,
+        limits=CONFIG.limits.download.to_json(),
+        served=SERVED,
+        contact=CONTACT,
+        share=part_share,
+    params:
+        settings=CONFIG.download.to_json(),
+        work=f"{CORPUS}/.work/download",
+        out=subpath(input.manifest, parent=True),
+    shell:
+        "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.retry --part {input.part} "
+        "--settings {params.settings:q} --limits {resources.limits:q} {resources.contact} "
+        "{resources.share} --work {params.work} --out-dir {params.out} --log {log}"
+
+
+rule estimate:
+    input:
+        parts=[part for generation in GENERATIONS for part in catalog_parts(generation)],
+        replay=replay_selection,
+    log:
+        f"{CORPUS_LOGS}/download/estimate.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=SITE.memory_mb,
+        limits=CONFIG.limits.download.to_json(),
+    params:
+        settings=CONFIG.download.to_json(),
+    shell:
+        "python -m workflow_scripts.download.estimate --parts {input.parts} {input.replay} "
+        "--settings {params.settings:q} --limits {resources.limits:q} --memory-mb {resources.mem_mb} --log {log}"
 
 
 rule download_gather:

@@ -3,6 +3,9 @@
 REPLAY = f"{CORPUS}/replay"
 REPLAY_METADATA = CONFIG.replay.metadata[: CONFIG.replay.first_files]
 REPLAY_PARTS = [f"{number:04d}" for number in range(CONFIG.replay.parts)]
+REPLAY_SELECTION = expand(
+    f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS
+)
 REPLAY_MANIFESTS = expand(
     f"{REPLAY}/download/part-{{part}}/manifest.parquet", part=REPLAY_PARTS
 )

@@ -8,8 +8,9 @@ from itertools import count
 class BodyMemory:
     """Bytes that all bodies of a job may hold together.
 
-    The body that was begun first may always grow, so that one is finished and the others get its room: at most `limit`
-    bytes and one more body are ever held.
+    When nothing that is held will be given back by itself, the body that was begun first may grow all the same, so that
+    it is finished and the others get its room: at most `limit` bytes and one more body are ever held. Sources of
+    several crops do not count as given back by themselves, since threads that wait here may have to take them.
     """
 
     def __init__(self, limit: int, stopping: threading.Event) -> None:
@@ -19,6 +20,7 @@ class BodyMemory:
         self.most_held = 0
         self._condition = threading.Condition()
         self._growing: dict[int, None] = {}
+        self._on_their_way = 0
         self._numbers = count()
 
     def begin(self) -> "Room":
@@ -31,7 +33,7 @@ class BodyMemory:
     def _grow(self, number: int, size: int) -> float:
         started = time.monotonic()
         with self._condition:
-            while self._held + size > self._limit and next(iter(self._growing)) != number:
+            while self._held + size > self._limit and (self._on_their_way or next(iter(self._growing)) != number):
                 self._condition.wait(0.5)
                 if self._stopping.is_set():
                     break
@@ -39,14 +41,16 @@ class BodyMemory:
             self.most_held = max(self.most_held, self._held)
         return time.monotonic() - started
 
-    def _whole(self, number: int) -> None:
+    def _whole(self, number: int, counts: bool) -> None:
         with self._condition:
             self._growing.pop(number, None)
+            self._on_their_way += counts
             self._condition.notify_all()
 
-    def _give_back(self, number: int, size: int) -> None:
+    def _give_back(self, number: int, size: int, counted: bool) -> None:
         with self._condition:
             self._growing.pop(number, None)
+            self._on_their_way -= counted
             self._held -= size
             self._condition.notify_all()
 
@@ -59,6 +63,7 @@ class Room:
         self._number = number
         self._size = 0
         self._users = 1
+        self._counted = False
         self._lock = threading.Lock()
 
     def grow(self, size: int) -> float:
@@ -70,7 +75,8 @@ class Room:
     def share(self, users: int) -> None:
         """The body is whole, and `users` will each give it back."""
         self._users = users
-        self._memory._whole(self._number)
+        self._counted = users == 1
+        self._memory._whole(self._number, self._counted)
 
     def give_back(self) -> None:
         """One user has done with the body."""
@@ -78,4 +84,4 @@ class Room:
             self._users -= 1
             if self._users != 0:
                 return
-        self._memory._give_back(self._number, self._size)
+        self._memory._give_back(self._number, self._size, self._counted)

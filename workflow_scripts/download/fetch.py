@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -66,13 +67,6 @@ def fetch(
         BusyError: another process is at this part, and `wait` is not given.
         InputError: the part, the contact, an allowed host or a proxy is not usable.
     """
-    key = {
-        "part": _digest(part),
-        # The account names the part, and parts without rows are all alike.
-        "name": part.stem,
-        "settings": settings.model_dump(mode="json"),
-        "code": code_digest("workflow_scripts.download.fetch"),
-    }
 
     def download(folder: WorkFolder) -> list[str]:
         with stop_on_signals() as stopping:
@@ -87,10 +81,21 @@ def fetch(
                 stopping=stopping,
             )
 
-    do_once(work, key, download, out_dir, MANIFEST, wait=wait)
+    do_once(work, work_key(part, settings), download, out_dir, MANIFEST, wait=wait)
 
 
-def _digest(part: Path) -> str:
+def work_key(part: Path, settings: DownloadSettings) -> dict[str, Any]:
+    """What a part's download depends on."""
+    return {
+        "part": part_digest(part),
+        # The account names the part, and parts without rows are all alike.
+        "name": part.stem,
+        "settings": settings.model_dump(mode="json"),
+        "code": code_digest("workflow_scripts.download.fetch"),
+    }
+
+
+def part_digest(part: Path) -> str:
     """What of a part a download depends on; names, licences and the like may change and nothing is fetched again."""
     with tables.connect(MEMORY_MB) as connection:
         tables.read(connection, part, TO_FETCH, "part")
@@ -117,24 +122,43 @@ def _download(
         _clear(folder)
     if not (folder / MANIFEST).exists():
         _check_names(part)
-        web = Web(settings=settings, limits=limits, hosts=hosts, contact=contact, stopping=stopping)
-
-        def get(row: Row, attempt: Attempt, room: Room) -> bytes:
-            if row.host:
-                return web.get(row, attempt, room)
-            return local.get(row.url, attempt, settings.max_bytes, room)
-
-        passes = Passes(
-            folder=folder, part=part, settings=settings, limits=limits, fetch=get, hosts=hosts, stopping=stopping
-        )
-        passes.run()
-        _write_tars(folder, passes)
-        _write_manifest(folder, part, passes)
+        acquire(folder, part=part, settings=settings, limits=limits, hosts=hosts, contact=contact, stopping=stopping)
     # From here on the manifest alone says what there is; a kill before done.json is written comes back to this line.
     for attempts in folder.glob("pass-*"):
         shutil.rmtree(attempts)
     shutil.rmtree(folder / "in_hand", ignore_errors=True)
     return [MANIFEST, ACCOUNT, *(tar.name for tar in sorted(folder.glob("images-*.tar")))]
+
+
+def acquire(
+    folder: Path,
+    *,
+    part: Path,
+    settings: DownloadSettings,
+    limits: DownloadLimits,
+    hosts: Hosts,
+    contact: str | None,
+    stopping: threading.Event,
+    label: str = "",
+) -> None:
+    """Fetch the images of `part` and write tars, account and manifest into `folder`; resumes there.
+
+    Args:
+        label: stands in the tars' names, to tell them from others.
+    """
+    web = Web(settings=settings, limits=limits, hosts=hosts, contact=contact, stopping=stopping)
+
+    def get(row: Row, attempt: Attempt, room: Room) -> bytes:
+        if row.host:
+            return web.get(row, attempt, room)
+        return local.get(row.url, attempt, settings.max_bytes, room)
+
+    passes = Passes(
+        folder=folder, part=part, settings=settings, limits=limits, fetch=get, hosts=hosts, stopping=stopping
+    )
+    passes.run()
+    _write_tars(folder, passes, label)
+    _write_manifest(folder, part, passes)
 
 
 def _clear(folder: Path) -> None:
@@ -143,10 +167,10 @@ def _clear(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _write_tars(folder: Path, passes: Passes) -> None:
+def _write_tars(folder: Path, passes: Passes, label: str) -> None:
     """A tar for each shard of the first pass, with its images of all passes in the order of their uuids."""
     for shard in passes.shards(1):
-        tar = folder / f"images-{shard.stem}.tar"
+        tar = folder / f"images-{label}{shard.stem}.tar"
         if not tar.exists():
             write_tar(tar, _kept(shard, passes.later_shards()))
 
