@@ -98,6 +98,7 @@ rule download_gather:
     output:
         downloads=f"{CORPUS}/download/{{generation}}.parquet",
         account=f"{CORPUS}/download/{{generation}}.account.json",
+        hosts=f"{CORPUS}/download/{{generation}}.hosts.parquet",
     log:
         f"{CORPUS_LOGS}/download/{{generation}}.log",
     benchmark:
@@ -111,4 +112,5 @@ rule download_gather:
         code=code("download.gather"),
     shell:
         "python -m workflow_scripts.download.gather --manifests {input.manifests} --parts {params.parts} "
-        "--out {output.downloads} --account {output.account} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+        "--out {output.downloads} --account {output.account} --hosts {output.hosts} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"

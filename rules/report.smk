@@ -34,6 +34,9 @@ rule report_build:
         benchmarks=[f"{folder}/images.parquet" for folder in BENCHMARK_TABLES.values()],
         metrics=list(METRICS.values()),
         accounts=ACCOUNTS,
+        hosts=expand(
+            f"{CORPUS}/download/{{generation}}.hosts.parquet", generation=GENERATIONS
+        ),
         labels=f"{CORPUS}/taxonomy/labels.parquet",
         summary=f"{RUN}/train/summary.json",
     output:
@@ -58,5 +61,5 @@ rule report_build:
     shell:
         "python -m workflow_scripts.report.build --run {params.run} --corpus {params.corpus} --config {params.config:q} "
         "--scores {input.scores} --predictions {input.predictions} --benchmarks {params.benchmarks} "
-        "--metrics {params.metrics} --accounts {input.accounts} --labels {input.labels} --summary {input.summary} "
+        "--metrics {params.metrics} --accounts {input.accounts} --hosts {input.hosts} --labels {input.labels} --summary {input.summary} "
         "--out {output.page} --log {log}"

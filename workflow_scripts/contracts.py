@@ -144,6 +144,21 @@ GATHERED_DOWNLOADS = Contract(
     key=("uuid",),
 )
 
+DOWNLOAD_HOSTS = Contract(
+    "images of one host that ended alike",
+    (
+        Column("host"),
+        Column("status", values=DOWNLOAD_STATUS),
+        Column("reason"),
+        Column("images", INTEGER),
+        Column("attempts", INTEGER),
+        Column("seconds", REAL, null=True),
+        Column("stopped", TRUTH),
+    ),
+    key=("host", "status", "reason"),
+)
+"""`reason` is of DOWNLOAD_REASONS, or ""; `seconds` is the mean; a `stopped` host refused nearly all in some part."""
+
 DOWNLOAD_REASONS = (
     "http_error",
     "connection",

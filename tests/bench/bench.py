@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import acquisition
 import polars as pl
 
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
@@ -75,6 +76,16 @@ def dag_dry_run() -> Iterator[Row]:
     yield Row("dag_dry_run_seconds", min(ours), "s", f"bare workflow of {jobs} jobs", min(theirs))
 
 
+def downloads() -> Iterator[Row]:
+    """Images a second from a friendly host, and the memory of a part."""
+    yield from (Row(*values) for values in acquisition.download_rate())
+
+
+def catalogues() -> Iterator[Row]:
+    """Rows a second of a reader, and its memory at 2M and 20M rows."""
+    yield from (Row(*values) for values in acquisition.catalog_rates())
+
+
 def timed(words: list[str]) -> float:
     """Seconds that a command takes."""
     started = time.perf_counter()
@@ -82,7 +93,7 @@ def timed(words: list[str]) -> float:
     return time.perf_counter() - started
 
 
-BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (demo_stages, dag_dry_run)
+BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (demo_stages, dag_dry_run, downloads, catalogues)
 
 
 def main() -> None:
