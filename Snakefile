@@ -31,6 +31,8 @@ localrules:
     all,
     fetch,
     data,
+    retry_failed,
+    estimate,
     train,
     evaluate,
     report,
@@ -50,6 +52,12 @@ rule fetch:
         REPLAY_MANIFESTS,
         FETCHED,
         expand(f"{SHARED}/models/{{name}}/open_clip_config.json", name=MADE_MODELS),
+
+
+# Only what failed for a passing reason; no flag stays, and what follows reruns only if something came.
+rule retry_failed:
+    input:
+        RETRIED,
 
 
 rule data:

@@ -49,6 +49,7 @@ for generation in GENERATIONS:
             ENVIRONMENT
         resources:
             mem_mb=SITE.memory_mb,
+            limits=CONFIG.limits.download.to_json(),
         params:
             number=number_of(generation),
             parts=len(parts_of(generation)),
@@ -58,4 +59,4 @@ for generation in GENERATIONS:
         shell:
             "python -m workflow_scripts.catalog.merge --sources {input.sources} --older {input.older} "
             "--generation {params.number} --parts {params.parts} --first-part {params.first} --out-dir {params.out} "
-            "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+            "--limits {resources.limits:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"

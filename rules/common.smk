@@ -55,6 +55,7 @@ shell.prefix(
     "HF_HUB_OFFLINE=1 NO_ALBUMENTATIONS_UPDATE=1; "
 )
 
+REPLAY_SELECTION = []
 REPLAY_MANIFESTS = []
 REPLAY_ACCOUNTS = []
 
@@ -131,8 +132,40 @@ def source_code(wildcards):
 
 
 def catalog_part(wildcards):
-    generation = next(name for name in GENERATIONS if wildcards.part in parts_of(name))
-    return f"{CORPUS}/catalog/{generation}/part-{wildcards.part}.parquet"
+    return f"{CORPUS}/catalog/{generation_of(wildcards.part)}/part-{wildcards.part}.parquet"
+
+
+def generation_of(part):
+    return next(name for name in GENERATIONS if part in parts_of(name))
+
+
+def part_share(wildcards):
+    """How many parts are downloaded side by side, and which of them this one is."""
+    numbers = parts_of(generation_of(wildcards.part))
+    return f"--parts {len(numbers)} --turn {numbers.index(wildcards.part)}"
+
+
+def replay_share(wildcards):
+    return f"--parts {CONFIG.replay.parts} --turn {int(wildcards.part)}"
+
+
+def earlier_retries(wildcards):
+    """One generation after the other, as in the download."""
+    number = number_of(generation_of(wildcards.part))
+    parts = parts_of(GENERATIONS[number - 1]) if number else []
+    return expand(f"{CORPUS}/download/part-{{part}}/.retried", part=parts)
+
+
+def replay_selection(wildcards):
+    return REPLAY_SELECTION
+
+
+def earlier_downloads(wildcards):
+    """One generation after the other, replay after the first: a host's policy holds over all that run at once."""
+    number = number_of(generation_of(wildcards.part))
+    if number == 0:
+        return []
+    return [f"{CORPUS}/download/{GENERATIONS[number - 1]}.parquet", *REPLAY_MANIFESTS]
 
 
 def generation_manifests(wildcards):

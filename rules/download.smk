@@ -4,12 +4,14 @@
 SERVED = f"python -m workflow_scripts.world.serve --world {WORLD} -- " if CONFIG.world is not None else ""
 CONTACT = f"--contact '{SITE.contact}'" if SITE.contact else ""
 SERVED_FROM = f"{WORLD}/world.json" if CONFIG.world is not None else []
+RETRIED = [f"{CORPUS}/download/part-{part}/.retried" for generation in GENERATIONS for part in parts_of(generation)]
 
 
 rule download:
     input:
         part=catalog_part,
         served=SERVED_FROM,
+        earlier=ancient(earlier_downloads),
     output:
         manifest=f"{CORPUS}/download/part-{{part}}/manifest.parquet",
         account=f"{CORPUS}/download/part-{{part}}/account.json",
@@ -25,6 +27,7 @@ rule download:
         served=SERVED,
         contact=CONTACT,
         ledger=LEDGER,
+        share=part_share,
     params:
         settings=CONFIG.download.to_json(),
         work=f"{CORPUS}/.work/download",
@@ -33,8 +36,54 @@ rule download:
     shell:
         "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.fetch --part {input.part} "
         "--settings {params.settings:q} --limits {resources.limits:q} {resources.contact} "
-        "--ledger {resources.ledger} "
-        "--work {params.work} --out-dir {params.out} --log {log}"
+        "--ledger {resources.ledger} {resources.share} --wait --work {params.work} --out-dir {params.out} --log {log}"
+
+
+rule retry_part:
+    input:
+        part=catalog_part,
+        manifest=f"{CORPUS}/download/part-{{part}}/manifest.parquet",
+        served=SERVED_FROM,
+        earlier=earlier_retries,
+    output:
+        temp(touch(f"{CORPUS}/download/part-{{part}}/.retried")),
+    log:
+        f"{CORPUS_LOGS}/download/part-{{part}}.retry.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        internet=1,
+        limits=CONFIG.limits.download.to_json(),
+        served=SERVED,
+        contact=CONTACT,
+        ledger=LEDGER,
+        share=part_share,
+    params:
+        settings=CONFIG.download.to_json(),
+        work=f"{CORPUS}/.work/download",
+        out=subpath(input.manifest, parent=True),
+    shell:
+        "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.retry --part {input.part} "
+        "--settings {params.settings:q} --limits {resources.limits:q} {resources.contact} "
+        "--ledger {resources.ledger} {resources.share} --work {params.work} --out-dir {params.out} --log {log}"
+
+
+rule estimate:
+    input:
+        parts=[part for generation in GENERATIONS for part in catalog_parts(generation)],
+        replay=replay_selection,
+    log:
+        f"{CORPUS_LOGS}/download/estimate.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=SITE.memory_mb,
+        limits=CONFIG.limits.download.to_json(),
+    params:
+        settings=CONFIG.download.to_json(),
+    shell:
+        "python -m workflow_scripts.download.estimate --parts {input.parts} {input.replay} "
+        "--settings {params.settings:q} --limits {resources.limits:q} --memory-mb {resources.mem_mb} --log {log}"
 
 
 rule download_gather:
@@ -43,6 +92,7 @@ rule download_gather:
     output:
         downloads=f"{CORPUS}/download/{{generation}}.parquet",
         account=f"{CORPUS}/download/{{generation}}.account.json",
+        hosts=f"{CORPUS}/download/{{generation}}.hosts.parquet",
     log:
         f"{CORPUS_LOGS}/download/{{generation}}.log",
     benchmark:
@@ -56,4 +106,5 @@ rule download_gather:
         code=code("download.gather"),
     shell:
         "python -m workflow_scripts.download.gather --manifests {input.manifests} --parts {params.parts} "
-        "--out {output.downloads} --account {output.account} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+        "--out {output.downloads} --account {output.account} --hosts {output.hosts} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"

@@ -3,6 +3,7 @@
 REPLAY = f"{CORPUS}/replay"
 REPLAY_METADATA = CONFIG.replay.metadata[: CONFIG.replay.first_files]
 REPLAY_PARTS = [f"{number:04d}" for number in range(CONFIG.replay.parts)]
+REPLAY_SELECTION = expand(f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS)
 REPLAY_MANIFESTS = expand(f"{REPLAY}/download/part-{{part}}/manifest.parquet", part=REPLAY_PARTS)
 REPLAY_ACCOUNTS = [f"{REPLAY}/selection/account.json", f"{REPLAY}/account.json"]
 
@@ -21,19 +22,21 @@ rule replay_select:
         ENVIRONMENT
     resources:
         mem_mb=SITE.memory_mb,
+        limits=CONFIG.limits.download.to_json(),
     params:
         settings=CONFIG.replay.to_json(),
         out=parent_of_output,
         code=code("replay.select"),
     shell:
         "python -m workflow_scripts.replay.select --metadata {input.metadata} --settings {params.settings:q} "
-        "--out-dir {params.out} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+        "--limits {resources.limits:q} --out-dir {params.out} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"
 
 
 use rule download as replay_download with:
     input:
         part=f"{REPLAY}/selection/part-{{part}}.parquet",
         served=SERVED_FROM,
+        earlier=ancient(f"{CORPUS}/download/g000.parquet"),
     output:
         manifest=f"{REPLAY}/download/part-{{part}}/manifest.parquet",
         account=f"{REPLAY}/download/part-{{part}}/account.json",
@@ -41,6 +44,18 @@ use rule download as replay_download with:
         f"{CORPUS_LOGS}/replay/part-{{part}}.log",
     benchmark:
         f"{CORPUS_LOGS}/replay/part-{{part}}.tsv"
+    resources:
+        internet=1,
+        limits=CONFIG.limits.download.to_json(),
+        served=SERVED,
+        contact=CONTACT,
+        ledger=LEDGER,
+        share=replay_share,
+    params:
+        settings=CONFIG.replay.download.to_json(),
+        work=f"{CORPUS}/.work/download",
+        out=subpath(output.manifest, parent=True),
+        code=code("download.fetch"),
 
 
 rule replay_write:

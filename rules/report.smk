@@ -35,6 +35,7 @@ rule report_build:
         benchmarks=[f"{folder}/images.parquet" for folder in BENCHMARK_TABLES.values()],
         metrics=list(METRICS.values()),
         accounts=ACCOUNTS,
+        hosts=expand(f"{CORPUS}/download/{{generation}}.hosts.parquet", generation=GENERATIONS),
         labels=f"{CORPUS}/taxonomy/labels.parquet",
         taxonomy=f"{CORPUS}/taxonomy/stats.json",
         summary=f"{RUN}/train/summary.json",
@@ -59,7 +60,7 @@ rule report_build:
     shell:
         "python -m workflow_scripts.report.build --run {params.run} --corpus {params.corpus} --config {params.config:q} "
         "--scores {input.scores} --predictions {input.predictions} --benchmarks {params.benchmarks} "
-        "--metrics {params.metrics} --accounts {input.accounts} --labels {input.labels} "
+        "--metrics {params.metrics} --accounts {input.accounts} --hosts {input.hosts} --labels {input.labels} "
         "--taxonomy {input.taxonomy} --summary {input.summary} "
         "--leakage {input.leakage} --downloads {params.downloads} "
         "--out {output.page} --log {log}"

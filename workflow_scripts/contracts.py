@@ -55,6 +55,9 @@ def _maybe(*names: str) -> tuple[Column, ...]:
     return tuple(Column(name, null=True) for name in names)
 
 
+# Over how many download parts the host is spread, and which of them this one is, from 0; null: it is in one part.
+_SHARE = (Column("host_parts", INTEGER, null=True), Column("host_turn", INTEGER, null=True))
+
 _RECORD = (
     Column("uuid"),
     Column("label_id"),
@@ -72,7 +75,7 @@ SOURCE_RECORDS = Contract("an image that a source offers", _RECORD, key=("uuid",
 
 CATALOG = Contract(
     "an image to acquire",
-    (*_RECORD, Column("generation", INTEGER), Column("part", INTEGER)),
+    (*_RECORD, Column("generation", INTEGER), Column("part", INTEGER), *_SHARE),
     key=("uuid",),
     extra=True,
 )
@@ -102,16 +105,18 @@ TO_FETCH = Contract(
     key=("uuid",),
     extra=True,
 )
-"""What the download stage needs of a catalogue or replay part."""
+"""What the download stage needs of a catalogue or replay part, which may say host_parts and host_turn, as CATALOG."""
 
 DOWNLOAD_STATUS = ("ok", "failed", "refused", "deferred")
 
 _DOWNLOAD = (
     Column("uuid"),
+    Column("host", null=True),
     Column("status", values=DOWNLOAD_STATUS),
     Column("error", null=True),
     Column("attempts", INTEGER),
     Column("http_status", INTEGER, null=True),
+    Column("seconds", REAL, null=True),
     Column("final_url", null=True),
     Column("retrieved_at", null=True),
     Column("content_type", null=True),
@@ -130,6 +135,7 @@ DOWNLOADS = Contract("what became of one image's acquisition", _DOWNLOAD, key=("
 """`ok` is in a tar; `failed` could not be had; `refused` was had and is not wanted;
 `deferred` was not tried to the end.
 
+`host` is as in the table of images; `seconds` is how long the last attempt took, from request to body.
 `tar` is the tar's name beside the manifest; `md5` is of the original bytes; `error` begins with a reason of
 `DOWNLOAD_REASONS`, then ": " and details where there are any.
 """
@@ -139,6 +145,21 @@ GATHERED_DOWNLOADS = Contract(
     (*_DOWNLOAD, Column("part", INTEGER)),
     key=("uuid",),
 )
+
+DOWNLOAD_HOSTS = Contract(
+    "images of one host that ended alike",
+    (
+        Column("host"),
+        Column("status", values=DOWNLOAD_STATUS),
+        Column("reason"),
+        Column("images", INTEGER),
+        Column("attempts", INTEGER),
+        Column("seconds", REAL, null=True),
+        Column("stopped", TRUTH),
+    ),
+    key=("host", "status", "reason"),
+)
+"""`reason` is of DOWNLOAD_REASONS, or ""; `seconds` is the mean; a `stopped` host refused nearly all in some part."""
 
 DOWNLOAD_REASONS = (
     "http_error",
@@ -150,6 +171,7 @@ DOWNLOAD_REASONS = (
     "too_large",
     "disallowed_by_robots",
     "disallowed_address",
+    "bad_crop",
     "missing_file",
     "taken_down",
     "other",
@@ -344,6 +366,7 @@ REPLAY_SELECTION = Contract(
         Column("caption"),
         Column("split", values=SPLITS),
         Column("part", INTEGER),
+        *_SHARE,
     ),
     key=("uuid",),
 )

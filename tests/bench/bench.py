@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import acquisition
 import polars as pl
 from bench_taxonomy import taxonomy
 from rows import Row, measured
@@ -52,7 +53,17 @@ def dag_dry_run() -> Iterator[Row]:
     yield Row("dag_dry_run_seconds", min(ours), "s", f"bare workflow of {jobs} jobs", min(theirs))
 
 
-BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (demo_stages, dag_dry_run, taxonomy)
+def downloads() -> Iterator[Row]:
+    """Images a second from a friendly host, and the memory of a part."""
+    yield from (Row(*values) for values in acquisition.download_rate())
+
+
+def catalogues() -> Iterator[Row]:
+    """Rows a second of a reader, and its memory at 2M and 20M rows."""
+    yield from (Row(*values) for values in acquisition.catalog_rates())
+
+
+BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (demo_stages, dag_dry_run, downloads, catalogues, taxonomy)
 
 
 def main(wanted: Sequence[str]) -> None:

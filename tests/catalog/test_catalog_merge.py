@@ -13,7 +13,7 @@ from workflow_scripts.catalog.table import read_table
 from workflow_scripts.common import tables
 from workflow_scripts.common.config.catalog import Table
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.contracts import CATALOG, PROVIDER_LABELS
+from workflow_scripts.contracts import CATALOG, PROVIDER_LABELS, SOURCE_RECORDS
 
 Merged = tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]
 
@@ -91,6 +91,25 @@ def test_a_new_generation_takes_only_what_no_older_one_has(tmp_path: Path, sourc
     assert {row["generation"] for row in rows} == {1}
     assert sum(label["images"] for label in labels) == 6
     assert [path.read_bytes() for path in older] == before
+
+
+def test_parts_of_an_earlier_plan_do_not_stay_behind(tmp_path: Path, source: Callable[..., Path]) -> None:
+    (tmp_path / "g000").mkdir()
+    (tmp_path / "g000/part-0007.parquet").touch()
+    run(tmp_path / "g000", [source("a", range(10))])
+    assert len(list((tmp_path / "g000").iterdir())) == 6
+
+
+def test_kept_columns_of_one_source_are_empty_in_another(tmp_path: Path, source: Callable[..., Path]) -> None:
+    first = source("a", range(3))
+    with tables.connect() as connection:
+        more = f"SELECT * REPLACE ('other ' || uuid AS uuid), 'adult' AS \"lifeStage\" FROM {tables.scan(first)}"
+        tables.write(connection, more, SOURCE_RECORDS, tmp_path / "b.parquet")
+    rows, _, _ = run(tmp_path / "g000", [first, tmp_path / "b.parquet"])
+    assert sorted((row["uuid"].startswith("other"), row["lifeStage"]) for row in rows) == [
+        *[(False, None)] * 3,
+        *[(True, "adult")] * 3,
+    ]
 
 
 def test_an_empty_generation_has_empty_parts(tmp_path: Path, source: Callable[..., Path]) -> None:

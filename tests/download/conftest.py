@@ -26,7 +26,13 @@ from workflow_scripts.download.fetch import fetch
 GZIPPED = gzip.compress(bytes(30_000_000))
 SETTINGS = {"images_per_tar": 20, "max_bytes": 5_000_000, "passes": 2}
 # Long enough for a busy machine, short enough for the answers that never end.
-LIMITS = {"timeout": 2.0, "total_timeout": 3.0, "wait": 0.05, "allow_hosts": ["127.0.0.0/8"]}
+LIMITS: dict[str, Any] = {
+    "timeout": 2.0,
+    "total_timeout": 3.0,
+    "wait": 0.05,
+    "allow_hosts": ["127.0.0.0/8"],
+    "default_host": {"connections": 16, "rate": 1000},
+}
 
 
 def picture(seed: int, width: int = 320, height: int = 240, form: str = "JPEG") -> bytes:
@@ -204,11 +210,18 @@ def write_part(folder: Path, urls: dict[str, str], name: str = "part-0000", **co
     """A table of images to fetch, uuid -> URL or absolute path."""
     path = folder / f"{name}.parquet"
     rows = [
-        {"uuid": uuid, "source_url": url, "host": "" if url.startswith("/") else "images.example", **columns}
+        {"uuid": uuid, "source_url": url, "host": "" if url.startswith("/") else _host(url), **columns}
         for uuid, url in urls.items()
     ]
     tables.write_rows(rows, TO_FETCH, path)
     return path
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc or "images.example"
+    except ValueError:
+        return "images.example"
 
 
 @pytest.fixture(scope="session")

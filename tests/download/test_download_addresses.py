@@ -1,8 +1,6 @@
 """Which addresses may be asked, and how long hosts are left alone."""
 
 import ipaddress
-import threading
-import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 
 from workflow_scripts.download.addresses import AddressPolicy
 from workflow_scripts.download.attempts import Fault
-from workflow_scripts.download.holds import Holds, retry_after
+from workflow_scripts.download.hosts import retry_after
 
 INSIDE = (
     "127.0.0.0/8",
@@ -82,18 +80,3 @@ def test_retry_after_may_be_a_date_to_come() -> None:
 def test_no_retry_after_is_a_surprise(value: str) -> None:
     seconds = retry_after(value)
     assert seconds is None or seconds >= 0
-
-
-def test_a_host_waits_and_a_good_answer_gives_it_its_time_back() -> None:
-    holds = Holds(0.4, threading.Event())
-    assert holds.ask("a", 0.3)
-    started = time.monotonic()
-    holds.wait("b")
-    assert time.monotonic() - started < 0.1
-    holds.wait("a")
-    assert time.monotonic() - started >= 0.3
-    holds.good("a")
-    assert holds.ask("a", 0.3)
-    assert not holds.ask("a", 0.9)
-    with pytest.raises(Fault, match="left alone"):
-        holds.wait("a")

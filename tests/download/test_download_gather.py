@@ -10,7 +10,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tars import write_tar
-from workflow_scripts.contracts import DOWNLOADS, GATHERED_DOWNLOADS
+from workflow_scripts.contracts import DOWNLOAD_HOSTS, DOWNLOADS, GATHERED_DOWNLOADS
 from workflow_scripts.download.gather import gather
 
 
@@ -50,6 +50,25 @@ def test_rows_carry_their_part_and_accounts_are_summed(tmp_path: Path, manifest_
     account = read_account(tmp_path / "g000.account.json")
     assert (account.rows_in, account.kept, account.dropped) == (6, 2, {"http_error": 4})
     assert account.notes == {"attempts": 10, "retried": 2, "deferred": 2}
+
+
+def test_failures_are_summed_by_host_and_cause(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"uuid": "a", "host": "x", "status": "failed", "error": "http_error: 404", "attempts": 1, "seconds": 1.0},
+        {"uuid": "b", "host": "x", "status": "failed", "error": "http_error: 500", "attempts": 3, "seconds": 2.0},
+        {"uuid": "c", "host": "x", "status": "deferred", "error": "http_error: x was stopped: it", "attempts": 0},
+        {"uuid": "d", "host": "y", "status": "refused", "error": "too_small: 1 x 1", "attempts": 1, "seconds": 0.5},
+    ]
+    tables.write_rows(rows, DOWNLOADS, tmp_path / "manifest.parquet")
+    hosts = tmp_path / "hosts.parquet"
+    out, account = tmp_path / "g.parquet", tmp_path / "g.json"
+    gather(manifests=(tmp_path / "manifest.parquet",), parts=(0,), out=out, account=account, hosts=hosts)
+    found = [tuple(row.values()) for row in tables.read_rows(hosts, DOWNLOAD_HOSTS).to_pylist()]
+    assert found == [
+        ("x", "deferred", "http_error", 1, 0, None, True),
+        ("x", "failed", "http_error", 2, 4, 1.5, False),
+        ("y", "refused", "too_small", 1, 1, 0.5, False),
+    ]
 
 
 def test_no_parts_give_an_empty_table(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from workflow_scripts.catalog.records import HERE, run_sql, set_variable
 from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.download import DownloadLimits
+from workflow_scripts.common.host_parts import deal_hosts
 from workflow_scripts.common.tables import literal
 from workflow_scripts.contracts import CATALOG, PROVIDER_LABELS, SOURCE_RECORDS
 
@@ -27,6 +29,7 @@ def merge(
     memory_mb: int,
     threads: int,
     older: tuple[Path, ...] = (),
+    limits: DownloadLimits = DownloadLimits(),  # noqa: B008 (frozen)
 ) -> None:
     """Merge a generation's sources into catalogue parts.
 
@@ -39,13 +42,15 @@ def merge(
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
         older: the parts of all older generations; what they have is not taken again.
+        limits: the hosts' policies: over how many parts a host may be spread.
 
     Raises:
         InputError: a file is missing or breaks its contract.
     """
     with (
         tables.connect(memory_mb, threads) as connection,
-        tempfile.TemporaryDirectory(prefix="catalog-") as folder,
+        # Beside its outputs, where there is room for the catalogue's size.
+        tempfile.TemporaryDirectory(prefix=".catalog-", dir=_made(out_dir)) as folder,
     ):
         for place, source in enumerate(sources):
             tables.read(connection, source, SOURCE_RECORDS, f"source_{place}")
@@ -55,20 +60,21 @@ def merge(
         connection.execute(f"CREATE TEMP VIEW offered AS {offered}")
         tables.read(connection, older, CATALOG, "older")
         set_variable(connection, "generation", generation)
-        set_variable(connection, "parts", parts)
-        set_variable(connection, "first_part", first_part)
         run_sql(connection, HERE / "merge.sql")
+        deal_hosts(connection, "merged", parts, limits)
         # Sorted by part once, so that writing a part reads its own row groups and not the whole catalogue.
         catalogue = Path(folder) / "catalogue.parquet"
         connection.execute(
-            "COPY (SELECT * FROM merged ORDER BY part, uuid) "
+            f"COPY (SELECT * REPLACE (part + {int(first_part)} AS part) FROM dealt ORDER BY part, uuid) "
             f"TO {literal(catalogue)} (FORMAT parquet, COMPRESSION zstd)"
         )
         connection.execute(f"CREATE TEMP VIEW catalogue AS SELECT * FROM {tables.scan(catalogue)}")
+        for stale in set(out_dir.glob("part-*.parquet")) - {_part(out_dir, first_part + part) for part in range(parts)}:
+            stale.unlink()
         has_keys = "taxon_key" in connection.view("catalogue").columns
         for part in range(first_part, first_part + parts):
             query = f"SELECT * FROM catalogue WHERE part = {part}"
-            tables.write(connection, query, CATALOG, out_dir / f"part-{part:04d}.parquet")
+            tables.write(connection, query, CATALOG, _part(out_dir, part))
         labels = (HERE / "labels.sql").read_text(encoding="utf-8")
         if not has_keys:
             connection.execute(
@@ -77,6 +83,15 @@ def merge(
             )
         distinct = tables.write(connection, labels, PROVIDER_LABELS, out_dir / "labels.parquet")
         _write_account(connection, sources, generation, distinct, out_dir / "account.json")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _part(out_dir: Path, number: int) -> Path:
+    return out_dir / f"part-{number:04d}.parquet"
 
 
 def _write_account(

@@ -10,9 +10,7 @@ HAVING count(*) > 1;
 CREATE OR REPLACE TEMP VIEW merged AS
 SELECT
     * EXCLUDE (place),
-    getvariable('generation')::BIGINT AS generation,
-    -- By the digest's bits, which never change, and not by a hash that a new version may compute otherwise.
-    (getvariable('first_part') + md5_number_lower(uuid) % getvariable('parts'))::BIGINT AS part
+    getvariable('generation')::BIGINT AS generation
 FROM offered
 WHERE
     uuid NOT IN (SELECT uuid FROM older)

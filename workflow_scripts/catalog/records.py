@@ -8,11 +8,20 @@ import duckdb
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import Account, write_account
+from workflow_scripts.common.config.catalog import SourceSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tables import literal, quoted
-from workflow_scripts.contracts import SOURCE_RECORDS
+from workflow_scripts.contracts import RANKS, SOURCE_RECORDS
 
 HERE = Path(__file__).parent
+CROP = ("x", "y", "width", "height")
+NAMED = (
+    *("url", "path", *RANKS, "scientific_name"),
+    *("common", "data_source", "source_id", "publisher", "dataset_key", "basisOfRecord", "img_type", "occurrence_id"),
+    *("license_name", "license", "copyright_owner", "creator", "license_link", "title"),
+    *CROP,
+)
+"""The columns from which `table.sql` makes records: a table's, and of every reader that names its columns so."""
 SHOWN_LINES = 4
 
 
@@ -50,11 +59,14 @@ def view_as_text(
     view: str,
     names: Sequence[str],
     found_as: Mapping[str, str],
+    *,
+    keep: Sequence[str] = (),
 ) -> None:
-    """Make `view` of `source` with the columns `names`, each as text.
+    """Make `view` of `source` with the columns `names`, each as text, and the column `kept`.
 
     Args:
         found_as: our column name: its name in the source. Those that are not there are NULL; empty text is NULL too.
+        keep: names in the source that go into `kept`, a struct of texts (NULL when there are none).
     """
     projections = [
         f"nullif(CAST({quoted(found_as[name])} AS VARCHAR), '') AS {quoted(name)}"
@@ -62,6 +74,8 @@ def view_as_text(
         else f"NULL::VARCHAR AS {quoted(name)}"
         for name in names
     ]
+    entries = ", ".join(f"{literal(name)}: nullif(CAST({quoted(name)} AS VARCHAR), '')" for name in keep)
+    projections.append(f"{{{entries}}} AS kept" if keep else "NULL::VARCHAR AS kept")
     connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(view)} AS SELECT {', '.join(projections)} FROM {source}")
 
 
@@ -77,12 +91,94 @@ def select_rows(connection: duckdb.DuckDBPyConnection, source: str, select: str 
     condition = f"WHERE ({select}\n)" if select is not None else ""
     with one_line(f"source {name}: select: {select!r} does not work on the columns {_shown(connection, source)}"):
         connection.execute(f"CREATE OR REPLACE TEMP VIEW selected AS SELECT * FROM {source} {condition}")
-        selected = _count(connection, "selected")
-    return _count(connection, source), selected
+        selected = count_rows(connection, "selected")
+    return count_rows(connection, source), selected
+
+
+def demand(file: Path, found: Sequence[str], needed: Sequence[str]) -> None:
+    """Refuse a file without the columns that it needs.
+
+    Raises:
+        InputError: a column is missing.
+    """
+    if missing := [name for name in needed if name not in found]:
+        raise InputError(f"{file}: no column {', '.join(missing)}; it has {', '.join(found)}")
+
+
+def open_text(connection: duckdb.DuckDBPyConnection, file: Path, name: str, delimiter: str, quote: str = "") -> None:
+    """Read a text table once, every value as text, into the table `name`, which spills to disk.
+
+    Raises:
+        InputError: it is missing, or no such table.
+    """
+    if not file.is_file():
+        raise InputError(f"{file}: missing")
+    with one_line(f"{file}: cannot be read as a table"):
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS SELECT * FROM read_csv({literal(file)}, header = true, "
+            f"all_varchar = true, delim = {literal(delimiter)}, quote = {literal(quote)}, escape = {literal(quote)}, "
+            "max_line_size = 16777216)"
+        )
+
+
+def write_named(
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    settings: SourceSettings,
+    query: str,
+    rows: int,
+    out: Path,
+    account: Path,
+    images: Path = Path(),
+    left_out: Mapping[str, int] = {},
+    always_kept: Sequence[str] = (),
+) -> None:
+    """Write contract records of a source whose columns a query gives by the names of `NAMED`.
+
+    Args:
+        settings: the source's part of the config; its `select` sees the query's columns.
+        query: the source's rows; columns that it does not give are NULL.
+        rows: how many rows the source has.
+        images: the folder that relative values of `path` start from.
+        left_out: rows that the query leaves out by reason.
+        always_kept: columns that are kept whatever the config says.
+
+    Raises:
+        InputError: `select` or `keep` do not fit the source.
+    """
+    set_variable(connection, "source_name", settings.name)
+    set_variable(connection, "images", str(images.absolute()))
+    run_sql(connection, HERE / "identity.sql")
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW offered AS {query}")
+    found = columns_of(connection, "offered")
+    keep = [*settings.keep, *(name for name in always_kept if name not in settings.keep)]
+    demand(Path(f"source {settings.name}"), found, keep)
+    _, selected = select_rows(connection, "offered", settings.select, settings.name)
+    set_variable(connection, "has_crops", all(side in found for side in CROP))
+    view_as_text(connection, "selected", "named", NAMED, {name: name for name in NAMED if name in found}, keep=keep)
+    run_sql(connection, HERE / "table.sql")
+    write_records(
+        connection,
+        name=settings.name,
+        rows=rows,
+        selected=selected,
+        out=out,
+        account=account,
+        keep=keep,
+        left_out=left_out,
+    )
 
 
 def write_records(
-    connection: duckdb.DuckDBPyConnection, *, name: str, rows: int, selected: int, out: Path, account: Path
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    name: str,
+    rows: int,
+    selected: int,
+    out: Path,
+    account: Path,
+    keep: Sequence[str] = (),
+    left_out: Mapping[str, int] = {},
 ) -> None:
     """Write the view `described` as contract records, and what became of each row of the source.
 
@@ -90,14 +186,19 @@ def write_records(
         name: the source's name.
         rows: how many rows the source has.
         selected: how many of them `described` has.
+        keep: the names in its column `kept`, which become columns.
+        left_out: rows that are not in `described` by reason; the others of them were not selected.
     """
     run_sql(connection, HERE / "licences.sql", HERE / "records.sql")
     problems = connection.execute(
         "SELECT problem, count(*) FROM judged WHERE problem IS NOT NULL GROUP BY problem ORDER BY problem"
     ).fetchall()
-    kept = tables.write(connection, "SELECT * FROM records", SOURCE_RECORDS, out)
+    kept_columns = "".join(f", kept[{literal(name)}] AS {quoted(name)}" for name in keep)
+    query = f"SELECT * EXCLUDE (kept){kept_columns} FROM records"
+    kept = tables.write(connection, query, SOURCE_RECORDS, out)
     dropped = {str(problem): int(count) for problem, count in problems}
-    dropped["not_selected"] = rows - selected
+    dropped |= left_out
+    dropped["not_selected"] = rows - selected - sum(left_out.values())
     dropped["repeated"] = selected - kept - sum(count for _, count in problems)
     write_account(
         account,
@@ -112,7 +213,8 @@ def write_records(
     )
 
 
-def _count(connection: duckdb.DuckDBPyConnection, source: str) -> int:
+def count_rows(connection: duckdb.DuckDBPyConnection, source: str) -> int:
+    """How many rows a table or view has."""
     row = connection.execute(f"SELECT count(*) FROM {source}").fetchone()
     assert row is not None
     return int(row[0])

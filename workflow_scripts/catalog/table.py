@@ -10,9 +10,13 @@ from pathlib import Path
 import duckdb
 
 from workflow_scripts.catalog.records import (
+    CROP,
     HERE,
+    NAMED,
     columns_of,
+    demand,
     one_line,
+    open_text,
     run_sql,
     select_rows,
     set_variable,
@@ -22,19 +26,11 @@ from workflow_scripts.catalog.records import (
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.catalog import Table
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.tables import connect, literal, scan
+from workflow_scripts.common.tables import connect, scan
 from workflow_scripts.contracts import RANKS
 
 PLACES = ("url", "path")
 NAMES = (*RANKS, "scientific_name")
-CROP = ("x", "y", "width", "height")
-COLUMNS = (
-    *PLACES,
-    *NAMES,
-    *("common", "data_source", "source_id", "publisher", "dataset_key", "basisOfRecord", "img_type", "occurrence_id"),
-    *("license_name", "license", "copyright_owner", "creator", "license_link", "title"),
-    *CROP,
-)
 OTHER_SPELLINGS = {"class": "cls", "common": "common_name", "basisOfRecord": "basis_of_record", "url": "source_url"}
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 PARQUET = (".parquet", ".pq")
@@ -63,9 +59,18 @@ def read_table(*, table: Path, settings: Table, out: Path, account: Path, memory
         found_as = _match_columns(table, columns_of(connection, source), settings)
         set_variable(connection, "has_crops", all(side in found_as for side in CROP))
         rows, selected = select_rows(connection, source, settings.select, settings.name)
-        view_as_text(connection, "selected", "named", COLUMNS, found_as)
+        demand(table, columns_of(connection, source), settings.keep)
+        view_as_text(connection, "selected", "named", NAMED, found_as, keep=settings.keep)
         run_sql(connection, HERE / "table.sql")
-        write_records(connection, name=settings.name, rows=rows, selected=selected, out=out, account=account)
+        write_records(
+            connection,
+            name=settings.name,
+            rows=rows,
+            selected=selected,
+            out=out,
+            account=account,
+            keep=settings.keep,
+        )
 
 
 def _open(connection: duckdb.DuckDBPyConnection, table: Path) -> str:
@@ -78,13 +83,7 @@ def _open(connection: duckdb.DuckDBPyConnection, table: Path) -> str:
         return source
     if suffix not in SEPARATORS:
         raise InputError(f"{table}: a table is a .csv, .tsv or .parquet file")
-    if not table.is_file():
-        raise InputError(f"{table}: missing")
-    with one_line(f"{table}: cannot be read as {suffix[1:]}"):
-        connection.execute(
-            f"CREATE TEMP TABLE given AS SELECT * FROM read_csv({literal(table)}, header = true, all_varchar = true, "
-            f"delim = {literal(SEPARATORS[suffix])}, quote = '\"', escape = '\"')"
-        )
+    open_text(connection, table, "given", SEPARATORS[suffix], quote='"')
     return "given"
 
 
@@ -92,13 +91,13 @@ def _match_columns(table: Path, found: Sequence[str], settings: Table) -> dict[s
     """Our column name: its name in the table. The config's mapping comes first, capitals do not matter."""
     by_lower = {name.lower(): name for name in found}
     has = f"it has {', '.join(found)}"
-    found_as = {name: by_lower[name.lower()] for name in COLUMNS if name.lower() in by_lower}
+    found_as = {name: by_lower[name.lower()] for name in NAMED if name.lower() in by_lower}
     for name, other in OTHER_SPELLINGS.items():
         if name not in found_as and other in by_lower:
             found_as[name] = by_lower[other]
     for name, other in settings.columns.items():
-        if name not in COLUMNS:
-            raise InputError(f"source {settings.name}: columns: {name} is none of {', '.join(COLUMNS)}")
+        if name not in NAMED:
+            raise InputError(f"source {settings.name}: columns: {name} is none of {', '.join(NAMED)}")
         if other.lower() not in by_lower:
             raise InputError(f"{table}: no column {other} (the config's name for {name}); {has}")
         found_as[name] = by_lower[other.lower()]

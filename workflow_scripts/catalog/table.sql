@@ -76,5 +76,6 @@ SELECT
     copyright_owner,
     creator,
     license_link,
-    title
+    title,
+    kept
 FROM placed;

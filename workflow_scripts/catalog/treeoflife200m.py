@@ -9,7 +9,9 @@ from pathlib import Path
 from workflow_scripts.catalog.records import (
     HERE,
     columns_of,
+    demand,
     one_line,
+    open_text,
     run_sql,
     select_rows,
     set_variable,
@@ -18,7 +20,6 @@ from workflow_scripts.catalog.records import (
 )
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.catalog import TreeOfLife200M
-from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tables import connect, scan
 from workflow_scripts.contracts import RANKS
 
@@ -29,6 +30,7 @@ COLUMNS = (
     *("scientific_name", "common", "data_source", "publisher", "basisOfRecord", "img_type", "source_id"),
 )
 OTHER_SPELLINGS = {"basisOfRecord": "basis_of_record"}
+CROP_COLUMNS = ("uuid", "x", "y", "width", "height")
 PROVENANCE_COLUMNS = ("uuid", "license_name", "copyright_owner", "license_link", "title")
 
 
@@ -41,6 +43,7 @@ def read_treeoflife200m(
     memory_mb: int,
     threads: int,
     provenance: Path | None = None,
+    crops: Path | None = None,
 ) -> None:
     """Read TreeOfLife-200M's metadata into contract records.
 
@@ -52,6 +55,7 @@ def read_treeoflife200m(
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
         provenance: provenance.parquet; without it no image has a licence.
+        crops: fathom_metadata.csv; without it every image is taken whole.
 
     Raises:
         InputError: a file is unreadable or lacks a needed column, or `select` does not work.
@@ -62,26 +66,35 @@ def read_treeoflife200m(
         source = scan(catalog)
         with one_line(f"{catalog}: cannot be read as parquet"):
             found = columns_of(connection, source)
-        _demand(catalog, found, NEEDED)
+        demand(catalog, found, (*NEEDED, *settings.keep))
         rows, selected = select_rows(connection, source, settings.select, settings.name)
         found_as = {name: name for name in COLUMNS if name in found}
         found_as |= {name: other for name, other in OTHER_SPELLINGS.items() if name not in found and other in found}
-        view_as_text(connection, "selected", "named", COLUMNS, found_as)
+        view_as_text(connection, "selected", "named", COLUMNS, found_as, keep=settings.keep)
         if provenance is None:
             view_as_text(connection, "(SELECT 1 WHERE false)", "provenance", PROVENANCE_COLUMNS, {})
         else:
             with one_line(f"{provenance}: cannot be read as parquet"):
                 found = columns_of(connection, scan(provenance))
-            _demand(provenance, found, ("uuid",))
+            demand(provenance, found, ("uuid",))
             found_as = {name: name for name in PROVENANCE_COLUMNS if name in found}
             view_as_text(connection, scan(provenance), "provenance", PROVENANCE_COLUMNS, found_as)
+        if crops is None:
+            view_as_text(connection, "(SELECT 1 WHERE false)", "crops", CROP_COLUMNS, {})
+        else:
+            open_text(connection, crops, "boxes_given", ",", quote='"')
+            demand(crops, columns_of(connection, "boxes_given"), CROP_COLUMNS)
+            view_as_text(connection, "boxes_given", "crops", CROP_COLUMNS, {name: name for name in CROP_COLUMNS})
         run_sql(connection, HERE / "treeoflife200m.sql")
-        write_records(connection, name=settings.name, rows=rows, selected=selected, out=out, account=account)
-
-
-def _demand(file: Path, found: list[str], needed: tuple[str, ...]) -> None:
-    if missing := [name for name in needed if name not in found]:
-        raise InputError(f"{file}: no column {', '.join(missing)}; it has {', '.join(found)}")
+        write_records(
+            connection,
+            name=settings.name,
+            rows=rows,
+            selected=selected,
+            out=out,
+            account=account,
+            keep=settings.keep,
+        )
 
 
 if __name__ == "__main__":

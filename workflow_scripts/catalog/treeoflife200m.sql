@@ -10,6 +10,28 @@ FROM provenance
 WHERE uuid IN (SELECT uuid FROM named)
 GROUP BY uuid;
 
+-- One box a uuid, of the table `crops` (x, y, width, height as text).
+CREATE OR REPLACE TEMP VIEW boxes AS
+WITH measured AS (
+    SELECT
+        uuid,
+        {
+            x: round(try_cast(x AS DOUBLE))::BIGINT,
+            y: round(try_cast(y AS DOUBLE))::BIGINT,
+            width: round(try_cast(width AS DOUBLE))::BIGINT,
+            height: round(try_cast(height AS DOUBLE))::BIGINT
+        } AS crop
+    FROM crops
+)
+
+SELECT
+    uuid,
+    min(crop) AS crop,
+    NOT coalesce(min(crop).width + min(crop).height + min(crop).x + min(crop).y IS NOT NULL
+    AND least(min(crop).width, min(crop).height) >= 1, false) AS is_bad
+FROM measured
+GROUP BY uuid;
+
 CREATE OR REPLACE TEMP VIEW described AS
 SELECT
     trim(named.uuid) AS uuid,
@@ -32,12 +54,14 @@ SELECT
     named.img_type,
     -- A GBIF id is an occurrence, a BIOSCAN id a specimen, an EOL id one image: photos of one specimen share it.
     coalesce(named.data_source, getvariable('source_name')) || ':' || named.source_id AS occurrence_id,
-    NULL::STRUCT(x BIGINT, y BIGINT, width BIGINT, height BIGINT) AS crop,
-    false AS crop_is_bad,
+    boxes.crop,
+    coalesce(boxes.is_bad, false) AS crop_is_bad,
     terms.term.license_name AS license_name,
     terms.term.copyright_owner AS copyright_owner,
     NULL::VARCHAR AS creator,
     terms.term.license_link AS license_link,
-    terms.term.title AS title
+    terms.term.title AS title,
+    named.kept
 FROM named
-LEFT JOIN terms USING (uuid);
+LEFT JOIN terms USING (uuid)
+LEFT JOIN boxes USING (uuid);

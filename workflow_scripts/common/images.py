@@ -9,7 +9,7 @@ import numpy as np
 import pdqhash
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 
 RgbImage = NDArray[np.uint8]
 
@@ -18,6 +18,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "JPEG2000")
 MAX_PIXELS = 100_000_000
 PDQ_SIDE = 512
 WHITE = (255, 255, 255)
+SRGB = ImageCms.createProfile("sRGB")
 
 # Makes every format's reader known; Pillow else finds some of the names above only after others failed.
 Image.init()
@@ -61,20 +62,22 @@ def read_size(data: bytes, max_pixels: int = MAX_PIXELS) -> ImageSize:
         return ImageSize(height, width) if _orientation(image) >= 5 else ImageSize(width, height)
 
 
-def decode(data: bytes, max_pixels: int = MAX_PIXELS, at_least: int = 0) -> RgbImage:
+def decode(data: bytes, max_pixels: int = MAX_PIXELS, at_least: int = 0, to_srgb: bool = False) -> RgbImage:
     """Decode wholly to RGB, upright.
 
     With `at_least`, a JPEG may come out at a reduced scale whose shorter side is still that many pixels or more:
     libjpeg then skips the finer frequencies, in about half the time.
 
     EXIF orientation is applied; CMYK and grey are converted; 16-bit samples keep their upper 8 bits; palettes and
-    alpha are laid on white, as img2dataset does; of an animation the first frame is taken.
+    alpha are laid on white, as img2dataset does; of an animation the first frame is taken. With `to_srgb`, the colours
+    of an embedded profile other than sRGB are converted; a broken profile is passed over.
 
     Raises:
         UnreadableImage: no image, an image of more than `max_pixels` pixels, cut-off or broken data.
     """
     with _open(data, max_pixels) as image:
-        if image.format == "JPEG" and image.mode in ("RGB", "L") and _orientation(image) == 1:
+        profile = _profile(image) if to_srgb else None
+        if profile is None and image.format == "JPEG" and image.mode in ("RGB", "L") and _orientation(image) == 1:
             try:
                 return simplejpeg.decode_jpeg(
                     data,
@@ -89,7 +92,8 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, at_least: int = 0) -> RgbI
                 # Whether a flaw is only odd (extra bytes before a marker) or fatal is for Pillow to say.
                 pass
         try:
-            return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+            upright = ImageOps.exif_transpose(image)
+            return np.asarray(_to_rgb(upright if profile is None else _converted(upright, profile)))
         except UnreadableImage:
             raise
         except Exception as error:
@@ -164,6 +168,27 @@ def _orientation(image: Image.Image) -> int:
     except Exception:
         return 1
     return value if value in range(1, 9) else 1
+
+
+def _profile(image: Image.Image) -> ImageCms.ImageCmsProfile | None:
+    """The embedded colour profile, when it is readable and other than sRGB."""
+    data = image.info.get("icc_profile")
+    if not data or image.mode not in ("RGB", "CMYK", "L"):
+        return None
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+        name = ImageCms.getProfileDescription(profile)
+    except Exception:
+        return None
+    return None if "sRGB" in name else profile
+
+
+def _converted(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
+    image.load()
+    try:
+        return ImageCms.profileToProfile(image, profile, SRGB, outputMode="RGB") or image
+    except ImageCms.PyCMSError:
+        return image
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -224,7 +224,13 @@ def file_digests(paths: Mapping[str, Path | Iterable[Path]]) -> dict[str, Any]:
 
 
 def do_once(
-    root: Path, key: Mapping[str, Any], work: Callable[[WorkFolder], Iterable[str]], target: Path, last: str
+    root: Path,
+    key: Mapping[str, Any],
+    work: Callable[[WorkFolder], Iterable[str]],
+    target: Path,
+    last: str,
+    *,
+    wait: bool = True,
 ) -> bool:
     """Do `work` in the folder of `key` unless it is done, and publish its files into `target`.
 
@@ -234,11 +240,12 @@ def do_once(
         work: does or resumes the work in the folder and returns the names of its files.
         target: the folder where readers look.
         last: the file that readers wait for (a manifest), among the names.
+        wait: wait for another process that holds the folder, as in `open_work_folder`.
 
     Returns:
         True when finished work was adopted and nothing was done again.
     """
-    with open_work_folder(root, key, target=target / last) as folder:
+    with open_work_folder(root, key, target=target / last, wait=wait) as folder:
         adopted = folder.finished
         if adopted:
             logger.info("%s: finished before; adopted", folder.path)

@@ -15,11 +15,17 @@ class Row:
         uuid: its identity.
         url: its address, or an absolute path.
         host: the address's host and port, or "" for a path.
+        crop: x, y, width and height of what is kept of it, in pixels of the original; None for all of it.
+        host_parts: over how many parts its host is spread.
+        host_turn: which of them this one is, from 0.
     """
 
     uuid: str
     url: str
     host: str
+    crop: tuple[int, int, int, int] | None = None
+    host_parts: int = 1
+    host_turn: int = 0
 
 
 class Fault(Exception):
@@ -46,7 +52,8 @@ class Attempt:
     Attributes:
         uuid: the image's.
         pass_number: which pass, from 1.
-        requests: 1, or 0 when its host was not asked because it wants to be left alone.
+        requests: 1, or 0 when its host was not asked because it wants to be left alone, or is slow.
+        seconds: from the request to the end of the body.
         status, error, http_status, final_url, retrieved_at, content_type, pdq, original_width, original_height: as
             in `contracts.DOWNLOADS`.
         transient: whether another pass may do better.
@@ -55,6 +62,7 @@ class Attempt:
     uuid: str
     pass_number: int
     requests: int = 0
+    seconds: float | None = None
     status: str = "ok"
     error: str | None = None
     transient: bool = False
@@ -76,7 +84,7 @@ class Attempt:
         self.status, self.error, self.transient = fault.status, str(fault), fault.transient
 
 
-_ARROW = {"uuid": pa.string(), "transient": pa.bool_()} | {
+_ARROW = {"uuid": pa.string(), "transient": pa.bool_(), "seconds": pa.float64()} | {
     name: pa.int64() for name in ("pass_number", "requests", "http_status", "original_width", "original_height")
 }
 ATTEMPT_FIELDS = [pa.field(field.name, _ARROW.get(field.name, pa.string())) for field in dataclasses.fields(Attempt)]

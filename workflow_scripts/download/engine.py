@@ -8,7 +8,7 @@ import contextlib
 import io
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ from img2dataset import downloader as img2dataset_downloader
 from img2dataset.writer import ParquetSampleWriter
 
 from workflow_scripts.download.attempts import ATTEMPT_FIELDS, Attempt, Fault, Row
+from workflow_scripts.download.body_memory import BodyMemory, Room
+from workflow_scripts.download.schedule import Answer, Schedule
 from workflow_scripts.download.verify import Body, Verifier
 
 logger = logging.getLogger(__name__)
 
-Fetch = Callable[[Row, Attempt], bytes]
-Answer = tuple[int, io.BytesIO | None, str | None]
+Fetch = Callable[[Row, Attempt, Room], bytes]
 SHARD_NAME_DIGITS = 5
 # No URL at all: img2dataset's own function would refuse it without a request.
 _CANARY = (-1, "")
@@ -87,6 +88,8 @@ def run_shard(
     *,
     pass_number: int,
     fetch: Fetch,
+    schedule: Schedule,
+    memory: BodyMemory,
     verify: Verifier,
     threads: int,
     folder: Path,
@@ -97,7 +100,9 @@ def run_shard(
     Args:
         rows: at least one row.
         pass_number: which pass this is.
-        fetch: gives a row's body or raises `Fault`; called in many threads.
+        fetch: gives a row's body or raises `Fault`; called in many threads, once for all rows of one address.
+        schedule: which of the rows is next.
+        memory: where bodies find room.
         verify: looks at each body, one at a time.
         threads: connections at once.
         folder: an empty folder, for img2dataset's files.
@@ -110,17 +115,40 @@ def run_shard(
     attempts = {row.uuid: Attempt(row.uuid, pass_number) for row in rows}
     writers: list[AttemptWriter] = []
 
-    def fetch_row(number: int) -> Answer:
-        row = rows[number]
+    def fetch_next(_: int) -> Answer:
+        """img2dataset names a row, but takes the answer of any: the schedule knows whose host may be asked."""
+        task = schedule.take()
+        if task.answer is not None:
+            return task.answer
+        row = rows[task.numbers[0]]
         attempt = attempts[row.uuid]
+        data = None
+        room = memory.begin()
         try:
-            return number, Body(fetch(row, attempt), attempt), None
+            if task.fault is not None:
+                raise task.fault
+            try:
+                data = fetch(row, attempt, room)
+            finally:
+                schedule.done(row.host)
         except Fault as fault:
             attempt.fail(fault)
         except Exception as error:
             logger.exception("%s: unforeseen", row.url)
             attempt.fail(Fault("other", f"{type(error).__name__}: {error}"))
-        return number, None, attempt.error
+        if data is None:
+            room.give_back()
+        else:
+            room.share(len(task.numbers))
+        answers: list[Answer] = []
+        for number in task.numbers:
+            of_row = attempts[rows[number].uuid]
+            if of_row is not attempt:
+                vars(of_row).update(asdict(replace(attempt, uuid=of_row.uuid)))
+            body = Body(data, of_row, rows[number], room) if data is not None else None
+            answers.append((number, body, attempt.error))
+        schedule.give(answers[1:])
+        return answers[0]
 
     def make_writer(*arguments: Any) -> AttemptWriter:
         writers.append(AttemptWriter(*arguments, attempts=attempts, on_row=on_row))
@@ -150,7 +178,7 @@ def run_shard(
     with pa.OSFile(str(todo), "wb") as file, pa.ipc.new_file(file, table.schema) as out:
         out.write_table(table)
     said = io.StringIO()
-    with in_force(fetch_row), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    with in_force(fetch_next), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         downloader.download_shard((0, str(todo)))
     if said.getvalue():
         logger.info("img2dataset: %s", said.getvalue().strip())

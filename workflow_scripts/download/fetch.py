@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -20,10 +21,12 @@ from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tars import member_places, write_tar
-from workflow_scripts.common.work_folder import WorkFolder, do_once, file_digests
+from workflow_scripts.common.work_folder import WorkFolder, do_once
 from workflow_scripts.contracts import DOWNLOADS, TO_FETCH
 from workflow_scripts.download import local
 from workflow_scripts.download.attempts import ATTEMPT_FIELDS, Attempt, Row
+from workflow_scripts.download.body_memory import Room
+from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.passes import MEMORY_MB, Passes, Stopped
 from workflow_scripts.download.summary import account_of
 from workflow_scripts.download.taken_down import TakenDown
@@ -45,6 +48,9 @@ def fetch(
     out_dir: Path,
     contact: str | None = None,
     ledger: Path | None = None,
+    parts: int = 1,
+    turn: int = 0,
+    wait: bool = False,
 ) -> None:
     """Download the images of one part.
 
@@ -57,31 +63,64 @@ def fetch(
         contact: mail or web address in the user agent.
         ledger: what was taken down from the corpus for good, once anything was. It is no part of what a part depends
             on: `curate.takedown` rewrites the parts that had such images.
+        parts: how many parts there are beside this one: they share the hosts that only redirects lead to.
+        turn: this part's place among them, from 0.
+        wait: when another process is at this part, wait until it is done and take over its work.
 
     Raises:
+        BusyError: another process is at this part, and `wait` is not given.
         InputError: the part, the contact, an allowed host or a proxy is not usable.
     """
-    key = {
-        "part": file_digests({"part": part})["part"],
+
+    def download(folder: WorkFolder) -> list[str]:
+        with stop_on_signals() as stopping:
+            hosts = Hosts(limits, stopping, parts, turn)
+            return _download(
+                folder.path,
+                part=part,
+                settings=settings,
+                limits=limits,
+                hosts=hosts,
+                contact=contact,
+                stopping=stopping,
+                taken_down=TakenDown(ledger),
+            )
+
+    do_once(work, work_key(part, settings), download, out_dir, MANIFEST, wait=wait)
+
+
+def work_key(part: Path, settings: DownloadSettings) -> dict[str, Any]:
+    """What a part's download depends on."""
+    return {
+        "part": part_digest(part),
         # The account names the part, and parts without rows are all alike.
         "name": part.stem,
         "settings": settings.model_dump(mode="json"),
         "code": code_digest("workflow_scripts.download.fetch"),
     }
 
-    def download(folder: WorkFolder) -> list[str]:
-        return _download(folder.path, part, settings, limits, contact=contact, taken_down=TakenDown(ledger))
 
-    do_once(work, key, download, out_dir, MANIFEST)
+def part_digest(part: Path) -> str:
+    """What of a part a download depends on; names, licences and the like may change and nothing is fetched again."""
+    with tables.connect(MEMORY_MB) as connection:
+        tables.read(connection, part, TO_FETCH, "part")
+        row = connection.execute(
+            "SELECT count(*), md5(coalesce(string_agg(line, '' ORDER BY uuid), '')) FROM ("
+            "SELECT uuid, md5(concat_ws(chr(10), uuid, source_url, host, crop::VARCHAR)) AS line FROM part)"
+        ).fetchone()
+    assert row is not None
+    return f"{row[0]} rows, {row[1]}"
 
 
 def _download(
     folder: Path,
+    *,
     part: Path,
     settings: DownloadSettings,
     limits: DownloadLimits,
-    *,
+    hosts: Hosts,
     contact: str | None,
+    stopping: threading.Event,
     taken_down: TakenDown,
 ) -> list[str]:
     if (folder / "done.json").exists():
@@ -89,24 +128,54 @@ def _download(
         _clear(folder)
     if not (folder / MANIFEST).exists():
         _check_names(part)
-        with stop_on_signals() as stopping:
-            web = Web(limits=limits, max_bytes=settings.max_bytes, contact=contact, stopping=stopping)
-
-            def get(row: Row, attempt: Attempt) -> bytes:
-                taken_down.check_id(row.uuid)
-                body = web.get(row.url, attempt) if row.host else local.get(row.url, attempt, settings.max_bytes)
-                taken_down.check_bytes(body)
-                return body
-
-            passes = Passes(folder=folder, part=part, settings=settings, limits=limits, fetch=get, stopping=stopping)
-            passes.run()
-        _write_tars(folder, passes)
-        _write_manifest(folder, part, passes)
+        acquire(
+            folder,
+            part=part,
+            settings=settings,
+            limits=limits,
+            hosts=hosts,
+            contact=contact,
+            stopping=stopping,
+            taken_down=taken_down,
+        )
     # From here on the manifest alone says what there is; a kill before done.json is written comes back to this line.
     for attempts in folder.glob("pass-*"):
         shutil.rmtree(attempts)
     shutil.rmtree(folder / "in_hand", ignore_errors=True)
     return [MANIFEST, ACCOUNT, *(tar.name for tar in sorted(folder.glob("images-*.tar")))]
+
+
+def acquire(
+    folder: Path,
+    *,
+    part: Path,
+    settings: DownloadSettings,
+    limits: DownloadLimits,
+    hosts: Hosts,
+    contact: str | None,
+    stopping: threading.Event,
+    taken_down: TakenDown,
+    label: str = "",
+) -> None:
+    """Fetch the images of `part` and write tars, account and manifest into `folder`; resumes there.
+
+    Args:
+        label: stands in the tars' names, to tell them from others.
+    """
+    web = Web(settings=settings, limits=limits, hosts=hosts, contact=contact, stopping=stopping)
+
+    def get(row: Row, attempt: Attempt, room: Room) -> bytes:
+        taken_down.check_id(row.uuid)
+        body = web.get(row, attempt, room) if row.host else local.get(row.url, attempt, settings.max_bytes, room)
+        taken_down.check_bytes(body)
+        return body
+
+    passes = Passes(
+        folder=folder, part=part, settings=settings, limits=limits, fetch=get, hosts=hosts, stopping=stopping
+    )
+    passes.run()
+    _write_tars(folder, passes, label)
+    _write_manifest(folder, part, passes)
 
 
 def _clear(folder: Path) -> None:
@@ -115,10 +184,10 @@ def _clear(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _write_tars(folder: Path, passes: Passes) -> None:
+def _write_tars(folder: Path, passes: Passes, label: str) -> None:
     """A tar for each shard of the first pass, with its images of all passes in the order of their uuids."""
     for shard in passes.shards(1):
-        tar = folder / f"images-{shard.stem}.tar"
+        tar = folder / f"images-{label}{shard.stem}.tar"
         if not tar.exists():
             write_tar(tar, _kept(shard, passes.later_shards()))
 
@@ -127,8 +196,7 @@ def _kept(shard: Path, later: list[Path]) -> Iterator[tuple[str, dict[str, bytes
     with tables.connect(MEMORY_MB) as connection:
         result = connection.execute(
             f"SELECT uuid, jpg FROM {tables.scan([shard, *later])} WHERE status = 'ok' "
-            f"AND uuid BETWEEN (SELECT min(uuid) FROM {tables.scan(shard)}) "
-            f"AND (SELECT max(uuid) FROM {tables.scan(shard)}) ORDER BY uuid"
+            f"AND uuid IN (SELECT uuid FROM {tables.scan(shard)}) ORDER BY uuid"
         )
         while rows := result.fetchmany(16):
             for uuid, jpg in rows:

@@ -8,7 +8,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.contracts import DOWNLOADS, GATHERED_DOWNLOADS
+from workflow_scripts.contracts import DOWNLOAD_HOSTS, DOWNLOADS, GATHERED_DOWNLOADS
 from workflow_scripts.download.summary import account_of
 
 
@@ -18,6 +18,7 @@ def gather(
     parts: tuple[int, ...],
     out: Path,
     account: Path,
+    hosts: Path | None = None,
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
@@ -28,6 +29,7 @@ def gather(
         parts: the number of each part, in the same order.
         out: the gathered table.
         account: where the sum of the parts' accounts goes.
+        hosts: where the sums by host and cause go (contract DOWNLOAD_HOSTS).
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 
@@ -50,6 +52,10 @@ def gather(
             )
         tables.write(connection, query, GATHERED_DOWNLOADS, out)
         write_account(account, account_of(connection, tables.scan(out), out.stem))
+        if hosts is not None:
+            connection.execute(f"CREATE TEMP VIEW gathered AS SELECT * FROM {tables.scan(out)}")
+            query = Path(__file__).with_name("hosts.sql").read_text(encoding="utf-8")
+            tables.write(connection, query, DOWNLOAD_HOSTS, hosts)
 
 
 def _scan_named(manifests: tuple[Path, ...]) -> str:

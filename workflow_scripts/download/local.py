@@ -4,9 +4,10 @@ import stat
 from pathlib import Path
 
 from workflow_scripts.download.attempts import Attempt, Fault
+from workflow_scripts.download.body_memory import Room
 
 
-def get(path: str, attempt: Attempt, max_bytes: int) -> bytes:
+def get(path: str, attempt: Attempt, max_bytes: int, room: Room) -> bytes:
     """The bytes of the regular file at the absolute path `path`.
 
     Raises:
@@ -21,6 +22,7 @@ def get(path: str, attempt: Attempt, max_bytes: int) -> bytes:
         if not stat.S_ISREG(file.stat().st_mode):
             raise Fault("missing_file", "not a regular file")
         with file.open("rb") as opened:
+            room.grow(min(file.stat().st_size, max_bytes) + 1)
             data = opened.read(max_bytes + 1)
     except (OSError, ValueError) as error:
         raise Fault("missing_file", getattr(error, "strerror", None) or str(error)) from None

@@ -11,10 +11,12 @@ WITH counted AS (
 
 SELECT
     part.uuid,
+    part.host,
     last.status,
     last.error,
     CAST(last.all_requests AS BIGINT) AS attempts,
     last.http_status,
+    last.seconds,
     last.final_url,
     last.retrieved_at,
     last.content_type,

@@ -5,11 +5,12 @@ again; whatever was in hand when the job was killed is.
 """
 
 import logging
+import math
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
-from itertools import count
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -19,12 +20,17 @@ from workflow_scripts.common.config.download import DownloadLimits, DownloadSett
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.contracts import TO_FETCH
 from workflow_scripts.download.attempts import Row
+from workflow_scripts.download.body_memory import BodyMemory
 from workflow_scripts.download.engine import Fetch, run_shard
+from workflow_scripts.download.hosts import Hosts
+from workflow_scripts.download.schedule import Schedule
 from workflow_scripts.download.verify import Verifier
 
 logger = logging.getLogger(__name__)
 
 MEMORY_MB = 512
+# In the first passes slow hosts are left behind; the passes after them wait for all.
+POSTPONING = 2
 
 
 class Stopped(Exception):
@@ -40,6 +46,7 @@ class Passes:
         settings: images a tar, and how many passes.
         limits: connections at once, and the waits between passes.
         fetch: gives an image's body.
+        hosts: the hosts' policies.
         stopping: set when the job must end.
     """
 
@@ -51,6 +58,7 @@ class Passes:
         settings: DownloadSettings,
         limits: DownloadLimits,
         fetch: Fetch,
+        hosts: Hosts,
         stopping: threading.Event,
     ) -> None:
         self.folder = folder
@@ -59,7 +67,10 @@ class Passes:
         self._limits = limits
         self._fetch = fetch
         self._stopping = stopping
+        self._hosts = hosts
+        self._memory = BodyMemory(limits.body_memory_mb * 2**20, stopping)
         self._verify = Verifier(settings)
+        self._last = settings.passes + POSTPONING
 
     def run(self) -> None:
         """Run or resume all passes.
@@ -69,18 +80,28 @@ class Passes:
         """
         with tables.connect(MEMORY_MB) as connection:
             tables.read(connection, self._part, TO_FETCH, "part")
-            self._run(1, "SELECT uuid, source_url, host FROM part", connection)
-        for number in range(2, self._settings.passes + 1):
-            finished = self.shards(number - 1)
-            if not finished:
-                return
-            open_rows = f"SELECT uuid, url, host FROM {tables.scan(finished)} WHERE transient"
-            with tables.connect(MEMORY_MB) as connection:
-                if connection.execute(f"SELECT 1 FROM ({open_rows}) LIMIT 1").fetchone() is None:
+            columns = {row[0] for row in connection.execute("DESCRIBE part").fetchall()}
+            shares = [f"{name}" if name in columns else f"NULL AS {name}" for name in ("host_parts", "host_turn")]
+            rows = f"SELECT uuid, source_url, host, crop, {', '.join(shares)} FROM part"
+            self._run(1, rows, connection)
+            for number in range(2, self._last + 1):
+                finished = [shard for earlier in range(1, number) for shard in self.shards(earlier)]
+                if not finished:
                     return
-                if not self._directory(number).exists():
+                connection.execute(
+                    "CREATE OR REPLACE TEMP TABLE open_rows AS SELECT uuid, requests FROM ("
+                    "SELECT uuid, sum(requests) AS requests, arg_max(transient, pass_number) AS transient "
+                    f"FROM {tables.scan(finished)} GROUP BY uuid) "
+                    f"WHERE transient AND requests < {self._settings.passes}"
+                )
+                left = connection.execute("SELECT count(*), count(*) FILTER (requests > 0) FROM open_rows").fetchone()
+                assert left is not None
+                if not left[0]:
+                    return
+                if left[1] and not self._directory(number).exists():
                     self._wait(self._limits.wait * 2 ** (number - 2))
-                self._run(number, open_rows, connection)
+                self._hosts.begin_pass()
+                self._run(number, f"{rows} WHERE uuid IN (SELECT uuid FROM open_rows)", connection)
 
     def shards(self, number: int) -> list[Path]:
         """The finished shards of a pass."""
@@ -88,7 +109,7 @@ class Passes:
 
     def later_shards(self) -> list[Path]:
         """The finished shards of all passes but the first."""
-        return [shard for number in range(2, self._settings.passes + 1) for shard in self.shards(number)]
+        return [shard for number in range(2, self._last + 1) for shard in self.shards(number)]
 
     def _directory(self, number: int) -> Path:
         return self.folder / f"pass-{number}"
@@ -101,30 +122,72 @@ class Passes:
     def _run(self, number: int, query: str, connection: duckdb.DuckDBPyConnection) -> None:
         directory = self._directory(number)
         directory.mkdir(parents=True, exist_ok=True)
-        total = connection.execute(f"SELECT count(*) FROM ({query})").fetchone()
-        assert total is not None
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW todo AS {query}")
+        connection.execute(f"SET VARIABLE images_per_tar = {self._settings.images_per_tar}")
+        connection.execute(Path(__file__).with_name("plan.sql").read_text(encoding="utf-8"))
+        shards = connection.execute("SELECT shard, count(*) FROM plan GROUP BY shard ORDER BY shard").fetchall()
+        last_shard = dict(connection.execute("SELECT host, max(shard) FROM plan GROUP BY host").fetchall())
         what = f"download {self._part.stem}" + (f", pass {number}" if number > 1 else "")
-        with Progress(what, total[0], "images") as progress:
-            for shard, rows in zip(count(), self._chunks(query, connection), strict=False):
+        with Progress(what, sum(images for _, images in shards), "images") as progress:
+            for shard, images in shards:
                 finished = directory / f"{shard:05d}.parquet"
                 if finished.exists():
-                    progress.update(len(rows))
-                else:
-                    self._run_shard(number, rows, finished, progress)
+                    progress.update(images)
+                    continue
 
-    def _chunks(self, query: str, connection: duckdb.DuckDBPyConnection) -> Iterator[list[Row]]:
-        result = connection.execute(f"{query} ORDER BY uuid")
-        while rows := result.fetchmany(self._settings.images_per_tar):
-            yield [Row(*row) for row in rows]
+                def others_wait(slow: set[str], shard: int = shard) -> bool:
+                    return any(last > shard for host, last in last_shard.items() if host not in slow)
 
-    def _run_shard(self, number: int, rows: Sequence[Row], finished: Path, progress: Progress) -> None:
+                self._run_shard(
+                    number,
+                    self._rows(connection, shard),
+                    finished,
+                    progress,
+                    others_wait if number <= POSTPONING else None,
+                )
+
+    def _rows(self, connection: duckdb.DuckDBPyConnection, shard: int) -> list[Row]:
+        found = connection.execute(
+            "SELECT uuid, source_url, host, crop.x, crop.y, crop.width, crop.height, host_parts, host_turn "
+            f"FROM plan WHERE shard = {shard} ORDER BY uuid"
+        ).fetchall()
+        return [
+            Row(
+                uuid,
+                url,
+                host,
+                None if crop[0] is None else (crop[0], crop[1], crop[2], crop[3]),
+                parts or 1,
+                turn or 0,
+            )
+            for uuid, url, host, *crop, parts, turn in found
+        ]
+
+    def _run_shard(
+        self,
+        number: int,
+        rows: Sequence[Row],
+        finished: Path,
+        progress: Progress,
+        others_wait: Callable[[set[str]], bool] | None,
+    ) -> None:
         in_hand = self.folder / "in_hand"
         shutil.rmtree(in_hand, ignore_errors=True)
         in_hand.mkdir()
+        closes = self._limits.close_after
+        schedule = Schedule(
+            rows,
+            hosts=self._hosts,
+            stopping=self._stopping,
+            closes=math.inf if closes is None else utc(closes).timestamp(),
+            others_wait=others_wait,
+        )
         made = run_shard(
             rows,
             pass_number=number,
             fetch=self._fetch,
+            schedule=schedule,
+            memory=self._memory,
             verify=self._verify,
             threads=min(self._limits.threads, len(rows)),
             folder=in_hand,
@@ -137,3 +200,8 @@ class Passes:
             os.fsync(file.fileno())
         made.replace(finished)
         shutil.rmtree(in_hand)
+
+
+def utc(time: datetime) -> datetime:
+    """A time of the config, which is UTC unless it says otherwise."""
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)

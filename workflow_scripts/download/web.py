@@ -1,10 +1,13 @@
 """Bodies over HTTP: bounded in bytes and time, polite, and never from addresses that are not allowed."""
 
+import re
 import socket
 import threading
 import time
+from contextlib import nullcontext
+from fnmatch import fnmatchcase
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import SplitResult, urljoin
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
@@ -21,11 +24,13 @@ from urllib3.exceptions import (
 from urllib3.util import connection as sockets
 from urllib3.util import make_headers, parse_url
 
-from workflow_scripts.common.config.download import DownloadLimits
+from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.download.addresses import AddressPolicy
-from workflow_scripts.download.attempts import Attempt, Fault
-from workflow_scripts.download.holds import Holds, retry_after
+from workflow_scripts.download.attempts import Attempt, Fault, Row
+from workflow_scripts.download.body_memory import Room
+from workflow_scripts.download.deadlines import Deadlines, Request, watched
+from workflow_scripts.download.hosts import Hosts, retry_after
 
 AGENT = "treeoflife-workflow"
 # X-Robots-Tag directives that img2dataset honours by default.
@@ -33,6 +38,9 @@ ROBOTS_DIRECTIVES = {"noai", "noimageai", "noindex", "noimageindex"}
 MAX_REDIRECTS = 5
 REDIRECTS = {301, 302, 303, 307, 308}
 ASKS_FOR_TIME = {429, 503}
+# Answers of a host that does not want to be asked, as far as one can tell; 5xx besides.
+REFUSALS = {401, 403, 407, 429, 451}
+NOT_FOUND = {403, 404, 410}
 TRANSIENT_STATUS = {408, 425, 429}
 CHUNK_BYTES = 65_536
 
@@ -41,86 +49,76 @@ class Web:
     """Fetches bodies from many threads at once.
 
     Args:
+        settings: what is taken from each host.
         limits: timeouts and allowed addresses.
-        max_bytes: longest body.
-        contact: mail or web address for the user agent.
+        hosts: the hosts' policies.
+        contact: mail or web address for the user agent, where a host's policy has none.
         stopping: set when the job must end; requests then give up.
 
     Raises:
-        InputError: the contact or a proxy from the environment cannot be used.
+        InputError: a contact or a proxy from the environment cannot be used.
     """
 
     def __init__(
-        self, *, limits: DownloadLimits, max_bytes: int, contact: str | None, stopping: threading.Event
+        self,
+        *,
+        settings: DownloadSettings,
+        limits: DownloadLimits,
+        hosts: Hosts,
+        contact: str | None,
+        stopping: threading.Event,
     ) -> None:
+        self._settings = settings
         self._limits = limits
-        self._max_bytes = max_bytes
         self._stopping = stopping
+        self._contact = contact
+        for given in (contact, *(policy.contact for policy in limits.hosts.values())):
+            _user_agent(given)
         self._policy = AddressPolicy(limits.allow_hosts)
-        self._holds = Holds(limits.max_wait, stopping)
-        self._headers = {"User-Agent": _user_agent(contact), "Accept": "image/*", "Accept-Encoding": "identity"}
+        self._hosts = hosts
+        self._deadlines = Deadlines(stopping)
         self._proxies = getproxies()
-        self._direct = _CheckedPools(self._policy, limits.threads)
+        self._direct = _CheckedPools(self._policy, self._deadlines, limits.threads)
         self._through = {
-            url: _proxy_pools(url, limits.threads)
+            url: _proxy_pools(url, self._deadlines, limits.threads)
             for scheme, url in self._proxies.items()
             if scheme in ("http", "https", "all")
         }
 
-    def get(self, url: str, attempt: Attempt) -> bytes:
-        """The body at `url`; what was learned on the way is noted in `attempt`.
+    def get(self, row: Row, attempt: Attempt, room: Room) -> bytes:
+        """The body at the row's address, to whose host this thread has a connection by its policy.
+
+        What was learned on the way is noted in `attempt`.
 
         Raises:
             Fault: there is none to be had.
         """
-        try:
-            return self._follow(url, attempt)
-        except (ConnectTimeoutError, ReadTimeoutError) as error:
-            raise Fault("timeout", _line(error), transient=True) from None
-        except (LocationParseError, LocationValueError, UnicodeError) as error:
-            raise Fault("other", f"not a URL: {_line(error)}") from None
-        except DecodeError as error:
-            raise Fault("truncated", f"content encoding: {_line(error)}") from None
-        except (HTTPError, OSError) as error:
-            raise Fault("connection", _line(error), transient=True) from None
-
-    def _follow(self, url: str, attempt: Attempt) -> bytes:
-        ends = time.monotonic() + self._limits.total_timeout
-        for hop in range(MAX_REDIRECTS + 1):
-            host = self._policy.split(url).netloc.rpartition("@")[2].lower()
-            pools = self._pools(url)
-            if hop == 0:
-                waited_from = time.monotonic()
-                self._holds.wait(host)
-                ends += time.monotonic() - waited_from
-                attempt.begin()
-            self._check_stopping()
-            response = pools.request(
-                "GET",
-                url,
-                headers=self._headers,
-                redirect=False,
-                retries=False,
-                preload_content=False,
-                timeout=urllib3.Timeout(connect=self._limits.timeout, read=self._limits.timeout),
-            )
+        attempt.begin()
+        started = time.monotonic()
+        with self._deadlines.within(self._limits.total_timeout) as request:
             try:
-                attempt.http_status = response.status
-                attempt.final_url = url
-                attempt.content_type = response.headers.get("Content-Type")
-                location = response.headers.get("Location")
-                if response.status not in REDIRECTS or location is None:
-                    self._check_answer(response, host)
-                    body = self._read(response, ends)
-                    self._holds.good(host)
-                    return body
-                url = urljoin(url, location)
+                return _Fetch(self, row, attempt, room, request).get()
+            except Fault as fault:
+                raise self._late(request) if request.cut else fault from None
+            except (ConnectTimeoutError, ReadTimeoutError) as error:
+                self._hosts.unreachable(row.host)
+                raise Fault("timeout", _line(error), transient=True) from None
+            except (LocationParseError, LocationValueError, UnicodeError) as error:
+                raise Fault("other", f"not a URL: {_line(error)}") from None
+            except DecodeError as error:
+                raise Fault("truncated", f"content encoding: {_line(error)}") from None
+            except (HTTPError, OSError) as error:
+                self._hosts.unreachable(row.host)
+                raise (
+                    self._late(request) if request.cut else Fault("connection", _line(error), transient=True)
+                ) from None
             finally:
-                # A body read to its end leaves a connection for the next request; another one is cut.
-                if response.connection is not None:
-                    response.close()
-                response.release_conn()
-        raise Fault("http_error", f"more than {MAX_REDIRECTS} redirects")
+                attempt.seconds = round(time.monotonic() - started, 3)
+
+    def _late(self, request: Request) -> Fault:
+        if self._stopping.is_set():
+            return Fault("other", "stopped", status="deferred", transient=True)
+        return Fault("timeout", f"no end after {self._limits.total_timeout:g} s", transient=True)
 
     def _pools(self, url: str) -> urllib3.PoolManager:
         parts = self._policy.split(url)
@@ -131,48 +129,142 @@ class Web:
             return self._direct
         return self._through[proxy]
 
-    def _check_answer(self, response: urllib3.BaseHTTPResponse, host: str) -> None:
+
+class _Fetch:
+    """One row's requests: its rendition, its address, and where they lead."""
+
+    def __init__(self, web: Web, row: Row, attempt: Attempt, room: Room, request: Request) -> None:
+        self._web = web
+        self._row = row
+        self._attempt = attempt
+        self._room = room
+        self._request = request
+        self._settings = web._settings.of_host(row.host)
+        self._max_bytes = self._settings.max_bytes or web._settings.max_bytes
+        self._requests = 0
+
+    def get(self) -> bytes:
+        """The body at the host's smaller rendition, or where it has none, at the row's address."""
+        rewrite = self._settings.rewrite
+        if rewrite is not None:
+            smaller = re.sub(rewrite.pattern, rewrite.replacement, self._row.url)
+            if smaller != self._row.url:
+                try:
+                    return self._follow(smaller)
+                except Fault:
+                    if self._attempt.http_status not in NOT_FOUND:
+                        raise
+        return self._follow(self._row.url)
+
+    def _follow(self, url: str) -> bytes:
+        for _ in range(MAX_REDIRECTS + 1):
+            pools = self._web._pools(url)
+            host = host_of(self._web._policy.split(url))
+            # The first request's turn came with the row; every other one waits for its own.
+            first = self._requests == 0 and host == self._row.host
+            self._requests += 1
+            with nullcontext() if first else self._web._hosts.visit(host, self._row.host, self._request.ends):
+                body, location = self._ask(pools, url, host)
+            if body is not None:
+                return body
+            url = urljoin(url, location)
+        raise Fault("http_error", f"more than {MAX_REDIRECTS} redirects")
+
+    def _ask(self, pools: urllib3.PoolManager, url: str, host: str) -> tuple[bytes | None, str]:
+        """The body, or None and where it is."""
+        web, attempt = self._web, self._attempt
+        self._check_stopping()
+        begun = time.monotonic()
+        contact = web._limits.of_host(host).contact or web._contact
+        response = pools.request(
+            "GET",
+            url,
+            headers={"User-Agent": _user_agent(contact), "Accept": "image/*", "Accept-Encoding": "identity"},
+            redirect=False,
+            retries=False,
+            preload_content=False,
+            timeout=urllib3.Timeout(connect=web._limits.timeout, read=web._limits.timeout),
+        )
+        try:
+            attempt.http_status = response.status
+            attempt.final_url = url
+            attempt.content_type = response.headers.get("Content-Type")
+            location = response.headers.get("Location")
+            if response.status in REDIRECTS and location is not None:
+                return None, location
+            self._check_answer(response, host, begun)
+            body = self._read(response)
+            if self._request.cut:
+                raise web._late(self._request)
+            web._hosts.good(host)
+            return body, ""
+        finally:
+            # A body read to its end leaves a connection for the next request; another one is cut.
+            if response.connection is not None:
+                response.close()
+            response.release_conn()
+
+    def _check_answer(self, response: urllib3.BaseHTTPResponse, host: str, begun: float) -> None:
         status = response.status
+        hosts = self._web._hosts
         if 200 <= status < 300:
-            if is_disallowed(response.headers, AGENT, ROBOTS_DIRECTIVES):
+            if self._web._settings.respect_robots and is_disallowed(response.headers, AGENT, ROBOTS_DIRECTIVES):
                 raise Fault("disallowed_by_robots", response.headers.get("X-Robots-Tag", ""), status="refused")
+            kind = (response.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
+            taken = self._settings.content_types or self._web._settings.content_types
+            if kind and not any(fnmatchcase(kind, pattern.lower()) for pattern in taken):
+                hosts.good(host)
+                raise Fault("not_an_image", f"content type {kind}", status="refused")
             length = response.headers.get("Content-Length", "")
-            if length.isdigit() and int(length) > self._max_bytes:
+            if length.isascii() and length.isdigit() and int(length[:19]) > self._max_bytes:
                 raise _too_many_bytes(self._max_bytes)
             return
         transient = status in TRANSIENT_STATUS or status >= 500
-        seconds = retry_after(response.headers.get("Retry-After")) if status in ASKS_FOR_TIME else None
-        if seconds is not None and not self._holds.ask(host, seconds):
-            raise Fault(
-                "http_error", f"{status}, wants to be left alone for {seconds:.0f} s", status="deferred", transient=True
-            )
+        if status in REFUSALS or status >= 500:
+            busy = status in ASKS_FOR_TIME
+            seconds = retry_after(response.headers.get("Retry-After")) if busy else None
+            if not hosts.refused(host, begun, busy, seconds):
+                raise Fault(
+                    "http_error",
+                    f"{status}, wants to be left alone for {seconds or 0:.0f} s",
+                    status="deferred",
+                    transient=True,
+                )
+        else:
+            hosts.good(host)
         raise Fault("http_error", str(status), transient=transient)
 
-    def _read(self, response: urllib3.BaseHTTPResponse, ends: float) -> bytes:
+    def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
         body = bytearray()
         # read1 returns what has come, so that a body that drips is seen to.
         while chunk := response.read1(CHUNK_BYTES, decode_content=True):
+            self._request.ends += self._room.grow(len(chunk))
             body += chunk
             if len(body) > self._max_bytes:
                 raise _too_many_bytes(self._max_bytes)
-            if time.monotonic() > ends:
-                raise Fault("timeout", f"no end after {self._limits.total_timeout:g} s", transient=True)
+            if time.monotonic() > self._request.ends:
+                raise self._web._late(self._request)
             self._check_stopping()
         return bytes(body)
 
     def _check_stopping(self) -> None:
-        if self._stopping.is_set():
+        if self._web._stopping.is_set():
             raise Fault("other", "stopped", status="deferred", transient=True)
+
+
+def host_of(parts: SplitResult) -> str:
+    """Host and port as the catalogue writes them: lower case, without user and password."""
+    return parts.netloc.rpartition("@")[2].lower()
 
 
 class _CheckedPools(urllib3.PoolManager):
     """Connections without a proxy, to checked addresses only."""
 
-    def __init__(self, policy: AddressPolicy, threads: int) -> None:
+    def __init__(self, policy: AddressPolicy, deadlines: Deadlines, threads: int) -> None:
         super().__init__(num_pools=4 * threads, maxsize=threads)
         self._classes = {
-            "http": _checked(HTTPConnection, policy),
-            "https": _checked(HTTPSConnection, policy),
+            "http": watched(_checked(HTTPConnection, policy), deadlines),
+            "https": watched(_checked(HTTPSConnection, policy), deadlines),
         }
 
     def _new_pool(
@@ -206,12 +298,27 @@ def _checked(base: type[HTTPConnection], policy: AddressPolicy) -> type[HTTPConn
     return Checked
 
 
-def _proxy_pools(url: str, threads: int) -> urllib3.ProxyManager:
+class _ProxyPools(urllib3.ProxyManager):
+    """Connections through a proxy."""
+
+    deadlines: Deadlines
+
+    def _new_pool(
+        self, scheme: str, host: str, port: int, request_context: dict[str, Any] | None = None
+    ) -> urllib3.HTTPConnectionPool:
+        pool = super()._new_pool(scheme, host, port, request_context)
+        pool.ConnectionCls = watched(pool.ConnectionCls, self.deadlines)  # type: ignore[assignment, arg-type]
+        return pool
+
+
+def _proxy_pools(url: str, deadlines: Deadlines, threads: int) -> urllib3.ProxyManager:
     parts = parse_url(url if "://" in url else f"http://{url}")
     if parts.scheme not in ("http", "https"):
         raise InputError(f"the proxy of the environment is {parts.scheme}://..., only http and https are supported")
     headers = make_headers(proxy_basic_auth=parts.auth) if parts.auth else None
-    return urllib3.ProxyManager(parts.url, proxy_headers=headers, num_pools=4 * threads, maxsize=threads)
+    pools = _ProxyPools(parts.url, proxy_headers=headers, num_pools=4 * threads, maxsize=threads)
+    pools.deadlines = deadlines
+    return pools
 
 
 def _user_agent(contact: str | None) -> str:

@@ -9,8 +9,10 @@ from duckdb.func import ARROW
 from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.download import DownloadLimits
 from workflow_scripts.common.config.replay import ReplayColumns, ReplaySettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.host_parts import deal_hosts
 from workflow_scripts.contracts import REPLAY_SELECTION
 from workflow_scripts.replay.captions import clean_captions
 
@@ -28,7 +30,13 @@ TYPES = {
 
 
 def select(
-    *, metadata: tuple[Path, ...], settings: ReplaySettings, out_dir: Path, memory_mb: int = 2048, threads: int = 1
+    *,
+    metadata: tuple[Path, ...],
+    settings: ReplaySettings,
+    out_dir: Path,
+    memory_mb: int = 2048,
+    threads: int = 1,
+    limits: DownloadLimits = DownloadLimits(),  # noqa: B008 (frozen)
 ) -> None:
     """Choose pairs by size, similarity and safety, clean their captions, and drop repeated pairs.
 
@@ -38,6 +46,7 @@ def select(
         out_dir: where `part-0000.parquet` (contract REPLAY_SELECTION) and so on, and account.json, are written.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
+        limits: the hosts' policies: over how many parts a host may be spread.
 
     Raises:
         InputError: a file is missing, unreadable or lacks a column that the settings name.
@@ -47,17 +56,19 @@ def select(
     with tables.connect(memory_mb, threads) as connection:
         connection.execute(f"CREATE TEMP VIEW metadata AS {_mapped(connection, files, settings.columns)}")
         connection.create_function("clean_captions", clean_captions, ["VARCHAR"], "VARCHAR", type=ARROW)
-        for name in ("min_size", "min_similarity", "max_punsafe", "max_pwatermark", "val_share", "parts"):
+        for name in ("min_size", "min_similarity", "max_punsafe", "max_pwatermark", "val_share"):
             value = getattr(settings, name)
             connection.execute(f"SET VARIABLE {name} = {'NULL' if value is None else value}")
         try:
             connection.execute(query)
         except duckdb.Error as error:
             raise InputError(f"replay metadata cannot be read: {str(error).splitlines()[0]}") from None
+        deal_hosts(connection, "selected", settings.parts, limits)
+        connection.execute("CREATE TEMP TABLE planned AS SELECT * FROM dealt ORDER BY part, uuid")
         for part in range(settings.parts):
             tables.write(
                 connection,
-                f"SELECT * FROM selected WHERE part = {part}",
+                f"SELECT * FROM planned WHERE part = {part}",
                 REPLAY_SELECTION,
                 out_dir / f"part-{part:04d}.parquet",
             )

@@ -33,8 +33,7 @@ SELECT
     END AS reason
 FROM cleaned;
 
--- The pairs that stay, once each. Hashes decide split and part: they depend on the URL alone, so that one picture is
--- never in both splits, and more metadata moves no pair.
+-- The pairs that stay, once each. A hash of the URL decides the split, so that one picture is never in both.
 CREATE TEMP TABLE selected AS
 WITH pairs AS (
     SELECT DISTINCT
@@ -53,7 +52,5 @@ SELECT
     NULL AS crop,
     caption,
     CASE WHEN md5_number_lower('split ' || source_url) / pow(2, 64) < getvariable('val_share') THEN 'val' ELSE 'train' END
-        AS split,
-    CAST(md5_number_lower('part ' || source_url) % getvariable('parts') AS BIGINT) AS part
+        AS split
 FROM pairs
-ORDER BY part, uuid

@@ -18,7 +18,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, write_text
 from workflow_scripts.common.tables import connect
 from workflow_scripts.common.tables import read as read_table
-from workflow_scripts.contracts import LABELS
+from workflow_scripts.contracts import DOWNLOAD_HOSTS, LABELS
 from workflow_scripts.report import figures
 from workflow_scripts.report.curves import read_curves
 from workflow_scripts.report.examples import Example, read_examples
@@ -52,6 +52,7 @@ def build(
     benchmarks: dict[str, Path] = {},  # noqa: B006 (read only)
     metrics: dict[str, Path] = {},  # noqa: B006 (read only)
     accounts: tuple[Path, ...] = (),
+    hosts: tuple[Path, ...] = (),
     labels: Path | None = None,
     taxonomy: Path | None = None,
     summary: Path | None = None,
@@ -70,6 +71,7 @@ def build(
         benchmarks: each benchmark's images.parquet, for the example images.
         metrics: the metrics.jsonl of each training, by its name.
         accounts: accounts of rows, of every step.
+        hosts: downloads by host and cause (contract DOWNLOAD_HOSTS).
         labels: the corpus's taxonomy/labels.parquet.
         taxonomy: the corpus's taxonomy/stats.json.
         summary: the training's summary.json.
@@ -111,6 +113,7 @@ def build(
         costliest=_read_json(taxonomy)["costliest"] if taxonomy else [],
         ranks=RANKS_SHOWN,
         leaks=read_leaks(leakage, downloads) if downloads else [],
+        hosts=_hosts(hosts),
         examples=_examples(predictions, benchmarks, table),
         provenance=_provenance(inputs, table),
         versions=_versions(),
@@ -154,6 +157,13 @@ def _verdicts(scores: Scores) -> list[Verdict]:
 def _shots(scores: Scores) -> list[int]:
     metrics = {metric for benchmark in scores.benchmarks for metric in scores.metrics(benchmark)}
     return sorted(int(metric.removeprefix("few_shot/")) for metric in metrics if metric.startswith("few_shot/"))
+
+
+def _hosts(downloads: tuple[Path, ...]) -> list[dict[str, Any]]:
+    """Hosts by what failed there, and how slow they were."""
+    with connect() as connection:
+        read_table(connection, downloads, DOWNLOAD_HOSTS, "hosts")
+        return connection.sql((HERE / "hosts.sql").read_text(encoding="utf-8")).to_arrow_table().to_pylist()
 
 
 def _strategies(labels: Path) -> list[dict[str, Any]]:

@@ -2,30 +2,58 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from workflow_scripts.common.config.base import Section
+from workflow_scripts.contracts import CATALOG
+
+CONTRACT_COLUMNS = {column.name.lower() for column in CATALOG.columns} | {"place", "kept", "problem"}
 
 
-class TreeOfLife200M(Section):
-    """TreeOfLife-200M's `catalog.parquet` with its `provenance.parquet`."""
+class SourceSettings(Section):
+    """What all sources have in common."""
 
     name: str = Field(description="Name of the source within the corpus.")
-    reader: Literal["treeoflife200m"] = Field(description="Which reader.")
-    catalog: str = Field(description="Path of catalog.parquet.")
-    provenance: str | None = Field(None, description="Path of provenance.parquet.")
-    select: str | None = Field(None, description="SQL predicate over the catalogue's columns; other rows are left out.")
+    select: str | None = Field(None, description="SQL predicate over the source's columns; other rows are left out.")
+    keep: list[str] = Field(
+        default_factory=list,
+        description="Further columns of the source that the catalogue carries, as text (lifeStage, sex, eventDate).",
+    )
+
+    @field_validator("keep")
+    @classmethod
+    def _not_ours(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if name.lower() in CONTRACT_COLUMNS:
+                raise ValueError(f"{name} is a column that the catalogue has anyway")
+        if len({name.lower() for name in value}) < len(value):
+            raise ValueError("a column is named twice")
+        return value
 
     @property
     def inputs(self) -> dict[str, str]:
         """The files that it reads, by option name."""
-        return {"catalog": self.catalog} | ({"provenance": self.provenance} if self.provenance else {})
+        raise NotImplementedError
 
 
-class Table(Section):
+class TreeOfLife200M(SourceSettings):
+    """TreeOfLife-200M's `catalog.parquet` with its `provenance.parquet` and the boxes of its FathomNet images."""
+
+    reader: Literal["treeoflife200m"] = Field(description="Which reader.")
+    catalog: str = Field(description="Path of catalog.parquet.")
+    provenance: str | None = Field(None, description="Path of provenance.parquet.")
+    crops: str | None = Field(None, description="Path of fathom_metadata.csv (uuid, x, y, width, height).")
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The files that it reads, by option name."""
+        given = {"catalog": self.catalog, "provenance": self.provenance, "crops": self.crops}
+        return {name: path for name, path in given.items() if path}
+
+
+class Table(SourceSettings):
     """Any CSV or parquet table with `url` or `path` and columns named like ranks."""
 
-    name: str = Field(description="Name of the source within the corpus.")
     reader: Literal["table"] = Field(description="Which reader.")
     table: str = Field(description="Path of the CSV or parquet file.")
     columns: dict[str, str] = Field(
@@ -35,7 +63,6 @@ class Table(Section):
     images: str | None = Field(
         None, description="Folder that relative values of `path` start from. Default: the table's."
     )
-    select: str | None = Field(None, description="SQL predicate over the table's columns; other rows are left out.")
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -43,7 +70,93 @@ class Table(Section):
         return {"table": self.table}
 
 
-Source = Annotated[TreeOfLife200M | Table, Field(discriminator="reader")]
+class Gbif(SourceSettings):
+    """A GBIF download: a Darwin Core Archive with occurrence.txt and multimedia.txt."""
+
+    reader: Literal["gbif"] = Field(description="Which reader.")
+    archive: str = Field(description="Its zip or folder.")
+    doi: str | None = Field(None, description="DOI to cite. Default: the one in the archive's metadata.xml.")
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The files that it reads, by option name."""
+        return {"archive": self.archive}
+
+
+class Eol(SourceSettings):
+    """The Encyclopedia of Life's `media_manifest.csv` with the `taxon.tab` of its hierarchy."""
+
+    reader: Literal["eol"] = Field(description="Which reader.")
+    manifest: str = Field(description="Path of media_manifest.csv.")
+    taxa: str = Field(description="Path of taxon.tab.")
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The files that it reads, by option name."""
+        return {"manifest": self.manifest, "taxa": self.taxa}
+
+
+class Bioscan(SourceSettings):
+    """BIOSCAN-1M or BIOSCAN-5M metadata over a folder of their images."""
+
+    reader: Literal["bioscan"] = Field(description="Which reader.")
+    metadata: str = Field(description="Path of the metadata (.csv of 5M, .tsv of 1M).")
+    images: str = Field(description="Folder of the images.")
+    path: str | None = Field(
+        None,
+        description="An image's path in that folder, of columns in braces. Default: `{split}/{chunk}/{processid}.jpg` "
+        "for 5M, `part{chunk_number}/{image_file}` for 1M.",
+    )
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The files that it reads, by option name."""
+        return {"metadata": self.metadata}
+
+
+class FathomNet(SourceSettings):
+    """Image records of FathomNet's interface as JSON: each box is an image of its own."""
+
+    reader: Literal["fathomnet"] = Field(description="Which reader.")
+    records: str = Field(description="Path of the JSON: a list of records with url and boundingBoxes.")
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The files that it reads, by option name."""
+        return {"records": self.records}
+
+
+class INat21(SourceSettings):
+    """iNat21's folders, `NNNNN_Kingdom_Phylum_Class_Order_Family_Genus_species/*.jpg`."""
+
+    reader: Literal["inat21"] = Field(description="Which reader.")
+    images: str = Field(description="The folder of folders (`train`, `train_mini` or `val`).")
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The files that it reads, by option name."""
+        return {"images": self.images}
+
+
+class TreeOfLife10M(SourceSettings):
+    """TreeOfLife-10M's `catalog.csv` over the image sets of its three sources."""
+
+    reader: Literal["treeoflife10m"] = Field(description="Which reader.")
+    catalog: str = Field(description="Path of catalog.csv.")
+    eol: str | None = Field(None, description="Folder of EOL's unpacked image sets (`image_set_01/...`).")
+    bioscan: str | None = Field(None, description="Folder of BIOSCAN-1M's images (`part1/...`).")
+    inat21: str | None = Field(None, description="Folder of iNat21's folders (`NNNNN_.../...`).")
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The files that it reads, by option name."""
+        given = {"catalog": self.catalog, "eol": self.eol, "bioscan": self.bioscan, "inat21": self.inat21}
+        return {name: path for name, path in given.items() if path}
+
+
+Source = Annotated[
+    TreeOfLife200M | Table | Gbif | Eol | Bioscan | FathomNet | INat21 | TreeOfLife10M, Field(discriminator="reader")
+]
 
 
 class Generation(Section):

@@ -1,8 +1,40 @@
 """Downloading images."""
 
-from pydantic import Field
+import re
+from datetime import datetime
+from typing import TypeVar
+
+from pydantic import Field, field_validator
 
 from workflow_scripts.common.config.base import Section
+
+T = TypeVar("T")
+
+
+class Rewrite(Section):
+    """A smaller rendition that a host offers: its address made from the catalogue's."""
+
+    pattern: str = Field(description="Regular expression that is searched in the URL.")
+    replacement: str = Field(description="What stands in its place (`\\1` is the first group).")
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"{value!r} is no regular expression: {error}") from None
+        return value
+
+
+class HostSettings(Section):
+    """What is taken from one host, where that differs from the rest. Changing it downloads again."""
+
+    content_types: list[str] | None = Field(None, description="Content types that are taken.")
+    max_bytes: int | None = Field(None, ge=1, description="Bodies are read up to this many bytes.")
+    rewrite: Rewrite | None = Field(
+        None, description="A smaller rendition, asked for first; the catalogue's URL follows where it is not found."
+    )
 
 
 class DownloadSettings(Section):
@@ -18,14 +50,46 @@ class DownloadSettings(Section):
         description="Images whose header claims more pixels are refused undecoded. At most Pillow's own bound.",
     )
     max_bytes: int = Field(50_000_000, ge=1, description="Bodies are read up to this many bytes.")
+    content_types: list[str] = Field(
+        default=["image/*", "application/octet-stream", "binary/octet-stream"],
+        description="Content types that are taken; a host that names none is believed. `image/*` is any image.",
+    )
+    respect_robots: bool = Field(
+        True, description="Whether images that X-Robots-Tag forbids (noai, noimageai, noindex, noimageindex) are left."
+    )
     images_per_tar: int = Field(1000, ge=1, description="Images a tar: what is fetched again after a kill, at most.")
     passes: int = Field(3, ge=1, le=10, description="How often transient failures are tried, the first time included.")
+    hosts: dict[str, HostSettings] = Field(
+        default_factory=dict, description="By host (`name` or `name:port`): what is taken from it."
+    )
+
+    def of_host(self, host: str) -> HostSettings:
+        """What is taken from a host."""
+        return find_host(self.hosts, host) or HostSettings()
+
+
+class HostLimits(Section):
+    """How hard one host may be pressed, over all jobs of a run together."""
+
+    connections: int = Field(2, ge=1, le=10_000, description="Connections at once.")
+    rate: float = Field(4.0, gt=0, description="Requests a second.")
+    contact: str | None = Field(None, description="Contact in the user agent, where it is not the site's.")
 
 
 class DownloadLimits(Section):
     """How hard hosts are pressed. It cannot change the bytes, so changing it downloads nothing again."""
 
     threads: int = Field(16, ge=1, description="Connections at once a job.")
+    default_host: HostLimits = Field(default_factory=HostLimits, description="The policy of hosts not named below.")
+    hosts: dict[str, HostLimits] = Field(
+        default_factory=dict,
+        description="By host (`name` or `name:port`): its policy. Over as many parts as its connections a host's "
+        "images may be spread; what was planned once stays, and a lowered policy is kept all the same.",
+    )
+    stop_after: int = Field(
+        20, ge=2, description="A host that refuses nearly all of this many requests is left alone until the next pass."
+    )
+    body_memory_mb: int = Field(256, ge=1, description="Bodies held in memory at once a job, MiB, and one more body.")
     timeout: float = Field(20.0, gt=0, description="Seconds without data before a connection is given up.")
     total_timeout: float = Field(120.0, gt=0, description="Seconds for one body before it is given up.")
     wait: float = Field(
@@ -37,7 +101,26 @@ class DownloadLimits(Section):
         description="Seconds that a host's Retry-After may keep its images waiting since its last good answer; beyond "
         "it they are left to a later pass, and are `deferred` in the end.",
     )
+    patience: float = Field(
+        30.0,
+        ge=0,
+        description="Seconds that a tar waits for slow hosts alone; what is left of theirs goes to a later pass.",
+    )
+    close_after: datetime | None = Field(
+        None,
+        description="A time (ISO 8601, UTC unless it says otherwise) after which nothing more is asked for: the "
+        "rest is `deferred`.",
+    )
     allow_hosts: list[str] = Field(
         default_factory=list,
         description="Loopback or private addresses (CIDR or host) that may be asked all the same. Others never are.",
     )
+
+    def of_host(self, host: str) -> HostLimits:
+        """A host's policy."""
+        return find_host(self.hosts, host) or self.default_host
+
+
+def find_host(hosts: dict[str, T], host: str) -> T | None:
+    """What is said of `host` (`name` or `name:port`), by its whole name first."""
+    return hosts.get(host.lower(), hosts.get(host.lower().rpartition(":")[0] or host.lower()))

@@ -1,8 +1,11 @@
 """Replay pairs: what keeps the model from forgetting."""
 
-from pydantic import Field
+from typing import Any
+
+from pydantic import Field, field_validator
 
 from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.config.download import DownloadSettings
 from workflow_scripts.common.config.shards import ShardSettings
 
 
@@ -31,4 +34,13 @@ class ReplaySettings(Section):
     parts: int = Field(2, ge=1, le=5000, description="Download parts.")
     max_shards: int | None = Field(None, ge=1, description="Keep the first N shards only.")
     val_share: float = Field(0.05, ge=0, lt=1, description="Share held out, to measure forgetting.")
+    download: DownloadSettings = Field(
+        default_factory=lambda: DownloadSettings(min_size=0), description="What is kept of a replay image."
+    )
     shards: ShardSettings = Field(default_factory=ShardSettings, description="How shards are written.")
+
+    @field_validator("download", mode="before")
+    @classmethod
+    def _small_images_too(cls, value: Any) -> Any:
+        """Whatever else is said of replay images, their size is no reason against them unless it is said."""
+        return {"min_size": 0, **value} if isinstance(value, dict) else value

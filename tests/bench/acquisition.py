@@ -1,0 +1,195 @@
+"""Measurements of the catalogue's readers and of downloads, each in a process of its own."""
+
+import io
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+from PIL import Image
+
+HERE = Path(__file__)
+IMAGES = 1500
+THREADS = 16
+MEASURED = tuple[str, float, str, str, float]
+
+OURS = """
+import json, sys, time
+from pathlib import Path
+from workflow_scripts.common import images
+from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
+from workflow_scripts.download.fetch import fetch
+folder, with_pdq = Path(sys.argv[1]), sys.argv[2] == "pdq"
+if not with_pdq:
+    images.pdq = lambda image: None
+limits = DownloadLimits(threads=%d, default_host={"connections": 64, "rate": 100000}, allow_hosts=["127.0.0.0/8"])
+started = time.perf_counter()
+fetch(part=folder / "part.parquet", settings=DownloadSettings(), limits=limits, work=folder / "w", out_dir=folder / "o")
+print(time.perf_counter() - started)
+"""
+PLAIN = """
+import os, sys, time
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+import pyarrow as pa, pyarrow.parquet as pq
+from img2dataset.downloader import Downloader
+from img2dataset.resizer import Resizer
+from img2dataset.writer import WebDatasetSampleWriter
+folder = sys.argv[1]
+table = pq.read_table(folder + "/part.parquet", columns=["source_url"]).rename_columns(["url"])
+started = time.perf_counter()
+for shard in range(-(-len(table) // 1000)):
+    name = f"{folder}/{shard}.arrow"
+    with pa.OSFile(name, "wb") as file, pa.ipc.new_file(file, table.schema) as out:
+        out.write_table(table.slice(shard * 1000, 1000))
+    Downloader(
+        WebDatasetSampleWriter,
+        Resizer(720, "keep_ratio_largest", True, min_image_size=224),
+        %d, False, False, folder, ["url"], 20, 1000, 5, "md5", None, "jpg", 0, None, ["noai"],
+    )((shard, name))
+print(time.perf_counter() - started, file=sys.stderr)
+"""
+
+
+def download_rate() -> Iterator[MEASURED]:
+    """Images a second from a friendly host on loopback, beside img2dataset's own downloader with as many threads."""
+    with tempfile.TemporaryDirectory() as name, _served(_photos()) as port:
+        folder = Path(name)
+        duckdb.sql(
+            f"COPY (SELECT printf('u%06d', i) AS uuid, 'http://127.0.0.1:{port}/' || i AS source_url, "
+            f"'127.0.0.1:{port}' AS host, NULL::STRUCT(x BIGINT, y BIGINT, width BIGINT, height BIGINT) AS crop "
+            f"FROM range({IMAGES}) AS t(i)) TO '{folder}/part.parquet'"
+        )
+        seconds: dict[str, float] = {}
+        peak = 0.0
+        for kind in ("plain", "md5", "pdq"):
+            run = folder / kind
+            run.mkdir()
+            (run / "part.parquet").symlink_to(folder / "part.parquet")
+            script = (PLAIN if kind == "plain" else OURS) % THREADS
+            said, used = _run([sys.executable, "-c", script, str(run), kind])
+            seconds[kind] = float(said.split()[-1])
+            peak = used if kind == "pdq" else peak
+    plain = f"img2dataset, {THREADS} threads"
+    yield (
+        "download_images_per_s",
+        IMAGES / seconds["md5"],
+        "/s",
+        f"{plain}, verified and md5",
+        IMAGES / seconds["plain"],
+    )
+    yield (
+        "download_images_per_s_pdq",
+        IMAGES / seconds["pdq"],
+        "/s",
+        f"{plain}, with PDQ too",
+        IMAGES / seconds["plain"],
+    )
+    yield "download_part_peak_mb", peak, "MB", "body_memory_mb and one body", 256 + 50
+
+
+def catalog_rates(rows: tuple[int, ...] = (2_000_000, 20_000_000)) -> Iterator[MEASURED]:
+    """Rows a second, and peak memory, of TreeOfLife-200M's reader on generated catalogues within 1 GiB for DuckDB."""
+    peaks: dict[int, float] = {}
+    for count in rows:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            duckdb.sql(
+                "COPY (SELECT uuid()::VARCHAR AS uuid, 'https://h' || (i % 200) || '.example/' || i AS source_url, "
+                "'Animalia' AS kingdom, 'Arthropoda' AS phylum, 'Insecta' AS class, 'Genus' || (i % 5000) AS genus, "
+                "'species' || (i % 90000) AS species, 'gbif' AS data_source, i::VARCHAR AS source_id "
+                f"FROM range({count}) AS t(i)) TO '{folder}/catalog.parquet'"
+            )
+            settings = json.dumps({"name": "t", "reader": "treeoflife200m", "catalog": f"{folder}/catalog.parquet"})
+            words = [sys.executable, "-m", "workflow_scripts.catalog.treeoflife200m", "--settings", settings]
+            words += ["--catalog", f"{folder}/catalog.parquet", "--out", f"{folder}/out.parquet"]
+            words += ["--account", f"{folder}/account.json", "--memory-mb", "1024", "--threads", "2"]
+            started = time.perf_counter()
+            _, peaks[count] = _run(words)
+            seconds = time.perf_counter() - started
+        label = f"{count // 1_000_000}m"
+        if count == rows[0]:
+            yield "catalog_rows_per_s_treeoflife200m", count / seconds, "/s", "233M rows in a day", 233e6 / 86_400
+        yield f"catalog_peak_mb_{label}", peaks[count], "MB", "peak of the smallest", peaks[rows[0]]
+
+
+def _run(words: list[str]) -> tuple[str, float]:
+    """What a command said, and its peak memory in MB."""
+    script = (
+        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], capture_output=True, text=True); "
+        "sys.stderr.write(done.stderr if done.returncode else ''); print(done.stdout + ' ' + done.stderr[-200:]); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(done.returncode)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
+    *said, peak = done.stdout.split()
+    return " ".join(said), int(peak) / 1000
+
+
+def _photos() -> list[bytes]:
+    """Some JPEGs with the detail of photographs."""
+    random = np.random.default_rng(0)
+    photos = []
+    for _ in range(8):
+        small = random.integers(0, 256, (90, 120, 3), np.uint8)
+        out = io.BytesIO()
+        Image.fromarray(small).resize((1024, 768), Image.Resampling.BICUBIC).save(out, "JPEG", quality=90)
+        photos.append(out.getvalue())
+    return photos
+
+
+class _served:
+    """The photos over HTTP, from a process of its own."""
+
+    def __init__(self, photos: list[bytes]) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        for number, photo in enumerate(photos):
+            (Path(self.folder.name) / str(number)).write_bytes(photo)
+
+    def __enter__(self) -> int:
+        words = [sys.executable, str(HERE), "serve", self.folder.name]
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        return int(self.process.stdout.readline())
+
+    def __exit__(self, *error: Any) -> None:
+        self.process.terminate()
+        self.process.wait()
+        self.folder.cleanup()
+
+
+def serve(folder: Path) -> None:
+    """Serve the files of a folder, whatever is asked for, until the process is ended."""
+    photos = [path.read_bytes() for path in sorted(folder.iterdir())]
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def log_message(self, *words: Any) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            body = photos[int(self.path[1:]) % len(photos)]
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+            self.wfile.write(head.encode() + body)
+
+    class Listener(ThreadingHTTPServer):
+        request_queue_size = 256
+        daemon_threads = True
+
+    listener = Listener(("127.0.0.1", 0), Handler)
+    sys.stdout.write(f"{listener.server_port}\n")
+    sys.stdout.flush()
+    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    threading.Event().wait()
+
+
+if __name__ == "__main__" and sys.argv[1:2] == ["serve"]:
+    serve(Path(sys.argv[2]))

@@ -1,0 +1,276 @@
+# ruff: noqa: E501 (tables in their own format)
+"""Each source's own format becomes the same records, with a reason for every row that is left out."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from workflow_scripts.catalog.bioscan import read_bioscan
+from workflow_scripts.catalog.eol import read_eol
+from workflow_scripts.catalog.fathomnet import read_fathomnet
+from workflow_scripts.catalog.gbif import read_gbif
+from workflow_scripts.catalog.inat21 import read_inat21
+from workflow_scripts.catalog.treeoflife10m import read_treeoflife10m
+from workflow_scripts.catalog.treeoflife200m import read_treeoflife200m
+from workflow_scripts.common.config import catalog as config
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.contracts import RANKS
+
+Read = Callable[..., tuple[list[dict[str, Any]], dict[str, Any]]]
+LIMITS = {"memory_mb": 500, "threads": 1}
+
+OCCURRENCE = """gbifID\tbasisOfRecord\tkingdom\tphylum\tclass\torder\tfamily\tgenus\tspecificEpithet\tspecies\tscientificName\tvernacularName\tdatasetKey\tinstitutionCode\tlifeStage\tlicense\trightsHolder\toccurrenceID
+1\tHUMAN_OBSERVATION\tAnimalia\tChordata\tAves\tPasseriformes\tCorvidae\tPica\thudsonia\tPica hudsonia\tPica hudsonia (Sabine, 1822)\tblack-billed "magpie\tkey-1\tiNat\tAdult\tCC_BY_NC_4_0\t\thttps://x.org/1
+2\tPRESERVED_SPECIMEN\tAnimalia\tArthropoda\tInsecta\tDiptera\tSyrphidae\tSyrphus\tribesii\tSyrphus ribesii\tSyrphus ribesii (L.)\t\tkey-2\tNHMUK\t\tCC0_1_0\tThe Museum\t
+3\tMATERIAL_CITATION\tPlantae\tTracheophyta\t\t\t\tRosa\tcanina\tRosa canina\tRosa canina L.\t\tkey-3\t\t\t\t\t
+4\tMACHINE_OBSERVATION\tAnimalia\tChordata\tMammalia\tCarnivora\tFelidae\tLynx\tlynx\tLynx lynx\tLynx lynx\t\tkey-4\t\t\t\t\t
+"""
+MULTIMEDIA = """gbifID\ttype\tformat\tidentifier\treferences\ttitle\tcreator\tpublisher\tlicense\trightsHolder
+1\tStillImage\timage/jpeg\thttps://photos.example/1/original.jpg\t\tOne\tAnn\t\thttp://creativecommons.org/licenses/by-nc/4.0/\tAnn
+1\tStillImage\timage/jpeg\thttps://photos.example/2/original.jpg\t\t\t\t\t\t
+2\t\timage/tiff\thttps://museum.example/2.tif\t\t\t\t\t\t
+2\tSound\taudio/mpeg\thttps://museum.example/2.mp3\t\t\t\t\t\t
+3\tStillImage\timage/jpeg\thttps://museum.example/3.jpg\t\t\t\t\t\t
+4\tStillImage\timage/jpeg\thttps://traps.example/4.jpg\t\t\t\t\t\t
+9\tStillImage\timage/jpeg\thttps://traps.example/9.jpg\t\t\t\t\t\t
+2\tStillImage\timage/jpeg\t\t\t\t\t\t\t
+"""
+ABOUT = '<eml:eml packageId="x"><alternateIdentifier>https://doi.org/10.15468/dl.abc123</alternateIdentifier></eml:eml>'
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """Runs a reader on files of its source; gives back records by source id and URL, and the account."""
+
+    def run(reader: Callable[..., None], settings: config.SourceSettings, **given: Path) -> Any:
+        out, account = tmp_path / "records.parquet", tmp_path / "account.json"
+        reader(settings=settings, out=out, account=account, **given, **LIMITS)
+        return pq.read_table(out).to_pylist(), json.loads(account.read_text())
+
+    return run
+
+
+def put(path: Path, text: str = "") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def names(row: dict[str, Any]) -> str:
+    return " ".join(row[rank] or "-" for rank in RANKS)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_gbif(tmp_path: Path, read: Read, packed: bool) -> None:
+    archive = tmp_path / ("download.zip" if packed else "download")
+    files = {"occurrence.txt": OCCURRENCE, "multimedia.txt": MULTIMEDIA, "metadata.xml": ABOUT}
+    if packed:
+        with zipfile.ZipFile(archive, "w") as opened:
+            for name, text in files.items():
+                opened.writestr(name, text)
+    else:
+        for name, text in files.items():
+            put(archive / name, text)
+    settings = config.Gbif(name="gbif", reader="gbif", archive=str(archive), keep=["lifeStage", "institutionCode"])
+    rows, account = read(read_gbif, settings, archive=archive)
+    by_url = {row["source_url"]: row for row in rows}
+    assert account["dropped"] == {"material_citation": 1, "no_occurrence": 1, "no_url": 1, "not_an_image": 1}
+    assert (account["rows_in"], account["kept"]) == (8, 4)
+    magpie = by_url["https://photos.example/1/original.jpg"]
+    assert names(magpie) == "Animalia Chordata Aves Passeriformes Corvidae Pica hudsonia"
+    assert (magpie["common"], magpie["creator"], magpie["title"]) == ('black-billed "magpie', "Ann", "One")
+    assert (magpie["license"], magpie["lifeStage"]) == ("CC-BY-NC-4.0", "Adult")
+    assert magpie["occurrence_id"] == by_url["https://photos.example/2/original.jpg"]["occurrence_id"] == "gbif:1"
+    assert {row["source_doi"] for row in rows} == {"10.15468/dl.abc123"}
+    assert [by_url[url]["img_type"] for url in sorted(by_url)] == [
+        "Museum Specimen: Insect",
+        "Citizen Science",
+        "Citizen Science",
+        "Camera-trap",
+    ]
+    hoverfly = by_url["https://museum.example/2.tif"]
+    assert (hoverfly["copyright_owner"], hoverfly["license"], hoverfly["dataset_key"]) == (
+        "The Museum",
+        "CC0-1.0",
+        "key-2",
+    )
+    assert hoverfly["lifeStage"] is None
+    assert hoverfly["institutionCode"] == "NHMUK"
+
+
+def test_an_identity_outlives_a_change_of_labels(tmp_path: Path, read: Read) -> None:
+    put(tmp_path / "multimedia.txt", MULTIMEDIA)
+    settings = config.Gbif(name="gbif", reader="gbif", archive=str(tmp_path), select="genus <> 'Lynx'")
+    found = []
+    for text in (OCCURRENCE, OCCURRENCE.replace("hudsonia", "nuttalli")):
+        put(tmp_path / "occurrence.txt", text)
+        rows, account = read(read_gbif, settings, archive=tmp_path)
+        assert account["dropped"]["not_selected"] == 1
+        found.append(({row["uuid"] for row in rows}, {row["label_id"] for row in rows}))
+    assert found[0][0] == found[1][0]
+    assert found[0][1] != found[1][1]
+
+
+def test_a_gbif_archive_that_is_none_is_named(tmp_path: Path, read: Read) -> None:
+    settings = config.Gbif(name="gbif", reader="gbif", archive="x")
+    with pytest.raises(InputError, match=r"broken\.zip: no Darwin Core Archive"):
+        read(read_gbif, settings, archive=put(tmp_path / "broken.zip", "no zip"))
+    with pytest.raises(InputError, match=r"occurrence\.txt: missing"):
+        read(read_gbif, settings, archive=tmp_path)
+
+
+def test_eol(tmp_path: Path, read: Read) -> None:
+    manifest = put(
+        tmp_path / "media_manifest.csv",
+        "EOL content ID,EOL page ID,Medium Source URL,EOL Full-Size Copy URL,License Name,Copyright Owner\n"
+        'c1,p1,https://elsewhere.example/1.jpg,https://content.example/1.jpg,cc-by-3.0,"Lee, B."\n'
+        "c2,p2,https://elsewhere.example/2.jpg,,cc-by-nc,\n"
+        "c3,p9,https://elsewhere.example/3.jpg,,,\n",
+    )
+    taxa = put(
+        tmp_path / "taxon.tab",
+        "taxonID\tparentNameUsageID\tacceptedNameUsageID\tscientificName\tcanonicalName\ttaxonRank\ttaxonomicStatus\tEOLid\n"
+        "a\t\t\tAnimalia\tAnimalia\tkingdom\taccepted\t1\n"
+        "b\ta\t\tChordata\tChordata\tphylum\taccepted\t\n"
+        "c\tb\t\tAves\tAves\tclass\taccepted\t\n"
+        "d\tc\t\tPica\tPica\tgenus\taccepted\tp2\n"
+        "e\td\t\tPica pica (L.)\tPica pica\tspecies\taccepted\tp1\n"
+        "f\t\te\tCorvus pica\tCorvus pica\tspecies\tnot accepted\tp1\n",
+    )
+    settings = config.Eol(name="eol", reader="eol", manifest="m", taxa="t", keep=["EOL page ID"])
+    rows, account = read(read_eol, settings, manifest=manifest, taxa=taxa)
+    first, second, third = sorted(rows, key=lambda row: str(row["source_id"]))
+    assert names(first) == "Animalia Chordata Aves - - Pica pica"
+    assert (first["source_url"], first["scientific_name"]) == ("https://content.example/1.jpg", "Pica pica")
+    assert (first["copyright_owner"], first["license"], first["EOL page ID"]) == ("Lee, B.", "CC-BY-3.0", "p1")
+    assert names(second) == "Animalia Chordata Aves - - Pica -"
+    assert (second["source_url"], second["license"]) == ("https://elsewhere.example/2.jpg", None)
+    assert third["scientific_name"] is None
+    assert account["kept"] == 3
+
+
+def test_bioscan_5m(tmp_path: Path, read: Read) -> None:
+    metadata = put(
+        tmp_path / "BIOSCAN_5M_Insect_Dataset_metadata.csv",
+        "processid,sampleid,taxon,phylum,class,order,family,subfamily,genus,species,dna_bin,split,chunk\n"
+        'P1,S1,x,Arthropoda,Insecta,Diptera,Syrphidae,,Syrphus,Syrphus ribesii,"B,1",pretrain,01\n'
+        "P2,S2,x,Arthropoda,Insecta,Diptera,,,,,B2,val,\n",
+    )
+    settings = config.Bioscan(name="b", reader="bioscan", metadata="m", images="/data/bioscan", keep=["dna_bin"])
+    rows, _ = read(read_bioscan, settings, metadata=metadata)
+    first, second = sorted(rows, key=lambda row: str(row["source_id"]))
+    assert names(first) == "Animalia Arthropoda Insecta Diptera Syrphidae Syrphus ribesii"
+    assert (first["source_url"], first["host"], first["dna_bin"]) == ("/data/bioscan/pretrain/01/P1.jpg", "", "B,1")
+    assert (second["source_url"], second["species"]) == ("/data/bioscan/val/P2.jpg", None)
+
+
+def test_bioscan_1m(tmp_path: Path, read: Read) -> None:
+    metadata = put(
+        tmp_path / "BIOSCAN_Insect_Dataset_metadata.tsv",
+        "sampleid\tprocessid\tphylum\tclass\torder\tfamily\tgenus\tspecies\timage_file\tchunk_number\tcopyright_license\tcopyright_holder\n"
+        "S1\tP1\tArthropoda\tInsecta\tDiptera\tnot_classified\tnot_classified\tnot_classified\tP1.jpg\t7\tCreativeCommons - Attribution\tCBG\n",
+    )
+    settings = config.Bioscan(name="b", reader="bioscan", metadata="m", images="/data/1m")
+    ((row,), _) = read(read_bioscan, settings, metadata=metadata)
+    assert row["source_url"] == "/data/1m/part7/P1.jpg"
+    assert names(row) == "Animalia Arthropoda Insecta Diptera - - -"
+    assert (row["copyright_owner"], row["scientific_name"]) == ("CBG", None)
+
+
+def test_fathomnet(tmp_path: Path, read: Read) -> None:
+    box = {"concept": "Aegina", "altConcept": None, "x": 10, "y": 20.4, "width": 30, "height": 40, "rejected": False}
+    images = [
+        {
+            "uuid": "i1",
+            "url": "https://fathomnet.example/1.png",
+            "width": 1920,
+            "boundingBoxes": [
+                box | {"uuid": "b1"},
+                box | {"uuid": "b2", "x": 500},
+                box | {"uuid": "b3", "rejected": True},
+                box | {"uuid": "b4", "width": 0},
+            ],
+        },
+        {"uuid": "i2", "url": "https://fathomnet.example/2.png", "width": 1920, "boundingBoxes": []},
+    ]
+    settings = config.FathomNet(name="f", reader="fathomnet", records="r")
+    rows, account = read(read_fathomnet, settings, records=put(tmp_path / "f.json", json.dumps(images)))
+    first, second = sorted(rows, key=lambda row: str(row["source_id"]))
+    assert first["crop"] == {"x": 10, "y": 20, "width": 30, "height": 40}
+    assert second["crop"]["x"] == 500
+    assert first["uuid"] != second["uuid"]
+    assert (first["source_url"], first["scientific_name"]) == (second["source_url"], "Aegina")
+    assert first["occurrence_id"] == second["occurrence_id"]
+    assert account["dropped"] == {"bad_crop": 1, "rejected": 1}
+    with pytest.raises(InputError, match=r"broken\.json: no list of FathomNet's image records"):
+        read(read_fathomnet, settings, records=put(tmp_path / "broken.json", "{[}"))
+
+
+def test_inat21(tmp_path: Path, read: Read) -> None:
+    images = tmp_path / "train"
+    put(images / "00000_Animalia_Annelida_Clitellata_Haplotaxida_Lumbricidae_Lumbricus_terrestris" / "a-1.jpg")
+    put(images / "09999_Plantae_Tracheophyta_Liliopsida_Poales_Poaceae_Zea_mays_x" / "b-2.jpg")
+    put(images / "other" / "c.jpg")
+    put(images / "other" / "notes.txt")
+    rows, account = read(read_inat21, config.INat21(name="i", reader="inat21", images=str(images)), images=images)
+    first, second = sorted(rows, key=lambda row: str(row["source_url"]))
+    assert names(first) == "Animalia Annelida Clitellata Haplotaxida Lumbricidae Lumbricus terrestris"
+    assert first["source_url"] == str(images / Path(first["source_url"]).parent.name / "a-1.jpg")
+    assert second["species"] == "mays_x"
+    assert account["dropped"] == {"other_folder": 1}
+    with pytest.raises(InputError, match="no such folder"):
+        read(read_inat21, config.INat21(name="i", reader="inat21", images="x"), images=tmp_path / "absent")
+
+
+def test_treeoflife10m(tmp_path: Path, read: Read) -> None:
+    sets = tmp_path / "EOL"
+    file = put(sets / "image_set_03" / "77_88_eol-full-size-copy.jpg")
+    ranks = "Animalia,Chordata,Aves,Passeriformes,Corvidae,Pica,hudsonia,magpie"
+    columns = (
+        "split,treeoflife_id,eol_content_id,eol_page_id,bioscan_part,bioscan_filename,inat21_filename,"
+        f"inat21_cls_name,inat21_cls_num,{','.join(RANKS)},common\n"
+    )
+    catalog = put(
+        tmp_path / "catalog.csv",
+        columns
+        + f"train,t1,77,88,,,,,,{ranks}\ntrain_small,t1,77,88,,,,,,{ranks}\nval,t2,,,4,B.jpg,,,,{ranks}\n"
+        + f"val,t3,,,,,i.jpg,00001_Animalia_x,1,{ranks}\ntrain,t4,99,99,,,,,,{ranks}\n",
+    )
+    settings = config.TreeOfLife10M(name="t", reader="treeoflife10m", catalog="c", keep=["split"])
+    folders = {"eol": sets, "bioscan": Path("/data/bioscan"), "inat21": Path("/data/inat21")}
+    rows, account = read(read_treeoflife10m, settings, catalog=catalog, **folders)
+    assert {row["source_id"]: row["source_url"] for row in rows} == {
+        "t1": str(file),
+        "t2": "/data/bioscan/part4/B.jpg",
+        "t3": "/data/inat21/00001_Animalia_x/i.jpg",
+    }
+    assert {row["source_id"]: (row["data_source"], row["split"]) for row in rows}["t2"] == ("bioscan", "val")
+    assert account["dropped"] == {"no_url": 1, "train_small": 1}
+
+
+def test_treeoflife200m_with_fathomnet_crops(tmp_path: Path, read: Read, parquet: Callable[..., Path]) -> None:
+    catalog = parquet(
+        "catalog.parquet",
+        [{"uuid": f"u{n}", "source_url": "https://f.example/1.png", "genus": "Aegina", "sex": "F"} for n in range(3)],
+    )
+    crops = put(tmp_path / "fathom_metadata.csv", "uuid,x,y,width,height\nu0,1,2,30.0,40\nu1,1,2,,40\n")
+    settings = config.TreeOfLife200M(name="t", reader="treeoflife200m", catalog="c", keep=["sex"])
+    rows, account = read(read_treeoflife200m, settings, catalog=catalog, crops=crops)
+    assert {row["uuid"]: row["crop"] for row in rows} == {"u0": {"x": 1, "y": 2, "width": 30, "height": 40}, "u2": None}
+    assert {row["sex"] for row in rows} == {"F"}
+    assert account["dropped"] == {"bad_crop": 1}
+
+
+def test_a_column_to_keep_that_is_not_there_is_named(tmp_path: Path, read: Read) -> None:
+    put(tmp_path / "occurrence.txt", OCCURRENCE)
+    put(tmp_path / "multimedia.txt", MULTIMEDIA)
+    settings = config.Gbif(name="gbif", reader="gbif", archive="x", keep=["wingspan"])
+    with pytest.raises(InputError, match="no column wingspan; it has gbifID"):
+        read(read_gbif, settings, archive=tmp_path)
+    with pytest.raises(ValueError, match="genus is a column that the catalogue has anyway"):
+        config.Gbif(name="gbif", reader="gbif", archive="x", keep=["genus"])

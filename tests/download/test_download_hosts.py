@@ -1,0 +1,144 @@
+"""A host is pressed no harder than its policy says, less after it refuses, and no more once it refuses nearly all."""
+
+import threading
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workflow_scripts.common.config.download import DownloadLimits, HostLimits
+from workflow_scripts.common.host_parts import share_of
+from workflow_scripts.download.attempts import Fault, Row
+from workflow_scripts.download.hosts import Hosts
+from workflow_scripts.download.schedule import Schedule
+
+
+def hosts(**limits: Any) -> Hosts:
+    given = {"default_host": HostLimits(connections=2, rate=100), "stop_after": 4, "max_wait": 0.5} | limits
+    return Hosts(DownloadLimits(**given), threading.Event())
+
+
+def rows(**images: int) -> list[Row]:
+    return [
+        Row(f"{host}{number}", f"http://{host}/{number}", host) for host in images for number in range(images[host])
+    ]
+
+
+def schedule(policies: Hosts, wanted: list[Row], **options: Any) -> Schedule:
+    return Schedule(wanted, hosts=policies, stopping=threading.Event(), **options)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 50), st.integers(1, 70), st.floats(0.1, 1000))
+def test_the_shares_of_all_parts_add_up_to_the_policy(connections: int, parts: int, rate: float) -> None:
+    shares = [share_of(HostLimits(connections=connections, rate=rate), parts, turn) for turn in range(parts)]
+    assert sum(share for share, _ in shares) == connections
+    assert sum(rate for _, rate in shares) == pytest.approx(rate)
+
+
+def test_no_more_images_of_a_host_are_in_hand_than_it_has_connections_and_others_go_on() -> None:
+    wanted = rows(a=4, b=2)
+    plan = schedule(hosts(), wanted)
+    taken = [wanted[plan.take().numbers[0]].host for _ in range(4)]
+    assert sorted(taken) == ["a", "a", "b", "b"]
+    waiting = threading.Thread(target=plan.take, daemon=True)
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive()
+    plan.done("a")
+    waiting.join(2)
+    assert not waiting.is_alive()
+
+
+def test_requests_are_spread_over_time() -> None:
+    policies = hosts(default_host=HostLimits(connections=100, rate=40))
+    plan = schedule(policies, rows(a=9))
+    started = time.monotonic()
+    for _ in range(9):
+        plan.take()
+    assert time.monotonic() - started >= 8 / 40
+
+
+def test_rows_of_one_address_are_one_task() -> None:
+    wanted = [Row("x", "http://a/1", "a"), Row("y", "http://a/1", "a"), Row("z", "http://a/2", "a")]
+    plan = schedule(hosts(), wanted)
+    assert [plan.take().numbers for _ in range(2)] == [(0, 1), (2,)]
+
+
+def test_a_refusal_halves_the_rate_once_and_good_answers_earn_it_back() -> None:
+    policies = hosts(stop_after=50)
+    gate = policies.gate("a")
+    begun = time.monotonic()
+    for _ in range(3):
+        assert policies.refused("a", begun, slow_down=True)
+    assert gate.rate == 50
+    policies.refused("a", time.monotonic(), slow_down=True)
+    assert gate.rate == 25
+    policies.good("a")
+    assert 25 < gate.rate < 30
+    for _ in range(60):
+        policies.good("a")
+    assert gate.rate == 100
+
+
+def test_a_host_that_refuses_nearly_all_is_stopped_until_the_next_pass() -> None:
+    policies = hosts()
+    plan = schedule(policies, rows(a=3, b=1))
+    for _ in range(4):
+        policies.refused("a", time.monotonic(), slow_down=False)
+    faults = {str(task.fault).partition(":")[0] for task in (plan.take() for _ in range(4)) if task.fault}
+    assert faults == {"http_error"}
+    assert list(policies.stopped()) == ["a"]
+    policies.begin_pass()
+    assert schedule(policies, rows(a=1)).take().fault is None
+    policies.unreachable("a")
+    assert list(policies.stopped()) == ["a"]
+    policies.begin_pass()
+    policies.good("a")
+    policies.refused("a", time.monotonic(), slow_down=False)
+    assert not policies.stopped()
+
+
+def test_a_host_that_rests_is_waited_for_and_one_that_rests_too_long_is_not() -> None:
+    policies = hosts()
+    plan = schedule(policies, rows(a=1, b=1, c=1))
+    assert policies.refused("a", 0.0, slow_down=False, rest=0.3)
+    assert not policies.refused("b", 0.0, slow_down=False, rest=60)
+    started = time.monotonic()
+    tasks = [plan.take() for _ in range(3)]
+    assert time.monotonic() - started >= 0.3
+    assert [str(task.fault) for task in tasks if task.fault] == ["http_error: b wants to be left alone for 60 s"]
+    assert tasks[-1].fault is None
+
+
+def test_slow_hosts_are_left_to_a_later_pass_only_while_others_wait() -> None:
+    slow = HostLimits(connections=1, rate=0.01)
+    for others, fault in ((True, "other: left to a later pass"), (False, None)):
+        policies = hosts(hosts={"slow": slow, "fast": HostLimits(connections=3, rate=1000)}, patience=0.2)
+        plan = schedule(policies, rows(slow=2, fast=3), others_wait=lambda hosts, others=others: others)
+        first = [plan.take() for _ in range(4)]
+        assert all(task.fault is None for task in first)
+        for _ in range(3):
+            plan.done("fast")
+        found: list[Any] = []
+        thread = threading.Thread(target=lambda plan=plan, found=found: found.append(plan.take()), daemon=True)
+        thread.start()
+        thread.join(3 if others else 0.6)
+        assert [str(task.fault) for task in found] == ([fault] if fault else [])
+
+
+def test_a_request_sent_on_to_another_host_keeps_that_hosts_policy() -> None:
+    policies = Hosts(DownloadLimits(default_host=HostLimits(connections=1, rate=1000)), threading.Event(), 3, 1)
+    with pytest.raises(Fault, match="left to other parts"), policies.visit("b", "a", time.monotonic() + 1):
+        pass
+    policies = Hosts(DownloadLimits(default_host=HostLimits(connections=1, rate=1000)), threading.Event())
+    with (
+        policies.visit("b", "a", time.monotonic() + 1),
+        pytest.raises(Fault, match="no turn"),
+        policies.visit("b", "c", time.monotonic() - 1),
+    ):
+        pass
+    with policies.visit("b", "c", time.monotonic() + 1):
+        pass

@@ -1,0 +1,83 @@
+"""Read BIOSCAN-1M or BIOSCAN-5M metadata over local images into contract records.
+
+In: the metadata (CSV of 5M, TSV of 1M) and the folder of images. Out: one row a specimen's image.
+"""
+
+import re
+from pathlib import Path
+
+from workflow_scripts.catalog.records import columns_of, count_rows, demand, open_text, write_named
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.catalog import Bioscan
+from workflow_scripts.common.tables import connect, literal, quoted
+
+PATH_OF_5M = "{split}/{chunk}/{processid}.jpg"
+PATH_OF_1M = "part{chunk_number}/{image_file}"
+RANKS_GIVEN = ("phylum", "class", "order", "family", "genus")
+FIELD = re.compile(r"\{(\w+)\}")
+# BIOSCAN-1M writes this where a rank is not known.
+UNKNOWN = "not_classified"
+
+
+def read_bioscan(*, metadata: Path, settings: Bioscan, out: Path, account: Path, memory_mb: int, threads: int) -> None:
+    """Read BIOSCAN metadata into contract records.
+
+    Args:
+        metadata: the metadata file.
+        settings: the source's part of the config.
+        out: where the records go (contract SOURCE_RECORDS).
+        account: where the account of rows goes.
+        memory_mb: DuckDB's memory limit, MiB.
+        threads: DuckDB's threads.
+
+    Raises:
+        InputError: the file is unreadable or lacks a column, or `select`, `keep` or `path` do not fit it.
+    """
+    with connect(memory_mb, threads) as connection:
+        is_csv = ".csv" in metadata.suffixes
+        open_text(connection, metadata, "metadata", "," if is_csv else "\t", quote='"' if is_csv else "")
+        found = columns_of(connection, "metadata")
+        template = settings.path or (PATH_OF_1M if "image_file" in found else PATH_OF_5M)
+        demand(metadata, found, ("processid", *RANKS_GIVEN, "species", *FIELD.findall(template)))
+        ranks = ", ".join(f"nullif({quoted(rank)}, '{UNKNOWN}') AS {quoted(rank)}" for rank in RANKS_GIVEN)
+        licence = "copyright_license" if "copyright_license" in found else "NULL::VARCHAR"
+        owner = "copyright_holder" if "copyright_holder" in found else "NULL::VARCHAR"
+        connection.execute(
+            f"""
+            CREATE TEMP VIEW joined AS
+            SELECT
+                * REPLACE ({ranks}, split_part(nullif(species, '{UNKNOWN}'), ' ', 2) AS species),
+                nullif(species, '{UNKNOWN}') AS scientific_name,
+                'Animalia' AS kingdom,
+                'bioscan' AS data_source,
+                processid AS source_id,
+                'bioscan:' || processid AS occurrence_id,
+                {_path(template)} AS path,
+                {licence} AS license_name,
+                {owner} AS copyright_owner,
+                'Museum Specimen: Insect' AS img_type
+            FROM metadata
+            """
+        )
+        write_named(
+            connection,
+            settings=settings,
+            query="SELECT * FROM joined",
+            rows=count_rows(connection, "metadata"),
+            out=out,
+            account=account,
+            images=Path(settings.images),
+        )
+
+
+def _path(template: str) -> str:
+    """The template as an SQL expression; an empty column leaves no double slash."""
+    pieces = [
+        f"coalesce({quoted(piece)}, '')" if place % 2 else literal(piece)
+        for place, piece in enumerate(FIELD.split(template))
+    ]
+    return f"regexp_replace({' || '.join(pieces)}, '/+', '/', 'g')"
+
+
+if __name__ == "__main__":
+    run(read_bioscan)

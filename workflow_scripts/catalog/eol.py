@@ -1,0 +1,70 @@
+"""Read the Encyclopedia of Life's media manifest, with its hierarchy, into contract records.
+
+In: `media_manifest.csv` and `taxon.tab`. Out: one row an image, with the ranks above its page's taxon.
+"""
+
+from pathlib import Path
+
+from workflow_scripts.catalog.records import HERE, columns_of, count_rows, demand, open_text, run_sql, write_named
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.catalog import Eol
+from workflow_scripts.common.tables import connect, quoted
+
+MANIFEST_COLUMNS = (
+    *("EOL content ID", "EOL page ID", "Medium Source URL", "EOL Full-Size Copy URL", "License Name"),
+    "Copyright Owner",
+)
+TAXON_COLUMNS = {
+    "id": ("taxonID",),
+    "eol_id": ("EOLid", "eolID"),
+    "parent": ("parentNameUsageID",),
+    "accepted": ("acceptedNameUsageID",),
+    "name": ("canonicalName", "scientificName"),
+    "rank": ("taxonRank",),
+    "status": ("taxonomicStatus",),
+}
+OPTIONAL = ("accepted", "status")
+
+
+def read_eol(
+    *, manifest: Path, taxa: Path, settings: Eol, out: Path, account: Path, memory_mb: int, threads: int
+) -> None:
+    """Read EOL's media manifest into contract records.
+
+    Args:
+        manifest: media_manifest.csv.
+        taxa: taxon.tab of EOL's hierarchy, with the column EOLid.
+        settings: the source's part of the config.
+        out: where the records go (contract SOURCE_RECORDS).
+        account: where the account of rows goes.
+        memory_mb: DuckDB's memory limit, MiB.
+        threads: DuckDB's threads.
+
+    Raises:
+        InputError: a file is unreadable or lacks a column, or `select` or `keep` do not fit the manifest.
+    """
+    with connect(memory_mb, threads) as connection:
+        open_text(connection, manifest, "manifest", ",", quote='"')
+        demand(manifest, columns_of(connection, "manifest"), MANIFEST_COLUMNS)
+        open_text(connection, taxa, "taxa_given", "\t")
+        found = columns_of(connection, "taxa_given")
+        columns = []
+        for name, spellings in TAXON_COLUMNS.items():
+            present = [f"nullif({quoted(spelling)}, '')" for spelling in spellings if spelling in found]
+            if not present and name not in OPTIONAL:
+                demand(taxa, found, spellings[:1])
+            columns.append(f"coalesce({', '.join([*present, 'NULL::VARCHAR'])}) AS {name}")
+        connection.execute(f"CREATE TEMP VIEW taxa AS SELECT {', '.join(columns)} FROM taxa_given")
+        run_sql(connection, HERE / "eol.sql")
+        write_named(
+            connection,
+            settings=settings,
+            query="SELECT * FROM joined",
+            rows=count_rows(connection, "manifest"),
+            out=out,
+            account=account,
+        )
+
+
+if __name__ == "__main__":
+    run(read_eol)

@@ -1,0 +1,56 @@
+-- EOL's images with the ranks of their pages. Tables: `manifest` (media_manifest.csv) and `taxa` (taxon.tab), all text.
+
+-- A page's taxon, the same one every time; accepted ones first.
+CREATE OR REPLACE TEMP TABLE pages AS
+SELECT page, min_by(taxon, (status <> 'accepted', taxon)) AS taxon
+FROM (
+    SELECT
+        eol_id AS page,
+        coalesce(accepted, id) AS taxon,
+        coalesce(status, '') AS status
+    FROM taxa
+    WHERE eol_id IS NOT NULL
+)
+GROUP BY page;
+
+-- From each page's taxon up to the root. UNION, not UNION ALL, so that a loop in the hierarchy ends.
+CREATE OR REPLACE TEMP TABLE lineages AS
+WITH RECURSIVE climbing AS (
+    SELECT DISTINCT taxon AS leaf, taxon AS id
+    FROM pages
+    UNION
+    SELECT climbing.leaf, taxa.parent AS id
+    FROM climbing
+    INNER JOIN taxa USING (id)
+    WHERE taxa.parent IS NOT NULL
+)
+
+SELECT
+    leaf,
+    min(name) FILTER (rank = 'kingdom') AS kingdom,
+    min(name) FILTER (rank = 'phylum') AS phylum,
+    min(name) FILTER (rank = 'class') AS class,
+    min(name) FILTER (rank = 'order') AS "order",
+    min(name) FILTER (rank = 'family') AS family,
+    min(name) FILTER (rank = 'genus') AS genus,
+    split_part(min(name) FILTER (rank = 'species'), ' ', 2) AS species,
+    min(name) FILTER (id = leaf) AS scientific_name
+FROM climbing
+INNER JOIN (SELECT id, lower(rank) AS rank, name FROM taxa) AS named USING (id)
+GROUP BY leaf;
+
+CREATE OR REPLACE TEMP VIEW joined AS
+SELECT
+    manifest.*,
+    lineages.* EXCLUDE (leaf),
+    'eol' AS data_source,
+    manifest."EOL content ID" AS source_id,
+    'eol:' || manifest."EOL content ID" AS occurrence_id,
+    -- EOL's own copy outlives the page that it came from.
+    coalesce(nullif(manifest."EOL Full-Size Copy URL", ''), manifest."Medium Source URL") AS url,
+    manifest."License Name" AS license_name,
+    manifest."Copyright Owner" AS copyright_owner,
+    'Encyclopedia of Life' AS publisher
+FROM manifest
+LEFT JOIN pages ON manifest."EOL page ID" = pages.page
+LEFT JOIN lineages ON pages.taxon = lineages.leaf;

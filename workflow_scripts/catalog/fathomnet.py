@@ -1,0 +1,81 @@
+"""Read FathomNet's image records (JSON of its interface) into contract records: each box is an image.
+
+In: a JSON list of records with `url` and `boundingBoxes`. Out: one row a box, with its crop of the source image.
+"""
+
+from pathlib import Path
+
+from workflow_scripts.catalog.records import count_rows, one_line, write_named
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.catalog import FathomNet
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.tables import connect, literal
+
+BOXES = (
+    "STRUCT(uuid VARCHAR, concept VARCHAR, altConcept VARCHAR, x DOUBLE, y DOUBLE, width DOUBLE, height DOUBLE, "
+    "rejected BOOLEAN)[]"
+)
+COLUMNS = f"{{uuid: 'VARCHAR', url: 'VARCHAR', boundingBoxes: '{BOXES}'}}"
+LARGEST_RECORD = 2**24
+
+
+def read_fathomnet(
+    *, records: Path, settings: FathomNet, out: Path, account: Path, memory_mb: int, threads: int
+) -> None:
+    """Read FathomNet's image records into contract records.
+
+    Args:
+        records: the JSON file: a list of records, or a record a line.
+        settings: the source's part of the config.
+        out: where the records go (contract SOURCE_RECORDS).
+        account: where the account of rows goes.
+        memory_mb: DuckDB's memory limit, MiB.
+        threads: DuckDB's threads.
+
+    Raises:
+        InputError: the file is no such JSON, or `select` or `keep` do not fit it.
+    """
+    if not records.is_file():
+        raise InputError(f"{records}: missing")
+    with connect(memory_mb, threads) as connection:
+        with one_line(f"{records}: no list of FathomNet's image records"):
+            connection.execute(
+                "CREATE TEMP TABLE boxes AS SELECT uuid AS image, url, unnest(boundingBoxes) AS box FROM "
+                f"read_json({literal(records)}, columns = {COLUMNS}, maximum_object_size = {LARGEST_RECORD})"
+            )
+        connection.execute(
+            """
+            CREATE TEMP VIEW joined AS
+            SELECT
+                image,
+                url,
+                box.uuid AS source_id,
+                'fathomnet' AS data_source,
+                'FathomNet' AS publisher,
+                -- Boxes of one frame never part between train and val.
+                'fathomnet:' || image AS occurrence_id,
+                box.concept AS scientific_name,
+                box.altConcept AS alt_concept,
+                box.x AS x,
+                box.y AS y,
+                box.width AS width,
+                box.height AS height,
+                coalesce(box.rejected, false) AS rejected
+            FROM boxes
+            """
+        )
+        rejected = connection.execute("SELECT count(*) FROM joined WHERE rejected").fetchone()
+        assert rejected is not None
+        write_named(
+            connection,
+            settings=settings,
+            query="SELECT * EXCLUDE (rejected) FROM joined WHERE NOT rejected",
+            rows=count_rows(connection, "boxes"),
+            out=out,
+            account=account,
+            left_out={"rejected": int(rejected[0])},
+        )
+
+
+if __name__ == "__main__":
+    run(read_fathomnet)

@@ -1,0 +1,22 @@
+-- TreeOfLife-10M's catalogue with the places of its images. Tables: `given` (catalog.csv, all text), `eol_files` (name,
+-- path). Variables: bioscan, inat21 (folders, or NULL).
+CREATE OR REPLACE TEMP VIEW joined AS
+SELECT
+    given.*,
+    CASE
+        WHEN eol_content_id IS NOT NULL THEN 'eol'
+        WHEN bioscan_filename IS NOT NULL THEN 'bioscan'
+        WHEN inat21_filename IS NOT NULL THEN 'inat21'
+    END AS data_source,
+    -- TreeOfLife-10M's own identity, which its validation set is named by.
+    treeoflife_id AS source_id,
+    CASE
+        WHEN eol_content_id IS NOT NULL
+            THEN eol_files.path
+        WHEN bioscan_filename IS NOT NULL
+            THEN getvariable('bioscan') || '/part' || bioscan_part || '/' || bioscan_filename
+        WHEN inat21_filename IS NOT NULL
+            THEN getvariable('inat21') || '/' || inat21_cls_name || '/' || inat21_filename
+    END AS path
+FROM given
+LEFT JOIN eol_files ON eol_files.name = eol_content_id || '_' || eol_page_id;

@@ -1,0 +1,95 @@
+"""An end for every request, whatever its host sends and however slowly: headers that drip have no other."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from urllib3.connection import HTTPConnection
+
+POLL_SECONDS = 0.2
+
+
+@dataclass
+class Request:
+    """A request under way: when it ends, the connection it uses, and whether that was cut."""
+
+    ends: float
+    connection: socket.socket | None = None
+    cut: bool = False
+
+
+class Deadlines:
+    """Cuts the connections of requests that are over their time. One request a thread at a time."""
+
+    def __init__(self, stopping: threading.Event) -> None:
+        self._stopping = stopping
+        self._open: dict[int, Request] = {}
+        self._lock = threading.Lock()
+        threading.Thread(target=self._watch, name="deadlines", daemon=True).start()
+
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[Request]:
+        """A request of this thread, which ends within `seconds` (`ends` may be moved)."""
+        request = Request(time.monotonic() + seconds)
+        with self._lock:
+            self._open[threading.get_ident()] = request
+        try:
+            yield request
+        finally:
+            with self._lock:
+                del self._open[threading.get_ident()]
+
+    def uses(self, connection: socket.socket) -> None:
+        """This thread's request goes over `connection` from now on."""
+        with self._lock:
+            request = self._open.get(threading.get_ident())
+            if request is not None:
+                request.connection = connection
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(POLL_SECONDS)
+            now = time.monotonic()
+            with self._lock:
+                for request in self._open.values():
+                    late = now > request.ends or self._stopping.is_set()
+                    if late and request.connection is not None and not request.cut:
+                        request.cut = True
+                        with contextlib.suppress(OSError):
+                            request.connection.shutdown(socket.SHUT_RDWR)
+
+
+def watched(base: type[HTTPConnection], deadlines: Deadlines) -> type[HTTPConnection]:
+    """A kind of connection that tells `deadlines` who uses it."""
+
+    class Watched(base):  # type: ignore[misc, valid-type]
+        """Keeps a second handle of its socket: TLS takes the first one away before it shakes hands."""
+
+        _handle: socket.socket | None = None
+
+        def _new_conn(self) -> socket.socket:
+            connection: socket.socket = super()._new_conn()
+            self._drop()
+            self._handle = connection.dup()
+            deadlines.uses(self._handle)
+            return connection
+
+        def request(self, *words: Any, **options: Any) -> None:
+            if self._handle is not None:
+                deadlines.uses(self._handle)
+            super().request(*words, **options)
+
+        def close(self) -> None:
+            super().close()
+            self._drop()
+
+        def _drop(self) -> None:
+            if self._handle is not None:
+                self._handle.close()
+                self._handle = None
+
+    return Watched

@@ -1,0 +1,81 @@
+"""What a download will cost, before anything is fetched: images, bytes, files, and days for each host at its policy."""
+
+import sys
+from pathlib import Path
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
+
+# Means of photographs in TreeOfLife's sources: as served, and scaled to 720 pixels as JPEG.
+BYTES_SERVED = 1_500_000
+BYTES_KEPT = 140_000
+FILES_OF_A_PART = 3
+SECONDS_OF_A_DAY = 86_400
+SHOWN_HOSTS = 25
+
+
+def estimate(
+    *,
+    parts: tuple[Path, ...],
+    settings: DownloadSettings,
+    limits: DownloadLimits,
+    bytes_served: int = BYTES_SERVED,
+    bytes_kept: int = BYTES_KEPT,
+    memory_mb: int = 2048,
+) -> None:
+    """Print what the download of these parts will cost.
+
+    Args:
+        parts: tables of images to fetch.
+        settings: what is kept of an image.
+        limits: the hosts' policies.
+        bytes_served: mean bytes of an image as served.
+        bytes_kept: mean bytes of an image as kept.
+        memory_mb: DuckDB's memory limit, MiB.
+    """
+    with tables.connect(memory_mb) as connection:
+        connection.execute(f"CREATE TEMP VIEW images AS SELECT source_url, host FROM {tables.scan(parts)}")
+        hosts = connection.execute(
+            "SELECT host, count(*), count(DISTINCT source_url) FROM images GROUP BY host ORDER BY host"
+        ).fetchall()
+    images = sum(rows for _, rows, _ in hosts)
+    requests = sum(addresses for host, _, addresses in hosts if host)
+    tars = sum(-(-_rows(part) // settings.images_per_tar) for part in parts)
+    lines = [
+        f"{images:,} images, {requests:,} requests to {sum(host != '' for host, *_ in hosts):,} hosts",
+        f"{_size(requests * bytes_served)} to fetch, {_size(images * bytes_kept)} to keep "
+        f"(at {_size(bytes_served)} and {_size(bytes_kept)} an image)",
+        f"{tars + FILES_OF_A_PART * len(parts):,} files ({tars:,} tars)",
+    ]
+    days = {host: addresses / limits.of_host(host).rate / SECONDS_OF_A_DAY for host, _, addresses in hosts if host}
+    slowest = sorted(days, key=lambda host: (-days[host], host))
+    if slowest:
+        lines.append(f"{days[slowest[0]]:.2f} days at the hosts' policies, the slowest of them first:")
+    counts = {host: rows for host, rows, _ in hosts}
+    for host in slowest[:SHOWN_HOSTS]:
+        policy = limits.of_host(host)
+        lines.append(
+            f"  {host:<48} {counts[host]:>12,} images {days[host]:>10.3f} days "
+            f"({policy.rate:g}/s, {policy.connections} connections)"
+        )
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _rows(part: Path) -> int:
+    with tables.connect() as connection:
+        row = connection.execute(f"SELECT count(*) FROM {tables.scan(part)}").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} PB"
+
+
+if __name__ == "__main__":
+    run(estimate)

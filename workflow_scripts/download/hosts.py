@@ -1,0 +1,219 @@
+"""Each host's policy in this job: connections, rate, rest asked for, and the end of hosts that refuse nearly all."""
+
+import email.utils
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from workflow_scripts.common.config.download import DownloadLimits
+from workflow_scripts.common.host_parts import share_of
+from workflow_scripts.download.attempts import Fault
+
+# Of the last `stop_after` answers at most this share may be good in a host that is stopped.
+GOOD_SHARE_OF_STOPPED = 0.05
+SLOWEST = 1 / 64
+RECOVERY = 0.02
+
+
+@dataclass
+class Gate:
+    """One host, as this job may ask it. Guarded by its `Hosts`' condition.
+
+    Attributes:
+        host: name and port.
+        connections: at once.
+        full_rate: requests a second by the policy; `rate` is what it is now.
+        outcomes: whether each of its last answers was good.
+    """
+
+    host: str
+    connections: int
+    full_rate: float
+    outcomes: deque[bool]
+    rate: float = 0.0
+    in_flight: int = 0
+    next_at: float = 0.0
+    hold_until: float = 0.0
+    # Seconds of waiting asked for since the host's last good answer.
+    asked: float = 0.0
+    slowed_at: float = 0.0
+    stopped: bool = False
+    answers: dict[str, int] = field(default_factory=lambda: {"good": 0, "refused": 0, "unreachable": 0})
+
+    def __post_init__(self) -> None:
+        self.rate = self.full_rate
+
+    def objection(self, now: float, max_wait: float) -> Fault | None:
+        """Why it is not asked at all in this pass."""
+        if self.connections == 0:
+            return Fault("other", f"{self.host} is left to other parts by its policy", status="deferred")
+        if self.stopped:
+            return _deferred(
+                f"{self.host} was stopped: it refused nearly all of the last {len(self.outcomes)} requests"
+            )
+        if self.hold_until > now and self.asked > max_wait:
+            return _deferred(f"{self.host} wants to be left alone for {self.hold_until - now:.0f} s")
+        return None
+
+    def ready_in(self, now: float) -> float:
+        """Seconds until it may be asked; infinite while all its connections are in use."""
+        return math.inf if self.in_flight >= self.connections else self.pause(now)
+
+    def pause(self, now: float) -> float:
+        """Seconds until the next request on a connection that is already had."""
+        return max(0.0, self.next_at - now, self.hold_until - now)
+
+    def count_request(self, now: float) -> None:
+        """A request begins."""
+        self.next_at = max(self.next_at, now) + 1 / self.rate
+
+
+class Hosts:
+    """All hosts of a job.
+
+    Args:
+        limits: the policies.
+        stopping: set when the job must end.
+        parts: how many parts there are beside this one; hosts that no row names (redirects lead there) are shared
+            among all of them.
+        turn: this part's place among them, from 0.
+    """
+
+    def __init__(self, limits: DownloadLimits, stopping: threading.Event, parts: int = 1, turn: int = 0) -> None:
+        self.limits = limits
+        self.condition = threading.Condition()
+        self._stopping = stopping
+        self._parts, self._turn = parts, turn
+        self._gates: dict[str, Gate] = {}
+
+    def gate(self, host: str, parts: int | None = None, turn: int | None = None) -> Gate:
+        """A host's gate; the first who asks says how many parts share the host. The condition is held."""
+        found = self._gates.get(host)
+        if found is None:
+            connections, rate = share_of(
+                self.limits.of_host(host),
+                self._parts if parts is None else parts,
+                self._turn if turn is None else turn,
+            )
+            found = self._gates[host] = Gate(host, connections, rate, deque(maxlen=self.limits.stop_after))
+        return found
+
+    def objection(self, gate: Gate, now: float) -> Fault | None:
+        """Why a host is not asked at all in this pass."""
+        return gate.objection(now, self.limits.max_wait)
+
+    @contextmanager
+    def visit(self, host: str, had: str, until: float) -> Iterator[None]:
+        """A further request while a connection to `had` is in use: its turn in the host's rate, and its connection.
+
+        Raises:
+            Fault: the host is not asked, or its turn does not come before `until`.
+        """
+        with self.condition:
+            gate = self.gate(host)
+            while True:
+                now = time.monotonic()
+                if (fault := self.objection(gate, now)) is not None:
+                    raise fault
+                wait = gate.pause(now) if host == had else gate.ready_in(now)
+                if wait <= 0:
+                    break
+                if now + (wait if math.isfinite(wait) else 0) > until or self._stopping.is_set():
+                    raise _deferred(f"{host} has no turn for a request that was sent on to it")
+                self.condition.wait(min(wait, 0.5))
+            gate.count_request(now)
+            gate.in_flight += host != had
+        try:
+            yield
+        finally:
+            with self.condition:
+                gate.in_flight -= host != had
+                self.condition.notify_all()
+
+    def good(self, host: str) -> None:
+        """A host answered as it should, be it that there is no such image."""
+        with self.condition:
+            gate = self._note(host, "good")
+            gate.asked = 0.0
+            gate.rate = min(gate.full_rate, gate.rate + RECOVERY * gate.full_rate)
+
+    def refused(self, host: str, begun: float, slow_down: bool, rest: float | None = None) -> bool:
+        """A host refused a request.
+
+        Args:
+            host: which.
+            begun: when the request began; what was on its way when the rate was halved does not halve it again.
+            slow_down: whether it means too much at once (429, 503).
+            rest: seconds of rest that it asks for.
+
+        Returns:
+            False when it asks for more rest than it is given.
+        """
+        with self.condition:
+            gate = self._note(host, "refused")
+            now = time.monotonic()
+            if slow_down and begun >= gate.slowed_at:
+                gate.rate = max(gate.rate / 2, gate.full_rate * SLOWEST)
+                gate.slowed_at = now
+                gate.next_at = max(gate.next_at, now + 1 / gate.rate)
+            if rest is not None:
+                until = max(gate.hold_until, now + rest)
+                gate.asked += until - max(gate.hold_until, now)
+                gate.hold_until = until
+            return gate.asked <= self.limits.max_wait
+
+    def unreachable(self, host: str) -> None:
+        """A host did not answer."""
+        with self.condition:
+            self._note(host, "unreachable")
+
+    def begin_pass(self) -> None:
+        """Stopped hosts get another chance: one good answer is enough, one more refusal ends it."""
+        with self.condition:
+            for gate in self._gates.values():
+                gate.stopped = False
+
+    def stopped(self) -> dict[str, dict[str, int]]:
+        """The hosts that are stopped, with their answers."""
+        with self.condition:
+            return {host: dict(gate.answers) for host, gate in sorted(self._gates.items()) if gate.stopped}
+
+    def rates(self) -> dict[str, float]:
+        """Requests a second that each host gets at present."""
+        with self.condition:
+            return {host: 0.0 if gate.stopped else gate.rate for host, gate in sorted(self._gates.items())}
+
+    def _note(self, host: str, answer: str) -> Gate:
+        gate = self.gate(host)
+        gate.answers[answer] += 1
+        gate.outcomes.append(answer == "good")
+        if answer == "good":
+            gate.stopped = False
+        elif len(gate.outcomes) == gate.outcomes.maxlen:
+            gate.stopped = sum(gate.outcomes) <= GOOD_SHARE_OF_STOPPED * len(gate.outcomes)
+        return gate
+
+
+def _deferred(detail: str) -> Fault:
+    return Fault("http_error", detail, status="deferred", transient=True)
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds that a Retry-After header asks for (a number or a date); None when there is none or it is neither."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        when = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,87 @@
+"""Where a corpus's downloads stand, from files alone: images done, rate and time left, by host."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.download.fetch import MANIFEST, part_digest
+
+SHOWN_HOSTS = 40
+# Part tables and, for each, the folder where its download is published.
+PLACES = (("catalog/g*", "download"), ("replay/selection", "replay/download"))
+
+
+def status(*, corpus: Path) -> None:
+    """Print where a corpus's downloads stand.
+
+    Args:
+        corpus: the corpus's folder (`results/corpora/<corpus>`).
+
+    Raises:
+        InputError: there is no catalogue in it.
+    """
+    parts = [
+        (part, corpus / published / part.stem / MANIFEST)
+        for pattern, published in PLACES
+        for part in sorted(corpus.glob(f"{pattern}/part-*.parquet"))
+    ]
+    if not parts:
+        raise InputError(f"{corpus}: no catalogue there; give a corpus's folder, such as results/corpora/world")
+    with tables.connect() as connection:
+        connection.execute("CREATE TEMP TABLE wanted (host VARCHAR, images BIGINT)")
+        connection.execute(
+            "CREATE TEMP TABLE done (host VARCHAR, status VARCHAR, images BIGINT, first VARCHAR, last VARCHAR)"
+        )
+        finished = 0
+        for part, manifest in parts:
+            connection.execute(f"INSERT INTO wanted SELECT host, count(*) FROM {tables.scan(part)} GROUP BY host")
+            if manifest.exists():
+                finished += 1
+                _add(connection, tables.scan(manifest))
+            else:
+                for shards in _under_way(corpus, part):
+                    _add(connection, f"(SELECT * FROM {tables.scan(shards)} WHERE NOT transient)")
+        sys.stdout.write(f"{finished} of {len(parts)} parts done\n")
+        sys.stdout.writelines(_lines(connection))
+
+
+def _under_way(corpus: Path, part: Path) -> Iterator[list[Path]]:
+    """The finished shards of a part that is not done."""
+    for key in sorted((corpus / ".work" / "download").glob("*/key.json")):
+        shards = sorted(key.parent.glob("pass-*/[0-9]*.parquet"))
+        record = json.loads(key.read_text(encoding="utf-8"))
+        if shards and record["name"] == part.stem and record["part"] == part_digest(part):
+            yield shards
+
+
+def _add(connection: duckdb.DuckDBPyConnection, source: str) -> None:
+    connection.execute(
+        f"INSERT INTO done SELECT host, status, count(*), min(retrieved_at), max(retrieved_at) FROM {source} "
+        "GROUP BY host, status"
+    )
+
+
+def _lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    rows = connection.execute(
+        "SELECT wanted.host, wanted.images, coalesce(done.images, 0), coalesce(done.ok, 0), "
+        "coalesce(done.images / greatest(done.seconds, 1), 0) FROM "
+        "(SELECT host, sum(images)::BIGINT AS images FROM wanted GROUP BY host) AS wanted LEFT JOIN "
+        "(SELECT host, sum(images)::BIGINT AS images, coalesce(sum(images) FILTER (status = 'ok'), 0)::BIGINT AS ok, "
+        "epoch(max(last)::TIMESTAMPTZ) - epoch(min(first)::TIMESTAMPTZ) AS seconds FROM done GROUP BY host) AS done "
+        "USING (host) ORDER BY wanted.images DESC, host"
+    ).fetchall()
+    for host, images, done, ok, rate in [*rows[:SHOWN_HOSTS]]:
+        left = "done" if done >= images else f"{(images - done) / rate / 3600:.1f} h left" if rate else "not begun"
+        yield f"  {host or '(files)':<48} {done:>12,} of {images:,} ({ok:,} ok), {rate:.1f}/s, {left}\n"
+    total, through = sum(row[1] for row in rows), sum(row[2] for row in rows)
+    yield f"  {'all hosts':<48} {through:>12,} of {total:,}\n"
+
+
+if __name__ == "__main__":
+    run(status)
