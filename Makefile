@@ -1,7 +1,7 @@
 # Each target sets up what it needs. ACCEL=cpu or ACCEL=cu130 picks PyTorch's own index for that build of torch;
 # without it, torch comes from where pip looks.
 SHELL := /bin/bash
-PYTHON ?= $(shell command -v python3.12 || command -v python3.11)
+PYTHON ?= $(shell for python in python3.11 python3.12; do $$python -c "" 2>/dev/null && echo $$python && break; done)
 ACCEL ?=
 TORCH_INDEX ?= https://download.pytorch.org/whl/$(ACCEL)
 BIN := .venv/bin
@@ -11,8 +11,8 @@ INSTALLED := .venv/.installed$(if $(ACCEL),-$(ACCEL))
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --profile profiles/local all
-	@$(BIN)/python -m workflow_scripts.report.table --scores results/runs/demo/scores/{start,demo}/*.json \
-	  --report results/runs/demo/report/index.html
+	@run=$$($(BIN)/python -c 'from workflow_scripts.common.config.root import load_site; print(load_site().results)')/runs/demo && \
+	  $(BIN)/python -m workflow_scripts.report.table --scores "$$run"/scores/{start,demo}/*.json --report "$$run/report/index.html"
 
 test: lint
 	$(BIN)/python -m pytest tests

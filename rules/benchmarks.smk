@@ -26,8 +26,8 @@ rule benchmark_csv:
         settings=benchmark_settings,
         code=code("benchmarks.index_csv"),
     shell:
-        "python -m workflow_scripts.benchmarks.index_csv --name {wildcards.benchmark} --labels {input.labels} "
-        "--settings {params.settings:q} --out {output.images} --account {output.account} --log {log}"
+        "python -m workflow_scripts.benchmarks.index_csv --name {wildcards.benchmark} --labels {input.labels:q} "
+        "--settings {params.settings:q} --out {output.images:q} --account {output.account:q} --log {log:q}"
 
 
 rule benchmark_replay:
@@ -50,5 +50,5 @@ rule benchmark_replay:
         shards=subpath(input.manifest, parent=True),
         code=code("benchmarks.index_replay"),
     shell:
-        "python -m workflow_scripts.benchmarks.index_replay --name {wildcards.benchmark} --shards {params.shards} "
-        "--out {output.images} --account {output.account} --log {log}"
+        "python -m workflow_scripts.benchmarks.index_replay --name {wildcards.benchmark} --shards {params.shards:q} "
+        "--out {output.images:q} --account {output.account:q} --log {log:q}"

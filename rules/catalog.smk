@@ -22,7 +22,7 @@ rule catalog_source:
         code=source_code,
     shell:
         "python -m workflow_scripts.catalog.{params.reader} {params.options} --settings {params.settings:q} "
-        "--out {output.records} --account {output.account} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+        "--out {output.records:q} --account {output.account:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
 # One rule a generation: its parts are as many outputs, known from the config.
@@ -57,6 +57,6 @@ for generation in GENERATIONS:
             out=parent_of_output,
             code=code("catalog.merge"),
         shell:
-            "python -m workflow_scripts.catalog.merge --sources {input.sources} --older {input.older} "
-            "--generation {params.number} --parts {params.parts} --first-part {params.first} --out-dir {params.out} "
-            "--limits {resources.limits:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+            "python -m workflow_scripts.catalog.merge --sources {input.sources:q} --older {input.older:q} "
+            "--generation {params.number} --parts {params.parts} --first-part {params.first} --out-dir {params.out:q} "
+            "--limits {resources.limits:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"

@@ -1,5 +1,6 @@
 """The config, checked, and the helpers that the rules share."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -51,7 +52,8 @@ GENERATIONS = [f"g{number:03d}" for number in range(len(CONFIG.generations))]
 
 # Jobs use this interpreter's environment, activated or not, and run offline unless their command says otherwise.
 shell.prefix(
-    f"set -euo pipefail; export PATH='{Path(sys.executable).parent}':\"$PATH\" PYTHONPATH='{workflow.basedir}' "
+    f'set -euo pipefail; export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH" '
+    f"PYTHONPATH={shlex.quote(str(workflow.basedir))} "
     "HF_HUB_OFFLINE=1 NO_ALBUMENTATIONS_UPDATE=1; "
 )
 
@@ -75,6 +77,16 @@ def code(step):
 def identity(*values):
     """A short name for what is shared by everything with the same settings."""
     return digest([value.model_dump(mode="json") if hasattr(value, "model_dump") else value for value in values])[:8]
+
+
+def option(name, value):
+    """A command-line option for the shell, or nothing where there is no value."""
+    return shlex.join([f"--{name}", str(value)]) if value else ""
+
+
+def pairs(mapping):
+    """The words of an option that takes names with their values."""
+    return [word for pair in mapping.items() for word in pair]
 
 
 def number_of(generation):
@@ -116,7 +128,7 @@ def source_inputs(wildcards):
 
 
 def source_options(wildcards):
-    return " ".join(f"--{name} '{path}'" for name, path in source_inputs(wildcards).items())
+    return " ".join(option(name, path) for name, path in source_inputs(wildcards).items())
 
 
 def source_reader(wildcards):
@@ -212,7 +224,7 @@ def backbone_reader(wildcards):
 def backbone_release(wildcards):
     """The options of fetching a backbone."""
     backbone = BACKBONES[wildcards.name]
-    return f"--url '{backbone.url}'" + (f" --sha256 {backbone.sha256}" if backbone.sha256 else "")
+    return f"{option('url', backbone.url)} {option('sha256', backbone.sha256)}"
 
 
 def generation_catalog(wildcards):
@@ -232,7 +244,7 @@ def clean_of_tables(wildcards):
 
 
 def clean_of_options(wildcards):
-    return [f"{name} {BENCHMARK_TABLES[name]}/images.parquet" for name in CONFIG.curate.clean_of]
+    return pairs({name: f"{BENCHMARK_TABLES[name]}/images.parquet" for name in CONFIG.curate.clean_of})
 
 
 def held_out_tables(wildcards):
@@ -249,8 +261,7 @@ def made_model(wildcards):
 
 
 def model_files(wildcards):
-    start = MADE_MODELS[wildcards.made].start or ""
-    return start if start.endswith((".pt", ".pth", ".safetensors")) else []
+    return MADE_MODELS[wildcards.made].files
 
 
 def benchmark_labels(wildcards):

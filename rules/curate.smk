@@ -22,9 +22,9 @@ rule curate_leakage:
         benchmarks=clean_of_options,
         code=code("curate.leakage"),
     shell:
-        "python -m workflow_scripts.curate.leakage --downloads {input.downloads} --benchmarks {params.benchmarks} "
-        "--out {output.leakage} --account {output.account} "
-        "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+        "python -m workflow_scripts.curate.leakage --downloads {input.downloads:q} --benchmarks {params.benchmarks:q} "
+        "--out {output.leakage:q} --account {output.account:q} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
 rule curate:
@@ -52,11 +52,11 @@ rule curate:
         settings=CONFIG.curate.to_json(),
         code=code("curate.decide"),
     shell:
-        "python -m workflow_scripts.curate.decide --catalog {input.catalog} --downloads {input.downloads} "
-        "--labels {input.labels} --older {input.older} --leakage {input.leakage} --held-out {input.held_out} "
-        "--outside {input.outside} --ledger {input.ledger} --settings {params.settings:q} "
-        "--out {output.verdicts} --account {output.account} "
-        "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+        "python -m workflow_scripts.curate.decide --catalog {input.catalog:q} --downloads {input.downloads:q} "
+        "--labels {input.labels:q} --older {input.older:q} --leakage {input.leakage:q} --held-out {input.held_out:q} "
+        "--outside {input.outside:q} --ledger {input.ledger:q} --settings {params.settings:q} "
+        "--out {output.verdicts:q} --account {output.account:q} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
 # Whom the corpus owes its images to; no other step needs it.
@@ -78,6 +78,6 @@ rule curate_attribution:
         settings=CONFIG.attribution.to_json(),
         code=code("curate.attribute"),
     shell:
-        "python -m workflow_scripts.curate.attribute --catalog {input.catalog} --verdicts {input.verdicts} "
-        "--settings {params.settings:q} --out {output} "
-        "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+        "python -m workflow_scripts.curate.attribute --catalog {input.catalog:q} --verdicts {input.verdicts:q} "
+        "--settings {params.settings:q} --out {output:q} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"

@@ -1,8 +1,8 @@
 """Images over HTTP, part by part. These rules need the internet."""
 
 # The embedded world answers only while a job that needs it runs; a real run has no such prefix.
-SERVED = f"python -m workflow_scripts.world.serve --world {WORLD} -- " if CONFIG.world is not None else ""
-CONTACT = f"--contact '{SITE.contact}'" if SITE.contact else ""
+SERVED = f"python -m workflow_scripts.world.serve {option('world', WORLD)} -- " if CONFIG.world is not None else ""
+CONTACT = option("contact", SITE.contact)
 SERVED_FROM = f"{WORLD}/world.json" if CONFIG.world is not None else []
 RETRIED = [f"{CORPUS}/download/part-{part}/.retried" for generation in GENERATIONS for part in parts_of(generation)]
 
@@ -34,9 +34,9 @@ rule download:
         out=subpath(output.manifest, parent=True),
         code=code("download.fetch"),
     shell:
-        "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.fetch --part {input.part} "
+        "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.fetch --part {input.part:q} "
         "--settings {params.settings:q} --limits {resources.limits:q} {resources.contact} "
-        "--ledger {resources.ledger} {resources.share} --wait --work {params.work} --out-dir {params.out} --log {log}"
+        "--ledger {resources.ledger:q} {resources.share} --wait --work {params.work:q} --out-dir {params.out:q} --log {log:q}"
 
 
 rule retry_part:
@@ -63,9 +63,9 @@ rule retry_part:
         work=f"{CORPUS}/.work/download",
         out=subpath(input.manifest, parent=True),
     shell:
-        "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.retry --part {input.part} "
+        "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.retry --part {input.part:q} "
         "--settings {params.settings:q} --limits {resources.limits:q} {resources.contact} "
-        "--ledger {resources.ledger} {resources.share} --work {params.work} --out-dir {params.out} --log {log}"
+        "--ledger {resources.ledger:q} {resources.share} --work {params.work:q} --out-dir {params.out:q} --log {log:q}"
 
 
 rule estimate:
@@ -82,8 +82,8 @@ rule estimate:
     params:
         settings=CONFIG.download.to_json(),
     shell:
-        "python -m workflow_scripts.download.estimate --parts {input.parts} {input.replay} "
-        "--settings {params.settings:q} --limits {resources.limits:q} --memory-mb {resources.mem_mb} --log {log}"
+        "python -m workflow_scripts.download.estimate --parts {input.parts:q} {input.replay:q} "
+        "--settings {params.settings:q} --limits {resources.limits:q} --memory-mb {resources.mem_mb} --log {log:q}"
 
 
 rule download_gather:
@@ -105,6 +105,6 @@ rule download_gather:
         parts=generation_parts,
         code=code("download.gather"),
     shell:
-        "python -m workflow_scripts.download.gather --manifests {input.manifests} --parts {params.parts} "
-        "--out {output.downloads} --account {output.account} --hosts {output.hosts} "
-        "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+        "python -m workflow_scripts.download.gather --manifests {input.manifests:q} --parts {params.parts} "
+        "--out {output.downloads:q} --account {output.account:q} --hosts {output.hosts:q} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"

@@ -20,9 +20,9 @@ rule embed:
         projector=projector,
         code=code("evaluate.embed"),
     shell:
-        "python -m workflow_scripts.evaluate.embed --model {params.model} --images {input.images} "
-        "--projector {params.projector} --limits {resources.limits:q} --out {output.features} --threads {threads} "
-        "--log {log}"
+        "python -m workflow_scripts.evaluate.embed --model {params.model:q} --images {input.images:q} "
+        "--projector {params.projector:q} --limits {resources.limits:q} --out {output.features:q} --threads {threads} "
+        "--log {log:q}"
 
 
 # One rule a benchmark, named without wildcards, so that `snakemake eval_rare_species` redoes one.
@@ -47,11 +47,11 @@ for benchmark, spec in CONFIG.benchmarks.items():
         params:
             benchmark=benchmark,
             settings=spec.to_json(),
-            models=[f"{name} local-dir:{folder}" for name, folder in MODELS.items()],
-            features=[f"{name} {RUN}/features/{name}/{benchmark}.safetensors" for name in MODELS],
+            models=pairs({name: f"local-dir:{folder}" for name, folder in MODELS.items()}),
+            features=pairs({name: f"{RUN}/features/{name}/{benchmark}.safetensors" for name in MODELS}),
             out=grandparent_of_output,
             code=code("evaluate.score"),
         shell:
-            "python -m workflow_scripts.evaluate.score --benchmark {params.benchmark} --settings {params.settings:q} "
-            "--images {input.images} --models {params.models} --features {params.features} --out-dir {params.out} "
-            "--threads {threads} --log {log}"
+            "python -m workflow_scripts.evaluate.score --benchmark {params.benchmark:q} --settings {params.settings:q} "
+            "--images {input.images:q} --models {params.models:q} --features {params.features:q} --out-dir {params.out:q} "
+            "--threads {threads} --log {log:q}"

@@ -28,8 +28,8 @@ rule replay_select:
         out=parent_of_output,
         code=code("replay.select"),
     shell:
-        "python -m workflow_scripts.replay.select --metadata {input.metadata} --settings {params.settings:q} "
-        "--limits {resources.limits:q} --out-dir {params.out} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+        "python -m workflow_scripts.replay.select --metadata {input.metadata:q} --settings {params.settings:q} "
+        "--limits {resources.limits:q} --out-dir {params.out:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
 use rule download as replay_download with:
@@ -78,5 +78,5 @@ rule replay_write:
         out=grandparent_of_output,
         code=code("replay.write"),
     shell:
-        "python -m workflow_scripts.replay.write --selection {input.selection} --manifests {input.manifests} "
-        "--settings {params.settings:q} --work {params.work} --out-dir {params.out} --log {log}"
+        "python -m workflow_scripts.replay.write --selection {input.selection:q} --manifests {input.manifests:q} "
+        "--settings {params.settings:q} --work {params.work:q} --out-dir {params.out:q} --log {log:q}"

@@ -52,15 +52,15 @@ rule report_build:
     params:
         run=CONFIG.run,
         corpus=CONFIG.corpus,
-        config=CONFIG.to_json(),
+        config=CONFIG.recipe().to_json(),
         downloads=downloads_folder,
-        benchmarks=[f"{name} {folder}/images.parquet" for name, folder in BENCHMARK_TABLES.items()],
-        metrics=[f"{name} {path}" for name, path in METRICS.items()],
+        benchmarks=pairs({name: f"{folder}/images.parquet" for name, folder in BENCHMARK_TABLES.items()}),
+        metrics=pairs(METRICS),
         code=code("report.build"),
     shell:
-        "python -m workflow_scripts.report.build --run {params.run} --corpus {params.corpus} --config {params.config:q} "
-        "--scores {input.scores} --predictions {input.predictions} --benchmarks {params.benchmarks} "
-        "--metrics {params.metrics} --accounts {input.accounts} --hosts {input.hosts} --labels {input.labels} "
-        "--taxonomy {input.taxonomy} --summary {input.summary} "
-        "--leakage {input.leakage} --downloads {params.downloads} "
-        "--out {output.page} --log {log}"
+        "python -m workflow_scripts.report.build --run {params.run:q} --corpus {params.corpus:q} --config {params.config:q} "
+        "--scores {input.scores:q} --predictions {input.predictions:q} --benchmarks {params.benchmarks:q} "
+        "--metrics {params.metrics:q} --accounts {input.accounts:q} --hosts {input.hosts:q} --labels {input.labels:q} "
+        "--taxonomy {input.taxonomy:q} --summary {input.summary:q} "
+        "--leakage {input.leakage:q} --downloads {params.downloads:q} "
+        "--out {output.page:q} --log {log:q}"

@@ -1,6 +1,6 @@
 """Kept images into training shards, globally shuffled, by a fixed number of jobs."""
 
-SHARD_GROUPS = [f"{number:03d}" for number in range(CONFIG.limits.shard_jobs)]
+SHARD_GROUPS = [f"{number:03d}" for number in range(CONFIG.shard_jobs)]
 
 
 rule shards_plan:
@@ -21,8 +21,8 @@ rule shards_plan:
         groups=len(SHARD_GROUPS),
         code=code("shards.plan"),
     shell:
-        "python -m workflow_scripts.shards.plan --verdicts {input.verdicts} --settings {params.settings:q} "
-        "--groups {params.groups} --out {output.plan} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+        "python -m workflow_scripts.shards.plan --verdicts {input.verdicts:q} --settings {params.settings:q} "
+        "--groups {params.groups} --out {output.plan:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
 rule shards_write:
@@ -44,9 +44,9 @@ rule shards_write:
         out=grandparent_of_output,
         code=code("shards.write"),
     shell:
-        "python -m workflow_scripts.shards.write --plan {input.plan} --downloads {params.downloads} "
-        "--group {wildcards.group} --settings {params.settings:q} --work {params.work} --out-dir {params.out} "
-        "--jobs {threads} --log {log}"
+        "python -m workflow_scripts.shards.write --plan {input.plan:q} --downloads {params.downloads:q} "
+        "--group {wildcards.group} --settings {params.settings:q} --work {params.work:q} --out-dir {params.out:q} "
+        "--jobs {threads} --log {log:q}"
 
 
 rule shards_gather:
@@ -83,8 +83,8 @@ rule shards_gather:
         out=subpath(output.account, parent=True),
         code=code("shards.gather"),
     shell:
-        "python -m workflow_scripts.shards.gather --manifests {input.manifests} --indexes {input.indexes} "
-        "--plan {input.plan} --out-dir {params.out} --log {log}"
+        "python -m workflow_scripts.shards.gather --manifests {input.manifests:q} --indexes {input.indexes:q} "
+        "--plan {input.plan:q} --out-dir {params.out:q} --log {log:q}"
 
 
 # No inputs: what is missing must be named, not made.
@@ -99,5 +99,5 @@ rule verify:
         downloads=download_manifests,
         replay=f"--replay {CORPUS}/replay" if CONFIG.replay is not None else "",
     shell:
-        "python -m workflow_scripts.shards.verify --shards {params.shards} --verdicts {params.verdicts} "
-        "--downloads {params.downloads} {params.replay} --jobs {threads} --log {log}"
+        "python -m workflow_scripts.shards.verify --shards {params.shards:q} --verdicts {params.verdicts:q} "
+        "--downloads {params.downloads:q} {params.replay} --jobs {threads} --log {log:q}"

@@ -25,7 +25,7 @@ rule taxonomy_fetch:
         release=backbone_release,
         code=code("taxonomy.fetch"),
     shell:
-        "python -m workflow_scripts.taxonomy.fetch {params.release} --out {output} --log {log}"
+        "python -m workflow_scripts.taxonomy.fetch {params.release} --out {output:q} --log {log:q}"
 
 
 rule taxonomy_backbone:
@@ -50,8 +50,8 @@ rule taxonomy_backbone:
         reader=backbone_reader,
         code=code("taxonomy.backbone"),
     shell:
-        "python -m workflow_scripts.taxonomy.backbone --name {wildcards.name} --archive {params.archive} "
-        "--reader {params.reader} --out {output.database} --summary {output.summary} --memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+        "python -m workflow_scripts.taxonomy.backbone --name {wildcards.name} --archive {params.archive:q} "
+        "--reader {params.reader} --out {output.database:q} --summary {output.summary:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
 rule taxonomy_resolve:
@@ -71,14 +71,14 @@ rule taxonomy_resolve:
     resources:
         mem_mb=SITE.memory_mb,
     params:
-        backbones=[f"{name} {path}" for name, path in BACKBONE_FILES.items()],
-        overrides=f"--overrides '{OVERRIDES}'" if OVERRIDES else "",
+        backbones=pairs(BACKBONE_FILES),
+        overrides=option("overrides", OVERRIDES),
         settings=CONFIG.taxonomy.to_json(),
         code=code("taxonomy.resolve"),
     shell:
-        "python -m workflow_scripts.taxonomy.resolve --labels {input.labels} --backbones {params.backbones} "
-        "{params.overrides} --settings {params.settings:q} --out {output.labels} --account {output.account} "
-        "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+        "python -m workflow_scripts.taxonomy.resolve --labels {input.labels:q} --backbones {params.backbones:q} "
+        "{params.overrides} --settings {params.settings:q} --out {output.labels:q} --account {output.account:q} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
 rule taxonomy_stats:
@@ -98,5 +98,5 @@ rule taxonomy_stats:
     params:
         code=code("taxonomy.stats"),
     shell:
-        "python -m workflow_scripts.taxonomy.stats --labels {input.labels} --catalog {input.catalog} --out {output} "
-        "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+        "python -m workflow_scripts.taxonomy.stats --labels {input.labels:q} --catalog {input.catalog:q} --out {output:q} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"

@@ -24,7 +24,7 @@ REPLAY_TABLES = (
     if CONFIG.replay is not None
     else []
 )
-REPLAY_OPTION = f"--replay {CORPUS}/replay"
+REPLAY_OPTION = option("replay", f"{CORPUS}/replay")
 # One process a GPU, or a few on the CPU; on one machine they meet on a free local port.
 TORCHRUN = f"python -m workflow_scripts.train.launch --standalone --nproc-per-node {CONFIG.limits.train.processes}"
 
@@ -50,7 +50,7 @@ rule model_start:
         out=parent_of_output,
         code=code("train.start"),
     shell:
-        "HF_HUB_OFFLINE=0 python -m workflow_scripts.train.start --model {params.model:q} --out {params.out} --log {log}"
+        "HF_HUB_OFFLINE=0 python -m workflow_scripts.train.start --model {params.model:q} --out {params.out:q} --log {log:q}"
 
 
 if CONFIG.model.start == "pretrain":
@@ -80,9 +80,9 @@ if CONFIG.model.start == "pretrain":
             out=parent_of_output,
             code=code("train.run"),
         shell:
-            "{resources.torchrun} -m workflow_scripts.train.run --start {params.start} --model {params.model:q} "
+            "{resources.torchrun} -m workflow_scripts.train.run --start {params.start:q} --model {params.model:q} "
             "{params.replay} --settings {params.settings:q} --limits {resources.limits:q} "
-            "--work {params.work} --out-dir {params.out} --threads {threads} --log {log}"
+            "--work {params.work:q} --out-dir {params.out:q} --threads {threads} --log {log:q}"
 
     rule pretrain_export:
         input:
@@ -104,8 +104,8 @@ if CONFIG.model.start == "pretrain":
             out=parent_of_output,
             code=code("train.export"),
         shell:
-            "python -m workflow_scripts.train.export --trained {params.trained} --start {params.start} "
-            "--model {params.model:q} --title {params.title:q} --out {params.out} --log {log}"
+            "python -m workflow_scripts.train.export --trained {params.trained:q} --start {params.start:q} "
+            "--model {params.model:q} --title {params.title:q} --out {params.out:q} --log {log:q}"
 
 
 rule train_run:
@@ -141,10 +141,10 @@ rule train_run:
         out=parent_of_output,
         code=code("train.run"),
     shell:
-        "{resources.torchrun} -m workflow_scripts.train.run --start {params.start} --model {params.model:q} "
-        "--shards {params.shards} --labels {input.labels} {params.replay} "
+        "{resources.torchrun} -m workflow_scripts.train.run --start {params.start:q} --model {params.model:q} "
+        "--shards {params.shards:q} --labels {input.labels:q} {params.replay} "
         "--settings {params.settings:q} --limits {resources.limits:q} "
-        "--work {params.work} --out-dir {params.out} --threads {threads} --log {log}"
+        "--work {params.work:q} --out-dir {params.out:q} --threads {threads} --log {log:q}"
 
 
 rule model_export:
@@ -167,5 +167,5 @@ rule model_export:
         out=parent_of_output,
         code=code("train.export"),
     shell:
-        "python -m workflow_scripts.train.export --trained {params.trained} --start {params.start} "
-        "--model {params.model:q} --title {params.title:q} --out {params.out} --log {log}"
+        "python -m workflow_scripts.train.export --trained {params.trained:q} --start {params.start:q} "
+        "--model {params.model:q} --title {params.title:q} --out {params.out:q} --log {log:q}"

@@ -28,4 +28,4 @@ rule world:
         out=parent_of_output,
         code=code("world.make"),
     shell:
-        "python -m workflow_scripts.world.make --settings {params.settings:q} --out {params.out} --jobs {threads} --log {log}"
+        "python -m workflow_scripts.world.make --settings {params.settings:q} --out {params.out:q} --jobs {threads} --log {log:q}"

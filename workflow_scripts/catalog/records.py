@@ -88,6 +88,8 @@ def select_rows(connection: duckdb.DuckDBPyConnection, source: str, select: str 
     Raises:
         InputError: the predicate is no SQL, names an unknown column, or fails on a row.
     """
+    if select is not None and ";" in select:
+        raise InputError(f"source {name}: select: {select!r} is more than one expression; leave out the semicolon")
     condition = f"WHERE ({select}\n)" if select is not None else ""
     with one_line(f"source {name}: select: {select!r} does not work on the columns {_shown(connection, source)}"):
         connection.execute(f"CREATE OR REPLACE TEMP VIEW selected AS SELECT * FROM {source} {condition}")

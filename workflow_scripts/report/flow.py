@@ -79,7 +79,7 @@ def gaps(steps: Sequence[Step]) -> list[str]:
 def _step_name(account: Account) -> str:
     """Catalog and replay each have two steps, which account one after the other."""
     if account.stage == "catalog":
-        return "catalog" if account.part.startswith("generation") else "sources"
+        return "catalog" if account.part.startswith("generation ") else "sources"
     if account.stage == "replay":
         return f"replay {account.part}"
     return account.stage

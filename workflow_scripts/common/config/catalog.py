@@ -13,7 +13,7 @@ CONTRACT_COLUMNS = {column.name.lower() for column in CATALOG.columns} | {"place
 class SourceSettings(Section):
     """What all sources have in common."""
 
-    name: str = Field(description="Name of the source within the corpus.")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Name of the source within the corpus.")
     select: str | None = Field(None, description="SQL predicate over the source's columns; other rows are left out.")
     keep: list[str] = Field(
         default_factory=list,

@@ -30,7 +30,6 @@ class Limits(Section):
     """How hard to press. Nothing in here can change what comes out, so changing it reruns nothing."""
 
     download: DownloadLimits = Field(default_factory=DownloadLimits, description="Downloads.")
-    shard_jobs: int = Field(4, ge=1, le=5000, description="Jobs that write a generation's shards.")
     train: TrainLimits = Field(default_factory=TrainLimits, description="Training.")
     embed: EmbedLimits = Field(default_factory=EmbedLimits, description="Embedding.")
 
@@ -47,6 +46,12 @@ class Config(Section):
     curate: CurateSettings = Field(default_factory=CurateSettings, description="Which images are kept.")
     attribution: AttributionSettings = Field(default_factory=AttributionSettings, description="Whom the corpus names.")
     shards: ShardSettings = Field(default_factory=ShardSettings, description="How shards are written.")
+    shard_jobs: int = Field(
+        4,
+        ge=1,
+        le=5000,
+        description="Jobs that write a generation's shards. Another number plans them again and writes none.",
+    )
     replay: ReplaySettings | None = Field(None, description="Replay pairs; absent: no replay.")
     model: ModelSettings = Field(description="The model.")
     pretrain: TrainSettings | None = Field(None, description="Pretraining on replay, for `model.start: pretrain`.")
@@ -89,6 +94,10 @@ class Config(Section):
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"generations: more than one source is named {', '.join(sorted(twice))}")
         return self
+
+    def recipe(self) -> "Config":
+        """The config without what cannot change what comes out."""
+        return self.model_copy(update={"limits": Limits()})
 
     def given_files(self) -> dict[str, str]:
         """The files and folders that a person gives, by dotted key."""

@@ -26,6 +26,16 @@ class ModelSettings(Section):
         "proj", description="What the replay projector starts as, when the starting weights have none."
     )
 
+    @property
+    def files(self) -> list[str]:
+        """The files that the starting weights are read from, where a person gives them."""
+        if self.start is None:
+            return []
+        if self.start.startswith("local-dir:"):
+            folder = self.start.removeprefix("local-dir:")
+            return [f"{folder}/open_clip_config.json", f"{folder}/open_clip_model.safetensors"]
+        return [self.start] if self.start.endswith((".pt", ".pth", ".safetensors")) else []
+
 
 class TrainSettings(Section):
     """One training run. Every field belongs to the recipe's fingerprint."""
@@ -72,7 +82,6 @@ class TrainSettings(Section):
 class TrainLimits(Section):
     """How training is run. It cannot change what is learned, so changing it trains nothing again."""
 
-    nodes: int = Field(1, ge=1, description="Machines.")
     processes: int = Field(2, ge=1, description="Processes a machine: one a GPU, or a few on the CPU.")
     workers: int = Field(1, ge=0, description="Loader workers a process.")
     checkpoint_steps: int = Field(500, ge=1, description="Steps between checkpoints.")
