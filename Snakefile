@@ -58,6 +58,12 @@ rule fetch:
 rule retry_failed:
     input:
         RETRIED,
+    log:
+        f"{CORPUS_LOGS}/download/retry.log",
+    conda:
+        ENVIRONMENT
+    shell:
+        "rm {input} 2> {log}"
 
 
 rule data:

@@ -46,7 +46,7 @@ rule retry_part:
         served=SERVED_FROM,
         earlier=earlier_retries,
     output:
-        temp(touch(f"{CORPUS}/download/part-{{part}}/.retried")),
+        touch(f"{CORPUS}/download/part-{{part}}/.retried"),
     log:
         f"{CORPUS_LOGS}/download/part-{{part}}.retry.log",
     conda:

@@ -103,7 +103,7 @@ def run_shard(
         fetch: gives a row's body or raises `Fault`; called in many threads, once for all rows of one address.
         schedule: which of the rows is next.
         memory: where bodies find room.
-        verify: looks at each body, one at a time.
+        verify: looks at each body.
         threads: connections at once.
         folder: an empty folder, for img2dataset's files.
         on_row: called after each row.
@@ -140,13 +140,17 @@ def run_shard(
             room.give_back()
         else:
             room.share(len(task.numbers))
-        answers: list[Answer] = []
+        bodies: list[Body] = []
         for number in task.numbers:
             of_row = attempts[rows[number].uuid]
             if of_row is not attempt:
                 vars(of_row).update(asdict(replace(attempt, uuid=of_row.uuid)))
-            body = Body(data, of_row, rows[number], room) if data is not None else None
-            answers.append((number, body, attempt.error))
+            if data is not None:
+                bodies.append(Body(data, of_row, rows[number], room))
+        answers: list[Answer] = [(number, None, attempt.error) for number in task.numbers]
+        if bodies:
+            verify.look_at(bodies)
+            answers = [(number, body, None) for number, body in zip(task.numbers, bodies, strict=True)]
         schedule.give(answers[1:])
         return answers[0]
 

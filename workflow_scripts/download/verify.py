@@ -2,6 +2,9 @@
 
 import io
 import logging
+import os
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,9 @@ from workflow_scripts.download.body_memory import Room
 logger = logging.getLogger(__name__)
 
 
+Verdict = tuple[bytes | None, int | None, int | None, int | None, int | None, str | None]
+
+
 class Body(io.BytesIO):
     """A body on its way through img2dataset, with the attempt that brought it and the row that it is for."""
 
@@ -21,6 +27,7 @@ class Body(io.BytesIO):
         super().__init__(data)
         self.attempt = attempt
         self.row = row
+        self.verdict: Verdict | None = None
         self._room = room
 
     def close(self) -> None:
@@ -39,26 +46,34 @@ class Verifier:
 
     def __init__(self, settings: DownloadSettings) -> None:
         self._settings = settings
-        # Crops of one image come one after the other: it is decoded once for all of them.
-        self._frame: tuple[str, images.RgbImage] | None = None
+        # A decoded image is large: as many at once as there are cores to work on them.
+        self._turns = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
 
-    def __call__(self, stream: Body, boxes: Any = None) -> tuple[Any, ...]:
-        """JPEG, width, height, original width, original height, error; img2dataset's resizer's answer.
+    def __call__(self, stream: Body, boxes: Any = None) -> Verdict:
+        """JPEG, width, height, original width, original height, error: img2dataset's resizer's answer."""
+        assert stream.verdict is not None
+        return stream.verdict
 
-        One image is decoded at a time, so a job's memory holds one image of `max_pixels`.
-        """
-        attempt = stream.attempt
-        try:
-            jpeg, width, height = self._verified(stream.getvalue(), stream.row, attempt)
-        except Exception as error:
-            # img2dataset would lose the row, and the shard with it.
-            if not isinstance(error, Fault):
-                logger.exception("%s: unforeseen", attempt.uuid)
-            attempt.fail(error if isinstance(error, Fault) else Fault("other", f"{type(error).__name__}: {error}"))
-            return None, None, None, None, None, attempt.error
-        return jpeg, width, height, attempt.original_width, attempt.original_height, None
+    def look_at(self, bodies: Sequence[Body]) -> None:
+        """Judge the bodies of one image, which is decoded once for all its crops; called in many threads."""
+        with self._turns:
+            frame: images.RgbImage | None = None
+            for body in bodies:
+                attempt = body.attempt
+                try:
+                    if frame is None:
+                        frame = self._decoded(body.getvalue(), attempt)
+                    attempt.original_height, attempt.original_width = frame.shape[:2]
+                    body.verdict = self._kept(frame, body.row, attempt)
+                except Exception as error:
+                    # img2dataset would lose the row, and the shard with it.
+                    if not isinstance(error, Fault):
+                        logger.exception("%s: unforeseen", attempt.uuid)
+                        error = Fault("other", f"{type(error).__name__}: {error}")
+                    attempt.fail(error)
+                    body.verdict = None, None, None, None, None, attempt.error
 
-    def _verified(self, data: bytes, row: Row, attempt: Attempt) -> tuple[bytes, int, int]:
+    def _decoded(self, data: bytes, attempt: Attempt) -> images.RgbImage:
         settings = self._settings
         if not data:
             raise Fault("not_an_image", "no bytes")
@@ -67,23 +82,17 @@ class Verifier:
             attempt.original_width, attempt.original_height = width, height
             if min(width, height) < settings.min_size:
                 raise Fault("too_small", f"{width} x {height} pixels", status="refused")
-            original = self._decoded(data, row)
+            return images.decode(data, settings.max_pixels, to_srgb=True)
         except images.UnreadableImage as error:
             status = "refused" if error.fault == "too_large" else "failed"
             raise Fault(error.fault, error.detail, status=status) from None
-        wanted = original if row.crop is None else _cropped(original, *row.crop)
-        attempt.pdq = images.pdq(wanted)
-        kept = images.scale_down(wanted, settings.max_size)
-        return images.encode_jpeg(kept, settings.jpeg_quality), kept.shape[1], kept.shape[0]
 
-    def _decoded(self, data: bytes, row: Row) -> images.RgbImage:
-        if self._frame is not None and row.crop is not None and self._frame[0] == row.url:
-            return self._frame[1]
-        self._frame = None
-        decoded = images.decode(data, self._settings.max_pixels, to_srgb=True)
-        if row.crop is not None:
-            self._frame = row.url, decoded
-        return decoded
+    def _kept(self, frame: images.RgbImage, row: Row, attempt: Attempt) -> Verdict:
+        wanted = frame if row.crop is None else _cropped(frame, *row.crop)
+        attempt.pdq = images.pdq(wanted)
+        kept = images.scale_down(wanted, self._settings.max_size)
+        jpeg = images.encode_jpeg(kept, self._settings.jpeg_quality)
+        return jpeg, kept.shape[1], kept.shape[0], attempt.original_width, attempt.original_height, None
 
 
 def _cropped(image: images.RgbImage, x: int, y: int, width: int, height: int) -> images.RgbImage:
