@@ -55,6 +55,34 @@ def test_public_addresses_pass(address: str) -> None:
     assert AddressPolicy([]).resolve(address, 443) == [address]
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254\\@example.org/x.jpg",
+        "http://127.0.0.1\\@example.org/x.jpg",
+        "http://localhost\\@example.org/x.jpg",
+        "http://127.0.0.%31/x.jpg",
+        "http://\uff11\uff12\uff17.0.0.1/x.jpg",
+    ],
+)
+def test_a_url_that_parsers_read_differently_is_refused(url: str) -> None:
+    with pytest.raises(Fault, match="disallowed_address|not a URL"):
+        AddressPolicy([]).split(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.org/a b.jpg",
+        "http://EXAMPLE.org/x",
+        "http://m\u00fcnchen.example/x",
+        "http://[2606:4700::1]:80/x",
+    ],
+)
+def test_ordinary_urls_pass(url: str) -> None:
+    assert AddressPolicy([]).split(url).hostname
+
+
 def test_an_allowed_name_lets_through_whatever_it_resolves_to() -> None:
     assert AddressPolicy(["localhost"]).resolve("localhost", 80)
     with pytest.raises(Fault, match="disallowed_address"):

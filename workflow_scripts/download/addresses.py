@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import SplitResult, urlsplit
 
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
+
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.download.attempts import Fault
 
@@ -50,7 +53,8 @@ class AddressPolicy:
         try:
             parts = urlsplit(url)
             host, _ = parts.hostname, parts.port
-        except ValueError as error:
+            asked = parse_url(url).host
+        except (ValueError, LocationParseError) as error:
             raise Fault("other", f"not a URL: {error}") from None
         if not parts.scheme:
             raise Fault("other", "not a URL")
@@ -58,6 +62,12 @@ class AddressPolicy:
             raise Fault("disallowed_address", f"scheme {parts.scheme}", status="refused")
         if not host:
             raise Fault("other", "URL without a host")
+        # What is checked must be what is asked: parsers differ in what they make of a backslash before the path, and
+        # wide digits become plain ones on the way.
+        asked = (asked or "").strip("[]").lower()
+        if asked != host and host.isascii():
+            raise Fault("disallowed_address", f"{host} or {asked}, by how it is read", status="refused")
+        self.check_name(asked)
         return parts
 
     def check_name(self, host: str) -> None:
