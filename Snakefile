@@ -34,6 +34,7 @@ localrules:
     train,
     evaluate,
     report,
+    leakage,
 
 
 rule all:
@@ -75,3 +76,14 @@ rule evaluate:
 rule report:
     input:
         f"{RUN}/report/index.html",
+
+
+# Whether the corpus holds images of the benchmarks that it was not kept clean of.
+rule leakage:
+    input:
+        expand(
+            f"{RUN}/leakage/{{benchmark}}.json",
+            benchmark=[
+                name for name in CSV_BENCHMARKS if name not in CONFIG.curate.clean_of
+            ],
+        ),

@@ -62,3 +62,54 @@ for benchmark, spec in CONFIG.benchmarks.items():
             "python -m workflow_scripts.evaluate.score --benchmark {params.benchmark} --settings {params.settings:q} "
             "--images {input.images} --models {params.models} --features {params.features} --out-dir {params.out} "
             "--threads {threads} --log {log}"
+
+
+# How much of a benchmark is in the corpus, and what that does to its scores: for those that the corpus is not clean of.
+rule leakage_search:
+    input:
+        downloads=f"{CORPUS}/download/{{generation}}.parquet",
+        images=benchmark_images,
+    output:
+        leakage=f"{RUN}/leakage/{{benchmark}}/{{generation}}.parquet",
+        account=f"{RUN}/leakage/{{benchmark}}/{{generation}}.account.json",
+    log:
+        f"{RUN_LOGS}/evaluate/leakage/{{benchmark}}.{{generation}}.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=SITE.memory_mb,
+    params:
+        code=code("curate.leakage"),
+    shell:
+        "python -m workflow_scripts.curate.leakage --downloads {input.downloads} "
+        "--benchmarks {wildcards.benchmark} {input.images} --out {output.leakage} --account {output.account} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"
+
+
+rule leakage_scores:
+    input:
+        leakage=expand(
+            f"{RUN}/leakage/{{{{benchmark}}}}/{{generation}}.parquet",
+            generation=GENERATIONS,
+        ),
+        verdicts=expand(
+            f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=GENERATIONS
+        ),
+        predictions=expand(
+            f"{RUN}/scores/{{model}}/{{{{benchmark}}}}.predictions.parquet",
+            model=MODELS,
+        ),
+    output:
+        f"{RUN}/leakage/{{benchmark}}.json",
+    log:
+        f"{RUN_LOGS}/evaluate/leakage/{{benchmark}}.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=SITE.memory_mb,
+    params:
+        code=code("evaluate.leaked_scores"),
+    shell:
+        "python -m workflow_scripts.evaluate.leaked_scores --benchmark {wildcards.benchmark} "
+        "--leakage {input.leakage} --verdicts {input.verdicts} --predictions {input.predictions} --out {output} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log}"
