@@ -15,6 +15,11 @@ from pathlib import Path
 
 import polars as pl
 
+# The folder of this script comes first on the path; the project's after it.
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+from tests.bench.bench_data import data_benches
+
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 LOGS = (Path("logs/corpora/world"), Path("logs/runs/demo"), Path("logs/shared"))
 RESULT = Path("results/bench.json")
@@ -82,7 +87,13 @@ def timed(words: list[str]) -> float:
     return time.perf_counter() - started
 
 
-BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (demo_stages, dag_dry_run)
+def data() -> Iterator[Row]:
+    """Curation and shards."""
+    for measured in data_benches():
+        yield Row(*measured)
+
+
+BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (demo_stages, dag_dry_run, data)
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_json
 from workflow_scripts.contracts import LEAKAGE, PREDICTIONS, VERDICTS
 
-
 MEASURES = ("top1", "top1_without", "top1_leaked", "images")
 
 
