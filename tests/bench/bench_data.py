@@ -1,6 +1,5 @@
 """Benches of curation and shards, on data that they make; see `bench.py`."""
 
-import hashlib
 import io
 import resource
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 import cv2
 import duckdb
 import numpy as np
+import pdqhash
 from PIL import Image
 
 from workflow_scripts.common import images, tables, tars
@@ -26,6 +26,8 @@ BENCHMARK_HASHES = 100_000
 HASHES_A_BATCH = 250_000
 # Brute force is timed on this many hashes and multiplied.
 SAMPLED_HASHES = 20_000
+PLANTED = 200
+OTHERS = 20_000
 DEDUP_ROWS = 20_000_000
 DEDUP_MEMORY_MB = 700
 
@@ -44,17 +46,24 @@ def data_benches() -> Iterator[Measured]:
         _rate(photos, _plain),
     )
     pixels = [images.decode(photo) for photo in photos]
-    yield ("pdq_hashes_per_core", _rate(pixels, images.pdq), "/s", "MD5 of the files", _rate(photos, _md5))
+    yield (
+        "pdq_hashes_per_core",
+        _rate(pixels, images.pdq),
+        "/s",
+        "pdqhash of the pixels as they are",
+        _rate(pixels, pdqhash.compute),
+    )
     yield from _leakage()
+    yield from _planted()
     yield from _dedup()
     yield from _epoch(photos)
 
 
 def _photo(number: int) -> bytes:
-    """A 720 px JPEG with the detail of a photograph."""
+    """A 720 px JPEG whose 224 px copy is of about 20 KB, so that a third of a published shard is headers, as it is."""
     random = np.random.default_rng(number)
     picture = np.zeros((540, 720, 3))
-    for cells, height in ((4, 60), (16, 30), (64, 15), (256, 12)):
+    for cells, height in ((4, 60), (16, 30), (64, 8), (256, 8)):
         picture += cv2.resize(random.normal(0, height, (cells, cells, 3)), (720, 540), interpolation=cv2.INTER_CUBIC)
     return images.encode_jpeg(np.clip(picture + 128, 0, 255).astype(np.uint8), 95)
 
@@ -78,10 +87,6 @@ def _plain(jpeg: bytes) -> bytes:
     return out.getvalue()
 
 
-def _md5(jpeg: bytes) -> str:
-    return hashlib.md5(jpeg, usedforsecurity=False).hexdigest()
-
-
 def _leakage() -> Iterator[Measured]:
     """Ten million hashes against a hundred thousand, in batches as the step does it, on two threads."""
     use_threads(2)
@@ -101,6 +106,32 @@ def _leakage() -> Iterator[Measured]:
     assert brute == [tuple(match) for match in index.near(sample)]
     yield ("leakage_search_seconds", seconds, "s", "brute force, from a sample", brute_seconds)
     yield ("leakage_search_peak_mb", peak, "MB", "the catalogue's hashes", CATALOGUE_HASHES * 32 / 2**20)
+
+
+def _planted() -> Iterator[Measured]:
+    """Shares of planted copies that are found, and how many of other images are wrongly taken for one."""
+    originals = [images.decode(_photo(number)) for number in range(PLANTED)]
+    index = NearHashes(_hashes(originals))
+    changed: dict[str, Callable[[images.RgbImage], images.RgbImage]] = {
+        "as_is": lambda image: image,
+        "quality_60": lambda image: images.decode(images.encode_jpeg(image, 60)),
+        "half": lambda image: np.asarray(cv2.resize(image, (360, 270), interpolation=cv2.INTER_AREA), np.uint8),
+        "border": lambda image: np.asarray(cv2.copyMakeBorder(image, 14, 14, 14, 14, cv2.BORDER_CONSTANT), np.uint8),
+    }
+    for name, change in changed.items():
+        found = {match.query for match in index.near(_hashes([change(image) for image in originals]))}
+        yield (f"leakage_recall_{name}", len(found) / PLANTED, "", f"{PLANTED} planted images", 1.0)
+    wrong = 0
+    for start in range(0, OTHERS, PLANTED):
+        others = [images.decode(_photo(PLANTED + start + number)) for number in range(PLANTED)]
+        wrong += len({match.query for match in index.near(_hashes(others))})
+    yield ("leakage_wrongly_removed", wrong, "", f"{OTHERS} other images", OTHERS)
+
+
+def _hashes(pictures: list[images.RgbImage]) -> np.ndarray:
+    return np.frombuffer(bytes.fromhex("".join(images.pdq(picture) or "" for picture in pictures)), np.uint8).reshape(
+        -1, 32
+    )
 
 
 def _brute_force(queries: np.ndarray, references: np.ndarray) -> list[tuple[int, int, int]]:
@@ -136,22 +167,24 @@ def _in_process(table: Path, way: str) -> tuple[float, float]:
 
 
 def dedup(connection: duckdb.DuckDBPyConnection, table: Path, way: str) -> None:
-    """Count the duplicates of a table in one of two ways."""
+    """List the duplicates of a table in one of two ways: as `twins.sql` does, or in one window over all columns."""
     source = tables.scan(table)
     if way == "plain":
         connection.execute(
-            f"SELECT count(*) FROM (SELECT row_number() OVER (PARTITION BY md5 ORDER BY uuid) AS n FROM {source}) "
-            "WHERE n > 1"
-        ).fetchone()
+            "CREATE TEMP TABLE duplicates AS SELECT uuid FROM "
+            f"(SELECT uuid, row_number() OVER (PARTITION BY md5 ORDER BY uuid) AS n FROM {source}) WHERE n > 1"
+        )
         return
+    pictures = f"(SELECT uuid, CAST(md5 AS UUID) AS picture FROM {source})"
     connection.execute(
-        "CREATE TEMP TABLE repeated AS SELECT picture FROM "
-        f"(SELECT CAST(md5 AS UUID) AS picture FROM {source}) GROUP BY picture HAVING count(*) > 1"
+        f"CREATE TEMP TABLE repeated AS SELECT picture FROM {pictures} GROUP BY picture HAVING count(*) > 1"
     )
+    connection.execute(f"CREATE TEMP TABLE twins AS SELECT * FROM {pictures} SEMI JOIN repeated USING (picture)")
     connection.execute(
-        f"SELECT count(*) - count(DISTINCT picture) FROM (SELECT CAST(md5 AS UUID) AS picture FROM {source}) "
-        "SEMI JOIN repeated USING (picture)"
-    ).fetchone()
+        "CREATE TEMP TABLE duplicates AS SELECT twins.uuid FROM twins INNER JOIN "
+        "(SELECT picture, min(uuid) AS survivor FROM twins GROUP BY picture) AS survivors USING (picture) "
+        "WHERE uuid <> survivor"
+    )
 
 
 def _epoch(photos: list[bytes]) -> Iterator[Measured]:
