@@ -36,6 +36,7 @@ localrules:
     train,
     evaluate,
     report,
+    leakage,
 
 
 rule all:
@@ -90,3 +91,12 @@ rule evaluate:
 rule report:
     input:
         f"{RUN}/report/index.html",
+
+
+# Whether the corpus holds images of the benchmarks that it was not kept clean of.
+rule leakage:
+    input:
+        expand(
+            f"{RUN}/leakage/{{benchmark}}.json",
+            benchmark=[name for name in CSV_BENCHMARKS if name not in CONFIG.curate.clean_of],
+        ),

@@ -55,3 +55,52 @@ for benchmark, spec in CONFIG.benchmarks.items():
             "python -m workflow_scripts.evaluate.score --benchmark {params.benchmark:q} --settings {params.settings:q} "
             "--images {input.images:q} --models {params.models:q} --features {params.features:q} --out-dir {params.out:q} "
             "--threads {threads} --log {log:q}"
+
+
+# How much of a benchmark is in the corpus, and what that does to its scores: for those that the corpus is not clean of.
+rule leakage_search:
+    input:
+        downloads=f"{CORPUS}/download/{{generation}}.parquet",
+        images=benchmark_images,
+    output:
+        leakage=f"{RUN}/leakage/{{benchmark}}/{{generation}}.parquet",
+        account=f"{RUN}/leakage/{{benchmark}}/{{generation}}.account.json",
+    log:
+        f"{RUN_LOGS}/evaluate/leakage/{{benchmark}}.{{generation}}.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=SITE.memory_mb,
+    params:
+        code=code("curate.leakage"),
+    shell:
+        "python -m workflow_scripts.curate.leakage --downloads {input.downloads:q} "
+        "--benchmarks {wildcards.benchmark} {input.images:q} --out {output.leakage:q} --account {output.account:q} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
+
+
+rule leakage_scores:
+    input:
+        leakage=expand(
+            f"{RUN}/leakage/{{{{benchmark}}}}/{{generation}}.parquet",
+            generation=GENERATIONS,
+        ),
+        verdicts=expand(f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=GENERATIONS),
+        predictions=expand(
+            f"{RUN}/scores/{{model}}/{{{{benchmark}}}}.predictions.parquet",
+            model=MODELS,
+        ),
+    output:
+        f"{RUN}/leakage/{{benchmark}}.json",
+    log:
+        f"{RUN_LOGS}/evaluate/leakage/{{benchmark}}.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=SITE.memory_mb,
+    params:
+        code=code("evaluate.leaked_scores"),
+    shell:
+        "python -m workflow_scripts.evaluate.leaked_scores --benchmark {wildcards.benchmark} "
+        "--leakage {input.leakage:q} --verdicts {input.verdicts:q} --predictions {input.predictions:q} --out {output:q} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"

@@ -14,6 +14,7 @@ rule replay_select:
     output:
         parts=expand(f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS),
         account=f"{REPLAY}/selection/account.json",
+        manifest=f"{REPLAY}/selection/selection.json",
     log:
         f"{CORPUS_LOGS}/replay/select.log",
     benchmark:

@@ -205,7 +205,7 @@ LEAKAGE = Contract(
         Column("benchmark"),
         Column("distance", INTEGER),
         Column("same_bytes", TRUTH),
-        Column("matches", INTEGER),
+        Column("positions", "BIGINT[]"),
         Column("position", INTEGER),
         Column("image"),
         Column("benchmark_path"),
@@ -218,8 +218,8 @@ LEAKAGE = Contract(
     ),
     key=("uuid", "benchmark"),
 )
-"""`distance` is the number of PDQ's 256 bits that differ (0 for the same bytes); of `matches` images of the benchmark
-the nearest is named, by its `position` and `image`. Last come the places of both images' bytes.
+"""`distance` is the number of PDQ's 256 bits that differ (0 for the same bytes); of the benchmark's images at
+`positions` the nearest is named, by its `position` and `image`. Last come the places of both images' bytes.
 """
 
 SPLITS = ("train", "val")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import acquisition
 import polars as pl
+from bench_data import data_benches
 from bench_taxonomy import taxonomy
 from rows import Row, measured
 
@@ -63,7 +64,12 @@ def catalogues() -> Iterator[Row]:
     yield from (Row(*values) for values in acquisition.catalog_rates())
 
 
-BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (demo_stages, dag_dry_run, downloads, catalogues, taxonomy)
+def data() -> Iterator[Row]:
+    """Curation and shards."""
+    yield from (Row(*values) for values in data_benches())
+
+
+BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (demo_stages, dag_dry_run, downloads, catalogues, taxonomy, data)
 
 
 def main(wanted: Sequence[str]) -> None:

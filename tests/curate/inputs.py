@@ -53,7 +53,14 @@ LABEL_ROWS = [
 def leak(uuid: str, **more: Any) -> dict[str, Any]:
     """An image that the benchmark `birds` has as well."""
     place = {"part": 0, "tar": "00000.tar", "offset": 512, "size": 9, "benchmark_path": "birds/1.jpg"}
-    found = {"benchmark": "birds", "distance": 4, "same_bytes": False, "matches": 1, "position": 1, "image": "1.jpg"}
+    found = {
+        "benchmark": "birds",
+        "distance": 4,
+        "same_bytes": False,
+        "positions": [1],
+        "position": 1,
+        "image": "1.jpg",
+    }
     return {"uuid": uuid} | found | place | more
 
 

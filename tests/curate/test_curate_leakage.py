@@ -131,9 +131,9 @@ def test_the_nearest_of_several_images_is_named_and_the_others_are_counted(tmp_p
         [download("copy", md5="1", pdq="a5" * 32), download("twin", md5="1", pdq="a5" * 32)],
         birds=[picture(1, md5="x", pdq=near), picture(2, md5="y", pdq="a5" * 32), picture(3, md5="z", pdq=near)],
     )
-    assert {uuid: (row["position"], row["distance"], row["matches"]) for uuid, row in found.items()} == {
-        "copy": (2, 0, 3),
-        "twin": (2, 0, 3),
+    assert {uuid: (row["position"], row["distance"], row["positions"]) for uuid, row in found.items()} == {
+        "copy": (2, 0, [1, 2, 3]),
+        "twin": (2, 0, [1, 2, 3]),
     }
 
 

@@ -66,7 +66,7 @@ def test_public_addresses_pass(address: str) -> None:
     ],
 )
 def test_a_url_that_parsers_read_differently_is_refused(url: str) -> None:
-    with pytest.raises(Fault, match="disallowed_address|not a URL"):
+    with pytest.raises(Fault, match=r"disallowed_address|not a URL"):
         AddressPolicy([]).split(url)
 
 

@@ -22,7 +22,9 @@ nearest AS (
     SELECT
         matched.uuid,
         pictures.*,
-        count(DISTINCT matched.number) OVER (PARTITION BY matched.uuid, pictures.benchmark) AS matches,
+        list_sort(
+            list_distinct(list(pictures.position) OVER (PARTITION BY matched.uuid, pictures.benchmark))
+        ) AS positions,
         matched.distance,
         matched.same_bytes
     FROM matched
@@ -39,7 +41,7 @@ SELECT
     nearest.benchmark,
     nearest.distance,
     nearest.same_bytes,
-    nearest.matches,
+    nearest.positions,
     nearest.position,
     nearest.image,
     nearest.path AS benchmark_path,

@@ -32,7 +32,7 @@ class Concerned:
     """What holds or shows the images, by kind."""
 
     images: list[str] = field(default_factory=list)
-    downloads: list[str] = field(default_factory=list)
+    tars: list[str] = field(default_factory=list)
     shards: list[str] = field(default_factory=list)
     features: list[str] = field(default_factory=list)
     thumbnails: list[str] = field(default_factory=list)
@@ -136,7 +136,7 @@ def list_concerned(connection: duckdb.DuckDBPyConnection, root: Path, place: Pat
     """Everything below `root` that holds or shows an image of the table `chosen`."""
     found = Concerned()
     found.images = [uuid for (uuid,) in connection.execute("SELECT uuid FROM chosen ORDER BY uuid").fetchall()]
-    found.downloads = [
+    found.tars = [
         str(place / "download" / f"part-{part:04d}" / tar)
         for part, tar in connection.execute(
             "SELECT DISTINCT part, tar FROM downloads SEMI JOIN chosen USING (uuid) WHERE tar IS NOT NULL ORDER BY ALL"

@@ -1,5 +1,6 @@
 """Choose replay pairs from LAION-like metadata, and deal them out to download parts."""
 
+import hashlib
 import logging
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.download import DownloadLimits
 from workflow_scripts.common.config.replay import ReplayColumns, ReplaySettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import write_json
 from workflow_scripts.common.host_parts import deal_hosts
 from workflow_scripts.contracts import REPLAY_SELECTION
 from workflow_scripts.replay.captions import clean_captions
@@ -26,6 +28,8 @@ TYPES = {
     "similarity": "DOUBLE",
     "punsafe": "DOUBLE",
     "pwatermark": "DOUBLE",
+    "license": "VARCHAR",
+    "language": "VARCHAR",
 }
 
 
@@ -43,7 +47,8 @@ def select(
     Args:
         metadata: LAION-like parquet files; of them the first `settings.first_files` are used.
         settings: columns, filters, number of parts and share held out.
-        out_dir: where `part-0000.parquet` (contract REPLAY_SELECTION) and so on, and account.json, are written.
+        out_dir: where `part-0000.parquet` (contract REPLAY_SELECTION) and so on, account.json and selection.json (a
+            digest of the rows chosen) are written.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
         limits: the hosts' policies: over how many parts a host may be spread.
@@ -59,6 +64,8 @@ def select(
         for name in ("min_size", "min_similarity", "max_punsafe", "max_pwatermark", "val_share"):
             value = getattr(settings, name)
             connection.execute(f"SET VARIABLE {name} = {'NULL' if value is None else value}")
+        for name in ("licenses", "languages"):
+            connection.execute(f"SET VARIABLE {name} = $value::VARCHAR[]", {"value": getattr(settings, name)})
         try:
             connection.execute(query)
         except duckdb.Error as error:
@@ -72,6 +79,7 @@ def select(
                 REPLAY_SELECTION,
                 out_dir / f"part-{part:04d}.parquet",
             )
+        _write_manifest(connection, settings, out_dir / "selection.json")
         account = _account(connection)
     write_account(out_dir / "account.json", account)
     logger.info("%d of %d replay pairs selected", account.kept, account.rows_in)
@@ -96,6 +104,17 @@ def _mapped(connection: duckdb.DuckDBPyConnection, files: tuple[Path, ...], colu
         for meaning, name in names.items()
     )
     return f"SELECT {mapped} FROM {tables.scan(files).removesuffix(')')}, union_by_name = true)"
+
+
+def _write_manifest(connection: duckdb.DuckDBPyConnection, settings: ReplaySettings, path: Path) -> None:
+    """What was chosen, in a few words: the rows' number and digest, and the seed that orders them in the shards."""
+    rows = connection.execute("SELECT uuid FROM selected ORDER BY uuid")
+    sums, count = hashlib.sha256(), 0
+    while batch := rows.fetchmany(100_000):
+        count += len(batch)
+        sums.update("".join(f"{uuid}\n" for (uuid,) in batch).encode())
+    files = [str(file) for file in settings.metadata[: settings.first_files]]
+    write_json(path, {"rows": count, "sha256": sums.hexdigest(), "seed": settings.shards.seed, "metadata": files})
 
 
 def _account(connection: duckdb.DuckDBPyConnection) -> Account:

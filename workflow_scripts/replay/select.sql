@@ -1,6 +1,6 @@
 -- One row per row of the metadata: a pair with its identity, or the first reason against it.
--- Table: metadata (url, caption, width, height, similarity, punsafe, pwatermark).
--- Variables: min_size, min_similarity, max_punsafe, max_pwatermark (null: no such filter).
+-- Table: metadata (url, caption, width, height, similarity, punsafe, pwatermark, license, language).
+-- Variables: min_size, min_similarity, max_punsafe, max_pwatermark, licenses, languages (null: no such filter).
 CREATE TEMP TABLE judged AS
 WITH cleaned AS (
     SELECT
@@ -28,6 +28,10 @@ SELECT
             THEN 'unsafe'
         WHEN pwatermark > getvariable('max_pwatermark')
             THEN 'watermark'
+        WHEN getvariable('licenses') IS NOT NULL AND NOT coalesce(list_contains(getvariable('licenses'), license), false)
+            THEN 'licence'
+        WHEN getvariable('languages') IS NOT NULL AND NOT coalesce(list_contains(getvariable('languages'), language), false)
+            THEN 'language'
         WHEN coalesce(caption, '') = ''
             THEN 'empty_caption'
     END AS reason

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from workflow_scripts.common.config.base import Section
 from workflow_scripts.common.config.download import DownloadSettings
@@ -19,6 +19,8 @@ class ReplayColumns(Section):
     similarity: str | None = Field("similarity", description="CLIP similarity of image and caption.")
     punsafe: str | None = Field("punsafe", description="Probability of being unsafe.")
     pwatermark: str | None = Field("pwatermark", description="Probability of a watermark.")
+    license: str | None = Field(None, description="Licence, as the metadata writes it (`LICENSE`).")
+    language: str | None = Field(None, description="Language of the caption (`LANGUAGE`).")
 
 
 class ReplaySettings(Section):
@@ -31,6 +33,12 @@ class ReplaySettings(Section):
     min_similarity: float | None = Field(None, description="Least similarity; rows without it fail.")
     max_punsafe: float | None = Field(0.5, description="Largest probability of being unsafe; rows without it pass.")
     max_pwatermark: float | None = Field(0.8, description="Largest probability of a watermark; rows without it pass.")
+    licenses: list[str] | None = Field(
+        None, description="Licences that are kept, as the metadata writes them; rows without one fail. Default: all."
+    )
+    languages: list[str] | None = Field(
+        None, description="Languages that are kept, as the metadata writes them; rows without one fail. Default: all."
+    )
     parts: int = Field(2, ge=1, le=5000, description="Download parts.")
     max_shards: int | None = Field(None, ge=1, description="Keep the first N shards only.")
     val_share: float = Field(0.05, ge=0, lt=1, description="Share held out, to measure forgetting.")
@@ -44,3 +52,10 @@ class ReplaySettings(Section):
     def _small_images_too(cls, value: Any) -> Any:
         """Whatever else is said of replay images, their size is no reason against them unless it is said."""
         return {"min_size": 0, **value} if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _filters_have_columns(self) -> "ReplaySettings":
+        for key, column in (("licenses", "license"), ("languages", "language")):
+            if getattr(self, key) is not None and getattr(self.columns, column) is None:
+                raise ValueError(f"replay.{key} needs replay.columns.{column}")
+        return self
