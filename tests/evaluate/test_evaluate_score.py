@@ -54,6 +54,7 @@ def test_every_model_gets_scores_and_predictions(
         assert set(metrics) == {
             *(f"zero_shot/top{k}" for k in (1, 3, 5)),
             *(f"{prefix}few_shot/1{suffix}" for prefix in ("", "published/") for suffix in ("", "_std")),
+            *(f"hierarchy/{rank}" for rank in ("kingdom", "genus", "species")),
             "chance",
         }
         assert metrics["zero_shot/top3"] == metrics["zero_shot/top5"] == 1
@@ -98,8 +99,13 @@ def test_features_made_by_hand_give_the_score_worked_out_on_paper(
         "zero_shot/top1": 9 / 12,
         "zero_shot/top3": 1,
         "zero_shot/top5": 1,
+        "hierarchy/kingdom": 1,
+        "hierarchy/genus": 9 / 12,
+        "hierarchy/species": 9 / 12,
         "chance": 1 / 3,
     }
+    # Three errors, each of which has only the kingdom in common with the truth.
+    assert read_score(tmp_path / "s")["lca_height"]["mean"] == 6
     assert len(prompts) == 3 * 81
     assert prompts[0] == "a photo of Animalia Pica hudsonia."
     rows = read_rows(tmp_path / "s/ours/tiny.predictions.parquet", PREDICTIONS).to_pylist()
