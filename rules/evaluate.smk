@@ -37,7 +37,10 @@ for benchmark, spec in CONFIG.benchmarks.items():
             models=expand("{folder}/open_clip_config.json", folder=MODELS.values()),
         output:
             scores=expand(f"{RUN}/scores/{{model}}/{benchmark}.json", model=MODELS),
-            predictions=expand(f"{RUN}/scores/{{model}}/{benchmark}.predictions.parquet", model=MODELS),
+            predictions=expand(
+                f"{RUN}/scores/{{model}}/{benchmark}.predictions.parquet",
+                model=MODELS if needs_text(spec) else [],
+            ),
         log:
             f"{RUN_LOGS}/evaluate/scores/{benchmark}.log",
         benchmark:

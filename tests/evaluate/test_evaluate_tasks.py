@@ -166,7 +166,7 @@ def test_what_features_tell_is_learned_and_what_they_do_not_tell_is_not(task: ob
     split = ["train"] * 1600 + ["test"] * 100
     told = table(targets=[str(bit) * labels for bit in on], split=split)
     assert callable(task)
-    assert task(features, told).metrics[metric] == 1
+    assert task(features, told).metrics[metric] > 0.95
     exchanged = generator.integers(0, 2, 1700)
     untold = table(targets=[str(bit) * labels for bit in exchanged], split=split)
     assert task(features, untold).metrics[metric] < 0.8
