@@ -25,6 +25,27 @@ rule embed:
         "--log {log}"
 
 
+rule seen_species:
+    input:
+        labels=f"{CORPUS}/taxonomy/labels.parquet",
+        verdicts=expand(f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=GENERATIONS),
+    output:
+        species=f"{CORPUS}/curate/seen_species.parquet",
+    log:
+        f"{CORPUS_LOGS}/curate/seen_species.log",
+    benchmark:
+        f"{CORPUS_LOGS}/curate/seen_species.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=SITE.memory_mb,
+    params:
+        code=code("evaluate.seen_species"),
+    shell:
+        "python -m workflow_scripts.evaluate.seen_species --labels {input.labels} --verdicts {input.verdicts} "
+        "--memory-mb {resources.mem_mb} --out {output.species} --log {log}"
+
+
 # One rule a benchmark, named without wildcards, so that `snakemake eval_rare_species` redoes one.
 for benchmark, spec in CONFIG.benchmarks.items():
 
@@ -35,6 +56,7 @@ for benchmark, spec in CONFIG.benchmarks.items():
             images=f"{BENCHMARK_TABLES[benchmark]}/images.parquet",
             features=expand(f"{RUN}/features/{{model}}/{benchmark}.safetensors", model=MODELS),
             models=expand("{folder}/open_clip_config.json", folder=MODELS.values()),
+            seen=f"{CORPUS}/curate/seen_species.parquet",
         output:
             scores=expand(f"{RUN}/scores/{{model}}/{benchmark}.json", model=MODELS),
             predictions=expand(
@@ -57,4 +79,4 @@ for benchmark, spec in CONFIG.benchmarks.items():
         shell:
             "python -m workflow_scripts.evaluate.score --benchmark {params.benchmark} --settings {params.settings:q} "
             "--images {input.images} --models {params.models} --features {params.features} --out-dir {params.out} "
-            "--threads {threads} --log {log}"
+            "--seen {input.seen} --threads {threads} --log {log}"

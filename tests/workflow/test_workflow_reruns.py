@@ -11,6 +11,7 @@ pytestmark = pytest.mark.slow
 EVALUATION = {"embed", "eval_rare_species", "eval_seen_species", "eval_insects", "eval_replay", "report_build"}
 AFTER_TAXONOMY = {
     "curate",
+    "seen_species",
     "shards_plan",
     "shards_write",
     "shards_gather",
