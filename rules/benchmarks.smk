@@ -5,6 +5,12 @@ BENCHMARK_TABLES = {
     for name, benchmark in CONFIG.benchmarks.items()
 }
 CSV_BENCHMARKS = {name: benchmark for name, benchmark in CONFIG.benchmarks.items() if benchmark.layout == "csv"}
+REPLAY_BENCHMARKS = {name: benchmark for name, benchmark in CONFIG.benchmarks.items() if benchmark.layout == "replay"}
+OTHER_BENCHMARKS = {
+    name: benchmark
+    for name, benchmark in CONFIG.benchmarks.items()
+    if name not in CSV_BENCHMARKS and name not in REPLAY_BENCHMARKS
+}
 
 
 rule benchmark_csv:
@@ -30,6 +36,31 @@ rule benchmark_csv:
         "--settings {params.settings:q} --out {output.images:q} --account {output.account:q} --log {log:q}"
 
 
+# Every other layout has a reader of its name, which finds its files by the benchmark's settings.
+rule benchmark_layout:
+    input:
+        benchmark_inputs,
+    output:
+        images=f"{SHARED}/benchmarks/{{benchmark}}-{{identity}}/images.parquet",
+        account=f"{SHARED}/benchmarks/{{benchmark}}-{{identity}}/account.json",
+    log:
+        f"{SHARED_LOGS}/benchmarks/{{benchmark}}-{{identity}}.log",
+    benchmark:
+        f"{SHARED_LOGS}/benchmarks/{{benchmark}}-{{identity}}.tsv"
+    wildcard_constraints:
+        benchmark=one_of(OTHER_BENCHMARKS),
+        identity=r"[0-9a-f]{8}",
+    conda:
+        ENVIRONMENT
+    params:
+        reader=benchmark_reader,
+        settings=benchmark_settings,
+        code=benchmark_code,
+    shell:
+        "python -m workflow_scripts.benchmarks.{params.reader} --name {wildcards.benchmark} "
+        "--settings {params.settings:q} --out {output.images:q} --account {output.account:q} --log {log:q}"
+
+
 rule benchmark_replay:
     input:
         manifest=f"{CORPUS}/replay/val/manifest.parquet",
@@ -42,7 +73,7 @@ rule benchmark_replay:
     benchmark:
         f"{SHARED_LOGS}/benchmarks/{{benchmark}}-{{identity}}.tsv"
     wildcard_constraints:
-        benchmark=one_of(set(CONFIG.benchmarks) - set(CSV_BENCHMARKS)),
+        benchmark=one_of(REPLAY_BENCHMARKS),
         identity=r"[0-9a-f]{8}",
     conda:
         ENVIRONMENT

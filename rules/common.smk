@@ -7,6 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(workflow.basedir))
 
 from workflow_scripts.common.code_digest import code_digest
+from workflow_scripts.common.config.evaluate import needs_text
 from workflow_scripts.common.config.root import load_config, load_site, read_yaml
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest
@@ -269,7 +270,19 @@ def benchmark_labels(wildcards):
 
 
 def benchmark_settings(wildcards):
-    return CSV_BENCHMARKS[wildcards.benchmark].to_json()
+    return CONFIG.benchmarks[wildcards.benchmark].to_json()
+
+
+def benchmark_inputs(wildcards):
+    return list(OTHER_BENCHMARKS[wildcards.benchmark].inputs.values())
+
+
+def benchmark_reader(wildcards):
+    return f"index_{OTHER_BENCHMARKS[wildcards.benchmark].layout}"
+
+
+def benchmark_code(wildcards):
+    return code(f"benchmarks.{benchmark_reader(wildcards)}")
 
 
 def projector(wildcards):

@@ -25,6 +25,27 @@ rule embed:
         "--log {log:q}"
 
 
+rule seen_species:
+    input:
+        labels=f"{CORPUS}/taxonomy/labels.parquet",
+        verdicts=expand(f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=GENERATIONS),
+    output:
+        species=f"{CORPUS}/curate/seen_species.parquet",
+    log:
+        f"{CORPUS_LOGS}/curate/seen_species.log",
+    benchmark:
+        f"{CORPUS_LOGS}/curate/seen_species.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=SITE.memory_mb,
+    params:
+        code=code("evaluate.seen_species"),
+    shell:
+        "python -m workflow_scripts.evaluate.seen_species --labels {input.labels:q} --verdicts {input.verdicts:q} "
+        "--memory-mb {resources.mem_mb} --out {output.species:q} --log {log:q}"
+
+
 # One rule a benchmark, named without wildcards, so that `snakemake eval_rare_species` redoes one.
 for benchmark, spec in CONFIG.benchmarks.items():
 
@@ -35,9 +56,13 @@ for benchmark, spec in CONFIG.benchmarks.items():
             images=f"{BENCHMARK_TABLES[benchmark]}/images.parquet",
             features=expand(f"{RUN}/features/{{model}}/{benchmark}.safetensors", model=MODELS),
             models=expand("{folder}/open_clip_config.json", folder=MODELS.values()),
+            seen=f"{CORPUS}/curate/seen_species.parquet",
         output:
             scores=expand(f"{RUN}/scores/{{model}}/{benchmark}.json", model=MODELS),
-            predictions=expand(f"{RUN}/scores/{{model}}/{benchmark}.predictions.parquet", model=MODELS),
+            predictions=expand(
+                f"{RUN}/scores/{{model}}/{benchmark}.predictions.parquet",
+                model=MODELS if needs_text(spec) else [],
+            ),
         log:
             f"{RUN_LOGS}/evaluate/scores/{benchmark}.log",
         benchmark:
@@ -54,7 +79,7 @@ for benchmark, spec in CONFIG.benchmarks.items():
         shell:
             "python -m workflow_scripts.evaluate.score --benchmark {params.benchmark:q} --settings {params.settings:q} "
             "--images {input.images:q} --models {params.models:q} --features {params.features:q} --out-dir {params.out:q} "
-            "--threads {threads} --log {log:q}"
+            "--seen {input.seen:q} --threads {threads} --log {log:q}"
 
 
 # How much of a benchmark is in the corpus, and what that does to its scores: for those that the corpus is not clean of.

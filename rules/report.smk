@@ -30,7 +30,7 @@ rule report_build:
         predictions=expand(
             f"{RUN}/scores/{{model}}/{{benchmark}}.predictions.parquet",
             model=MODELS,
-            benchmark=CONFIG.benchmarks,
+            benchmark=[name for name, spec in CONFIG.benchmarks.items() if needs_text(spec)],
         ),
         benchmarks=[f"{folder}/images.parquet" for folder in BENCHMARK_TABLES.values()],
         metrics=list(METRICS.values()),

@@ -409,6 +409,11 @@ BENCHMARK_IMAGES = Contract(
 missing or unreadable have no row: they are counted and named in the account beside the table.
 """
 
+SEEN_SPECIES = Contract(
+    "a species that a corpus trains on", (Column("species"), Column("images", INTEGER)), key=("species",)
+)
+"""`species` is the binomial in lower case."""
+
 PREDICTIONS = Contract(
     "a zero-shot prediction",
     (

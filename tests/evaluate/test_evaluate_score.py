@@ -12,7 +12,7 @@ from workflow_scripts.common.clip import Clip
 from workflow_scripts.common.config.evaluate import BenchmarkSettings, EmbedLimits
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tables import read_rows, write_rows
-from workflow_scripts.contracts import BENCHMARK_IMAGES, PREDICTIONS
+from workflow_scripts.contracts import BENCHMARK_IMAGES, PREDICTIONS, SEEN_SPECIES
 from workflow_scripts.evaluate import score as module
 from workflow_scripts.evaluate.embed import embed
 from workflow_scripts.evaluate.features import Features, read_features, write_features
@@ -54,6 +54,7 @@ def test_every_model_gets_scores_and_predictions(
         assert set(metrics) == {
             *(f"zero_shot/top{k}" for k in (1, 3, 5)),
             *(f"{prefix}few_shot/1{suffix}" for prefix in ("", "published/") for suffix in ("", "_std")),
+            *(f"hierarchy/{rank}" for rank in ("kingdom", "genus", "species")),
             "chance",
         }
         assert metrics["zero_shot/top3"] == metrics["zero_shot/top5"] == 1
@@ -98,8 +99,13 @@ def test_features_made_by_hand_give_the_score_worked_out_on_paper(
         "zero_shot/top1": 9 / 12,
         "zero_shot/top3": 1,
         "zero_shot/top5": 1,
+        "hierarchy/kingdom": 1,
+        "hierarchy/genus": 9 / 12,
+        "hierarchy/species": 9 / 12,
         "chance": 1 / 3,
     }
+    # Three errors, each of which has only the kingdom in common with the truth.
+    assert read_score(tmp_path / "s")["lca_height"]["mean"] == 6
     assert len(prompts) == 3 * 81
     assert prompts[0] == "a photo of Animalia Pica hudsonia."
     rows = read_rows(tmp_path / "s/ours/tiny.predictions.parquet", PREDICTIONS).to_pylist()
@@ -218,3 +224,75 @@ def test_too_few_images_for_the_shots_and_models_without_features_are_errors(
         )
     with pytest.raises(InputError, match="features are given for none"):
         score(benchmark="tiny", settings=settings(), images=images, models=models, features={}, out_dir=tmp_path)
+
+
+def test_models_are_held_against_each_other_and_species_parted_by_what_was_seen(
+    models: dict[str, str], images: Path, features: dict[str, Path], tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen.parquet"
+    write_rows([{"species": "pica hudsonia", "images": 3}], SEEN_SPECIES, seen)
+    score(
+        benchmark="tiny",
+        settings=settings(),
+        images=images,
+        models=models,
+        features=features,
+        out_dir=tmp_path / "s",
+        seen=seen,
+    )
+    ours, start = read_score(tmp_path / "s", "ours"), read_score(tmp_path / "s", "start")
+    metrics = ours["metrics"]
+    top1 = (metrics["seen/zero_shot/top1"] + 2 * metrics["unseen/zero_shot/top1"]) / 3
+    assert top1 == pytest.approx(metrics["zero_shot/top1"])
+    for metric, value in metrics.items():
+        if metric != "chance" and not metric.endswith("_std"):
+            low, high = ours["intervals"][metric]
+            assert low <= value <= high
+            other = start["metrics"][metric]
+            assert ours["against"]["start"][metric]["difference"] == pytest.approx(value - other)
+            assert start["against"]["ours"][metric]["p"] == ours["against"]["start"][metric]["p"]
+
+
+def test_subsets_are_each_scored_among_their_own_classes(models: dict[str, str], images: Path, tmp_path: Path) -> None:
+    """Left alone with its own class every image is right; the subset of two classes is not sure to be."""
+    table = [
+        row | {"subset": "one" if row["class"] == "Pica hudsonia" else "two"}
+        for row in read_rows(images, BENCHMARK_IMAGES).to_pylist()
+    ]
+    write_rows(table, BENCHMARK_IMAGES, images)
+    place = {"labels": "labels.csv", "images": "images"}
+    spec = BenchmarkSettings.model_validate(
+        {"layout": "subsets", "subsets": {"one": place, "two": place}, "text_type": "taxon_com", "shots": [1]}
+    )
+    ours = {"ours": models["ours"]}
+    made = {"ours": tmp_path / "ours.safetensors"}
+    embed(model=models["ours"], images=images, out=made["ours"], limits=INLINE)
+    score(benchmark="tiny", settings=spec, images=images, models=ours, features=made, out_dir=tmp_path / "s")
+    found = read_score(tmp_path / "s")
+    metrics = found["metrics"]
+    assert metrics["subset/one/zero_shot/top1"] == 1
+    assert metrics["zero_shot/top1"] == pytest.approx((1 + metrics["subset/two/zero_shot/top1"]) / 2)
+    assert metrics["chance"] == pytest.approx((1 + 1 / 2) / 2)
+    assert (found["n_images"], found["n_classes"]) == (12, 3)
+    assert len(read_rows(tmp_path / "s/ours/tiny.predictions.parquet", PREDICTIONS)) == 12
+
+
+def test_a_benchmark_without_text_has_scores_and_no_predictions(
+    models: dict[str, str], images: Path, tmp_path: Path
+) -> None:
+    table = read_rows(images, BENCHMARK_IMAGES).to_pylist()
+    for row in table:
+        row |= {"split": "train" if row["position"] < 6 else "test", "class_index": str(row["position"] % 3)}
+    write_rows(table, BENCHMARK_IMAGES, images)
+    made = {name: tmp_path / f"{name}.safetensors" for name in models}
+    for name, source in models.items():
+        embed(model=source, images=images, out=made[name], limits=INLINE)
+    plants = BenchmarkSettings.model_validate({"layout": "plantdoc", "folder": "plants"})
+    score(benchmark="tiny", settings=plants, images=images, models=models, features=made, out_dir=tmp_path / "s")
+    found = read_score(tmp_path / "s")
+    assert found["n_images"] == 6
+    assert set(found["metrics"]) == {
+        *(f"{prefix}few_shot/1{suffix}" for prefix in ("", "published/") for suffix in ("", "_std")),
+        "chance",
+    }
+    assert not (tmp_path / "s/ours/tiny.predictions.parquet").exists()

@@ -187,3 +187,23 @@ def test_sources_show_how_far_their_names_were_resolved(page: Page) -> None:
         "gbif 3 1,527 1,520 0 0 0 0 0 0 7"
     )
     assert "7 <script>alert('x')</script> not found: no name" in text
+
+
+def test_intervals_differences_heights_and_published_scores_are_shown(everything: Arguments) -> None:
+    arguments = everything()
+    for path in arguments["scores"]:
+        described = json.loads(path.read_text())
+        described["benchmark"] = described["benchmark"].replace("other", "insects")
+        other = "start" if described["model"] == "demo" else "demo"
+        described["intervals"] = {"zero_shot/top1": [0.1234, 0.9876]}
+        described["against"] = {other: {"zero_shot/top1": {"difference": 0.25, "low": 0.1, "high": 0.4, "p": 0.034}}}
+        described["lca_height"] = {"mean": 2.5, "interval": [2.0, 3.0]}
+        path.write_text(json.dumps(described))
+    build(**arguments)
+    text = arguments["out"].read_text()
+    assert "[12.3, 98.8]" in text
+    assert 'data-value="0.25">+25.0<span class="muted"> p 0.034' in text
+    assert '2.50<span class="muted"> [2.00, 3.00]' in text
+    published = text[text.index('id="published-table"') :]
+    assert "BioCLIP 2</th>" in published
+    assert ">55.3</td>" in published

@@ -13,6 +13,7 @@ from workflow_scripts.common.accounts import Account, read_account
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.report.curves import POINTS, read_curves
 from workflow_scripts.report.flow import CORPUS, corpus_flow, gaps, steps_of
+from workflow_scripts.report.published import compare
 from workflow_scripts.report.scores import read_scores
 from workflow_scripts.report.table import table
 
@@ -98,3 +99,62 @@ def test_what_is_no_training_is_refused(tmp_path: Path) -> None:
         read_curves(path)
     with pytest.raises(InputError, match="no readable metrics"):
         read_curves(tmp_path / "missing.jsonl")
+
+
+def with_intervals(files: list[Path]) -> list[Path]:
+    """The score files with what scoring adds to the metrics."""
+    for path in files:
+        described = json.loads(path.read_text())
+        value = described["metrics"]["zero_shot/top1"]
+        other = "start" if described["model"] == "demo" else "demo"
+        described["intervals"] = {"zero_shot/top1": [value - 0.125, value + 0.125]}
+        described["against"] = {other: {"zero_shot/top1": {"difference": 0.25, "low": 0.1, "high": 0.4, "p": 0.03}}}
+        described["lca_height"] = {"mean": 2.5, "interval": [2.0, 3.0]}
+        path.write_text(json.dumps(described))
+    return files
+
+
+def test_intervals_and_differences_are_read_and_missing_ones_are_none(score_files: list[Path]) -> None:
+    bare = read_scores(score_files, own="demo")
+    assert bare.interval("tiny", "zero_shot/top1", "demo") is None
+    assert bare.with_heights() == []
+    scores = read_scores(with_intervals(score_files), own="demo")
+    assert scores.interval("tiny", "zero_shot/top1", "demo") == (0.625, 0.875)
+    assert scores.against("tiny", "zero_shot/top1", "demo") == (0.25, 0.03)
+    assert scores.against("tiny", "few_shot/1", "demo") is None
+    assert scores.height("tiny", "demo") == (2.5, (2.0, 3.0))
+    row = next(row for row in scores.rows() if row["model"] == "demo" and row["metric"] == "zero_shot/top1")
+    assert (row["low"], row["high"], row["difference"], row["p"]) == (0.625, 0.875, 0.25, 0.03)
+
+
+def test_published_scores_stand_beside_benchmarks_of_their_names(score_files: list[Path]) -> None:
+    """Herbarium19 is scored by another metric than any here, tiny is in no paper; insects is in both."""
+    assert compare(read_scores(score_files)) == []
+    for path in score_files:
+        described = json.loads(path.read_text())
+        described["benchmark"] = {"tiny": "insects", "other": "herbarium19"}[described["benchmark"]]
+        path.write_text(json.dumps(described))
+    [found] = compare(read_scores(score_files))
+    assert (found.benchmark, found.metric) == ("insects", "zero_shot/top1")
+    assert found.ours == {"start": 0.5, "demo": 0.75}
+    assert found.theirs["BioCLIP 2"] == pytest.approx(0.553)
+    assert found.theirs["BioCLIP (first paper)"] == pytest.approx(0.327)
+
+
+def test_what_follows_the_published_code_is_held_against_the_published_score(score_files: list[Path]) -> None:
+    for path in score_files:
+        described = json.loads(path.read_text()) | {"benchmark": path.stem.replace("tiny", "plantdoc")}
+        path.write_text(json.dumps(described))
+    [found] = compare(read_scores(score_files))
+    assert found.metric == "published/few_shot/1"
+    assert found.ours["demo"] == pytest.approx(0.751)
+
+
+def test_hierarchy_stands_from_kingdom_to_species_and_has_no_chance(score_files: list[Path]) -> None:
+    described = json.loads(score_files[0].read_text())
+    described["metrics"] |= {f"hierarchy/{rank}": 0.5 for rank in ("species", "genus", "kingdom")}
+    score_files[0].write_text(json.dumps(described))
+    scores = read_scores(score_files)
+    found = [metric for metric in scores.metrics("tiny") if metric.startswith("hierarchy")]
+    assert found == ["hierarchy/kingdom", "hierarchy/genus", "hierarchy/species"]
+    assert scores.chance("tiny", "hierarchy/genus") is None

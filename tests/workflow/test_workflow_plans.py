@@ -75,3 +75,13 @@ def test_readme_lists_the_networked_rules() -> None:
     text = (ROOT / "README.md").read_text()
     for rule in ("download", "replay_download", "model_start"):
         assert f"`{rule}`" in text
+
+
+def test_a_layout_of_its_own_is_planned_by_config_alone(fresh: Any) -> None:
+    for folder in ("plants/train", "plants/test"):
+        (fresh.folder / folder).mkdir(parents=True)
+    plants = "benchmarks={plantdoc: {layout: plantdoc, folder: plants}}"
+    text = fresh.run("-np", "eval_plantdoc", "--config", plants)
+    assert "python -m workflow_scripts.benchmarks.index_plantdoc --name plantdoc" in text
+    assert "plantdoc.predictions.parquet" not in text
+    assert "report_build" in fresh.planned("all", "--config", plants)

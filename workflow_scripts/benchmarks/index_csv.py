@@ -4,10 +4,11 @@ As BioCLIP and BioCLIP 2 published them, the CSV has an index column, `filepath`
 and where known kingdom, phylum, `cls` for the rank class, order, family, genus, species (the epithet), common_name.
 """
 
-import csv
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 
+from workflow_scripts.benchmarks.files import read_csv
 from workflow_scripts.benchmarks.indexing import Labelled, index_images
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.evaluate import CsvBenchmark
@@ -36,8 +37,7 @@ def index_csv(*, name: str, labels: Path, settings: CsvBenchmark, out: Path, acc
     folder = Path(settings.images)
     if not folder.is_dir():
         raise InputError(f"benchmarks.{name}.images: {folder}: no such folder")
-    needs_ranks = bool({settings.text_type, settings.published_text_type} - {"asis", "com", None})
-    rows = read_labels(labels, folder, needs_ranks=needs_ranks)
+    rows = read_labels(labels, folder, needs_ranks=settings.needs_ranks)
     index_images(rows, benchmark=name, out=out, account=account, jobs=jobs)
 
 
@@ -52,21 +52,8 @@ def read_labels(labels: Path, folder: Path, *, needs_ranks: bool = False) -> Ite
     Raises:
         InputError: the file is missing or no CSV, lacks a column, or has a bad row; the message names file and line.
     """
-    try:
-        with labels.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            _check_columns(labels, list(reader.fieldnames or []), needs_ranks=needs_ranks)
-            for position, row in enumerate(reader):
-                where = f"{labels}: line {reader.line_num}"
-                if None in row or None in row.values():
-                    raise InputError(f"{where}: not as many fields as the header has")
-                yield _labelled(position, row, folder, where)
-    except OSError as error:
-        raise InputError(f"{labels}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{labels}: not UTF-8; save it as UTF-8") from None
-    except csv.Error as error:
-        raise InputError(f"{labels}: line {reader.reader.line_num}: not valid CSV: {error}") from None
+    for position, (where, row) in enumerate(read_csv(labels, partial(_check_columns, labels, needs_ranks=needs_ranks))):
+        yield _labelled(position, row, folder, where)
 
 
 def _check_columns(labels: Path, found: Sequence[str], *, needs_ranks: bool) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -37,6 +37,8 @@ class Labelled(NamedTuple):
         ranks: what is known of its taxon, by rank.
         common_name: the class's common name, where there is one.
         split: its split, where the labels have one.
+        extra: what else its benchmark needs to know of it, by column.
+        dropped: why the labels themselves make it unusable; "" when they do not.
     """
 
     position: int
@@ -47,6 +49,8 @@ class Labelled(NamedTuple):
     ranks: Mapping[str, str | None] = {}
     common_name: str | None = None
     split: str | None = None
+    extra: Mapping[str, str] = {}
+    dropped: str = ""
 
 
 class Hashes(NamedTuple):
@@ -57,13 +61,22 @@ class Hashes(NamedTuple):
 
 
 class Unusable(NamedTuple):
-    """Why an image gets no row: `missing` or `unreadable`, and the details."""
+    """Why an image gets no row: `missing`, `unreadable` or what the labels say, and the details."""
 
     reason: str
     detail: str
 
 
-def index_images(labelled: Iterator[Labelled], *, benchmark: str, out: Path, account: Path, jobs: int) -> None:
+def index_images(
+    labelled: Iterator[Labelled],
+    *,
+    benchmark: str,
+    out: Path,
+    account: Path,
+    jobs: int,
+    extra: Sequence[str] = (),
+    notes: Mapping[str, int] = {},
+) -> None:
     """Write a row for each image that is there and decodes; the others are counted and named in the account.
 
     Args:
@@ -72,6 +85,8 @@ def index_images(labelled: Iterator[Labelled], *, benchmark: str, out: Path, acc
         out: the table.
         account: the account.
         jobs: threads that decode and hash; they change no byte.
+        extra: the columns that `Labelled.extra` fills.
+        notes: further counts for the account.
 
     Raises:
         InputError: there is no image at all, or none that can be used.
@@ -85,6 +100,7 @@ def index_images(labelled: Iterator[Labelled], *, benchmark: str, out: Path, acc
         Progress(f"images of {benchmark}", unit="images") as progress,
     ):
         declared = ", ".join(f"{tables.quoted(column.name)} {column.type}" for column in BENCHMARK_IMAGES.columns)
+        declared += "".join(f", {tables.quoted(column)} VARCHAR" for column in extra)
         connection.execute(f"CREATE TEMP TABLE found ({declared})")
         while batch := list(islice(labelled, BATCH)):
             hashed = []
@@ -106,11 +122,13 @@ def index_images(labelled: Iterator[Labelled], *, benchmark: str, out: Path, acc
             why = f"none of its {progress.done} images can be used, the first: {first_unusable}"
             raise InputError(f"benchmark {benchmark}: {why if progress.done else 'its labels name no image'}")
         tables.write(connection, "SELECT * FROM found", BENCHMARK_IMAGES, out)
-    notes = {"classes": classes, **named}
-    write_account(account, Account("benchmarks", benchmark, "images", progress.done, kept, dict(dropped), notes))
+    noted = {"classes": classes, **notes, **named}
+    write_account(account, Account("benchmarks", benchmark, "images", progress.done, kept, dict(dropped), noted))
 
 
 def _hash(row: Labelled) -> Hashes | Unusable:
+    if row.dropped:
+        return Unusable(row.dropped, "by its labels")
     try:
         with row.path.open("rb") as file:
             data = tars.read_at(file, *row.span) if row.span else file.read()
@@ -137,6 +155,7 @@ def _append(connection: duckdb.DuckDBPyConnection, hashed: list[tuple[Labelled, 
             **{f"taxon_{rank}": row.ranks.get(rank) for rank in RANKS},
             "common_name": row.common_name,
             "split": row.split,
+            **row.extra,
         }
         for row, hashes in hashed
     ]

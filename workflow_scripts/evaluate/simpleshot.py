@@ -5,6 +5,7 @@ Shapes: N images, C classes, k support images a class, Q query images, D embeddi
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +13,36 @@ from numpy.typing import NDArray
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.evaluate.classes import Classes
 from workflow_scripts.evaluate.geometry import Floats, unit
+from workflow_scripts.evaluate.measures import Measure, share
 
 FOLDS = 5
 
 Indices = NDArray[np.int64]
 
 
-def simpleshot(
-    features_ND: Floats, classes: Classes, shots: Sequence[int], *, published: bool
-) -> dict[int, list[float]]:
-    """Accuracy over the query images of each fold, by number of support images.
+@dataclass(frozen=True)
+class Folds:
+    """What all folds with one number of support images say.
+
+    Attributes:
+        accuracies: over the query images of each fold.
+        correct: how many folds got each image right [N].
+        queried: in how many folds it was a query [N].
+    """
+
+    accuracies: list[float]
+    correct: Indices
+    queried: Indices
+
+    @property
+    def measure(self) -> Measure:
+        """The mean accuracy, with its standard deviation over folds (all have equally many queries)."""
+        mean = share(self.correct, self.queried)
+        return Measure(mean.terms, mean.statistic, float(np.std(self.accuracies)))
+
+
+def simpleshot(features_ND: Floats, classes: Classes, shots: Sequence[int], *, published: bool) -> dict[int, Folds]:
+    """What five folds say, by number of support images.
 
     Args:
         features_ND: image features, normalised.
@@ -40,20 +61,22 @@ def simpleshot(
                 f"class {classes.names[number]!r} has {len(images)} images; {max(shots)}-shot needs at least "
                 f"{max(shots) + 1} (leave it out, or set fewer shots)"
             )
-    accuracies: dict[int, list[float]] = {}
+    found: dict[int, Folds] = {}
     for k in shots:
-        accuracies[k] = []
+        found[k] = Folds([], np.zeros_like(classes.of_image), np.zeros_like(classes.of_image))
         for fold in range(FOLDS):
             if not published:
                 members = _members(classes)
             generator = random.Random(fold)
-            for images in members:
-                generator.shuffle(images)
-            support_Ck = np.array([images[:k] for images in members])
-            query_Q = np.concatenate([images[k:] for images in members])
-            nearest_Q = _nearest_mean(features_ND, support_Ck, query_Q)
-            accuracies[k].append(float(np.mean(nearest_Q == classes.of_image[query_Q])))
-    return accuracies
+            for of_class in members:
+                generator.shuffle(of_class)
+            support_Ck = np.array([of_class[:k] for of_class in members])
+            query_Q = np.concatenate([of_class[k:] for of_class in members])
+            right_Q = nearest_mean(features_ND, support_Ck, query_Q) == classes.of_image[query_Q]
+            found[k].accuracies.append(float(np.mean(right_Q)))
+            found[k].correct[query_Q] += right_Q
+            found[k].queried[query_Q] += 1
+    return found
 
 
 def _members(classes: Classes) -> list[list[int]]:
@@ -63,7 +86,7 @@ def _members(classes: Classes) -> list[list[int]]:
     return [images.tolist() for images in np.split(by_class, np.cumsum(sizes)[:-1])]
 
 
-def _nearest_mean(features_ND: Floats, support_Ck: Indices, query_Q: Indices) -> Indices:
+def nearest_mean(features_ND: Floats, support_Ck: Indices, query_Q: Indices) -> Indices:
     """The class whose support mean lies nearest to each query."""
     mean_D = features_ND[support_Ck.ravel()].mean(axis=0)
     means_CD = unit(features_ND[support_Ck] - mean_D).mean(axis=1)

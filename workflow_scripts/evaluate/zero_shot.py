@@ -45,7 +45,11 @@ class Nearest:
 
     def accuracy(self, classes: int) -> dict[str, float]:
         """Top-1, top-3 and top-5 as fractions; with fewer classes than that, top-`classes`."""
-        return {f"top{k}": float(np.mean(self.rank < min(classes, k))) for k in TOPS}
+        return {top: float(np.mean(right)) for top, right in self.right(classes).items()}
+
+    def right(self, classes: int) -> dict[str, NDArray[np.bool_]]:
+        """Which images are right [N], by top-1, top-3 and top-5."""
+        return {f"top{k}": self.rank < min(classes, k) for k in TOPS}
 
 
 def class_weights(names: Sequence[str], templates: Sequence[Template], encode: Encoder) -> Floats:

@@ -25,6 +25,7 @@ from workflow_scripts.report.examples import Example, read_examples
 from workflow_scripts.report.flow import corpus_flow, gaps, steps_of
 from workflow_scripts.report.leakage import read_leaks
 from workflow_scripts.report.names import RANKS_SHOWN, ranks_by_source
+from workflow_scripts.report.published import compare
 from workflow_scripts.report.scores import MAIN_METRIC, STD, Scores, read_scores, write_scores
 
 HERE = Path(__file__).parent
@@ -103,6 +104,8 @@ def build(
         scores=table,
         std=STD,
         verdicts=_verdicts(table),
+        comparisons=(compared := compare(table)),
+        published_models=list(dict.fromkeys(model for one in compared for model in one.theirs)),
         shots=_shots(table),
         trainings=list(metrics),
         summary=_flat(_read_json(summary)) if summary else {},

@@ -34,12 +34,17 @@ def score_bars(scores: Scores, metric: str) -> Figure | None:
         return None
     figure = go.Figure()
     for number, model in enumerate(scores.models):
-        spread = [scores.value(name, metric + STD, model) for name in benchmarks]
+        reach = [_reach(scores, name, metric, model) for name in benchmarks]
         figure.add_bar(
             name=_plain(model),
             x=[_plain(name) for name in benchmarks],
             y=[_percent(scores.value(name, metric, model)) for name in benchmarks],
-            error_y={"array": [_percent(value) or 0 for value in spread], "visible": any(spread), "thickness": 1},
+            error_y={
+                "array": [_percent(up) for up, _ in reach],
+                "arrayminus": [_percent(down) for _, down in reach],
+                "visible": any(up or down for up, down in reach),
+                "thickness": 1,
+            },
             marker_color=COLOURS[number % len(COLOURS)],
             hovertemplate="%{y:.1f} %",
         )
@@ -54,6 +59,15 @@ def score_bars(scores: Scores, metric: str) -> Figure | None:
     figure.update_yaxes(title="percent", rangemode="tozero")
     figure.update_layout(barmode="group", hovermode="x unified", bargap=0.3)
     return _finished(figure, 340)
+
+
+def _reach(scores: Scores, benchmark: str, metric: str, model: str) -> tuple[float, float]:
+    """How far error bars go up and down: the 95 % interval, else the standard deviation, else nothing."""
+    value, ends = scores.value(benchmark, metric, model), scores.interval(benchmark, metric, model)
+    if value is not None and ends is not None:
+        return ends[1] - value, value - ends[0]
+    spread = scores.value(benchmark, metric + STD, model) or 0.0
+    return spread, spread
 
 
 def training(curves: Curves) -> Figure | None:

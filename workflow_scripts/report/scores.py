@@ -10,7 +10,7 @@ from typing import Any
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
 from workflow_scripts.common.tables import write_rows
-from workflow_scripts.contracts import INTEGER, REAL, Column, Contract
+from workflow_scripts.contracts import INTEGER, RANKS, REAL, Column, Contract
 
 SCORES = Contract(
     "one model's value of one metric on one benchmark",
@@ -20,6 +20,10 @@ SCORES = Contract(
         Column("model"),
         Column("value", REAL),
         Column("std", REAL, null=True),
+        Column("low", REAL, null=True),
+        Column("high", REAL, null=True),
+        Column("difference", REAL, null=True),
+        Column("p", REAL, null=True),
         Column("chance", REAL, null=True),
         Column("n_images", INTEGER),
         Column("n_classes", INTEGER),
@@ -27,11 +31,28 @@ SCORES = Contract(
     ),
     key=("benchmark", "metric", "model"),
 )
-"""`value`, `std` and `chance` are fractions; `std` is over folds; `chance` is given for top-1 and few-shot."""
+"""`value`, `std`, `low`, `high`, `difference` and `chance` are fractions; `std` is over folds; `low` and `high` end the
+95 % interval over images; `difference` is to the model that the run's own is held against, `p` that of a paired
+permutation test; `chance` is given for top-1 and few-shot."""
 
 MAIN_METRIC = "zero_shot/top1"
 STD = "_std"
 PUBLISHED = "published/"
+# What comes first in the table; whatever else follows by name.
+FAMILIES = (
+    "zero_shot",
+    "few_shot",
+    "svm",
+    "traits",
+    "attributes",
+    "clustering",
+    "seen",
+    "unseen",
+    "hierarchy",
+    "subset",
+)
+# Scores whose chance is not the benchmark's.
+WITHOUT_CHANCE = ("hierarchy/", "subset/")
 
 
 @dataclass(frozen=True)
@@ -64,6 +85,28 @@ class Scores:
         file = self.files.get((benchmark, model))
         return None if file is None else file["metrics"].get(metric)
 
+    def interval(self, benchmark: str, metric: str, model: str) -> tuple[float, float] | None:
+        """The ends of a score's 95 % interval, where its file has them."""
+        ends = self.files.get((benchmark, model), {}).get("intervals", {}).get(metric)
+        return None if ends is None else (ends[0], ends[1])
+
+    def against(self, benchmark: str, metric: str, model: str) -> tuple[float, float] | None:
+        """The difference to the model that the run's own is held against, and its p, where they are known."""
+        other = next(iter(self.models[1:]), None)
+        found = self.files.get((benchmark, model), {}).get("against", {}).get(other, {}).get(metric)
+        return None if found is None else (found["difference"], found["p"])
+
+    def height(self, benchmark: str, model: str) -> tuple[float, tuple[float, float]] | None:
+        """The mean height of the lowest common ancestor on errors, and its interval; None without ranks or errors."""
+        found = self.files.get((benchmark, model), {}).get("lca_height") or {}
+        if found.get("mean") is None or found.get("interval") is None:
+            return None
+        return found["mean"], (found["interval"][0], found["interval"][1])
+
+    def with_heights(self) -> list[str]:
+        """The benchmarks for which any model has such a height."""
+        return [name for name in self.benchmarks if any(self.height(name, model) for model in self.models)]
+
     def best(self, benchmark: str, metric: str) -> float | None:
         """The highest score of any model."""
         values = [self.value(benchmark, metric, model) for model in self.models]
@@ -72,7 +115,7 @@ class Scores:
     def chance(self, benchmark: str, metric: str) -> float | None:
         """What guessing gives: 1 / classes for the first guess, k / classes for one of the first k."""
         file = next(file for (name, _), file in self.files.items() if name == benchmark)
-        if "chance" not in file["metrics"]:
+        if "chance" not in file["metrics"] or metric.removeprefix(PUBLISHED).startswith(WITHOUT_CHANCE):
             return None
         _, top, guesses = metric.rpartition("/top")
         return min(1.0, file["metrics"]["chance"] * (int(guesses) if top else 1))
@@ -91,6 +134,8 @@ class Scores:
                 "model": model,
                 "value": value,
                 "std": self.value(benchmark, metric + STD, model),
+                **dict(zip(("low", "high"), self.interval(benchmark, metric, model) or (None, None), strict=True)),
+                **dict(zip(("difference", "p"), self.against(benchmark, metric, model) or (None, None), strict=True)),
                 "chance": self.chance(benchmark, metric),
                 "n_images": self.files[benchmark, model]["n_images"],
                 "n_classes": self.files[benchmark, model]["n_classes"],
@@ -145,8 +190,10 @@ def write_scores(scores: Scores, folder: Path) -> None:
     write_rows(rows, SCORES, folder / "scores.parquet")
 
 
-def _order(metric: str) -> tuple[bool, bool, str, int]:
+def _order(metric: str) -> tuple[bool, int, str, int, str]:
     plain = metric.removeprefix(PUBLISHED)
     family, _, name = plain.partition("/")
+    place = FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
     number = "".join(character for character in name if character.isdigit())
-    return metric.startswith(PUBLISHED), family != "zero_shot", family, int(number or 0)
+    rank = RANKS.index(name) if family == "hierarchy" and name in RANKS else 0
+    return metric.startswith(PUBLISHED), place, family, int(number or rank), name

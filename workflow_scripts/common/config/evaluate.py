@@ -1,6 +1,6 @@
 """Benchmarks and the models that they score."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -9,12 +9,9 @@ from workflow_scripts.common.config.base import Section
 ClassText = Literal["asis", "sci", "com", "taxon", "sci_com", "taxon_com"]
 
 
-class CsvBenchmark(Section):
-    """A classification benchmark in the papers' common layout: a CSV and a folder of images."""
+class Classification(Section):
+    """What all benchmarks have in common whose images are classified by text and by few examples."""
 
-    layout: Literal["csv"] = Field(description="Which reader.")
-    labels: str = Field(description="CSV with `filepath` and `class`, and where known ranks and common_name.")
-    images: str = Field(description="Folder that `filepath` starts from. It is read, never written.")
     text_type: ClassText = Field(
         "asis", description="How a class is written: `asis` takes `class` verbatim, others build it from the ranks."
     )
@@ -28,9 +25,121 @@ class CsvBenchmark(Section):
     )
 
     @property
+    def needs_ranks(self) -> bool:
+        """Whether classes are written by their ranks."""
+        return bool({self.text_type, self.published_text_type} - {"asis", "com", None})
+
+
+class LabelledFolder(Section):
+    """A CSV of labels and the folder of its images."""
+
+    labels: str = Field(description="CSV with `filepath` and `class`, and where known ranks and common_name.")
+    images: str = Field(description="Folder that `filepath` starts from. It is read, never written.")
+
+
+class CsvBenchmark(LabelledFolder, Classification):
+    """A classification benchmark in the papers' common layout: a CSV and a folder of images."""
+
+    layout: Literal["csv"] = Field(description="Which reader.")
+
+    @property
     def inputs(self) -> dict[str, str]:
         """The files that it reads, by option name."""
         return {"labels": self.labels}
+
+    @property
+    def given(self) -> dict[str, str]:
+        """What a person puts in place, by key."""
+        return {"labels": self.labels, "images": self.images}
+
+
+class SubsetsBenchmark(Classification):
+    """Several such benchmarks scored as one: each by itself, and the mean of them (camera_trap)."""
+
+    layout: Literal["subsets"] = Field(description="Which reader.")
+    subsets: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], LabelledFolder] = Field(
+        min_length=2, description="The subsets, by name."
+    )
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The files that it reads, by option name."""
+        return {name: subset.labels for name, subset in self.subsets.items()}
+
+    @property
+    def given(self) -> dict[str, str]:
+        """What a person puts in place, by key."""
+        return {
+            f"subsets.{name}.{key}": path
+            for name, subset in self.subsets.items()
+            for key, path in subset.model_dump().items()
+        }
+
+
+class FolderBenchmark(Section):
+    """A benchmark whose folder has a layout of its own and whose task needs no text."""
+
+    label_files: ClassVar[tuple[str, ...]] = ()
+
+    folder: str = Field(description="The folder as it comes, unpacked. It is read, never written.")
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The files that it reads besides images, by option name."""
+        return {name: f"{self.folder}/{name}" for name in self.label_files}
+
+    @property
+    def given(self) -> dict[str, str]:
+        """What a person puts in place, by key."""
+        return {f"folder ({name})": path for name, path in self.inputs.items()}
+
+
+class NewtBenchmark(FolderBenchmark):
+    """NeWT: `newt2021_labels.csv` and `newt2021_images/ID.jpg`; binary tasks, a support vector machine each."""
+
+    label_files = ("newt2021_labels.csv", "newt2021_images")
+
+    layout: Literal["newt"] = Field(description="Which reader.")
+
+
+class FishnetBenchmark(FolderBenchmark):
+    """FishNet: `train.csv`, `test.csv` and `Image_Library/FOLDER/IMAGE`; nine traits, all of which must be right."""
+
+    label_files = ("train.csv", "test.csv", "Image_Library")
+
+    layout: Literal["fishnet"] = Field(description="Which reader.")
+
+
+class Awa2Benchmark(FolderBenchmark):
+    """Animals with Attributes 2: its class lists, `predicate-matrix-binary.txt` and `JPEGImages/CLASS/`."""
+
+    label_files = ("classes.txt", "trainclasses.txt", "testclasses.txt", "predicate-matrix-binary.txt", "JPEGImages")
+
+    layout: Literal["awa2"] = Field(description="Which reader.")
+
+
+class Herbarium19Benchmark(FolderBenchmark):
+    """Herbarium19 as generalised category discovery: `small-train/CLASS/` and a split into Old and New classes."""
+
+    label_files = ("small-train",)
+
+    layout: Literal["herbarium19"] = Field(description="Which reader.")
+    classes: str = Field(
+        description="JSON with the lists `Old` and `New`: names of folders, or their numbers among the sorted ones."
+    )
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The files that it reads besides images, by option name."""
+        return {**super().inputs, "classes": self.classes}
+
+
+class PlantdocBenchmark(FolderBenchmark):
+    """PlantDoc: `train/CLASS/` and `test/CLASS/`; one-shot classification of the test images."""
+
+    label_files = ("train", "test")
+
+    layout: Literal["plantdoc"] = Field(description="Which reader.")
 
 
 class ReplayBenchmark(Section):
@@ -38,8 +147,21 @@ class ReplayBenchmark(Section):
 
     layout: Literal["replay"] = Field(description="Which reader.")
 
+    @property
+    def given(self) -> dict[str, str]:
+        """A person puts nothing in place."""
+        return {}
 
-Benchmark = Annotated[CsvBenchmark | ReplayBenchmark, Field(discriminator="layout")]
+
+FeatureBenchmark = NewtBenchmark | FishnetBenchmark | Awa2Benchmark | Herbarium19Benchmark | PlantdocBenchmark
+Benchmark = Annotated[
+    CsvBenchmark | SubsetsBenchmark | ReplayBenchmark | FeatureBenchmark, Field(discriminator="layout")
+]
+
+
+def needs_text(benchmark: Classification | ReplayBenchmark | FolderBenchmark) -> bool:
+    """Whether images are held against texts, so that there are predictions to show."""
+    return not isinstance(benchmark, FolderBenchmark)
 
 
 class BenchmarkSettings(Section):

@@ -117,8 +117,7 @@ class Config(Section):
         if self.replay is not None:
             given |= {f"replay.metadata.{number}": path for number, path in enumerate(self.replay.metadata)}
         for name, benchmark in self.benchmarks.items():
-            if benchmark.layout == "csv":
-                given |= {f"benchmarks.{name}.labels": benchmark.labels, f"benchmarks.{name}.images": benchmark.images}
+            given |= {f"benchmarks.{name}.{key}": path for key, path in benchmark.given.items()}
         given |= {f"curate.verdicts.{number}": path for number, path in enumerate(self.curate.verdicts)}
         given |= {
             f"baselines.{name}": f"{source.removeprefix('local-dir:')}/open_clip_config.json"

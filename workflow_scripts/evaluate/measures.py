@@ -1,0 +1,103 @@
+"""What a score is made of, image by image, so that it can be resampled and held against another model's.
+
+Shapes: N images, M terms an image, B resamples, L labels.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+Reals = NDArray[np.float64]
+Truths = NDArray[np.bool_]
+Statistic = Callable[[Reals], Reals]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A score, as a function of sums over images.
+
+    Attributes:
+        terms: what each image adds to the sums [N, M]; whole numbers, so that sums are exact in any order.
+        statistic: sums [B, M] -> scores [B]; NaN where it has nothing to judge by.
+        spread: population standard deviation over folds or seeds, where the protocol has them.
+    """
+
+    terms: Integers
+    statistic: Statistic
+    spread: float | None = None
+
+    @property
+    def value(self) -> float:
+        """The score over all images."""
+        return float(self.statistic(self.terms.sum(axis=0, dtype=np.int64)[None].astype(np.float64))[0])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a protocol says of one model.
+
+    Attributes:
+        measures: scores by metric.
+        images: how many images the main metric is taken over.
+        classes: how many classes (or labels) there are.
+        chance: what guessing gives, where that is one number.
+    """
+
+    measures: dict[str, Measure]
+    images: int
+    classes: int
+    chance: float | None = None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Every score as a fraction, with `_std` where there is a spread, and `chance`."""
+        values = {name: measure.value for name, measure in self.measures.items()}
+        spreads = {f"{name}_std": one.spread for name, one in self.measures.items() if one.spread is not None}
+        return values | spreads | ({} if self.chance is None else {"chance": self.chance})
+
+
+def share(correct_N: NDArray[np.integer] | Truths, tried_N: NDArray[np.integer] | Truths | None = None) -> Measure:
+    """How often it was right among how often it was tried; each image is tried once when nothing else is said."""
+    tried = np.ones(len(correct_N), np.int64) if tried_N is None else tried_N.astype(np.int64)
+    return Measure(np.stack([correct_N.astype(np.int64), tried], axis=1), ratio)
+
+
+def ratio(sums_BM: Reals) -> Reals:
+    """The first sum over the second."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return sums_BM[:, 0] / sums_BM[:, 1]
+
+
+def macro_f1(truth_NL: Truths, predicted_NL: Truths) -> Measure:
+    """F1 of each label, averaged over the labels; a label that is neither true nor predicted anywhere counts as 0."""
+    hits, wrong = truth_NL & predicted_NL, truth_NL ^ predicted_NL
+    return Measure(np.concatenate([hits, wrong], axis=1).astype(np.int64), _mean_f1)
+
+
+def _mean_f1(sums_BM: Reals) -> Reals:
+    hits_BL, wrong_BL = np.split(sums_BM, 2, axis=1)
+    f1_BL = 2 * hits_BL / np.maximum(2 * hits_BL + wrong_BL, 1)
+    return np.asarray(f1_BL.mean(axis=1))
+
+
+def among(measure: Measure, rows: Integers, images: int) -> Measure:
+    """The measure of some of `images` images, as one of all; the others add nothing."""
+    terms = np.zeros((images, measure.terms.shape[1]), np.int64)
+    terms[rows] = measure.terms
+    return Measure(terms, measure.statistic, measure.spread)
+
+
+def mean_of(measures: Sequence[Measure]) -> Measure:
+    """The mean of several scores over the same images."""
+    ends = np.cumsum([measure.terms.shape[1] for measure in measures])
+
+    def statistic(sums_BM: Reals) -> Reals:
+        parts = np.split(sums_BM, ends[:-1], axis=1)
+        return np.asarray(
+            np.mean([measure.statistic(part) for measure, part in zip(measures, parts, strict=True)], axis=0)
+        )
+
+    return Measure(np.concatenate([measure.terms for measure in measures], axis=1), statistic)
