@@ -117,7 +117,7 @@ def test_a_killed_rank_ends_the_job_and_the_next_run_ends_up_bit_identical(
     assert len(ranks) == 2
     os.kill(ranks[1], signal.SIGKILL)
     assert killed.wait(60) == 128 + signal.SIGKILL
-    assert not (disturbed / "train").exists()
+    assert not (disturbed / "train" / "summary.json").exists()
 
     # With another number of workers.
     two_processes(corpus, start, model_settings, disturbed, TrainLimits(workers=2, checkpoint_steps=7))
