@@ -69,6 +69,8 @@ for benchmark, spec in CONFIG.benchmarks.items():
             f"{RUN_LOGS}/evaluate/scores/{benchmark}.tsv"
         conda:
             ENVIRONMENT
+        # Its searches are many; the others are matrix products.
+        threads: 16 if spec.layout == "newt" else 1
         params:
             benchmark=benchmark,
             settings=spec.to_json(),

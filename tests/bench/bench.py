@@ -5,6 +5,7 @@ yields rows; add one to `BENCHES`. `bench.py NAME ...` runs those alone and keep
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -64,12 +65,30 @@ def catalogues() -> Iterator[Row]:
     yield from (Row(*values) for values in acquisition.catalog_rates())
 
 
+def evaluation() -> Iterator[Row]:
+    """The rows of `evaluation.py`, each bench in a process of its own, so that its memory is its own."""
+    for name in ("few_shot", "zero_shot_weights", "embedding", "category_discovery"):
+        words = [sys.executable, str(Path(__file__).with_name("evaluation.py")), name]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": "2"}
+        printed = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+        for row in json.loads(printed.splitlines()[-1]):
+            yield Row(*row)
+
+
 def data() -> Iterator[Row]:
     """Curation and shards."""
     yield from (Row(*values) for values in data_benches())
 
 
-BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (demo_stages, dag_dry_run, downloads, catalogues, taxonomy, data)
+BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (
+    demo_stages,
+    dag_dry_run,
+    downloads,
+    catalogues,
+    taxonomy,
+    data,
+    evaluation,
+)
 
 
 def main(wanted: Sequence[str]) -> None:

@@ -1,0 +1,186 @@
+"""Benches of evaluation, each in a process of its own: `python tests/bench/evaluation.py NAME` prints rows as JSON.
+
+A row is [name, value, unit, peer, peer value].
+"""
+
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from workflow_scripts.common.clip import CONFIG_FILE, WEIGHTS_FILE, Clip, encode_image, encode_text, load, open_clip
+from workflow_scripts.common.config.evaluate import EmbedLimits
+from workflow_scripts.common.tables import write_rows
+from workflow_scripts.contracts import BENCHMARK_IMAGES
+from workflow_scripts.evaluate.classes import Classes
+from workflow_scripts.evaluate.embed import embed
+from workflow_scripts.evaluate.geometry import unit
+from workflow_scripts.evaluate.herbarium19 import ITERATIONS, herbarium19
+from workflow_scripts.evaluate.simpleshot import simpleshot
+from workflow_scripts.evaluate.texts import text_features
+from workflow_scripts.evaluate.zero_shot import TEMPLATES, class_weights
+
+THREADS = 2
+DIMENSIONS = 768
+# The demo's model: two cores take half an hour for the texts of a full-sized one.
+SMALL = {
+    "embed_dim": 128,
+    "vision_cfg": {"image_size": 64, "patch_size": 8, "width": 128, "layers": 4, "head_width": 32},
+    "text_cfg": {"context_length": 48, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 3},
+}
+BASE = {
+    "embed_dim": 512,
+    "vision_cfg": {"image_size": 224, "patch_size": 16, "width": 768, "layers": 12},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 1},
+}
+EMBEDDED = 64
+# Class by class takes as long for each class: some are enough.
+PEER_EVERY = 10
+
+Rows = list[tuple[str, float, str, str, float]]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long it takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def peak_mb() -> float:
+    """The most memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
+def random_features(images: int) -> Any:
+    """Normalised features."""
+    return unit(np.random.default_rng(0).standard_normal((images, DIMENSIONS), dtype=np.float32))
+
+
+def few_shot() -> Rows:
+    """Ten folds over features as many as Rare Species has, beside the ten matrix products alone."""
+    images, classes = 11_983, 400
+    features = random_features(images)
+    numbered = Classes.in_order([str(number % classes) for number in range(images)])
+    before = peak_mb()
+    ours = seconds(lambda: simpleshot(features, numbered, [1, 5], published=False))
+    memory = peak_mb()
+    bare = seconds(lambda: [features @ features[:classes].T for _ in range(10)])
+    return [
+        ("simpleshot_seconds", ours, "s", "its ten matrix products alone", bare),
+        ("simpleshot_peak_mb", memory, "MB", "the process before it", before),
+    ]
+
+
+def zero_shot_weights() -> Rows:
+    """Class weights of 400 classes by 81 templates, beside one class after the other."""
+    names = [
+        f"Animalia Chordata Aves Passeriformes Corvidae Genus{n} species{n} with common name bird {n}"
+        for n in range(400)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        clip = made_model(Path(folder), SMALL)
+    ours = seconds(lambda: class_weights(names, TEMPLATES, lambda texts: text_features(clip, texts)))
+
+    def one_by_one() -> None:
+        for name in names[::PEER_EVERY]:
+            features = encode_text(clip, [template(name) for template in TEMPLATES])
+            torch.nn.functional.normalize(features.mean(dim=0), dim=0)
+
+    with torch.inference_mode():
+        peer = seconds(one_by_one) * PEER_EVERY
+    return [("zero_shot_weights_seconds", ours, "s", f"class by class, every {PEER_EVERY}th times {PEER_EVERY}", peer)]
+
+
+def embedding() -> Rows:
+    """Images a second of the embedding step, what it takes to start left out, beside the bare forward passes."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clip = made_model(folder, BASE)
+        tables = [images_table(folder, count) for count in (EMBEDDED, 2 * EMBEDDED)]
+        limits = EmbedLimits(batch=16, workers=1)
+
+        def step(table: Path) -> float:
+            out = folder / "features.safetensors"
+            return seconds(
+                lambda: embed(model=f"local-dir:{folder}", images=table, out=out, limits=limits, threads=THREADS)
+            )
+
+        step(tables[0])
+        few, many = (step(table) for table in tables)
+        batch = torch.randn(16, 3, 224, 224)
+
+        def bare() -> None:
+            for _ in range(EMBEDDED // len(batch)):
+                encode_image(clip, batch, "proj")
+
+        with torch.inference_mode():
+            bare()
+            forward = seconds(bare)
+    return [("embed_images_per_s", EMBEDDED / (many - few), "1/s", "bare forward, ViT-B/16", EMBEDDED / forward)]
+
+
+def category_discovery() -> Rows:
+    """Herbarium19 at its true size, beside the distances of its iterations alone."""
+    images, classes = 34_225, 683
+    features = random_features(images)
+    numbers = np.sort(np.arange(images) % classes)
+    table = pa.table(
+        {
+            "position": np.arange(images),
+            "class": [f"{number:03d}" for number in numbers],
+            "split": ["old" if number < 341 else "new" for number in numbers],
+        }
+    )
+    before = peak_mb()
+    ours = seconds(lambda: herbarium19(features, table))
+    memory = peak_mb()
+    bare = seconds(lambda: [features @ features[:classes].T for _ in range(ITERATIONS)])
+    return [
+        ("herbarium19_seconds", ours, "s", "its matrix products alone", bare),
+        ("herbarium19_peak_mb", memory, "MB", "the process before it", before),
+    ]
+
+
+def made_model(folder: Path, config: dict[str, Any]) -> Clip:
+    """An open_clip directory with random weights, loaded."""
+    torch.manual_seed(0)
+    save_file(open_clip.CLIP(**config).state_dict(), folder / WEIGHTS_FILE)
+    described = {"model_cfg": config, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
+    (folder / CONFIG_FILE).write_text(json.dumps(described))
+    return load(f"local-dir:{folder}", torch.device("cpu"))
+
+
+def images_table(folder: Path, count: int) -> Path:
+    """A benchmark's table of JPEGs of 640 x 480 pixels."""
+    coarse = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    Image.fromarray(coarse).resize((640, 480), Image.Resampling.BICUBIC).save(folder / "image.jpg")
+    rows = [
+        {"position": number, "image": "image.jpg", "path": str(folder / "image.jpg"), "md5": "0", "class": "a"}
+        for number in range(count)
+    ]
+    table = folder / f"{count}.parquet"
+    write_rows(rows, BENCHMARK_IMAGES, table)
+    return table
+
+
+BENCHES = {
+    "few_shot": few_shot,
+    "zero_shot_weights": zero_shot_weights,
+    "embedding": embedding,
+    "category_discovery": category_discovery,
+}
+
+if __name__ == "__main__":
+    torch.set_num_threads(THREADS)
+    sys.stdout.write(json.dumps(BENCHES[sys.argv[1]]()) + "\n")
