@@ -32,7 +32,7 @@ docs: $(INSTALLED)
 	$(BIN)/python -m workflow_scripts.common.config.document
 
 bench: $(INSTALLED)
-	PYTHONPATH=. $(BIN)/python tests/bench/bench.py
+	PYTHONPATH=. $(BIN)/python tests/bench/bench.py $(ONLY)
 
 # New versions within what envs/requirements.in asks for. The build of torch is no part of the lock.
 lock: $(INSTALLED)
