@@ -12,6 +12,7 @@ EVALUATION = {"embed", "eval_rare_species", "eval_seen_species", "eval_insects",
 AFTER_TAXONOMY = {
     "curate",
     "curate_attribution",
+    "taxonomy_stats",
     "seen_species",
     "shards_plan",
     "shards_write",
