@@ -1,6 +1,7 @@
 """Benches of curation and shards, on data that they make; see `bench.py`."""
 
 import io
+import os
 import resource
 import subprocess
 import sys
@@ -59,12 +60,14 @@ def data_benches() -> Iterator[Measured]:
     yield from _epoch(photos)
 
 
-def _photo(number: int) -> bytes:
-    """A 720 px JPEG whose 224 px copy is of about 20 KB, so that a third of a published shard is headers, as it is."""
+def _photo(number: int, width: int = 720, height: int = 540) -> bytes:
+    """A JPEG; made 224 px small it has about 20 KB, so that headers are a third of a published shard, as they are."""
     random = np.random.default_rng(number)
-    picture = np.zeros((540, 720, 3))
-    for cells, height in ((4, 60), (16, 30), (64, 8), (256, 8)):
-        picture += cv2.resize(random.normal(0, height, (cells, cells, 3)), (720, 540), interpolation=cv2.INTER_CUBIC)
+    picture = np.zeros((height, width, 3))
+    for cells, depth in ((4, 60), (16, 30), (64, 8), (256, 8)):
+        picture += cv2.resize(
+            random.normal(0, depth, (cells, cells, 3)), (width, height), interpolation=cv2.INTER_CUBIC
+        )
     return images.encode_jpeg(np.clip(picture + 128, 0, 255).astype(np.uint8), 95)
 
 
@@ -123,7 +126,7 @@ def _planted() -> Iterator[Measured]:
         yield (f"leakage_recall_{name}", len(found) / PLANTED, "", f"{PLANTED} planted images", 1.0)
     wrong = 0
     for start in range(0, OTHERS, PLANTED):
-        others = [images.decode(_photo(PLANTED + start + number)) for number in range(PLANTED)]
+        others = [images.decode(_photo(PLANTED + start + number, 240, 180)) for number in range(PLANTED)]
         wrong += len({match.query for match in index.near(_hashes(others))})
     yield ("leakage_wrongly_removed", wrong, "", f"{OTHERS} other images", OTHERS)
 
@@ -162,7 +165,8 @@ def _dedup() -> Iterator[Measured]:
 def _in_process(table: Path, way: str) -> tuple[float, float]:
     """Seconds and peak memory (MB) of one way, in a process of its own."""
     words = [sys.executable, __file__, str(table), way]
-    seconds, peak = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    seconds, peak = subprocess.run(words, capture_output=True, text=True, check=True, env=environment).stdout.split()
     return float(seconds), float(peak)
 
 

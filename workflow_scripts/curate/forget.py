@@ -152,8 +152,11 @@ def from_downloads(place: Path, doomed: Set[str]) -> None:
     for folder in sorted(path for path in root.glob("*") if (path / "key.json").exists()):
         if _holds_doomed(folder, doomed):
             key = json.loads((folder / "key.json").read_text(encoding="utf-8"))
-            with open_work_folder(root, key, wait=False) as work:
-                _forget_in_download(work, doomed, place / "download")
+            manifests = sorted((place / "download").glob(f"part-*/{MANIFEST}"))
+            # Copies of an earlier key's work, or of none, are published by nobody.
+            shown = next((path for path in manifests if _same(path, folder / MANIFEST)), None)
+            with open_work_folder(root, key, target=shown, wait=False) as work:
+                _forget_in_download(work, doomed, shown.parent if shown else None)
 
 
 def _holds_doomed(folder: Path, doomed: Set[str]) -> bool:
@@ -169,7 +172,7 @@ def _doomed_in(file: Path, doomed: Set[str]) -> bool:
         return connection.execute(query).fetchone() is not None
 
 
-def _forget_in_download(work: WorkFolder, doomed: Set[str], published: Path) -> None:
+def _forget_in_download(work: WorkFolder, doomed: Set[str], target: Path | None) -> None:
     folder = work.path
     if not (folder / MANIFEST).exists():
         # Unfinished: what it has of them is fetched no more when it resumes, and the rest of those shards again.
@@ -180,7 +183,6 @@ def _forget_in_download(work: WorkFolder, doomed: Set[str], published: Path) -> 
             tar.unlink()
         shutil.rmtree(folder / "in_hand", ignore_errors=True)
         return
-    targets = [path.parent for path in sorted(published.glob(f"part-*/{MANIFEST}")) if _same(path, folder / MANIFEST)]
     with tables.connect() as connection:
         _register(connection, doomed)
         tables.read(connection, folder / MANIFEST, DOWNLOADS, "manifest")
@@ -191,9 +193,8 @@ def _forget_in_download(work: WorkFolder, doomed: Set[str], published: Path) -> 
             ).fetchall()
         ]
         # Out of sight first: should this be interrupted, the download's own rule publishes what is left.
-        for target in targets:
-            for name in (MANIFEST, *concerned):
-                (target / name).unlink(missing_ok=True)
+        for name in (MANIFEST, *concerned) if target is not None else ():
+            (target / name).unlink(missing_ok=True)
         (folder / "done.json").unlink(missing_ok=True)
         _rewrite_tars(connection, folder, concerned)
         query = Path(__file__).with_name("forget.sql").read_text(encoding="utf-8")
@@ -203,7 +204,7 @@ def _forget_in_download(work: WorkFolder, doomed: Set[str], published: Path) -> 
         tables.write(connection, "SELECT * FROM rewritten", DOWNLOADS, folder / MANIFEST)
     work.finish([MANIFEST, ACCOUNT, *(tar.name for tar in folder.glob("images-*.tar"))])
     logger.info("%s: %d tars rewritten", folder, len(concerned))
-    for target in targets:
+    if target is not None:
         work.publish(target, MANIFEST)
 
 
@@ -237,7 +238,7 @@ def _write_account(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 def _same(one: Path, other: Path) -> bool:
-    return one.samefile(other) or sha256_file(one) == sha256_file(other)
+    return other.exists() and (one.samefile(other) or sha256_file(one) == sha256_file(other))
 
 
 def _register(connection: duckdb.DuckDBPyConnection, doomed: Iterable[str]) -> None:
