@@ -12,7 +12,7 @@ import pytest
 
 from workflow_scripts.common.files import sha256_file
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 CORPUS = "results/corpora/micro"
 RUN = "results/runs/micro"
