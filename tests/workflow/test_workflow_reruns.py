@@ -94,11 +94,17 @@ def test_a_line_in_the_resolver_reruns_taxonomy_and_what_follows_and_costs_nothi
 
 def test_shards_lost_from_view_are_published_again(finished: Any) -> None:
     folder = finished.path("results/corpora/micro/shards/g000")
-    manifest = folder / "groups/group-000.manifest.parquet"
-    kept = manifest.read_bytes()
-    manifest.unlink()
+    lost = [
+        folder / name
+        for name in ("train/shard-000000.tar", "train/manifest.parquet", "groups/group-000.manifest.parquet")
+    ]
+    kept = [file.read_bytes() for file in lost]
+    for file in lost:
+        file.unlink()
     finished.run("data")
-    assert manifest.read_bytes() == kept
+    assert [file.read_bytes() for file in lost] == kept
+    assert "3 of them made before" in finished.path("logs/corpora/micro/shards/g000/group-000.log").read_text()
+    finished.run("all")
 
 
 def test_verify_names_a_lost_shard_and_writes_nothing(finished: Any) -> None:

@@ -107,6 +107,7 @@ class Config(Section):
             for source in generation.sources
             for option, path in source.inputs.items()
         }
+        given |= {f"model.start.{number}": path for number, path in enumerate(self.model.files)}
         given |= {
             f"taxonomy.backbones.{backbone.name}.path": backbone.path
             for backbone in self.taxonomy.backbones
