@@ -69,7 +69,7 @@ rule retry_failed:
 
 rule data:
     input:
-        expand(f"{CORPUS}/shards/{{generation}}/account.json", generation=GENERATIONS),
+        expand(rules.shards_gather.output, generation=GENERATIONS),
         ATTRIBUTIONS,
         REPLAY_ACCOUNTS,
 

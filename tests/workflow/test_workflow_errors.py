@@ -57,10 +57,10 @@ def test_the_default_config_does_not_leak_into_another(fresh: Any) -> None:
 
 @pytest.mark.slow
 def test_a_table_without_its_columns_is_named_and_nothing_is_lost(finished: Any) -> None:
+    kept = finished.path("results/corpora/micro/shards/g000/train/manifest.parquet").read_bytes()
     table = finished.path("mine.csv")
     table.write_text("picture,genus,species\na.jpg,Pica,hudsonia\n")
     finished.edit("tests/workflow/micro.yaml", '"{world}/table.csv"', "mine.csv")
-    kept = finished.path("results/corpora/micro/shards/g000/train/manifest.parquet").read_bytes()
     try:
         done = finished.snakemake("all")
         assert "mine.csv" in complaint(done)
