@@ -47,7 +47,6 @@ localrules:
     all,
     fetch,
     data,
-    retry_failed,
     estimate,
     train,
     evaluate,
@@ -69,18 +68,6 @@ rule fetch:
         REPLAY_MANIFESTS,
         FETCHED,
         expand(f"{SHARED}/models/{{name}}/open_clip_config.json", name=MADE_MODELS),
-
-
-# Only what failed for a passing reason; no flag stays, and what follows reruns only if something came.
-rule retry_failed:
-    input:
-        RETRIED,
-    log:
-        f"{CORPUS_LOGS}/download/retry.log",
-    conda:
-        ENVIRONMENT
-    shell:
-        "rm {input} 2> {log}"
 
 
 rule data:
