@@ -13,11 +13,13 @@ HOSTILE = "re sults'$(touch hacked)`touch hacked`; touch hacked"
 def test_no_value_of_a_config_reaches_the_shell_as_code(fresh: Any) -> None:
     write_text(fresh.path("config/site.yaml"), f'results: "{HOSTILE}"\ncontact: "{HOSTILE}"\n')
     printed = fresh.run("-np", "all", "verify", "estimate")
-    commands = [line.removeprefix("Shell command: ") for line in printed.splitlines() if line.startswith("Shell comm")]
+    lines = [line.split("Shell command: ") for line in printed.splitlines()]
+    commands = [line[1] for line in lines if line[0] == "" and line[1:] not in ([], ["None"])]
     assert sum("touch hacked" in command for command in commands) > 40
     script = "\n".join(["python() { :; }", "rm() { :; }", "touch() { echo RAN; }", *commands])
     done = subprocess.run(["bash", "-euc", script], cwd=fresh.folder, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert done.stdout + done.stderr == ""
+    assert done.returncode == 0
 
 
 @pytest.mark.slow
