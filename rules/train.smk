@@ -9,12 +9,6 @@ else:
     START = f"{SHARED}/models/start-{identity(CONFIG.model)}"
     MADE_MODELS = {Path(START).name: CONFIG.model}
 
-# Models to score, each an open_clip folder: the baselines, then the run's own.
-MODELS = {
-    name: START if source == "start" else source.removeprefix("local-dir:") for name, source in CONFIG.baselines.items()
-}
-MODELS[CONFIG.run] = f"{RUN}/model"
-
 REPLAY_TABLES = (
     expand(
         f"{CORPUS}/replay/{{split}}/{{table}}.parquet",

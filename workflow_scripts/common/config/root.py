@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.config.baselines import FORMS, parse_baseline
 from workflow_scripts.common.config.catalog import Generation
 from workflow_scripts.common.config.curate import AttributionSettings, CurateSettings
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
@@ -59,8 +60,8 @@ class Config(Section):
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict, description="Benchmarks, by name.")
     baselines: dict[str, str] = Field(
         default_factory=dict,
-        description="Further models to score, by file-safe name: `start` (the run's starting point) or "
-        "`local-dir:PATH` (an open_clip folder).",
+        description=f"Further models to score, by file-safe name: {FORMS}. timm's have no text tower: they are "
+        "scored by the tasks that need none.",
     )
     limits: Limits = Field(default_factory=Limits, description="How hard to press.")
 
@@ -81,8 +82,10 @@ class Config(Section):
         if self.run in self.baselines:
             raise ValueError(f"run: {self.run!r} is also the name of a baseline")
         for name, source in self.baselines.items():
-            if source != "start" and not source.startswith("local-dir:"):
-                raise ValueError(f"baselines.{name}: {source!r} is neither `start` nor `local-dir:PATH`")
+            try:
+                parse_baseline(source)
+            except ValueError as error:
+                raise ValueError(f"baselines.{name}: {error}") from None
         for name, benchmark in self.benchmarks.items():
             if benchmark.layout == "replay" and self.replay is None:
                 raise ValueError(f"benchmarks.{name}: layout replay needs the section replay")
@@ -120,11 +123,13 @@ class Config(Section):
         for name, benchmark in self.benchmarks.items():
             given |= {f"benchmarks.{name}.{key}": path for key, path in benchmark.given.items()}
         given |= {f"curate.verdicts.{number}": path for number, path in enumerate(self.curate.verdicts)}
-        given |= {
-            f"baselines.{name}": f"{source.removeprefix('local-dir:')}/open_clip_config.json"
-            for name, source in self.baselines.items()
-            if source != "start"
-        }
+        for name, source in self.baselines.items():
+            baseline = parse_baseline(source)
+            if baseline.kind == "folder":
+                config = "open_clip_config.json" if baseline.has_text else "config.json"
+                given[f"baselines.{name}"] = f"{baseline.place}/{config}"
+            elif baseline.kind == "file":
+                given[f"baselines.{name}"] = baseline.place
         if self.world is not None and self.world.species is not None:
             given["world.species"] = self.world.species
         return given
