@@ -27,6 +27,22 @@ include: "rules/evaluate.smk"
 include: "rules/report.smk"
 
 
+# Files that are not there have a rule in dry runs alone, so that nothing ever makes, or deletes, what a person gives.
+if DRY_RUN and MISSING:
+
+    rule given_by_a_person:
+        output:
+            "{given}",
+        log:
+            f"{SHARED_LOGS}/given/{{given}}.log",
+        wildcard_constraints:
+            given=one_of(map(re.escape, MISSING.values())),
+        conda:
+            ENVIRONMENT
+        shell:
+            "test -e {output:q} 2> {log}"
+
+
 localrules:
     all,
     fetch,

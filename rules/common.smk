@@ -1,7 +1,9 @@
 """The config, checked, and the helpers that the rules share."""
 
+import re
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))
@@ -30,15 +32,18 @@ try:
         update_config(config, given)
     SITE = load_site()
     CONFIG = load_config(config, " + ".join(CONFIG_FILES), SITE)
-    for key, path in CONFIG.given_files().items():
-        made_here = CONFIG.world is not None and path.startswith(f"{SITE.results}/world/")
-        if not made_here and not Path(path).exists():
-            raise InputError(f"{' + '.join(CONFIG_FILES)}: {key}: {path}: no such file or folder")
+    # A dry run plans without what is not there yet, and says what it is.
+    DRY_RUN = workflow.output_settings.dryrun
+    MISSING = CONFIG.missing_files(made=f"{SITE.results}/world/")
+    absent = [f"{' + '.join(CONFIG_FILES)}: {key}: {path}: no such file or folder" for key, path in MISSING.items()]
+    if absent and not DRY_RUN:
+        raise InputError(absent[0])
 except InputError as error:
     sys.exit(f"error: {error}")
 
 if workflow.is_main_process:
     sys.stderr.write(f"config {' + '.join(CONFIG_FILES)}, corpus {CONFIG.corpus}, run {CONFIG.run}\n")
+    sys.stderr.writelines(f"missing: {line}\n" for line in absent)
 
 CORPUS = f"{SITE.results}/corpora/{CONFIG.corpus}"
 # Beside the corpus and not in it: what was taken down stays so when the corpus is built anew.
@@ -99,6 +104,7 @@ def first_part(generation):
     return sum(earlier.parts for earlier in CONFIG.generations[: number_of(generation)])
 
 
+@cache
 def parts_of(generation):
     """The numbers of a generation's parts, as they stand in file names; parts are numbered through all generations."""
     first = first_part(generation)
@@ -149,6 +155,7 @@ def catalog_part(wildcards):
     return f"{CORPUS}/catalog/{generation_of(wildcards.part)}/part-{wildcards.part}.parquet"
 
 
+@cache
 def generation_of(part):
     return next(name for name in GENERATIONS if part in parts_of(name))
 

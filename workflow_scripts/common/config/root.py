@@ -134,6 +134,18 @@ class Config(Section):
             given["world.species"] = self.world.species
         return given
 
+    def missing_files(self, made: str) -> dict[str, str]:
+        """Those of the given files that are not there, by dotted key.
+
+        Args:
+            made: the start of paths that the embedded world makes.
+        """
+        return {
+            key: path
+            for key, path in self.given_files().items()
+            if not Path(path).exists() and not (self.world is not None and path.startswith(made))
+        }
+
 
 def load_site(path: Path = Path("config/site.yaml")) -> SiteSettings:
     """The site's settings; the defaults when there is no such file.
@@ -147,12 +159,12 @@ def load_site(path: Path = Path("config/site.yaml")) -> SiteSettings:
 def load_config(values: Mapping[str, Any], where: str, site: SiteSettings) -> Config:
     """Check a config and fill in its placeholders.
 
-    In any string, `{results}` stands for the site's results folder and `{world}` for the embedded world's folder.
+    In any string, `{results}` and `{data}` stand for the site's folders and `{world}` for the embedded world's.
 
     Raises:
         InputError: unknown keys, missing keys, wrong values; one line, the first of them spelt out.
     """
-    places = {"{results}": site.results, "{world}": f"{site.results}/world/{values.get('corpus')}"}
+    places = {"{results}": site.results, "{data}": site.data, "{world}": f"{site.results}/world/{values.get('corpus')}"}
     return _validate(Config, _fill(values, places), where)
 
 
