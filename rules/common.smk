@@ -312,7 +312,8 @@ def files_of_model(name):
     if baseline.is_fetched:
         return [f"{folder}/fetched.json"]
     kinds = (".json", ".safetensors", ".bin", ".pt")
-    return sorted(str(path) for path in Path(folder).iterdir() if path.suffix in kinds)
+    files = sorted(str(path) for path in Path(folder).glob("*") if path.suffix in kinds)
+    return files or [baseline.config_file]
 
 
 def source_of_model(name):

@@ -43,6 +43,11 @@ class Baseline:
         """Whether it must first be made a folder."""
         return self.kind in ("hub", "tag", "file")
 
+    @property
+    def config_file(self) -> str:
+        """The file by which a folder is known to be a model's."""
+        return f"{self.place}/{'open_clip_config.json' if self.has_text else 'config.json'}"
+
 
 def parse_baseline(source: str) -> Baseline:
     """Read a baseline's source.

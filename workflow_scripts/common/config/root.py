@@ -126,8 +126,7 @@ class Config(Section):
         for name, source in self.baselines.items():
             baseline = parse_baseline(source)
             if baseline.kind == "folder":
-                config = "open_clip_config.json" if baseline.has_text else "config.json"
-                given[f"baselines.{name}"] = f"{baseline.place}/{config}"
+                given[f"baselines.{name}"] = baseline.config_file
             elif baseline.kind == "file":
                 given[f"baselines.{name}"] = baseline.place
         if self.world is not None and self.world.species is not None:
