@@ -10,7 +10,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.baselines import parse_baseline
-from workflow_scripts.common.config.evaluate import needs_text
+from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, needs_text
 from workflow_scripts.common.config.root import load_config, load_site, read_yaml
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest
@@ -273,20 +273,19 @@ def model_files(wildcards):
     return MADE_MODELS[wildcards.made].files
 
 
-def benchmark_labels(wildcards):
-    return CSV_BENCHMARKS[wildcards.benchmark].labels
-
-
 def benchmark_settings(wildcards):
     return CONFIG.benchmarks[wildcards.benchmark].to_json()
 
 
 def benchmark_inputs(wildcards):
-    return list(OTHER_BENCHMARKS[wildcards.benchmark].inputs.values())
+    """What a reader's rule can watch: what was fetched, and the label files that a person gives."""
+    benchmark = IMAGE_SETS[wildcards.benchmark]
+    given = [path for path in benchmark.inputs.values() if f"{FETCHED_FOLDER}/" not in path]
+    return given + [FETCHED_BENCHMARKS[wildcards.benchmark]] if benchmark.fetch else given
 
 
 def benchmark_reader(wildcards):
-    return f"index_{OTHER_BENCHMARKS[wildcards.benchmark].layout}"
+    return f"index_{IMAGE_SETS[wildcards.benchmark].layout}"
 
 
 def benchmark_code(wildcards):

@@ -57,7 +57,7 @@ SCORE_DECIMALS = 5
 
 HEIGHT = "lca_height"
 # Settings that say where files lie, and nothing of how they are scored.
-PLACES = {"labels", "images", "folder", "classes", "subsets"}
+PLACES = {"labels", "images", "find", "folder", "classes", "subsets", "fetch"}
 
 
 def score(

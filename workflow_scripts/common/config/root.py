@@ -13,7 +13,7 @@ from workflow_scripts.common.config.baselines import FORMS, parse_baseline
 from workflow_scripts.common.config.catalog import Generation
 from workflow_scripts.common.config.curate import AttributionSettings, CurateSettings
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
-from workflow_scripts.common.config.evaluate import Benchmark, EmbedLimits
+from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, Benchmark, EmbedLimits, ImageSet, fetch_identity
 from workflow_scripts.common.config.replay import ReplaySettings
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.config.site import SiteSettings
@@ -121,7 +121,11 @@ class Config(Section):
         if self.replay is not None:
             given |= {f"replay.metadata.{number}": path for number, path in enumerate(self.replay.metadata)}
         for name, benchmark in self.benchmarks.items():
-            given |= {f"benchmarks.{name}.{key}": path for key, path in benchmark.given.items()}
+            given |= {
+                f"benchmarks.{name}.{key}": path
+                for key, path in benchmark.given.items()
+                if f"{FETCHED_FOLDER}/" not in path
+            }
         given |= {f"curate.verdicts.{number}": path for number, path in enumerate(self.curate.verdicts)}
         for name, source in self.baselines.items():
             baseline = parse_baseline(source)
@@ -158,13 +162,24 @@ def load_site(path: Path = Path("config/site.yaml")) -> SiteSettings:
 def load_config(values: Mapping[str, Any], where: str, site: SiteSettings) -> Config:
     """Check a config and fill in its placeholders.
 
-    In any string, `{results}` and `{data}` stand for the site's folders and `{world}` for the embedded world's.
+    In any string, `{results}` and `{data}` stand for the site's folders, `{world}` for the embedded world's, and in a
+    benchmark `{fetched}` for the folder of what it fetches.
 
     Raises:
         InputError: unknown keys, missing keys, wrong values; one line, the first of them spelt out.
     """
     places = {"{results}": site.results, "{data}": site.data, "{world}": f"{site.results}/world/{values.get('corpus')}"}
-    return _validate(Config, _fill(values, places), where)
+    filled = _fill(values, places)
+    for name, benchmark in (filled.get("benchmarks") or {}).items():
+        if isinstance(benchmark, Mapping) and benchmark.get("fetch"):
+            entries = _validate(_Fetches, {"fetch": benchmark["fetch"]}, f"{where}: benchmarks.{name}").fetch
+            place = f"{site.results}/{FETCHED_FOLDER}/{name}-{fetch_identity(entries)}/files"
+            filled["benchmarks"][name] = _fill(benchmark, {"{fetched}": place})
+    return _validate(Config, filled, where)
+
+
+class _Fetches(ImageSet):
+    """A benchmark's `fetch` alone, which says where the rest of it lies."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
