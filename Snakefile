@@ -27,6 +27,14 @@ include: "rules/evaluate.smk"
 include: "rules/report.smk"
 
 
+for line in PINS.behind() if workflow.is_main_process else []:
+    sys.stderr.write(f"{line}\n")
+
+
+onstart:
+    PINS.record()
+
+
 # Files that are not there have a rule in dry runs alone, so that nothing ever makes, or deletes, what a person gives.
 if DRY_RUN and MISSING:
 

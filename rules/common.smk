@@ -14,6 +14,7 @@ from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, needs_text
 from workflow_scripts.common.config.root import load_config, load_site, read_yaml
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest
+from workflow_scripts.common.pins import Pins
 
 DEFAULT_CONFIG = f"{workflow.basedir}/config/config.yaml"
 ENVIRONMENT = f"{workflow.basedir}/envs/workflow.yaml"
@@ -38,6 +39,13 @@ try:
     absent = [f"{' + '.join(CONFIG_FILES)}: {key}: {path}: no such file or folder" for key, path in MISSING.items()]
     if absent and not DRY_RUN:
         raise InputError(absent[0])
+    CORPUS = f"{SITE.results}/corpora/{CONFIG.corpus}"
+    RUN = f"{SITE.results}/runs/{CONFIG.run}"
+    PINS = Pins(
+        {stage: Path(CORPUS, stage) for stage in ("download", "replay", "shards")} | {"train": Path(RUN, "train")},
+        CONFIG.pinned,
+        CONFIG.lift,
+    )
 except InputError as error:
     sys.exit(f"error: {error}")
 
@@ -45,10 +53,8 @@ if workflow.is_main_process:
     sys.stderr.write(f"config {' + '.join(CONFIG_FILES)}, corpus {CONFIG.corpus}, run {CONFIG.run}\n")
     sys.stderr.writelines(f"missing: {line}\n" for line in absent)
 
-CORPUS = f"{SITE.results}/corpora/{CONFIG.corpus}"
 # Beside the corpus and not in it: what was taken down stays so when the corpus is built anew.
 LEDGER = f"{SITE.results}/ledgers/{CONFIG.corpus}.parquet"
-RUN = f"{SITE.results}/runs/{CONFIG.run}"
 SHARED = f"{SITE.results}/shared"
 WORLD = f"{SITE.results}/world/{CONFIG.corpus}"
 CORPUS_LOGS = f"logs/corpora/{CONFIG.corpus}"
@@ -79,6 +85,16 @@ wildcard_constraints:
 def code(step):
     """The digest of the code that a step runs, for its rule's params."""
     return code_digest(f"workflow_scripts.{step}")
+
+
+def held(stage, name, value):
+    """What could rerun a stage: `value`, or what a pinned stage was made with."""
+    return PINS.held(stage, name, value)
+
+
+def steady(stage, files):
+    """A stage's inputs; a pinned stage does not mind that they are newer than what it made of them."""
+    return ancient(files) if PINS.holds(stage) else files
 
 
 def identity(*values):

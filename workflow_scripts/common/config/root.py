@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -23,6 +23,8 @@ from workflow_scripts.common.config.world import WorldSettings
 from workflow_scripts.common.errors import InputError
 
 S = TypeVar("S", bound=Section)
+
+Stage = Literal["download", "replay", "shards", "train"]
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
@@ -64,6 +66,12 @@ class Config(Section):
         "scored by the tasks that need none.",
     )
     limits: Limits = Field(default_factory=Limits, description="How hard to press.")
+    pinned: list[Stage] = Field(
+        [],
+        description="Costly stages that a change of config, code or of what comes before does not rerun; "
+        "every run says which of them are behind.",
+    )
+    lift: list[Stage] = Field([], description="On the command line: pinned stages that take such a change this time.")
 
     @field_validator("benchmarks", "baselines")
     @classmethod
@@ -100,7 +108,7 @@ class Config(Section):
 
     def recipe(self) -> "Config":
         """The config without what cannot change what comes out."""
-        return self.model_copy(update={"limits": Limits()})
+        return self.model_copy(update={"limits": Limits(), "pinned": [], "lift": []})
 
     def given_files(self) -> dict[str, str]:
         """The files and folders that a person gives, by dotted key."""
@@ -192,10 +200,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
+        # A ValueError: bytes that are no UTF-8, or a value that only looks like a date or a number.
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}:" if mark else ""
-        raise InputError(f"{path}:{line} not valid YAML: {getattr(error, 'problem', error)}") from None
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise InputError(f"{path}:{line} not valid YAML: {problem}") from None
     if value is not None and not isinstance(value, dict):
         raise InputError(f"{path}: a config is a mapping of keys")
     return value or {}
