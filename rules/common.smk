@@ -9,7 +9,8 @@ from pathlib import Path
 sys.path.insert(0, str(workflow.basedir))
 
 from workflow_scripts.common.code_digest import code_digest
-from workflow_scripts.common.config.evaluate import needs_text
+from workflow_scripts.common.config.baselines import parse_baseline
+from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, needs_text
 from workflow_scripts.common.config.root import load_config, load_site, read_yaml
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest
@@ -297,20 +298,19 @@ def model_files(wildcards):
     return MADE_MODELS[wildcards.made].files
 
 
-def benchmark_labels(wildcards):
-    return CSV_BENCHMARKS[wildcards.benchmark].labels
-
-
 def benchmark_settings(wildcards):
     return CONFIG.benchmarks[wildcards.benchmark].to_json()
 
 
 def benchmark_inputs(wildcards):
-    return list(OTHER_BENCHMARKS[wildcards.benchmark].inputs.values())
+    """What a reader's rule can watch: what was fetched, and the label files that a person gives."""
+    benchmark = IMAGE_SETS[wildcards.benchmark]
+    given = [path for path in benchmark.inputs.values() if f"{FETCHED_FOLDER}/" not in path]
+    return given + [FETCHED_BENCHMARKS[wildcards.benchmark]] if benchmark.fetch else given
 
 
 def benchmark_reader(wildcards):
-    return f"index_{OTHER_BENCHMARKS[wildcards.benchmark].layout}"
+    return f"index_{IMAGE_SETS[wildcards.benchmark].layout}"
 
 
 def benchmark_code(wildcards):
@@ -321,12 +321,60 @@ def projector(wildcards):
     return "replay" if CONFIG.benchmarks[wildcards.benchmark].layout == "replay" else "proj"
 
 
+def model_folder(baseline):
+    """Where a baseline's files lie."""
+    if baseline.kind == "start":
+        return START
+    return f"{SHARED}/models/fetched-{identity(baseline.source)}" if baseline.is_fetched else baseline.place
+
+
+def files_of_model(name):
+    """What of a model the rules can watch: of a folder that a person gives, every file that its weights may be in."""
+    folder, baseline = MODELS[name], BASELINES.get(name)
+    if baseline is None or baseline.kind == "start":
+        return [f"{folder}/open_clip_config.json"]
+    if baseline.is_fetched:
+        return [f"{folder}/fetched.json"]
+    kinds = (".json", ".safetensors", ".bin", ".pt")
+    files = sorted(str(path) for path in Path(folder).glob("*") if path.suffix in kinds)
+    return files or [baseline.config_file]
+
+
+def source_of_model(name):
+    return f"{'timm:' if name in WITHOUT_TEXT else ''}local-dir:{MODELS[name]}"
+
+
+def scored_models(spec):
+    """The models that a benchmark can score: where each image has a caption of its own, those that read text."""
+    return [name for name in MODELS if name not in WITHOUT_TEXT or spec.layout != "replay"]
+
+
+def predictions(model, benchmark):
+    """Where zero-shot predictions are written, where there are any."""
+    if model in WITHOUT_TEXT or not needs_text(CONFIG.benchmarks[benchmark]):
+        return []
+    return [f"{RUN}/scores/{model}/{benchmark}.predictions.parquet"]
+
+
+def predictions_of(wildcards):
+    return PREDICTIONS[wildcards.benchmark]
+
+
+def model_input(wildcards):
+    return files_of_model(wildcards.model)
+
+
 def model_source(wildcards):
-    return f"local-dir:{MODELS[wildcards.model]}"
+    return source_of_model(wildcards.model)
 
 
-def model_config(wildcards):
-    return f"{MODELS[wildcards.model]}/open_clip_config.json"
+def fetched_source(wildcards):
+    return FETCHED_MODELS[wildcards.fetched].source
+
+
+def checkpoint_file(wildcards):
+    baseline = FETCHED_MODELS[wildcards.fetched]
+    return baseline.place if baseline.kind == "file" else []
 
 
 def benchmark_images(wildcards):

@@ -13,12 +13,6 @@ else:
 TRAINED_FROM = held("train", "start", START)
 SHARDS = held("train", "shards", expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS))
 
-# Models to score, each an open_clip folder: the baselines, then the run's own.
-MODELS = {
-    name: START if source == "start" else source.removeprefix("local-dir:") for name, source in CONFIG.baselines.items()
-}
-MODELS[CONFIG.run] = f"{RUN}/model"
-
 REPLAY_TABLES = (
     expand(
         f"{CORPUS}/replay/{{split}}/{{table}}.parquet",

@@ -9,10 +9,11 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.config.baselines import FORMS, parse_baseline
 from workflow_scripts.common.config.catalog import Generation
 from workflow_scripts.common.config.curate import AttributionSettings, CurateSettings
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
-from workflow_scripts.common.config.evaluate import Benchmark, EmbedLimits
+from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, Benchmark, EmbedLimits, ImageSet, fetch_identity
 from workflow_scripts.common.config.replay import ReplaySettings
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.config.site import SiteSettings
@@ -61,8 +62,8 @@ class Config(Section):
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict, description="Benchmarks, by name.")
     baselines: dict[str, str] = Field(
         default_factory=dict,
-        description="Further models to score, by file-safe name: `start` (the run's starting point) or "
-        "`local-dir:PATH` (an open_clip folder).",
+        description=f"Further models to score, by file-safe name: {FORMS}. timm's have no text tower: they are "
+        "scored by the tasks that need none.",
     )
     limits: Limits = Field(default_factory=Limits, description="How hard to press.")
     pinned: list[Stage] = Field(
@@ -92,8 +93,10 @@ class Config(Section):
         if self.run in self.baselines:
             raise ValueError(f"run: {self.run!r} is also the name of a baseline")
         for name, source in self.baselines.items():
-            if source != "start" and not source.startswith("local-dir:"):
-                raise ValueError(f"baselines.{name}: {source!r} is neither `start` nor `local-dir:PATH`")
+            try:
+                parse_baseline(source)
+            except ValueError as error:
+                raise ValueError(f"baselines.{name}: {error}") from None
         for name, benchmark in self.benchmarks.items():
             if benchmark.layout == "replay" and self.replay is None:
                 raise ValueError(f"benchmarks.{name}: layout replay needs the section replay")
@@ -129,13 +132,18 @@ class Config(Section):
         if self.replay is not None:
             given |= {f"replay.metadata.{number}": path for number, path in enumerate(self.replay.metadata)}
         for name, benchmark in self.benchmarks.items():
-            given |= {f"benchmarks.{name}.{key}": path for key, path in benchmark.given.items()}
+            given |= {
+                f"benchmarks.{name}.{key}": path
+                for key, path in benchmark.given.items()
+                if f"{FETCHED_FOLDER}/" not in path
+            }
         given |= {f"curate.verdicts.{number}": path for number, path in enumerate(self.curate.verdicts)}
-        given |= {
-            f"baselines.{name}": f"{source.removeprefix('local-dir:')}/open_clip_config.json"
-            for name, source in self.baselines.items()
-            if source != "start"
-        }
+        for name, source in self.baselines.items():
+            baseline = parse_baseline(source)
+            if baseline.kind == "folder":
+                given[f"baselines.{name}"] = baseline.config_file
+            elif baseline.kind == "file":
+                given[f"baselines.{name}"] = baseline.place
         if self.world is not None and self.world.species is not None:
             given["world.species"] = self.world.species
         return given
@@ -165,13 +173,24 @@ def load_site(path: Path = Path("config/site.yaml")) -> SiteSettings:
 def load_config(values: Mapping[str, Any], where: str, site: SiteSettings) -> Config:
     """Check a config and fill in its placeholders.
 
-    In any string, `{results}` and `{data}` stand for the site's folders and `{world}` for the embedded world's.
+    In any string, `{results}` and `{data}` stand for the site's folders, `{world}` for the embedded world's, and in a
+    benchmark `{fetched}` for the folder of what it fetches.
 
     Raises:
         InputError: unknown keys, missing keys, wrong values; one line, the first of them spelt out.
     """
     places = {"{results}": site.results, "{data}": site.data, "{world}": f"{site.results}/world/{values.get('corpus')}"}
-    return _validate(Config, _fill(values, places), where)
+    filled = _fill(values, places)
+    for name, benchmark in (filled.get("benchmarks") or {}).items():
+        if isinstance(benchmark, Mapping) and benchmark.get("fetch"):
+            entries = _validate(_Fetches, {"fetch": benchmark["fetch"]}, f"{where}: benchmarks.{name}").fetch
+            place = f"{site.results}/{FETCHED_FOLDER}/{name}-{fetch_identity(entries)}/files"
+            filled["benchmarks"][name] = _fill(benchmark, {"{fetched}": place})
+    return _validate(Config, filled, where)
+
+
+class _Fetches(ImageSet):
+    """A benchmark's `fetch` alone, which says where the rest of it lies."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
