@@ -303,7 +303,7 @@ def benchmark_settings(wildcards):
 
 
 def benchmark_inputs(wildcards):
-    """What a reader's rule can watch: what was fetched, and the label files that a person gives."""
+    """What a reader's job watches, which is what was fetched and the label files that a person gives."""
     benchmark = IMAGE_SETS[wildcards.benchmark]
     given = [path for path in benchmark.inputs.values() if f"{FETCHED_FOLDER}/" not in path]
     return given + [FETCHED_BENCHMARKS[wildcards.benchmark]] if benchmark.fetch else given
