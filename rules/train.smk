@@ -25,6 +25,12 @@ REPLAY_TABLES = (
     else []
 )
 REPLAY_OPTION = option("replay", f"{CORPUS}/replay")
+CORPORA = [
+    CorpusShards(
+        shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
+        labels=f"{CORPUS}/taxonomy/labels.parquet",
+    )
+]
 # One process a GPU, or a few on the CPU; on one machine they meet on a free local port.
 TORCHRUN = f"python -m workflow_scripts.train.launch --standalone --nproc-per-node {CONFIG.limits.train.processes}"
 
@@ -114,7 +120,7 @@ rule train_run:
         shards=expand(
             f"{CORPUS}/shards/{{generation}}/{{split}}/{{table}}.parquet",
             generation=GENERATIONS,
-            split=["train", "val"],
+            split=[CONFIG.train.split, "val"],
             table=["manifest", "index"],
         ),
         labels=f"{CORPUS}/taxonomy/labels.parquet",
@@ -130,11 +136,12 @@ rule train_run:
     threads: 2
     resources:
         limits=CONFIG.limits.train.to_json(),
+        scratch=option("scratch", SITE.scratch),
         torchrun=TORCHRUN,
     params:
         start=subpath(input.start, parent=True),
         model=CONFIG.model.to_json(),
-        shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
+        corpora=[corpus.to_json() for corpus in CORPORA],
         replay=REPLAY_OPTION if CONFIG.train.replay_batch else "",
         settings=CONFIG.train.to_json(),
         work=f"{RUN}/.work/train",
@@ -142,7 +149,7 @@ rule train_run:
         code=code("train.run"),
     shell:
         "{resources.torchrun} -m workflow_scripts.train.run --start {params.start:q} --model {params.model:q} "
-        "--shards {params.shards:q} --labels {input.labels:q} {params.replay} "
+        "--corpora {params.corpora:q} {params.replay} {resources.scratch} "
         "--settings {params.settings:q} --limits {resources.limits:q} "
         "--work {params.work:q} --out-dir {params.out:q} --threads {threads} --log {log:q}"
 

@@ -18,6 +18,7 @@ from workflow_scripts.common.config.train import ModelSettings, TrainLimits, Tra
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.train import images, texts
 from workflow_scripts.train.checkpoint import STATE, Checkpoints
+from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.job import Job
 from workflow_scripts.train.loader import Batch, Batches, make_loader
 from workflow_scripts.train.metrics import MetricsFile
@@ -31,7 +32,8 @@ SETTINGS = TrainSettings(epochs=2, global_batch=8, replay_batch=4, precision="fp
 
 def job_of(corpus, start: Path, settings: TrainSettings = SETTINGS) -> Job:
     model = ModelSettings(architecture="tiny")
-    return Job(start, model, settings, TrainLimits(), (corpus.shards,), corpus.labels, corpus.replay)
+    data = TrainingData((corpus.biology,), corpus.replay, settings)
+    return Job(start, model, settings, TrainLimits(), data)
 
 
 def ranks_of(rank: int = 0, size: int = 1) -> Ranks:
@@ -40,11 +42,12 @@ def ranks_of(rank: int = 0, size: int = 1) -> Ranks:
 
 @pytest.fixture
 def batches_of(corpus, start: Path, tmp_path: Path) -> Callable[..., Batches]:
-    texts.write_label_names(corpus.labels, tmp_path)
     tokenizer = clip.load(f"local-dir:{start}").tokenizer
 
     def make(rank: int = 0, size: int = 1, source=corpus) -> Batches:
-        parts = job_of(source, start).parts("train", tmp_path, tokenizer, size)
+        data = job_of(source, start).data
+        data.prepare(tmp_path)
+        parts = data.parts("train", tmp_path, tokenizer, size)
         return Batches(parts, size=32, types=SETTINGS.text_types, seed=SETTINGS.seed, ranks=ranks_of(rank, size))
 
     return make

@@ -4,10 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workflow_scripts.contracts import RANKS
-
-TEXT_TYPES = ("sci", "com", "taxon", "sci_com", "taxon_com")
-"""The caption types that training draws from, in the order of both papers' code."""
+from workflow_scripts.contracts import RANKS, TEXT_TYPES
 
 
 @dataclass(frozen=True)

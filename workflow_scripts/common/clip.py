@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from PIL import Image
@@ -57,6 +57,19 @@ def _import_open_clip() -> ModuleType:
 open_clip: Any = _import_open_clip()
 
 
+class Tokenizer(Protocol):
+    """open_clip's tokenizers.
+
+    Attributes:
+        context_length: tokens a text.
+    """
+
+    context_length: int
+
+    def __call__(self, texts: Sequence[str]) -> torch.Tensor:
+        """Token ids [N, context_length]."""
+
+
 @dataclass(frozen=True)
 class Clip:
     """A model ready to embed, with what its images and texts must look like.
@@ -72,7 +85,7 @@ class Clip:
     """
 
     model: Any
-    tokenizer: Callable[[Sequence[str]], torch.Tensor]
+    tokenizer: Tokenizer
     image_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]

@@ -5,22 +5,20 @@ grows with the corpus, the trainer's memory does not.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.captions import Taxon, caption
+from workflow_scripts.common.clip import Tokenizer
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
 from workflow_scripts.contracts import LABELS, RANKS
-
-Tokenizer = Callable[[Sequence[str]], torch.Tensor]
 
 KEPT_CAPTIONS = 200_000
 NAMES = (*RANKS, "scientific_name", "common_name")
@@ -32,21 +30,24 @@ def text_type_at(step: int, seed: int, types: Sequence[str]) -> str:
 
 
 class Texts(Protocol):
-    """Tokens for what a sample's index row says about its text."""
+    """Tokens for what a sample's text is found by."""
+
+    context_length: int
 
     def tokens(self, key: str, text_type: str) -> np.ndarray:
         """Token ids, int32 [context_length]."""
 
 
 class CaptionTexts:
-    """Replay: the index holds the caption itself."""
+    """Replay, and tars in the published layout: what is found is the caption itself."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
+        self.context_length = tokenizer.context_length
         self._tokens = lru_cache(KEPT_CAPTIONS)(self._tokenise)
 
     def tokens(self, key: str, text_type: str) -> np.ndarray:
-        """Token ids of the caption `key`; it has one text type only."""
+        """Token ids of the caption `key`, whatever type it is of."""
         return self._tokens(key)
 
     def _tokenise(self, text: str) -> np.ndarray:
@@ -54,7 +55,7 @@ class CaptionTexts:
 
 
 class LabelTexts:
-    """Biology: the index holds a label_id, and the caption is written from the label's names.
+    """Biology: a label_id is found, and the caption is written from the label's names.
 
     Args:
         folder: where `write_label_names` wrote the labels.
@@ -64,6 +65,7 @@ class LabelTexts:
     def __init__(self, folder: Path, tokenizer: Tokenizer) -> None:
         self.folder = folder
         self.tokenizer = tokenizer
+        self.context_length = tokenizer.context_length
         self.ids = np.load(folder / "label_ids.npy", mmap_mode="r")
         self.names = pa.ipc.open_file(pa.memory_map(str(folder / "label_names.arrow"))).read_all()
         self._tokens = lru_cache(KEPT_CAPTIONS)(self._tokenise)
