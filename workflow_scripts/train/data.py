@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.clip import Tokenizer
 from workflow_scripts.common.config.train import CorpusShards, TrainSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest
@@ -20,7 +19,7 @@ from workflow_scripts.train import samples, texts
 from workflow_scripts.train.loader import Pairs
 from workflow_scripts.train.staging import Stage
 from workflow_scripts.train.stream import Mixture, Order, Stream, rank_positions, shares_of
-from workflow_scripts.train.texts import CaptionTexts, LabelTexts, Texts
+from workflow_scripts.train.texts import CaptionTexts, LabelTexts, Texts, Tokenizer
 
 # Their places in this list keep the orders of the parts of a batch apart.
 PARTS = ("biology", "replay")
@@ -54,6 +53,8 @@ class TrainingData:
             raise InputError("training on replay alone takes train.global_batch pairs of it: set replay_batch to 0")
         if 0 < sum(corpus.weight is not None for corpus in self.corpora) < len(self.corpora):
             raise InputError("mix: give every corpus a weight, or none")
+        if settings.templates and any(corpus.labels is None for corpus in self.corpora):
+            raise InputError("train.templates: shards in the published layout have no names to write captions of")
         for batch in (settings.global_batch, settings.replay_batch):
             rank_positions(0, batch, 0, ranks)
         for corpus in self.corpora:
@@ -104,7 +105,7 @@ class TrainingData:
         Args:
             split: `train` or `val`.
             folder: the work folder, after `prepare`.
-            tokenizer: of the model.
+            tokenizer: texts -> token ids.
             ranks: how many processes share a batch.
         """
         found = []
@@ -133,7 +134,7 @@ class TrainingData:
     def _texts(self, number: int, folder: Path, tokenizer: Tokenizer) -> Texts:
         if self.corpora[number].labels is None:
             return CaptionTexts(tokenizer)
-        return LabelTexts(_labels_folder(folder, number), tokenizer)
+        return LabelTexts(_labels_folder(folder, number), tokenizer, self.settings.templates)
 
     def _biology_shards(self, split: str) -> list[samples.Shard]:
         return [
@@ -148,7 +149,9 @@ class TrainingData:
         seed = (self.settings.seed, PARTS.index(name))
         return Pairs(
             name=name,
-            reader=samples.SampleReader(shards, self.settings.shuffle_window, self.stage),
+            reader=samples.SampleReader(
+                shards, [text.columns for text in words], self.settings.shuffle_window, self.stage
+            ),
             stream=self._order(name, shards, batch, seed, mixed=augment),
             texts=words,
             batch=batch,

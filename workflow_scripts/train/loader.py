@@ -80,8 +80,8 @@ class Pairs:
         shard, row = self.stream.locate(position)
         return str(self.reader.rows(shard).uuids[row].as_py())
 
-    def fill(self, position: int, text_type: str, pixels_SS3: np.ndarray, tokens_L: np.ndarray) -> list[Broken]:
-        """Put the pair at a position of the stream into its place in a batch, and say what was broken.
+    def fill(self, position: int, text_type: str, pixels_SS3: np.ndarray) -> tuple[np.ndarray, list[Broken]]:
+        """Put the image at a position of the stream into its place in a batch.
 
         A broken sample gives its place to another one, drawn by the position.
 
@@ -89,7 +89,9 @@ class Pairs:
             position: in the stream.
             text_type: of the caption.
             pixels_SS3: uint8, written.
-            tokens_L: int32, written.
+
+        Returns:
+            Its tokens, int32 [L], and what was broken.
 
         Raises:
             InputError: nothing readable was found.
@@ -101,7 +103,7 @@ class Pairs:
             shard, row = self.stream.locate(place)
             try:
                 decoded = images.decode(self.reader.image(shard, row))
-                text = self.reader.text(shard, row, text_type)
+                key = self.reader.text_key(shard, row, text_type)
             except (ValueError, OSError) as error:
                 broken.append(Broken(self.uuid(place), self.reader.shards[shard].tar.name, str(error)))
                 place = int(draw.integers(len(self.stream)))
@@ -111,8 +113,7 @@ class Pairs:
                 images.random_crop(height, width, self.scale, draw) if self.scale else images.centre_crop(height, width)
             )
             images.resize(decoded, box, pixels_SS3)
-            tokens_L[:] = self.texts[self.reader.shards[shard].corpus].tokens(text, text_type)
-            return broken
+            return self.texts[self.reader.shards[shard].corpus].tokens(key, text_type), broken
         raise InputError(f"{MOST_REPLACEMENTS} samples in a row are unreadable, the last: {' '.join(broken[-1])}")
 
 
@@ -150,17 +151,17 @@ class Batches(Dataset[Batch]):
         text_type = text_type_at(step, self.seed, self.types)
         count = sum(part.batch for part in self.parts) // self.ranks
         pixels = np.empty((count, self.size, self.size, 3), dtype=np.uint8)
-        tokens = np.empty((count, self.parts[0].texts[0].context_length), dtype=np.int32)
-        broken = []
-        place = 0
+        tokens: list[np.ndarray] = []
+        broken: list[Broken] = []
         for part in self.parts:
             for position in rank_positions(step, part.batch, self.rank, self.ranks):
                 if self.type_per == "sample":
                     text_type = text_type_at(position, self.seed, self.types)
-                broken += part.fill(position, text_type, pixels[place], tokens[place])
-                place += 1
+                row, replaced = part.fill(position, text_type, pixels[len(tokens)])
+                tokens.append(row)
+                broken += replaced
         described = text_type if self.type_per == "step" else "mixed"
-        return Batch(torch.from_numpy(pixels), torch.from_numpy(tokens), described, broken)
+        return Batch(torch.from_numpy(pixels), torch.from_numpy(np.stack(tokens)), described, broken)
 
     def uuids(self, step: int) -> list[str]:
         """The samples that all ranks together take at `step`."""

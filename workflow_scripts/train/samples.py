@@ -14,15 +14,14 @@ import pyarrow.parquet as pq
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.contracts import REPLAY_INDEX, SHARD_INDEX, SHARD_MANIFEST, TEXT_TYPES, Contract
+from workflow_scripts.contracts import REFERENCE_INDEX, SHARD_MANIFEST, TEXT_TYPES, Contract
 from workflow_scripts.train.staging import Stage
+from workflow_scripts.train.texts import TextKey
 
 MANIFEST = "manifest.parquet"
 INDEX = "index.parquet"
 # Open files and shards' rows kept by a reader, beyond the window that it reads in.
 SPARE = 2
-# The column that a sample's text is found by; where there is none, the tar's own members hold it.
-TEXT_COLUMNS = {SHARD_INDEX.name: "label_id", REPLAY_INDEX.name: "caption"}
 
 
 @dataclass(frozen=True)
@@ -52,14 +51,14 @@ class Rows:
         offsets: where images begin, bytes.
         sizes: of the images, bytes.
         uuids: who they are.
-        texts: what their text is found by; None where the tar's members hold it.
-        members: of each text type, where those begin and their sizes, bytes.
+        texts: columns that their text is found by.
+        members: in the published layout, where captions begin and their sizes, bytes, by text type.
     """
 
     offsets: np.ndarray
     sizes: np.ndarray
     uuids: pa.Array
-    texts: pa.Array | None
+    texts: Sequence[pa.Array]
     members: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
@@ -104,12 +103,17 @@ class SampleReader:
 
     Args:
         shards: as `list_shards` gives them.
+        columns: of the index, by corpus, that a sample's text is found by; one that an index lacks is null. In the
+            published layout the tar's own members hold it.
         window: shards that are read at a time; this many are kept open.
         stage: where shards are copied to before they are read, or None.
     """
 
-    def __init__(self, shards: Sequence[Shard], window: int, stage: Stage | None = None) -> None:
+    def __init__(
+        self, shards: Sequence[Shard], columns: Sequence[Sequence[str]], window: int, stage: Stage | None = None
+    ) -> None:
         self.shards = shards
+        self.columns = columns
         self.stage = stage
         self.kept = window + SPARE
         self.rows = lru_cache(self.kept)(self._rows)
@@ -125,17 +129,17 @@ class SampleReader:
         rows = self.rows(shard)
         return self._read(shard, int(rows.offsets[row]), int(rows.sizes[row]))
 
-    def text(self, shard: int, row: int, text_type: str) -> str:
-        """What a sample's text is found by: a label_id, or the caption itself.
+    def text_key(self, shard: int, row: int, text_type: str) -> TextKey:
+        """What a sample's text is found by.
 
         Raises:
             ValueError: the tar ends before the caption does, or it is no UTF-8.
         """
         rows = self.rows(shard)
-        if rows.texts is not None:
-            return str(rows.texts[row].as_py())
+        if not rows.members:
+            return tuple(column[row].as_py() for column in rows.texts)
         offsets, sizes = rows.members[text_type]
-        return self._read(shard, int(offsets[row]), int(sizes[row])).decode().strip()
+        return (self._read(shard, int(offsets[row]), int(sizes[row])).decode().strip(),)
 
     def _read(self, shard: int, offset: int, size: int) -> bytes:
         data = os.pread(self._file(shard), size, offset)
@@ -154,20 +158,23 @@ class SampleReader:
 
     def _rows(self, number: int) -> Rows:
         shard = self.shards[number]
-        column = TEXT_COLUMNS.get(shard.layout.name)
-        places = [] if column else [f"{text_type}_{place}" for text_type in TEXT_TYPES for place in ("offset", "size")]
+        captions = TEXT_TYPES if shard.layout is REFERENCE_INDEX else ()
+        texts = () if captions else self.columns[shard.corpus]
         with pq.ParquetFile(shard.index) as file:
             wanted = [n for n, (least, most) in enumerate(self._ranges(file, shard)) if least <= shard.tar.name <= most]
-            columns = ["uuid", "shard", "position", "offset", "size", *([column] if column else places)]
+            columns = ["uuid", "shard", "position", "offset", "size"]
+            columns += [f"{text_type}_{place}" for text_type in captions for place in ("offset", "size")]
+            columns += [name for name in texts if name in file.schema_arrow.names]
             table = file.read_row_groups(wanted, columns=columns)
         table = table.filter(pc.equal(table["shard"], shard.tar.name)).sort_by("position")
         found = {name: table[name].combine_chunks() for name in table.column_names}
-        members = {
-            name: (found[f"{name}_offset"].to_numpy(), found[f"{name}_size"].to_numpy())
-            for name in ([] if column else TEXT_TYPES)
-        }
-        texts = found[column] if column else None
-        return Rows(found["offset"].to_numpy(), found["size"].to_numpy(), found["uuid"], texts, members)
+        return Rows(
+            found["offset"].to_numpy(),
+            found["size"].to_numpy(),
+            found["uuid"],
+            [found[name] if name in found else pa.nulls(len(table)) for name in texts],
+            {name: (found[f"{name}_offset"].to_numpy(), found[f"{name}_size"].to_numpy()) for name in captions},
+        )
 
     def _ranges(self, file: pq.ParquetFile, shard: Shard) -> list[tuple[str, str]]:
         """The least and greatest shard name of each row group of an index."""
