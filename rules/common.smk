@@ -11,6 +11,7 @@ sys.path.insert(0, str(workflow.basedir))
 from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.baselines import parse_baseline
 from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, needs_text
+from workflow_scripts.common.config.train import CorpusShards
 from workflow_scripts.common.config.root import load_config, load_site, read_yaml
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest
