@@ -38,6 +38,11 @@ bench: $(INSTALLED)
 fuzz: $(INSTALLED)
 	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/fuzz
 
+# The micro world with one random fault each time, about an hour: `make soak TIMES=5` for less.
+TIMES ?= 20
+soak: $(INSTALLED)
+	PYTHONPATH=.:tests/workflow $(BIN)/python tests/soak/soak.py --times $(TIMES)
+
 # New versions within what envs/requirements.in asks for. The build of torch is no part of the lock.
 lock: $(INSTALLED)
 	$(BIN)/pip install --quiet --upgrade --requirement envs/requirements.in

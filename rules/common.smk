@@ -257,6 +257,15 @@ def generation_catalog(wildcards):
     return catalog_parts(wildcards.generation)
 
 
+def kept_columns(wildcards):
+    """Columns of the sources that the config keeps, and the shards' index carries."""
+    return sorted({name for source in sources_of(wildcards.generation).values() for name in source.keep})
+
+
+def kept_in(wildcards):
+    return catalog_parts(wildcards.generation) if kept_columns(wildcards) else []
+
+
 def older_verdicts(wildcards):
     return expand(f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=older(wildcards))
 

@@ -6,6 +6,7 @@ SHARD_GROUPS = [f"{number:03d}" for number in range(held("shards", "shard_jobs",
 rule shards_plan:
     input:
         verdicts=steady("shards", f"{CORPUS}/curate/{{generation}}/verdicts.parquet"),
+        kept_in=steady("shards", kept_in),
     output:
         plan=f"{CORPUS}/shards/{{generation}}/plan.parquet",
     log:
@@ -19,10 +20,12 @@ rule shards_plan:
     params:
         settings=held("shards", "settings", CONFIG.shards.to_json()),
         groups=len(SHARD_GROUPS),
+        keep=kept_columns,
         code=held("shards", "code of plan", code("shards.plan")),
     shell:
         "python -m workflow_scripts.shards.plan --verdicts {input.verdicts:q} --settings {params.settings:q} "
-        "--groups {params.groups} --out {output.plan:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
+        "--groups {params.groups} --catalog {input.kept_in:q} --keep {params.keep:q} --out {output.plan:q} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
 rule shards_write:

@@ -87,6 +87,9 @@ class Config(Section):
             raise ValueError("model.start: pretrain needs the sections pretrain and replay")
         if self.train.replay_batch and self.replay is None:
             raise ValueError("train.replay_batch is set, but there is no section replay")
+        kept = {name for generation in self.generations for source in generation.sources for name in source.keep}
+        if unknown := [name for name in self.train.caption_columns if name not in kept]:
+            raise ValueError(f"train.templates: no source keeps a column {', '.join(unknown)}; name it in its `keep`")
         if self.run in self.baselines:
             raise ValueError(f"run: {self.run!r} is also the name of a baseline")
         for name, source in self.baselines.items():
