@@ -9,6 +9,9 @@ class SiteSettings(Section):
     """Where this machine or cluster keeps things, and who answers for it. Never part of a recipe."""
 
     results: str = Field("results", description="Folder for everything that is made.")
+    data: str = Field(
+        "data", description="Folder of what is given: metadata, benchmarks, models. Recipes call it `{data}`."
+    )
     memory_mb: int = Field(
         4096, ge=512, description="Memory limit of a data step (DuckDB spills to disk beyond it), MiB."
     )
