@@ -26,7 +26,7 @@ rule download_hosts:
 
 rule download:
     input:
-        part=catalog_part,
+        part=steady("download", catalog_part),
         served=SERVED_FROM,
         others=ancient(named_beside),
         earlier=ancient(earlier_downloads),
@@ -47,10 +47,10 @@ rule download:
         ledger=LEDGER,
         share=part_share,
     params:
-        settings=CONFIG.download.to_json(),
+        settings=held("download", "settings", CONFIG.download.to_json()),
         work=f"{CORPUS}/.work/download",
         out=subpath(output.manifest, parent=True),
-        code=code("download.fetch"),
+        code=held("download", "code", code("download.fetch")),
     shell:
         "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.fetch --part {input.part:q} "
         "--settings {params.settings:q} --limits {resources.limits:q} {resources.contact} "
@@ -77,8 +77,12 @@ rule retry_failed:
         contact=CONTACT,
         ledger=LEDGER,
     params:
-        settings=CONFIG.download.to_json(),
-        replay=option("replay-settings", CONFIG.replay.download.to_json()) if CONFIG.replay is not None else "",
+        settings=held("download", "settings", CONFIG.download.to_json()),
+        replay=(
+            option("replay-settings", held("replay", "download", CONFIG.replay.download.to_json()))
+            if CONFIG.replay
+            else ""
+        ),
         work=f"{CORPUS}/.work/download",
     shell:
         "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.retry --parts {input.parts:q} "
