@@ -92,8 +92,10 @@ def test_the_perceptual_hash_is_that_of_the_reference_code(seed: int, high: int,
     found = pdq_hash(image)
     assert (found is None) == (quality == 0)
     if found is not None:
-        # Both round; a coefficient within a hair of the median may fall to either side.
-        assert (int(np.packbits(bits).tobytes().hex(), 16) ^ int(found, 16)).bit_count() <= 2
+        spectrum, _ = pdqhash.compute_float(image)
+        # The reference code sums single floats: what is this close to the median may fall to either side.
+        sure = np.abs(spectrum - np.sort(spectrum)[127]) > 0.02
+        assert (np.unpackbits(np.frombuffer(bytes.fromhex(found), np.uint8)) == bits)[sure].all()
 
 
 def _tag(signature: bytes, *numbers: float) -> bytes:

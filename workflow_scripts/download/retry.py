@@ -48,7 +48,7 @@ def retry(
     work: Path,
     replay_parts: tuple[Path, ...] = (),
     replay_manifests: tuple[Path, ...] = (),
-    replay_settings: DownloadSettings | None = None,
+    replay_settings: DownloadSettings = DownloadSettings(),  # noqa: B008 (frozen)
     contact: str | None = None,
     ledger: Path | None = None,
 ) -> None:
@@ -71,10 +71,8 @@ def retry(
         InputError: a part is not downloaded, or was with other settings.
     """
     with stop_on_signals() as stopping, exclusive(work / ".retry.lock", wait=False):
-        groups = [(parts, manifests, settings)]
-        if replay_settings is not None:
-            groups.append((replay_parts, replay_manifests, replay_settings))
-        for tables_of, published, how in groups:
+        kinds = ((parts, manifests, settings), (replay_parts, replay_manifests, replay_settings))
+        for tables_of, published, how in kinds:
             acquisition = Acquisition(
                 settings=how,
                 limits=limits,
@@ -83,7 +81,8 @@ def retry(
                 taken_down=TakenDown(ledger),
                 stopping=stopping,
             )
-            Again(tables_of, published, acquisition, work).run()
+            if tables_of:
+                Again(tables_of, published, acquisition, work).run()
 
 
 class Again:
@@ -136,9 +135,9 @@ class Again:
                 pieces.append(self._folder / f"{number:05d}.parquet")
                 tables.write(connection, rows, TO_FETCH, pieces[-1])
         with tables.connect(MEMORY_MB) as connection:
-            if pieces:
-                images = tables.write(connection, f"SELECT * FROM {tables.scan(pieces)}", TO_FETCH, todo)
-                logger.info("%d images of %d parts are tried again", images, len(pieces))
+            tables.read(connection, pieces, TO_FETCH, "pieces")
+            images = tables.write(connection, "SELECT * FROM pieces", TO_FETCH, todo)
+        logger.info("%d images of %d parts are tried again", images, len(pieces))
 
     def _hold(self, part: Path, published: Path) -> AbstractContextManager[WorkFolder]:
         """The folder of a part's finished work, by whatever version of the code it was done.
