@@ -24,6 +24,7 @@ if CONFIG.replay is not None:
 include: "rules/train.smk"
 include: "rules/benchmarks.smk"
 include: "rules/evaluate.smk"
+include: "rules/intrinsic.smk"
 include: "rules/report.smk"
 
 

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -12,8 +12,9 @@ from workflow_scripts.common.config.base import Section
 from workflow_scripts.common.config.catalog import Generation
 from workflow_scripts.common.config.curate import AttributionSettings, CurateSettings
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
-from workflow_scripts.common.config.evaluate import Benchmark, EmbedLimits
+from workflow_scripts.common.config.evaluate import Benchmark, Classification, EmbedLimits
 from workflow_scripts.common.config.replay import ReplaySettings
+from workflow_scripts.common.config.report import IntrinsicSettings, PublishSettings
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
@@ -62,6 +63,13 @@ class Config(Section):
         description="Further models to score, by file-safe name: `start` (the run's starting point) or "
         "`local-dir:PATH` (an open_clip folder).",
     )
+    intrinsic: IntrinsicSettings = Field(
+        default_factory=IntrinsicSettings, description="How features themselves are looked at."
+    )
+    publish: PublishSettings = Field(default_factory=PublishSettings, description="What is made for others.")
+    runs: list[Annotated[str, Field(pattern=NAME)]] = Field(
+        default_factory=list, description="Runs that the target `compare` lays side by side."
+    )
     limits: Limits = Field(default_factory=Limits, description="How hard to press.")
 
     @field_validator("benchmarks", "baselines")
@@ -90,6 +98,9 @@ class Config(Section):
             for name in getattr(self.curate, key):
                 if name not in self.benchmarks or self.benchmarks[name].layout == "replay":
                     raise ValueError(f"curate.{key}: {name!r} is no benchmark with images of its own")
+        for name in self.intrinsic.benchmarks or []:
+            if name not in self.benchmarks or self.benchmarks[name].layout == "replay":
+                raise ValueError(f"intrinsic.benchmarks: {name!r} is no benchmark with images of its own")
         names = [source.name for generation in self.generations for source in generation.sources]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"generations: more than one source is named {', '.join(sorted(twice))}")
@@ -97,7 +108,13 @@ class Config(Section):
 
     def recipe(self) -> "Config":
         """The config without what cannot change what comes out."""
-        return self.model_copy(update={"limits": Limits()})
+        return self.model_copy(update={"limits": Limits(), "runs": []})
+
+    def intrinsic_benchmarks(self) -> list[str]:
+        """The benchmarks whose features are looked at beyond their scores."""
+        if self.intrinsic.benchmarks is not None:
+            return self.intrinsic.benchmarks
+        return [name for name, one in self.benchmarks.items() if isinstance(one, Classification) and one.needs_ranks]
 
     def given_files(self) -> dict[str, str]:
         """The files and folders that a person gives, by dotted key."""
