@@ -37,7 +37,10 @@ try:
     # A dry run plans without what is not there yet, and says what it is.
     DRY_RUN = workflow.output_settings.dryrun
     MISSING = CONFIG.missing_files(made=f"{SITE.results}/world/")
-    absent = [f"{' + '.join(CONFIG_FILES)}: {key}: {path}: no such file or folder{how_to_get(key)}" for key, path in MISSING.items()]
+    absent = [
+        f"{' + '.join(CONFIG_FILES)}: {key}: {path}: no such file or folder{how_to_get(key)}"
+        for key, path in MISSING.items()
+    ]
     if absent and not DRY_RUN:
         raise InputError(absent[0])
     CORPUS = f"{SITE.results}/corpora/{CONFIG.corpus}"
