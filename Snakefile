@@ -56,7 +56,6 @@ localrules:
     all,
     fetch,
     data,
-    retry_failed,
     estimate,
     train,
     evaluate,
@@ -80,18 +79,6 @@ rule fetch:
         FETCHED_BENCHMARKS.values(),
         expand(f"{SHARED}/models/{{name}}/open_clip_config.json", name=MADE_MODELS),
         expand(f"{SHARED}/models/{{name}}/fetched.json", name=FETCHED_MODELS),
-
-
-# Only what failed for a passing reason; no flag stays, and what follows reruns only if something came.
-rule retry_failed:
-    input:
-        RETRIED,
-    log:
-        f"{CORPUS_LOGS}/download/retry.log",
-    conda:
-        ENVIRONMENT
-    shell:
-        "rm {input} 2> {log}"
 
 
 rule data:

@@ -110,6 +110,12 @@ TO_FETCH = Contract(
 )
 """What the download stage needs of a catalogue or replay part, which may say host_parts and host_turn, as CATALOG."""
 
+NAMED_HOSTS = Contract(
+    "a host that images are at",
+    (Column("host"), Column("images", INTEGER)),
+    key=("host",),
+)
+
 DOWNLOAD_STATUS = ("ok", "failed", "refused", "deferred")
 
 _DOWNLOAD = (
