@@ -4,6 +4,9 @@
 include: "rules/common.smk"
 
 
+container: IMAGE
+
+
 if CONFIG.world is not None:
 
     include: "rules/world.smk"
@@ -53,6 +56,9 @@ rule fetch:
         REPLAY_MANIFESTS,
         FETCHED,
         expand(f"{SHARED}/models/{{name}}/open_clip_config.json", name=MADE_MODELS),
+
+
+require_fetched(rules.fetch.input)
 
 
 # Only what failed for a passing reason; no flag stays, and what follows reruns only if something came.

@@ -28,6 +28,8 @@ rule benchmark_csv:
         identity=r"[0-9a-f]{8}",
     conda:
         ENVIRONMENT
+    resources:
+        **asks("benchmark_csv"),
     params:
         settings=benchmark_settings,
         code=code("benchmarks.index_csv"),
@@ -52,6 +54,8 @@ rule benchmark_layout:
         identity=r"[0-9a-f]{8}",
     conda:
         ENVIRONMENT
+    resources:
+        **asks("benchmark_layout"),
     params:
         reader=benchmark_reader,
         settings=benchmark_settings,
@@ -77,6 +81,8 @@ rule benchmark_replay:
         identity=r"[0-9a-f]{8}",
     conda:
         ENVIRONMENT
+    resources:
+        **asks("benchmark_replay"),
     params:
         shards=subpath(input.manifest, parent=True),
         code=code("benchmarks.index_replay"),

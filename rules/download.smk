@@ -19,10 +19,11 @@ rule download:
         f"{CORPUS_LOGS}/download/part-{{part}}.log",
     benchmark:
         f"{CORPUS_LOGS}/download/part-{{part}}.tsv"
+    localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
     resources:
-        internet=1,
+        **asks("download", internet=True),
         limits=CONFIG.limits.download.to_json(),
         served=SERVED,
         contact=CONTACT,
@@ -49,10 +50,11 @@ rule retry_part:
         touch(f"{CORPUS}/download/part-{{part}}/.retried"),
     log:
         f"{CORPUS_LOGS}/download/part-{{part}}.retry.log",
+    localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
     resources:
-        internet=1,
+        **asks("retry_part", internet=True),
         limits=CONFIG.limits.download.to_json(),
         served=SERVED,
         contact=CONTACT,
@@ -77,7 +79,7 @@ rule estimate:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("estimate"),
         limits=CONFIG.limits.download.to_json(),
     params:
         settings=CONFIG.download.to_json(),
@@ -99,8 +101,9 @@ rule download_gather:
         f"{CORPUS_LOGS}/download/{{generation}}.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("download_gather")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("download_gather"),
     params:
         parts=generation_parts,
         code=code("download.gather"),

@@ -13,7 +13,9 @@ rule embed:
         f"{RUN_LOGS}/evaluate/embed/{{model}}/{{benchmark}}.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("embed")
     resources:
+        **asks("embed"),
         limits=CONFIG.limits.embed.to_json(),
     params:
         model=model_source,
@@ -38,7 +40,7 @@ rule seen_species:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("seen_species"),
     params:
         code=code("evaluate.seen_species"),
     shell:
@@ -71,6 +73,8 @@ for benchmark, spec in CONFIG.benchmarks.items():
             ENVIRONMENT
         # Its searches are many; the others are matrix products.
         threads: 16 if spec.layout == "newt" else 1
+        resources:
+            **asks("eval"),
         params:
             benchmark=benchmark,
             settings=spec.to_json(),
@@ -96,8 +100,9 @@ rule leakage_search:
         f"{RUN_LOGS}/evaluate/leakage/{{benchmark}}.{{generation}}.log",
     conda:
         ENVIRONMENT
+    threads: cores("leakage_search")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("leakage_search"),
     params:
         code=code("curate.leakage"),
     shell:
@@ -123,8 +128,9 @@ rule leakage_scores:
         f"{RUN_LOGS}/evaluate/leakage/{{benchmark}}.log",
     conda:
         ENVIRONMENT
+    threads: cores("leakage_scores")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("leakage_scores"),
     params:
         code=code("evaluate.leaked_scores"),
     shell:

@@ -49,6 +49,8 @@ rule report_build:
         f"{RUN_LOGS}/report/build.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **asks("report_build"),
     params:
         run=CONFIG.run,
         corpus=CONFIG.corpus,
