@@ -1,4 +1,4 @@
-"""A real Slurm on this machine, from Debian's packages `slurm-wlm` and `munge`: munged, slurmctld, two slurmd, loopback.
+"""A real Slurm on this machine, from Debian's packages `slurm-wlm` and `munge`: its daemons and two nodes on loopback.
 
 `python -m tests.slurm.cluster COMMAND` runs a command with such a cluster, which SLURM_CONF names for it. Everything
 that it keeps is in a folder of its own, and no daemon is left behind. It has two nodes, n1 and n2, with more cores,
@@ -18,8 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from workflow_scripts.common.children import die_with_parent
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
 # Debian's daemons are not on everybody's path.
@@ -161,9 +159,9 @@ def running_cluster() -> Iterator[Cluster]:
 def start(daemons: ExitStack, cluster: Cluster, *command: str) -> None:
     """Start a daemon that is ended with `daemons`."""
     log = daemons.enter_context((cluster.folder / "daemons.log").open("a"))
-    process = subprocess.Popen(
-        command, env=os.environ | cluster.environment, stdout=log, stderr=log, preexec_fn=die_with_parent
-    )
+    # A test that is killed takes them along.
+    bound = ["setpriv", "--pdeathsig", "TERM", *command]
+    process = subprocess.Popen(bound, env=os.environ | cluster.environment, stdout=log, stderr=log)
 
     def stop() -> None:
         process.terminate()

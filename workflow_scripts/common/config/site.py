@@ -56,8 +56,8 @@ class SiteSettings(Section):
         """
         if self.slurm is None or self.contact is None:
             raise InputError(
-                "config/site.yaml: --profile profiles/slurm needs `slurm` (partitions and account that jobs are sent to) "
-                "and `contact` (your address, which every host that images are fetched from is told); copy "
+                "config/site.yaml: --profile profiles/slurm needs `slurm` (account, partitions of jobs) and `contact` "
+                "(your address, which every host that images are fetched from is told); copy "
                 "config/site.example.yaml there and fill them in"
             )
         return self.slurm
