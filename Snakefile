@@ -4,6 +4,9 @@
 include: "rules/common.smk"
 
 
+container: IMAGE
+
+
 if CONFIG.world is not None:
 
     include: "rules/world.smk"
@@ -79,6 +82,9 @@ rule fetch:
         FETCHED_BENCHMARKS.values(),
         expand(f"{SHARED}/models/{{name}}/open_clip_config.json", name=MADE_MODELS),
         expand(f"{SHARED}/models/{{name}}/fetched.json", name=FETCHED_MODELS),
+
+
+require_fetched(rules.fetch.input)
 
 
 rule data:

@@ -37,10 +37,11 @@ rule download:
         f"{CORPUS_LOGS}/download/part-{{part}}.log",
     benchmark:
         f"{CORPUS_LOGS}/download/part-{{part}}.tsv"
+    localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
     resources:
-        internet=1,
+        **asks("download", internet=True),
         limits=CONFIG.limits.download.to_json(),
         served=SERVED,
         contact=CONTACT,
@@ -68,10 +69,11 @@ rule retry_failed:
         served=SERVED_FROM,
     log:
         f"{CORPUS_LOGS}/download/retry.log",
+    localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
     resources:
-        internet=1,
+        **asks("retry_failed", internet=True),
         limits=CONFIG.limits.download.to_json(),
         served=SERVED,
         contact=CONTACT,
@@ -96,7 +98,7 @@ rule estimate:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("estimate"),
         limits=CONFIG.limits.download.to_json(),
     params:
         settings=CONFIG.download.to_json(),
@@ -118,8 +120,9 @@ rule download_gather:
         f"{CORPUS_LOGS}/download/{{generation}}.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("download_gather")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("download_gather"),
     params:
         parts=generation_parts,
         code=code("download.gather"),

@@ -25,8 +25,9 @@ rule replay_select:
         f"{CORPUS_LOGS}/replay/select.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("replay_select")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("replay_select"),
         limits=CONFIG.limits.download.to_json(),
     params:
         settings=held("replay", "settings", CONFIG.replay.to_json()),
@@ -50,8 +51,9 @@ use rule download as replay_download with:
         f"{CORPUS_LOGS}/replay/part-{{part}}.log",
     benchmark:
         f"{CORPUS_LOGS}/replay/part-{{part}}.tsv"
+    localrule: INTERNET_HERE
     resources:
-        internet=1,
+        **asks("replay_download", internet=True),
         limits=CONFIG.limits.download.to_json(),
         served=SERVED,
         contact=CONTACT,
@@ -78,6 +80,8 @@ rule replay_write:
         f"{CORPUS_LOGS}/replay/write.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **asks("replay_write"),
     params:
         settings=held("replay", "settings", CONFIG.replay.to_json()),
         work=f"{CORPUS}/.work/replay",
