@@ -15,8 +15,9 @@ rule download_hosts:
         f"{CORPUS_LOGS}/download/{{generation}}.named.log",
     conda:
         ENVIRONMENT
+    threads: cores("download_hosts")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("download_hosts"),
     params:
         code=code("download.name_hosts"),
     shell:

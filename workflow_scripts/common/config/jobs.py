@@ -9,6 +9,7 @@ JOBS = (
     "world",
     "catalog_source",
     "catalog_merge",
+    "download_hosts",
     "download",
     "retry_failed",
     "estimate",
