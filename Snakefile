@@ -30,6 +30,30 @@ include: "rules/evaluate.smk"
 include: "rules/report.smk"
 
 
+for line in PINS.behind() if workflow.is_main_process else []:
+    sys.stderr.write(f"{line}\n")
+
+
+onstart:
+    PINS.record()
+
+
+# Files that are not there have a rule in dry runs alone, so that nothing ever makes, or deletes, what a person gives.
+if DRY_RUN and MISSING:
+
+    rule given_by_a_person:
+        output:
+            "{given}",
+        log:
+            f"{SHARED_LOGS}/given/{{given}}.log",
+        wildcard_constraints:
+            given=one_of(map(re.escape, MISSING.values())),
+        conda:
+            ENVIRONMENT
+        shell:
+            "test -e {output:q} 2> {log}"
+
+
 localrules:
     all,
     fetch,
@@ -55,7 +79,9 @@ rule fetch:
         expand(f"{CORPUS}/download/{{generation}}.parquet", generation=GENERATIONS),
         REPLAY_MANIFESTS,
         FETCHED,
+        FETCHED_BENCHMARKS.values(),
         expand(f"{SHARED}/models/{{name}}/open_clip_config.json", name=MADE_MODELS),
+        expand(f"{SHARED}/models/{{name}}/fetched.json", name=FETCHED_MODELS),
 
 
 require_fetched(rules.fetch.input)
@@ -87,11 +113,7 @@ rule train:
 
 rule evaluate:
     input:
-        expand(
-            f"{RUN}/scores/{{model}}/{{benchmark}}.json",
-            model=MODELS,
-            benchmark=CONFIG.benchmarks,
-        ),
+        SCORES,
 
 
 rule report:
