@@ -22,6 +22,7 @@ rule download:
     localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
+    threads: cores("download")
     resources:
         **asks("download", internet=True),
         limits=CONFIG.limits.download.to_json(),
@@ -53,6 +54,7 @@ rule retry_part:
     localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
+    threads: cores("retry_part")
     resources:
         **asks("retry_part", internet=True),
         limits=CONFIG.limits.download.to_json(),
@@ -78,6 +80,7 @@ rule estimate:
         f"{CORPUS_LOGS}/download/estimate.log",
     conda:
         ENVIRONMENT
+    threads: cores("estimate")
     resources:
         **asks("estimate"),
         limits=CONFIG.limits.download.to_json(),
