@@ -27,6 +27,7 @@ if CONFIG.replay is not None:
 include: "rules/train.smk"
 include: "rules/benchmarks.smk"
 include: "rules/evaluate.smk"
+include: "rules/intrinsic.smk"
 include: "rules/report.smk"
 
 
@@ -58,7 +59,6 @@ localrules:
     all,
     fetch,
     data,
-    retry_failed,
     estimate,
     train,
     evaluate,
@@ -85,18 +85,6 @@ rule fetch:
 
 
 require_fetched(rules.fetch.input)
-
-
-# Only what failed for a passing reason; no flag stays, and what follows reruns only if something came.
-rule retry_failed:
-    input:
-        RETRIED,
-    log:
-        f"{CORPUS_LOGS}/download/retry.log",
-    conda:
-        ENVIRONMENT
-    shell:
-        "rm {input} 2> {log}"
 
 
 rule data:

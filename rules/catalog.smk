@@ -41,6 +41,7 @@ for generation in GENERATIONS:
         output:
             parts=catalog_parts(generation),
             labels=f"{CORPUS}/catalog/{generation}/labels.parquet",
+            hosts=f"{CORPUS}/catalog/{generation}/hosts.parquet",
             account=f"{CORPUS}/catalog/{generation}/account.json",
         log:
             f"{CORPUS_LOGS}/catalog/{generation}/merge.log",

@@ -89,6 +89,7 @@ shell.prefix(
 )
 
 REPLAY_SELECTION = []
+REPLAY_HOSTS = []
 REPLAY_MANIFESTS = []
 REPLAY_ACCOUNTS = []
 
@@ -231,29 +232,52 @@ def generation_of(part):
     return next(name for name in GENERATIONS if part in parts_of(name))
 
 
+def replay_parts():
+    return CONFIG.replay.parts if CONFIG.replay is not None else 0
+
+
+def beside(generation):
+    """How many replay parts are downloaded side by side with a generation's: the first one's, with all of them."""
+    return replay_parts() if generation == GENERATIONS[0] else 0
+
+
 def part_share(wildcards):
     """How many parts are downloaded side by side, and which of them this one is."""
-    numbers = parts_of(generation_of(wildcards.part))
-    return f"--parts {len(numbers)} --turn {numbers.index(wildcards.part)}"
+    generation = generation_of(wildcards.part)
+    numbers = parts_of(generation)
+    return f"--parts {len(numbers) + beside(generation)} --turn {numbers.index(wildcards.part)}"
 
 
 def replay_share(wildcards):
-    return f"--parts {CONFIG.replay.parts} --turn {int(wildcards.part)}"
+    corpus = len(parts_of(GENERATIONS[0]))
+    return f"--parts {corpus + replay_parts()} --turn {corpus + int(wildcards.part)}"
 
 
-def earlier_retries(wildcards):
-    """One generation after the other, as in the download."""
-    number = number_of(generation_of(wildcards.part))
-    parts = parts_of(GENERATIONS[number - 1]) if number else []
-    return expand(f"{CORPUS}/download/part-{{part}}/.retried", part=parts)
+def corpus_first(wildcards):
+    """The last replay part has what is at hosts of the corpus too, and waits for it."""
+    return f"{CORPUS}/download/{GENERATIONS[0]}.parquet" if int(wildcards.part) == replay_parts() - 1 else []
+
+
+def named_hosts(wildcards):
+    """The hosts of all parts that are downloaded side by side with a generation's."""
+    own = f"{CORPUS}/catalog/{wildcards.generation}/hosts.parquet"
+    return [own, REPLAY_HOSTS] if beside(wildcards.generation) else [own]
+
+
+def named_beside(wildcards):
+    return f"{CORPUS}/download/{generation_of(wildcards.part)}.named.parquet"
 
 
 def replay_selection(wildcards):
     return REPLAY_SELECTION
 
 
+def replay_manifests(wildcards):
+    return REPLAY_MANIFESTS
+
+
 def earlier_downloads(wildcards):
-    """One generation after the other, replay after the first: a host's policy holds over all that run at once."""
+    """One generation after the other, replay beside the first: a host's policy holds over all that run at once."""
     number = number_of(generation_of(wildcards.part))
     if number == 0:
         return []

@@ -1,6 +1,6 @@
 """A real Slurm on this machine, from Debian's packages `slurm-wlm` and `munge`: its daemons and two nodes on loopback.
 
-`python -m tests.slurm.cluster COMMAND` runs a command for which Slurm's commands are those of such a cluster. All that it
+`python -m tests.slurm.cluster COMMAND` runs a command for which Slurm's commands are those of such a cluster. What it
 keeps is in a folder of its own, and no daemon is left behind. It has two nodes, n1 and n2, with more cores, memory and
 GPUs than there are, and no accounting.
 """

@@ -140,5 +140,5 @@ def test_rules_that_need_the_internet_go_where_it_is(project: Any, cluster: Clus
     )
     jobs = [job for job in cluster.jobs() if job.number not in before]
     assert {(job.rule.split("_wildcards")[0], job.partition, job.state) for job in jobs} == {
-        ("rule_retry_part", "transfer", "COMPLETED")
+        ("rule_retry_failed", "transfer", "COMPLETED")
     }
