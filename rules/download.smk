@@ -41,6 +41,7 @@ rule download:
     localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
+    threads: cores("download")
     resources:
         **asks("download", internet=True),
         limits=CONFIG.limits.download.to_json(),
@@ -73,6 +74,7 @@ rule retry_failed:
     localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
+    threads: cores("retry_failed")
     resources:
         **asks("retry_failed", internet=True),
         limits=CONFIG.limits.download.to_json(),
@@ -98,6 +100,7 @@ rule estimate:
         f"{CORPUS_LOGS}/download/estimate.log",
     conda:
         ENVIRONMENT
+    threads: cores("estimate")
     resources:
         **asks("estimate"),
         limits=CONFIG.limits.download.to_json(),

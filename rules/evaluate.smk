@@ -25,6 +25,7 @@ rule model_fetch:
     localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
+    threads: cores("model_fetch")
     resources:
         **asks("model_fetch", internet=True),
     params:
@@ -76,6 +77,7 @@ rule seen_species:
         f"{CORPUS_LOGS}/curate/seen_species.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("seen_species")
     resources:
         **asks("seen_species"),
     params:
@@ -106,7 +108,7 @@ for benchmark, spec in CONFIG.benchmarks.items():
         conda:
             ENVIRONMENT
         # Its searches are many; the others are matrix products.
-        threads: 16 if spec.layout == "newt" else 1
+        threads: 16 if spec.layout == "newt" else cores("eval")
         resources:
             **asks("eval"),
         params:

@@ -86,6 +86,7 @@ rule shards_gather:
         f"{CORPUS_LOGS}/shards/{{generation}}/gather.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("shards_gather")
     resources:
         **asks("shards_gather"),
     params:

@@ -43,6 +43,7 @@ rule model_start:
     localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
+    threads: cores("model_start")
     resources:
         **asks("model_start", internet=True),
     params:
@@ -99,6 +100,7 @@ if CONFIG.model.start == "pretrain":
             f"{SHARED_LOGS}/train/{Path(START).name}.export.tsv"
         conda:
             ENVIRONMENT
+        threads: cores("pretrain_export")
         resources:
             **asks("pretrain_export"),
         params:
@@ -171,6 +173,7 @@ rule model_export:
         f"{RUN_LOGS}/train/export.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("model_export")
     resources:
         **asks("model_export"),
     params:
