@@ -1,6 +1,7 @@
 """Training as a command: killed, resumed, adopted, exported."""
 
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.distributed as dist
@@ -19,6 +21,7 @@ from safetensors.torch import load_file
 from workflow_scripts.common import clip
 from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.train.checkpoint import Checkpoints
 from workflow_scripts.train.export import export
 from workflow_scripts.train.forward import Forward
 from workflow_scripts.train.model import TwoProjectorClip
@@ -190,9 +193,42 @@ def test_biology_alone_has_one_projector(corpus, start: Path, tmp_path: Path) ->
     assert "replay_projector" not in load_file(tmp_path / "train/model.safetensors")
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(corpus, start: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="the loss of step"):
-        in_process(corpus, start, tmp_path, FAST.model_copy(update={"lr": 1e30, "warmup_steps": 0}))
+def test_losses_that_are_not_finite_stop_the_run_and_their_images_are_named(
+    corpus, start: Path, tmp_path: Path
+) -> None:
+    settings = FAST.model_copy(update={"lr": 1e30, "warmup_steps": 0, "max_skipped_in_a_row": 2})
+    with pytest.raises(InputError, match="3 steps in a row, the last of them 4"):
+        in_process(corpus, start, tmp_path, settings)
+    (skipped,) = tmp_path.glob("work/*/skipped.jsonl")
+    rows = [json.loads(line) for line in skipped.read_text().splitlines()]
+    assert [row["step"] for row in rows] == [2, 3, 4]
+    known = set(pq.read_table(corpus.shards / "train/index.parquet")["uuid"].to_pylist())
+    known |= set(pq.read_table(corpus.replay / "train/index.parquet")["uuid"].to_pylist())
+    assert all(len(row["uuids"]) == 12 and set(row["uuids"]) <= known for row in rows)
+    assert json.loads((tmp_path / "work/outcome.json").read_text())["outcome"] == "bad input"
+
+
+def test_one_step_without_a_finite_loss_is_skipped_and_changes_no_weight(
+    corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workflow_scripts.train import forward
+
+    losses, calls = forward.contrastive_losses, []
+
+    def poisoned(*given) -> torch.Tensor:
+        calls.append(given)
+        return losses(*given) * (math.nan if len(calls) == 3 else 1)
+
+    monkeypatch.setattr(forward, "contrastive_losses", poisoned)
+    in_process(corpus, start, tmp_path, limits=TrainLimits(workers=0, checkpoint_steps=1, keep_checkpoints=9))
+    summary = json.loads((tmp_path / "train/summary.json").read_text())
+    assert summary["skipped"] == 1
+    rows = metrics_of(tmp_path / "train")
+    assert [row["loss"] is not None for row in rows] == [True, True, False, True, True]
+    (folder,) = tmp_path.glob("work/*/checkpoints")
+    saved = [Checkpoints(folder, "", 1).model(step) for step in (2, 3, 4)]
+    assert all(torch.equal(saved[0][name], saved[1][name]) for name in saved[0])
+    assert not torch.equal(saved[1]["proj"], saved[2]["proj"])
 
 
 def test_the_export_predicts_what_the_trainer_does(
@@ -299,8 +335,8 @@ def test_bf16_trains_too(start: Path, model_settings: ModelSettings) -> None:
         model = starting_model(loaded, model_settings, settings, second_projector=True)
         forward = Forward(model, loaded, settings, Ranks(0, 1, 0, 1, dist.HashStore()))
         images = torch.randint(0, 256, (6, 32, 32, 3), dtype=torch.uint8)
-        losses = forward.losses(images, torch.randint(1, 99, (6, 32), dtype=torch.int32), [4, 2], biology=True)
-        losses.sum().backward()
+        losses = forward.backward(images, torch.randint(1, 99, (6, 32), dtype=torch.int32), [4, 2])
+        assert losses is not None
         assert losses.dtype == torch.float32
         assert model.proj.dtype == (torch.bfloat16 if precision == "pure_bf16" else torch.float32)
         assert all(torch.isfinite(p.grad).all() for p in model.parameters())

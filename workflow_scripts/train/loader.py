@@ -79,6 +79,11 @@ class Pairs:
         """The number of whole passes over the samples after `steps` steps."""
         return steps * self.batch // len(self.stream)
 
+    def uuid(self, position: int) -> str:
+        """The sample at a position of the stream; if it is broken, another one is trained on."""
+        shard, row = self.stream.locate(position)
+        return str(self.reader.rows(shard).uuids[row].as_py())
+
     def pair(self, position: int, text_type: str, size: int) -> tuple[np.ndarray, np.ndarray, list[Broken]]:
         """The pair at a position of the stream: image uint8 [size, size, 3], tokens int32 [L], and what was broken.
 
@@ -141,6 +146,10 @@ class Batches(Dataset[Batch]):
             text_type,
             [sample for samples in broken for sample in samples],
         )
+
+    def uuids(self, step: int) -> list[str]:
+        """The samples that all ranks together take at `step`."""
+        return [part.uuid(position) for part in self.parts for position in rank_positions(step, part.batch, 0, 1)]
 
 
 def make_pairs(

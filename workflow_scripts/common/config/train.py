@@ -55,6 +55,19 @@ class TrainSettings(Section):
     grad_checkpointing: bool = Field(False, description="Recompute activations in the backward pass.")
     compile: bool = Field(False, description="torch.compile the model.")
     clip_norm: float | None = Field(None, gt=0, description="Clip the gradient's norm.")
+    tune_blocks: int | None = Field(
+        None,
+        ge=0,
+        description="Train only the last so many transformer blocks of each tower, and what follows them (norms, "
+        "projectors, logit_scale); null trains everything.",
+    )
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Learning rate of a transformer block, as a share of the next one's; the first stands behind the "
+        "blocks. 1 for the same rate everywhere.",
+    )
     augment_scale: tuple[float, float] = Field((0.9, 1.0), description="Area range of RandomResizedCrop.")
     text_types: list[TextType] = Field(
         default=["sci", "com", "taxon", "sci_com", "taxon_com"],
@@ -65,6 +78,11 @@ class TrainSettings(Section):
         16, ge=1, description="Shards that are shuffled together; the order of shards is random."
     )
     val_batches: int = Field(8, ge=0, description="Validation batches after each epoch, where there is a val split.")
+    val_classes: int = Field(1000, ge=1, description="Classes among which validation classifies zero-shot, at most.")
+    max_skipped: int = Field(
+        100, ge=0, description="A step is skipped when its loss or gradient is not finite; more in all stop the run."
+    )
+    max_skipped_in_a_row: int = Field(5, ge=0, description="More skipped steps in a row than this stop the run.")
     max_broken_share: float = Field(
         0.01, ge=0, le=1, description="Unreadable samples are replaced; more than this share of them stops the run."
     )
@@ -79,11 +97,29 @@ class TrainSettings(Section):
         return self
 
 
+class WandbSettings(Section):
+    """Metrics for Weights & Biases, besides metrics.jsonl."""
+
+    project: str = Field(description="Project.")
+    entity: str | None = Field(None, description="User or team; null for the login's own.")
+    mode: Literal["online", "offline"] = Field(
+        "online", description="`offline` writes to the work folder, for `wandb sync` from where there is an internet."
+    )
+
+
 class TrainLimits(Section):
     """How training is run. It cannot change what is learned, so changing it trains nothing again."""
 
     processes: int = Field(2, ge=1, description="Processes a machine: one a GPU, or a few on the CPU.")
     workers: int = Field(1, ge=0, description="Loader workers a process.")
+    max_batch: int | None = Field(
+        None,
+        ge=1,
+        description="Pairs that a process takes through the model at once. It takes its share of the global batch in "
+        "as many pieces as that needs, each through the model twice: same loss, less memory.",
+    )
     checkpoint_steps: int = Field(500, ge=1, description="Steps between checkpoints.")
     checkpoint_minutes: float = Field(20.0, gt=0, description="Minutes between checkpoints.")
     keep_checkpoints: int = Field(2, ge=1, description="How many of the newest checkpoints are kept.")
+    keep_epochs: bool = Field(True, description="Whether each epoch's checkpoint is made and kept besides.")
+    wandb: WandbSettings | None = Field(None, description="Weights & Biases.")
