@@ -27,6 +27,14 @@ include: "rules/evaluate.smk"
 include: "rules/report.smk"
 
 
+for line in PINS.behind() if workflow.is_main_process else []:
+    sys.stderr.write(f"{line}\n")
+
+
+onstart:
+    PINS.record()
+
+
 # Files that are not there have a rule in dry runs alone, so that nothing ever makes, or deletes, what a person gives.
 if DRY_RUN and MISSING:
 
@@ -68,7 +76,9 @@ rule fetch:
         expand(f"{CORPUS}/download/{{generation}}.parquet", generation=GENERATIONS),
         REPLAY_MANIFESTS,
         FETCHED,
+        FETCHED_BENCHMARKS.values(),
         expand(f"{SHARED}/models/{{name}}/open_clip_config.json", name=MADE_MODELS),
+        expand(f"{SHARED}/models/{{name}}/fetched.json", name=FETCHED_MODELS),
 
 
 # Only what failed for a passing reason; no flag stays, and what follows reruns only if something came.
@@ -97,11 +107,7 @@ rule train:
 
 rule evaluate:
     input:
-        expand(
-            f"{RUN}/scores/{{model}}/{{benchmark}}.json",
-            model=MODELS,
-            benchmark=CONFIG.benchmarks,
-        ),
+        SCORES,
 
 
 rule report:

@@ -9,10 +9,12 @@ from pathlib import Path
 sys.path.insert(0, str(workflow.basedir))
 
 from workflow_scripts.common.code_digest import code_digest
-from workflow_scripts.common.config.evaluate import needs_text
+from workflow_scripts.common.config.baselines import parse_baseline
+from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, needs_text
 from workflow_scripts.common.config.root import load_config, load_site, read_yaml
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest
+from workflow_scripts.common.pins import Pins
 
 DEFAULT_CONFIG = f"{workflow.basedir}/config/config.yaml"
 ENVIRONMENT = f"{workflow.basedir}/envs/workflow.yaml"
@@ -37,6 +39,13 @@ try:
     absent = [f"{' + '.join(CONFIG_FILES)}: {key}: {path}: no such file or folder" for key, path in MISSING.items()]
     if absent and not DRY_RUN:
         raise InputError(absent[0])
+    CORPUS = f"{SITE.results}/corpora/{CONFIG.corpus}"
+    RUN = f"{SITE.results}/runs/{CONFIG.run}"
+    PINS = Pins(
+        {stage: Path(CORPUS, stage) for stage in ("download", "replay", "shards")} | {"train": Path(RUN, "train")},
+        CONFIG.pinned,
+        CONFIG.lift,
+    )
 except InputError as error:
     sys.exit(f"error: {error}")
 
@@ -44,10 +53,8 @@ if workflow.is_main_process:
     sys.stderr.write(f"config {' + '.join(CONFIG_FILES)}, corpus {CONFIG.corpus}, run {CONFIG.run}\n")
     sys.stderr.writelines(f"missing: {line}\n" for line in absent)
 
-CORPUS = f"{SITE.results}/corpora/{CONFIG.corpus}"
 # Beside the corpus and not in it: what was taken down stays so when the corpus is built anew.
 LEDGER = f"{SITE.results}/ledgers/{CONFIG.corpus}.parquet"
-RUN = f"{SITE.results}/runs/{CONFIG.run}"
 SHARED = f"{SITE.results}/shared"
 WORLD = f"{SITE.results}/world/{CONFIG.corpus}"
 CORPUS_LOGS = f"logs/corpora/{CONFIG.corpus}"
@@ -78,6 +85,16 @@ wildcard_constraints:
 def code(step):
     """The digest of the code that a step runs, for its rule's params."""
     return code_digest(f"workflow_scripts.{step}")
+
+
+def held(stage, name, value):
+    """What could rerun a stage: `value`, or what a pinned stage was made with."""
+    return PINS.held(stage, name, value)
+
+
+def steady(stage, files):
+    """A stage's inputs; a pinned stage does not mind that they are newer than what it made of them."""
+    return ancient(files) if PINS.holds(stage) else files
 
 
 def identity(*values):
@@ -239,6 +256,15 @@ def generation_catalog(wildcards):
     return catalog_parts(wildcards.generation)
 
 
+def kept_columns(wildcards):
+    """Columns of the sources that the config keeps, and the shards' index carries."""
+    return sorted({name for source in sources_of(wildcards.generation).values() for name in source.keep})
+
+
+def kept_in(wildcards):
+    return catalog_parts(wildcards.generation) if kept_columns(wildcards) else []
+
+
 def older_verdicts(wildcards):
     return expand(f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=older(wildcards))
 
@@ -272,20 +298,19 @@ def model_files(wildcards):
     return MADE_MODELS[wildcards.made].files
 
 
-def benchmark_labels(wildcards):
-    return CSV_BENCHMARKS[wildcards.benchmark].labels
-
-
 def benchmark_settings(wildcards):
     return CONFIG.benchmarks[wildcards.benchmark].to_json()
 
 
 def benchmark_inputs(wildcards):
-    return list(OTHER_BENCHMARKS[wildcards.benchmark].inputs.values())
+    """What a reader's rule can watch: what was fetched, and the label files that a person gives."""
+    benchmark = IMAGE_SETS[wildcards.benchmark]
+    given = [path for path in benchmark.inputs.values() if f"{FETCHED_FOLDER}/" not in path]
+    return given + [FETCHED_BENCHMARKS[wildcards.benchmark]] if benchmark.fetch else given
 
 
 def benchmark_reader(wildcards):
-    return f"index_{OTHER_BENCHMARKS[wildcards.benchmark].layout}"
+    return f"index_{IMAGE_SETS[wildcards.benchmark].layout}"
 
 
 def benchmark_code(wildcards):
@@ -296,12 +321,60 @@ def projector(wildcards):
     return "replay" if CONFIG.benchmarks[wildcards.benchmark].layout == "replay" else "proj"
 
 
+def model_folder(baseline):
+    """Where a baseline's files lie."""
+    if baseline.kind == "start":
+        return START
+    return f"{SHARED}/models/fetched-{identity(baseline.source)}" if baseline.is_fetched else baseline.place
+
+
+def files_of_model(name):
+    """What of a model the rules can watch: of a folder that a person gives, every file that its weights may be in."""
+    folder, baseline = MODELS[name], BASELINES.get(name)
+    if baseline is None or baseline.kind == "start":
+        return [f"{folder}/open_clip_config.json"]
+    if baseline.is_fetched:
+        return [f"{folder}/fetched.json"]
+    kinds = (".json", ".safetensors", ".bin", ".pt")
+    files = sorted(str(path) for path in Path(folder).glob("*") if path.suffix in kinds)
+    return files or [baseline.config_file]
+
+
+def source_of_model(name):
+    return f"{'timm:' if name in WITHOUT_TEXT else ''}local-dir:{MODELS[name]}"
+
+
+def scored_models(spec):
+    """The models that a benchmark can score: where each image has a caption of its own, those that read text."""
+    return [name for name in MODELS if name not in WITHOUT_TEXT or spec.layout != "replay"]
+
+
+def predictions(model, benchmark):
+    """Where zero-shot predictions are written, where there are any."""
+    if model in WITHOUT_TEXT or not needs_text(CONFIG.benchmarks[benchmark]):
+        return []
+    return [f"{RUN}/scores/{model}/{benchmark}.predictions.parquet"]
+
+
+def predictions_of(wildcards):
+    return PREDICTIONS[wildcards.benchmark]
+
+
+def model_input(wildcards):
+    return files_of_model(wildcards.model)
+
+
 def model_source(wildcards):
-    return f"local-dir:{MODELS[wildcards.model]}"
+    return source_of_model(wildcards.model)
 
 
-def model_config(wildcards):
-    return f"{MODELS[wildcards.model]}/open_clip_config.json"
+def fetched_source(wildcards):
+    return FETCHED_MODELS[wildcards.fetched].source
+
+
+def checkpoint_file(wildcards):
+    baseline = FETCHED_MODELS[wildcards.fetched]
+    return baseline.place if baseline.kind == "file" else []
 
 
 def benchmark_images(wildcards):

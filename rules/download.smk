@@ -9,7 +9,7 @@ RETRIED = [f"{CORPUS}/download/part-{part}/.retried" for generation in GENERATIO
 
 rule download:
     input:
-        part=catalog_part,
+        part=steady("download", catalog_part),
         served=SERVED_FROM,
         earlier=ancient(earlier_downloads),
     output:
@@ -29,10 +29,10 @@ rule download:
         ledger=LEDGER,
         share=part_share,
     params:
-        settings=CONFIG.download.to_json(),
+        settings=held("download", "settings", CONFIG.download.to_json()),
         work=f"{CORPUS}/.work/download",
         out=subpath(output.manifest, parent=True),
-        code=code("download.fetch"),
+        code=held("download", "code", code("download.fetch")),
     shell:
         "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.fetch --part {input.part:q} "
         "--settings {params.settings:q} --limits {resources.limits:q} {resources.contact} "

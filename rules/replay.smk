@@ -1,7 +1,7 @@
 """Replay pairs: chosen from LAION-like metadata, downloaded like everything else, and sharded."""
 
 REPLAY = f"{CORPUS}/replay"
-REPLAY_METADATA = CONFIG.replay.metadata[: CONFIG.replay.first_files]
+REPLAY_METADATA = held("replay", "metadata", CONFIG.replay.metadata[: CONFIG.replay.first_files])
 REPLAY_PARTS = [f"{number:04d}" for number in range(CONFIG.replay.parts)]
 REPLAY_SELECTION = expand(f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS)
 REPLAY_MANIFESTS = expand(f"{REPLAY}/download/part-{{part}}/manifest.parquet", part=REPLAY_PARTS)
@@ -10,7 +10,7 @@ REPLAY_ACCOUNTS = [f"{REPLAY}/selection/account.json", f"{REPLAY}/account.json"]
 
 rule replay_select:
     input:
-        metadata=REPLAY_METADATA,
+        metadata=steady("replay", REPLAY_METADATA),
     output:
         parts=expand(f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS),
         account=f"{REPLAY}/selection/account.json",
@@ -25,9 +25,9 @@ rule replay_select:
         mem_mb=SITE.memory_mb,
         limits=CONFIG.limits.download.to_json(),
     params:
-        settings=CONFIG.replay.to_json(),
+        settings=held("replay", "settings", CONFIG.replay.to_json()),
         out=parent_of_output,
-        code=code("replay.select"),
+        code=held("replay", "code of select", code("replay.select")),
     shell:
         "python -m workflow_scripts.replay.select --metadata {input.metadata:q} --settings {params.settings:q} "
         "--limits {resources.limits:q} --out-dir {params.out:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
@@ -35,7 +35,7 @@ rule replay_select:
 
 use rule download as replay_download with:
     input:
-        part=f"{REPLAY}/selection/part-{{part}}.parquet",
+        part=steady("replay", f"{REPLAY}/selection/part-{{part}}.parquet"),
         served=SERVED_FROM,
         earlier=ancient(f"{CORPUS}/download/g000.parquet"),
     output:
@@ -53,16 +53,16 @@ use rule download as replay_download with:
         ledger=LEDGER,
         share=replay_share,
     params:
-        settings=CONFIG.replay.download.to_json(),
+        settings=held("replay", "download", CONFIG.replay.download.to_json()),
         work=f"{CORPUS}/.work/download",
         out=subpath(output.manifest, parent=True),
-        code=code("download.fetch"),
+        code=held("replay", "code of download", code("download.fetch")),
 
 
 rule replay_write:
     input:
-        selection=expand(f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS),
-        manifests=REPLAY_MANIFESTS,
+        selection=steady("replay", expand(f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS)),
+        manifests=steady("replay", REPLAY_MANIFESTS),
     output:
         train=multiext(f"{REPLAY}/train/", "manifest.parquet", "index.parquet"),
         val=multiext(f"{REPLAY}/val/", "manifest.parquet", "index.parquet"),
@@ -74,10 +74,10 @@ rule replay_write:
     conda:
         ENVIRONMENT
     params:
-        settings=CONFIG.replay.to_json(),
+        settings=held("replay", "settings", CONFIG.replay.to_json()),
         work=f"{CORPUS}/.work/replay",
         out=grandparent_of_output,
-        code=code("replay.write"),
+        code=held("replay", "code", code("replay.write")),
     shell:
         "python -m workflow_scripts.replay.write --selection {input.selection:q} --manifests {input.manifests:q} "
         "--settings {params.settings:q} --work {params.work:q} --out-dir {params.out:q} --log {log:q}"

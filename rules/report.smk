@@ -22,16 +22,8 @@ if CONFIG.model.start == "pretrain":
 
 rule report_build:
     input:
-        scores=expand(
-            f"{RUN}/scores/{{model}}/{{benchmark}}.json",
-            model=MODELS,
-            benchmark=CONFIG.benchmarks,
-        ),
-        predictions=expand(
-            f"{RUN}/scores/{{model}}/{{benchmark}}.predictions.parquet",
-            model=MODELS,
-            benchmark=[name for name, spec in CONFIG.benchmarks.items() if needs_text(spec)],
-        ),
+        scores=SCORES,
+        predictions=[path for paths in PREDICTIONS.values() for path in paths],
         benchmarks=[f"{folder}/images.parquet" for folder in BENCHMARK_TABLES.values()],
         metrics=list(METRICS.values()),
         accounts=ACCOUNTS,

@@ -9,11 +9,9 @@ else:
     START = f"{SHARED}/models/start-{identity(CONFIG.model)}"
     MADE_MODELS = {Path(START).name: CONFIG.model}
 
-# Models to score, each an open_clip folder: the baselines, then the run's own.
-MODELS = {
-    name: START if source == "start" else source.removeprefix("local-dir:") for name, source in CONFIG.baselines.items()
-}
-MODELS[CONFIG.run] = f"{RUN}/model"
+# A pinned run stays with the weights that it started from.
+TRAINED_FROM = held("train", "start", START)
+SHARDS = held("train", "shards", expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS))
 
 REPLAY_TABLES = (
     expand(
@@ -110,15 +108,18 @@ if CONFIG.model.start == "pretrain":
 
 rule train_run:
     input:
-        start=f"{START}/open_clip_config.json",
-        shards=expand(
-            f"{CORPUS}/shards/{{generation}}/{{split}}/{{table}}.parquet",
-            generation=GENERATIONS,
-            split=["train", "val"],
-            table=["manifest", "index"],
+        start=steady("train", f"{TRAINED_FROM}/open_clip_config.json"),
+        shards=steady(
+            "train",
+            expand(
+                "{shards}/{split}/{table}.parquet",
+                shards=SHARDS,
+                split=["train", "val"],
+                table=["manifest", "index"],
+            ),
         ),
-        labels=f"{CORPUS}/taxonomy/labels.parquet",
-        replay=REPLAY_TABLES if CONFIG.train.replay_batch else [],
+        labels=steady("train", f"{CORPUS}/taxonomy/labels.parquet"),
+        replay=steady("train", held("train", "replay", REPLAY_TABLES if CONFIG.train.replay_batch else [])),
     output:
         multiext(f"{RUN}/train/", "summary.json", "metrics.jsonl", "model.safetensors"),
     log:
@@ -133,13 +134,13 @@ rule train_run:
         torchrun=TORCHRUN,
     params:
         start=subpath(input.start, parent=True),
-        model=CONFIG.model.to_json(),
-        shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
-        replay=REPLAY_OPTION if CONFIG.train.replay_batch else "",
-        settings=CONFIG.train.to_json(),
+        model=held("train", "model", CONFIG.model.to_json()),
+        shards=SHARDS,
+        replay=held("train", "replay option", REPLAY_OPTION if CONFIG.train.replay_batch else ""),
+        settings=held("train", "settings", CONFIG.train.to_json()),
         work=f"{RUN}/.work/train",
         out=parent_of_output,
-        code=code("train.run"),
+        code=held("train", "code", code("train.run")),
     shell:
         "{resources.torchrun} -m workflow_scripts.train.run --start {params.start:q} --model {params.model:q} "
         "--shards {params.shards:q} --labels {input.labels:q} {params.replay} "
@@ -150,7 +151,7 @@ rule train_run:
 rule model_export:
     input:
         trained=f"{RUN}/train/summary.json",
-        start=f"{START}/open_clip_config.json",
+        start=steady("train", f"{TRAINED_FROM}/open_clip_config.json"),
     output:
         f"{RUN}/model/open_clip_config.json",
     log:
@@ -162,7 +163,7 @@ rule model_export:
     params:
         trained=subpath(input.trained, parent=True),
         start=subpath(input.start, parent=True),
-        model=CONFIG.model.to_json(),
+        model=held("train", "model", CONFIG.model.to_json()),
         title=CONFIG.run,
         out=parent_of_output,
         code=code("train.export"),

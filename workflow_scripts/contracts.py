@@ -319,8 +319,9 @@ SHARD_PLAN = Contract(
         Column("size", INTEGER),
     ),
     key=("split", "shard", "position"),
+    extra=True,
 )
-"""`group` is the job that writes the shard."""
+"""`group` is the job that writes the shard. Further columns are those that the config keeps of the sources."""
 
 SHARD_MANIFEST = Contract(
     "a shard",
@@ -345,15 +346,21 @@ SHARD_INDEX = Contract(
         Column("label_id"),
     ),
     key=("shard", "position"),
+    extra=True,
 )
-"""`offset` and `size` are of the image member's data. One row group a shard."""
+"""`offset` and `size` are of the image member's data. One row group a shard. Further columns, all text, are those that
+the config keeps of the sources.
+"""
 
 SHARD_GROUP_MANIFEST = Contract(
     "a shard that one job wrote", (_SPLIT, *SHARD_MANIFEST.columns), key=("split", *SHARD_MANIFEST.key)
 )
 
 SHARD_GROUP_INDEX = Contract(
-    "a sample of a shard that one job wrote", (_SPLIT, *SHARD_INDEX.columns), key=("split", *SHARD_INDEX.key)
+    "a sample of a shard that one job wrote",
+    (_SPLIT, *SHARD_INDEX.columns),
+    key=("split", *SHARD_INDEX.key),
+    extra=True,
 )
 
 REPLAY_SELECTION = Contract(

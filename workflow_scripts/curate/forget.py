@@ -15,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from workflow_scripts.common import tables, tars
@@ -73,19 +74,17 @@ def _rewrite_shards(folder: Path, names: list[str], doomed: Set[str]) -> None:
         uuids = _forget_in_tar(tar, doomed)
         places = tars.member_places(tar)
         rows = _index_of(folder, name)
-        kept = [row for row in rows if row["uuid"] not in doomed]
-        assert [row["uuid"] for row in kept] == uuids, f"{tar}: other samples than in its index"
+        kept = rows.filter(pc.invert(pc.is_in(rows["uuid"], pa.array(sorted(doomed)))))
+        assert kept["uuid"].to_pylist() == uuids, f"{tar}: other samples than in its index"
         spans = [places[f"{uuid}.jpg"] for uuid in uuids]
-        indexes[name] = pa.table(
-            {
-                "uuid": uuids,
-                "shard": [name] * len(uuids),
-                "position": range(len(uuids)),
-                "offset": [span.offset for span in spans],
-                "size": [span.size for span in spans],
-                "label_id": [row["label_id"] for row in kept],
-            }
-        )
+        moved = {
+            "position": range(len(uuids)),
+            "offset": [span.offset for span in spans],
+            "size": [span.size for span in spans],
+        }
+        for column, values in moved.items():
+            kept = kept.set_column(kept.column_names.index(column), column, pa.array(values, pa.int64()))
+        indexes[name] = kept
         size, checksum = tar.stat().st_size, sha256_file(tar)
         entries[name] = {"shard": name, "samples": len(uuids), "bytes": size, "sha256": checksum}
         logger.info("%s: rewritten with %d samples", tar, len(uuids))
@@ -106,13 +105,12 @@ def _rewrite_shards(folder: Path, names: list[str], doomed: Set[str]) -> None:
             (folder / name).unlink()
 
 
-def _index_of(folder: Path, shard: str) -> list[dict[str, str]]:
+def _index_of(folder: Path, shard: str) -> pa.Table:
     with tables.connect() as connection:
         rows = connection.sql(
-            f"SELECT uuid, label_id FROM {tables.scan(folder / INDEX)} "
-            f"WHERE shard = {tables.literal(shard)} ORDER BY position"
+            f"SELECT * FROM {tables.scan(folder / INDEX)} WHERE shard = {tables.literal(shard)} ORDER BY position"
         )
-        return rows.to_arrow_table().to_pylist()
+        return rows.to_arrow_table()
 
 
 def _forget_in_tar(tar: Path, doomed: Set[str]) -> list[str]:

@@ -1,6 +1,20 @@
 -- The strategy higher_rank: the most specific name above the species that is certain.
--- In: `words`, `contexts`, `strategies`, `species_outcomes` and the attached `backbone`.
--- Out: `higher_outcomes`, one for each label without a species outcome.
+-- In: `label_ranks`, `read_names`, `hidden_names`, `contexts`, `strategies`, `species_outcomes` and the attached
+-- `backbone`. Out: `higher_outcomes`, one for each label without a species outcome.
+
+-- The names at or above genus of the labels that are left. `rank` NULL: a name that may be of any rank ("Fagaceae" as
+-- the scientific name).
+CREATE OR REPLACE TEMP TABLE words AS
+SELECT label, rank, key
+FROM (
+    UNPIVOT (FROM label_ranks ANTI JOIN species_outcomes USING (label))
+    ON kingdom, phylum, class, "order", family, genus
+    INTO NAME rank VALUE key
+)
+UNION
+SELECT label, CASE WHEN epithet IS NOT NULL THEN 'genus' END, name_key(word)
+FROM (FROM read_names UNION ALL FROM hidden_names)
+ANTI JOIN species_outcomes USING (label);
 
 CREATE OR REPLACE TEMP TABLE higher_hits AS
 SELECT
@@ -34,7 +48,9 @@ JOIN contexts USING (label)
 ANTI JOIN species_outcomes USING (label)
 JOIN backbone.names AS names ON names.key = words.key AND (words.rank IS NULL OR words.rank = names.rank)
 JOIN backbone.taxa AS taxa ON taxa.taxon_id = names.accepted_id
-WHERE rank_place(names.rank) IS NOT NULL AND 'higher_rank' IN (SELECT name FROM strategies);
+WHERE
+    names.rank IN ('kingdom', 'phylum', 'class', 'order', 'family', 'genus')
+    AND 'higher_rank' IN (SELECT name FROM strategies);
 
 -- Kingdoms by another backbone's name are found by what the label allows.
 INSERT INTO higher_hits

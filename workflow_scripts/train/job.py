@@ -119,7 +119,11 @@ class Job:
                 continue
             if not found:
                 raise InputError(f"{folders[0]}: no samples to train on")
-            words = texts.LabelTexts(folder, tokenizer) if name == "biology" else texts.CaptionTexts(tokenizer)
+            words = (
+                texts.LabelTexts(folder, tokenizer, self.settings.templates)
+                if name == "biology"
+                else texts.CaptionTexts(tokenizer)
+            )
             parts.append(make_pairs(name, shards, words, self.settings, batch=batch, augment=not validates))
         return parts
 

@@ -25,8 +25,6 @@ from workflow_scripts.train.texts import Texts, text_type_at
 
 # Their places in this list keep the orders of the parts of a batch apart.
 PARTS = ("biology", "replay")
-# The index column that a sample's text is found by.
-TEXT_COLUMNS = {"biology": "label_id", "replay": "caption"}
 MOST_REPLACEMENTS = 100
 AHEAD = 2
 
@@ -108,7 +106,7 @@ class Pairs:
             box = (
                 images.random_crop(height, width, self.scale, draw) if self.scale else images.centre_crop(height, width)
             )
-            tokens = self.texts.tokens(rows.texts[row].as_py(), text_type)
+            tokens = self.texts.tokens(rows.text_key(row), text_type)
             return images.resized(pixels, box, size), tokens, broken
         raise InputError(f"{MOST_REPLACEMENTS} samples in a row are unreadable, the last: {' '.join(broken[-1])}")
 
@@ -174,7 +172,7 @@ def make_pairs(
     seed = (settings.seed, PARTS.index(name))
     return Pairs(
         name=name,
-        reader=SampleReader(shards, TEXT_COLUMNS[name], settings.shuffle_window),
+        reader=SampleReader(shards, texts.columns, settings.shuffle_window),
         stream=Stream([shard.samples for shard in shards], seed, settings.shuffle_window),
         texts=texts,
         batch=batch,

@@ -33,12 +33,16 @@ class Shard:
 
 @dataclass(frozen=True)
 class Rows:
-    """The samples of one shard: data offsets and sizes in bytes, uuids, and what their text is found by."""
+    """The samples of one shard: data offsets and sizes in bytes, uuids, and the columns that their text is found by."""
 
     offsets: np.ndarray
     sizes: np.ndarray
     uuids: pa.ChunkedArray
-    texts: pa.ChunkedArray
+    texts: Sequence[pa.ChunkedArray]
+
+    def text_key(self, row: int) -> tuple[str | None, ...]:
+        """What a sample's text is found by."""
+        return tuple(column[row].as_py() for column in self.texts)
 
 
 def list_shards(folders: Sequence[Path]) -> list[Shard]:
@@ -82,11 +86,11 @@ class SampleReader:
 
     Args:
         shards: as `list_shards` gives them.
-        text: the index column that a sample's text is found by.
+        text: the index columns that a sample's text is found by; one that an index lacks is null.
         window: shards that are read at a time; this many are kept open.
     """
 
-    def __init__(self, shards: Sequence[Shard], text: str, window: int) -> None:
+    def __init__(self, shards: Sequence[Shard], text: Sequence[str], window: int) -> None:
         self.shards = shards
         self.text = text
         self.kept = window + SPARE
@@ -119,10 +123,12 @@ class SampleReader:
         tar, index = self.shards[shard].tar, self.shards[shard].index
         with pq.ParquetFile(index) as file:
             wanted = [n for n, (least, most) in enumerate(self._ranges(file, index)) if least <= tar.name <= most]
-            table = file.read_row_groups(wanted, columns=["uuid", "shard", "position", "offset", "size", self.text])
+            texts = [name for name in self.text if name in file.schema_arrow.names]
+            table = file.read_row_groups(wanted, columns=["uuid", "shard", "position", "offset", "size", *texts])
         table = table.filter(pc.equal(table["shard"], tar.name)).sort_by("position").combine_chunks()
         offsets, sizes = table["offset"].to_numpy(), table["size"].to_numpy()
-        return Rows(offsets, sizes, table["uuid"], table[self.text])
+        empty = pa.chunked_array([pa.nulls(len(table), pa.string())])
+        return Rows(offsets, sizes, table["uuid"], [table[name] if name in texts else empty for name in self.text])
 
     def _ranges(self, file: pq.ParquetFile, index: Path) -> list[tuple[str, str]]:
         """The least and greatest shard name of each row group of an index."""

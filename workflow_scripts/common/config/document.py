@@ -19,7 +19,8 @@ Written by `make docs` from the config model (`workflow_scripts/common/config/`)
 
 - A config is one YAML file given with `--configfile`; without one, `config/config.yaml` (the embedded world) is read.
 - `--config run=NAME 'train={lr: 5.0e-4}'` changes single keys on the command line.
-- In any string, `{results}` and `{data}` stand for the site's folders and `{world}` for the embedded world's.
+- In any string, `{results}` and `{data}` stand for the site's folders and `{world}` for the embedded world's; in a
+  benchmark, `{fetched}` for what it fetches.
 - An unknown key, a missing key or a wrong value is one line on the terminal, and nothing runs.
 - A file or folder that a person gives and that is not there stops a run, in one line; a dry run names it and plans on.
 - What belongs to a place (folders, memory, partitions, contact) is in `config/site.yaml`, which git ignores;

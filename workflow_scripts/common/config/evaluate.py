@@ -1,15 +1,68 @@
-"""Benchmarks and the models that they score."""
+"""Benchmarks, where they come from, and how they are embedded."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.files import digest
+
+# Where fetched benchmarks lie, below the results.
+FETCHED_FOLDER = "shared/benchmarks/fetched"
 
 ClassText = Literal["asis", "sci", "com", "taxon", "sci_com", "taxon_com"]
 
 
-class Classification(Section):
+class Fetched(Section):
+    """Something to fetch."""
+
+    into: str = Field(
+        "",
+        pattern=r"^([\w-][\w. -]*(/[\w-][\w. -]*)*)?$",
+        description="Folder below `{fetched}` that it goes to.",
+    )
+
+
+class FetchedFile(Fetched):
+    """A file that anybody may download. Without a checksum the fetch says which one came, and stops."""
+
+    url: str = Field(pattern=r"^https?://", description="Where it is.")
+    sha256: str | None = Field(None, pattern=r"^[0-9a-fA-F]{64}$", description="Its SHA-256.")
+    md5: str | None = Field(None, pattern=r"^[0-9a-fA-F]{32}$", description="Its MD5, where its source gives that.")
+    unpack: bool = Field(True, description="Whether it is an archive (tar or zip) to unpack.")
+    max_gb: float = Field(50.0, gt=0, description="Most that it may unpack to, GB.")
+
+
+class FetchedDataset(Fetched):
+    """A dataset of Hugging Face. Without a commit the fetch says which is the newest, and stops."""
+
+    dataset: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="Its name on the hub.")
+    revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$", description="Its commit.")
+    files: list[str] = Field(default=["*"], min_length=1, description="Patterns of the files to fetch.")
+
+
+class ImageSet(Section):
+    """What all benchmarks with images of their own have in common."""
+
+    fetch: list[FetchedFile | FetchedDataset] = Field(
+        default_factory=list,
+        description="What to download, where anybody may; its paths then start with `{fetched}`, a folder of the "
+        "workflow's own.",
+    )
+
+    @property
+    def fetch_identity(self) -> str:
+        """A short name for what is fetched."""
+        return fetch_identity(self.fetch)
+
+
+def fetch_identity(entries: Sequence[FetchedFile | FetchedDataset]) -> str:
+    """A short name for what is fetched."""
+    return digest([entry.model_dump(mode="json") for entry in entries])[:8]
+
+
+class Classification(ImageSet):
     """What all benchmarks have in common whose images are classified by text and by few examples."""
 
     text_type: ClassText = Field(
@@ -35,6 +88,11 @@ class LabelledFolder(Section):
 
     labels: str = Field(description="CSV with `filepath` and `class`, and where known ranks and common_name.")
     images: str = Field(description="Folder that `filepath` starts from. It is read, never written.")
+    find: Literal["path", "name"] = Field(
+        "path",
+        description="How an image is found: by its path, or by its file name alone, anywhere in the folder (for copies "
+        "that are sorted otherwise than the labels say).",
+    )
 
 
 class CsvBenchmark(LabelledFolder, Classification):
@@ -72,11 +130,11 @@ class SubsetsBenchmark(Classification):
         return {
             f"subsets.{name}.{key}": path
             for name, subset in self.subsets.items()
-            for key, path in subset.model_dump().items()
+            for key, path in (("labels", subset.labels), ("images", subset.images))
         }
 
 
-class FolderBenchmark(Section):
+class FolderBenchmark(ImageSet):
     """A benchmark whose folder has a layout of its own and whose task needs no text."""
 
     label_files: ClassVar[tuple[str, ...]] = ()

@@ -3,16 +3,17 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.config.baselines import FORMS, parse_baseline
 from workflow_scripts.common.config.catalog import Generation
 from workflow_scripts.common.config.curate import AttributionSettings, CurateSettings
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
-from workflow_scripts.common.config.evaluate import Benchmark, EmbedLimits
+from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, Benchmark, EmbedLimits, ImageSet, fetch_identity
 from workflow_scripts.common.config.replay import ReplaySettings
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.config.site import SiteSettings
@@ -22,6 +23,8 @@ from workflow_scripts.common.config.world import WorldSettings
 from workflow_scripts.common.errors import InputError
 
 S = TypeVar("S", bound=Section)
+
+Stage = Literal["download", "replay", "shards", "train"]
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
@@ -59,10 +62,16 @@ class Config(Section):
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict, description="Benchmarks, by name.")
     baselines: dict[str, str] = Field(
         default_factory=dict,
-        description="Further models to score, by file-safe name: `start` (the run's starting point) or "
-        "`local-dir:PATH` (an open_clip folder).",
+        description=f"Further models to score, by file-safe name: {FORMS}. timm's have no text tower: they are "
+        "scored by the tasks that need none.",
     )
     limits: Limits = Field(default_factory=Limits, description="How hard to press.")
+    pinned: list[Stage] = Field(
+        [],
+        description="Costly stages that a change of config, code or of what comes before does not rerun; "
+        "every run says which of them are behind.",
+    )
+    lift: list[Stage] = Field([], description="On the command line: pinned stages that take such a change this time.")
 
     @field_validator("benchmarks", "baselines")
     @classmethod
@@ -78,11 +87,16 @@ class Config(Section):
             raise ValueError("model.start: pretrain needs the sections pretrain and replay")
         if self.train.replay_batch and self.replay is None:
             raise ValueError("train.replay_batch is set, but there is no section replay")
+        kept = {name for generation in self.generations for source in generation.sources for name in source.keep}
+        if unknown := [name for name in self.train.caption_columns if name not in kept]:
+            raise ValueError(f"train.templates: no source keeps a column {', '.join(unknown)}; name it in its `keep`")
         if self.run in self.baselines:
             raise ValueError(f"run: {self.run!r} is also the name of a baseline")
         for name, source in self.baselines.items():
-            if source != "start" and not source.startswith("local-dir:"):
-                raise ValueError(f"baselines.{name}: {source!r} is neither `start` nor `local-dir:PATH`")
+            try:
+                parse_baseline(source)
+            except ValueError as error:
+                raise ValueError(f"baselines.{name}: {error}") from None
         for name, benchmark in self.benchmarks.items():
             if benchmark.layout == "replay" and self.replay is None:
                 raise ValueError(f"benchmarks.{name}: layout replay needs the section replay")
@@ -97,7 +111,7 @@ class Config(Section):
 
     def recipe(self) -> "Config":
         """The config without what cannot change what comes out."""
-        return self.model_copy(update={"limits": Limits()})
+        return self.model_copy(update={"limits": Limits(), "pinned": [], "lift": []})
 
     def given_files(self) -> dict[str, str]:
         """The files and folders that a person gives, by dotted key."""
@@ -118,13 +132,18 @@ class Config(Section):
         if self.replay is not None:
             given |= {f"replay.metadata.{number}": path for number, path in enumerate(self.replay.metadata)}
         for name, benchmark in self.benchmarks.items():
-            given |= {f"benchmarks.{name}.{key}": path for key, path in benchmark.given.items()}
+            given |= {
+                f"benchmarks.{name}.{key}": path
+                for key, path in benchmark.given.items()
+                if f"{FETCHED_FOLDER}/" not in path
+            }
         given |= {f"curate.verdicts.{number}": path for number, path in enumerate(self.curate.verdicts)}
-        given |= {
-            f"baselines.{name}": f"{source.removeprefix('local-dir:')}/open_clip_config.json"
-            for name, source in self.baselines.items()
-            if source != "start"
-        }
+        for name, source in self.baselines.items():
+            baseline = parse_baseline(source)
+            if baseline.kind == "folder":
+                given[f"baselines.{name}"] = baseline.config_file
+            elif baseline.kind == "file":
+                given[f"baselines.{name}"] = baseline.place
         if self.world is not None and self.world.species is not None:
             given["world.species"] = self.world.species
         return given
@@ -154,13 +173,24 @@ def load_site(path: Path = Path("config/site.yaml")) -> SiteSettings:
 def load_config(values: Mapping[str, Any], where: str, site: SiteSettings) -> Config:
     """Check a config and fill in its placeholders.
 
-    In any string, `{results}` and `{data}` stand for the site's folders and `{world}` for the embedded world's.
+    In any string, `{results}` and `{data}` stand for the site's folders, `{world}` for the embedded world's, and in a
+    benchmark `{fetched}` for the folder of what it fetches.
 
     Raises:
         InputError: unknown keys, missing keys, wrong values; one line, the first of them spelt out.
     """
     places = {"{results}": site.results, "{data}": site.data, "{world}": f"{site.results}/world/{values.get('corpus')}"}
-    return _validate(Config, _fill(values, places), where)
+    filled = _fill(values, places)
+    for name, benchmark in (filled.get("benchmarks") or {}).items():
+        if isinstance(benchmark, Mapping) and benchmark.get("fetch"):
+            entries = _validate(_Fetches, {"fetch": benchmark["fetch"]}, f"{where}: benchmarks.{name}").fetch
+            place = f"{site.results}/{FETCHED_FOLDER}/{name}-{fetch_identity(entries)}/files"
+            filled["benchmarks"][name] = _fill(benchmark, {"{fetched}": place})
+    return _validate(Config, filled, where)
+
+
+class _Fetches(ImageSet):
+    """A benchmark's `fetch` alone, which says where the rest of it lies."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -173,10 +203,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
+        # A ValueError: bytes that are no UTF-8, or a value that only looks like a date or a number.
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}:" if mark else ""
-        raise InputError(f"{path}:{line} not valid YAML: {getattr(error, 'problem', error)}") from None
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise InputError(f"{path}:{line} not valid YAML: {problem}") from None
     if value is not None and not isinstance(value, dict):
         raise InputError(f"{path}: a config is a mapping of keys")
     return value or {}

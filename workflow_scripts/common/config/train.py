@@ -2,11 +2,10 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from workflow_scripts.common.captions import TEXT_TYPES, template_columns
 from workflow_scripts.common.config.base import Section
-
-TextType = Literal["sci", "com", "taxon", "sci_com", "taxon_com"]
 
 
 class ModelSettings(Section):
@@ -69,10 +68,17 @@ class TrainSettings(Section):
         "blocks. 1 for the same rate everywhere.",
     )
     augment_scale: tuple[float, float] = Field((0.9, 1.0), description="Area range of RandomResizedCrop.")
-    text_types: list[TextType] = Field(
-        default=["sci", "com", "taxon", "sci_com", "taxon_com"],
+    text_types: list[str] = Field(
+        default=list(TEXT_TYPES),
         min_length=1,
-        description="Caption types; one is drawn per step for the whole global batch.",
+        description="Caption types (sci, com, taxon, sci_com, taxon_com, or names of `templates`); one is drawn per "
+        "step for the whole global batch.",
+    )
+    templates: dict[str, str] = Field(
+        default_factory=dict,
+        description="Further caption types by name, such as `a photo of {sci}[, {lifeStage}].` In braces stand sci, "
+        "com, taxon, taxonTag and columns that the sources `keep`; what stands in square brackets is left out where "
+        "such a column is empty.",
     )
     shuffle_window: int = Field(
         16, ge=1, description="Shards that are shuffled together; the order of shards is random."
@@ -90,8 +96,23 @@ class TrainSettings(Section):
     allow_cpu: bool = Field(False, description="Whether training without a GPU is meant. Otherwise it is refused.")
     deterministic: bool = Field(False, description="Deterministic algorithms, at some cost.")
 
+    @property
+    def caption_columns(self) -> list[str]:
+        """The kept columns that captions are written from."""
+        return sorted({name for template in self.templates.values() for name in template_columns(template)})
+
+    @field_validator("templates")
+    @classmethod
+    def _templates_are_such(cls, value: dict[str, str]) -> dict[str, str]:
+        for template in value.values():
+            template_columns(template)
+        return value
+
     @model_validator(mode="after")
     def _whole(self) -> "TrainSettings":
+        for name in self.text_types:
+            if name not in (*TEXT_TYPES, *self.templates):
+                raise ValueError(f"text_types: {name!r} is none of {', '.join((*TEXT_TYPES, *self.templates))}")
         if self.augment_scale[0] > self.augment_scale[1]:
             raise ValueError("augment_scale: the first number is the smaller one")
         return self
