@@ -12,10 +12,13 @@ import json
 import logging
 import platform
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from workflow_scripts.common.children import die_with_parent
 from workflow_scripts.common.cli import EXIT_BAD_INPUT, run
@@ -41,6 +44,8 @@ BEST = "best.safetensors"
 CHECKPOINTS = "checkpoints"
 SUMMARY = "summary.json"
 OUTCOME = "outcome.json"
+OUTCOMES = "outcomes.jsonl"
+# `train.launch` says what each exit status means.
 EXIT_PREEMPTED = 143
 
 
@@ -96,6 +101,12 @@ def train_model(
             logger.warning("%s", error)
             sys.stderr.write(f"{error}\n")
         raise SystemExit(EXIT_PREEMPTED) from None
+    except Exception as error:
+        # A rank that fails because another one did finds its complaint there already, or nobody to ask.
+        with suppress(dist.DistError):
+            if ranks.complains_first():
+                _note(work, "crashed", f"{type(error).__name__}: {error}")
+        raise
 
 
 def _lead(job: Job, ranks: Ranks, work: Path, out_dir: Path) -> None:
@@ -128,8 +139,11 @@ def _lead(job: Job, ranks: Ranks, work: Path, out_dir: Path) -> None:
 
 
 def _note(work: Path, outcome: str, message: object) -> None:
-    """Write down how the run ended, for whoever decides whether to try again."""
-    write_json(work / OUTCOME, {"outcome": outcome, "message": str(message)})
+    """Write down how the run stands or ended, for whoever decides whether to try again; `outcomes.jsonl` has them all."""
+    found = {"outcome": outcome, "message": str(message), "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    write_json(work / OUTCOME, found)
+    with (work / OUTCOMES).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(found) + "\n")
 
 
 def _follow(job: Job, ranks: Ranks) -> None:
