@@ -10,7 +10,9 @@ sys.path.insert(0, str(workflow.basedir))
 
 from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.baselines import parse_baseline
+from workflow_scripts.common.config.benchmark_sources import how_to_get
 from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, needs_text
+from workflow_scripts.common.config.train import CorpusShards
 from workflow_scripts.common.config.root import load_config, load_site, read_yaml
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest
@@ -36,7 +38,10 @@ try:
     # A dry run plans without what is not there yet, and says what it is.
     DRY_RUN = workflow.output_settings.dryrun
     MISSING = CONFIG.missing_files(made=f"{SITE.results}/world/")
-    absent = [f"{' + '.join(CONFIG_FILES)}: {key}: {path}: no such file or folder" for key, path in MISSING.items()]
+    absent = [
+        f"{' + '.join(CONFIG_FILES)}: {key}: {path}: no such file or folder{how_to_get(key)}"
+        for key, path in MISSING.items()
+    ]
     if absent and not DRY_RUN:
         raise InputError(absent[0])
     CORPUS = f"{SITE.results}/corpora/{CONFIG.corpus}"
@@ -303,7 +308,7 @@ def benchmark_settings(wildcards):
 
 
 def benchmark_inputs(wildcards):
-    """What a reader's rule can watch: what was fetched, and the label files that a person gives."""
+    """What a reader's job watches, which is what was fetched and the label files that a person gives."""
     benchmark = IMAGE_SETS[wildcards.benchmark]
     given = [path for path in benchmark.inputs.values() if f"{FETCHED_FOLDER}/" not in path]
     return given + [FETCHED_BENCHMARKS[wildcards.benchmark]] if benchmark.fetch else given

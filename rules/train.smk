@@ -12,6 +12,7 @@ else:
 # A pinned run stays with the weights that it started from.
 TRAINED_FROM = held("train", "start", START)
 SHARDS = held("train", "shards", expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS))
+CORPORA = [CorpusShards(shards=SHARDS, labels=f"{CORPUS}/taxonomy/labels.parquet")]
 
 REPLAY_TABLES = (
     expand(
@@ -67,9 +68,9 @@ if CONFIG.model.start == "pretrain":
             f"{SHARED_LOGS}/train/{Path(START).name}.pretrain.log",
         benchmark:
             f"{SHARED_LOGS}/train/{Path(START).name}.pretrain.tsv"
+        retries: 0
         conda:
             ENVIRONMENT
-        retries: 0
         threads: 2
         resources:
             limits=CONFIG.limits.train.to_json(),
@@ -118,7 +119,7 @@ rule train_run:
             expand(
                 "{shards}/{split}/{table}.parquet",
                 shards=SHARDS,
-                split=["train", "val"],
+                split=[held("train", "split", CONFIG.train.split), "val"],
                 table=["manifest", "index"],
             ),
         ),
@@ -130,17 +131,18 @@ rule train_run:
         f"{RUN_LOGS}/train/run.log",
     benchmark:
         f"{RUN_LOGS}/train/run.tsv"
+    retries: 0
     conda:
         ENVIRONMENT
-    retries: 0
     threads: 2
     resources:
         limits=CONFIG.limits.train.to_json(),
+        scratch=option("scratch", SITE.scratch),
         torchrun=TORCHRUN,
     params:
         start=subpath(input.start, parent=True),
         model=held("train", "model", CONFIG.model.to_json()),
-        shards=SHARDS,
+        corpora=[corpus.to_json() for corpus in CORPORA],
         replay=held("train", "replay option", REPLAY_OPTION if CONFIG.train.replay_batch else ""),
         settings=held("train", "settings", CONFIG.train.to_json()),
         work=f"{RUN}/.work/train",
@@ -148,7 +150,7 @@ rule train_run:
         code=held("train", "code", code("train.run")),
     shell:
         "{resources.torchrun} -m workflow_scripts.train.run --start {params.start:q} --model {params.model:q} "
-        "--shards {params.shards:q} --labels {input.labels:q} {params.replay} "
+        "--corpora {params.corpora:q} {params.replay} {resources.scratch} "
         "--settings {params.settings:q} --limits {resources.limits:q} "
         "--work {params.work:q} --out-dir {params.out:q} --threads {threads} --log {log:q}"
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
 
+TEXT_TYPES = ("sci", "com", "taxon", "sci_com", "taxon_com")
+"""The caption types that training draws from, in the order of both papers' code."""
+
 STRING = "VARCHAR"
 INTEGER = "BIGINT"
 REAL = "DOUBLE"
@@ -392,6 +395,20 @@ REPLAY_INDEX = Contract(
     key=("shard", "position"),
 )
 """The caption also stands in the tar, as the member `<uuid>.txt` after `<uuid>.jpg`."""
+
+REFERENCE_INDEX = Contract(
+    "a sample of a shard in the published layout",
+    (
+        Column("uuid"),
+        Column("shard"),
+        Column("position", INTEGER),
+        Column("offset", INTEGER),
+        Column("size", INTEGER),
+        *(Column(f"{text_type}_{place}", INTEGER) for text_type in TEXT_TYPES for place in ("offset", "size")),
+    ),
+    key=("shard", "position"),
+)
+"""`uuid` is the sample's key in the tar; `offset` and `size` are of its image, the others of the captions' members."""
 
 BENCHMARK_IMAGES = Contract(
     "a benchmark image",

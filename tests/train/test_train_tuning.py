@@ -9,11 +9,10 @@ import torch
 import torch.distributed as dist
 
 from workflow_scripts.common import clip
-from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
-from workflow_scripts.train import texts
+from workflow_scripts.common.config.train import ModelSettings, TrainSettings
+from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.depth import heights
 from workflow_scripts.train.forward import Forward
-from workflow_scripts.train.job import Job
 from workflow_scripts.train.model import TwoProjectorClip, starting_model
 from workflow_scripts.train.optimizer import freeze, make_optimizer, set_lr
 from workflow_scripts.train.ranks import Ranks
@@ -126,17 +125,15 @@ def test_validation_measures_loss_retrieval_and_zero_shot_also_when_compiled(
     *,
     compiled: bool,
     corpus,
-    start: Path,
     tmp_path: Path,
     forward_of: Callable[..., Forward],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(TwoProjectorClip, "compile", functools.partialmethod(torch.nn.Module.compile, backend="eager"))
-    texts.write_label_names(corpus.labels, tmp_path)
     forward = forward_of(compile=compiled)
-    model = ModelSettings(architecture="tiny")
-    job = Job(start, model, SETTINGS, TrainLimits(), (corpus.shards,), corpus.labels, corpus.replay)
-    held_out = job.parts("val", tmp_path, forward.start.tokenizer, 1)
+    data = TrainingData((corpus.biology,), corpus.replay, SETTINGS)
+    data.prepare(tmp_path)
+    held_out = data.parts("val", tmp_path, forward.start.tokenizer, 1)
     found = validate(forward, held_out, batches=8, classes=1000, text_type="taxon_com", ranks=ALONE)
     assert forward.model.training
     assert found.keys() == {

@@ -58,8 +58,8 @@ CHANGES = [
         "a code line in a helper",
         AFTER_SHARDS,
         file="workflow_scripts/common/captions.py",
-        old="a photo of",
-        new="the photo of",
+        old='return f"a photo of ',
+        new='return f"the photo of ',
     ),
     Change(
         "a definition in a module of many",

@@ -98,6 +98,8 @@ class LabelledFolder(Section):
 class CsvBenchmark(LabelledFolder, Classification):
     """A classification benchmark in the papers' common layout: a CSV and a folder of images."""
 
+    protocol: ClassVar[str] = "zero-shot and SimpleShot, 1 and 5"
+
     layout: Literal["csv"] = Field(description="Which reader.")
 
     @property
@@ -113,6 +115,8 @@ class CsvBenchmark(LabelledFolder, Classification):
 
 class SubsetsBenchmark(Classification):
     """Several such benchmarks scored as one: each by itself, and the mean of them (camera_trap)."""
+
+    protocol: ClassVar[str] = "the same, the mean of its subsets"
 
     layout: Literal["subsets"] = Field(description="Which reader.")
     subsets: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], LabelledFolder] = Field(
@@ -157,6 +161,8 @@ class NewtBenchmark(FolderBenchmark):
 
     label_files = ("newt2021_labels.csv", "newt2021_images")
 
+    protocol: ClassVar[str] = "a support vector machine a task, micro accuracy"
+
     layout: Literal["newt"] = Field(description="Which reader.")
 
 
@@ -164,6 +170,8 @@ class FishnetBenchmark(FolderBenchmark):
     """FishNet: `train.csv`, `test.csv` and `Image_Library/FOLDER/IMAGE`; nine traits, all of which must be right."""
 
     label_files = ("train.csv", "test.csv", "Image_Library")
+
+    protocol: ClassVar[str] = "probe, all nine traits right"
 
     layout: Literal["fishnet"] = Field(description="Which reader.")
 
@@ -173,6 +181,8 @@ class Awa2Benchmark(FolderBenchmark):
 
     label_files = ("classes.txt", "trainclasses.txt", "testclasses.txt", "predicate-matrix-binary.txt", "JPEGImages")
 
+    protocol: ClassVar[str] = "probe, macro F1 over 85 attributes"
+
     layout: Literal["awa2"] = Field(description="Which reader.")
 
 
@@ -180,6 +190,8 @@ class Herbarium19Benchmark(FolderBenchmark):
     """Herbarium19 as generalised category discovery: `small-train/CLASS/` and a split into Old and New classes."""
 
     label_files = ("small-train",)
+
+    protocol: ClassVar[str] = "semi-supervised k-means, clustering accuracy"
 
     layout: Literal["herbarium19"] = Field(description="Which reader.")
     classes: str = Field(
@@ -197,11 +209,15 @@ class PlantdocBenchmark(FolderBenchmark):
 
     label_files = ("train", "test")
 
+    protocol: ClassVar[str] = "SimpleShot, 1"
+
     layout: Literal["plantdoc"] = Field(description="Which reader.")
 
 
 class ReplayBenchmark(Section):
     """Held-out replay pairs of the corpus: each image among all distinct captions. It measures forgetting."""
+
+    protocol: ClassVar[str] = "each image among all captions"
 
     layout: Literal["replay"] = Field(description="Which reader.")
 

@@ -12,6 +12,9 @@ class SiteSettings(Section):
     data: str = Field(
         "data", description="Folder of what is given: metadata, benchmarks, models. Recipes call it `{data}`."
     )
+    scratch: str | None = Field(
+        None, description="The nodes' own disk, for `limits.train.stage_gb`; it may name a variable (`$TMPDIR`)."
+    )
     memory_mb: int = Field(
         4096, ge=512, description="Memory limit of a data step (DuckDB spills to disk beyond it), MiB."
     )
