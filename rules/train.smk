@@ -24,12 +24,8 @@ REPLAY_TABLES = (
     else []
 )
 REPLAY_OPTION = option("replay", f"{CORPUS}/replay")
-# One process a GPU, or a few on the CPU; on one machine they meet on a free local port.
-# It starts again by itself after a crash, and only then: Snakemake's retries would try bad input again.
-TORCHRUN = (
-    f"python -m workflow_scripts.train.launch --restarts {CONFIG.limits.train.restarts} "
-    f"--standalone --nproc-per-node {CONFIG.limits.train.processes}"
-)
+# On a cluster a training enters its image on each of its nodes, behind srun, which no image has.
+TRAINING_IMAGE = None if SLURM else IMAGE
 
 
 # Weights from a hub or a file into one form, an open_clip folder, so that no training job fetches anything.
@@ -44,10 +40,11 @@ rule model_start:
         f"{SHARED_LOGS}/train/{{made}}.tsv"
     wildcard_constraints:
         made=one_of(MADE_MODELS),
+    localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
     resources:
-        internet=1,
+        **asks("model_start", internet=True),
     params:
         model=made_model,
         out=parent_of_output,
@@ -68,13 +65,17 @@ if CONFIG.model.start == "pretrain":
             f"{SHARED_LOGS}/train/{Path(START).name}.pretrain.log",
         benchmark:
             f"{SHARED_LOGS}/train/{Path(START).name}.pretrain.tsv"
+        # What crashed is started again by the launcher, within the job; here bad input would be tried again too.
         retries: 0
         conda:
             ENVIRONMENT
-        threads: 2
+        container:
+            TRAINING_IMAGE
+        threads: cores("pretrain")
         resources:
+            **asks("pretrain"),
             limits=CONFIG.limits.train.to_json(),
-            torchrun=TORCHRUN,
+            torchrun=torchrun("pretrain", f"{START}/train/summary.json"),
         params:
             start=subpath(input.start, parent=True),
             model=CONFIG.model.to_json(),
@@ -100,6 +101,8 @@ if CONFIG.model.start == "pretrain":
             f"{SHARED_LOGS}/train/{Path(START).name}.export.tsv"
         conda:
             ENVIRONMENT
+        resources:
+            **asks("pretrain_export"),
         params:
             trained=subpath(input.trained, parent=True),
             start=subpath(input.start, parent=True),
@@ -131,14 +134,18 @@ rule train_run:
         f"{RUN_LOGS}/train/run.log",
     benchmark:
         f"{RUN_LOGS}/train/run.tsv"
+    # What crashed is started again by the launcher, within the job; here bad input would be tried again too.
     retries: 0
     conda:
         ENVIRONMENT
-    threads: 2
+    container:
+        TRAINING_IMAGE
+    threads: cores("train_run")
     resources:
+        **asks("train_run"),
         limits=CONFIG.limits.train.to_json(),
         scratch=option("scratch", SITE.scratch),
-        torchrun=TORCHRUN,
+        torchrun=torchrun("train_run", f"{RUN}/train/summary.json"),
     params:
         start=subpath(input.start, parent=True),
         model=held("train", "model", CONFIG.model.to_json()),
@@ -167,6 +174,8 @@ rule model_export:
         f"{RUN_LOGS}/train/export.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **asks("model_export"),
     params:
         trained=subpath(input.trained, parent=True),
         start=subpath(input.start, parent=True),
@@ -192,7 +201,7 @@ rule species_texts:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("species_texts"),
     params:
         model=subpath(input.model, parent=True),
         templates=CONFIG.export.species_templates,
@@ -217,6 +226,8 @@ rule model_card:
         f"{RUN_LOGS}/train/card.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **asks("model_card"),
     params:
         trained=subpath(input.trained, parent=True),
         model=subpath(input.model, parent=True),

@@ -17,9 +17,16 @@ pytestmark = pytest.mark.slow
 
 CORPUS = "results/corpora/micro"
 SCORING = {"eval_rare_species", "eval_seen_species", "eval_insects", "eval_replay"}
-AFTER_MODEL = {"embed", "report_build"} | SCORING
+INTRINSIC = {"tsne", "intrinsic_rare_species", "intrinsic_seen_species"}
+AFTER_MODEL = {"embed", "species_texts", "model_card", "report_build"} | SCORING | INTRINSIC
 AFTER_SHARDS = {"train_run", "model_export"} | AFTER_MODEL
-AFTER_VERDICTS = {"curate_attribution", "shards_plan", "shards_write", "shards_gather"} | AFTER_SHARDS
+AFTER_VERDICTS = {
+    "curate_attribution",
+    "shards_plan",
+    "shards_write",
+    "shards_gather",
+    "report_corpus",
+} | AFTER_SHARDS
 AFTER_NAMES = {"taxonomy_stats", "seen_species", "curate"} | AFTER_VERDICTS
 PIN = "pinned=[shards,train]"
 
@@ -49,7 +56,7 @@ CHANGES = [
     Change("a config value", AFTER_SHARDS, words=["--config", "train={lr: 2.0e-3}"]),
     Change(
         "a code line in a step",
-        {"curate_attribution"},
+        {"curate_attribution", "model_card"},
         file="workflow_scripts/curate/attribute.py",
         old='\nif __name__ == "__main__"',
         new='\nCHANGED = True\n\nif __name__ == "__main__"',
@@ -81,7 +88,7 @@ CHANGES = [
     ),
     Change(
         "a benchmark",
-        {"benchmark_csv", "embed", "eval_mine", "report_build"},
+        {"benchmark_index", "embed", "eval_mine", "tsne", "intrinsic_mine", "model_card", "report_build"},
         words=[
             "--config",
             "benchmarks={mine: {layout: csv, labels: results/world/micro/benchmarks/insects/labels.csv, "

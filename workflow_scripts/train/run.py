@@ -32,6 +32,7 @@ from workflow_scripts.train.checkpoint import Checkpoints
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.directory import save_tensors
 from workflow_scripts.train.done import Done
+from workflow_scripts.train.endings import EXIT_PREEMPTED
 from workflow_scripts.train.job import Job
 from workflow_scripts.train.loop import METRICS, Preempted, train
 from workflow_scripts.train.metrics import broken_samples
@@ -47,8 +48,6 @@ CHECKPOINTS = "checkpoints"
 SUMMARY = "summary.json"
 OUTCOME = "outcome.json"
 OUTCOMES = "outcomes.jsonl"
-# `train.launch` says what each exit status means.
-EXIT_PREEMPTED = 143
 
 
 def train_model(
