@@ -27,7 +27,7 @@ from workflow_scripts.common.config.report import IntrinsicSettings, PublishSett
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
-from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
+from workflow_scripts.common.config.train import ExportSettings, ModelSettings, TrainLimits, TrainSettings
 from workflow_scripts.common.config.world import WorldSettings
 from workflow_scripts.common.errors import InputError
 
@@ -81,6 +81,7 @@ class Config(Section):
     model: ModelSettings = Field(description="The model.")
     pretrain: TrainSettings | None = Field(None, description="Pretraining on replay, for `model.start: pretrain`.")
     train: TrainSettings = Field(description="Training.")
+    export: ExportSettings = Field(default_factory=ExportSettings, description="What is made of the trained model.")
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict, description="Benchmarks, by name.")
     baselines: dict[str, str] = Field(
         default_factory=dict,
