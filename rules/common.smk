@@ -360,6 +360,29 @@ def predictions(model, benchmark):
     return [f"{RUN}/scores/{model}/{benchmark}.predictions.parquet"]
 
 
+def searches_folder(model, benchmark):
+    return f"{RUN}/searches/{model}/{benchmark}/of-{CONFIG.benchmarks[benchmark].jobs}"
+
+
+def searches(model, benchmark):
+    """What a benchmark of searched machines answers, by parts; nothing for the others."""
+    spec = CONFIG.benchmarks[benchmark]
+    if spec.layout != "newt":
+        return []
+    return [f"{searches_folder(model, benchmark)}/part-{number:04d}.parquet" for number in range(spec.jobs)]
+
+
+def searches_option(benchmark):
+    if CONFIG.benchmarks[benchmark].layout != "newt":
+        return ""
+    folders = {name: searches_folder(name, benchmark) for name in SCORED[benchmark]}
+    return shlex.join(["--searches", *pairs(folders)])
+
+
+def part_number(wildcards):
+    return int(wildcards.part)
+
+
 def predictions_of(wildcards):
     return PREDICTIONS[wildcards.benchmark]
 

@@ -164,6 +164,9 @@ class NewtBenchmark(FolderBenchmark):
     protocol: ClassVar[str] = "a support vector machine a task, micro accuracy"
 
     layout: Literal["newt"] = Field(description="Which reader.")
+    jobs: int = Field(
+        1, ge=1, le=164, description="Jobs a model that its searches are dealt to. Another number searches again."
+    )
 
 
 class FishnetBenchmark(FolderBenchmark):
@@ -281,3 +284,9 @@ class EmbedLimits(Section):
 
     batch: int = Field(256, ge=1, description="Images a forward pass.")
     workers: int = Field(1, ge=0, description="Loader workers.")
+
+
+class NewtLimits(Section):
+    """How NeWT's machines are searched. It cannot change the numbers."""
+
+    threads: int = Field(16, ge=1, description="Processes a job, where there are as many cores.")

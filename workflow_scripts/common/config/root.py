@@ -13,7 +13,14 @@ from workflow_scripts.common.config.baselines import FORMS, parse_baseline
 from workflow_scripts.common.config.catalog import Generation
 from workflow_scripts.common.config.curate import AttributionSettings, CurateSettings
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
-from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, Benchmark, EmbedLimits, ImageSet, fetch_identity
+from workflow_scripts.common.config.evaluate import (
+    FETCHED_FOLDER,
+    Benchmark,
+    EmbedLimits,
+    ImageSet,
+    NewtLimits,
+    fetch_identity,
+)
 from workflow_scripts.common.config.replay import ReplaySettings
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.config.site import SiteSettings
@@ -35,6 +42,7 @@ class Limits(Section):
     download: DownloadLimits = Field(default_factory=DownloadLimits, description="Downloads.")
     train: TrainLimits = Field(default_factory=TrainLimits, description="Training.")
     embed: EmbedLimits = Field(default_factory=EmbedLimits, description="Embedding.")
+    newt: NewtLimits = Field(default_factory=NewtLimits, description="NeWT's searches.")
 
 
 class Config(Section):
