@@ -30,10 +30,11 @@ rule benchmark_fetch:
     wildcard_constraints:
         benchmark=one_of(FETCHED_BENCHMARKS),
         identity=r"[0-9a-f]{8}",
+    localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
     resources:
-        internet=1,
+        **asks("benchmark_fetch", internet=True),
     params:
         settings=benchmark_settings,
         downloads=f"{SHARED}/.work/benchmarks",
@@ -59,6 +60,8 @@ rule benchmark_index:
         identity=r"[0-9a-f]{8}",
     conda:
         ENVIRONMENT
+    resources:
+        **asks("benchmark_index"),
     params:
         reader=benchmark_reader,
         settings=benchmark_settings,
@@ -84,6 +87,8 @@ rule benchmark_replay:
         identity=r"[0-9a-f]{8}",
     conda:
         ENVIRONMENT
+    resources:
+        **asks("benchmark_replay"),
     params:
         shards=subpath(input.manifest, parent=True),
         code=code("benchmarks.index_replay"),
@@ -110,8 +115,9 @@ rule benchmark_carve:
         identity=r"[0-9a-f]{8}",
     conda:
         ENVIRONMENT
+    threads: cores("benchmark_carve")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("benchmark_carve"),
     params:
         settings=benchmark_settings,
         parts=downloads_folder,

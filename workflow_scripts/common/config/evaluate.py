@@ -284,9 +284,3 @@ class EmbedLimits(Section):
 
     batch: int = Field(256, ge=1, description="Images a forward pass.")
     workers: int = Field(1, ge=0, description="Loader workers.")
-
-
-class NewtLimits(Section):
-    """How NeWT's machines are searched. It cannot change the numbers."""
-
-    threads: int = Field(16, ge=1, description="Processes a job, where there are as many cores.")
