@@ -385,6 +385,10 @@ def benchmark_inputs(wildcards):
     """What a reader's job watches, which is what was fetched and the label files that a person gives."""
     benchmark = IMAGE_SETS[wildcards.benchmark]
     given = [path for path in benchmark.inputs.values() if f"{FETCHED_FOLDER}/" not in path]
+    if CONFIG.world is not None:
+        # The world is made as a whole; its last file stands for all of it.
+        made = f"{WORLD}/benchmarks/"
+        given = list(dict.fromkeys(f"{WORLD}/world.json" if path.startswith(made) else path for path in given))
     return given + [FETCHED_BENCHMARKS[wildcards.benchmark]] if benchmark.fetch else given
 
 
