@@ -256,3 +256,17 @@ def test_the_names_of_classes_change_no_cluster() -> None:
     features[39] = features[0]
     renamed = images.set_column(1, "class", pa.array([f"z{name}" for name in images["class"].to_pylist()]))
     assert herbarium19(features, renamed).metrics == herbarium19(features, images).metrics
+
+
+def test_labels_exchanged_by_lot_leave_newt_and_plantdoc_at_chance() -> None:
+    generator = np.random.default_rng(0)
+    images = 20 + 200
+    features = generator.normal(size=(images, 8)).astype(np.float32)
+    labels = generator.permutation(np.arange(images) % 2).astype(str).tolist()
+    split = ["train"] * 20 + ["test"] * 200
+    told = table(task=["a"] * images, split=split, **{"class": labels})
+    assert newt(features, told, threads=1, draws=3).metrics["svm/micro"] == pytest.approx(0.5, abs=0.1)
+    numbered = table(class_index=labels, split=split, **{"class": labels})
+    metrics = plantdoc(features, numbered).metrics
+    assert metrics["few_shot/1"] == pytest.approx(0.5, abs=0.1)
+    assert metrics["published/few_shot/1"] == pytest.approx(0.5, abs=0.1)
