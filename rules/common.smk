@@ -388,6 +388,10 @@ def benchmark_inputs(wildcards):
     """What a reader's job watches, which is what was fetched and the label files that a person gives."""
     benchmark = IMAGE_SETS[wildcards.benchmark]
     given = [path for path in benchmark.inputs.values() if f"{FETCHED_FOLDER}/" not in path]
+    if CONFIG.world is not None:
+        # The world is made as a whole; its last file stands for all of it.
+        made = f"{WORLD}/benchmarks/"
+        given = list(dict.fromkeys(f"{WORLD}/world.json" if path.startswith(made) else path for path in given))
     return given + [FETCHED_BENCHMARKS[wildcards.benchmark]] if benchmark.fetch else given
 
 
@@ -436,6 +440,29 @@ def predictions(model, benchmark):
     if model in WITHOUT_TEXT or not needs_text(CONFIG.benchmarks[benchmark]):
         return []
     return [f"{RUN}/scores/{model}/{benchmark}.predictions.parquet"]
+
+
+def searches_folder(model, benchmark):
+    return f"{RUN}/searches/{model}/{benchmark}/of-{CONFIG.benchmarks[benchmark].jobs}"
+
+
+def searches(model, benchmark):
+    """What a benchmark of searched machines answers, by parts; nothing for the others."""
+    spec = CONFIG.benchmarks[benchmark]
+    if spec.layout != "newt":
+        return []
+    return [f"{searches_folder(model, benchmark)}/part-{number:04d}.parquet" for number in range(spec.jobs)]
+
+
+def searches_option(benchmark):
+    if CONFIG.benchmarks[benchmark].layout != "newt":
+        return ""
+    folders = {name: searches_folder(name, benchmark) for name in SCORED[benchmark]}
+    return shlex.join(["--searches", *pairs(folders)])
+
+
+def part_number(wildcards):
+    return int(wildcards.part)
 
 
 def predictions_of(wildcards):

@@ -44,6 +44,7 @@ JOBS = (
     "tsne",
     "intrinsic",
     "seen_species",
+    "newt_search",
     "eval",
     "leakage_search",
     "leakage_scores",
