@@ -49,8 +49,8 @@ class TaxonomySettings(Section):
     languages: list[str] = Field(default=["en", "eng"], description="Languages of common names, the first preferred.")
     common_names_up_to: HigherRank | None = Field(
         None,
-        description="Highest rank that a common name may come from, where neither the taxon nor its provider has one: "
-        "`family` calls a leaf beetle by its family. The rank that it is of stands beside it. Default: the taxon itself.",
+        description="Highest rank that a common name may come from, where neither the taxon nor its provider has one "
+        "(`family`: a leaf beetle is called by its family), with that rank beside it. Default: the taxon's own.",
     )
     overrides: str | None = Field(
         None,
