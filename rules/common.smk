@@ -318,10 +318,12 @@ def archive_path(backbone):
 def archive_files(backbone):
     """What of an archive the rules can watch."""
     archive = archive_path(backbone)
-    if archive.endswith(".zip"):
-        return archive
-    taxa = {"dwca": "Taxon.tsv", "coldp": "NameUsage.tsv"}[backbone.reader]
-    return [f"{archive}/{taxa}", f"{archive}/VernacularName.tsv"]
+    names = {"dwca": "Taxon.tsv", "coldp": "NameUsage.tsv"}[backbone.reader], "VernacularName.tsv"
+    if archive.startswith(f"{WORLD}/"):
+        return [f"{archive}/{name}" for name in names]
+    # Common names need not be there, and a folder may hold the archive's own folder.
+    found = [str(file) for name in names for file in sorted(Path(archive).rglob(name))]
+    return found or archive
 
 
 def backbone_reader(wildcards):
