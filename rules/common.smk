@@ -342,11 +342,11 @@ def generation_catalog(wildcards):
 
 def kept_columns(wildcards):
     """Columns of the sources that the config keeps, and the shards' index carries."""
-    return sorted({name for source in sources_of(wildcards.generation).values() for name in source.keep})
+    return KEPT[wildcards.generation]
 
 
 def kept_in(wildcards):
-    return catalog_parts(wildcards.generation) if kept_columns(wildcards) else []
+    return steady("shards", catalog_parts(wildcards.generation)) if KEPT[wildcards.generation] else []
 
 
 def older_verdicts(wildcards):
