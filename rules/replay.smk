@@ -63,6 +63,7 @@ rule replay_write:
     input:
         selection=expand(f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS),
         manifests=REPLAY_MANIFESTS,
+        ledger=ledger,
     output:
         train=multiext(f"{REPLAY}/train/", "manifest.parquet", "index.parquet"),
         val=multiext(f"{REPLAY}/val/", "manifest.parquet", "index.parquet"),
@@ -80,4 +81,4 @@ rule replay_write:
         code=code("replay.write"),
     shell:
         "python -m workflow_scripts.replay.write --selection {input.selection:q} --manifests {input.manifests:q} "
-        "--settings {params.settings:q} --work {params.work:q} --out-dir {params.out:q} --log {log:q}"
+        "--ledger {input.ledger:q} --settings {params.settings:q} --work {params.work:q} --out-dir {params.out:q} --log {log:q}"
