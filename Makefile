@@ -7,7 +7,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/$(ACCEL)
 BIN := .venv/bin
 INSTALLED := .venv/.installed$(if $(ACCEL),-$(ACCEL))
 
-.PHONY: demo test quick lint docs bench lock clean
+.PHONY: demo test quick lint docs bench fuzz soak lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --profile profiles/local all
@@ -33,6 +33,15 @@ docs: $(INSTALLED)
 
 bench: $(INSTALLED)
 	PYTHONPATH=. $(BIN)/python tests/bench/bench.py $(ONLY)
+
+# Other damages than those of `make test`, and many.
+fuzz: $(INSTALLED)
+	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/fuzz
+
+# The micro world with one random fault each time, about an hour: `make soak TIMES=5` for less.
+TIMES ?= 20
+soak: $(INSTALLED)
+	PYTHONPATH=.:tests/workflow $(BIN)/python tests/soak/soak.py --times $(TIMES)
 
 # New versions within what envs/requirements.in asks for. The build of torch is no part of the lock.
 lock: $(INSTALLED)

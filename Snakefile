@@ -4,6 +4,9 @@
 include: "rules/common.smk"
 
 
+container: IMAGE
+
+
 if CONFIG.world is not None:
 
     include: "rules/world.smk"
@@ -24,14 +27,38 @@ if CONFIG.replay is not None:
 include: "rules/train.smk"
 include: "rules/benchmarks.smk"
 include: "rules/evaluate.smk"
+include: "rules/intrinsic.smk"
 include: "rules/report.smk"
+
+
+for line in PINS.behind() if workflow.is_main_process else []:
+    sys.stderr.write(f"{line}\n")
+
+
+onstart:
+    PINS.record()
+
+
+# Files that are not there have a rule in dry runs alone, so that nothing ever makes, or deletes, what a person gives.
+if DRY_RUN and MISSING:
+
+    rule given_by_a_person:
+        output:
+            "{given}",
+        log:
+            f"{SHARED_LOGS}/given/{{given}}.log",
+        wildcard_constraints:
+            given=one_of(map(re.escape, MISSING.values())),
+        conda:
+            ENVIRONMENT
+        shell:
+            "test -e {output:q} 2> {log}"
 
 
 localrules:
     all,
     fetch,
     data,
-    retry_failed,
     estimate,
     train,
     evaluate,
@@ -52,19 +79,12 @@ rule fetch:
         expand(f"{CORPUS}/download/{{generation}}.parquet", generation=GENERATIONS),
         REPLAY_MANIFESTS,
         FETCHED,
+        FETCHED_BENCHMARKS.values(),
         expand(f"{SHARED}/models/{{name}}/open_clip_config.json", name=MADE_MODELS),
+        expand(f"{SHARED}/models/{{name}}/fetched.json", name=FETCHED_MODELS),
 
 
-# Only what failed for a passing reason; no flag stays, and what follows reruns only if something came.
-rule retry_failed:
-    input:
-        RETRIED,
-    log:
-        f"{CORPUS_LOGS}/download/retry.log",
-    conda:
-        ENVIRONMENT
-    shell:
-        "rm {input} 2> {log}"
+require_fetched(rules.fetch.input)
 
 
 rule data:
@@ -81,11 +101,7 @@ rule train:
 
 rule evaluate:
     input:
-        expand(
-            f"{RUN}/scores/{{model}}/{{benchmark}}.json",
-            model=MODELS,
-            benchmark=CONFIG.benchmarks,
-        ),
+        SCORES,
 
 
 rule report:

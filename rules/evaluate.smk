@@ -1,9 +1,45 @@
 """Features once per model and benchmark, and one scoring job a benchmark for all models."""
 
+# Models to score: the baselines, then the run's own.
+BASELINES = {name: parse_baseline(source) for name, source in CONFIG.baselines.items()}
+FETCHED_MODELS = {f"fetched-{identity(one.source)}": one for one in BASELINES.values() if one.is_fetched}
+MODELS = {name: model_folder(one) for name, one in BASELINES.items()} | {CONFIG.run: f"{RUN}/model"}
+WITHOUT_TEXT = [name for name, one in BASELINES.items() if not one.has_text]
+SCORED = {name: scored_models(spec) for name, spec in CONFIG.benchmarks.items()}
+SCORES = [f"{RUN}/scores/{model}/{name}.json" for name, models in SCORED.items() for model in models]
+PREDICTIONS = {name: [path for model in SCORED[name] for path in predictions(model, name)] for name in SCORED}
 
+
+# A baseline's weights into a folder of its own, so that no other job fetches anything.
+rule model_fetch:
+    input:
+        checkpoint_file,
+    output:
+        f"{SHARED}/models/{{fetched}}/fetched.json",
+    log:
+        f"{SHARED_LOGS}/evaluate/{{fetched}}.log",
+    benchmark:
+        f"{SHARED_LOGS}/evaluate/{{fetched}}.tsv"
+    wildcard_constraints:
+        fetched=one_of(FETCHED_MODELS),
+    localrule: INTERNET_HERE
+    conda:
+        ENVIRONMENT
+    resources:
+        **asks("model_fetch", internet=True),
+    params:
+        source=fetched_source,
+        out=parent_of_output,
+        code=code("evaluate.fetch_model"),
+    shell:
+        "HF_HUB_OFFLINE=0 python -m workflow_scripts.evaluate.fetch_model --source {params.source:q} "
+        "--out {params.out:q} --log {log:q}"
+
+
+# What is embedded once is kept for all runs, by a digest of weights, preprocessing and images.
 rule embed:
     input:
-        model=model_config,
+        model=model_input,
         images=benchmark_images,
     output:
         features=f"{RUN}/features/{{model}}/{{benchmark}}.safetensors",
@@ -13,16 +49,19 @@ rule embed:
         f"{RUN_LOGS}/evaluate/embed/{{model}}/{{benchmark}}.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("embed")
     resources:
+        **asks("embed"),
         limits=CONFIG.limits.embed.to_json(),
     params:
         model=model_source,
         projector=projector,
+        work=f"{SHARED}/.work/features",
         code=code("evaluate.embed"),
     shell:
         "python -m workflow_scripts.evaluate.embed --model {params.model:q} --images {input.images:q} "
-        "--projector {params.projector:q} --limits {resources.limits:q} --out {output.features:q} --threads {threads} "
-        "--log {log:q}"
+        "--projector {params.projector:q} --limits {resources.limits:q} --work {params.work:q} "
+        "--out {output.features:q} --threads {threads} --log {log:q}"
 
 
 rule seen_species:
@@ -38,7 +77,7 @@ rule seen_species:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("seen_species"),
     params:
         code=code("evaluate.seen_species"),
     shell:
@@ -54,15 +93,12 @@ for benchmark, spec in CONFIG.benchmarks.items():
             f"eval_{benchmark}"
         input:
             images=f"{BENCHMARK_TABLES[benchmark]}/images.parquet",
-            features=expand(f"{RUN}/features/{{model}}/{benchmark}.safetensors", model=MODELS),
-            models=expand("{folder}/open_clip_config.json", folder=MODELS.values()),
+            features=expand(f"{RUN}/features/{{model}}/{benchmark}.safetensors", model=SCORED[benchmark]),
+            models=[file for model in SCORED[benchmark] for file in files_of_model(model)],
             seen=f"{CORPUS}/curate/seen_species.parquet",
         output:
-            scores=expand(f"{RUN}/scores/{{model}}/{benchmark}.json", model=MODELS),
-            predictions=expand(
-                f"{RUN}/scores/{{model}}/{benchmark}.predictions.parquet",
-                model=MODELS if needs_text(spec) else [],
-            ),
+            scores=expand(f"{RUN}/scores/{{model}}/{benchmark}.json", model=SCORED[benchmark]),
+            predictions=PREDICTIONS[benchmark],
         log:
             f"{RUN_LOGS}/evaluate/scores/{benchmark}.log",
         benchmark:
@@ -71,11 +107,13 @@ for benchmark, spec in CONFIG.benchmarks.items():
             ENVIRONMENT
         # Its searches are many; the others are matrix products.
         threads: 16 if spec.layout == "newt" else 1
+        resources:
+            **asks("eval"),
         params:
             benchmark=benchmark,
             settings=spec.to_json(),
-            models=pairs({name: f"local-dir:{folder}" for name, folder in MODELS.items()}),
-            features=pairs({name: f"{RUN}/features/{name}/{benchmark}.safetensors" for name in MODELS}),
+            models=pairs({name: source_of_model(name) for name in SCORED[benchmark]}),
+            features=pairs({name: f"{RUN}/features/{name}/{benchmark}.safetensors" for name in SCORED[benchmark]}),
             out=grandparent_of_output,
             code=code("evaluate.score"),
         shell:
@@ -96,8 +134,9 @@ rule leakage_search:
         f"{RUN_LOGS}/evaluate/leakage/{{benchmark}}.{{generation}}.log",
     conda:
         ENVIRONMENT
+    threads: cores("leakage_search")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("leakage_search"),
     params:
         code=code("curate.leakage"),
     shell:
@@ -113,18 +152,16 @@ rule leakage_scores:
             generation=GENERATIONS,
         ),
         verdicts=expand(f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=GENERATIONS),
-        predictions=expand(
-            f"{RUN}/scores/{{model}}/{{{{benchmark}}}}.predictions.parquet",
-            model=MODELS,
-        ),
+        predictions=predictions_of,
     output:
         f"{RUN}/leakage/{{benchmark}}.json",
     log:
         f"{RUN_LOGS}/evaluate/leakage/{{benchmark}}.log",
     conda:
         ENVIRONMENT
+    threads: cores("leakage_scores")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("leakage_scores"),
     params:
         code=code("evaluate.leaked_scores"),
     shell:

@@ -1,11 +1,12 @@
 """Kept images into training shards, globally shuffled, by a fixed number of jobs."""
 
-SHARD_GROUPS = [f"{number:03d}" for number in range(CONFIG.shard_jobs)]
+SHARD_GROUPS = [f"{number:03d}" for number in range(held("shards", "shard_jobs", CONFIG.shard_jobs))]
 
 
 rule shards_plan:
     input:
-        verdicts=f"{CORPUS}/curate/{{generation}}/verdicts.parquet",
+        verdicts=steady("shards", f"{CORPUS}/curate/{{generation}}/verdicts.parquet"),
+        kept_in=steady("shards", kept_in),
     output:
         plan=f"{CORPUS}/shards/{{generation}}/plan.parquet",
     log:
@@ -14,20 +15,23 @@ rule shards_plan:
         f"{CORPUS_LOGS}/shards/{{generation}}/plan.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("shards_plan")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("shards_plan"),
     params:
-        settings=CONFIG.shards.to_json(),
+        settings=held("shards", "settings", CONFIG.shards.to_json()),
         groups=len(SHARD_GROUPS),
-        code=code("shards.plan"),
+        keep=kept_columns,
+        code=held("shards", "code of plan", code("shards.plan")),
     shell:
         "python -m workflow_scripts.shards.plan --verdicts {input.verdicts:q} --settings {params.settings:q} "
-        "--groups {params.groups} --out {output.plan:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
+        "--groups {params.groups} --catalog {input.kept_in:q} --keep {params.keep:q} --out {output.plan:q} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
 rule shards_write:
     input:
-        plan=f"{CORPUS}/shards/{{generation}}/plan.parquet",
+        plan=steady("shards", f"{CORPUS}/shards/{{generation}}/plan.parquet"),
     output:
         manifest=f"{CORPUS}/shards/{{generation}}/groups/group-{{group}}.manifest.parquet",
         index=f"{CORPUS}/shards/{{generation}}/groups/group-{{group}}.index.parquet",
@@ -37,12 +41,15 @@ rule shards_write:
         f"{CORPUS_LOGS}/shards/{{generation}}/group-{{group}}.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("shards_write")
+    resources:
+        **asks("shards_write"),
     params:
-        settings=CONFIG.shards.to_json(),
+        settings=held("shards", "settings", CONFIG.shards.to_json()),
         downloads=f"{CORPUS}/download",
         work=f"{CORPUS}/.work/shards",
         out=grandparent_of_output,
-        code=code("shards.write"),
+        code=held("shards", "code", code("shards.write")),
     shell:
         "python -m workflow_scripts.shards.write --plan {input.plan:q} --downloads {params.downloads:q} "
         "--group {wildcards.group} --settings {params.settings:q} --work {params.work:q} --out-dir {params.out:q} "
@@ -79,6 +86,8 @@ rule shards_gather:
         f"{CORPUS_LOGS}/shards/{{generation}}/gather.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **asks("shards_gather"),
     params:
         out=subpath(output.account, parent=True),
         code=code("shards.gather"),
@@ -93,11 +102,14 @@ rule verify:
         f"{CORPUS_LOGS}/verify.log",
     conda:
         ENVIRONMENT
+    threads: cores("verify")
+    resources:
+        **asks("verify"),
     params:
         shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
         verdicts=expand(f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=GENERATIONS),
         downloads=download_manifests,
-        replay=f"--replay {CORPUS}/replay" if CONFIG.replay is not None else "",
+        replay=option("replay", CONFIG.replay and f"{CORPUS}/replay"),
     shell:
         "python -m workflow_scripts.shards.verify --shards {params.shards:q} --verdicts {params.verdicts:q} "
         "--downloads {params.downloads:q} {params.replay} --jobs {threads} --log {log:q}"

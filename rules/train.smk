@@ -9,11 +9,10 @@ else:
     START = f"{SHARED}/models/start-{identity(CONFIG.model)}"
     MADE_MODELS = {Path(START).name: CONFIG.model}
 
-# Models to score, each an open_clip folder: the baselines, then the run's own.
-MODELS = {
-    name: START if source == "start" else source.removeprefix("local-dir:") for name, source in CONFIG.baselines.items()
-}
-MODELS[CONFIG.run] = f"{RUN}/model"
+# A pinned run stays with the weights that it started from.
+TRAINED_FROM = held("train", "start", START)
+SHARDS = held("train", "shards", expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS))
+CORPORA = [CorpusShards(shards=SHARDS, labels=f"{CORPUS}/taxonomy/labels.parquet")]
 
 REPLAY_TABLES = (
     expand(
@@ -25,8 +24,8 @@ REPLAY_TABLES = (
     else []
 )
 REPLAY_OPTION = option("replay", f"{CORPUS}/replay")
-# One process a GPU, or a few on the CPU; on one machine they meet on a free local port.
-TORCHRUN = f"python -m workflow_scripts.train.launch --standalone --nproc-per-node {CONFIG.limits.train.processes}"
+# On a cluster a training enters its image on each of its nodes, behind srun, which no image has.
+TRAINING_IMAGE = None if SLURM else IMAGE
 
 
 # Weights from a hub or a file into one form, an open_clip folder, so that no training job fetches anything.
@@ -41,10 +40,11 @@ rule model_start:
         f"{SHARED_LOGS}/train/{{made}}.tsv"
     wildcard_constraints:
         made=one_of(MADE_MODELS),
+    localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
     resources:
-        internet=1,
+        **asks("model_start", internet=True),
     params:
         model=made_model,
         out=parent_of_output,
@@ -67,10 +67,13 @@ if CONFIG.model.start == "pretrain":
             f"{SHARED_LOGS}/train/{Path(START).name}.pretrain.tsv"
         conda:
             ENVIRONMENT
-        threads: 2
+        container:
+            TRAINING_IMAGE
+        threads: cores("pretrain")
         resources:
+            **asks("pretrain"),
             limits=CONFIG.limits.train.to_json(),
-            torchrun=TORCHRUN,
+            torchrun=torchrun("pretrain", f"{START}/train/summary.json"),
         params:
             start=subpath(input.start, parent=True),
             model=CONFIG.model.to_json(),
@@ -96,6 +99,8 @@ if CONFIG.model.start == "pretrain":
             f"{SHARED_LOGS}/train/{Path(START).name}.export.tsv"
         conda:
             ENVIRONMENT
+        resources:
+            **asks("pretrain_export"),
         params:
             trained=subpath(input.trained, parent=True),
             start=subpath(input.start, parent=True),
@@ -110,15 +115,18 @@ if CONFIG.model.start == "pretrain":
 
 rule train_run:
     input:
-        start=f"{START}/open_clip_config.json",
-        shards=expand(
-            f"{CORPUS}/shards/{{generation}}/{{split}}/{{table}}.parquet",
-            generation=GENERATIONS,
-            split=["train", "val"],
-            table=["manifest", "index"],
+        start=steady("train", f"{TRAINED_FROM}/open_clip_config.json"),
+        shards=steady(
+            "train",
+            expand(
+                "{shards}/{split}/{table}.parquet",
+                shards=SHARDS,
+                split=[held("train", "split", CONFIG.train.split), "val"],
+                table=["manifest", "index"],
+            ),
         ),
-        labels=f"{CORPUS}/taxonomy/labels.parquet",
-        replay=REPLAY_TABLES if CONFIG.train.replay_batch else [],
+        labels=steady("train", f"{CORPUS}/taxonomy/labels.parquet"),
+        replay=steady("train", held("train", "replay", REPLAY_TABLES if CONFIG.train.replay_batch else [])),
     output:
         multiext(f"{RUN}/train/", "summary.json", "metrics.jsonl", "model.safetensors"),
     log:
@@ -127,22 +135,26 @@ rule train_run:
         f"{RUN_LOGS}/train/run.tsv"
     conda:
         ENVIRONMENT
-    threads: 2
+    container:
+        TRAINING_IMAGE
+    threads: cores("train_run")
     resources:
+        **asks("train_run"),
         limits=CONFIG.limits.train.to_json(),
-        torchrun=TORCHRUN,
+        scratch=option("scratch", SITE.scratch),
+        torchrun=torchrun("train_run", f"{RUN}/train/summary.json"),
     params:
         start=subpath(input.start, parent=True),
-        model=CONFIG.model.to_json(),
-        shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
-        replay=REPLAY_OPTION if CONFIG.train.replay_batch else "",
-        settings=CONFIG.train.to_json(),
+        model=held("train", "model", CONFIG.model.to_json()),
+        corpora=[corpus.to_json() for corpus in CORPORA],
+        replay=held("train", "replay option", REPLAY_OPTION if CONFIG.train.replay_batch else ""),
+        settings=held("train", "settings", CONFIG.train.to_json()),
         work=f"{RUN}/.work/train",
         out=parent_of_output,
-        code=code("train.run"),
+        code=held("train", "code", code("train.run")),
     shell:
         "{resources.torchrun} -m workflow_scripts.train.run --start {params.start:q} --model {params.model:q} "
-        "--shards {params.shards:q} --labels {input.labels:q} {params.replay} "
+        "--corpora {params.corpora:q} {params.replay} {resources.scratch} "
         "--settings {params.settings:q} --limits {resources.limits:q} "
         "--work {params.work:q} --out-dir {params.out:q} --threads {threads} --log {log:q}"
 
@@ -150,7 +162,7 @@ rule train_run:
 rule model_export:
     input:
         trained=f"{RUN}/train/summary.json",
-        start=f"{START}/open_clip_config.json",
+        start=steady("train", f"{TRAINED_FROM}/open_clip_config.json"),
     output:
         f"{RUN}/model/open_clip_config.json",
     log:
@@ -159,10 +171,12 @@ rule model_export:
         f"{RUN_LOGS}/train/export.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **asks("model_export"),
     params:
         trained=subpath(input.trained, parent=True),
         start=subpath(input.start, parent=True),
-        model=CONFIG.model.to_json(),
+        model=held("train", "model", CONFIG.model.to_json()),
         title=CONFIG.run,
         out=parent_of_output,
         code=code("train.export"),

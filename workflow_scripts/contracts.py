@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
 
+TEXT_TYPES = ("sci", "com", "taxon", "sci_com", "taxon_com")
+"""The caption types that training draws from, in the order of both papers' code."""
+
 STRING = "VARCHAR"
 INTEGER = "BIGINT"
 REAL = "DOUBLE"
@@ -106,6 +109,12 @@ TO_FETCH = Contract(
     extra=True,
 )
 """What the download stage needs of a catalogue or replay part, which may say host_parts and host_turn, as CATALOG."""
+
+NAMED_HOSTS = Contract(
+    "a host that images are at",
+    (Column("host"), Column("images", INTEGER)),
+    key=("host",),
+)
 
 DOWNLOAD_STATUS = ("ok", "failed", "refused", "deferred")
 
@@ -321,8 +330,9 @@ SHARD_PLAN = Contract(
         Column("size", INTEGER),
     ),
     key=("split", "shard", "position"),
+    extra=True,
 )
-"""`group` is the job that writes the shard."""
+"""`group` is the job that writes the shard. Further columns are those that the config keeps of the sources."""
 
 SHARD_MANIFEST = Contract(
     "a shard",
@@ -347,15 +357,21 @@ SHARD_INDEX = Contract(
         Column("label_id"),
     ),
     key=("shard", "position"),
+    extra=True,
 )
-"""`offset` and `size` are of the image member's data. One row group a shard."""
+"""`offset` and `size` are of the image member's data. One row group a shard. Further columns, all text, are those that
+the config keeps of the sources.
+"""
 
 SHARD_GROUP_MANIFEST = Contract(
     "a shard that one job wrote", (_SPLIT, *SHARD_MANIFEST.columns), key=("split", *SHARD_MANIFEST.key)
 )
 
 SHARD_GROUP_INDEX = Contract(
-    "a sample of a shard that one job wrote", (_SPLIT, *SHARD_INDEX.columns), key=("split", *SHARD_INDEX.key)
+    "a sample of a shard that one job wrote",
+    (_SPLIT, *SHARD_INDEX.columns),
+    key=("split", *SHARD_INDEX.key),
+    extra=True,
 )
 
 REPLAY_SELECTION = Contract(
@@ -387,6 +403,20 @@ REPLAY_INDEX = Contract(
     key=("shard", "position"),
 )
 """The caption also stands in the tar, as the member `<uuid>.txt` after `<uuid>.jpg`."""
+
+REFERENCE_INDEX = Contract(
+    "a sample of a shard in the published layout",
+    (
+        Column("uuid"),
+        Column("shard"),
+        Column("position", INTEGER),
+        Column("offset", INTEGER),
+        Column("size", INTEGER),
+        *(Column(f"{text_type}_{place}", INTEGER) for text_type in TEXT_TYPES for place in ("offset", "size")),
+    ),
+    key=("shard", "position"),
+)
+"""`uuid` is the sample's key in the tar; `offset` and `size` are of its image, the others of the captions' members."""
 
 BENCHMARK_IMAGES = Contract(
     "a benchmark image",
@@ -429,3 +459,24 @@ PREDICTIONS = Contract(
     key=("position",),
 )
 """`score` is the cosine similarity of the image and the predicted class."""
+
+EMBEDDING_MAP = Contract(
+    "where an image lies on a plane",
+    (
+        Column("position", INTEGER),
+        Column("image"),
+        Column("class"),
+        *_maybe(*(f"taxon_{rank}" for rank in RANKS), "common_name"),
+        Column("x", REAL),
+        Column("y", REAL),
+    ),
+    key=("position",),
+)
+"""`position` is the image's in the benchmark; x and y have no unit."""
+
+COMPOSITION = Contract(
+    "a taxon that a corpus trains on",
+    (*_maybe(*RANKS), Column("images", INTEGER)),
+    key=RANKS,
+)
+"""Ranks that are not known are null; `images` are training images of exactly this taxon."""

@@ -55,6 +55,16 @@ def dag_dry_run() -> Iterator[Row]:
     yield Row("dag_dry_run_seconds", min(ours), "s", f"bare workflow of {jobs} jobs", min(theirs))
 
 
+def dag_dry_run_recipes() -> Iterator[Row]:
+    """Seconds and memory of planning a whole recipe on a machine with no data, beside a dry run of the demo."""
+    demo = measured([SNAKEMAKE, "-n", "--forceall", "--quiet", "all", "-c2"])
+    for recipe in ("bioclip", "bioclip2"):
+        words = [SNAKEMAKE, "-n", "--quiet", "all", "-c2", "--configfile", f"config/{recipe}.yaml"]
+        ours = measured(words)
+        yield Row(f"dag_dry_run_seconds_{recipe}", ours.seconds, "s", "the demo", demo.seconds)
+        yield Row(f"dag_dry_run_peak_mb_{recipe}", ours.peak_mb, "MiB", "the demo", demo.peak_mb)
+
+
 def downloads() -> Iterator[Row]:
     """Images a second from a friendly host, and the memory of a part."""
     yield from (Row(*values) for values in acquisition.download_rate())
@@ -83,6 +93,7 @@ def data() -> Iterator[Row]:
 BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (
     demo_stages,
     dag_dry_run,
+    dag_dry_run_recipes,
     downloads,
     catalogues,
     taxonomy,

@@ -111,9 +111,13 @@ def embedding() -> Rows:
         limits = EmbedLimits(batch=16, workers=1)
 
         def step(table: Path) -> float:
-            out = folder / "features.safetensors"
+            # Work that was done would be adopted.
+            place = Path(tempfile.mkdtemp(dir=folder))
+            out = place / "features.safetensors"
             return seconds(
-                lambda: embed(model=f"local-dir:{folder}", images=table, out=out, limits=limits, threads=THREADS)
+                lambda: embed(
+                    model=f"local-dir:{folder}", images=table, out=out, work=place, limits=limits, threads=THREADS
+                )
             )
 
         step(tables[0])

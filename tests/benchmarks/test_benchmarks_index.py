@@ -18,7 +18,7 @@ from workflow_scripts.benchmarks.index_csv import index_csv, read_labels
 from workflow_scripts.benchmarks.index_replay import index_replay
 from workflow_scripts.common import tables, tars
 from workflow_scripts.common.accounts import read_account
-from workflow_scripts.common.config.evaluate import CsvBenchmark
+from workflow_scripts.common.config.evaluate import CsvBenchmark, LabelledFolder
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
 from workflow_scripts.contracts import BENCHMARK_IMAGES, REPLAY_INDEX, SHARD_MANIFEST
@@ -57,7 +57,6 @@ class Benchmark:
         given = {"layout": "csv", "labels": str(labels), "images": str(self.images)} | settings
         index_csv(
             name="mine",
-            labels=labels,
             settings=CsvBenchmark.model_validate(given),
             out=self.out,
             account=self.out.with_name("account.json"),
@@ -146,7 +145,7 @@ def test_threads_change_no_byte(benchmark_of: Benchmark) -> None:
     again = benchmark_of.folder / "again.parquet"
     settings = CsvBenchmark(layout="csv", labels=str(labels), images=str(benchmark_of.images))
     index_csv(
-        name="mine", labels=labels, settings=settings, out=again, account=again.with_suffix(".json"), jobs=5
+        name="mine", settings=settings, out=again, account=again.with_suffix(".json"), jobs=5
     )  # fmt: skip
     assert again.read_bytes() == benchmark_of.out.read_bytes()
 
@@ -203,7 +202,7 @@ def test_any_csv_of_text_is_read_back_row_by_row(
     # A part of a path that is `..` is refused, and tested above.
     if any(".." in f"a{image}".split("/") for image, _ in rows):
         return
-    read = list(read_labels(path, Path("folder")))
+    read = list(read_labels(LabelledFolder(labels=str(path), images="folder")))
     assert [(row.position, row.image, row.label) for row in read] == [
         (position, f"a{image}", label) for position, (image, label) in enumerate(rows)
     ]

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.common.captions import TEXT_TYPES, Taxon, caption, published_members
+from workflow_scripts.common.captions import (
+    TEXT_TYPES,
+    Taxon,
+    caption,
+    fill_template,
+    published_members,
+    template_columns,
+)
 
 MAGPIE = Taxon(
     ("Animalia", "Chordata", "Aves", "Passeriformes", "Corvidae", "Pica", "hudsonia"), common_name="black-billed magpie"
@@ -43,6 +50,21 @@ def test_the_most_specific_known_rank_names_an_unidentified_organism() -> None:
 def test_a_nameless_taxon_has_no_caption() -> None:
     with pytest.raises(ValueError, match="without any name"):
         caption(Taxon(("",) * 7), "sci")
+
+
+def test_templates_leave_out_what_is_not_known() -> None:
+    template = "a photo of {sci}[, {sex} {lifeStage}][ from {country}]."
+    assert template_columns(template) == ["sex", "lifeStage", "country"]
+    known = {"sex": "female", "lifeStage": "adult", "country": " New\nZealand"}
+    assert fill_template(template, MAGPIE, known) == "a photo of Pica hudsonia, female adult from New Zealand."
+    partly = known | {"sex": None, "country": ""}
+    assert fill_template(template, MAGPIE, partly) == "a photo of Pica hudsonia."
+
+
+@pytest.mark.parametrize("template", ["a photo.", "{lifeStage}", "{sci", "[{sci}", "{sci} [a [b]]", "{}"])
+def test_a_template_that_is_none_is_refused(template: str) -> None:
+    with pytest.raises(ValueError, match=r"braces|names none"):
+        template_columns(template)
 
 
 words = st.text(alphabet=st.characters(blacklist_categories=["Cs"]), max_size=12)

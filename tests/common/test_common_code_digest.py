@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.common.code_digest import closure, code_digest
+from workflow_scripts.common import code_digest as digests
+from workflow_scripts.common.code_digest import code_digest, code_of
 
 
 @pytest.fixture
@@ -14,25 +15,33 @@ def project(tmp_path: Path) -> Path:
     (package / "common").mkdir()
     for folder in (package, package / "stage", package / "common"):
         (folder / "__init__.py").write_text("")
-    (package / "common" / "helper.py").write_text("def double(x):\n    return 2 * x\n")
+    (package / "common" / "helper.py").write_text(
+        "from workflow_scripts.common.numbers import TWO, THREE\n"
+        "def double(x):\n    return TWO * x\n"
+        "def triple(x):\n    return THREE * x\n"
+    )
+    (package / "common" / "numbers.py").write_text("TWO = 2\nTHREE = 3\n")
+    (package / "common" / "progress.py").write_text("def bar():\n    return 1\n")
     (package / "common" / "other.py").write_text("X = 1\n")
     (package / "stage" / "query.sql").write_text("SELECT 1")
     (package / "stage" / "step.py").write_text(
         '"""A step."""\n'
         "from pathlib import Path\n"
         "from workflow_scripts.common import helper\n"
+        "from workflow_scripts.common.progress import bar\n"
+        "WIDTH = Field(2, description='Wide.')\n"
         'SQL = Path(__file__).with_name("query.sql")\n'
         "def step(x):\n"
         '    """Double."""\n'
+        "    bar()\n"
         "    return helper.double(x)  # twice\n"
     )
     return tmp_path
 
 
 def digest_of(project: Path) -> str:
-    from workflow_scripts.common.code_digest import _code_digest
-
-    _code_digest.cache_clear()
+    code_digest.cache_clear()
+    digests._read.cache_clear()
     return code_digest("workflow_scripts.stage.step", project)
 
 
@@ -51,7 +60,11 @@ def replace(file: Path, old: str, new: str) -> None:
         ("stage/step.py", '    """Double."""\n', ""),
         ("stage/step.py", "def step(x):", "\n\ndef step( x ):"),
         ("stage/step.py", "def step(x):", '"""What SQL is for."""\ndef step(x):'),
+        ("stage/step.py", "Wide.", "Broad."),
         ("common/other.py", "X = 1", "X = 2"),
+        ("common/helper.py", "THREE * x", "x * THREE"),
+        ("common/numbers.py", "THREE = 3", "THREE = 4"),
+        ("common/progress.py", "return 1", "return 2"),
     ],
 )
 def test_what_the_step_does_not_run_does_not_count(project: Path, name: str, old: str, new: str) -> None:
@@ -64,9 +77,12 @@ def test_what_the_step_does_not_run_does_not_count(project: Path, name: str, old
     ("name", "old", "new"),
     [
         ("stage/step.py", "helper.double(x)", "helper.double(x) + 1"),
-        ("common/helper.py", "2 * x", "x + x"),
+        ("common/helper.py", "TWO * x", "x + x"),
+        ("common/helper.py", "def triple", "print()\ndef triple"),
+        ("common/numbers.py", "TWO = 2", "TWO = 1 + 1"),
+        ("common/numbers.py", "THREE = 3", "THREE = 3\nprint()"),
         ("stage/query.sql", "SELECT 1", "SELECT 2"),
-        ("common/__init__.py", "", "A = 1\n"),
+        ("common/__init__.py", "", "print()\n"),
     ],
 )
 def test_what_the_step_runs_counts(project: Path, name: str, old: str, new: str) -> None:
@@ -82,7 +98,21 @@ def test_relative_imports_are_followed(project: Path) -> None:
         "from workflow_scripts.common import helper",
         "from ..common import helper",
     )
-    assert "workflow_scripts.common.helper" in closure("workflow_scripts.stage.step", project)
+    digest_of(project)
+    assert "workflow_scripts.common.helper" in code_of("workflow_scripts.stage.step", project)
+
+
+def test_names_imported_from_an_importer_are_followed_to_where_they_are_made(project: Path) -> None:
+    replace(
+        project / "workflow_scripts/common/other.py", "X = 1", "from workflow_scripts.common.numbers import THREE\n"
+    )
+    replace(project / "workflow_scripts/stage/step.py", "helper.double(x)", "other.THREE")
+    replace(project / "workflow_scripts/stage/step.py", "import helper", "import other")
+    before = digest_of(project)
+    replace(project / "workflow_scripts/common/numbers.py", "TWO = 2", "TWO = 5")
+    assert digest_of(project) == before
+    replace(project / "workflow_scripts/common/numbers.py", "THREE = 3", "THREE = 5")
+    assert digest_of(project) != before
 
 
 def test_a_step_that_does_not_exist_is_an_error() -> None:
@@ -93,14 +123,14 @@ def test_a_step_that_does_not_exist_is_an_error() -> None:
 def test_no_stage_imports_another() -> None:
     root = Path(__file__).resolve().parents[2]
     for file in sorted((root / "workflow_scripts").glob("*/*.py")):
-        stage = file.parent.name
-        allowed = {"common", "contracts", stage}
-        module = f"workflow_scripts.{stage}.{file.stem}" if file.stem != "__init__" else f"workflow_scripts.{stage}"
-        used = {name.split(".")[1] for name in closure(module, root) if "." in name}
-        assert used <= allowed, f"{file} imports {used - allowed}"
+        module = f"workflow_scripts.{file.parent.name}.{file.stem}".removesuffix(".__init__")
+        source = digests._read(module, root)
+        assert source is not None
+        used = {name.split(".")[1] for name in source.imported if "." in name}
+        assert used <= {"common", "contracts", file.parent.name}, f"{file} imports {used}"
 
 
 def test_the_digest_does_not_depend_on_the_python_version(project: Path) -> None:
     step = project / "workflow_scripts/stage/step.py"
     step.write_text("def f(x: int = 1) -> str:\n    return f\"{x!r:>{x}} {'a' + 'b'}\"\n\n\nclass A:\n    pass\n")
-    assert digest_of(project) == "1deca6c506b37c00"
+    assert digest_of(project) == "40444061ff3254bc"

@@ -122,8 +122,7 @@ class Pipeline:
         )  # fmt: skip
         write_replay(
             selection=(selection,), manifests=(folder / "download/part-0000/manifest.parquet",), settings=REPLAY,
-            work=self.corpus / ".work/replay", out_dir=folder,
-            ledger=(self.ledger,) if self.ledger.exists() else (),
+            work=self.corpus / ".work/replay", out_dir=folder, ledger=self.ledger,
         )  # fmt: skip
         return folder
 

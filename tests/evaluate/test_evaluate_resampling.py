@@ -8,7 +8,7 @@ import pytest
 from workflow_scripts.common.tables import read_rows, write_rows
 from workflow_scripts.contracts import LABELS, RANKS, SEEN_SPECIES, VERDICTS
 from workflow_scripts.evaluate.hierarchy import height_on_errors, lineage, top1_by_rank
-from workflow_scripts.evaluate.measures import Measure, among, macro_f1, mean_of, share
+from workflow_scripts.evaluate.measures import Measure, among, calibration_error, macro_f1, mean_of, share
 from workflow_scripts.evaluate.resampling import differences, interval, resample
 from workflow_scripts.evaluate.seen_species import list_seen_species
 
@@ -29,6 +29,14 @@ def test_the_interval_of_a_share_is_near_the_textbook_one() -> None:
     """Half of 400: the normal approximation says 0.5 +- 1.96 * sqrt(.25 / 400), which is 0.049."""
     ends = interval(resample(right(200, 400))["top1"])
     assert ends == pytest.approx((0.451, 0.549), abs=0.006)
+
+
+def test_the_calibration_error_weighs_each_bins_gap_by_its_images() -> None:
+    """Four images said to be right at .95, two of which are, and two at .5, which both are: (1.8 + 1) / 6."""
+    confidence = np.array([0.95, 0.95, 0.95, 0.95, 0.5, 0.5])
+    correct = np.array([True, True, False, False, True, True])
+    assert calibration_error(confidence, correct).value == pytest.approx((1.8 + 1) / 6)
+    assert calibration_error(np.ones(3), np.ones(3, bool)).value == 0
 
 
 def test_a_sure_thing_has_no_width_and_a_score_without_images_none() -> None:

@@ -30,7 +30,7 @@ def settings(**changes: Any) -> BenchmarkSettings:
 def features(models: dict[str, str], images: Path, tmp_path: Path) -> dict[str, Path]:
     paths = {name: tmp_path / "features" / f"{name}.safetensors" for name in models}
     for name, source in models.items():
-        embed(model=source, images=images, out=paths[name], limits=INLINE)
+        embed(work=tmp_path / "work", model=source, images=images, out=paths[name], limits=INLINE)
     return paths
 
 
@@ -53,6 +53,7 @@ def test_every_model_gets_scores_and_predictions(
         assert metrics["chance"] == pytest.approx(1 / 3)
         assert set(metrics) == {
             *(f"zero_shot/top{k}" for k in (1, 3, 5)),
+            "zero_shot/ece",
             *(f"{prefix}few_shot/1{suffix}" for prefix in ("", "published/") for suffix in ("", "_std")),
             *(f"hierarchy/{rank}" for rank in ("kingdom", "genus", "species")),
             "chance",
@@ -99,6 +100,8 @@ def test_features_made_by_hand_give_the_score_worked_out_on_paper(
         "zero_shot/top1": 9 / 12,
         "zero_shot/top3": 1,
         "zero_shot/top5": 1,
+        # Sure of every image, and right for nine of twelve.
+        "zero_shot/ece": 3 / 12,
         "hierarchy/kingdom": 1,
         "hierarchy/genus": 9 / 12,
         "hierarchy/species": 9 / 12,
@@ -140,7 +143,14 @@ def test_replay_takes_captions_as_they_are_and_the_replay_projector(
     paths = {}
     for projector in ("proj", "replay"):
         paths[projector] = tmp_path / projector
-        embed(model=models["ours"], images=images, out=paths[projector], projector=projector, limits=INLINE)
+        embed(
+            work=tmp_path / "work",
+            model=models["ours"],
+            images=images,
+            out=paths[projector],
+            projector=projector,
+            limits=INLINE,
+        )
     ours = {"ours": models["ours"]}
     score(
         benchmark="tiny",
@@ -266,7 +276,7 @@ def test_subsets_are_each_scored_among_their_own_classes(models: dict[str, str],
     )
     ours = {"ours": models["ours"]}
     made = {"ours": tmp_path / "ours.safetensors"}
-    embed(model=models["ours"], images=images, out=made["ours"], limits=INLINE)
+    embed(work=tmp_path / "work", model=models["ours"], images=images, out=made["ours"], limits=INLINE)
     score(benchmark="tiny", settings=spec, images=images, models=ours, features=made, out_dir=tmp_path / "s")
     found = read_score(tmp_path / "s")
     metrics = found["metrics"]
@@ -286,7 +296,7 @@ def test_a_benchmark_without_text_has_scores_and_no_predictions(
     write_rows(table, BENCHMARK_IMAGES, images)
     made = {name: tmp_path / f"{name}.safetensors" for name in models}
     for name, source in models.items():
-        embed(model=source, images=images, out=made[name], limits=INLINE)
+        embed(work=tmp_path / "work", model=source, images=images, out=made[name], limits=INLINE)
     plants = BenchmarkSettings.model_validate({"layout": "plantdoc", "folder": "plants"})
     score(benchmark="tiny", settings=plants, images=images, models=models, features=made, out_dir=tmp_path / "s")
     found = read_score(tmp_path / "s")
@@ -296,3 +306,28 @@ def test_a_benchmark_without_text_has_scores_and_no_predictions(
         "chance",
     }
     assert not (tmp_path / "s/ours/tiny.predictions.parquet").exists()
+
+
+def test_a_model_without_text_is_scored_by_few_shot_alone(
+    models: dict[str, str], vision_model: str, images: Path, features: dict[str, Path], tmp_path: Path
+) -> None:
+    both = {"ours": models["ours"], "vision": vision_model}
+    made = {"ours": features["ours"], "vision": tmp_path / "vision.safetensors"}
+    embed(work=tmp_path / "work", model=vision_model, images=images, out=made["vision"], limits=INLINE)
+    score(benchmark="tiny", settings=settings(), images=images, models=both, features=made, out_dir=tmp_path / "s")
+    found = read_score(tmp_path / "s", "vision")
+    assert set(found["metrics"]) == {
+        *(f"{prefix}few_shot/1{suffix}" for prefix in ("", "published/") for suffix in ("", "_std")),
+        "chance",
+    }
+    assert set(found["against"]["ours"]) == {"few_shot/1", "published/few_shot/1"}
+    assert not (tmp_path / "s/vision/tiny.predictions.parquet").exists()
+    with pytest.raises(InputError, match="no text tower"):
+        score(
+            benchmark="tiny",
+            settings=BenchmarkSettings.model_validate({"layout": "replay"}),
+            images=images,
+            models={"vision": vision_model},
+            features={"vision": made["vision"]},
+            out_dir=tmp_path / "r",
+        )

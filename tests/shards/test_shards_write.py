@@ -24,7 +24,7 @@ from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
-from workflow_scripts.contracts import SHARD_INDEX, SHARD_MANIFEST, SHARD_PLAN, VERDICTS
+from workflow_scripts.contracts import CATALOG, SHARD_INDEX, SHARD_MANIFEST, SHARD_PLAN, VERDICTS
 from workflow_scripts.shards.gather import gather
 from workflow_scripts.shards.plan import plan
 from workflow_scripts.shards.write import write
@@ -71,12 +71,19 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def build(
-    corpus: Path, *, out: str = "g000", groups: int = 2, jobs: int = 1, work: str = "work", settings: Any = SETTINGS
+    corpus: Path,
+    *,
+    out: str = "g000",
+    groups: int = 2,
+    jobs: int = 1,
+    work: str = "work",
+    settings: Any = SETTINGS,
+    **kept: Any,
 ) -> Path:
     """Plan, write and gather; returns the generation's folder."""
     folder = corpus / out
     planned = folder / "plan.parquet"
-    plan(verdicts=corpus / "verdicts.parquet", settings=settings, groups=groups, out=planned)
+    plan(verdicts=corpus / "verdicts.parquet", settings=settings, groups=groups, out=planned, **kept)
     for group in range(groups):
         write(
             plan=planned, downloads=corpus / "download", group=group, settings=settings, work=corpus / work,
@@ -124,6 +131,23 @@ def test_every_kept_image_is_one_sample_at_its_place_with_its_label_and_picture(
     assert sorted(seen) == [f"u{number:03d}" for number in range(60) if number % 10 != 9]
     account = read_account(folder / "account.json")
     assert (account.rows_in, account.kept) == (54, 54)
+
+
+def test_columns_that_the_config_keeps_stand_in_the_index_and_rewrite_no_shard(corpus: Path) -> None:
+    before = build(corpus)
+    tars_before = {path: path.stat().st_ino for path in before.rglob("*.tar")}
+    rows = [
+        {"uuid": f"u{number:03d}", "label_id": "l", "data_source": "d", "source_url": "/x", "host": ""}
+        | {"generation": 0, "part": 0, "lifeStage": None if number % 3 else f"stage {number}", "sex": "female"}
+        for number in range(60)
+    ]
+    tables.write_rows(rows, CATALOG, corpus / "part-0000.parquet")
+    folder = build(corpus, catalog=(corpus / "part-0000.parquet",), keep=("lifeStage", "sex"))
+    stages = {row["uuid"]: row["lifeStage"] for row in rows}
+    for split in ("train", "val", "train_small"):
+        found = index(folder, split)
+        assert found and all((row["lifeStage"], row["sex"]) == (stages[row["uuid"]], "female") for row in found)
+    assert {path: path.stat().st_ino for path in folder.rglob("*.tar")} == tars_before
 
 
 @pytest.mark.parametrize("groups", [1, 3, 20])

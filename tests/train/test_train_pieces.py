@@ -2,10 +2,13 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.distributed as dist
@@ -16,8 +19,10 @@ from workflow_scripts.common import clip
 from workflow_scripts.common.captions import TEXT_TYPES, Taxon, caption
 from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.train import images, texts
+from workflow_scripts.contracts import SHARD_INDEX
+from workflow_scripts.train import images, samples, texts
 from workflow_scripts.train.checkpoint import STATE, Checkpoints
+from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.job import Job
 from workflow_scripts.train.loader import Batch, Batches, make_loader
 from workflow_scripts.train.metrics import MetricsFile
@@ -31,7 +36,8 @@ SETTINGS = TrainSettings(epochs=2, global_batch=8, replay_batch=4, precision="fp
 
 def job_of(corpus, start: Path, settings: TrainSettings = SETTINGS) -> Job:
     model = ModelSettings(architecture="tiny")
-    return Job(start, model, settings, TrainLimits(), (corpus.shards,), corpus.labels, corpus.replay)
+    data = TrainingData((corpus.biology,), corpus.replay, settings)
+    return Job(start, model, settings, TrainLimits(), data)
 
 
 def ranks_of(rank: int = 0, size: int = 1) -> Ranks:
@@ -40,11 +46,12 @@ def ranks_of(rank: int = 0, size: int = 1) -> Ranks:
 
 @pytest.fixture
 def batches_of(corpus, start: Path, tmp_path: Path) -> Callable[..., Batches]:
-    texts.write_label_names(corpus.labels, tmp_path)
     tokenizer = clip.load(f"local-dir:{start}").tokenizer
 
     def make(rank: int = 0, size: int = 1, source=corpus) -> Batches:
-        parts = job_of(source, start).parts("train", tmp_path, tokenizer, size)
+        data = job_of(source, start).data
+        data.prepare(tmp_path)
+        parts = data.parts("train", tmp_path, tokenizer, size)
         return Batches(parts, size=32, types=SETTINGS.text_types, seed=SETTINGS.seed, ranks=ranks_of(rank, size))
 
     return make
@@ -91,9 +98,28 @@ def test_captions_are_written_from_the_labels(corpus, start: Path, tmp_path: Pat
     green = next(label for label in ids if written.taxon(label) == taxon)
     for text_type in TEXT_TYPES:
         expected = tokenizer([caption(taxon, text_type)])[0].numpy()
-        assert np.array_equal(written.tokens(green, text_type), expected)
+        assert np.array_equal(written.tokens((green,), text_type), expected)
     with pytest.raises(InputError, match="no label"):
         written.taxon("ffff")
+
+
+def test_templates_name_columns_that_the_index_carries(corpus, start: Path, tmp_path: Path) -> None:
+    texts.write_label_names(corpus.labels, tmp_path)
+    tokenizer = clip.load(f"local-dir:{start}").tokenizer
+    templates = {"stage": "a photo of {com}[, {sex}][, {lifeStage}]."}
+    written = texts.LabelTexts(tmp_path, tokenizer, templates)
+    assert written.columns == ("label_id", "lifeStage", "sex")
+    folder = shutil.copytree(corpus.shards / "train", tmp_path / "train")
+    index = pq.read_table(folder / "index.parquet")
+    stages = pa.array([None if number % 2 else "larva" for number in range(len(index))], pa.string())
+    pq.write_table(index.append_column("lifeStage", stages), folder / "index.parquet")
+    reader = samples.SampleReader(samples.list_shards([folder], SHARD_INDEX), [written.columns], 1)
+    for row, ending in ((0, ", larva."), (1, ".")):
+        key = reader.text_key(0, row, "stage")
+        assert key == (index["label_id"][row].as_py(), None if row else "larva", None)
+        named = written.taxon(str(key[0])).common
+        expected = tokenizer([f"a photo of {named}{ending}"])[0].numpy()
+        assert np.array_equal(written.tokens(key, "stage"), expected)
 
 
 @given(height=st.integers(1, 300), width=st.integers(1, 300), least=st.floats(0.05, 1.0), seed=st.integers(0, 2**31))

@@ -45,7 +45,7 @@ def command(corpus, start: Path, model: ModelSettings, run: Path, limits: TrainL
     return [
         *(sys.executable, "-m", "workflow_scripts.train.launch", "--standalone", "--nproc-per-node", "2"),
         *("-m", "workflow_scripts.train.run", "--start", str(start), "--model", model.to_json()),
-        *("--shards", str(corpus.shards), "--labels", str(corpus.labels), "--replay", str(corpus.replay)),
+        *("--corpora", corpus.biology.to_json(), "--replay", str(corpus.replay)),
         *("--settings", SETTINGS.to_json(), "--limits", limits.to_json(), "--threads", "2"),
         *("--work", str(run / "work"), "--out-dir", str(run / "train"), "--log", str(run / "log.txt")),
     ]
@@ -76,7 +76,7 @@ def launch(*arguments) -> subprocess.Popen:
 
 def in_process(corpus, start: Path, run: Path, settings: TrainSettings = FAST, **others) -> None:
     """One process without torchrun."""
-    given = {"shards": (corpus.shards,), "labels": corpus.labels, "replay": corpus.replay}
+    given = {"corpora": (corpus.biology,), "replay": corpus.replay}
     limits = TrainLimits(workers=0, checkpoint_steps=3)
     given |= {"model": ModelSettings(architecture="tiny"), "limits": limits, "threads": 1, **others}
     train_model(
@@ -176,7 +176,7 @@ def test_a_request_to_stop_saves_and_the_next_run_goes_on_from_there(
 
 def test_replay_alone_is_plain_clip_training_on_captions(corpus, start: Path, tmp_path: Path) -> None:
     settings = FAST.model_copy(update={"replay_batch": 0, "global_batch": 4})
-    in_process(corpus, start, tmp_path, settings, shards=(), labels=None)
+    in_process(corpus, start, tmp_path, settings, corpora=())
     rows = metrics_of(tmp_path / "train")
     assert len(rows) == 5
     assert {row["text_type"] for row in rows} == {"caption"}
@@ -225,7 +225,7 @@ def test_the_export_predicts_what_the_trainer_does(
     torch.testing.assert_close(torch.nn.functional.normalize(replay, dim=-1)[4:], image[4:], rtol=0, atol=1e-5)
     card = (tmp_path / "model/README.md").read_text()
     assert card.startswith("---") and "# A model" in card
-    assert json.loads((tmp_path / "train/summary.json").read_text())["digests"]["data"]["labels"] in card
+    assert json.loads((tmp_path / "train/summary.json").read_text())["digests"]["data"]["biology"][0]["labels"] in card
 
 
 def test_a_start_with_a_second_projector_keeps_it(start: Path, model_settings: ModelSettings, tmp_path: Path) -> None:

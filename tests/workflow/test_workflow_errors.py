@@ -33,7 +33,12 @@ def test_misspelt_key_on_the_command_line(fresh: Any) -> None:
 
 def test_missing_input(fresh: Any) -> None:
     fresh.path("species.csv").unlink()
-    assert complaint(fresh.snakemake("-n")).endswith("world.species: species.csv: no such file or folder")
+    missing = "config/config.yaml + tests/workflow/micro.yaml: world.species: species.csv: no such file or folder"
+    assert complaint(fresh.snakemake("all")) == f"error: {missing}"
+    assert not fresh.path("species.csv").exists()
+    planned = fresh.snakemake("-n", "all")
+    assert planned.returncode == 0
+    assert f"missing: {missing}" in planned.stderr.splitlines()
 
 
 def test_broken_config_file(fresh: Any) -> None:

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from workflow_scripts.common.config.root import load_config, read_yaml
 from workflow_scripts.common.config.site import SiteSettings
 
@@ -26,6 +28,32 @@ def place_what_a_person_gives(folder: Path, config: str) -> None:
             path.touch()
         else:
             path.mkdir(parents=True, exist_ok=True)
+
+
+SLOW = pytest.mark.slow
+BENCHMARKS = {
+    *("nabirds", "plankton", "insects", "insects2", "plantnet", "fungi", "plantvillage", "med_leaf", "plantdoc_meta"),
+    *("rare_species", "camera_trap", "birds525", "newt", "fishnet", "awa2", "herbarium19", "plantdoc"),
+}
+
+
+@pytest.mark.parametrize("recipe", ["bioclip", pytest.param("bioclip2", marks=SLOW)])
+def test_a_recipe_plans_its_whole_run_on_a_machine_with_no_data(fresh: Any, recipe: str) -> None:
+    text = snakemake(fresh.folder, "all", "-n", "-c1", "--configfile", f"config/{recipe}.yaml")
+    jobs = {line.split()[0]: line.split()[1] for line in text.split("Job stats:")[-1].splitlines() if line.split()[1:2]}
+    assert {f"eval_{name}" for name in BENCHMARKS} <= set(jobs)
+    assert int(jobs["total"]) < 4000
+    assert int(jobs["given_by_a_person"]) > 17
+    assert "world" not in jobs
+    assert ("replay_write" in jobs) == (recipe == "bioclip2")
+    assert not list(fresh.folder.glob("data/**/*"))
+
+
+@pytest.mark.parametrize("recipe", ["bioclip", "bioclip2", "beetles"])
+def test_recipes_name_no_path_of_a_place(recipe: str) -> None:
+    name = f"config/{recipe}.yaml"
+    config = load_config(read_yaml(ROOT / name), name, SiteSettings(results="RESULTS", data="DATA"))
+    assert not [path for path in config.given_files().values() if Path(path).is_absolute()]
 
 
 def test_beetles_plan_has_no_world_no_replay_and_no_pretraining(fresh: Any) -> None:

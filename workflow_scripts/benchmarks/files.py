@@ -82,6 +82,14 @@ def files_of(folder: Path) -> Iterator[tuple[Path, str]]:
         yield path, "" if path.suffix.lower() in IMAGE_SUFFIXES else "not_named_as_an_image"
 
 
+def files_by_name(folder: Path) -> dict[str, list[Path]]:
+    """Every file below a folder, by its name."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        found.setdefault(path.name, []).append(path)
+    return found
+
+
 def one_name(name: str, where: str) -> str:
     """A file's or folder's name from outside, which must not lead anywhere else.
 

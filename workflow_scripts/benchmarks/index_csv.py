@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from workflow_scripts.benchmarks.files import read_csv
+from workflow_scripts.benchmarks.files import files_by_name, read_csv
 from workflow_scripts.benchmarks.indexing import Labelled, index_images
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.config.evaluate import CsvBenchmark
+from workflow_scripts.common.config.evaluate import CsvBenchmark, LabelledFolder
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.contracts import RANKS
 
@@ -20,13 +20,12 @@ REQUIRED = ("filepath", "class")
 RANK_COLUMNS = {rank: "cls" if rank == "class" else rank for rank in RANKS}
 
 
-def index_csv(*, name: str, labels: Path, settings: CsvBenchmark, out: Path, account: Path, jobs: int = 2) -> None:
+def index_csv(*, name: str, settings: CsvBenchmark, out: Path, account: Path, jobs: int = 2) -> None:
     """Write the table of a CSV benchmark. The folder of images is only read.
 
     Args:
         name: the benchmark's name.
-        labels: its CSV.
-        settings: the benchmark; `images` is the folder.
+        settings: the benchmark; `labels` is its CSV, `images` the folder.
         out: the table.
         account: rows in and out; images that are missing or unreadable are named in it.
         jobs: threads that decode and hash; they change no byte.
@@ -34,26 +33,32 @@ def index_csv(*, name: str, labels: Path, settings: CsvBenchmark, out: Path, acc
     Raises:
         InputError: the CSV is no CSV or lacks a column, a row is incomplete or leaves the folder, or no image is there.
     """
-    folder = Path(settings.images)
-    if not folder.is_dir():
-        raise InputError(f"benchmarks.{name}.images: {folder}: no such folder")
-    rows = read_labels(labels, folder, needs_ranks=settings.needs_ranks)
+    if not Path(settings.images).is_dir():
+        raise InputError(f"benchmarks.{name}.images: {settings.images}: no such folder")
+    rows = read_labels(settings, needs_ranks=settings.needs_ranks)
     index_images(rows, benchmark=name, out=out, account=account, jobs=jobs)
 
 
-def read_labels(labels: Path, folder: Path, *, needs_ranks: bool = False) -> Iterator[Labelled]:
-    """The rows of a CSV of labels, in their order.
+def read_labels(given: LabelledFolder, *, needs_ranks: bool = False) -> Iterator[Labelled]:
+    """The rows of a CSV of labels (UTF-8, with or without a byte-order mark), in their order.
 
     Args:
-        labels: the CSV, UTF-8 with or without a byte-order mark.
-        folder: where its file paths start.
+        given: the CSV and the folder of its images.
         needs_ranks: whether names are to be built from ranks, so that a CSV without them is of no use.
 
     Raises:
         InputError: the file is missing or no CSV, lacks a column, or has a bad row; the message names file and line.
     """
+    labels, folder = Path(given.labels), Path(given.images)
+    named = files_by_name(folder) if given.find == "name" else None
     for position, (where, row) in enumerate(read_csv(labels, partial(_check_columns, labels, needs_ranks=needs_ranks))):
-        yield _labelled(position, row, folder, where)
+        labelled = _labelled(position, row, folder, where)
+        if named is not None:
+            found = named.get(labelled.path.name, [labelled.path])
+            if len(found) > 1:
+                raise InputError(f"{where}: {folder} has more than one {labelled.path.name}")
+            labelled = labelled._replace(path=found[0])
+        yield labelled
 
 
 def _check_columns(labels: Path, found: Sequence[str], *, needs_ranks: bool) -> None:

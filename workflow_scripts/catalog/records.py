@@ -42,6 +42,9 @@ def one_line(what: str) -> Iterator[None]:
     """Turn what DuckDB says of outside data into one line that begins with `what`."""
     try:
         yield
+    except duckdb.OutOfMemoryException:
+        # No fault of the data: more memory helps.
+        raise
     except duckdb.Error as error:
         lines = [line.strip() for line in str(error).splitlines() if not line.startswith("LINE ")]
         said = [line for line in lines if line.strip("^ ")]
@@ -190,11 +193,16 @@ def write_records(
         selected: how many of them `described` has.
         keep: the names in its column `kept`, which become columns.
         left_out: rows that are not in `described` by reason; the others of them were not selected.
+
+    Raises:
+        InputError: a file of the source is damaged.
     """
-    run_sql(connection, HERE / "licences.sql", HERE / "records.sql")
-    problems = connection.execute(
-        "SELECT problem, count(*) FROM judged WHERE problem IS NOT NULL GROUP BY problem ORDER BY problem"
-    ).fetchall()
+    # The source's files are read to their ends only now.
+    with one_line(f"source {name}: cannot be read as a table"):
+        run_sql(connection, HERE / "licences.sql", HERE / "records.sql")
+        problems = connection.execute(
+            "SELECT problem, count(*) FROM judged WHERE problem IS NOT NULL GROUP BY problem ORDER BY problem"
+        ).fetchall()
     kept_columns = "".join(f", kept[{literal(name)}] AS {quoted(name)}" for name in keep)
     query = f"SELECT * EXCLUDE (kept){kept_columns} FROM records"
     kept = tables.write(connection, query, SOURCE_RECORDS, out)

@@ -1,13 +1,14 @@
 """Text written for an organism, as TreeOfLife-10M and TreeOfLife-200M publish it (dataset cards)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workflow_scripts.contracts import RANKS
+from workflow_scripts.contracts import RANKS, TEXT_TYPES
 
-TEXT_TYPES = ("sci", "com", "taxon", "sci_com", "taxon_com")
-"""The caption types that training draws from, in the order of both papers' code."""
+NAMED_BY_TEMPLATES = ("sci", "com", "taxon", "taxonTag")
+"""What a template may name of the organism, besides the columns that the config keeps of the sources."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,45 @@ def caption(taxon: Taxon, text_type: str) -> str:
         ValueError: the taxon has no name at all, or the text type is unknown.
     """
     return f"a photo of {name_of(taxon, text_type)}."
+
+
+_FIELD = re.compile(r"\{([^{}]+)\}")
+_OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
+
+
+def template_columns(template: str) -> list[str]:
+    """The columns that a template names besides the names of `NAMED_BY_TEMPLATES`, in its order.
+
+    Raises:
+        ValueError: its braces or brackets do not fit, or it names nothing of the organism.
+    """
+    fields = list(dict.fromkeys(_FIELD.findall(template)))
+    if any(sign in _FIELD.sub("", _OPTIONAL.sub(r"\1", template)) for sign in "{}[]"):
+        raise ValueError(f"{template!r}: names stand in {{braces}}, what may be left out in [square brackets]")
+    if not any(name in fields for name in NAMED_BY_TEMPLATES):
+        raise ValueError(f"{template!r} names none of {', '.join(NAMED_BY_TEMPLATES)}")
+    return [name for name in fields if name not in NAMED_BY_TEMPLATES]
+
+
+def fill_template(template: str, taxon: Taxon, values: Mapping[str, str | None]) -> str:
+    """A caption by a template such as `a photo of {sci}[, {lifeStage}].`
+
+    Names in braces are those of `NAMED_BY_TEMPLATES` and of the columns in `values`; what stands in square brackets is
+    left out where a name in it has no value.
+
+    Raises:
+        ValueError: the taxon has no name at all.
+    """
+    known = {name: name_of(taxon, name) for name in NAMED_BY_TEMPLATES}
+    known |= {name: _clean(value) for name, value in values.items()}
+
+    def written(piece: str) -> str:
+        return _FIELD.sub(lambda found: known[found[1]], piece)
+
+    def optional(found: re.Match[str]) -> str:
+        return found[1] if all(known[name] for name in _FIELD.findall(found[1])) else ""
+
+    return _clean(written(_OPTIONAL.sub(optional, template)))
 
 
 def published_members(taxon: Taxon) -> dict[str, str]:

@@ -30,6 +30,8 @@ REPLAY_PROJECTOR_KEY = "replay_projector"
 # The second projector's name in checkpoints of BioCLIP 2's code, below the visual tower.
 PUBLISHED_REPLAY_PROJECTOR = "continual_proj"
 
+TIMM_FOLDER = "timm:local-dir:"
+
 Projector = Literal["proj", "replay"]
 
 
@@ -55,6 +57,8 @@ def _import_open_clip() -> ModuleType:
 
 
 open_clip: Any = _import_open_clip()
+# timm imports torchvision itself, which may have to be mended first.
+from workflow_scripts.common.vision_model import VisionModel, load_vision_model  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,12 @@ class Clip:
     """A model ready to embed, with what its images and texts must look like.
 
     Attributes:
-        model: open_clip's model, in evaluation mode.
-        tokenizer: texts -> token ids [N, context_length].
+        model: open_clip's model, or timm's without a text tower, in evaluation mode.
+        tokenizer: texts -> token ids [N, context_length]; an InputError where the model has no text tower.
         image_size: side of the square image, pixels.
         mean: of the images, RGB, in [0, 1].
         std: of the images, RGB, in [0, 1].
-        context_length: tokens a text.
+        context_length: tokens a text; 0 without a text tower.
         replay_projector: [P, D], BioCLIP 2's projector for replay images, where the model has one.
     """
 
@@ -79,19 +83,26 @@ class Clip:
     context_length: int
     replay_projector: torch.Tensor | None
 
+    @property
+    def has_text(self) -> bool:
+        """Whether texts can be encoded."""
+        return not isinstance(self.model, VisionModel)
+
 
 def load(source: str, device: str | torch.device = "cpu") -> Clip:
     """Load a model in evaluation mode and fp32.
 
     Args:
-        source: `local-dir:PATH` (an open_clip directory), `hf-hub:NAME` or `hf-hub:NAME@REVISION`, or
-            `NAME:PRETRAINED` (an open_clip model and one of its pretrained tags).
+        source: `local-dir:PATH` (an open_clip directory), `hf-hub:NAME` or `hf-hub:NAME@REVISION`,
+            `NAME:PRETRAINED` (an open_clip model and one of its pretrained tags), or `timm:local-dir:PATH`.
         device: where it will run.
 
     Raises:
         InputError: the source is missing, is not a model, or its weights do not fit its config.
     """
     with _as_input_error(source):
+        if source.startswith(TIMM_FOLDER):
+            return _without_text(load_vision_model(Path(source.removeprefix(TIMM_FOLDER))), device)
         if source.startswith(("local-dir:", "hf-hub:")):
             model, tokenizer, projector = _from_directory(directory_of(source))
         else:
@@ -115,8 +126,17 @@ def preprocess(clip: Clip) -> Callable[[Image.Image], torch.Tensor]:
     Returns:
         A function from a PIL image to a float tensor [3, image_size, image_size].
     """
+    if not clip.has_text:
+        transform: Callable[[Image.Image], torch.Tensor] = clip.model.transform()
+        return transform
     config = open_clip.transform.PreprocessCfg(**open_clip.get_model_preprocess_cfg(clip.model))
     return open_clip.transform.image_transform_v2(config, is_train=False)
+
+
+def preprocessing(clip: Clip) -> dict[str, Any]:
+    """What `preprocess` does, as settings that can be compared."""
+    settings: dict[str, Any] = open_clip.get_model_preprocess_cfg(clip.model) if clip.has_text else clip.model.data
+    return settings
 
 
 @torch.inference_mode()
@@ -144,9 +164,14 @@ def encode_image(clip: Clip, images: torch.Tensor, projector: Projector = "proj"
 
 @torch.inference_mode()
 def encode_text(clip: Clip, texts: Sequence[str]) -> torch.Tensor:
-    """Text features [N, D], not normalised; the caller chooses how many texts go in at once."""
+    """Text features [N, D], not normalised; the caller chooses how many texts go in at once.
+
+    Raises:
+        InputError: the model has no text tower.
+    """
     device = next(clip.model.parameters()).device
-    return clip.model.encode_text(clip.tokenizer(list(texts)).to(device))
+    tokens = clip.tokenizer(list(texts)).to(device)
+    return clip.model.encode_text(tokens)
 
 
 def normalised(images: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
@@ -265,6 +290,23 @@ def weights_of_tag(name: str, tag: str) -> Path:
     check_tag(name, tag)
     with _as_input_error(f"{name}:{tag}"):
         return Path(open_clip.download_pretrained(open_clip.get_pretrained_cfg(name, tag)))
+
+
+def _without_text(model: Any, device: str | torch.device) -> Clip:
+    data = model.data
+    return Clip(
+        model=model.to(device).eval(),
+        tokenizer=_no_tokenizer,
+        image_size=data["input_size"][-1],
+        mean=tuple(data["mean"]),
+        std=tuple(data["std"]),
+        context_length=0,
+        replay_projector=None,
+    )
+
+
+def _no_tokenizer(texts: Sequence[str]) -> torch.Tensor:
+    raise InputError("this model has no text tower; it can only embed images")
 
 
 def _from_directory(folder: Path) -> tuple[Any, Any, torch.Tensor | None]:

@@ -1,105 +1,226 @@
 """A digest of the code that a step runs, for Snakemake's params and for the keys of work folders.
 
-It covers the import closure of the step's module within the project, and every data file that stands beside one of
-those modules and is named in it by a string literal (SQL, templates, tables). Comments, docstrings and formatting do
-not count: a module enters as its syntax tree, without the empty fields in which Python versions differ.
+It covers the whole of the step's module and, of the project's other modules, the definitions that it reaches by name:
+a contract that download never mentions can change without a second download. How work is watched, guarded and kept
+(`MACHINERY`) cannot change what comes out, and does not count. A data file that stands beside a module
+and is named in counted code by a string literal (SQL, templates, tables) counts, and so do statements that run on
+import and define nothing. Comments, docstrings, formatting and the descriptions of config keys do not count: code
+enters as its syntax tree, without the empty fields in which Python versions differ.
 """
 
 import ast
 import hashlib
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 PACKAGE = "workflow_scripts"
 ROOT = Path(__file__).resolve().parents[2]
+MACHINERY = {f"{PACKAGE}.common.{module}" for module in ("children", "code_digest", "progress", "work_folder")}
 DATA_SUFFIXES = {".sql", ".csv", ".tsv", ".json", ".html", ".j2", ".css", ".js", ".md", ".txt", ".yaml"}
 
 
+@cache
 def code_digest(module: str, root: Path = ROOT) -> str:
-    """The first 16 hex digits of the SHA-256 over the closure of `module` (dotted name) below `root`.
+    """The first 16 hex digits of the SHA-256 over the code that `module` (dotted name) below `root` runs.
 
     Raises:
         ModuleNotFoundError: there is no such module.
     """
-    if _file_of(module, root) is None:
-        raise ModuleNotFoundError(f"no module {module} below {root}")
-    return _code_digest(module, root)
-
-
-def closure(module: str, root: Path = ROOT) -> dict[str, list[Path]]:
-    """The project's modules that `module` imports, itself included, each with its file and the data files it names."""
-    found: dict[str, list[Path]] = {}
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        if name in found:
-            continue
-        file = _file_of(name, root)
-        if file is None:
-            continue
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        found[name] = [file, *_data_files(tree, file)]
-        # Importing a.b.c also runs a and a.b.
-        parts = name.split(".")
-        waiting.extend(".".join(parts[:length]) for length in range(1, len(parts)))
-        waiting.extend(_imports(tree, name, is_package=file.name == "__init__.py"))
-    return found
-
-
-@cache
-def _code_digest(module: str, root: Path) -> str:
     sums = hashlib.sha256()
-    for name, (file, *data) in sorted(closure(module, root).items()):
-        sums.update(f"module {name}\n{_bare_source(file)}\n".encode())
-        for path in data:
+    for name, statements in sorted(code_of(module, root).items()):
+        source = _read(name, root)
+        assert source is not None
+        sums.update(f"module {name}\n".encode())
+        data: set[Path] = set()
+        for number in sorted(statements):
+            sums.update(f"{source.text(number)}\n".encode())
+            data |= source.data_files(number)
+        for path in sorted(data):
             sums.update(f"data {path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return sums.hexdigest()[:16]
 
 
-def _file_of(module: str, root: Path) -> Path | None:
+def code_of(module: str, root: Path = ROOT) -> dict[str, set[int]]:
+    """What counts for `module`: by module of the project, the numbers of its top-level statements.
+
+    Raises:
+        ModuleNotFoundError: there is no such module.
+    """
+    if _read(module, root) is None:
+        raise ModuleNotFoundError(f"no module {module} below {root}")
+    counted: dict[str, set[int]] = {}
+    # None stands for all that a module defines.
+    waiting: list[tuple[str, str | None]] = [(module, None)]
+    seen: set[tuple[str, str | None]] = set()
+    while waiting:
+        wanted = waiting.pop()
+        name, definition = wanted
+        source = _read(name, root)
+        if wanted in seen or source is None or name in MACHINERY - {module}:
+            continue
+        seen.add(wanted)
+        numbers: set[int] = set()
+        if name not in counted:
+            counted[name] = set()
+            # Importing a.b.c also runs a and a.b, and whatever those modules import.
+            waiting += [(parent, "") for parent in _parents(name)] + [(other, "") for other in source.imported]
+            numbers |= source.effects
+        if definition is None:
+            numbers |= source.whole(is_step=name == module)
+        elif definition in source.defined:
+            numbers |= source.defined[definition]
+        elif definition in source.bound:
+            waiting.append(source.bound[definition])
+        elif definition:
+            waiting.append((f"{name}.{definition}", None))
+        for number in numbers - counted[name]:
+            waiting += [(name, used) for used in source.names_in(number) if used in source.defined]
+            waiting += source.reached_from(number)
+        counted[name] |= numbers
+    return counted
+
+
+def _parents(module: str) -> list[str]:
+    parts = module.split(".")
+    return [".".join(parts[:length]) for length in range(1, len(parts))]
+
+
+@dataclass
+class _Source:
+    """A module's top-level statements, by number, and what each defines, binds and uses."""
+
+    file: Path
+    module: str
+    statements: list[ast.stmt]
+    # Name -> statements that define it.
+    defined: dict[str, set[int]] = field(default_factory=dict)
+    # Local name -> (module, name in it or None for the module itself), wherever in the file it is imported.
+    bound: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    imported: set[str] = field(default_factory=set)
+    # Statements that run on import and define nothing.
+    effects: set[int] = field(default_factory=set)
+    is_main: set[int] = field(default_factory=set)
+    imports: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        for number, statement in enumerate(self.statements):
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    self._bind(node)
+            names = _definitions(statement)
+            for name in names:
+                self.defined.setdefault(name, set()).add(number)
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                self.imports.add(number)
+            elif _runs_as_main(statement):
+                self.is_main.add(number)
+            elif not names and not _is_text(statement):
+                self.effects.add(number)
+
+    def whole(self, *, is_step: bool) -> set[int]:
+        numbers = {number for number, statement in enumerate(self.statements) if not _is_text(statement)}
+        return numbers - self.imports - (set() if is_step else self.is_main)
+
+    def names_in(self, number: int) -> set[str]:
+        """Names and words that a statement uses; a word may be an annotation in quotes."""
+        nodes = list(ast.walk(self.statements[number]))
+        return {node.id for node in nodes if isinstance(node, ast.Name)} | {
+            node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+
+    def reached_from(self, number: int) -> list[tuple[str, str | None]]:
+        """What a statement uses of other modules."""
+        reached: list[tuple[str, str | None]] = []
+        of_modules = set()
+        for node in ast.walk(self.statements[number]):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                module, name = self.bound.get(node.value.id, ("", ""))
+                if name is None:
+                    of_modules.add(node.value)
+                    reached.append((module, node.attr))
+        reached += [
+            self.bound[node.id]
+            for node in ast.walk(self.statements[number])
+            if isinstance(node, ast.Name) and node not in of_modules and node.id in self.bound
+        ]
+        return reached
+
+    def text(self, number: int) -> str:
+        return _text_of(self.statements[number])
+
+    def data_files(self, number: int) -> set[Path]:
+        words = {word for word in self.names_in(number) if "\n" not in word and Path(word).suffix in DATA_SUFFIXES}
+        return {path for word in words if (path := self.file.parent / word).is_file()}
+
+    def _bind(self, node: ast.Import | ast.ImportFrom) -> None:
+        names: list[tuple[str, str, str | None]]
+        if isinstance(node, ast.Import):
+            names = [(alias.asname or alias.name.split(".")[0], alias.name, None) for alias in node.names]
+        else:
+            base = _imported_from(node, self.module, is_package=self.file.name == "__init__.py")
+            names = [(alias.asname or alias.name, base, alias.name) for alias in node.names]
+        for local, module, name in names:
+            if module.split(".")[0] == PACKAGE:
+                self.imported.add(module)
+                self.bound[local] = (module, name)
+
+
+@cache
+def _read(module: str, root: Path) -> _Source | None:
     path = root.joinpath(*module.split("."))
-    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-        if candidate.is_file():
-            return candidate
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            source = _Source(file, module, ast.parse(file.read_text(encoding="utf-8")).body)
+            for local, (base, name) in source.bound.items():
+                # `from package import module` binds a module, not a name of the package.
+                if name is not None and root.joinpath(*base.split("."), f"{name}.py").is_file():
+                    source.bound[local] = (f"{base}.{name}", None)
+                    source.imported.add(f"{base}.{name}")
+            return source
     return None
 
 
-def _imports(tree: ast.AST, module: str, *, is_package: bool) -> set[str]:
-    """Dotted names that may be modules of the project; names that are not modules are dropped by the caller."""
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parts = module.split(".")
-                kept = len(parts) - node.level + (1 if is_package else 0)
-                base = ".".join([*parts[:kept], *([node.module] if node.module else [])])
-            names.add(base)
-            names.update(f"{base}.{alias.name}" for alias in node.names)
-    return {name for name in names if name.split(".")[0] == PACKAGE}
+def _imported_from(node: ast.ImportFrom, module: str, *, is_package: bool) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = module.split(".")
+    kept = len(parts) - node.level + (1 if is_package else 0)
+    return ".".join([*parts[:kept], *([node.module] if node.module else [])])
 
 
-def _data_files(tree: ast.AST, file: Path) -> list[Path]:
-    literals = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    named = {text for text in literals if "\n" not in text and Path(text).suffix in DATA_SUFFIXES}
-    return sorted(path for text in named if (path := file.parent / text).is_file())
+def _definitions(statement: ast.stmt) -> set[str]:
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {statement.name}
+    if isinstance(statement, ast.Assign | ast.AnnAssign):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        names = [node for target in targets for node in ast.walk(target)]
+        if all(isinstance(target, ast.Name | ast.Tuple) for target in targets):
+            return {node.id for node in names if isinstance(node, ast.Name)}
+    return set()
 
 
-def _bare_source(file: Path) -> str:
-    """A module's syntax tree as text, without docstrings and other strings that stand alone and describe constants."""
-    return _text_of(ast.parse(file.read_text(encoding="utf-8")))
+def _runs_as_main(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.If) and ast.unparse(statement.test) in (
+        "__name__ == '__main__'",
+        "TYPE_CHECKING",
+    )
 
 
 def _text_of(node: object) -> str:
+    """A syntax tree as text, without docstrings and other strings that stand alone and describe constants."""
     if isinstance(node, ast.AST):
         fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
         return f"{type(node).__name__}({', '.join(f'{name}={_text_of(value)}' for name, value in fields)})"
     if isinstance(node, list):
-        return f"[{', '.join(_text_of(entry) for entry in node if not _is_text(entry))}]"
+        kept = (entry for entry in node if not _is_text(entry) and not _is_description(entry))
+        return f"[{', '.join(map(_text_of, kept))}]"
     return repr(node)
 
 
 def _is_text(line: object) -> bool:
     return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
+
+
+def _is_description(argument: object) -> bool:
+    return isinstance(argument, ast.keyword) and argument.arg == "description"

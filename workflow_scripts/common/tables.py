@@ -4,6 +4,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,8 @@ def write(
 def write_row_groups(groups: Iterable[pa.Table], contract: Contract, path: Path) -> int:
     """Write tables, in the order of the contract's key, as one row group each, so that a reader can take one alone.
 
-    DuckDB rounds row groups to its own vectors; pyarrow does not. One table at a time is held.
+    DuckDB rounds row groups to its own vectors; pyarrow does not. One table at a time is held. The first one says what
+    extra columns there are, where the contract allows any.
 
     Returns:
         The number of rows.
@@ -146,7 +148,15 @@ def write_row_groups(groups: Iterable[pa.Table], contract: Contract, path: Path)
     """
     rows = 0
     with whole(path) as temporary, connect() as connection:
-        schema = pa.schema([pa.field(column.name, _arrow_type(connection, column)) for column in contract.columns])
+        fields = [pa.field(column.name, _arrow_type(connection, column)) for column in contract.columns]
+        groups = iter(groups)
+        first = next(groups, None)
+        if first is not None:
+            known = {field.name for field in fields}
+            further = [field for field in first.schema if contract.extra and field.name not in known]
+            fields += sorted(further, key=lambda field: field.name)
+            groups = chain([first], groups)
+        schema = pa.schema(fields)
         with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
             for group in groups:
                 if group.num_rows:

@@ -52,9 +52,16 @@ def write_tar(path: Path, samples: Iterable[tuple[str, dict[str, bytes]]]) -> li
 
 
 def member_places(path: Path) -> dict[str, Span]:
-    """Places of all members by name, from the tar's headers, in their order."""
-    with tarfile.open(path, "r:") as tar:
-        return {member.name: Span(member.offset_data, member.size) for member in tar}
+    """Places of all members by name, from the tar's headers, in their order.
+
+    Raises:
+        InputError: it is no tar, or a cut or changed one.
+    """
+    try:
+        with tarfile.open(path, "r:") as tar:
+            return {member.name: Span(member.offset_data, member.size) for member in tar}
+    except tarfile.TarError as error:
+        raise InputError(f"{path}: not a whole tar: {error}") from None
 
 
 def read_at(file: BinaryIO, offset: int, size: int) -> bytes:

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from workflow_scripts.common import tables, tars
@@ -79,13 +79,17 @@ def _rewrite_shards(folder: Path, names: list[str], doomed: Set[str]) -> None:
         uuids = _forget_in_tar(tar, doomed)
         places = tars.member_places(tar)
         rows = _index_of(folder, name)
-        kept = [row for row in rows if row["uuid"] not in doomed]
-        assert [row["uuid"] for row in kept] == uuids, f"{tar}: other samples than in its index"
+        kept = rows.filter(pc.invert(pc.is_in(rows["uuid"], pa.array(sorted(doomed)))))
+        assert kept["uuid"].to_pylist() == uuids, f"{tar}: other samples than in its index"
         spans = [places[f"{uuid}.jpg"] for uuid in uuids]
-        places_now = [
-            {"position": number, "offset": span.offset, "size": span.size} for number, span in enumerate(spans)
-        ]
-        indexes[name] = pa.Table.from_pylist([row | place for row, place in zip(kept, places_now, strict=True)])
+        moved = {
+            "position": range(len(uuids)),
+            "offset": [span.offset for span in spans],
+            "size": [span.size for span in spans],
+        }
+        for column, values in moved.items():
+            kept = kept.set_column(kept.column_names.index(column), column, pa.array(values, pa.int64()))
+        indexes[name] = kept
         size, checksum = tar.stat().st_size, sha256_file(tar)
         entries[name] = {"shard": name, "samples": len(uuids), "bytes": size, "sha256": checksum}
         logger.info("%s: rewritten with %d samples", tar, len(uuids))
@@ -107,9 +111,12 @@ def _rewrite_shards(folder: Path, names: list[str], doomed: Set[str]) -> None:
             (folder / name).unlink()
 
 
-def _index_of(folder: Path, shard: str) -> list[dict[str, Any]]:
-    rows = pq.read_table(folder / INDEX, filters=[("shard", "==", shard)])
-    return list(rows.sort_by("position").to_pylist())
+def _index_of(folder: Path, shard: str) -> pa.Table:
+    with tables.connect() as connection:
+        rows = connection.sql(
+            f"SELECT * FROM {tables.scan(folder / INDEX)} WHERE shard = {tables.literal(shard)} ORDER BY position"
+        )
+        return rows.to_arrow_table()
 
 
 def _forget_in_tar(tar: Path, doomed: Set[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,16 +15,22 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.clip import Projector, encode_image, load, preprocess
+from workflow_scripts.common.clip import Clip, Projector, encode_image, load, preprocess
+from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.evaluate import EmbedLimits
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.files import sha256_file, whole
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.tables import read_rows
+from workflow_scripts.common.work_folder import WorkFolder, do_once
 from workflow_scripts.contracts import BENCHMARK_IMAGES
 from workflow_scripts.evaluate.features import Features, origin_of, write_features
 
 logger = logging.getLogger(__name__)
+
+CODE = "workflow_scripts.evaluate.embed"
+# Images after which an interrupted job need not start again.
+CHUNK = 1024
 
 
 def embed(
@@ -31,16 +38,21 @@ def embed(
     model: str,
     images: Path,
     out: Path,
+    work: Path,
     projector: Projector = "proj",
     limits: EmbedLimits = EmbedLimits(),  # noqa: B008 (frozen)
     threads: int = 1,
 ) -> None:
     """Embed a benchmark's images with one model.
 
+    The work is kept by a digest of weights, preprocessing and images: another run that scores the same model adopts
+    it, and an interrupted one goes on after its last chunk.
+
     Args:
-        model: the model (`local-dir:PATH`, `hf-hub:NAME`, or `NAME:PRETRAINED` of open_clip).
+        model: the model (`local-dir:PATH`, `timm:local-dir:PATH`, `hf-hub:NAME`, or `NAME:PRETRAINED` of open_clip).
         images: the benchmark's images.parquet.
         out: the features to write, safetensors: `features` [N, D] float32, not normalised, and `positions` [N].
+        work: where the work is kept, for all runs.
         projector: which visual projector; a model with a single one takes that.
         limits: batch and loader workers.
         threads: threads of the forward pass.
@@ -55,20 +67,53 @@ def embed(
         raise InputError(f"{images}: no images to embed")
     clip = load(model, device)
     origin = origin_of(clip, sha256_file(images), projector)
-    chosen: Projector = "replay" if origin.projector == "replay" else "proj"
-    logger.info("%s: %d images on %s, projector %s", model, table.num_rows, device, chosen)
-    # bf16 halves the time on a GPU; on a CPU without such arithmetic it would cost time.
-    precision: Any = torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+    logger.info("%s: %d images on %s, projector %s", model, table.num_rows, device, origin.projector)
+
+    def make(folder: WorkFolder) -> list[str]:
+        chunks = [folder.path / f"chunk-{number:05d}.npy" for number in range(math.ceil(table.num_rows / CHUNK))]
+        _embed_chunks(clip, table, chunks, "replay" if origin.projector == "replay" else "proj", limits)
+        vectors = np.concatenate([np.load(chunk) for chunk in chunks])
+        if not np.isfinite(vectors).all():
+            raise InputError(f"{model}: some features are not numbers; its weights are broken")
+        write_features(folder.path / out.name, Features(vectors, table["position"].to_numpy(), origin))
+        for chunk in chunks:
+            chunk.unlink()
+        return [out.name]
+
+    key = {"name": out.name, "precision": _precision(device), "code": code_digest(CODE), **vars(origin)}
+    do_once(work, key, make, out.parent, out.name)
+
+
+def _precision(device: torch.device) -> str:
+    """bf16 halves the time on a GPU; on a CPU without such arithmetic it would cost time."""
+    return "bf16" if device.type == "cuda" else "fp32"
+
+
+def _embed_chunks(clip: Clip, table: pa.Table, chunks: list[Path], projector: Projector, limits: EmbedLimits) -> None:
+    """Write the chunks that are missing, each [CHUNK, D] float32, in their order."""
+    device = next(clip.model.parameters()).device
+    precision: Any = torch.autocast("cuda", torch.bfloat16) if _precision(device) == "bf16" else nullcontext()
+    missing = [number for number, chunk in enumerate(chunks) if not chunk.exists()]
+    batches = [
+        list(range(start, min(start + limits.batch, end)))
+        for first, end in ((number * CHUNK, min((number + 1) * CHUNK, table.num_rows)) for number in missing)
+        for start in range(first, end, limits.batch)
+    ]
+    done = table.num_rows - sum(map(len, batches))
+    if done:
+        logger.info("%d images were embedded before", done)
     parts = []
     with Progress("embed", table.num_rows, "images") as progress:
-        for batch in _batches(BenchmarkImages(table, preprocess(clip)), limits):
+        progress.update(done)
+        loaded = _loaded(BenchmarkImages(table, preprocess(clip)), batches, limits.workers)
+        for rows, batch in zip(batches, loaded, strict=True):
             with precision:
-                parts.append(encode_image(clip, batch, chosen).float().cpu().numpy())
-            progress.update(len(batch))
-    vectors = np.concatenate(parts)
-    if not np.isfinite(vectors).all():
-        raise InputError(f"{model}: some features are not numbers; its weights are broken")
-    write_features(out, Features(vectors, table["position"].to_numpy(), origin))
+                parts.append(encode_image(clip, batch, projector).float().cpu().numpy())
+            progress.update(len(rows))
+            if (rows[-1] + 1) % CHUNK == 0 or rows[-1] + 1 == table.num_rows:
+                with whole(chunks[rows[-1] // CHUNK]) as temporary:
+                    np.save(temporary, np.concatenate(parts))
+                parts = []
 
 
 class BenchmarkImages(Dataset[torch.Tensor | str]):
@@ -101,12 +146,12 @@ class BenchmarkImages(Dataset[torch.Tensor | str]):
             return file.read(-1 if self.sizes[index] is None else self.sizes[index])
 
 
-def _batches(images: BenchmarkImages, limits: EmbedLimits) -> Iterator[torch.Tensor]:
-    """Batches [B, 3, H, W] in the order of the table."""
+def _loaded(images: BenchmarkImages, batches: list[list[int]], workers: int) -> Iterator[torch.Tensor]:
+    """The batches of rows as tensors [B, 3, H, W]."""
     loader: DataLoader[Any] = DataLoader(
         images,
-        batch_size=limits.batch,
-        num_workers=limits.workers,
+        batch_sampler=batches,
+        num_workers=workers,
         collate_fn=_stacked,
         worker_init_fn=_quiet_worker,
     )

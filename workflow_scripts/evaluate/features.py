@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from workflow_scripts.common.clip import Clip, Projector, open_clip
+from workflow_scripts.common.clip import Clip, Projector, preprocessing
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest, whole
 from workflow_scripts.evaluate.geometry import Floats
@@ -57,9 +57,8 @@ class Features:
 
 def origin_of(clip: Clip, images_digest: str, projector: Projector) -> Origin:
     """What features of `clip` over the images table with that digest come from."""
-    preprocessing = digest(open_clip.get_model_preprocess_cfg(clip.model))
     taken = projector if clip.replay_projector is not None else "proj"
-    return Origin(images_digest, weights_digest(clip), preprocessing, taken)
+    return Origin(images_digest, weights_digest(clip), digest(preprocessing(clip)), taken)
 
 
 def weights_digest(clip: Clip) -> str:

@@ -14,6 +14,9 @@ Reals = NDArray[np.float64]
 Truths = NDArray[np.bool_]
 Statistic = Callable[[Reals], Reals]
 
+CALIBRATION_BINS = 15
+CONFIDENCE_UNIT = 100_000
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -81,6 +84,27 @@ def _mean_f1(sums_BM: Reals) -> Reals:
     hits_BL, wrong_BL = np.split(sums_BM, 2, axis=1)
     f1_BL = 2 * hits_BL / np.maximum(2 * hits_BL + wrong_BL, 1)
     return np.asarray(f1_BL.mean(axis=1))
+
+
+def calibration_error(confidence_N: NDArray[np.floating], correct_N: Truths) -> Measure:
+    """Expected calibration error (Guo et al. 2017): how far confidence and accuracy lie apart, by equal bins.
+
+    Args:
+        confidence_N: the probability that the model gives its prediction.
+        correct_N: whether the prediction is right.
+    """
+    # What lies beyond these decimals is rounding, which must not choose a bin.
+    said_N = np.rint(confidence_N * CONFIDENCE_UNIT).astype(np.int64)
+    bin_N = np.minimum(said_N * CALIBRATION_BINS // CONFIDENCE_UNIT, CALIBRATION_BINS - 1)
+    terms = np.zeros((len(said_N), CALIBRATION_BINS + 1), np.int64)
+    terms[np.arange(len(said_N)), bin_N] = correct_N * CONFIDENCE_UNIT - said_N
+    terms[:, -1] = CONFIDENCE_UNIT
+    return Measure(terms, _mean_gap)
+
+
+def _mean_gap(sums_BM: Reals) -> Reals:
+    gaps_B = np.abs(sums_BM[:, :-1]).sum(axis=1)
+    return ratio(np.stack([gaps_B, sums_BM[:, -1]], axis=1))
 
 
 def among(measure: Measure, rows: Integers, images: int) -> Measure:

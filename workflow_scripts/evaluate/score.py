@@ -18,6 +18,7 @@ from workflow_scripts.common.clip import Clip, load
 from workflow_scripts.common.config.evaluate import (
     Awa2Benchmark,
     BenchmarkSettings,
+    CarvedBenchmark,
     Classification,
     ClassText,
     CsvBenchmark,
@@ -42,7 +43,7 @@ from workflow_scripts.evaluate.fishnet import fishnet
 from workflow_scripts.evaluate.geometry import Floats, unit
 from workflow_scripts.evaluate.herbarium19 import herbarium19
 from workflow_scripts.evaluate.hierarchy import Lineage, height_on_errors, lineage, top1_by_rank
-from workflow_scripts.evaluate.measures import Measure, Outcome, Reals, among, mean_of, share
+from workflow_scripts.evaluate.measures import Measure, Outcome, Reals, among, calibration_error, mean_of, share
 from workflow_scripts.evaluate.newt import newt
 from workflow_scripts.evaluate.plantdoc import plantdoc
 from workflow_scripts.evaluate.resampling import differences, interval, resample
@@ -57,7 +58,7 @@ SCORE_DECIMALS = 5
 
 HEIGHT = "lca_height"
 # Settings that say where files lie, and nothing of how they are scored.
-PLACES = {"labels", "images", "folder", "classes", "subsets"}
+PLACES = {"labels", "images", "find", "folder", "classes", "subsets", "fetch", "among"}
 
 
 def score(
@@ -73,11 +74,12 @@ def score(
 ) -> None:
     """Score models on one benchmark: `OUT_DIR/MODEL/BENCHMARK.json`, and `.predictions.parquet` where texts are named.
 
-    Metrics are fractions: `zero_shot/top1`, `top3`, `top5`; `few_shot/K`, the mean over five folds, and
-    `few_shot/K_std`, its population standard deviation; `chance` for top-1; `hierarchy/RANK`, top-1 at a rank by the
-    same prediction; `seen/` and `unseen/zero_shot/top1`; `subset/NAME/zero_shot/top1`; and what the benchmarks without
-    text say (see their modules). They follow the corrected protocol; where the published code (bioclip-2 v1.0.1) does
-    otherwise, its number stands besides under `published/`.
+    Metrics are fractions: `zero_shot/top1`, `top3`, `top5`, and `ece`, the calibration error; `few_shot/K`, the mean
+    over five folds, and `few_shot/K_std`, its population standard deviation; `chance` for top-1; `hierarchy/RANK`,
+    top-1 at a rank by the same prediction; `seen/` and `unseen/zero_shot/top1`; `subset/NAME/zero_shot/top1`; and what
+    the benchmarks without text say (see their modules). A model without a text tower has no zero-shot score. They
+    follow the corrected protocol; where the published code (bioclip-2 v1.0.1) does otherwise, its number stands
+    besides under `published/`.
 
     Beside them stand `intervals` (95 %, bootstrap over images) by metric; `against`, by other model and metric, the
     paired difference, its interval and p; and `lca_height`, the mean height of the lowest common ancestor on errors.
@@ -197,7 +199,7 @@ def _judge(task: Task, clip: Clip, file: Path) -> Scored:
             judged = Judged(plantdoc(features.vectors, task.table))
         case SubsetsBenchmark():
             judged = _mean_of_subsets(task, clip, unit(features.vectors), spec)
-        case CsvBenchmark():
+        case CsvBenchmark() | CarvedBenchmark():
             judged = _classify(task, clip, unit(features.vectors), spec)
         case ReplayBenchmark():
             judged = _retrieve(task, clip, unit(features.vectors))
@@ -215,8 +217,12 @@ def _refuse_stale(task: Task, clip: Clip, file: Path, features: Features) -> Non
 
 
 def _classify(task: Task, clip: Clip, vectors_ND: Floats, spec: Classification) -> Judged:
-    """Zero-shot by all templates, few-shot, and how wrong the wrong predictions are."""
+    """Few-shot, and where the model reads text zero-shot by all templates and how wrong the wrong predictions are."""
+    few_shot = _few_shot_measures(vectors_ND, Classes.in_order(task.table["class"].to_pylist()), spec.shots)
     classes = task.classes(spec.text_type)
+    images, count = len(vectors_ND), len(classes.names)
+    if not clip.has_text:
+        return Judged(Outcome(few_shot, images, count, 1 / count))
     nearest = _zero_shot(clip, vectors_ND, classes, TEMPLATES)
     measures = _zero_shot_measures(nearest, classes, "zero_shot")
     if spec.published_text_type is not None:
@@ -224,20 +230,24 @@ def _classify(task: Task, clip: Clip, vectors_ND: Floats, spec: Classification) 
         measures |= _zero_shot_measures(
             _zero_shot(clip, vectors_ND, published, TEMPLATES), published, "published/zero_shot"
         )
-    by_label = Classes.in_order(task.table["class"].to_pylist())
-    for prefix, as_published in (("few_shot", False), ("published/few_shot", True)):
-        for k, folds in simpleshot(vectors_ND, by_label, spec.shots, published=as_published).items():
-            measures[f"{prefix}/{k}"] = folds.measure
     rows = task.table.to_pylist()
     lineages = [lineage(rows[first]) for first in classes.first_image]
     by_rank = top1_by_rank(lineages, classes.of_image, nearest.predicted)
     if task.seen is not None:
         measures |= _by_acquaintance(task.seen, lineages, classes, nearest)
     return Judged(
-        Outcome(measures | by_rank, len(vectors_ND), len(classes.names), 1 / len(classes.names)),
+        Outcome(measures | few_shot | by_rank, images, count, 1 / count),
         _predictions(task.table, classes, nearest),
         height_on_errors(lineages, classes.of_image, nearest.predicted) if by_rank else None,
     )
+
+
+def _few_shot_measures(vectors_ND: Floats, classes: Classes, shots: Sequence[int]) -> dict[str, Measure]:
+    return {
+        f"{prefix}/{k}": folds.measure
+        for prefix, as_published in (("few_shot", False), ("published/few_shot", True))
+        for k, folds in simpleshot(vectors_ND, classes, shots, published=as_published).items()
+    }
 
 
 def _by_acquaintance(
@@ -253,16 +263,18 @@ def _by_acquaintance(
 def _mean_of_subsets(task: Task, clip: Clip, vectors_ND: Floats, spec: SubsetsBenchmark) -> Judged:
     """Each subset among its own classes, and the mean over subsets of every score that all of them have."""
     images = len(vectors_ND)
-    predictions: list[dict[str, Any]] = []
+    predictions: list[dict[str, Any]] | None = [] if clip.has_text else None
     measures: dict[str, Measure] = {}
     outcomes = []
     classes, chance = 0, 0.0
     for name in spec.subsets:
         rows, part = task.subset(name)
         judged = _classify(part, clip, vectors_ND[rows], spec)
-        predictions += judged.predictions or []
+        if predictions is not None:
+            predictions += judged.predictions or []
         outcomes.append({metric: among(one, rows, images) for metric, one in judged.outcome.measures.items()})
-        measures[f"subset/{name}/zero_shot/top1"] = outcomes[-1]["zero_shot/top1"]
+        if "zero_shot/top1" in outcomes[-1]:
+            measures[f"subset/{name}/zero_shot/top1"] = outcomes[-1]["zero_shot/top1"]
         classes += judged.outcome.classes
         chance += judged.outcome.chance or 0.0
     shared = [metric for metric in outcomes[0] if all(metric in outcome for outcome in outcomes)]
@@ -283,11 +295,12 @@ def _retrieve(task: Task, clip: Clip, vectors_ND: Floats) -> Judged:
 
 def _zero_shot(clip: Clip, vectors_ND: Floats, classes: Classes, templates: Sequence[Template]) -> Nearest:
     weights_CD = class_weights(classes.names, templates, partial(text_features, clip))
-    return classify(vectors_ND, classes.of_image, weights_CD)
+    return classify(vectors_ND, classes.of_image, weights_CD, clip.model.logit_scale.exp().item())
 
 
 def _zero_shot_measures(nearest: Nearest, classes: Classes, prefix: str) -> dict[str, Measure]:
-    return {f"{prefix}/{top}": share(right_N) for top, right_N in nearest.right(len(classes.names)).items()}
+    tops = {f"{prefix}/{top}": share(right_N) for top, right_N in nearest.right(len(classes.names)).items()}
+    return tops | {f"{prefix}/ece": calibration_error(nearest.confidence, nearest.rank == 0)}
 
 
 def _write(task: Task, model: str, scored: Mapping[str, Scored], folder: Path) -> None:

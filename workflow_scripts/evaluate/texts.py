@@ -18,6 +18,9 @@ def text_features(clip: Clip, texts: Sequence[str]) -> Floats:
 
     Texts of like length go in together, without the padding behind the longest of them. In a causal text tower read
     at its last token nothing before the padding sees it, so the numbers are the same up to rounding.
+
+    Raises:
+        InputError: the model has no text tower.
     """
     batch = BATCH.get(_device(clip).type, max(BATCH.values()))
     if not _is_causal(clip):

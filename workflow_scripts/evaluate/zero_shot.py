@@ -36,11 +36,13 @@ class Nearest:
     Attributes:
         predicted: the class with the highest similarity [N].
         score: that similarity, a cosine [N].
+        confidence: the probability of that class [N], by softmax over the classes at the model's own temperature.
         rank: how many classes come before the true one [N]; 0 is right.
     """
 
     predicted: NDArray[np.int64]
     score: Floats
+    confidence: Floats
     rank: NDArray[np.int64]
 
     def accuracy(self, classes: int) -> dict[str, float]:
@@ -69,14 +71,20 @@ def class_weights(names: Sequence[str], templates: Sequence[Template], encode: E
     return unit(np.concatenate(parts))
 
 
-def classify(images_ND: Floats, truth_N: NDArray[np.int64], weights_CD: Floats) -> Nearest:
+def classify(images_ND: Floats, truth_N: NDArray[np.int64], weights_CD: Floats, scale: float) -> Nearest:
     """The nearest class of each image, among normalised images and normalised class weights.
 
     Of two classes equally near the first in order comes first.
+
+    Args:
+        images_ND: images.
+        truth_N: their classes.
+        weights_CD: the classes.
+        scale: what the model multiplies similarities with before the softmax.
     """
     images, classes = len(images_ND), len(weights_CD)
     predicted, rank = np.empty(images, np.int64), np.empty(images, np.int64)
-    score = np.empty(images, np.float32)
+    score, confidence = np.empty(images, np.float32), np.empty(images, np.float32)
     rows = max(1, BLOCK_VALUES // classes)
     for start in range(0, images, rows):
         block = slice(start, start + rows)
@@ -87,4 +95,5 @@ def classify(images_ND: Floats, truth_N: NDArray[np.int64], weights_CD: Floats) 
         rank[block] = before.sum(axis=1)
         predicted[block] = similarity.argmax(axis=1)
         score[block] = similarity.max(axis=1)
-    return Nearest(predicted, score, rank)
+        confidence[block] = 1 / np.exp(scale * (similarity - score[block, None])).sum(axis=1)
+    return Nearest(predicted, score, confidence, rank)

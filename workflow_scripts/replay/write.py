@@ -56,7 +56,7 @@ def write(
     settings: ReplaySettings,
     work: Path,
     out_dir: Path,
-    ledger: tuple[Path, ...] = (),
+    ledger: Path | None = None,
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
@@ -71,7 +71,8 @@ def write(
         settings: how shards are written, and how many.
         work: folder for the work folders.
         out_dir: where `train/`, `val/` and, last, account.json are published.
-        ledger: what was taken down for good; the places of such pairs stay empty, so that no other moves.
+        ledger: what was taken down for good, once anything was; the places of such pairs stay empty, so that no other
+            moves.
         memory_mb: DuckDB's memory limit, MiB.
         threads: images decoded at once; no byte depends on it.
 
@@ -107,12 +108,12 @@ def _plan(
     connection: duckdb.DuckDBPyConnection,
     selection: tuple[Path, ...],
     manifests: tuple[Path, ...],
-    ledger: tuple[Path, ...],
+    ledger: Path | None,
     settings: ReplaySettings,
 ) -> None:
     tables.read(connection, selection, REPLAY_SELECTION, "selection")
     tables.read(connection, manifests, DOWNLOADS, "manifests")
-    tables.read(connection, ledger, LEDGER, "ledger")
+    tables.read(connection, ledger if ledger and ledger.exists() else [], LEDGER, "ledger")
     named = f"{tables.scan(manifests).removesuffix(')')}, filename = true)"
     connection.execute(f"CREATE TEMP VIEW downloads AS SELECT *, parse_dirpath(filename) AS folder FROM {named}")
     seed, samples, shards = settings.shards.seed, settings.shards.samples_per_shard, settings.max_shards

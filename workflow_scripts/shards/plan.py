@@ -7,7 +7,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.contracts import SHARD_PLAN, VERDICTS
+from workflow_scripts.contracts import CATALOG, SHARD_PLAN, VERDICTS
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +18,8 @@ def plan(
     settings: ShardSettings,
     groups: int,
     out: Path,
+    catalog: tuple[Path, ...] = (),
+    keep: tuple[str, ...] = (),
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
@@ -30,6 +32,8 @@ def plan(
         settings: samples a shard and the seed.
         groups: how many jobs write the shards; each has a contiguous block of them, or none.
         out: the plan.
+        catalog: the generation's catalogue parts, where columns are kept.
+        keep: columns of the catalogue that the shards' index carries.
         memory_mb: memory limit of DuckDB, MiB.
         threads: threads of DuckDB; they change no byte.
 
@@ -44,6 +48,10 @@ def plan(
         connection.execute("SET VARIABLE samples_per_shard = $value", {"value": settings.samples_per_shard})
         connection.execute("SET VARIABLE groups = $value", {"value": groups})
         query = Path(__file__).with_name("plan.sql").read_text(encoding="utf-8")
+        if keep:
+            tables.read(connection, catalog, CATALOG, "catalogue")
+            kept = ", ".join(f"catalogue.{tables.quoted(name)}" for name in keep)
+            query = f"SELECT placed.*, {kept} FROM ({query}) AS placed LEFT JOIN catalogue USING (uuid)"
         samples = tables.write(connection, query, SHARD_PLAN, out)
     logger.info("%d samples planned for %d groups", samples, groups)
 

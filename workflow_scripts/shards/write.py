@@ -42,8 +42,13 @@ class Shard(NamedTuple):
     """A shard of the plan with its samples in order."""
 
     split: str
-    name: str
+    number: int
     samples: Sequence[Sample]
+
+    @property
+    def name(self) -> str:
+        """The tar's name."""
+        return f"shard-{self.number:06d}.tar"
 
 
 def write(
@@ -77,7 +82,7 @@ def write(
     """
     manifest = out_dir / "groups" / f"group-{group:03d}.manifest.parquet"
     index = manifest.with_name(f"group-{group:03d}.index.parquet")
-    made: list[Path] = []
+    made: list[tuple[Path, str, int]] = []
     adopted = 0
     publishing = exclusive(manifest.with_name(f".{manifest.name}.lock"))
     with publishing, tables.connect() as connection, ThreadPoolExecutor(jobs) as pool:
@@ -96,11 +101,12 @@ def write(
                         )
                         folder.finish([TAR, INDEX, MANIFEST])
                     _publish(folder.path / TAR, out_dir / shard.split / shard.name)
-                made.append(folder.path)
+                made.append((folder.path, shard.split, shard.number))
                 progress.update(len(shard.samples))
-    logger.info("group %d: %d shards, %d of them made before", group, len(made), adopted)
-    tables.write_row_groups((pq.read_table(path / INDEX) for path in made), SHARD_GROUP_INDEX, index)
-    tables.write_row_groups((pq.read_table(path / MANIFEST) for path in made), SHARD_GROUP_MANIFEST, manifest)
+        logger.info("group %d: %d shards, %d of them made before", group, len(made), adopted)
+        indexes = (_with_kept(connection, pq.read_table(path / INDEX), split, number) for path, split, number in made)
+        tables.write_row_groups(indexes, SHARD_GROUP_INDEX, index)
+        tables.write_row_groups((pq.read_table(path / MANIFEST) for path, *_ in made), SHARD_GROUP_MANIFEST, manifest)
 
 
 def _samples(connection: duckdb.DuckDBPyConnection, group: int) -> int:
@@ -120,7 +126,18 @@ def _shards(connection: duckdb.DuckDBPyConnection, group: int) -> Iterator[Shard
             "WHERE split = $split AND shard = $shard ORDER BY position",
             {"split": split, "shard": number},
         ).fetchall()
-        yield Shard(split, f"shard-{number:06d}.tar", [Sample(Stored(*row[:-2]), *row[-2:]) for row in rows])
+        yield Shard(split, number, [Sample(Stored(*row[:-2]), *row[-2:]) for row in rows])
+
+
+def _with_kept(connection: duckdb.DuckDBPyConnection, index: pa.Table, split: str, number: int) -> pa.Table:
+    """A shard's index with the columns that the plan carries along: other ones rewrite no shard."""
+    known = ", ".join(tables.quoted(column.name) for column in SHARD_PLAN.columns if column.name != "uuid")
+    rows = f"FROM plan WHERE split = {tables.literal(split)} AND shard = {number} ORDER BY position"
+    kept = connection.sql(f"SELECT * EXCLUDE ({known}) {rows}").to_arrow_table()
+    assert kept["uuid"].equals(index["uuid"])
+    for name in kept.column_names[1:]:
+        index = index.append_column(name, kept[name])
+    return index
 
 
 def _key(shard: Shard, settings: ShardSettings) -> dict[str, str]:

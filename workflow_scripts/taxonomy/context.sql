@@ -1,5 +1,5 @@
 -- What a label says of its place in the tree of life, by this backbone's lights.
--- In: `label_ranks`, `words` and the attached `backbone`. Out: `contexts`.
+-- In: `label_ranks` and the attached `backbone`. Out: `contexts`.
 
 -- The taxon that a name at a rank means within a kingdom, by its accepted name: "Compositae" is Asteraceae.
 CREATE OR REPLACE TEMP TABLE higher_taxa AS
@@ -13,7 +13,12 @@ SELECT
     any_value(name_key(taxa.family)) AS family,
     -- An accepted name goes before a synonym and that before a doubtful one; what is left must be one taxon.
     count(DISTINCT answer_key(taxa)) = 1 AS is_one
-FROM (SELECT DISTINCT rank, key FROM words WHERE rank IN ('phylum', 'class', 'order', 'family')) AS asked
+FROM (
+    SELECT 'phylum' AS rank, phylum AS key FROM label_ranks
+    UNION SELECT 'class', class FROM label_ranks
+    UNION SELECT 'order', "order" FROM label_ranks
+    UNION SELECT 'family', family FROM label_ranks
+) AS asked
 JOIN (
     SELECT *
     FROM backbone.names
@@ -37,21 +42,21 @@ CREATE OR REPLACE TEMP TABLE label_kingdoms AS
 SELECT
     label_ranks.label,
     coalesce(
-        kingdoms_meant(label_ranks.kingdom),
+        label_ranks.kingdoms,
         CASE WHEN of_phylum.kingdom IS NOT NULL THEN [of_phylum.kingdom] END,
         CASE WHEN of_class.kingdom IS NOT NULL THEN [of_class.kingdom] END,
         CASE WHEN of_order.kingdom IS NOT NULL THEN [of_order.kingdom] END,
         CASE WHEN of_family.kingdom IS NOT NULL THEN [of_family.kingdom] END
     ) AS kingdoms,
-    name_key(label_ranks.phylum) AS phylum,
-    name_key(label_ranks.class) AS class,
-    name_key(label_ranks."order") AS "order",
-    name_key(label_ranks.family) AS family
+    label_ranks.phylum,
+    label_ranks.class,
+    label_ranks."order",
+    label_ranks.family
 FROM label_ranks
-LEFT JOIN kingdoms_of_words AS of_phylum ON of_phylum.rank = 'phylum' AND of_phylum.key = name_key(label_ranks.phylum)
-LEFT JOIN kingdoms_of_words AS of_class ON of_class.rank = 'class' AND of_class.key = name_key(label_ranks.class)
-LEFT JOIN kingdoms_of_words AS of_order ON of_order.rank = 'order' AND of_order.key = name_key(label_ranks."order")
-LEFT JOIN kingdoms_of_words AS of_family ON of_family.rank = 'family' AND of_family.key = name_key(label_ranks.family);
+LEFT JOIN kingdoms_of_words AS of_phylum ON of_phylum.rank = 'phylum' AND of_phylum.key = label_ranks.phylum
+LEFT JOIN kingdoms_of_words AS of_class ON of_class.rank = 'class' AND of_class.key = label_ranks.class
+LEFT JOIN kingdoms_of_words AS of_order ON of_order.rank = 'order' AND of_order.key = label_ranks."order"
+LEFT JOIN kingdoms_of_words AS of_family ON of_family.rank = 'family' AND of_family.key = label_ranks.family;
 
 -- `phylum` to `family`: what the label says, by accepted names where the backbone has them. `filled`: the same with the
 -- holes filled from the nearest rank below that the label does give, as the backbone places it.

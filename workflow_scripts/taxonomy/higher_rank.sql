@@ -1,6 +1,20 @@
 -- The strategy higher_rank: the most specific name above the species that is certain.
--- In: `words`, `contexts`, `strategies`, `species_outcomes` and the attached `backbone`.
--- Out: `higher_outcomes`, one for each label without a species outcome.
+-- In: `label_ranks`, `read_names`, `hidden_names`, `contexts`, `strategies`, `species_outcomes` and the attached
+-- `backbone`. Out: `higher_outcomes`, one for each label without a species outcome.
+
+-- The names at or above genus of the labels that are left. `rank` NULL: a name that may be of any rank ("Fagaceae" as
+-- the scientific name).
+CREATE OR REPLACE TEMP TABLE words AS
+SELECT label, rank, key
+FROM (
+    UNPIVOT (FROM label_ranks ANTI JOIN species_outcomes USING (label))
+    ON kingdom, phylum, class, "order", family, genus
+    INTO NAME rank VALUE key
+)
+UNION
+SELECT label, CASE WHEN epithet IS NOT NULL THEN 'genus' END, name_key(word)
+FROM (FROM read_names UNION ALL FROM hidden_names)
+ANTI JOIN species_outcomes USING (label);
 
 CREATE OR REPLACE TEMP TABLE higher_hits AS
 SELECT
@@ -34,7 +48,9 @@ JOIN contexts USING (label)
 ANTI JOIN species_outcomes USING (label)
 JOIN backbone.names AS names ON names.key = words.key AND (words.rank IS NULL OR words.rank = names.rank)
 JOIN backbone.taxa AS taxa ON taxa.taxon_id = names.accepted_id
-WHERE rank_place(names.rank) IS NOT NULL AND 'higher_rank' IN (SELECT name FROM strategies);
+WHERE
+    names.rank IN ('kingdom', 'phylum', 'class', 'order', 'family', 'genus')
+    AND 'higher_rank' IN (SELECT name FROM strategies);
 
 -- Kingdoms by another backbone's name are found by what the label allows.
 INSERT INTO higher_hits
@@ -81,23 +97,15 @@ certain AS (
         min(agreeing) AS agreeing
     FROM preferred
     GROUP BY label, place
-    HAVING count(DISTINCT answer_key) = 1
+    HAVING min(answer_key) = max(answer_key)
 ),
 lowest AS (
     SELECT *
     FROM certain
     QUALIFY place = max(place) OVER (PARTITION BY label)
 ),
-troubles AS (
-    SELECT
-        label,
-        bool_or(in_conflict) AS has_conflict,
-        bool_or(NOT in_conflict AND is_near) AS has_viable,
-        arg_max(key, (place, key)) AS names_met,
-        arg_max(kingdom, (in_conflict, place, key)) AS kingdoms_met,
-        any_value(shown_kingdoms(kingdoms)) AS kingdoms_said,
-        array_to_string(list_sort(array_agg(DISTINCT placed_id) FILTER (NOT in_conflict AND is_near))[:4], ' or ')
-            AS answers_met
+met AS (
+    SELECT label, bool_or(in_conflict) AS has_conflict, bool_or(NOT in_conflict AND is_near) AS has_viable
     FROM higher_hits
     GROUP BY label
 ),
@@ -105,22 +113,30 @@ judged AS (
     SELECT
         labels.label,
         lowest.* EXCLUDE (label),
-        troubles.names_met,
-        troubles.kingdoms_met,
-        troubles.kingdoms_said,
-        troubles.answers_met,
         CASE
             -- A name from another kingdom, and nothing but the word for the kingdom against it: no certainty at all.
-            WHEN troubles.has_conflict AND coalesce(lowest.place, 1) = 1 THEN 'conflict'
+            WHEN met.has_conflict AND coalesce(lowest.place, 1) = 1 THEN 'conflict'
             WHEN lowest.label IS NOT NULL THEN NULL
-            WHEN troubles.has_viable THEN 'ambiguous'
+            WHEN met.has_viable THEN 'ambiguous'
             WHEN labels.label IN (SELECT label FROM words) THEN 'not_found'
             ELSE 'no_name'
         END AS reason
     FROM labels
     ANTI JOIN species_outcomes USING (label)
     LEFT JOIN lowest USING (label)
-    LEFT JOIN troubles USING (label)
+    LEFT JOIN met USING (label)
+),
+troubles AS (
+    SELECT
+        label,
+        arg_max(key, (place, key)) AS names_met,
+        arg_max(kingdom, (in_conflict, place, key)) AS kingdoms_met,
+        any_value(shown_kingdoms(kingdoms)) AS kingdoms_said,
+        array_to_string(list_sort(array_agg(DISTINCT placed_id) FILTER (NOT in_conflict AND is_near))[:4], ' or ')
+            AS answers_met
+    FROM higher_hits
+    SEMI JOIN (SELECT label FROM judged WHERE reason IN ('conflict', 'ambiguous')) AS troubled USING (label)
+    GROUP BY label
 )
 SELECT
     label,
@@ -140,5 +156,6 @@ SELECT
         ELSE 'the label has no name'
     END AS detail
 FROM judged
+LEFT JOIN troubles USING (label)
 LEFT JOIN (SELECT label, arg_min(key, (priority, key)) AS name FROM queries GROUP BY label) AS asked
     USING (label);

@@ -33,7 +33,11 @@ SELECT
         + differs(contexts.family, name_key(taxa.family)) AS differing,
     (contexts.kingdoms IS NOT NULL AND taxa.kingdom IS NOT NULL)::INTEGER AS kingdom_agrees
 FROM found
-JOIN (SELECT label, min(priority) AS priority, count(*) = 1 AS is_lone FROM found GROUP BY label) AS first
+JOIN (
+    SELECT label, min(priority) AS priority, arg_min(candidates, priority) = 1 AS is_lone
+    FROM (SELECT label, priority, count(*) AS candidates FROM found GROUP BY label, priority)
+    GROUP BY label
+) AS first
     USING (label, priority)
 JOIN contexts USING (label)
 JOIN backbone.taxa AS taxa ON taxa.taxon_id = found.accepted_id;

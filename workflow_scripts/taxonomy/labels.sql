@@ -1,6 +1,6 @@
 -- Distinct labels, cleaned. In: `given` (contract PROVIDER_LABELS, of one or more generations).
--- Out: `labels`, `label_ranks` (one clean word a rank), `queries` (the binomials that a label holds, in order of trust)
--- and `words` (names at or above genus, for the fallback).
+-- Out: `labels`, `label_ranks` (one clean word a rank), `queries` (the binomials that a label holds, in order of trust),
+-- `epithets` (those without a genus) and `read_names` (what the columns meant for species hold).
 
 -- A label of several generations is one label. Its common name is the one with most images behind it.
 CREATE OR REPLACE TEMP TABLE labels AS
@@ -24,7 +24,7 @@ SELECT
     min(scientific_name) AS scientific_name,
     any_value(preferred.common) AS common,
     -- A key that not all generations agree on says nothing.
-    CASE WHEN count(DISTINCT taxon_key) = 1 THEN min(taxon_key) END AS taxon_key,
+    CASE WHEN min(taxon_key) = max(taxon_key) THEN min(taxon_key) END AS taxon_key,
     sum(images)::BIGINT AS images
 FROM given
 LEFT JOIN (
@@ -34,29 +34,46 @@ LEFT JOIN (
 ) AS preferred USING (label_id)
 GROUP BY label_id;
 
--- One row a filled column; `place` is the order in which binomials are looked for in columns not meant for them.
-CREATE OR REPLACE TEMP TABLE written_columns AS
-SELECT label, place, "column", written
-FROM (
-    SELECT label, 3 AS place, 'genus' AS "column", genus AS written FROM labels
-    UNION ALL SELECT label, 4, 'family', family FROM labels
-    UNION ALL SELECT label, 5, 'order', "order" FROM labels
-    UNION ALL SELECT label, 6, 'class', class FROM labels
-    UNION ALL SELECT label, 7, 'phylum', phylum FROM labels
-    UNION ALL SELECT label, 8, 'kingdom', kingdom FROM labels
-    UNION ALL SELECT label, 2, 'scientific_name', scientific_name FROM labels
-)
-WHERE written IS NOT NULL;
+-- The texts of the rank columns: a few thousand serve all labels.
+CREATE OR REPLACE TEMP TABLE written_ranks AS
+SELECT kingdom AS written FROM labels
+UNION SELECT phylum FROM labels
+UNION SELECT class FROM labels
+UNION SELECT "order" FROM labels
+UNION SELECT family FROM labels
+UNION SELECT genus FROM labels;
 
-CREATE OR REPLACE TEMP TABLE parsed_columns AS
-SELECT * FROM parsed_names('written_columns');
+CREATE OR REPLACE TEMP TABLE read_ranks AS
+SELECT *, name_key(word) AS key, kingdoms_meant(word) AS kingdoms
+FROM parsed_names('written_ranks')
+WHERE word IS NOT NULL;
+
+-- One clean word a rank, as its key; NULL where a column says nothing. `kingdoms`: those that the kingdom column may mean.
+CREATE OR REPLACE TEMP TABLE label_ranks AS
+SELECT
+    labels.label,
+    of_kingdom.kingdoms,
+    of_kingdom.key AS kingdom,
+    of_phylum.key AS phylum,
+    of_class.key AS class,
+    of_order.key AS "order",
+    of_family.key AS family,
+    of_genus.key AS genus
+FROM labels
+LEFT JOIN read_ranks AS of_kingdom ON of_kingdom.written = labels.kingdom
+LEFT JOIN read_ranks AS of_phylum ON of_phylum.written = labels.phylum
+LEFT JOIN read_ranks AS of_class ON of_class.written = labels.class
+LEFT JOIN read_ranks AS of_order ON of_order.written = labels."order"
+LEFT JOIN read_ranks AS of_family ON of_family.written = labels.family
+LEFT JOIN read_ranks AS of_genus ON of_genus.written = labels.genus;
 
 -- The species column holds an epithet, or a whole name, or a name whose genus is cut short or left out.
 CREATE OR REPLACE TEMP TABLE written_species AS
 WITH species AS (
-    SELECT labels.label, parsed_columns.word AS genus, plain_text(labels.species) AS text
+    SELECT labels.label, read_ranks.word AS genus, plain_text(labels.species) AS text
     FROM labels
-    LEFT JOIN parsed_columns ON parsed_columns.written = labels.genus
+    LEFT JOIN read_ranks ON read_ranks.written = labels.genus
+    WHERE labels.species IS NOT NULL
 )
 SELECT
     label,
@@ -81,48 +98,60 @@ SELECT label, genus || ' ' || text
 FROM species
 WHERE starts_with(text, lower(genus) || ' ');
 
-CREATE OR REPLACE TEMP TABLE parsed_species AS
-SELECT * FROM parsed_names('written_species');
-
-CREATE OR REPLACE TEMP TABLE read_columns AS
-SELECT label, place, "column", word, epithet, infra
-FROM written_columns
-JOIN parsed_columns USING (written)
+-- The columns meant for species; a scientific name that only repeats the species column says nothing more.
+CREATE OR REPLACE TEMP TABLE written_names AS
+SELECT label, 1 AS place, written FROM written_species
 UNION ALL
-SELECT label, 1, 'species', word, epithet, infra
-FROM written_species
-JOIN parsed_species USING (written);
-
--- One clean word a rank. Without a genus column the first binomial's genus stands for it.
-CREATE OR REPLACE TEMP TABLE label_ranks AS
-SELECT
-    label,
-    max(word) FILTER ("column" = 'kingdom') AS kingdom,
-    max(word) FILTER ("column" = 'phylum') AS phylum,
-    max(word) FILTER ("column" = 'class') AS class,
-    max(word) FILTER ("column" = 'order') AS "order",
-    max(word) FILTER ("column" = 'family') AS family,
-    max(word) FILTER ("column" = 'genus') AS genus
+SELECT label, 2, scientific_name
 FROM labels
-LEFT JOIN read_columns USING (label)
-GROUP BY label;
+ANTI JOIN written_species
+    ON written_species.label = labels.label AND written_species.written = labels.scientific_name
+WHERE scientific_name IS NOT NULL;
+
+CREATE OR REPLACE TEMP TABLE parsed AS
+SELECT * FROM parsed_names('written_names');
+
+-- What each column meant for species holds.
+CREATE OR REPLACE TEMP TABLE read_names AS
+SELECT label, place, word, epithet, infra
+FROM written_names
+JOIN parsed USING (written)
+WHERE word IS NOT NULL;
+
+-- Binomials in columns not meant for one. `place` is the order in which they are looked for.
+CREATE OR REPLACE TEMP TABLE hidden_names AS
+SELECT written_columns.label, written_columns.place, read_ranks.word, read_ranks.epithet, read_ranks.infra
+FROM (
+    SELECT label, 3 AS place, genus AS written FROM labels
+    UNION ALL SELECT label, 4, family FROM labels
+    UNION ALL SELECT label, 5, "order" FROM labels
+    UNION ALL SELECT label, 6, class FROM labels
+    UNION ALL SELECT label, 7, phylum FROM labels
+    UNION ALL SELECT label, 8, kingdom FROM labels
+) AS written_columns
+JOIN read_ranks USING (written)
+WHERE read_ranks.epithet IS NOT NULL;
 
 -- Species first, then scientific_name, then columns not meant for it; a subspecies before its species.
 -- `genus` and `epithet`: of a binomial, for the misspelt.
 CREATE OR REPLACE TEMP TABLE queries AS
+WITH binomials AS (
+    SELECT label, place, false AS is_hidden, word, epithet, infra FROM read_names WHERE epithet IS NOT NULL
+    UNION ALL
+    SELECT label, place, true, word, epithet, infra FROM hidden_names
+)
 SELECT
     label,
     2 * place AS priority,
-    place > 2 AS is_hidden,
+    is_hidden,
     name_key(word || ' ' || epithet || ' ' || infra) AS key,
     NULL AS genus,
     NULL AS epithet
-FROM read_columns
-WHERE word IS NOT NULL AND epithet IS NOT NULL AND infra IS NOT NULL
+FROM binomials
+WHERE infra IS NOT NULL
 UNION ALL
-SELECT label, 2 * place + 1, place > 2, name_key(word || ' ' || epithet), name_key(word), name_key(epithet)
-FROM read_columns
-WHERE word IS NOT NULL AND epithet IS NOT NULL;
+SELECT label, 2 * place + 1, is_hidden, name_key(word || ' ' || epithet), name_key(word), name_key(epithet)
+FROM binomials;
 
 -- Epithets alone: lower-case words in the species column of labels that have no genus.
 CREATE OR REPLACE TEMP TABLE epithets AS
@@ -134,14 +163,3 @@ FROM (
     WHERE label_ranks.genus IS NULL AND labels.species IS NOT NULL
 )
 WHERE regexp_full_match(text, '\p{Ll}[\p{Ll}-]*\p{Ll}') AND NOT says_unknown(text) AND NOT is_no_epithet(text);
-
--- `rank` NULL: a name that may be of any rank ("Fagaceae" as the scientific name).
-CREATE OR REPLACE TEMP TABLE words AS
-SELECT DISTINCT label, CASE WHEN "column" NOT IN ('species', 'scientific_name') THEN "column" END AS rank,
-    name_key(word) AS key
-FROM read_columns
-WHERE word IS NOT NULL AND (epithet IS NULL OR "column" NOT IN ('species', 'scientific_name'))
-UNION
-SELECT DISTINCT label, 'genus', name_key(word)
-FROM read_columns
-WHERE word IS NOT NULL AND epithet IS NOT NULL;

@@ -53,11 +53,12 @@ def centre_crop(height: int, width: int, ratios: tuple[float, float] = (1.0, 1.0
     return (height - high) // 2, (width - wide) // 2, high, wide
 
 
-def resized(image: np.ndarray, box: Box, size: int) -> np.ndarray:
-    """Cut `box` out of an image and resize it to a square of `size` pixels, bicubic; uint8 [size, size, 3]."""
+def resize(image: np.ndarray, box: Box, square_SS3: np.ndarray) -> None:
+    """Cut `box` out of an image and resize it, bicubic, into `square_SS3`, uint8 [size, size, 3]."""
     top, left, high, wide = box
+    size = len(square_SS3)
     cut = image[top : top + high, left : left + wide]
     # OpenCV's cubic does not blur before it drops pixels, so a strong reduction averages areas first.
     if min(high, wide) >= 2 * size:
         cut = cv2.resize(cut, (2 * size, 2 * size), interpolation=cv2.INTER_AREA)
-    return cv2.resize(cut, (size, size), interpolation=cv2.INTER_CUBIC)
+    cv2.resize(cut, (size, size), dst=square_SS3, interpolation=cv2.INTER_CUBIC)

@@ -81,8 +81,8 @@ def train(job: Job, ranks: Ranks, folder: Path, resume: int | None) -> tuple[Two
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(settings.deterministic)
     start = clip.load(f"local-dir:{job.start}")
-    parts = job.parts("train", folder, start.tokenizer, ranks.size)
-    held_out = job.parts("val", folder, start.tokenizer, ranks.size)
+    parts = job.data.parts("train", folder, start.tokenizer, ranks.size)
+    held_out = job.data.parts("val", folder, start.tokenizer, ranks.size)
     total = job.steps(parts)
     pairs_a_step = sum(part.batch for part in parts)
     local = [part.batch // ranks.size for part in parts]
@@ -101,7 +101,14 @@ def train(job: Job, ranks: Ranks, folder: Path, resume: int | None) -> tuple[Two
     forward = Forward(model, start, settings, ranks)
     forward.settle(local)
 
-    batches = Batches(parts, size=start.image_size, types=job.text_types, seed=settings.seed, ranks=ranks)
+    batches = Batches(
+        parts,
+        size=start.image_size,
+        types=job.data.text_types,
+        type_per=settings.text_type_per,
+        seed=settings.seed,
+        ranks=ranks,
+    )
     loader = make_loader(batches, range(done.steps, total), limits.workers, pin=device.type == "cuda")
     metrics = MetricsFile(folder / METRICS, done.steps) if ranks.leads else None
     broken_samples = BrokenFile(folder, ranks.rank)

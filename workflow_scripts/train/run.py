@@ -10,6 +10,7 @@ publishes. The others do as they are told.
 
 import json
 import logging
+import os
 import platform
 import sys
 from pathlib import Path
@@ -20,18 +21,19 @@ import torch
 from workflow_scripts.common.children import die_with_parent
 from workflow_scripts.common.cli import EXIT_BAD_INPUT, run
 from workflow_scripts.common.clip import open_clip
-from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
+from workflow_scripts.common.config.train import CorpusShards, ModelSettings, TrainLimits, TrainSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.work_folder import WorkFolder, open_work_folder
 from workflow_scripts.train.checkpoint import Checkpoints
+from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.directory import save_tensors
 from workflow_scripts.train.job import Job
 from workflow_scripts.train.loop import CHECKPOINTS, METRICS, Done, Preempted, train
 from workflow_scripts.train.metrics import broken_samples
 from workflow_scripts.train.model import TwoProjectorClip
 from workflow_scripts.train.ranks import Ranks, find_ranks
-from workflow_scripts.train.texts import write_label_names
+from workflow_scripts.train.staging import Stage
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +52,9 @@ def train_model(
     work: Path,
     out_dir: Path,
     threads: int,
-    shards: tuple[Path, ...] = (),
-    labels: Path | None = None,
+    corpora: tuple[CorpusShards, ...] = (),
     replay: Path | None = None,
+    scratch: str | None = None,
 ) -> None:
     """Train, or adopt what was trained before from the same inputs, settings and code.
 
@@ -64,10 +66,10 @@ def train_model(
         work: where work folders are kept; `outcome.json` there says how the last run ended.
         out_dir: where the results are published.
         threads: CPU threads of this machine for training, over all its processes.
-        shards: folders of biology shards with `train/` and `val/`. None: plain CLIP on replay captions, whose passes
-            `settings.epochs` then counts.
-        labels: names of the biology labels.
+        corpora: biology shards and the names of their labels, as JSON. None: plain CLIP on replay captions, whose
+            passes `settings.epochs` then counts.
         replay: folder of replay shards with `train/` and `val/`.
+        scratch: the node's own disk, where shards are copied to before they are read if the limits give it room.
 
     Raises:
         InputError: something given is missing, damaged or does not fit together.
@@ -76,7 +78,10 @@ def train_model(
     if ranks.launched:
         die_with_parent()
     torch.set_num_threads(max(1, threads // ranks.local_size))
-    job = Job(start, model, settings, limits, shards, labels, replay)
+    stage = (
+        Stage(Path(os.path.expandvars(scratch)), int(limits.stage_gb * 10**9)) if scratch and limits.stage_gb else None
+    )
+    job = Job(start, model, settings, limits, TrainingData(corpora, replay, settings, stage))
     try:
         if ranks.leads:
             _lead(job, ranks, work, out_dir)
@@ -105,8 +110,7 @@ def _lead(job: Job, ranks: Ranks, work: Path, out_dir: Path) -> None:
             if adopted:
                 logger.info("%s: trained before; adopted", folder.path)
             else:
-                if job.labels is not None and job.shards:
-                    write_label_names(job.labels, folder.path)
+                job.data.prepare(folder.path)
                 resume = Checkpoints(folder.path / CHECKPOINTS, job.limits.keep_checkpoints).newest_whole()
                 ranks.tell({"folder": str(folder.path), "resume": resume})
                 told = True

@@ -5,7 +5,7 @@ grows with the corpus, the trainer's memory does not.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -15,12 +15,14 @@ import pyarrow as pa
 import torch
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.captions import Taxon, caption
+from workflow_scripts.common.captions import Taxon, caption, fill_template, template_columns
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
 from workflow_scripts.contracts import LABELS, RANKS
 
 Tokenizer = Callable[[Sequence[str]], torch.Tensor]
+TextKey = tuple[str | None, ...]
+"""What a sample's text is found by: a label_id and kept columns, or the caption itself."""
 
 KEPT_CAPTIONS = 200_000
 NAMES = (*RANKS, "scientific_name", "common_name")
@@ -32,45 +34,55 @@ def text_type_at(step: int, seed: int, types: Sequence[str]) -> str:
 
 
 class Texts(Protocol):
-    """Tokens for what a sample's index row says about its text."""
+    """Tokens for what a sample's text is found by."""
 
-    def tokens(self, key: str, text_type: str) -> np.ndarray:
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns of the index in which it says so."""
+
+    def tokens(self, key: TextKey, text_type: str) -> np.ndarray:
         """Token ids, int32 [context_length]."""
 
 
 class CaptionTexts:
-    """Replay: the index holds the caption itself."""
+    """Replay, and tars in the published layout: what is found is the caption itself."""
+
+    columns = ("caption",)
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
         self._tokens = lru_cache(KEPT_CAPTIONS)(self._tokenise)
 
-    def tokens(self, key: str, text_type: str) -> np.ndarray:
-        """Token ids of the caption `key`; it has one text type only."""
-        return self._tokens(key)
+    def tokens(self, key: TextKey, text_type: str) -> np.ndarray:
+        """Token ids of the caption in `key`, whatever type it is of."""
+        return self._tokens(*key)
 
     def _tokenise(self, text: str) -> np.ndarray:
         return self.tokenizer([text])[0].numpy().astype(np.int32)
 
 
 class LabelTexts:
-    """Biology: the index holds a label_id, and the caption is written from the label's names.
+    """Biology: a label_id is found, and the caption is written from the label's names.
 
     Args:
         folder: where `write_label_names` wrote the labels.
         tokenizer: texts -> token ids.
+        templates: further text types; what they name besides the organism stands in columns of the index.
     """
 
-    def __init__(self, folder: Path, tokenizer: Tokenizer) -> None:
+    def __init__(self, folder: Path, tokenizer: Tokenizer, templates: Mapping[str, str] = {}) -> None:
+        kept = {name for template in templates.values() for name in template_columns(template)}
+        self.columns = ("label_id", *sorted(kept))
+        self.templates = templates
         self.folder = folder
         self.tokenizer = tokenizer
         self.ids = np.load(folder / "label_ids.npy", mmap_mode="r")
         self.names = pa.ipc.open_file(pa.memory_map(str(folder / "label_names.arrow"))).read_all()
         self._tokens = lru_cache(KEPT_CAPTIONS)(self._tokenise)
 
-    def tokens(self, key: str, text_type: str) -> np.ndarray:
-        """Token ids of the caption of `text_type` for the label_id `key`."""
-        return self._tokens(key, text_type)
+    def tokens(self, key: TextKey, text_type: str) -> np.ndarray:
+        """Token ids of the caption of `text_type` for the values of `columns` in `key`."""
+        return self._tokens(key if text_type in self.templates else key[:1], text_type)
 
     def taxon(self, label_id: str) -> Taxon:
         """The names of a label.
@@ -84,8 +96,14 @@ class LabelTexts:
             raise InputError(f"{self.folder}: no label {label_id}; shards and labels do not belong together")
         return Taxon.from_row(self.names.slice(row, 1).to_pylist()[0])
 
-    def _tokenise(self, label_id: str, text_type: str) -> np.ndarray:
-        return self.tokenizer([caption(self.taxon(label_id), text_type)])[0].numpy().astype(np.int32)
+    def _tokenise(self, key: tuple[str, ...], text_type: str) -> np.ndarray:
+        taxon = self.taxon(key[0])
+        if text_type in self.templates:
+            values = dict(zip(self.columns, key, strict=True))
+            text = fill_template(self.templates[text_type], taxon, values)
+        else:
+            text = caption(taxon, text_type)
+        return self.tokenizer([text])[0].numpy().astype(np.int32)
 
 
 def check_labels(labels: Path, indexes: Sequence[Path]) -> None:

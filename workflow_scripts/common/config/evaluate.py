@@ -1,12 +1,65 @@
-"""Benchmarks and the models that they score."""
+"""Benchmarks, where they come from, and how they are embedded."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.files import digest
+
+# Where fetched benchmarks lie, below the results.
+FETCHED_FOLDER = "shared/benchmarks/fetched"
 
 ClassText = Literal["asis", "sci", "com", "taxon", "sci_com", "taxon_com"]
+
+
+class Fetched(Section):
+    """Something to fetch."""
+
+    into: str = Field(
+        "",
+        pattern=r"^([\w-][\w. -]*(/[\w-][\w. -]*)*)?$",
+        description="Folder below `{fetched}` that it goes to.",
+    )
+
+
+class FetchedFile(Fetched):
+    """A file that anybody may download. Without a checksum the fetch says which one came, and stops."""
+
+    url: str = Field(pattern=r"^https?://", description="Where it is.")
+    sha256: str | None = Field(None, pattern=r"^[0-9a-fA-F]{64}$", description="Its SHA-256.")
+    md5: str | None = Field(None, pattern=r"^[0-9a-fA-F]{32}$", description="Its MD5, where its source gives that.")
+    unpack: bool = Field(True, description="Whether it is an archive (tar or zip) to unpack.")
+    max_gb: float = Field(50.0, gt=0, description="Most that it may unpack to, GB.")
+
+
+class FetchedDataset(Fetched):
+    """A dataset of Hugging Face. Without a commit the fetch says which is the newest, and stops."""
+
+    dataset: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="Its name on the hub.")
+    revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$", description="Its commit.")
+    files: list[str] = Field(default=["*"], min_length=1, description="Patterns of the files to fetch.")
+
+
+class ImageSet(Section):
+    """What all benchmarks with images of their own have in common."""
+
+    fetch: list[FetchedFile | FetchedDataset] = Field(
+        default_factory=list,
+        description="What to download, where anybody may; its paths then start with `{fetched}`, a folder of the "
+        "workflow's own.",
+    )
+
+    @property
+    def fetch_identity(self) -> str:
+        """A short name for what is fetched."""
+        return fetch_identity(self.fetch)
+
+
+def fetch_identity(entries: Sequence[FetchedFile | FetchedDataset]) -> str:
+    """A short name for what is fetched."""
+    return digest([entry.model_dump(mode="json") for entry in entries])[:8]
 
 
 class Classification(Section):
@@ -35,10 +88,17 @@ class LabelledFolder(Section):
 
     labels: str = Field(description="CSV with `filepath` and `class`, and where known ranks and common_name.")
     images: str = Field(description="Folder that `filepath` starts from. It is read, never written.")
+    find: Literal["path", "name"] = Field(
+        "path",
+        description="How an image is found: by its path, or by its file name alone, anywhere in the folder (for copies "
+        "that are sorted otherwise than the labels say).",
+    )
 
 
-class CsvBenchmark(LabelledFolder, Classification):
+class CsvBenchmark(LabelledFolder, Classification, ImageSet):
     """A classification benchmark in the papers' common layout: a CSV and a folder of images."""
+
+    protocol: ClassVar[str] = "zero-shot and SimpleShot, 1 and 5"
 
     layout: Literal["csv"] = Field(description="Which reader.")
 
@@ -53,8 +113,10 @@ class CsvBenchmark(LabelledFolder, Classification):
         return {"labels": self.labels, "images": self.images}
 
 
-class SubsetsBenchmark(Classification):
+class SubsetsBenchmark(Classification, ImageSet):
     """Several such benchmarks scored as one: each by itself, and the mean of them (camera_trap)."""
+
+    protocol: ClassVar[str] = "the same, the mean of its subsets"
 
     layout: Literal["subsets"] = Field(description="Which reader.")
     subsets: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], LabelledFolder] = Field(
@@ -72,11 +134,11 @@ class SubsetsBenchmark(Classification):
         return {
             f"subsets.{name}.{key}": path
             for name, subset in self.subsets.items()
-            for key, path in subset.model_dump().items()
+            for key, path in (("labels", subset.labels), ("images", subset.images))
         }
 
 
-class FolderBenchmark(Section):
+class FolderBenchmark(ImageSet):
     """A benchmark whose folder has a layout of its own and whose task needs no text."""
 
     label_files: ClassVar[tuple[str, ...]] = ()
@@ -99,6 +161,8 @@ class NewtBenchmark(FolderBenchmark):
 
     label_files = ("newt2021_labels.csv", "newt2021_images")
 
+    protocol: ClassVar[str] = "a support vector machine a task, micro accuracy"
+
     layout: Literal["newt"] = Field(description="Which reader.")
 
 
@@ -106,6 +170,8 @@ class FishnetBenchmark(FolderBenchmark):
     """FishNet: `train.csv`, `test.csv` and `Image_Library/FOLDER/IMAGE`; nine traits, all of which must be right."""
 
     label_files = ("train.csv", "test.csv", "Image_Library")
+
+    protocol: ClassVar[str] = "probe, all nine traits right"
 
     layout: Literal["fishnet"] = Field(description="Which reader.")
 
@@ -115,6 +181,8 @@ class Awa2Benchmark(FolderBenchmark):
 
     label_files = ("classes.txt", "trainclasses.txt", "testclasses.txt", "predicate-matrix-binary.txt", "JPEGImages")
 
+    protocol: ClassVar[str] = "probe, macro F1 over 85 attributes"
+
     layout: Literal["awa2"] = Field(description="Which reader.")
 
 
@@ -122,6 +190,8 @@ class Herbarium19Benchmark(FolderBenchmark):
     """Herbarium19 as generalised category discovery: `small-train/CLASS/` and a split into Old and New classes."""
 
     label_files = ("small-train",)
+
+    protocol: ClassVar[str] = "semi-supervised k-means, clustering accuracy"
 
     layout: Literal["herbarium19"] = Field(description="Which reader.")
     classes: str = Field(
@@ -139,11 +209,41 @@ class PlantdocBenchmark(FolderBenchmark):
 
     label_files = ("train", "test")
 
+    protocol: ClassVar[str] = "SimpleShot, 1"
+
     layout: Literal["plantdoc"] = Field(description="Which reader.")
+
+
+class CarvedBenchmark(Classification):
+    """Species of the corpus itself, held out of its training: Rare Species for a corpus of your own."""
+
+    protocol: ClassVar[str] = "zero-shot and SimpleShot, 1 and 5"
+
+    layout: Literal["carved"] = Field(description="Which reader.")
+    text_type: ClassText = Field("taxon_com", description="How a class is written.")
+    species: int = Field(ge=1, description="Species to draw among those of the first generation with enough images.")
+    images: int = Field(30, ge=2, description="Images of each.")
+    among: str | None = Field(
+        None, description="Text file of the binomials to draw from, one a line (a red list, say). Default: all."
+    )
+    seed: int = Field(0, description="What draws.")
+
+    @property
+    def given(self) -> dict[str, str]:
+        """What a person puts in place, by key."""
+        return {"among": self.among} if self.among else {}
+
+    @model_validator(mode="after")
+    def _enough(self) -> "CarvedBenchmark":
+        if self.shots and self.images <= max(self.shots):
+            raise ValueError(f"images: {self.images} a species leave none to ask after {max(self.shots)} shots")
+        return self
 
 
 class ReplayBenchmark(Section):
     """Held-out replay pairs of the corpus: each image among all distinct captions. It measures forgetting."""
+
+    protocol: ClassVar[str] = "each image among all captions"
 
     layout: Literal["replay"] = Field(description="Which reader.")
 
@@ -155,7 +255,8 @@ class ReplayBenchmark(Section):
 
 FeatureBenchmark = NewtBenchmark | FishnetBenchmark | Awa2Benchmark | Herbarium19Benchmark | PlantdocBenchmark
 Benchmark = Annotated[
-    CsvBenchmark | SubsetsBenchmark | ReplayBenchmark | FeatureBenchmark, Field(discriminator="layout")
+    CsvBenchmark | SubsetsBenchmark | CarvedBenchmark | ReplayBenchmark | FeatureBenchmark,
+    Field(discriminator="layout"),
 ]
 
 

@@ -3,17 +3,27 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.config.baselines import FORMS, parse_baseline
 from workflow_scripts.common.config.catalog import Generation
 from workflow_scripts.common.config.curate import AttributionSettings, CurateSettings
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
-from workflow_scripts.common.config.evaluate import Benchmark, EmbedLimits
+from workflow_scripts.common.config.evaluate import (
+    FETCHED_FOLDER,
+    Benchmark,
+    Classification,
+    EmbedLimits,
+    ImageSet,
+    fetch_identity,
+)
+from workflow_scripts.common.config.jobs import JOBS, JobLimits
 from workflow_scripts.common.config.replay import ReplaySettings
+from workflow_scripts.common.config.report import IntrinsicSettings, PublishSettings
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
@@ -22,6 +32,8 @@ from workflow_scripts.common.config.world import WorldSettings
 from workflow_scripts.common.errors import InputError
 
 S = TypeVar("S", bound=Section)
+
+Stage = Literal["download", "replay", "shards", "train"]
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
@@ -32,6 +44,19 @@ class Limits(Section):
     download: DownloadLimits = Field(default_factory=DownloadLimits, description="Downloads.")
     train: TrainLimits = Field(default_factory=TrainLimits, description="Training.")
     embed: EmbedLimits = Field(default_factory=EmbedLimits, description="Embedding.")
+    jobs: dict[str, JobLimits] = Field(
+        default_factory=dict,
+        description="What the jobs of a rule ask for, by rule (`eval`, `catalog_merge` where a name has more parts).",
+    )
+
+    @field_validator("jobs")
+    @classmethod
+    def _rules(cls, value: dict[str, JobLimits]) -> dict[str, JobLimits]:
+        for name in value:
+            if name not in JOBS:
+                near = difflib.get_close_matches(name, JOBS, n=1)
+                raise ValueError(f"{name!r} is no rule" + (f"; did you mean {near[0]}?" if near else ""))
+        return value
 
 
 class Config(Section):
@@ -59,10 +84,23 @@ class Config(Section):
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict, description="Benchmarks, by name.")
     baselines: dict[str, str] = Field(
         default_factory=dict,
-        description="Further models to score, by file-safe name: `start` (the run's starting point) or "
-        "`local-dir:PATH` (an open_clip folder).",
+        description=f"Further models to score, by file-safe name: {FORMS}. timm's have no text tower: they are "
+        "scored by the tasks that need none.",
+    )
+    intrinsic: IntrinsicSettings = Field(
+        default_factory=IntrinsicSettings, description="How features themselves are looked at."
+    )
+    publish: PublishSettings = Field(default_factory=PublishSettings, description="What is made for others.")
+    runs: list[Annotated[str, Field(pattern=NAME)]] = Field(
+        default_factory=list, description="Runs that the target `compare` lays side by side."
     )
     limits: Limits = Field(default_factory=Limits, description="How hard to press.")
+    pinned: list[Stage] = Field(
+        [],
+        description="Costly stages that a change of config, code or of what comes before does not rerun; "
+        "every run says which of them are behind.",
+    )
+    lift: list[Stage] = Field([], description="On the command line: pinned stages that take such a change this time.")
 
     @field_validator("benchmarks", "baselines")
     @classmethod
@@ -78,18 +116,30 @@ class Config(Section):
             raise ValueError("model.start: pretrain needs the sections pretrain and replay")
         if self.train.replay_batch and self.replay is None:
             raise ValueError("train.replay_batch is set, but there is no section replay")
+        kept = {name for generation in self.generations for source in generation.sources for name in source.keep}
+        if unknown := [name for name in self.train.caption_columns if name not in kept]:
+            raise ValueError(f"train.templates: no source keeps a column {', '.join(unknown)}; name it in its `keep`")
         if self.run in self.baselines:
             raise ValueError(f"run: {self.run!r} is also the name of a baseline")
         for name, source in self.baselines.items():
-            if source != "start" and not source.startswith("local-dir:"):
-                raise ValueError(f"baselines.{name}: {source!r} is neither `start` nor `local-dir:PATH`")
+            try:
+                parse_baseline(source)
+            except ValueError as error:
+                raise ValueError(f"baselines.{name}: {error}") from None
         for name, benchmark in self.benchmarks.items():
             if benchmark.layout == "replay" and self.replay is None:
                 raise ValueError(f"benchmarks.{name}: layout replay needs the section replay")
+            if benchmark.layout == "carved" and name not in self.curate.hold_out_species_of:
+                raise ValueError(
+                    f"benchmarks.{name}: what is carved is held out: name it in curate.hold_out_species_of"
+                )
         for key in ("clean_of", "hold_out_species_of"):
             for name in getattr(self.curate, key):
                 if name not in self.benchmarks or self.benchmarks[name].layout == "replay":
                     raise ValueError(f"curate.{key}: {name!r} is no benchmark with images of its own")
+        for name in self.intrinsic.benchmarks or []:
+            if name not in self.benchmarks or self.benchmarks[name].layout == "replay":
+                raise ValueError(f"intrinsic.benchmarks: {name!r} is no benchmark with images of its own")
         names = [source.name for generation in self.generations for source in generation.sources]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"generations: more than one source is named {', '.join(sorted(twice))}")
@@ -97,7 +147,13 @@ class Config(Section):
 
     def recipe(self) -> "Config":
         """The config without what cannot change what comes out."""
-        return self.model_copy(update={"limits": Limits()})
+        return self.model_copy(update={"limits": Limits(), "pinned": [], "lift": [], "runs": []})
+
+    def intrinsic_benchmarks(self) -> list[str]:
+        """The benchmarks whose features are looked at beyond their scores."""
+        if self.intrinsic.benchmarks is not None:
+            return self.intrinsic.benchmarks
+        return [name for name, one in self.benchmarks.items() if isinstance(one, Classification) and one.needs_ranks]
 
     def given_files(self) -> dict[str, str]:
         """The files and folders that a person gives, by dotted key."""
@@ -118,16 +174,33 @@ class Config(Section):
         if self.replay is not None:
             given |= {f"replay.metadata.{number}": path for number, path in enumerate(self.replay.metadata)}
         for name, benchmark in self.benchmarks.items():
-            given |= {f"benchmarks.{name}.{key}": path for key, path in benchmark.given.items()}
+            given |= {
+                f"benchmarks.{name}.{key}": path
+                for key, path in benchmark.given.items()
+                if f"{FETCHED_FOLDER}/" not in path
+            }
         given |= {f"curate.verdicts.{number}": path for number, path in enumerate(self.curate.verdicts)}
-        given |= {
-            f"baselines.{name}": f"{source.removeprefix('local-dir:')}/open_clip_config.json"
-            for name, source in self.baselines.items()
-            if source != "start"
-        }
+        for name, source in self.baselines.items():
+            baseline = parse_baseline(source)
+            if baseline.kind == "folder":
+                given[f"baselines.{name}"] = baseline.config_file
+            elif baseline.kind == "file":
+                given[f"baselines.{name}"] = baseline.place
         if self.world is not None and self.world.species is not None:
             given["world.species"] = self.world.species
         return given
+
+    def missing_files(self, made: str) -> dict[str, str]:
+        """Those of the given files that are not there, by dotted key.
+
+        Args:
+            made: the start of paths that the embedded world makes.
+        """
+        return {
+            key: path
+            for key, path in self.given_files().items()
+            if not Path(path).exists() and not (self.world is not None and path.startswith(made))
+        }
 
 
 def load_site(path: Path = Path("config/site.yaml")) -> SiteSettings:
@@ -142,13 +215,24 @@ def load_site(path: Path = Path("config/site.yaml")) -> SiteSettings:
 def load_config(values: Mapping[str, Any], where: str, site: SiteSettings) -> Config:
     """Check a config and fill in its placeholders.
 
-    In any string, `{results}` stands for the site's results folder and `{world}` for the embedded world's folder.
+    In any string, `{results}` and `{data}` stand for the site's folders, `{world}` for the embedded world's, and in a
+    benchmark `{fetched}` for the folder of what it fetches.
 
     Raises:
         InputError: unknown keys, missing keys, wrong values; one line, the first of them spelt out.
     """
-    places = {"{results}": site.results, "{world}": f"{site.results}/world/{values.get('corpus')}"}
-    return _validate(Config, _fill(values, places), where)
+    places = {"{results}": site.results, "{data}": site.data, "{world}": f"{site.results}/world/{values.get('corpus')}"}
+    filled = _fill(values, places)
+    for name, benchmark in (filled.get("benchmarks") or {}).items():
+        if isinstance(benchmark, Mapping) and benchmark.get("fetch"):
+            entries = _validate(_Fetches, {"fetch": benchmark["fetch"]}, f"{where}: benchmarks.{name}").fetch
+            place = f"{site.results}/{FETCHED_FOLDER}/{name}-{fetch_identity(entries)}/files"
+            filled["benchmarks"][name] = _fill(benchmark, {"{fetched}": place})
+    return _validate(Config, filled, where)
+
+
+class _Fetches(ImageSet):
+    """A benchmark's `fetch` alone, which says where the rest of it lies."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -161,10 +245,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
+        # A ValueError: bytes that are no UTF-8, or a value that only looks like a date or a number.
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}:" if mark else ""
-        raise InputError(f"{path}:{line} not valid YAML: {getattr(error, 'problem', error)}") from None
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise InputError(f"{path}:{line} not valid YAML: {problem}") from None
     if value is not None and not isinstance(value, dict):
         raise InputError(f"{path}: a config is a mapping of keys")
     return value or {}

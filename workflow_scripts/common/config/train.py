@@ -2,11 +2,10 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from workflow_scripts.common.captions import TEXT_TYPES, template_columns
 from workflow_scripts.common.config.base import Section
-
-TextType = Literal["sci", "com", "taxon", "sci_com", "taxon_com"]
 
 
 class ModelSettings(Section):
@@ -37,6 +36,17 @@ class ModelSettings(Section):
         return [self.start] if self.start.endswith((".pt", ".pth", ".safetensors")) else []
 
 
+class CorpusShards(Section):
+    """Biology shards of one corpus, as a training reads them."""
+
+    shards: list[str] = Field(min_length=1, description="Folders with `train` and perhaps `train_small` and `val`.")
+    labels: str | None = Field(
+        None, description="The names that captions are written from; none: the tars hold captions (reference layout)."
+    )
+    weight: float | None = Field(None, gt=0, description="Its share of the biology pairs of a step.")
+    digest: str | None = Field(None, description="What `python -m workflow_scripts.train.data` must print for it.")
+
+
 class TrainSettings(Section):
     """One training run. Every field belongs to the recipe's fingerprint."""
 
@@ -56,10 +66,23 @@ class TrainSettings(Section):
     compile: bool = Field(False, description="torch.compile the model.")
     clip_norm: float | None = Field(None, gt=0, description="Clip the gradient's norm.")
     augment_scale: tuple[float, float] = Field((0.9, 1.0), description="Area range of RandomResizedCrop.")
-    text_types: list[TextType] = Field(
-        default=["sci", "com", "taxon", "sci_com", "taxon_com"],
+    text_types: list[str] = Field(
+        default=list(TEXT_TYPES),
         min_length=1,
-        description="Caption types; one is drawn per step for the whole global batch.",
+        description="Caption types to draw from (sci, com, taxon, sci_com, taxon_com, or names of `templates`); a "
+        "single one is an ablation.",
+    )
+    text_type_per: Literal["step", "sample"] = Field(
+        "step", description="Whether one type is drawn per step, for the whole global batch, or one per sample."
+    )
+    templates: dict[str, str] = Field(
+        default_factory=dict,
+        description="Further caption types by name, such as `a photo of {sci}[, {lifeStage}].` In braces stand sci, "
+        "com, taxon, taxonTag and columns that the sources `keep`; what stands in square brackets is left out where "
+        "such a column is empty.",
+    )
+    split: Literal["train", "train_small"] = Field(
+        "train", description="Which images are trained on; train_small is a tenth of train, to try things out."
     )
     shuffle_window: int = Field(
         16, ge=1, description="Shards that are shuffled together; the order of shards is random."
@@ -72,8 +95,23 @@ class TrainSettings(Section):
     allow_cpu: bool = Field(False, description="Whether training without a GPU is meant. Otherwise it is refused.")
     deterministic: bool = Field(False, description="Deterministic algorithms, at some cost.")
 
+    @property
+    def caption_columns(self) -> list[str]:
+        """The kept columns that captions are written from."""
+        return sorted({name for template in self.templates.values() for name in template_columns(template)})
+
+    @field_validator("templates")
+    @classmethod
+    def _templates_are_such(cls, value: dict[str, str]) -> dict[str, str]:
+        for template in value.values():
+            template_columns(template)
+        return value
+
     @model_validator(mode="after")
     def _whole(self) -> "TrainSettings":
+        for name in self.text_types:
+            if name not in (*TEXT_TYPES, *self.templates):
+                raise ValueError(f"text_types: {name!r} is none of {', '.join((*TEXT_TYPES, *self.templates))}")
         if self.augment_scale[0] > self.augment_scale[1]:
             raise ValueError("augment_scale: the first number is the smaller one")
         return self
@@ -82,8 +120,15 @@ class TrainSettings(Section):
 class TrainLimits(Section):
     """How training is run. It cannot change what is learned, so changing it trains nothing again."""
 
+    nodes: int = Field(1, ge=1, description="Machines; more than one takes a cluster (`--profile profiles/slurm`).")
     processes: int = Field(2, ge=1, description="Processes a machine: one a GPU, or a few on the CPU.")
     workers: int = Field(1, ge=0, description="Loader workers a process.")
+    stage_gb: float | None = Field(
+        None,
+        gt=0,
+        description="Copy shards to the node's own disk (the site's `scratch`) before reading them, up to so many GB; "
+        "at least the shuffle window's. For file systems that dislike small reads.",
+    )
     checkpoint_steps: int = Field(500, ge=1, description="Steps between checkpoints.")
     checkpoint_minutes: float = Field(20.0, gt=0, description="Minutes between checkpoints.")
     keep_checkpoints: int = Field(2, ge=1, description="How many of the newest checkpoints are kept.")

@@ -1,0 +1,170 @@
+"""Twelve changes to a finished project, and what `snakemake -n` says will run again for each of them.
+
+The jobs of a row are exactly those planned: nothing that the change can reach is missing, nothing else stands there.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+pytestmark = pytest.mark.slow
+
+CORPUS = "results/corpora/micro"
+SCORING = {"eval_rare_species", "eval_seen_species", "eval_insects", "eval_replay"}
+INTRINSIC = {"tsne", "intrinsic_rare_species", "intrinsic_seen_species"}
+AFTER_MODEL = {"embed", "report_build"} | SCORING | INTRINSIC
+AFTER_SHARDS = {"train_run", "model_export"} | AFTER_MODEL
+AFTER_VERDICTS = {
+    "curate_attribution",
+    "shards_plan",
+    "shards_write",
+    "shards_gather",
+    "report_corpus",
+} | AFTER_SHARDS
+AFTER_NAMES = {"taxonomy_stats", "seen_species", "curate"} | AFTER_VERDICTS
+PIN = "pinned=[shards,train]"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change, and the rules of the jobs that it plans.
+
+    Attributes:
+        name: what is changed.
+        planned: rules of the planned jobs.
+        file, old, new: a file of the project and the text to change in it; no `old`: `new` is appended.
+        words: further words of the command line.
+        target: what is asked for.
+    """
+
+    name: str
+    planned: set[str]
+    file: str = ""
+    old: str = ""
+    new: str = ""
+    words: Sequence[str] = field(default=())
+    target: str = "all"
+
+
+CHANGES = [
+    Change("a config value", AFTER_SHARDS, words=["--config", "train={lr: 2.0e-3}"]),
+    Change(
+        "a code line in a step",
+        {"curate_attribution"},
+        file="workflow_scripts/curate/attribute.py",
+        old='\nif __name__ == "__main__"',
+        new='\nCHANGED = True\n\nif __name__ == "__main__"',
+    ),
+    Change(
+        "a code line in a helper",
+        AFTER_SHARDS,
+        file="workflow_scripts/common/captions.py",
+        old='return f"a photo of ',
+        new='return f"the photo of ',
+    ),
+    Change(
+        "a definition in a module of many",
+        {"download_gather", "curate_leakage", "curate", "seen_species"} | AFTER_VERDICTS,
+        file="workflow_scripts/contracts.py",
+        old="DOWNLOAD_HOSTS = Contract(",
+        new="DOWNLOAD_HOSTS = (Contract)(\n    *[],\n",
+    ),
+    Change("a comment", set(), file="workflow_scripts/train/run.py", new="\n# Another comment.\n"),
+    Change("a comment in the rules", set(), file="rules/train.smk", new="\n# Another comment.\n"),
+    Change(
+        "a backbone",
+        {"taxonomy_backbone", "taxonomy_resolve"} | AFTER_NAMES,
+        file="results/world/micro/backbone/Taxon.tsv",
+        new="\n",
+    ),
+    Change(
+        "an override", {"taxonomy_resolve"} | AFTER_NAMES, words=["--config", "taxonomy={overrides: overrides.csv}"]
+    ),
+    Change(
+        "a benchmark",
+        {"benchmark_index", "embed", "eval_mine", "tsne", "intrinsic_mine", "report_build"},
+        words=[
+            "--config",
+            "benchmarks={mine: {layout: csv, labels: results/world/micro/benchmarks/insects/labels.csv, "
+            "images: results/world/micro/benchmarks/insects/images, text_type: sci}}",
+        ],
+    ),
+    Change("a run name", AFTER_SHARDS, words=["--config", "run=another"]),
+    Change("limits", set(), words=["--config", "limits={download: {threads: 3}, embed: {batch: 16}}"]),
+    Change("a config value of a pinned stage", set(), words=["--config", "shards={samples_per_shard: 90}", PIN]),
+    Change(
+        "a lifted pin",
+        {"shards_plan", "shards_write", "shards_gather"},
+        words=["--config", "shards={samples_per_shard: 90}", PIN, "lift=[shards]"],
+    ),
+    Change("retried downloads", {"retry_part"}, target="retry_failed"),
+]
+
+
+@pytest.fixture(scope="module")
+def project(finished: Any) -> Any:
+    """The finished project, its shards and its training pinned from here on, with a table of overrides."""
+    finished.path("overrides.csv").write_text("scientific_name,taxon_id\n")
+    finished.run("report", "--forcerun", "report_build", "--config", PIN)
+    return finished
+
+
+@contextmanager
+def changed(path: Path, content: bytes) -> Iterator[None]:
+    """A file with other content; put back as it was, its time too."""
+    kept, times = path.read_bytes(), path.stat()
+    try:
+        path.write_bytes(content)
+        yield
+    finally:
+        path.write_bytes(kept)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
+def test_a_change_plans_what_it_reaches_and_nothing_else(project: Any, change: Change) -> None:
+    if not change.file:
+        assert set(project.planned(change.target, *change.words)) == change.planned
+        return
+    path = project.path(change.file)
+    text = path.read_text()
+    assert change.old in text
+    content = text.replace(change.old, change.new, 1) if change.old else text + change.new
+    with changed(path, content.encode()):
+        assert set(project.planned(change.target, *change.words)) == change.planned
+
+
+def test_one_catalogue_part_plans_its_own_download(project: Any) -> None:
+    part = project.path(f"{CORPUS}/catalog/g000/part-0001.parquet")
+    fewer = part.with_name("fewer.parquet")
+    duckdb.sql(f"COPY (FROM '{part}' OFFSET 1) TO '{fewer}' (FORMAT parquet)")
+    content = fewer.read_bytes()
+    fewer.unlink()
+    with changed(part, content):
+        planned = project.planned("all")
+    assert planned["download"] == 1
+    assert set(planned) == {"download", "download_gather", "curate_leakage"} | AFTER_NAMES
+
+
+def test_a_lost_shard_plans_its_own_group(project: Any) -> None:
+    manifest = project.path(f"{CORPUS}/shards/g000/groups/group-001.manifest.parquet")
+    away = manifest.with_suffix(".away")
+    manifest.rename(away)
+    try:
+        planned = project.planned("all")
+    finally:
+        away.rename(manifest)
+    assert planned["shards_write"] == 1
+    assert set(planned) == {"shards_write", "shards_gather"} | AFTER_SHARDS
+
+
+def test_what_a_pinned_stage_misses_is_said(project: Any) -> None:
+    text = project.run("-n", "all", "--config", "shards={samples_per_shard: 90}", PIN)
+    assert "shards is pinned and behind: settings changed; --config 'lift=[shards]' takes the change" in text
+    assert "behind" not in project.run("-n", "all", "--config", PIN)

@@ -1,0 +1,55 @@
+"""A timm image model as one to embed with: pooled features, no text tower.
+
+Import it through `common.clip`, which first makes torchvision importable.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from PIL import Image
+
+from workflow_scripts.common.errors import InputError
+
+CONFIG_FILE = "config.json"
+
+
+class VisionModel(torch.nn.Module):
+    """A timm model without its classifier.
+
+    Attributes:
+        visual: the model; images [N, 3, H, W] -> pooled features [N, D] (of a DINOv2, the class token).
+        data: what its images must look like: input_size, interpolation, mean, std, crop_pct, crop_mode.
+    """
+
+    def __init__(self, visual: Any) -> None:
+        super().__init__()
+        self.visual = visual
+        self.data: dict[str, Any] = timm.data.resolve_model_data_config(visual)
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        """Features [N, D], not normalised."""
+        features: torch.Tensor = self.visual(images)
+        return features
+
+    def transform(self) -> Callable[[Image.Image], torch.Tensor]:
+        """What evaluation does to an image."""
+        made: Callable[[Image.Image], torch.Tensor] = timm.data.create_transform(**self.data, is_training=False)
+        return made
+
+
+def load_vision_model(folder: Path) -> VisionModel:
+    """A model from a timm directory (`config.json` with its `architecture`, and weights).
+
+    Raises:
+        InputError: the folder is no such directory.
+    """
+    config = folder / CONFIG_FILE
+    if not config.is_file():
+        raise InputError(f"{folder}: not a timm directory, it has no {CONFIG_FILE}")
+    if "architecture" not in json.loads(config.read_text(encoding="utf-8")):
+        raise InputError(f"{config}: names no architecture; it is no timm model's")
+    return VisionModel(timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0))
