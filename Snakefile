@@ -4,6 +4,9 @@
 include: "rules/common.smk"
 
 
+container: IMAGE
+
+
 if CONFIG.world is not None:
 
     include: "rules/world.smk"
@@ -24,6 +27,7 @@ if CONFIG.replay is not None:
 include: "rules/train.smk"
 include: "rules/benchmarks.smk"
 include: "rules/evaluate.smk"
+include: "rules/intrinsic.smk"
 include: "rules/report.smk"
 
 
@@ -55,7 +59,6 @@ localrules:
     all,
     fetch,
     data,
-    retry_failed,
     estimate,
     train,
     evaluate,
@@ -81,16 +84,7 @@ rule fetch:
         expand(f"{SHARED}/models/{{name}}/fetched.json", name=FETCHED_MODELS),
 
 
-# Only what failed for a passing reason; no flag stays, and what follows reruns only if something came.
-rule retry_failed:
-    input:
-        RETRIED,
-    log:
-        f"{CORPUS_LOGS}/download/retry.log",
-    conda:
-        ENVIRONMENT
-    shell:
-        "rm {input} 2> {log}"
+require_fetched(rules.fetch.input)
 
 
 rule data:

@@ -22,10 +22,11 @@ rule model_fetch:
         f"{SHARED_LOGS}/evaluate/{{fetched}}.tsv"
     wildcard_constraints:
         fetched=one_of(FETCHED_MODELS),
+    localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
     resources:
-        internet=1,
+        **asks("model_fetch", internet=True),
     params:
         source=fetched_source,
         out=parent_of_output,
@@ -48,7 +49,9 @@ rule embed:
         f"{RUN_LOGS}/evaluate/embed/{{model}}/{{benchmark}}.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("embed")
     resources:
+        **asks("embed"),
         limits=CONFIG.limits.embed.to_json(),
     params:
         model=model_source,
@@ -74,7 +77,7 @@ rule seen_species:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("seen_species"),
     params:
         code=code("evaluate.seen_species"),
     shell:
@@ -104,6 +107,8 @@ for benchmark, spec in CONFIG.benchmarks.items():
             ENVIRONMENT
         # Its searches are many; the others are matrix products.
         threads: 16 if spec.layout == "newt" else 1
+        resources:
+            **asks("eval"),
         params:
             benchmark=benchmark,
             settings=spec.to_json(),
@@ -129,8 +134,9 @@ rule leakage_search:
         f"{RUN_LOGS}/evaluate/leakage/{{benchmark}}.{{generation}}.log",
     conda:
         ENVIRONMENT
+    threads: cores("leakage_search")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("leakage_search"),
     params:
         code=code("curate.leakage"),
     shell:
@@ -153,8 +159,9 @@ rule leakage_scores:
         f"{RUN_LOGS}/evaluate/leakage/{{benchmark}}.log",
     conda:
         ENVIRONMENT
+    threads: cores("leakage_scores")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("leakage_scores"),
     params:
         code=code("evaluate.leaked_scores"),
     shell:

@@ -24,8 +24,8 @@ REPLAY_TABLES = (
     else []
 )
 REPLAY_OPTION = option("replay", f"{CORPUS}/replay")
-# One process a GPU, or a few on the CPU; on one machine they meet on a free local port.
-TORCHRUN = f"python -m workflow_scripts.train.launch --standalone --nproc-per-node {CONFIG.limits.train.processes}"
+# On a cluster a training enters its image on each of its nodes, behind srun, which no image has.
+TRAINING_IMAGE = None if SLURM else IMAGE
 
 
 # Weights from a hub or a file into one form, an open_clip folder, so that no training job fetches anything.
@@ -40,10 +40,11 @@ rule model_start:
         f"{SHARED_LOGS}/train/{{made}}.tsv"
     wildcard_constraints:
         made=one_of(MADE_MODELS),
+    localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
     resources:
-        internet=1,
+        **asks("model_start", internet=True),
     params:
         model=made_model,
         out=parent_of_output,
@@ -66,10 +67,13 @@ if CONFIG.model.start == "pretrain":
             f"{SHARED_LOGS}/train/{Path(START).name}.pretrain.tsv"
         conda:
             ENVIRONMENT
-        threads: 2
+        container:
+            TRAINING_IMAGE
+        threads: cores("pretrain")
         resources:
+            **asks("pretrain"),
             limits=CONFIG.limits.train.to_json(),
-            torchrun=TORCHRUN,
+            torchrun=torchrun("pretrain", f"{START}/train/summary.json"),
         params:
             start=subpath(input.start, parent=True),
             model=CONFIG.model.to_json(),
@@ -95,6 +99,8 @@ if CONFIG.model.start == "pretrain":
             f"{SHARED_LOGS}/train/{Path(START).name}.export.tsv"
         conda:
             ENVIRONMENT
+        resources:
+            **asks("pretrain_export"),
         params:
             trained=subpath(input.trained, parent=True),
             start=subpath(input.start, parent=True),
@@ -129,11 +135,14 @@ rule train_run:
         f"{RUN_LOGS}/train/run.tsv"
     conda:
         ENVIRONMENT
-    threads: 2
+    container:
+        TRAINING_IMAGE
+    threads: cores("train_run")
     resources:
+        **asks("train_run"),
         limits=CONFIG.limits.train.to_json(),
         scratch=option("scratch", SITE.scratch),
-        torchrun=TORCHRUN,
+        torchrun=torchrun("train_run", f"{RUN}/train/summary.json"),
     params:
         start=subpath(input.start, parent=True),
         model=held("train", "model", CONFIG.model.to_json()),
@@ -162,6 +171,8 @@ rule model_export:
         f"{RUN_LOGS}/train/export.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **asks("model_export"),
     params:
         trained=subpath(input.trained, parent=True),
         start=subpath(input.start, parent=True),

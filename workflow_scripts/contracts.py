@@ -110,6 +110,12 @@ TO_FETCH = Contract(
 )
 """What the download stage needs of a catalogue or replay part, which may say host_parts and host_turn, as CATALOG."""
 
+NAMED_HOSTS = Contract(
+    "a host that images are at",
+    (Column("host"), Column("images", INTEGER)),
+    key=("host",),
+)
+
 DOWNLOAD_STATUS = ("ok", "failed", "refused", "deferred")
 
 _DOWNLOAD = (
@@ -451,3 +457,24 @@ PREDICTIONS = Contract(
     key=("position",),
 )
 """`score` is the cosine similarity of the image and the predicted class."""
+
+EMBEDDING_MAP = Contract(
+    "where an image lies on a plane",
+    (
+        Column("position", INTEGER),
+        Column("image"),
+        Column("class"),
+        *_maybe(*(f"taxon_{rank}" for rank in RANKS), "common_name"),
+        Column("x", REAL),
+        Column("y", REAL),
+    ),
+    key=("position",),
+)
+"""`position` is the image's in the benchmark; x and y have no unit."""
+
+COMPOSITION = Contract(
+    "a taxon that a corpus trains on",
+    (*_maybe(*RANKS), Column("images", INTEGER)),
+    key=RANKS,
+)
+"""Ranks that are not known are null; `images` are training images of exactly this taxon."""

@@ -229,7 +229,6 @@ def test_benchmark_labels(world: Path, tmp_path: Path, damage: Callable[[bytes],
     answers(
         lambda: index_csv(
             name="insects",
-            labels=labels,
             settings=spec,
             out=tmp_path / "images.parquet",
             account=tmp_path / "account.json",

@@ -17,9 +17,16 @@ pytestmark = pytest.mark.slow
 
 CORPUS = "results/corpora/micro"
 SCORING = {"eval_rare_species", "eval_seen_species", "eval_insects", "eval_replay"}
-AFTER_MODEL = {"embed", "report_build"} | SCORING
+INTRINSIC = {"tsne", "intrinsic_rare_species", "intrinsic_seen_species"}
+AFTER_MODEL = {"embed", "report_build"} | SCORING | INTRINSIC
 AFTER_SHARDS = {"train_run", "model_export"} | AFTER_MODEL
-AFTER_VERDICTS = {"curate_attribution", "shards_plan", "shards_write", "shards_gather"} | AFTER_SHARDS
+AFTER_VERDICTS = {
+    "curate_attribution",
+    "shards_plan",
+    "shards_write",
+    "shards_gather",
+    "report_corpus",
+} | AFTER_SHARDS
 AFTER_NAMES = {"taxonomy_stats", "seen_species", "curate"} | AFTER_VERDICTS
 PIN = "pinned=[shards,train]"
 
@@ -58,8 +65,8 @@ CHANGES = [
         "a code line in a helper",
         AFTER_SHARDS,
         file="workflow_scripts/common/captions.py",
-        old="a photo of",
-        new="the photo of",
+        old='return f"a photo of ',
+        new='return f"the photo of ',
     ),
     Change(
         "a definition in a module of many",
@@ -81,7 +88,7 @@ CHANGES = [
     ),
     Change(
         "a benchmark",
-        {"benchmark_csv", "embed", "eval_mine", "report_build"},
+        {"benchmark_index", "embed", "eval_mine", "tsne", "intrinsic_mine", "report_build"},
         words=[
             "--config",
             "benchmarks={mine: {layout: csv, labels: results/world/micro/benchmarks/insects/labels.csv, "

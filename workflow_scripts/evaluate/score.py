@@ -18,6 +18,7 @@ from workflow_scripts.common.clip import Clip, load
 from workflow_scripts.common.config.evaluate import (
     Awa2Benchmark,
     BenchmarkSettings,
+    CarvedBenchmark,
     Classification,
     ClassText,
     CsvBenchmark,
@@ -57,7 +58,7 @@ SCORE_DECIMALS = 5
 
 HEIGHT = "lca_height"
 # Settings that say where files lie, and nothing of how they are scored.
-PLACES = {"labels", "images", "find", "folder", "classes", "subsets", "fetch"}
+PLACES = {"labels", "images", "find", "folder", "classes", "subsets", "fetch", "among"}
 
 
 def score(
@@ -198,7 +199,7 @@ def _judge(task: Task, clip: Clip, file: Path) -> Scored:
             judged = Judged(plantdoc(features.vectors, task.table))
         case SubsetsBenchmark():
             judged = _mean_of_subsets(task, clip, unit(features.vectors), spec)
-        case CsvBenchmark():
+        case CsvBenchmark() | CarvedBenchmark():
             judged = _classify(task, clip, unit(features.vectors), spec)
         case ReplayBenchmark():
             judged = _retrieve(task, clip, unit(features.vectors))

@@ -7,14 +7,11 @@ CREATE OR REPLACE TEMP MACRO differs(one, other) AS coalesce((one != other)::INT
 CREATE OR REPLACE TEMP MACRO in_conflict(kingdoms, kingdom) AS
     coalesce(NOT list_contains(kingdoms, kingdom_key(kingdom)), false);
 
--- Names as one text; a name has no bar in it.
-CREATE OR REPLACE TEMP MACRO joined_names(names) AS
-    array_to_string(list_transform(names, lambda name: coalesce(name, '')), '|');
-
--- Candidates that would give the same seven ranks are one answer.
-CREATE OR REPLACE TEMP MACRO answer_key(taxon) AS joined_names([
-    taxon.kingdom, taxon.phylum, taxon.class, taxon."order", taxon.family, taxon.genus, taxon.species
-]);
+-- Candidates that would give the same seven ranks are one answer. A name has no bar in it; NULL adds nothing.
+CREATE OR REPLACE TEMP MACRO answer_key(taxon) AS concat(
+    taxon.kingdom, '|', taxon.phylum, '|', taxon.class, '|', taxon."order", '|', taxon.family, '|', taxon.genus, '|',
+    taxon.species
+);
 
 -- The ranks above the species from the highest, 1, to the genus, 6; NULL for any other.
 CREATE OR REPLACE TEMP MACRO rank_place(rank) AS

@@ -28,6 +28,10 @@ CREATE OR REPLACE TEMP MACRO telling_prefix(epithet) AS nullif(
 -- counts as one letter.
 CREATE OR REPLACE TEMP MACRO misspelling(one, other) AS CASE
     WHEN abs(length(one) - length(other)) > 2 THEN NULL
+    -- The costly tests are for the few pairs that are near; letters that changed places count twice here.
+    WHEN levenshtein(one, other) > 2 * letters_allowed(one, other)
+        AND (left(one, 3) != left(other, 3) OR stem(one) != stem(other))
+        THEN NULL
     WHEN coalesce(telling_prefix(one) != telling_prefix(other), false) THEN NULL
     WHEN damerau_levenshtein(one, other) <= letters_allowed(one, other) THEN damerau_levenshtein(one, other)
     WHEN length(stem(one)) >= 3 AND stem(one) = stem(other) THEN 1

@@ -97,23 +97,15 @@ certain AS (
         min(agreeing) AS agreeing
     FROM preferred
     GROUP BY label, place
-    HAVING count(DISTINCT answer_key) = 1
+    HAVING min(answer_key) = max(answer_key)
 ),
 lowest AS (
     SELECT *
     FROM certain
     QUALIFY place = max(place) OVER (PARTITION BY label)
 ),
-troubles AS (
-    SELECT
-        label,
-        bool_or(in_conflict) AS has_conflict,
-        bool_or(NOT in_conflict AND is_near) AS has_viable,
-        arg_max(key, (place, key)) AS names_met,
-        arg_max(kingdom, (in_conflict, place, key)) AS kingdoms_met,
-        any_value(shown_kingdoms(kingdoms)) AS kingdoms_said,
-        array_to_string(list_sort(array_agg(DISTINCT placed_id) FILTER (NOT in_conflict AND is_near))[:4], ' or ')
-            AS answers_met
+met AS (
+    SELECT label, bool_or(in_conflict) AS has_conflict, bool_or(NOT in_conflict AND is_near) AS has_viable
     FROM higher_hits
     GROUP BY label
 ),
@@ -121,22 +113,30 @@ judged AS (
     SELECT
         labels.label,
         lowest.* EXCLUDE (label),
-        troubles.names_met,
-        troubles.kingdoms_met,
-        troubles.kingdoms_said,
-        troubles.answers_met,
         CASE
             -- A name from another kingdom, and nothing but the word for the kingdom against it: no certainty at all.
-            WHEN troubles.has_conflict AND coalesce(lowest.place, 1) = 1 THEN 'conflict'
+            WHEN met.has_conflict AND coalesce(lowest.place, 1) = 1 THEN 'conflict'
             WHEN lowest.label IS NOT NULL THEN NULL
-            WHEN troubles.has_viable THEN 'ambiguous'
+            WHEN met.has_viable THEN 'ambiguous'
             WHEN labels.label IN (SELECT label FROM words) THEN 'not_found'
             ELSE 'no_name'
         END AS reason
     FROM labels
     ANTI JOIN species_outcomes USING (label)
     LEFT JOIN lowest USING (label)
-    LEFT JOIN troubles USING (label)
+    LEFT JOIN met USING (label)
+),
+troubles AS (
+    SELECT
+        label,
+        arg_max(key, (place, key)) AS names_met,
+        arg_max(kingdom, (in_conflict, place, key)) AS kingdoms_met,
+        any_value(shown_kingdoms(kingdoms)) AS kingdoms_said,
+        array_to_string(list_sort(array_agg(DISTINCT placed_id) FILTER (NOT in_conflict AND is_near))[:4], ' or ')
+            AS answers_met
+    FROM higher_hits
+    SEMI JOIN (SELECT label FROM judged WHERE reason IN ('conflict', 'ambiguous')) AS troubled USING (label)
+    GROUP BY label
 )
 SELECT
     label,
@@ -156,5 +156,6 @@ SELECT
         ELSE 'the label has no name'
     END AS detail
 FROM judged
+LEFT JOIN troubles USING (label)
 LEFT JOIN (SELECT label, arg_min(key, (priority, key)) AS name FROM queries GROUP BY label) AS asked
     USING (label);

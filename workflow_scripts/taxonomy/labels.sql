@@ -24,7 +24,7 @@ SELECT
     min(scientific_name) AS scientific_name,
     any_value(preferred.common) AS common,
     -- A key that not all generations agree on says nothing.
-    CASE WHEN count(DISTINCT taxon_key) = 1 THEN min(taxon_key) END AS taxon_key,
+    CASE WHEN min(taxon_key) = max(taxon_key) THEN min(taxon_key) END AS taxon_key,
     sum(images)::BIGINT AS images
 FROM given
 LEFT JOIN (

@@ -33,7 +33,8 @@ SELECT
     labels.images
 FROM labels
 JOIN (
-    SELECT *
+    SELECT label, arg_min(backbone_place, (grade, backbone_place)) AS backbone_place
     FROM answers
-    QUALIFY row_number() OVER (PARTITION BY label ORDER BY grade, backbone_place) = 1
-) AS best USING (label)
+    GROUP BY label
+) AS preferred USING (label)
+JOIN answers AS best USING (label, backbone_place)

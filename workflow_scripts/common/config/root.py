@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -13,8 +13,17 @@ from workflow_scripts.common.config.baselines import FORMS, parse_baseline
 from workflow_scripts.common.config.catalog import Generation
 from workflow_scripts.common.config.curate import AttributionSettings, CurateSettings
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
-from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, Benchmark, EmbedLimits, ImageSet, fetch_identity
+from workflow_scripts.common.config.evaluate import (
+    FETCHED_FOLDER,
+    Benchmark,
+    Classification,
+    EmbedLimits,
+    ImageSet,
+    fetch_identity,
+)
+from workflow_scripts.common.config.jobs import JOBS, JobLimits
 from workflow_scripts.common.config.replay import ReplaySettings
+from workflow_scripts.common.config.report import IntrinsicSettings, PublishSettings
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
@@ -35,6 +44,19 @@ class Limits(Section):
     download: DownloadLimits = Field(default_factory=DownloadLimits, description="Downloads.")
     train: TrainLimits = Field(default_factory=TrainLimits, description="Training.")
     embed: EmbedLimits = Field(default_factory=EmbedLimits, description="Embedding.")
+    jobs: dict[str, JobLimits] = Field(
+        default_factory=dict,
+        description="What the jobs of a rule ask for, by rule (`eval`, `catalog_merge` where a name has more parts).",
+    )
+
+    @field_validator("jobs")
+    @classmethod
+    def _rules(cls, value: dict[str, JobLimits]) -> dict[str, JobLimits]:
+        for name in value:
+            if name not in JOBS:
+                near = difflib.get_close_matches(name, JOBS, n=1)
+                raise ValueError(f"{name!r} is no rule" + (f"; did you mean {near[0]}?" if near else ""))
+        return value
 
 
 class Config(Section):
@@ -64,6 +86,13 @@ class Config(Section):
         default_factory=dict,
         description=f"Further models to score, by file-safe name: {FORMS}. timm's have no text tower: they are "
         "scored by the tasks that need none.",
+    )
+    intrinsic: IntrinsicSettings = Field(
+        default_factory=IntrinsicSettings, description="How features themselves are looked at."
+    )
+    publish: PublishSettings = Field(default_factory=PublishSettings, description="What is made for others.")
+    runs: list[Annotated[str, Field(pattern=NAME)]] = Field(
+        default_factory=list, description="Runs that the target `compare` lays side by side."
     )
     limits: Limits = Field(default_factory=Limits, description="How hard to press.")
     pinned: list[Stage] = Field(
@@ -100,10 +129,17 @@ class Config(Section):
         for name, benchmark in self.benchmarks.items():
             if benchmark.layout == "replay" and self.replay is None:
                 raise ValueError(f"benchmarks.{name}: layout replay needs the section replay")
+            if benchmark.layout == "carved" and name not in self.curate.hold_out_species_of:
+                raise ValueError(
+                    f"benchmarks.{name}: what is carved is held out: name it in curate.hold_out_species_of"
+                )
         for key in ("clean_of", "hold_out_species_of"):
             for name in getattr(self.curate, key):
                 if name not in self.benchmarks or self.benchmarks[name].layout == "replay":
                     raise ValueError(f"curate.{key}: {name!r} is no benchmark with images of its own")
+        for name in self.intrinsic.benchmarks or []:
+            if name not in self.benchmarks or self.benchmarks[name].layout == "replay":
+                raise ValueError(f"intrinsic.benchmarks: {name!r} is no benchmark with images of its own")
         names = [source.name for generation in self.generations for source in generation.sources]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"generations: more than one source is named {', '.join(sorted(twice))}")
@@ -111,7 +147,13 @@ class Config(Section):
 
     def recipe(self) -> "Config":
         """The config without what cannot change what comes out."""
-        return self.model_copy(update={"limits": Limits(), "pinned": [], "lift": []})
+        return self.model_copy(update={"limits": Limits(), "pinned": [], "lift": [], "runs": []})
+
+    def intrinsic_benchmarks(self) -> list[str]:
+        """The benchmarks whose features are looked at beyond their scores."""
+        if self.intrinsic.benchmarks is not None:
+            return self.intrinsic.benchmarks
+        return [name for name, one in self.benchmarks.items() if isinstance(one, Classification) and one.needs_ranks]
 
     def given_files(self) -> dict[str, str]:
         """The files and folders that a person gives, by dotted key."""

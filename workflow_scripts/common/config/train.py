@@ -120,6 +120,7 @@ class TrainSettings(Section):
 class TrainLimits(Section):
     """How training is run. It cannot change what is learned, so changing it trains nothing again."""
 
+    nodes: int = Field(1, ge=1, description="Machines; more than one takes a cluster (`--profile profiles/slurm`).")
     processes: int = Field(2, ge=1, description="Processes a machine: one a GPU, or a few on the CPU.")
     workers: int = Field(1, ge=0, description="Loader workers a process.")
     stage_gb: float | None = Field(
