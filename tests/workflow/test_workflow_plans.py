@@ -66,7 +66,7 @@ def test_a_mixture_plans_the_index_of_foreign_tars_and_reads_a_foreign_corpus_as
     planned = fresh.planned("train_run", "--config", mix)
     assert planned["index_tars"] == planned["shards_gather"] == 1
     command = fresh.run("-np", "train_run", "--config", mix).split("workflow_scripts.train.run ")[-1]
-    assert '"shards":["./elsewhere/shards/g000"],"labels":"./elsewhere/taxonomy/labels.parquet"' in command
+    assert '"shards":["elsewhere/shards/g000"],"labels":"./elsewhere/taxonomy/labels.parquet"' in command
     assert '"digest":"abcd"' in command
     done = fresh.snakemake("-n", "--config", "mix=[{corpus: micro, weight: 2}, {tars: 'x/*.tar'}]")
     assert "mix: give every corpus a weight, or none" in done.stderr

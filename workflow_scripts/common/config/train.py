@@ -52,8 +52,8 @@ class MixEntry(Section):
 
     corpus: str | None = Field(
         None,
-        description="A corpus by its name (`results/corpora/<name>`), or the folder of one that was made elsewhere. Any "
-        "but the config's own is read as it is: no rule makes it.",
+        description="A corpus by its name (`results/corpora/<name>`), or the folder of one that was made elsewhere. "
+        "Any but the config's own is read as it is: no rule makes it.",
     )
     tars: str | None = Field(
         None, description="Or tars in the published layout, as a glob; their captions are their own members."
