@@ -36,7 +36,7 @@ SETTINGS = TrainSettings(
 
 
 class Training:
-    """One training in a folder of its own; its processes are forked, which saves the time that starting Python takes."""
+    """One training in a folder of its own; its processes are forked, which saves Python's starting time."""
 
     def __init__(self, corpus, start: Path, model: ModelSettings, folder: Path) -> None:
         self.corpus = corpus
