@@ -70,6 +70,8 @@ rule all:
     default_target: True
     input:
         f"{RUN}/report/index.html",
+        rules.model_card.output,
+        rules.species_texts.output,
         ATTRIBUTIONS,
 
 

@@ -139,10 +139,13 @@ def torchrun(rule, publishes):
     """
     train = CONFIG.limits.train
     if SLURM is None:
-        return f"python -m workflow_scripts.train.launch --standalone --nproc-per-node {train.processes}"
+        return (
+            f"python -m workflow_scripts.train.launch --restarts {train.restarts} "
+            f"--standalone --nproc-per-node {train.processes}"
+        )
     return (
         f"{shlex.quote(str(PYTHON)) if IMAGE else 'python'} -m workflow_scripts.train.slots --nodes {train.nodes} --processes {train.processes} --cores {cores(rule)} "
-        f"{option('image', IMAGE)} --publishes {shlex.quote(publishes)}"
+        f"--restarts {train.restarts} {option('image', IMAGE)} --publishes {shlex.quote(publishes)}"
     )
 
 

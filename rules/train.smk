@@ -85,11 +85,13 @@ if CONFIG.model.start == "pretrain":
             start=f"{PRETRAIN_START}/open_clip_config.json",
             replay=REPLAY_TABLES,
         output:
-            multiext(f"{START}/train/", "summary.json", "metrics.jsonl", "model.safetensors"),
+            multiext(f"{START}/train/", "summary.json", "metrics.jsonl", "model.safetensors", "best.safetensors"),
         log:
             f"{SHARED_LOGS}/train/{Path(START).name}.pretrain.log",
         benchmark:
             f"{SHARED_LOGS}/train/{Path(START).name}.pretrain.tsv"
+        # What crashed is started again by the launcher, within the job; here bad input would be tried again too.
+        retries: 0
         conda:
             ENVIRONMENT
         container:
@@ -129,13 +131,12 @@ if CONFIG.model.start == "pretrain":
         params:
             trained=subpath(input.trained, parent=True),
             start=subpath(input.start, parent=True),
-            model=CONFIG.model.to_json(),
-            title=f"{CONFIG.corpus} starting point",
+            settings="{}",
             out=parent_of_output,
             code=code("train.export"),
         shell:
             "python -m workflow_scripts.train.export --trained {params.trained:q} --start {params.start:q} "
-            "--model {params.model:q} --title {params.title:q} --out {params.out:q} --log {log:q}"
+            "--settings {params.settings:q} --out {params.out:q} --log {log:q}"
 
 
 rule train_run:
@@ -144,11 +145,13 @@ rule train_run:
         shards=steady("train", shard_tables()),
         replay=steady("train", held("train", "replay", REPLAY_TABLES if CONFIG.train.replay_batch else [])),
     output:
-        multiext(f"{RUN}/train/", "summary.json", "metrics.jsonl", "model.safetensors"),
+        multiext(f"{RUN}/train/", "summary.json", "metrics.jsonl", "model.safetensors", "best.safetensors"),
     log:
         f"{RUN_LOGS}/train/run.log",
     benchmark:
         f"{RUN_LOGS}/train/run.tsv"
+    # What crashed is started again by the launcher, within the job; here bad input would be tried again too.
+    retries: 0
     conda:
         ENVIRONMENT
     container:
@@ -192,10 +195,62 @@ rule model_export:
     params:
         trained=subpath(input.trained, parent=True),
         start=subpath(input.start, parent=True),
-        model=held("train", "model", CONFIG.model.to_json()),
-        title=CONFIG.run,
+        settings=CONFIG.export.to_json(),
         out=parent_of_output,
         code=code("train.export"),
     shell:
         "python -m workflow_scripts.train.export --trained {params.trained:q} --start {params.start:q} "
-        "--model {params.model:q} --title {params.title:q} --out {params.out:q} --log {log:q}"
+        "--settings {params.settings:q} --out {params.out:q} --log {log:q}"
+
+
+# The corpus's species as pybioclip wants them.
+rule species_texts:
+    input:
+        model=f"{RUN}/model/open_clip_config.json",
+        labels=f"{CORPUS}/taxonomy/labels.parquet",
+    output:
+        multiext(f"{RUN}/model/txt_emb_species", ".npy", ".json"),
+    log:
+        f"{RUN_LOGS}/train/species_texts.log",
+    benchmark:
+        f"{RUN_LOGS}/train/species_texts.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        **asks("species_texts"),
+    params:
+        model=subpath(input.model, parent=True),
+        templates=CONFIG.export.species_templates,
+        out=parent_of_output,
+        code=code("train.species_texts"),
+    shell:
+        "python -m workflow_scripts.train.species_texts --model {params.model:q} --labels {input.labels:q} "
+        "--templates {params.templates} --memory-mb {resources.mem_mb} --out {params.out:q} --log {log:q}"
+
+
+rule model_card:
+    input:
+        trained=f"{RUN}/train/summary.json",
+        model=f"{RUN}/model/open_clip_config.json",
+        scores=expand(f"{RUN}/scores/{CONFIG.run}/{{benchmark}}.json", benchmark=CONFIG.benchmarks),
+        attributions=ATTRIBUTIONS,
+    output:
+        card=f"{RUN}/model/README.md",
+    log:
+        f"{RUN_LOGS}/train/card.log",
+    benchmark:
+        f"{RUN_LOGS}/train/card.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        **asks("model_card"),
+    params:
+        trained=subpath(input.trained, parent=True),
+        model=subpath(input.model, parent=True),
+        settings=CONFIG.export.to_json(),
+        title=CONFIG.run,
+        code=code("train.card"),
+    shell:
+        "python -m workflow_scripts.train.card --trained {params.trained:q} --model {params.model:q} "
+        "--settings {params.settings:q} --title {params.title:q} --scores {input.scores:q} "
+        "--attributions {input.attributions:q} --out {output.card:q} --log {log:q}"

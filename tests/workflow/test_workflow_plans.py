@@ -97,8 +97,8 @@ def test_commands_are_printed_as_they_would_run(fresh: Any) -> None:
     for stage in ("world.make", "catalog.table", "download.fetch", "taxonomy.resolve", "curate.decide", "shards.write"):
         assert f"python -m workflow_scripts.{stage} --" in text
     assert (
-        "python -m workflow_scripts.train.launch --standalone --nproc-per-node 2 -m workflow_scripts.train.run --"
-        in text
+        "python -m workflow_scripts.train.launch --restarts 2 --standalone --nproc-per-node 2 "
+        "-m workflow_scripts.train.run --" in text
     )
 
 

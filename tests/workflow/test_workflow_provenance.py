@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 CORPUS = "results/corpora/micro"
 SCORING = {"eval_rare_species", "eval_seen_species", "eval_insects", "eval_replay"}
 INTRINSIC = {"tsne", "intrinsic_rare_species", "intrinsic_seen_species"}
-AFTER_MODEL = {"embed", "report_build"} | SCORING | INTRINSIC
+AFTER_MODEL = {"embed", "species_texts", "model_card", "report_build"} | SCORING | INTRINSIC
 AFTER_SHARDS = {"train_run", "model_export"} | AFTER_MODEL
 AFTER_VERDICTS = {
     "curate_attribution",
@@ -56,7 +56,7 @@ CHANGES = [
     Change("a config value", AFTER_SHARDS, words=["--config", "train={lr: 2.0e-3}"]),
     Change(
         "a code line in a step",
-        {"curate_attribution"},
+        {"curate_attribution", "model_card"},
         file="workflow_scripts/curate/attribute.py",
         old='\nif __name__ == "__main__"',
         new='\nCHANGED = True\n\nif __name__ == "__main__"',
@@ -88,7 +88,7 @@ CHANGES = [
     ),
     Change(
         "a benchmark",
-        {"benchmark_index", "embed", "eval_mine", "tsne", "intrinsic_mine", "report_build"},
+        {"benchmark_index", "embed", "eval_mine", "tsne", "intrinsic_mine", "model_card", "report_build"},
         words=[
             "--config",
             "benchmarks={mine: {layout: csv, labels: results/world/micro/benchmarks/insects/labels.csv, "

@@ -46,6 +46,8 @@ def needs_of(rule: str, config: Config, site: SiteSettings) -> Needs:
         memory_mb, nodes = train.processes * PROCESS_MB, train.nodes
     elif rule == "embed":
         cores, gpus = 1 + embed.workers, int(uses_gpus)
+    elif rule == "species_texts":
+        gpus = int(uses_gpus)
     return Needs(
         cores=asked.cores or cores,
         memory_mb=asked.memory_mb or memory_mb,

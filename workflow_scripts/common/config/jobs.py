@@ -32,6 +32,8 @@ JOBS = (
     "pretrain_export",
     "train_run",
     "model_export",
+    "species_texts",
+    "model_card",
     "benchmark_fetch",
     "benchmark_index",
     "benchmark_replay",

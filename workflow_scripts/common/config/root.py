@@ -27,7 +27,7 @@ from workflow_scripts.common.config.report import IntrinsicSettings, PublishSett
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
-from workflow_scripts.common.config.train import MixEntry, ModelSettings, TrainLimits, TrainSettings
+from workflow_scripts.common.config.train import ExportSettings, MixEntry, ModelSettings, TrainLimits, TrainSettings
 from workflow_scripts.common.config.world import WorldSettings
 from workflow_scripts.common.errors import InputError
 
@@ -82,6 +82,7 @@ class Config(Section):
     pretrain: TrainSettings | None = Field(None, description="Pretraining on replay, for `model.start: pretrain`.")
     train: TrainSettings = Field(description="Training.")
     mix: list[MixEntry] = Field([], description="What is trained on, where it is not the corpus alone.")
+    export: ExportSettings = Field(default_factory=ExportSettings, description="What is made of the trained model.")
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict, description="Benchmarks, by name.")
     baselines: dict[str, str] = Field(
         default_factory=dict,
