@@ -500,3 +500,39 @@ def parent_of_output(wildcards, output):
 def grandparent_of_output(wildcards, output):
     """The folder above the first output's."""
     return str(Path(output[0]).parents[1])
+
+
+def mixed_corpora():
+    """What is trained on: the config's own corpus, or what its mix names."""
+    return [corpus_of(entry) for entry in CONFIG.mix] or [OWN]
+
+
+def corpus_of(entry):
+    """The shards of one corpus of a mix; the generations of one that was made elsewhere are those that it has."""
+    pinned = {"weight": entry.weight, "digest": entry.digest}
+    if entry.tars:
+        return CorpusShards(shards=[f"{SHARED}/indexed/{identity(entry.tars, entry.val_tars)}"], **pinned)
+    folder = entry.folder(SITE.results)
+    if folder == CORPUS:
+        return OWN.model_copy(update=pinned)
+    found = sorted(map(str, Path(folder).glob("shards/g*"))) or [f"{folder}/shards/{GENERATIONS[0]}"]
+    return CorpusShards(shards=found, labels=f"{folder}/taxonomy/labels.parquet", **pinned)
+
+
+def shard_tables():
+    """The tables that a training waits for; those of a corpus that was made elsewhere are there, or it is refused."""
+    waited = []
+    for corpus in map(CorpusShards.model_validate_json, CORPORA):
+        own, indexed = corpus.shards == OWN.shards, INDEXED.get(corpus.shards[0])
+        splits = [CONFIG.train.split, "val"] if indexed is None or indexed.val_tars else [CONFIG.train.split]
+        found = expand(
+            "{shards}/{split}/{table}.parquet", shards=corpus.shards, split=splits, table=["manifest", "index"]
+        )
+        found += [corpus.labels] if corpus.labels else []
+        waited += [path for path in found if own or indexed or Path(path).exists()]
+    return waited
+
+
+def indexed_tars(wildcards):
+    entry = next(entry for folder, entry in INDEXED.items() if Path(folder).name == wildcards.indexed)
+    return entry.tars if wildcards.split == "train" else entry.val_tars

@@ -12,7 +12,10 @@ else:
 # A pinned run stays with the weights that it started from.
 TRAINED_FROM = held("train", "start", START)
 SHARDS = held("train", "shards", expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS))
-CORPORA = [CorpusShards(shards=SHARDS, labels=f"{CORPUS}/taxonomy/labels.parquet")]
+OWN = CorpusShards(shards=SHARDS, labels=f"{CORPUS}/taxonomy/labels.parquet")
+# Tars of any origin, once they are indexed.
+INDEXED = {f"{SHARED}/indexed/{identity(entry.tars, entry.val_tars)}": entry for entry in CONFIG.mix if entry.tars}
+CORPORA = held("train", "corpora", [corpus.to_json() for corpus in mixed_corpora()])
 
 REPLAY_TABLES = (
     expand(
@@ -26,6 +29,28 @@ REPLAY_TABLES = (
 REPLAY_OPTION = option("replay", f"{CORPUS}/replay")
 # On a cluster a training enters its image on each of its nodes, behind srun, which no image has.
 TRAINING_IMAGE = None if SLURM else IMAGE
+
+
+rule index_tars:
+    output:
+        multiext(f"{SHARED}/indexed/{{indexed}}/{{split}}/", "manifest.parquet", "index.parquet"),
+    log:
+        f"{SHARED_LOGS}/train/indexed-{{indexed}}.{{split}}.log",
+    benchmark:
+        f"{SHARED_LOGS}/train/indexed-{{indexed}}.{{split}}.tsv"
+    wildcard_constraints:
+        indexed=one_of(map(os.path.basename, INDEXED)),
+        split="train|val",
+    conda:
+        ENVIRONMENT
+    params:
+        tars=indexed_tars,
+        work=f"{SHARED}/.work/indexed",
+        out=parent_of_output,
+        code=code("train.index_tars"),
+    shell:
+        "python -m workflow_scripts.train.index_tars --tars {params.tars:q} --work {params.work:q} "
+        "--out-dir {params.out:q} --jobs {threads} --log {log:q}"
 
 
 # Weights from a hub or a file into one form, an open_clip folder, so that no training job fetches anything.
@@ -119,16 +144,7 @@ if CONFIG.model.start == "pretrain":
 rule train_run:
     input:
         start=steady("train", f"{TRAINED_FROM}/open_clip_config.json"),
-        shards=steady(
-            "train",
-            expand(
-                "{shards}/{split}/{table}.parquet",
-                shards=SHARDS,
-                split=[held("train", "split", CONFIG.train.split), "val"],
-                table=["manifest", "index"],
-            ),
-        ),
-        labels=steady("train", f"{CORPUS}/taxonomy/labels.parquet"),
+        shards=steady("train", shard_tables()),
         replay=steady("train", held("train", "replay", REPLAY_TABLES if CONFIG.train.replay_batch else [])),
     output:
         multiext(f"{RUN}/train/", "summary.json", "metrics.jsonl", "model.safetensors", "best.safetensors"),
@@ -151,7 +167,7 @@ rule train_run:
     params:
         start=subpath(input.start, parent=True),
         model=held("train", "model", CONFIG.model.to_json()),
-        corpora=[corpus.to_json() for corpus in CORPORA],
+        corpora=CORPORA,
         replay=held("train", "replay option", REPLAY_OPTION if CONFIG.train.replay_batch else ""),
         settings=held("train", "settings", CONFIG.train.to_json()),
         work=f"{RUN}/.work/train",
