@@ -43,6 +43,9 @@ rule index_tars:
         split="train|val",
     conda:
         ENVIRONMENT
+    threads: cores("index_tars")
+    resources:
+        **asks("index_tars"),
     params:
         tars=indexed_tars,
         work=f"{SHARED}/.work/indexed",
@@ -219,6 +222,7 @@ rule species_texts:
         f"{RUN_LOGS}/train/species_texts.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("species_texts")
     resources:
         **asks("species_texts"),
     params:
@@ -245,6 +249,7 @@ rule model_card:
         f"{RUN_LOGS}/train/card.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("model_card")
     resources:
         **asks("model_card"),
     params:

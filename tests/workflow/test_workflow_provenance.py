@@ -98,7 +98,11 @@ CHANGES = [
     Change("a run name", AFTER_SHARDS, words=["--config", "run=another"]),
     Change("limits", set(), words=["--config", "limits={download: {threads: 3}, embed: {batch: 16}}"]),
     # The report holds the config.
-    Change("a config value of a pinned stage", {"report_build"}, words=["--config", "shards={samples_per_shard: 90}", PIN]),
+    Change(
+        "a config value of a pinned stage",
+        {"report_build"},
+        words=["--config", "shards={samples_per_shard: 90}", PIN],
+    ),
     Change(
         "a lifted pin",
         {"shards_plan", "shards_write", "shards_gather", "report_build"},

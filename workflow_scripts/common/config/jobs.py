@@ -28,6 +28,7 @@ JOBS = (
     "replay_select",
     "replay_download",
     "replay_write",
+    "index_tars",
     "model_start",
     "pretrain",
     "pretrain_export",
@@ -50,6 +51,8 @@ JOBS = (
     "leakage_scores",
     "report_corpus",
     "report_build",
+    "publish_model",
+    "publish_dataset",
 )
 
 
