@@ -50,7 +50,11 @@ FAMILIES = (
     "unseen",
     "hierarchy",
     "subset",
+    "cophenetic",
+    "triplet",
 )
+# Families with a score at each rank.
+BY_RANK = ("hierarchy", "triplet")
 # Scores whose chance is not the benchmark's.
 WITHOUT_CHANCE = ("hierarchy/", "subset/")
 
@@ -195,5 +199,6 @@ def _order(metric: str) -> tuple[bool, int, str, int, str]:
     family, _, name = plain.partition("/")
     place = FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
     number = "".join(character for character in name if character.isdigit())
-    rank = RANKS.index(name) if family == "hierarchy" and name in RANKS else 0
+    # The mean over ranks comes before them.
+    rank = 1 + RANKS.index(name) if family in BY_RANK and name in RANKS else 0
     return metric.startswith(PUBLISHED), place, family, int(number or rank), name
