@@ -122,7 +122,7 @@ class _Source:
         numbers = {number for number, statement in enumerate(self.statements) if not _is_text(statement)}
         return numbers - self.imports - (set() if is_step else self.is_main)
 
-    @cache
+    @cache  # noqa: B019 (sources live as long as the process)
     def names_in(self, number: int) -> set[str]:
         """Names and words that a statement uses; a word may be an annotation in quotes."""
         nodes = list(ast.walk(self.statements[number]))
@@ -130,7 +130,7 @@ class _Source:
             node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)
         }
 
-    @cache
+    @cache  # noqa: B019 (sources live as long as the process)
     def reached_from(self, number: int) -> list[tuple[str, str | None]]:
         """What a statement uses of other modules."""
         reached: list[tuple[str, str | None]] = []
@@ -148,7 +148,7 @@ class _Source:
         ]
         return reached
 
-    @cache
+    @cache  # noqa: B019 (sources live as long as the process)
     def text(self, number: int) -> str:
         return _text_of(self.statements[number])
 
