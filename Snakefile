@@ -4,6 +4,9 @@
 include: "rules/common.smk"
 
 
+container: IMAGE
+
+
 if CONFIG.world is not None:
 
     include: "rules/world.smk"
@@ -57,7 +60,6 @@ localrules:
     all,
     fetch,
     data,
-    retry_failed,
     estimate,
     train,
     evaluate,
@@ -71,6 +73,8 @@ rule all:
     default_target: True
     input:
         f"{RUN}/report/index.html",
+        rules.model_card.output,
+        rules.species_texts.output,
         ATTRIBUTIONS,
 
 
@@ -85,16 +89,7 @@ rule fetch:
         expand(f"{SHARED}/models/{{name}}/fetched.json", name=FETCHED_MODELS),
 
 
-# Only what failed for a passing reason; no flag stays, and what follows reruns only if something came.
-rule retry_failed:
-    input:
-        RETRIED,
-    log:
-        f"{CORPUS_LOGS}/download/retry.log",
-    conda:
-        ENVIRONMENT
-    shell:
-        "rm {input} 2> {log}"
+require_fetched(rules.fetch.input)
 
 
 rule data:

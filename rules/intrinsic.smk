@@ -15,6 +15,9 @@ rule tsne:
         f"{RUN_LOGS}/evaluate/tsne/{{model}}/{{benchmark}}.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("tsne")
+    resources:
+        **asks("tsne"),
     params:
         settings=CONFIG.intrinsic.to_json(),
         code=code("evaluate.tsne"),
@@ -40,6 +43,9 @@ for benchmark in INTRINSIC:
             f"{RUN_LOGS}/evaluate/intrinsic/{benchmark}.tsv"
         conda:
             ENVIRONMENT
+        threads: cores("intrinsic")
+        resources:
+            **asks("intrinsic"),
         params:
             benchmark=benchmark,
             features=pairs({name: f"{RUN}/features/{name}/{benchmark}.safetensors" for name in MODELS}),

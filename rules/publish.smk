@@ -19,6 +19,9 @@ rule publish_model:
         f"{RUN_LOGS}/publish/model.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("publish_model")
+    resources:
+        **asks("publish_model"),
     params:
         model=subpath(input.model, parent=True),
         settings=CONFIG.publish.to_json(),
@@ -47,8 +50,9 @@ rule publish_dataset:
         f"{RUN_LOGS}/publish/dataset.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("publish_dataset")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("publish_dataset"),
     params:
         shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
         config=CONFIG.recipe().to_json(),

@@ -40,8 +40,9 @@ rule report_corpus:
         f"{CORPUS_LOGS}/report/corpus.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("report_corpus")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("report_corpus"),
     params:
         corpus=CONFIG.corpus,
         shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
@@ -84,6 +85,9 @@ rule report_build:
         f"{RUN_LOGS}/report/build.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("report_build")
+    resources:
+        **asks("report_build"),
     params:
         run=CONFIG.run,
         corpus=CONFIG.corpus,

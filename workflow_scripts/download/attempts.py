@@ -16,16 +16,12 @@ class Row:
         url: its address, or an absolute path.
         host: the address's host and port, or "" for a path.
         crop: x, y, width and height of what is kept of it, in pixels of the original; None for all of it.
-        host_parts: over how many parts its host is spread.
-        host_turn: which of them this one is, from 0.
     """
 
     uuid: str
     url: str
     host: str
     crop: tuple[int, int, int, int] | None = None
-    host_parts: int = 1
-    host_turn: int = 0
 
 
 class Fault(Exception):

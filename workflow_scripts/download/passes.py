@@ -80,9 +80,7 @@ class Passes:
         """
         with tables.connect(MEMORY_MB) as connection:
             tables.read(connection, self._part, TO_FETCH, "part")
-            columns = {row[0] for row in connection.execute("DESCRIBE part").fetchall()}
-            shares = [f"{name}" if name in columns else f"NULL AS {name}" for name in ("host_parts", "host_turn")]
-            rows = f"SELECT uuid, source_url, host, crop, {', '.join(shares)} FROM part"
+            rows = "SELECT uuid, source_url, host, crop FROM part"
             self._run(1, rows, connection)
             for number in range(2, self._last + 1):
                 finished = [shard for earlier in range(1, number) for shard in self.shards(earlier)]
@@ -148,19 +146,12 @@ class Passes:
 
     def _rows(self, connection: duckdb.DuckDBPyConnection, shard: int) -> list[Row]:
         found = connection.execute(
-            "SELECT uuid, source_url, host, crop.x, crop.y, crop.width, crop.height, host_parts, host_turn "
+            "SELECT uuid, source_url, host, crop.x, crop.y, crop.width, crop.height "
             f"FROM plan WHERE shard = {shard} ORDER BY uuid"
         ).fetchall()
         return [
-            Row(
-                uuid,
-                url,
-                host,
-                None if crop[0] is None else (crop[0], crop[1], crop[2], crop[3]),
-                parts or 1,
-                turn or 0,
-            )
-            for uuid, url, host, *crop, parts, turn in found
+            Row(uuid, url, host, None if crop[0] is None else (crop[0], crop[1], crop[2], crop[3]))
+            for uuid, url, host, *crop in found
         ]
 
     def _run_shard(

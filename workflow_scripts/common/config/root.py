@@ -21,12 +21,13 @@ from workflow_scripts.common.config.evaluate import (
     ImageSet,
     fetch_identity,
 )
+from workflow_scripts.common.config.jobs import JOBS, JobLimits
 from workflow_scripts.common.config.replay import ReplaySettings
 from workflow_scripts.common.config.report import IntrinsicSettings, PublishSettings
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
-from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
+from workflow_scripts.common.config.train import ExportSettings, MixEntry, ModelSettings, TrainLimits, TrainSettings
 from workflow_scripts.common.config.world import WorldSettings
 from workflow_scripts.common.errors import InputError
 
@@ -43,6 +44,19 @@ class Limits(Section):
     download: DownloadLimits = Field(default_factory=DownloadLimits, description="Downloads.")
     train: TrainLimits = Field(default_factory=TrainLimits, description="Training.")
     embed: EmbedLimits = Field(default_factory=EmbedLimits, description="Embedding.")
+    jobs: dict[str, JobLimits] = Field(
+        default_factory=dict,
+        description="What the jobs of a rule ask for, by rule (`eval`, `catalog_merge` where a name has more parts).",
+    )
+
+    @field_validator("jobs")
+    @classmethod
+    def _rules(cls, value: dict[str, JobLimits]) -> dict[str, JobLimits]:
+        for name in value:
+            if name not in JOBS:
+                near = difflib.get_close_matches(name, JOBS, n=1)
+                raise ValueError(f"{name!r} is no rule" + (f"; did you mean {near[0]}?" if near else ""))
+        return value
 
 
 class Config(Section):
@@ -67,6 +81,8 @@ class Config(Section):
     model: ModelSettings = Field(description="The model.")
     pretrain: TrainSettings | None = Field(None, description="Pretraining on replay, for `model.start: pretrain`.")
     train: TrainSettings = Field(description="Training.")
+    mix: list[MixEntry] = Field([], description="What is trained on, where it is not the corpus alone.")
+    export: ExportSettings = Field(default_factory=ExportSettings, description="What is made of the trained model.")
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict, description="Benchmarks, by name.")
     baselines: dict[str, str] = Field(
         default_factory=dict,
@@ -105,6 +121,8 @@ class Config(Section):
         kept = {name for generation in self.generations for source in generation.sources for name in source.keep}
         if unknown := [name for name in self.train.caption_columns if name not in kept]:
             raise ValueError(f"train.templates: no source keeps a column {', '.join(unknown)}; name it in its `keep`")
+        if 0 < sum(entry.weight is not None for entry in self.mix) < len(self.mix):
+            raise ValueError("mix: give every corpus a weight, or none")
         if self.run in self.baselines:
             raise ValueError(f"run: {self.run!r} is also the name of a baseline")
         for name, source in self.baselines.items():
@@ -115,6 +133,10 @@ class Config(Section):
         for name, benchmark in self.benchmarks.items():
             if benchmark.layout == "replay" and self.replay is None:
                 raise ValueError(f"benchmarks.{name}: layout replay needs the section replay")
+            if benchmark.layout == "carved" and name not in self.curate.hold_out_species_of:
+                raise ValueError(
+                    f"benchmarks.{name}: what is carved is held out: name it in curate.hold_out_species_of"
+                )
         for key in ("clean_of", "hold_out_species_of"):
             for name in getattr(self.curate, key):
                 if name not in self.benchmarks or self.benchmarks[name].layout == "replay":
@@ -161,6 +183,11 @@ class Config(Section):
                 for key, path in benchmark.given.items()
                 if f"{FETCHED_FOLDER}/" not in path
             }
+        given |= {
+            f"mix.{number}.corpus": entry.corpus
+            for number, entry in enumerate(self.mix)
+            if entry.corpus is not None and "/" in entry.corpus
+        }
         given |= {f"curate.verdicts.{number}": path for number, path in enumerate(self.curate.verdicts)}
         for name, source in self.baselines.items():
             baseline = parse_baseline(source)
