@@ -4,11 +4,8 @@
 rule publish_model:
     input:
         model=f"{RUN}/model/open_clip_config.json",
-        scores=expand(
-            f"{RUN}/scores/{{model}}/{{benchmark}}.json",
-            model=MODELS,
-            benchmark=CONFIG.benchmarks,
-        ),
+        scores=SCORES,
+        made=f"{RUN}/model/README.md",
         facts=f"{RUN}/report/run.json",
         table=f"{RUN}/report/scores.csv",
     output:
@@ -84,6 +81,9 @@ rule crate:
         f"{RUN_LOGS}/publish/crate.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("crate")
+    resources:
+        **asks("crate"),
     params:
         model=subpath(input.model, parent=True),
         code=code("report.crate"),
