@@ -31,6 +31,11 @@ include: "rules/intrinsic.smk"
 include: "rules/report.smk"
 
 
+if CONFIG.ablations is not None:
+
+    include: "rules/ablations.smk"
+
+
 for line in PINS.behind() if workflow.is_main_process else []:
     sys.stderr.write(f"{line}\n")
 
