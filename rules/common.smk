@@ -318,10 +318,12 @@ def archive_path(backbone):
 def archive_files(backbone):
     """What of an archive the rules can watch."""
     archive = archive_path(backbone)
-    if archive.endswith(".zip"):
-        return archive
-    taxa = {"dwca": "Taxon.tsv", "coldp": "NameUsage.tsv"}[backbone.reader]
-    return [f"{archive}/{taxa}", f"{archive}/VernacularName.tsv"]
+    names = {"dwca": "Taxon.tsv", "coldp": "NameUsage.tsv"}[backbone.reader], "VernacularName.tsv"
+    if archive.startswith(f"{WORLD}/"):
+        return [f"{archive}/{name}" for name in names]
+    # Common names need not be there, and a folder may hold the archive's own folder.
+    found = [str(file) for name in names for file in sorted(Path(archive).rglob(name))]
+    return found or archive
 
 
 def backbone_reader(wildcards):
@@ -340,11 +342,11 @@ def generation_catalog(wildcards):
 
 def kept_columns(wildcards):
     """Columns of the sources that the config keeps, and the shards' index carries."""
-    return sorted({name for source in sources_of(wildcards.generation).values() for name in source.keep})
+    return KEPT[wildcards.generation]
 
 
 def kept_in(wildcards):
-    return catalog_parts(wildcards.generation) if kept_columns(wildcards) else []
+    return steady("shards", catalog_parts(wildcards.generation)) if KEPT[wildcards.generation] else []
 
 
 def older_verdicts(wildcards):
@@ -388,6 +390,10 @@ def benchmark_inputs(wildcards):
     """What a reader's job watches, which is what was fetched and the label files that a person gives."""
     benchmark = IMAGE_SETS[wildcards.benchmark]
     given = [path for path in benchmark.inputs.values() if f"{FETCHED_FOLDER}/" not in path]
+    if CONFIG.world is not None:
+        # The world is made as a whole; its last file stands for all of it.
+        made = f"{WORLD}/benchmarks/"
+        given = list(dict.fromkeys(f"{WORLD}/world.json" if path.startswith(made) else path for path in given))
     return given + [FETCHED_BENCHMARKS[wildcards.benchmark]] if benchmark.fetch else given
 
 
@@ -436,6 +442,29 @@ def predictions(model, benchmark):
     if model in WITHOUT_TEXT or not needs_text(CONFIG.benchmarks[benchmark]):
         return []
     return [f"{RUN}/scores/{model}/{benchmark}.predictions.parquet"]
+
+
+def searches_folder(model, benchmark):
+    return f"{RUN}/searches/{model}/{benchmark}/of-{CONFIG.benchmarks[benchmark].jobs}"
+
+
+def searches(model, benchmark):
+    """What a benchmark of searched machines answers, by parts; nothing for the others."""
+    spec = CONFIG.benchmarks[benchmark]
+    if spec.layout != "newt":
+        return []
+    return [f"{searches_folder(model, benchmark)}/part-{number:04d}.parquet" for number in range(spec.jobs)]
+
+
+def searches_option(benchmark):
+    if CONFIG.benchmarks[benchmark].layout != "newt":
+        return ""
+    folders = {name: searches_folder(name, benchmark) for name in SCORED[benchmark]}
+    return shlex.join(["--searches", *pairs(folders)])
+
+
+def part_number(wildcards):
+    return int(wildcards.part)
 
 
 def predictions_of(wildcards):

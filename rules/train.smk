@@ -43,6 +43,9 @@ rule index_tars:
         split="train|val",
     conda:
         ENVIRONMENT
+    threads: cores("index_tars")
+    resources:
+        **asks("index_tars"),
     params:
         tars=indexed_tars,
         work=f"{SHARED}/.work/indexed",
@@ -68,6 +71,7 @@ rule model_start:
     localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
+    threads: cores("model_start")
     resources:
         **asks("model_start", internet=True),
     params:
@@ -126,6 +130,7 @@ if CONFIG.model.start == "pretrain":
             f"{SHARED_LOGS}/train/{Path(START).name}.export.tsv"
         conda:
             ENVIRONMENT
+        threads: cores("pretrain_export")
         resources:
             **asks("pretrain_export"),
         params:
@@ -190,6 +195,7 @@ rule model_export:
         f"{RUN_LOGS}/train/export.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("model_export")
     resources:
         **asks("model_export"),
     params:
@@ -216,6 +222,7 @@ rule species_texts:
         f"{RUN_LOGS}/train/species_texts.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("species_texts")
     resources:
         **asks("species_texts"),
     params:
@@ -242,6 +249,7 @@ rule model_card:
         f"{RUN_LOGS}/train/card.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("model_card")
     resources:
         **asks("model_card"),
     params:
