@@ -49,7 +49,17 @@ def test_a_recipe_plans_its_whole_run_on_a_machine_with_no_data(fresh: Any, reci
     assert not list(fresh.folder.glob("data/**/*"))
 
 
-@pytest.mark.parametrize("recipe", ["bioclip", "bioclip2", "beetles"])
+def test_finetuning_plans_without_data_and_tunes_what_its_recipe_says(fresh: Any) -> None:
+    text = snakemake(fresh.folder, "all", "-np", "-c1", "--configfile", "config/finetune.yaml")
+    (command,) = [line for line in text.splitlines() if "workflow_scripts.train.run " in line]
+    assert "--start results/shared/models/start-" in command
+    assert '"tune_blocks":6' in command
+    assert '"max_batch":128' in command
+    (export,) = [line for line in text.splitlines() if "workflow_scripts.train.export " in line]
+    assert '"start_share":0.3' in export
+
+
+@pytest.mark.parametrize("recipe", ["bioclip", "bioclip2", "beetles", "finetune"])
 def test_recipes_name_no_path_of_a_place(recipe: str) -> None:
     name = f"config/{recipe}.yaml"
     config = load_config(read_yaml(ROOT / name), name, SiteSettings(results="RESULTS", data="DATA"))
