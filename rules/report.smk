@@ -84,6 +84,7 @@ rule report_build:
         f"{RUN_LOGS}/report/build.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("report_build")
     resources:
         **asks("report_build"),
     params:

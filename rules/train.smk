@@ -12,7 +12,10 @@ else:
 # A pinned run stays with the weights that it started from.
 TRAINED_FROM = held("train", "start", START)
 SHARDS = held("train", "shards", expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS))
-CORPORA = [CorpusShards(shards=SHARDS, labels=f"{CORPUS}/taxonomy/labels.parquet")]
+OWN = CorpusShards(shards=SHARDS, labels=f"{CORPUS}/taxonomy/labels.parquet")
+# Tars of any origin, once they are indexed.
+INDEXED = {f"{SHARED}/indexed/{identity(entry.tars, entry.val_tars)}": entry for entry in CONFIG.mix if entry.tars}
+CORPORA = held("train", "corpora", [corpus.to_json() for corpus in mixed_corpora()])
 
 REPLAY_TABLES = (
     expand(
@@ -26,6 +29,31 @@ REPLAY_TABLES = (
 REPLAY_OPTION = option("replay", f"{CORPUS}/replay")
 # On a cluster a training enters its image on each of its nodes, behind srun, which no image has.
 TRAINING_IMAGE = None if SLURM else IMAGE
+
+
+rule index_tars:
+    output:
+        multiext(f"{SHARED}/indexed/{{indexed}}/{{split}}/", "manifest.parquet", "index.parquet"),
+    log:
+        f"{SHARED_LOGS}/train/indexed-{{indexed}}.{{split}}.log",
+    benchmark:
+        f"{SHARED_LOGS}/train/indexed-{{indexed}}.{{split}}.tsv"
+    wildcard_constraints:
+        indexed=one_of(map(os.path.basename, INDEXED)),
+        split="train|val",
+    conda:
+        ENVIRONMENT
+    threads: cores("index_tars")
+    resources:
+        **asks("index_tars"),
+    params:
+        tars=indexed_tars,
+        work=f"{SHARED}/.work/indexed",
+        out=parent_of_output,
+        code=code("train.index_tars"),
+    shell:
+        "python -m workflow_scripts.train.index_tars --tars {params.tars:q} --work {params.work:q} "
+        "--out-dir {params.out:q} --jobs {threads} --log {log:q}"
 
 
 # Weights from a hub or a file into one form, an open_clip folder, so that no training job fetches anything.
@@ -43,6 +71,7 @@ rule model_start:
     localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
+    threads: cores("model_start")
     resources:
         **asks("model_start", internet=True),
     params:
@@ -101,6 +130,7 @@ if CONFIG.model.start == "pretrain":
             f"{SHARED_LOGS}/train/{Path(START).name}.export.tsv"
         conda:
             ENVIRONMENT
+        threads: cores("pretrain_export")
         resources:
             **asks("pretrain_export"),
         params:
@@ -117,16 +147,7 @@ if CONFIG.model.start == "pretrain":
 rule train_run:
     input:
         start=steady("train", f"{TRAINED_FROM}/open_clip_config.json"),
-        shards=steady(
-            "train",
-            expand(
-                "{shards}/{split}/{table}.parquet",
-                shards=SHARDS,
-                split=[held("train", "split", CONFIG.train.split), "val"],
-                table=["manifest", "index"],
-            ),
-        ),
-        labels=steady("train", f"{CORPUS}/taxonomy/labels.parquet"),
+        shards=steady("train", shard_tables()),
         replay=steady("train", held("train", "replay", REPLAY_TABLES if CONFIG.train.replay_batch else [])),
     output:
         multiext(f"{RUN}/train/", "summary.json", "metrics.jsonl", "model.safetensors", "best.safetensors"),
@@ -149,7 +170,7 @@ rule train_run:
     params:
         start=subpath(input.start, parent=True),
         model=held("train", "model", CONFIG.model.to_json()),
-        corpora=[corpus.to_json() for corpus in CORPORA],
+        corpora=CORPORA,
         replay=held("train", "replay option", REPLAY_OPTION if CONFIG.train.replay_batch else ""),
         settings=held("train", "settings", CONFIG.train.to_json()),
         work=f"{RUN}/.work/train",
@@ -174,6 +195,7 @@ rule model_export:
         f"{RUN_LOGS}/train/export.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("model_export")
     resources:
         **asks("model_export"),
     params:
@@ -200,6 +222,7 @@ rule species_texts:
         f"{RUN_LOGS}/train/species_texts.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("species_texts")
     resources:
         **asks("species_texts"),
     params:
@@ -226,6 +249,7 @@ rule model_card:
         f"{RUN_LOGS}/train/card.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("model_card")
     resources:
         **asks("model_card"),
     params:

@@ -19,8 +19,8 @@ CONFIG = ("--configfile", "config/config.yaml", "tests/workflow/micro.yaml")
 # Two machines of one process train what one machine of two does.
 LIMITS = "{train: {nodes: 2, processes: 1}, jobs: {train_run: {gpus: 2, memory_mb: 2000}}}"
 RUN = ("--config", "run=slurm", f"limits={LIMITS}")
-# Real clusters are asked less often.
-QUICK = ("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "20")
+# Real clusters are asked less often, and keep accounts of their jobs.
+ASKED = ("--slurm-init-seconds-before-status-checks", "2", "--slurm-status-command", "squeue", "--latency-wait", "20")
 SITE = """\
 contact: test@institute.example
 slurm: {partition: cpu, gpu_partition: gpu, internet_partition: transfer, minutes: 60}
@@ -66,7 +66,7 @@ def test_whatever_happens_to_a_training_the_workflow_ends_with_the_same_weights(
         return job.state == "RUNNING" and cluster.started(number) == times and steps() > before
 
     snakemake = subprocess.Popen(
-        [str(Path(sys.executable).with_name("snakemake")), *CONFIG, *RUN, "--profile", "profiles/slurm", *QUICK, "all"],
+        [str(Path(sys.executable).with_name("snakemake")), *CONFIG, *RUN, "--profile", "profiles/slurm", *ASKED, "all"],
         cwd=project.folder,
         env=environment(project, cluster),
         stdout=project.path("snakemake.log").open("w"),
@@ -99,7 +99,7 @@ def test_whatever_happens_to_a_training_the_workflow_ends_with_the_same_weights(
     snakemake.kill()
     snakemake.wait()
     controller = subprocess.run(
-        ["profiles/slurm/controller.sbatch", *CONFIG, *RUN, *QUICK, "all"],
+        ["profiles/slurm/controller.sbatch", *CONFIG, *RUN, *ASKED, "all"],
         cwd=project.folder,
         env=environment(project, cluster),
         capture_output=True,
@@ -131,7 +131,7 @@ def test_rules_that_need_the_internet_go_where_it_is(project: Any, cluster: Clus
     subprocess.run(
         [
             *(str(Path(sys.executable).with_name("snakemake")), *CONFIG),
-            *("--profile", "profiles/slurm", *QUICK, "retry_failed"),
+            *("--profile", "profiles/slurm", *ASKED, "retry_failed"),
         ],
         cwd=project.folder,
         env=environment(project, cluster),
@@ -140,5 +140,5 @@ def test_rules_that_need_the_internet_go_where_it_is(project: Any, cluster: Clus
     )
     jobs = [job for job in cluster.jobs() if job.number not in before]
     assert {(job.rule.split("_wildcards")[0], job.partition, job.state) for job in jobs} == {
-        ("rule_retry_part", "transfer", "COMPLETED")
+        ("rule_retry_failed", "transfer", "COMPLETED")
     }

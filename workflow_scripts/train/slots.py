@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from workflow_scripts.common.work_folder import holding_job
 from workflow_scripts.train.endings import EXIT_PREEMPTED, is_crash
 
 PORTS = range(10_000, 30_000)
+POLL_SECONDS = 0.5
 # One node may still be writing what all others wait for no longer.
 SECONDS_AFTER_THE_FIRST = 600
 
@@ -61,7 +63,7 @@ class Slot:
             # From the moment it is queued again; without this it would start, look and queue once more.
             subprocess.run(["scontrol", "update", f"JobId={self.job}", f"Dependency=afterany:{after}"], check=False)
         while not self.told_to_end:
-            signal.pause()
+            time.sleep(POLL_SECONDS)
         sys.exit(EXIT_PREEMPTED)
 
 

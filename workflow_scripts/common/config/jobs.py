@@ -9,6 +9,7 @@ JOBS = (
     "world",
     "catalog_source",
     "catalog_merge",
+    "download_hosts",
     "download",
     "retry_failed",
     "estimate",
@@ -27,6 +28,7 @@ JOBS = (
     "replay_select",
     "replay_download",
     "replay_write",
+    "index_tars",
     "model_start",
     "pretrain",
     "pretrain_export",
@@ -43,11 +45,14 @@ JOBS = (
     "tsne",
     "intrinsic",
     "seen_species",
+    "newt_search",
     "eval",
     "leakage_search",
     "leakage_scores",
     "report_corpus",
     "report_build",
+    "publish_model",
+    "publish_dataset",
 )
 
 

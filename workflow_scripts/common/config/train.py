@@ -74,6 +74,37 @@ class CorpusShards(Section):
     digest: str | None = Field(None, description="What `python -m workflow_scripts.train.data` must print for it.")
 
 
+class MixEntry(Section):
+    """One of several corpora that are trained on together."""
+
+    corpus: str | None = Field(
+        None,
+        description="A corpus by its name (`results/corpora/<name>`), or the folder of one that was made elsewhere. "
+        "Any but the config's own is read as it is: no rule makes it.",
+    )
+    tars: str | None = Field(
+        None, description="Or tars in the published layout, as a glob; their captions are their own members."
+    )
+    val_tars: str | None = Field(None, description="The tars held out of `tars`, as a glob.")
+    weight: float | None = Field(
+        None, gt=0, description="Its share of a step's biology pairs. None for all: one corpus after another's size."
+    )
+    digest: str | None = Field(
+        None, description="Refuses a corpus with another one; `python -m workflow_scripts.train.data` prints it."
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "MixEntry":
+        if (self.corpus is None) == (self.tars is None):
+            raise ValueError("give either corpus or tars")
+        return self
+
+    def folder(self, results: str) -> str:
+        """Where its corpus lies."""
+        assert self.corpus is not None
+        return self.corpus if "/" in self.corpus else f"{results}/corpora/{self.corpus}"
+
+
 class TrainSettings(Section):
     """One training run. Every field belongs to the recipe's fingerprint."""
 
