@@ -95,6 +95,16 @@ def printed_rows(script: str, *words: str, threads: int) -> Iterator[Row]:
         yield Row(*row)
 
 
+def training() -> Iterator[Row]:
+    """The training loop beside the bare step, in a process of its own; the last demo's waiting for data."""
+    for name in ("step_overhead", "data_wait_share"):
+        words = [sys.executable, str(Path(__file__).with_name("training.py")), name]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        printed = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+        for row in json.loads(printed.splitlines()[-1]):
+            yield Row(*row)
+
+
 def data() -> Iterator[Row]:
     """Curation and shards."""
     yield from (Row(*values) for values in data_benches())
@@ -108,6 +118,7 @@ BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (
     catalogues,
     taxonomy,
     data,
+    training,
     evaluation,
     loading,
 )
