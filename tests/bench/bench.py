@@ -17,6 +17,7 @@ import acquisition
 import polars as pl
 from bench_data import data_benches
 from bench_taxonomy import taxonomy
+from catalogues import catalogues
 from rows import Row, measured
 
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
@@ -68,11 +69,6 @@ def dag_dry_run_recipes() -> Iterator[Row]:
 def downloads() -> Iterator[Row]:
     """Images a second from a friendly host, and the memory of a part."""
     yield from (Row(*values) for values in acquisition.download_rate())
-
-
-def catalogues() -> Iterator[Row]:
-    """Rows a second of a reader, and its memory at 2M and 20M rows."""
-    yield from (Row(*values) for values in acquisition.catalog_rates())
 
 
 def evaluation() -> Iterator[Row]:
