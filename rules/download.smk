@@ -82,8 +82,12 @@ rule retry_failed:
         contact=CONTACT,
         ledger=LEDGER,
     params:
-        settings=CONFIG.download.to_json(),
-        replay=option("replay-settings", CONFIG.replay.download.to_json()) if CONFIG.replay is not None else "",
+        settings=held("download", "settings", CONFIG.download.to_json()),
+        replay=(
+            option("replay-settings", held("replay", "download", CONFIG.replay.download.to_json()))
+            if CONFIG.replay
+            else ""
+        ),
         work=f"{CORPUS}/.work/download",
     shell:
         "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.retry --parts {input.parts:q} "

@@ -84,6 +84,7 @@ rule replay_write:
     threads: cores("replay_write")
     resources:
         **asks("replay_write"),
+        ledger=LEDGER,
     params:
         settings=held("replay", "settings", CONFIG.replay.to_json()),
         work=f"{CORPUS}/.work/replay",
@@ -91,4 +92,4 @@ rule replay_write:
         code=held("replay", "code", code("replay.write")),
     shell:
         "python -m workflow_scripts.replay.write --selection {input.selection:q} --manifests {input.manifests:q} "
-        "--settings {params.settings:q} --work {params.work:q} --out-dir {params.out:q} --log {log:q}"
+        "--ledger {resources.ledger:q} --settings {params.settings:q} --work {params.work:q} --out-dir {params.out:q} --log {log:q}"

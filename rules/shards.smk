@@ -1,6 +1,14 @@
 """Kept images into training shards, globally shuffled, by a fixed number of jobs."""
 
 SHARD_GROUPS = [f"{number:03d}" for number in range(held("shards", "shard_jobs", CONFIG.shard_jobs))]
+KEPT = {
+    generation: held(
+        "shards",
+        f"kept columns of {generation}",
+        sorted({name for source in sources_of(generation).values() for name in source.keep}),
+    )
+    for generation in GENERATIONS
+}
 
 
 rule shards_plan:

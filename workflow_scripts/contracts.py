@@ -263,14 +263,16 @@ LEDGER = Contract(
     (
         Column("uuid"),
         Column("md5", null=True),
-        Column("generation", INTEGER),
+        Column("generation", INTEGER, null=True),
         Column("split", null=True, values=SPLITS),
         Column("date"),
         Column("reason"),
     ),
     key=("uuid",),
 )
-"""`split` is where a shard held the image, null where none did; its place there stays empty."""
+"""`generation` is null for a replay pair. `split` is where a shard held the image, null where none did; its place there
+stays empty.
+"""
 
 VERDICTS = Contract(
     "an image's fate",
@@ -457,6 +459,13 @@ PREDICTIONS = Contract(
     key=("position",),
 )
 """`score` is the cosine similarity of the image and the predicted class."""
+
+NEWT_ANSWERS = Contract(
+    "a NeWT test image's answer by one seed's search",
+    (Column("position", INTEGER), Column("seed", INTEGER), Column("correct", TRUTH), Column("features")),
+    key=("position", "seed"),
+)
+"""`features` is the digest of what the features were made from."""
 
 EMBEDDING_MAP = Contract(
     "where an image lies on a plane",

@@ -78,11 +78,21 @@ def catalogues() -> Iterator[Row]:
 def evaluation() -> Iterator[Row]:
     """The rows of `evaluation.py`, each bench in a process of its own, so that its memory is its own."""
     for name in ("few_shot", "zero_shot_weights", "embedding", "category_discovery"):
-        words = [sys.executable, str(Path(__file__).with_name("evaluation.py")), name]
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": "2"}
-        printed = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
-        for row in json.loads(printed.splitlines()[-1]):
-            yield Row(*row)
+        yield from printed_rows("evaluation.py", name, threads=2)
+
+
+def loading() -> Iterator[Row]:
+    """The trainer's loader on one core, beside open_clip_train's and bare decoding; resuming within a large epoch."""
+    yield from printed_rows("loading.py", threads=1)
+
+
+def printed_rows(script: str, *words: str, threads: int) -> Iterator[Row]:
+    """The rows that a script beside this one prints."""
+    command = [sys.executable, str(Path(__file__).with_name(script)), *words]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": str(threads)}
+    printed = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+    for row in json.loads(printed.splitlines()[-1]):
+        yield Row(*row)
 
 
 def data() -> Iterator[Row]:
@@ -99,6 +109,7 @@ BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (
     taxonomy,
     data,
     evaluation,
+    loading,
 )
 
 

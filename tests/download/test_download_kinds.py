@@ -75,13 +75,6 @@ def test_every_kind_is_handled_or_refused_by_name(tmp_path: Path, make_part: Any
     assert rows["icc-other"]["status"] == "ok"
 
 
-def test_colours_of_another_profile_become_srgb() -> None:
-    wide = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
-    data = encoded(Image.new("RGB", SIZE, (200, 30, 30)), "PNG", icc_profile=wide)
-    assert (images.decode(data)[0, 0] == (200, 30, 30)).all()
-    assert images.decode(data, to_srgb=True).shape == (SIZE[1], SIZE[0], 3)
-
-
 def test_a_smaller_rendition_is_asked_for_first(tmp_path: Path, server: Any, make_part: Any, make_run: Any) -> None:
     server.asked.clear()
     hosts = {server.host: {"rewrite": {"pattern": r"/large/(\d+)$", "replacement": r"/ok/\1"}}}

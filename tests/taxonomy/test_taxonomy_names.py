@@ -68,6 +68,7 @@ def test_a_name_is_read_as_a_taxonomist_would(read: Names, written: str, parts: 
         "unknown",
         "Unidentified Coleoptera",
         "(unidentified)",
+        "Not assigned",
         "incertae sedis",
         "Lepidoptera incertae sedis",
         "N/A",

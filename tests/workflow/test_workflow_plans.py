@@ -56,6 +56,22 @@ def test_recipes_name_no_path_of_a_place(recipe: str) -> None:
     assert not [path for path in config.given_files().values() if Path(path).is_absolute()]
 
 
+def test_a_mixture_plans_the_index_of_foreign_tars_and_reads_a_foreign_corpus_as_it_is(fresh: Any) -> None:
+    elsewhere = fresh.folder / "elsewhere"
+    (elsewhere / "shards" / "g000").mkdir(parents=True)
+    mix = (
+        "mix=[{corpus: micro, weight: 2}, {tars: 'tol10m/*.tar', weight: 1}, "
+        "{corpus: ./elsewhere, weight: 1, digest: abcd}]"
+    )
+    planned = fresh.planned("train_run", "--config", mix)
+    assert planned["index_tars"] == planned["shards_gather"] == 1
+    command = fresh.run("-np", "train_run", "--config", mix).split("workflow_scripts.train.run ")[-1]
+    assert '"shards":["elsewhere/shards/g000"],"labels":"./elsewhere/taxonomy/labels.parquet"' in command
+    assert '"digest":"abcd"' in command
+    done = fresh.snakemake("-n", "--config", "mix=[{corpus: micro, weight: 2}, {tars: 'x/*.tar'}]")
+    assert "mix: give every corpus a weight, or none" in done.stderr
+
+
 def test_beetles_plan_has_no_world_no_replay_and_no_pretraining(fresh: Any) -> None:
     place_what_a_person_gives(fresh.folder, "config/beetles.yaml")
     text = snakemake(fresh.folder, "all", "-n", "-c2", "--configfile", "config/beetles.yaml")
@@ -81,8 +97,8 @@ def test_commands_are_printed_as_they_would_run(fresh: Any) -> None:
     for stage in ("world.make", "catalog.table", "download.fetch", "taxonomy.resolve", "curate.decide", "shards.write"):
         assert f"python -m workflow_scripts.{stage} --" in text
     assert (
-        "python -m workflow_scripts.train.launch --standalone --nproc-per-node 2 -m workflow_scripts.train.run --"
-        in text
+        "python -m workflow_scripts.train.launch --restarts 2 --standalone --nproc-per-node 2 "
+        "-m workflow_scripts.train.run --" in text
     )
 
 

@@ -12,6 +12,8 @@ TRAINING = ("train_run", "pretrain")
 MINUTES = 240
 # Of a training process: its model, its optimizer, and the batches that its workers keep ready.
 PROCESS_MB = 16_000
+# Its searches, 492 a model, run side by side.
+NEWT_CORES = 16
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,10 @@ def needs_of(rule: str, config: Config, site: SiteSettings) -> Needs:
         memory_mb, nodes = train.processes * PROCESS_MB, train.nodes
     elif rule == "embed":
         cores, gpus = 1 + embed.workers, int(uses_gpus)
+    elif rule == "species_texts":
+        gpus = int(uses_gpus)
+    elif rule == "newt_search":
+        cores = NEWT_CORES
     return Needs(
         cores=asked.cores or cores,
         memory_mb=asked.memory_mb or memory_mb,

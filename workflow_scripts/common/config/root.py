@@ -27,7 +27,7 @@ from workflow_scripts.common.config.report import IntrinsicSettings, PublishSett
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
-from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
+from workflow_scripts.common.config.train import ExportSettings, MixEntry, ModelSettings, TrainLimits, TrainSettings
 from workflow_scripts.common.config.world import WorldSettings
 from workflow_scripts.common.errors import InputError
 
@@ -81,6 +81,8 @@ class Config(Section):
     model: ModelSettings = Field(description="The model.")
     pretrain: TrainSettings | None = Field(None, description="Pretraining on replay, for `model.start: pretrain`.")
     train: TrainSettings = Field(description="Training.")
+    mix: list[MixEntry] = Field([], description="What is trained on, where it is not the corpus alone.")
+    export: ExportSettings = Field(default_factory=ExportSettings, description="What is made of the trained model.")
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict, description="Benchmarks, by name.")
     baselines: dict[str, str] = Field(
         default_factory=dict,
@@ -119,6 +121,8 @@ class Config(Section):
         kept = {name for generation in self.generations for source in generation.sources for name in source.keep}
         if unknown := [name for name in self.train.caption_columns if name not in kept]:
             raise ValueError(f"train.templates: no source keeps a column {', '.join(unknown)}; name it in its `keep`")
+        if 0 < sum(entry.weight is not None for entry in self.mix) < len(self.mix):
+            raise ValueError("mix: give every corpus a weight, or none")
         if self.run in self.baselines:
             raise ValueError(f"run: {self.run!r} is also the name of a baseline")
         for name, source in self.baselines.items():
@@ -179,6 +183,11 @@ class Config(Section):
                 for key, path in benchmark.given.items()
                 if f"{FETCHED_FOLDER}/" not in path
             }
+        given |= {
+            f"mix.{number}.corpus": entry.corpus
+            for number, entry in enumerate(self.mix)
+            if entry.corpus is not None and "/" in entry.corpus
+        }
         given |= {f"curate.verdicts.{number}": path for number, path in enumerate(self.curate.verdicts)}
         for name, source in self.baselines.items():
             baseline = parse_baseline(source)
