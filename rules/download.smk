@@ -15,8 +15,9 @@ rule download_hosts:
         f"{CORPUS_LOGS}/download/{{generation}}.named.log",
     conda:
         ENVIRONMENT
+    threads: cores("download_hosts")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("download_hosts"),
     params:
         code=code("download.name_hosts"),
     shell:
@@ -37,10 +38,12 @@ rule download:
         f"{CORPUS_LOGS}/download/part-{{part}}.log",
     benchmark:
         f"{CORPUS_LOGS}/download/part-{{part}}.tsv"
+    localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
+    threads: cores("download")
     resources:
-        internet=1,
+        **asks("download", internet=True),
         limits=CONFIG.limits.download.to_json(),
         served=SERVED,
         contact=CONTACT,
@@ -68,10 +71,12 @@ rule retry_failed:
         served=SERVED_FROM,
     log:
         f"{CORPUS_LOGS}/download/retry.log",
+    localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
+    threads: cores("retry_failed")
     resources:
-        internet=1,
+        **asks("retry_failed", internet=True),
         limits=CONFIG.limits.download.to_json(),
         served=SERVED,
         contact=CONTACT,
@@ -99,8 +104,9 @@ rule estimate:
         f"{CORPUS_LOGS}/download/estimate.log",
     conda:
         ENVIRONMENT
+    threads: cores("estimate")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("estimate"),
         limits=CONFIG.limits.download.to_json(),
     params:
         settings=CONFIG.download.to_json(),
@@ -122,8 +128,9 @@ rule download_gather:
         f"{CORPUS_LOGS}/download/{{generation}}.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("download_gather")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("download_gather"),
     params:
         parts=generation_parts,
         code=code("download.gather"),

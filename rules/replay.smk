@@ -12,7 +12,8 @@ REPLAY_ACCOUNTS = [f"{REPLAY}/selection/account.json", f"{REPLAY}/account.json"]
 rule replay_select:
     input:
         metadata=steady("replay", REPLAY_METADATA),
-        beside=steady("replay", f"{CORPUS}/catalog/g000/hosts.parquet"),
+        # A later catalogue deals around what replay was dealt; it does not deal replay anew.
+        beside=ancient(f"{CORPUS}/catalog/g000/hosts.parquet"),
     output:
         parts=expand(f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS),
         account=f"{REPLAY}/selection/account.json",
@@ -24,8 +25,9 @@ rule replay_select:
         f"{CORPUS_LOGS}/replay/select.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("replay_select")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("replay_select"),
         limits=CONFIG.limits.download.to_json(),
     params:
         settings=held("replay", "settings", CONFIG.replay.to_json()),
@@ -49,8 +51,10 @@ use rule download as replay_download with:
         f"{CORPUS_LOGS}/replay/part-{{part}}.log",
     benchmark:
         f"{CORPUS_LOGS}/replay/part-{{part}}.tsv"
+    localrule: INTERNET_HERE
+    threads: cores("replay_download")
     resources:
-        internet=1,
+        **asks("replay_download", internet=True),
         limits=CONFIG.limits.download.to_json(),
         served=SERVED,
         contact=CONTACT,
@@ -77,6 +81,10 @@ rule replay_write:
         f"{CORPUS_LOGS}/replay/write.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("replay_write")
+    resources:
+        **asks("replay_write"),
+        ledger=LEDGER,
     params:
         settings=held("replay", "settings", CONFIG.replay.to_json()),
         work=f"{CORPUS}/.work/replay",
@@ -84,4 +92,4 @@ rule replay_write:
         code=held("replay", "code", code("replay.write")),
     shell:
         "python -m workflow_scripts.replay.write --selection {input.selection:q} --manifests {input.manifests:q} "
-        "--settings {params.settings:q} --work {params.work:q} --out-dir {params.out:q} --log {log:q}"
+        "--ledger {resources.ledger:q} --settings {params.settings:q} --work {params.work:q} --out-dir {params.out:q} --log {log:q}"

@@ -23,8 +23,9 @@ rule shards_plan:
         f"{CORPUS_LOGS}/shards/{{generation}}/plan.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("shards_plan")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("shards_plan"),
     params:
         settings=held("shards", "settings", CONFIG.shards.to_json()),
         groups=len(SHARD_GROUPS),
@@ -48,6 +49,9 @@ rule shards_write:
         f"{CORPUS_LOGS}/shards/{{generation}}/group-{{group}}.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("shards_write")
+    resources:
+        **asks("shards_write"),
     params:
         settings=held("shards", "settings", CONFIG.shards.to_json()),
         downloads=f"{CORPUS}/download",
@@ -90,6 +94,9 @@ rule shards_gather:
         f"{CORPUS_LOGS}/shards/{{generation}}/gather.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("shards_gather")
+    resources:
+        **asks("shards_gather"),
     params:
         out=subpath(output.account, parent=True),
         code=code("shards.gather"),
@@ -104,6 +111,9 @@ rule verify:
         f"{CORPUS_LOGS}/verify.log",
     conda:
         ENVIRONMENT
+    threads: cores("verify")
+    resources:
+        **asks("verify"),
     params:
         shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
         verdicts=expand(f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=GENERATIONS),

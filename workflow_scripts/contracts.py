@@ -263,14 +263,16 @@ LEDGER = Contract(
     (
         Column("uuid"),
         Column("md5", null=True),
-        Column("generation", INTEGER),
+        Column("generation", INTEGER, null=True),
         Column("split", null=True, values=SPLITS),
         Column("date"),
         Column("reason"),
     ),
     key=("uuid",),
 )
-"""`split` is where a shard held the image, null where none did; its place there stays empty."""
+"""`generation` is null for a replay pair. `split` is where a shard held the image, null where none did; its place there
+stays empty.
+"""
 
 VERDICTS = Contract(
     "an image's fate",
@@ -457,3 +459,31 @@ PREDICTIONS = Contract(
     key=("position",),
 )
 """`score` is the cosine similarity of the image and the predicted class."""
+
+NEWT_ANSWERS = Contract(
+    "a NeWT test image's answer by one seed's search",
+    (Column("position", INTEGER), Column("seed", INTEGER), Column("correct", TRUTH), Column("features")),
+    key=("position", "seed"),
+)
+"""`features` is the digest of what the features were made from."""
+
+EMBEDDING_MAP = Contract(
+    "where an image lies on a plane",
+    (
+        Column("position", INTEGER),
+        Column("image"),
+        Column("class"),
+        *_maybe(*(f"taxon_{rank}" for rank in RANKS), "common_name"),
+        Column("x", REAL),
+        Column("y", REAL),
+    ),
+    key=("position",),
+)
+"""`position` is the image's in the benchmark; x and y have no unit."""
+
+COMPOSITION = Contract(
+    "a taxon that a corpus trains on",
+    (*_maybe(*RANKS), Column("images", INTEGER)),
+    key=RANKS,
+)
+"""Ranks that are not known are null; `images` are training images of exactly this taxon."""

@@ -4,11 +4,22 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+
+from workflow_scripts.contracts import RANKS
 
 pytestmark = pytest.mark.slow
 
-EVALUATION = {"embed", "eval_rare_species", "eval_seen_species", "eval_insects", "eval_replay", "report_build"}
+INTRINSIC = {"tsne", "intrinsic_rare_species", "intrinsic_seen_species"}
+EVALUATION = {
+    "embed",
+    "eval_rare_species",
+    "eval_seen_species",
+    "eval_insects",
+    "eval_replay",
+    "report_build",
+} | INTRINSIC
 AFTER_TAXONOMY = {
     "curate",
     "curate_attribution",
@@ -17,6 +28,7 @@ AFTER_TAXONOMY = {
     "shards_plan",
     "shards_write",
     "shards_gather",
+    "report_corpus",
     "train_run",
     "model_export",
 } | EVALUATION
@@ -51,7 +63,8 @@ def test_a_benchmark_added_plans_its_own_jobs(finished: Any) -> None:
     world = "results/world/micro/benchmarks/insects"
     mine = f"{{layout: csv, labels: {world}/labels.csv, images: {world}/images, text_type: sci}}"
     planned = finished.planned("all", "--config", f"benchmarks={{mine: {mine}}}")
-    assert planned == {"benchmark_index": 1, "embed": 2, "eval_mine": 1, "report_build": 1}
+    own = {"benchmark_index": 1, "embed": 2, "eval_mine": 1, "tsne": 2, "intrinsic_mine": 1}
+    assert planned == own | {"report_build": 1}
 
 
 def test_one_benchmark_is_redone_alone(finished: Any) -> None:
@@ -81,6 +94,7 @@ def test_a_line_in_the_resolver_reruns_taxonomy_and_what_follows_and_costs_nothi
         assert set(finished.planned("all")) == {"taxonomy_resolve"} | AFTER_TAXONOMY
         text = finished.run("-n", "all")
         assert "Params have changed since last execution" in text
+        an_override_changes_names_and_rewrites_no_shard(finished)
         started = time.monotonic()
         finished.run("train")
         # Resolving again gives the same names, so that shards and training are adopted: no second of training.
@@ -90,6 +104,26 @@ def test_a_line_in_the_resolver_reruns_taxonomy_and_what_follows_and_costs_nothi
     finally:
         module.write_text(kept)
     finished.run("all")
+
+
+def an_override_changes_names_and_rewrites_no_shard(finished: Any) -> None:
+    labels = finished.path("results/corpora/micro/taxonomy/labels.parquet")
+    species = [row for row in pq.read_table(labels).to_pylist() if row["resolved_rank"] == "species"]
+    one, other = species[0], next(row for row in species if row["genus"] != species[0]["genus"])
+    columns = [name for name in (*RANKS, "scientific_name") if one[f"provider_{name}"]]
+    cells = [one[f"provider_{name}"] for name in columns]
+    finished.path("overrides.csv").write_text(
+        ",".join([*columns, "taxon_id"]) + "\n" + ",".join([*cells, other["accepted_id"]]) + "\n"
+    )
+    shards = [*finished.path("results/corpora/micro/shards").rglob("*.tar")]
+    before = {shard: (shard.stat().st_ino, shard.stat().st_mtime_ns) for shard in shards}
+    assert before
+    override = ("--config", "taxonomy={overrides: overrides.csv}")
+    assert {"taxonomy_resolve", "curate", "shards_plan"} <= set(finished.planned("data", *override))
+    finished.run("data", *override)
+    renamed = {row["label_id"]: row["scientific_name"] for row in pq.read_table(labels).to_pylist()}
+    assert renamed[one["label_id"]] == other["scientific_name"] != one["scientific_name"]
+    assert {shard: (shard.stat().st_ino, shard.stat().st_mtime_ns) for shard in shards} == before
 
 
 def test_shards_lost_from_view_are_published_again(finished: Any) -> None:

@@ -123,12 +123,21 @@ def open_work_folder(
         InputError: the file system knows no locks.
     """
     path = root / digest(key)[:KEY_LENGTH]
-    publishing = exclusive(target.with_name(f".{target.name}.lock"), wait=wait) if target else nullcontext()
+    publishing = exclusive(_lock_of(target), wait=wait) if target else nullcontext()
     with publishing, exclusive(path / "lock", wait=wait):
         recorded = path / "key.json"
         if not recorded.exists():
             write_json(recorded, key)
         yield WorkFolder(path, key)
+
+
+def holding_job(target: Path) -> str | None:
+    """The cluster's job that is (or was, when it died) at the work published as `target`."""
+    return _holder(_lock_of(target)).get("job")
+
+
+def _lock_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.lock")
 
 
 @contextmanager

@@ -44,6 +44,11 @@ class Job:
             raise InputError(
                 f"{torch.cuda.device_count()} GPUs for {ranks.local_size} processes; lower limits.processes"
             )
+        if self.limits.nodes > 1 and ranks.size == ranks.local_size:
+            raise InputError(
+                f"limits.train.nodes is {self.limits.nodes}, and this is one machine; train with --profile "
+                "profiles/slurm, or set it to 1"
+            )
         self.data.check(ranks.size)
 
     def key(self) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def fetch_identity(entries: Sequence[FetchedFile | FetchedDataset]) -> str:
     return digest([entry.model_dump(mode="json") for entry in entries])[:8]
 
 
-class Classification(ImageSet):
+class Classification(Section):
     """What all benchmarks have in common whose images are classified by text and by few examples."""
 
     text_type: ClassText = Field(
@@ -95,7 +95,7 @@ class LabelledFolder(Section):
     )
 
 
-class CsvBenchmark(LabelledFolder, Classification):
+class CsvBenchmark(LabelledFolder, Classification, ImageSet):
     """A classification benchmark in the papers' common layout: a CSV and a folder of images."""
 
     protocol: ClassVar[str] = "zero-shot and SimpleShot, 1 and 5"
@@ -113,7 +113,7 @@ class CsvBenchmark(LabelledFolder, Classification):
         return {"labels": self.labels, "images": self.images}
 
 
-class SubsetsBenchmark(Classification):
+class SubsetsBenchmark(Classification, ImageSet):
     """Several such benchmarks scored as one: each by itself, and the mean of them (camera_trap)."""
 
     protocol: ClassVar[str] = "the same, the mean of its subsets"
@@ -164,6 +164,9 @@ class NewtBenchmark(FolderBenchmark):
     protocol: ClassVar[str] = "a support vector machine a task, micro accuracy"
 
     layout: Literal["newt"] = Field(description="Which reader.")
+    jobs: int = Field(
+        1, ge=1, le=164, description="Jobs a model that its searches are dealt to. Another number searches again."
+    )
 
 
 class FishnetBenchmark(FolderBenchmark):
@@ -214,6 +217,32 @@ class PlantdocBenchmark(FolderBenchmark):
     layout: Literal["plantdoc"] = Field(description="Which reader.")
 
 
+class CarvedBenchmark(Classification):
+    """Species of the corpus itself, held out of its training: Rare Species for a corpus of your own."""
+
+    protocol: ClassVar[str] = "zero-shot and SimpleShot, 1 and 5"
+
+    layout: Literal["carved"] = Field(description="Which reader.")
+    text_type: ClassText = Field("taxon_com", description="How a class is written.")
+    species: int = Field(ge=1, description="Species to draw among those of the first generation with enough images.")
+    images: int = Field(30, ge=2, description="Images of each.")
+    among: str | None = Field(
+        None, description="Text file of the binomials to draw from, one a line (a red list, say). Default: all."
+    )
+    seed: int = Field(0, description="What draws.")
+
+    @property
+    def given(self) -> dict[str, str]:
+        """What a person puts in place, by key."""
+        return {"among": self.among} if self.among else {}
+
+    @model_validator(mode="after")
+    def _enough(self) -> "CarvedBenchmark":
+        if self.shots and self.images <= max(self.shots):
+            raise ValueError(f"images: {self.images} a species leave none to ask after {max(self.shots)} shots")
+        return self
+
+
 class ReplayBenchmark(Section):
     """Held-out replay pairs of the corpus: each image among all distinct captions. It measures forgetting."""
 
@@ -229,7 +258,8 @@ class ReplayBenchmark(Section):
 
 FeatureBenchmark = NewtBenchmark | FishnetBenchmark | Awa2Benchmark | Herbarium19Benchmark | PlantdocBenchmark
 Benchmark = Annotated[
-    CsvBenchmark | SubsetsBenchmark | ReplayBenchmark | FeatureBenchmark, Field(discriminator="layout")
+    CsvBenchmark | SubsetsBenchmark | CarvedBenchmark | ReplayBenchmark | FeatureBenchmark,
+    Field(discriminator="layout"),
 ]
 
 
