@@ -279,6 +279,13 @@ def test_replay_alone_is_plain_clip_training_on_captions(corpus, start: Path, tm
     assert "replay_projector" not in load_file(tmp_path / "train/model.safetensors")
 
 
+def test_replay_may_share_the_one_projector(corpus, start: Path, tmp_path: Path) -> None:
+    in_process(corpus, start, tmp_path, FAST.model_copy(update={"second_projector": False}))
+    rows = metrics_of(tmp_path / "train")
+    assert all(row["loss_replay"] > 0 and row["loss_biology"] > 0 for row in rows)
+    assert "replay_projector" not in load_file(tmp_path / "train/model.safetensors")
+
+
 def test_biology_alone_has_one_projector(corpus, start: Path, tmp_path: Path) -> None:
     in_process(corpus, start, tmp_path, FAST.model_copy(update={"replay_batch": 0}), replay=None)
     assert {row["loss_replay"] for row in metrics_of(tmp_path / "train")} == {None}
