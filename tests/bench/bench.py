@@ -77,7 +77,7 @@ def catalogues() -> Iterator[Row]:
 
 def evaluation() -> Iterator[Row]:
     """The rows of `evaluation.py`, each bench in a process of its own, so that its memory is its own."""
-    for name in ("few_shot", "zero_shot_weights", "embedding", "category_discovery"):
+    for name in ("few_shot", "zero_shot_weights", "embedding", "category_discovery", "newt_searches"):
         words = [sys.executable, str(Path(__file__).with_name("evaluation.py")), name]
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": "2"}
         printed = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
