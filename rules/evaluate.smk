@@ -25,6 +25,7 @@ rule model_fetch:
     localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
+    threads: cores("model_fetch")
     resources:
         **asks("model_fetch", internet=True),
     params:
@@ -76,6 +77,7 @@ rule seen_species:
         f"{CORPUS_LOGS}/curate/seen_species.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("seen_species")
     resources:
         **asks("seen_species"),
     params:

@@ -52,6 +52,7 @@ use rule download as replay_download with:
     benchmark:
         f"{CORPUS_LOGS}/replay/part-{{part}}.tsv"
     localrule: INTERNET_HERE
+    threads: cores("replay_download")
     resources:
         **asks("replay_download", internet=True),
         limits=CONFIG.limits.download.to_json(),
@@ -80,8 +81,10 @@ rule replay_write:
         f"{CORPUS_LOGS}/replay/write.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("replay_write")
     resources:
         **asks("replay_write"),
+        ledger=LEDGER,
     params:
         settings=held("replay", "settings", CONFIG.replay.to_json()),
         work=f"{CORPUS}/.work/replay",
@@ -89,4 +92,4 @@ rule replay_write:
         code=held("replay", "code", code("replay.write")),
     shell:
         "python -m workflow_scripts.replay.write --selection {input.selection:q} --manifests {input.manifests:q} "
-        "--settings {params.settings:q} --work {params.work:q} --out-dir {params.out:q} --log {log:q}"
+        "--ledger {resources.ledger:q} --settings {params.settings:q} --work {params.work:q} --out-dir {params.out:q} --log {log:q}"

@@ -263,14 +263,16 @@ LEDGER = Contract(
     (
         Column("uuid"),
         Column("md5", null=True),
-        Column("generation", INTEGER),
+        Column("generation", INTEGER, null=True),
         Column("split", null=True, values=SPLITS),
         Column("date"),
         Column("reason"),
     ),
     key=("uuid",),
 )
-"""`split` is where a shard held the image, null where none did; its place there stays empty."""
+"""`generation` is null for a replay pair. `split` is where a shard held the image, null where none did; its place there
+stays empty.
+"""
 
 VERDICTS = Contract(
     "an image's fate",

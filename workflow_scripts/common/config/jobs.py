@@ -9,6 +9,7 @@ JOBS = (
     "world",
     "catalog_source",
     "catalog_merge",
+    "download_hosts",
     "download",
     "retry_failed",
     "estimate",
@@ -27,11 +28,14 @@ JOBS = (
     "replay_select",
     "replay_download",
     "replay_write",
+    "index_tars",
     "model_start",
     "pretrain",
     "pretrain_export",
     "train_run",
     "model_export",
+    "species_texts",
+    "model_card",
     "benchmark_fetch",
     "benchmark_index",
     "benchmark_replay",
@@ -47,6 +51,9 @@ JOBS = (
     "leakage_scores",
     "report_corpus",
     "report_build",
+    "publish_model",
+    "publish_dataset",
+    "crate",
 )
 
 
