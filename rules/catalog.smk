@@ -13,8 +13,9 @@ rule catalog_source:
         f"{CORPUS_LOGS}/catalog/{{generation}}/{{source}}.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("catalog_source")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("catalog_source"),
     params:
         reader=source_reader,
         options=source_options,
@@ -40,6 +41,7 @@ for generation in GENERATIONS:
         output:
             parts=catalog_parts(generation),
             labels=f"{CORPUS}/catalog/{generation}/labels.parquet",
+            hosts=f"{CORPUS}/catalog/{generation}/hosts.parquet",
             account=f"{CORPUS}/catalog/{generation}/account.json",
         log:
             f"{CORPUS_LOGS}/catalog/{generation}/merge.log",
@@ -47,8 +49,9 @@ for generation in GENERATIONS:
             f"{CORPUS_LOGS}/catalog/{generation}/merge.tsv"
         conda:
             ENVIRONMENT
+        threads: cores("catalog_merge")
         resources:
-            mem_mb=SITE.memory_mb,
+            **asks("catalog_merge"),
             limits=CONFIG.limits.download.to_json(),
         params:
             number=number_of(generation),

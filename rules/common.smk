@@ -8,12 +8,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))
 
+from snakemake.settings.types import DeploymentMethod
+
 from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.baselines import parse_baseline
+from workflow_scripts.common.config.benchmark_sources import how_to_get
 from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, needs_text
+from workflow_scripts.common.config.train import CorpusShards
 from workflow_scripts.common.config.root import load_config, load_site, read_yaml
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest
+from workflow_scripts.common.jobs import needs_of, resources_of
 from workflow_scripts.common.pins import Pins
 
 DEFAULT_CONFIG = f"{workflow.basedir}/config/config.yaml"
@@ -32,11 +37,16 @@ try:
         config.update(read_yaml(Path(DEFAULT_CONFIG)))
         update_config(config, given)
     SITE = load_site()
+    # `profiles/slurm` gives every job this resource; so the jobs themselves know it too, and so does a dry run.
+    SLURM = SITE.cluster if "through" in (workflow.resource_settings.default_resources or {}) else None
     CONFIG = load_config(config, " + ".join(CONFIG_FILES), SITE)
     # A dry run plans without what is not there yet, and says what it is.
     DRY_RUN = workflow.output_settings.dryrun
     MISSING = CONFIG.missing_files(made=f"{SITE.results}/world/")
-    absent = [f"{' + '.join(CONFIG_FILES)}: {key}: {path}: no such file or folder" for key, path in MISSING.items()]
+    absent = [
+        f"{' + '.join(CONFIG_FILES)}: {key}: {path}: no such file or folder{how_to_get(key)}"
+        for key, path in MISSING.items()
+    ]
     if absent and not DRY_RUN:
         raise InputError(absent[0])
     CORPUS = f"{SITE.results}/corpora/{CONFIG.corpus}"
@@ -63,14 +73,23 @@ SHARED_LOGS = "logs/shared"
 
 GENERATIONS = [f"g{number:03d}" for number in range(len(CONFIG.generations))]
 
-# Jobs use this interpreter's environment, activated or not, and run offline unless their command says otherwise.
+# Where the nodes that jobs are sent to have no internet, the rules that need it run where Snakemake runs.
+INTERNET_HERE = SLURM is not None and SLURM.internet_partition is None
+
+# The image that steps run in, where Snakemake is told to use it (--software-deployment-method apptainer).
+IMAGE = SITE.image if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method else None
+
+# Jobs use this interpreter's environment, activated or not, or that of the image, and run offline unless their command
+# says otherwise.
+PYTHON = Path(sys.executable)
+ON_PATH = "" if IMAGE else f'PATH={shlex.quote(str(PYTHON.parent))}:"$PATH" '
 shell.prefix(
-    f'set -euo pipefail; export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH" '
-    f"PYTHONPATH={shlex.quote(str(workflow.basedir))} "
+    f"set -euo pipefail; export {ON_PATH}PYTHONPATH={shlex.quote(str(workflow.basedir))} "
     "HF_HUB_OFFLINE=1 NO_ALBUMENTATIONS_UPDATE=1; "
 )
 
 REPLAY_SELECTION = []
+REPLAY_HOSTS = []
 REPLAY_MANIFESTS = []
 REPLAY_ACCOUNTS = []
 
@@ -100,6 +119,46 @@ def steady(stage, files):
 def identity(*values):
     """A short name for what is shared by everything with the same settings."""
     return digest([value.model_dump(mode="json") if hasattr(value, "model_dump") else value for value in values])[:8]
+
+
+def asks(rule, internet=False):
+    """The resources that a rule asks for."""
+    return resources_of(rule, CONFIG, SITE, slurm=SLURM, internet=internet)
+
+
+def cores(rule):
+    """The cores that a rule asks for."""
+    return needs_of(rule, CONFIG, SITE).cores
+
+
+def torchrun(rule, publishes):
+    """The command in front of a training: one process a GPU, or a few on the CPU, on one machine or several.
+
+    Args:
+        publishes: the file that says that the training is done.
+    """
+    train = CONFIG.limits.train
+    if SLURM is None:
+        return (
+            f"python -m workflow_scripts.train.launch --restarts {train.restarts} "
+            f"--standalone --nproc-per-node {train.processes}"
+        )
+    return (
+        f"{shlex.quote(str(PYTHON)) if IMAGE else 'python'} -m workflow_scripts.train.slots --nodes {train.nodes} --processes {train.processes} --cores {cores(rule)} "
+        f"--restarts {train.restarts} {option('image', IMAGE)} --publishes {shlex.quote(publishes)}"
+    )
+
+
+def require_fetched(files):
+    """Where nothing reaches the internet, stop before anything runs, naming every file that was to be fetched."""
+    missing = [file for file in files if not Path(file).exists()]
+    if SITE.offline and CONFIG.world is None and missing and workflow.is_main_process:
+        sys.stderr.writelines(f"missing: {file}\n" for file in missing)
+        command = shlex.join(["snakemake", "fetch", "--profile", "profiles/local", "--configfile", *CONFIG_FILES])
+        sys.exit(
+            f"error: config/site.yaml says offline, and {len(missing)} files are not fetched yet; "
+            f"where there is internet, run: {command}"
+        )
 
 
 def option(name, value):
@@ -176,29 +235,52 @@ def generation_of(part):
     return next(name for name in GENERATIONS if part in parts_of(name))
 
 
+def replay_parts():
+    return CONFIG.replay.parts if CONFIG.replay is not None else 0
+
+
+def beside(generation):
+    """How many replay parts are downloaded side by side with a generation's: the first one's, with all of them."""
+    return replay_parts() if generation == GENERATIONS[0] else 0
+
+
 def part_share(wildcards):
     """How many parts are downloaded side by side, and which of them this one is."""
-    numbers = parts_of(generation_of(wildcards.part))
-    return f"--parts {len(numbers)} --turn {numbers.index(wildcards.part)}"
+    generation = generation_of(wildcards.part)
+    numbers = parts_of(generation)
+    return f"--parts {len(numbers) + beside(generation)} --turn {numbers.index(wildcards.part)}"
 
 
 def replay_share(wildcards):
-    return f"--parts {CONFIG.replay.parts} --turn {int(wildcards.part)}"
+    corpus = len(parts_of(GENERATIONS[0]))
+    return f"--parts {corpus + replay_parts()} --turn {corpus + int(wildcards.part)}"
 
 
-def earlier_retries(wildcards):
-    """One generation after the other, as in the download."""
-    number = number_of(generation_of(wildcards.part))
-    parts = parts_of(GENERATIONS[number - 1]) if number else []
-    return expand(f"{CORPUS}/download/part-{{part}}/.retried", part=parts)
+def corpus_first(wildcards):
+    """The last replay part has what is at hosts of the corpus too, and waits for it."""
+    return f"{CORPUS}/download/{GENERATIONS[0]}.parquet" if int(wildcards.part) == replay_parts() - 1 else []
+
+
+def named_hosts(wildcards):
+    """The hosts of all parts that are downloaded side by side with a generation's."""
+    own = f"{CORPUS}/catalog/{wildcards.generation}/hosts.parquet"
+    return [own, REPLAY_HOSTS] if beside(wildcards.generation) else [own]
+
+
+def named_beside(wildcards):
+    return f"{CORPUS}/download/{generation_of(wildcards.part)}.named.parquet"
 
 
 def replay_selection(wildcards):
     return REPLAY_SELECTION
 
 
+def replay_manifests(wildcards):
+    return REPLAY_MANIFESTS
+
+
 def earlier_downloads(wildcards):
-    """One generation after the other, replay after the first: a host's policy holds over all that run at once."""
+    """One generation after the other, replay beside the first: a host's policy holds over all that run at once."""
     number = number_of(generation_of(wildcards.part))
     if number == 0:
         return []
@@ -260,11 +342,11 @@ def generation_catalog(wildcards):
 
 def kept_columns(wildcards):
     """Columns of the sources that the config keeps, and the shards' index carries."""
-    return sorted({name for source in sources_of(wildcards.generation).values() for name in source.keep})
+    return KEPT[wildcards.generation]
 
 
 def kept_in(wildcards):
-    return catalog_parts(wildcards.generation) if kept_columns(wildcards) else []
+    return steady("shards", catalog_parts(wildcards.generation)) if KEPT[wildcards.generation] else []
 
 
 def older_verdicts(wildcards):
@@ -308,6 +390,10 @@ def benchmark_inputs(wildcards):
     """What a reader's job watches, which is what was fetched and the label files that a person gives."""
     benchmark = IMAGE_SETS[wildcards.benchmark]
     given = [path for path in benchmark.inputs.values() if f"{FETCHED_FOLDER}/" not in path]
+    if CONFIG.world is not None:
+        # The world is made as a whole; its last file stands for all of it.
+        made = f"{WORLD}/benchmarks/"
+        given = list(dict.fromkeys(f"{WORLD}/world.json" if path.startswith(made) else path for path in given))
     return given + [FETCHED_BENCHMARKS[wildcards.benchmark]] if benchmark.fetch else given
 
 
@@ -358,6 +444,29 @@ def predictions(model, benchmark):
     return [f"{RUN}/scores/{model}/{benchmark}.predictions.parquet"]
 
 
+def searches_folder(model, benchmark):
+    return f"{RUN}/searches/{model}/{benchmark}/of-{CONFIG.benchmarks[benchmark].jobs}"
+
+
+def searches(model, benchmark):
+    """What a benchmark of searched machines answers, by parts; nothing for the others."""
+    spec = CONFIG.benchmarks[benchmark]
+    if spec.layout != "newt":
+        return []
+    return [f"{searches_folder(model, benchmark)}/part-{number:04d}.parquet" for number in range(spec.jobs)]
+
+
+def searches_option(benchmark):
+    if CONFIG.benchmarks[benchmark].layout != "newt":
+        return ""
+    folders = {name: searches_folder(name, benchmark) for name in SCORED[benchmark]}
+    return shlex.join(["--searches", *pairs(folders)])
+
+
+def part_number(wildcards):
+    return int(wildcards.part)
+
+
 def predictions_of(wildcards):
     return PREDICTIONS[wildcards.benchmark]
 
@@ -391,3 +500,71 @@ def parent_of_output(wildcards, output):
 def grandparent_of_output(wildcards, output):
     """The folder above the first output's."""
     return str(Path(output[0]).parents[1])
+
+
+def mixed_corpora():
+    """What is trained on: the config's own corpus, or what its mix names."""
+    return [corpus_of(entry) for entry in CONFIG.mix] or [OWN]
+
+
+def corpus_of(entry):
+    """The shards of one corpus of a mix; the generations of one that was made elsewhere are those that it has."""
+    pinned = {"weight": entry.weight, "digest": entry.digest}
+    if entry.tars:
+        return CorpusShards(shards=[f"{SHARED}/indexed/{identity(entry.tars, entry.val_tars)}"], **pinned)
+    folder = entry.folder(SITE.results)
+    if folder == CORPUS:
+        return OWN.model_copy(update=pinned)
+    found = sorted(map(str, Path(folder).glob("shards/g*"))) or [f"{folder}/shards/{GENERATIONS[0]}"]
+    return CorpusShards(shards=found, labels=f"{folder}/taxonomy/labels.parquet", **pinned)
+
+
+def shard_tables():
+    """The tables that a training waits for; those of a corpus that was made elsewhere are there, or it is refused."""
+    waited = []
+    for corpus in map(CorpusShards.model_validate_json, CORPORA):
+        own, indexed = corpus.shards == OWN.shards, INDEXED.get(corpus.shards[0])
+        splits = [CONFIG.train.split, "val"] if indexed is None or indexed.val_tars else [CONFIG.train.split]
+        found = expand(
+            "{shards}/{split}/{table}.parquet", shards=corpus.shards, split=splits, table=["manifest", "index"]
+        )
+        found += [corpus.labels] if corpus.labels else []
+        waited += [path for path in found if own or indexed or Path(path).exists()]
+    return waited
+
+
+def indexed_tars(wildcards):
+    entry = next(entry for folder, entry in INDEXED.items() if Path(folder).name == wildcards.indexed)
+    return entry.tars if wildcards.split == "train" else entry.val_tars
+
+
+def named_by(benchmark, text_type):
+    """A benchmark whose classes are written as one text type, and which is asked nothing else."""
+    return CONFIG.benchmarks[benchmark].model_copy(
+        update={"text_type": text_type, "published_text_type": None, "shots": []}
+    )
+
+
+def variant_folder(variant):
+    """The model of an ablation's variant, or what all of them start from."""
+    return START if variant == "start" else f"{ABLATIONS}/{variant}/model"
+
+
+def variant_model(wildcards):
+    return f"{variant_folder(wildcards.variant)}/open_clip_config.json"
+
+
+def variant_source(wildcards):
+    return f"local-dir:{variant_folder(wildcards.variant)}"
+
+
+def variant_settings(wildcards):
+    return VARIANTS[wildcards.variant].to_json()
+
+
+def variant_replay(wildcards):
+    return REPLAY_OPTION if VARIANTS[wildcards.variant].replay_batch else ""
+
+
+def variant_torchrun(wildcards):
+    return torchrun("train_run", f"{ABLATIONS}/{wildcards.variant}/train/summary.json")

@@ -16,8 +16,9 @@ rule curate_leakage:
         f"{CORPUS_LOGS}/curate/{{generation}}.leakage.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("curate_leakage")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("curate_leakage"),
     params:
         benchmarks=clean_of_options,
         code=code("curate.leakage"),
@@ -46,8 +47,9 @@ rule curate:
         f"{CORPUS_LOGS}/curate/{{generation}}.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("curate")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("curate"),
     params:
         settings=CONFIG.curate.to_json(),
         code=code("curate.decide"),
@@ -72,8 +74,9 @@ rule curate_attribution:
         f"{CORPUS_LOGS}/curate/{{generation}}.attribution.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("curate_attribution")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("curate_attribution"),
     params:
         settings=CONFIG.attribution.to_json(),
         code=code("curate.attribute"),

@@ -4,13 +4,32 @@
 SERVED = f"python -m workflow_scripts.world.serve {option('world', WORLD)} -- " if CONFIG.world is not None else ""
 CONTACT = option("contact", SITE.contact)
 SERVED_FROM = f"{WORLD}/world.json" if CONFIG.world is not None else []
-RETRIED = [f"{CORPUS}/download/part-{part}/.retried" for generation in GENERATIONS for part in parts_of(generation)]
+
+
+rule download_hosts:
+    input:
+        hosts=named_hosts,
+    output:
+        named=f"{CORPUS}/download/{{generation}}.named.parquet",
+    log:
+        f"{CORPUS_LOGS}/download/{{generation}}.named.log",
+    conda:
+        ENVIRONMENT
+    threads: cores("download_hosts")
+    resources:
+        **asks("download_hosts"),
+    params:
+        code=code("download.name_hosts"),
+    shell:
+        "python -m workflow_scripts.download.name_hosts --hosts {input.hosts:q} --out {output.named:q} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
 rule download:
     input:
         part=steady("download", catalog_part),
         served=SERVED_FROM,
+        others=ancient(named_beside),
         earlier=ancient(earlier_downloads),
     output:
         manifest=f"{CORPUS}/download/part-{{part}}/manifest.parquet",
@@ -19,10 +38,12 @@ rule download:
         f"{CORPUS_LOGS}/download/part-{{part}}.log",
     benchmark:
         f"{CORPUS_LOGS}/download/part-{{part}}.tsv"
+    localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
+    threads: cores("download")
     resources:
-        internet=1,
+        **asks("download", internet=True),
         limits=CONFIG.limits.download.to_json(),
         served=SERVED,
         contact=CONTACT,
@@ -36,36 +57,43 @@ rule download:
     shell:
         "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.fetch --part {input.part:q} "
         "--settings {params.settings:q} --limits {resources.limits:q} {resources.contact} "
-        "--ledger {resources.ledger:q} {resources.share} --wait --work {params.work:q} --out-dir {params.out:q} --log {log:q}"
+        "--ledger {resources.ledger:q} --others {input.others:q} {resources.share} --wait --work {params.work:q} --out-dir {params.out:q} --log {log:q}"
 
 
-rule retry_part:
+# Only what failed for a passing reason, all in one job, which has every host's policy to itself. No flag stays, and what
+# follows reruns only if something came.
+rule retry_failed:
     input:
-        part=catalog_part,
-        manifest=f"{CORPUS}/download/part-{{part}}/manifest.parquet",
+        parts=[part for generation in GENERATIONS for part in catalog_parts(generation)],
+        manifests=download_manifests,
+        replay_parts=replay_selection,
+        replay_manifests=replay_manifests,
         served=SERVED_FROM,
-        earlier=earlier_retries,
-    output:
-        touch(f"{CORPUS}/download/part-{{part}}/.retried"),
     log:
-        f"{CORPUS_LOGS}/download/part-{{part}}.retry.log",
+        f"{CORPUS_LOGS}/download/retry.log",
+    localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
+    threads: cores("retry_failed")
     resources:
-        internet=1,
+        **asks("retry_failed", internet=True),
         limits=CONFIG.limits.download.to_json(),
         served=SERVED,
         contact=CONTACT,
         ledger=LEDGER,
-        share=part_share,
     params:
-        settings=CONFIG.download.to_json(),
+        settings=held("download", "settings", CONFIG.download.to_json()),
+        replay=(
+            option("replay-settings", held("replay", "download", CONFIG.replay.download.to_json()))
+            if CONFIG.replay
+            else ""
+        ),
         work=f"{CORPUS}/.work/download",
-        out=subpath(input.manifest, parent=True),
     shell:
-        "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.retry --part {input.part:q} "
-        "--settings {params.settings:q} --limits {resources.limits:q} {resources.contact} "
-        "--ledger {resources.ledger:q} {resources.share} --work {params.work:q} --out-dir {params.out:q} --log {log:q}"
+        "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.retry --parts {input.parts:q} "
+        "--manifests {input.manifests:q} --settings {params.settings:q} --replay-parts {input.replay_parts:q} "
+        "--replay-manifests {input.replay_manifests:q} {params.replay} --limits {resources.limits:q} "
+        "{resources.contact} --ledger {resources.ledger:q} --work {params.work:q} --log {log:q}"
 
 
 rule estimate:
@@ -76,8 +104,9 @@ rule estimate:
         f"{CORPUS_LOGS}/download/estimate.log",
     conda:
         ENVIRONMENT
+    threads: cores("estimate")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("estimate"),
         limits=CONFIG.limits.download.to_json(),
     params:
         settings=CONFIG.download.to_json(),
@@ -99,8 +128,9 @@ rule download_gather:
         f"{CORPUS_LOGS}/download/{{generation}}.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("download_gather")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("download_gather"),
     params:
         parts=generation_parts,
         code=code("download.gather"),

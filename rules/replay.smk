@@ -4,6 +4,7 @@ REPLAY = f"{CORPUS}/replay"
 REPLAY_METADATA = held("replay", "metadata", CONFIG.replay.metadata[: CONFIG.replay.first_files])
 REPLAY_PARTS = [f"{number:04d}" for number in range(CONFIG.replay.parts)]
 REPLAY_SELECTION = expand(f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS)
+REPLAY_HOSTS = f"{REPLAY}/selection/hosts.parquet"
 REPLAY_MANIFESTS = expand(f"{REPLAY}/download/part-{{part}}/manifest.parquet", part=REPLAY_PARTS)
 REPLAY_ACCOUNTS = [f"{REPLAY}/selection/account.json", f"{REPLAY}/account.json"]
 
@@ -11,9 +12,12 @@ REPLAY_ACCOUNTS = [f"{REPLAY}/selection/account.json", f"{REPLAY}/account.json"]
 rule replay_select:
     input:
         metadata=steady("replay", REPLAY_METADATA),
+        # A later catalogue deals around what replay was dealt; it does not deal replay anew.
+        beside=ancient(f"{CORPUS}/catalog/g000/hosts.parquet"),
     output:
         parts=expand(f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS),
         account=f"{REPLAY}/selection/account.json",
+        hosts=REPLAY_HOSTS,
         manifest=f"{REPLAY}/selection/selection.json",
     log:
         f"{CORPUS_LOGS}/replay/select.log",
@@ -21,8 +25,9 @@ rule replay_select:
         f"{CORPUS_LOGS}/replay/select.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("replay_select")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("replay_select"),
         limits=CONFIG.limits.download.to_json(),
     params:
         settings=held("replay", "settings", CONFIG.replay.to_json()),
@@ -30,14 +35,15 @@ rule replay_select:
         code=held("replay", "code of select", code("replay.select")),
     shell:
         "python -m workflow_scripts.replay.select --metadata {input.metadata:q} --settings {params.settings:q} "
-        "--limits {resources.limits:q} --out-dir {params.out:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
+        "--limits {resources.limits:q} --beside {input.beside:q} --out-dir {params.out:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
 use rule download as replay_download with:
     input:
         part=steady("replay", f"{REPLAY}/selection/part-{{part}}.parquet"),
         served=SERVED_FROM,
-        earlier=ancient(f"{CORPUS}/download/g000.parquet"),
+        others=ancient(f"{CORPUS}/download/g000.named.parquet"),
+        earlier=ancient(corpus_first),
     output:
         manifest=f"{REPLAY}/download/part-{{part}}/manifest.parquet",
         account=f"{REPLAY}/download/part-{{part}}/account.json",
@@ -45,8 +51,10 @@ use rule download as replay_download with:
         f"{CORPUS_LOGS}/replay/part-{{part}}.log",
     benchmark:
         f"{CORPUS_LOGS}/replay/part-{{part}}.tsv"
+    localrule: INTERNET_HERE
+    threads: cores("replay_download")
     resources:
-        internet=1,
+        **asks("replay_download", internet=True),
         limits=CONFIG.limits.download.to_json(),
         served=SERVED,
         contact=CONTACT,
@@ -73,6 +81,10 @@ rule replay_write:
         f"{CORPUS_LOGS}/replay/write.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("replay_write")
+    resources:
+        **asks("replay_write"),
+        ledger=LEDGER,
     params:
         settings=held("replay", "settings", CONFIG.replay.to_json()),
         work=f"{CORPUS}/.work/replay",
@@ -80,4 +92,4 @@ rule replay_write:
         code=held("replay", "code", code("replay.write")),
     shell:
         "python -m workflow_scripts.replay.write --selection {input.selection:q} --manifests {input.manifests:q} "
-        "--settings {params.settings:q} --work {params.work:q} --out-dir {params.out:q} --log {log:q}"
+        "--ledger {resources.ledger:q} --settings {params.settings:q} --work {params.work:q} --out-dir {params.out:q} --log {log:q}"

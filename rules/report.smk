@@ -18,6 +18,40 @@ ACCOUNTS = [
 METRICS = {"train": f"{RUN}/train/metrics.jsonl"}
 if CONFIG.model.start == "pretrain":
     METRICS = {"pretrain": f"{START}/train/metrics.jsonl"} | METRICS
+# What a run has made in shared folders, for the cost of its jobs there.
+SHARED_FOLDERS = [*BENCHMARK_TABLES.values(), START, *MADE_MODELS, *map(os.path.dirname, BACKBONE_FILES.values())]
+
+
+rule report_corpus:
+    input:
+        shards=expand(
+            f"{CORPUS}/shards/{{generation}}/{{table}}.parquet",
+            generation=GENERATIONS,
+            table=["train/manifest", "train/index", "val/manifest"],
+        ),
+        labels=f"{CORPUS}/taxonomy/labels.parquet",
+        replay=expand(f"{CORPUS}/replay/{{split}}/manifest.parquet", split=["train", "val"] if CONFIG.replay else []),
+    output:
+        identity=f"{CORPUS}/corpus.json",
+        composition=f"{CORPUS}/composition.parquet",
+    log:
+        f"{CORPUS_LOGS}/report/corpus.log",
+    benchmark:
+        f"{CORPUS_LOGS}/report/corpus.tsv"
+    conda:
+        ENVIRONMENT
+    threads: cores("report_corpus")
+    resources:
+        **asks("report_corpus"),
+    params:
+        corpus=CONFIG.corpus,
+        shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
+        replay=f"--replay {CORPUS}/replay" if CONFIG.replay else "",
+        code=code("report.corpus"),
+    shell:
+        "python -m workflow_scripts.report.corpus --name {params.corpus:q} --shards {params.shards:q} "
+        "--labels {input.labels:q} {params.replay} --out {output.identity:q} --composition {output.composition:q} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
 rule report_build:
@@ -31,21 +65,38 @@ rule report_build:
         labels=f"{CORPUS}/taxonomy/labels.parquet",
         taxonomy=f"{CORPUS}/taxonomy/stats.json",
         summary=f"{RUN}/train/summary.json",
+        identity=f"{CORPUS}/corpus.json",
+        composition=f"{CORPUS}/composition.parquet",
+        intrinsic=expand(f"{RUN}/intrinsic/{{model}}/{{benchmark}}.json", model=MODELS, benchmark=INTRINSIC),
+        planes=expand(
+            f"{RUN}/intrinsic/{{model}}/{{benchmark}}.tsne.parquet",
+            model=MODELS,
+            benchmark=INTRINSIC,
+        ),
         leakage=expand(f"{CORPUS}/curate/{{generation}}/leakage.parquet", generation=GENERATIONS),
     output:
-        page=f"{RUN}/report/index.html",
-        scores=multiext(f"{RUN}/report/scores", ".csv", ".parquet"),
+        page=report(f"{RUN}/report/index.html", caption="captions/page.rst", category="Run"),
+        facts=f"{RUN}/report/run.json",
+        table=report(f"{RUN}/report/scores.csv", caption="captions/scores.rst", category="Run"),
+        scores=f"{RUN}/report/scores.parquet",
     log:
         f"{RUN_LOGS}/report/build.log",
     benchmark:
         f"{RUN_LOGS}/report/build.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("report_build")
+    resources:
+        **asks("report_build"),
     params:
         run=CONFIG.run,
         corpus=CONFIG.corpus,
         config=CONFIG.recipe().to_json(),
         downloads=downloads_folder,
+        # What jobs cost is read when the page is made, and makes none.
+        logs=[CORPUS_LOGS, RUN_LOGS],
+        shared_logs=SHARED_LOGS,
+        shared=sorted({os.path.basename(folder) for folder in SHARED_FOLDERS}),
         benchmarks=pairs({name: f"{folder}/images.parquet" for name, folder in BENCHMARK_TABLES.items()}),
         metrics=pairs(METRICS),
         code=code("report.build"),
@@ -54,5 +105,7 @@ rule report_build:
         "--scores {input.scores:q} --predictions {input.predictions:q} --benchmarks {params.benchmarks:q} "
         "--metrics {params.metrics:q} --accounts {input.accounts:q} --hosts {input.hosts:q} --labels {input.labels:q} "
         "--taxonomy {input.taxonomy:q} --summary {input.summary:q} "
-        "--leakage {input.leakage:q} --downloads {params.downloads:q} "
+        "--corpus-identity {input.identity:q} --composition {input.composition:q} --intrinsic {input.intrinsic:q} "
+        "--planes {input.planes:q} --leakage {input.leakage:q} --downloads {params.downloads:q} "
+        "--logs {params.logs:q} --shared-logs {params.shared_logs:q} --shared {params.shared:q} "
         "--out {output.page:q} --log {log:q}"

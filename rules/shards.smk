@@ -1,6 +1,14 @@
 """Kept images into training shards, globally shuffled, by a fixed number of jobs."""
 
 SHARD_GROUPS = [f"{number:03d}" for number in range(held("shards", "shard_jobs", CONFIG.shard_jobs))]
+KEPT = {
+    generation: held(
+        "shards",
+        f"kept columns of {generation}",
+        sorted({name for source in sources_of(generation).values() for name in source.keep}),
+    )
+    for generation in GENERATIONS
+}
 
 
 rule shards_plan:
@@ -15,8 +23,9 @@ rule shards_plan:
         f"{CORPUS_LOGS}/shards/{{generation}}/plan.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("shards_plan")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("shards_plan"),
     params:
         settings=held("shards", "settings", CONFIG.shards.to_json()),
         groups=len(SHARD_GROUPS),
@@ -40,6 +49,9 @@ rule shards_write:
         f"{CORPUS_LOGS}/shards/{{generation}}/group-{{group}}.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("shards_write")
+    resources:
+        **asks("shards_write"),
     params:
         settings=held("shards", "settings", CONFIG.shards.to_json()),
         downloads=f"{CORPUS}/download",
@@ -82,6 +94,9 @@ rule shards_gather:
         f"{CORPUS_LOGS}/shards/{{generation}}/gather.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("shards_gather")
+    resources:
+        **asks("shards_gather"),
     params:
         out=subpath(output.account, parent=True),
         code=code("shards.gather"),
@@ -96,6 +111,9 @@ rule verify:
         f"{CORPUS_LOGS}/verify.log",
     conda:
         ENVIRONMENT
+    threads: cores("verify")
+    resources:
+        **asks("verify"),
     params:
         shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
         verdicts=expand(f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=GENERATIONS),

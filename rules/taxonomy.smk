@@ -17,10 +17,12 @@ rule taxonomy_fetch:
     wildcard_constraints:
         name=one_of(name for name, backbone in BACKBONES.items() if backbone.url),
         identity=r"[0-9a-f]{8}",
+    localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
+    threads: cores("taxonomy_fetch")
     resources:
-        internet=1,
+        **asks("taxonomy_fetch", internet=True),
     params:
         release=backbone_release,
         code=code("taxonomy.fetch"),
@@ -43,8 +45,9 @@ rule taxonomy_backbone:
         identity=r"[0-9a-f]{8}",
     conda:
         ENVIRONMENT
+    threads: cores("taxonomy_backbone")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("taxonomy_backbone"),
     params:
         archive=backbone_path,
         reader=backbone_reader,
@@ -68,8 +71,9 @@ rule taxonomy_resolve:
         f"{CORPUS_LOGS}/taxonomy/resolve.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("taxonomy_resolve")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("taxonomy_resolve"),
     params:
         backbones=pairs(BACKBONE_FILES),
         overrides=option("overrides", OVERRIDES),
@@ -93,8 +97,9 @@ rule taxonomy_stats:
         f"{CORPUS_LOGS}/taxonomy/stats.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("taxonomy_stats")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("taxonomy_stats"),
     params:
         code=code("taxonomy.stats"),
     shell:

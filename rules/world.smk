@@ -22,7 +22,9 @@ rule world:
         f"{CORPUS_LOGS}/world/make.tsv"
     conda:
         ENVIRONMENT
-    threads: 2
+    threads: cores("world")
+    resources:
+        **asks("world"),
     params:
         settings=CONFIG.world.to_json(),
         out=parent_of_output,

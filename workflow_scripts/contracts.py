@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
 
+TEXT_TYPES = ("sci", "com", "taxon", "sci_com", "taxon_com")
+"""The caption types that training draws from, in the order of both papers' code."""
+
 STRING = "VARCHAR"
 INTEGER = "BIGINT"
 REAL = "DOUBLE"
@@ -106,6 +109,12 @@ TO_FETCH = Contract(
     extra=True,
 )
 """What the download stage needs of a catalogue or replay part, which may say host_parts and host_turn, as CATALOG."""
+
+NAMED_HOSTS = Contract(
+    "a host that images are at",
+    (Column("host"), Column("images", INTEGER)),
+    key=("host",),
+)
 
 DOWNLOAD_STATUS = ("ok", "failed", "refused", "deferred")
 
@@ -254,14 +263,16 @@ LEDGER = Contract(
     (
         Column("uuid"),
         Column("md5", null=True),
-        Column("generation", INTEGER),
+        Column("generation", INTEGER, null=True),
         Column("split", null=True, values=SPLITS),
         Column("date"),
         Column("reason"),
     ),
     key=("uuid",),
 )
-"""`split` is where a shard held the image, null where none did; its place there stays empty."""
+"""`generation` is null for a replay pair. `split` is where a shard held the image, null where none did; its place there
+stays empty.
+"""
 
 VERDICTS = Contract(
     "an image's fate",
@@ -393,6 +404,20 @@ REPLAY_INDEX = Contract(
 )
 """The caption also stands in the tar, as the member `<uuid>.txt` after `<uuid>.jpg`."""
 
+REFERENCE_INDEX = Contract(
+    "a sample of a shard in the published layout",
+    (
+        Column("uuid"),
+        Column("shard"),
+        Column("position", INTEGER),
+        Column("offset", INTEGER),
+        Column("size", INTEGER),
+        *(Column(f"{text_type}_{place}", INTEGER) for text_type in TEXT_TYPES for place in ("offset", "size")),
+    ),
+    key=("shard", "position"),
+)
+"""`uuid` is the sample's key in the tar; `offset` and `size` are of its image, the others of the captions' members."""
+
 BENCHMARK_IMAGES = Contract(
     "a benchmark image",
     (
@@ -434,3 +459,31 @@ PREDICTIONS = Contract(
     key=("position",),
 )
 """`score` is the cosine similarity of the image and the predicted class."""
+
+NEWT_ANSWERS = Contract(
+    "a NeWT test image's answer by one seed's search",
+    (Column("position", INTEGER), Column("seed", INTEGER), Column("correct", TRUTH), Column("features")),
+    key=("position", "seed"),
+)
+"""`features` is the digest of what the features were made from."""
+
+EMBEDDING_MAP = Contract(
+    "where an image lies on a plane",
+    (
+        Column("position", INTEGER),
+        Column("image"),
+        Column("class"),
+        *_maybe(*(f"taxon_{rank}" for rank in RANKS), "common_name"),
+        Column("x", REAL),
+        Column("y", REAL),
+    ),
+    key=("position",),
+)
+"""`position` is the image's in the benchmark; x and y have no unit."""
+
+COMPOSITION = Contract(
+    "a taxon that a corpus trains on",
+    (*_maybe(*RANKS), Column("images", INTEGER)),
+    key=RANKS,
+)
+"""Ranks that are not known are null; `images` are training images of exactly this taxon."""

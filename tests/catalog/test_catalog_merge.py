@@ -97,7 +97,7 @@ def test_parts_of_an_earlier_plan_do_not_stay_behind(tmp_path: Path, source: Cal
     (tmp_path / "g000").mkdir()
     (tmp_path / "g000/part-0007.parquet").touch()
     run(tmp_path / "g000", [source("a", range(10))])
-    assert len(list((tmp_path / "g000").iterdir())) == 6
+    assert len(list((tmp_path / "g000").iterdir())) == 7
 
 
 def test_kept_columns_of_one_source_are_empty_in_another(tmp_path: Path, source: Callable[..., Path]) -> None:

@@ -11,11 +11,13 @@ from tests.curate.inputs import LABEL_ROWS
 from workflow_scripts.common import images, tables
 from workflow_scripts.common.config.curate import CurateSettings
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
+from workflow_scripts.common.config.replay import ReplaySettings
 from workflow_scripts.common.config.shards import ShardSettings
-from workflow_scripts.contracts import CATALOG, LABELS
+from workflow_scripts.contracts import CATALOG, LABELS, REPLAY_SELECTION
 from workflow_scripts.curate.decide import decide
 from workflow_scripts.download import gather as downloads
 from workflow_scripts.download.fetch import fetch
+from workflow_scripts.replay.write import write as write_replay
 from workflow_scripts.shards import gather as shards
 from workflow_scripts.shards.plan import plan
 from workflow_scripts.shards.write import write
@@ -23,6 +25,7 @@ from workflow_scripts.shards.write import write
 DOWNLOAD = DownloadSettings(min_size=48, max_size=96, images_per_tar=20)
 CURATE = CurateSettings(min_size=48, val_share=0.2)
 SHARDS = ShardSettings(image_size=32, samples_per_shard=16)
+REPLAY = ReplaySettings(metadata=["pairs.parquet"], shards=SHARDS)
 
 
 class Pipeline:
@@ -39,15 +42,11 @@ class Pipeline:
         """Catalogue photos by number; photos of one number are the same file, whatever the generation."""
         rows = []
         for place, number in enumerate(numbers):
-            path = self.results / "photos" / f"{number:04d}.jpg"
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(photo(number))
             row: dict[str, Any] = {
                 "uuid": f"g{generation}-{number:04d}",
                 "label_id": ("magpie", "raven", "oak")[number % 3],
                 "data_source": "test",
-                "source_url": str(path),
+                "source_url": str(self.photo(number)),
                 "host": "",
                 "copyright_owner": f"owner {number % 25}",
                 "dataset_key": f"set {number % 5}",
@@ -94,6 +93,46 @@ class Pipeline:
             plan=out / "plan.parquet", out_dir=out,
         )  # fmt: skip
         return out
+
+    def replay(self, numbers: Sequence[int]) -> Path:
+        """Download and shard replay pairs of these photos, every fifth held out; returns the shards' folder."""
+        folder = self.corpus / "replay"
+        part = folder / "selection/part-0000.parquet"
+        rows = [
+            {
+                "uuid": f"pair-{number:04d}",
+                "source_url": str(self.photo(number)),
+                "host": "",
+                "caption": f"photo {number}",
+                "split": "train" if number % 5 else "val",
+                "part": 0,
+            }
+            for number in numbers
+        ]
+        tables.write_rows(rows, REPLAY_SELECTION, part)
+        return self.build_replay()
+
+    def build_replay(self) -> Path:
+        """Download and shard the replay pairs that were chosen."""
+        folder = self.corpus / "replay"
+        selection = folder / "selection/part-0000.parquet"
+        fetch(
+            part=selection, settings=DOWNLOAD, limits=DownloadLimits(threads=2), work=self.corpus / ".work/download",
+            out_dir=folder / "download/part-0000", ledger=self.ledger,
+        )  # fmt: skip
+        write_replay(
+            selection=(selection,), manifests=(folder / "download/part-0000/manifest.parquet",), settings=REPLAY,
+            work=self.corpus / ".work/replay", out_dir=folder, ledger=self.ledger,
+        )  # fmt: skip
+        return folder
+
+    def photo(self, number: int) -> Path:
+        """The file of a photo."""
+        path = self.results / "photos" / f"{number:04d}.jpg"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(photo(number))
+        return path
 
 
 def photo(number: int) -> bytes:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +11,12 @@ from hypothesis import settings as tries
 from hypothesis import strategies as st
 
 from tests.curate.inputs import LABEL_ROWS, RAVEN, Corpus, a_label, verdicts
+from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.config.curate import CurateSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.contracts import VERDICT_REASONS
-from workflow_scripts.curate.decide import decide
+from workflow_scripts.contracts import GATHERED_DOWNLOADS, VERDICT_REASONS
+from workflow_scripts.curate.decide import decide, spans_of
 
 TROUBLES: list[tuple[dict[str, Any], str | None, str | None]] = [
     ({"uuid": "good"}, None, None),
@@ -216,6 +218,24 @@ def test_an_occurrence_held_in_val_stays_there_even_for_a_species_without_traini
     assert read_account(out.with_name("account.json")).notes == {"taxa": 1, "taxa in train": 0, "train": 0, "val": 1}
 
 
+def test_a_burst_that_began_in_an_older_generation_is_counted_whole(corpus: Corpus) -> None:
+    def shot(number: int, of: str) -> dict[str, Any]:
+        return {"uuid": f"{of}{number}", "label": "oak", "occurrence": of, "img_type": "Camera-trap"}
+
+    first = [shot(number, of) for of in ("long", "short") for number in range(2)]
+    old = corpus.decide(first, camera_trap_max=3, name="old")
+    # One shot of the short burst is offered again.
+    new = [shot(2, "long"), shot(3, "long"), shot(1, "short"), shot(2, "short")]
+    decided = verdicts(corpus.decide(new, generation=1, older=[old], camera_trap_max=3, name="new"))
+    assert {uuid: (row["reason"], row["detail"]) for uuid, row in decided.items()} == {
+        "long2": ("camera_trap_sequence", "4 images of one occurrence"),
+        "long3": ("camera_trap_sequence", "4 images of one occurrence"),
+        "short1": ("duplicate", "short1"),
+        "short2": (None, None),
+    }
+    assert all(row["keep"] for row in verdicts(old).values()), "what an older generation has, it keeps"
+
+
 def test_an_empty_occurrence_id_is_no_occurrence(corpus: Corpus) -> None:
     images = [{"uuid": f"{n}", "label": "oak", "occurrence": empty} for n, empty in enumerate((None, "", "  "))]
     assert {row["occurrence"] for row in verdicts(corpus.decide(images)).values()} == {"md5 0", "md5 1", "md5 2"}
@@ -269,6 +289,31 @@ def test_order_and_threads_change_nothing_and_splits_are_sound(
         for row in verdicts(path).values():
             if row["keep"] and not (generation == 1 and row["occurrence"] in settled):
                 assert row["label_id"] in trained
+
+
+def test_deciding_by_spans_of_uuids_changes_nothing(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [
+        {"uuid": f"{n:04d}", "label": ("oak", "magpie")[n % 2], "occurrence": f"o{n // 3}", "md5": f"m{n % 500}"}
+        for n in range(600)
+    ]
+    at_once = verdicts(corpus.decide(images, name="at_once"))
+    assert Counter(row["reason"] for row in at_once.values()) == {None: 500, "duplicate": 100}
+    spans = [("", "0050"), ("0050", "0051"), ("0051", "0444"), ("0444", None)]
+    monkeypatch.setattr("workflow_scripts.curate.decide.spans_of", lambda *_: spans)
+    assert verdicts(corpus.decide(images, name="in_spans")) == at_once
+
+
+def test_spans_begin_where_row_groups_do(tmp_path: Path) -> None:
+    downloads = tmp_path / "downloads.parquet"
+    with tables.connect() as connection:
+        rows = "SELECT printf('%06d', range) AS uuid, 'failed' AS status, 1 AS attempts, 0 AS part FROM range(20_000)"
+        empty = [
+            column for column in GATHERED_DOWNLOADS.columns if column.name not in ("uuid", "status", "attempts", "part")
+        ]
+        nulls = ", ".join(f"NULL::{column.type} AS {tables.quoted(column.name)}" for column in empty)
+        tables.write(connection, f"SELECT *, {nulls} FROM ({rows})", GATHERED_DOWNLOADS, downloads, row_group_rows=2048)
+        found = spans_of(connection, downloads)
+    assert found == [("", "008192"), ("008192", "016384"), ("016384", None)]
 
 
 def test_about_the_asked_share_of_the_occurrences_is_held_out(corpus: Corpus) -> None:

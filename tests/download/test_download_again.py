@@ -11,22 +11,29 @@ import pytest
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings, HostLimits
 from workflow_scripts.common.errors import BusyError, InputError
-from workflow_scripts.common.work_folder import open_work_folder
+from workflow_scripts.common.work_folder import WorkFolder, open_work_folder
 from workflow_scripts.download.estimate import estimate
 from workflow_scripts.download.fetch import work_key
-from workflow_scripts.download.retry import retry
+from workflow_scripts.download.retry import Again, retry
 from workflow_scripts.download.status import status
+
+LIMITS = DownloadLimits(allow_hosts=["127.0.0.0/8"], default_host=HostLimits(connections=8, rate=1000), wait=0)
+SETTINGS = DownloadSettings(images_per_tar=20, max_bytes=5_000_000, passes=1)
 
 
 @pytest.fixture
 def again(tmp_path: Path) -> Callable[[Any], dict[str, dict[str, Any]]]:
     """Tries a run's failures again; the manifest's rows by uuid."""
 
-    def do(run: Any) -> Any:
-        limits = DownloadLimits(allow_hosts=["127.0.0.0/8"], default_host=HostLimits(connections=8, rate=1000), wait=0)
-        settings = DownloadSettings(images_per_tar=20, max_bytes=5_000_000, passes=1)
-        retry(part=run.part, settings=settings, limits=limits, work=run.work, out_dir=run.out)
-        return run.rows()
+    def do(*runs: Any) -> Any:
+        retry(
+            parts=tuple(run.part for run in runs),
+            manifests=tuple(run.out / "manifest.parquet" for run in runs),
+            settings=SETTINGS,
+            limits=LIMITS,
+            work=runs[0].work,
+        )
+        return runs[0].rows()
 
     return do
 
@@ -78,6 +85,90 @@ def test_when_nothing_comes_nothing_changes(
         "images-00000.tar",
         "manifest.parquet",
     ]
+
+
+def test_the_parts_are_tried_again_together_and_only_those_of_which_something_came_change(
+    tmp_path: Path, server: Any, make_part: Any, make_run: Any, again: Any
+) -> None:
+    server.asked.clear()
+    urls = [
+        {"a": server.url("flaky/704"), "b": server.url("ok/704")},
+        {"c": server.url("broken/705"), "d": server.url("ok/705")},
+        {"e": server.url("ok/706"), "f": server.url("flaky/706"), "g": server.url("broken/706")},
+    ]
+    runs = []
+    for number, of_part in enumerate(urls):
+        run = make_run(tmp_path, make_part(tmp_path, of_part, name=f"part-{number:04d}"))
+        run.out = tmp_path / f"out-{number}"
+        run({"passes": 1})
+        runs.append(run)
+    manifests = [run.out / "manifest.parquet" for run in runs]
+    before = [manifest.read_bytes() for manifest in manifests]
+    again(*runs)
+    changed = [manifest.read_bytes() != old for manifest, old in zip(manifests, before, strict=True)]
+    assert changed == [True, False, True]
+    assert (runs[0].rows()["a"]["tar"], runs[2].rows()["f"]["tar"]) == ("images-retry-00.tar", "images-retry-00.tar")
+    assert (runs[2].rows()["g"]["status"], runs[2].rows()["g"]["attempts"]) == ("failed", 2)
+    assert not [path for path in run.work.iterdir() if path.is_dir() and path.name.startswith("retry")]
+    # Nothing is left to come: a further try asks for what fails for a passing reason, and changes nothing.
+    before = [manifest.read_bytes() for manifest in manifests]
+    again(*runs)
+    assert [manifest.read_bytes() for manifest in manifests] == before
+    assert server.asked["/broken/706"] == 3
+
+
+@pytest.fixture
+def half_done(tmp_path: Path, server: Any, make_part: Any, make_run: Any) -> Any:
+    """A part of which one image came and one did not."""
+    server.asked.clear()
+    run = make_run(tmp_path, make_part(tmp_path, {"a": server.url("flaky/707"), "b": server.url("ok/707")}))
+    run({"passes": 1})
+    return run
+
+
+@pytest.mark.parametrize("moment", ["acquired", "unfinished", "unpublished"])
+def test_a_try_that_was_killed_is_gone_on_with_and_asks_nothing_twice(
+    half_done: Any, server: Any, again: Any, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    run = half_done
+    killed = {"acquired": (Again, "_take_over"), "unfinished": (WorkFolder, "finish")}
+    owner, method = killed.get(moment, (WorkFolder, "publish"))
+
+    def die(*words: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, method, die)
+        with pytest.raises(KeyboardInterrupt):
+            again(run)
+    assert again(run)["a"]["status"] == "ok"
+    assert (server.asked["/flaky/707"], server.asked["/ok/707"]) == (2, 1)
+    assert run({"passes": 1})["a"]["status"] == "ok"
+    assert (server.asked["/flaky/707"], server.asked["/ok/707"]) == (2, 1)
+
+
+def test_replay_is_tried_again_with_its_own_settings(
+    tmp_path: Path, server: Any, make_part: Any, make_run: Any
+) -> None:
+    server.asked.clear()
+    own = {"passes": 1, "jpeg_quality": 50}
+    corpus = make_run(tmp_path, make_part(tmp_path, {"a": server.url("ok/708")}))
+    corpus({"passes": 1})
+    replay = make_run(tmp_path, make_part(tmp_path, {"b": server.url("flaky/709")}, name="replay"))
+    replay.out = tmp_path / "replay"
+    replay(own)
+    retry(
+        parts=(corpus.part,),
+        manifests=(corpus.out / "manifest.parquet",),
+        settings=SETTINGS,
+        replay_parts=(replay.part,),
+        replay_manifests=(replay.out / "manifest.parquet",),
+        replay_settings=SETTINGS.model_copy(update=own),
+        limits=LIMITS,
+        work=corpus.work,
+    )
+    assert replay.rows()["b"]["status"] == "ok"
+    assert server.asked["/ok/708"] == 1
 
 
 def test_a_part_that_is_not_downloaded_is_not_tried_again(

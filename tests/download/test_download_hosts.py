@@ -2,22 +2,31 @@
 
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workflow_scripts.common import tables
 from workflow_scripts.common.config.download import DownloadLimits, HostLimits
 from workflow_scripts.common.host_parts import share_of
+from workflow_scripts.contracts import NAMED_HOSTS, TO_FETCH
 from workflow_scripts.download.attempts import Fault, Row
+from workflow_scripts.download.budget import Budget
 from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.schedule import Schedule
+from workflow_scripts.download.stopped_hosts import StoppedHosts
 
 
 def hosts(**limits: Any) -> Hosts:
     given = {"default_host": HostLimits(connections=2, rate=100), "stop_after": 4, "max_wait": 0.5} | limits
-    return Hosts(DownloadLimits(**given), threading.Event())
+    return of_job(DownloadLimits(**given))
+
+
+def of_job(limits: DownloadLimits, **budget: Any) -> Hosts:
+    return Hosts(limits, threading.Event(), Budget(limits, **budget))
 
 
 def rows(**images: int) -> list[Row]:
@@ -101,6 +110,38 @@ def test_a_host_that_refuses_nearly_all_is_stopped_until_the_next_pass() -> None
     assert not policies.stopped()
 
 
+def test_other_jobs_ask_a_stopped_host_once_until_it_answers_again(tmp_path: Path) -> None:
+    limits = DownloadLimits(stop_after=4)
+
+    def job() -> Hosts:
+        return Hosts(limits, threading.Event(), Budget(limits), StoppedHosts(tmp_path))
+
+    first = job()
+    for _ in range(4):
+        first.refused("a", time.monotonic(), slow_down=False)
+    assert list(first.stopped()) == ["a"]
+    second = job()
+    second.refused("a", time.monotonic(), slow_down=False)
+    assert list(second.stopped()) == ["a"]
+    job().good("a")
+    after = job()
+    after.refused("a", time.monotonic(), slow_down=False)
+    assert not after.stopped()
+
+
+def test_a_host_that_other_parts_name_is_not_asked_when_a_redirect_leads_there(tmp_path: Path) -> None:
+    rows = [{"uuid": "u", "source_url": "http://own/1", "host": "own", "crop": None, "host_parts": 2, "host_turn": 1}]
+    tables.write_rows(rows, TO_FETCH, tmp_path / "part.parquet")
+    named = tmp_path / "named.parquet"
+    tables.write_rows([{"host": host, "images": 1} for host in ("own", "theirs")], NAMED_HOSTS, named)
+    limits = DownloadLimits(default_host=HostLimits(connections=6, rate=12))
+    budget = Budget(limits, tmp_path / "part.parquet", others=(named,), parts=2, turn=0)
+    assert budget.of("own") == (3, 6)
+    assert budget.of("theirs") == (0, 0)
+    assert budget.of("nobodys") == (3, 6)
+    assert Budget(limits).of("theirs") == (6, 12)
+
+
 def test_a_host_that_rests_is_waited_for_and_one_that_rests_too_long_is_not() -> None:
     policies = hosts()
     plan = schedule(policies, rows(a=1, b=1, c=1))
@@ -130,10 +171,11 @@ def test_slow_hosts_are_left_to_a_later_pass_only_while_others_wait() -> None:
 
 
 def test_a_request_sent_on_to_another_host_keeps_that_hosts_policy() -> None:
-    policies = Hosts(DownloadLimits(default_host=HostLimits(connections=1, rate=1000)), threading.Event(), 3, 1)
+    limits = DownloadLimits(default_host=HostLimits(connections=1, rate=1000))
+    policies = of_job(limits, parts=3, turn=1)
     with pytest.raises(Fault, match="left to other parts"), policies.visit("b", "a", time.monotonic() + 1):
         pass
-    policies = Hosts(DownloadLimits(default_host=HostLimits(connections=1, rate=1000)), threading.Event())
+    policies = of_job(limits)
     with (
         policies.visit("b", "a", time.monotonic() + 1),
         pytest.raises(Fault, match="no turn"),

@@ -1,4 +1,4 @@
-"""Several jobs at once, one giant host and many small ones: none sees more than its policy, over all jobs together."""
+"""Corpus and replay jobs at once, one giant host and many small ones: none sees more than its policy, over all jobs."""
 
 import subprocess
 import sys
@@ -14,12 +14,15 @@ import pytest
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings, HostLimits
-from workflow_scripts.common.host_parts import deal_hosts
+from workflow_scripts.common.host_parts import deal_hosts, write_hosts
 from workflow_scripts.contracts import DOWNLOADS, TO_FETCH
+from workflow_scripts.download.name_hosts import name_hosts
 
-PARTS = 4
-SMALL_HOSTS = 40
-SMALL_IMAGES = 4
+PARTS = 3
+REPLAY_PARTS = 2
+SMALL_HOSTS = 200
+REPLAY_HOSTS = 30
+SMALL_IMAGES = 2
 GIANT_IMAGES = 240
 GIANT = HostLimits(connections=6, rate=60)
 SMALL = HostLimits(connections=1, rate=5)
@@ -52,10 +55,13 @@ class Recorder:
                 time.sleep(0.05)
                 with recorder.lock:
                     recorder.at_once[host] -= 1
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
+                _, _, moved_to = self.path.partition("/to/")
+                self.send_response(302 if moved_to else 200)
+                if moved_to:
+                    self.send_header("Location", f"http://{moved_to}/moved-{host}")
+                self.send_header("Content-Length", str(0 if moved_to else len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                self.wfile.write(b"" if moved_to else body)
 
         class Listener(ThreadingHTTPServer):
             request_queue_size = 256
@@ -77,50 +83,64 @@ def recorder(make_picture: Callable[..., bytes]) -> Any:
 def test_no_host_sees_more_than_its_policy_over_all_jobs(recorder: Recorder, tmp_path: Path) -> None:
     giant = f"127.0.0.7:{recorder.port}"
     small = [f"127.0.1.{number + 1}:{recorder.port}" for number in range(SMALL_HOSTS)]
-    wanted = [(giant, number) for number in range(GIANT_IMAGES)]
-    wanted += [(host, number) for host in small for number in range(SMALL_IMAGES)]
-    limits = DownloadLimits(default_host=SMALL, hosts={giant: GIANT}, allow_hosts=["127.0.0.0/8"], threads=12)
-    parts = deal(tmp_path, wanted, limits)
-    assert all(len(parts_of) == 1 for host, parts_of in parts.items() if host != giant)
-    assert len(parts[giant]) > 1, "the giant host was not spread over several jobs"
-    words = [
-        sys.executable,
-        "-m",
-        "workflow_scripts.download.fetch",
-        "--limits",
-        limits.to_json(),
-        "--parts",
-        str(PARTS),
-    ]
-    words += ["--settings", DownloadSettings(images_per_tar=50).to_json(), "--work", str(tmp_path / "work")]
-    jobs = []
-    for part in range(PARTS):
-        own = ["--turn", part, "--part", tmp_path / f"part-{part:04d}.parquet", "--out-dir", tmp_path / f"out-{part}"]
-        jobs.append(subprocess.Popen([*words, *map(str, own), "--log", str(tmp_path / f"{part}.log")]))
-    assert [job.wait(timeout=120) for job in jobs] == [0] * PARTS
-    manifests = [tmp_path / f"out-{part}" / "manifest.parquet" for part in range(PARTS)]
-    assert {row["status"] for row in tables.read_rows(manifests, DOWNLOADS).to_pylist()} == {"ok"}
-    assert sum(len(times) for times in recorder.asked.values()) == len(wanted)
+    other = [f"127.0.2.{number + 1}:{recorder.port}" for number in range(REPLAY_HOSTS)]
+    wanted = [f"http://{giant}/{number}" for number in range(GIANT_IMAGES)]
+    wanted += [f"http://{host}/{number}" for host in small for number in range(SMALL_IMAGES)]
+    # Pages that have moved to another part's host, and replay's images at hosts of the corpus.
+    wanted += [f"http://{host}/to/{giant}" for host in small[:20]]
+    replay = [f"http://{host}/r{number}" for host in [giant, *small[:10], *other] for number in range(SMALL_IMAGES)]
+    limits = DownloadLimits(default_host=SMALL, hosts={giant: GIANT}, allow_hosts=["127.0.0.0/8"], threads=12, wait=0)
+    corpus_hosts = deal(tmp_path / "corpus", wanted, limits, PARTS)
+    replay_hosts = deal(tmp_path / "replay", replay, limits, REPLAY_PARTS, beside=tmp_path / "corpus/hosts.parquet")
+    assert all(len(parts_of) == 1 for host, parts_of in corpus_hosts.items() if host != giant)
+    assert len(corpus_hosts[giant]) > 1, "the giant host was not spread over several jobs"
+    assert all(replay_hosts[host] == {REPLAY_PARTS - 1} for host in [giant, *small[:10]])
+    tables_of_hosts = (tmp_path / "corpus/hosts.parquet", tmp_path / "replay/hosts.parquet")
+    name_hosts(hosts=tables_of_hosts, out=tmp_path / "named.parquet")
+
+    def start(kind: str, part: int, turn: int) -> subprocess.Popen[bytes]:
+        words = ["--part", tmp_path / kind / f"part-{part:04d}.parquet", "--out-dir", tmp_path / kind / f"out-{part}"]
+        words += ["--work", tmp_path / "work", "--log", tmp_path / f"{kind}-{part}.log", "--limits", limits.to_json()]
+        words += ["--others", tmp_path / "named.parquet", "--parts", PARTS + REPLAY_PARTS, "--turn", turn]
+        words += ["--settings", DownloadSettings(images_per_tar=50).to_json()]
+        command = [sys.executable, "-m", "workflow_scripts.download.fetch", *map(str, words)]
+        return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+    jobs = [start("corpus", part, part) for part in range(PARTS)]
+    jobs += [start("replay", part, PARTS + part) for part in range(REPLAY_PARTS - 1)]
+    assert [job.wait(timeout=120) for job in jobs] == [0] * len(jobs)
+    # The rules start the last replay part when the corpus is there.
+    assert start("replay", REPLAY_PARTS - 1, PARTS + REPLAY_PARTS - 1).wait(timeout=120) == 0
+
+    manifests = [*tmp_path.glob("*/out-*/manifest.parquet")]
+    rows = tables.read_rows(manifests, DOWNLOADS).to_pylist()
+    assert len(rows) == len(wanted) + len(replay)
+    not_ok = {row["error"] for row in rows if row["status"] != "ok"}
+    assert not_ok <= {f"other: {giant} is left to other parts by its policy"}, "a page that moved, and nothing else"
     for host, times in recorder.asked.items():
         policy = limits.of_host(host)
         assert recorder.most[host] <= policy.connections, host
         # Each of the jobs that share a host may send one request at the very beginning of any stretch of time.
-        assert busiest_second(times) <= policy.rate * (1 + JITTER_SECONDS) + len(parts[host]), host
+        jobs_of_host = len(corpus_hosts.get(host, set()) | {PARTS + part for part in replay_hosts.get(host, set())})
+        assert busiest_second(times) <= policy.rate * (1 + JITTER_SECONDS) + jobs_of_host, host
     assert recorder.most[giant] > 1
 
 
-def deal(folder: Path, wanted: list[tuple[str, int]], limits: DownloadLimits) -> dict[str, set[int]]:
-    """Write the parts; says in which of them each host is."""
+def deal(
+    folder: Path, wanted: list[str], limits: DownloadLimits, parts: int, beside: Path | None = None
+) -> dict[str, set[int]]:
+    """Write the parts and their hosts; says in which parts each host is."""
     rows = [
-        {"uuid": f"u{number:04d}", "source_url": f"http://{host}/{image}", "host": host}
-        for number, (host, image) in enumerate(wanted)
+        {"uuid": f"{folder.name}-{number:04d}", "source_url": url, "host": url.split("/")[2]}
+        for number, url in enumerate(wanted)
     ]
     tables.write_rows(rows, TO_FETCH, folder / "all.parquet")
     with tables.connect() as connection:
-        deal_hosts(connection, tables.scan(folder / "all.parquet"), PARTS, limits)
-        for part in range(PARTS):
+        deal_hosts(connection, tables.scan(folder / "all.parquet"), parts, limits, beside)
+        for part in range(parts):
             query = f"SELECT * EXCLUDE (part) FROM dealt WHERE part = {part}"
             assert tables.write(connection, query, TO_FETCH, folder / f"part-{part:04d}.parquet") > len(wanted) / 8
+        write_hosts(connection, "dealt", folder / "hosts.parquet")
         found = connection.execute("SELECT host, list(DISTINCT part) FROM dealt GROUP BY host").fetchall()
         assert connection.execute("SELECT count(*) FROM dealt").fetchone() == (len(wanted),)
     return {host: set(parts) for host, parts in found}

@@ -10,7 +10,7 @@ from PIL import Image
 
 from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.tables import write_rows
-from workflow_scripts.contracts import BENCHMARK_IMAGES, LABELS, PREDICTIONS
+from workflow_scripts.contracts import BENCHMARK_IMAGES, COMPOSITION, EMBEDDING_MAP, LABELS, PREDICTIONS, RANKS
 
 HOSTILE = "<script>alert('x')</script>"
 CLASSES = ("Pica hudsonia", HOSTILE)
@@ -117,8 +117,88 @@ def metrics(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def corpus(tmp_path: Path) -> dict[str, Path]:
+    """A corpus's identity and composition."""
+    bird = dict(zip(RANKS, ("Animalia", "Chordata", "Aves", "Passeriformes", "Corvidae"), strict=False))
+    taxa = [
+        bird | {"genus": "Pica", "species": "hudsonia", "images": 20},
+        bird | {"genus": "Pica", "images": 5},
+        bird | {"genus": HOSTILE, "images": 5},
+    ]
+    write_rows(taxa, COMPOSITION, tmp_path / "composition.parquet")
+    counts = {"images": {"train": 30, "val": 2}, "replay_pairs": {"train": 0, "val": 0}, "species": 1}
+    names = {"name": "world", "id": "world:0123456789abcdef", "digest": "0123456789abcdef" * 4}
+    (tmp_path / "corpus.json").write_text(json.dumps(names | counts))
+    return {"corpus_identity": tmp_path / "corpus.json", "composition": tmp_path / "composition.parquet"}
+
+
+@pytest.fixture
+def looked_at(tmp_path: Path) -> dict[str, tuple[Path, ...]]:
+    """What both models' features say by themselves."""
+    planes, intrinsic = [], []
+    for model, value in (("start", 0.4), ("demo", 0.7)):
+        rows = [
+            {
+                "position": position,
+                "image": f"{position}.png",
+                "class": "x",
+                **({"taxon_genus": ("Pica", HOSTILE)[position % 3 % 2]} if position else {}),
+                **({"taxon_species": "hudsonia"} if position % 2 else {}),
+                "x": position * value,
+                "y": 0.0,
+            }
+            for position in range(8)
+        ]
+        planes.append(tmp_path / "intrinsic" / model / "tiny.tsne.parquet")
+        write_rows(rows, EMBEDDING_MAP, planes[-1])
+        found = dict.fromkeys(("triplet/mean", "triplet/species", "triplet/kingdom", "cophenetic"), value)
+        other = "start" if model == "demo" else "demo"
+        described = {
+            "benchmark": "tiny",
+            "model": model,
+            "protocol": "intrinsic",
+            "n_images": 8,
+            "n_classes": 2,
+            "metrics": found,
+            "intervals": {metric: [value - 0.1, value + 0.1] for metric in found},
+            "against": {other: {metric: {"difference": 0.3, "low": 0.1, "high": 0.5, "p": 0.001} for metric in found}},
+        }
+        intrinsic.append(tmp_path / "intrinsic" / model / "tiny.json")
+        intrinsic[-1].write_text(json.dumps(described))
+    return {"intrinsic": tuple(intrinsic), "planes": tuple(planes)}
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> dict[str, Any]:
+    """Benchmark files as Snakemake writes them, one job's measured only in part, another run's among the shared."""
+    head = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
+    jobs = {
+        "own/download/part-0000.tsv": (60, "300", "1", "2", "3"),
+        "own/download/part-0001.tsv": (20, "200", "2", "4", "1"),
+        "own/download/g000.tsv": (10, "NA", "-", "-", "NA"),
+        "shared/train/start-01234567.pretrain.tsv": (25, "50", "0", "0", "2"),
+        "shared/train/other-89abcdef.pretrain.tsv": (99, "50", "0", "0", "2"),
+    }
+    for name, (seconds, rss, read, written, cpu) in jobs.items():
+        path = tmp_path / "logs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(head + f"{seconds}\t0\t{rss}\t0\t0\t0\t{read}\t{written}\t0\t{cpu}\n")
+    (tmp_path / "logs/own/broken.tsv").write_bytes(b"\xff\xfe")
+    folder = tmp_path / "logs"
+    return {"logs": (folder / "own",), "shared_logs": folder / "shared", "shared": ("start-01234567",)}
+
+
+@pytest.fixture
+def further(
+    corpus: dict[str, Path], looked_at: dict[str, tuple[Path, ...]], logs: dict[str, Any], metrics: Path
+) -> dict[str, Any]:
+    """What is there besides scores and rows."""
+    return {**corpus, **looked_at, **logs, "metrics": {"train": metrics}}
+
+
+@pytest.fixture
 def everything(
-    tmp_path: Path, score_files: list[Path], predictions: list[Path], accounts: list[Path], metrics: Path
+    tmp_path: Path, score_files: list[Path], predictions: list[Path], accounts: list[Path], further: dict[str, Any]
 ) -> Callable[[], dict[str, Any]]:
     """Every argument of a report."""
     rows = [
@@ -149,10 +229,10 @@ def everything(
         "scores": tuple(score_files),
         "predictions": tuple(predictions),
         "benchmarks": {"tiny": tmp_path / "images.parquet"},
-        "metrics": {"train": metrics},
         "accounts": tuple(accounts),
         "labels": tmp_path / "labels.parquet",
         "taxonomy": tmp_path / "stats.json",
         "summary": tmp_path / "summary.json",
         "out": tmp_path / "report" / "index.html",
+        **further,
     }

@@ -1,81 +1,105 @@
 """In a real browser the page draws its plots, sorts its tables, overflows nowhere and says nothing in the console."""
 
-import json
-import re
 import shutil
-import subprocess
-from collections.abc import Callable
-from html import unescape
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.report.runs import write_run
 from workflow_scripts.report.build import build
+from workflow_scripts.report.compare import compare
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--allow-file-access-from-files",
-    "--virtual-time-budget=3000",
-    "--dump-dom",
-]
-
-# Frames are as wide as a screen; what is seen in them is written into the outer page, which is then read back.
-OUTER = """<!doctype html><pre id="found"></pre>
-<iframe src="index.html" width="1280" height="900"></iframe><iframe src="index.html" width="420" height="900"></iframe>
-<script>
-addEventListener("load", () => setTimeout(() => {
-  const found = [...document.querySelectorAll("iframe")].map(({contentWindow: page, contentDocument: tree}) => {
-    const heading = tree.querySelectorAll("#scores-table thead th")[2];
-    const column = () => [...tree.querySelectorAll("#scores-table tbody tr")].map((row) => row.cells[2].dataset.value);
-    heading.click();
-    const ascending = column();
-    heading.click();
-    return {
-      errors: page.errors,
-      plots: tree.querySelectorAll(".plot .main-svg").length,
-      overflow: tree.documentElement.scrollWidth - page.innerWidth,
-      requests: page.performance.getEntriesByType("resource").map((entry) => entry.name),
-      ascending, descending: column(),
-    };
-  });
-  document.getElementById("found").textContent = JSON.stringify(found);
-}, 1000));
-</script>"""
-WATCH = """<script>
-window.errors = [];
-addEventListener("error", (event) => errors.push(event.message));
-addEventListener("securitypolicyviolation", (event) => errors.push(event.violatedDirective + " " + event.blockedURI));
-for (const kind of ["error", "warn"]) console[kind] = (...words) => errors.push(words.join(" "));
-</script>"""
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+WIDTHS = (1280, 390)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-def test_the_page_works_in_a_browser(everything: Callable[[], dict[str, Any]], tmp_path: Path) -> None:
+@dataclass
+class Seen:
+    """A page in a browser, and what it said and asked for."""
+
+    page: Page
+    said: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()
+
+
+def look_at(browser: Browser, path: Path, width: int) -> Seen:
+    """Open a file."""
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    seen = Seen(page)
+    page.on("console", lambda message: seen.said.append(message.text))
+    page.on("pageerror", lambda error: seen.said.append(str(error)))
+    page.on("request", lambda request: seen.requests.append(request.url))
+    page.goto(path.as_uri())
+    page.wait_for_function(
+        "document.querySelectorAll('.plot .main-svg').length >= document.querySelectorAll('.plot').length"
+    )
+    return seen
+
+
+def overflow(page: Page) -> int:
+    return int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
+
+
+def column(page: Page, table: str, number: int) -> list[float]:
+    values = page.eval_on_selector_all(
+        f"{table} tbody tr", f"rows => rows.map(row => row.cells[{number}].dataset.value)"
+    )
+    return [float(value) for value in values]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_works_in_a_browser(
+    everything: Callable[[], dict[str, Any]], browser: Browser, width: int, tmp_path: Path
+) -> None:
     arguments = everything()
     build(**arguments)
-    page: Path = arguments["out"]
-    page.write_text(page.read_text(encoding="utf-8").replace("<style>", WATCH + "<style>", 1), encoding="utf-8")
-    outer = page.with_name("outer.html")
-    outer.write_text(OUTER, encoding="utf-8")
-    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'browser'}", outer.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, check=True, timeout=90).stdout
-    seen = re.search(r'<pre id="found">(.*?)</pre>', dom, re.DOTALL)
-    assert seen is not None
-    for frame in json.loads(unescape(seen[1])):
-        assert frame["errors"] == []
-        assert frame["requests"] == []
-        assert frame["overflow"] <= 0
-        assert frame["plots"] >= 5
-        ascending = [float(value) for value in frame["ascending"]]
-        assert ascending == sorted(ascending)
-        assert len(set(ascending)) > 1
-        assert [float(value) for value in frame["descending"]] == sorted(ascending, reverse=True)
+    seen = look_at(browser, arguments["out"], width)
+    page = seen.page
+    assert overflow(page) <= 0
+    assert page.locator("section:visible").count() == 9
+    assert page.locator(".plot .main-svg").count() >= 8
+    page.click("#scores-table thead th:nth-child(3)")
+    ascending = column(page, "#scores-table", 2)
+    assert ascending == sorted(ascending)
+    assert len(set(ascending)) > 1
+    page.click("#scores-table thead th:nth-child(3)")
+    assert column(page, "#scores-table", 2) == ascending[::-1]
+    # Another rank, and one of its names brought out.
+    page.select_option("#features select", "species")
+    assert page.locator("#features .legend button").all_inner_texts() == ["hudsonia", "unknown"]
+    page.click("#features .legend button:first-child")
+    faint = "plane => plane.data[0].marker.opacity.filter(value => value < 0.5).length"
+    assert page.eval_on_selector("#features .plane", faint) == 4
+    assert overflow(page) <= 0
+    assert_quiet(seen, arguments["out"])
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_comparison_works_in_a_browser(browser: Browser, width: int, tmp_path: Path) -> None:
+    write_run(tmp_path, "a", 0.1, [True] * 60 + [False] * 40)
+    write_run(tmp_path, "b", 0.2, [True] * 80 + [False] * 20)
+    compare(runs=("a", "b"), results=tmp_path, out=tmp_path / "compare.html")
+    seen = look_at(browser, tmp_path / "compare.html", width)
+    assert overflow(seen.page) <= 0
+    assert seen.page.locator("section:visible").count() == 5
+    assert_quiet(seen, tmp_path / "compare.html")
+
+
+def assert_quiet(seen: Seen, path: Path) -> None:
+    """Nothing in the console, and no request but for the file itself."""
+    assert seen.said == []
+    assert [url for url in seen.requests if not url.startswith("data:")] == [path.as_uri()]
+    seen.page.close()

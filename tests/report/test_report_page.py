@@ -54,6 +54,10 @@ class Page(HTMLParser):
     def figures(self) -> dict[str, Any]:
         return dict(json.loads(self.scripts[0]))
 
+    @property
+    def maps(self) -> dict[str, Any]:
+        return dict(json.loads(self.scripts[1]))
+
 
 @pytest.fixture
 def page(everything: Arguments) -> Page:
@@ -64,9 +68,19 @@ def page(everything: Arguments) -> Page:
 
 def test_every_section_is_there(page: Page) -> None:
     sections = [attributes["id"] for tag, attributes in page.tags if tag == "section"]
-    assert sections == ["scores", "training", "rows", "taxonomy", "examples", "provenance"]
+    assert sections == [
+        "scores",
+        "features",
+        "training",
+        "data",
+        "rows",
+        "taxonomy",
+        "examples",
+        "cost",
+        "provenance",
+    ]
     assert set(page.values("data-figure")) == set(page.figures)
-    assert set(page.figures) == {"zero-shot", "few-shot-1", "flow", "strategies", "training-train"}
+    assert set(page.figures) == {"zero-shot", "few-shot-1", "flow", "strategies", "training-train", "treemap"}
     assert set(page.values("href")) == {f"#{section}" for section in sections}
 
 
@@ -84,10 +98,10 @@ def test_nothing_comes_from_outside(page: Page) -> None:
 
 
 def test_hostile_names_are_text(page: Page) -> None:
-    assert sum(tag == "script" for tag, _ in page.tags) == 3
+    assert sum(tag == "script" for tag, _ in page.tags) == 4
     assert page.text.count("<script>alert('x')</script>") >= 5
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
-    for figure in page.figures.values():
+    for figure in (*page.figures.values(), *page.maps.values()):
         assert "<script>" not in json.dumps(figure)
 
 
@@ -158,11 +172,12 @@ def test_the_same_inputs_give_the_same_bytes(everything: Arguments, tmp_path: Pa
         build(**everything())
         made.append({path.name: path.read_bytes() for path in (tmp_path / "report").iterdir()})
     assert made[0] == made[1]
-    assert set(made[0]) == {"index.html", "scores.csv", "scores.parquet"}
+    assert set(made[0]) == {"index.html", "run.json", "scores.csv", "scores.parquet"}
 
 
 def test_without_what_is_optional_the_page_still_stands(everything: Arguments) -> None:
-    optional = ("predictions", "benchmarks", "metrics", "accounts", "labels", "summary")
+    optional = ("predictions", "benchmarks", "metrics", "accounts", "labels", "summary", "corpus_identity")
+    optional += ("composition", "intrinsic", "planes", "logs", "shared_logs", "shared")
     arguments = {name: value for name, value in everything().items() if name not in optional}
     build(**arguments)
     page = Page(arguments["out"])
@@ -207,3 +222,42 @@ def test_intervals_differences_heights_and_published_scores_are_shown(everything
     published = text[text.index('id="published-table"') :]
     assert "BioCLIP 2</th>" in published
     assert ">55.3</td>" in published
+
+
+def test_the_corpus_is_named_by_its_digest_and_shown_by_rank(page: Page) -> None:
+    text = " ".join(page.text.split())
+    assert "Trained on the corpus world:0123456789abcdef" in text
+    assert re.search(r"training images\s*30", text)
+    [treemap] = page.figures["treemap"]["data"]
+    nodes = dict(zip(treemap["labels"], treemap["values"], strict=True))
+    assert (nodes["Animalia"], nodes["Pica"], nodes["Pica hudsonia"]) == (30, 25, 20)
+    assert treemap["parents"][treemap["labels"].index("Pica")].endswith("family:Corvidae")
+
+
+def test_features_are_laid_out_model_beside_model(page: Page) -> None:
+    plane = page.maps["tiny"]
+    assert plane["models"] == ["demo", "start"]
+    assert [len(values) for values in plane["x"]] == [8, 8]
+    assert plane["ranks"]["genus"]["names"][0] == "Pica"
+    assert sorted(set(plane["ranks"]["genus"]["of"])) == [-2, 0, 1]
+    assert any(text.startswith("Pica hudsonia") for text in plane["hover"])
+    text = " ".join(page.text.split())
+    assert "tiny cophenetic 0.700 [0.600, 0.800] 0.400 [0.300, 0.500] +0.300 p < 0.002 8" in text
+    assert text.index("tiny triplet/mean") < text.index("tiny triplet/kingdom") < text.index("tiny triplet/species")
+
+
+def test_each_steps_jobs_are_summed_up_by_time_and_memory(page: Page) -> None:
+    text = " ".join(page.text.split())
+    assert "download 3 1 min 30 s 78.3 % 1 min 00 s 4.0 s 300 3 6" in text
+    assert "train/start.pretrain 1 25.0 s" in text
+    assert "other" not in {name for name in text.split() if name.startswith("train/other")}
+    assert "4 jobs, 1 min 55 s one after the other" in text
+
+
+def test_the_facts_of_the_run_stand_beside_the_page(everything: Arguments, tmp_path: Path) -> None:
+    build(**everything())
+    facts = json.loads((tmp_path / "report" / "run.json").read_text())
+    assert facts["corpus"]["id"] == "world:0123456789abcdef"
+    assert facts["config"]["run"] == "demo"
+    assert facts["digests"]["weights of demo"] == "w-demo"
+    assert {cost["step"]: cost["jobs"] for cost in facts["costs"]} == {"download": 3, "train/start.pretrain": 1}

@@ -14,7 +14,7 @@ import pytest
 import simplejpeg
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.config.train import ModelSettings
+from workflow_scripts.common.config.train import CorpusShards, ModelSettings
 from workflow_scripts.contracts import LABELS, RANKS, REPLAY_INDEX, SHARD_INDEX, SHARD_MANIFEST
 
 COLOURS = ("red", "green", "blue", "yellow", "white", "purple")
@@ -36,6 +36,11 @@ class Corpus:
     shards: Path
     labels: Path
     replay: Path
+
+    @property
+    def biology(self) -> CorpusShards:
+        """Its shards as a training is given them."""
+        return CorpusShards(shards=[str(self.shards)], labels=str(self.labels))
 
 
 def tiny_model(size: int = 32) -> ModelSettings:

@@ -11,7 +11,15 @@ from workflow_scripts.contracts import RANKS
 
 pytestmark = pytest.mark.slow
 
-EVALUATION = {"embed", "eval_rare_species", "eval_seen_species", "eval_insects", "eval_replay", "report_build"}
+INTRINSIC = {"tsne", "intrinsic_rare_species", "intrinsic_seen_species"}
+EVALUATION = {
+    "embed",
+    "eval_rare_species",
+    "eval_seen_species",
+    "eval_insects",
+    "eval_replay",
+    "report_build",
+} | INTRINSIC
 AFTER_TAXONOMY = {
     "curate",
     "curate_attribution",
@@ -20,6 +28,7 @@ AFTER_TAXONOMY = {
     "shards_plan",
     "shards_write",
     "shards_gather",
+    "report_corpus",
     "train_run",
     "model_export",
 } | EVALUATION
@@ -54,7 +63,8 @@ def test_a_benchmark_added_plans_its_own_jobs(finished: Any) -> None:
     world = "results/world/micro/benchmarks/insects"
     mine = f"{{layout: csv, labels: {world}/labels.csv, images: {world}/images, text_type: sci}}"
     planned = finished.planned("all", "--config", f"benchmarks={{mine: {mine}}}")
-    assert planned == {"benchmark_index": 1, "embed": 2, "eval_mine": 1, "report_build": 1}
+    own = {"benchmark_index": 1, "embed": 2, "eval_mine": 1, "tsne": 2, "intrinsic_mine": 1}
+    assert planned == own | {"report_build": 1}
 
 
 def test_one_benchmark_is_redone_alone(finished: Any) -> None:

@@ -16,7 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from workflow_scripts.benchmarks.unpack import unpack
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.config.evaluate import BenchmarkSettings, FetchedDataset, FetchedFile, ReplayBenchmark
+from workflow_scripts.common.config.evaluate import BenchmarkSettings, FetchedDataset, FetchedFile, ImageSet
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest, sha256_file, write_json
 from workflow_scripts.common.web_files import fetch_file
@@ -40,7 +40,7 @@ def fetch_benchmark(*, name: str, settings: BenchmarkSettings, out: Path, downlo
     Raises:
         InputError: something cannot be had, is not what its pin says, has no pin, or cannot be unpacked.
     """
-    assert not isinstance(settings.spec, ReplayBenchmark)
+    assert isinstance(settings.spec, ImageSet)
     entries = settings.spec.fetch
     files = out.parent / "files"
     wanted = digest([entry.model_dump(mode="json") for entry in entries])

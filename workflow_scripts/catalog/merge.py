@@ -1,7 +1,7 @@
 """Merge a generation's sources into catalogue parts, and list its distinct labels.
 
 In: records of each source, in order of preference, and the parts of older generations. Out, in one folder:
-`part-NNNN.parquet`, `labels.parquet` and `account.json`.
+`part-NNNN.parquet`, `labels.parquet`, `hosts.parquet` and `account.json`.
 """
 
 import tempfile
@@ -14,7 +14,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.download import DownloadLimits
-from workflow_scripts.common.host_parts import deal_hosts
+from workflow_scripts.common.host_parts import deal_hosts, write_hosts
 from workflow_scripts.common.tables import literal
 from workflow_scripts.contracts import CATALOG, PROVIDER_LABELS, SOURCE_RECORDS
 
@@ -35,7 +35,8 @@ def merge(
 
     Args:
         sources: records of each source (contract SOURCE_RECORDS); an earlier one wins a uuid that both have.
-        out_dir: where the parts (contract CATALOG), the labels (contract PROVIDER_LABELS) and the account go.
+        out_dir: where the parts (contract CATALOG), the labels (contract PROVIDER_LABELS), the hosts (contract
+            NAMED_HOSTS) and the account go.
         generation: this generation's number.
         parts: how many parts it has.
         first_part: the number of its first part.
@@ -75,6 +76,7 @@ def merge(
         for part in range(first_part, first_part + parts):
             query = f"SELECT * FROM catalogue WHERE part = {part}"
             tables.write(connection, query, CATALOG, _part(out_dir, part))
+        write_hosts(connection, "catalogue", out_dir / "hosts.parquet")
         labels = (HERE / "labels.sql").read_text(encoding="utf-8")
         if not has_keys:
             connection.execute(

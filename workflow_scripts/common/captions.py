@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workflow_scripts.contracts import RANKS
+from workflow_scripts.contracts import RANKS, TEXT_TYPES
 
-TEXT_TYPES = ("sci", "com", "taxon", "sci_com", "taxon_com")
-"""The caption types that training draws from, in the order of both papers' code."""
 NAMED_BY_TEMPLATES = ("sci", "com", "taxon", "taxonTag")
 """What a template may name of the organism, besides the columns that the config keeps of the sources."""
 

@@ -32,6 +32,7 @@ BEAT_SECONDS = 10.0
 # Another host's lock counts as left behind when it has not beaten for this long.
 STALE_SECONDS = 120.0
 POLL_SECONDS = 1.0
+DONE = "done.json"
 
 
 class WorkFolder:
@@ -50,7 +51,7 @@ class WorkFolder:
     def finished(self) -> bool:
         """Whether the work of this key is whole: finished before, and every file as it was left."""
         try:
-            files = dict(json.loads((self.path / "done.json").read_text())["files"])
+            files = dict(json.loads((self.path / DONE).read_text())["files"])
         except FileNotFoundError:
             return False
         except (ValueError, TypeError, KeyError):
@@ -63,10 +64,22 @@ class WorkFolder:
                 return False
         return True
 
-    def finish(self, files: Iterable[str]) -> None:
-        """Record that the work is whole and consists of `files` (names within the folder), with their SHA-256."""
-        record = {name: sha256_file(self.path / name) for name in sorted(files)}
-        write_json(self.path / "done.json", {"key": self.key, "files": record})
+    def sums(self) -> dict[str, str]:
+        """The SHA-256 of each file as it was when the work was finished; nothing when it is not."""
+        try:
+            return dict(json.loads((self.path / DONE).read_text())["files"])
+        except FileNotFoundError:
+            return {}
+
+    def finish(self, files: Iterable[str], known: Mapping[str, str] = {}) -> None:
+        """Record that the work is whole and consists of `files` (names within the folder), with their SHA-256.
+
+        Args:
+            files: the names.
+            known: the sums of files that have not changed, which are not read again.
+        """
+        record = {name: known.get(name) or sha256_file(self.path / name) for name in sorted(files)}
+        write_json(self.path / DONE, {"key": self.key, "files": record})
 
     def publish(self, target: Path, last: str) -> None:
         """Link the finished files into `target`; the file named `last`, which readers wait for, comes last.
@@ -74,7 +87,7 @@ class WorkFolder:
         Files in `target` that an earlier key published and this one does not have are removed from it (they stay in
         the earlier key's folder).
         """
-        names = list(json.loads((self.path / "done.json").read_text())["files"])
+        names = list(json.loads((self.path / DONE).read_text())["files"])
         (target / last).unlink(missing_ok=True)
         record = target / f".published-{Path(last).stem}.json"
         earlier = json.loads(record.read_text()) if record.exists() else []
@@ -110,12 +123,21 @@ def open_work_folder(
         InputError: the file system knows no locks.
     """
     path = root / digest(key)[:KEY_LENGTH]
-    publishing = exclusive(target.with_name(f".{target.name}.lock"), wait=wait) if target else nullcontext()
+    publishing = exclusive(_lock_of(target), wait=wait) if target else nullcontext()
     with publishing, exclusive(path / "lock", wait=wait):
         recorded = path / "key.json"
         if not recorded.exists():
             write_json(recorded, key)
         yield WorkFolder(path, key)
+
+
+def holding_job(target: Path) -> str | None:
+    """The cluster's job that is (or was, when it died) at the work published as `target`."""
+    return _holder(_lock_of(target)).get("job")
+
+
+def _lock_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.lock")
 
 
 @contextmanager

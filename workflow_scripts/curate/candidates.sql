@@ -1,61 +1,9 @@
--- One row per catalogue row, with the first reason against it that can be seen without comparing kept images.
+-- One row per catalogue row of a span of uuids, with the first reason against it that can be seen without comparing
+-- kept images.
 -- The order of the reasons is contracts.VERDICT_REASONS.
--- Tables: catalog, downloads, taxa, ledger, outside, leakage. Variables: min_size, camera_trap_max (images),
+-- Tables: catalog, downloads, taxa, taken, sequences, refused, leaks. Variables: first, beyond, min_size, val_share,
 -- exclude_basis, licences (null: all are allowed), unknown_licence ('keep' or 'drop').
-WITH taken AS (
-    -- By id, or by the bytes under another id; only the image itself had a place in a shard.
-    SELECT
-        uuid,
-        min(date) AS date,
-        min(split) AS split
-    FROM (
-        SELECT
-            uuid,
-            date,
-            split
-        FROM ledger
-        UNION ALL
-        SELECT
-            downloads.uuid,
-            ledger.date,
-            NULL
-        FROM downloads
-        INNER JOIN ledger USING (md5)
-    )
-    GROUP BY uuid
-),
-
-sequences AS (
-    -- Camera traps take long bursts of one scene.
-    SELECT
-        data_source,
-        occurrence_id,
-        count(*) AS images
-    FROM catalog
-    WHERE
-        coalesce(trim(occurrence_id), '') <> ''
-        AND (img_type ILIKE 'camera%trap%' OR squeezed(basisOfRecord) = 'MACHINEOBSERVATION')
-    GROUP BY data_source, occurrence_id
-    HAVING count(*) > getvariable('camera_trap_max')
-),
-
-refused AS (
-    SELECT
-        uuid,
-        min(reason) AS reason
-    FROM outside
-    GROUP BY uuid
-),
-
-leaks AS (
-    SELECT
-        uuid,
-        min_by({'benchmark': benchmark, 'image': image, 'distance': distance}, (distance, benchmark)) AS leak
-    FROM leakage
-    GROUP BY uuid
-),
-
-acquired AS (
+WITH acquired AS (
     SELECT
         catalog.uuid,
         catalog.label_id,
@@ -77,6 +25,7 @@ acquired AS (
         concat_ws(': ', downloads.status, downloads.error) AS failure_detail
     FROM catalog
     INNER JOIN downloads USING (uuid)
+    WHERE in_span(catalog.uuid) AND in_span(downloads.uuid)
 )
 
 SELECT
@@ -90,7 +39,9 @@ SELECT
     acquired.size,
     picture_of(acquired.md5, acquired.crop) AS picture,
     -- What must not part between train and val: the photos of one specimen, or at least those of one file.
-    coalesce('occurrence ' || nullif(trim(acquired.occurrence_id), ''), 'md5 ' || acquired.md5) AS occurrence,
+    coalesce(occurrence_of(acquired.occurrence_id), 'md5 ' || acquired.md5) AS occurrence,
+    -- 52 bits of a hash of the occurrence as a fraction: the same in every generation, whatever else is there.
+    ('0x' || substr(sha256(occurrence), 1, 13))::BIGINT / 2.0 ** 52 < getvariable('val_share') AS is_drawn_for_val,
     taxa.taxon_number,
     taxa.is_species,
     taken.split AS taken_split,

@@ -3,11 +3,12 @@
 import logging
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import Account, write_account
@@ -30,7 +31,12 @@ from workflow_scripts.contracts import (
 logger = logging.getLogger(__name__)
 
 FARTHEST_GUESS = 3
+# Row groups of the downloads that make a span: half a million images.
+SPAN_ROW_GROUPS = 4
 PLACELESS = "status = 'ok' AND (md5 IS NULL OR tar IS NULL OR \"offset\" IS NULL OR size IS NULL)"
+
+Span = tuple[str, str | None]
+"""From a uuid to before another, or to the end."""
 
 
 def decide(
@@ -90,16 +96,13 @@ def decide(
         connection.execute(_sql("macros.sql"))
         connection.execute(_sql("taxa.sql"))
         _check_names(connection, labels, settings)
-        # On disk and not in DuckDB's memory: what compares images needs few of the columns at a time.
-        candidates = Path(folder) / "candidates.parquet"
-        connection.execute(
-            f"COPY ({_sql('candidates.sql')}) TO {tables.literal(candidates)} (FORMAT parquet, COMPRESSION zstd)"
-        )
-        connection.execute(f"CREATE TEMP VIEW candidates AS SELECT * FROM {tables.scan(candidates)}")
+        connection.execute(_sql("judges.sql"))
+        spans = spans_of(connection, downloads)
+        _write_candidates(connection, spans, Path(folder))
         _check_together(connection, rows_in, downloads, labels)
         for name in ("twins.sql", "counts.sql", "splits.sql"):
             connection.execute(_sql(name))
-        rows_out = tables.write(connection, _sql("verdicts.sql"), VERDICTS, out)
+        rows_out = tables.write_row_groups(_verdicts(connection, spans), VERDICTS, out)
         if rows_out != rows_in:
             raise ValueError(f"{out}: {rows_out} verdicts for {rows_in} catalogue rows")
 
@@ -136,6 +139,42 @@ def _list_held_out(connection: duckdb.DuckDBPyConnection, benchmarks: tuple[Path
         connection.execute(
             "INSERT INTO held_out SELECT DISTINCT lower(taxon_genus || ' ' || taxon_species) FROM images"
         )
+
+
+def spans_of(connection: duckdb.DuckDBPyConnection, downloads: Path) -> list[Span]:
+    """Spans of uuids that tile all of them, with about as many images each.
+
+    What joins or sorts all columns of all images does it a span at a time, in memory, where it would else spill.
+    """
+    starts = connection.execute(
+        f"SELECT stats_min_value FROM parquet_metadata({tables.path_literal(downloads)}) "
+        "WHERE path_in_schema = 'uuid' AND stats_min_value IS NOT NULL ORDER BY row_group_id"
+    ).fetchall()
+    # The downloads are in the order of their uuids; were they not, the spans would only differ in size.
+    bounds = sorted({start for (start,) in starts[SPAN_ROW_GROUPS::SPAN_ROW_GROUPS]})
+    return list(zip(["", *bounds], [*bounds, None], strict=True))
+
+
+def _take(connection: duckdb.DuckDBPyConnection, span: Span) -> None:
+    for name, value in zip(("first", "beyond"), span, strict=True):
+        connection.execute(f"SET VARIABLE {name} = $value::VARCHAR", {"value": value})
+
+
+def _write_candidates(connection: duckdb.DuckDBPyConnection, spans: Sequence[Span], folder: Path) -> None:
+    """The view `candidates`: on disk and not in DuckDB's memory, for what compares images needs few of its columns."""
+    files = [folder / f"candidates-{number:06d}.parquet" for number in range(len(spans))]
+    for span, file in zip(spans, files, strict=True):
+        _take(connection, span)
+        connection.execute(f"COPY ({_sql('candidates.sql')}) TO {tables.literal(file)} (FORMAT parquet)")
+    connection.execute(f"CREATE TEMP VIEW candidates AS SELECT * FROM {tables.scan(files)}")
+
+
+def _verdicts(connection: duckdb.DuckDBPyConnection, spans: Sequence[Span]) -> Iterator[pa.Table]:
+    """The verdicts by uuid, some at a time."""
+    for span in spans:
+        _take(connection, span)
+        for batch in connection.sql(_sql("verdicts.sql")).to_arrow_reader(tables.ROW_GROUP_ROWS):
+            yield pa.Table.from_batches([batch])
 
 
 def _check_together(connection: duckdb.DuckDBPyConnection, rows_in: int, downloads: Path, labels: Path) -> None:

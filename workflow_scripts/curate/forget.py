@@ -21,18 +21,18 @@ import pyarrow.parquet as pq
 from workflow_scripts.common import tables, tars
 from workflow_scripts.common.accounts import read_account, write_account
 from workflow_scripts.common.files import sha256_file
-from workflow_scripts.common.work_folder import WorkFolder, open_work_folder
-from workflow_scripts.contracts import DOWNLOADS, SHARD_INDEX, SHARD_MANIFEST
+from workflow_scripts.common.work_folder import WorkFolder, exclusive, open_work_folder
+from workflow_scripts.contracts import DOWNLOADS, REPLAY_INDEX, SHARD_INDEX, SHARD_MANIFEST
 
 logger = logging.getLogger(__name__)
 
-MANIFEST, INDEX, ACCOUNT = "manifest.parquet", "index.parquet", "account.json"
+MANIFEST, INDEX, ACCOUNT, DONE = "manifest.parquet", "index.parquet", "account.json", "done.json"
 
 
 def shards_with(place: Path, doomed: Set[str]) -> list[Path]:
-    """The shards of a corpus that hold a doomed image."""
+    """The shards of a corpus, replay's among them, that hold a doomed image."""
     found = []
-    for index in sorted(place.glob(f"shards/g*/*/{INDEX}")):
+    for index in sorted([*place.glob(f"shards/g*/*/{INDEX}"), *place.glob(f"replay/*/{INDEX}")]):
         with tables.connect() as connection:
             _register(connection, doomed)
             rows = connection.execute(
@@ -54,15 +54,20 @@ def names_any(file: Path, words: Set[str]) -> bool:
 
 
 def from_shards(place: Path, doomed: Set[str]) -> None:
-    """Take doomed images out of a corpus's shards, and remove the work folders that keep the old ones."""
-    for folder in sorted({shard.parent for shard in shards_with(place, doomed)}):
-        concerned = [shard for shard in shards_with(place, doomed) if shard.parent == folder]
-        _rewrite_shards(folder, [shard.name for shard in concerned], doomed)
-    for index in sorted(place.glob(f".work/shards/*/{INDEX}")):
-        uuids = pq.read_table(index, columns=["uuid"])["uuid"].to_pylist()
-        if not doomed.isdisjoint(uuids):
-            logger.info("%s: removed", index.parent)
-            shutil.rmtree(index.parent)
+    """Take doomed images out of a corpus's shards, and remove the work folders that keep the old ones.
+
+    Raises:
+        BusyError: a job is writing one of them.
+    """
+    for folder, shards in groupby(shards_with(place, doomed), key=lambda shard: shard.parent):
+        _rewrite_shards(folder, [shard.name for shard in shards], doomed)
+    for key in sorted([*place.glob(".work/shards/*/key.json"), *place.glob(".work/replay/*/key.json")]):
+        folder = key.parent
+        # What an interrupted job left may hold anything.
+        if not (folder / DONE).exists() or _doomed_in(folder / INDEX, doomed):
+            with exclusive(folder / "lock", wait=False):
+                logger.info("%s: removed", folder)
+                shutil.rmtree(folder)
 
 
 def _rewrite_shards(folder: Path, names: list[str], doomed: Set[str]) -> None:
@@ -99,7 +104,8 @@ def _rewrite_shards(folder: Path, names: list[str], doomed: Set[str]) -> None:
     rewritten = [entries.get(row["shard"], row) for row in manifest]
     tables.write_rows([row for row in rewritten if row["samples"]], SHARD_MANIFEST, folder / MANIFEST)
     # The index last: it is by the index that a doomed image is still found.
-    tables.write_row_groups(groups(), SHARD_INDEX, folder / INDEX)
+    contract = REPLAY_INDEX if folder.parent.name == "replay" else SHARD_INDEX
+    tables.write_row_groups(groups(), contract, folder / INDEX)
     for name, entry in entries.items():
         if not entry["samples"]:
             (folder / name).unlink()
@@ -150,7 +156,8 @@ def from_downloads(place: Path, doomed: Set[str]) -> None:
     for folder in sorted(path for path in root.glob("*") if (path / "key.json").exists()):
         if _holds_doomed(folder, doomed):
             key = json.loads((folder / "key.json").read_text(encoding="utf-8"))
-            manifests = sorted((place / "download").glob(f"part-*/{MANIFEST}"))
+            published = (place / "download", place / "replay/download")
+            manifests = [path for parent in published for path in sorted(parent.glob(f"part-*/{MANIFEST}"))]
             # Copies of an earlier key's work, or of none, are published by nobody.
             shown = next((path for path in manifests if _same(path, folder / MANIFEST)), None)
             with open_work_folder(root, key, target=shown, wait=False) as work:
@@ -160,13 +167,13 @@ def from_downloads(place: Path, doomed: Set[str]) -> None:
 def _holds_doomed(folder: Path, doomed: Set[str]) -> bool:
     manifest = folder / MANIFEST
     files = [manifest] if manifest.exists() else sorted(folder.glob("pass-*/[0-9]*.parquet"))
-    return any(_doomed_in(file, doomed) for file in files)
+    return any(_doomed_in(file, doomed, "status = 'ok'") for file in files)
 
 
-def _doomed_in(file: Path, doomed: Set[str]) -> bool:
+def _doomed_in(file: Path, doomed: Set[str], condition: str = "true") -> bool:
     with tables.connect() as connection:
         _register(connection, doomed)
-        query = f"SELECT 1 FROM {tables.scan(file)} SEMI JOIN doomed USING (uuid) WHERE status = 'ok' LIMIT 1"
+        query = f"SELECT 1 FROM {tables.scan(file)} SEMI JOIN doomed USING (uuid) WHERE {condition} LIMIT 1"
         return connection.execute(query).fetchone() is not None
 
 
@@ -175,7 +182,7 @@ def _forget_in_download(work: WorkFolder, doomed: Set[str], target: Path | None)
     if not (folder / MANIFEST).exists():
         # Unfinished: what it has of them is fetched no more when it resumes, and the rest of those shards again.
         for shard in sorted(folder.glob("pass-*/[0-9]*.parquet")):
-            if _doomed_in(shard, doomed):
+            if _doomed_in(shard, doomed, "status = 'ok'"):
                 shard.unlink()
         for tar in folder.glob("images-*.tar"):
             tar.unlink()
@@ -193,7 +200,7 @@ def _forget_in_download(work: WorkFolder, doomed: Set[str], target: Path | None)
         # Out of sight first: should this be interrupted, the download's own rule publishes what is left.
         for name in (MANIFEST, *concerned) if target is not None else ():
             (target / name).unlink(missing_ok=True)
-        (folder / "done.json").unlink(missing_ok=True)
+        (folder / DONE).unlink(missing_ok=True)
         _rewrite_tars(connection, folder, concerned)
         query = Path(__file__).with_name("forget.sql").read_text(encoding="utf-8")
         connection.execute(f"CREATE TEMP TABLE rewritten AS {query}")

@@ -1,5 +1,5 @@
 -- What the splits depend on beyond an image itself.
--- Tables: compared, miscounted, older, taxa. Variable: val_share.
+-- Tables: compared, miscounted, older, taxa.
 
 -- Where older generations put an occurrence, it stays.
 CREATE TEMP TABLE settled AS
@@ -13,15 +13,13 @@ GROUP BY occurrence;
 
 CREATE TEMP VIEW drawn AS
 SELECT
-    compared.* EXCLUDE (objection),
+    compared.* EXCLUDE (objection, is_drawn_for_val),
     coalesce(compared.objection, miscounted.objection) AS objection,
     settled.split IS NOT NULL AS is_settled,
     CASE
         WHEN compared.objection IS NOT NULL OR miscounted.uuid IS NOT NULL THEN compared.taken_split
         WHEN settled.split IS NOT NULL THEN settled.split
-        -- 52 bits of a hash of the occurrence as a fraction: the same in every generation, whatever else is there.
-        WHEN ('0x' || substr(sha256(compared.occurrence), 1, 13))::BIGINT / 2.0 ** 52 < getvariable('val_share')
-            THEN 'val'
+        WHEN compared.is_drawn_for_val THEN 'val'
         ELSE 'train'
     END AS split
 FROM compared

@@ -8,7 +8,6 @@ it finishes. What is listed later by the workflow (verdicts, plans, models) foll
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,25 +18,22 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.root import load_site, read_yaml
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.contracts import BENCHMARK_IMAGES, CATALOG, GATHERED_DOWNLOADS, LEDGER, VERDICTS
+from workflow_scripts.contracts import (
+    CATALOG,
+    DOWNLOADS,
+    GATHERED_DOWNLOADS,
+    LEDGER,
+    REPLAY_SELECTION,
+    SPLITS,
+    VERDICTS,
+)
 from workflow_scripts.curate import forget
+from workflow_scripts.curate.concerned import Concerned, list_concerned, remember
 
 logger = logging.getLogger(__name__)
 
 SHOWN = 20
-
-
-@dataclass
-class Concerned:
-    """What holds or shows the images, by kind."""
-
-    images: list[str] = field(default_factory=list)
-    tars: list[str] = field(default_factory=list)
-    shards: list[str] = field(default_factory=list)
-    features: list[str] = field(default_factory=list)
-    thumbnails: list[str] = field(default_factory=list)
-    models: list[str] = field(default_factory=list)
-    benchmark_images: list[str] = field(default_factory=list)
+NO_PAIRS = "SELECT NULL::VARCHAR AS uuid, NULL::VARCHAR AS split WHERE false"
 
 
 def takedown(
@@ -55,7 +51,8 @@ def takedown(
 ) -> None:
     """List images of a corpus and everything that holds them; record them in its ledger; take them out.
 
-    Images with the same bytes as a named one go with it. Give exactly one of owner, url, dataset and uuid.
+    Replay pairs are found by url and uuid, and have no owner. Images with the same bytes as a named one go with it.
+    Give exactly one of owner, url, dataset and uuid.
 
     Args:
         owner: the `copyright_owner` or `creator`, as the catalogue writes it.
@@ -80,16 +77,18 @@ def takedown(
     name = corpus or str(read_yaml(config).get("corpus"))
     place = root / "corpora" / name
     ledger = root / "ledgers" / f"{name}.parquet"
+    former = ledger.with_suffix(".former.json")
     with tables.connect(memory_mb) as connection:
         _read_corpus(connection, place)
         _choose(connection, owner=owner, url=url, dataset=dataset, uuid=uuid)
-        concerned = list_concerned(connection, root, place)
+        concerned = list_concerned(connection, root, place, former)
         _say(concerned)
         if dry_run:
             sys.stdout.write("dry run: nothing was changed\n")
             return
         # First the ledger: from here on nothing takes them in again, however this ends.
         _record(connection, ledger, reason)
+        remember(former, place, map(Path, concerned.shards))
         doomed = set(concerned.images)
         forget.from_downloads(place, doomed)
         forget.from_shards(place, doomed)
@@ -101,12 +100,25 @@ def takedown(
 
 
 def _read_corpus(connection: duckdb.DuckDBPyConnection, place: Path) -> None:
+    """The tables of `takedown.sql`, of what the corpus has by now."""
     catalog = sorted(place.glob("catalog/g*/part-*.parquet"))
     if not catalog:
         raise InputError(f"{place}: no catalogue there; give --corpus and --results, or --config")
     tables.read(connection, catalog, CATALOG, "catalog")
-    tables.read(connection, sorted(place.glob("download/g*.parquet")), GATHERED_DOWNLOADS, "downloads")
+    tables.read(connection, sorted(place.glob("replay/selection/part-*.parquet")), REPLAY_SELECTION, "selection")
     tables.read(connection, sorted(place.glob("curate/g*/verdicts.parquet")), VERDICTS, "verdicts")
+    tables.read(connection, sorted(place.glob("download/g*.parquet")), GATHERED_DOWNLOADS, "downloads")
+    manifests = sorted(place.glob("replay/download/part-*/manifest.parquet"))
+    tables.read(connection, manifests, DOWNLOADS, "replay_downloads")
+    acquired = f"SELECT uuid, md5, {tables.literal(place / 'download')} || printf('/part-%04d', part) AS folder, tar"
+    query = f"{acquired} FROM downloads"
+    if manifests:
+        named = f"{tables.scan(manifests).removesuffix(')')}, filename = true)"
+        query += f" UNION ALL SELECT uuid, md5, parse_dirpath(filename), tar FROM {named}"
+    connection.execute(f"CREATE TEMP VIEW acquired AS {query}")
+    held = [path for split in SPLITS if (path := place / f"replay/{split}/index.parquet").exists()]
+    pairs = [f"SELECT uuid, {tables.literal(path.parent.name)} AS split FROM {tables.scan(path)}" for path in held]
+    connection.execute(f"CREATE TEMP VIEW replayed AS {' UNION ALL '.join(pairs) or NO_PAIRS}")
 
 
 def _choose(
@@ -124,43 +136,12 @@ def _choose(
         connection.execute(f"SET VARIABLE {variable} = $value::VARCHAR", {"value": value})
     connection.execute(Path(__file__).with_name("takedown.sql").read_text(encoding="utf-8"))
     unknown = connection.execute(
-        "SELECT uuid FROM named ANTI JOIN catalog USING (uuid) ORDER BY uuid LIMIT 1"
+        "SELECT uuid FROM named ANTI JOIN catalog USING (uuid) ANTI JOIN selection USING (uuid) ORDER BY uuid LIMIT 1"
     ).fetchone()
     if unknown is not None:
         raise InputError(f"--uuid {uuid}: {unknown[0]} is no image of the corpus; correct or remove that line")
     if connection.execute("SELECT 1 FROM chosen LIMIT 1").fetchone() is None:
         raise InputError("no image of the corpus is concerned; check the spelling against the catalogue")
-
-
-def list_concerned(connection: duckdb.DuckDBPyConnection, root: Path, place: Path) -> Concerned:
-    """Everything below `root` that holds or shows an image of the table `chosen`."""
-    found = Concerned()
-    found.images = [uuid for (uuid,) in connection.execute("SELECT uuid FROM chosen ORDER BY uuid").fetchall()]
-    found.tars = [
-        str(place / "download" / f"part-{part:04d}" / tar)
-        for part, tar in connection.execute(
-            "SELECT DISTINCT part, tar FROM downloads SEMI JOIN chosen USING (uuid) WHERE tar IS NOT NULL ORDER BY ALL"
-        ).fetchall()
-    ]
-    doomed = set(found.images)
-    shards = forget.shards_with(place, doomed)
-    found.shards = [str(path) for path in shards]
-    digests = {digest for folder in {path.parent for path in shards} for digest in forget.digests_of(folder)}
-    found.models = [
-        str(summary.parents[1]) for summary in sorted(root.glob("runs/*/train/summary.json"))
-        if forget.names_any(summary, digests)
-    ]  # fmt: skip
-    found.thumbnails = [
-        str(page) for page in sorted(root.glob("runs/*/report/index.html")) if forget.names_any(page, doomed)
-    ]
-    for images in sorted(root.glob("shared/benchmarks/*/images.parquet")):
-        tables.read(connection, images, BENCHMARK_IMAGES, "pictures")
-        rows = connection.execute("SELECT DISTINCT path FROM pictures SEMI JOIN chosen USING (md5) ORDER BY path")
-        if paths := [path for (path,) in rows.fetchall()]:
-            found.benchmark_images += paths
-            benchmark = images.parent.name.rpartition("-")[0]
-            found.features += [str(path) for path in sorted(root.glob(f"runs/*/features/*/{benchmark}.safetensors"))]
-    return found
 
 
 def _say(concerned: Concerned) -> None:

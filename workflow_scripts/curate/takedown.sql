@@ -1,4 +1,5 @@
--- The ledger's rows of the images asked for. Tables: catalog, downloads, verdicts, named (uuids).
+-- The ledger's rows of the images asked for. Tables: catalog, selection (replay pairs), acquired (of both: uuid, md5),
+-- verdicts, replayed (uuid and split of the pairs in replay's shards), named (uuids).
 -- Variables: owner, url, dataset (null: not asked by it).
 CREATE TEMP TABLE chosen AS
 WITH asked AS (
@@ -10,13 +11,19 @@ WITH asked AS (
         OR source_url = getvariable('url')
         OR dataset_key = getvariable('dataset')
         OR uuid IN (SELECT uuid FROM named)
+    UNION
+    SELECT uuid
+    FROM selection
+    WHERE
+        source_url = getvariable('url')
+        OR uuid IN (SELECT uuid FROM named)
 ),
 
 files AS (
-    SELECT DISTINCT downloads.md5
-    FROM downloads
+    SELECT DISTINCT acquired.md5
+    FROM acquired
     SEMI JOIN asked USING (uuid)
-    WHERE downloads.md5 IS NOT NULL
+    WHERE acquired.md5 IS NOT NULL
 ),
 
 found AS (
@@ -24,17 +31,18 @@ found AS (
     FROM asked
     UNION
     -- The same bytes under another id.
-    SELECT downloads.uuid
-    FROM downloads
+    SELECT acquired.uuid
+    FROM acquired
     SEMI JOIN files USING (md5)
 )
 
 SELECT
     found.uuid,
-    downloads.md5,
+    acquired.md5,
     catalog.generation,
-    verdicts.split
+    coalesce(verdicts.split, replayed.split) AS split
 FROM found
-INNER JOIN catalog USING (uuid)
-LEFT JOIN downloads USING (uuid)
+LEFT JOIN catalog USING (uuid)
+LEFT JOIN acquired USING (uuid)
 LEFT JOIN verdicts USING (uuid)
+LEFT JOIN replayed USING (uuid)

@@ -1,4 +1,4 @@
--- One row per candidate: kept or not, why, and in which split.
+-- One row per candidate of a span of uuids: kept or not, why, and in which split.
 SELECT
     drawn.uuid,
     drawn.label_id,
@@ -15,3 +15,5 @@ SELECT
     drawn.size
 FROM drawn
 LEFT JOIN rescued ON drawn.occurrence = rescued.occurrence
+WHERE in_span(drawn.uuid)
+ORDER BY drawn.uuid

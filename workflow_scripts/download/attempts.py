@@ -16,16 +16,12 @@ class Row:
         url: its address, or an absolute path.
         host: the address's host and port, or "" for a path.
         crop: x, y, width and height of what is kept of it, in pixels of the original; None for all of it.
-        host_parts: over how many parts its host is spread.
-        host_turn: which of them this one is, from 0.
     """
 
     uuid: str
     url: str
     host: str
     crop: tuple[int, int, int, int] | None = None
-    host_parts: int = 1
-    host_turn: int = 0
 
 
 class Fault(Exception):
@@ -57,6 +53,7 @@ class Attempt:
         status, error, http_status, final_url, retrieved_at, content_type, pdq, original_width, original_height: as
             in `contracts.DOWNLOADS`.
         transient: whether another pass may do better.
+        image_offset, image_size: where the kept image lies in the pass's file of images.
     """
 
     uuid: str
@@ -73,6 +70,8 @@ class Attempt:
     pdq: str | None = None
     original_width: int | None = None
     original_height: int | None = None
+    image_offset: int | None = None
+    image_size: int | None = None
 
     def begin(self) -> None:
         """Count a request and note its time."""
@@ -84,7 +83,14 @@ class Attempt:
         self.status, self.error, self.transient = fault.status, str(fault), fault.transient
 
 
-_ARROW = {"uuid": pa.string(), "transient": pa.bool_(), "seconds": pa.float64()} | {
-    name: pa.int64() for name in ("pass_number", "requests", "http_status", "original_width", "original_height")
-}
+_INTEGERS = (
+    "pass_number",
+    "requests",
+    "http_status",
+    "original_width",
+    "original_height",
+    "image_offset",
+    "image_size",
+)
+_ARROW = {"transient": pa.bool_(), "seconds": pa.float64()} | dict.fromkeys(_INTEGERS, pa.int64())
 ATTEMPT_FIELDS = [pa.field(field.name, _ARROW.get(field.name, pa.string())) for field in dataclasses.fields(Attempt)]

@@ -11,31 +11,22 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import duckdb
-import pyarrow as pa
-
 from workflow_scripts.common import tables
-from workflow_scripts.common.accounts import write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.tars import member_places, write_tar
 from workflow_scripts.common.work_folder import WorkFolder, do_once
-from workflow_scripts.contracts import DOWNLOADS, TO_FETCH
-from workflow_scripts.download import local
-from workflow_scripts.download.attempts import ATTEMPT_FIELDS, Attempt, Row
-from workflow_scripts.download.body_memory import Room
+from workflow_scripts.contracts import TO_FETCH
+from workflow_scripts.download.acquisition import ACCOUNT, MANIFEST, Acquisition
+from workflow_scripts.download.budget import Budget
 from workflow_scripts.download.hosts import Hosts
-from workflow_scripts.download.passes import MEMORY_MB, Passes, Stopped
-from workflow_scripts.download.summary import account_of
+from workflow_scripts.download.passes import MEMORY_MB, Stopped
+from workflow_scripts.download.stopped_hosts import STOPPED_HOSTS, StoppedHosts
 from workflow_scripts.download.taken_down import TakenDown
-from workflow_scripts.download.web import Web
 
 logger = logging.getLogger(__name__)
 
-MANIFEST = "manifest.parquet"
-ACCOUNT = "account.json"
 UUID_PATTERN = "[A-Za-z0-9_-]{1,90}"
 
 
@@ -48,6 +39,7 @@ def fetch(
     out_dir: Path,
     contact: str | None = None,
     ledger: Path | None = None,
+    others: tuple[Path, ...] = (),
     parts: int = 1,
     turn: int = 0,
     wait: bool = False,
@@ -63,7 +55,9 @@ def fetch(
         contact: mail or web address in the user agent.
         ledger: what was taken down from the corpus for good, once anything was. It is no part of what a part depends
             on: `curate.takedown` rewrites the parts that had such images.
-        parts: how many parts there are beside this one: they share the hosts that only redirects lead to.
+        others: tables of the hosts that this part and those beside it name (contract NAMED_HOSTS): a redirect to
+            one that is another part's is not followed here.
+        parts: how many parts there are, with this one: they share the hosts that only redirects lead to.
         turn: this part's place among them, from 0.
         wait: when another process is at this part, wait until it is done and take over its work.
 
@@ -74,17 +68,16 @@ def fetch(
 
     def download(folder: WorkFolder) -> list[str]:
         with stop_on_signals() as stopping:
-            hosts = Hosts(limits, stopping, parts, turn)
-            return _download(
-                folder.path,
-                part=part,
+            budget = Budget(limits, part, others=others, parts=parts, turn=turn)
+            acquisition = Acquisition(
                 settings=settings,
                 limits=limits,
-                hosts=hosts,
+                hosts=Hosts(limits, stopping, budget, StoppedHosts(work / STOPPED_HOSTS)),
                 contact=contact,
-                stopping=stopping,
                 taken_down=TakenDown(ledger),
+                stopping=stopping,
             )
+            return _download(acquisition, part, folder.path)
 
     do_once(work, work_key(part, settings), download, out_dir, MANIFEST, wait=wait)
 
@@ -112,32 +105,13 @@ def part_digest(part: Path) -> str:
     return f"{row[0]} rows, {row[1]}"
 
 
-def _download(
-    folder: Path,
-    *,
-    part: Path,
-    settings: DownloadSettings,
-    limits: DownloadLimits,
-    hosts: Hosts,
-    contact: str | None,
-    stopping: threading.Event,
-    taken_down: TakenDown,
-) -> list[str]:
+def _download(acquisition: Acquisition, part: Path, folder: Path) -> list[str]:
     if (folder / "done.json").exists():
         logger.warning("%s: finished before, but damaged since; the part is downloaded again", folder)
         _clear(folder)
     if not (folder / MANIFEST).exists():
         _check_names(part)
-        acquire(
-            folder,
-            part=part,
-            settings=settings,
-            limits=limits,
-            hosts=hosts,
-            contact=contact,
-            stopping=stopping,
-            taken_down=taken_down,
-        )
+        acquisition.run(part, folder)
     # From here on the manifest alone says what there is; a kill before done.json is written comes back to this line.
     for attempts in folder.glob("pass-*"):
         shutil.rmtree(attempts)
@@ -145,105 +119,10 @@ def _download(
     return [MANIFEST, ACCOUNT, *(tar.name for tar in sorted(folder.glob("images-*.tar")))]
 
 
-def acquire(
-    folder: Path,
-    *,
-    part: Path,
-    settings: DownloadSettings,
-    limits: DownloadLimits,
-    hosts: Hosts,
-    contact: str | None,
-    stopping: threading.Event,
-    taken_down: TakenDown,
-    label: str = "",
-) -> None:
-    """Fetch the images of `part` and write tars, account and manifest into `folder`; resumes there.
-
-    Args:
-        label: stands in the tars' names, to tell them from others.
-    """
-    web = Web(settings=settings, limits=limits, hosts=hosts, contact=contact, stopping=stopping)
-
-    def get(row: Row, attempt: Attempt, room: Room) -> bytes:
-        taken_down.check_id(row.uuid)
-        body = web.get(row, attempt, room) if row.host else local.get(row.url, attempt, settings.max_bytes, room)
-        taken_down.check_bytes(body)
-        return body
-
-    passes = Passes(
-        folder=folder, part=part, settings=settings, limits=limits, fetch=get, hosts=hosts, stopping=stopping
-    )
-    passes.run()
-    _write_tars(folder, passes, label)
-    _write_manifest(folder, part, passes)
-
-
 def _clear(folder: Path) -> None:
     (folder / "done.json").unlink()
     for path in (folder / MANIFEST, folder / ACCOUNT, *folder.glob("images-*.tar")):
         path.unlink(missing_ok=True)
-
-
-def _write_tars(folder: Path, passes: Passes, label: str) -> None:
-    """A tar for each shard of the first pass, with its images of all passes in the order of their uuids."""
-    for shard in passes.shards(1):
-        tar = folder / f"images-{label}{shard.stem}.tar"
-        if not tar.exists():
-            write_tar(tar, _kept(shard, passes.later_shards()))
-
-
-def _kept(shard: Path, later: list[Path]) -> Iterator[tuple[str, dict[str, bytes]]]:
-    with tables.connect(MEMORY_MB) as connection:
-        result = connection.execute(
-            f"SELECT uuid, jpg FROM {tables.scan([shard, *later])} WHERE status = 'ok' "
-            f"AND uuid IN (SELECT uuid FROM {tables.scan(shard)}) ORDER BY uuid"
-        )
-        while rows := result.fetchmany(16):
-            for uuid, jpg in rows:
-                yield uuid, {"jpg": jpg}
-
-
-def _write_manifest(folder: Path, part: Path, passes: Passes) -> None:
-    """The account, then the manifest, by which a reader knows that all is there."""
-    shards = [*passes.shards(1), *passes.later_shards()]
-    query = Path(__file__).with_name("manifest.sql").read_text(encoding="utf-8")
-    with tables.connect(MEMORY_MB) as connection:
-        tables.read(connection, part, TO_FETCH, "part")
-        if shards:
-            connection.execute(f"CREATE TEMP VIEW attempts AS SELECT * EXCLUDE (jpg) FROM {tables.scan(shards)}")
-        else:
-            connection.register("attempts", _no_attempts())
-        _list_places(connection, folder)
-        connection.execute(f"CREATE TEMP TABLE manifest AS {query}")
-        write_account(folder / ACCOUNT, account_of(connection, "manifest", part.stem))
-        tables.write(connection, "SELECT * FROM manifest", DOWNLOADS, folder / MANIFEST)
-
-
-def _list_places(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """The table `places`: where each image's data lies."""
-    connection.execute('CREATE TEMP TABLE places (uuid VARCHAR, tar VARCHAR, "offset" BIGINT, size BIGINT)')
-    for tar in sorted(folder.glob("images-*.tar")):
-        members = member_places(tar)
-        found = pa.table(
-            {
-                "uuid": pa.array([Path(name).stem for name in members], pa.string()),
-                "offset": pa.array([place.offset for place in members.values()], pa.int64()),
-                "size": pa.array([place.size for place in members.values()], pa.int64()),
-            }
-        )
-        connection.register("found", found)
-        connection.execute(f'INSERT INTO places SELECT uuid, {tables.literal(tar.name)}, "offset", size FROM found')
-        connection.unregister("found")
-
-
-def _no_attempts() -> pa.Table:
-    fields = [
-        *ATTEMPT_FIELDS,
-        pa.field("width", pa.int32()),
-        pa.field("height", pa.int32()),
-        pa.field("md5", pa.string()),
-    ]
-    return pa.schema(fields).empty_table()
 
 
 def _check_names(part: Path) -> None:

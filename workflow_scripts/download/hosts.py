@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from workflow_scripts.common.config.download import DownloadLimits
-from workflow_scripts.common.host_parts import share_of
 from workflow_scripts.download.attempts import Fault
+from workflow_scripts.download.budget import Budget
+from workflow_scripts.download.stopped_hosts import StoppedHosts
 
 # Of the last `stop_after` answers at most this share may be good in a host that is stopped.
 GOOD_SHARE_OF_STOPPED = 0.05
@@ -43,6 +44,8 @@ class Gate:
     asked: float = 0.0
     slowed_at: float = 0.0
     stopped: bool = False
+    # It was stopped before: one more refusal stops it, one good answer clears it.
+    on_probation: bool = False
     answers: dict[str, int] = field(default_factory=lambda: {"good": 0, "refused": 0, "unreachable": 0})
 
     def __post_init__(self) -> None:
@@ -53,9 +56,7 @@ class Gate:
         if self.connections == 0:
             return Fault("other", f"{self.host} is left to other parts by its policy", status="deferred")
         if self.stopped:
-            return _deferred(
-                f"{self.host} was stopped: it refused nearly all of the last {len(self.outcomes)} requests"
-            )
+            return _deferred(f"{self.host} was stopped: it refuses nearly all requests")
         if self.hold_until > now and self.asked > max_wait:
             return _deferred(f"{self.host} wants to be left alone for {self.hold_until - now:.0f} s")
         return None
@@ -77,30 +78,29 @@ class Hosts:
     """All hosts of a job.
 
     Args:
-        limits: the policies.
+        limits: what all hosts have in common.
         stopping: set when the job must end.
-        parts: how many parts there are beside this one; hosts that no row names (redirects lead there) are shared
-            among all of them.
-        turn: this part's place among them, from 0.
+        budget: how much of each host's policy is this job's.
+        stopped: what other jobs know of hosts that are stopped.
     """
 
-    def __init__(self, limits: DownloadLimits, stopping: threading.Event, parts: int = 1, turn: int = 0) -> None:
+    def __init__(
+        self, limits: DownloadLimits, stopping: threading.Event, budget: Budget, stopped: StoppedHosts | None = None
+    ) -> None:
         self.limits = limits
         self.condition = threading.Condition()
         self._stopping = stopping
-        self._parts, self._turn = parts, turn
+        self._budget = budget
+        self._noted = stopped or StoppedHosts(None)
         self._gates: dict[str, Gate] = {}
 
-    def gate(self, host: str, parts: int | None = None, turn: int | None = None) -> Gate:
-        """A host's gate; the first who asks says how many parts share the host. The condition is held."""
+    def gate(self, host: str) -> Gate:
+        """A host's gate. The condition is held."""
         found = self._gates.get(host)
         if found is None:
-            connections, rate = share_of(
-                self.limits.of_host(host),
-                self._parts if parts is None else parts,
-                self._turn if turn is None else turn,
-            )
-            found = self._gates[host] = Gate(host, connections, rate, deque(maxlen=self.limits.stop_after))
+            found = Gate(host, *self._budget.of(host), deque(maxlen=self.limits.stop_after))
+            found.on_probation = self._noted.knows(host)
+            self._gates[host] = found
         return found
 
     def objection(self, gate: Gate, now: float) -> Fault | None:
@@ -176,6 +176,7 @@ class Hosts:
         """Stopped hosts get another chance: one good answer is enough, one more refusal ends it."""
         with self.condition:
             for gate in self._gates.values():
+                gate.on_probation |= gate.stopped
                 gate.stopped = False
 
     def stopped(self) -> dict[str, dict[str, int]]:
@@ -191,11 +192,17 @@ class Hosts:
     def _note(self, host: str, answer: str) -> Gate:
         gate = self.gate(host)
         gate.answers[answer] += 1
-        gate.outcomes.append(answer == "good")
-        if answer == "good":
-            gate.stopped = False
-        elif len(gate.outcomes) == gate.outcomes.maxlen:
-            gate.stopped = sum(gate.outcomes) <= GOOD_SHARE_OF_STOPPED * len(gate.outcomes)
+        good = answer == "good"
+        if good and (gate.stopped or gate.on_probation):
+            gate.outcomes.clear()
+            gate.stopped = gate.on_probation = False
+            self._noted.remove(host)
+        gate.outcomes.append(good)
+        full = len(gate.outcomes) == gate.outcomes.maxlen
+        nearly_all = full and sum(gate.outcomes) <= GOOD_SHARE_OF_STOPPED * len(gate.outcomes)
+        if not good and not gate.stopped and (gate.on_probation or nearly_all):
+            gate.stopped = True
+            self._noted.add(host)
         return gate
 
 

@@ -1,121 +1,207 @@
-"""Try again only what failed for a passing reason in a part that is finished.
+"""Try again only what failed for a passing reason in parts that are finished.
 
-What comes goes into further tars beside the part's own, and into its manifest; when nothing comes, nothing changes, so
-that what follows has no reason to run again.
+The rows to try again of all parts are acquired together, in one job that has every host's policy to itself, so that no
+part waits for another's slow hosts. What came then goes into further tars beside each part's own, and into its
+manifest; a part of which nothing came is not touched, so that what follows has no reason to run again.
 """
 
+import json
 import logging
 import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
+
+import duckdb
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.work_folder import WorkFolder, open_work_folder
+from workflow_scripts.common.files import digest, sha256_file
+from workflow_scripts.common.tars import read_at, write_tar
+from workflow_scripts.common.work_folder import DONE, WorkFolder, exclusive, open_work_folder
 from workflow_scripts.contracts import DOWNLOADS, TO_FETCH
-from workflow_scripts.download.fetch import ACCOUNT, MANIFEST, acquire, stop_on_signals, work_key
+from workflow_scripts.download.acquisition import ACCOUNT, MANIFEST, Acquisition, list_places
+from workflow_scripts.download.budget import Budget
+from workflow_scripts.download.fetch import stop_on_signals, work_key
 from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.passes import MEMORY_MB
+from workflow_scripts.download.stopped_hosts import STOPPED_HOSTS, StoppedHosts
 from workflow_scripts.download.summary import account_of
 from workflow_scripts.download.taken_down import TakenDown
 
 logger = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
-TODO = "todo.parquet"
+TODO = "again.parquet"
 
 
 def retry(
     *,
-    part: Path,
+    parts: tuple[Path, ...],
+    manifests: tuple[Path, ...],
     settings: DownloadSettings,
     limits: DownloadLimits,
     work: Path,
-    out_dir: Path,
+    replay_parts: tuple[Path, ...] = (),
+    replay_manifests: tuple[Path, ...] = (),
+    replay_settings: DownloadSettings = DownloadSettings(),  # noqa: B008 (frozen)
     contact: str | None = None,
     ledger: Path | None = None,
-    parts: int = 1,
-    turn: int = 0,
 ) -> None:
-    """Try again what failed for a passing reason, or was deferred, in a finished part.
+    """Try again what failed for a passing reason, or was deferred, in finished parts: the corpus's, then replay's.
 
     Args:
-        part: the part's table of images.
-        settings: as in its download.
+        parts: the parts' tables of images.
+        manifests: where each is published.
+        settings: as in their download.
         limits: how hard hosts are pressed.
         work: folder for the work folders of all parts.
-        out_dir: where the part is published.
+        replay_parts: tables of replay pairs.
+        replay_manifests: where each is published.
+        replay_settings: as in their download.
         contact: mail or web address in the user agent.
         ledger: what was taken down from the corpus for good, once anything was.
-        parts: how many parts there are beside this one.
-        turn: this part's place among them, from 0.
 
     Raises:
-        BusyError: another process is at this part.
-        InputError: the part is not downloaded, or was with other settings.
+        BusyError: another process is at a part, or tries again.
+        InputError: a part is not downloaded, or was with other settings.
     """
-    with open_work_folder(work, work_key(part, settings), wait=False) as folder:
-        if not folder.finished:
-            raise InputError(f"{out_dir}: not downloaded yet with these settings; `snakemake fetch` downloads it")
-        # An earlier try that was killed is gone on with.
-        again = next(iter(sorted(folder.path.glob("retry-*"))), None) or folder.path / f"retry-{_tries(folder):02d}"
-        if _write_todo(folder.path, part, again / TODO):
-            with stop_on_signals() as stopping:
-                acquire(
-                    again,
-                    part=again / TODO,
-                    settings=settings,
-                    limits=limits,
-                    hosts=Hosts(limits, stopping, parts, turn),
-                    contact=contact,
-                    stopping=stopping,
-                    taken_down=TakenDown(ledger),
-                    label=f"{again.name}-",
-                )
-            _take_over(folder, again, part)
-        shutil.rmtree(again)
-        folder.publish(out_dir, MANIFEST)
+    with stop_on_signals() as stopping, exclusive(work / ".retry.lock", wait=False):
+        kinds = ((parts, manifests, settings), (replay_parts, replay_manifests, replay_settings))
+        for tables_of, published, how in kinds:
+            acquisition = Acquisition(
+                settings=how,
+                limits=limits,
+                hosts=Hosts(limits, stopping, Budget(limits), StoppedHosts(work / STOPPED_HOSTS)),
+                contact=contact,
+                taken_down=TakenDown(ledger),
+                stopping=stopping,
+            )
+            if tables_of:
+                Again(tables_of, published, acquisition, work).run()
 
 
-def _tries(folder: WorkFolder) -> int:
-    """How many tries brought something so far."""
-    return len({tar.stem[: len("images-retry-00")] for tar in folder.path.glob("images-retry-*.tar")})
+class Again:
+    """Another try at the parts of one kind.
 
+    Args:
+        parts: their tables of images.
+        manifests: where each is published.
+        acquisition: how images are acquired.
+        work: folder for the work folders of all parts.
+    """
 
-def _write_todo(folder: Path, part: Path, todo: Path) -> int:
-    """The rows to try again; how many there are."""
-    with tables.connect(MEMORY_MB) as connection:
+    def __init__(self, parts: Sequence[Path], manifests: Sequence[Path], acquisition: Acquisition, work: Path) -> None:
+        self._parts = parts
+        self._manifests = manifests
+        self._acquisition = acquisition
+        self._work = work
+        # One try at a time for these settings: one that was killed is gone on with.
+        self._folder = work / f"retry-{digest(acquisition.settings.model_dump(mode='json'))[:16]}"
+        self._done: dict[str, list[tuple[Path, dict[str, Any]]]] = {}
+        for record in work.glob("*/key.json"):
+            key = json.loads(record.read_text(encoding="utf-8"))
+            if record.with_name(MANIFEST).exists():
+                self._done.setdefault(key["name"], []).append((record.parent, key))
+
+    def run(self) -> None:
+        """Try again, and take over what came; a kill at any point leaves each part whole, with or without it."""
+        todo = self._folder / TODO
         if not todo.exists():
-            tables.read(connection, part, TO_FETCH, "part")
-            tables.read(connection, folder / MANIFEST, DOWNLOADS, "manifest")
-            connection.execute((HERE / "retry.sql").read_text(encoding="utf-8"))
-            tables.write(connection, "SELECT * FROM todo", TO_FETCH, todo)
-        counted = connection.execute(f"SELECT count(*) FROM {tables.scan(todo)}").fetchone()
+            self._write_todo(todo)
+        with tables.connect(MEMORY_MB) as connection:
+            found = connection.execute(f"SELECT DISTINCT part FROM {tables.scan(todo)} ORDER BY part").fetchall()
+        if found:
+            if not (self._folder / MANIFEST).exists():
+                self._acquisition.run(todo, self._folder)
+            for (number,) in found:
+                self._take_over(self._parts[number], self._manifests[number])
+        shutil.rmtree(self._folder)
+
+    def _write_todo(self, todo: Path) -> None:
+        """The rows of all parts to try again, each with its part's number in the list."""
+        query = (HERE / "retry.sql").read_text(encoding="utf-8")
+        pieces = []
+        for number, part in enumerate(self._parts):
+            with self._hold(part, self._manifests[number]) as folder, tables.connect(MEMORY_MB) as connection:
+                tables.read(connection, part, TO_FETCH, "part")
+                tables.read(connection, folder.path / MANIFEST, DOWNLOADS, "manifest")
+                connection.execute(query)
+                rows = f"SELECT uuid, source_url, host, crop, {number}::BIGINT AS part FROM todo"
+                pieces.append(self._folder / f"{number:05d}.parquet")
+                tables.write(connection, rows, TO_FETCH, pieces[-1])
+        with tables.connect(MEMORY_MB) as connection:
+            tables.read(connection, pieces, TO_FETCH, "pieces")
+            images = tables.write(connection, "SELECT * FROM pieces", TO_FETCH, todo)
+        logger.info("%d images of %d parts are tried again", images, len(pieces))
+
+    def _hold(self, part: Path, published: Path) -> AbstractContextManager[WorkFolder]:
+        """The folder of a part's finished work, by whatever version of the code it was done.
+
+        Raises:
+            InputError: there is none.
+        """
+        wanted = work_key(part, self._acquisition.settings)
+        found = []
+        for folder, key in self._done.get(part.stem, []):
+            if key | {"code": None} == wanted | {"code": None} and published.exists():
+                is_published = sha256_file(folder / MANIFEST) == sha256_file(published)
+                found.append((is_published, key == wanted, folder.name, key))
+        if not found:
+            raise InputError(f"{part}: not downloaded yet with these settings; `snakemake fetch` downloads it")
+        *_, key = max(found, key=lambda entry: entry[:-1])
+        return open_work_folder(self._work, key, wait=False)
+
+    def _take_over(self, part: Path, published: Path) -> None:
+        """Make what came of a part's images a part of its finished work, and publish it again."""
+        with self._hold(part, published) as folder, tables.connect(MEMORY_MB) as connection:
+            manifest = folder.path / MANIFEST
+            known = {name: checksum for name, checksum in folder.sums().items() if name.endswith(".tar")}
+            tables.read(connection, manifest, DOWNLOADS, "earlier")
+            connection.execute("CREATE TEMP TABLE manifest AS SELECT * FROM earlier")
+            connection.execute(
+                f"CREATE TEMP TABLE fetched AS SELECT fetched.* FROM {tables.scan(self._folder / MANIFEST)} AS fetched "
+                "INNER JOIN manifest USING (uuid) WHERE manifest.status <> 'ok'"
+            )
+            came = connection.execute("SELECT count(*) FROM fetched WHERE status = 'ok'").fetchone()
+            assert came is not None
+            logger.info("%s: %d images came", part, came[0])
+            if came[0]:
+                tar = folder.path / f"images-retry-{_tries(connection):02d}.tar"
+                write_tar(tar, self._images(connection))
+                list_places(connection, [tar])
+                connection.execute(f"CREATE TEMP TABLE merged AS {(HERE / 'retried.sql').read_text(encoding='utf-8')}")
+                # Without it the download adopts whatever the manifest says.
+                (folder.path / DONE).unlink(missing_ok=True)
+                tables.write(connection, "SELECT * FROM merged", DOWNLOADS, manifest)
+                write_account(folder.path / ACCOUNT, account_of(connection, "merged", part.stem))
+            # Also after a kill that came between these steps.
+            if not (folder.path / DONE).exists():
+                folder.finish([MANIFEST, ACCOUNT, *(tar.name for tar in folder.path.glob("images-*.tar"))], known)
+            if sha256_file(manifest) != sha256_file(published):
+                folder.publish(published.parent, MANIFEST)
+
+    def _images(self, connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, dict[str, bytes]]]:
+        """The images that came of one part, in the order of their uuids."""
+        places = connection.execute(
+            "SELECT uuid, tar, \"offset\", size FROM fetched WHERE status = 'ok' ORDER BY uuid"
+        ).fetchall()
+        for uuid, tar, offset, size in places:
+            with (self._folder / tar).open("rb") as file:
+                yield uuid, {"jpg": read_at(file, offset, size)}
+
+
+def _tries(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many tries brought something so far."""
+    counted = connection.execute(
+        "SELECT count(DISTINCT tar) FROM manifest WHERE starts_with(tar, 'images-retry-')"
+    ).fetchone()
     assert counted is not None
     return int(counted[0])
-
-
-def _take_over(folder: WorkFolder, again: Path, part: Path) -> None:
-    """Make what came a part of the finished work; a kill at any point leaves the work whole, with or without it."""
-    with tables.connect(MEMORY_MB) as connection:
-        tables.read(connection, again / MANIFEST, DOWNLOADS, "retried")
-        came = connection.execute("SELECT count(*) FROM retried WHERE status = 'ok'").fetchone()
-        assert came is not None
-        logger.info("%d images came", came[0])
-        if not came[0]:
-            return
-        tables.read(connection, folder.path / MANIFEST, DOWNLOADS, "earlier")
-        connection.execute("CREATE TEMP TABLE manifest AS SELECT * FROM earlier")
-        connection.execute(f"CREATE TEMP TABLE merged AS {(HERE / 'retried.sql').read_text(encoding='utf-8')}")
-        for tar in again.glob("images-*.tar"):
-            tar.replace(folder.path / tar.name)
-        # Without it the download adopts whatever the manifest says.
-        (folder.path / "done.json").unlink()
-        tables.write(connection, "SELECT * FROM merged", DOWNLOADS, folder.path / MANIFEST)
-        write_account(folder.path / ACCOUNT, account_of(connection, "merged", part.stem))
-    folder.finish([MANIFEST, ACCOUNT, *(tar.name for tar in folder.path.glob("images-*.tar"))])
 
 
 if __name__ == "__main__":

@@ -70,10 +70,9 @@ class Schedule:
         with self._condition:
             for (host, _), numbers in sources.items():
                 if host not in self._queues:
-                    first = rows[numbers[0]]
                     self._queues[host] = deque()
                     if host:
-                        self._gates[host] = hosts.gate(host, first.host_parts, first.host_turn)
+                        self._gates[host] = hosts.gate(host)
                 self._queues[host].append(tuple(numbers))
 
     def take(self) -> Task:

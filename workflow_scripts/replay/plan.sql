@@ -1,5 +1,5 @@
 -- One row per selected pair: its place among the shards, or the reason against it.
--- Tables: selection (all parts), downloads (all manifests, with the manifest's `folder`).
+-- Tables: selection (all parts), downloads (all manifests, with the manifest's `folder`), ledger.
 -- Variables: seed, samples_per_shard, max_shards (null: no bound).
 CREATE TEMP TABLE plan AS
 WITH pairs AS (
@@ -11,22 +11,29 @@ WITH pairs AS (
         downloads.tar,
         downloads."offset",
         downloads.size,
+        downloads.md5,
         downloads.status = 'ok' AS ok,
+        -- What was taken down out of a shard keeps its place, empty, so that no other pair moves.
+        downloads.status = 'ok' OR ledger.split IS NOT NULL AS has_place,
         split_part(downloads.error, ':', 1) AS failure
     FROM selection
     LEFT JOIN downloads USING (uuid)
+    LEFT JOIN ledger USING (uuid)
 ),
 
 -- The order is that of a keyed hash: it depends on nothing but the seed and the pairs.
 ordered AS (
     SELECT
         *,
-        row_number() OVER (PARTITION BY split, ok ORDER BY md5(getvariable('seed') || ' ' || uuid), uuid) - 1 AS rank
+        row_number() OVER (
+            PARTITION BY split, has_place
+            ORDER BY md5(getvariable('seed') || ' ' || uuid), uuid
+        ) - 1 AS rank
     FROM pairs
 )
 
 SELECT
-    * EXCLUDE (rank, ok, failure),
+    * EXCLUDE (rank, ok, has_place, failure),
     CASE WHEN ok THEN rank // getvariable('samples_per_shard') END AS shard,
     rank AS position,
     CASE

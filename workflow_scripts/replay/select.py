@@ -14,7 +14,7 @@ from workflow_scripts.common.config.download import DownloadLimits
 from workflow_scripts.common.config.replay import ReplayColumns, ReplaySettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_json
-from workflow_scripts.common.host_parts import deal_hosts
+from workflow_scripts.common.host_parts import deal_hosts, write_hosts
 from workflow_scripts.contracts import REPLAY_SELECTION
 from workflow_scripts.replay.captions import clean_captions
 
@@ -41,6 +41,7 @@ def select(
     memory_mb: int = 2048,
     threads: int = 1,
     limits: DownloadLimits = DownloadLimits(),  # noqa: B008 (frozen)
+    beside: Path | None = None,
 ) -> None:
     """Choose pairs by size, similarity and safety, clean their captions, and drop repeated pairs.
 
@@ -48,10 +49,12 @@ def select(
         metadata: LAION-like parquet files; of them the first `settings.first_files` are used.
         settings: columns, filters, number of parts and share held out.
         out_dir: where `part-0000.parquet` (contract REPLAY_SELECTION) and so on, account.json and selection.json (a
-            digest of the rows chosen) are written.
+            digest of the rows chosen) are written, and hosts.parquet (contract NAMED_HOSTS).
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
         limits: the hosts' policies: over how many parts a host may be spread.
+        beside: the hosts of the corpus (contract NAMED_HOSTS), whose images are fetched at the same time. The last
+            part, which has what is at these hosts, is to be fetched after them.
 
     Raises:
         InputError: a file is missing, unreadable or lacks a column that the settings name.
@@ -70,7 +73,7 @@ def select(
             connection.execute(query)
         except duckdb.Error as error:
             raise InputError(f"replay metadata cannot be read: {str(error).splitlines()[0]}") from None
-        deal_hosts(connection, "selected", settings.parts, limits)
+        deal_hosts(connection, "selected", settings.parts, limits, beside)
         connection.execute("CREATE TEMP TABLE planned AS SELECT * FROM dealt ORDER BY part, uuid")
         for part in range(settings.parts):
             tables.write(
@@ -79,6 +82,7 @@ def select(
                 REPLAY_SELECTION,
                 out_dir / f"part-{part:04d}.parquet",
             )
+        write_hosts(connection, "planned", out_dir / "hosts.parquet")
         _write_manifest(connection, settings, out_dir / "selection.json")
         account = _account(connection)
     write_account(out_dir / "account.json", account)

@@ -1,14 +1,14 @@
 """Write replay pairs as webdataset shards, with manifests and indexes."""
 
 import logging
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from workflow_scripts.common import images, tables
 from workflow_scripts.common.accounts import Account, write_account
@@ -17,27 +17,36 @@ from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.replay import ReplaySettings
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.files import digest, link, sha256_file
 from workflow_scripts.common.progress import Progress
-from workflow_scripts.common.tars import member_places, read_at, write_tar
-from workflow_scripts.common.work_folder import WorkFolder, do_once, file_digests
-from workflow_scripts.contracts import DOWNLOADS, REPLAY_INDEX, REPLAY_SELECTION, SHARD_MANIFEST, SPLITS
+from workflow_scripts.common.tars import read_at, write_tar
+from workflow_scripts.common.work_folder import exclusive, open_work_folder
+from workflow_scripts.contracts import DOWNLOADS, LEDGER, REPLAY_INDEX, REPLAY_SELECTION, SHARD_MANIFEST, SPLITS
 
 logger = logging.getLogger(__name__)
 
-ACCOUNT = "account.json"
+ACCOUNT, INDEX, MANIFEST, TAR = "account.json", "index.parquet", "manifest.parquet", "shard.tar"
 AHEAD = 256
 
 
 class Pair(NamedTuple):
-    """A pair of the plan: its image's place in the tar that lies beside a manifest, and its caption."""
+    """A pair of the plan: its caption, and its image's place in the tar that lies beside a manifest."""
 
     uuid: str
     caption: str
+    md5: str | None
+    size: int
     folder: str
     tar: str
     offset: int
-    size: int
+
+
+class Shard(NamedTuple):
+    """A shard of the plan with its pairs in order."""
+
+    split: str
+    name: str
+    pairs: Sequence[Pair]
 
 
 def write(
@@ -47,10 +56,14 @@ def write(
     settings: ReplaySettings,
     work: Path,
     out_dir: Path,
+    ledger: Path | None = None,
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
     """Write the downloaded pairs, in an order keyed by the seed, as `train/` and `val/` shards.
+
+    Each shard has a work folder of its own, named by its pairs, the settings and the code: what was made before is
+    adopted, and a pair that goes costs one shard.
 
     Args:
         selection: the selection's parts.
@@ -58,39 +71,49 @@ def write(
         settings: how shards are written, and how many.
         work: folder for the work folders.
         out_dir: where `train/`, `val/` and, last, account.json are published.
+        ledger: what was taken down for good, once anything was; the places of such pairs stay empty, so that no other
+            moves.
         memory_mb: DuckDB's memory limit, MiB.
         threads: images decoded at once; no byte depends on it.
 
     Raises:
         InputError: a table breaks its contract, a selected pair has no manifest row, or a tar is missing or short.
     """
-    key = {
-        **file_digests({"selection": selection, "manifests": manifests}),
-        "settings": settings.model_dump(mode="json", include={"shards", "max_shards"}),
-        "code": code_digest("workflow_scripts.replay.write"),
-    }
-
-    def make(folder: WorkFolder) -> list[str]:
-        if (folder.path / "done.json").exists():
-            logger.warning("%s: finished before, but damaged since; it is written again", folder.path)
+    account = out_dir / ACCOUNT
+    publishing = exclusive(account.with_name(f".{ACCOUNT}.lock"))
+    with publishing, tables.connect(memory_mb, threads) as connection, ThreadPoolExecutor(threads) as pool:
+        account.unlink(missing_ok=True)
+        _plan(connection, selection, manifests, ledger, settings)
+        kept = {}
+        pairs = _one(connection, "SELECT count(*) FROM plan WHERE reason IS NULL")
+        with Progress("replay shards", pairs, "pairs") as progress:
             for split in SPLITS:
-                shutil.rmtree(folder.path / split, ignore_errors=True)
-            (folder.path / "done.json").unlink()
-        with tables.connect(memory_mb, threads) as connection, ThreadPoolExecutor(threads) as pool:
-            _plan(connection, selection, manifests, settings)
-            return _Writer(folder.path, connection, settings.shards, pool).write()
-
-    do_once(work, key, make, out_dir, ACCOUNT)
+                folder, made = out_dir / split, dict[str, Path]()
+                # Readers wait for the manifest: it must not stand beside shards of another plan.
+                (folder / MANIFEST).unlink(missing_ok=True)
+                for shard in _shards(connection, split):
+                    made[shard.name] = _make(work, shard, settings.shards, pool, folder / shard.name)
+                    progress.update(len(shard.pairs))
+                kept[split] = tables.write_row_groups(_tables(made.values(), INDEX), REPLAY_INDEX, folder / INDEX)
+                manifest = [row for table in _tables(made.values(), MANIFEST) for row in table.to_pylist()]
+                tables.write_rows(manifest, SHARD_MANIFEST, folder / MANIFEST)
+                for tar in folder.glob("shard-*.tar"):
+                    if tar.name not in made:
+                        logger.info("%s: not in this plan; removed", tar)
+                        tar.unlink()
+        write_account(account, _account(connection, kept))
 
 
 def _plan(
     connection: duckdb.DuckDBPyConnection,
     selection: tuple[Path, ...],
     manifests: tuple[Path, ...],
+    ledger: Path | None,
     settings: ReplaySettings,
 ) -> None:
     tables.read(connection, selection, REPLAY_SELECTION, "selection")
     tables.read(connection, manifests, DOWNLOADS, "manifests")
+    tables.read(connection, ledger if ledger and ledger.exists() else [], LEDGER, "ledger")
     named = f"{tables.scan(manifests).removesuffix(')')}, filename = true)"
     connection.execute(f"CREATE TEMP VIEW downloads AS SELECT *, parse_dirpath(filename) AS folder FROM {named}")
     seed, samples, shards = settings.shards.seed, settings.shards.samples_per_shard, settings.max_shards
@@ -105,128 +128,106 @@ def _plan(
         )
 
 
-class _Writer:
-    """Writes what the plan says into a work folder; shards that are there already stay."""
-
-    def __init__(
-        self, folder: Path, connection: duckdb.DuckDBPyConnection, settings: ShardSettings, pool: ThreadPoolExecutor
-    ) -> None:
-        self._folder = folder
-        self._connection = connection
-        self._settings = settings
-        self._pool = pool
-
-    def write(self) -> list[str]:
-        """All shards, manifests and indexes, and the account; returns the names of the files."""
-        names = []
-        kept = {}
-        pairs = self._one("SELECT count(*) FROM plan WHERE reason IS NULL")
-        with Progress("replay shards", pairs, "pairs") as progress:
-            for split in SPLITS:
-                folder = self._folder / split
-                folder.mkdir(exist_ok=True)
-                shards = [folder / f"shard-{number:06d}.tar" for number in self._shards(split)]
-                for number, tar in enumerate(shards):
-                    planned = self._pairs(split, number)
-                    if not tar.exists():
-                        write_tar(tar, self._rendered(planned))
-                    progress.update(len(planned))
-                manifest = [
-                    {
-                        "shard": tar.name,
-                        "samples": len(member_places(tar)) // 2,
-                        "bytes": tar.stat().st_size,
-                        "sha256": sha256_file(tar),
-                    }
-                    for tar in shards
-                ]
-                kept[split] = sum(int(str(row["samples"])) for row in manifest)
-                index = (self._index(tar, self._pairs(split, number)) for number, tar in enumerate(shards))
-                tables.write_row_groups(index, REPLAY_INDEX, folder / "index.parquet")
-                tables.write_rows(manifest, SHARD_MANIFEST, folder / "manifest.parquet")
-                names += [f"{split}/{path.name}" for path in shards]
-                names += [f"{split}/index.parquet", f"{split}/manifest.parquet"]
-        write_account(self._folder / ACCOUNT, self._account(kept))
-        return [*names, ACCOUNT]
-
-    def _shards(self, split: str) -> range:
-        return range(
-            self._one(
-                "SELECT coalesce(max(shard) + 1, 0) FROM plan WHERE reason IS NULL AND split = $split", split=split
-            )
-        )
-
-    def _pairs(self, split: str, shard: int) -> list[Pair]:
-        rows = self._connection.execute(
-            'SELECT uuid, caption, folder, tar, "offset", size FROM plan '
+def _shards(connection: duckdb.DuckDBPyConnection, split: str) -> Iterator[Shard]:
+    """The split's shards in order; the pairs of one at a time are held."""
+    numbers = connection.execute(
+        "SELECT DISTINCT shard FROM plan WHERE reason IS NULL AND split = $split ORDER BY shard", {"split": split}
+    ).fetchall()
+    for (number,) in numbers:
+        rows = connection.execute(
+            'SELECT uuid, caption, md5, size, folder, tar, "offset" FROM plan '
             "WHERE reason IS NULL AND split = $split AND shard = $shard ORDER BY position",
-            {"split": split, "shard": shard},
+            {"split": split, "shard": number},
         ).fetchall()
-        return [Pair(*row) for row in rows]
+        yield Shard(split, f"shard-{number:06d}.tar", [Pair(*row) for row in rows])
 
-    def _rendered(self, pairs: Sequence[Pair]) -> Iterator[tuple[str, dict[str, bytes]]]:
-        for start in range(0, len(pairs), AHEAD):
-            some = pairs[start : start + AHEAD]
-            for pair, jpeg in zip(some, self._pool.map(self._jpeg, some), strict=True):
+
+def _make(work: Path, shard: Shard, settings: ShardSettings, pool: ThreadPoolExecutor, target: Path) -> Path:
+    """The shard's work folder, finished now or before, with its tar published."""
+    key = {
+        "shard": f"{shard.split}/{shard.name}",
+        # Original bytes and stored size stand for the image: where it lies in its tar does not count.
+        "pairs": digest([[pair.uuid, pair.caption, pair.md5, pair.size] for pair in shard.pairs]),
+        "settings": settings.to_json(),
+        "code": code_digest("workflow_scripts.replay.write"),
+    }
+    with open_work_folder(work, key) as folder:
+        if not folder.finished:
+            _write_shard(folder.path, shard, settings, pool)
+            folder.finish([TAR, INDEX, MANIFEST])
+        tar = folder.path / TAR
+        if not (target.exists() and target.samefile(tar)):
+            link(tar, target)
+    return folder.path
+
+
+def _write_shard(folder: Path, shard: Shard, settings: ShardSettings, pool: ThreadPoolExecutor) -> None:
+    """Write a shard's tar, index and manifest; pairs whose image cannot be read are left out."""
+    written: list[Pair] = []
+
+    def rendered() -> Iterator[tuple[str, dict[str, bytes]]]:
+        for start in range(0, len(shard.pairs), AHEAD):
+            some = shard.pairs[start : start + AHEAD]
+            for pair, jpeg in zip(some, pool.map(lambda pair: _jpeg(pair, settings), some), strict=True):
                 if jpeg is not None:
+                    written.append(pair)
                     yield pair.uuid, {"jpg": jpeg, "txt": pair.caption.encode()}
 
-    def _jpeg(self, pair: Pair) -> bytes | None:
-        if Path(pair.tar).name != pair.tar:
-            raise InputError(f"{pair.folder}: {pair.tar!r} is no name of a tar beside a manifest (pair {pair.uuid})")
-        tar = Path(pair.folder) / pair.tar
-        settings = self._settings
-        try:
-            with tar.open("rb") as file:
-                data = read_at(file, pair.offset, pair.size)
-        except OSError as error:
-            raise InputError(f"{tar}: {error.strerror}; download its part again") from None
-        try:
-            image = images.decode(data, at_least=settings.image_size)
-        except images.UnreadableImage as error:
-            logger.warning("%s: image %s is dropped: %s", tar, pair.uuid, error)
-            return None
-        return images.encode_jpeg(images.to_square(image, settings.image_size, settings.resize), settings.jpeg_quality)
+    tar = folder / TAR
+    places = [members["jpg"] for members in write_tar(tar, rendered())]
+    index = {
+        "uuid": [pair.uuid for pair in written],
+        "shard": [shard.name] * len(written),
+        "position": range(len(written)),
+        "offset": [place.offset for place in places],
+        "size": [place.size for place in places],
+        "caption": [pair.caption for pair in written],
+    }
+    tables.write_row_groups([pa.table(index)], REPLAY_INDEX, folder / INDEX)
+    size, checksum = tar.stat().st_size, sha256_file(tar)
+    manifest = {"shard": shard.name, "samples": len(written), "bytes": size, "sha256": checksum}
+    tables.write_rows([manifest], SHARD_MANIFEST, folder / MANIFEST)
 
-    def _index(self, tar: Path, pairs: Sequence[Pair]) -> pa.Table:
-        """The rows of a shard: what of the planned pairs is in the tar, in the tar's order."""
-        places = member_places(tar)
-        written = [pair for pair in pairs if f"{pair.uuid}.jpg" in places]
-        spans = [places[f"{pair.uuid}.jpg"] for pair in written]
-        return pa.table(
-            {
-                "uuid": [pair.uuid for pair in written],
-                "shard": [tar.name] * len(written),
-                "position": range(len(written)),
-                "offset": [span.offset for span in spans],
-                "size": [span.size for span in spans],
-                "caption": [pair.caption for pair in written],
-            }
-        )
 
-    def _account(self, kept: dict[str, int]) -> Account:
-        dropped = dict(
-            self._connection.execute(
-                "SELECT reason, count(*) FROM plan WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason"
-            ).fetchall()
-        )
-        total = self._one("SELECT count(*) FROM plan")
-        if unreadable := total - sum(dropped.values()) - sum(kept.values()):
-            dropped["unreadable"] = unreadable
-        return Account(
-            stage="replay",
-            part="shards",
-            unit="pairs",
-            rows_in=total,
-            kept=sum(kept.values()),
-            dropped=dropped,
-            notes=kept,
-        )
+def _jpeg(pair: Pair, settings: ShardSettings) -> bytes | None:
+    if Path(pair.tar).name != pair.tar:
+        raise InputError(f"{pair.folder}: {pair.tar!r} is no name of a tar beside a manifest (pair {pair.uuid})")
+    tar = Path(pair.folder) / pair.tar
+    try:
+        with tar.open("rb") as file:
+            data = read_at(file, pair.offset, pair.size)
+    except OSError as error:
+        raise InputError(f"{tar}: {error.strerror}; download its part again") from None
+    try:
+        image = images.decode(data, at_least=settings.image_size)
+    except images.UnreadableImage as error:
+        logger.warning("%s: image %s is dropped: %s", tar, pair.uuid, error)
+        return None
+    return images.encode_jpeg(images.to_square(image, settings.image_size, settings.resize), settings.jpeg_quality)
 
-    def _one(self, query: str, **values: str) -> int:
-        row = self._connection.execute(query, values or None).fetchone()
-        assert row is not None
-        return int(row[0])
+
+def _tables(folders: Iterable[Path], name: str) -> Iterator[pa.Table]:
+    return (pq.read_table(folder / name) for folder in folders)
+
+
+def _account(connection: duckdb.DuckDBPyConnection, kept: dict[str, int]) -> Account:
+    dropped = dict(
+        connection.execute(
+            "SELECT reason, count(*) FROM plan WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason"
+        ).fetchall()
+    )
+    total = _one(connection, "SELECT count(*) FROM plan")
+    if unreadable := total - sum(dropped.values()) - sum(kept.values()):
+        dropped["unreadable"] = unreadable
+    return Account(
+        stage="replay", part="shards", unit="pairs", rows_in=total, kept=sum(kept.values()), dropped=dropped, notes=kept
+    )
+
+
+def _one(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 if __name__ == "__main__":

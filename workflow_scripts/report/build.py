@@ -3,33 +3,34 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
-
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.cli import run as run_command
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import sha256_file, write_text
+from workflow_scripts.common.files import sha256_file, write_json, write_text
 from workflow_scripts.common.tables import connect
 from workflow_scripts.common.tables import read as read_table
 from workflow_scripts.contracts import DOWNLOAD_HOSTS, LABELS
 from workflow_scripts.report import figures
+from workflow_scripts.report.corpora import read_json
+from workflow_scripts.report.costs import Cost, read_costs
 from workflow_scripts.report.curves import read_curves
 from workflow_scripts.report.examples import Example, read_examples
 from workflow_scripts.report.flow import corpus_flow, gaps, steps_of
 from workflow_scripts.report.leakage import read_leaks
 from workflow_scripts.report.names import RANKS_SHOWN, ranks_by_source
+from workflow_scripts.report.pages import page_parts, page_templates
+from workflow_scripts.report.planes import read_planes
 from workflow_scripts.report.published import compare
 from workflow_scripts.report.scores import MAIN_METRIC, STD, Scores, read_scores, write_scores
+from workflow_scripts.report.treemap import treemap_nodes
 
 HERE = Path(__file__).parent
-TEMPLATE, STYLE, SCRIPT = "page.html.j2", "page.css", "page.js"
+TEMPLATE = "page.html.j2"
 PACKAGES = ("snakemake", "torch", "open_clip_torch", "img2dataset", "webdataset", "duckdb", "plotly")
 
 
@@ -57,11 +58,18 @@ def build(
     labels: Path | None = None,
     taxonomy: Path | None = None,
     summary: Path | None = None,
+    corpus_identity: Path | None = None,
+    composition: Path | None = None,
+    intrinsic: tuple[Path, ...] = (),
+    planes: tuple[Path, ...] = (),
     leakage: tuple[Path, ...] = (),
     downloads: Path | None = None,
+    logs: tuple[Path, ...] = (),
+    shared_logs: Path | None = None,
+    shared: tuple[str, ...] = (),
     out: Path,
 ) -> None:
-    """Build the report's page, and `scores.csv` and `scores.parquet` beside it.
+    """Build the report's page; beside it `scores.csv`, `scores.parquet`, and `run.json`, which names what it is of.
 
     Args:
         run: the run's name, which is its own model's too.
@@ -76,8 +84,15 @@ def build(
         labels: the corpus's taxonomy/labels.parquet.
         taxonomy: the corpus's taxonomy/stats.json.
         summary: the training's summary.json.
+        corpus_identity: the corpus's corpus.json.
+        composition: the corpus's training images by taxon (contract COMPOSITION).
+        intrinsic: files in the form of scores that say how features follow the taxonomy.
+        planes: t-SNE layouts named MODEL/BENCHMARK.tsne.parquet (contract EMBEDDING_MAP).
         leakage: the corpus's images that benchmarks have too, of all generations.
         downloads: the folder of the corpus's download parts, for their thumbnails.
+        logs: folders of the logs of the corpus and the run, for what their jobs cost.
+        shared_logs: the folder of logs of what several runs have in common.
+        shared: names of the shared folders that this run takes.
         out: the page.
 
     Raises:
@@ -87,20 +102,36 @@ def build(
     write_scores(table, out.parent)
     steps = steps_of([read_account(path) for path in accounts])
     strategies = _strategies(labels) if labels else []
-    page = _environment().get_template(TEMPLATE)
+    page = page_templates().get_template(TEMPLATE)
     inputs = {"labels": labels, "summary": summary} | {f"metrics {name}": path for name, path in metrics.items()}
     inputs |= {f"images of {name}": path for name, path in benchmarks.items()}
+    identity = read_json(corpus_identity) if corpus_identity else None
+    costs = read_costs(logs, shared_logs, shared)
+    provenance = _provenance(inputs, table)
+    trained = read_json(summary) if summary else {}
+    facts = {
+        "run": run,
+        "corpus": identity or {"name": corpus},
+        "config": _parsed(config),
+        "digests": dict(provenance),
+        "trained_from": trained.get("digests", {}),
+        "versions": _versions(),
+        "costs": [asdict(cost) for cost in costs],
+    }
+    write_json(out.with_name("run.json"), facts)
     drawn = {
         "zero-shot": figures.score_bars(table, MAIN_METRIC),
         **{f"few-shot-{k}": figures.score_bars(table, f"few_shot/{k}") for k in _shots(table)},
         "flow": figures.flow(corpus_flow(steps)),
         "strategies": figures.strategies(strategies),
+        "treemap": figures.treemap(treemap_nodes(composition)) if composition else None,
         **{f"training-{name}": figures.training(read_curves(path)) for name, path in metrics.items()},
     }
     text = page.render(
         run=run,
         corpus=corpus,
-        config=_indented(config),
+        config=json.dumps(facts["config"], indent=2, ensure_ascii=False),
+        identity=identity,
         scores=table,
         std=STD,
         verdicts=_verdicts(table),
@@ -108,39 +139,26 @@ def build(
         published_models=list(dict.fromkeys(model for one in compared for model in one.theirs)),
         shots=_shots(table),
         trainings=list(metrics),
-        summary=_flat(_read_json(summary)) if summary else {},
+        summary=_flat(trained),
         steps=steps,
         gaps=gaps(steps),
         strategies=strategies,
-        ranks_by_source=ranks_by_source(_read_json(taxonomy)) if taxonomy else [],
-        costliest=_read_json(taxonomy)["costliest"] if taxonomy else [],
+        ranks_by_source=ranks_by_source(read_json(taxonomy)) if taxonomy else [],
+        costliest=read_json(taxonomy)["costliest"] if taxonomy else [],
         ranks=RANKS_SHOWN,
         leaks=read_leaks(leakage, downloads) if downloads else [],
         hosts=_hosts(hosts),
         examples=_examples(predictions, benchmarks, table),
-        provenance=_provenance(inputs, table),
-        versions=_versions(),
+        intrinsic=read_scores(intrinsic, own=run) if intrinsic else None,
+        planes=read_planes(planes, table.models),
+        costs=costs,
+        total=_sum(costs),
+        provenance=provenance,
+        versions=facts["versions"],
         figures={name: figure for name, figure in drawn.items() if figure is not None},
-        style=_file(STYLE),
-        script=_file(SCRIPT),
-        plotly=Markup(get_plotlyjs()),
+        **page_parts(),
     )
     write_text(out, text)
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
-    environment.filters["count"] = lambda value: f"{value:,}"
-    environment.filters["words"] = lambda name: name.replace("_", " ")
-    return environment
-
-
-def _file(name: str) -> Markup:
-    """A file of the project itself, as it is."""
-    return Markup((HERE / name).read_text(encoding="utf-8"))
 
 
 def _verdicts(scores: Scores) -> list[Verdict]:
@@ -206,16 +224,18 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: no readable JSON: {error}") from None
+def _sum(costs: Sequence[Cost]) -> dict[str, float]:
+    return {
+        "jobs": sum(cost.jobs for cost in costs),
+        "seconds": sum(cost.seconds for cost in costs),
+        "cpu_seconds": sum(cost.cpu_seconds or 0 for cost in costs),
+        "memory_mb": max((cost.memory_mb or 0 for cost in costs), default=0),
+    }
 
 
-def _indented(config: str) -> str:
+def _parsed(config: str) -> Any:
     try:
-        return json.dumps(json.loads(config), indent=2, ensure_ascii=False)
+        return json.loads(config)
     except ValueError as error:
         raise InputError(f"--config: no JSON: {error}") from None
 

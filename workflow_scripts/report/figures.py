@@ -11,11 +11,15 @@ from plotly.subplots import make_subplots
 from workflow_scripts.report.curves import Curves
 from workflow_scripts.report.flow import Link
 from workflow_scripts.report.scores import STD, Scores
+from workflow_scripts.report.treemap import Node
 
 Figure = dict[str, Any]
 
 COLOURS = ("#1b7f5c", "#9aa5b1", "#3b6fb6", "#c98a1b", "#8a5bb0", "#c4513f")
 CHANCE = "#c4513f"
+# Groups of taxa; what has none of its own is grey.
+TAXA = ("#4e79a7", "#f28e2b", "#59a14f", "#b6575a", "#5b9a97", "#c7a12b", "#8f6690", "#d37a84", "#8a6a55")
+GREY = "#aab6b0"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 # What belongs to one plot, by how the name of a metric starts; whatever else is numeric is left to metrics.jsonl.
 PANELS = {
@@ -100,6 +104,39 @@ def training(curves: Curves) -> Figure | None:
     return _finished(figure, 110 + 150 * len(panels))
 
 
+def overlaid(curves: Mapping[str, Curves]) -> Figure | None:
+    """Several runs' losses, learning rates and speeds over their steps, one colour a run; None without any."""
+    shown = [
+        name
+        for prefix in PANELS
+        for name in dict.fromkeys(name for of_run in curves.values() for name in of_run if name.startswith(prefix))
+        if any(_has_values(of_run.get(name, [])) for of_run in curves.values())
+    ]
+    if not shown:
+        return None
+    figure = make_subplots(
+        rows=len(shown), cols=1, shared_xaxes=True, vertical_spacing=0.3 / len(shown), subplot_titles=shown
+    )
+    for row, name in enumerate(shown, start=1):
+        for number, (run, of_run) in enumerate(curves.items()):
+            figure.add_scatter(
+                x=of_run["step"],
+                y=of_run.get(name, []),
+                name=_plain(run),
+                legendgroup=run,
+                mode="lines",
+                connectgaps=True,
+                line={"color": COLOURS[(0, 3, 2, 4, 5, 1)[number % 6]], "width": 1.5},
+                showlegend=row == 1,
+                row=row,
+                col=1,
+            )
+    figure.update_xaxes(title="step", row=len(shown))
+    figure.update_layout(hovermode="x unified")
+    figure.update_annotations(font_size=13, x=0, xanchor="left")
+    return _finished(figure, 110 + 150 * len(shown))
+
+
 def flow(links: Sequence[Link]) -> Figure | None:
     """A Sankey diagram of the rows from the sources to the shards; None without any."""
     if not links:
@@ -160,6 +197,40 @@ def strategies(rows: Sequence[Mapping[str, Any]]) -> Figure | None:
     figure.update_xaxes(title="labels")
     figure.update_yaxes(autorange="reversed", automargin=True)
     return _finished(figure, 140 + 34 * len(names))
+
+
+def treemap(nodes: Sequence[Node]) -> Figure | None:
+    """A treemap of training images by taxon, one colour a class; None without any."""
+    if not nodes:
+        return None
+    sizes = {node.group: node.images for node in nodes if node.id == node.group}
+    largest = sorted(sizes, key=lambda group: (-sizes[group], group))
+    colour = {group: TAXA[number] if number < len(TAXA) else GREY for number, group in enumerate(largest)}
+    figure = go.Figure(
+        go.Treemap(
+            ids=[_plain(node.id) for node in nodes],
+            parents=[_plain(node.parent) for node in nodes],
+            labels=[_plain(node.label) for node in nodes],
+            values=[node.images for node in nodes],
+            customdata=[node.rank for node in nodes],
+            branchvalues="total",
+            maxdepth=5,
+            marker={
+                "colors": [colour.get(node.group, "#e3eae6") for node in nodes],
+                "line": {"width": 1, "color": "#fff"},
+                "pad": {"t": 20, "l": 2, "r": 2, "b": 2},
+                "cornerradius": 3,
+            },
+            tiling={"packing": "squarify", "pad": 1},
+            pathbar={"thickness": 22},
+            texttemplate="%{label}<br>%{value:,}",
+            hovertemplate="<b>%{label}</b> (%{customdata})<br>%{value:,} images<br>"
+            "%{percentParent:.1%} of %{parent}<extra></extra>",
+        )
+    )
+    figure = _finished(figure, 520)
+    figure["layout"]["margin"] = {"l": 0, "r": 0, "t": 26, "b": 0}
+    return figure
 
 
 def _finished(figure: go.Figure, height: int) -> Figure:

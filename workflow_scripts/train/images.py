@@ -36,13 +36,14 @@ def random_crop(height: int, width: int, scale: tuple[float, float], draw: np.ra
         scale: least and greatest share of the image's area.
         draw: where chance comes from.
     """
-    logs = np.log(RATIOS)
+    least, most = map(math.log, RATIOS)
     for _ in range(TRIES):
-        area = height * width * draw.uniform(*scale)
-        ratio = math.exp(draw.uniform(*logs))
+        size, shape, down, right = draw.random(4).tolist()
+        area = height * width * (scale[0] + (scale[1] - scale[0]) * size)
+        ratio = math.exp(least + (most - least) * shape)
         wide, high = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < wide <= width and 0 < high <= height:
-            return int(draw.integers(height - high + 1)), int(draw.integers(width - wide + 1)), high, wide
+            return int(down * (height - high + 1)), int(right * (width - wide + 1)), high, wide
     return centre_crop(height, width, RATIOS)
 
 
@@ -53,11 +54,12 @@ def centre_crop(height: int, width: int, ratios: tuple[float, float] = (1.0, 1.0
     return (height - high) // 2, (width - wide) // 2, high, wide
 
 
-def resized(image: np.ndarray, box: Box, size: int) -> np.ndarray:
-    """Cut `box` out of an image and resize it to a square of `size` pixels, bicubic; uint8 [size, size, 3]."""
+def resize(image: np.ndarray, box: Box, square_SS3: np.ndarray) -> None:
+    """Cut `box` out of an image and resize it, bicubic, into `square_SS3`, uint8 [size, size, 3]."""
     top, left, high, wide = box
+    size = len(square_SS3)
     cut = image[top : top + high, left : left + wide]
     # OpenCV's cubic does not blur before it drops pixels, so a strong reduction averages areas first.
     if min(high, wide) >= 2 * size:
         cut = cv2.resize(cut, (2 * size, 2 * size), interpolation=cv2.INTER_AREA)
-    return cv2.resize(cut, (size, size), interpolation=cv2.INTER_CUBIC)
+    cv2.resize(cut, (size, size), dst=square_SS3, interpolation=cv2.INTER_CUBIC)

@@ -7,7 +7,7 @@ s reads nothing that came before it.
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,16 +15,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from workflow_scripts.common.children import die_with_parent
-from workflow_scripts.common.config.train import TrainSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.train import images
 from workflow_scripts.train.ranks import Ranks
-from workflow_scripts.train.samples import SampleReader, Shard
-from workflow_scripts.train.stream import Stream, rank_positions
+from workflow_scripts.train.samples import SampleReader
+from workflow_scripts.train.stream import Order, rank_positions
 from workflow_scripts.train.texts import Texts, text_type_at
 
-# Their places in this list keep the orders of the parts of a batch apart.
-PARTS = ("biology", "replay")
 MOST_REPLACEMENTS = 100
 AHEAD = 2
 
@@ -48,6 +45,7 @@ class Batch(NamedTuple):
     tokens: torch.Tensor
     """int32 [B, L]"""
     text_type: str
+    """`mixed` where each sample has its own."""
     broken: list[Broken]
 
 
@@ -59,7 +57,7 @@ class Pairs:
         name: `biology` or `replay`.
         reader: where images and index rows are read.
         stream: the order.
-        texts: where a row's tokens come from.
+        texts: where a row's tokens come from, by corpus.
         batch: pairs a step, over all ranks.
         seed: of augmentation and of replacements.
         scale: area range of the random crop; None for the largest square at the centre (validation).
@@ -67,8 +65,8 @@ class Pairs:
 
     name: str
     reader: SampleReader
-    stream: Stream
-    texts: Texts
+    stream: Order
+    texts: Sequence[Texts]
     batch: int
     seed: tuple[int, ...]
     scale: tuple[float, float] | None
@@ -77,10 +75,23 @@ class Pairs:
         """The number of whole passes over the samples after `steps` steps."""
         return steps * self.batch // len(self.stream)
 
-    def pair(self, position: int, text_type: str, size: int) -> tuple[np.ndarray, np.ndarray, list[Broken]]:
-        """The pair at a position of the stream: image uint8 [size, size, 3], tokens int32 [L], and what was broken.
+    def uuid(self, position: int) -> str:
+        """The sample at a position of the stream; if it is broken, another one is trained on."""
+        shard, row = self.stream.locate(position)
+        return str(self.reader.rows(shard).uuids[row].as_py())
+
+    def fill(self, position: int, text_type: str, pixels_SS3: np.ndarray) -> tuple[np.ndarray, list[Broken]]:
+        """Put the image at a position of the stream into its place in a batch.
 
         A broken sample gives its place to another one, drawn by the position.
+
+        Args:
+            position: in the stream.
+            text_type: of the caption.
+            pixels_SS3: uint8, written.
+
+        Returns:
+            Its tokens, int32 [L], and what was broken.
 
         Raises:
             InputError: nothing readable was found.
@@ -90,19 +101,19 @@ class Pairs:
         place = position
         while len(broken) < MOST_REPLACEMENTS:
             shard, row = self.stream.locate(place)
-            rows = self.reader.rows(shard)
             try:
-                pixels = images.decode(self.reader.image(shard, row))
+                decoded = images.decode(self.reader.image(shard, row))
+                key = self.reader.text_key(shard, row, text_type)
             except (ValueError, OSError) as error:
-                broken.append(Broken(rows.uuids[row].as_py(), self.reader.shards[shard].tar.name, str(error)))
+                broken.append(Broken(self.uuid(place), self.reader.shards[shard].tar.name, str(error)))
                 place = int(draw.integers(len(self.stream)))
                 continue
-            height, width, _ = pixels.shape
+            height, width, _ = decoded.shape
             box = (
                 images.random_crop(height, width, self.scale, draw) if self.scale else images.centre_crop(height, width)
             )
-            tokens = self.texts.tokens(rows.text_key(row), text_type)
-            return images.resized(pixels, box, size), tokens, broken
+            images.resize(decoded, box, pixels_SS3)
+            return self.texts[self.reader.shards[shard].corpus].tokens(key, text_type), broken
         raise InputError(f"{MOST_REPLACEMENTS} samples in a row are unreadable, the last: {' '.join(broken[-1])}")
 
 
@@ -112,65 +123,49 @@ class Batches(Dataset[Batch]):
     Args:
         parts: what a batch is made of, in order.
         size: side of the model's images, pixels.
-        types: text types; one is drawn per step.
+        types: text types to draw from.
+        type_per: whether one is drawn per step, for all ranks alike, or one per sample.
         seed: of the text types.
         ranks: this process among the others.
     """
 
-    def __init__(self, parts: Sequence[Pairs], *, size: int, types: Sequence[str], seed: int, ranks: Ranks) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Pairs],
+        *,
+        size: int,
+        types: Sequence[str],
+        seed: int,
+        ranks: Ranks,
+        type_per: Literal["step", "sample"] = "step",
+    ) -> None:
         self.parts = parts
         self.size = size
         self.types = types
+        self.type_per = type_per
         self.seed = seed
         self.rank = ranks.rank
         self.ranks = ranks.size
 
     def __getitem__(self, step: int) -> Batch:
         text_type = text_type_at(step, self.seed, self.types)
-        pairs = [
-            part.pair(position, text_type, self.size)
-            for part in self.parts
-            for position in rank_positions(step, part.batch, self.rank, self.ranks)
-        ]
-        pixels, tokens, broken = zip(*pairs, strict=True)
-        return Batch(
-            torch.from_numpy(np.stack(pixels)),
-            torch.from_numpy(np.stack(tokens)),
-            text_type,
-            [sample for samples in broken for sample in samples],
-        )
+        count = sum(part.batch for part in self.parts) // self.ranks
+        pixels = np.empty((count, self.size, self.size, 3), dtype=np.uint8)
+        tokens: list[np.ndarray] = []
+        broken: list[Broken] = []
+        for part in self.parts:
+            for position in rank_positions(step, part.batch, self.rank, self.ranks):
+                if self.type_per == "sample":
+                    text_type = text_type_at(position, self.seed, self.types)
+                row, replaced = part.fill(position, text_type, pixels[len(tokens)])
+                tokens.append(row)
+                broken += replaced
+        described = text_type if self.type_per == "step" else "mixed"
+        return Batch(torch.from_numpy(pixels), torch.from_numpy(np.stack(tokens)), described, broken)
 
-
-def make_pairs(
-    name: str,
-    shards: Sequence[Shard],
-    texts: Texts,
-    settings: TrainSettings,
-    *,
-    batch: int,
-    augment: bool = True,
-) -> Pairs:
-    """A part of the batch.
-
-    Args:
-        name: `biology` or `replay`.
-        shards: where its samples are.
-        texts: where its tokens come from.
-        settings: seed, window and augmentation.
-        batch: pairs a step, over all ranks.
-        augment: cut at random, as in training.
-    """
-    seed = (settings.seed, PARTS.index(name))
-    return Pairs(
-        name=name,
-        reader=SampleReader(shards, texts.columns, settings.shuffle_window),
-        stream=Stream([shard.samples for shard in shards], seed, settings.shuffle_window),
-        texts=texts,
-        batch=batch,
-        # A number behind the stream's own seeds, so that no augmentation draws what an epoch's order drew.
-        seed=(*seed, 1, 0, 0),
-        scale=settings.augment_scale if augment else None,
-    )
+    def uuids(self, step: int) -> list[str]:
+        """The samples that all ranks together take at `step`."""
+        return [part.uuid(position) for part in self.parts for position in rank_positions(step, part.batch, 0, 1)]
 
 
 def make_loader(batches: Batches, steps: range, workers: int, *, pin: bool) -> DataLoader[Batch]:

@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.contracts import SHARD_MANIFEST, Contract
+from workflow_scripts.contracts import REFERENCE_INDEX, SHARD_MANIFEST, TEXT_TYPES, Contract
+from workflow_scripts.train.staging import Stage
+from workflow_scripts.train.texts import TextKey
 
 MANIFEST = "manifest.parquet"
 INDEX = "index.parquet"
@@ -24,34 +26,49 @@ SPARE = 2
 
 @dataclass(frozen=True)
 class Shard:
-    """A tar, the index that says where its samples are, and how many there are."""
+    """A tar, the index that says where its samples are, and how many there are.
+
+    Attributes:
+        tar: the file.
+        index: the index of its folder.
+        samples: how many.
+        layout: the contract that the index keeps.
+        corpus: the number of the corpus that it belongs to.
+    """
 
     tar: Path
     index: Path
     samples: int
+    layout: Contract
+    corpus: int = 0
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The samples of one shard: data offsets and sizes in bytes, uuids, and the columns that their text is found by."""
+    """The samples of one shard.
+
+    Attributes:
+        offsets: where images begin, bytes.
+        sizes: of the images, bytes.
+        uuids: who they are.
+        texts: columns that their text is found by.
+        members: in the published layout, where captions begin and their sizes, bytes, by text type.
+    """
 
     offsets: np.ndarray
     sizes: np.ndarray
-    uuids: pa.ChunkedArray
-    texts: Sequence[pa.ChunkedArray]
-
-    def text_key(self, row: int) -> tuple[str | None, ...]:
-        """What a sample's text is found by."""
-        return tuple(column[row].as_py() for column in self.texts)
+    uuids: pa.Array
+    texts: Sequence[pa.Array]
+    members: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def list_shards(folders: Sequence[Path]) -> list[Shard]:
+def list_shards(folders: Sequence[Path], layout: Contract, corpus: int = 0) -> list[Shard]:
     """The shards of some folders, in the order of the folders and then by name."""
     shards = []
     for folder in folders:
         manifest = pq.read_table(folder / MANIFEST, columns=["shard", "samples"]).sort_by("shard").to_pydict()
         for name, samples in zip(manifest["shard"], manifest["samples"], strict=True):
-            shards.append(Shard(folder / name, folder / INDEX, samples))
+            shards.append(Shard(folder / name, folder / INDEX, samples, layout, corpus))
     return [shard for shard in shards if shard.samples]
 
 
@@ -86,13 +103,18 @@ class SampleReader:
 
     Args:
         shards: as `list_shards` gives them.
-        text: the index columns that a sample's text is found by; one that an index lacks is null.
+        columns: of the index, by corpus, that a sample's text is found by; one that an index lacks is null. In the
+            published layout the tar's own members hold it.
         window: shards that are read at a time; this many are kept open.
+        stage: where shards are copied to before they are read, or None.
     """
 
-    def __init__(self, shards: Sequence[Shard], text: Sequence[str], window: int) -> None:
+    def __init__(
+        self, shards: Sequence[Shard], columns: Sequence[Sequence[str]], window: int, stage: Stage | None = None
+    ) -> None:
         self.shards = shards
-        self.text = text
+        self.columns = columns
+        self.stage = stage
         self.kept = window + SPARE
         self.rows = lru_cache(self.kept)(self._rows)
         self._files: OrderedDict[int, int] = OrderedDict()
@@ -105,35 +127,59 @@ class SampleReader:
             ValueError: the tar ends before the sample does.
         """
         rows = self.rows(shard)
-        size = int(rows.sizes[row])
-        data = os.pread(self._file(shard), size, int(rows.offsets[row]))
+        return self._read(shard, int(rows.offsets[row]), int(rows.sizes[row]))
+
+    def text_key(self, shard: int, row: int, text_type: str) -> TextKey:
+        """What a sample's text is found by.
+
+        Raises:
+            ValueError: the tar ends before the caption does, or it is no UTF-8.
+        """
+        rows = self.rows(shard)
+        if not rows.members:
+            return tuple(column[row].as_py() for column in rows.texts)
+        offsets, sizes = rows.members[text_type]
+        return (self._read(shard, int(offsets[row]), int(sizes[row])).decode().strip(),)
+
+    def _read(self, shard: int, offset: int, size: int) -> bytes:
+        data = os.pread(self._file(shard), size, offset)
         if len(data) != size:
             raise ValueError(f"{len(data)} of {size} bytes")
         return data
 
     def _file(self, shard: int) -> int:
         if shard not in self._files:
-            self._files[shard] = os.open(self.shards[shard].tar, os.O_RDONLY)
+            tar = self.shards[shard].tar
+            self._files[shard] = self.stage.open(tar) if self.stage else os.open(tar, os.O_RDONLY)
             if len(self._files) > self.kept:
                 os.close(self._files.popitem(last=False)[1])
         self._files.move_to_end(shard)
         return self._files[shard]
 
-    def _rows(self, shard: int) -> Rows:
-        tar, index = self.shards[shard].tar, self.shards[shard].index
-        with pq.ParquetFile(index) as file:
-            wanted = [n for n, (least, most) in enumerate(self._ranges(file, index)) if least <= tar.name <= most]
-            texts = [name for name in self.text if name in file.schema_arrow.names]
-            table = file.read_row_groups(wanted, columns=["uuid", "shard", "position", "offset", "size", *texts])
-        table = table.filter(pc.equal(table["shard"], tar.name)).sort_by("position").combine_chunks()
-        offsets, sizes = table["offset"].to_numpy(), table["size"].to_numpy()
-        empty = pa.chunked_array([pa.nulls(len(table), pa.string())])
-        return Rows(offsets, sizes, table["uuid"], [table[name] if name in texts else empty for name in self.text])
+    def _rows(self, number: int) -> Rows:
+        shard = self.shards[number]
+        captions = TEXT_TYPES if shard.layout is REFERENCE_INDEX else ()
+        texts = () if captions else self.columns[shard.corpus]
+        with pq.ParquetFile(shard.index) as file:
+            wanted = [n for n, (least, most) in enumerate(self._ranges(file, shard)) if least <= shard.tar.name <= most]
+            columns = ["uuid", "shard", "position", "offset", "size"]
+            columns += [f"{text_type}_{place}" for text_type in captions for place in ("offset", "size")]
+            columns += [name for name in texts if name in file.schema_arrow.names]
+            table = file.read_row_groups(wanted, columns=columns)
+        table = table.filter(pc.equal(table["shard"], shard.tar.name)).sort_by("position")
+        found = {name: table[name].combine_chunks() for name in table.column_names}
+        return Rows(
+            found["offset"].to_numpy(),
+            found["size"].to_numpy(),
+            found["uuid"],
+            [found[name] if name in found else pa.nulls(len(table)) for name in texts],
+            {name: (found[f"{name}_offset"].to_numpy(), found[f"{name}_size"].to_numpy()) for name in captions},
+        )
 
-    def _ranges(self, file: pq.ParquetFile, index: Path) -> list[tuple[str, str]]:
+    def _ranges(self, file: pq.ParquetFile, shard: Shard) -> list[tuple[str, str]]:
         """The least and greatest shard name of each row group of an index."""
-        if index not in self._groups:
+        if shard.index not in self._groups:
             column = file.schema_arrow.get_field_index("shard")
             groups = [file.metadata.row_group(n).column(column).statistics for n in range(file.num_row_groups)]
-            self._groups[index] = [(str(group.min), str(group.max)) for group in groups]
-        return self._groups[index]
+            self._groups[shard.index] = [(str(group.min), str(group.max)) for group in groups]
+        return self._groups[shard.index]

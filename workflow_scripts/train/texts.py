@@ -21,6 +21,8 @@ from workflow_scripts.common.files import whole
 from workflow_scripts.contracts import LABELS, RANKS
 
 Tokenizer = Callable[[Sequence[str]], torch.Tensor]
+TextKey = tuple[str | None, ...]
+"""What a sample's text is found by: a label_id and kept columns, or the caption itself."""
 
 KEPT_CAPTIONS = 200_000
 NAMES = (*RANKS, "scientific_name", "common_name")
@@ -32,18 +34,18 @@ def text_type_at(step: int, seed: int, types: Sequence[str]) -> str:
 
 
 class Texts(Protocol):
-    """Tokens for what a sample's index row says about its text."""
+    """Tokens for what a sample's text is found by."""
 
     @property
     def columns(self) -> Sequence[str]:
         """The columns of the index in which it says so."""
 
-    def tokens(self, key: tuple[str | None, ...], text_type: str) -> np.ndarray:
+    def tokens(self, key: TextKey, text_type: str) -> np.ndarray:
         """Token ids, int32 [context_length]."""
 
 
 class CaptionTexts:
-    """Replay: the index holds the caption itself."""
+    """Replay, and tars in the published layout: what is found is the caption itself."""
 
     columns = ("caption",)
 
@@ -51,8 +53,8 @@ class CaptionTexts:
         self.tokenizer = tokenizer
         self._tokens = lru_cache(KEPT_CAPTIONS)(self._tokenise)
 
-    def tokens(self, key: tuple[str | None, ...], text_type: str) -> np.ndarray:
-        """Token ids of the caption in `key`; it has one text type only."""
+    def tokens(self, key: TextKey, text_type: str) -> np.ndarray:
+        """Token ids of the caption in `key`, whatever type it is of."""
         return self._tokens(*key)
 
     def _tokenise(self, text: str) -> np.ndarray:
@@ -60,7 +62,7 @@ class CaptionTexts:
 
 
 class LabelTexts:
-    """Biology: the index holds a label_id, and the caption is written from the label's names.
+    """Biology: a label_id is found, and the caption is written from the label's names.
 
     Args:
         folder: where `write_label_names` wrote the labels.
@@ -78,7 +80,7 @@ class LabelTexts:
         self.names = pa.ipc.open_file(pa.memory_map(str(folder / "label_names.arrow"))).read_all()
         self._tokens = lru_cache(KEPT_CAPTIONS)(self._tokenise)
 
-    def tokens(self, key: tuple[str | None, ...], text_type: str) -> np.ndarray:
+    def tokens(self, key: TextKey, text_type: str) -> np.ndarray:
         """Token ids of the caption of `text_type` for the values of `columns` in `key`."""
         return self._tokens(key if text_type in self.templates else key[:1], text_type)
 

@@ -1,4 +1,4 @@
-"""Write `config/README.md`, the table of every config key, from the config model."""
+"""Write what the docs say of the config: the table of every key, and that of the papers' benchmarks."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -8,7 +8,8 @@ from pydantic_core import PydanticUndefined
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.base import Section
-from workflow_scripts.common.config.root import Config, sections
+from workflow_scripts.common.config.benchmark_sources import benchmark_table
+from workflow_scripts.common.config.root import Config, read_yaml, sections
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_text
@@ -29,18 +30,39 @@ Written by `make docs` from the config model (`workflow_scripts/common/config/`)
 """
 
 
-def document(*, out: Path = Path("config/README.md"), check: bool = False) -> None:
-    """Write the table of every config key.
+# The table stands between these two, both lines of the page itself.
+TABLE_BEGINS = "<!-- Written by `make docs`"
+TABLE_ENDS = "## What to write"
+
+
+def document(
+    *,
+    out: Path = Path("config/README.md"),
+    benchmarks: Path = Path("docs/benchmarks.md"),
+    recipe: Path = Path("config/bioclip2.yaml"),
+    check: bool = False,
+) -> None:
+    """Write the table of every config key, and that of the benchmarks.
 
     Args:
-        out: the Markdown file.
-        check: write nothing; fail when the file is not what would be written.
+        out: the Markdown file of the keys.
+        benchmarks: the page of the benchmarks, whose table is replaced.
+        recipe: the config that has all of them.
+        check: write nothing; fail when a file is not what would be written.
     """
-    text = "\n".join([HEAD, *_tables()])
-    if not check:
-        write_text(out, text)
-    elif not out.exists() or out.read_text(encoding="utf-8") != text:
-        raise InputError(f"{out}: behind the config model; run `make docs`")
+    page = benchmarks.read_text(encoding="utf-8")
+    before, begins, rest = page.partition(TABLE_BEGINS)
+    line, _, rest = rest.partition("\n")
+    table = benchmark_table(read_yaml(recipe)["benchmarks"])
+    texts = {
+        out: "\n".join([HEAD, *_tables()]),
+        benchmarks: f"{before}{begins}{line}\n\n{table}\n{TABLE_ENDS}{rest.partition(TABLE_ENDS)[2]}",
+    }
+    for path, text in texts.items():
+        if not check:
+            write_text(path, text)
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            raise InputError(f"{path}: behind the config model; run `make docs`")
 
 
 def _tables() -> list[str]:

@@ -62,7 +62,7 @@ def fetch_identity(entries: Sequence[FetchedFile | FetchedDataset]) -> str:
     return digest([entry.model_dump(mode="json") for entry in entries])[:8]
 
 
-class Classification(ImageSet):
+class Classification(Section):
     """What all benchmarks have in common whose images are classified by text and by few examples."""
 
     text_type: ClassText = Field(
@@ -95,8 +95,10 @@ class LabelledFolder(Section):
     )
 
 
-class CsvBenchmark(LabelledFolder, Classification):
+class CsvBenchmark(LabelledFolder, Classification, ImageSet):
     """A classification benchmark in the papers' common layout: a CSV and a folder of images."""
+
+    protocol: ClassVar[str] = "zero-shot and SimpleShot, 1 and 5"
 
     layout: Literal["csv"] = Field(description="Which reader.")
 
@@ -111,8 +113,10 @@ class CsvBenchmark(LabelledFolder, Classification):
         return {"labels": self.labels, "images": self.images}
 
 
-class SubsetsBenchmark(Classification):
+class SubsetsBenchmark(Classification, ImageSet):
     """Several such benchmarks scored as one: each by itself, and the mean of them (camera_trap)."""
+
+    protocol: ClassVar[str] = "the same, the mean of its subsets"
 
     layout: Literal["subsets"] = Field(description="Which reader.")
     subsets: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], LabelledFolder] = Field(
@@ -157,13 +161,20 @@ class NewtBenchmark(FolderBenchmark):
 
     label_files = ("newt2021_labels.csv", "newt2021_images")
 
+    protocol: ClassVar[str] = "a support vector machine a task, micro accuracy"
+
     layout: Literal["newt"] = Field(description="Which reader.")
+    jobs: int = Field(
+        1, ge=1, le=164, description="Jobs a model that its searches are dealt to. Another number searches again."
+    )
 
 
 class FishnetBenchmark(FolderBenchmark):
     """FishNet: `train.csv`, `test.csv` and `Image_Library/FOLDER/IMAGE`; nine traits, all of which must be right."""
 
     label_files = ("train.csv", "test.csv", "Image_Library")
+
+    protocol: ClassVar[str] = "probe, all nine traits right"
 
     layout: Literal["fishnet"] = Field(description="Which reader.")
 
@@ -173,6 +184,8 @@ class Awa2Benchmark(FolderBenchmark):
 
     label_files = ("classes.txt", "trainclasses.txt", "testclasses.txt", "predicate-matrix-binary.txt", "JPEGImages")
 
+    protocol: ClassVar[str] = "probe, macro F1 over 85 attributes"
+
     layout: Literal["awa2"] = Field(description="Which reader.")
 
 
@@ -180,6 +193,8 @@ class Herbarium19Benchmark(FolderBenchmark):
     """Herbarium19 as generalised category discovery: `small-train/CLASS/` and a split into Old and New classes."""
 
     label_files = ("small-train",)
+
+    protocol: ClassVar[str] = "semi-supervised k-means, clustering accuracy"
 
     layout: Literal["herbarium19"] = Field(description="Which reader.")
     classes: str = Field(
@@ -197,11 +212,41 @@ class PlantdocBenchmark(FolderBenchmark):
 
     label_files = ("train", "test")
 
+    protocol: ClassVar[str] = "SimpleShot, 1"
+
     layout: Literal["plantdoc"] = Field(description="Which reader.")
+
+
+class CarvedBenchmark(Classification):
+    """Species of the corpus itself, held out of its training: Rare Species for a corpus of your own."""
+
+    protocol: ClassVar[str] = "zero-shot and SimpleShot, 1 and 5"
+
+    layout: Literal["carved"] = Field(description="Which reader.")
+    text_type: ClassText = Field("taxon_com", description="How a class is written.")
+    species: int = Field(ge=1, description="Species to draw among those of the first generation with enough images.")
+    images: int = Field(30, ge=2, description="Images of each.")
+    among: str | None = Field(
+        None, description="Text file of the binomials to draw from, one a line (a red list, say). Default: all."
+    )
+    seed: int = Field(0, description="What draws.")
+
+    @property
+    def given(self) -> dict[str, str]:
+        """What a person puts in place, by key."""
+        return {"among": self.among} if self.among else {}
+
+    @model_validator(mode="after")
+    def _enough(self) -> "CarvedBenchmark":
+        if self.shots and self.images <= max(self.shots):
+            raise ValueError(f"images: {self.images} a species leave none to ask after {max(self.shots)} shots")
+        return self
 
 
 class ReplayBenchmark(Section):
     """Held-out replay pairs of the corpus: each image among all distinct captions. It measures forgetting."""
+
+    protocol: ClassVar[str] = "each image among all captions"
 
     layout: Literal["replay"] = Field(description="Which reader.")
 
@@ -213,7 +258,8 @@ class ReplayBenchmark(Section):
 
 FeatureBenchmark = NewtBenchmark | FishnetBenchmark | Awa2Benchmark | Herbarium19Benchmark | PlantdocBenchmark
 Benchmark = Annotated[
-    CsvBenchmark | SubsetsBenchmark | ReplayBenchmark | FeatureBenchmark, Field(discriminator="layout")
+    CsvBenchmark | SubsetsBenchmark | CarvedBenchmark | ReplayBenchmark | FeatureBenchmark,
+    Field(discriminator="layout"),
 ]
 
 

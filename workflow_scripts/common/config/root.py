@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -13,12 +13,28 @@ from workflow_scripts.common.config.baselines import FORMS, parse_baseline
 from workflow_scripts.common.config.catalog import Generation
 from workflow_scripts.common.config.curate import AttributionSettings, CurateSettings
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
-from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, Benchmark, EmbedLimits, ImageSet, fetch_identity
+from workflow_scripts.common.config.evaluate import (
+    FETCHED_FOLDER,
+    Benchmark,
+    Classification,
+    EmbedLimits,
+    ImageSet,
+    fetch_identity,
+)
+from workflow_scripts.common.config.jobs import JOBS, JobLimits
 from workflow_scripts.common.config.replay import ReplaySettings
+from workflow_scripts.common.config.report import IntrinsicSettings, PublishSettings
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
-from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
+from workflow_scripts.common.config.train import (
+    AblationSettings,
+    ExportSettings,
+    MixEntry,
+    ModelSettings,
+    TrainLimits,
+    TrainSettings,
+)
 from workflow_scripts.common.config.world import WorldSettings
 from workflow_scripts.common.errors import InputError
 
@@ -35,6 +51,19 @@ class Limits(Section):
     download: DownloadLimits = Field(default_factory=DownloadLimits, description="Downloads.")
     train: TrainLimits = Field(default_factory=TrainLimits, description="Training.")
     embed: EmbedLimits = Field(default_factory=EmbedLimits, description="Embedding.")
+    jobs: dict[str, JobLimits] = Field(
+        default_factory=dict,
+        description="What the jobs of a rule ask for, by rule (`eval`, `catalog_merge` where a name has more parts).",
+    )
+
+    @field_validator("jobs")
+    @classmethod
+    def _rules(cls, value: dict[str, JobLimits]) -> dict[str, JobLimits]:
+        for name in value:
+            if name not in JOBS:
+                near = difflib.get_close_matches(name, JOBS, n=1)
+                raise ValueError(f"{name!r} is no rule" + (f"; did you mean {near[0]}?" if near else ""))
+        return value
 
 
 class Config(Section):
@@ -59,11 +88,21 @@ class Config(Section):
     model: ModelSettings = Field(description="The model.")
     pretrain: TrainSettings | None = Field(None, description="Pretraining on replay, for `model.start: pretrain`.")
     train: TrainSettings = Field(description="Training.")
+    mix: list[MixEntry] = Field([], description="What is trained on, where it is not the corpus alone.")
+    export: ExportSettings = Field(default_factory=ExportSettings, description="What is made of the trained model.")
+    ablations: AblationSettings | None = Field(None, description="What the target `ablations` trains and tests.")
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict, description="Benchmarks, by name.")
     baselines: dict[str, str] = Field(
         default_factory=dict,
         description=f"Further models to score, by file-safe name: {FORMS}. timm's have no text tower: they are "
         "scored by the tasks that need none.",
+    )
+    intrinsic: IntrinsicSettings = Field(
+        default_factory=IntrinsicSettings, description="How features themselves are looked at."
+    )
+    publish: PublishSettings = Field(default_factory=PublishSettings, description="What is made for others.")
+    runs: list[Annotated[str, Field(pattern=NAME)]] = Field(
+        default_factory=list, description="Runs that the target `compare` lays side by side."
     )
     limits: Limits = Field(default_factory=Limits, description="How hard to press.")
     pinned: list[Stage] = Field(
@@ -90,6 +129,8 @@ class Config(Section):
         kept = {name for generation in self.generations for source in generation.sources for name in source.keep}
         if unknown := [name for name in self.train.caption_columns if name not in kept]:
             raise ValueError(f"train.templates: no source keeps a column {', '.join(unknown)}; name it in its `keep`")
+        if 0 < sum(entry.weight is not None for entry in self.mix) < len(self.mix):
+            raise ValueError("mix: give every corpus a weight, or none")
         if self.run in self.baselines:
             raise ValueError(f"run: {self.run!r} is also the name of a baseline")
         for name, source in self.baselines.items():
@@ -100,18 +141,42 @@ class Config(Section):
         for name, benchmark in self.benchmarks.items():
             if benchmark.layout == "replay" and self.replay is None:
                 raise ValueError(f"benchmarks.{name}: layout replay needs the section replay")
+            if benchmark.layout == "carved" and name not in self.curate.hold_out_species_of:
+                raise ValueError(
+                    f"benchmarks.{name}: what is carved is held out: name it in curate.hold_out_species_of"
+                )
         for key in ("clean_of", "hold_out_species_of"):
             for name in getattr(self.curate, key):
                 if name not in self.benchmarks or self.benchmarks[name].layout == "replay":
                     raise ValueError(f"curate.{key}: {name!r} is no benchmark with images of its own")
+        for name in self.intrinsic.benchmarks or []:
+            if name not in self.benchmarks or self.benchmarks[name].layout == "replay":
+                raise ValueError(f"intrinsic.benchmarks: {name!r} is no benchmark with images of its own")
+        self._check_ablations()
         names = [source.name for generation in self.generations for source in generation.sources]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"generations: more than one source is named {', '.join(sorted(twice))}")
         return self
 
+    def _check_ablations(self) -> None:
+        if self.ablations is None:
+            return
+        if not self.train.replay_batch:
+            raise ValueError("ablations: the recipe has no replay to turn off; set train.replay_batch")
+        layouts = dict.fromkeys(self.ablations.benchmarks, "csv") | {self.ablations.replay: "replay"}
+        for name, layout in layouts.items():
+            if name not in self.benchmarks or self.benchmarks[name].layout != layout:
+                raise ValueError(f"ablations: {name!r} is no benchmark with layout {layout}")
+
     def recipe(self) -> "Config":
         """The config without what cannot change what comes out."""
-        return self.model_copy(update={"limits": Limits(), "pinned": [], "lift": []})
+        return self.model_copy(update={"limits": Limits(), "pinned": [], "lift": [], "runs": []})
+
+    def intrinsic_benchmarks(self) -> list[str]:
+        """The benchmarks whose features are looked at beyond their scores."""
+        if self.intrinsic.benchmarks is not None:
+            return self.intrinsic.benchmarks
+        return [name for name, one in self.benchmarks.items() if isinstance(one, Classification) and one.needs_ranks]
 
     def given_files(self) -> dict[str, str]:
         """The files and folders that a person gives, by dotted key."""
@@ -137,6 +202,11 @@ class Config(Section):
                 for key, path in benchmark.given.items()
                 if f"{FETCHED_FOLDER}/" not in path
             }
+        given |= {
+            f"mix.{number}.corpus": entry.corpus
+            for number, entry in enumerate(self.mix)
+            if entry.corpus is not None and "/" in entry.corpus
+        }
         given |= {f"curate.verdicts.{number}": path for number, path in enumerate(self.curate.verdicts)}
         for name, source in self.baselines.items():
             baseline = parse_baseline(source)

@@ -3,6 +3,30 @@
 from pydantic import Field
 
 from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.errors import InputError
+
+
+class SlurmSettings(Section):
+    """This place's Slurm, for `--profile profiles/slurm`."""
+
+    partition: str = Field(description="Partition of jobs that need no GPU.")
+    gpu_partition: str | None = Field(None, description="Partition of jobs that need GPUs; none: `partition`.")
+    internet_partition: str | None = Field(
+        None,
+        description="Partition whose nodes reach the internet (data transfer), for the rules that need it; none: they "
+        "run where Snakemake runs, which is the login node.",
+    )
+    account: str | None = Field(None, description="Account that jobs are charged to, where the cluster asks for one.")
+    gpu: str = Field("gpu", description="Name of a GPU in `--gres=NAME:COUNT`, such as `gpu:a100`.")
+    minutes: int = Field(
+        1440,
+        ge=1,
+        description="Longest that a job may run here. A training that takes longer goes on in the next slot.",
+    )
+    memory_mb: int = Field(256_000, ge=1024, description="Most memory that a job may ask of a node, MB.")
+    warning_seconds: int = Field(
+        600, ge=1, le=65535, description="How long before its time is up a training is told to save and stop."
+    )
 
 
 class SiteSettings(Section):
@@ -12,9 +36,34 @@ class SiteSettings(Section):
     data: str = Field(
         "data", description="Folder of what is given: metadata, benchmarks, models. Recipes call it `{data}`."
     )
+    scratch: str | None = Field(
+        None, description="The nodes' own disk, for `limits.train.stage_gb`; it may name a variable (`$TMPDIR`)."
+    )
     memory_mb: int = Field(
         4096, ge=512, description="Memory limit of a data step (DuckDB spills to disk beyond it), MiB."
     )
     contact: str | None = Field(
         None, description="Mail or web address in the user agent, so that a host can reach you."
     )
+    offline: bool = Field(
+        False, description="Nothing here reaches the internet: what is not fetched yet is listed before anything runs."
+    )
+    image: str | None = Field(
+        None, description="Apptainer image that steps run in (envs/workflow.def); none: Snakemake's own environment."
+    )
+    slurm: SlurmSettings | None = Field(None, description="The cluster, for `--profile profiles/slurm`.")
+
+    @property
+    def cluster(self) -> SlurmSettings:
+        """The cluster's settings, once everything that jobs on a cluster need is filled in.
+
+        Raises:
+            InputError: something is missing.
+        """
+        if self.slurm is None or self.contact is None:
+            raise InputError(
+                "config/site.yaml: --profile profiles/slurm needs `slurm` (account, partitions of jobs) and `contact` "
+                "(your address, which every host that images are fetched from is told); copy "
+                "config/site.example.yaml there and fill them in"
+            )
+        return self.slurm

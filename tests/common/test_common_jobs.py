@@ -1,0 +1,67 @@
+"""What jobs ask for: the recipe's numbers within the place's limits, at the place's partitions."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflow_scripts.common.config.root import Config, load_config, read_yaml
+from workflow_scripts.common.config.site import SiteSettings, SlurmSettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.jobs import needs_of, resources_of
+
+ROOT = Path(__file__).resolve().parents[2]
+SLURM = SlurmSettings(partition="cpu", gpu_partition="gpu", internet_partition="transfer", account="lab", minutes=600)
+SITE = SiteSettings(memory_mb=6000, contact="me@institute.example", slurm=SLURM)
+
+
+def recipe(**changes: Any) -> Config:
+    values = read_yaml(ROOT / "config/beetles.yaml")
+    return load_config(values | changes, "beetles", SITE)
+
+
+def asked(rule: str, config: Config, attempt: int = 1, **others: Any) -> dict[str, Any]:
+    resources = resources_of(rule, config, SITE, **{"slurm": SLURM, **others})
+    return {name: value(None, attempt) if callable(value) else value for name, value in resources.items()}
+
+
+def test_a_job_asks_for_more_each_time_up_to_what_the_place_has() -> None:
+    config = recipe(limits={"jobs": {"curate": {"memory_mb": 90_000, "minutes": 250}}})
+    assert [asked("curate", config, attempt)["mem_mb"] for attempt in (1, 2, 3)] == [90_000, 180_000, 256_000]
+    assert [asked("curate", config, attempt)["runtime"] for attempt in (1, 2, 3)] == [250, 500, 600]
+    assert asked("shards_plan", config)["mem_mb"] == 6000
+
+
+def test_partitions_and_account_are_the_sites() -> None:
+    config = recipe()
+    assert asked("curate", config)["slurm_partition"] == "cpu"
+    assert asked("embed", config)["slurm_partition"] == "gpu"
+    assert asked("embed", config)["gres"] == "gpu:1"
+    networked = asked("download", config, internet=True)
+    assert (networked["slurm_partition"], networked["internet"]) == ("transfer", 1)
+    assert {asked(rule, config)["slurm_account"] for rule in ("curate", "embed", "train_run")} == {"lab"}
+
+
+def test_a_training_over_nodes_is_one_task_a_node_warned_before_its_slot_ends() -> None:
+    config = recipe(limits={"train": {"nodes": 4, "processes": 8, "workers": 9}})
+    training = asked("train_run", config, attempt=2)
+    assert {key: training[key] for key in ("nodes", "tasks", "mpi", "gres", "runtime")} == {
+        "nodes": 4,
+        "tasks": 4,
+        "mpi": "srun",
+        "gres": "gpu:8",
+        "runtime": 600,
+    }
+    assert "--signal=USR1@600" in training["slurm_extra"]
+    assert needs_of("train_run", config, SITE).cores == 80
+
+
+def test_on_one_machine_nothing_is_asked_of_a_cluster() -> None:
+    config = recipe(limits={"jobs": {"curate": {"memory_mb": 90_000}}})
+    assert set(asked("train_run", config, slurm=None)) == {"mem_mb"}
+    assert asked("curate", config, slurm=None)["mem_mb"] == SITE.memory_mb
+
+
+def test_a_misspelt_rule_is_named() -> None:
+    with pytest.raises(InputError, match=r"limits\.jobs: 'shard_write' is no rule; did you mean shards_write\?"):
+        recipe(limits={"jobs": {"shard_write": {"cores": 8}}})

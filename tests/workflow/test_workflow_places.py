@@ -1,0 +1,137 @@
+"""The same recipe at other places: a cluster, one without internet, an image."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflow_scripts.common.config.jobs import JOBS
+
+ROOT = Path(__file__).resolve().parents[2]
+RULES = "\n".join(file.read_text() for file in sorted((ROOT / "rules").glob("*.smk")))
+SLURM = ("--profile", "profiles/slurm", "--configfile", "config/config.yaml", "tests/workflow/micro.yaml")
+SITE = """\
+contact: me@institute.example
+slurm: {partition: cpu, gpu_partition: gpu, account: lab}
+"""
+TARGETS = {"all", "fetch", "data", "train", "evaluate", "report"}
+
+
+def snakemake(project: Any, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("snakemake")), *words]
+    return subprocess.run(
+        command,
+        cwd=project.folder,
+        env=project.environment() | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def jobs(text: str) -> dict[str, dict[str, str]]:
+    """The jobs of a dry run: by rule, the resources of the last one of it."""
+    found = {}
+    for block in text.split("\n["):
+        if (name := re.search(r"^rule (\w+):", block, re.M)) and name[1] not in TARGETS:
+            asked = re.search(r"^    resources: (.*)$", block, re.M)
+            pairs = dict(re.findall(r"(\w+)=([^,]*)", asked[1] if asked else ""))
+            threads = re.search(r"^    threads: (\d+)$", block, re.M)
+            found[name[1]] = pairs | {"threads": threads[1] if threads else "1"}
+    return found
+
+
+def test_a_cluster_that_nobody_described_is_one_line(fresh: Any) -> None:
+    for site in (None, "contact: me@institute.example\n", "slurm: {partition: cpu}\n"):
+        if site is not None:
+            fresh.path("config/site.yaml").write_text(site)
+        done = snakemake(fresh, *SLURM, "-n", "all")
+        assert done.returncode != 0
+        (line,) = [line for line in done.stderr.splitlines() if not line.startswith("Using profile")]
+        assert line.startswith("error: config/site.yaml: --profile profiles/slurm needs `slurm`")
+        assert "config/site.example.yaml" in line and "`contact`" in line
+
+
+def test_every_job_says_what_it_asks_for_and_where_it_goes(fresh: Any) -> None:
+    fresh.path("config/site.yaml").write_text(SITE)
+    limits = "limits={jobs: {shards_write: {cores: 8, memory_mb: 9000, minutes: 90}}, train: {nodes: 3}}"
+    planned = jobs(snakemake(fresh, *SLURM, "-np", "all", "--config", limits).stdout)
+    assert len(planned) > 25
+    # No partition reaches the internet: what needs it is sent to none, and runs beside Snakemake, on the login node.
+    networked = {rule for rule, asked in planned.items() if asked.get("internet") == "1"}
+    assert {"download", "replay_download"} <= networked
+    assert not any("slurm_partition" in planned[rule] for rule in networked)
+    for rule in set(planned) - networked:
+        assert {"mem_mb", "runtime", "slurm_partition"} <= set(planned[rule]), rule
+        assert planned[rule]["slurm_account"] == "lab", rule
+    assert {key: planned["shards_write"][key] for key in ("threads", "mem_mb", "runtime")} == {
+        "threads": "8",
+        "mem_mb": "9000",
+        "runtime": "90",
+    }
+    assert planned["train_run"]["nodes"] == "3"
+
+
+def test_rules_that_need_the_internet_are_the_readmes() -> None:
+    marked = set(re.findall(r'\*\*asks\("(\w+)", internet=True\)', RULES))
+    listed = re.search(r"only these rules need it:(.*?)\.\s", (ROOT / "README.md").read_text(), re.S)
+    assert listed and set(re.findall(r"`(\w+)`", listed[1])) == marked
+    # Only their commands go online, and only they may run on the login node.
+    assert RULES.count("localrule: INTERNET_HERE") == len(marked)
+
+
+def test_every_rule_asks_under_its_own_name() -> None:
+    named = re.findall(r"^ *(?:use )?rule (?:\w+ as )?(\w+)(?: with)?:", RULES, re.M)
+    made = re.findall(r'name:\s*f"(\w+)_\{', RULES)
+    assert sorted({*named, *made}) == sorted(JOBS)
+    assert sorted(re.findall(r'\*\*asks\("(\w+)"', RULES)) == sorted([*named, *made])
+    assert sorted(re.findall(r'cores\("(\w+)"\)', RULES)) == sorted([*named, *made])
+
+
+def test_without_internet_what_is_not_fetched_is_listed_with_the_command_that_fetches_it(fresh: Any) -> None:
+    given = ("backbone.zip", "beetles/images.csv", "beetles/test.csv")
+    for name in (*given, "bioclip/open_clip_config.json", "bioclip/open_clip_model.safetensors", "beetles/test/x"):
+        fresh.path(name).parent.mkdir(parents=True, exist_ok=True)
+        fresh.path(name).touch()
+    fresh.path("config/site.yaml").write_text("offline: true\n")
+    words = ("-n", "all", "--profile", "profiles/local", "--configfile", "config/beetles.yaml")
+    lines = snakemake(fresh, *words).stderr.splitlines()
+    missing = [line.removeprefix("missing: ") for line in lines if line.startswith("missing: results/")]
+    assert missing[0] == "results/corpora/beetles/download/g000.parquet" and len(missing) == 2
+    assert lines[-1] == (
+        "error: config/site.yaml says offline, and 2 files are not fetched yet; where there is internet, run: "
+        "snakemake fetch --profile profiles/local --configfile config/beetles.yaml"
+    )
+    for name in missing:
+        fresh.path(name).parent.mkdir(parents=True, exist_ok=True)
+        fresh.path(name).touch()
+    assert snakemake(fresh, *words).returncode == 0
+
+
+@pytest.mark.slow
+def test_steps_run_in_the_image_that_the_site_names(fresh: Any) -> None:
+    fresh.path("bin").mkdir()
+    apptainer = fresh.path("bin/apptainer")
+    # Stands for Apptainer: writes down what is to run in the image, and runs it here.
+    apptainer.write_text(
+        f"""#!/usr/bin/env bash
+if [ "$1" = --version ]; then echo apptainer version 1.3.0; exit; fi
+echo "$@" >> {fresh.path("entered.txt")}
+export PATH={Path(sys.executable).parent}:$PATH
+while [ "${{1##*/}}" != steps.sif ]; do shift; done
+shift
+exec "$@"
+"""
+    )
+    apptainer.chmod(0o755)
+    fresh.path("steps.sif").touch()
+    fresh.path("config/site.yaml").write_text("image: steps.sif\n")
+    words = ["world", *SLURM[2:], "--profile", "profiles/local", "--software-deployment-method", "apptainer"]
+    done = snakemake(fresh, *words, PATH=f"{apptainer.parent}:/usr/bin:/bin")
+    assert done.returncode == 0, done.stderr
+    entered = fresh.path("entered.txt").read_text()
+    assert "steps.sif" in entered and "workflow_scripts.world.make" in entered
+    assert str(Path(sys.executable).parent) not in entered

@@ -1,0 +1,144 @@
+"""The micro world on a real Slurm, with a training over two nodes that everything happens to."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.slurm.cluster import Cluster, Job, missing_programs, running_cluster, wait_until
+from workflow_scripts.common.files import sha256_file
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+CONFIG = ("--configfile", "config/config.yaml", "tests/workflow/micro.yaml")
+# Two machines of one process train what one machine of two does.
+LIMITS = "{train: {nodes: 2, processes: 1}, jobs: {train_run: {gpus: 2, memory_mb: 2000}}}"
+RUN = ("--config", "run=slurm", f"limits={LIMITS}")
+# Real clusters are asked less often, and keep accounts of their jobs.
+ASKED = ("--slurm-init-seconds-before-status-checks", "2", "--slurm-status-command", "squeue", "--latency-wait", "20")
+SITE = """\
+contact: test@institute.example
+slurm: {partition: cpu, gpu_partition: gpu, internet_partition: transfer, minutes: 60}
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    if missing := missing_programs():
+        pytest.skip(f"no Slurm here, left out (no {', '.join(missing)}; apt-get install slurm-wlm munge)")
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def project(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A copy of the finished project, at a place that has a cluster."""
+    folder = tmp_path_factory.mktemp("slurm") / "project"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    (folder / "config/site.yaml").write_text(SITE)
+    return type(finished)(folder)
+
+
+def environment(project: Any, cluster: Cluster) -> dict[str, str]:
+    return project.environment() | cluster.environment | {"BIN": str(Path(sys.executable).parent), "GRACE": "3"}
+
+
+def training_jobs(cluster: Cluster) -> list[Job]:
+    return [job for job in cluster.jobs() if job.rule == "rule_train_run"]
+
+
+def test_whatever_happens_to_a_training_the_workflow_ends_with_the_same_weights(
+    project: Any, finished: Any, cluster: Cluster
+) -> None:
+    run = project.path("results/runs/slurm")
+
+    def steps() -> int:
+        return sum(len(file.read_text().splitlines()) for file in run.glob(".work/train/*/metrics.jsonl"))
+
+    def trains(number: str, *, times: int) -> bool:
+        """Whether the job runs, having been queued again so often, and has done a step since it was last looked at."""
+        before, job = seen[0], next(job for job in training_jobs(cluster) if job.number == number)
+        return job.state == "RUNNING" and cluster.started(number) == times and steps() > before
+
+    snakemake = subprocess.Popen(
+        [str(Path(sys.executable).with_name("snakemake")), *CONFIG, *RUN, "--profile", "profiles/slurm", *ASKED, "all"],
+        cwd=project.folder,
+        env=environment(project, cluster),
+        stdout=project.path("snakemake.log").open("w"),
+        stderr=subprocess.STDOUT,
+    )
+    # Cancelled half way: Snakemake tries again, and the training goes on from its checkpoint.
+    wait_until(lambda: steps() > 25, "training", 300)
+    (first,) = training_jobs(cluster)
+    assert (first.partition, first.nodes) == ("gpu", 2)
+    cluster.run("scancel", first.number)
+    wait_until(lambda: len(training_jobs(cluster)) == 2, "another job", 120)
+    second = training_jobs(cluster)[1].number
+    seen = [steps()]
+    wait_until(lambda: trains(second, times=0), "training again", 300)
+
+    # The warning before the end of a time slot: saved, queued again, continued by the same job.
+    cluster.run("scancel", "--signal=USR1", second)
+    wait_until(lambda: cluster.started(second) == 1, "the next slot", 120)
+    seen = [steps()]
+    wait_until(lambda: trains(second, times=1), "training in the next slot", 300)
+
+    # A lost node: Slurm queues the job again.
+    cluster.run("scontrol", "update", "NodeName=n2", "State=DOWN", "Reason=test")
+    wait_until(lambda: cluster.started(second) == 2, "the job without its node", 120)
+    seen = [steps()]
+    wait_until(lambda: cluster.run("scontrol", "update", "NodeName=n2", "State=RESUME") == "", "the node", 60)
+    wait_until(lambda: trains(second, times=2), "training on the node again", 300)
+
+    # Snakemake dies, the training lives on. The next Snakemake, a job itself, starts no second one beside it.
+    snakemake.kill()
+    snakemake.wait()
+    controller = subprocess.run(
+        ["profiles/slurm/controller.sbatch", *CONFIG, *RUN, *ASKED, "all"],
+        cwd=project.folder,
+        env=environment(project, cluster),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()[-1]
+    wait_until(lambda: len(training_jobs(cluster)) == 3, "the job of the next Snakemake", 120)
+    third = training_jobs(cluster)[2].number
+    wait_until(lambda: training_jobs(cluster)[2].reason == "Dependency", "its waiting", 120)
+    assert training_jobs(cluster)[1].state == "RUNNING"
+
+    # The controller's own time is up, too.
+    cluster.run("scancel", "--batch", "--signal=USR1", controller)
+    wait_until(lambda: cluster.started(controller) == 1, "the controller's next slot", 120)
+    wait_until(lambda: run.joinpath("report/index.html").exists(), "the report", 900)
+    wait_until(lambda: {job.number: job.state for job in cluster.jobs()}[controller] == "COMPLETED", "its end", 120)
+
+    weights = "train/model.safetensors"
+    assert sha256_file(run / weights) == sha256_file(finished.path(f"results/runs/micro/{weights}"))
+    assert json.loads((run / "train/summary.json").read_text())["resumed"] == 3
+    states = {job.number: job.state for job in training_jobs(cluster)}
+    assert states[first.number] == "CANCELLED"
+    assert states[second] == states[third] == "COMPLETED"
+    assert len(list(run.glob(".work/train/*/key.json"))) == 1
+
+
+def test_rules_that_need_the_internet_go_where_it_is(project: Any, cluster: Cluster) -> None:
+    before = {job.number for job in cluster.jobs()}
+    subprocess.run(
+        [
+            *(str(Path(sys.executable).with_name("snakemake")), *CONFIG),
+            *("--profile", "profiles/slurm", *ASKED, "retry_failed"),
+        ],
+        cwd=project.folder,
+        env=environment(project, cluster),
+        capture_output=True,
+        check=True,
+    )
+    jobs = [job for job in cluster.jobs() if job.number not in before]
+    assert {(job.rule.split("_wildcards")[0], job.partition, job.state) for job in jobs} == {
+        ("rule_retry_failed", "transfer", "COMPLETED")
+    }

@@ -1,0 +1,116 @@
+"""What each rule's jobs ask for, as Snakemake's resources: numbers from the recipe, places from the site."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from workflow_scripts.common.config.jobs import JobLimits
+from workflow_scripts.common.config.root import Config
+from workflow_scripts.common.config.site import SiteSettings, SlurmSettings
+
+TRAINING = ("train_run", "pretrain")
+MINUTES = 240
+# Of a training process: its model, its optimizer, and the batches that its workers keep ready.
+PROCESS_MB = 16_000
+# Its searches, 492 a model, run side by side.
+NEWT_CORES = 16
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one job needs on each of its machines.
+
+    Attributes:
+        cores: of the CPU.
+        memory_mb: MB.
+        minutes: None: as many as there are.
+        gpus: how many.
+        nodes: machines.
+    """
+
+    cores: int
+    memory_mb: int
+    minutes: int | None
+    gpus: int
+    nodes: int
+
+
+def needs_of(rule: str, config: Config, site: SiteSettings) -> Needs:
+    """What a rule's jobs need: what the recipe says, or what follows from the rest of it."""
+    asked = config.limits.jobs.get(rule, JobLimits())
+    train, embed = config.limits.train, config.limits.embed
+    uses_gpus = not config.train.allow_cpu
+    cores, gpus, memory_mb, nodes = 1, 0, site.memory_mb, 1
+    if rule in TRAINING:
+        # On CPUs the processes compute on all their threads, and results shall not depend on the loader's workers.
+        cores = train.processes * (1 + train.workers if uses_gpus else 1)
+        gpus = uses_gpus * train.processes
+        memory_mb, nodes = train.processes * PROCESS_MB, train.nodes
+    elif rule == "embed":
+        cores, gpus = 1 + embed.workers, int(uses_gpus)
+    elif rule == "species_texts":
+        gpus = int(uses_gpus)
+    elif rule == "newt_search":
+        cores = NEWT_CORES
+    return Needs(
+        cores=asked.cores or cores,
+        memory_mb=asked.memory_mb or memory_mb,
+        minutes=asked.minutes or (None if rule in TRAINING else MINUTES),
+        gpus=gpus if asked.gpus is None else asked.gpus,
+        nodes=nodes,
+    )
+
+
+def resources_of(
+    rule: str, config: Config, site: SiteSettings, *, slurm: SlurmSettings | None, internet: bool = False
+) -> dict[str, Any]:
+    """Snakemake's resources of a rule.
+
+    Args:
+        rule: its name.
+        config: the recipe.
+        site: the place.
+        slurm: the cluster that jobs are sent to; None: this machine.
+        internet: whether its jobs need the internet. Without a partition for them they run where Snakemake runs.
+    """
+    needs = needs_of(rule, config, site)
+    most_mb = slurm.memory_mb if slurm else site.memory_mb
+    resources: dict[str, Any] = {"mem_mb": _more_each_time(needs.memory_mb, most_mb)}
+    if internet:
+        resources["internet"] = 1
+    if slurm is None or (internet and slurm.internet_partition is None):
+        return resources
+    resources["runtime"] = _more_each_time(needs.minutes, slurm.minutes) if needs.minutes else slurm.minutes
+    partition = slurm.internet_partition if internet else slurm.partition
+    if needs.gpus:
+        partition = slurm.gpu_partition or slurm.partition
+        resources["gres"] = f"{slurm.gpu}:{needs.gpus}"
+    resources["slurm_partition"] = partition
+    if slurm.account:
+        resources["slurm_account"] = slurm.account
+    if rule in TRAINING:
+        resources |= _steps(needs, slurm)
+    return resources
+
+
+def _steps(needs: Needs, slurm: SlurmSettings) -> dict[str, Any]:
+    """A job whose command starts its own job step, a task a node (`train.slots`), and is warned before its end.
+
+    To the plugin that is an MPI job: any other is one step itself, in which the warning would end Snakemake. It takes
+    no MPI job of one task, so of one node only the name of the resource is there, which is what its job side asks for.
+    """
+    return {
+        "nodes": needs.nodes,
+        "mpi": "srun" if needs.nodes > 1 else "",
+        "tasks": needs.nodes,
+        # Or the tasks would be counted by GPU as well.
+        "tasks_per_gpu": 0,
+        "slurm_extra": f"--signal=USR1@{slurm.warning_seconds} --open-mode=append",
+    }
+
+
+def _more_each_time(amount: int, most: int) -> Callable[..., int]:
+    def asked(wildcards: Any, attempt: int) -> int:
+        return min(amount * attempt, most)
+
+    return asked

@@ -1,0 +1,112 @@
+"""Everything below the folder of results that holds, shows or learnt from images that are to go."""
+
+import json
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.files import sha256_file, write_json
+from workflow_scripts.contracts import BENCHMARK_IMAGES
+from workflow_scripts.curate import forget
+
+WEIGHTS = ("train/*.safetensors", "model/*.safetensors", "*.safetensors")
+
+
+@dataclass
+class Concerned:
+    """What holds, shows or learnt from the images, by kind."""
+
+    images: list[str] = field(default_factory=list)
+    tars: list[str] = field(default_factory=list)
+    shards: list[str] = field(default_factory=list)
+    features: list[str] = field(default_factory=list)
+    thumbnails: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+    benchmark_images: list[str] = field(default_factory=list)
+
+
+def list_concerned(connection: duckdb.DuckDBPyConnection, root: Path, place: Path, former: Path) -> Concerned:
+    """What is concerned by the images of the table `chosen`.
+
+    Args:
+        connection: with the tables `chosen` and `acquired` of `takedown`.
+        root: the folder of results.
+        place: the corpus below it.
+        former: digests of tables that earlier takedowns rewrote, see `remember`.
+    """
+    found = Concerned()
+    found.images = _column(connection, "SELECT uuid FROM chosen ORDER BY uuid")
+    found.tars = _column(
+        connection,
+        "SELECT DISTINCT folder || '/' || tar FROM acquired SEMI JOIN chosen USING (uuid) "
+        "WHERE tar IS NOT NULL ORDER BY ALL",
+    )
+    doomed = set(found.images)
+    shards = forget.shards_with(place, doomed)
+    found.shards = [str(path) for path in shards]
+    folders = sorted({path.parent for path in shards})
+    remembered = _read(former)
+    digests = {digest for folder in folders for digest in forget.digests_of(folder)}
+    digests |= {digest for folder in folders for digest in remembered.get(_name(folder, place), [])}
+    found.models = [str(folder) for folder in _trained_on(root, digests)]
+    runs = set()
+    for images in sorted(root.glob("shared/benchmarks/*/images.parquet")):
+        tables.read(connection, images, BENCHMARK_IMAGES, "pictures")
+        # A replay pair that is held out is a benchmark's image under its own id, and lies in a shard.
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE shown AS SELECT path FROM pictures "
+            "WHERE md5 IN (SELECT md5 FROM chosen) OR image IN (SELECT uuid FROM chosen)"
+        )
+        paths = _column(connection, "SELECT DISTINCT path FROM shown ORDER BY path")
+        if paths:
+            found.benchmark_images += [path for path in paths if Path(path) not in shards]
+            benchmark = images.parent.name.rpartition("-")[0]
+            features = sorted(root.glob(f"runs/*/features/*/{benchmark}.safetensors"))
+            found.features += [str(path) for path in features]
+            runs |= {path.parents[2] for path in features}
+    found.thumbnails = [
+        str(page)
+        for page in sorted(root.glob("runs/*/report/index.html"))
+        if page.parents[1] in runs or forget.names_any(page, doomed)
+    ]
+    return found
+
+
+def remember(former: Path, place: Path, shards: Iterable[Path]) -> None:
+    """Note the digests of the tables beside shards that are about to be rewritten.
+
+    A training names what it read by them, and what a later takedown asks for was in those shards too.
+    """
+    remembered = _read(former)
+    for folder in sorted({path.parent for path in shards}):
+        name = _name(folder, place)
+        remembered[name] = sorted({*remembered.get(name, []), *forget.digests_of(folder)})
+    write_json(former, remembered)
+
+
+def _read(former: Path) -> dict[str, list[str]]:
+    return dict(json.loads(former.read_text(encoding="utf-8"))) if former.exists() else {}
+
+
+def _name(folder: Path, place: Path) -> str:
+    return folder.relative_to(place).as_posix()
+
+
+def _trained_on(root: Path, tables_read: Set[str]) -> list[Path]:
+    """Folders of the runs and models whose training read the tables, or began with the weights of one that did."""
+    left = [path for pattern in ("runs/*", "shared/models/*") for path in root.glob(f"{pattern}/train/summary.json")]
+    found: list[Path] = []
+    digests = set(tables_read)
+    while concerned := [summary for summary in left if forget.names_any(summary, digests)]:
+        left = [summary for summary in left if summary not in concerned]
+        folders = [summary.parents[1] for summary in concerned]
+        found += folders
+        digests = {sha256_file(path) for folder in folders for pattern in WEIGHTS for path in folder.glob(pattern)}
+    return sorted(found)
+
+
+def _column(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
+    return [value for (value,) in connection.execute(query).fetchall()]

@@ -1,0 +1,152 @@
+"""A table of images acquired in a folder: fetched in passes, kept in tars, and every row accounted for."""
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.accounts import write_account
+from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
+from workflow_scripts.common.tars import member_places, read_at, write_tar
+from workflow_scripts.contracts import DOWNLOADS, TO_FETCH
+from workflow_scripts.download import local
+from workflow_scripts.download.attempts import ATTEMPT_FIELDS, Attempt, Row
+from workflow_scripts.download.engine import IMAGES, Fetch
+from workflow_scripts.download.hosts import Hosts
+from workflow_scripts.download.memory import Room
+from workflow_scripts.download.passes import MEMORY_MB, Passes
+from workflow_scripts.download.summary import account_of
+from workflow_scripts.download.taken_down import TakenDown
+from workflow_scripts.download.web import Web
+
+MANIFEST = "manifest.parquet"
+ACCOUNT = "account.json"
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """How images are acquired.
+
+    Attributes:
+        settings: what is kept of an image.
+        limits: how hard hosts are pressed.
+        hosts: their policies in this job.
+        contact: mail or web address in the user agent.
+        taken_down: what is not taken in again.
+        stopping: set when the job must end.
+    """
+
+    settings: DownloadSettings
+    limits: DownloadLimits
+    hosts: Hosts
+    contact: str | None
+    taken_down: TakenDown
+    stopping: threading.Event
+
+    def run(self, part: Path, folder: Path) -> None:
+        """Fetch the images of `part` and write tars, account and manifest into `folder`; resumes there.
+
+        Raises:
+            InputError: the contact, an allowed host or a proxy is not usable.
+            Stopped: the job was told to end.
+        """
+        passes = Passes(
+            folder=folder,
+            part=part,
+            settings=self.settings,
+            limits=self.limits,
+            fetch=self._fetch(),
+            hosts=self.hosts,
+            stopping=self.stopping,
+        )
+        passes.run()
+        _write_tars(folder, passes)
+        _write_manifest(folder, part, passes)
+
+    def _fetch(self) -> Fetch:
+        web = Web(
+            settings=self.settings,
+            limits=self.limits,
+            hosts=self.hosts,
+            contact=self.contact,
+            stopping=self.stopping,
+        )
+
+        def fetch(row: Row, attempt: Attempt, room: Room) -> bytes:
+            self.taken_down.check_id(row.uuid)
+            if row.host:
+                body = web.get(row, attempt, room)
+            else:
+                body = local.get(row.url, attempt, self.settings.max_bytes, room)
+            self.taken_down.check_bytes(body)
+            return body
+
+        return fetch
+
+
+def _write_tars(folder: Path, passes: Passes) -> None:
+    """A tar for each shard of the first pass, with its images of all passes in the order of their uuids."""
+    for shard in passes.shards(1):
+        tar = folder / f"images-{shard.stem}.tar"
+        if not tar.exists():
+            write_tar(tar, _kept(shard, passes.later_shards()))
+
+
+def _kept(shard: Path, later: list[Path]) -> Iterator[tuple[str, dict[str, bytes]]]:
+    with tables.connect(MEMORY_MB) as connection, ExitStack() as opened:
+        places = connection.execute(
+            f"SELECT uuid, filename, image_offset, image_size FROM {tables.scan_named([shard, *later])} "
+            f"WHERE status = 'ok' AND uuid IN (SELECT uuid FROM {tables.scan(shard)}) ORDER BY uuid"
+        ).fetchall()
+        names = {name for _, name, *_ in places}
+        files = {name: opened.enter_context(Path(name).with_suffix(IMAGES).open("rb")) for name in names}
+        for uuid, name, offset, size in places:
+            yield uuid, {"jpg": read_at(files[name], offset, size)}
+
+
+def _write_manifest(folder: Path, part: Path, passes: Passes) -> None:
+    """The account, then the manifest, by which a reader knows that all is there."""
+    shards = [*passes.shards(1), *passes.later_shards()]
+    query = Path(__file__).with_name("manifest.sql").read_text(encoding="utf-8")
+    with tables.connect(MEMORY_MB) as connection:
+        tables.read(connection, part, TO_FETCH, "part")
+        if shards:
+            connection.execute(f"CREATE TEMP VIEW attempts AS SELECT * FROM {tables.scan(shards)}")
+        else:
+            connection.register("attempts", _no_attempts())
+        list_places(connection, folder.glob("images-*.tar"))
+        connection.execute(f"CREATE TEMP TABLE manifest AS {query}")
+        write_account(folder / ACCOUNT, account_of(connection, "manifest", part.stem))
+        tables.write(connection, "SELECT * FROM manifest", DOWNLOADS, folder / MANIFEST)
+
+
+def list_places(connection: duckdb.DuckDBPyConnection, tars: Iterable[Path]) -> None:
+    """Make the table `places`: where each image's data lies in some tars."""
+    connection.execute('CREATE OR REPLACE TEMP TABLE places (uuid VARCHAR, tar VARCHAR, "offset" BIGINT, size BIGINT)')
+    for tar in sorted(tars):
+        members = member_places(tar)
+        found = pa.table(
+            {
+                "uuid": pa.array([Path(name).stem for name in members], pa.string()),
+                "offset": pa.array([place.offset for place in members.values()], pa.int64()),
+                "size": pa.array([place.size for place in members.values()], pa.int64()),
+            }
+        )
+        connection.register("found", found)
+        connection.execute(f'INSERT INTO places SELECT uuid, {tables.literal(tar.name)}, "offset", size FROM found')
+        connection.unregister("found")
+
+
+def _no_attempts() -> pa.Table:
+    fields = [
+        *ATTEMPT_FIELDS,
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("md5", pa.string()),
+    ]
+    return pa.schema(fields).empty_table()

@@ -1,0 +1,111 @@
+"""Look at features themselves: how far their distances follow the taxonomy, without any task."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.report import IntrinsicSettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import sha256_file, write_json
+from workflow_scripts.evaluate.cophenetic import Pairs, pairs_of
+from workflow_scripts.evaluate.looked_at import codes_of, look_at
+from workflow_scripts.evaluate.measures import Measure, Reals
+from workflow_scripts.evaluate.resampling import DRAWS, Difference, differences, interval, resample
+from workflow_scripts.evaluate.triplets import triplet_accuracy
+
+logger = logging.getLogger(__name__)
+
+COPHENETIC = "cophenetic"
+# What lies beyond is rounding, which depends on the number of threads.
+DECIMALS = 5
+
+
+def intrinsic(
+    *,
+    benchmark: str,
+    images: Path,
+    features: dict[str, Path],
+    settings: IntrinsicSettings,
+    out_dir: Path,
+    threads: int = 1,
+) -> None:
+    """Write what each model's features say by themselves, `OUT_DIR/MODEL/BENCHMARK.json`, in the form of scores.
+
+    Metrics: `cophenetic`, the correlation of cosine distance and height of the lowest common ancestor over all pairs
+    of images; `triplet/RANK` and `triplet/mean`, the share of triplets whose nearer relative is the nearer image.
+    Intervals (95 %) are by bootstrap, over lineages for the first and over anchors for the others; so are the paired
+    differences in `against`, whose p is of a permutation test for triplets and of the bootstrap for the correlation.
+
+    Args:
+        benchmark: its name.
+        images: its images.parquet.
+        features: each model's features of these images.
+        settings: how many images and triplets.
+        out_dir: the folder of the results.
+        threads: threads of the matrix products.
+
+    Raises:
+        InputError: features that are missing or of other images, or images without ranks.
+    """
+    chosen = look_at(images, settings.max_images)
+    codes = codes_of(chosen.lineages)
+    measures: dict[str, dict[str, Measure]] = {}
+    pairs: dict[str, Pairs] = {}
+    with threadpool_limits(threads):
+        for model, path in features.items():
+            vectors = chosen.features(path)
+            measures[model] = triplet_accuracy(vectors, codes, settings.triplets)
+            pairs[model] = pairs_of(vectors, codes)
+        drawn = {model: resample(measures[model]) for model in features}
+        correlations = {model: one.resampled() for model, one in pairs.items()}
+    if not np.isfinite(next(iter(pairs.values())).value()):
+        raise InputError(f"{images}: all images are of one lineage; leave it out of intrinsic.benchmarks")
+    for model, path in features.items():
+        metrics = {COPHENETIC: pairs[model].value()} | {name: one.value for name, one in measures[model].items()}
+        intervals = {COPHENETIC: interval(correlations[model])} | {
+            name: interval(drawn[model][name]) for name in measures[model]
+        }
+        against = {
+            other: {COPHENETIC: _difference(pairs[model], pairs[other], correlations[model], correlations[other])}
+            | differences(measures[model], measures[other], drawn[model], drawn[other])
+            for other in features
+            if other != model
+        }
+        described = {
+            "benchmark": benchmark,
+            "model": model,
+            "protocol": "intrinsic",
+            "n_images": len(chosen.rows),
+            "n_classes": len(pairs[model].count),
+            "metrics": metrics,
+            "intervals": intervals,
+            "against": {
+                other: {name: vars(one) for name, one in of_other.items()} for other, of_other in against.items()
+            },
+            "inputs": {"images": chosen.digest, "features": sha256_file(path)},
+        }
+        write_json(out_dir / model / f"{benchmark}.json", _rounded(described))
+        logger.info("%s, %s: %s", benchmark, model, metrics)
+
+
+def _difference(one: Pairs, other: Pairs, one_drawn: Reals, other_drawn: Reals) -> Difference:
+    apart = one_drawn - other_drawn
+    beyond = min(int((apart <= 0).sum()), int((apart >= 0).sum()))
+    low, high = interval(apart) or (float("nan"), float("nan"))
+    return Difference(one.value() - other.value(), low, high, p=min(1.0, 2 * (1 + beyond) / (1 + DRAWS)))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(inner) for inner in value]
+    return round(value, DECIMALS) if isinstance(value, float) else value
+
+
+if __name__ == "__main__":
+    run(intrinsic)

@@ -1,0 +1,74 @@
+"""The images whose features are looked at beyond their scores: those with ranks, at most so many, always the same."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.tables import read_rows
+from workflow_scripts.contracts import BENCHMARK_IMAGES
+from workflow_scripts.evaluate.features import read_features
+from workflow_scripts.evaluate.geometry import Floats, unit
+from workflow_scripts.evaluate.hierarchy import Lineage, lineage
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class LookedAt:
+    """Some of a benchmark's images.
+
+    Attributes:
+        table: their rows of the images table.
+        rows: their places in that table, and so in its features [N].
+        lineages: their names at the seven ranks.
+        digest: SHA-256 of the whole table's file.
+    """
+
+    table: pa.Table
+    rows: NDArray[np.int64]
+    lineages: tuple[Lineage, ...]
+    digest: str
+
+    def features(self, path: Path) -> Floats:
+        """The images' features [N, D] at unit length.
+
+        Raises:
+            InputError: no features, or of other images.
+        """
+        found = read_features(path)
+        if found.origin.images != self.digest:
+            raise InputError(f"{path}: features of other images than the table's; embed them again")
+        return unit(found.vectors[self.rows])
+
+
+def look_at(images: Path, most: int) -> LookedAt:
+    """Draw at most `most` of a benchmark's images that have a name at any rank.
+
+    Raises:
+        InputError: no table of images, or fewer than three of them have ranks.
+    """
+    table = read_rows(images, BENCHMARK_IMAGES)
+    lineages = [lineage(row) for row in table.to_pylist()]
+    known = np.flatnonzero([any(one) for one in lineages])
+    if len(known) < 3:
+        raise InputError(
+            f"{images}: only {len(known)} images have ranks; leave the benchmark out of intrinsic.benchmarks"
+        )
+    if len(known) > most:
+        known = np.sort(np.random.default_rng(SEED).choice(known, most, replace=False))
+    return LookedAt(table.take(known), known, tuple(lineages[row] for row in known), sha256_file(images))
+
+
+def codes_of(lineages: Sequence[Lineage]) -> NDArray[np.int64]:
+    """Names as numbers, rank by rank [N, 7]; -1 where unknown."""
+    columns = []
+    for names in zip(*lineages, strict=True):
+        distinct, codes = np.unique(np.array(names), return_inverse=True)
+        columns.append(np.where(distinct[codes] == "", -1, codes))
+    return np.stack(columns, axis=1).astype(np.int64)

@@ -1,0 +1,63 @@
+"""Lay a model's image features out on a plane by t-SNE."""
+
+from pathlib import Path
+
+import numpy as np
+from openTSNE import TSNE
+
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.report import IntrinsicSettings
+from workflow_scripts.common.tables import write_rows
+from workflow_scripts.contracts import EMBEDDING_MAP, RANKS
+from workflow_scripts.evaluate.looked_at import look_at
+
+SEED = 42
+# A neighbourhood needs three times as many neighbours as the perplexity says.
+NEIGHBOURS_A_UNIT = 3
+DECIMALS = 3
+
+
+def tsne(*, images: Path, features: Path, settings: IntrinsicSettings, out: Path) -> None:
+    """Write where each image lies by t-SNE (van der Maaten & Hinton 2008) over cosine distances.
+
+    Neighbours are exact and the start is the first two principal components, so that the same features give the same
+    picture, and two models' pictures can be held against each other.
+
+    Args:
+        images: a benchmark's images.parquet.
+        features: a model's features of these images.
+        settings: how many images, and the perplexity.
+        out: the table (contract EMBEDDING_MAP).
+
+    Raises:
+        InputError: features that are missing or of other images, or images without ranks.
+    """
+    chosen = look_at(images, settings.max_images)
+    vectors = chosen.features(features)
+    plane = TSNE(
+        perplexity=min(settings.perplexity, max(1.5, (len(vectors) - 1) / NEIGHBOURS_A_UNIT)),
+        initialization="pca",
+        metric="cosine",
+        neighbors="exact",
+        negative_gradient_method="bh",
+        random_state=SEED,
+        # At these sizes, threads wait for each other longer than they work.
+        n_jobs=1,
+    ).fit(vectors)
+    rows = [
+        {
+            "position": row["position"],
+            "image": row["image"],
+            "class": row["class"],
+            **{f"taxon_{rank}": row[f"taxon_{rank}"] for rank in RANKS},
+            "common_name": row["common_name"],
+            "x": float(x),
+            "y": float(y),
+        }
+        for row, (x, y) in zip(chosen.table.to_pylist(), np.round(np.asarray(plane), DECIMALS), strict=True)
+    ]
+    write_rows(rows, EMBEDDING_MAP, out)
+
+
+if __name__ == "__main__":
+    run(tsne)

@@ -1,0 +1,89 @@
+"""Where the images of a benchmark lie by t-SNE, model beside model, coloured by the names at a rank."""
+
+import hashlib
+import html
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.tables import read_rows
+from workflow_scripts.contracts import EMBEDDING_MAP, RANKS
+
+ENDING = ".tsne.parquet"
+# Images drawn on the page, by a fixed lot: a browser moves so many marks with ease.
+SHOWN = 2000
+# Names with a colour of their own at each rank.
+COLOURED = 9
+OTHER, UNKNOWN = -1, -2
+
+Plane = dict[str, Any]
+
+
+def read_planes(files: Sequence[Path], models: Sequence[str]) -> dict[str, Plane]:
+    """By benchmark, what the page draws: `models`, their `x` and `y`, `hover`, and by rank `names` and `of`.
+
+    `of` is for each image the place of its name in `names`, the most frequent first; -1 where it is none of them, -2
+    where the image has no name at that rank. `start` is the rank to show first. Texts are HTML without tags.
+
+    Args:
+        files: tables named MODEL/BENCHMARK.tsne.parquet.
+        models: the models in order; the first two that a benchmark has are drawn.
+
+    Raises:
+        InputError: a file is missing, unreadable, or of other images than the model's beside it.
+    """
+    by_benchmark: dict[str, dict[str, Path]] = {}
+    for path in files:
+        by_benchmark.setdefault(path.name.removesuffix(ENDING), {})[path.parent.name] = path
+    return {
+        benchmark: _plane({model: of_model[model] for model in models if model in of_model})
+        for benchmark, of_model in by_benchmark.items()
+    }
+
+
+def _plane(files: Mapping[str, Path]) -> Plane:
+    shown = dict(list(files.items())[:2])
+    tables = {model: read_rows(path, EMBEDDING_MAP).to_pylist() for model, path in shown.items()}
+    first, *others = tables.values()
+    for path, rows in zip(list(shown.values())[1:], others, strict=True):
+        if [row["image"] for row in rows] != [row["image"] for row in first]:
+            raise InputError(f"{path}: of other images than {next(iter(shown.values()))}; lay them out again")
+    chosen = sorted(range(len(first)), key=lambda place: _lot(first[place]["image"]))[:SHOWN]
+    images = [first[place] for place in chosen]
+    ranks = {rank: _coloured([row[f"taxon_{rank}"] for row in images]) for rank in RANKS}
+    telling = [rank for rank in RANKS if len(ranks[rank]["names"]) > 3]
+    return {
+        "models": [*shown],
+        "images": len(first),
+        "hover": [_hover(row) for row in images],
+        "x": [[round(rows[place]["x"], 2) for place in chosen] for rows in tables.values()],
+        "y": [[round(rows[place]["y"], 2) for place in chosen] for rows in tables.values()],
+        "ranks": {rank: colours for rank, colours in ranks.items() if colours["names"]},
+        "start": next(iter(telling), next((rank for rank in RANKS if ranks[rank]["names"]), None)),
+    }
+
+
+def _coloured(names: Sequence[str | None]) -> dict[str, Any]:
+    counts = Counter(name for name in names if name)
+    top = [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:COLOURED]]
+    place = {name: number for number, name in enumerate(top)}
+    return {
+        "names": [html.escape(name, quote=False) for name in top],
+        "of": [place.get(name, OTHER) if name else UNKNOWN for name in names],
+        "others": len(counts) - len(top),
+    }
+
+
+def _hover(row: Mapping[str, Any]) -> str:
+    genus, species = row["taxon_genus"], row["taxon_species"]
+    binomial = " ".join(name for name in (genus, species) if name) or row["class"]
+    common = f" · {row['common_name']}" if row["common_name"] else ""
+    above = ", ".join(row[f"taxon_{rank}"] for rank in ("family", "order", "class") if row[f"taxon_{rank}"])
+    return "<br>".join(html.escape(text, quote=False) for text in (f"{binomial}{common}", above) if text)
+
+
+def _lot(image: str) -> str:
+    """A fixed lot for each image, so that those drawn are not all of one class."""
+    return hashlib.sha256(image.encode()).hexdigest()

@@ -1,0 +1,215 @@
+"""What a training reads: biology shards of one or several corpora, and replay.
+
+`python -m workflow_scripts.train.data --corpus JSON` prints the digest that a config may pin a corpus by.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.train import CorpusShards, TrainSettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import digest
+from workflow_scripts.common.work_folder import file_digests
+from workflow_scripts.contracts import REFERENCE_INDEX, REPLAY_INDEX, SHARD_INDEX, Contract
+from workflow_scripts.train import samples, texts
+from workflow_scripts.train.loader import Pairs
+from workflow_scripts.train.staging import Stage
+from workflow_scripts.train.stream import Mixture, Order, Stream, rank_positions, shares_of
+from workflow_scripts.train.texts import CaptionTexts, LabelTexts, Texts, Tokenizer
+
+# Their places in this list keep the orders of the parts of a batch apart.
+PARTS = ("biology", "replay")
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The data of one training.
+
+    Attributes:
+        corpora: biology shards; none for training on replay alone.
+        replay: folder of replay shards, with `train` and perhaps `val`.
+        settings: the recipe.
+        stage: where shards are copied to before they are read, or None.
+    """
+
+    corpora: tuple[CorpusShards, ...]
+    replay: Path | None
+    settings: TrainSettings
+    stage: Stage | None = None
+
+    def check(self, ranks: int) -> None:
+        """Raise InputError unless the data is there, whole, and fits together; batches must be shared equally."""
+        settings = self.settings
+        if not self.corpora and self.replay is None:
+            raise InputError("nothing to train on: give --corpora or --replay")
+        if self.corpora and settings.replay_batch and self.replay is None:
+            raise InputError("train.replay_batch is set, but there is no --replay")
+        if not self.corpora and settings.replay_batch:
+            raise InputError("training on replay alone takes train.global_batch pairs of it: set replay_batch to 0")
+        if 0 < sum(corpus.weight is not None for corpus in self.corpora) < len(self.corpora):
+            raise InputError("mix: give every corpus a weight, or none")
+        if settings.templates and any(corpus.labels is None for corpus in self.corpora):
+            raise InputError("train.templates: shards in the published layout have no names to write captions of")
+        for batch in (settings.global_batch, settings.replay_batch):
+            rank_positions(0, batch, 0, ranks)
+        for corpus in self.corpora:
+            for split in SPLITS:
+                folders = self.biology_folders(corpus, split)
+                for folder in folders:
+                    samples.check(folder, layout_of(corpus))
+                if corpus.labels is not None:
+                    texts.check_labels(Path(corpus.labels), [folder / samples.INDEX for folder in folders])
+            if corpus.digest is not None and (found := corpus_digest(corpus)) != corpus.digest:
+                raise InputError(f"{corpus.shards[0]}: its digest is {found}, not {corpus.digest}: not what was meant")
+        for split in SPLITS:
+            for folder in self.replay_folders(split):
+                samples.check(folder, REPLAY_INDEX)
+
+    def biology_folders(self, corpus: CorpusShards, split: str) -> list[Path]:
+        """A corpus's folders of a split, of those for validation the ones that exist."""
+        # Only what was sharded here has a small split.
+        name = self.settings.split if split == "train" and corpus.labels is not None else split
+        folders = [Path(folder) / name for folder in corpus.shards]
+        return folders if split == "train" else [folder for folder in folders if _is_shards(folder)]
+
+    def replay_folders(self, split: str) -> list[Path]:
+        """The replay folder of a split, where it is used and (for validation) exists."""
+        if self.replay is None or (self.corpora and not self.settings.replay_batch):
+            return []
+        folder = self.replay / split
+        return [folder] if split == "train" or _is_shards(folder) else []
+
+    def digests(self) -> dict[str, Any]:
+        """What the training depends on, by name: not where it is."""
+        biology = [
+            file_digests(_tables({split: self.biology_folders(corpus, split) for split in SPLITS}, corpus.labels))
+            | {"weight": corpus.weight}
+            for corpus in self.corpora
+        ]
+        replay = file_digests(_tables({split: self.replay_folders(split) for split in SPLITS}, None))
+        return {"biology": biology, "replay": replay}
+
+    def prepare(self, folder: Path) -> None:
+        """Write what all processes map into memory into the work folder."""
+        for number, corpus in enumerate(self.corpora):
+            if corpus.labels is not None:
+                texts.write_label_names(Path(corpus.labels), _labels_folder(folder, number))
+
+    def parts(self, split: str, folder: Path, tokenizer: Tokenizer, ranks: int) -> list[Pairs]:
+        """The parts of a batch: biology and replay, or replay alone; for validation those that have a val split.
+
+        Args:
+            split: `train` or `val`.
+            folder: the work folder, after `prepare`.
+            tokenizer: texts -> token ids.
+            ranks: how many processes share a batch.
+        """
+        found = []
+        for name, shards, words in (
+            ("biology", self._biology_shards(split), [self._texts(n, folder, tokenizer) for n in self._numbers()]),
+            ("replay", samples.list_shards(self.replay_folders(split), REPLAY_INDEX), [CaptionTexts(tokenizer)]),
+        ):
+            count = sum(shard.samples for shard in shards)
+            wanted = self.settings.replay_batch if name == "replay" and self.corpora else self.settings.global_batch
+            batch = min(wanted, count) // ranks * ranks if split == "val" else wanted
+            if batch and (count or self._is_used(name)):
+                found.append(self._pairs(name, shards, words, batch, augment=split == "train"))
+        return found
+
+    @property
+    def text_types(self) -> Sequence[str]:
+        """What text types are drawn from; replay alone has captions only."""
+        return self.settings.text_types if self.corpora else ["caption"]
+
+    def _numbers(self) -> range:
+        return range(len(self.corpora))
+
+    def _is_used(self, name: str) -> bool:
+        return bool(self.corpora) if name == "biology" else bool(self.replay_folders("train"))
+
+    def _texts(self, number: int, folder: Path, tokenizer: Tokenizer) -> Texts:
+        if self.corpora[number].labels is None:
+            return CaptionTexts(tokenizer)
+        return LabelTexts(_labels_folder(folder, number), tokenizer, self.settings.templates)
+
+    def _biology_shards(self, split: str) -> list[samples.Shard]:
+        return [
+            shard
+            for number, corpus in enumerate(self.corpora)
+            for shard in samples.list_shards(self.biology_folders(corpus, split), layout_of(corpus), number)
+        ]
+
+    def _pairs(
+        self, name: str, shards: Sequence[samples.Shard], words: Sequence[Texts], batch: int, *, augment: bool
+    ) -> Pairs:
+        seed = (self.settings.seed, PARTS.index(name))
+        return Pairs(
+            name=name,
+            reader=samples.SampleReader(
+                shards, [text.columns for text in words], self.settings.shuffle_window, self.stage
+            ),
+            stream=self._order(name, shards, batch, seed, mixed=augment),
+            texts=words,
+            batch=batch,
+            # A number behind the stream's own seeds, so that no augmentation draws what an epoch's order drew.
+            seed=(*seed, 1, 0, 0),
+            scale=self.settings.augment_scale if augment else None,
+        )
+
+    def _order(
+        self, name: str, shards: Sequence[samples.Shard], batch: int, seed: tuple[int, ...], *, mixed: bool
+    ) -> Order:
+        """One order over all shards together; in training, where corpora have weights, one for each of them."""
+        window = self.settings.shuffle_window
+        weights = [corpus.weight for corpus in self.corpora if corpus.weight is not None]
+        if name == "replay" or not weights or not mixed:
+            return Stream([shard.samples for shard in shards], seed, window)
+        counts = [[shard.samples for shard in shards if shard.corpus == number] for number in self._numbers()]
+        streams = [Stream(count, (*seed, 2, number), window) for number, count in enumerate(counts)]
+        return Mixture(streams, shares_of(weights, batch), (*seed, 3))
+
+
+def layout_of(corpus: CorpusShards) -> Contract:
+    """The contract that the indexes of a corpus keep."""
+    return REFERENCE_INDEX if corpus.labels is None else SHARD_INDEX
+
+
+def corpus_digest(corpus: CorpusShards) -> str:
+    """One name for what a corpus offers a training: its shards (whose manifests hold their sums) and its labels."""
+    folders = {split: [Path(shards) / split for shards in corpus.shards] for split in SPLITS}
+    folders = {split: [folder for folder in found if _is_shards(folder)] for split, found in folders.items()}
+    return digest(file_digests(_tables(folders, corpus.labels)))
+
+
+def print_digest(*, corpus: CorpusShards) -> None:
+    """Print the digest of a corpus, for `digest` in a config.
+
+    Args:
+        corpus: its shards and labels, as JSON.
+    """
+    sys.stdout.write(f"{corpus_digest(corpus)}\n")
+
+
+def _tables(folders: dict[str, list[Path]], labels: str | None) -> dict[str, Path | list[Path]]:
+    tables: dict[str, Path | list[Path]] = {
+        split: [folder / name for folder in found for name in (samples.MANIFEST, samples.INDEX)]
+        for split, found in folders.items()
+    }
+    return tables if labels is None else {**tables, "labels": Path(labels)}
+
+
+def _labels_folder(folder: Path, number: int) -> Path:
+    return folder / f"labels-{number}"
+
+
+def _is_shards(folder: Path) -> bool:
+    return (folder / samples.MANIFEST).is_file()
+
+
+if __name__ == "__main__":
+    run(print_digest)

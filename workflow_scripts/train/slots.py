@@ -1,0 +1,130 @@
+"""A training in a cluster's time slots: one `srun` task a node, told before its time is up, continued in the next slot.
+
+`python -m workflow_scripts.train.slots OPTIONS -m MODULE OPTIONS` runs in a Slurm job, on the first of its nodes. It
+starts `train.launch` once on each node; they meet on this one. The job is asked for with `--signal=USR1@SECONDS`: Slurm
+then warns every process of the training, which saves and ends with a status that says so, and the job puts itself back
+into the queue. Snakemake sees one job that waits and runs and waits; no try is counted.
+
+A job that outlived its Snakemake may be at the same work. Then this one gives its nodes back and stays in the queue
+until the other has ended, and finds the work done.
+"""
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from workflow_scripts.common.cli import EXIT_BAD_INPUT
+from workflow_scripts.common.work_folder import holding_job
+from workflow_scripts.train.endings import EXIT_PREEMPTED, is_crash
+
+PORTS = range(10_000, 30_000)
+POLL_SECONDS = 0.5
+# One node may still be writing what all others wait for no longer.
+SECONDS_AFTER_THE_FIRST = 600
+
+
+class Slot:
+    """This Slurm job, and what is done with its queue."""
+
+    def __init__(self, job: str) -> None:
+        self.job = job
+        self.told_to_end = False
+        signal.signal(signal.SIGTERM, self._note)
+        # Meant for the training; whoever sends it to the whole job must not end this.
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+    def _note(self, *_: object) -> None:
+        self.told_to_end = True
+
+    def run(self, command: Sequence[str]) -> int:
+        """Run the job step and return its exit status."""
+        return subprocess.run(command, check=False).returncode
+
+    def give_back(self, why: str, *, after: str | None = None) -> None:
+        """Put this job back into the queue; it is started anew, and this process does not return.
+
+        Args:
+            why: for the job's log.
+            after: a job that has to end before.
+
+        Returns:
+            Only where the cluster does not let a job do that.
+        """
+        say(why)
+        if subprocess.run(["scontrol", "requeue", self.job], check=False).returncode:
+            return
+        if after:
+            # From the moment it is queued again; without this it would start, look and queue once more.
+            subprocess.run(["scontrol", "update", f"JobId={self.job}", f"Dependency=afterany:{after}"], check=False)
+        while not self.told_to_end:
+            time.sleep(POLL_SECONDS)
+        sys.exit(EXIT_PREEMPTED)
+
+
+def slots(arguments: Sequence[str]) -> int:
+    """Run the training of one slot and return the exit status."""
+    options, training = parse(arguments)
+    if "SLURM_JOB_ID" not in os.environ:
+        say("error: no Slurm job; snakemake --profile profiles/slurm starts one")
+        return EXIT_BAD_INPUT
+    slot = Slot(os.environ["SLURM_JOB_ID"])
+    other = holding_job(options.publishes)
+    if other and other != slot.job and is_active(other):
+        slot.give_back(f"job {other} is at the same work; waiting in the queue until it has ended", after=other)
+    status = slot.run(step(options, training, slot.job))
+    for left in reversed(range(options.restarts)):
+        if not is_crash(status) or slot.told_to_end:
+            break
+        say(f"ended with status {status}; starting again, {left} more restarts are left")
+        status = slot.run(step(options, training, slot.job))
+    if status == EXIT_PREEMPTED and not slot.told_to_end:
+        slot.give_back("saved before the time is up; going on in the next slot")
+        say("this cluster puts no job back into its queue; run Snakemake again to go on")
+    return status
+
+
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options, and the training's own command line from `-m` on."""
+    parser = argparse.ArgumentParser(prog="python -m workflow_scripts.train.slots", description=__doc__)
+    parser.add_argument("--nodes", type=int, required=True, help="machines")
+    parser.add_argument("--processes", type=int, required=True, help="processes a machine")
+    parser.add_argument("--cores", type=int, required=True, help="cores a machine")
+    parser.add_argument("--restarts", type=int, default=0, help="how often a crash is followed by another start")
+    parser.add_argument("--publishes", type=Path, required=True, help="the file that says that the training is done")
+    parser.add_argument("--image", help="Apptainer image to run in")
+    module = list(arguments).index("-m")
+    return parser.parse_args(arguments[:module]), list(arguments[module:])
+
+
+def step(options: argparse.Namespace, training: Sequence[str], job: str) -> list[str]:
+    """The command of the job step: a task a node, all of which meet on the first node, where this runs."""
+    inside = ["apptainer", "exec", "--nv", options.image, "python"] if options.image else [sys.executable]
+    return [
+        *("srun", f"--nodes={options.nodes}", "--ntasks-per-node=1", f"--cpus-per-task={options.cores}"),
+        f"--wait={SECONDS_AFTER_THE_FIRST}",
+        *(*inside, "-m", "workflow_scripts.train.launch", "--nnodes", str(options.nodes)),
+        *("--nproc-per-node", str(options.processes)),
+        *("--master-addr", socket.gethostname(), "--master-port", str(PORTS[int(job) % len(PORTS)])),
+        *training,
+    ]
+
+
+def is_active(job: str) -> bool:
+    """Whether a job waits or runs."""
+    done = subprocess.run(["squeue", "--noheader", "--jobs", job], capture_output=True, text=True, check=False)
+    return bool(done.stdout.strip())
+
+
+def say(line: str) -> None:
+    """A line in the job's log."""
+    sys.stderr.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(slots(sys.argv[1:]))
