@@ -7,7 +7,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/$(ACCEL)
 BIN := .venv/bin
 INSTALLED := .venv/.installed$(if $(ACCEL),-$(ACCEL))
 
-.PHONY: demo test quick lint docs bench fuzz soak lock clean
+.PHONY: demo test quick lint docs kills bench fuzz soak lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --profile profiles/local all
@@ -30,6 +30,10 @@ lint: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(BIN)/python -m workflow_scripts.common.config.document
+
+# Trainings killed at ten random steps, with 1, 2 and 4 ranks.
+kills: $(INSTALLED)
+	TREEOFLIFE_KILLS=10 $(BIN)/python -m pytest tests/train/test_train_kills.py -v -s
 
 bench: $(INSTALLED)
 	PYTHONPATH=. $(BIN)/python tests/bench/bench.py $(ONLY)

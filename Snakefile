@@ -29,6 +29,12 @@ include: "rules/benchmarks.smk"
 include: "rules/evaluate.smk"
 include: "rules/intrinsic.smk"
 include: "rules/report.smk"
+include: "rules/publish.smk"
+
+
+if CONFIG.ablations is not None:
+
+    include: "rules/ablations.smk"
 
 
 for line in PINS.behind() if workflow.is_main_process else []:
@@ -63,6 +69,8 @@ localrules:
     train,
     evaluate,
     report,
+    publish,
+    compare,
     leakage,
 
 
@@ -70,6 +78,8 @@ rule all:
     default_target: True
     input:
         f"{RUN}/report/index.html",
+        rules.model_card.output,
+        rules.species_texts.output,
         ATTRIBUTIONS,
 
 
@@ -107,6 +117,26 @@ rule evaluate:
 rule report:
     input:
         f"{RUN}/report/index.html",
+
+
+# Model and dataset as others can use them; uploading is a command of its own.
+rule publish:
+    input:
+        rules.publish_model.output,
+        rules.publish_dataset.output,
+
+
+# Finished runs side by side: `--config runs=[a,b]`. No inputs: runs of other configs are read as they are.
+rule compare:
+    log:
+        "logs/compare.log",
+    conda:
+        ENVIRONMENT
+    params:
+        runs=CONFIG.runs,
+        results=SITE.results,
+    shell:
+        "python -m workflow_scripts.report.compare --runs {params.runs:q} --results {params.results:q} --log {log:q}"
 
 
 # Whether the corpus holds images of the benchmarks that it was not kept clean of.

@@ -33,6 +33,7 @@ rule benchmark_fetch:
     localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
+    threads: cores("benchmark_fetch")
     resources:
         **asks("benchmark_fetch", internet=True),
     params:
@@ -60,6 +61,7 @@ rule benchmark_index:
         identity=r"[0-9a-f]{8}",
     conda:
         ENVIRONMENT
+    threads: cores("benchmark_index")
     resources:
         **asks("benchmark_index"),
     params:
@@ -87,6 +89,7 @@ rule benchmark_replay:
         identity=r"[0-9a-f]{8}",
     conda:
         ENVIRONMENT
+    threads: cores("benchmark_replay")
     resources:
         **asks("benchmark_replay"),
     params:

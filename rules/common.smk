@@ -139,10 +139,13 @@ def torchrun(rule, publishes):
     """
     train = CONFIG.limits.train
     if SLURM is None:
-        return f"python -m workflow_scripts.train.launch --standalone --nproc-per-node {train.processes}"
+        return (
+            f"python -m workflow_scripts.train.launch --restarts {train.restarts} "
+            f"--standalone --nproc-per-node {train.processes}"
+        )
     return (
         f"{shlex.quote(str(PYTHON)) if IMAGE else 'python'} -m workflow_scripts.train.slots --nodes {train.nodes} --processes {train.processes} --cores {cores(rule)} "
-        f"{option('image', IMAGE)} --publishes {shlex.quote(publishes)}"
+        f"--restarts {train.restarts} {option('image', IMAGE)} --publishes {shlex.quote(publishes)}"
     )
 
 
@@ -315,10 +318,12 @@ def archive_path(backbone):
 def archive_files(backbone):
     """What of an archive the rules can watch."""
     archive = archive_path(backbone)
-    if archive.endswith(".zip"):
-        return archive
-    taxa = {"dwca": "Taxon.tsv", "coldp": "NameUsage.tsv"}[backbone.reader]
-    return [f"{archive}/{taxa}", f"{archive}/VernacularName.tsv"]
+    names = {"dwca": "Taxon.tsv", "coldp": "NameUsage.tsv"}[backbone.reader], "VernacularName.tsv"
+    if archive.startswith(f"{WORLD}/"):
+        return [f"{archive}/{name}" for name in names]
+    # Common names need not be there, and a folder may hold the archive's own folder.
+    found = [str(file) for name in names for file in sorted(Path(archive).rglob(name))]
+    return found or archive
 
 
 def backbone_reader(wildcards):
@@ -337,11 +342,11 @@ def generation_catalog(wildcards):
 
 def kept_columns(wildcards):
     """Columns of the sources that the config keeps, and the shards' index carries."""
-    return sorted({name for source in sources_of(wildcards.generation).values() for name in source.keep})
+    return KEPT[wildcards.generation]
 
 
 def kept_in(wildcards):
-    return catalog_parts(wildcards.generation) if kept_columns(wildcards) else []
+    return steady("shards", catalog_parts(wildcards.generation)) if KEPT[wildcards.generation] else []
 
 
 def older_verdicts(wildcards):
@@ -385,6 +390,10 @@ def benchmark_inputs(wildcards):
     """What a reader's job watches, which is what was fetched and the label files that a person gives."""
     benchmark = IMAGE_SETS[wildcards.benchmark]
     given = [path for path in benchmark.inputs.values() if f"{FETCHED_FOLDER}/" not in path]
+    if CONFIG.world is not None:
+        # The world is made as a whole; its last file stands for all of it.
+        made = f"{WORLD}/benchmarks/"
+        given = list(dict.fromkeys(f"{WORLD}/world.json" if path.startswith(made) else path for path in given))
     return given + [FETCHED_BENCHMARKS[wildcards.benchmark]] if benchmark.fetch else given
 
 
@@ -435,6 +444,29 @@ def predictions(model, benchmark):
     return [f"{RUN}/scores/{model}/{benchmark}.predictions.parquet"]
 
 
+def searches_folder(model, benchmark):
+    return f"{RUN}/searches/{model}/{benchmark}/of-{CONFIG.benchmarks[benchmark].jobs}"
+
+
+def searches(model, benchmark):
+    """What a benchmark of searched machines answers, by parts; nothing for the others."""
+    spec = CONFIG.benchmarks[benchmark]
+    if spec.layout != "newt":
+        return []
+    return [f"{searches_folder(model, benchmark)}/part-{number:04d}.parquet" for number in range(spec.jobs)]
+
+
+def searches_option(benchmark):
+    if CONFIG.benchmarks[benchmark].layout != "newt":
+        return ""
+    folders = {name: searches_folder(name, benchmark) for name in SCORED[benchmark]}
+    return shlex.join(["--searches", *pairs(folders)])
+
+
+def part_number(wildcards):
+    return int(wildcards.part)
+
+
 def predictions_of(wildcards):
     return PREDICTIONS[wildcards.benchmark]
 
@@ -468,3 +500,71 @@ def parent_of_output(wildcards, output):
 def grandparent_of_output(wildcards, output):
     """The folder above the first output's."""
     return str(Path(output[0]).parents[1])
+
+
+def mixed_corpora():
+    """What is trained on: the config's own corpus, or what its mix names."""
+    return [corpus_of(entry) for entry in CONFIG.mix] or [OWN]
+
+
+def corpus_of(entry):
+    """The shards of one corpus of a mix; the generations of one that was made elsewhere are those that it has."""
+    pinned = {"weight": entry.weight, "digest": entry.digest}
+    if entry.tars:
+        return CorpusShards(shards=[f"{SHARED}/indexed/{identity(entry.tars, entry.val_tars)}"], **pinned)
+    folder = entry.folder(SITE.results)
+    if folder == CORPUS:
+        return OWN.model_copy(update=pinned)
+    found = sorted(map(str, Path(folder).glob("shards/g*"))) or [f"{folder}/shards/{GENERATIONS[0]}"]
+    return CorpusShards(shards=found, labels=f"{folder}/taxonomy/labels.parquet", **pinned)
+
+
+def shard_tables():
+    """The tables that a training waits for; those of a corpus that was made elsewhere are there, or it is refused."""
+    waited = []
+    for corpus in map(CorpusShards.model_validate_json, CORPORA):
+        own, indexed = corpus.shards == OWN.shards, INDEXED.get(corpus.shards[0])
+        splits = [CONFIG.train.split, "val"] if indexed is None or indexed.val_tars else [CONFIG.train.split]
+        found = expand(
+            "{shards}/{split}/{table}.parquet", shards=corpus.shards, split=splits, table=["manifest", "index"]
+        )
+        found += [corpus.labels] if corpus.labels else []
+        waited += [path for path in found if own or indexed or Path(path).exists()]
+    return waited
+
+
+def indexed_tars(wildcards):
+    entry = next(entry for folder, entry in INDEXED.items() if Path(folder).name == wildcards.indexed)
+    return entry.tars if wildcards.split == "train" else entry.val_tars
+
+
+def named_by(benchmark, text_type):
+    """A benchmark whose classes are written as one text type, and which is asked nothing else."""
+    return CONFIG.benchmarks[benchmark].model_copy(
+        update={"text_type": text_type, "published_text_type": None, "shots": []}
+    )
+
+
+def variant_folder(variant):
+    """The model of an ablation's variant, or what all of them start from."""
+    return START if variant == "start" else f"{ABLATIONS}/{variant}/model"
+
+
+def variant_model(wildcards):
+    return f"{variant_folder(wildcards.variant)}/open_clip_config.json"
+
+
+def variant_source(wildcards):
+    return f"local-dir:{variant_folder(wildcards.variant)}"
+
+
+def variant_settings(wildcards):
+    return VARIANTS[wildcards.variant].to_json()
+
+
+def variant_replay(wildcards):
+    return REPLAY_OPTION if VARIANTS[wildcards.variant].replay_batch else ""
+
+
+def variant_torchrun(wildcards):
+    return torchrun("train_run", f"{ABLATIONS}/{wildcards.variant}/train/summary.json")

@@ -15,8 +15,9 @@ rule download_hosts:
         f"{CORPUS_LOGS}/download/{{generation}}.named.log",
     conda:
         ENVIRONMENT
+    threads: cores("download_hosts")
     resources:
-        mem_mb=SITE.memory_mb,
+        **asks("download_hosts"),
     params:
         code=code("download.name_hosts"),
     shell:
@@ -40,6 +41,7 @@ rule download:
     localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
+    threads: cores("download")
     resources:
         **asks("download", internet=True),
         limits=CONFIG.limits.download.to_json(),
@@ -72,6 +74,7 @@ rule retry_failed:
     localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
+    threads: cores("retry_failed")
     resources:
         **asks("retry_failed", internet=True),
         limits=CONFIG.limits.download.to_json(),
@@ -79,8 +82,12 @@ rule retry_failed:
         contact=CONTACT,
         ledger=LEDGER,
     params:
-        settings=CONFIG.download.to_json(),
-        replay=option("replay-settings", CONFIG.replay.download.to_json()) if CONFIG.replay is not None else "",
+        settings=held("download", "settings", CONFIG.download.to_json()),
+        replay=(
+            option("replay-settings", held("replay", "download", CONFIG.replay.download.to_json()))
+            if CONFIG.replay
+            else ""
+        ),
         work=f"{CORPUS}/.work/download",
     shell:
         "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.retry --parts {input.parts:q} "
@@ -97,6 +104,7 @@ rule estimate:
         f"{CORPUS_LOGS}/download/estimate.log",
     conda:
         ENVIRONMENT
+    threads: cores("estimate")
     resources:
         **asks("estimate"),
         limits=CONFIG.limits.download.to_json(),

@@ -25,6 +25,7 @@ rule model_fetch:
     localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
+    threads: cores("model_fetch")
     resources:
         **asks("model_fetch", internet=True),
     params:
@@ -76,6 +77,7 @@ rule seen_species:
         f"{CORPUS_LOGS}/curate/seen_species.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("seen_species")
     resources:
         **asks("seen_species"),
     params:
@@ -83,6 +85,32 @@ rule seen_species:
     shell:
         "python -m workflow_scripts.evaluate.seen_species --labels {input.labels:q} --verdicts {input.verdicts:q} "
         "--memory-mb {resources.mem_mb} --out {output.species:q} --log {log:q}"
+
+
+# NeWT's machines are many: each job searches a share of the tasks for one model.
+rule newt_search:
+    input:
+        images=benchmark_images,
+        features=f"{RUN}/features/{{model}}/{{benchmark}}.safetensors",
+    output:
+        f"{RUN}/searches/{{model}}/{{benchmark}}/of-{{parts}}/part-{{part}}.parquet",
+    log:
+        f"{RUN_LOGS}/evaluate/searches/{{model}}/{{benchmark}}-{{part}}-of-{{parts}}.log",
+    benchmark:
+        f"{RUN_LOGS}/evaluate/searches/{{model}}/{{benchmark}}-{{part}}-of-{{parts}}.tsv"
+    wildcard_constraints:
+        parts=r"\d+",
+    conda:
+        ENVIRONMENT
+    threads: cores("newt_search")
+    resources:
+        **asks("newt_search"),
+    params:
+        part=part_number,
+        code=code("evaluate.search_newt"),
+    shell:
+        "python -m workflow_scripts.evaluate.search_newt --images {input.images:q} --features {input.features:q} "
+        "--part {params.part} --parts {wildcards.parts} --out {output:q} --threads {threads} --log {log:q}"
 
 
 # One rule a benchmark, named without wildcards, so that `snakemake eval_rare_species` redoes one.
@@ -96,6 +124,7 @@ for benchmark, spec in CONFIG.benchmarks.items():
             features=expand(f"{RUN}/features/{{model}}/{benchmark}.safetensors", model=SCORED[benchmark]),
             models=[file for model in SCORED[benchmark] for file in files_of_model(model)],
             seen=f"{CORPUS}/curate/seen_species.parquet",
+            searches=[path for model in SCORED[benchmark] for path in searches(model, benchmark)],
         output:
             scores=expand(f"{RUN}/scores/{{model}}/{benchmark}.json", model=SCORED[benchmark]),
             predictions=PREDICTIONS[benchmark],
@@ -105,8 +134,7 @@ for benchmark, spec in CONFIG.benchmarks.items():
             f"{RUN_LOGS}/evaluate/scores/{benchmark}.tsv"
         conda:
             ENVIRONMENT
-        # Its searches are many; the others are matrix products.
-        threads: 16 if spec.layout == "newt" else 1
+        threads: cores("eval")
         resources:
             **asks("eval"),
         params:
@@ -114,12 +142,13 @@ for benchmark, spec in CONFIG.benchmarks.items():
             settings=spec.to_json(),
             models=pairs({name: source_of_model(name) for name in SCORED[benchmark]}),
             features=pairs({name: f"{RUN}/features/{name}/{benchmark}.safetensors" for name in SCORED[benchmark]}),
+            searches=searches_option(benchmark),
             out=grandparent_of_output,
             code=code("evaluate.score"),
         shell:
             "python -m workflow_scripts.evaluate.score --benchmark {params.benchmark:q} --settings {params.settings:q} "
             "--images {input.images:q} --models {params.models:q} --features {params.features:q} --out-dir {params.out:q} "
-            "--seen {input.seen:q} --threads {threads} --log {log:q}"
+            "{params.searches} --seen {input.seen:q} --threads {threads} --log {log:q}"
 
 
 # How much of a benchmark is in the corpus, and what that does to its scores: for those that the corpus is not clean of.

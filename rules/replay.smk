@@ -52,6 +52,7 @@ use rule download as replay_download with:
     benchmark:
         f"{CORPUS_LOGS}/replay/part-{{part}}.tsv"
     localrule: INTERNET_HERE
+    threads: cores("replay_download")
     resources:
         **asks("replay_download", internet=True),
         limits=CONFIG.limits.download.to_json(),
@@ -80,6 +81,7 @@ rule replay_write:
         f"{CORPUS_LOGS}/replay/write.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("replay_write")
     resources:
         **asks("replay_write"),
         ledger=LEDGER,

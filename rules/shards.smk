@@ -1,6 +1,14 @@
 """Kept images into training shards, globally shuffled, by a fixed number of jobs."""
 
 SHARD_GROUPS = [f"{number:03d}" for number in range(held("shards", "shard_jobs", CONFIG.shard_jobs))]
+KEPT = {
+    generation: held(
+        "shards",
+        f"kept columns of {generation}",
+        sorted({name for source in sources_of(generation).values() for name in source.keep}),
+    )
+    for generation in GENERATIONS
+}
 
 
 rule shards_plan:
@@ -86,6 +94,7 @@ rule shards_gather:
         f"{CORPUS_LOGS}/shards/{{generation}}/gather.tsv"
     conda:
         ENVIRONMENT
+    threads: cores("shards_gather")
     resources:
         **asks("shards_gather"),
     params:

@@ -20,6 +20,7 @@ rule taxonomy_fetch:
     localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
+    threads: cores("taxonomy_fetch")
     resources:
         **asks("taxonomy_fetch", internet=True),
     params:

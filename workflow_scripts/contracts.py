@@ -460,6 +460,13 @@ PREDICTIONS = Contract(
 )
 """`score` is the cosine similarity of the image and the predicted class."""
 
+NEWT_ANSWERS = Contract(
+    "a NeWT test image's answer by one seed's search",
+    (Column("position", INTEGER), Column("seed", INTEGER), Column("correct", TRUTH), Column("features")),
+    key=("position", "seed"),
+)
+"""`features` is the digest of what the features were made from."""
+
 EMBEDDING_MAP = Contract(
     "where an image lies on a plane",
     (

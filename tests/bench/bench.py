@@ -16,6 +16,7 @@ from pathlib import Path
 import acquisition
 import polars as pl
 from bench_taxonomy import taxonomy
+from catalogues import catalogues
 from rows import Row, measured, printed_by
 
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
@@ -69,16 +70,31 @@ def downloads() -> Iterator[Row]:
     yield from (Row(*values) for values in acquisition.download_rate())
 
 
-def catalogues() -> Iterator[Row]:
-    """Rows a second of a reader, and its memory at 2M and 20M rows."""
-    yield from (Row(*values) for values in acquisition.catalog_rates())
-
-
 def evaluation() -> Iterator[Row]:
     """The rows of `evaluation.py`, each bench in a process of its own, so that its memory is its own."""
     for name in ("few_shot", "zero_shot_weights", "embedding", "category_discovery"):
-        words = [sys.executable, str(Path(__file__).with_name("evaluation.py")), name]
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": "2"}
+        yield from printed_rows("evaluation.py", name, threads=2)
+
+
+def loading() -> Iterator[Row]:
+    """The trainer's loader on one core, beside open_clip_train's and bare decoding; resuming within a large epoch."""
+    yield from printed_rows("loading.py", threads=1)
+
+
+def printed_rows(script: str, *words: str, threads: int) -> Iterator[Row]:
+    """The rows that a script beside this one prints."""
+    command = [sys.executable, str(Path(__file__).with_name(script)), *words]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": str(threads)}
+    printed = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+    for row in json.loads(printed.splitlines()[-1]):
+        yield Row(*row)
+
+
+def training() -> Iterator[Row]:
+    """The training loop beside the bare step, in a process of its own; the last demo's waiting for data."""
+    for name in ("step_overhead", "data_wait_share"):
+        words = [sys.executable, str(Path(__file__).with_name("training.py")), name]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
         printed = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
         for row in json.loads(printed.splitlines()[-1]):
             yield Row(*row)
@@ -108,7 +124,9 @@ BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (
     taxonomy,
     curation,
     shards,
+    training,
     evaluation,
+    loading,
 )
 
 

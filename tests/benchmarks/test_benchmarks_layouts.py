@@ -196,3 +196,24 @@ def test_subsets_stand_one_after_the_other_and_are_told_apart(folder: Path) -> N
         (1, "ENA24/1.jpg", "ENA24", "c1"),
     ]
     assert account.kept == 2
+
+
+@pytest.mark.parametrize("layout", ["awa2", "herbarium19", "plantdoc"])
+def test_the_order_in_which_a_file_system_lists_files_changes_nothing(
+    layout: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_animals(folder)
+    put(folder / "JPEGImages" / "antelope" / "antelope_10000.jpg")
+    for name in ("b", "a", "c"):
+        for number in (2, 1):
+            for part in ("small-train", "train", "test"):
+                put(folder / part / name / f"{number}.jpg")
+    (folder / "split.json").write_text(json.dumps({"Old": ["a"], "New": ["b", "c"]}))
+    settings = {"layout": layout, "folder": str(folder)}
+    settings |= {"classes": str(folder / "split.json")} if layout == "herbarium19" else {}
+    reader = {"awa2": index_awa2, "herbarium19": index_herbarium19, "plantdoc": index_plantdoc}[layout]
+    one, _ = read(reader, settings, folder)
+    listed = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: iter(sorted(listed(path), reverse=True)))
+    other, _ = read(reader, settings, folder)
+    assert one == other

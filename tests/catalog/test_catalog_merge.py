@@ -126,6 +126,20 @@ def test_the_most_frequent_common_name_stands_for_the_label(tmp_path: Path, sour
     assert {label["common"] for label in labels} == {"ant"}
 
 
+def test_a_label_carries_the_taxon_that_all_its_records_name(tmp_path: Path, source: Callable[..., Path]) -> None:
+    keyed = tmp_path / "keyed.parquet"
+    rows = tables.read_rows(source("a", range(6)), SOURCE_RECORDS).to_pylist()
+    # s0 has the records 0 and 5, which name two taxa; s1 has one record, which names one.
+    named = {"0": "gbif:1", "5": "gbif:2", "1": "gbif:3"}
+    tables.write_rows([row | {"taxon_key": named.get(row["source_url"][-5])} for row in rows], SOURCE_RECORDS, keyed)
+    _, labels, _ = run(tmp_path / "g000", [keyed])
+    assert {label["species"]: label["taxon_key"] for label in labels if label["species"] in ("s0", "s1", "s2")} == {
+        "s0": None,
+        "s1": "gbif:3",
+        "s2": None,
+    }
+
+
 def test_threads_change_no_byte(tmp_path: Path, source: Callable[..., Path]) -> None:
     sources = [source("a", range(40)), source("b", range(20, 70))]
     run(tmp_path / "one", sources, threads=1)

@@ -24,11 +24,11 @@ from workflow_scripts.contracts import RANKS
 Read = Callable[..., tuple[list[dict[str, Any]], dict[str, Any]]]
 LIMITS = {"memory_mb": 500, "threads": 1}
 
-OCCURRENCE = """gbifID\tbasisOfRecord\tkingdom\tphylum\tclass\torder\tfamily\tgenus\tspecificEpithet\tspecies\tscientificName\tvernacularName\tdatasetKey\tinstitutionCode\tlifeStage\tlicense\trightsHolder\toccurrenceID
-1\tHUMAN_OBSERVATION\tAnimalia\tChordata\tAves\tPasseriformes\tCorvidae\tPica\thudsonia\tPica hudsonia\tPica hudsonia (Sabine, 1822)\tblack-billed "magpie\tkey-1\tiNat\tAdult\tCC_BY_NC_4_0\t\thttps://x.org/1
-2\tPRESERVED_SPECIMEN\tAnimalia\tArthropoda\tInsecta\tDiptera\tSyrphidae\tSyrphus\tribesii\tSyrphus ribesii\tSyrphus ribesii (L.)\t\tkey-2\tNHMUK\t\tCC0_1_0\tThe Museum\t
-3\tMATERIAL_CITATION\tPlantae\tTracheophyta\t\t\t\tRosa\tcanina\tRosa canina\tRosa canina L.\t\tkey-3\t\t\t\t\t
-4\tMACHINE_OBSERVATION\tAnimalia\tChordata\tMammalia\tCarnivora\tFelidae\tLynx\tlynx\tLynx lynx\tLynx lynx\t\tkey-4\t\t\t\t\t
+OCCURRENCE = """gbifID\tbasisOfRecord\tkingdom\tphylum\tclass\torder\tfamily\tgenus\tspecificEpithet\tspecies\tscientificName\tvernacularName\tdatasetKey\tinstitutionCode\tlifeStage\tlicense\trightsHolder\toccurrenceID\ttaxonKey
+1\tHUMAN_OBSERVATION\tAnimalia\tChordata\tAves\tPasseriformes\tCorvidae\tPica\thudsonia\tPica hudsonia\tPica hudsonia (Sabine, 1822)\tblack-billed "magpie\tkey-1\tiNat\tAdult\tCC_BY_NC_4_0\t\thttps://x.org/1\t5230880
+2\tPRESERVED_SPECIMEN\tAnimalia\tArthropoda\tInsecta\tDiptera\tSyrphidae\tSyrphus\tribesii\tSyrphus ribesii\tSyrphus ribesii (L.)\t\tkey-2\tNHMUK\t\tCC0_1_0\tThe Museum\t\t0
+3\tMATERIAL_CITATION\tPlantae\tTracheophyta\t\t\t\tRosa\tcanina\tRosa canina\tRosa canina L.\t\tkey-3\t\t\t\t\t\t
+4\tMACHINE_OBSERVATION\tAnimalia\tChordata\tMammalia\tCarnivora\tFelidae\tLynx\tlynx\tLynx lynx\tLynx lynx\t\tkey-4\t\t\t\t\t\t
 """
 MULTIMEDIA = """gbifID\ttype\tformat\tidentifier\treferences\ttitle\tcreator\tpublisher\tlicense\trightsHolder
 1\tStillImage\timage/jpeg\thttps://photos.example/1/original.jpg\t\tOne\tAnn\t\thttp://creativecommons.org/licenses/by-nc/4.0/\tAnn
@@ -87,6 +87,7 @@ def test_gbif(tmp_path: Path, read: Read, packed: bool) -> None:
     assert (magpie["license"], magpie["lifeStage"]) == ("CC-BY-NC-4.0", "Adult")
     assert magpie["occurrence_id"] == by_url["https://photos.example/2/original.jpg"]["occurrence_id"] == "gbif:1"
     assert {row["source_doi"] for row in rows} == {"10.15468/dl.abc123"}
+    assert magpie["taxon_key"] == "gbif:5230880"
     assert [by_url[url]["img_type"] for url in sorted(by_url)] == [
         "Museum Specimen: Insect",
         "Citizen Science",
@@ -99,7 +100,7 @@ def test_gbif(tmp_path: Path, read: Read, packed: bool) -> None:
         "CC0-1.0",
         "key-2",
     )
-    assert hoverfly["lifeStage"] is None
+    assert hoverfly["lifeStage"] is hoverfly["taxon_key"] is None
     assert hoverfly["institutionCode"] == "NHMUK"
 
 
@@ -142,7 +143,9 @@ def test_eol(tmp_path: Path, read: Read) -> None:
         "e\td\t\tPica pica (L.)\tPica pica\tspecies\taccepted\tp1\n"
         "f\t\te\tCorvus pica\tCorvus pica\tspecies\tnot accepted\tp1\n",
     )
-    settings = config.Eol(name="eol", reader="eol", manifest="m", taxa="t", keep=["EOL page ID"])
+    settings = config.Eol(
+        name="eol", reader="eol", manifest="m", taxa="t", keep=["EOL page ID"], taxon_keys="hierarchy"
+    )
     rows, account = read(read_eol, settings, manifest=manifest, taxa=taxa)
     first, second, third = sorted(rows, key=lambda row: str(row["source_id"]))
     assert names(first) == "Animalia Chordata Aves - - Pica pica"
@@ -150,7 +153,8 @@ def test_eol(tmp_path: Path, read: Read) -> None:
     assert (first["copyright_owner"], first["license"], first["EOL page ID"]) == ("Lee, B.", "CC-BY-3.0", "p1")
     assert names(second) == "Animalia Chordata Aves - - Pica -"
     assert (second["source_url"], second["license"]) == ("https://elsewhere.example/2.jpg", None)
-    assert third["scientific_name"] is None
+    assert third["scientific_name"] is third["taxon_key"] is None
+    assert (first["taxon_key"], second["taxon_key"]) == ("hierarchy:e", "hierarchy:d")
     assert account["kept"] == 3
 
 

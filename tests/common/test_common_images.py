@@ -1,15 +1,19 @@
 """Images from outside are decoded under bounds, whatever their kind."""
 
 import io
+import struct
 from collections.abc import Callable
 
+import cv2
 import numpy as np
+import pdqhash
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from workflow_scripts.common import images
+from workflow_scripts.common.pdq import pdq_hash
 
 
 def _encoded(image: Image.Image, form: str, **options: object) -> bytes:
@@ -77,6 +81,83 @@ def test_hostile_bytes_give_an_image_or_a_named_fault(noise: bytes, at: int) -> 
             assert images.decode(candidate, max_pixels=1_000_000).ndim == 3
         except images.UnreadableImage as error:
             assert error.fault in ("not_an_image", "truncated", "too_large")
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 64), st.integers(2, 64), st.floats(0.1, 40))
+def test_the_perceptual_hash_is_that_of_the_reference_code(seed: int, high: int, wide: int, blur: float) -> None:
+    blocks = np.random.default_rng(seed).integers(0, 256, (high, wide, 3), np.uint8)
+    image = cv2.GaussianBlur(cv2.resize(blocks, (512, 512), interpolation=cv2.INTER_CUBIC), (0, 0), blur)
+    bits, quality = pdqhash.compute(image)
+    found = pdq_hash(image)
+    assert (found is None) == (quality == 0)
+    if found is not None:
+        spectrum, _ = pdqhash.compute_float(image)
+        # The reference code sums single floats: what is this close to the median may fall to either side.
+        sure = np.abs(spectrum - np.sort(spectrum)[127]) > 0.02
+        assert (np.unpackbits(np.frombuffer(bytes.fromhex(found), np.uint8)) == bits)[sure].all()
+
+
+def _tag(signature: bytes, *numbers: float) -> bytes:
+    """A tag's data in an ICC profile: XYZ, or a curve that is one power."""
+    if signature == b"XYZ ":
+        return signature + bytes(4) + struct.pack(">3i", *(round(number * 65536) for number in numbers))
+    return signature + bytes(4) + struct.pack(">IH", 1, round(numbers[0] * 256)) + bytes(2)
+
+
+def _icc(space: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """An ICC profile of a display, version 2 (ICC.1:2001-04)."""
+    name_of_it = b"desc" + bytes(4) + struct.pack(">I", 5) + b"wide\0" + bytes(79)
+    tags = {b"desc": name_of_it, b"cprt": b"text" + bytes(8)} | tags
+    table, data = struct.pack(">I", len(tags)), b""
+    for name, content in tags.items():
+        table += struct.pack(">4sII", name, 128 + 4 + 12 * len(tags) + len(data), len(content))
+        data += content + bytes(-len(content) % 4)
+    size = 128 + len(table) + len(data)
+    head = struct.pack(">I4sI4s4s4s", size, bytes(4), 0x02400000, b"mntr", space, b"XYZ ") + bytes(12) + b"acsp"
+    head += bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
+    return head.ljust(128, b"\0") + table + data
+
+
+ADOBE_GAMMA = 2.19921875
+# Primaries of Adobe RGB (1998) and of sRGB, adapted to the profiles' white, D50.
+ADOBE = np.array([[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]])
+PRIMARIES_OF_SRGB = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]])
+CURVES = dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), _tag(b"curv", ADOBE_GAMMA))
+ADOBE_RGB = _icc(
+    b"RGB ",
+    {b"wtpt": _tag(b"XYZ ", 0.9642, 1.0, 0.8249)}
+    | {name: _tag(b"XYZ ", *ADOBE[:, column]) for column, name in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))}
+    | CURVES,
+)
+
+
+def _srgb(linear: np.ndarray) -> np.ndarray:
+    return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_colours_of_another_profile_become_srgb(mode: str) -> None:
+    # It stands in Pillow's palette too.
+    colour = (153, 102, 51)
+    image = Image.new("RGB", (16, 16), colour).convert(mode)
+    data = _encoded(image, "PNG", icc_profile=ADOBE_RGB)
+    linear = np.linalg.inv(PRIMARIES_OF_SRGB) @ ADOBE @ (np.array(colour) / 255) ** ADOBE_GAMMA
+    assert np.abs(images.decode(data, to_srgb=True)[8, 8] - _srgb(linear)).max() < 2
+    assert np.abs(np.array(colour) - _srgb(linear)).max() > 8, "a colour that the conversion moves"
+    assert (images.decode(data)[8, 8] == colour).all()
+
+
+def test_a_grey_profile_is_for_grey_images_and_one_that_does_not_fit_is_passed_over() -> None:
+    grey_profile = _icc(b"GRAY", {b"wtpt": _tag(b"XYZ ", 0.9642, 1.0, 0.8249), b"kTRC": _tag(b"curv", 1.0)})
+    grey = _encoded(Image.new("L", (16, 16), 55), "PNG", icc_profile=grey_profile)
+    assert np.abs(images.decode(grey, to_srgb=True)[8, 8] - _srgb(np.full(3, 55 / 255))).max() < 2
+    colour, shade = Image.new("RGB", (16, 16), (9, 99, 199)), Image.new("L", (16, 16), 55)
+    for image, profile in ((colour, grey_profile), (shade, ADOBE_RGB)):
+        data = _encoded(image, "PNG", icc_profile=profile)
+        assert (images.decode(data, to_srgb=True) == images.decode(data)).all()
+    cmyk = _encoded(Image.new("CMYK", (16, 16), (0, 200, 200, 20)), "JPEG", icc_profile=ADOBE_RGB)
+    assert (images.decode(cmyk, to_srgb=True) == images.decode(cmyk)).all()
 
 
 def test_a_featureless_image_has_no_perceptual_hash_and_halving_keeps_one() -> None:

@@ -57,7 +57,9 @@ def test_a_training_over_nodes_is_one_task_a_node_warned_before_its_slot_ends() 
 
 
 def test_on_one_machine_nothing_is_asked_of_a_cluster() -> None:
-    assert set(asked("train_run", recipe(), slurm=None)) == {"mem_mb"}
+    config = recipe(limits={"jobs": {"curate": {"memory_mb": 90_000}}})
+    assert set(asked("train_run", config, slurm=None)) == {"mem_mb"}
+    assert asked("curate", config, slurm=None)["mem_mb"] == SITE.memory_mb
 
 
 def test_a_misspelt_rule_is_named() -> None:

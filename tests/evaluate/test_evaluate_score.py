@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from workflow_scripts.evaluate import score as module
 from workflow_scripts.evaluate.embed import embed
 from workflow_scripts.evaluate.features import Features, read_features, write_features
 from workflow_scripts.evaluate.score import score
+from workflow_scripts.evaluate.search_newt import search_newt
 
 CSV = {"layout": "csv", "labels": "labels.csv", "images": "images", "text_type": "taxon_com", "shots": [1]}
 INLINE = EmbedLimits(workers=0)
@@ -331,3 +333,37 @@ def test_a_model_without_text_is_scored_by_few_shot_alone(
             features={"vision": made["vision"]},
             out_dir=tmp_path / "r",
         )
+
+
+def test_newt_is_scored_from_searches_of_the_same_features(
+    models: dict[str, str], images: Path, tmp_path: Path
+) -> None:
+    """Two tasks of ten training and one test image, searched as two parts."""
+    rows = read_rows(images, BENCHMARK_IMAGES).to_pylist()
+    table = []
+    for number in range(22):
+        task, place = divmod(number, 11)
+        split = "test" if place == 10 else "train"
+        further = {"position": number, "class": str(place % 2), "split": split, "task": f"t{task}"}
+        table.append(rows[number % 12] | further)
+    write_rows(table, BENCHMARK_IMAGES, images)
+    made = {"ours": tmp_path / "ours.safetensors"}
+    embed(work=tmp_path / "work", model=models["ours"], images=images, out=made["ours"], limits=INLINE)
+    spec = BenchmarkSettings.model_validate({"layout": "newt", "folder": "newt", "jobs": 2})
+    folder = tmp_path / "searches"
+    for part in range(2):
+        out = folder / f"part-{part:04d}.parquet"
+        search_newt(images=images, features=made["ours"], part=part, parts=2, out=out, draws=2)
+    given = {"images": images, "models": {"ours": models["ours"]}, "features": made, "out_dir": tmp_path / "s"}
+    score(benchmark="tiny", settings=spec, searches={"ours": folder}, **given)
+    found = read_score(tmp_path / "s")
+    assert (found["n_images"], found["n_classes"]) == (2, 2)
+    assert set(found["metrics"]) == {"svm/micro", "svm/micro_std", "published/svm/micro", "chance"}
+    other = read_features(made["ours"])
+    write_features(made["ours"], Features(other.vectors, other.positions, replace(other.origin, preprocessing="x")))
+    search_newt(images=images, features=made["ours"], part=1, parts=2, out=folder / "part-0001.parquet", draws=2)
+    write_features(made["ours"], other)
+    with pytest.raises(InputError, match=r"part-0001\.parquet: stale, made from other features"):
+        score(benchmark="tiny", settings=spec, searches={"ours": folder}, **given)
+    with pytest.raises(InputError, match="no searches are given"):
+        score(benchmark="tiny", settings=spec, **given)

@@ -11,7 +11,9 @@ from workflow_scripts.evaluate.awa2 import awa2
 from workflow_scripts.evaluate.fishnet import fishnet
 from workflow_scripts.evaluate.geometry import Floats
 from workflow_scripts.evaluate.herbarium19 import cluster, herbarium19, labelled_images, matched
-from workflow_scripts.evaluate.newt import newt
+from workflow_scripts.evaluate.measures import Outcome
+from workflow_scripts.evaluate.newt import outcome as newt_outcome
+from workflow_scripts.evaluate.newt import search
 from workflow_scripts.evaluate.plantdoc import plantdoc
 from workflow_scripts.evaluate.probe import decide
 
@@ -23,6 +25,12 @@ def table(**columns: list[str]) -> pa.Table:
 
 def axes(numbers: list[int], dimensions: int, scale: float = 1.0) -> Floats:
     return (np.eye(dimensions, dtype=np.float32) * scale)[numbers]
+
+
+def newt(features: Floats, images: pa.Table, *, threads: int, draws: int = 100, parts: int = 1) -> Outcome:
+    """NeWT's scores, the searches dealt to some parts."""
+    found = [search(features, images, threads=threads, draws=draws, part=part, parts=parts) for part in range(parts)]
+    return newt_outcome(found, images)
 
 
 def newt_task(name: str, swapped: int = 0) -> tuple[list[int], dict[str, list[str]]]:
@@ -59,6 +67,13 @@ def test_newt_does_not_depend_on_processes_or_on_the_order_of_tasks() -> None:
     one, two = (newt(*newt_benchmark(*given), threads=1, draws=3).metrics for given in (tasks, tasks[::-1]))
     assert one["svm/micro"] == pytest.approx(two["svm/micro"])
     assert newt(*newt_benchmark(*tasks), threads=2, draws=3).metrics == one
+    assert newt(*newt_benchmark(*tasks), threads=1, draws=3, parts=2).metrics == one
+    assert newt(*newt_benchmark(*tasks), threads=1, draws=3, parts=3).metrics == one
+    features, images = newt_benchmark(*tasks)
+    half = search(features, images, threads=1, draws=3, part=0, parts=2)
+    for answers in ([half], [half, half]):
+        with pytest.raises(InputError, match="do not answer each test image once"):
+            newt_outcome(answers, images)
 
 
 def test_newt_names_a_task_that_cannot_be_searched() -> None:
@@ -241,3 +256,17 @@ def test_the_names_of_classes_change_no_cluster() -> None:
     features[39] = features[0]
     renamed = images.set_column(1, "class", pa.array([f"z{name}" for name in images["class"].to_pylist()]))
     assert herbarium19(features, renamed).metrics == herbarium19(features, images).metrics
+
+
+def test_labels_exchanged_by_lot_leave_newt_and_plantdoc_at_chance() -> None:
+    generator = np.random.default_rng(0)
+    images = 20 + 200
+    features = generator.normal(size=(images, 8)).astype(np.float32)
+    labels = generator.permutation(np.arange(images) % 2).astype(str).tolist()
+    split = ["train"] * 20 + ["test"] * 200
+    told = table(task=["a"] * images, split=split, **{"class": labels})
+    assert newt(features, told, threads=1, draws=3).metrics["svm/micro"] == pytest.approx(0.5, abs=0.1)
+    numbered = table(class_index=labels, split=split, **{"class": labels})
+    metrics = plantdoc(features, numbered).metrics
+    assert metrics["few_shot/1"] == pytest.approx(0.5, abs=0.1)
+    assert metrics["published/few_shot/1"] == pytest.approx(0.5, abs=0.1)

@@ -1,8 +1,8 @@
 """A real Slurm on this machine, from Debian's packages `slurm-wlm` and `munge`: its daemons and two nodes on loopback.
 
-`python -m tests.slurm.cluster COMMAND` runs a command with such a cluster, which SLURM_CONF names for it. Everything
-that it keeps is in a folder of its own, and no daemon is left behind. It has two nodes, n1 and n2, with more cores,
-memory and GPUs than there are, and no accounting.
+`python -m tests.slurm.cluster COMMAND` runs a command for which Slurm's commands are those of such a cluster. What it
+keeps is in a folder of its own, and no daemon is left behind. It has two nodes, n1 and n2, with more cores, memory and
+GPUs than there are, and no accounting.
 """
 
 import os
@@ -19,7 +19,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
+COMMANDS = ("sbatch", "srun", "sinfo", "squeue", "scancel", "scontrol")
+PROGRAMS = ("munged", "slurmctld", "slurmd", *COMMANDS)
 # Debian's daemons are not on everybody's path.
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 PATIENCE = 60.0
@@ -49,6 +50,7 @@ SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
 SlurmdParameters=config_overrides
 ReturnToService=2
 KillWait=10
+MinJobAge=86400
 GresTypes=gpu
 NodeName=n1 NodeAddr=127.0.0.1 Port={ports[1]} CPUs=16 RealMemory=64000 Gres=gpu:{gpus}
 NodeName=n2 NodeAddr=127.0.0.1 Port={ports[2]} CPUs=16 RealMemory=64000 Gres=gpu:{gpus}
@@ -96,8 +98,11 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a command needs to reach the cluster."""
-        return {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": PATH}
+        """What a command needs to reach the cluster.
+
+        Not by SLURM_CONF, which Snakemake's plugin takes away from jobs, like every variable of that beginning.
+        """
+        return {"PATH": f"{self.folder / 'bin'}{os.pathsep}{PATH}"}
 
     def run(self, *words: str) -> str:
         """Run one of Slurm's commands; what it printed."""
@@ -141,13 +146,18 @@ def running_cluster() -> Iterator[Cluster]:
                 gpus=GPUS,
             )
         )
+        (cluster.folder / "bin").mkdir()
+        for command in COMMANDS:
+            wrapper = cluster.folder / "bin" / command
+            wrapper.write_text(f'#!/bin/sh\nexec env SLURM_CONF={config} {shutil.which(command, path=PATH)} "$@"\n')
+            wrapper.chmod(0o755)
         munge = ["--force", f"--socket={name}/munge/socket", f"--key-file={key}"]
         munge += [f"--{kind}-file={name}/munge/{kind}" for kind in ("pid", "seed")]
         start(daemons, cluster, "munged", "--foreground", *munge)
         wait_until((cluster.folder / "munge/socket").exists, "munged")
-        start(daemons, cluster, "slurmctld", "-D")
+        start(daemons, cluster, "slurmctld", "-D", "-f", str(config))
         for node in ("n1", "n2"):
-            start(daemons, cluster, "slurmd", "-D", "-N", node)
+            start(daemons, cluster, "slurmd", "-D", "-N", node, "-f", str(config))
         wait_until(lambda: cluster.run("sinfo", "--noheader", "--format=%T %D", "-p", "cpu") == "idle 2\n", "slurmctld")
         try:
             yield cluster

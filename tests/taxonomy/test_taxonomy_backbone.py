@@ -107,6 +107,22 @@ def test_a_name_in_doubt_does_not_stand_for_its_genus(make_backbone: Callable[..
     assert [row[4] for row in content(file)["names"] if row[0] == "quercus"] == ["test:1"]
 
 
+def test_a_place_kept_free_is_no_name(make_backbone: Callable[..., Made]) -> None:
+    file, summary = make_backbone(
+        [
+            taxon("0", "incertae sedis", "kingdom"),
+            taxon("1", "Plantae", "kingdom"),
+            taxon("2", "Not assigned", "order", "1"),
+            taxon("3", "Vaga", "genus", "0"),
+            taxon("4", "Quercus", "genus", "2"),
+        ]
+    )
+    assert taxa(file)["test:3"] == (None, None, None, None, None, "Vaga", None, "Vaga", "genus")
+    assert taxa(file)["test:4"][:6] == ("Plantae", None, None, None, None, "Quercus")
+    assert "test:0" not in taxa(file)
+    assert summary["unreadable_names"] == 2
+
+
 def test_quotes_and_signs_are_letters_like_others(make_backbone: Callable[..., Made]) -> None:
     file, summary = make_backbone(
         [taxon("1", 'Aus bus "Smith', "species"), taxon("'; DROP TABLE names; --", "Aus cus O'Brien", "species")],

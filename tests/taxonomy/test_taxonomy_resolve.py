@@ -184,6 +184,25 @@ def test_common_names_follow_the_languages_and_fall_back_to_the_provider(resolve
     assert [answer["common_name"] for answer in german[:3]] == ["Honigbiene", "Weißeiche", "blue tit"]
 
 
+def test_a_common_name_comes_from_above_only_as_far_as_the_config_lets_it(resolved: Resolved) -> None:
+    labels = [
+        {"species": "Quercus robur"},
+        {"species": "Quercus robur", "common": "English oak"},
+        {"genus": "Quercus"},
+        {"species": "Bison bison"},
+        {"species": "Apis mellifera"},
+    ]
+
+    def names(**settings: Any) -> list[tuple[str | None, str | None]]:
+        return [(answer["common_name"], answer["common_name_rank"]) for answer in resolved(labels, **settings)]
+
+    own = [(None, None), ("English oak", None), (None, None), (None, None), ("honey bee", "species")]
+    assert names() == names(common_names_up_to="genus") == own
+    from_family = [("beech family", "family"), own[1], ("beech family", "family"), *own[3:]]
+    assert names(common_names_up_to="family") == names(common_names_up_to="kingdom") == from_family
+    assert names(common_names_up_to="family", languages=["de"])[0] == (None, None)
+
+
 def test_an_answer_resolves_to_itself(gold: list[dict[str, Any]], resolved: Resolved) -> None:
     answers = [answer for answer in gold if answer["reason"] is None]
     again = resolved([{key: answer[key] for key in (*RANKS, "scientific_name")} for answer in answers])

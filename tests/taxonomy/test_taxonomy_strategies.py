@@ -143,6 +143,12 @@ def test_an_explanation_shows_the_candidates_and_who_chose(
     said = capsys.readouterr().out
     assert "out: its kingdom is not the label's" in said
     assert "chosen by rank_context" in said
+    assert "ranks agreeing: kingdom; differing: none" in said
+    assert said.index("Orchidaceae") < said.index("Erebidae")
     assert "answer: Plantae Tracheophyta Liliopsida Asparagales Orchidaceae Laelia rosea" in said
+    explain(name="Agathis montana", family="Braconidae", config=config, backbones={"test": backbone})
+    assert "ranks agreeing: kingdom, family, and by implication phylum, class, order" in capsys.readouterr().out
+    explain(name="Quercus albba", config=config, backbones={"test": backbone})
+    assert "near it, letters that differ: 1: Quercus alba" in capsys.readouterr().out
     explain(name="'; DROP TABLE given; --", config=config, backbones={"test": backbone})
     assert "answer: unresolved" in capsys.readouterr().out

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from workflow_scripts.common import clip
 from workflow_scripts.common.config.train import ModelSettings, TrainSettings
 from workflow_scripts.train.forward import Forward
+from workflow_scripts.train.loss import contrastive_losses
 from workflow_scripts.train.model import TwoProjectorClip, starting_model
 from workflow_scripts.train.ranks import Ranks
 
@@ -62,13 +63,13 @@ def gradients(model: TwoProjectorClip) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-def one_rank(rank: int, size: int, start: Path, settings: ModelSettings, folder: Path) -> None:
+def one_rank(*, rank: int, size: int, most: int | None, start: Path, settings: ModelSettings, folder: Path) -> None:
     torch.set_num_threads(1)
     store = dist.FileStore(str(folder / "store"), size)
     ranks = Ranks(rank, size, rank, size, store)
     with ranks.group():
         model, loaded = model_of(start, settings)
-        forward = Forward(model, loaded, SETTINGS, ranks)
+        forward = Forward(model, loaded, SETTINGS, ranks, most)
         parts = [BIOLOGY // size, REPLAY // size]
         forward.settle(parts)
         images, tokens = batch()
@@ -78,23 +79,22 @@ def one_rank(rank: int, size: int, start: Path, settings: ModelSettings, folder:
                 BIOLOGY + torch.arange(rank * parts[1], (rank + 1) * parts[1]),
             ]
         )
-        losses = forward.losses(images[mine], tokens[mine], parts, biology=True)
-        losses.sum().backward()
-        mean = losses.detach() / size
+        losses = forward.backward(images[mine], tokens[mine], parts)
+        assert losses is not None
+        mean = losses / size
         if size > 1:
             dist.all_reduce(mean)
         torch.save({"losses": mean, "gradients": gradients(model)}, folder / f"rank{rank}.pt")
 
 
-@pytest.mark.parametrize("size", [1, 2, 4])
-def test_any_number_of_processes_gives_the_loss_and_gradients_of_one(
-    size: int, start: Path, model_settings: ModelSettings, tmp_path: Path
+@pytest.mark.parametrize(("size", "most"), [(1, None), (2, None), (4, None), (1, 5), (1, 1), (2, 4), (4, 2)])
+def test_any_number_of_processes_and_pieces_gives_the_loss_and_gradients_of_the_whole_batch(
+    size: int, most: int | None, start: Path, model_settings: ModelSettings, tmp_path: Path
 ) -> None:
     losses, expected = on_one_process(start, model_settings)
     fork = multiprocessing.get_context("fork")
-    children = [
-        fork.Process(target=one_rank, args=(rank, size, start, model_settings, tmp_path)) for rank in range(size)
-    ]
+    given = {"size": size, "most": most, "start": start, "settings": model_settings, "folder": tmp_path}
+    children = [fork.Process(target=one_rank, kwargs={"rank": rank, **given}) for rank in range(size)]
     for child in children:
         child.start()
     for child in children:
@@ -119,8 +119,8 @@ def test_the_projectors_start_equal_and_learn_from_their_own_part_only(
         assert torch.equal(model.proj, model.replay_projector)
         ranks = Ranks(0, 1, 0, 1, dist.HashStore())
         images, tokens = batch()
-        losses = Forward(model, loaded, SETTINGS, ranks).losses(images, tokens, [BIOLOGY, REPLAY], biology=True)
-        losses[row].backward()
+        features = Forward(model, loaded, SETTINGS, ranks).features(images, tokens, BIOLOGY)
+        contrastive_losses(*features, [BIOLOGY, REPLAY])[row].backward()
         found = dict(model.named_parameters())
         assert found[taught].grad.abs().max() > 0
         other = found[untaught].grad

@@ -1,4 +1,4 @@
-"""Schedule, optimiser, text types, captions, images, samples, checkpoints, metrics."""
+"""Schedule, optimiser, text types, captions, images, samples, metrics."""
 
 import json
 import math
@@ -21,11 +21,10 @@ from workflow_scripts.common.config.train import ModelSettings, TrainLimits, Tra
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.contracts import SHARD_INDEX
 from workflow_scripts.train import images, samples, texts
-from workflow_scripts.train.checkpoint import STATE, Checkpoints
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.job import Job
 from workflow_scripts.train.loader import Batch, Batches, make_loader
-from workflow_scripts.train.metrics import MetricsFile
+from workflow_scripts.train.metrics import Metrics
 from workflow_scripts.train.model import starting_model
 from workflow_scripts.train.optimizer import make_optimizer
 from workflow_scripts.train.ranks import Ranks
@@ -68,7 +67,8 @@ def test_the_schedule_warms_up_linearly_and_falls_to_zero_as_a_cosine() -> None:
 
 def test_norms_biases_vectors_and_temperature_are_not_decayed(start: Path, model_settings: ModelSettings) -> None:
     model = starting_model(clip.load(f"local-dir:{start}"), model_settings, SETTINGS, second_projector=True)
-    decayed, others = make_optimizer(model, SETTINGS).param_groups
+    groups = make_optimizer(model, SETTINGS).param_groups
+    decayed, others = sorted(groups, key=lambda group: group["weight_decay"], reverse=True)
     assert decayed["weight_decay"] == 0.2
     assert others["weight_decay"] == 0.0
     names = {id(p): name for name, p in model.named_parameters()}
@@ -230,44 +230,10 @@ def test_training_on_the_cpu_is_refused_unless_meant(corpus, start: Path) -> Non
         job_of(corpus, start, settings).check(ranks_of())
 
 
-def test_checkpoints_come_back_and_only_the_newest_are_kept(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path, keep=2)
-    for step in (5, 10, 15):
-        checkpoints.save(step, {"step": step, "weights": torch.full((3,), float(step))})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000010", "step-00000015"]
-    assert checkpoints.newest_whole() == 15
-    assert checkpoints.load(15)["weights"].tolist() == [15.0] * 3
-
-
-def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    checkpoints = Checkpoints(tmp_path, keep=3)
-    for step in (5, 10, 15):
-        checkpoints.save(step, {"step": step})
-    damaged = tmp_path / "step-00000015" / STATE
-    data = bytearray(damaged.read_bytes())
-    data[len(data) // 2] ^= 1
-    damaged.write_bytes(data)
-    (tmp_path / "step-00000010" / "sums.json").unlink()
-    (tmp_path / ".tmp-step-00000020").mkdir()
-    assert checkpoints.newest_whole() == 5
-    assert "step-00000015 is damaged" in caplog.text
-    assert "step-00000010 is damaged" in caplog.text
-    assert [path.name for path in tmp_path.iterdir()] == ["step-00000005"]
-
-
-def test_a_checkpoint_is_not_unpickled_into_objects(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path, keep=1)
-    checkpoints.save(1, {"path": Path("x")})
-    with pytest.raises(Exception, match=r"(?i)weights.only"):
-        checkpoints.load(1)
-
-
 def test_metrics_after_the_resumed_step_and_half_lines_are_cut(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text("".join(json.dumps({"step": step}) + "\n" for step in (1, 2, 3, 4)) + '{"step": 5, "lo')
-    metrics = MetricsFile(path, steps=2)
+    metrics = Metrics(path, steps=2)
     metrics.add({"step": 3, "loss": 1 / 3})
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
         {"step": 1},

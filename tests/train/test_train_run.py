@@ -1,6 +1,7 @@
 """Training as a command: killed, resumed, adopted, exported."""
 
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.distributed as dist
@@ -17,8 +19,15 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from workflow_scripts.common import clip
-from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
+from workflow_scripts.common.config.train import (
+    ExportSettings,
+    ModelSettings,
+    TrainLimits,
+    TrainSettings,
+    WandbSettings,
+)
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.train.checkpoint import Checkpoints
 from workflow_scripts.train.export import export
 from workflow_scripts.train.forward import Forward
 from workflow_scripts.train.model import TwoProjectorClip
@@ -28,6 +37,8 @@ from workflow_scripts.train.start import start as write_start
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 30
+# What a checkpoint file does not say.
+SEEN = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
 SETTINGS = TrainSettings(
     epochs=STEPS * 8 / 40,
     global_batch=8,
@@ -136,6 +147,30 @@ def test_a_killed_rank_ends_the_job_and_the_next_run_ends_up_bit_identical(
     assert metrics_of(disturbed / "train")[-1]["val_loss_biology"] > 0
 
 
+@pytest.mark.parametrize(
+    ("statuses", "tries", "expected"),
+    [((1, -9, 0), 3, 0), ((1, 1, 1), 3, 1), ((1, 2, 0), 2, 2), ((143, 0), 1, 143)],
+)
+def test_only_a_crash_is_tried_again(statuses: tuple[int, ...], tries: int, expected: int, tmp_path: Path) -> None:
+    (tmp_path / "ends.py").write_text(
+        "import os, sys, pathlib\n"
+        "tries = pathlib.Path(sys.argv[1]); n = len(tries.read_text()) if tries.exists() else 0\n"
+        "tries.write_text('x' * (n + 1)); status = int(sys.argv[2 + n])\n"
+        "os.kill(os.getpid(), -status) if status < 0 else sys.exit(status)\n"
+    )
+    words = ["--restarts", "2", "--standalone", "--nproc-per-node", "1", "-m", "ends", str(tmp_path / "tries")]
+    done = subprocess.run(
+        [sys.executable, "-m", "workflow_scripts.train.launch", *words, *map(str, statuses)],
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{tmp_path}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == expected, done.stderr
+    assert len((tmp_path / "tries").read_text()) == tries
+    assert "Traceback" not in done.stderr
+
+
 def test_finished_work_is_adopted_and_other_limits_train_nothing_again(
     corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +209,66 @@ def test_a_request_to_stop_saves_and_the_next_run_goes_on_from_there(
     assert [row["step"] for row in metrics_of(tmp_path / "train")] == [1, 2, 3, 4, 5]
 
 
+def test_a_request_to_stop_within_a_large_batch_gives_the_step_up_and_nothing_is_lost(
+    corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workflow_scripts.train import forward
+
+    losses, calls = forward.contrastive_losses, []
+
+    def stop_in_the_third_step(*given) -> torch.Tensor:
+        calls.append(given)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return losses(*given)
+
+    limits = TrainLimits(workers=0, max_batch=5)
+    settings = FAST.model_copy(update={"deterministic": True})
+    in_process(corpus, start, tmp_path / "undisturbed", settings, limits=limits)
+    monkeypatch.setattr(forward, "contrastive_losses", stop_in_the_third_step)
+    with pytest.raises(SystemExit) as stopped:
+        in_process(corpus, start, tmp_path / "disturbed", settings, limits=limits)
+    assert stopped.value.code == 143
+    assert "within step 3 of 5" in (tmp_path / "disturbed/work/outcome.json").read_text()
+    assert [path.name for path in tmp_path.glob("disturbed/work/*/checkpoints/*")] == ["step-00000002"]
+    in_process(corpus, start, tmp_path / "disturbed", settings, limits=limits)
+    one, other = (load_file(tmp_path / run / "train/model.safetensors") for run in ("undisturbed", "disturbed"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    outcomes = (tmp_path / "disturbed/work/outcomes.jsonl").read_text().splitlines()
+    assert [json.loads(line)["outcome"] for line in outcomes] == ["unfinished", "preempted", "unfinished", "finished"]
+
+
+def test_metrics_also_go_to_weights_and_biases_when_the_config_asks(corpus, start: Path, tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    settings = WandbSettings(project="organisms", mode="offline")
+    in_process(corpus, start, tmp_path, limits=TrainLimits(workers=0, wandb=settings))
+    (written,) = tmp_path.glob("work/*/wandb/offline-run-*/*.wandb")
+    (work,) = tmp_path.glob("work/*/checkpoints")
+    assert work.parent.name.encode() in written.read_bytes()
+    assert b"val_zero_shot" in written.read_bytes()
+    assert len(metrics_of(tmp_path / "train")) == 5
+
+
+def test_the_best_weights_are_those_of_the_lowest_validation_loss(
+    corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workflow_scripts.train import loop
+
+    losses = iter([3.0, 1.0, 2.0])
+    monkeypatch.setattr(loop, "validate", lambda *_, **__: {"val_loss_biology": next(losses)})
+    settings = SETTINGS.model_copy(update={"epochs": 3.0})
+    limits = TrainLimits(workers=0, keep_checkpoints=1, keep_epochs=False)
+    in_process(corpus, start, tmp_path, settings, limits=limits)
+    (folder,) = tmp_path.glob("work/*/checkpoints")
+    assert sorted(path.name for path in folder.iterdir()) == ["step-00000010", "step-00000015"]
+    best, last = (load_file(tmp_path / f"train/{name}.safetensors") for name in ("best", "model"))
+    saved = Checkpoints(folder, "", 1)
+    assert torch.equal(best["visual.proj"], saved.model(10)["proj"])
+    assert torch.equal(last["visual.proj"], saved.model(15)["proj"])
+    assert not torch.equal(best["visual.proj"], last["visual.proj"])
+    assert json.loads((tmp_path / "train/summary.json").read_text())["best"] == {"step": 10, "loss": 1.0}
+
+
 def test_replay_alone_is_plain_clip_training_on_captions(corpus, start: Path, tmp_path: Path) -> None:
     settings = FAST.model_copy(update={"replay_batch": 0, "global_batch": 4})
     in_process(corpus, start, tmp_path, settings, corpora=())
@@ -184,22 +279,62 @@ def test_replay_alone_is_plain_clip_training_on_captions(corpus, start: Path, tm
     assert "replay_projector" not in load_file(tmp_path / "train/model.safetensors")
 
 
+def test_replay_may_share_the_one_projector(corpus, start: Path, tmp_path: Path) -> None:
+    in_process(corpus, start, tmp_path, FAST.model_copy(update={"second_projector": False}))
+    rows = metrics_of(tmp_path / "train")
+    assert all(row["loss_replay"] > 0 and row["loss_biology"] > 0 for row in rows)
+    assert "replay_projector" not in load_file(tmp_path / "train/model.safetensors")
+
+
 def test_biology_alone_has_one_projector(corpus, start: Path, tmp_path: Path) -> None:
     in_process(corpus, start, tmp_path, FAST.model_copy(update={"replay_batch": 0}), replay=None)
     assert {row["loss_replay"] for row in metrics_of(tmp_path / "train")} == {None}
     assert "replay_projector" not in load_file(tmp_path / "train/model.safetensors")
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(corpus, start: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="the loss of step"):
-        in_process(corpus, start, tmp_path, FAST.model_copy(update={"lr": 1e30, "warmup_steps": 0}))
+def test_losses_that_are_not_finite_stop_the_run_and_their_images_are_named(
+    corpus, start: Path, tmp_path: Path
+) -> None:
+    settings = FAST.model_copy(update={"lr": 1e30, "warmup_steps": 0, "max_skipped_in_a_row": 2})
+    with pytest.raises(InputError, match="3 steps in a row, the last of them 4"):
+        in_process(corpus, start, tmp_path, settings)
+    (skipped,) = tmp_path.glob("work/*/skipped.jsonl")
+    rows = [json.loads(line) for line in skipped.read_text().splitlines()]
+    assert [row["step"] for row in rows] == [2, 3, 4]
+    known = set(pq.read_table(corpus.shards / "train/index.parquet")["uuid"].to_pylist())
+    known |= set(pq.read_table(corpus.replay / "train/index.parquet")["uuid"].to_pylist())
+    assert all(len(row["uuids"]) == 12 and set(row["uuids"]) <= known for row in rows)
+    assert json.loads((tmp_path / "work/outcome.json").read_text())["outcome"] == "bad input"
+
+
+def test_one_step_without_a_finite_loss_is_skipped_and_changes_no_weight(
+    corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workflow_scripts.train import forward
+
+    losses, calls = forward.contrastive_losses, []
+
+    def poisoned(*given) -> torch.Tensor:
+        calls.append(given)
+        return losses(*given) * (math.nan if len(calls) == 3 else 1)
+
+    monkeypatch.setattr(forward, "contrastive_losses", poisoned)
+    in_process(corpus, start, tmp_path, limits=TrainLimits(workers=0, checkpoint_steps=1, keep_checkpoints=9))
+    summary = json.loads((tmp_path / "train/summary.json").read_text())
+    assert summary["skipped"] == 1
+    rows = metrics_of(tmp_path / "train")
+    assert [row["loss"] is not None for row in rows] == [True, True, False, True, True]
+    (folder,) = tmp_path.glob("work/*/checkpoints")
+    saved = [Checkpoints(folder, "", 1).model(step) for step in (2, 3, 4)]
+    assert all(torch.equal(saved[0][name], saved[1][name]) for name in saved[0])
+    assert not torch.equal(saved[1]["proj"], saved[2]["proj"])
 
 
 def test_the_export_predicts_what_the_trainer_does(
     corpus, start: Path, model_settings: ModelSettings, tmp_path: Path
 ) -> None:
     in_process(corpus, start, tmp_path)
-    export(trained=tmp_path / "train", start=start, model=model_settings, title="A model", out=tmp_path / "model")
+    export(trained=tmp_path / "train", start=start, settings=ExportSettings(), out=tmp_path / "model")
     weights = load_file(tmp_path / "train/model.safetensors")
     loaded = clip.load(f"local-dir:{start}")
     trainer = TwoProjectorClip(loaded.model, weights.pop("replay_projector"))
@@ -223,9 +358,6 @@ def test_the_export_predicts_what_the_trainer_does(
         torch.testing.assert_close(model.logit_scale.exp(), scale)
     replay = clip.encode_image(clip.load(exported), images, projector="replay")
     torch.testing.assert_close(torch.nn.functional.normalize(replay, dim=-1)[4:], image[4:], rtol=0, atol=1e-5)
-    card = (tmp_path / "model/README.md").read_text()
-    assert card.startswith("---") and "# A model" in card
-    assert json.loads((tmp_path / "train/summary.json").read_text())["digests"]["data"]["biology"][0]["labels"] in card
 
 
 def test_a_start_with_a_second_projector_keeps_it(start: Path, model_settings: ModelSettings, tmp_path: Path) -> None:
@@ -234,7 +366,9 @@ def test_a_start_with_a_second_projector_keeps_it(start: Path, model_settings: M
     # As the code of BioCLIP 2 saves it.
     saved = {f"module.{name}": value for name, value in state.items()} | {"module.visual.continual_proj": second}
     torch.save({"epoch": 1, "state_dict": saved}, tmp_path / "epoch_1.pt")
-    write_start(model=model_settings.model_copy(update={"start": str(tmp_path / "epoch_1.pt")}), out=tmp_path / "b2")
+    write_start(
+        model=model_settings.model_copy(update={"start": str(tmp_path / "epoch_1.pt"), **SEEN}), out=tmp_path / "b2"
+    )
     loaded = clip.load(f"local-dir:{tmp_path / 'b2'}")
     assert loaded.replay_projector is not None
     assert torch.equal(loaded.replay_projector, second)
@@ -254,10 +388,46 @@ def test_random_starting_weights_are_always_the_same(
         assert (tmp_path / name).read_bytes() == (start / name).read_bytes()
 
 
+def normalisation_of(folder: Path) -> tuple[list[float], list[float]]:
+    described = json.loads((folder / clip.CONFIG_FILE).read_text())["preprocess_cfg"]
+    return described["mean"], described["std"]
+
+
+def test_images_are_normalised_as_the_starting_weights_say(model_settings: ModelSettings, tmp_path: Path) -> None:
+    write_start(model=model_settings, out=tmp_path / "random")
+    assert normalisation_of(tmp_path / "random") == ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    write_start(model=model_settings.model_copy(update=SEEN), out=tmp_path / "said")
+    assert normalisation_of(tmp_path / "said") == ([0.5] * 3, [0.25] * 3)
+    # A directory brings its normalisation and its architecture.
+    write_start(model=ModelSettings(start=f"local-dir:{tmp_path / 'said'}"), out=tmp_path / "theirs")
+    assert normalisation_of(tmp_path / "theirs") == ([0.5] * 3, [0.25] * 3)
+    saved = [(tmp_path / name / clip.WEIGHTS_FILE).read_bytes() for name in ("said", "theirs")]
+    assert saved[0] == saved[1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({}, "architecture: missing"),
+        ({"start": "hf-hub:imageomics/bioclip-2"}, "no revision"),
+        ({"architecture": "ViT-B-16", "start": "weights.pt"}, "give both"),
+        ({"architecture": "ViT-B-16", "mean": (0.5, 0.5, 0.5)}, "go together"),
+    ],
+)
+def test_model_settings_that_leave_something_open_are_refused(settings: dict, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        ModelSettings(**settings)
+
+
+def test_openais_weights_want_their_own_activation(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="ViT-B-16-quickgelu"):
+        write_start(model=ModelSettings(architecture="ViT-B-16", start="openai"), out=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("start_from", "complaint"),
     [
-        ("nowhere.pt", "nowhere.pt: missing"),
+        ("nowhere.pth", "nowhere.pth: missing"),
         ("local-dir:nowhere", "not an open_clip directory"),
         ("pretrain", "resolved by the workflow"),
         ("no_such_tag", "open_clip knows no such model|no file"),
@@ -267,13 +437,15 @@ def test_starting_weights_that_are_not_there_are_named(
     start_from: str, complaint: str, model_settings: ModelSettings, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=complaint):
-        write_start(model=model_settings.model_copy(update={"start": start_from}), out=tmp_path)
+        write_start(model=model_settings.model_copy(update={"start": start_from, **SEEN}), out=tmp_path)
 
 
 def test_a_pickle_that_runs_code_is_not_loaded(model_settings: ModelSettings, tmp_path: Path) -> None:
     torch.save({"state_dict": {"x": Path("would be built by calling its class")}}, tmp_path / "bad.pt")
     with pytest.raises(InputError, match=r"bad\.pt: cannot be loaded"):
-        write_start(model=model_settings.model_copy(update={"start": str(tmp_path / "bad.pt")}), out=tmp_path / "o")
+        write_start(
+            model=model_settings.model_copy(update={"start": str(tmp_path / "bad.pt"), **SEEN}), out=tmp_path / "o"
+        )
 
 
 def test_weights_of_another_model_are_refused(start: Path, tmp_path: Path, model_settings: ModelSettings) -> None:
@@ -281,7 +453,9 @@ def test_weights_of_another_model_are_refused(start: Path, tmp_path: Path, model
     state.pop("ln_final.weight")
     torch.save(state, tmp_path / "other.pt")
     with pytest.raises(InputError, match=r"1 tensors missing \(ln_final.weight\)"):
-        write_start(model=model_settings.model_copy(update={"start": str(tmp_path / "other.pt")}), out=tmp_path / "o")
+        write_start(
+            model=model_settings.model_copy(update={"start": str(tmp_path / "other.pt"), **SEEN}), out=tmp_path / "o"
+        )
 
 
 def test_a_model_without_second_projector_says_so(start: Path) -> None:
@@ -299,8 +473,8 @@ def test_bf16_trains_too(start: Path, model_settings: ModelSettings) -> None:
         model = starting_model(loaded, model_settings, settings, second_projector=True)
         forward = Forward(model, loaded, settings, Ranks(0, 1, 0, 1, dist.HashStore()))
         images = torch.randint(0, 256, (6, 32, 32, 3), dtype=torch.uint8)
-        losses = forward.losses(images, torch.randint(1, 99, (6, 32), dtype=torch.int32), [4, 2], biology=True)
-        losses.sum().backward()
+        losses = forward.backward(images, torch.randint(1, 99, (6, 32), dtype=torch.int32), [4, 2])
+        assert losses is not None
         assert losses.dtype == torch.float32
         assert model.proj.dtype == (torch.bfloat16 if precision == "pure_bf16" else torch.float32)
         assert all(torch.isfinite(p.grad).all() for p in model.parameters())

@@ -85,9 +85,10 @@ def test_rules_that_need_the_internet_are_the_readmes() -> None:
 
 def test_every_rule_asks_under_its_own_name() -> None:
     named = re.findall(r"^ *(?:use )?rule (?:\w+ as )?(\w+)(?: with)?:", RULES, re.M)
-    made = re.findall(r'f"(catalog_merge|eval)_', RULES)
+    made = re.findall(r'name:\s*f"(\w+)_\{', RULES)
     assert sorted({*named, *made}) == sorted(JOBS)
     assert sorted(re.findall(r'\*\*asks\("(\w+)"', RULES)) == sorted([*named, *made])
+    assert sorted(re.findall(r'cores\("(\w+)"\)', RULES)) == sorted([*named, *made])
 
 
 def test_without_internet_what_is_not_fetched_is_listed_with_the_command_that_fetches_it(fresh: Any) -> None:

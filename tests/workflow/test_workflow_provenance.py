@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 CORPUS = "results/corpora/micro"
 SCORING = {"eval_rare_species", "eval_seen_species", "eval_insects", "eval_replay"}
 INTRINSIC = {"tsne", "intrinsic_rare_species", "intrinsic_seen_species"}
-AFTER_MODEL = {"embed", "report_build"} | SCORING | INTRINSIC
+AFTER_MODEL = {"embed", "species_texts", "model_card", "report_build"} | SCORING | INTRINSIC
 AFTER_SHARDS = {"train_run", "model_export"} | AFTER_MODEL
 AFTER_VERDICTS = {
     "curate_attribution",
@@ -56,14 +56,14 @@ CHANGES = [
     Change("a config value", AFTER_SHARDS, words=["--config", "train={lr: 2.0e-3}"]),
     Change(
         "a code line in a step",
-        {"curate_attribution"},
+        {"curate_attribution", "model_card"},
         file="workflow_scripts/curate/attribute.py",
         old='\nif __name__ == "__main__"',
         new='\nCHANGED = True\n\nif __name__ == "__main__"',
     ),
     Change(
         "a code line in a helper",
-        AFTER_SHARDS,
+        {"pretrain", "pretrain_export"} | AFTER_SHARDS,
         file="workflow_scripts/common/captions.py",
         old='return f"a photo of ',
         new='return f"the photo of ',
@@ -88,7 +88,7 @@ CHANGES = [
     ),
     Change(
         "a benchmark",
-        {"benchmark_index", "embed", "eval_mine", "tsne", "intrinsic_mine", "report_build"},
+        {"benchmark_index", "embed", "eval_mine", "tsne", "intrinsic_mine", "model_card", "report_build"},
         words=[
             "--config",
             "benchmarks={mine: {layout: csv, labels: results/world/micro/benchmarks/insects/labels.csv, "
@@ -97,13 +97,18 @@ CHANGES = [
     ),
     Change("a run name", AFTER_SHARDS, words=["--config", "run=another"]),
     Change("limits", set(), words=["--config", "limits={download: {threads: 3}, embed: {batch: 16}}"]),
-    Change("a config value of a pinned stage", set(), words=["--config", "shards={samples_per_shard: 90}", PIN]),
+    # The report holds the config.
+    Change(
+        "a config value of a pinned stage",
+        {"report_build"},
+        words=["--config", "shards={samples_per_shard: 90}", PIN],
+    ),
     Change(
         "a lifted pin",
-        {"shards_plan", "shards_write", "shards_gather"},
+        {"shards_plan", "shards_write", "shards_gather", "report_build"},
         words=["--config", "shards={samples_per_shard: 90}", PIN, "lift=[shards]"],
     ),
-    Change("retried downloads", {"retry_part"}, target="retry_failed"),
+    Change("retried downloads", {"retry_failed"}, target="retry_failed"),
 ]
 
 
@@ -153,13 +158,15 @@ def test_one_catalogue_part_plans_its_own_download(project: Any) -> None:
 
 
 def test_a_lost_shard_plans_its_own_group(project: Any) -> None:
-    manifest = project.path(f"{CORPUS}/shards/g000/groups/group-001.manifest.parquet")
-    away = manifest.with_suffix(".away")
-    manifest.rename(away)
+    shards = project.path(f"{CORPUS}/shards/g000")
+    lost = [shards / "groups/group-001.manifest.parquet", shards / "train/manifest.parquet"]
+    for manifest in lost:
+        manifest.rename(manifest.with_suffix(".away"))
     try:
         planned = project.planned("all")
     finally:
-        away.rename(manifest)
+        for manifest in lost:
+            manifest.with_suffix(".away").rename(manifest)
     assert planned["shards_write"] == 1
     assert set(planned) == {"shards_write", "shards_gather"} | AFTER_SHARDS
 

@@ -4,7 +4,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+
+from workflow_scripts.contracts import RANKS
 
 pytestmark = pytest.mark.slow
 
@@ -91,6 +94,7 @@ def test_a_line_in_the_resolver_reruns_taxonomy_and_what_follows_and_costs_nothi
         assert set(finished.planned("all")) == {"taxonomy_resolve"} | AFTER_TAXONOMY
         text = finished.run("-n", "all")
         assert "Params have changed since last execution" in text
+        an_override_changes_names_and_rewrites_no_shard(finished)
         started = time.monotonic()
         finished.run("train")
         # Resolving again gives the same names, so that shards and training are adopted: no second of training.
@@ -100,6 +104,26 @@ def test_a_line_in_the_resolver_reruns_taxonomy_and_what_follows_and_costs_nothi
     finally:
         module.write_text(kept)
     finished.run("all")
+
+
+def an_override_changes_names_and_rewrites_no_shard(finished: Any) -> None:
+    labels = finished.path("results/corpora/micro/taxonomy/labels.parquet")
+    species = [row for row in pq.read_table(labels).to_pylist() if row["resolved_rank"] == "species"]
+    one, other = species[0], next(row for row in species if row["genus"] != species[0]["genus"])
+    columns = [name for name in (*RANKS, "scientific_name") if one[f"provider_{name}"]]
+    cells = [one[f"provider_{name}"] for name in columns]
+    finished.path("overrides.csv").write_text(
+        ",".join([*columns, "taxon_id"]) + "\n" + ",".join([*cells, other["accepted_id"]]) + "\n"
+    )
+    shards = [*finished.path("results/corpora/micro/shards").rglob("*.tar")]
+    before = {shard: (shard.stat().st_ino, shard.stat().st_mtime_ns) for shard in shards}
+    assert before
+    override = ("--config", "taxonomy={overrides: overrides.csv}")
+    assert {"taxonomy_resolve", "curate", "shards_plan"} <= set(finished.planned("data", *override))
+    finished.run("data", *override)
+    renamed = {row["label_id"]: row["scientific_name"] for row in pq.read_table(labels).to_pylist()}
+    assert renamed[one["label_id"]] == other["scientific_name"] != one["scientific_name"]
+    assert {shard: (shard.stat().st_ino, shard.stat().st_mtime_ns) for shard in shards} == before
 
 
 def test_shards_lost_from_view_are_published_again(finished: Any) -> None:

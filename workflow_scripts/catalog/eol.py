@@ -1,11 +1,21 @@
 """Read the Encyclopedia of Life's media manifest, with its hierarchy, into contract records.
 
-In: `media_manifest.csv` and `taxon.tab`. Out: one row an image, with the ranks above its page's taxon.
+In: `media_manifest.csv` and `taxon.tab`. Out: one row an image, with the ranks above its page's taxon, whose id in the
+hierarchy stands in the column taxon_key.
 """
 
 from pathlib import Path
 
-from workflow_scripts.catalog.records import HERE, columns_of, count_rows, demand, open_text, run_sql, write_named
+from workflow_scripts.catalog.records import (
+    HERE,
+    columns_of,
+    count_rows,
+    demand,
+    open_text,
+    run_sql,
+    set_variable,
+    write_named,
+)
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.catalog import Eol
 from workflow_scripts.common.tables import connect, quoted
@@ -55,6 +65,7 @@ def read_eol(
                 demand(taxa, found, spellings[:1])
             columns.append(f"coalesce({', '.join([*present, 'NULL::VARCHAR'])}) AS {name}")
         connection.execute(f"CREATE TEMP VIEW taxa AS SELECT {', '.join(columns)} FROM taxa_given")
+        set_variable(connection, "taxon_keys", settings.taxon_keys)
         run_sql(connection, HERE / "eol.sql")
         write_named(
             connection,
@@ -63,6 +74,7 @@ def read_eol(
             rows=count_rows(connection, "manifest"),
             out=out,
             account=account,
+            always_kept=("taxon_key",),
         )
 
 

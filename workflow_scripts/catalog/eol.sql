@@ -1,4 +1,5 @@
 -- EOL's images with the ranks of their pages. Tables: `manifest` (media_manifest.csv) and `taxa` (taxon.tab), all text.
+-- Variable: taxon_keys (the backbone whose ids are in taxon.tab).
 
 -- A page's taxon, the same one every time; accepted ones first.
 CREATE OR REPLACE TEMP TABLE pages AS
@@ -43,6 +44,7 @@ CREATE OR REPLACE TEMP VIEW joined AS
 SELECT
     manifest.*,
     lineages.* EXCLUDE (leaf),
+    getvariable('taxon_keys') || ':' || lineages.leaf AS taxon_key,
     'eol' AS data_source,
     manifest."EOL content ID" AS source_id,
     'eol:' || manifest."EOL content ID" AS occurrence_id,

@@ -1,6 +1,7 @@
 """Read a GBIF download (Darwin Core Archive: occurrence.txt and multimedia.txt) into contract records.
 
-In: the archive's zip or folder. Out: one row an image; the download's DOI stands in the column source_doi.
+In: the archive's zip or folder. Out: one row an image; the download's DOI stands in the column source_doi, the taxon
+that GBIF takes the record for in taxon_key.
 """
 
 import re
@@ -32,7 +33,7 @@ COLUMNS = {
     OCCURRENCE: (
         *("kingdom", "phylum", "class", "order", "family", "genus", "species", "specificEpithet", "scientificName"),
         *("vernacularName", "datasetKey", "basisOfRecord", "institutionCode", "license", "rightsHolder"),
-        *("publisher", "creator", "title", "type", "format", "identifier"),
+        *("publisher", "creator", "title", "type", "format", "identifier", "taxonKey"),
     ),
     MULTIMEDIA: ("type", "format", "identifier", "title", "creator", "publisher", "license", "rightsHolder"),
 }
@@ -58,6 +59,7 @@ def read_gbif(*, archive: Path, settings: Gbif, out: Path, account: Path, memory
         for name, columns in COLUMNS.items():
             _open(connection, folder / name, columns)
         set_variable(connection, "doi", settings.doi or _doi(folder / ABOUT))
+        set_variable(connection, "taxon_keys", settings.taxon_keys)
         run_sql(connection, HERE / "gbif.sql")
         left_out = dict(
             connection.execute(
@@ -72,7 +74,7 @@ def read_gbif(*, archive: Path, settings: Gbif, out: Path, account: Path, memory
             out=out,
             account=account,
             left_out=left_out,
-            always_kept=("source_doi",),
+            always_kept=("source_doi", "taxon_key"),
         )
 
 

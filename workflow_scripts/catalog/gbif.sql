@@ -1,5 +1,5 @@
 -- A GBIF download's images, named as the contract names them. Tables: `occurrence` and `multimedia`, all text.
--- Variable: doi.
+-- Variables: doi, taxon_keys (the backbone whose ids are in taxonKey).
 
 -- TreeOfLife-200M's `img_type`: by how the record came to be, and for specimens by the collection that would keep it.
 CREATE OR REPLACE TEMP MACRO img_type_of(basis, kingdom, phylum, class) AS
@@ -40,6 +40,8 @@ SELECT
     -- GBIF's `species` is the binomial; the epithet stands beside it.
     coalesce(nullif(occurrence."specificEpithet", ''), split_part(occurrence.species, ' ', 2)) AS species,
     nullif(occurrence."vernacularName", '') AS common,
+    -- 0 is GBIF's own word for a name that it could not place.
+    getvariable('taxon_keys') || ':' || nullif(nullif(occurrence."taxonKey", ''), '0') AS taxon_key,
     coalesce(nullif(media.publisher, ''), nullif(occurrence."institutionCode", '')) AS publisher,
     img_type_of(occurrence."basisOfRecord", occurrence.kingdom, occurrence.phylum, occurrence.class) AS img_type,
     'gbif' AS data_source,

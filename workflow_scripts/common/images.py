@@ -6,19 +6,21 @@ from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
-import pdqhash
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageOps
+
+from workflow_scripts.common.pdq import SIDE, pdq_hash
 
 RgbImage = NDArray[np.uint8]
 
 # Formats of photographs. Others (EPS, PSD, FITS, ...) only widen what hostile bytes can reach.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "JPEG2000")
 MAX_PIXELS = 100_000_000
-PDQ_SIDE = 512
 WHITE = (255, 255, 255)
 SRGB = ImageCms.createProfile("sRGB")
+# By the colour space of an embedded profile: the modes of images that it may describe.
+PROFILED = {"RGB": ("RGB", "RGBA", "P"), "GRAY": ("L", "LA"), "CMYK": ("CMYK",)}
 
 # Makes every format's reader known; Pillow else finds some of the names above only after others failed.
 Image.init()
@@ -141,9 +143,8 @@ def pdq(image: RgbImage) -> str | None:
 
     Without that resize halved images are not found again. A featureless image would else equal all others.
     """
-    square = cv2.resize(image, (PDQ_SIDE, PDQ_SIDE), interpolation=cv2.INTER_AREA)
-    bits, quality = pdqhash.compute(square)
-    return np.packbits(bits).tobytes().hex() if quality > 0 else None
+    square = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return pdq_hash(np.asarray(square, np.uint8))
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
@@ -171,24 +172,32 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _profile(image: Image.Image) -> ImageCms.ImageCmsProfile | None:
-    """The embedded colour profile, when it is readable and other than sRGB."""
+    """The embedded colour profile, when it is readable, fits the image, and is other than sRGB."""
     data = image.info.get("icc_profile")
-    if not data or image.mode not in ("RGB", "CMYK", "L"):
+    if not data:
         return None
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
         name = ImageCms.getProfileDescription(profile)
+        fits = image.mode in PROFILED.get(profile.profile.xcolor_space.strip(), ())
     except Exception:
         return None
-    return None if "sRGB" in name else profile
+    return profile if fits and "sRGB" not in name else None
 
 
 def _converted(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
+    """The image in sRGB, with its alpha as it was."""
     image.load()
+    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    colours = image.convert({"P": "RGB", "RGBA": "RGB", "LA": "L"}.get(image.mode, image.mode))
     try:
-        return ImageCms.profileToProfile(image, profile, SRGB, outputMode="RGB") or image
+        converted = ImageCms.profileToProfile(colours, profile, SRGB, outputMode="RGB")
     except ImageCms.PyCMSError:
         return image
+    assert converted is not None
+    if alpha is not None:
+        converted.putalpha(alpha)
+    return converted
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

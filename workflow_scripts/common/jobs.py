@@ -12,6 +12,8 @@ TRAINING = ("train_run", "pretrain")
 MINUTES = 240
 # Of a training process: its model, its optimizer, and the batches that its workers keep ready.
 PROCESS_MB = 16_000
+# Its searches, 492 a model, run side by side.
+NEWT_CORES = 16
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,10 @@ def needs_of(rule: str, config: Config, site: SiteSettings) -> Needs:
         memory_mb, nodes = train.processes * PROCESS_MB, train.nodes
     elif rule == "embed":
         cores, gpus = 1 + embed.workers, int(uses_gpus)
+    elif rule == "species_texts":
+        gpus = int(uses_gpus)
+    elif rule == "newt_search":
+        cores = NEWT_CORES
     return Needs(
         cores=asked.cores or cores,
         memory_mb=asked.memory_mb or memory_mb,
@@ -68,14 +74,13 @@ def resources_of(
         internet: whether its jobs need the internet. Without a partition for them they run where Snakemake runs.
     """
     needs = needs_of(rule, config, site)
-    most_mb = slurm.memory_mb if slurm else None
-    most_minutes = slurm.minutes if slurm else None
+    most_mb = slurm.memory_mb if slurm else site.memory_mb
     resources: dict[str, Any] = {"mem_mb": _more_each_time(needs.memory_mb, most_mb)}
     if internet:
         resources["internet"] = 1
     if slurm is None or (internet and slurm.internet_partition is None):
         return resources
-    resources["runtime"] = _more_each_time(needs.minutes, most_minutes) if needs.minutes else slurm.minutes
+    resources["runtime"] = _more_each_time(needs.minutes, slurm.minutes) if needs.minutes else slurm.minutes
     partition = slurm.internet_partition if internet else slurm.partition
     if needs.gpus:
         partition = slurm.gpu_partition or slurm.partition
@@ -104,8 +109,8 @@ def _steps(needs: Needs, slurm: SlurmSettings) -> dict[str, Any]:
     }
 
 
-def _more_each_time(amount: int, most: int | None) -> Callable[..., int]:
+def _more_each_time(amount: int, most: int) -> Callable[..., int]:
     def asked(wildcards: Any, attempt: int) -> int:
-        return min(amount * attempt, most or amount * attempt)
+        return min(amount * attempt, most)
 
     return asked

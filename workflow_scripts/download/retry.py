@@ -5,11 +5,13 @@ part waits for another's slow hosts. What came then goes into further tars besid
 manifest; a part of which nothing came is not touched, so that what follows has no reason to run again.
 """
 
+import json
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -46,7 +48,7 @@ def retry(
     work: Path,
     replay_parts: tuple[Path, ...] = (),
     replay_manifests: tuple[Path, ...] = (),
-    replay_settings: DownloadSettings | None = None,
+    replay_settings: DownloadSettings = DownloadSettings(),  # noqa: B008 (frozen)
     contact: str | None = None,
     ledger: Path | None = None,
 ) -> None:
@@ -69,10 +71,8 @@ def retry(
         InputError: a part is not downloaded, or was with other settings.
     """
     with stop_on_signals() as stopping, exclusive(work / ".retry.lock", wait=False):
-        groups = [(parts, manifests, settings)]
-        if replay_settings is not None:
-            groups.append((replay_parts, replay_manifests, replay_settings))
-        for tables_of, published, how in groups:
+        kinds = ((parts, manifests, settings), (replay_parts, replay_manifests, replay_settings))
+        for tables_of, published, how in kinds:
             acquisition = Acquisition(
                 settings=how,
                 limits=limits,
@@ -81,7 +81,8 @@ def retry(
                 taken_down=TakenDown(ledger),
                 stopping=stopping,
             )
-            Again(tables_of, published, acquisition, work).run()
+            if tables_of:
+                Again(tables_of, published, acquisition, work).run()
 
 
 class Again:
@@ -101,6 +102,11 @@ class Again:
         self._work = work
         # One try at a time for these settings: one that was killed is gone on with.
         self._folder = work / f"retry-{digest(acquisition.settings.model_dump(mode='json'))[:16]}"
+        self._done: dict[str, list[tuple[Path, dict[str, Any]]]] = {}
+        for record in work.glob("*/key.json"):
+            key = json.loads(record.read_text(encoding="utf-8"))
+            if record.with_name(MANIFEST).exists():
+                self._done.setdefault(key["name"], []).append((record.parent, key))
 
     def run(self) -> None:
         """Try again, and take over what came; a kill at any point leaves each part whole, with or without it."""
@@ -121,9 +127,7 @@ class Again:
         query = (HERE / "retry.sql").read_text(encoding="utf-8")
         pieces = []
         for number, part in enumerate(self._parts):
-            with self._hold(part) as folder, tables.connect(MEMORY_MB) as connection:
-                if not (folder.path / DONE).exists():
-                    raise InputError(f"{part}: not downloaded yet with these settings; `snakemake fetch` downloads it")
+            with self._hold(part, self._manifests[number]) as folder, tables.connect(MEMORY_MB) as connection:
                 tables.read(connection, part, TO_FETCH, "part")
                 tables.read(connection, folder.path / MANIFEST, DOWNLOADS, "manifest")
                 connection.execute(query)
@@ -131,16 +135,30 @@ class Again:
                 pieces.append(self._folder / f"{number:05d}.parquet")
                 tables.write(connection, rows, TO_FETCH, pieces[-1])
         with tables.connect(MEMORY_MB) as connection:
-            if pieces:
-                images = tables.write(connection, f"SELECT * FROM {tables.scan(pieces)}", TO_FETCH, todo)
-                logger.info("%d images of %d parts are tried again", images, len(pieces))
+            tables.read(connection, pieces, TO_FETCH, "pieces")
+            images = tables.write(connection, "SELECT * FROM pieces", TO_FETCH, todo)
+        logger.info("%d images of %d parts are tried again", images, len(pieces))
 
-    def _hold(self, part: Path) -> AbstractContextManager[WorkFolder]:
-        return open_work_folder(self._work, work_key(part, self._acquisition.settings), wait=False)
+    def _hold(self, part: Path, published: Path) -> AbstractContextManager[WorkFolder]:
+        """The folder of a part's finished work, by whatever version of the code it was done.
+
+        Raises:
+            InputError: there is none.
+        """
+        wanted = work_key(part, self._acquisition.settings)
+        found = []
+        for folder, key in self._done.get(part.stem, []):
+            if key | {"code": None} == wanted | {"code": None} and published.exists():
+                is_published = sha256_file(folder / MANIFEST) == sha256_file(published)
+                found.append((is_published, key == wanted, folder.name, key))
+        if not found:
+            raise InputError(f"{part}: not downloaded yet with these settings; `snakemake fetch` downloads it")
+        *_, key = max(found, key=lambda entry: entry[:-1])
+        return open_work_folder(self._work, key, wait=False)
 
     def _take_over(self, part: Path, published: Path) -> None:
         """Make what came of a part's images a part of its finished work, and publish it again."""
-        with self._hold(part) as folder, tables.connect(MEMORY_MB) as connection:
+        with self._hold(part, published) as folder, tables.connect(MEMORY_MB) as connection:
             manifest = folder.path / MANIFEST
             known = {name: checksum for name, checksum in folder.sums().items() if name.endswith(".tar")}
             tables.read(connection, manifest, DOWNLOADS, "earlier")

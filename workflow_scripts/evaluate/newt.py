@@ -28,7 +28,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.evaluate.columns import texts
 from workflow_scripts.evaluate.geometry import Floats, unit
-from workflow_scripts.evaluate.measures import Measure, Outcome, share
+from workflow_scripts.evaluate.measures import Measure, Outcome, Truths, share
 
 SEEDS = (0, 1, 2)
 DRAWS = 100
@@ -51,35 +51,64 @@ class BinaryTask(NamedTuple):
     test_x: Floats
 
 
-def newt(features_ND: Floats, table: pa.Table, *, threads: int, draws: int = DRAWS) -> Outcome:
-    """Micro accuracy over the test images of all tasks, as `svm/micro`.
+class Answers(NamedTuple):
+    """What the searches of some tasks answered.
+
+    Attributes:
+        rows: rows of the test images in the images table [M].
+        correct: whether each image is right, by seed [S, M].
+    """
+
+    rows: NDArray[np.int64]
+    correct: Truths
+
+
+def search(
+    features_ND: Floats, table: pa.Table, *, threads: int, draws: int = DRAWS, part: int = 0, parts: int = 1
+) -> Answers:
+    """Search the machines of every `parts`-th task, beginning with task number `part`, by each seed.
 
     Args:
         features_ND: image features.
         table: the images, with `task`, `split` (train, test) and the label as `class`.
         threads: processes that search; how many does not change a number.
         draws: machines that a search tries.
+        part: which of the parts this is, from 0.
+        parts: how many parts the tasks are dealt to.
 
     Raises:
         InputError: a task has not two labels, no test image, or too few training images.
     """
-    tasks = _tasks(unit(features_ND), table)
+    tasks = _tasks(unit(features_ND), table)[part::parts]
+    if not tasks:
+        return Answers(np.zeros(0, np.int64), np.zeros((len(SEEDS), 0), np.bool_))
     classes = np.array(texts(table, "class"))
     searches = [(task, seed) for seed in SEEDS for task in tasks]
     found = list(_in_parallel(partial(_predict, draws=draws), searches, threads))
-    correct_SN = np.zeros((len(SEEDS), len(table)), np.int64)
-    for (task, seed), predicted in zip(searches, found, strict=True):
-        correct_SN[SEEDS.index(seed), task.test] = predicted == classes[task.test]
-    tested = np.sort(np.concatenate([task.test for task in tasks]))
-    correct_SN = correct_SN[:, tested]
-    mean = share(correct_SN.sum(axis=0), np.full(correct_SN.shape[1], len(SEEDS)))
+    right = [predicted == classes[task.test] for (task, _), predicted in zip(searches, found, strict=True)]
+    by_seed = [np.concatenate(right[start : start + len(tasks)]) for start in range(0, len(right), len(tasks))]
+    return Answers(np.concatenate([task.test for task in tasks]), np.array(by_seed))
+
+
+def outcome(answers: Sequence[Answers], table: pa.Table) -> Outcome:
+    """The scores of the answers to all tasks.
+
+    Raises:
+        InputError: some test images have no answer, or more than one.
+    """
+    rows = np.concatenate([part.rows for part in answers])
+    order = np.argsort(rows)
+    correct_SN = np.concatenate([part.correct for part in answers], axis=1)[:, order].astype(np.int64)
+    if rows[order].tolist() != np.flatnonzero(np.array(texts(table, "split")) == "test").tolist():
+        raise InputError("the searches do not answer each test image once; have them made again")
+    mean = share(correct_SN.sum(axis=0), np.full(len(rows), len(SEEDS)))
     return Outcome(
         {
             "svm/micro": Measure(mean.terms, mean.statistic, float(np.std(correct_SN.mean(axis=1)))),
             "published/svm/micro": share(correct_SN[0]),
         },
-        images=correct_SN.shape[1],
-        classes=len(tasks),
+        images=len(rows),
+        classes=len(set(texts(table, "task"))),
         chance=0.5,
     )
 

@@ -44,9 +44,10 @@ from workflow_scripts.evaluate.geometry import Floats, unit
 from workflow_scripts.evaluate.herbarium19 import herbarium19
 from workflow_scripts.evaluate.hierarchy import Lineage, height_on_errors, lineage, top1_by_rank
 from workflow_scripts.evaluate.measures import Measure, Outcome, Reals, among, calibration_error, mean_of, share
-from workflow_scripts.evaluate.newt import newt
+from workflow_scripts.evaluate.newt import outcome as newt
 from workflow_scripts.evaluate.plantdoc import plantdoc
 from workflow_scripts.evaluate.resampling import differences, interval, resample
+from workflow_scripts.evaluate.search_newt import read_answers
 from workflow_scripts.evaluate.simpleshot import simpleshot
 from workflow_scripts.evaluate.texts import text_features
 from workflow_scripts.evaluate.zero_shot import TEMPLATES, Nearest, Template, class_weights, classify
@@ -58,7 +59,7 @@ SCORE_DECIMALS = 5
 
 HEIGHT = "lca_height"
 # Settings that say where files lie, and nothing of how they are scored.
-PLACES = {"labels", "images", "find", "folder", "classes", "subsets", "fetch", "among"}
+PLACES = {"labels", "images", "find", "folder", "classes", "subsets", "fetch", "among", "jobs"}
 
 
 def score(
@@ -70,6 +71,7 @@ def score(
     features: dict[str, Path],
     out_dir: Path,
     seen: Path | None = None,
+    searches: dict[str, Path] = {},  # noqa: B006 (never changed)
     threads: int = 1,
 ) -> None:
     """Score models on one benchmark: `OUT_DIR/MODEL/BENCHMARK.json`, and `.predictions.parquet` where texts are named.
@@ -92,6 +94,7 @@ def score(
         features: each model's features of these images.
         out_dir: the folder of the scores.
         seen: the species of the run's training data, for scores of seen and unseen species apart.
+        searches: of NeWT, each model's folder of answers.
         threads: threads of the text tower and of the matrix products.
 
     Raises:
@@ -105,13 +108,13 @@ def score(
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     known = None if seen is None else frozenset(read_rows(seen, SEEN_SPECIES)["species"].to_pylist())
-    task = Task(benchmark, settings, read_rows(images, BENCHMARK_IMAGES), sha256_file(images), known, threads)
+    task = Task(benchmark, settings, read_rows(images, BENCHMARK_IMAGES), sha256_file(images), known)
     if not task.table.num_rows:
         raise InputError(f"{images}: no images to score")
     scored: dict[str, Scored] = {}
     with threadpool_limits(threads), Progress(f"score {benchmark}", len(models), "models") as progress:
         for model, source in models.items():
-            scored[model] = _judge(task, load(source, device), features[model])
+            scored[model] = _judge(task, load(source, device), features[model], searches.get(model))
             progress.update(1, model)
         for model in models:
             _write(task, model, scored, out_dir / model)
@@ -127,7 +130,6 @@ class Task:
         table: its images table.
         digest: the SHA-256 of that table's file.
         seen: lower-case binomials of the run's training data, where that is known.
-        threads: processes of the tasks that can use several.
     """
 
     benchmark: str
@@ -135,7 +137,6 @@ class Task:
     table: pa.Table
     digest: str
     seen: frozenset[str] | None = None
-    threads: int = 1
 
     def classes(self, text_type: ClassText) -> Classes:
         """The classes by the names that prompts are made of.
@@ -182,13 +183,15 @@ class Scored:
     drawn: dict[str, Reals]
 
 
-def _judge(task: Task, clip: Clip, file: Path) -> Scored:
+def _judge(task: Task, clip: Clip, file: Path, searches: Path | None) -> Scored:
     features = read_features(file)
     _refuse_stale(task, clip, file, features)
     spec = task.settings.spec
     match spec:
         case NewtBenchmark():
-            judged = Judged(newt(features.vectors, task.table, threads=task.threads))
+            if searches is None:
+                raise InputError(f"{task.benchmark}: no searches are given; run evaluate.search_newt first")
+            judged = Judged(newt(read_answers(searches, spec.jobs, features, task.table), task.table))
         case FishnetBenchmark():
             judged = Judged(fishnet(features.vectors, task.table))
         case Awa2Benchmark():

@@ -8,10 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
-
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.cli import run as run_command
 from workflow_scripts.common.errors import InputError
@@ -20,19 +16,21 @@ from workflow_scripts.common.tables import connect
 from workflow_scripts.common.tables import read as read_table
 from workflow_scripts.contracts import DOWNLOAD_HOSTS, LABELS
 from workflow_scripts.report import figures
+from workflow_scripts.report.corpora import read_json
 from workflow_scripts.report.costs import Cost, read_costs
 from workflow_scripts.report.curves import read_curves
 from workflow_scripts.report.examples import Example, read_examples
 from workflow_scripts.report.flow import corpus_flow, gaps, steps_of
 from workflow_scripts.report.leakage import read_leaks
 from workflow_scripts.report.names import RANKS_SHOWN, ranks_by_source
+from workflow_scripts.report.pages import page_parts, page_templates
 from workflow_scripts.report.planes import read_planes
 from workflow_scripts.report.published import compare
 from workflow_scripts.report.scores import MAIN_METRIC, STD, Scores, read_scores, write_scores
 from workflow_scripts.report.treemap import treemap_nodes
 
 HERE = Path(__file__).parent
-TEMPLATE, STYLE, SCRIPT = "page.html.j2", "page.css", "page.js"
+TEMPLATE = "page.html.j2"
 PACKAGES = ("snakemake", "torch", "open_clip_torch", "img2dataset", "webdataset", "duckdb", "plotly")
 
 
@@ -104,13 +102,13 @@ def build(
     write_scores(table, out.parent)
     steps = steps_of([read_account(path) for path in accounts])
     strategies = _strategies(labels) if labels else []
-    page = _environment().get_template(TEMPLATE)
+    page = page_templates().get_template(TEMPLATE)
     inputs = {"labels": labels, "summary": summary} | {f"metrics {name}": path for name, path in metrics.items()}
     inputs |= {f"images of {name}": path for name, path in benchmarks.items()}
-    identity = _read_json(corpus_identity) if corpus_identity else None
+    identity = read_json(corpus_identity) if corpus_identity else None
     costs = read_costs(logs, shared_logs, shared)
     provenance = _provenance(inputs, table)
-    trained = _read_json(summary) if summary else {}
+    trained = read_json(summary) if summary else {}
     facts = {
         "run": run,
         "corpus": identity or {"name": corpus},
@@ -145,8 +143,8 @@ def build(
         steps=steps,
         gaps=gaps(steps),
         strategies=strategies,
-        ranks_by_source=ranks_by_source(_read_json(taxonomy)) if taxonomy else [],
-        costliest=_read_json(taxonomy)["costliest"] if taxonomy else [],
+        ranks_by_source=ranks_by_source(read_json(taxonomy)) if taxonomy else [],
+        costliest=read_json(taxonomy)["costliest"] if taxonomy else [],
         ranks=RANKS_SHOWN,
         leaks=read_leaks(leakage, downloads) if downloads else [],
         hosts=_hosts(hosts),
@@ -158,27 +156,9 @@ def build(
         provenance=provenance,
         versions=facts["versions"],
         figures={name: figure for name, figure in drawn.items() if figure is not None},
-        style=_file(STYLE),
-        script=_file(SCRIPT),
-        plotly=Markup(get_plotlyjs()),
+        **page_parts(),
     )
     write_text(out, text)
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
-    environment.filters["count"] = lambda value: f"{value:,}"
-    environment.filters["duration"] = _duration
-    environment.filters["words"] = lambda name: name.replace("_", " ")
-    return environment
-
-
-def _file(name: str) -> Markup:
-    """A file of the project itself, as it is."""
-    return Markup((HERE / name).read_text(encoding="utf-8"))
 
 
 def _verdicts(scores: Scores) -> list[Verdict]:
@@ -251,27 +231,6 @@ def _sum(costs: Sequence[Cost]) -> dict[str, float]:
         "cpu_seconds": sum(cost.cpu_seconds or 0 for cost in costs),
         "memory_mb": max((cost.memory_mb or 0 for cost in costs), default=0),
     }
-
-
-def _duration(seconds: float | None) -> str:
-    """Seconds as people read them."""
-    if seconds is None:
-        return "–"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: no readable JSON: {error}") from None
 
 
 def _parsed(config: str) -> Any:

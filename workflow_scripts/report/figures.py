@@ -104,6 +104,39 @@ def training(curves: Curves) -> Figure | None:
     return _finished(figure, 110 + 150 * len(panels))
 
 
+def overlaid(curves: Mapping[str, Curves]) -> Figure | None:
+    """Several runs' losses, learning rates and speeds over their steps, one colour a run; None without any."""
+    shown = [
+        name
+        for prefix in PANELS
+        for name in dict.fromkeys(name for of_run in curves.values() for name in of_run if name.startswith(prefix))
+        if any(_has_values(of_run.get(name, [])) for of_run in curves.values())
+    ]
+    if not shown:
+        return None
+    figure = make_subplots(
+        rows=len(shown), cols=1, shared_xaxes=True, vertical_spacing=0.3 / len(shown), subplot_titles=shown
+    )
+    for row, name in enumerate(shown, start=1):
+        for number, (run, of_run) in enumerate(curves.items()):
+            figure.add_scatter(
+                x=of_run["step"],
+                y=of_run.get(name, []),
+                name=_plain(run),
+                legendgroup=run,
+                mode="lines",
+                connectgaps=True,
+                line={"color": COLOURS[(0, 3, 2, 4, 5, 1)[number % 6]], "width": 1.5},
+                showlegend=row == 1,
+                row=row,
+                col=1,
+            )
+    figure.update_xaxes(title="step", row=len(shown))
+    figure.update_layout(hovermode="x unified")
+    figure.update_annotations(font_size=13, x=0, xanchor="left")
+    return _finished(figure, 110 + 150 * len(shown))
+
+
 def flow(links: Sequence[Link]) -> Figure | None:
     """A Sankey diagram of the rows from the sources to the shards; None without any."""
     if not links:

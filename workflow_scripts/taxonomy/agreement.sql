@@ -13,6 +13,17 @@ CREATE OR REPLACE TEMP MACRO answer_key(taxon) AS concat(
     taxon.species
 );
 
+-- The same of the taxon above it at a place of `rank_place`.
+CREATE OR REPLACE TEMP MACRO answer_key_above(taxon, place) AS concat(
+    taxon.kingdom,
+    '|', CASE WHEN place > 1 THEN taxon.phylum END,
+    '|', CASE WHEN place > 2 THEN taxon.class END,
+    '|', CASE WHEN place > 3 THEN taxon."order" END,
+    '|', CASE WHEN place > 4 THEN taxon.family END,
+    '|', CASE WHEN place > 5 THEN taxon.genus END,
+    '|'
+);
+
 -- The ranks above the species from the highest, 1, to the genus, 6; NULL for any other.
 CREATE OR REPLACE TEMP MACRO rank_place(rank) AS
     list_position(['kingdom', 'phylum', 'class', 'order', 'family', 'genus'], rank);

@@ -8,6 +8,33 @@ FROM backbone.vernaculars AS vernaculars
 JOIN languages ON languages.name = vernaculars.language
 GROUP BY vernaculars.taxon_id;
 
+CREATE OR REPLACE TEMP TABLE outcomes AS
+SELECT *, true AS is_species_outcome FROM species_outcomes
+UNION ALL BY NAME
+SELECT *, false AS is_species_outcome FROM higher_outcomes;
+
+-- For taxa that have none: that of the nearest taxon above, as far up as the config lets it come from.
+CREATE OR REPLACE TEMP TABLE higher_common_names AS
+WITH named AS (
+    SELECT answer_key(taxa) AS key, arg_min(common_names.common_name, taxa.taxon_id) AS common_name
+    FROM common_names
+    JOIN backbone.taxa AS taxa USING (taxon_id)
+    WHERE rank_place(taxa.resolved_rank) >= rank_place(getvariable('common_names_up_to'))
+    GROUP BY key
+),
+nameless AS (
+    SELECT taxa.*
+    FROM backbone.taxa AS taxa
+    SEMI JOIN outcomes ON outcomes.answer_id = taxa.taxon_id
+    ANTI JOIN common_names ON common_names.taxon_id = taxa.taxon_id
+    WHERE getvariable('common_names_up_to') IS NOT NULL
+)
+SELECT nameless.taxon_id, arg_max(named.common_name, places.place) AS common_name, max(places.place) AS place
+FROM nameless
+CROSS JOIN range(1, 7) AS places (place)
+JOIN named ON named.key = answer_key_above(nameless, places.place)
+GROUP BY nameless.taxon_id;
+
 INSERT INTO answers
 SELECT
     outcomes.label,
@@ -58,11 +85,10 @@ SELECT
     taxa.scientific_name,
     taxa.resolved_rank,
     common_names.common_name,
+    higher_common_names.common_name,
+    ['kingdom', 'phylum', 'class', 'order', 'family', 'genus'][higher_common_names.place],
     outcomes.detail
-FROM (
-    SELECT *, true AS is_species_outcome FROM species_outcomes
-    UNION ALL BY NAME
-    SELECT *, false AS is_species_outcome FROM higher_outcomes
-) AS outcomes
+FROM outcomes
 LEFT JOIN backbone.taxa AS taxa ON taxa.taxon_id = outcomes.answer_id
-LEFT JOIN common_names ON common_names.taxon_id = outcomes.answer_id;
+LEFT JOIN common_names ON common_names.taxon_id = outcomes.answer_id
+LEFT JOIN higher_common_names ON higher_common_names.taxon_id = outcomes.answer_id;

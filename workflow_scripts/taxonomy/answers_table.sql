@@ -19,5 +19,7 @@ CREATE OR REPLACE TEMP TABLE answers (
     scientific_name VARCHAR,
     resolved_rank VARCHAR,
     common_name VARCHAR,
+    higher_common_name VARCHAR,
+    higher_common_name_rank VARCHAR,
     detail VARCHAR
 );

@@ -65,6 +65,8 @@ SELECT
     parsed.epithet AS epithet,
     parsed.infra AS infra,
     CASE
+        -- "incertae sedis", "Not assigned": a place kept free, whatever its rank.
+        WHEN parsed.word IS NULL AND says_unknown(plain_text(usages.written)) THEN NULL
         WHEN is_species_level AND parsed.epithet IS NULL THEN plain_text(usages.written)
         WHEN parsed.word IS NULL THEN plain_text(usages.written)
         ELSE concat_ws(' ', parsed.word, parsed.epithet, parsed.infra)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Annotated
 
 import duckdb
 import tyro
@@ -24,7 +25,7 @@ def explain(
     name: tyro.conf.Positional[str],
     kingdom: str | None = None,
     phylum: str | None = None,
-    class_: str | None = None,
+    class_: Annotated[str | None, tyro.conf.arg(name="class")] = None,
     order: str | None = None,
     family: str | None = None,
     genus: str | None = None,
@@ -103,17 +104,22 @@ def _of_backbone(connection: duckdb.DuckDBPyConnection, backbone: str) -> Iterat
     connection.execute((HERE / "explain.sql").read_text(encoding="utf-8"))
     candidates = connection.fetchall()
     for row in candidates[:SHOWN_CANDIDATES]:
-        finder, name, standing, taxon, answer, lineage, distance, agreeing, filled, differing, fate = row
-        yield f"  {name} ({standing}, {taxon}{f' -> {answer}' if answer != taxon else ''}): {lineage}"
-        letters = f", letters differing: {distance}" if distance else ""
-        yield (
-            f"      found by {finder}{letters}; ranks agreeing: {agreeing} ({filled} with holes filled), "
-            f"differing: {differing}; {fate}"
-        )
+        finder, name, standing, taxon, answer, lineage, distance, agreeing, implied, differing, fate = row
+        letters = f", {distance} letters differ" if distance else ""
+        yield f"  {name}: {standing}, {taxon}{f' -> {answer}' if answer != taxon else ''} (found by {finder}{letters})"
+        yield f"      {lineage}"
+        and_implied = f", and by implication {implied}" if implied != "none" else ""
+        yield f"      ranks agreeing: {agreeing}{and_implied}; differing: {differing}"
+        yield f"      {fate}"
     if len(candidates) > SHOWN_CANDIDATES:
         yield f"  and {len(candidates) - SHOWN_CANDIDATES} more"
     if not candidates:
         yield "  no species of that name"
+        connection.execute((HERE / "explain_near.sql").read_text(encoding="utf-8"))
+        yield from (
+            f"      near it, letters that differ: {distance}: {name}, {taxon}"
+            for name, taxon, distance in connection.fetchall()
+        )
     outcome = connection.execute(
         "SELECT strategy, coalesce(reason, ''), coalesce(detail, '') FROM species_outcomes "
         "UNION ALL SELECT strategy, coalesce(reason, ''), coalesce(detail, '') FROM higher_outcomes"
@@ -131,7 +137,7 @@ def _answer(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     yield f"\nanswer: {' '.join(answer[rank] for rank in RANKS if answer[rank])}"
     yield f"  {answer['scientific_name']}, {answer['resolved_rank']} {answer['accepted_id']}"
     if answer["common_name"]:
-        yield f"  common name: {answer['common_name']}"
+        yield f"  common name: {answer['common_name']} ({answer['common_name_rank'] or 'the provider'}'s)"
     yield f"  by {answer['strategy']}, confidence {answer['confidence']}: {answer['detail']}"
 
 

@@ -1,5 +1,14 @@
--- The candidates of one label that the attached `backbone` was asked for, in the order in which they were weighed.
--- In: `weighed`. The label's own columns come from `resolve.match_labels`.
+-- The candidates of one label that the attached `backbone` was asked for, those that fit best first.
+-- In: `weighed`, `contexts` and `species_outcomes`. The label's own columns come from `resolve.match_labels`.
+CREATE OR REPLACE TEMP MACRO rank_names(kingdom, phylum, class, "order", family) AS coalesce(nullif(concat_ws(
+    ', ',
+    CASE WHEN kingdom THEN 'kingdom' END,
+    CASE WHEN phylum THEN 'phylum' END,
+    CASE WHEN class THEN 'class' END,
+    CASE WHEN "order" THEN 'order' END,
+    CASE WHEN family THEN 'family' END
+), ''), 'none');
+
 SELECT
     weighed.finder,
     shown(weighed.key) AS name,
@@ -8,17 +17,39 @@ SELECT
     weighed.answer_id,
     concat_ws(' ', taxa.kingdom, taxa.phylum, taxa.class, taxa."order", taxa.family, taxa.scientific_name) AS lineage,
     weighed.distance,
-    weighed.agreeing,
-    weighed.filled_agreeing,
-    weighed.differing,
+    rank_names(
+        list_contains(contexts.kingdoms, kingdom_key(taxa.kingdom)),
+        contexts.phylum = name_key(taxa.phylum),
+        contexts.class = name_key(taxa.class),
+        contexts."order" = name_key(taxa."order"),
+        contexts.family = name_key(taxa.family)
+    ) AS agreeing,
+    -- Of the ranks that the label leaves open, those that the ranks it gives imply.
+    rank_names(
+        false,
+        contexts.phylum IS NULL AND contexts.filled.phylum = name_key(taxa.phylum),
+        contexts.class IS NULL AND contexts.filled.class = name_key(taxa.class),
+        contexts."order" IS NULL AND contexts.filled."order" = name_key(taxa."order"),
+        false
+    ) AS implied,
+    rank_names(
+        NOT list_contains(contexts.kingdoms, kingdom_key(taxa.kingdom)),
+        contexts.phylum != name_key(taxa.phylum),
+        contexts.class != name_key(taxa.class),
+        contexts."order" != name_key(taxa."order"),
+        contexts.family != name_key(taxa.family)
+    ) AS differing,
     CASE
         WHEN weighed.in_conflict THEN 'out: its kingdom is not the label''s'
         WHEN is_another(weighed.agreeing, weighed.differing) THEN 'out: no rank of the label agrees'
         WHEN weighed.taxon_id = species_outcomes.taxon_id THEN 'chosen by ' || species_outcomes.strategy
-        WHEN species_outcomes.reason = 'ambiguous' THEN 'fits as well as another'
+        WHEN species_outcomes.reason = 'ambiguous' THEN 'left: nothing tells it from the others that are left'
         ELSE 'not chosen: another fits better'
     END AS fate
 FROM weighed
+JOIN contexts USING (label)
 JOIN backbone.taxa AS taxa ON taxa.taxon_id = weighed.answer_id
 LEFT JOIN species_outcomes USING (label)
-ORDER BY weighed.distance, weighed.agreeing DESC, weighed.filled_agreeing DESC, weighed.tier, weighed.taxon_id;
+ORDER BY
+    weighed.in_conflict, weighed.distance, weighed.agreeing DESC, weighed.filled_agreeing DESC, weighed.tier,
+    weighed.taxon_id;

@@ -64,7 +64,7 @@ CREATE OR REPLACE TEMP MACRO is_clean_name(written) AS
     AND NOT contains(written, ' X ')
     AND NOT is_no_epithet(split_part(written, ' ', 2))
     AND NOT is_no_epithet(split_part(written, ' ', 1))
-    AND NOT says_unknown(split_part(written, ' ', 1) || ' ');
+    AND NOT says_unknown(written);
 
 -- Names read into genus (or the one word of a higher name), epithet and infraspecific epithet.
 -- `texts` names a table with a column `written`; each distinct one comes back with

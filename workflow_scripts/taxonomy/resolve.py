@@ -86,6 +86,8 @@ def match_labels(
     `weighed`.
     """
     connection.execute(f"SET VARIABLE keeps_weighed = {keeps_weighed}")
+    highest = settings.common_names_up_to
+    connection.execute(f"SET VARIABLE common_names_up_to = {literal(highest) if highest else 'NULL::VARCHAR'}")
     _list_table(connection, "strategies", settings.strategies)
     _list_table(connection, "languages", [language.lower() for language in settings.languages])
     _run(connection, *BEFORE)

@@ -20,8 +20,14 @@ SELECT
     best.species,
     best.scientific_name,
     -- The provider's common name only where the backbone has none; its rank is then nobody's knowledge.
-    CASE WHEN best.reason IS NULL THEN coalesce(best.common_name, plain_text(labels.common)) END AS common_name,
-    CASE WHEN best.common_name IS NOT NULL THEN best.resolved_rank END AS common_name_rank,
+    CASE
+        WHEN best.reason IS NULL
+            THEN coalesce(best.common_name, plain_text(labels.common), best.higher_common_name)
+    END AS common_name,
+    CASE
+        WHEN best.common_name IS NOT NULL THEN best.resolved_rank
+        WHEN plain_text(labels.common) IS NULL THEN best.higher_common_name_rank
+    END AS common_name_rank,
     best.taxon_id,
     best.accepted_id,
     best.match_type,

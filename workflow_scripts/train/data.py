@@ -72,7 +72,8 @@ class TrainingData:
 
     def biology_folders(self, corpus: CorpusShards, split: str) -> list[Path]:
         """A corpus's folders of a split, of those for validation the ones that exist."""
-        name = self.settings.split if split == "train" else split
+        # Only what was sharded here has a small split.
+        name = self.settings.split if split == "train" and corpus.labels is not None else split
         folders = [Path(folder) / name for folder in corpus.shards]
         return folders if split == "train" else [folder for folder in folders if _is_shards(folder)]
 

@@ -1,6 +1,6 @@
 """An open_clip directory: what `open_clip.create_model_and_transforms("local-dir:PATH")` loads."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,19 +8,18 @@ import torch
 from safetensors.torch import save_file
 
 from workflow_scripts.common.clip import CONFIG_FILE, REPLAY_PROJECTOR_FILE, REPLAY_PROJECTOR_KEY, WEIGHTS_FILE
-from workflow_scripts.common.config.train import ModelSettings
 from workflow_scripts.common.files import whole, write_json
 
 
-def describe(model_cfg: Mapping[str, Any], settings: ModelSettings) -> dict[str, Any]:
+def describe(model_cfg: Mapping[str, Any], mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
     """The content of open_clip_config.json: the architecture, and the preprocessing that training uses."""
     return {
         "model_cfg": dict(model_cfg),
         "preprocess_cfg": {
             "size": model_cfg["vision_cfg"]["image_size"],
             "mode": "RGB",
-            "mean": list(settings.mean),
-            "std": list(settings.std),
+            "mean": list(mean),
+            "std": list(std),
             "interpolation": "bicubic",
             "resize_mode": "shortest",
         },

@@ -1,106 +1,105 @@
-"""Export a trained model as an open_clip directory.
+"""Export a trained model: an open_clip directory, and a checkpoint for the code of BioCLIP 2.
 
-In: a run's `model.safetensors` and `summary.json`, and the directory that it started from. Out:
-`open_clip_model.safetensors`, `replay_projector.safetensors` (with replay), `README.md`, `open_clip_config.json`
-(last). `open_clip.create_model_and_transforms("local-dir:OUT")` loads it and needs nothing of this project.
+In: a run's `model.safetensors`, `best.safetensors` and `summary.json`, and the directory that it started from. Out:
+`open_clip_model.safetensors`; with replay also `replay_projector.safetensors` and `bioclip2.pt`;
+`open_clip_config.json` (last). `open_clip.create_model_and_transforms("local-dir:OUT")` loads the directory and needs
+nothing of this project.
 """
 
 import json
+import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.clip import CONFIG_FILE, REPLAY_PROJECTOR_FILE, REPLAY_PROJECTOR_KEY
-from workflow_scripts.common.config.train import ModelSettings
+from workflow_scripts.common.clip import (
+    CONFIG_FILE,
+    PUBLISHED_REPLAY_PROJECTOR,
+    REPLAY_PROJECTOR_FILE,
+    REPLAY_PROJECTOR_KEY,
+    WEIGHTS_FILE,
+)
+from workflow_scripts.common.config.train import ExportSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import write_text
+from workflow_scripts.common.files import whole
 from workflow_scripts.train import directory
 
+logger = logging.getLogger(__name__)
 
-def export(*, trained: Path, start: Path, model: ModelSettings, title: str, out: Path) -> None:
+BIOCLIP2_FILE = "bioclip2.pt"
+WEIGHTS = {"last": "model.safetensors", "best": "best.safetensors"}
+
+Weights = dict[str, torch.Tensor]
+
+
+def export(*, trained: Path, start: Path, settings: ExportSettings, out: Path) -> None:
     """Write the trained model where users and the evaluation load it.
 
     Args:
-        trained: folder with `model.safetensors` and `summary.json`.
-        start: open_clip directory of the starting weights, for the architecture.
-        model: the model's settings, as JSON, for the preprocessing.
-        title: heading of the model card.
+        trained: folder of the training's results.
+        start: open_clip directory of the starting weights, for the architecture and the preprocessing.
+        settings: which weights, as JSON.
         out: the directory.
 
     Raises:
         InputError: a file is missing or unreadable.
     """
-    summary = _read_json(trained / "summary.json")
-    described = _read_json(start / CONFIG_FILE)
-    weights_file = trained / "model.safetensors"
     try:
-        weights = load_file(weights_file)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{weights_file}: cannot be read: {str(error).splitlines()[0]}; train again") from None
+        described = json.loads((start / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{start / CONFIG_FILE}: cannot be read: {error}") from None
+    weights = _read(trained / WEIGHTS[settings.weights])
+    if settings.start_share:
+        logger.info("averaged with the starting weights, which count for %s", settings.start_share)
+        weights = averaged(weights, starting_weights(start), settings.start_share)
     projector = weights.pop(REPLAY_PROJECTOR_KEY, None)
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / "README.md", model_card(title, described["model_cfg"], summary, second=projector is not None))
-    directory.save(out, directory.describe(described["model_cfg"], model), weights, projector)
+    if projector is None:
+        (out / BIOCLIP2_FILE).unlink(missing_ok=True)
+    else:
+        save_for_bioclip2(out / BIOCLIP2_FILE, weights, projector)
+    directory.save(out, described, weights, projector)
 
 
-def model_card(title: str, architecture: dict[str, Any], summary: dict[str, Any], *, second: bool) -> str:
-    """What the model is, how it was trained and on what, as Markdown."""
-    last = summary["last"]
-    replay = f" and {summary['replay_samples']:,} replay pairs" if summary["replay_samples"] else ""
-    projector = (
-        f"\n`{REPLAY_PROJECTOR_FILE}` holds BioCLIP 2's second visual projector, for images unlike biology:\n"
-        "multiply the pooled features with it in place of `visual.proj`.\n"
-        if second
-        else ""
-    )
-    return f"""---
-library_name: open_clip
-pipeline_tag: zero-shot-image-classification
-tags:
-- clip
-- biology
----
-# {title}
-
-A CLIP model of images and names of organisms.
-
-```python
-import open_clip
-model, _, preprocess = open_clip.create_model_and_transforms("local-dir:PATH")
-tokenizer = open_clip.get_tokenizer("local-dir:PATH")
-```
-{projector}
-## Training
-
-{summary["steps"]:,} steps, {summary["samples"]:,} pairs ({last["epoch"]:.2f} passes){replay},
-{summary["parameters"]:,} parameters. Last loss {last["loss"]:.4g}, logit scale {last["logit_scale"]:.4g}.
-Unreadable samples replaced: {len(summary["broken_samples"])}.
-
-### Recipe
-
-{_json({"model": summary["model"], "settings": summary["settings"]})}
-### Architecture
-
-{_json(architecture)}
-### Data and code
-
-SHA-256 of the shards' manifests and indexes, of the labels and of the starting weights; and of the code.
-
-{_json(summary["digests"] | {"versions": summary["versions"]})}"""
+def starting_weights(start: Path) -> Weights:
+    """The weights of an open_clip directory, with its replay projector; `visual.proj` where it has none."""
+    weights = _read(start / WEIGHTS_FILE)
+    second = start / REPLAY_PROJECTOR_FILE
+    return weights | (_read(second) if second.is_file() else {REPLAY_PROJECTOR_KEY: weights["visual.proj"]})
 
 
-def _json(value: Any) -> str:
-    return f"```json\n{json.dumps(value, indent=2, sort_keys=True)}\n```\n"
+def averaged(trained: Weights, start: Mapping[str, torch.Tensor], share: float) -> Weights:
+    """Each weight between the start's and its own (WiSE-FT, Wortsman et al. 2022, https://arxiv.org/abs/2109.01903).
+
+    Args:
+        trained: by name.
+        start: by the same names, and perhaps more.
+        share: of the start, from 0 (as trained) to 1.
+    """
+    return {
+        name: torch.lerp(value.float(), start[name].float(), share).to(value.dtype)
+        if value.is_floating_point()
+        else value
+        for name, value in trained.items()
+    }
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def save_for_bioclip2(path: Path, weights: Weights, projector: torch.Tensor) -> None:
+    """Write a checkpoint as BioCLIP 2's code saves and resumes it, the second projector within the visual tower."""
+    state = {**weights, f"visual.{PUBLISHED_REPLAY_PROJECTOR}": projector}
+    with whole(path) as temporary:
+        torch.save({"epoch": 0, "name": path.stem, "state_dict": state}, temporary)
+
+
+def _read(path: Path) -> Weights:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read: {str(error).splitlines()[0]}; train again") from None
 
 
 if __name__ == "__main__":

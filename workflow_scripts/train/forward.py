@@ -1,8 +1,14 @@
-"""From a batch to its losses: on the device, in the recipe's precision, over all ranks."""
+"""From a batch to its losses and gradients: on the device, in the recipe's precision, over all ranks.
 
-from collections.abc import Sequence
+Shapes: B pairs of this rank, S pixels a side, L tokens, D embedding dimensions.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
+import torch.nn.functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from workflow_scripts.common.clip import Clip, normalised
@@ -10,6 +16,8 @@ from workflow_scripts.common.config.train import TrainSettings
 from workflow_scripts.train.loss import contrastive_losses
 from workflow_scripts.train.model import TwoProjectorClip
 from workflow_scripts.train.ranks import Ranks
+
+Features = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class Forward:
@@ -20,13 +28,17 @@ class Forward:
         start: the starting weights' preprocessing.
         settings: precision, checkpointing and compilation.
         ranks: this process among the others.
+        most: pairs that go through the model at once; None for all. More are taken piece by piece.
     """
 
-    def __init__(self, model: TwoProjectorClip, start: Clip, settings: TrainSettings, ranks: Ranks) -> None:
+    def __init__(
+        self, model: TwoProjectorClip, start: Clip, settings: TrainSettings, ranks: Ranks, most: int | None = None
+    ) -> None:
         self.model = model
         self.start = start
         self.settings = settings
         self.device = ranks.device
+        self.most = most
         if settings.grad_checkpointing:
             model.clip.set_grad_checkpointing(True)
         if settings.compile:
@@ -41,27 +53,82 @@ class Forward:
             else model
         )
 
-    def losses(
-        self, images: torch.Tensor, tokens: torch.Tensor, parts: Sequence[int], *, biology: bool, train: bool = True
-    ) -> torch.Tensor:
-        """This rank's loss of each part; their means over ranks are the global batch's.
+    def features(self, images: torch.Tensor, tokens: torch.Tensor, biology: int, *, train: bool = True) -> Features:
+        """Image features [b, D], text features [b, D] and the inverse temperature.
 
         Args:
-            images: uint8 [B, S, S, 3].
-            tokens: int32 [B, L].
-            parts: pairs a part on this rank, summing to B.
-            biology: whether the first part goes through the first projector, or (False) all go through the second.
-            train: whether gradients are wanted.
+            images: uint8 [b, S, S, 3].
+            tokens: int32 [b, L].
+            biology: how many of the first images go through the first projector, the others through the second.
+            train: whether this is a forward that gradients are sent back through, and added up over ranks.
         """
         model = self.parallel if train else self.model
         pixels = normalised(images.to(self.device, non_blocking=True), self.start.mean, self.start.std)
         if self.settings.precision == "pure_bf16":
             pixels = pixels.bfloat16()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
-            image_BD, text_BD, scale = model(
-                pixels, tokens.to(self.device, non_blocking=True).long(), parts[0] if biology else 0
-            )
-        return contrastive_losses(image_BD, text_BD, scale, parts)
+        with self._autocast():
+            found: Features = model(pixels, tokens.to(self.device, non_blocking=True).long(), biology)
+        return found
+
+    def text_features(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Text features [b, D] of length 1 and in fp32, of int32 [b, L]."""
+        with self._autocast():
+            return F.normalize(self.model.clip.encode_text(tokens.to(self.device).long()).float(), dim=-1)
+
+    def backward(
+        self,
+        images: torch.Tensor,
+        tokens: torch.Tensor,
+        parts: Sequence[int],
+        *,
+        seed: Callable[[int], None] = lambda piece: None,
+        stops: Callable[[], bool] = lambda: False,
+    ) -> torch.Tensor | None:
+        """This rank's loss of each part; their gradients are added up in the parameters.
+
+        The means over ranks are the global batch's, in however many pieces a rank takes its pairs. With several, all
+        features are computed first and the loss over them, and then each piece again, for the loss's gradient to go
+        back through (gradient caching, Gao et al. 2021, https://arxiv.org/abs/2101.06983).
+
+        Args:
+            images: uint8 [B, S, S, 3].
+            tokens: int32 [B, L].
+            parts: pairs a part on this rank, summing to B; the first part has the first projector.
+            seed: called with a piece's number before that piece goes through the model.
+            stops: asked between pieces whether to give the step up; all ranks get the same answer.
+
+        Returns:
+            The losses, or None when the step was given up; the gradients are of no use then.
+        """
+        pieces = split(sum(parts), self.most)
+        if len(pieces) == 1:
+            seed(0)
+            losses = contrastive_losses(*self.features(images, tokens, parts[0]), parts)
+            losses.sum().backward()
+            return losses.detach()
+
+        cached = []
+        for number, rows in enumerate(pieces):
+            if stops():
+                return None
+            seed(number)
+            with torch.no_grad():
+                cached.append(self.features(images[rows], tokens[rows], _within(rows, parts[0]), train=False))
+        image_BD, text_BD = (torch.cat(side).requires_grad_() for side in list(zip(*cached, strict=True))[:2])
+        scale = cached[0][2].requires_grad_()
+        losses = contrastive_losses(image_BD, text_BD, scale, parts)
+        losses.sum().backward()
+        assert image_BD.grad is not None and text_BD.grad is not None and scale.grad is not None
+
+        for number, rows in enumerate(pieces):
+            if stops():
+                return None
+            seed(number)
+            # Only the last piece's backward sums over ranks, what all pieces added up.
+            with self._without_sum() if number < len(pieces) - 1 else nullcontext():
+                features = self.features(images[rows], tokens[rows], _within(rows, parts[0]))
+                torch.autograd.backward(features, [image_BD.grad[rows], text_BD.grad[rows], scale.grad / len(pieces)])
+        return losses.detach()
 
     def settle(self, parts: Sequence[int]) -> None:
         """Run two throw-away backward passes.
@@ -71,9 +138,28 @@ class Forward:
         """
         if self.parallel is self.model:
             return
-        count, size = sum(parts), self.start.image_size
-        images = torch.zeros(count, size, size, 3, dtype=torch.uint8)
-        tokens = torch.zeros(count, self.start.context_length, dtype=torch.int32)
+        rows = split(sum(parts), self.most)[0]
+        size = self.start.image_size
+        images = torch.zeros(rows.stop, size, size, 3, dtype=torch.uint8)
+        tokens = torch.zeros(rows.stop, self.start.context_length, dtype=torch.int32)
         for _ in range(2):
-            self.losses(images, tokens, parts, biology=True).sum().backward()
+            image_BD, text_BD, scale = self.features(images, tokens, _within(rows, parts[0]))
+            (image_BD.sum() + text_BD.sum() + scale).backward()
             self.parallel.zero_grad()
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16")
+
+    def _without_sum(self) -> AbstractContextManager[None]:
+        return self.parallel.no_sync() if isinstance(self.parallel, DistributedDataParallel) else nullcontext()
+
+
+def split(count: int, most: int | None) -> list[slice]:
+    """Consecutive pieces of a batch of `count` pairs, as equal as can be, none larger than `most`."""
+    pieces = 1 if most is None else math.ceil(count / most)
+    return [slice(count * number // pieces, count * (number + 1) // pieces) for number in range(pieces)]
+
+
+def _within(rows: slice, biology: int) -> int:
+    """How many of `rows` are among the first `biology` of their batch."""
+    return max(0, min(rows.stop, biology) - rows.start)

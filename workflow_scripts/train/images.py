@@ -36,13 +36,14 @@ def random_crop(height: int, width: int, scale: tuple[float, float], draw: np.ra
         scale: least and greatest share of the image's area.
         draw: where chance comes from.
     """
-    logs = np.log(RATIOS)
+    least, most = map(math.log, RATIOS)
     for _ in range(TRIES):
-        area = height * width * draw.uniform(*scale)
-        ratio = math.exp(draw.uniform(*logs))
+        size, shape, down, right = draw.random(4).tolist()
+        area = height * width * (scale[0] + (scale[1] - scale[0]) * size)
+        ratio = math.exp(least + (most - least) * shape)
         wide, high = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < wide <= width and 0 < high <= height:
-            return int(draw.integers(height - high + 1)), int(draw.integers(width - wide + 1)), high, wide
+            return int(down * (height - high + 1)), int(right * (width - wide + 1)), high, wide
     return centre_crop(height, width, RATIOS)
 
 

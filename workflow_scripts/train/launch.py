@@ -1,10 +1,21 @@
 """torchrun for a cluster workflow: the same options, and an ending that people and schedulers understand.
 
-`python -m workflow_scripts.train.launch TORCHRUN-OPTIONS -m MODULE OPTIONS` differs from `torchrun` in five things. It
-passes SIGUSR1 on to its processes and lets them save in their own time, where torchrun would kill them after 30
-seconds. As a task of a Slurm step it takes that task's place among the nodes. MODULE's options may begin like
+`python -m workflow_scripts.train.launch [--restarts N] TORCHRUN-OPTIONS -m MODULE OPTIONS` differs from `torchrun` in
+six things. It passes SIGUSR1 on to its processes and lets them save in their own time, where torchrun would kill them
+after 30 seconds. As a task of a Slurm step it takes that task's place among the nodes. MODULE's options may begin like
 torchrun's own (`--start`, `--log`). Its exit status is that of the process that failed first, where torchrun's is
-always 1. And of a failure it says one line, where torchrun shows its own traceback below the line that matters.
+always 1. Of a failure it says one line, where torchrun shows its own traceback below the line that matters. And on one
+machine it starts all processes anew after a crash, up to N times, and after nothing else.
+
+The exit status says what follows:
+
+- 0, trained or adopted: nothing.
+- 2, bad input: a person has to change something; another try changes nothing.
+- 143, preempted: asked to stop by SIGTERM, SIGUSR1 or SIGINT, and saved. Run it again, as often as it takes.
+- anything else, a crash (128 + N where signal N killed a process): another try or two; it goes on from the newest whole
+  checkpoint.
+
+`outcome.json` in the training's folder of work says the same with a reason, `outcomes.jsonl` all of them in order.
 """
 
 import logging
@@ -18,23 +29,36 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import parse_args, run
 
-EXIT_SIGNAL = 128
+from workflow_scripts.train.endings import EXIT_PREEMPTED, EXIT_SIGNAL, is_crash
 
 
 def launch(arguments: Sequence[str]) -> int:
     """Run torchrun and return the exit status.
 
     Args:
-        arguments: torchrun's options, `-m`, the module and its options.
+        arguments: perhaps `--restarts N`; torchrun's options, `-m`, the module and its options.
     """
     # The trainer sets its own number of threads; this keeps torchrun from explaining that it chose one.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     os.environ.setdefault("PET_NODE_RANK", os.environ.get("SLURM_NODEID", "0"))
     signal.signal(signal.SIGUSR1, _pass_on)
+    restarts = 0
+    if arguments[0] == "--restarts":
+        restarts, arguments = int(arguments[1]), arguments[2:]
     module = arguments.index("-m") + 1
+    while True:
+        status = run_once([*arguments[:module], "--", *arguments[module:]])
+        if not is_crash(status) or not restarts:
+            return status
+        restarts -= 1
+        sys.stderr.write(f"starting again; {restarts} more restarts are left\n")
+
+
+def run_once(options: Sequence[str]) -> int:
+    """Run torchrun once and return the exit status."""
     try:
-        run(parse_args([*arguments[:module], "--", *arguments[module:]]))
+        run(parse_args(list(options)))
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         status = failure.exitcode if failure.exitcode > 0 else EXIT_SIGNAL - failure.exitcode
@@ -42,8 +66,9 @@ def launch(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"process {rank} ended first, with {how}\n")
         return status
     except SignalException as ended:
+        # Asked to end, whether or not the processes had something to save.
         sys.stderr.write(f"{ended}\n")
-        return EXIT_SIGNAL + int(ended.sigval)
+        return EXIT_PREEMPTED
     return 0
 
 

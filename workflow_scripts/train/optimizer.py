@@ -1,8 +1,11 @@
 """AdamW as both papers set it: weight decay for matrices, none for norms, biases and the temperature."""
 
+from collections import defaultdict
+
 import torch
 
 from workflow_scripts.common.config.train import TrainSettings
+from workflow_scripts.train.depth import heights
 
 UNDECAYED = ("bn", "ln", "bias", "logit_scale")
 
@@ -12,11 +15,37 @@ def decays(name: str, parameter: torch.Tensor) -> bool:
     return parameter.ndim >= 2 and not any(part in name for part in UNDECAYED)
 
 
+def freeze(model: torch.nn.Module, blocks: int | None) -> None:
+    """Leave only the last `blocks` transformer blocks of each tower, and what follows them, to be trained.
+
+    None: everything is trained.
+    """
+    if blocks is not None:
+        height = heights(name for name, _ in model.named_parameters())
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(height[name] <= blocks)
+
+
 def make_optimizer(model: torch.nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
-    """AdamW over the model's parameters in two groups."""
-    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for name, p in named if decays(name, p)], "weight_decay": settings.weight_decay},
-        {"params": [p for name, p in named if not decays(name, p)], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, eps=settings.eps, fused=True)
+    """AdamW over what is trained, in groups of equal weight decay and learning rate (`set_lr` sets it)."""
+    height = heights(name for name, _ in model.named_parameters())
+    groups: dict[tuple[bool, float], list[torch.nn.Parameter]] = defaultdict(list)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups[decays(name, parameter), settings.layer_decay ** height[name]].append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": parameters, "weight_decay": settings.weight_decay if decayed else 0.0, "share": share}
+            for (decayed, share), parameters in groups.items()
+        ],
+        lr=settings.lr,
+        betas=settings.betas,
+        eps=settings.eps,
+        fused=True,
+    )
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every group its share of the learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["share"]

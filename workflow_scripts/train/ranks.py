@@ -94,3 +94,12 @@ def summed(numbers: Sequence[float], ranks: Ranks) -> list[float]:
     sums = torch.tensor(numbers, dtype=torch.float64, device=ranks.device)
     dist.all_reduce(sums)
     return [float(number) for number in sums]
+
+
+def gathered(mine: torch.Tensor, ranks: Ranks) -> torch.Tensor:
+    """All ranks' rows, one rank's behind another's; every rank has as many."""
+    if ranks.size == 1:
+        return mine
+    parts = [torch.empty_like(mine) for _ in range(ranks.size)]
+    dist.all_gather(parts, mine.contiguous())
+    return torch.cat(parts)

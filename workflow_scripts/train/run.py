@@ -1,8 +1,8 @@
 """Train a model. Launched by torchrun or `train.launch`, one process a GPU (or a few on the CPU).
 
 In: starting weights, shards with their labels, replay. Out, in the run's folder: `metrics.jsonl`, a line a step;
-`model.safetensors`, the final weights under open_clip's names with the second projector as `replay_projector`;
-`summary.json`, last.
+`model.safetensors`, the final weights under open_clip's names with the second projector as `replay_projector`, and
+`best.safetensors`, those of the lowest validation loss; `summary.json`, last.
 
 The first process decides: it checks the input, holds the work folder, adopts finished work or leads the training, and
 publishes. The others do as they are told.
@@ -13,23 +13,28 @@ import logging
 import os
 import platform
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from workflow_scripts.common.children import die_with_parent
 from workflow_scripts.common.cli import EXIT_BAD_INPUT, run
 from workflow_scripts.common.clip import open_clip
 from workflow_scripts.common.config.train import CorpusShards, ModelSettings, TrainLimits, TrainSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import write_json
+from workflow_scripts.common.files import link, write_json
 from workflow_scripts.common.work_folder import WorkFolder, open_work_folder
 from workflow_scripts.train.checkpoint import Checkpoints
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.directory import save_tensors
+from workflow_scripts.train.done import Done
+from workflow_scripts.train.endings import EXIT_PREEMPTED
 from workflow_scripts.train.job import Job
-from workflow_scripts.train.loop import CHECKPOINTS, METRICS, Done, Preempted, train
+from workflow_scripts.train.loop import METRICS, Preempted, train
 from workflow_scripts.train.metrics import broken_samples
 from workflow_scripts.train.model import TwoProjectorClip
 from workflow_scripts.train.ranks import Ranks, find_ranks
@@ -38,9 +43,11 @@ from workflow_scripts.train.staging import Stage
 logger = logging.getLogger(__name__)
 
 MODEL = "model.safetensors"
+BEST = "best.safetensors"
+CHECKPOINTS = "checkpoints"
 SUMMARY = "summary.json"
 OUTCOME = "outcome.json"
-EXIT_PREEMPTED = 143
+OUTCOMES = "outcomes.jsonl"
 
 
 def train_model(
@@ -98,6 +105,12 @@ def train_model(
             logger.warning("%s", error)
             sys.stderr.write(f"{error}\n")
         raise SystemExit(EXIT_PREEMPTED) from None
+    except Exception as error:
+        # A rank that fails because another one did finds its complaint there already, or nobody to ask.
+        with suppress(dist.DistError):
+            if ranks.complains_first():
+                _note(work, "crashed", f"{type(error).__name__}: {error}")
+        raise
 
 
 def _lead(job: Job, ranks: Ranks, work: Path, out_dir: Path) -> None:
@@ -111,14 +124,16 @@ def _lead(job: Job, ranks: Ranks, work: Path, out_dir: Path) -> None:
                 logger.info("%s: trained before; adopted", folder.path)
             else:
                 job.data.prepare(folder.path)
-                resume = Checkpoints(folder.path / CHECKPOINTS, job.limits.keep_checkpoints).newest_whole()
+                checkpoints = _checkpoints(job, folder.path)
+                resume = checkpoints.newest_whole()
                 ranks.tell({"folder": str(folder.path), "resume": resume})
                 told = True
                 with ranks.group():
-                    trained, done = train(job, ranks, folder.path, resume)
+                    trained, done = train(job, ranks, folder.path, checkpoints, resume)
                 save_tensors(folder.path / MODEL, trained.open_clip_state())
                 write_json(folder.path / SUMMARY, _summary(job, ranks, folder, trained, done))
-                folder.finish([METRICS, MODEL, SUMMARY])
+                _save_best(folder.path, checkpoints, trained, done)
+                folder.finish([METRICS, MODEL, BEST, SUMMARY])
             folder.publish(out_dir, last=SUMMARY)
             _note(work, "adopted" if adopted else "finished", folder.path)
     finally:
@@ -127,14 +142,40 @@ def _lead(job: Job, ranks: Ranks, work: Path, out_dir: Path) -> None:
 
 
 def _note(work: Path, outcome: str, message: object) -> None:
-    """Write down how the run ended, for whoever decides whether to try again."""
-    write_json(work / OUTCOME, {"outcome": outcome, "message": str(message)})
+    """Write down how the run stands or ended, for whoever decides whether to try again; and behind all earlier ones."""
+    found = {"outcome": outcome, "message": str(message), "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    write_json(work / OUTCOME, found)
+    with (work / OUTCOMES).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(found) + "\n")
 
 
 def _follow(job: Job, ranks: Ranks) -> None:
     if decision := ranks.hear():
         with ranks.group():
-            train(job, ranks, Path(decision["folder"]), decision["resume"])
+            folder = Path(decision["folder"])
+            train(job, ranks, folder, _checkpoints(job, folder), decision["resume"])
+
+
+def _checkpoints(job: Job, folder: Path) -> Checkpoints:
+    """A training's checkpoints; the name of its work folder is a digest of all that it depends on."""
+    return Checkpoints(folder / CHECKPOINTS, fingerprint=folder.name, newest=job.limits.keep_checkpoints)
+
+
+def _save_best(folder: Path, checkpoints: Checkpoints, trained: TwoProjectorClip, done: Done) -> None:
+    """Write the weights of the lowest validation loss; the last ones where nothing was validated or it was the last.
+
+    The model is left with them.
+    """
+    if done.best_step in (0, done.steps):
+        link(folder / MODEL, folder / BEST)
+    elif not checkpoints.is_whole(done.best_step):
+        logger.warning(
+            "the checkpoint of step %d, the best one, is damaged: the last weights take its place", done.best_step
+        )
+        link(folder / MODEL, folder / BEST)
+    else:
+        trained.load_state_dict(checkpoints.model(done.best_step))
+        save_tensors(folder / BEST, trained.open_clip_state())
 
 
 def _summary(job: Job, ranks: Ranks, folder: WorkFolder, model: TwoProjectorClip, done: Done) -> dict[str, Any]:
@@ -147,7 +188,10 @@ def _summary(job: Job, ranks: Ranks, folder: WorkFolder, model: TwoProjectorClip
         "replay_samples": replay_samples,
         "seconds": round(done.seconds, 3),
         "samples_per_second": round((last["samples"] + replay_samples) / done.seconds, 1),
+        "data_wait": round(done.waited / done.seconds, 4),
         "resumed": done.resumed,
+        "skipped": done.skipped,
+        "best": {"step": done.best_step, "loss": done.best_loss},
         "text_types": done.text_types,
         "broken_samples": broken_samples(folder.path),
         "last": last,

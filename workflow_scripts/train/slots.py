@@ -15,14 +15,16 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from workflow_scripts.common.cli import EXIT_BAD_INPUT
 from workflow_scripts.common.work_folder import holding_job
+from workflow_scripts.train.endings import EXIT_PREEMPTED, is_crash
 
-EXIT_PREEMPTED = 143
-EXIT_BAD_INPUT = 2
 PORTS = range(10_000, 30_000)
+POLL_SECONDS = 0.5
 # One node may still be writing what all others wait for no longer.
 SECONDS_AFTER_THE_FIRST = 600
 
@@ -61,7 +63,7 @@ class Slot:
             # From the moment it is queued again; without this it would start, look and queue once more.
             subprocess.run(["scontrol", "update", f"JobId={self.job}", f"Dependency=afterany:{after}"], check=False)
         while not self.told_to_end:
-            signal.pause()
+            time.sleep(POLL_SECONDS)
         sys.exit(EXIT_PREEMPTED)
 
 
@@ -76,9 +78,14 @@ def slots(arguments: Sequence[str]) -> int:
     if other and other != slot.job and is_active(other):
         slot.give_back(f"job {other} is at the same work; waiting in the queue until it has ended", after=other)
     status = slot.run(step(options, training, slot.job))
+    for left in reversed(range(options.restarts)):
+        if not is_crash(status) or slot.told_to_end:
+            break
+        say(f"ended with status {status}; starting again, {left} more restarts are left")
+        status = slot.run(step(options, training, slot.job))
     if status == EXIT_PREEMPTED and not slot.told_to_end:
         slot.give_back("saved before the time is up; going on in the next slot")
-        say("this cluster puts no job back into its queue; Snakemake starts another one, as long as its retries last")
+        say("this cluster puts no job back into its queue; run Snakemake again to go on")
     return status
 
 
@@ -88,6 +95,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--nodes", type=int, required=True, help="machines")
     parser.add_argument("--processes", type=int, required=True, help="processes a machine")
     parser.add_argument("--cores", type=int, required=True, help="cores a machine")
+    parser.add_argument("--restarts", type=int, default=0, help="how often a crash is followed by another start")
     parser.add_argument("--publishes", type=Path, required=True, help="the file that says that the training is done")
     parser.add_argument("--image", help="Apptainer image to run in")
     module = list(arguments).index("-m")

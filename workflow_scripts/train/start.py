@@ -7,6 +7,7 @@ In: the model's settings. Out: `open_clip_config.json` (last), `open_clip_model.
 import json
 import logging
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 # Random weights are the same for every run, so that runs differ by what they were told to differ by.
 SEED = 0
+# What both papers train with where nothing else is said.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def start(*, model: ModelSettings, out: Path) -> None:
@@ -36,34 +40,60 @@ def start(*, model: ModelSettings, out: Path) -> None:
     Raises:
         InputError: unknown architecture, or weights that are missing, unsafe or of another architecture.
     """
-    architecture = architecture_of(model)
-    config = directory.describe(architecture, model)
+    if model.start == "pretrain":
+        raise InputError("model.start: `pretrain` is resolved by the workflow; here give local-dir:PATH")
+    theirs = described_by(model.start)
+    architecture = architecture_of(model.architecture or theirs["model_cfg"])
+    mean, std = normalisation(model, theirs)
+    config = directory.describe(architecture, mean, std)
     network = random_model(config)
     projector = None
     if model.start is None:
         logger.info("random starting weights, seed %d", SEED)
     else:
-        projector = _load(network, model.start, architecture, str(model.architecture))
+        if theirs:
+            _same_activation(model.start, theirs["model_cfg"], architecture)
+        projector = _load(network, model.start, str(model.architecture))
         logger.info(
             "starting weights from %s; replay projector: %s",
             model.start,
             "its own" if projector is not None else "none",
         )
+    logger.info("images are normalised by mean %s, std %s", mean, std)
     directory.save(out, config, network.state_dict(), projector)
 
 
-def architecture_of(model: ModelSettings) -> dict[str, Any]:
-    """The open_clip model config that the settings name or spell out.
+def described_by(source: str | None) -> dict[str, Any]:
+    """What a directory of weights, here or on the hub, says of itself: `model_cfg`, `preprocess_cfg`; else nothing."""
+    if source is None or not source.startswith(("local-dir:", "hf-hub:")):
+        return {}
+    path = clip.directory_of(source) / clip.CONFIG_FILE
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {"model_cfg": dict(found["model_cfg"]), "preprocess_cfg": dict(found.get("preprocess_cfg", {}))}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a description of an open_clip model: {error}") from None
+
+
+def normalisation(model: ModelSettings, theirs: dict[str, Any]) -> tuple[Sequence[float], Sequence[float]]:
+    """Mean and standard deviation of images: the settings', else the starting weights', else ImageNet's."""
+    if model.mean is not None and model.std is not None:
+        return model.mean, model.std
+    if model.start is None:
+        return IMAGENET_MEAN, IMAGENET_STD
+    found = theirs["preprocess_cfg"] if theirs else open_clip.get_pretrained_cfg(str(model.architecture), model.start)
+    return found.get("mean") or open_clip.OPENAI_DATASET_MEAN, found.get("std") or open_clip.OPENAI_DATASET_STD
+
+
+def architecture_of(given: str | Mapping[str, Any]) -> dict[str, Any]:
+    """An open_clip model config, given by its name or itself.
 
     Raises:
         InputError: open_clip does not know the name, or the model is none that this trainer can train.
     """
-    if isinstance(model.architecture, str):
-        found = open_clip.get_model_config(model.architecture)
-        if found is None:
-            raise InputError(f"model.architecture: open_clip knows no model {model.architecture}")
-    else:
-        found = model.architecture
+    found = open_clip.get_model_config(given) if isinstance(given, str) else dict(given)
+    if found is None:
+        raise InputError(f"model.architecture: open_clip knows no model {given}")
     if missing := [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in found]:
         raise InputError(f"model.architecture: no {', '.join(missing)}")
     if foreign := [
@@ -88,13 +118,9 @@ def random_model(config: dict[str, Any]) -> Any:
     return network
 
 
-def _load(network: Any, source: str, architecture: dict[str, Any], name: str) -> torch.Tensor | None:
-    if source == "pretrain":
-        raise InputError("model.start: `pretrain` is resolved by the workflow; here give local-dir:PATH")
+def _load(network: Any, source: str, name: str) -> torch.Tensor | None:
     if source.startswith(("local-dir:", "hf-hub:")):
         folder = clip.directory_of(source)
-        described = json.loads((folder / clip.CONFIG_FILE).read_text(encoding="utf-8"))["model_cfg"]
-        _same_activation(source, described, architecture)
         within = clip.load_weights(network, clip.weights_of(folder))
         beside = clip.replay_projector_of(folder)
         return within if beside is None else beside

@@ -20,6 +20,7 @@ from workflow_scripts.contracts import RANKS
 from workflow_scripts.world.backbone import write_backbone
 from workflow_scripts.world.catalogue import TABLE_FOLDER, body, plan_catalogue
 from workflow_scripts.world.looks import Look, looks_of
+from workflow_scripts.world.miniatures import folders, plan_miniatures
 from workflow_scripts.world.pictures import Picture, draw_pictures, put
 from workflow_scripts.world.replay import plan_replay
 from workflow_scripts.world.site import empty_site
@@ -64,14 +65,19 @@ def make_world(*, settings: WorldSettings, out: Path, species: Path | None = Non
         "seen_species": seen,
         "insects": _insects(seen),
     }
-    pictures = [*catalogue.pictures, *replay.pictures]
+    miniatures = plan_miniatures(seen, look_of, settings.image_size)
+    pictures = [*catalogue.pictures, *replay.pictures, *miniatures.pictures]
     for name, classes in benchmarks.items():
         pictures += _benchmark_pictures(name, classes, look_of, settings)
     draw_pictures(pictures, out=out, seed=settings.seed, jobs=jobs)
     for file, (kind, source) in catalogue.bodies.items():
         (out / file).parent.mkdir(parents=True, exist_ok=True)
         put(out / file, body(kind, (out / source).read_bytes() if source else b"", settings.image_size))
-    _remove_leftovers(out, {*(picture.path for picture in pictures), *catalogue.bodies})
+    for file, content in miniatures.files.items():
+        (out / file).parent.mkdir(parents=True, exist_ok=True)
+        put(out / file, content)
+    images = {*(picture.path for picture in pictures), *catalogue.bodies, *miniatures.files}
+    _remove_leftovers(out, images, folders(miniatures))
 
     write_backbone(out / "backbone", [*everything, *_homonyms(everything)])
     for name, classes in benchmarks.items():
@@ -93,9 +99,9 @@ def _claim(out: Path) -> None:
     (out / "world.json").unlink(missing_ok=True)
 
 
-def _remove_leftovers(out: Path, kept: set[str]) -> None:
-    folders = [out / "site", out / TABLE_FOLDER, *(out / "benchmarks" / name / "images" for name in BENCHMARKS)]
-    for folder in folders:
+def _remove_leftovers(out: Path, kept: set[str], whole_folders: set[str]) -> None:
+    pictured = [out / "site", out / TABLE_FOLDER, *(out / "benchmarks" / name / "images" for name in BENCHMARKS)]
+    for folder in [*pictured, *(out / name for name in sorted(whole_folders))]:
         for path in folder.rglob("*"):
             if path.is_file() and path.relative_to(out).as_posix() not in kept:
                 path.unlink(missing_ok=True)

@@ -76,6 +76,11 @@ class Gbif(SourceSettings):
     reader: Literal["gbif"] = Field(description="Which reader.")
     archive: str = Field(description="Its zip or folder.")
     doi: str | None = Field(None, description="DOI to cite. Default: the one in the archive's metadata.xml.")
+    taxon_keys: str = Field(
+        "gbif",
+        description="Name of the backbone whose ids stand in `taxonKey`: its records' labels are then resolved by id. "
+        "A name that no backbone has: by their names only.",
+    )
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -89,6 +94,11 @@ class Eol(SourceSettings):
     reader: Literal["eol"] = Field(description="Which reader.")
     manifest: str = Field(description="Path of media_manifest.csv.")
     taxa: str = Field(description="Path of taxon.tab.")
+    taxon_keys: str = Field(
+        "eol",
+        description="Name of the backbone whose ids stand in taxon.tab: its records' labels are then resolved by id. "
+        "A name that no backbone has: by their names only.",
+    )
 
     @property
     def inputs(self) -> dict[str, str]:

@@ -164,6 +164,9 @@ class NewtBenchmark(FolderBenchmark):
     protocol: ClassVar[str] = "a support vector machine a task, micro accuracy"
 
     layout: Literal["newt"] = Field(description="Which reader.")
+    jobs: int = Field(
+        1, ge=1, le=164, description="Jobs a model that its searches are dealt to. Another number searches again."
+    )
 
 
 class FishnetBenchmark(FolderBenchmark):

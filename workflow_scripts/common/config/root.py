@@ -27,7 +27,14 @@ from workflow_scripts.common.config.report import IntrinsicSettings, PublishSett
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
-from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
+from workflow_scripts.common.config.train import (
+    AblationSettings,
+    ExportSettings,
+    MixEntry,
+    ModelSettings,
+    TrainLimits,
+    TrainSettings,
+)
 from workflow_scripts.common.config.world import WorldSettings
 from workflow_scripts.common.errors import InputError
 
@@ -81,6 +88,9 @@ class Config(Section):
     model: ModelSettings = Field(description="The model.")
     pretrain: TrainSettings | None = Field(None, description="Pretraining on replay, for `model.start: pretrain`.")
     train: TrainSettings = Field(description="Training.")
+    mix: list[MixEntry] = Field([], description="What is trained on, where it is not the corpus alone.")
+    export: ExportSettings = Field(default_factory=ExportSettings, description="What is made of the trained model.")
+    ablations: AblationSettings | None = Field(None, description="What the target `ablations` trains and tests.")
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict, description="Benchmarks, by name.")
     baselines: dict[str, str] = Field(
         default_factory=dict,
@@ -119,6 +129,8 @@ class Config(Section):
         kept = {name for generation in self.generations for source in generation.sources for name in source.keep}
         if unknown := [name for name in self.train.caption_columns if name not in kept]:
             raise ValueError(f"train.templates: no source keeps a column {', '.join(unknown)}; name it in its `keep`")
+        if 0 < sum(entry.weight is not None for entry in self.mix) < len(self.mix):
+            raise ValueError("mix: give every corpus a weight, or none")
         if self.run in self.baselines:
             raise ValueError(f"run: {self.run!r} is also the name of a baseline")
         for name, source in self.baselines.items():
@@ -140,10 +152,21 @@ class Config(Section):
         for name in self.intrinsic.benchmarks or []:
             if name not in self.benchmarks or self.benchmarks[name].layout == "replay":
                 raise ValueError(f"intrinsic.benchmarks: {name!r} is no benchmark with images of its own")
+        self._check_ablations()
         names = [source.name for generation in self.generations for source in generation.sources]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"generations: more than one source is named {', '.join(sorted(twice))}")
         return self
+
+    def _check_ablations(self) -> None:
+        if self.ablations is None:
+            return
+        if not self.train.replay_batch:
+            raise ValueError("ablations: the recipe has no replay to turn off; set train.replay_batch")
+        layouts = dict.fromkeys(self.ablations.benchmarks, "csv") | {self.ablations.replay: "replay"}
+        for name, layout in layouts.items():
+            if name not in self.benchmarks or self.benchmarks[name].layout != layout:
+                raise ValueError(f"ablations: {name!r} is no benchmark with layout {layout}")
 
     def recipe(self) -> "Config":
         """The config without what cannot change what comes out."""
@@ -179,6 +202,11 @@ class Config(Section):
                 for key, path in benchmark.given.items()
                 if f"{FETCHED_FOLDER}/" not in path
             }
+        given |= {
+            f"mix.{number}.corpus": entry.corpus
+            for number, entry in enumerate(self.mix)
+            if entry.corpus is not None and "/" in entry.corpus
+        }
         given |= {f"curate.verdicts.{number}": path for number, path in enumerate(self.curate.verdicts)}
         for name, source in self.baselines.items():
             baseline = parse_baseline(source)

@@ -10,6 +10,7 @@ from workflow_scripts.common.files import digest
 Strategy = Literal[
     "override", "taxon_key", "exact", "synonym", "rank_context", "filled", "fuzzy", "hidden_binomial", "higher_rank"
 ]
+HigherRank = Literal["kingdom", "phylum", "class", "order", "family", "genus"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
 
@@ -46,6 +47,11 @@ class TaxonomySettings(Section):
         description="Which strategies count, in this order whatever order is written here.",
     )
     languages: list[str] = Field(default=["en", "eng"], description="Languages of common names, the first preferred.")
+    common_names_up_to: HigherRank | None = Field(
+        None,
+        description="Highest rank that a common name may come from, where neither the taxon nor its provider has one "
+        "(`family`: a leaf beetle is called by its family), with that rank beside it. Default: the taxon's own.",
+    )
     overrides: str | None = Field(
         None,
         description="A curator's CSV file: columns of the provider's label that a row is for (any of the seven ranks, "

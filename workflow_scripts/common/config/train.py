@@ -11,19 +11,46 @@ from workflow_scripts.common.config.base import Section
 class ModelSettings(Section):
     """An open_clip model, its preprocessing and where its weights come from."""
 
-    architecture: str | dict[str, Any] = Field(
-        description="Name of an open_clip model config, or such a config itself (embed_dim, vision_cfg, text_cfg)."
+    architecture: str | dict[str, Any] | None = Field(
+        None,
+        description="Name of an open_clip model config, or such a config itself (embed_dim, vision_cfg, text_cfg). May "
+        "be left out for `hf-hub:` and `local-dir:`, which bring theirs. OpenAI's weights want a `-quickgelu` one.",
     )
     start: str | None = Field(
         None,
         description="Starting weights: an open_clip pretrained tag, `hf-hub:NAME@REVISION`, `local-dir:PATH`, a "
         "checkpoint file, `pretrain` (the config's own pretraining on replay), or null for random weights.",
     )
-    mean: tuple[float, float, float] = Field((0.485, 0.456, 0.406), description="Image mean, RGB.")
-    std: tuple[float, float, float] = Field((0.229, 0.224, 0.225), description="Image standard deviation, RGB.")
+    mean: tuple[float, float, float] | None = Field(
+        None,
+        description="Image mean, RGB. Null: what the starting weights bring; ImageNet's, as both papers have it, for "
+        "random ones. A checkpoint file brings none.",
+    )
+    std: tuple[float, float, float] | None = Field(None, description="Image standard deviation, RGB; as `mean`.")
     replay_projector_from: Literal["proj", "random"] = Field(
         "proj", description="What the replay projector starts as, when the starting weights have none."
     )
+
+    @model_validator(mode="after")
+    def _whole(self) -> "ModelSettings":
+        brings_all = (self.start or "").startswith(("hf-hub:", "local-dir:"))
+        if self.architecture is None and not brings_all:
+            raise ValueError("architecture: missing; only hf-hub: and local-dir: weights bring theirs")
+        if (self.start or "").startswith("hf-hub:") and "@" not in (self.start or ""):
+            raise ValueError(
+                f"start: {self.start} has no revision; write {self.start}@COMMIT, so that it stays the same"
+            )
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std go together")
+        if self.is_file and self.mean is None:
+            raise ValueError("mean, std: a checkpoint file does not say how its images were normalised; give both")
+        return self
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the starting weights are a checkpoint file."""
+        source = self.start or ""
+        return not source.startswith(("hf-hub:", "local-dir:")) and source.endswith((".pt", ".pth", ".safetensors"))
 
     @property
     def files(self) -> list[str]:
@@ -33,7 +60,7 @@ class ModelSettings(Section):
         if self.start.startswith("local-dir:"):
             folder = self.start.removeprefix("local-dir:")
             return [f"{folder}/open_clip_config.json", f"{folder}/open_clip_model.safetensors"]
-        return [self.start] if self.start.endswith((".pt", ".pth", ".safetensors")) else []
+        return [self.start] if self.is_file else []
 
 
 class CorpusShards(Section):
@@ -47,6 +74,37 @@ class CorpusShards(Section):
     digest: str | None = Field(None, description="What `python -m workflow_scripts.train.data` must print for it.")
 
 
+class MixEntry(Section):
+    """One of several corpora that are trained on together."""
+
+    corpus: str | None = Field(
+        None,
+        description="A corpus by its name (`results/corpora/<name>`), or the folder of one that was made elsewhere. "
+        "Any but the config's own is read as it is: no rule makes it.",
+    )
+    tars: str | None = Field(
+        None, description="Or tars in the published layout, as a glob; their captions are their own members."
+    )
+    val_tars: str | None = Field(None, description="The tars held out of `tars`, as a glob.")
+    weight: float | None = Field(
+        None, gt=0, description="Its share of a step's biology pairs. None for all: one corpus after another's size."
+    )
+    digest: str | None = Field(
+        None, description="Refuses a corpus with another one; `python -m workflow_scripts.train.data` prints it."
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "MixEntry":
+        if (self.corpus is None) == (self.tars is None):
+            raise ValueError("give either corpus or tars")
+        return self
+
+    def folder(self, results: str) -> str:
+        """Where its corpus lies."""
+        assert self.corpus is not None
+        return self.corpus if "/" in self.corpus else f"{results}/corpora/{self.corpus}"
+
+
 class TrainSettings(Section):
     """One training run. Every field belongs to the recipe's fingerprint."""
 
@@ -56,6 +114,9 @@ class TrainSettings(Section):
     )
     global_batch: int = Field(ge=1, description="Biology pairs a step, over all ranks.")
     replay_batch: int = Field(0, ge=0, description="Replay pairs a step, over all ranks; 0 turns replay off.")
+    second_projector: bool = Field(
+        True, description="Whether replay images have a visual projector of their own (BioCLIP 2)."
+    )
     lr: float = Field(1e-4, gt=0, description="Peak learning rate.")
     betas: tuple[float, float] = Field((0.9, 0.98), description="AdamW betas.")
     eps: float = Field(1e-6, gt=0, description="AdamW epsilon.")
@@ -65,6 +126,19 @@ class TrainSettings(Section):
     grad_checkpointing: bool = Field(False, description="Recompute activations in the backward pass.")
     compile: bool = Field(False, description="torch.compile the model.")
     clip_norm: float | None = Field(None, gt=0, description="Clip the gradient's norm.")
+    tune_blocks: int | None = Field(
+        None,
+        ge=0,
+        description="Train only the last so many transformer blocks of each tower, and what follows them (norms, "
+        "projectors, logit_scale); null trains everything.",
+    )
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Learning rate of a transformer block, as a share of the next one's; the first stands behind the "
+        "blocks. 1 for the same rate everywhere.",
+    )
     augment_scale: tuple[float, float] = Field((0.9, 1.0), description="Area range of RandomResizedCrop.")
     text_types: list[str] = Field(
         default=list(TEXT_TYPES),
@@ -88,6 +162,11 @@ class TrainSettings(Section):
         16, ge=1, description="Shards that are shuffled together; the order of shards is random."
     )
     val_batches: int = Field(8, ge=0, description="Validation batches after each epoch, where there is a val split.")
+    val_classes: int = Field(1000, ge=1, description="Classes among which validation classifies zero-shot, at most.")
+    max_skipped: int = Field(
+        100, ge=0, description="A step is skipped when its loss or gradient is not finite; more in all stop the run."
+    )
+    max_skipped_in_a_row: int = Field(5, ge=0, description="More skipped steps in a row than this stop the run.")
     max_broken_share: float = Field(
         0.01, ge=0, le=1, description="Unreadable samples are replaced; more than this share of them stops the run."
     )
@@ -117,12 +196,75 @@ class TrainSettings(Section):
         return self
 
 
+class ExportSettings(Section):
+    """What is made of a trained model. Another choice trains nothing again."""
+
+    weights: Literal["last", "best"] = Field(
+        "last", description="The last weights, or those of the lowest validation loss."
+    )
+    start_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the starting weights in an average with the trained ones (WiSE-FT): after fine-tuning it "
+        "gives back some of what was forgotten.",
+    )
+    species_templates: Literal["caption", "openai"] = Field(
+        "openai",
+        description="What the text embeddings of species are the mean of: open_clip's 80 templates, as pybioclip's "
+        "own, or the one caption of training.",
+    )
+
+
+class WandbSettings(Section):
+    """Metrics for Weights & Biases, besides metrics.jsonl."""
+
+    project: str = Field(description="Project.")
+    entity: str | None = Field(None, description="User or team; null for the login's own.")
+    mode: Literal["online", "offline"] = Field(
+        "online", description="`offline` writes to the work folder, for `wandb sync` from where there is an internet."
+    )
+
+
+class AblationSettings(Section):
+    """The papers' ablations of the run's own recipe, for the target `ablations`."""
+
+    seeds: list[int] = Field(
+        [42, 43, 44], min_length=1, description="Each replay variant is trained with each of them."
+    )
+    benchmarks: list[str] = Field(
+        min_length=1, description="Benchmarks (CSV layout, with ranks) that every variant is tested on."
+    )
+    replay: str = Field(description="The benchmark (layout replay) that forgetting is measured on.")
+
+    def variants(self, recipe: TrainSettings) -> dict[str, TrainSettings]:
+        """The trainings by name, `<variant>.<seed>`: replay in three ways for each seed, each text type for the first.
+
+        `two_projectors` of the first seed is the mix of text types, too.
+        """
+        replay: dict[str, dict[str, Any]] = {
+            "no_replay": {"replay_batch": 0},
+            "one_projector": {"second_projector": False},
+            "two_projectors": {"second_projector": True},
+        }
+        changes = {f"{name}.{seed}": {**change, "seed": seed} for name, change in replay.items() for seed in self.seeds}
+        first = self.seeds[0]
+        changes |= {f"{name}.{first}": {"text_types": [name], "seed": first} for name in recipe.text_types}
+        return {name: recipe.model_copy(update=change) for name, change in changes.items()}
+
+
 class TrainLimits(Section):
     """How training is run. It cannot change what is learned, so changing it trains nothing again."""
 
     nodes: int = Field(1, ge=1, description="Machines; more than one takes a cluster (`--profile profiles/slurm`).")
     processes: int = Field(2, ge=1, description="Processes a machine: one a GPU, or a few on the CPU.")
     workers: int = Field(1, ge=0, description="Loader workers a process.")
+    max_batch: int | None = Field(
+        None,
+        ge=1,
+        description="Pairs that a process takes through the model at once. It takes its share of the global batch in "
+        "as many pieces as that needs, each through the model twice: same loss, less memory.",
+    )
     stage_gb: float | None = Field(
         None,
         gt=0,
@@ -132,3 +274,8 @@ class TrainLimits(Section):
     checkpoint_steps: int = Field(500, ge=1, description="Steps between checkpoints.")
     checkpoint_minutes: float = Field(20.0, gt=0, description="Minutes between checkpoints.")
     keep_checkpoints: int = Field(2, ge=1, description="How many of the newest checkpoints are kept.")
+    restarts: int = Field(
+        2, ge=0, description="How often a training that crashed is started again at once, from its newest checkpoint."
+    )
+    keep_epochs: bool = Field(True, description="Whether each epoch's checkpoint is made and kept besides.")
+    wandb: WandbSettings | None = Field(None, description="Weights & Biases.")

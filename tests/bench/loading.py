@@ -1,0 +1,239 @@
+"""Benches of the trainer's loader, on one core, on data that they make; see `bench.py`.
+
+`python tests/bench/loading.py` prints the rows as JSON. Rates are by this process's CPU time, so that they are a core's
+whatever else runs on the machine.
+"""
+
+import functools
+import json
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import simplejpeg
+import torch
+import torch.distributed as dist
+
+from workflow_scripts.common import clip, tables, tars
+from workflow_scripts.common.captions import TEXT_TYPES, Taxon, caption, published_members
+from workflow_scripts.common.config.train import CorpusShards, TrainSettings
+from workflow_scripts.common.files import link, sha256_file
+from workflow_scripts.contracts import LABELS, RANKS, SHARD_INDEX, SHARD_MANIFEST
+from workflow_scripts.train.data import TrainingData
+from workflow_scripts.train.loader import Batches, make_loader
+from workflow_scripts.train.ranks import Ranks
+
+PICTURES = 200
+SAMPLES = 4000
+PER_SHARD = 1000
+SPECIES = 1500
+BATCH = 250
+ROUNDS = 3
+MODEL = "ViT-B-16"
+SETTINGS = TrainSettings(epochs=100, global_batch=BATCH, shuffle_window=4)
+# A large epoch: as many shards as this, all one tar.
+MANY = 600
+RESUMES = 7
+
+Measured = tuple[str, float, str, str, float]
+"""Name, value, unit, peer, the peer's value."""
+
+
+def main() -> None:
+    """Print the rows of all benches of this file."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [*_rates(Path(folder)), *_resuming(Path(folder))]
+    sys.stdout.write(json.dumps(rows) + "\n")
+
+
+def _rates(folder: Path) -> Iterator[Measured]:
+    jpegs = [_photo(number) for number in range(PICTURES)]
+    taxa = [_taxon(number) for number in range(SPECIES)]
+    _write_labels(taxa, folder / "labels.parquet")
+    _write_shards(jpegs, folder / "shards" / "train")
+    peer = _write_captioned(jpegs, taxa, folder / "peer")
+    published = _write_captioned(jpegs, taxa, folder / "published", published=True)
+    ours, theirs, theirs_published, bare = [], [], [], []
+    for _ in range(ROUNDS):
+        batches = _batches(folder)
+        steps = iter(make_loader(batches, range(10**6), 0, pin=False))
+        # A pass first: captions are tokenised once, and stay.
+        ours.append(_rate(steps, warm_up=SAMPLES))
+        theirs.append(_rate(iter(_peer_loader(peer)), warm_up=0))
+        theirs_published.append(_rate(iter(_peer_loader(published)), warm_up=0))
+        bare.append(_decode_rate(jpegs))
+    yield ("loader_images_per_core", max(ours), "/s", "open_clip_train's webdataset loader, one caption", max(theirs))
+    yield (
+        "loader_images_per_core_published",
+        max(ours),
+        "/s",
+        "the same loader, published layout, its five captions tokenised as BioCLIP 2's code does",
+        max(theirs_published),
+    )
+    yield ("loader_share_of_decode", max(ours), "/s", "simplejpeg decode alone", max(bare))
+
+
+def _rate(batches: Iterator[Sequence[torch.Tensor]], warm_up: int) -> float:
+    """Images a second of CPU time, over one pass, after some."""
+    count = 0
+    while count < warm_up:
+        count += len(next(batches)[0])
+    next(batches)
+    started, count = time.process_time(), 0
+    while count < SAMPLES - 2 * BATCH:
+        count += len(next(batches)[0])
+    return count / (time.process_time() - started)
+
+
+def _decode_rate(jpegs: Sequence[bytes]) -> float:
+    started = time.process_time()
+    for number in range(SAMPLES):
+        simplejpeg.decode_jpeg(jpegs[number % PICTURES], colorspace="RGB")
+    return SAMPLES / (time.process_time() - started)
+
+
+def _resuming(folder: Path) -> Iterator[Measured]:
+    """Seconds to the first batch in the middle of a large epoch, beside those at its start; parts opened anew."""
+    small, large = folder / "shards" / "train", folder / "large" / "train"
+    first = tables.read_rows(small / "manifest.parquet", SHARD_MANIFEST).to_pylist()[0]
+    rows = tables.read_rows(small / "index.parquet", SHARD_INDEX)
+    rows = rows.slice(0, PER_SHARD)
+    names = [f"shard-{number:06d}.tar" for number in range(MANY)]
+    for name in names:
+        link(small / first["shard"], large / name)
+    shard = rows.schema.get_field_index("shard")
+    groups = (rows.set_column(shard, "shard", [[name] * PER_SHARD]) for name in names)
+    tables.write_row_groups(groups, SHARD_INDEX, large / "index.parquet")
+    tables.write_rows([first | {"shard": name} for name in names], SHARD_MANIFEST, large / "manifest.parquet")
+    samples = MANY * PER_SHARD
+    places = {"start": 0, "middle": samples // 2 // BATCH}
+    seconds: dict[str, list[float]] = {name: [] for name in places}
+    for _ in range(RESUMES):
+        for name, step in places.items():
+            started = time.perf_counter()
+            next(iter(make_loader(_batches(folder, folder / "large"), range(step, samples // BATCH), 0, pin=False)))
+            seconds[name].append(time.perf_counter() - started)
+    yield ("resume_seconds", min(seconds["middle"]), "s", "at the start of the epoch", min(seconds["start"]))
+
+
+@functools.cache
+def _tokenizer() -> Callable[[Sequence[str]], torch.Tensor]:
+    return clip.open_clip.get_tokenizer(MODEL)
+
+
+def _batches(folder: Path, shards: Path | None = None) -> Batches:
+    corpus = CorpusShards(shards=[str(shards or folder / "shards")], labels=str(folder / "labels.parquet"))
+    data = TrainingData((corpus,), None, SETTINGS)
+    if not (folder / "labels-0").exists():
+        data.prepare(folder)
+    parts = data.parts("train", folder, _tokenizer(), 1)
+    ranks = Ranks(0, 1, 0, 1, dist.HashStore())
+    return Batches(parts, size=224, types=SETTINGS.text_types, seed=0, ranks=ranks)
+
+
+def _peer_loader(pattern: str) -> object:
+    """The loader of open_clip's trainer, with its own augmentation set as the papers had it."""
+    from open_clip_train import data as peer
+
+    # As it stands, it fails with the webdataset that img2dataset allows: KeyError 'fname'.
+    peer.tar_file_expander = functools.partial(_expander(peer), eof_value=None)
+    augmentation = clip.open_clip.transform.AugmentationCfg(scale=(0.9, 1.0))
+    transform = clip.open_clip.image_transform(224, is_train=True, aug_cfg=augmentation)
+    arguments = Namespace(
+        train_data=pattern,
+        train_num_samples=100 * SAMPLES,
+        train_data_upsampling_factors=None,
+        dataset_resampled=False,
+        batch_size=BATCH,
+        workers=0,
+        world_size=1,
+        seed=0,
+    )
+    return peer.get_wds_dataset(arguments, transform, is_train=True, tokenizer=_tokenise_lines).dataloader
+
+
+def _tokenise_lines(text: str) -> torch.Tensor:
+    """Every caption by itself, of which BioCLIP 2's code then takes one."""
+    return torch.stack([_tokenizer()(line)[0] for line in text.split("\n")])
+
+
+@functools.cache
+def _expander(peer: object) -> Callable[..., object]:
+    return peer.tar_file_expander  # type: ignore[attr-defined,no-any-return]
+
+
+def _photo(number: int) -> bytes:
+    """A JPEG of 224 px and about 20 KB, as the training shards hold."""
+    random = np.random.default_rng(number)
+    picture = np.zeros((224, 224, 3))
+    for cells, depth in ((4, 60), (16, 30), (64, 8), (224, 3)):
+        noise = random.normal(0, depth, (cells, cells, 3))
+        picture += cv2.resize(noise, (224, 224), interpolation=cv2.INTER_CUBIC)
+    pixels = np.clip(picture + 128, 0, 255).astype(np.uint8)
+    return simplejpeg.encode_jpeg(pixels, quality=95, colorspace="RGB", colorsubsampling="420")
+
+
+def _taxon(number: int) -> Taxon:
+    ranks = ("Animalia", "Chordata", "Aves", "Passeriformes", f"Family{number % 40}idae", f"Genus{number % 300}")
+    return Taxon((*ranks, f"species{number}"), f"Genus{number % 300} species{number}", f"common bird {number}")
+
+
+def _label_id(number: int) -> str:
+    return f"{number % SPECIES:032x}"
+
+
+def _write_labels(taxa: Sequence[Taxon], path: Path) -> None:
+    rows = [
+        dict(zip(RANKS, taxon.ranks, strict=True))
+        | {"label_id": _label_id(number), "scientific_name": taxon.scientific_name, "common_name": taxon.common_name}
+        | {"match_type": "exact", "strategy": "exact", "confidence": 1.0, "images": 1}
+        for number, taxon in enumerate(taxa)
+    ]
+    tables.write_rows(rows, LABELS, path)
+
+
+def _write_shards(jpegs: Sequence[bytes], folder: Path) -> None:
+    manifest, index = [], []
+    for number in range(SAMPLES // PER_SHARD):
+        name = f"shard-{number:06d}.tar"
+        numbers = range(number * PER_SHARD, (number + 1) * PER_SHARD)
+        members = [(f"{n:032x}", {"jpg": jpegs[n % PICTURES]}) for n in numbers]
+        for position, spans in enumerate(tars.write_tar(folder / name, members)):
+            row = {"uuid": members[position][0], "shard": name, "position": position, **spans["jpg"]._asdict()}
+            index.append(row | {"label_id": _label_id(numbers[position])})
+        sums = {"bytes": (folder / name).stat().st_size, "sha256": sha256_file(folder / name)}
+        manifest.append({"shard": name, "samples": PER_SHARD, **sums})
+    tables.write_rows(index, SHARD_INDEX, folder / "index.parquet")
+    tables.write_rows(manifest, SHARD_MANIFEST, folder / "manifest.parquet")
+
+
+def _write_captioned(jpegs: Sequence[bytes], taxa: Sequence[Taxon], folder: Path, *, published: bool = False) -> str:
+    """The same pairs as open_clip's trainer reads them: beside the image `txt`, one caption or a line each of five.
+
+    Args:
+        jpegs: the images.
+        taxa: what they are labelled as.
+        folder: where the tars go.
+        published: five captions, and the published layout's members besides, which are read and not used.
+    """
+    for number in range(SAMPLES // PER_SHARD):
+        members = []
+        for n in range(number * PER_SHARD, (number + 1) * PER_SHARD):
+            taxon = taxa[n % SPECIES]
+            captions = [caption(taxon, text_type) for text_type in (TEXT_TYPES if published else TEXT_TYPES[-1:])]
+            others = {name: text.encode() for name, text in published_members(taxon).items()} if published else {}
+            sample = {"jpg": jpegs[n % PICTURES], "txt": "\n".join(captions).encode(), **others}
+            members.append((f"{n:032x}", sample))
+        tars.write_tar(folder / f"{number:06d}.tar", members)
+    return f"{folder}/{{000000..{SAMPLES // PER_SHARD - 1:06d}}}.tar"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Several runs on one page: what differs, and how sure a difference is."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests.report.runs import predictions, write_run
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.report.compare import compare
+from workflow_scripts.report.paired import paired
+
+
+class Texts(HTMLParser):
+    """A page's text, and the JSON of its figures."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.inside, self.text, self.scripts = "", "", list[str]()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.inside = tag
+
+    def handle_data(self, data: str) -> None:
+        if self.inside == "script":
+            self.scripts.append(data)
+        elif self.inside != "style":
+            self.text += f" {data}"
+
+
+def test_what_differs_is_shown_and_what_does_not_is_not(tmp_path: Path) -> None:
+    write_run(tmp_path, "a", 0.1, [True] * 60 + [False] * 40)
+    write_run(tmp_path, "b", 0.2, [True] * 80 + [False] * 20)
+    compare(runs=("a", "b"), results=tmp_path)
+    page = Texts(tmp_path / "compare/a-b/index.html")
+    text = " ".join(page.text.split())
+    assert "train.lr 0.1 0.2" in text
+    assert "train.seed" not in text
+    assert "tiny zero_shot/top1 60.0 80.0 +20.0 [+12.0, +28.0] p < 0.002" in text
+    assert "train/run 10.0 s 50 20.0 s 50" in text
+    figures = json.loads(page.scripts[0])
+    assert [(trace["name"], trace["y"]) for trace in figures["training"]["data"]] == [
+        ("a", [0.1, 0.2]),
+        ("b", [0.2, 0.4]),
+    ]
+
+
+def test_answers_to_other_images_are_not_held_against_each_other(tmp_path: Path) -> None:
+    write_run(tmp_path, "a", 0.1, [True, False])
+    write_run(tmp_path, "b", 0.1, [True, True], images="other")
+    compare(runs=("a", "b"), results=tmp_path, out=tmp_path / "page.html")
+    assert "other images" in Texts(tmp_path / "page.html").text
+
+
+def test_a_run_without_a_report_and_a_single_run_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path, "a", 0.1, [True])
+    with pytest.raises(InputError, match="at least two"):
+        compare(runs=("a",), results=tmp_path)
+    with pytest.raises(InputError, match=r"runs/c/report/run\.json: missing"):
+        compare(runs=("a", "c"), results=tmp_path)
+
+
+def test_paired_answers_by_hand(tmp_path: Path) -> None:
+    """Ten images only the second has right, none only the first: p is 2 / 2^10."""
+    one = predictions(tmp_path / "one.parquet", [True] * 40 + [False] * 60)
+    other = predictions(tmp_path / "other.parquet", [True] * 50 + [False] * 50)
+    found = paired(one, other)
+    assert (found.won, found.lost) == (10, 0)
+    assert found.difference == pytest.approx(0.1)
+    assert found.p == pytest.approx(2 / 2**10)
+    assert 0.03 < found.low < 0.1 < found.high < 0.17
+    same = paired(one, one)
+    assert (same.difference, same.low, same.high, same.p) == (0, 0, 0, 1)
+    with pytest.raises(InputError, match="other images"):
+        paired(one, predictions(tmp_path / "third.parquet", [True] * 100, first="x.jpg"))

@@ -1,0 +1,176 @@
+"""What is published can be used without this project, names whom it is owed to, and passes on only what it may."""
+
+import csv
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import mlcroissant
+import pytest
+import yaml
+from huggingface_hub import metadata_load
+
+from tests.report import small_corpus
+from tests.report.small_corpus import SmallCorpus
+from workflow_scripts.common.config.report import PublishSettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.tables import read_rows
+from workflow_scripts.report.publish_dataset import PUBLISHED_CATALOG, PUBLISHED_PROVENANCE, publish_dataset
+from workflow_scripts.report.publish_model import publish_model
+from workflow_scripts.report.upload import upload
+
+# facts: the columns of TreeOfLife-200M's two tables.
+CATALOG_COLUMNS = {"uuid", "source_url", "kingdom", "phylum", "class", "order", "family", "genus", "species"}
+CATALOG_COLUMNS |= {"scientific_name", "common", "data_source", "publisher", "basisOfRecord", "img_type", "source_id"}
+CATALOG_COLUMNS |= {"shard_filename", "shard_file_path", "base_dataset_file_path"}
+PROVENANCE_COLUMNS = {"uuid", "source_id", "data_source", "source_url", "license_name", "copyright_owner"}
+PROVENANCE_COLUMNS |= {"license_link", "title"}
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> SmallCorpus:
+    return small_corpus.make(tmp_path)
+
+
+def publish(made: SmallCorpus, **settings: Any) -> Path:
+    corpus = made.corpus
+    publish_dataset(
+        catalog=(corpus / "catalog/g000/part-0000.parquet",),
+        attribution=(corpus / "curate/g000/attribution.parquet",),
+        labels=corpus / "taxonomy/labels.parquet",
+        shards=(corpus / "shards/g000",),
+        identity=corpus / "corpus.json",
+        config='{"run": "demo"}',
+        settings=PublishSettings(**settings),
+        work=made.run / ".work/publish",
+        out_dir=made.run / "publish/dataset",
+    )
+    return made.run / "publish/dataset"
+
+
+def images_in(folder: Path) -> set[str]:
+    """The names of all images in all tars."""
+    found = set()
+    for path in folder.rglob("*.tar"):
+        with tarfile.open(path) as tar:
+            found |= {name for name in tar.getnames() if name.endswith(".jpg")}
+    return found
+
+
+def test_only_images_whose_licence_allows_it_are_passed_on(made: SmallCorpus) -> None:
+    """The first is CC-BY, the second allows no derivatives, the third names no licence."""
+    folder = publish(made)
+    assert images_in(folder) == {f"{made.uuids[0]}.jpg"}
+    with tarfile.open(folder / "images/g000/train/shard-000000.tar") as tar:
+        image = tar.extractfile(f"{made.uuids[0]}.jpg")
+        assert image is not None
+        assert image.read() == small_corpus.photo(0, 60)
+    rows = {row["uuid"]: row for row in read_rows(folder / "catalog.parquet", PUBLISHED_CATALOG).to_pylist()}
+    assert set(rows) == set(made.uuids[:3])
+    assert rows[made.uuids[0]]["shard_file_path"] == "images/g000/train/shard-000000.tar"
+    assert rows[made.uuids[1]]["shard_file_path"] is None
+    assert rows[made.uuids[1]]["base_dataset_file_path"] == "shards/g000/train/shard-000000.tar"
+
+
+def test_shards_that_are_wholly_free_are_linked_and_none_without_images(made: SmallCorpus) -> None:
+    folder = publish(made, licences=["CC-BY"])
+    one = folder / "images/g000/train/shard-000000.tar"
+    assert one.samefile(made.corpus / "shards/g000/train/shard-000000.tar")
+    assert images_in(publish(made, images=False)) == set()
+    assert not one.exists()
+
+
+def test_the_tables_have_treeoflife_200ms_columns_and_resolved_names(made: SmallCorpus) -> None:
+    folder = publish(made)
+    catalog = read_rows(folder / "catalog.parquet", PUBLISHED_CATALOG)
+    provenance = read_rows(folder / "provenance.parquet", PUBLISHED_PROVENANCE)
+    assert set(catalog.column_names) >= CATALOG_COLUMNS
+    assert set(provenance.column_names) >= PROVENANCE_COLUMNS
+    assert catalog["kingdom"].to_pylist() == ["Animalia"] * 3
+    assert provenance["license"].to_pylist() == ["CC-BY-4.0", "CC-BY-ND-4.0", None]
+    assert provenance["copyright_owner"].to_pylist() == ["A. Person"] * 3
+
+
+def test_card_citation_and_what_to_cite(made: SmallCorpus) -> None:
+    folder = publish(made, authors=["A. Group"])
+    front = metadata_load(folder / "README.md")
+    assert front["license"] == "other"
+    assert front["size_categories"] == "n<1K"
+    assert front["configs"][0]["data_files"] == "catalog.parquet"
+    identity = json.loads((made.corpus / "corpus.json").read_text())
+    card = (folder / "README.md").read_text()
+    assert f"`{identity['id']}`" in card
+    assert "| CC-BY-4.0 | 1 | 1 |" in card
+    assert "| CC-BY-ND-4.0 | 1 | 0 |" in card
+    cited = yaml.safe_load((folder / "CITATION.cff").read_text())
+    assert (cited["type"], cited["authors"]) == ("dataset", [{"name": "A. Group"}])
+    assert cited["identifiers"][0]["value"] == identity["id"]
+    with (folder / "citations.csv").open() as file:
+        [row] = csv.DictReader(file)
+    assert (row["cite"], row["images"]) == ("10.15468/dl.abc", "3")
+
+
+def test_the_croissant_metadata_is_valid_and_gives_the_records(made: SmallCorpus) -> None:
+    folder = publish(made)
+    dataset = mlcroissant.Dataset(jsonld=folder / "croissant.json")
+    assert dataset.metadata.issues.errors == set()
+    records = list(dataset.records("catalog"))
+    assert {record["catalog/uuid"].decode() for record in records} == set(made.uuids[:3])
+
+
+def test_published_again_nothing_is_written_anew(made: SmallCorpus) -> None:
+    folder = publish(made)
+    before = {path: path.stat().st_ino for path in folder.rglob("*.tar")}
+    work = {path: path.stat().st_mtime_ns for path in (made.run / ".work/publish").rglob("*.tar")}
+    assert {path: path.stat().st_ino for path in publish(made).rglob("*.tar")} == before
+    assert {path: path.stat().st_mtime_ns for path in (made.run / ".work/publish").rglob("*.tar")} == work
+
+
+@pytest.fixture
+def model_card(made: SmallCorpus, score_files: list[Path], tmp_path: Path) -> Path:
+    table = tmp_path / "scores.csv"
+    table.write_text("benchmark\n")
+    publish_model(
+        model=made.run / "model",
+        scores=tuple(score_files),
+        facts=made.run / "report/run.json",
+        table=table,
+        settings=PublishSettings(model_license="apache-2.0"),
+        out=made.run / "publish/model/README.md",
+    )
+    return made.run / "publish/model/README.md"
+
+
+def test_a_model_is_published_with_its_scores_and_what_it_came_from(made: SmallCorpus, model_card: Path) -> None:
+    front = metadata_load(model_card)
+    assert (front["license"], front["library_name"]) == ("apache-2.0", "open_clip")
+    results = [one for one in front["model-index"][0]["results"] if one["dataset"]["name"] == "tiny"]
+    found = {metric["name"]: metric["value"] for one in results for metric in one["metrics"]}
+    assert found == {"zero_shot/top1": 75.0, "few_shot/1": 75.0}
+    card = model_card.read_text()
+    assert json.loads((made.corpus / "corpus.json").read_text())["id"] in card
+    assert "## Training\n\n10 steps.\n" in card
+    assert "old" not in card
+    assert "| tiny | zero_shot/top1 | 75.0 | 50.0 | 50.0 | 8 |" in card
+    assert {path.name for path in model_card.parent.iterdir()} == {
+        "README.md",
+        "CITATION.cff",
+        "open_clip_model.safetensors",
+        "open_clip_config.json",
+        "run.json",
+        "scores.csv",
+    }
+
+
+def test_uploading_needs_a_token_from_the_environment(
+    model_card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    arguments: dict[str, Any] = {"folder": model_card.parent, "repo": "group/demo", "kind": "model"}
+    upload(**arguments, dry_run=True)
+    assert "open_clip_model.safetensors" in capsys.readouterr().out
+    with pytest.raises(InputError, match="HF_TOKEN"):
+        upload(**arguments)
+    with pytest.raises(InputError, match=r"no README\.md"):
+        upload(**(arguments | {"folder": tmp_path}))

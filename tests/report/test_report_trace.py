@@ -1,0 +1,140 @@
+"""Anything that the workflow made, or a photo from outside, is traced to where it comes from."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.report import small_corpus
+from tests.report.small_corpus import SmallCorpus
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import sha256_file
+from workflow_scripts.report.trace import trace
+from workflow_scripts.report.trained_on import trained_on
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> SmallCorpus:
+    return small_corpus.make(tmp_path_factory.mktemp("small"))
+
+
+def traced(made: SmallCorpus, what: object, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    trace(what=str(what), results=made.results, json_lines=True)
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_an_image_is_the_same_by_uuid_md5_and_file(made: SmallCorpus, capsys: pytest.CaptureFixture[str]) -> None:
+    [by_uuid] = traced(made, made.uuids[0], capsys)
+    assert traced(made, made.photos[0], capsys) == [by_uuid]
+    assert traced(made, by_uuid["fetch"]["md5"], capsys) == [by_uuid]
+    assert by_uuid["source"]["source_url"] == "https://example.org/0.jpg"
+    assert (by_uuid["licence"]["as written"], by_uuid["licence"]["as read"]) == ("a licence", "CC-BY-4.0")
+    assert by_uuid["label"]["as written"]["kingdom"] == "Metazoa"
+    assert by_uuid["label"]["resolved"]["kingdom"] == "Animalia"
+    assert by_uuid["verdict"] == {"keep": True, "split": "train"}
+    assert by_uuid["shard"]["position"] == 0
+    assert by_uuid["shard"]["in"].startswith("g000/train/shard-000000.tar, bytes 512 to ")
+    assert by_uuid["models trained on it"] == ["demo"]
+    assert by_uuid["corpus"].startswith("small:")
+
+
+def test_the_bytes_named_are_the_image(made: SmallCorpus, capsys: pytest.CaptureFixture[str]) -> None:
+    [record] = traced(made, made.uuids[1], capsys)
+    shard, _, span = record["shard"]["in"].partition(", bytes ")
+    start, _, end = span.partition(" to ")
+    content = (made.corpus / "shards" / shard).read_bytes()[int(start) : int(end)]
+    assert content == small_corpus.photo(1, 60)
+
+
+def test_what_was_left_out_or_held_out_trained_no_model(made: SmallCorpus, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, verdict in ((2, {"keep": True, "split": "val"}), (3, {"keep": False, "reason": "duplicate"})):
+        [record] = traced(made, made.uuids[number], capsys)
+        assert record["verdict"] == verdict
+        assert record["models trained on it"] == "none here"
+
+
+def test_a_model_names_corpus_digests_config_and_code(made: SmallCorpus, capsys: pytest.CaptureFixture[str]) -> None:
+    identity = json.loads((made.corpus / "corpus.json").read_text())
+    [by_name] = traced(made, "demo", capsys)
+    assert by_name["corpora"] == [identity["id"]]
+    assert by_name["digests"]["code"] == "c0de"
+    assert by_name["config"]["train"] == {"lr": 1e-3}
+    assert by_name["weights"]["sha256"] == sha256_file(made.run / "model/open_clip_model.safetensors")
+    assert traced(made, made.run / "model", capsys) == [by_name]
+    assert traced(made, made.run / "model/open_clip_model.safetensors", capsys) == [by_name]
+
+
+def test_a_corpus_is_found_by_its_name_and_by_its_printed_id(
+    made: SmallCorpus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    identity = json.loads((made.corpus / "corpus.json").read_text())
+    for what in ("small", identity["id"], identity["digest"]):
+        [record] = traced(made, what, capsys)
+        assert (record["id"], record["models trained on it"]) == (identity["id"], ["demo"])
+
+
+def test_a_shard_is_known_by_its_bytes_wherever_it_lies(
+    made: SmallCorpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "elsewhere.tar"
+    copy.write_bytes((made.corpus / "shards/g000/train/shard-000000.tar").read_bytes())
+    [record] = traced(made, copy, capsys)
+    assert (record["shard"], record["samples"]) == ("shards/g000/train/shard-000000.tar", 2)
+
+
+def test_what_nobody_knows_is_said(made: SmallCorpus, tmp_path: Path) -> None:
+    stranger = tmp_path / "stranger.jpg"
+    stranger.write_bytes(small_corpus.photo(99))
+    for what in ("0" * 32, stranger, "no such thing"):
+        with pytest.raises(InputError, match=r"nothing in .* knows it"):
+            trace(what=str(what), results=made.results)
+
+
+def test_a_corpus_that_changed_since_is_not_what_the_model_saw(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = small_corpus.make(tmp_path)
+    manifest = made.corpus / "shards/g000/train/manifest.parquet"
+    manifest.write_bytes((made.corpus / "shards/g000/val/manifest.parquet").read_bytes())
+    [record] = traced(made, "demo", capsys)
+    assert record["corpora"].endswith("which is not here as it was")
+
+
+def asked(made: SmallCorpus, photo: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    trained_on(photo=photo, results=made.results)
+    return capsys.readouterr().out
+
+
+def test_a_photo_is_recognised_by_its_bytes(made: SmallCorpus, capsys: pytest.CaptureFixture[str]) -> None:
+    told = asked(made, made.photos[0], capsys)
+    assert "yes, demo" in told
+    assert f"the same bytes: image {made.uuids[0]} of small:" in told
+    assert "kept for train" in told
+
+
+def test_a_copy_is_recognised_by_its_looks(
+    made: SmallCorpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy.jpg"
+    copy.write_bytes(small_corpus.photo(1, quality=75))
+    told = asked(made, copy, capsys)
+    assert "yes, demo" in told
+    assert "looks alike (" in told
+    assert made.uuids[1] in told
+    assert made.uuids[0] not in told
+
+
+def test_neither_held_out_nor_left_out_nor_strange_photos_were_trained_on(
+    made: SmallCorpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held_out = asked(made, made.photos[2], capsys)
+    assert "no model here was trained on it" in held_out
+    assert "kept for val" in held_out
+    assert "left out: duplicate" in asked(made, made.photos[3], capsys)
+    stranger = tmp_path / "stranger.jpg"
+    stranger.write_bytes(small_corpus.photo(99))
+    assert asked(made, stranger, capsys) == f"{stranger}: no model here was trained on it\n"
+    stranger.write_bytes(b"no image")
+    with pytest.raises(InputError, match="no readable image"):
+        trained_on(photo=stranger, results=made.results)

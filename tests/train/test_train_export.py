@@ -1,0 +1,166 @@
+"""What is made of a trained model: averages, checkpoints for others' code, species texts, the card."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from workflow_scripts.common import clip, tables
+from workflow_scripts.common.config.train import ExportSettings
+from workflow_scripts.contracts import ATTRIBUTION, LABELS
+from workflow_scripts.train.card import write_card
+from workflow_scripts.train.export import export
+from workflow_scripts.train.species_texts import species_texts
+
+
+@pytest.fixture(scope="module")
+def trained(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training's results, whose weights are the starting ones changed by a known amount."""
+    folder = tmp_path_factory.mktemp("trained")
+    weights = load_file(start / clip.WEIGHTS_FILE)
+    for name, change in (("model", 1.0), ("best", 0.5)):
+        changed = {key: value + change if value.is_floating_point() else value for key, value in weights.items()}
+        changed["replay_projector"] = weights["visual.proj"] + 2 * change
+        save_file(changed, folder / f"{name}.safetensors")
+    summary = {
+        "steps": 30,
+        "samples": 240,
+        "replay_samples": 120,
+        "parameters": 1000,
+        "skipped": 1,
+        "broken_samples": [],
+        "last": {"epoch": 6.0, "loss": 1.5, "logit_scale": 14.0},
+        "best": {"step": 20, "loss": 1.2},
+        "model": {"architecture": "tiny"},
+        "settings": {"seed": 42},
+        "digests": {"data": {"labels": "f00d"}, "code": "c0de"},
+        "versions": {"torch": "2"},
+    }
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("settings", "change"),
+    [
+        (ExportSettings(), 1.0),
+        (ExportSettings(weights="best"), 0.5),
+        (ExportSettings(start_share=0.25), 0.75),
+        (ExportSettings(weights="best", start_share=0.5), 0.25),
+    ],
+)
+def test_the_weights_are_the_last_or_the_best_and_averaged_with_the_start(
+    settings: ExportSettings, change: float, trained: Path, start: Path, tmp_path: Path
+) -> None:
+    export(trained=trained, start=start, settings=settings, out=tmp_path)
+    before, after = load_file(start / clip.WEIGHTS_FILE), load_file(tmp_path / clip.WEIGHTS_FILE)
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(after[name], value + change)
+    second = load_file(tmp_path / clip.REPLAY_PROJECTOR_FILE)["replay_projector"]
+    torch.testing.assert_close(second, before["visual.proj"] + 2 * change)
+
+
+def test_the_checkpoint_for_bioclip_2_holds_the_second_projector_in_the_visual_tower(
+    trained: Path, start: Path, tmp_path: Path
+) -> None:
+    export(trained=trained, start=start, settings=ExportSettings(), out=tmp_path)
+    saved = torch.load(tmp_path / "bioclip2.pt", weights_only=True)
+    expected = load_file(trained / "model.safetensors")
+    assert torch.equal(saved["state_dict"].pop("visual.continual_proj"), expected.pop("replay_projector"))
+    assert saved["state_dict"].keys() == expected.keys()
+    # open_clip reads it as it reads BioCLIP 2's own.
+    model = clip.without_weights(tmp_path)
+    second = clip.load_weights(model, tmp_path / "bioclip2.pt")
+    assert second is not None
+    assert torch.equal(model.visual.proj, expected["visual.proj"])
+
+
+def test_pybioclip_classifies_with_the_export(trained: Path, start: Path, tmp_path: Path) -> None:
+    bioclip = pytest.importorskip("bioclip")
+    export(trained=trained, start=start, settings=ExportSettings(start_share=0.9), out=tmp_path)
+    labels = ["Circle red", "Square blue", "Ring green"]
+    classifier = bioclip.CustomLabelsClassifier(labels, model_str=f"local-dir:{tmp_path}")
+    chance = np.random.default_rng(0)
+    image = Image.fromarray(chance.integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    found = {row["classification"]: row["score"] for row in classifier.predict([image])}
+
+    loaded = clip.load(f"local-dir:{tmp_path}")
+    features = F.normalize(clip.encode_image(loaded, clip.preprocess(loaded)(image)[None]), dim=-1)
+    templates = clip.open_clip.OPENAI_IMAGENET_TEMPLATES
+    texts = [clip.encode_text(loaded, [template(label) for template in templates]) for label in labels]
+    weights = F.normalize(torch.stack([F.normalize(text, dim=-1).mean(0) for text in texts]), dim=-1)
+    expected = (loaded.model.logit_scale.exp() * features @ weights.T).softmax(-1)[0]
+    assert [found[label] for label in labels] == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+def test_species_texts_have_pybioclips_layout(corpus, start: Path, tmp_path: Path) -> None:
+    species_texts(model=start, labels=corpus.labels, templates="caption", memory_mb=512, out=tmp_path)
+    names = json.loads((tmp_path / "txt_emb_species.json").read_text())
+    columns = np.load(tmp_path / "txt_emb_species.npy")
+    assert columns.shape == (16, 12) and columns.dtype == np.float32
+    assert [names[0], len(names)] == [[["Formae", "Planae", "", "", "", "Circle", "blue"], "blue circle"], 12]
+    assert names == sorted(names)
+    loaded = clip.load(f"local-dir:{start}")
+    caption = "a photo of Formae Planae Circle blue with common name blue circle."
+    expected = F.normalize(clip.encode_text(loaded, [caption]), dim=-1)[0]
+    np.testing.assert_allclose(columns[:, 0], expected.numpy(), atol=1e-6)
+
+    species_texts(model=start, labels=corpus.labels, templates="openai", memory_mb=512, out=tmp_path)
+    several = np.load(tmp_path / "txt_emb_species.npy")
+    np.testing.assert_allclose(np.linalg.norm(several, axis=0), 1, atol=1e-6)
+    assert not np.allclose(several, columns, atol=1e-3)
+
+
+def test_a_species_of_many_labels_stands_once_with_its_commonest_name(start: Path, tmp_path: Path) -> None:
+    def label(number: int, genus: str | None, common: str | None, images: int) -> dict[str, object]:
+        taxon = {"kingdom": "Animalia", "genus": genus, "species": "hudsonia" if genus else None}
+        found = {"match_type": "exact", "strategy": "exact", "confidence": 1.0, "images": images}
+        return {"label_id": f"{number:016x}", **taxon, "common_name": common, **found}
+
+    rows = [
+        label(1, "Pica", "magpie", 3),
+        label(2, "Pica", "black-billed magpie", 7),
+        label(3, "Pica", None, 9),
+        label(4, None, "an animal", 5),
+    ]
+    tables.write_rows(rows, LABELS, tmp_path / "labels.parquet")
+    species_texts(model=start, labels=tmp_path / "labels.parquet", templates="caption", memory_mb=512, out=tmp_path)
+    names = json.loads((tmp_path / "txt_emb_species.json").read_text())
+    assert names == [[["Animalia", "", "", "", "", "Pica", "hudsonia"], "black-billed magpie"]]
+
+
+def test_the_card_says_how_it_was_trained_how_it_scores_and_what_to_cite(
+    trained: Path, start: Path, tmp_path: Path
+) -> None:
+    settings = ExportSettings(weights="best", start_share=0.25)
+    export(trained=trained, start=start, settings=settings, out=tmp_path / "model")
+    score = {"benchmark": "rare_species", "metrics": {"zero_shot/top1": 0.5677}}
+    (tmp_path / "score.json").write_text(json.dumps(score))
+    images = [
+        {"uuid": f"{number}", "data_source": "gbif", "source_url": "http://a/b", "cite": cite}
+        for number, cite in enumerate(["doi:10.1/x", "doi:10.1/x", None])
+    ]
+    tables.write_rows(images, ATTRIBUTION, tmp_path / "attribution.parquet")
+    write_card(
+        trained=trained,
+        model=tmp_path / "model",
+        settings=settings,
+        title="A model",
+        out=tmp_path / "README.md",
+        scores=(tmp_path / "score.json",),
+        attributions=(tmp_path / "attribution.parquet",),
+    )
+    card = (tmp_path / "README.md").read_text()
+    assert card.startswith("---") and "# A model" in card
+    assert "weights of step 20, averaged with the starting weights, which count for 0.25" in card
+    assert "| rare_species | zero_shot/top1 | 0.5677 |" in card
+    assert "- doi:10.1/x (2 images)" in card
+    assert '"labels": "f00d"' in card and '"code": "c0de"' in card
+    assert "bioclip2.pt" in card

@@ -1,0 +1,149 @@
+"""Killed at random steps and taken up again, a training ends with the very weights of an undisturbed one.
+
+`make kills` kills ten times with 1, 2 and 4 ranks; in `make test` it is twice.
+"""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from multiprocessing.context import ForkProcess
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
+from workflow_scripts.train.run import train_model
+
+KILLS = int(os.environ.get("TREEOFLIFE_KILLS", "2"))
+STEPS = 60
+SETTINGS = TrainSettings(
+    epochs=STEPS * 8 / 40,
+    global_batch=8,
+    replay_batch=4,
+    lr=1e-3,
+    warmup_steps=4,
+    precision="fp32",
+    allow_cpu=True,
+    deterministic=True,
+)
+
+
+class Training:
+    """One training in a folder of its own; its processes are forked, which saves Python's starting time."""
+
+    def __init__(self, corpus, start: Path, model: ModelSettings, folder: Path) -> None:
+        self.corpus = corpus
+        self.start = start
+        self.model = model
+        self.folder = folder
+
+    def begin(self, ranks: int, workers: int) -> list[ForkProcess]:
+        """Start its processes, as torchrun would."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        fork = multiprocessing.get_context("fork")
+        processes = [fork.Process(target=self._rank, args=(rank, ranks, workers, port)) for rank in range(ranks)]
+        for process in processes:
+            process.start()
+        return processes
+
+    def finish(self, ranks: int, workers: int) -> None:
+        """Run it to its end."""
+        for process in self.begin(ranks, workers):
+            process.join(300)
+            assert process.exitcode == 0
+
+    def killed(self, ranks: int, workers: int, step: int, victim: int) -> None:
+        """Run it until `step` is done, and kill a rank with SIGKILL; the others then go as torchrun ends them."""
+        processes = self.begin(ranks, workers)
+        deadline = time.monotonic() + 120
+        while self.steps() < step:
+            assert all(process.is_alive() for process in processes), "it ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        os.kill(processes[victim].pid or 0, signal.SIGKILL)
+        processes[victim].join()
+        for process in processes:
+            process.kill()
+            process.join()
+
+    def steps(self) -> int:
+        """The steps done so far, by what is written of them."""
+        found = list(self.folder.glob("work/*/metrics.jsonl"))
+        lines = found[0].read_text().splitlines() if found else []
+        try:
+            return json.loads(lines[-1])["step"] if lines else 0
+        except ValueError:
+            return len(lines) - 1
+
+    @property
+    def metrics(self) -> list[dict]:
+        """What was written of each step."""
+        return [json.loads(line) for line in (self.folder / "train" / "metrics.jsonl").read_text().splitlines()]
+
+    def _rank(self, rank: int, ranks: int, workers: int, port: str) -> None:
+        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks}
+        os.environ.update(
+            {name: str(value) for name, value in place.items()}, MASTER_ADDR="127.0.0.1", MASTER_PORT=port
+        )
+        train_model(
+            start=self.start,
+            model=self.model,
+            settings=SETTINGS,
+            limits=TrainLimits(workers=workers, checkpoint_steps=4),
+            work=self.folder / "work",
+            out_dir=self.folder / "train",
+            threads=ranks,
+            corpora=(self.corpus.biology,),
+            replay=self.corpus.replay,
+        )
+
+
+def weights_differ(one: Training, other: Training) -> Sequence[str]:
+    weights = [load_file(training.folder / "train" / "model.safetensors") for training in (one, other)]
+    assert weights[0].keys() == weights[1].keys()
+    return [name for name, tensor in weights[0].items() if not torch.equal(tensor, weights[1][name])]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_any_rank_killed_at_random_steps_leaves_the_weights_bit_identical(
+    corpus, start: Path, model_settings: ModelSettings, tmp_path: Path, ranks: int
+) -> None:
+    draw = random.Random(ranks)
+    undisturbed = Training(corpus, start, model_settings, tmp_path / "undisturbed")
+    undisturbed.finish(ranks, workers=0)
+    disturbed = Training(corpus, start, model_settings, tmp_path / "disturbed")
+    for step in sorted(draw.sample(range(2, STEPS - 8), KILLS)):
+        victim, workers = draw.randrange(ranks), draw.choice([0, 2, 3])
+        disturbed.killed(ranks, workers, step, victim)
+        print(f"{ranks} ranks, {workers} workers: rank {victim} killed after step {disturbed.steps()}")
+    disturbed.finish(ranks, workers=3)
+    assert not weights_differ(undisturbed, disturbed)
+    assert [row["step"] for row in disturbed.metrics] == list(range(1, STEPS + 1))
+    assert [row["loss"] for row in disturbed.metrics] == [row["loss"] for row in undisturbed.metrics]
+
+
+@pytest.mark.slow
+def test_from_two_ranks_to_one_every_step_takes_the_same_samples(
+    corpus, start: Path, model_settings: ModelSettings, tmp_path: Path
+) -> None:
+    undisturbed = Training(corpus, start, model_settings, tmp_path / "undisturbed")
+    undisturbed.finish(1, workers=0)
+    disturbed = Training(corpus, start, model_settings, tmp_path / "disturbed")
+    disturbed.killed(2, workers=2, step=20, victim=1)
+    disturbed.finish(1, workers=3)
+    # One process adds up in another order than two: the last bits differ, other samples would differ by far more.
+    for key in ("loss_biology", "loss_replay"):
+        found, expected = ([row[key] for row in training.metrics] for training in (disturbed, undisturbed))
+        assert found == pytest.approx(expected, rel=1e-3)
+    shuffled = [row["loss_biology"] for row in undisturbed.metrics[1:]]
+    assert shuffled != pytest.approx([row["loss_biology"] for row in undisturbed.metrics[:-1]], rel=1e-3)

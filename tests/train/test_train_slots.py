@@ -1,0 +1,100 @@
+"""A time slot's end: queued again when saved, and only then. Slurm's commands are stand-ins that note their words."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts.common.files import write_json
+from workflow_scripts.train.slots import parse, step
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAINING = ["-m", "workflow_scripts.train.run", "--start", "x"]
+SAVED, BAD_INPUT = 143, 2
+
+
+@pytest.fixture
+def slot(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str], list[str]]]:
+    """Runs a slot as job 7; gives how it ended and which of Slurm's commands it called."""
+
+    def run(
+        srun: str, *, requeue: str = "kill -TERM $PPID", holder: str | None = None
+    ) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+        calls = tmp_path / "calls"
+        commands = {"srun": srun, "scontrol": f"[ $1 = requeue ] || exit 0; {requeue}", "squeue": "echo 5 RUNNING"}
+        for name, script in commands.items():
+            (tmp_path / name).write_text(f'#!/bin/bash\necho {name} "$@" >> {calls}\n{script}\n')
+            (tmp_path / name).chmod(0o755)
+        if holder:
+            write_json(tmp_path / ".summary.json.lock", {"job": holder})
+        options = ["--nodes", "2", "--processes", "4", "--cores", "8", "--publishes", str(tmp_path / "summary.json")]
+        done = subprocess.run(
+            [sys.executable, "-m", "workflow_scripts.train.slots", *options, *TRAINING],
+            env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        return done, calls.read_text().splitlines()
+
+    return run
+
+
+def test_a_saved_training_is_queued_again(slot) -> None:
+    done, calls = slot(f"exit {SAVED}")
+    assert done.returncode == SAVED
+    assert calls[1:] == ["scontrol requeue 7"]
+
+
+def test_neither_the_end_nor_bad_input_nor_a_crash_is_queued_again(slot) -> None:
+    for status in (0, BAD_INPUT, 1, 128 + signal.SIGKILL):
+        done, calls = slot(f"exit {status}")
+        assert done.returncode == status
+        assert calls[-1].startswith("srun")
+
+
+def test_a_cancelled_job_stays_cancelled(slot) -> None:
+    # Slurm signals all processes of the job; the training saves then, too.
+    done, calls = slot(f"kill -TERM $PPID; exit {SAVED}")
+    assert done.returncode == SAVED
+    assert len(calls) == 1
+
+
+def test_where_no_job_may_be_queued_again_it_fails_and_says_so(slot) -> None:
+    done, calls = slot(f"exit {SAVED}", requeue="exit 1")
+    assert done.returncode == SAVED
+    assert calls[1:] == ["scontrol requeue 7"]
+    assert "this cluster puts no job back into its queue" in done.stderr
+
+
+def test_work_in_another_jobs_hands_is_waited_for_in_the_queue(slot) -> None:
+    _, calls = slot("exit 0", holder="5")
+    assert calls == [
+        "squeue --noheader --jobs 5",
+        "scontrol requeue 7",
+        "scontrol update JobId=7 Dependency=afterany:5",
+    ]
+
+
+def test_what_this_job_left_behind_before_it_was_queued_again_is_its_own(slot) -> None:
+    done, calls = slot("exit 0", holder="7")
+    assert done.returncode == 0
+    assert [call.split()[0] for call in calls] == ["srun"]
+
+
+def test_a_step_is_one_task_a_node_and_all_meet_on_this_one() -> None:
+    options, training = parse(
+        ["--nodes", "4", "--processes", "8", "--cores", "72", "--publishes", "x", "--image", "a.sif", *TRAINING]
+    )
+    words = step(options, training, "123456")
+    assert words[:4] == ["srun", "--nodes=4", "--ntasks-per-node=1", "--cpus-per-task=72"]
+    assert words[5:9] == ["apptainer", "exec", "--nv", "a.sif"]
+    assert words[-len(TRAINING) :] == TRAINING
+    assert words[words.index("--master-port") + 1] == "13456"
+    assert words[words.index("--nnodes") + 1] == "4"

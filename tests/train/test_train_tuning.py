@@ -1,0 +1,158 @@
+"""What a recipe may ask of the model: some blocks only, rates by layer, recomputation, compilation, validation."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from workflow_scripts.common import clip
+from workflow_scripts.common.config.train import ModelSettings, TrainSettings
+from workflow_scripts.train.data import TrainingData
+from workflow_scripts.train.depth import heights
+from workflow_scripts.train.forward import Forward
+from workflow_scripts.train.model import TwoProjectorClip, starting_model
+from workflow_scripts.train.optimizer import freeze, make_optimizer, set_lr
+from workflow_scripts.train.ranks import Ranks
+from workflow_scripts.train.validation import own_text_nearest, validate
+
+SETTINGS = TrainSettings(epochs=2, global_batch=8, replay_batch=4, precision="fp32", allow_cpu=True)
+ALONE = Ranks(0, 1, 0, 1, dist.HashStore())
+
+
+@pytest.fixture
+def forward_of(start: Path, model_settings: ModelSettings) -> Callable[..., Forward]:
+    def make(most: int | None = None, **changes) -> Forward:
+        settings = SETTINGS.model_copy(update=changes)
+        loaded = clip.load(f"local-dir:{start}")
+        model = starting_model(loaded, model_settings, settings, second_projector=True)
+        freeze(model, settings.tune_blocks)
+        return Forward(model, loaded, settings, ALONE, most)
+
+    return make
+
+
+def step(forward: Forward) -> dict[str, torch.Tensor | None]:
+    """The gradients of a fixed batch, by parameter."""
+    chance = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (12, 32, 32, 3), dtype=torch.uint8, generator=chance)
+    tokens = torch.randint(1, 1000, (12, 32), dtype=torch.int32, generator=chance)
+    assert forward.backward(images, tokens, [8, 4]) is not None
+    return {name: parameter.grad for name, parameter in forward.model.named_parameters()}
+
+
+def test_heights_count_from_each_towers_output() -> None:
+    named = {
+        "replay_projector": 0,
+        "clip.visual.ln_post.weight": 0,
+        "clip.visual.transformer.resblocks.11.attn.in_proj_weight": 1,
+        "clip.visual.transformer.resblocks.0.mlp.c_fc.bias": 12,
+        "clip.visual.conv1.weight": 13,
+        "clip.visual.class_embedding": 13,
+        "clip.visual.ln_pre.weight": 13,
+        "clip.logit_scale": 0,
+        "clip.text_projection": 0,
+        "clip.ln_final.bias": 0,
+        "clip.transformer.resblocks.2.ln_1.weight": 1,
+        "clip.transformer.resblocks.0.ln_1.weight": 3,
+        "clip.token_embedding.weight": 4,
+        "clip.positional_embedding": 4,
+    }
+    assert heights(named) == named
+
+
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_only_the_last_blocks_and_what_follows_them_are_trained(
+    blocks: int, forward_of: Callable[..., Forward]
+) -> None:
+    forward = forward_of(tune_blocks=blocks)
+    gradients = step(forward)
+    trained = {name for name, gradient in gradients.items() if gradient is not None}
+    heads = {"proj", "replay_projector", "clip.logit_scale", "clip.text_projection"}
+    norms = {f"clip.{norm}.{kind}" for norm in ("visual.ln_post", "ln_final") for kind in ("weight", "bias")}
+    # The visual tower has two blocks, the text tower one.
+    last = ("clip.visual.transformer.resblocks.1.", "clip.transformer.resblocks.0.")
+    within = {name for name in gradients if name.startswith(last)} if blocks else set()
+    assert trained == heads | norms | within
+    held = {
+        id(parameter) for group in make_optimizer(forward.model, SETTINGS).param_groups for parameter in group["params"]
+    }
+    assert held == {id(p) for name, p in forward.model.named_parameters() if name in trained}
+
+
+def test_each_layer_has_its_share_of_the_learning_rate(forward_of: Callable[..., Forward]) -> None:
+    model = forward_of().model
+    optimizer = make_optimizer(model, SETTINGS.model_copy(update={"layer_decay": 0.5}))
+    set_lr(optimizer, 0.1)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    found = {name: rates[id(p)] for name, p in model.named_parameters()}
+    assert found["proj"] == found["clip.ln_final.weight"] == pytest.approx(0.1)
+    assert found["clip.visual.transformer.resblocks.1.ln_1.weight"] == pytest.approx(0.05)
+    assert found["clip.visual.transformer.resblocks.0.ln_1.weight"] == pytest.approx(0.025)
+    assert found["clip.visual.conv1.weight"] == pytest.approx(0.0125)
+    assert found["clip.token_embedding.weight"] == pytest.approx(0.025)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"grad_checkpointing": True}, {"grad_checkpointing": True, "most": 5}, {"compile": True}]
+)
+def test_recomputation_and_compilation_change_no_gradient(
+    changes: dict, forward_of: Callable[..., Forward], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Tracing and differentiating as in earnest; only the machine code is not generated.
+    monkeypatch.setattr(
+        TwoProjectorClip, "compile", functools.partialmethod(torch.nn.Module.compile, backend="aot_eager")
+    )
+    expected, found = step(forward_of()), step(forward_of(**changes))
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-5, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "pure_bf16"])
+def test_pieces_in_bf16_give_nearly_the_gradient_of_the_whole_batch(
+    precision: str, forward_of: Callable[..., Forward]
+) -> None:
+    expected, found = step(forward_of(precision=precision)), step(forward_of(precision=precision, most=5))
+    for name, gradient in expected.items():
+        difference = (found[name].float() - gradient.float()).norm()
+        assert difference <= 0.05 * max(float(gradient.float().norm()), 1e-3), name
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_validation_measures_loss_retrieval_and_zero_shot_also_when_compiled(
+    *,
+    compiled: bool,
+    corpus,
+    tmp_path: Path,
+    forward_of: Callable[..., Forward],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(TwoProjectorClip, "compile", functools.partialmethod(torch.nn.Module.compile, backend="eager"))
+    forward = forward_of(compile=compiled)
+    data = TrainingData((corpus.biology,), corpus.replay, SETTINGS)
+    data.prepare(tmp_path)
+    held_out = data.parts("val", tmp_path, forward.start.tokenizer, 1)
+    found = validate(forward, held_out, batches=8, classes=1000, text_type="taxon_com", ranks=ALONE)
+    assert forward.model.training
+    assert found.keys() == {
+        *(f"val_{what}_{part}" for what in ("loss", "retrieval") for part in ("biology", "replay")),
+        "val_zero_shot",
+    }
+    # The val split is one batch of eight images of eight kinds: retrieval among its texts is classification.
+    assert found["val_zero_shot"] == found["val_retrieval_biology"]
+    assert 0 <= found["val_retrieval_replay"] <= 1
+    plain = validate(forward_of(), held_out, batches=8, classes=1000, text_type="taxon_com", ranks=ALONE)
+    assert found == pytest.approx(plain, rel=1e-4)
+    few = validate(forward, held_out, batches=8, classes=1, text_type="taxon_com", ranks=ALONE)
+    assert few["val_zero_shot"] == 1.0
+
+
+def test_equal_texts_are_one_when_the_nearest_is_sought() -> None:
+    images = torch.eye(3)
+    texts_ND = torch.tensor([[0.0, 1, 0], [1, 0, 0], [0, 0, 1]])
+    tokens = torch.tensor([[7, 7], [7, 7], [8, 8]])
+    # The first two images find each other's text, which reads the same as their own.
+    assert own_text_nearest(images, tokens, texts_ND, tokens) == 3
+    assert own_text_nearest(images, torch.tensor([[7, 7], [9, 9], [7, 7]]), texts_ND, tokens) == 1

@@ -1,0 +1,136 @@
+"""Lay several runs side by side on one page: what differs in config and data, curves, scores and cost."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.common.cli import run as run_command
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import write_text
+from workflow_scripts.report import figures
+from workflow_scripts.report.corpora import Run, places
+from workflow_scripts.report.curves import read_curves
+from workflow_scripts.report.pages import page_parts, page_templates
+from workflow_scripts.report.paired import Paired, paired
+from workflow_scripts.report.scores import MAIN_METRIC, STD, Scores, read_scores
+
+TEMPLATE = "compare.html.j2"
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A setting or a fact, and what it is in each run."""
+
+    name: str
+    values: tuple[str, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether the runs do not agree."""
+        return len(set(self.values)) > 1
+
+
+def compare(*, runs: tuple[str, ...] = (), results: Path | None = None, out: Path | None = None) -> None:
+    """Write one page on several finished runs; the first is what the others are held against.
+
+    Args:
+        runs: their names.
+        results: the results folder; the site's own by default.
+        out: the page; `RESULTS/compare/RUNS/index.html` by default.
+
+    Raises:
+        InputError: fewer than two runs, or one without a report.
+    """
+    if len(runs) < 2 or len(set(runs)) < len(runs):
+        raise InputError("name at least two different runs: --config runs=[a,b]")
+    folder = places(results)
+    found = [Run(folder / "runs" / name) for name in runs]
+    for one in found:
+        if not one.facts:
+            raise InputError(f"{one.folder}/report/run.json: missing; run `snakemake report --config run={one.name}`")
+    scores = read_scores([path for one in found for path in _score_files(one)], own=runs[0])
+    page = out or folder / "compare" / "-".join(runs) / "index.html"
+    curves = {one.name: read_curves(one.folder / "train/metrics.jsonl") for one in found}
+    drawn = {"zero-shot": figures.score_bars(scores, MAIN_METRIC), "training": figures.overlaid(curves)}
+    text = (
+        page_templates()
+        .get_template(TEMPLATE)
+        .render(
+            runs=runs,
+            config=[row for row in _rows([one.facts["config"] for one in found]) if row.differs and row.name != "run"],
+            corpora=_rows([one.facts["corpus"] for one in found]),
+            versions=[row for row in _rows([one.facts["versions"] for one in found]) if row.differs],
+            scores=scores,
+            std=STD,
+            main=MAIN_METRIC,
+            pairs=_pairs(found, scores),
+            steps=_steps(found),
+            costs=[{cost["step"]: cost for cost in one.facts["costs"]} for one in found],
+            figures={name: figure for name, figure in drawn.items() if figure is not None},
+            **page_parts(),
+        )
+    )
+    write_text(page, text)
+    sys.stdout.write(f"{page}\n")
+
+
+def _score_files(one: Run) -> list[Path]:
+    """The scores of a run's own model."""
+    return sorted((one.folder / "scores" / one.name).glob("*.json"))
+
+
+def _rows(values: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Nested values as rows by dotted name, in the order in which they first come up."""
+    flat = [dict(_flat(value)) for value in values]
+    names = dict.fromkeys(name for one in flat for name in one)
+    return [Row(name, tuple(one.get(name, MISSING) for one in flat)) for name in names]
+
+
+def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        return [pair for key, inner in value.items() for pair in _flat(inner, f"{name}.{key}".strip("."))]
+    if isinstance(value, list) and any(isinstance(inner, Mapping) for inner in value):
+        return [pair for number, inner in enumerate(value) for pair in _flat(inner, f"{name}.{number}")]
+    if isinstance(value, list):
+        return [(name, ", ".join(map(str, value)))]
+    return [(name, f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value))]
+
+
+def _pairs(found: Sequence[Run], scores: Scores) -> dict[tuple[str, str], Paired | None]:
+    """By benchmark and run: how its first guesses differ from the first run's on the same images.
+
+    None where the two were asked other images.
+    """
+    first, *others = found
+    pairs: dict[tuple[str, str], Paired | None] = {}
+    for benchmark in scores.benchmarks:
+        name = f"{benchmark}.predictions.parquet"
+        own = first.folder / "scores" / first.name / name
+        for other in others:
+            its = other.folder / "scores" / other.name / name
+            if own.exists() and its.exists():
+                pairs[benchmark, other.name] = (
+                    paired(own, its) if _same_images(scores, benchmark, first, other) else None
+                )
+    return pairs
+
+
+def _same_images(scores: Scores, benchmark: str, one: Run, other: Run) -> bool:
+    images = [scores.files[benchmark, run.name].get("inputs", {}).get("images") for run in (one, other)]
+    return images[0] == images[1]
+
+
+def _steps(found: Sequence[Run]) -> list[str]:
+    """Steps that any run has a cost for, those that cost most first."""
+    seconds: dict[str, float] = {}
+    for one in found:
+        for cost in one.facts["costs"]:
+            seconds[cost["step"]] = max(seconds.get(cost["step"], 0.0), cost["seconds"])
+    return sorted(seconds, key=lambda step: (-seconds[step], step))
+
+
+if __name__ == "__main__":
+    run_command(compare)

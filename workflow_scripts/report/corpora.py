@@ -1,0 +1,145 @@
+"""Where the tables of a corpus and the files of a run lie, for those who ask about single images and models."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.config.root import load_site
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import sha256_file
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus on disk; what was not made yet is empty.
+
+    Attributes:
+        folder: `results/corpora/<corpus>`.
+    """
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.folder.name
+
+    def files(self, pattern: str) -> list[Path]:
+        """Tables by a pattern, in the order of their names."""
+        return sorted(self.folder.glob(pattern))
+
+    @cached_property
+    def identity(self) -> Row:
+        """What `corpus.json` says; only the name where there is none."""
+        path = self.folder / "corpus.json"
+        return read_json(path) if path.exists() else {"name": self.name}
+
+    @cached_property
+    def sums(self) -> frozenset[str]:
+        """SHA-256 of the names' table and of the shards' manifests, as a training records them."""
+        found = [self.folder / "taxonomy/labels.parquet", *self.files("shards/*/train/manifest.parquet")]
+        return frozenset(sha256_file(path) for path in found if path.exists())
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk.
+
+    Attributes:
+        folder: `results/runs/<run>`.
+    """
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.folder.name
+
+    @cached_property
+    def summary(self) -> Row:
+        """What its training recorded."""
+        return read_json(self.folder / "train/summary.json")
+
+    @cached_property
+    def facts(self) -> Row:
+        """What its report says of it; empty before there is one."""
+        path = self.folder / "report/run.json"
+        return read_json(path) if path.exists() else {}
+
+    def trained_on(self, corpus: Corpus) -> bool:
+        """Whether it was trained on the corpus as that is now: on all its shards and with its names."""
+        return bool(corpus.sums) and corpus.sums <= set(_texts(self.summary["digests"]["data"]))
+
+
+def places(results: Path | None) -> Path:
+    """The results folder, the site's own by default.
+
+    Raises:
+        InputError: there is none.
+    """
+    folder = results or Path(load_site().results)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no results here; give --results")
+    return folder
+
+
+def corpora_of(results: Path) -> list[Corpus]:
+    """All corpora, by name."""
+    return [Corpus(folder) for folder in sorted((results / "corpora").glob("*")) if folder.is_dir()]
+
+
+def runs_of(results: Path) -> list[Run]:
+    """All runs that have trained, by name."""
+    return [Run(path.parents[1]) for path in sorted((results / "runs").glob("*/train/summary.json"))]
+
+
+def rows_where(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[Path], condition: str, values: Mapping[str, Any]
+) -> list[Row]:
+    """Rows of parquet files that meet an SQL condition, with `filename`; none where there are no files.
+
+    Only the row groups and columns that can matter are read, and nothing is checked: this looks, and builds nothing.
+
+    Raises:
+        InputError: a file cannot be read, or lacks a column.
+    """
+    if not files:
+        return []
+    listed = ", ".join(tables.path_literal(file) for file in files)
+    query = f"SELECT * FROM read_parquet([{listed}], filename = true, union_by_name = true) WHERE {condition}"
+    try:
+        return connection.sql(query, params=dict(values)).to_arrow_table().to_pylist()
+    except duckdb.Error as error:
+        raise InputError(f"{files[0].parent}: cannot be searched: {str(error).splitlines()[0]}") from None
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file.
+
+    Raises:
+        InputError: missing or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: no readable JSON: {error}") from None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a nested value."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+    elif isinstance(value, str):
+        yield value

@@ -1,0 +1,92 @@
+"""Croissant metadata of a published dataset (docs.mlcommons.org/croissant)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import mlcroissant as mlc
+
+from workflow_scripts.common.files import sha256_file
+from workflow_scripts.contracts import Contract
+
+CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
+
+
+def croissant(
+    title: str, identity: Mapping[str, Any], folder: Path, contracts: Sequence[Contract], *, images: bool
+) -> dict[str, Any]:
+    """The metadata, as JSON-LD.
+
+    Args:
+        title: the dataset's name.
+        identity: what names the corpus.
+        folder: where `catalog.parquet` and `provenance.parquet` lie.
+        contracts: of the two tables, in this order.
+        images: whether there are tars of images.
+    """
+    names = ("catalog", "provenance")
+    files: list[Any] = [
+        mlc.FileObject(
+            id=f"{name}.parquet",
+            name=f"{name}.parquet",
+            description=f"Each row is {contract.name}.",
+            content_url=f"{name}.parquet",
+            encoding_formats=["application/x-parquet"],
+            sha256=sha256_file(folder / f"{name}.parquet"),
+        )
+        for name, contract in zip(names, contracts, strict=True)
+    ]
+    if images:
+        files.append(
+            mlc.FileObject(
+                id="repository",
+                name="repository",
+                description="The folder of this file.",
+                content_url=".",
+                encoding_formats=["git+https"],
+                sha256="https://github.com/mlcommons/croissant/issues/80",
+            )
+        )
+        files.append(
+            mlc.FileSet(
+                id="images",
+                name="images",
+                description="WebDataset shards of the images that may be passed on: <uuid>.jpg, <uuid>.label_id.txt.",
+                contained_in=["repository"],
+                encoding_formats=["application/x-tar"],
+                includes=["images/*/*/*.tar"],
+            )
+        )
+    metadata = mlc.Metadata(
+        name=title,
+        description=f"Organism images with names by rank, licences and sources. Corpus {identity['id']}, "
+        f"SHA-256 {identity['digest']}.",
+        conforms_to=[CONFORMS_TO],
+        license=["Each image under its own licence: provenance.parquet"],
+        url=".",
+        version="1.0.0",
+        distribution=files,
+        record_sets=[
+            mlc.RecordSet(
+                id=name,
+                name=name,
+                description=f"Each record is {contract.name}.",
+                key=[f"{name}/uuid"],
+                fields=[
+                    mlc.Field(
+                        id=f"{name}/{column.name}",
+                        name=column.name,
+                        data_types=[mlc.DataType.TEXT],
+                        source=mlc.Source(
+                            id=f"{name}/{column.name}/source",
+                            file_object=f"{name}.parquet",
+                            extract=mlc.Extract(column=column.name),
+                        ),
+                    )
+                    for column in contract.columns
+                ],
+            )
+            for name, contract in zip(names, contracts, strict=True)
+        ],
+    )
+    return dict(metadata.to_json())

@@ -1,0 +1,92 @@
+"""Everything that a corpus knows of one image."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from workflow_scripts.contracts import RANKS
+from workflow_scripts.report.corpora import Corpus, Row, rows_where
+
+SOURCE = (
+    "data_source",
+    "source_id",
+    "source_url",
+    "publisher",
+    "dataset_key",
+    "basisOfRecord",
+    "occurrence_id",
+    "title",
+)
+FETCH = (
+    *("status", "error", "attempts", "http_status", "final_url", "retrieved_at", "content_type", "md5", "pdq"),
+    *("original_width", "original_height", "width", "height"),
+)
+NAMES = (*RANKS, "scientific_name")
+
+
+def image_record(connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: str) -> Row | None:
+    """An image's way through a corpus: source, licence, fetch, label, verdict and shard; None where it has none.
+
+    Args:
+        connection: a DuckDB connection.
+        corpus: where to look.
+        uuid: the image's.
+
+    Raises:
+        InputError: a table of the corpus cannot be read.
+    """
+
+    def found(pattern: str, condition: str = "uuid = $value", value: str = uuid) -> Row:
+        rows = rows_where(connection, corpus.files(pattern), condition, {"value": value})
+        return rows[0] if rows else {}
+
+    record = found("catalog/*/part-*.parquet")
+    if not record:
+        return None
+    fetch = found("download/g*.parquet")
+    label = found("taxonomy/labels.parquet", "label_id = $value", record["label_id"])
+    verdict = found("curate/*/verdicts.parquet")
+    shard = found("shards/*/train/index.parquet") or found("shards/*/val/index.parquet")
+    return {
+        "corpus": corpus.identity.get("id", corpus.name),
+        "uuid": uuid,
+        "source": _of(record, SOURCE) | {"generation": record["generation"], "part": record["part"]},
+        "licence": {
+            "as written": record["license_name"] or "none",
+            "as read": record["license"] or "unknown",
+            "link": record["license_link"],
+            "owner": record["copyright_owner"],
+            "creator": record["creator"],
+        },
+        "fetch": _of(fetch, FETCH) | ({"stored in": _place(fetch, fetch["tar"])} if fetch.get("tar") else {}),
+        "label": {
+            "id": record["label_id"],
+            "as written": _of(record, (*NAMES, "common")),
+            "resolved": _of(label, (*NAMES, "common_name", "taxon_id", "accepted_id")),
+            "how": _of(label, ("match_type", "strategy", "confidence", "reason", "detail")),
+        },
+        "verdict": _of(verdict, ("keep", "split", "reason", "detail")),
+        "shard": _of(shard, ("position",)) | ({"in": _place(shard, _shard_of(shard))} if shard else {}),
+    }
+
+
+def uuids_of(connection: duckdb.DuckDBPyConnection, corpus: Corpus, md5: str) -> list[str]:
+    """The images whose original bytes have this MD5."""
+    rows = rows_where(connection, corpus.files("download/g*.parquet"), "md5 = $md5", {"md5": md5})
+    return sorted(row["uuid"] for row in rows)
+
+
+def _of(row: Row, names: Sequence[str]) -> dict[str, Any]:
+    return {name: row[name] for name in names if row.get(name) is not None}
+
+
+def _place(row: Row, name: str) -> str:
+    return f"{name}, bytes {row['offset']} to {row['offset'] + row['size']}"
+
+
+def _shard_of(row: Row) -> str:
+    """Generation, split and tar of a row of an index."""
+    *_, generation, split, _ = Path(row["filename"]).parts
+    return f"{generation}/{split}/{row['shard']}"

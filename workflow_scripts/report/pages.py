@@ -1,0 +1,49 @@
+"""What every page has in common: templates, style, script and the plotting library, all within the page."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+HERE = Path(__file__).parent
+STYLE, SCRIPT = "page.css", "page.js"
+# Pages import it; it is named here so that a change of it is seen as a change of their steps.
+MACROS = "macros.html.j2"
+
+
+def page_templates() -> Environment:
+    """The templates beside this module; what they are given is text, never markup."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
+    environment.filters["count"] = lambda value: f"{value:,}"
+    environment.filters["duration"] = duration
+    environment.filters["words"] = lambda name: name.replace("_", " ")
+    return environment
+
+
+def page_parts() -> dict[str, Any]:
+    """What makes a page whole without a network."""
+    return {"style": _file(STYLE), "script": _file(SCRIPT), "plotly": Markup(get_plotlyjs())}
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people read them."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def _file(name: str) -> Markup:
+    """A file of the project itself, as it is."""
+    return Markup((HERE / name).read_text(encoding="utf-8"))

@@ -1,0 +1,101 @@
+"""Write a trained model as others can load, judge and cite it: weights, card with scores, citation, provenance."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from workflow_scripts.common.cli import run as run_command
+from workflow_scripts.common.config.report import PublishSettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import link, write_text
+from workflow_scripts.report.cards import citation, render
+from workflow_scripts.report.corpora import read_json
+from workflow_scripts.report.scores import MAIN_METRIC, PUBLISHED, Scores, read_scores
+
+CARD = "model_card.md.j2"
+SECTION = re.compile(r"^## (?=\S)", re.MULTILINE)
+# Sections of the card beside the exported model that are taken over: what the model itself knows of its making.
+TAKEN = ("Training", "Sources to cite", "Recipe", "Architecture and preprocessing", "Data and code")
+# What the card shows of a benchmark; everything else is in the report's tables.
+SHOWN = re.compile(r"(zero_shot/top1|few_shot/\d+|svm/.*|traits/.*|attributes/.*|clustering/all)")
+WEIGHTS = ("open_clip_model.safetensors", "open_clip_config.json")
+
+
+def publish_model(
+    *,
+    model: Path,
+    scores: tuple[Path, ...],
+    facts: Path,
+    table: Path,
+    settings: PublishSettings,
+    out: Path,
+) -> None:
+    """Write the model's files, a card with Hugging Face front matter and scores, `CITATION.cff`, and what it came from.
+
+    Nothing is uploaded.
+
+    Args:
+        model: the exported open_clip directory.
+        scores: the run's score files, of its own model and of the others.
+        facts: the report's run.json.
+        table: the report's scores.csv.
+        settings: licence and authors.
+        out: the card; everything else goes beside it.
+
+    Raises:
+        InputError: a file is missing or unreadable.
+    """
+    told = read_json(facts)
+    found = read_scores(scores, own=told["run"])
+    files = [path for path in sorted(model.iterdir()) if path.suffix in (".safetensors", ".json")]
+    if missing := set(WEIGHTS) - {path.name for path in files}:
+        raise InputError(f"{model}: no {', '.join(sorted(missing))}; run `snakemake train`")
+    for path in (*files, facts, table):
+        link(path, out.with_name(path.name))
+    identity = told["corpus"]["id"]
+    title = told["run"]
+    write_text(out.with_name("CITATION.cff"), citation(title, "software", identity, settings.authors))
+    front = ModelCardData(
+        model_name=title,
+        license=settings.model_license,
+        library_name="open_clip",
+        pipeline_tag="zero-shot-image-classification",
+        language="en",
+        tags=["clip", "biology", "species", "taxonomy", "zero-shot-image-classification"],
+        metrics=["accuracy"],
+        eval_results=[*_results(found)],
+    )
+    sections = SECTION.split((model / "README.md").read_text(encoding="utf-8"))
+    text = render(
+        CARD,
+        title=title,
+        corpus=told["corpus"],
+        config=told["config"],
+        scores=found,
+        shown={name: [one for one in found.metrics(name) if SHOWN.fullmatch(one)] for name in found.benchmarks},
+        sections=[section.strip() for section in sections if section.startswith(TAKEN)],
+    )
+    write_text(out, f"---\n{front.to_yaml()}\n---\n{text}")
+
+
+def _results(scores: Scores) -> Iterator[EvalResult]:
+    """The run's own scores, as Hugging Face lists them."""
+    own = scores.models[0]
+    for benchmark in scores.benchmarks:
+        for metric in scores.metrics(benchmark):
+            value = scores.value(benchmark, metric, own)
+            if value is not None and SHOWN.fullmatch(metric) and not metric.startswith(PUBLISHED):
+                yield EvalResult(
+                    task_type="zero-shot-image-classification" if metric == MAIN_METRIC else "image-classification",
+                    dataset_type=benchmark,
+                    dataset_name=benchmark,
+                    metric_type="accuracy",
+                    metric_name=metric,
+                    metric_value=round(100 * value, 2),
+                )
+
+
+if __name__ == "__main__":
+    run_command(publish_model)

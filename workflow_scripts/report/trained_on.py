@@ -1,0 +1,106 @@
+"""Say whether models here were trained on a photo: by its bytes, or by how it looks."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import tyro
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.images import UnreadableImage, decode, pdq
+from workflow_scripts.report.corpora import Corpus, Run, corpora_of, places, rows_where, runs_of
+
+# Two copies of an image differ in at most this many of PDQ's 256 bits, as in the search for leaked benchmarks.
+MAX_DISTANCE = 10
+WORD_DIGITS = 16
+# The photo's four words are the values $w0 to $w3. A failed hash must equal none.
+WORDS = [f"('0x' || substr(pdq, {1 + WORD_DIGITS * word}, {WORD_DIGITS}))::UBIGINT" for word in range(4)]
+DISTANCE = " + ".join(f"bit_count(xor({word}, $w{number}::UBIGINT))::INTEGER" for number, word in enumerate(WORDS))
+NEAR = (
+    "CASE WHEN regexp_full_match(pdq, '[0-9a-f]{64}') AND pdq NOT IN (repeat('0', 64), repeat('f', 64)) "
+    f"THEN {DISTANCE} <= {MAX_DISTANCE} ELSE false END"
+)
+
+
+def trained_on(
+    *,
+    photo: tyro.conf.Positional[Path],
+    results: Path | None = None,
+    json_lines: bool = False,
+    memory_mb: int = 2048,
+    threads: int = 1,
+) -> None:
+    """Print whether a photo, or a copy of it, is among what the models here were trained on.
+
+    First by the MD5 of its bytes, then by its PDQ hash, at most 10 of 256 bits away. One line for each image found.
+
+    Args:
+        photo: an image file.
+        results: the results folder; the site's own by default.
+        json_lines: print JSON.
+        memory_mb: DuckDB's memory limit, MiB.
+        threads: DuckDB's threads.
+
+    Raises:
+        InputError: no image.
+    """
+    folder = places(results)
+    try:
+        content = photo.read_bytes()
+        pixels = decode(content, to_srgb=True)
+    except (OSError, UnreadableImage) as error:
+        raise InputError(f"{photo}: no readable image: {error}") from None
+    md5, looks = hashlib.md5(content, usedforsecurity=False).hexdigest(), pdq(pixels)
+    runs = runs_of(folder)
+    with tables.connect(memory_mb, threads) as connection:
+        found = [match for corpus in corpora_of(folder) for match in _matches(connection, corpus, runs, md5, looks)]
+    if json_lines:
+        for match in found:
+            sys.stdout.write(json.dumps(match) + "\n")
+        return
+    models = sorted({model for match in found for model in match["models"]})
+    sys.stdout.write(f"{photo}: {'yes, ' + ', '.join(models) if models else 'no model here was trained on it'}\n")
+    for match in found:
+        sys.stdout.write(f"  {match['how']}: image {match['uuid']} of {match['corpus']}, {match['became']}\n")
+
+
+def _matches(
+    connection: duckdb.DuckDBPyConnection, corpus: Corpus, runs: list[Run], md5: str, looks: str | None
+) -> Iterator[dict[str, Any]]:
+    """The corpus's images that have the photo's bytes; without any, those that look alike."""
+    downloads = corpus.files("download/g*.parquet")
+    how = "the same bytes"
+    rows = rows_where(connection, downloads, "md5 = $md5", {"md5": md5})
+    if not rows and looks is not None:
+        words = {f"w{word}": int(looks[WORD_DIGITS * word :][:WORD_DIGITS], 16) for word in range(4)}
+        rows = rows_where(connection, downloads, NEAR, words)
+    trained = [one.name for one in runs if one.trained_on(corpus)]
+    for row in sorted(rows, key=lambda row: str(row["uuid"])):
+        if row["md5"] != md5:
+            how = f"looks alike ({_bits(row['pdq'], str(looks))} of 256 bits differ)"
+        verdicts = rows_where(
+            connection, corpus.files("curate/*/verdicts.parquet"), "uuid = $uuid", {"uuid": row["uuid"]}
+        )
+        verdict = verdicts[0] if verdicts else {"keep": False, "reason": "not judged yet", "split": None}
+        kept = bool(verdict["keep"])
+        yield {
+            "uuid": row["uuid"],
+            "corpus": corpus.identity.get("id", corpus.name),
+            "how": how,
+            "became": f"kept for {verdict['split']}" if kept else f"left out: {verdict['reason']}",
+            "models": trained if kept and verdict["split"] == "train" else [],
+        }
+
+
+def _bits(one: str, other: str) -> int:
+    return (int(one, 16) ^ int(other, 16)).bit_count()
+
+
+if __name__ == "__main__":
+    run(trained_on)

@@ -1,0 +1,159 @@
+"""The model card: what the model is, how it was trained and on what, how it scores, whom to cite.
+
+In: an exported model, its run's `summary.json`, score files and attribution tables. Out: `README.md` beside the model.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.clip import CONFIG_FILE, REPLAY_PROJECTOR_FILE
+from workflow_scripts.common.config.train import ExportSettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import write_text
+from workflow_scripts.contracts import ATTRIBUTION
+from workflow_scripts.train.export import BIOCLIP2_FILE
+
+PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
+
+
+def write_card(
+    *,
+    trained: Path,
+    model: Path,
+    settings: ExportSettings,
+    title: str,
+    out: Path,
+    scores: tuple[Path, ...] = (),
+    attributions: tuple[Path, ...] = (),
+) -> None:
+    """Write the model card.
+
+    Args:
+        trained: folder of the training's results.
+        model: the exported model.
+        settings: of its export, as JSON.
+        title: heading.
+        out: the card.
+        scores: the model's own score files.
+        attributions: the corpus's attribution tables.
+
+    Raises:
+        InputError: a file is missing or unreadable.
+    """
+    summary = _read_json(trained / "summary.json")
+    architecture = _read_json(model / CONFIG_FILE)
+    second = (model / REPLAY_PROJECTOR_FILE).is_file()
+    parts = [
+        heading(title, second=second),
+        training(summary, settings),
+        scoring([_read_json(path) for path in scores]),
+        citations(attributions),
+        f"## Recipe\n\n{_json({'model': summary['model'], 'settings': summary['settings']})}",
+        f"## Architecture and preprocessing\n\n{_json(architecture)}",
+        provenance(summary),
+    ]
+    write_text(out, "\n".join(part for part in parts if part))
+
+
+def heading(title: str, *, second: bool) -> str:
+    """What the model is, and how to load it."""
+    projector = (
+        f"""
+`{REPLAY_PROJECTOR_FILE}` holds BioCLIP 2's second visual projector, for images unlike biology: multiply the pooled
+features with it in place of `visual.proj`. `{BIOCLIP2_FILE}` is the whole model as the code of BioCLIP 2 saves it, with
+the second projector as `visual.continual_proj`.
+"""
+        if second
+        else ""
+    )
+    return f"""---
+library_name: open_clip
+pipeline_tag: zero-shot-image-classification
+tags:
+- clip
+- biology
+---
+# {title}
+
+A CLIP model of images and names of organisms.
+
+```python
+import open_clip
+model, _, preprocess = open_clip.create_model_and_transforms("local-dir:PATH")
+tokenizer = open_clip.get_tokenizer("local-dir:PATH")
+```
+{projector}"""
+
+
+def training(summary: Mapping[str, Any], settings: ExportSettings) -> str:
+    """How it was trained, and which of the weights these are."""
+    last, best = summary["last"], summary["best"]
+    replay = f" and {summary['replay_samples']:,} replay pairs" if summary["replay_samples"] else ""
+    step = best["step"] if settings.weights == "best" and best["step"] else summary["steps"]
+    share = (
+        f", averaged with the starting weights, which count for {settings.start_share:g}"
+        if settings.start_share
+        else ""
+    )
+    return f"""## Training
+
+{summary["steps"]:,} steps, {summary["samples"]:,} pairs ({last["epoch"]:.2f} passes){replay},
+{summary["parameters"]:,} parameters. Last loss {last["loss"]:.4g}, logit scale {last["logit_scale"]:.4g}.
+Steps skipped for a loss that was not finite: {summary["skipped"]}. Unreadable samples replaced:
+{len(summary["broken_samples"])}. These are the weights of step {step:,}{share}.
+"""
+
+
+def scoring(scores: Sequence[Mapping[str, Any]]) -> str:
+    """A table of what the model reached on each benchmark; nothing where there are no scores."""
+    rows = [
+        f"| {score['benchmark']} | {name} | {value:.4f} |"
+        for score in sorted(scores, key=lambda score: str(score["benchmark"]))
+        for name, value in sorted(score["metrics"].items())
+        if isinstance(value, float)
+    ]
+    return "\n".join(["## Scores\n", "| benchmark | metric | value |", "|---|---|---|", *rows, ""]) if rows else ""
+
+
+def citations(attributions: Sequence[Path]) -> str:
+    """What to cite for the images (mostly DOIs), each with how many images it stands for."""
+    if not attributions:
+        return ""
+    with tables.connect() as connection:
+        tables.read(connection, list(attributions), ATTRIBUTION, "attribution")
+        rows = connection.sql(
+            "SELECT cite, count(*) FROM attribution WHERE cite IS NOT NULL GROUP BY cite ORDER BY 2 DESC, 1"
+        ).fetchall()
+    listed = [f"- {cite} ({count:,} images)" for cite, count in rows]
+    return "\n".join(["## Sources to cite\n", *listed, ""]) if listed else ""
+
+
+def provenance(summary: Mapping[str, Any]) -> str:
+    """Digests of data and code, and versions."""
+    version = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["version"]
+    known = summary["digests"] | {"versions": {**summary["versions"], "workflow": version}}
+    return f"""## Data and code
+
+SHA-256 of the shards' manifests and indexes, of the labels and of the starting weights; and of the code that trained.
+
+{_json(known)}"""
+
+
+def _json(value: Any) -> str:
+    return f"```json\n{json.dumps(value, indent=2, sort_keys=True)}\n```\n"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+
+
+if __name__ == "__main__":
+    run(write_card)

@@ -1,0 +1,45 @@
+"""Whether going on makes sense: losses that are not finite, and samples that cannot be read.
+
+All ranks see the same numbers, so all come to the same answer.
+"""
+
+from pathlib import Path
+
+from workflow_scripts.common.config.train import TrainSettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.train.done import Done
+
+NAMED = 3
+# A share of few samples says nothing.
+BROKEN_MATTERS_FROM = 10
+
+
+def check_broken(done: Done, settings: TrainSettings, pairs_a_step: int) -> None:
+    """Raise InputError when more samples are unreadable than the settings allow."""
+    seen = done.steps * pairs_a_step
+    if done.broken >= BROKEN_MATTERS_FROM and done.broken > settings.max_broken_share * seen:
+        raise InputError(
+            f"{done.broken} of {seen} samples are unreadable, more than train.max_broken_share; the work folder's "
+            "broken-*.jsonl name them"
+        )
+
+
+def check_skipped(done: Done, settings: TrainSettings, uuids: list[str], names: Path) -> None:
+    """Raise InputError when too many steps were skipped, at all or in a row.
+
+    Args:
+        done: how far the training is.
+        settings: how many are allowed.
+        uuids: of the batch that was skipped last.
+        names: the file that names every skipped batch.
+    """
+    if done.skipped_in_a_row > settings.max_skipped_in_a_row:
+        trouble = f"{done.skipped_in_a_row} steps in a row, the last of them {done.steps}, were"
+    elif done.skipped > settings.max_skipped:
+        trouble = f"{done.skipped} of {done.steps} steps were"
+    else:
+        return
+    raise InputError(
+        f"{trouble} skipped: loss or gradient not finite; look at images {', '.join(uuids[:NAMED])} ... ({names} names "
+        "all), lower train.lr, lengthen train.warmup_steps or set train.clip_norm"
+    )
