@@ -32,6 +32,11 @@ include: "rules/report.smk"
 include: "rules/publish.smk"
 
 
+if CONFIG.ablations is not None:
+
+    include: "rules/ablations.smk"
+
+
 for line in PINS.behind() if workflow.is_main_process else []:
     sys.stderr.write(f"{line}\n")
 

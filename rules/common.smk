@@ -536,3 +536,35 @@ def shard_tables():
 def indexed_tars(wildcards):
     entry = next(entry for folder, entry in INDEXED.items() if Path(folder).name == wildcards.indexed)
     return entry.tars if wildcards.split == "train" else entry.val_tars
+
+
+def named_by(benchmark, text_type):
+    """A benchmark whose classes are written as one text type, and which is asked nothing else."""
+    return CONFIG.benchmarks[benchmark].model_copy(
+        update={"text_type": text_type, "published_text_type": None, "shots": []}
+    )
+
+
+def variant_folder(variant):
+    """The model of an ablation's variant, or what all of them start from."""
+    return START if variant == "start" else f"{ABLATIONS}/{variant}/model"
+
+
+def variant_model(wildcards):
+    return f"{variant_folder(wildcards.variant)}/open_clip_config.json"
+
+
+def variant_source(wildcards):
+    return f"local-dir:{variant_folder(wildcards.variant)}"
+
+
+def variant_settings(wildcards):
+    return VARIANTS[wildcards.variant].to_json()
+
+
+def variant_replay(wildcards):
+    return REPLAY_OPTION if VARIANTS[wildcards.variant].replay_batch else ""
+
+
+def variant_torchrun(wildcards):
+    return torchrun("train_run", f"{ABLATIONS}/{wildcards.variant}/train/summary.json")

@@ -1,12 +1,10 @@
-"""Measurements of the catalogue's readers and of downloads, each in a process of its own."""
+"""Measurements of downloads, each in a process of its own."""
 
 import io
-import json
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -93,31 +91,6 @@ def download_rate() -> Iterator[MEASURED]:
         IMAGES / seconds["plain"],
     )
     yield "download_part_peak_mb", peak, "MB", "body_memory_mb and one body", 256 + 50
-
-
-def catalog_rates(rows: tuple[int, ...] = (2_000_000, 20_000_000)) -> Iterator[MEASURED]:
-    """Rows a second, and peak memory, of TreeOfLife-200M's reader on generated catalogues within 1 GiB for DuckDB."""
-    peaks: dict[int, float] = {}
-    for count in rows:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            duckdb.sql(
-                "COPY (SELECT uuid()::VARCHAR AS uuid, 'https://h' || (i % 200) || '.example/' || i AS source_url, "
-                "'Animalia' AS kingdom, 'Arthropoda' AS phylum, 'Insecta' AS class, 'Genus' || (i % 5000) AS genus, "
-                "'species' || (i % 90000) AS species, 'gbif' AS data_source, i::VARCHAR AS source_id "
-                f"FROM range({count}) AS t(i)) TO '{folder}/catalog.parquet'"
-            )
-            settings = json.dumps({"name": "t", "reader": "treeoflife200m", "catalog": f"{folder}/catalog.parquet"})
-            words = [sys.executable, "-m", "workflow_scripts.catalog.treeoflife200m", "--settings", settings]
-            words += ["--catalog", f"{folder}/catalog.parquet", "--out", f"{folder}/out.parquet"]
-            words += ["--account", f"{folder}/account.json", "--memory-mb", "1024", "--threads", "2"]
-            started = time.perf_counter()
-            _, peaks[count] = _run(words)
-            seconds = time.perf_counter() - started
-        label = f"{count // 1_000_000}m"
-        if count == rows[0]:
-            yield "catalog_rows_per_s_treeoflife200m", count / seconds, "/s", "233M rows in a day", 233e6 / 86_400
-        yield f"catalog_peak_mb_{label}", peaks[count], "MB", "peak of the smallest", peaks[rows[0]]
 
 
 def _run(words: list[str]) -> tuple[str, float]:

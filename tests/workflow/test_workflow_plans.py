@@ -49,11 +49,39 @@ def test_a_recipe_plans_its_whole_run_on_a_machine_with_no_data(fresh: Any, reci
     assert not list(fresh.folder.glob("data/**/*"))
 
 
-@pytest.mark.parametrize("recipe", ["bioclip", "bioclip2", "beetles"])
+def test_finetuning_plans_without_data_and_tunes_what_its_recipe_says(fresh: Any) -> None:
+    text = snakemake(fresh.folder, "all", "-np", "-c1", "--configfile", "config/finetune.yaml")
+    (command,) = [line for line in text.splitlines() if "workflow_scripts.train.run " in line]
+    assert "--start results/shared/models/start-" in command
+    assert '"tune_blocks":6' in command
+    assert '"max_batch":128' in command
+    (export,) = [line for line in text.splitlines() if "workflow_scripts.train.export " in line]
+    assert '"start_share":0.3' in export
+
+
+@pytest.mark.parametrize("recipe", ["bioclip", "bioclip2", "beetles", "finetune"])
 def test_recipes_name_no_path_of_a_place(recipe: str) -> None:
     name = f"config/{recipe}.yaml"
     config = load_config(read_yaml(ROOT / name), name, SiteSettings(results="RESULTS", data="DATA"))
     assert not [path for path in config.given_files().values() if Path(path).is_absolute()]
+
+
+def test_ablations_train_each_variant_and_test_it_under_each_text_type(fresh: Any) -> None:
+    planned = fresh.planned("ablations", "--config", "ablations={seeds: [1, 2, 3]}")
+    # Replay in three ways for three seeds, and five text types; the starting point is embedded besides.
+    assert planned["ablation_train"] == planned["ablation_export"] == 3 * 3 + 5
+    assert planned["ablation_embed"] == 3 * 15
+    assert planned["ablation_rare_species_taxon_com"] == planned["ablation_replay_captions"] == 1
+    assert "train_run" not in planned
+    text = fresh.run("-np", "ablations", "--config", "ablations={seeds: [1, 2, 3]}")
+    trained = [line for line in text.splitlines() if "workflow_scripts.train.run" in line and "ablations/" in line]
+    (without,) = [line for line in trained if "no_replay.2/train" in line]
+    assert '"seed":2' in without
+    assert "--replay" not in without
+    (shared,) = [line for line in trained if "one_projector.3/train" in line]
+    assert '"second_projector":false,' in shared
+    (single,) = [line for line in trained if "/sci.1/train" in line]
+    assert '"text_types":["sci"]' in single
 
 
 def test_a_mixture_plans_the_index_of_foreign_tars_and_reads_a_foreign_corpus_as_it_is(fresh: Any) -> None:

@@ -86,7 +86,7 @@ def _parents(module: str) -> list[str]:
     return [".".join(parts[:length]) for length in range(1, len(parts))]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Source:
     """A module's top-level statements, by number, and what each defines, binds and uses."""
 
@@ -122,6 +122,7 @@ class _Source:
         numbers = {number for number, statement in enumerate(self.statements) if not _is_text(statement)}
         return numbers - self.imports - (set() if is_step else self.is_main)
 
+    @cache  # noqa: B019 (sources live as long as the process)
     def names_in(self, number: int) -> set[str]:
         """Names and words that a statement uses; a word may be an annotation in quotes."""
         nodes = list(ast.walk(self.statements[number]))
@@ -129,6 +130,7 @@ class _Source:
             node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)
         }
 
+    @cache  # noqa: B019 (sources live as long as the process)
     def reached_from(self, number: int) -> list[tuple[str, str | None]]:
         """What a statement uses of other modules."""
         reached: list[tuple[str, str | None]] = []
@@ -146,6 +148,7 @@ class _Source:
         ]
         return reached
 
+    @cache  # noqa: B019 (sources live as long as the process)
     def text(self, number: int) -> str:
         return _text_of(self.statements[number])
 

@@ -69,7 +69,8 @@ def train(
     pairs_a_step = sum(part.batch for part in parts)
     local = [part.batch // ranks.size for part in parts]
 
-    model = starting_model(start, job.model, settings, second_projector=len(parts) > 1).to(device)
+    second = len(parts) > 1 and settings.second_projector
+    model = starting_model(start, job.model, settings, second_projector=second).to(device)
     freeze(model, settings.tune_blocks)
     optimizer = make_optimizer(model, settings)
     done = Done()

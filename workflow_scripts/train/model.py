@@ -41,13 +41,16 @@ class TwoProjectorClip(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Features of a batch whose first `biology` pairs are biology and whose others are replay.
 
+        Without a second projector all images go through the first.
+
         Returns:
             Image features and text features, each [B, D], fp32 and of length 1; and the inverse temperature.
         """
         pooled_BP = self.clip.visual(pixels_BCHW)
-        image_BD = pooled_BP[:biology] @ self.proj
-        if self.replay_projector is not None:
-            image_BD = torch.cat([image_BD, pooled_BP[biology:] @ self.replay_projector])
+        if self.replay_projector is None:
+            image_BD = pooled_BP @ self.proj
+        else:
+            image_BD = torch.cat([pooled_BP[:biology] @ self.proj, pooled_BP[biology:] @ self.replay_projector])
         text_BD = self.clip.encode_text(tokens_BL)
         scale = self.logit_scale.float().exp()
         return F.normalize(image_BD.float(), dim=-1), F.normalize(text_BD.float(), dim=-1), scale
@@ -69,7 +72,7 @@ def starting_model(
         start: the starting weights; their model is taken over.
         model: what the second projector starts as.
         settings: precision, and the seed of a random projector.
-        second_projector: whether there is replay. Without it a projector of the start is left behind.
+        second_projector: whether replay has one of its own. Without it a projector of the start is left behind.
     """
     projector = starting_projector(start, model.replay_projector_from, settings.seed) if second_projector else None
     network = TwoProjectorClip(start.model, projector).train()

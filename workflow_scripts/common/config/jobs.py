@@ -53,6 +53,7 @@ JOBS = (
     "report_build",
     "publish_model",
     "publish_dataset",
+    "crate",
 )
 
 

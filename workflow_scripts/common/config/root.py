@@ -27,7 +27,14 @@ from workflow_scripts.common.config.report import IntrinsicSettings, PublishSett
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
-from workflow_scripts.common.config.train import ExportSettings, MixEntry, ModelSettings, TrainLimits, TrainSettings
+from workflow_scripts.common.config.train import (
+    AblationSettings,
+    ExportSettings,
+    MixEntry,
+    ModelSettings,
+    TrainLimits,
+    TrainSettings,
+)
 from workflow_scripts.common.config.world import WorldSettings
 from workflow_scripts.common.errors import InputError
 
@@ -83,6 +90,7 @@ class Config(Section):
     train: TrainSettings = Field(description="Training.")
     mix: list[MixEntry] = Field([], description="What is trained on, where it is not the corpus alone.")
     export: ExportSettings = Field(default_factory=ExportSettings, description="What is made of the trained model.")
+    ablations: AblationSettings | None = Field(None, description="What the target `ablations` trains and tests.")
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict, description="Benchmarks, by name.")
     baselines: dict[str, str] = Field(
         default_factory=dict,
@@ -144,10 +152,21 @@ class Config(Section):
         for name in self.intrinsic.benchmarks or []:
             if name not in self.benchmarks or self.benchmarks[name].layout == "replay":
                 raise ValueError(f"intrinsic.benchmarks: {name!r} is no benchmark with images of its own")
+        self._check_ablations()
         names = [source.name for generation in self.generations for source in generation.sources]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"generations: more than one source is named {', '.join(sorted(twice))}")
         return self
+
+    def _check_ablations(self) -> None:
+        if self.ablations is None:
+            return
+        if not self.train.replay_batch:
+            raise ValueError("ablations: the recipe has no replay to turn off; set train.replay_batch")
+        layouts = dict.fromkeys(self.ablations.benchmarks, "csv") | {self.ablations.replay: "replay"}
+        for name, layout in layouts.items():
+            if name not in self.benchmarks or self.benchmarks[name].layout != layout:
+                raise ValueError(f"ablations: {name!r} is no benchmark with layout {layout}")
 
     def recipe(self) -> "Config":
         """The config without what cannot change what comes out."""

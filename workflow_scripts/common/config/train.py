@@ -114,6 +114,9 @@ class TrainSettings(Section):
     )
     global_batch: int = Field(ge=1, description="Biology pairs a step, over all ranks.")
     replay_batch: int = Field(0, ge=0, description="Replay pairs a step, over all ranks; 0 turns replay off.")
+    second_projector: bool = Field(
+        True, description="Whether replay images have a visual projector of their own (BioCLIP 2)."
+    )
     lr: float = Field(1e-4, gt=0, description="Peak learning rate.")
     betas: tuple[float, float] = Field((0.9, 0.98), description="AdamW betas.")
     eps: float = Field(1e-6, gt=0, description="AdamW epsilon.")
@@ -221,6 +224,33 @@ class WandbSettings(Section):
     mode: Literal["online", "offline"] = Field(
         "online", description="`offline` writes to the work folder, for `wandb sync` from where there is an internet."
     )
+
+
+class AblationSettings(Section):
+    """The papers' ablations of the run's own recipe, for the target `ablations`."""
+
+    seeds: list[int] = Field(
+        [42, 43, 44], min_length=1, description="Each replay variant is trained with each of them."
+    )
+    benchmarks: list[str] = Field(
+        min_length=1, description="Benchmarks (CSV layout, with ranks) that every variant is tested on."
+    )
+    replay: str = Field(description="The benchmark (layout replay) that forgetting is measured on.")
+
+    def variants(self, recipe: TrainSettings) -> dict[str, TrainSettings]:
+        """The trainings by name, `<variant>.<seed>`: replay in three ways for each seed, each text type for the first.
+
+        `two_projectors` of the first seed is the mix of text types, too.
+        """
+        replay: dict[str, dict[str, Any]] = {
+            "no_replay": {"replay_batch": 0},
+            "one_projector": {"second_projector": False},
+            "two_projectors": {"second_projector": True},
+        }
+        changes = {f"{name}.{seed}": {**change, "seed": seed} for name, change in replay.items() for seed in self.seeds}
+        first = self.seeds[0]
+        changes |= {f"{name}.{first}": {"text_types": [name], "seed": first} for name in recipe.text_types}
+        return {name: recipe.model_copy(update=change) for name, change in changes.items()}
 
 
 class TrainLimits(Section):

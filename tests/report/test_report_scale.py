@@ -1,0 +1,48 @@
+"""What a corpus of some size will take, from a table of costs."""
+
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.report.scale import COSTS, read_costs, scale
+
+HEADER = "step,unit,seconds,on,jobs,memory_mb,kept_bytes,files,source\n"
+
+
+def printed(tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: str, **counts: int) -> list[list[str]]:
+    table = tmp_path / "costs.csv"
+    table.write_text(HEADER + rows)
+    scale(costs=table, **counts)
+    lines = capsys.readouterr().out.splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_hours_are_shared_by_as_many_jobs_as_there_are_and_as_the_cluster_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "a,images,7200,core,parts,2048,150000,700,bench\nb,images,3600,core,1,0,0,0,bench\n"
+    wide, single = printed(tmp_path, capsys, rows, images=10_000_000, parts=4, cores=64)
+    assert wide == ["a", "10.0M images", "20.0", "5.0", "2.0 GiB", "1.50 TB", "7,000", "bench"]
+    assert single[2:4] == ["10.0", "10.0"]
+    (narrow, _) = printed(tmp_path, capsys, rows, images=10_000_000, parts=4, cores=2)
+    assert narrow[3] == "10.0"
+
+
+def test_training_counts_samples_of_all_epochs_on_gpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "train,samples,3600,gpu,1000,0,0,0,paper\nreplay,pairs,1,core,1,0,0,0,bench\n"
+    (train,) = printed(tmp_path, capsys, rows, images=2_000_000, epochs=3, gpus=2, cores=64)
+    assert train[1:4] == ["6.0M samples", "6.0 (GPU)", "3.0"]
+
+
+def test_the_costs_that_are_shipped_can_be_read() -> None:
+    costs = read_costs(COSTS)
+    assert {cost.step.split()[0] for cost in costs} >= {"catalog", "download", "taxonomy", "curate", "shards", "train"}
+    assert all(cost.source for cost in costs)
+
+
+def test_a_wrong_table_is_named(tmp_path: Path) -> None:
+    table = tmp_path / "costs.csv"
+    table.write_text(HEADER + "a,images,many,core,1,0,0,0,bench\n")
+    with pytest.raises(InputError, match=r"costs\.csv: not a table of costs"):
+        read_costs(table)

@@ -1,0 +1,133 @@
+"""What a corpus of some size will take, stage by stage, from costs that were measured: time, memory, disk, files.
+
+`costs.csv` holds a line a step: what a million units of it cost one core, and where the figure comes from. The steps
+whose time the network or a GPU decides say so.
+"""
+
+import csv
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.errors import InputError
+
+COSTS = Path(__file__).with_name("costs.csv")
+HOUR = 3600
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a step costs.
+
+    Attributes:
+        step: the stage and the step.
+        unit: what is counted: images, labels, names, pairs, samples.
+        seconds: of one core (or one GPU), for a million units.
+        on: `core` or `gpu`.
+        jobs: how many jobs share the work at most: `parts`, `groups`, or a number.
+        memory_mb: the most that one job takes, MiB.
+        kept_bytes: bytes that stay on disk, for a unit.
+        files: files that stay on disk, for a million units.
+        source: the bench row or the paper that the figures come from.
+    """
+
+    step: str
+    unit: str
+    seconds: float
+    on: str
+    jobs: str
+    memory_mb: int
+    kept_bytes: float
+    files: float
+    source: str
+
+
+def scale(
+    *,
+    images: int,
+    labels: int = 3_000_000,
+    names: int = 12_000_000,
+    pairs: int = 0,
+    epochs: int = 1,
+    parts: int = 1,
+    groups: int = 1,
+    cores: int = 64,
+    gpus: int = 8,
+    costs: Path = COSTS,
+) -> None:
+    """Print what each stage will take for a corpus of some size on a stated cluster.
+
+    Args:
+        images: images of the catalogue.
+        labels: distinct labels among them.
+        names: names of the backbones.
+        pairs: replay pairs.
+        epochs: epochs of the training.
+        parts: download jobs.
+        groups: shard jobs.
+        cores: cores of the cluster.
+        gpus: its GPUs.
+        costs: the costs, as `costs.csv` has them.
+
+    Raises:
+        InputError: the costs are no such table.
+    """
+    counts = {"images": images, "labels": labels, "names": names, "pairs": pairs, "samples": images * epochs}
+    split = {"parts": parts, "groups": groups}
+    rows = [("step", "units", "hours of a core", "hours here", "memory", "disk", "files", "figures from")]
+    for cost in read_costs(costs):
+        units = counts[cost.unit]
+        if not units:
+            continue
+        hours = cost.seconds * units / 1e6 / HOUR
+        abreast = min(gpus if cost.on == "gpu" else cores, split.get(cost.jobs) or int(cost.jobs))
+        rows.append(
+            (
+                cost.step,
+                f"{units / 1e6:,.1f}M {cost.unit}",
+                f"{hours:,.1f}" + (" (GPU)" if cost.on == "gpu" else ""),
+                f"{hours / abreast:,.1f}",
+                f"{cost.memory_mb / 1024:.1f} GiB" if cost.memory_mb else "",
+                f"{cost.kept_bytes * units / 1e12:,.2f} TB" if cost.kept_bytes else "",
+                f"{cost.files * units / 1e6:,.0f}" if cost.files else "",
+                cost.source,
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
+        sys.stdout.write(f"| {' | '.join(cells)} |\n")
+        if row is rows[0]:
+            sys.stdout.write(f"|{'|'.join('-' * (width + 2) for width in widths)}|\n")
+
+
+def read_costs(path: Path) -> list[Cost]:
+    """The costs in the order of the pipeline.
+
+    Raises:
+        InputError: a column is missing or a value is no number.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    try:
+        return [
+            Cost(
+                step=row["step"],
+                unit=row["unit"],
+                seconds=float(row["seconds"]),
+                on=row["on"],
+                jobs=row["jobs"],
+                memory_mb=int(row["memory_mb"]),
+                kept_bytes=float(row["kept_bytes"]),
+                files=float(row["files"]),
+                source=row["source"],
+            )
+            for row in found
+        ]
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path}: not a table of costs: {error}") from None
+
+
+if __name__ == "__main__":
+    run(scale)
