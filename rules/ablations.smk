@@ -126,9 +126,9 @@ rule ablation_tables:
     conda:
         ENVIRONMENT
     resources:
-        **asks("ablation_tables"),
+        **asks("report_build"),
     params:
-        out=f"{ABLATIONS}/scores",
+        out=subpath(output[0], strip_suffix=".csv"),
         code=code("report.ablations"),
     shell:
         "python -m workflow_scripts.report.ablations --scores {input:q} --out {params.out:q} --log {log:q}"
