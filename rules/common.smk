@@ -307,6 +307,11 @@ def download_manifests(wildcards):
     return [f"{CORPUS}/download/part-{part}/manifest.parquet" for name in GENERATIONS for part in parts_of(name)]
 
 
+def all_manifests(wildcards):
+    """The downloads of the catalogue and those of replay."""
+    return [*download_manifests(wildcards), *REPLAY_MANIFESTS]
+
+
 def generation_parts(wildcards):
     return parts_of(wildcards.generation)
 
