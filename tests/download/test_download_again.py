@@ -211,8 +211,10 @@ def test_estimate_counts_images_files_and_days(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "50 images, 50 requests to 2 hosts"
     assert lines[2] == "6 files (3 tars)"
-    assert lines[3].startswith("0.29 days")
-    assert lines[4].split()[:5] == ["a.example", "25", "images", "0.289", "days"]
+    assert lines[1] == "75 MB to fetch, 7 MB to keep (at 1.5 MB and 140 kB an image)"
+    assert lines[3].startswith("at least 6.9 h at the hosts' policies")
+    assert lines[4].split()[:5] == ["a.example", "25", "images", "6.9", "h"]
+    assert lines[5].split()[3:5] == ["6", "s"]
 
 
 def test_status_reads_where_things_stand(
@@ -230,5 +232,7 @@ def test_status_reads_where_things_stand(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "1 of 2 parts done"
     assert lines[1].split()[:6] == [server.host, "3", "of", "6", "(3", "ok),"]
+    assert lines[1].endswith(" left")
+    assert lines[2].split()[:5] == ["all", "hosts", "3", "of", "6"]
     with pytest.raises(InputError, match="no catalogue there"):
         status(corpus=tmp_path / "absent")

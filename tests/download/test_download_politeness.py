@@ -108,9 +108,9 @@ def test_no_host_sees_more_than_its_policy_over_all_jobs(recorder: Recorder, tmp
 
     jobs = [start("corpus", part, part) for part in range(PARTS)]
     jobs += [start("replay", part, PARTS + part) for part in range(REPLAY_PARTS - 1)]
-    assert [job.wait(timeout=120) for job in jobs] == [0] * len(jobs)
+    assert [job.wait(timeout=600) for job in jobs] == [0] * len(jobs)
     # The rules start the last replay part when the corpus is there.
-    assert start("replay", REPLAY_PARTS - 1, PARTS + REPLAY_PARTS - 1).wait(timeout=120) == 0
+    assert start("replay", REPLAY_PARTS - 1, PARTS + REPLAY_PARTS - 1).wait(timeout=600) == 0
 
     manifests = [*tmp_path.glob("*/out-*/manifest.parquet")]
     rows = tables.read_rows(manifests, DOWNLOADS).to_pylist()

@@ -77,6 +77,16 @@ def test_one_benchmark_is_redone_alone(finished: Any) -> None:
     finished.run("all")
 
 
+def test_trying_again_leaves_no_flag_and_reruns_nothing_when_nothing_comes(finished: Any) -> None:
+    manifests = {path: path.stat().st_mtime_ns for path in finished.folder.rglob("part-*/manifest.parquet")}
+    files = sorted(finished.path("results/corpora/micro").rglob("*"))
+    finished.run("retry_failed")
+    assert {path: path.stat().st_mtime_ns for path in manifests} == manifests
+    left = {path.name for path in sorted(finished.path("results/corpora/micro").rglob("*")) if path not in files}
+    assert left <= {".retry.lock", "stopped_hosts"}
+    assert finished.planned("all") == {}
+
+
 def test_limits_rerun_nothing(finished: Any) -> None:
     limits = "limits={download: {threads: 3}, train: {checkpoint_steps: 7}, embed: {batch: 16}}"
     assert finished.planned("all", "--config", limits) == {}

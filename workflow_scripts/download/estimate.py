@@ -6,12 +6,12 @@ from pathlib import Path
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
+from workflow_scripts.download.summary import spelled
 
 # Means of photographs in TreeOfLife's sources: as served, and scaled to 720 pixels as JPEG.
 BYTES_SERVED = 1_500_000
 BYTES_KEPT = 140_000
 FILES_OF_A_PART = 3
-SECONDS_OF_A_DAY = 86_400
 SHOWN_HOSTS = 25
 
 
@@ -48,17 +48,19 @@ def estimate(
         f"(at {_size(bytes_served)} and {_size(bytes_kept)} an image)",
         f"{tars + FILES_OF_A_PART * len(parts):,} files ({tars:,} tars)",
     ]
-    days = {host: addresses / limits.of_host(host).rate / SECONDS_OF_A_DAY for host, _, addresses in hosts if host}
-    slowest = sorted(days, key=lambda host: (-days[host], host))
+    seconds = {host: addresses / limits.of_host(host).rate for host, _, addresses in hosts if host}
+    slowest = sorted(seconds, key=lambda host: (-seconds[host], host))
     if slowest:
-        lines.append(f"{days[slowest[0]]:.2f} days at the hosts' policies, the slowest of them first:")
+        lines.append(f"at least {spelled(seconds[slowest[0]])} at the hosts' policies, the slowest of them first:")
     counts = {host: rows for host, rows, _ in hosts}
     for host in slowest[:SHOWN_HOSTS]:
         policy = limits.of_host(host)
         lines.append(
-            f"  {host:<48} {counts[host]:>12,} images {days[host]:>10.3f} days "
+            f"  {host:<48} {counts[host]:>12,} images {spelled(seconds[host]):>12} "
             f"({policy.rate:g}/s, {policy.connections} connections)"
         )
+    if len(slowest) > SHOWN_HOSTS:
+        lines.append(f"  and {len(slowest) - SHOWN_HOSTS:,} hosts that take less")
     sys.stdout.write("\n".join(lines) + "\n")
 
 
@@ -72,7 +74,7 @@ def _rows(part: Path) -> int:
 def _size(count: float) -> str:
     for unit in ("bytes", "kB", "MB", "GB", "TB"):
         if count < 1000:
-            return f"{count:.0f} {unit}"
+            return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.1f} PB"
 

@@ -10,7 +10,9 @@ import duckdb
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.download.fetch import MANIFEST, part_digest
+from workflow_scripts.download.acquisition import MANIFEST
+from workflow_scripts.download.fetch import part_digest
+from workflow_scripts.download.summary import spelled
 
 SHOWN_HOSTS = 40
 # Part tables and, for each, the folder where its download is published.
@@ -70,17 +72,28 @@ def _add(connection: duckdb.DuckDBPyConnection, source: str) -> None:
 def _lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     rows = connection.execute(
         "SELECT wanted.host, wanted.images, coalesce(done.images, 0), coalesce(done.ok, 0), "
-        "coalesce(done.images / greatest(done.seconds, 1), 0) FROM "
+        "coalesce(done.deferred, 0), coalesce(done.images / greatest(done.seconds, 1), 0) FROM "
         "(SELECT host, sum(images)::BIGINT AS images FROM wanted GROUP BY host) AS wanted LEFT JOIN "
         "(SELECT host, sum(images)::BIGINT AS images, coalesce(sum(images) FILTER (status = 'ok'), 0)::BIGINT AS ok, "
+        "coalesce(sum(images) FILTER (status = 'deferred'), 0)::BIGINT AS deferred, "
         "epoch(max(last)::TIMESTAMPTZ) - epoch(min(first)::TIMESTAMPTZ) AS seconds FROM done GROUP BY host) AS done "
         "USING (host) ORDER BY wanted.images DESC, host"
     ).fetchall()
-    for host, images, done, ok, rate in [*rows[:SHOWN_HOSTS]]:
-        left = "done" if done >= images else f"{(images - done) / rate / 3600:.1f} h left" if rate else "not begun"
-        yield f"  {host or '(files)':<48} {done:>12,} of {images:,} ({ok:,} ok), {rate:.1f}/s, {left}\n"
-    total, through = sum(row[1] for row in rows), sum(row[2] for row in rows)
-    yield f"  {'all hosts':<48} {through:>12,} of {total:,}\n"
+    longest = 0.0
+    for place, (host, images, done, ok, deferred, rate) in enumerate(rows):
+        left = (images - done) / rate if rate else 0.0
+        longest = max(longest, left)
+        if place < SHOWN_HOSTS:
+            state = "done" if done >= images else f"{spelled(left)} left" if rate else "not begun"
+            waits = f", {deferred:,} deferred" if deferred else ""
+            yield f"  {host or '(files)':<48} {done:>12,} of {images:,} ({ok:,} ok{waits}), {rate:.1f}/s, {state}\n"
+    if len(rows) > SHOWN_HOSTS:
+        yield f"  and {len(rows) - SHOWN_HOSTS:,} hosts with fewer images\n"
+    total, through, kept, later = (sum(row[column] for row in rows) for column in (1, 2, 3, 4))
+    begun = f", {spelled(longest)} left for the slowest host that is begun" if longest else ""
+    yield f"  {'all hosts':<48} {through:>12,} of {total:,} ({kept:,} ok){begun}\n"
+    if later:
+        yield f"  {later:,} deferred images: `snakemake retry_failed` takes them up\n"
 
 
 if __name__ == "__main__":

@@ -30,3 +30,11 @@ def account_of(connection: duckdb.DuckDBPyConnection, table: str, part: str) -> 
         dropped=dict(dropped),
         notes={"attempts": attempts, "retried": retried, "deferred": deferred},
     )
+
+
+def spelled(seconds: float) -> str:
+    """A length of time as a person says it: `40 s`, `12 min`, `3.5 h`, `12.5 days`."""
+    for unit, length, decimals in (("days", 86_400, 1), ("h", 3600, 1), ("min", 60, 0)):
+        if seconds >= length:
+            return f"{seconds / length:,.{decimals}f} {unit}"
+    return f"{seconds:.0f} s"
