@@ -41,7 +41,7 @@ rule publish_dataset:
             generation=GENERATIONS,
             split=["train", "val"],
         ),
-        identity=f"{CORPUS}/corpus.json",
+        identity=f"{ABOUT}/corpus.json",
     output:
         card=f"{RUN}/publish/dataset/README.md",
     log:

@@ -49,6 +49,7 @@ JOBS = (
     "eval",
     "leakage_search",
     "leakage_scores",
+    "ablation_tables",
     "report_corpus",
     "report_build",
     "publish_model",
