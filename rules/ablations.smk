@@ -127,7 +127,7 @@ rule ablation_tables:
     conda:
         ENVIRONMENT
     resources:
-        **asks("ablation_tables"),
+        **asks("report_build"),
     params:
         code=code("report.ablations"),
     shell:

@@ -4,15 +4,12 @@
 rule publish_model:
     input:
         model=f"{RUN}/model/open_clip_config.json",
-        scores=expand(
-            f"{RUN}/scores/{{model}}/{{benchmark}}.json",
-            model=MODELS,
-            benchmark=CONFIG.benchmarks,
-        ),
+        scores=SCORES,
+        made=f"{RUN}/model/README.md",
         facts=f"{RUN}/report/run.json",
         table=f"{RUN}/report/scores.csv",
     output:
-        card=f"{RUN}/publish/model/README.md",
+        card=report(f"{RUN}/publish/model/README.md", caption="captions/model_card.rst", category="Cards"),
     log:
         f"{RUN_LOGS}/publish/model.log",
     benchmark:
@@ -43,7 +40,7 @@ rule publish_dataset:
         ),
         identity=f"{ABOUT}/corpus.json",
     output:
-        card=f"{RUN}/publish/dataset/README.md",
+        card=report(f"{RUN}/publish/dataset/README.md", caption="captions/dataset_card.rst", category="Cards"),
     log:
         f"{RUN_LOGS}/publish/dataset.log",
     benchmark:
@@ -65,3 +62,32 @@ rule publish_dataset:
         "--attribution {input.attribution:q} --labels {input.labels:q} --shards {params.shards:q} "
         "--identity {input.identity:q} --config {params.config:q} --settings {params.settings:q} --work {params.work:q} "
         "--out-dir {params.out:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
+
+
+# What ran, on what, and what came out, for tools that read Workflow Run RO-Crates.
+rule crate:
+    input:
+        facts=f"{RUN}/report/run.json",
+        summary=f"{RUN}/train/summary.json",
+        page=f"{RUN}/report/index.html",
+        table=f"{RUN}/report/scores.csv",
+        model=f"{RUN}/model/open_clip_config.json",
+        workflow=workflow.main_snakefile,
+    output:
+        metadata=f"{RUN}/crate/ro-crate-metadata.json",
+    log:
+        f"{RUN_LOGS}/publish/crate.log",
+    benchmark:
+        f"{RUN_LOGS}/publish/crate.tsv"
+    conda:
+        ENVIRONMENT
+    threads: cores("crate")
+    resources:
+        **asks("crate"),
+    params:
+        model=subpath(input.model, parent=True),
+        code=code("report.crate"),
+    shell:
+        "python -m workflow_scripts.report.crate --facts {input.facts:q} --summary {input.summary:q} "
+        "--page {input.page:q} --table {input.table:q} --model {params.model:q} --workflow {input.workflow:q} "
+        "--out {output.metadata:q} --log {log:q}"

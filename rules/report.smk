@@ -75,9 +75,10 @@ rule report_build:
         ),
         leakage=expand(f"{CORPUS}/curate/{{generation}}/leakage.parquet", generation=GENERATIONS),
     output:
-        page=f"{RUN}/report/index.html",
+        page=report(f"{RUN}/report/index.html", caption="captions/page.rst", category="Run"),
         facts=f"{RUN}/report/run.json",
-        scores=multiext(f"{RUN}/report/scores", ".csv", ".parquet"),
+        table=report(f"{RUN}/report/scores.csv", caption="captions/scores.rst", category="Run"),
+        scores=f"{RUN}/report/scores.parquet",
     log:
         f"{RUN_LOGS}/report/build.log",
     benchmark:

@@ -1,14 +1,16 @@
-"""Measurements of the catalogue's readers and of downloads, each in a process of its own."""
+"""Measurements of downloads, each in a process of its own."""
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,17 @@ import duckdb
 import numpy as np
 from PIL import Image
 
+from workflow_scripts.download.verify import BYTES_A_PIXEL
+
 HERE = Path(__file__)
-IMAGES = 1500
+IMAGES = 600
+REPEATS = 3
 THREADS = 16
+ROOM = {"body_memory_mb": 64, "image_memory_mb": 128, "max_bytes": 5_000_000, "max_pixels": 4_000_000}
 MEASURED = tuple[str, float, str, str, float]
 
 OURS = """
-import json, sys, time
+import json, resource, sys, time
 from pathlib import Path
 from workflow_scripts.common import images
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
@@ -30,10 +36,16 @@ from workflow_scripts.download.fetch import fetch
 folder, with_pdq = Path(sys.argv[1]), sys.argv[2] == "pdq"
 if not with_pdq:
     images.pdq = lambda image: None
-limits = DownloadLimits(threads=%d, default_host={"connections": 64, "rate": 100000}, allow_hosts=["127.0.0.0/8"])
+room = json.loads(sys.argv[3])
+limits = DownloadLimits(
+    threads=%d, default_host={"connections": 64, "rate": 100000}, allow_hosts=["127.0.0.0/8"],
+    body_memory_mb=room["body_memory_mb"], image_memory_mb=room["image_memory_mb"],
+)
+settings = DownloadSettings(max_bytes=room["max_bytes"], max_pixels=room["max_pixels"])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 started = time.perf_counter()
-fetch(part=folder / "part.parquet", settings=DownloadSettings(), limits=limits, work=folder / "w", out_dir=folder / "o")
-print(time.perf_counter() - started)
+fetch(part=folder / "part.parquet", settings=settings, limits=limits, work=folder / "w", out_dir=folder / "o")
+print(before, time.perf_counter() - started)
 """
 PLAIN = """
 import os, sys, time
@@ -68,15 +80,17 @@ def download_rate() -> Iterator[MEASURED]:
             f"FROM range({IMAGES}) AS t(i)) TO '{folder}/part.parquet'"
         )
         seconds: dict[str, float] = {}
-        peak = 0.0
-        for kind in ("plain", "md5", "pdq"):
-            run = folder / kind
+        peak = before = 0.0
+        # Each kind several times in turn, and the best of them: another job's hour must not count against one kind.
+        for number, kind in product(range(REPEATS), ("plain", "md5", "pdq")):
+            run = folder / f"{kind}-{number}"
             run.mkdir()
             (run / "part.parquet").symlink_to(folder / "part.parquet")
             script = (PLAIN if kind == "plain" else OURS) % THREADS
-            said, used = _run([sys.executable, "-c", script, str(run), kind])
-            seconds[kind] = float(said.split()[-1])
-            peak = used if kind == "pdq" else peak
+            said, peak = _run([sys.executable, "-c", script, str(run), kind, json.dumps(ROOM)])
+            seconds[kind] = min(float(said.split()[-1]), seconds.get(kind, inf))
+            before = float(said.split()[0]) / 1000
+            shutil.rmtree(run)
     plain = f"img2dataset, {THREADS} threads"
     yield (
         "download_images_per_s",
@@ -92,32 +106,10 @@ def download_rate() -> Iterator[MEASURED]:
         f"{plain}, with PDQ too",
         IMAGES / seconds["plain"],
     )
-    yield "download_part_peak_mb", peak, "MB", "body_memory_mb and one body", 256 + 50
-
-
-def catalog_rates(rows: tuple[int, ...] = (2_000_000, 20_000_000)) -> Iterator[MEASURED]:
-    """Rows a second, and peak memory, of TreeOfLife-200M's reader on generated catalogues within 1 GiB for DuckDB."""
-    peaks: dict[int, float] = {}
-    for count in rows:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            duckdb.sql(
-                "COPY (SELECT uuid()::VARCHAR AS uuid, 'https://h' || (i % 200) || '.example/' || i AS source_url, "
-                "'Animalia' AS kingdom, 'Arthropoda' AS phylum, 'Insecta' AS class, 'Genus' || (i % 5000) AS genus, "
-                "'species' || (i % 90000) AS species, 'gbif' AS data_source, i::VARCHAR AS source_id "
-                f"FROM range({count}) AS t(i)) TO '{folder}/catalog.parquet'"
-            )
-            settings = json.dumps({"name": "t", "reader": "treeoflife200m", "catalog": f"{folder}/catalog.parquet"})
-            words = [sys.executable, "-m", "workflow_scripts.catalog.treeoflife200m", "--settings", settings]
-            words += ["--catalog", f"{folder}/catalog.parquet", "--out", f"{folder}/out.parquet"]
-            words += ["--account", f"{folder}/account.json", "--memory-mb", "1024", "--threads", "2"]
-            started = time.perf_counter()
-            _, peaks[count] = _run(words)
-            seconds = time.perf_counter() - started
-        label = f"{count // 1_000_000}m"
-        if count == rows[0]:
-            yield "catalog_rows_per_s_treeoflife200m", count / seconds, "/s", "233M rows in a day", 233e6 / 86_400
-        yield f"catalog_peak_mb_{label}", peaks[count], "MB", "peak of the smallest", peaks[rows[0]]
+    bodies = ROOM["body_memory_mb"] + ROOM["max_bytes"] / 1e6
+    decoded = ROOM["image_memory_mb"] + ROOM["max_pixels"] * BYTES_A_PIXEL / 1e6
+    bound = before + bodies + decoded
+    yield "download_part_peak_mb", peak, "MB", "at its start, and the rooms of the config", bound
 
 
 def _run(words: list[str]) -> tuple[str, float]:

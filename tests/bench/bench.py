@@ -15,9 +15,9 @@ from pathlib import Path
 
 import acquisition
 import polars as pl
-from bench_data import data_benches
 from bench_taxonomy import taxonomy
-from rows import Row, measured
+from catalogues import catalogues
+from rows import Row, measured, printed_by
 
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 LOGS = (Path("logs/corpora/world"), Path("logs/runs/demo"), Path("logs/shared"))
@@ -70,14 +70,9 @@ def downloads() -> Iterator[Row]:
     yield from (Row(*values) for values in acquisition.download_rate())
 
 
-def catalogues() -> Iterator[Row]:
-    """Rows a second of a reader, and its memory at 2M and 20M rows."""
-    yield from (Row(*values) for values in acquisition.catalog_rates())
-
-
 def evaluation() -> Iterator[Row]:
     """The rows of `evaluation.py`, each bench in a process of its own, so that its memory is its own."""
-    for name in ("few_shot", "zero_shot_weights", "embedding", "category_discovery"):
+    for name in ("few_shot", "zero_shot_weights", "embedding", "category_discovery", "newt_searches"):
         yield from printed_rows("evaluation.py", name, threads=2)
 
 
@@ -95,9 +90,29 @@ def printed_rows(script: str, *words: str, threads: int) -> Iterator[Row]:
         yield Row(*row)
 
 
-def data() -> Iterator[Row]:
-    """Curation and shards."""
-    yield from (Row(*values) for values in data_benches())
+def training() -> Iterator[Row]:
+    """The training loop beside the bare step, in a process of its own; the last demo's waiting for data."""
+    for name in ("step_overhead", "data_wait_share"):
+        words = [sys.executable, str(Path(__file__).with_name("training.py")), name]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        printed = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+        for row in json.loads(printed.splitlines()[-1]):
+            yield Row(*row)
+
+
+def curation() -> Iterator[Row]:
+    """Verdicts, leakage and duplicates: the rows of `curation.py`."""
+    yield from _rows_of("curation.py", ("decide", "leakage", "planted", "dedup"))
+
+
+def shards() -> Iterator[Row]:
+    """Images and shards: the rows of `sharding.py`."""
+    yield from _rows_of("sharding.py", ("rates", "epoch"))
+
+
+def _rows_of(script: str, names: Sequence[str]) -> Iterator[Row]:
+    for name in names:
+        yield from (Row(*values) for values in printed_by(Path(__file__).with_name(script), name))
 
 
 BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (
@@ -107,7 +122,9 @@ BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (
     downloads,
     catalogues,
     taxonomy,
-    data,
+    curation,
+    shards,
+    training,
     evaluation,
     loading,
 )

@@ -11,7 +11,8 @@ from PIL import Image, ImageCms
 
 from workflow_scripts.common import images
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.download.body_memory import BodyMemory
+from workflow_scripts.download.memory import Memory
+from workflow_scripts.download.verify import BYTES_A_PIXEL
 
 SIZE = (300, 260)
 
@@ -108,7 +109,7 @@ def test_content_types_sizes_and_robots_are_as_configured(
 
 
 def test_bodies_wait_for_room_and_the_first_always_has_it() -> None:
-    memory = BodyMemory(100, threading.Event())
+    memory = Memory(100, threading.Event())
     first, second = memory.begin(), memory.begin()
     second.grow(90)
     first.grow(50)
@@ -125,17 +126,38 @@ def test_bodies_wait_for_room_and_the_first_always_has_it() -> None:
     assert not waiting.is_alive()
 
 
-def test_many_large_bodies_at_once_stay_within_the_room_for_bodies(
-    tmp_path: Path, server: Any, make_part: Any, make_run: Any, monkeypatch: pytest.MonkeyPatch
+def test_decoded_images_stay_within_the_room_for_images(
+    tmp_path: Path, make_part: Any, make_run: Any, make_picture: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[BodyMemory] = []
-    begin = BodyMemory.begin
+    made: list[Memory] = []
+    begin = Memory.begin
 
-    def noted(memory: BodyMemory) -> Any:
+    def noted(memory: Memory) -> Any:
         made.append(memory)
         return begin(memory)
 
-    monkeypatch.setattr(BodyMemory, "begin", noted)
+    monkeypatch.setattr(Memory, "begin", noted)
+    (tmp_path / "large.png").write_bytes(make_picture(1, 3000, 2000, form="PNG"))
+    part = make_part(tmp_path, {f"u{number}": str(tmp_path / "large.png") for number in range(4)})
+    rows = make_run(tmp_path, part)(image_memory_mb=1, threads=4)
+    assert {row["status"] for row in rows.values()} == {"ok"}
+    most = 3000 * 2000 * BYTES_A_PIXEL
+    held = {memory.most_held for memory in made}
+    assert most in held, "an image larger than the room is decoded alone"
+    assert max(held) == most
+
+
+def test_many_large_bodies_at_once_stay_within_the_room_for_bodies(
+    tmp_path: Path, server: Any, make_part: Any, make_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Memory] = []
+    begin = Memory.begin
+
+    def noted(memory: Memory) -> Any:
+        made.append(memory)
+        return begin(memory)
+
+    monkeypatch.setattr(Memory, "begin", noted)
     body = 3_000_000
     monkeypatch.setattr(
         type(server), "do_padded", lambda self, to, number, asked: self.answer(to, 200, bytes(body)), raising=False

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.report.runs import write_run
 from workflow_scripts.report.build import build
+from workflow_scripts.report.compare import compare
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
@@ -82,6 +84,22 @@ def test_the_page_works_in_a_browser(
     faint = "plane => plane.data[0].marker.opacity.filter(value => value < 0.5).length"
     assert page.eval_on_selector("#features .plane", faint) == 4
     assert overflow(page) <= 0
+    assert_quiet(seen, arguments["out"])
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_comparison_works_in_a_browser(browser: Browser, width: int, tmp_path: Path) -> None:
+    write_run(tmp_path, "a", 0.1, [True] * 60 + [False] * 40)
+    write_run(tmp_path, "b", 0.2, [True] * 80 + [False] * 20)
+    compare(runs=("a", "b"), results=tmp_path, out=tmp_path / "compare.html")
+    seen = look_at(browser, tmp_path / "compare.html", width)
+    assert overflow(seen.page) <= 0
+    assert seen.page.locator("section:visible").count() == 5
+    assert_quiet(seen, tmp_path / "compare.html")
+
+
+def assert_quiet(seen: Seen, path: Path) -> None:
+    """Nothing in the console, and no request but for the file itself."""
     assert seen.said == []
-    assert [url for url in seen.requests if not url.startswith("data:")] == [arguments["out"].as_uri()]
-    page.close()
+    assert [url for url in seen.requests if not url.startswith("data:")] == [path.as_uri()]
+    seen.page.close()

@@ -158,3 +158,15 @@ def test_hierarchy_stands_from_kingdom_to_species_and_has_no_chance(score_files:
     found = [metric for metric in scores.metrics("tiny") if metric.startswith("hierarchy")]
     assert found == ["hierarchy/kingdom", "hierarchy/genus", "hierarchy/species"]
     assert scores.chance("tiny", "hierarchy/genus") is None
+
+
+def test_the_lowest_error_is_the_best_and_has_no_chance(score_files: list[Path]) -> None:
+    for path in score_files:
+        described = json.loads(path.read_text())
+        described["metrics"]["zero_shot/ece"] = described["metrics"]["zero_shot/top1"] / 10
+        path.write_text(json.dumps(described))
+    scores = read_scores(score_files)
+    assert scores.best("tiny", "zero_shot/ece") == 0.05
+    assert scores.best("tiny", "zero_shot/top1") == 0.75
+    assert scores.chance("tiny", "zero_shot/ece") is None
+    assert scores.metrics("tiny")[2:4] == ["zero_shot/top5", "zero_shot/ece"]

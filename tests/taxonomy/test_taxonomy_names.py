@@ -79,9 +79,9 @@ def test_words_for_not_knowing_are_no_names(read: Names, written: str) -> None:
     assert written not in read([written])
 
 
-@given(st.lists(st.text(max_size=60), min_size=10, max_size=40))
+@given(st.lists(st.text(max_size=60), min_size=40, max_size=60))
 @example(["\x00Quercus\x00alba", "'; DROP TABLE texts; --", "ẞ", "ǅ ǆ", "İstanbul ilex"])
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_is_read_or_left_and_reading_again_changes_nothing(read: Names, texts: list[str]) -> None:
     names = {" ".join(part for part in parts if part): parts for parts in read(texts).values()}
     assert not any(character in name for name in names for character in "<>;\n\t\x00")
@@ -117,24 +117,3 @@ def test_hostile_labels_get_an_answer(resolved: Callable[..., list[dict[str, Any
         assert all(answer[f"provider_{key}"] == text for key, text in label.items())
         if "Quercus" not in "".join(label.values()):
             assert answer["strategy"] == "unresolved"
-
-
-@given(
-    st.lists(
-        st.dictionaries(
-            st.sampled_from([*RANKS, "scientific_name", "common"]),
-            st.one_of(
-                st.text(max_size=30), st.sampled_from(["Quercus alba", "Laelia", "rosea", "Plantae", "Animalia"])
-            ),
-        ),
-        min_size=10,
-        max_size=20,
-    )
-)
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_label_leaves_its_kingdom(
-    resolved: Callable[..., list[dict[str, Any]]], labels: list[dict[str, str]]
-) -> None:
-    for label, answer in zip(labels, resolved(labels), strict=True):
-        if label.get("kingdom") in ("Plantae", "Animalia") and answer["kingdom"]:
-            assert answer["kingdom"] == label["kingdom"]

@@ -209,6 +209,35 @@ def test_a_request_to_stop_saves_and_the_next_run_goes_on_from_there(
     assert [row["step"] for row in metrics_of(tmp_path / "train")] == [1, 2, 3, 4, 5]
 
 
+def test_a_request_to_stop_within_a_large_batch_gives_the_step_up_and_nothing_is_lost(
+    corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workflow_scripts.train import forward
+
+    losses, calls = forward.contrastive_losses, []
+
+    def stop_in_the_third_step(*given) -> torch.Tensor:
+        calls.append(given)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return losses(*given)
+
+    limits = TrainLimits(workers=0, max_batch=5)
+    settings = FAST.model_copy(update={"deterministic": True})
+    in_process(corpus, start, tmp_path / "undisturbed", settings, limits=limits)
+    monkeypatch.setattr(forward, "contrastive_losses", stop_in_the_third_step)
+    with pytest.raises(SystemExit) as stopped:
+        in_process(corpus, start, tmp_path / "disturbed", settings, limits=limits)
+    assert stopped.value.code == 143
+    assert "within step 3 of 5" in (tmp_path / "disturbed/work/outcome.json").read_text()
+    assert [path.name for path in tmp_path.glob("disturbed/work/*/checkpoints/*")] == ["step-00000002"]
+    in_process(corpus, start, tmp_path / "disturbed", settings, limits=limits)
+    one, other = (load_file(tmp_path / run / "train/model.safetensors") for run in ("undisturbed", "disturbed"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    outcomes = (tmp_path / "disturbed/work/outcomes.jsonl").read_text().splitlines()
+    assert [json.loads(line)["outcome"] for line in outcomes] == ["unfinished", "preempted", "unfinished", "finished"]
+
+
 def test_metrics_also_go_to_weights_and_biases_when_the_config_asks(corpus, start: Path, tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     settings = WandbSettings(project="organisms", mode="offline")

@@ -86,9 +86,11 @@ def test_rules_that_need_the_internet_are_the_readmes() -> None:
 def test_every_rule_asks_under_its_own_name() -> None:
     named = re.findall(r"^ *(?:use )?rule (?:\w+ as )?(\w+)(?: with)?:", RULES, re.M)
     made = re.findall(r'name:\s*f"(\w+)_\{', RULES)
-    assert sorted({*named, *made}) == sorted(JOBS)
-    assert sorted(re.findall(r'\*\*asks\("(\w+)"', RULES)) == sorted([*named, *made])
-    assert sorted(re.findall(r'cores\("(\w+)"\)', RULES)) == sorted([*named, *made])
+    # An ablation is a job of the rule that it varies.
+    rules = {name for name in (*named, *made) if not name.startswith("ablation")}
+    assert sorted(rules) == sorted(JOBS)
+    assert set(re.findall(r'\*\*asks\("(\w+)"', RULES)) == rules
+    assert set(re.findall(r'cores\("(\w+)"\)', RULES)) == rules
 
 
 def test_without_internet_what_is_not_fetched_is_listed_with_the_command_that_fetches_it(fresh: Any) -> None:

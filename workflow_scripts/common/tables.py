@@ -70,6 +70,11 @@ def scan(paths: Path | Sequence[Path]) -> str:
     return f"read_parquet([{', '.join(path_literal(file) for file in files)}])"
 
 
+def scan_named(paths: Path | Sequence[Path]) -> str:
+    """As `scan`, with the column `filename`: which file a row is from."""
+    return scan(paths).removesuffix(")") + ", filename = true)"
+
+
 def read(
     connection: duckdb.DuckDBPyConnection, paths: Path | Sequence[Path], contract: Contract, name: str
 ) -> duckdb.DuckDBPyRelation:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +12,13 @@ import pyarrow as pa
 from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import write_account
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
-from workflow_scripts.common.tars import member_places, write_tar
+from workflow_scripts.common.tars import member_places, read_at, write_tar
 from workflow_scripts.contracts import DOWNLOADS, TO_FETCH
 from workflow_scripts.download import local
 from workflow_scripts.download.attempts import ATTEMPT_FIELDS, Attempt, Row
-from workflow_scripts.download.body_memory import Room
-from workflow_scripts.download.engine import Fetch
+from workflow_scripts.download.engine import IMAGES, Fetch
 from workflow_scripts.download.hosts import Hosts
+from workflow_scripts.download.memory import Room
 from workflow_scripts.download.passes import MEMORY_MB, Passes
 from workflow_scripts.download.summary import account_of
 from workflow_scripts.download.taken_down import TakenDown
@@ -97,14 +98,15 @@ def _write_tars(folder: Path, passes: Passes) -> None:
 
 
 def _kept(shard: Path, later: list[Path]) -> Iterator[tuple[str, dict[str, bytes]]]:
-    with tables.connect(MEMORY_MB) as connection:
-        result = connection.execute(
-            f"SELECT uuid, jpg FROM {tables.scan([shard, *later])} WHERE status = 'ok' "
-            f"AND uuid IN (SELECT uuid FROM {tables.scan(shard)}) ORDER BY uuid"
-        )
-        while rows := result.fetchmany(16):
-            for uuid, jpg in rows:
-                yield uuid, {"jpg": jpg}
+    with tables.connect(MEMORY_MB) as connection, ExitStack() as opened:
+        places = connection.execute(
+            f"SELECT uuid, filename, image_offset, image_size FROM {tables.scan_named([shard, *later])} "
+            f"WHERE status = 'ok' AND uuid IN (SELECT uuid FROM {tables.scan(shard)}) ORDER BY uuid"
+        ).fetchall()
+        names = {name for _, name, *_ in places}
+        files = {name: opened.enter_context(Path(name).with_suffix(IMAGES).open("rb")) for name in names}
+        for uuid, name, offset, size in places:
+            yield uuid, {"jpg": read_at(files[name], offset, size)}
 
 
 def _write_manifest(folder: Path, part: Path, passes: Passes) -> None:
@@ -114,7 +116,7 @@ def _write_manifest(folder: Path, part: Path, passes: Passes) -> None:
     with tables.connect(MEMORY_MB) as connection:
         tables.read(connection, part, TO_FETCH, "part")
         if shards:
-            connection.execute(f"CREATE TEMP VIEW attempts AS SELECT * EXCLUDE (jpg) FROM {tables.scan(shards)}")
+            connection.execute(f"CREATE TEMP VIEW attempts AS SELECT * FROM {tables.scan(shards)}")
         else:
             connection.register("attempts", _no_attempts())
         list_places(connection, folder.glob("images-*.tar"))

@@ -53,6 +53,7 @@ class Attempt:
         status, error, http_status, final_url, retrieved_at, content_type, pdq, original_width, original_height: as
             in `contracts.DOWNLOADS`.
         transient: whether another pass may do better.
+        image_offset, image_size: where the kept image lies in the pass's file of images.
     """
 
     uuid: str
@@ -69,6 +70,8 @@ class Attempt:
     pdq: str | None = None
     original_width: int | None = None
     original_height: int | None = None
+    image_offset: int | None = None
+    image_size: int | None = None
 
     def begin(self) -> None:
         """Count a request and note its time."""
@@ -80,7 +83,14 @@ class Attempt:
         self.status, self.error, self.transient = fault.status, str(fault), fault.transient
 
 
-_ARROW = {"uuid": pa.string(), "transient": pa.bool_(), "seconds": pa.float64()} | {
-    name: pa.int64() for name in ("pass_number", "requests", "http_status", "original_width", "original_height")
-}
+_INTEGERS = (
+    "pass_number",
+    "requests",
+    "http_status",
+    "original_width",
+    "original_height",
+    "image_offset",
+    "image_size",
+)
+_ARROW = {"transient": pa.bool_(), "seconds": pa.float64()} | dict.fromkeys(_INTEGERS, pa.int64())
 ATTEMPT_FIELDS = [pa.field(field.name, _ARROW.get(field.name, pa.string())) for field in dataclasses.fields(Attempt)]

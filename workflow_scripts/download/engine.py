@@ -17,7 +17,7 @@ from img2dataset import downloader as img2dataset_downloader
 from img2dataset.writer import ParquetSampleWriter
 
 from workflow_scripts.download.attempts import ATTEMPT_FIELDS, Attempt, Fault, Row
-from workflow_scripts.download.body_memory import BodyMemory, Room
+from workflow_scripts.download.memory import Memory, Room
 from workflow_scripts.download.schedule import Answer, Schedule
 from workflow_scripts.download.verify import Body, Verifier
 
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 Fetch = Callable[[Row, Attempt, Room], bytes]
 SHARD_NAME_DIGITS = 5
+IMAGES = ".jpegs"
 # No URL at all: img2dataset's own function would refuse it without a request.
 _CANARY = (-1, "")
 
@@ -65,22 +66,36 @@ def in_force(fetch: Callable[[int], Answer]) -> Iterator[None]:
 
 
 class AttemptWriter(ParquetSampleWriter):
-    """img2dataset's parquet writer, with what the attempts found out in the same rows."""
+    """img2dataset's parquet writer, with what the attempts found out in the same rows.
+
+    Images go to a file beside the table, at once and one after the other: a table of them would have to be sorted, and
+    held.
+    """
 
     def __init__(self, *arguments: Any, attempts: Mapping[str, Attempt], on_row: Callable[[], None]) -> None:
-        *others, schema, encode_format = arguments
+        shard_id, folder, *others, schema, encode_format = arguments
         ours = {field.name for field in ATTEMPT_FIELDS}
         fields = [*(field for field in schema if field.name not in ours), *ATTEMPT_FIELDS]
-        super().__init__(*others, pa.schema(fields), encode_format)
+        super().__init__(shard_id, folder, *others, pa.schema(fields), encode_format)
+        self._images = (Path(folder) / f"{shard_id:0{SHARD_NAME_DIGITS}d}.parquet").with_suffix(IMAGES).open("wb")
         self._attempts = attempts
         self._on_row = on_row
         self.written = 0
 
     def write(self, img_str: bytes | None, key: str, caption: str | None, meta: dict[str, Any]) -> None:
         """Add a row; `img_str` is the JPEG that is kept, if any."""
-        super().write(img_str, key, caption, meta | asdict(self._attempts[meta["uuid"]]))
+        attempt = self._attempts[meta["uuid"]]
+        if img_str is not None:
+            attempt.image_offset, attempt.image_size = self._images.tell(), len(img_str)
+            self._images.write(img_str)
+        super().write(None, key, caption, meta | asdict(attempt))
         self.written += 1
         self._on_row()
+
+    def close(self) -> None:
+        """Finish both files."""
+        self._images.close()
+        super().close()
 
 
 def run_shard(
@@ -89,7 +104,7 @@ def run_shard(
     pass_number: int,
     fetch: Fetch,
     schedule: Schedule,
-    memory: BodyMemory,
+    memory: Memory,
     verify: Verifier,
     threads: int,
     folder: Path,
@@ -109,8 +124,8 @@ def run_shard(
         on_row: called after each row.
 
     Returns:
-        A parquet file in `folder` with a row for each of `rows`: its uuid, url and host, the fields of `Attempt`,
-        img2dataset's width, height and md5, and the kept image as `jpg`.
+        A parquet file in `folder` with a row for each of `rows`: its uuid, url and host, the fields of `Attempt`, and
+        img2dataset's width, height and md5. The kept images are beside it, in a file with the suffix `IMAGES`.
     """
     attempts = {row.uuid: Attempt(row.uuid, pass_number) for row in rows}
     writers: list[AttemptWriter] = []

@@ -47,7 +47,7 @@ def gather(
                 f"({tables.literal(file)}, {part}::BIGINT)" for file, part in zip(manifests, parts, strict=True)
             )
             query = (
-                f"SELECT rows.* EXCLUDE (filename), numbered.part FROM {_scan_named(manifests)} AS rows "
+                f"SELECT rows.* EXCLUDE (filename), numbered.part FROM {tables.scan_named(manifests)} AS rows "
                 f"INNER JOIN (VALUES {numbered}) AS numbered (filename, part) USING (filename)"
             )
         tables.write(connection, query, GATHERED_DOWNLOADS, out)
@@ -58,13 +58,10 @@ def gather(
             tables.write(connection, query, DOWNLOAD_HOSTS, hosts)
 
 
-def _scan_named(manifests: tuple[Path, ...]) -> str:
-    return tables.scan(manifests).removesuffix(")") + ", filename = true)"
-
-
 def _check_tars(connection: duckdb.DuckDBPyConnection, manifests: tuple[Path, ...]) -> None:
     ends = connection.execute(
-        f'SELECT filename, tar, max("offset" + size) FROM {_scan_named(manifests)} WHERE tar IS NOT NULL GROUP BY ALL'
+        f'SELECT filename, tar, max("offset" + size) FROM {tables.scan_named(manifests)} '
+        "WHERE tar IS NOT NULL GROUP BY ALL"
     ).fetchall()
     for manifest, name, end in sorted(ends):
         tar = Path(manifest).parent / name

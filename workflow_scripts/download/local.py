@@ -4,7 +4,7 @@ import stat
 from pathlib import Path
 
 from workflow_scripts.download.attempts import Attempt, Fault
-from workflow_scripts.download.body_memory import Room
+from workflow_scripts.download.memory import Room
 
 
 def get(path: str, attempt: Attempt, max_bytes: int, room: Room) -> bytes:

@@ -1,7 +1,7 @@
 """The passes over a part: every image once, then those that failed for a passing reason again.
 
-A pass is cut into shards. A finished shard is one parquet file, `pass-<n>/<shard>.parquet`, which is never fetched
-again; whatever was in hand when the job was killed is.
+A pass is cut into shards. A finished shard is a parquet file, `pass-<n>/<shard>.parquet`, with its images beside it; it
+is never fetched again, whatever was in hand when the job was killed is.
 """
 
 import logging
@@ -20,9 +20,9 @@ from workflow_scripts.common.config.download import DownloadLimits, DownloadSett
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.contracts import TO_FETCH
 from workflow_scripts.download.attempts import Row
-from workflow_scripts.download.body_memory import BodyMemory
-from workflow_scripts.download.engine import Fetch, run_shard
+from workflow_scripts.download.engine import IMAGES, Fetch, run_shard
 from workflow_scripts.download.hosts import Hosts
+from workflow_scripts.download.memory import Memory
 from workflow_scripts.download.schedule import Schedule
 from workflow_scripts.download.verify import Verifier
 
@@ -68,8 +68,8 @@ class Passes:
         self._fetch = fetch
         self._stopping = stopping
         self._hosts = hosts
-        self._memory = BodyMemory(limits.body_memory_mb * 2**20, stopping)
-        self._verify = Verifier(settings)
+        self._memory = Memory(limits.body_memory_mb * 2**20, stopping)
+        self._verify = Verifier(settings, Memory(limits.image_memory_mb * 2**20, stopping))
         self._last = settings.passes + POSTPONING
 
     def run(self) -> None:
@@ -187,9 +187,11 @@ class Passes:
         # What is missing in a shard cut short by a signal was not the hosts' fault.
         if self._stopping.is_set():
             raise Stopped
-        with made.open("rb") as file:
-            os.fsync(file.fileno())
-        made.replace(finished)
+        # The table comes last: by it a shard is known to be finished.
+        for source, target in ((made.with_suffix(IMAGES), finished.with_suffix(IMAGES)), (made, finished)):
+            with source.open("rb") as file:
+                os.fsync(file.fileno())
+            source.replace(target)
         shutil.rmtree(in_hand)
 
 

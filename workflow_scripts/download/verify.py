@@ -12,10 +12,12 @@ import numpy as np
 from workflow_scripts.common import images
 from workflow_scripts.common.config.download import DownloadSettings
 from workflow_scripts.download.attempts import Attempt, Fault, Row
-from workflow_scripts.download.body_memory import Room
+from workflow_scripts.download.memory import Memory, Room
 
 logger = logging.getLogger(__name__)
 
+# While an image is decoded, turned upright and converted, up to three copies of four bytes a pixel.
+BYTES_A_PIXEL = 12
 
 Verdict = tuple[bytes | None, int | None, int | None, int | None, int | None, str | None]
 
@@ -42,10 +44,15 @@ class Verifier:
 
     img2dataset's own ignores EXIF orientation and 16-bit samples, accepts cut-off JPEGs, decodes bombs, and closes
     the process's terminal while it works.
+
+    Args:
+        settings: what is kept of an image.
+        memory: where decoded images find room.
     """
 
-    def __init__(self, settings: DownloadSettings) -> None:
+    def __init__(self, settings: DownloadSettings, memory: Memory) -> None:
         self._settings = settings
+        self._memory = memory
         # A decoded image is large: as many at once as there are cores to work on them.
         self._turns = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
 
@@ -56,13 +63,13 @@ class Verifier:
 
     def look_at(self, bodies: Sequence[Body]) -> None:
         """Judge the bodies of one image, which is decoded once for all its crops; called in many threads."""
-        with self._turns:
+        with self._turns, self._memory.begin() as room:
             frame: images.RgbImage | None = None
             for body in bodies:
                 attempt = body.attempt
                 try:
                     if frame is None:
-                        frame = self._decoded(body.getvalue(), attempt)
+                        frame = self._decoded(body.getvalue(), attempt, room)
                     attempt.original_height, attempt.original_width = frame.shape[:2]
                     body.verdict = self._kept(frame, body.row, attempt)
                 except Exception as error:
@@ -73,7 +80,7 @@ class Verifier:
                     attempt.fail(error)
                     body.verdict = None, None, None, None, None, attempt.error
 
-    def _decoded(self, data: bytes, attempt: Attempt) -> images.RgbImage:
+    def _decoded(self, data: bytes, attempt: Attempt, room: Room) -> images.RgbImage:
         settings = self._settings
         if not data:
             raise Fault("not_an_image", "no bytes")
@@ -82,6 +89,7 @@ class Verifier:
             attempt.original_width, attempt.original_height = width, height
             if min(width, height) < settings.min_size:
                 raise Fault("too_small", f"{width} x {height} pixels", status="refused")
+            room.grow(width * height * BYTES_A_PIXEL)
             return images.decode(data, settings.max_pixels, to_srgb=True)
         except images.UnreadableImage as error:
             status = "refused" if error.fault == "too_large" else "failed"

@@ -28,9 +28,9 @@ from workflow_scripts.common.config.download import DownloadLimits, DownloadSett
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.download.addresses import AddressPolicy
 from workflow_scripts.download.attempts import Attempt, Fault, Row
-from workflow_scripts.download.body_memory import Room
 from workflow_scripts.download.deadlines import Deadlines, Request, watched
 from workflow_scripts.download.hosts import Hosts, retry_after
+from workflow_scripts.download.memory import Room
 
 AGENT = "treeoflife-workflow"
 # X-Robots-Tag directives that img2dataset honours by default.

@@ -15,7 +15,9 @@ from workflow_scripts.report.corpora import read_json
 from workflow_scripts.report.scores import MAIN_METRIC, PUBLISHED, Scores, read_scores
 
 CARD = "model_card.md.j2"
-FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+SECTION = re.compile(r"^## (?=\S)", re.MULTILINE)
+# Sections of the card beside the exported model that are taken over: what the model itself knows of its making.
+TAKEN = ("Training", "Sources to cite", "Recipe", "Architecture and preprocessing", "Data and code")
 # What the card shows of a benchmark; everything else is in the report's tables.
 SHOWN = re.compile(r"(zero_shot/top1|few_shot/\d+|svm/.*|traits/.*|attributes/.*|clustering/all)")
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_config.json")
@@ -65,7 +67,7 @@ def publish_model(
         metrics=["accuracy"],
         eval_results=[*_results(found)],
     )
-    made = (model / "README.md").read_text(encoding="utf-8")
+    sections = SECTION.split((model / "README.md").read_text(encoding="utf-8"))
     text = render(
         CARD,
         title=title,
@@ -73,7 +75,7 @@ def publish_model(
         config=told["config"],
         scores=found,
         shown={name: [one for one in found.metrics(name) if SHOWN.fullmatch(one)] for name in found.benchmarks},
-        training=FRONT_MATTER.sub("", made).partition("\n## Training\n")[2],
+        sections=[section.strip() for section in sections if section.startswith(TAKEN)],
     )
     write_text(out, f"---\n{front.to_yaml()}\n---\n{text}")
 

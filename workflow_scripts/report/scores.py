@@ -57,6 +57,8 @@ FAMILIES = (
 BY_RANK = ("hierarchy", "triplet")
 # Scores whose chance is not the benchmark's.
 WITHOUT_CHANCE = ("hierarchy/", "subset/")
+# Errors: the lower, the better, and guessing has none that is known.
+ERRORS = "/ece"
 
 
 @dataclass(frozen=True)
@@ -112,14 +114,17 @@ class Scores:
         return [name for name in self.benchmarks if any(self.height(name, model) for model in self.models)]
 
     def best(self, benchmark: str, metric: str) -> float | None:
-        """The highest score of any model."""
+        """The best score of any model: the highest, or the lowest of an error."""
         values = [self.value(benchmark, metric, model) for model in self.models]
-        return max((value for value in values if value is not None), default=None)
+        choose = min if metric.endswith(ERRORS) else max
+        return choose((value for value in values if value is not None), default=None)
 
     def chance(self, benchmark: str, metric: str) -> float | None:
         """What guessing gives: 1 / classes for the first guess, k / classes for one of the first k."""
         file = next(file for (name, _), file in self.files.items() if name == benchmark)
-        if "chance" not in file["metrics"] or metric.removeprefix(PUBLISHED).startswith(WITHOUT_CHANCE):
+        if "chance" not in file["metrics"] or metric.endswith(ERRORS):
+            return None
+        if metric.removeprefix(PUBLISHED).startswith(WITHOUT_CHANCE):
             return None
         _, top, guesses = metric.rpartition("/top")
         return min(1.0, file["metrics"]["chance"] * (int(guesses) if top else 1))
@@ -194,11 +199,11 @@ def write_scores(scores: Scores, folder: Path) -> None:
     write_rows(rows, SCORES, folder / "scores.parquet")
 
 
-def _order(metric: str) -> tuple[bool, int, str, int, str]:
+def _order(metric: str) -> tuple[bool, int, str, bool, int, str]:
     plain = metric.removeprefix(PUBLISHED)
     family, _, name = plain.partition("/")
     place = FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
     number = "".join(character for character in name if character.isdigit())
     # The mean over ranks comes before them.
     rank = 1 + RANKS.index(name) if family in BY_RANK and name in RANKS else 0
-    return metric.startswith(PUBLISHED), place, family, int(number or rank), name
+    return metric.startswith(PUBLISHED), place, family, metric.endswith(ERRORS), int(number or rank), name

@@ -74,7 +74,7 @@ class Checkpoints:
         mine = [*aside.glob(f"__{rank}_*"), *([aside / ".metadata", aside / STATE] if rank == 0 else [])]
         sums = [{file.name: sha256_file(file) for file in mine}] * ranks
         if ranks > 1:
-            dist.gather_object(sums[rank], sums if rank == 0 else None)
+            dist.all_gather_object(sums, sums[rank])
         if rank == 0:
             write_json(aside / SUMS, {name: checksum for part in sums for name, checksum in part.items()})
             aside.rename(target)

@@ -90,6 +90,9 @@ class DownloadLimits(Section):
         20, ge=2, description="A host that refuses nearly all of this many requests is left alone until the next pass."
     )
     body_memory_mb: int = Field(256, ge=1, description="Bodies held in memory at once a job, MiB, and one more body.")
+    image_memory_mb: int = Field(
+        1024, ge=1, description="Decoded images in memory at once a job, MiB (12 bytes a pixel), and one more image."
+    )
     timeout: float = Field(20.0, gt=0, description="Seconds without data before a connection is given up.")
     total_timeout: float = Field(120.0, gt=0, description="Seconds for one body before it is given up.")
     wait: float = Field(

@@ -7,6 +7,7 @@ from workflow_scripts.common.config.base import Section
 # Rules, by name; of those made by name (`eval_<benchmark>`, `catalog_merge_<generation>`) the part in common.
 JOBS = (
     "world",
+    "catalog_fetch",
     "catalog_source",
     "catalog_merge",
     "download_hosts",
@@ -49,11 +50,11 @@ JOBS = (
     "eval",
     "leakage_search",
     "leakage_scores",
-    "ablation_tables",
     "report_corpus",
     "report_build",
     "publish_model",
     "publish_dataset",
+    "crate",
 )
 
 

@@ -1,12 +1,12 @@
-"""Bodies in memory are bounded over all threads of a job."""
+"""What many threads hold in memory together is bounded: bodies, and decoded images."""
 
 import threading
 import time
 from itertools import count
 
 
-class BodyMemory:
-    """Bytes that all bodies of a job may hold together.
+class Memory:
+    """Bytes that all bodies of a job (or all its decoded images) may hold together.
 
     When nothing that is held will be given back by itself, the body that was begun first may grow all the same, so that
     it is finished and the others get its room: at most `limit` bytes and one more body are ever held. Sources of
@@ -58,13 +58,19 @@ class BodyMemory:
 class Room:
     """What one body holds; shared by the rows that it serves."""
 
-    def __init__(self, memory: BodyMemory, number: int) -> None:
+    def __init__(self, memory: Memory, number: int) -> None:
         self._memory = memory
         self._number = number
         self._size = 0
         self._users = 1
         self._counted = False
         self._lock = threading.Lock()
+
+    def __enter__(self) -> "Room":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.give_back()
 
     def grow(self, size: int) -> float:
         """Hold `size` bytes more; returns the seconds that it took to get them."""

@@ -1,0 +1,78 @@
+"""One owner is taken down from a finished corpus: gone, alone, and gone still after a rebuild from nothing."""
+
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.tables import read_rows
+from workflow_scripts.contracts import ATTRIBUTION, SHARD_INDEX, VERDICTS
+
+pytestmark = pytest.mark.slow
+
+CORPUS = "results/corpora/micro"
+SHARDS = f"{CORPUS}/shards/g000"
+
+
+@pytest.fixture
+def copy(finished: Any, tmp_path: Path) -> Any:
+    """The finished project again, to be changed for good."""
+    shutil.copytree(finished.folder, tmp_path / "copy", symlinks=True)
+    return type(finished)(tmp_path / "copy")
+
+
+def sums(project: Any) -> dict[str, str]:
+    return {
+        str(tar.relative_to(project.folder)): sha256_file(tar) for tar in project.path(SHARDS).glob("*/shard-*.tar")
+    }
+
+
+def samples(project: Any) -> dict[str, str]:
+    """The shard of each image."""
+    rows = [
+        row | {"split": split}
+        for split in ("train", "val")
+        for row in read_rows(project.path(f"{SHARDS}/{split}/index.parquet"), SHARD_INDEX).to_pylist()
+    ]
+    return {row["uuid"]: f"{SHARDS}/{row['split']}/{row['shard']}" for row in rows}
+
+
+def test_an_owner_is_gone_from_the_corpus_for_good(copy: Any) -> None:
+    attribution = read_rows(copy.path(f"{CORPUS}/curate/g000/attribution.parquet"), ATTRIBUTION).to_pylist()
+    owner, _ = min(
+        Counter(row["copyright_owner"] for row in attribution if row["copyright_owner"]).items(), key=lambda x: x[::-1]
+    )
+    named = {row["uuid"] for row in attribution if owner in (row["copyright_owner"], row["creator"])}
+    before, placed = sums(copy), samples(copy)
+    takedown = [
+        sys.executable, "-m", "workflow_scripts.curate.takedown", "--owner", owner, "--corpus", "micro",
+        "--results", "results",
+    ]  # fmt: skip
+    listed = subprocess.run(
+        [*takedown, "--dry-run"], cwd=copy.folder, capture_output=True, text=True, check=True
+    ).stdout
+    assert "1 models\n  results/runs/micro\n" in listed
+    assert sums(copy) == before
+    subprocess.run(takedown, cwd=copy.folder, check=True)
+
+    copy.run("data", "verify")
+    verdicts = read_rows(copy.path(f"{CORPUS}/curate/g000/verdicts.parquet"), VERDICTS).to_pylist()
+    gone = {row["uuid"] for row in verdicts if row["reason"] == "taken_down"}
+    assert named <= gone
+    left = {uuid: shard for uuid, shard in placed.items() if uuid not in gone}
+    assert samples(copy) == left
+    after = sums(copy)
+    concerned = {placed[uuid] for uuid in gone if uuid in placed}
+    small = {shard.replace("/train/", "/train_small/") for shard in concerned}
+    assert {shard for shard in before if after[shard] != before[shard]} == (concerned | small) & set(before)
+
+    for name in ("download", "curate", "shards", ".work"):
+        shutil.rmtree(copy.path(f"{CORPUS}/{name}"))
+    copy.run("data", "verify")
+    assert samples(copy) == left
+    assert sums(copy) == after
