@@ -89,6 +89,7 @@ rule fetch:
         expand(f"{CORPUS}/download/{{generation}}.parquet", generation=GENERATIONS),
         REPLAY_MANIFESTS,
         FETCHED,
+        FETCHED_SOURCES.keys(),
         FETCHED_BENCHMARKS.values(),
         expand(f"{SHARED}/models/{{name}}/open_clip_config.json", name=MADE_MODELS),
         expand(f"{SHARED}/models/{{name}}/fetched.json", name=FETCHED_MODELS),

@@ -1,5 +1,40 @@
 """Metadata of every source into one catalogue, in parts to download."""
 
+FETCHED_SOURCES = {
+    file.path(SHARED): file
+    for generation in GENERATIONS
+    for source in sources_of(generation).values()
+    for file in source.inputs.values()
+    if not isinstance(file, str)
+}
+
+
+# Needs the internet.
+rule catalog_fetch:
+    output:
+        file=f"{SHARED}/sources/{{identity}}/{{file}}",
+        record=f"{SHARED}/sources/{{identity}}/{{file}}.fetched.json",
+    log:
+        f"{SHARED_LOGS}/sources/{{identity}}/{{file}}.log",
+    benchmark:
+        f"{SHARED_LOGS}/sources/{{identity}}/{{file}}.tsv"
+    wildcard_constraints:
+        file=one_of(re.escape(Path(path).name) for path in FETCHED_SOURCES),
+        identity=r"[0-9a-f]{8}",
+    localrule: INTERNET_HERE
+    conda:
+        ENVIRONMENT
+    threads: cores("catalog_fetch")
+    resources:
+        **asks("catalog_fetch", internet=True),
+        gbif_api=SITE.gbif_api,
+    params:
+        remote=remote_file,
+        code=code("catalog.fetch"),
+    shell:
+        "HF_HUB_OFFLINE=0 python -m workflow_scripts.catalog.fetch --remote {params.remote:q} --out {output.file:q} "
+        "--record {output.record:q} --gbif-api {resources.gbif_api:q} --log {log:q}"
+
 
 rule catalog_source:
     input:

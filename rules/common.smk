@@ -207,11 +207,20 @@ def sources_of(generation):
 
 
 def source_inputs(wildcards):
-    return sources_of(wildcards.generation)[wildcards.source].inputs
+    return source_files(sources_of(wildcards.generation)[wildcards.source])
+
+
+def source_files(source):
+    """Where a source's files lie, by option name: where a person put them, or where they are fetched to."""
+    return {name: file if isinstance(file, str) else file.path(SHARED) for name, file in source.inputs.items()}
 
 
 def source_options(wildcards):
     return " ".join(option(name, path) for name, path in source_inputs(wildcards).items())
+
+
+def remote_file(wildcards):
+    return FETCHED_SOURCES[f"{SHARED}/sources/{wildcards.identity}/{wildcards.file}"].to_json()
 
 
 def source_reader(wildcards):
@@ -296,6 +305,11 @@ def generation_manifests(wildcards):
 
 def download_manifests(wildcards):
     return [f"{CORPUS}/download/part-{part}/manifest.parquet" for name in GENERATIONS for part in parts_of(name)]
+
+
+def all_manifests(wildcards):
+    """The downloads of the catalogue and those of replay."""
+    return [*download_manifests(wildcards), *REPLAY_MANIFESTS]
 
 
 def generation_parts(wildcards):

@@ -1,12 +1,16 @@
 """Measurements of downloads, each in a process of its own."""
 
 import io
+import json
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +18,17 @@ import duckdb
 import numpy as np
 from PIL import Image
 
+from workflow_scripts.download.verify import BYTES_A_PIXEL
+
 HERE = Path(__file__)
-IMAGES = 1500
+IMAGES = 600
+REPEATS = 3
 THREADS = 16
+ROOM = {"body_memory_mb": 64, "image_memory_mb": 128, "max_bytes": 5_000_000, "max_pixels": 4_000_000}
 MEASURED = tuple[str, float, str, str, float]
 
 OURS = """
-import json, sys, time
+import json, resource, sys, time
 from pathlib import Path
 from workflow_scripts.common import images
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
@@ -28,10 +36,16 @@ from workflow_scripts.download.fetch import fetch
 folder, with_pdq = Path(sys.argv[1]), sys.argv[2] == "pdq"
 if not with_pdq:
     images.pdq = lambda image: None
-limits = DownloadLimits(threads=%d, default_host={"connections": 64, "rate": 100000}, allow_hosts=["127.0.0.0/8"])
+room = json.loads(sys.argv[3])
+limits = DownloadLimits(
+    threads=%d, default_host={"connections": 64, "rate": 100000}, allow_hosts=["127.0.0.0/8"],
+    body_memory_mb=room["body_memory_mb"], image_memory_mb=room["image_memory_mb"],
+)
+settings = DownloadSettings(max_bytes=room["max_bytes"], max_pixels=room["max_pixels"])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 started = time.perf_counter()
-fetch(part=folder / "part.parquet", settings=DownloadSettings(), limits=limits, work=folder / "w", out_dir=folder / "o")
-print(time.perf_counter() - started)
+fetch(part=folder / "part.parquet", settings=settings, limits=limits, work=folder / "w", out_dir=folder / "o")
+print(before, time.perf_counter() - started)
 """
 PLAIN = """
 import os, sys, time
@@ -66,15 +80,17 @@ def download_rate() -> Iterator[MEASURED]:
             f"FROM range({IMAGES}) AS t(i)) TO '{folder}/part.parquet'"
         )
         seconds: dict[str, float] = {}
-        peak = 0.0
-        for kind in ("plain", "md5", "pdq"):
-            run = folder / kind
+        peak = before = 0.0
+        # Each kind several times in turn, and the best of them: another job's hour must not count against one kind.
+        for number, kind in product(range(REPEATS), ("plain", "md5", "pdq")):
+            run = folder / f"{kind}-{number}"
             run.mkdir()
             (run / "part.parquet").symlink_to(folder / "part.parquet")
             script = (PLAIN if kind == "plain" else OURS) % THREADS
-            said, used = _run([sys.executable, "-c", script, str(run), kind])
-            seconds[kind] = float(said.split()[-1])
-            peak = used if kind == "pdq" else peak
+            said, peak = _run([sys.executable, "-c", script, str(run), kind, json.dumps(ROOM)])
+            seconds[kind] = min(float(said.split()[-1]), seconds.get(kind, inf))
+            before = float(said.split()[0]) / 1000
+            shutil.rmtree(run)
     plain = f"img2dataset, {THREADS} threads"
     yield (
         "download_images_per_s",
@@ -90,7 +106,10 @@ def download_rate() -> Iterator[MEASURED]:
         f"{plain}, with PDQ too",
         IMAGES / seconds["plain"],
     )
-    yield "download_part_peak_mb", peak, "MB", "body_memory_mb and one body", 256 + 50
+    bodies = ROOM["body_memory_mb"] + ROOM["max_bytes"] / 1e6
+    decoded = ROOM["image_memory_mb"] + ROOM["max_pixels"] * BYTES_A_PIXEL / 1e6
+    bound = before + bodies + decoded
+    yield "download_part_peak_mb", peak, "MB", "at its start, and the rooms of the config", bound
 
 
 def _run(words: list[str]) -> tuple[str, float]:

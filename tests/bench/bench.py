@@ -72,7 +72,7 @@ def downloads() -> Iterator[Row]:
 
 def evaluation() -> Iterator[Row]:
     """The rows of `evaluation.py`, each bench in a process of its own, so that its memory is its own."""
-    for name in ("few_shot", "zero_shot_weights", "embedding", "category_discovery"):
+    for name in ("few_shot", "zero_shot_weights", "embedding", "category_discovery", "newt_searches"):
         yield from printed_rows("evaluation.py", name, threads=2)
 
 

@@ -17,6 +17,9 @@ import pyarrow as pa
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 from workflow_scripts.common.clip import CONFIG_FILE, WEIGHTS_FILE, Clip, encode_image, encode_text, load, open_clip
 from workflow_scripts.common.config.evaluate import EmbedLimits
@@ -26,6 +29,7 @@ from workflow_scripts.evaluate.classes import Classes
 from workflow_scripts.evaluate.embed import embed
 from workflow_scripts.evaluate.geometry import unit
 from workflow_scripts.evaluate.herbarium19 import ITERATIONS, herbarium19
+from workflow_scripts.evaluate.newt import DRAWS, FOLDS, SEEDS, search
 from workflow_scripts.evaluate.simpleshot import simpleshot
 from workflow_scripts.evaluate.texts import text_features
 from workflow_scripts.evaluate.zero_shot import TEMPLATES, class_weights
@@ -46,6 +50,9 @@ BASE = {
 EMBEDDED = 64
 # Class by class takes as long for each class: some are enough.
 PEER_EVERY = 10
+NEWT_TASKS = 164
+# A core takes a quarter of an hour for all of them.
+NEWT_SEARCHED = 2
 
 Rows = list[tuple[str, float, str, str, float]]
 
@@ -156,6 +163,31 @@ def category_discovery() -> Rows:
     ]
 
 
+def newt_searches() -> Rows:
+    """All searches of a set like NeWT on one core: 164 tasks by three seeds, of which some are searched.
+
+    A task is two classes of 50 training and 50 test images each, as most of NeWT's are.
+    """
+    generator = np.random.default_rng(0)
+    labels = np.arange(NEWT_SEARCHED * 200) % 2
+    features = unit(generator.standard_normal((len(labels), DIMENSIONS), dtype=np.float32) + labels[:, None] * 0.05)
+    table = pa.table(
+        {
+            "position": np.arange(len(labels)),
+            "task": [f"task {row // 200}" for row in range(len(labels))],
+            "split": ["train" if row % 200 < 100 else "test" for row in range(len(labels))],
+            "class": labels.astype(str),
+        }
+    )
+    times = NEWT_TASKS / NEWT_SEARCHED
+    ours = seconds(lambda: search(features, table, threads=1)) * times
+    # One fit and prediction of the same data, as often as all searches fit one.
+    machine = make_pipeline(StandardScaler(), SVC())
+    fits = len(SEEDS) * NEWT_TASKS * (DRAWS * FOLDS + 1)
+    bare = seconds(lambda: [machine.fit(features[:80], labels[:80]).predict(features[80:100]) for _ in range(100)])
+    return [("newt_seconds", ours, "s", f"bare fits as many, {NEWT_SEARCHED} of {NEWT_TASKS} tasks", bare / 100 * fits)]
+
+
 def made_model(folder: Path, config: dict[str, Any]) -> Clip:
     """An open_clip directory with random weights, loaded."""
     torch.manual_seed(0)
@@ -183,6 +215,7 @@ BENCHES = {
     "zero_shot_weights": zero_shot_weights,
     "embedding": embedding,
     "category_discovery": category_discovery,
+    "newt_searches": newt_searches,
 }
 
 if __name__ == "__main__":

@@ -135,6 +135,28 @@ def test_what_is_wrong_is_said_in_one_line(read: Read, text: str, settings: dict
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("url,species\nx,y\nx,y,z\n", 3),
+        ("url,species\nx,y,z\nx,y\n", 2),
+        ("url,species\nx\nx,y\n", 2),
+        ('url,species\nx,"y"z\nx,y\n', 2),
+        ('url,species\nx,y\nx,"y\n', 3),
+        ("url,species\n" + "x,y\n" * 20_000 + "x,y,z\n", 20_002),
+    ],
+)
+def test_a_row_that_does_not_fit_is_named_by_its_line(read: Read, text: str, line: int) -> None:
+    with pytest.raises(InputError, match=rf"images\.csv: .* on Line: {line};") as caught:
+        read(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_headers_are_read_as_they_are(read: Read) -> None:
+    rows, _ = read("\ufeffURL,species,note,note,\r\nhttps://a.org/1.jpg,A b,x,y,z\r\n", keep=["note_1", "column4"])
+    assert [(row["species"], row["note_1"], row["column4"]) for row in rows] == [("A b", "y", "z")]
+
+
 def test_a_missing_table_and_a_strange_one_are_named(read: Read, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"images\.xlsx"):
         read("url,species\n", name="images.xlsx")

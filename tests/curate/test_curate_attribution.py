@@ -37,5 +37,21 @@ def test_each_kept_image_names_its_owner_licence_and_what_to_cite(tmp_path: Path
         "c": "10.1/gbif",
         "d": None,
     }
+    # What was downloaded from GBIF is cited by the download's own DOI.
+    with_doi = [row | {"source_doi": "10.15468/dl.abc123" if row["uuid"] in "ac" else ""} for row in catalog]
+    tables.write_rows(with_doi, CATALOG, tmp_path / "catalog.parquet")
+    attribute(
+        catalog=(tmp_path / "catalog.parquet",),
+        verdicts=tmp_path / "verdicts.parquet",
+        settings=AttributionSettings(cite={"gbif": "10.1/gbif", "key-1": "10.1/dataset"}),
+        out=tmp_path / "again.parquet",
+    )
+    again = tables.read_rows(tmp_path / "again.parquet", ATTRIBUTION).to_pylist()
+    assert {row["uuid"]: row["cite"] for row in again} == {
+        "a": "10.1/dataset",
+        "b": "10.15468/aomfnb",
+        "c": "10.15468/dl.abc123",
+        "d": None,
+    }
     assert (named["a"]["creator"], named["a"]["license"]) == ("A. Larsen", "CC-BY-4.0")
     assert named["c"]["copyright_owner"] == "Museum"

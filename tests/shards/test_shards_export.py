@@ -1,16 +1,22 @@
 """The exported layout is what existing BioCLIP code reads: eleven members a sample, and `sizes.json`."""
 
+import importlib
 import json
 import tarfile
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import webdataset
+from PIL import Image
 
 from workflow_scripts.common import tables, tars
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.images import encode_jpeg
 from workflow_scripts.contracts import LABELS, RANKS, SHARD_INDEX, SHARD_MANIFEST
 from workflow_scripts.shards.export_reference_layout import export_reference_layout
 
@@ -28,6 +34,11 @@ def a_label(label_id: str, ranks: tuple[str | None, ...], **more: Any) -> dict[s
     } | more
 
 
+def picture(uuid: str) -> bytes:
+    """A JPEG of one grey, by which it is recognised again."""
+    return encode_jpeg(np.full((8, 8, 3), 20 * int(uuid[1:]), np.uint8), 95)
+
+
 @pytest.fixture
 def shards(tmp_path: Path) -> Path:
     """Two shards of two images, one label with a common name and one without."""
@@ -36,7 +47,7 @@ def shards(tmp_path: Path) -> Path:
     for shard in range(2):
         tar = folder / f"shard-{shard:06d}.tar"
         uuids = [f"u{shard}{position}" for position in range(2)]
-        places = tars.write_tar(tar, ((uuid, {"jpg": uuid.encode() * 9, "label_id.txt": b"x"}) for uuid in uuids))
+        places = tars.write_tar(tar, ((uuid, {"jpg": picture(uuid), "label_id.txt": b"x"}) for uuid in uuids))
         manifest.append({"shard": tar.name, "samples": 2, "bytes": tar.stat().st_size, "sha256": sha256_file(tar)})
         rows += [
             {
@@ -67,7 +78,7 @@ def test_a_sample_has_the_eleven_published_members(shards: Path, tmp_path: Path)
         assert len(tar.getnames()) == 22
     magpie, genus = webdataset.WebDataset(str(out / "shard-000001.tar"), shardshuffle=False)
     assert magpie["__key__"] == "u10"
-    assert magpie["jpg"] == b"u10" * 9
+    assert magpie["jpg"] == picture("u10")
     assert magpie["sci_com.txt"] == b"a photo of Pica hudsonia with common name black-billed magpie."
     assert magpie["taxontag.txt"].startswith(b"a photo of kingdom Animalia phylum Chordata class Aves")
     assert magpie["taxonomic_name.txt"] == " ".join(MAGPIE).encode()
@@ -99,3 +110,38 @@ def test_a_label_without_a_name_is_named(shards: Path, tmp_path: Path) -> None:
     tables.write_rows([a_label("magpie", MAGPIE)], LABELS, labels)
     with pytest.raises(InputError, match="label genus of image u01 has no name"):
         export_reference_layout(shards=shards, labels=labels, out_dir=tmp_path / "export")
+
+
+def test_the_loader_of_open_clip_train_reads_every_sample(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own pipeline, asked for a member of this layout where it asks for `txt`, as BioCLIP's code does."""
+    # Makes torchvision importable beside a torch that is not its own.
+    importlib.import_module("workflow_scripts.common.clip")
+    from open_clip_train import data
+    from webdataset.tariterators import tar_file_expander
+
+    export_reference_layout(shards=shards, labels=tmp_path / "labels.parquet", out_dir=tmp_path / "export")
+    # What open_clip_train 3.3 needs with this release of webdataset, whatever it reads.
+    monkeypatch.setattr(data, "tar_file_expander", partial(tar_file_expander, eof_value=None))
+    monkeypatch.setattr(data, "filter_no_caption_or_no_image", lambda sample: {"jpg", "sci_com.txt"} <= set(sample))
+    rename = data.wds.rename
+    monkeypatch.setattr(data.wds, "rename", lambda image, text: rename(image=image, text="sci_com.txt"))
+    arguments = SimpleNamespace(
+        train_data=str(tmp_path / "export/shard-{000000..000001}.tar"), train_num_samples=None, workers=0,
+        train_data_upsampling_factors=None, dataset_resampled=False, seed=0, world_size=1, batch_size=2,
+    )  # fmt: skip
+
+    def grey(image: Image.Image) -> int:
+        return round(float(np.asarray(image).mean()))
+
+    loaded = data.get_wds_dataset(arguments, grey, is_train=True, tokenizer=lambda text: [text])
+    assert loaded.dataloader.num_samples == 4, "by sizes.json"
+    read = {
+        (int(image), text) for images, texts in loaded.dataloader for image, text in zip(images, texts, strict=True)
+    }
+    magpie, genus = (
+        "a photo of Pica hudsonia with common name black-billed magpie.",
+        "a photo of Pica with common name Pica.",
+    )
+    assert read == {(0, magpie), (20, genus), (200, magpie), (220, genus)}

@@ -42,3 +42,29 @@ def test_forced_and_failing_runs_leave_a_persons_folder_alone(fresh: Any) -> Non
     fresh.run(*words, "--forcerun", "benchmark_index")
     assert fresh.path(table).exists()
     assert contents(plants) == before
+
+
+def test_what_is_carved_is_held_out_before_anything_is_curated(fresh: Any) -> None:
+    carved = "benchmarks={carved: {layout: carved, species: 4, images: 8}}"
+    text = fresh.run("-np", "data", "--config", carved, "curate={hold_out_species_of: [carved]}")
+    assert "python -m workflow_scripts.benchmarks.carve --name carved" in text
+    (decide,) = [line for line in text.splitlines() if "workflow_scripts.curate.decide" in line]
+    assert "--held-out results/shared/benchmarks/carved-" in decide
+    refused = fresh.snakemake("-n", "data", "--config", carved)
+    assert refused.returncode != 0
+    assert "what is carved is held out: name it in curate.hold_out_species_of" in refused.stdout + refused.stderr
+
+
+def test_baselines_are_fetched_once_and_vision_models_are_held_against_no_text(fresh: Any) -> None:
+    dino = f"dino: 'timm:hf-hub:timm/vit_base_patch14_dinov2.lvd142m@{'0' * 40}'"
+    baselines = f"baselines={{clip: 'ViT-B-16-quickgelu:openai', {dino}}}"
+    commands = [
+        line for line in fresh.run("-np", "evaluate", "--config", baselines).splitlines() if "python -m" in line
+    ]
+    assert sum("evaluate.fetch_model" in line and "HF_HUB_OFFLINE=0" in line for line in commands) == 2
+    embedded = [line for line in commands if "evaluate.embed" in line]
+    assert len(embedded) == 4 * 4 - 1
+    (insects,) = [line for line in commands if "--benchmark insects " in line]
+    (replay,) = [line for line in commands if "--benchmark replay " in line]
+    assert "dino timm:local-dir:results/shared/models/fetched-" in insects
+    assert "dino" not in replay

@@ -154,6 +154,24 @@ def test_verify_names_a_lost_shard_and_writes_nothing(finished: Any) -> None:
         shard.with_suffix(".away").rename(shard)
 
 
+def test_a_purged_download_is_named_and_not_fetched_again(finished: Any) -> None:
+    corpus = finished.path("results/corpora/micro")
+    places = [corpus / "download", corpus / ".work/download"]
+    for place in places:
+        place.rename(place.with_name("away"))
+    try:
+        assert finished.planned("all") == {}, "what was made of the downloads is there"
+        done = finished.snakemake("verify")
+        assert done.returncode != 0
+        for part in ("part-0000", "part-0001"):
+            manifest = f"results/corpora/micro/download/{part}/manifest.parquet"
+            assert f"{manifest}: missing; the part has to be downloaded again" in done.stdout + done.stderr
+        assert not places[0].exists()
+    finally:
+        for place in places:
+            place.with_name("away").rename(place)
+
+
 def test_every_log_names_its_command(finished: Any) -> None:
     logs = [*finished.path("logs").rglob("*.log")]
     assert len(logs) > 20

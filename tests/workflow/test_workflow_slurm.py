@@ -75,34 +75,27 @@ def test_whatever_happens_to_a_training_the_workflow_ends_with_the_same_weights(
         stdout=project.path("snakemake.log").open("w"),
         stderr=subprocess.STDOUT,
     )
-    # Cancelled half way: Snakemake tries again, and the training goes on from its checkpoint.
-    wait_until(lambda: steps() > 25, "training", 300)
-    (first,) = training_jobs(cluster)
-    assert (first.partition, first.nodes) == ("gpu", 2)
-    cluster.run("scancel", first.number)
-    wait_until(lambda: len(training_jobs(cluster)) == 2, "another job", 120)
-    second = training_jobs(cluster)[1].number
-    seen = [steps()]
-    wait_until(lambda: trains(second, times=0), "training again", 300)
-
     # The warning before the end of a time slot: saved, queued again, continued by the same job.
-    cluster.run("scancel", "--signal=USR1", second)
-    wait_until(lambda: cluster.started(second) == 1, "the next slot", 120)
+    wait_until(lambda: steps() > 5, "training", 300)
+    (job,) = training_jobs(cluster)
+    first = job.number
+    assert (job.partition, job.nodes) == ("gpu", 2)
+    cluster.run("scancel", "--signal=USR1", first)
+    wait_until(lambda: cluster.started(first) == 1, "the next slot", 120)
     seen = [steps()]
-    wait_until(lambda: trains(second, times=1), "training in the next slot", 300)
+    wait_until(lambda: trains(first, times=1), "training in the next slot", 300)
 
-    # A lost node: Slurm queues the job again.
+    # A lost node: Slurm queues the job again, and the training goes on from its checkpoint.
     cluster.run("scontrol", "update", "NodeName=n2", "State=DOWN", "Reason=test")
-    wait_until(lambda: cluster.started(second) == 2, "the job without its node", 120)
+    wait_until(lambda: cluster.started(first) == 2, "the job without its node", 120)
     seen = [steps()]
     wait_until(lambda: cluster.run("scontrol", "update", "NodeName=n2", "State=RESUME") == "", "the node", 60)
-    wait_until(lambda: trains(second, times=2), "training on the node again", 300)
+    wait_until(lambda: trains(first, times=2), "training on the node again", 300)
 
-    # Snakemake dies, the training lives on. The next Snakemake, a job itself, starts no second one beside it.
-    snakemake.kill()
-    snakemake.wait()
-    # The training stands still, or it might end before the next Snakemake is there.
-    cluster.run("scontrol", "suspend", second)
+    # What a person cancels is not tried again, until Snakemake is asked again: here as a job itself.
+    cluster.run("scancel", first)
+    assert snakemake.wait(timeout=300) != 0
+    seen = [steps()]
     controller = subprocess.run(
         ["profiles/slurm/controller.sbatch", *CONFIG, *RUN, *ASKED, TARGET],
         cwd=project.folder,
@@ -111,13 +104,18 @@ def test_whatever_happens_to_a_training_the_workflow_ends_with_the_same_weights(
         text=True,
         check=True,
     ).stdout.split()[-1]
+    wait_until(lambda: len(training_jobs(cluster)) == 2, "another job", 120)
+    second = training_jobs(cluster)[1].number
+    wait_until(lambda: trains(second, times=0), "training in another job", 300)
+
+    # The controller's own time is up: its Snakemake is killed, the training lives on (it stands still here, or it might
+    # end before the next Snakemake is there), and the next Snakemake starts no second one beside it.
+    cluster.run("scontrol", "suspend", second)
+    cluster.run("scancel", "--batch", "--signal=USR1", controller)
     wait_until(lambda: len(training_jobs(cluster)) == 3, "the job of the next Snakemake", 120)
     third = training_jobs(cluster)[2].number
     wait_until(lambda: training_jobs(cluster)[2].reason == "Dependency", "its waiting", 120)
-
-    # The controller's own time is up, too.
-    cluster.run("scancel", "--batch", "--signal=USR1", controller)
-    wait_until(lambda: cluster.started(controller) == 1, "the controller's next slot", 120)
+    assert cluster.started(controller) == 1
     assert training_jobs(cluster)[1].state == "SUSPENDED"
     cluster.run("scontrol", "resume", second)
     wait_until(lambda: {job.number: job.state for job in cluster.jobs()}[controller] == "COMPLETED", "its end", 900)
@@ -127,7 +125,7 @@ def test_whatever_happens_to_a_training_the_workflow_ends_with_the_same_weights(
     assert sha256_file(run / weights) == sha256_file(finished.path(f"results/runs/micro/{weights}"))
     assert json.loads((run / "train/summary.json").read_text())["resumed"] == 3
     states = {job.number: job.state for job in training_jobs(cluster)}
-    assert states[first.number] == "CANCELLED"
+    assert states[first] == "CANCELLED"
     assert states[second] == states[third] == "COMPLETED"
     assert len(list(run.glob(".work/train/*/key.json"))) == 1
 

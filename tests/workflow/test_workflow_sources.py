@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from workflow_scripts.common.config.taxonomy import Backbone
@@ -81,3 +82,19 @@ def test_a_backbone_is_fetched_as_pinned_and_a_folder_needs_no_common_names(fres
             assert connection.execute("SELECT max(scientific_name) FROM taxa").fetchone() == ("Quercus alba",)
     assert len(server.asked) == 2
     assert "Nothing to be done" in build(pin)[1].stderr
+
+
+def test_a_source_is_fetched_by_a_rule_of_its_own(fresh: Any, server: Server) -> None:
+    table = server.folder / "beetles.csv"
+    table.write_text("url,genus,species\nhttps://photos.example/1.jpg,Coccinella,septempunctata\n")
+    remote = {"url": f"{server.url}/beetles.csv", "sha256": hashlib.sha256(table.read_bytes()).hexdigest()}
+    source = {"name": "mine", "reader": "table", "table": remote}
+    words = ("--config", f"generations={json.dumps([{'parts': 1, 'sources': [source]}])}", "--")
+    printed = fresh.run("-np", *words[:2], "--", "fetch")
+    assert "HF_HUB_OFFLINE=0 python -m workflow_scripts.catalog.fetch --remote" in printed
+    records = "results/corpora/micro/catalog/g000/sources/mine.parquet"
+    fresh.run(*words, records)
+    (row,) = pq.read_table(fresh.path(records)).to_pylist()
+    assert (row["source_url"], row["genus"]) == ("https://photos.example/1.jpg", "Coccinella")
+    (record,) = fresh.path("results/shared/sources").rglob("beetles.csv.fetched.json")
+    assert json.loads(record.read_text())["remote"] == remote

@@ -1,7 +1,10 @@
 """From a source's columns to contract records: what the readers have in common."""
 
+import csv
+import gzip
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 
 import duckdb
@@ -23,6 +26,7 @@ NAMED = (
 )
 """The columns from which `table.sql` makes records: a table's, and of every reader that names its columns so."""
 SHOWN_LINES = 4
+LONGEST_LINE = 2**24
 
 
 def run_sql(connection: duckdb.DuckDBPyConnection, *scripts: Path) -> None:
@@ -47,7 +51,8 @@ def one_line(what: str) -> Iterator[None]:
         raise
     except duckdb.Error as error:
         lines = [line.strip() for line in str(error).splitlines() if not line.startswith("LINE ")]
-        said = [line for line in lines if line.strip("^ ")]
+        told = takewhile(lambda line: not line.startswith("Possible"), (line for line in lines if line.strip("^ ")))
+        said = list(told)
         raise InputError(f"{what}: {'; '.join(said[:SHOWN_LINES])}") from None
 
 
@@ -113,17 +118,42 @@ def demand(file: Path, found: Sequence[str], needed: Sequence[str]) -> None:
 def open_text(connection: duckdb.DuckDBPyConnection, file: Path, name: str, delimiter: str, quote: str = "") -> None:
     """Read a text table once, every value as text, into the table `name`, which spills to disk.
 
+    Nothing is guessed: a guess takes a row that has one value too many for the header, and drops those before it.
+
     Raises:
-        InputError: it is missing, or no such table.
+        InputError: it is missing, or no such table; a row that does not fit is named by its line.
     """
     if not file.is_file():
         raise InputError(f"{file}: missing")
+    types = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in _header(file, delimiter, quote))
     with one_line(f"{file}: cannot be read as a table"):
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS SELECT * FROM read_csv({literal(file)}, header = true, "
-            f"all_varchar = true, delim = {literal(delimiter)}, quote = {literal(quote)}, escape = {literal(quote)}, "
-            "max_line_size = 16777216)"
+            f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS SELECT * FROM read_csv({literal(file)}, "
+            f"auto_detect = false, header = true, columns = {{{types}}}, delim = {literal(delimiter)}, "
+            f"quote = {literal(quote)}, escape = {literal(quote)}, max_line_size = {LONGEST_LINE})"
         )
+
+
+def _header(file: Path, delimiter: str, quote: str) -> list[str]:
+    """The names in the first line, each once: a name that comes again gets a number."""
+    opening = gzip.open if file.suffix == ".gz" else open
+    try:
+        with opening(file, "rt", encoding="utf-8-sig", errors="replace", newline="") as lines:
+            plain = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+            given = next(csv.reader(lines, delimiter=delimiter, quotechar=quote) if quote else plain, [])
+    except (OSError, EOFError, csv.Error) as error:
+        raise InputError(f"{file}: cannot be read as a table: line 1: {error}") from None
+    if not any(given):
+        raise InputError(f"{file}: cannot be read as a table: line 1 names no columns")
+    names: dict[str, None] = {}
+    for place, column in enumerate(given):
+        wanted = unique = column or f"column{place}"
+        number = 0
+        while unique.lower() in {name.lower() for name in names}:
+            number += 1
+            unique = f"{wanted}_{number}"
+        names[unique] = None
+    return list(names)
 
 
 def write_named(
@@ -137,6 +167,7 @@ def write_named(
     images: Path = Path(),
     left_out: Mapping[str, int] = {},
     always_kept: Sequence[str] = (),
+    found_as: Mapping[str, str] | None = None,
 ) -> None:
     """Write contract records of a source whose columns a query gives by the names of `NAMED`.
 
@@ -147,6 +178,7 @@ def write_named(
         images: the folder that relative values of `path` start from.
         left_out: rows that the query leaves out by reason.
         always_kept: columns that are kept whatever the config says.
+        found_as: the query's names for those of `NAMED`, where they differ.
 
     Raises:
         InputError: `select` or `keep` do not fit the source.
@@ -159,8 +191,10 @@ def write_named(
     keep = [*settings.keep, *(name for name in always_kept if name not in settings.keep)]
     demand(Path(f"source {settings.name}"), found, keep)
     _, selected = select_rows(connection, "offered", settings.select, settings.name)
-    set_variable(connection, "has_crops", all(side in found for side in CROP))
-    view_as_text(connection, "selected", "named", NAMED, {name: name for name in NAMED if name in found}, keep=keep)
+    if found_as is None:
+        found_as = {name: name for name in NAMED if name in found}
+    set_variable(connection, "has_crops", all(side in found_as for side in CROP))
+    view_as_text(connection, "selected", "named", NAMED, found_as, keep=keep)
     run_sql(connection, HERE / "table.sql")
     write_records(
         connection,

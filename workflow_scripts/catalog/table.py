@@ -9,20 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from workflow_scripts.catalog.records import (
-    CROP,
-    HERE,
-    NAMED,
-    columns_of,
-    demand,
-    one_line,
-    open_text,
-    run_sql,
-    select_rows,
-    set_variable,
-    view_as_text,
-    write_records,
-)
+from workflow_scripts.catalog.records import NAMED, columns_of, count_rows, one_line, open_text, write_named
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.catalog import Table
 from workflow_scripts.common.errors import InputError
@@ -51,25 +38,16 @@ def read_table(*, table: Path, settings: Table, out: Path, account: Path, memory
         InputError: the file is unreadable or lacks needed columns, or `columns` or `select` do not fit it.
     """
     with connect(memory_mb, threads) as connection:
-        images = Path(settings.images) if settings.images is not None else table.parent
-        set_variable(connection, "source_name", settings.name)
-        set_variable(connection, "images", str(images.absolute()))
-        run_sql(connection, HERE / "identity.sql")
         source = _open(connection, table)
-        found_as = _match_columns(table, columns_of(connection, source), settings)
-        set_variable(connection, "has_crops", all(side in found_as for side in CROP))
-        rows, selected = select_rows(connection, source, settings.select, settings.name)
-        demand(table, columns_of(connection, source), settings.keep)
-        view_as_text(connection, "selected", "named", NAMED, found_as, keep=settings.keep)
-        run_sql(connection, HERE / "table.sql")
-        write_records(
+        write_named(
             connection,
-            name=settings.name,
-            rows=rows,
-            selected=selected,
+            settings=settings,
+            query=f"SELECT * FROM {source}",
+            rows=count_rows(connection, source),
             out=out,
             account=account,
-            keep=settings.keep,
+            images=Path(settings.images) if settings.images is not None else table.parent,
+            found_as=_match_columns(table, columns_of(connection, source), settings),
         )
 
 

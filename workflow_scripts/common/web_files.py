@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -60,6 +61,23 @@ def fetch_file(url: str, target: Path, *, sha256: str | None = None) -> str:
             older.unlink()
     logger.info("%s: %d bytes, SHA-256 %s", url, target.stat().st_size, found)
     return found
+
+
+def fetch_json(url: str) -> dict[str, Any]:
+    """What an interface answers: one JSON object.
+
+    Raises:
+        InputError: it cannot be had, or is another thing.
+    """
+    try:
+        with _session() as session, session.get(url, timeout=TIMEOUT_SECONDS) as response:
+            response.raise_for_status()
+            answer = response.json()
+    except requests.RequestException as error:
+        raise InputError(f"{url}: cannot be fetched: {error}") from None
+    if not isinstance(answer, dict):
+        raise InputError(f"{url}: answers no JSON object")
+    return answer
 
 
 def _session() -> requests.Session:

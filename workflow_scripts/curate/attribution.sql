@@ -12,13 +12,20 @@ SELECT
     catalog.license,
     catalog.license_name,
     catalog.license_link,
-    -- A dataset's own DOI is the best one; some providers give it as the dataset's key.
+    -- A dataset's own DOI is the best one; some providers give it as the dataset's key. Then that of the download which
+    -- the record came with.
     coalesce(
         of_dataset.cite,
         CASE WHEN catalog.dataset_key LIKE '10.%/%' THEN catalog.dataset_key END,
+        nullif(catalog.source_doi, ''),
         of_source.cite
     ) AS cite
-FROM catalog
+FROM (
+    FROM catalog
+    -- Only some sources have the column.
+    UNION ALL BY NAME
+    SELECT NULL::VARCHAR AS source_doi WHERE false
+) AS catalog
 SEMI JOIN (SELECT uuid FROM verdicts WHERE keep) AS kept USING (uuid)
 LEFT JOIN cited AS of_dataset ON catalog.dataset_key = of_dataset.key
 LEFT JOIN cited AS of_source ON catalog.data_source = of_source.key

@@ -15,7 +15,9 @@ Truths = NDArray[np.bool_]
 Statistic = Callable[[Reals], Reals]
 
 CALIBRATION_BINS = 15
-CONFIDENCE_UNIT = 100_000
+CONFIDENCE_UNIT = 1_000_000
+# Decimals of a calibration error: what lies beyond is rounding, which depends on the number of threads.
+CALIBRATION_DECIMALS = 4
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,6 @@ def calibration_error(confidence_N: NDArray[np.floating], correct_N: Truths) -> 
         confidence_N: the probability that the model gives its prediction.
         correct_N: whether the prediction is right.
     """
-    # What lies beyond these decimals is rounding, which must not choose a bin.
     said_N = np.rint(confidence_N * CONFIDENCE_UNIT).astype(np.int64)
     bin_N = np.minimum(said_N * CALIBRATION_BINS // CONFIDENCE_UNIT, CALIBRATION_BINS - 1)
     terms = np.zeros((len(said_N), CALIBRATION_BINS + 1), np.int64)
@@ -104,7 +105,7 @@ def calibration_error(confidence_N: NDArray[np.floating], correct_N: Truths) -> 
 
 def _mean_gap(sums_BM: Reals) -> Reals:
     gaps_B = np.abs(sums_BM[:, :-1]).sum(axis=1)
-    return ratio(np.stack([gaps_B, sums_BM[:, -1]], axis=1))
+    return np.round(ratio(np.stack([gaps_B, sums_BM[:, -1]], axis=1)), CALIBRATION_DECIMALS)
 
 
 def among(measure: Measure, rows: Integers, images: int) -> Measure:

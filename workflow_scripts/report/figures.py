@@ -17,6 +17,8 @@ Figure = dict[str, Any]
 
 COLOURS = ("#1b7f5c", "#9aa5b1", "#3b6fb6", "#c98a1b", "#8a5bb0", "#c4513f")
 CHANCE = "#c4513f"
+# Parts of a loss, by how the name of a metric ends.
+PARTS = {"biology": "#3b6fb6", "replay": "#c98a1b"}
 # Groups of taxa; what has none of its own is grey.
 TAXA = ("#4e79a7", "#f28e2b", "#59a14f", "#b6575a", "#5b9a97", "#c7a12b", "#8f6690", "#d37a84", "#8a6a55")
 GREY = "#aab6b0"
@@ -85,9 +87,9 @@ def training(curves: Curves) -> Figure | None:
     }
     if not panels:
         return None
-    figure = make_subplots(rows=len(panels), cols=1, shared_xaxes=True, vertical_spacing=0.09, subplot_titles=[*panels])
+    figure = make_subplots(rows=len(panels), cols=1, shared_xaxes=True, vertical_spacing=0.07, subplot_titles=[*panels])
     for row, names in enumerate(panels.values(), start=1):
-        for number, name in enumerate(names):
+        for name in names:
             figure.add_scatter(
                 x=curves["step"],
                 y=curves[name],
@@ -95,15 +97,16 @@ def training(curves: Curves) -> Figure | None:
                 mode="lines",
                 # Some values are not taken at every step.
                 connectgaps=True,
-                line={"color": COLOURS[(0, 2, 3, 4, 5)[number % 5]], "width": 1.5},
-                showlegend=len(names) > 1,
+                line={"color": PARTS.get(name.rpartition("_")[2], COLOURS[0]), "width": 1.5},
+                # The panels below have the same parts in the same colours.
+                showlegend=row == 1 and len(names) > 1,
                 row=row,
                 col=1,
             )
     figure.update_xaxes(title="step", row=len(panels))
     figure.update_layout(hovermode="x unified")
     figure.update_annotations(font_size=13, x=0, xanchor="left")
-    return _finished(figure, 110 + 150 * len(panels))
+    return _finished(figure, 110 + 125 * len(panels))
 
 
 def overlaid(curves: Mapping[str, Curves]) -> Figure | None:
@@ -136,7 +139,7 @@ def overlaid(curves: Mapping[str, Curves]) -> Figure | None:
     figure.update_xaxes(title="step", row=len(shown))
     figure.update_layout(hovermode="x unified")
     figure.update_annotations(font_size=13, x=0, xanchor="left")
-    return _finished(figure, 110 + 150 * len(shown))
+    return _finished(figure, 110 + 125 * len(shown))
 
 
 def flow(links: Sequence[Link]) -> Figure | None:

@@ -129,8 +129,8 @@ judged AS (
 troubles AS (
     SELECT
         label,
-        arg_max(key, (place, key)) AS names_met,
-        arg_max(kingdom, (in_conflict, place, key)) AS kingdoms_met,
+        arg_max(key, (NOT in_conflict AND is_near, place, key)) AS viable_name,
+        arg_max({key: key, kingdom: kingdom}, (in_conflict, place, key, kingdom)) AS conflicting,
         any_value(shown_kingdoms(kingdoms)) AS kingdoms_said,
         array_to_string(list_sort(array_agg(DISTINCT placed_id) FILTER (NOT in_conflict AND is_near))[:4], ' or ')
             AS answers_met
@@ -150,8 +150,9 @@ SELECT
     CASE
         WHEN reason IS NULL THEN 'no species: '
             || coalesce(shown(asked.name) || ' is not in the backbone', 'the label is certain of none')
-        WHEN reason = 'conflict' THEN shown(names_met) || ' is of ' || shown(kingdoms_met) || ', the label says ' || kingdoms_said
-        WHEN reason = 'ambiguous' THEN shown(names_met) || ' may be ' || answers_met
+        WHEN reason = 'conflict'
+            THEN shown(conflicting.key) || ' is of ' || shown(conflicting.kingdom) || ', the label says ' || kingdoms_said
+        WHEN reason = 'ambiguous' THEN shown(viable_name) || ' may be ' || answers_met
         WHEN reason = 'not_found' THEN coalesce(shown(asked.name), 'no name of the label') || ' is not in the backbone'
         ELSE 'the label has no name'
     END AS detail

@@ -1,13 +1,54 @@
 """Sources of metadata, by generation."""
 
-from typing import Annotated, Literal
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.files import digest
 from workflow_scripts.contracts import CATALOG
 
 CONTRACT_COLUMNS = {column.name.lower() for column in CATALOG.columns} | {"place", "kept", "problem"}
+
+
+class Remote(Section):
+    """A file that the workflow fetches: `url`; or `dataset`, `revision` and `file` of Hugging Face; or `gbif`."""
+
+    url: str | None = Field(None, pattern=r"^https?://", description="Where it is.")
+    sha256: str | None = Field(
+        None, pattern=r"^[0-9a-fA-F]{64}$", description="Pins what comes; without it whatever comes is taken."
+    )
+    dataset: str | None = Field(
+        None, pattern=r"^[\w.-]+/[\w.-]+$", description="A dataset on Hugging Face. A token is read from `HF_TOKEN`."
+    )
+    revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$", description="The dataset's commit, in full.")
+    file: str | None = Field(None, description="The file's path in the dataset.")
+    gbif: str | None = Field(
+        None, pattern=r"^(\d{7}-\d{15}|10\.\d{4,9}/\S+)$", description="Key or DOI of an occurrence download at GBIF."
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Remote":
+        if sum(value is not None for value in (self.url, self.dataset, self.gbif)) != 1:
+            raise ValueError("give one of url, dataset and gbif")
+        if (self.dataset is None) != (self.revision is None) or (self.dataset is None) != (self.file is None):
+            raise ValueError("a file on Hugging Face is given by dataset, revision (its commit) and file")
+        return self
+
+    def path(self, shared: str) -> str:
+        """Where it is kept below what corpora and runs have in common: another release is another folder."""
+        name = PurePosixPath(self.file or urlsplit(self.url or "occurrences.zip").path).name or "file"
+        return f"{shared}/sources/{digest(self.model_dump(mode='json'))[:8]}/{name}"
+
+
+def _form(value: Any) -> str:
+    return "given" if isinstance(value, str) else "fetched"
+
+
+SourceFile = Annotated[Annotated[str, Tag("given")] | Annotated[Remote, Tag("fetched")], Discriminator(_form)]
+"""A path; or what the workflow fetches."""
 
 
 class SourceSettings(Section):
@@ -31,7 +72,7 @@ class SourceSettings(Section):
         return value
 
     @property
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> dict[str, SourceFile]:
         """The files that it reads, by option name."""
         raise NotImplementedError
 
@@ -40,12 +81,12 @@ class TreeOfLife200M(SourceSettings):
     """TreeOfLife-200M's `catalog.parquet` with its `provenance.parquet` and the boxes of its FathomNet images."""
 
     reader: Literal["treeoflife200m"] = Field(description="Which reader.")
-    catalog: str = Field(description="Path of catalog.parquet.")
-    provenance: str | None = Field(None, description="Path of provenance.parquet.")
-    crops: str | None = Field(None, description="Path of fathom_metadata.csv (uuid, x, y, width, height).")
+    catalog: SourceFile = Field(description="Path of catalog.parquet, or what to fetch it from.")
+    provenance: SourceFile | None = Field(None, description="The same of provenance.parquet.")
+    crops: SourceFile | None = Field(None, description="The same of fathom_metadata.csv (uuid, x, y, width, height).")
 
     @property
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> dict[str, SourceFile]:
         """The files that it reads, by option name."""
         given = {"catalog": self.catalog, "provenance": self.provenance, "crops": self.crops}
         return {name: path for name, path in given.items() if path}
@@ -55,7 +96,7 @@ class Table(SourceSettings):
     """Any CSV or parquet table with `url` or `path` and columns named like ranks."""
 
     reader: Literal["table"] = Field(description="Which reader.")
-    table: str = Field(description="Path of the CSV or parquet file.")
+    table: SourceFile = Field(description="Path of the CSV or parquet file, or what to fetch it from.")
     columns: dict[str, str] = Field(
         default_factory=dict,
         description="Our column name: its name in the table, where they differ (for example {species: binomial}).",
@@ -65,7 +106,7 @@ class Table(SourceSettings):
     )
 
     @property
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> dict[str, SourceFile]:
         """The files that it reads, by option name."""
         return {"table": self.table}
 
@@ -74,7 +115,7 @@ class Gbif(SourceSettings):
     """A GBIF download: a Darwin Core Archive with occurrence.txt and multimedia.txt."""
 
     reader: Literal["gbif"] = Field(description="Which reader.")
-    archive: str = Field(description="Its zip or folder.")
+    archive: SourceFile = Field(description="Its zip or folder, or what to fetch it from (`{gbif: KEY or DOI}`).")
     doi: str | None = Field(None, description="DOI to cite. Default: the one in the archive's metadata.xml.")
     taxon_keys: str = Field(
         "gbif",
@@ -83,7 +124,7 @@ class Gbif(SourceSettings):
     )
 
     @property
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> dict[str, SourceFile]:
         """The files that it reads, by option name."""
         return {"archive": self.archive}
 
@@ -92,8 +133,8 @@ class Eol(SourceSettings):
     """The Encyclopedia of Life's `media_manifest.csv` with the `taxon.tab` of its hierarchy."""
 
     reader: Literal["eol"] = Field(description="Which reader.")
-    manifest: str = Field(description="Path of media_manifest.csv.")
-    taxa: str = Field(description="Path of taxon.tab.")
+    manifest: SourceFile = Field(description="Path of media_manifest.csv, or what to fetch it from.")
+    taxa: SourceFile = Field(description="Path of taxon.tab, or what to fetch it from.")
     taxon_keys: str = Field(
         "eol",
         description="Name of the backbone whose ids stand in taxon.tab: its records' labels are then resolved by id. "
@@ -101,7 +142,7 @@ class Eol(SourceSettings):
     )
 
     @property
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> dict[str, SourceFile]:
         """The files that it reads, by option name."""
         return {"manifest": self.manifest, "taxa": self.taxa}
 
@@ -110,7 +151,7 @@ class Bioscan(SourceSettings):
     """BIOSCAN-1M or BIOSCAN-5M metadata over a folder of their images."""
 
     reader: Literal["bioscan"] = Field(description="Which reader.")
-    metadata: str = Field(description="Path of the metadata (.csv of 5M, .tsv of 1M).")
+    metadata: SourceFile = Field(description="Path of the metadata (.csv of 5M, .tsv of 1M), or what to fetch it from.")
     images: str = Field(description="Folder of the images.")
     path: str | None = Field(
         None,
@@ -119,7 +160,7 @@ class Bioscan(SourceSettings):
     )
 
     @property
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> dict[str, SourceFile]:
         """The files that it reads, by option name."""
         return {"metadata": self.metadata}
 
@@ -128,10 +169,12 @@ class FathomNet(SourceSettings):
     """Image records of FathomNet's interface as JSON: each box is an image of its own."""
 
     reader: Literal["fathomnet"] = Field(description="Which reader.")
-    records: str = Field(description="Path of the JSON: a list of records with url and boundingBoxes.")
+    records: SourceFile = Field(
+        description="Path of the JSON (a list of records with url and boundingBoxes), or what to fetch it from."
+    )
 
     @property
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> dict[str, SourceFile]:
         """The files that it reads, by option name."""
         return {"records": self.records}
 
@@ -143,7 +186,7 @@ class INat21(SourceSettings):
     images: str = Field(description="The folder of folders (`train`, `train_mini` or `val`).")
 
     @property
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> dict[str, SourceFile]:
         """The files that it reads, by option name."""
         return {"images": self.images}
 
@@ -152,13 +195,13 @@ class TreeOfLife10M(SourceSettings):
     """TreeOfLife-10M's `catalog.csv` over the image sets of its three sources."""
 
     reader: Literal["treeoflife10m"] = Field(description="Which reader.")
-    catalog: str = Field(description="Path of catalog.csv.")
+    catalog: SourceFile = Field(description="Path of catalog.csv, or what to fetch it from.")
     eol: str | None = Field(None, description="Folder of EOL's unpacked image sets (`image_set_01/...`).")
     bioscan: str | None = Field(None, description="Folder of BIOSCAN-1M's images (`part1/...`).")
     inat21: str | None = Field(None, description="Folder of iNat21's folders (`NNNNN_.../...`).")
 
     @property
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> dict[str, SourceFile]:
         """The files that it reads, by option name."""
         given = {"catalog": self.catalog, "eol": self.eol, "bioscan": self.bioscan, "inat21": self.inat21}
         return {name: path for name, path in given.items() if path}

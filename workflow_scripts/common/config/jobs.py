@@ -7,6 +7,7 @@ from workflow_scripts.common.config.base import Section
 # Rules, by name; of those made by name (`eval_<benchmark>`, `catalog_merge_<generation>`) the part in common.
 JOBS = (
     "world",
+    "catalog_fetch",
     "catalog_source",
     "catalog_merge",
     "download_hosts",

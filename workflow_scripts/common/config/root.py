@@ -185,6 +185,7 @@ class Config(Section):
             for number, generation in enumerate(self.generations)
             for source in generation.sources
             for option, path in source.inputs.items()
+            if isinstance(path, str)
         }
         given |= {f"model.start.{number}": path for number, path in enumerate(self.model.files)}
         given |= {

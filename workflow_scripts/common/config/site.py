@@ -45,6 +45,9 @@ class SiteSettings(Section):
     contact: str | None = Field(
         None, description="Mail or web address in the user agent, so that a host can reach you."
     )
+    gbif_api: str = Field(
+        "https://api.gbif.org/v1", description="GBIF's interface, or a mirror of it, that downloads are fetched from."
+    )
     offline: bool = Field(
         False, description="Nothing here reaches the internet: what is not fetched yet is listed before anything runs."
     )
