@@ -13,6 +13,8 @@ pytestmark = pytest.mark.slow
 
 INTRINSIC = {"tsne", "intrinsic_rare_species", "intrinsic_seen_species"}
 EVALUATION = {
+    "species_texts",
+    "model_card",
     "embed",
     "eval_rare_species",
     "eval_seen_species",
@@ -45,7 +47,7 @@ def test_comments_and_docstrings_rerun_nothing(finished: Any) -> None:
         for file, text in before.items():
             assert text.startswith('"""')
             file.write_text(text.replace('"""', '"""Changed. ', 1) + "\n# Another comment.\n")
-        for rules in finished.path("rules").iterdir():
+        for rules in finished.path("rules").glob("*.smk"):
             before[rules] = rules.read_text()
             rules.write_text(before[rules] + "\n# Another comment.\n")
         assert finished.planned("all") == {}
