@@ -117,8 +117,16 @@ rule verify:
     params:
         shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
         verdicts=expand(f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=GENERATIONS),
-        downloads=download_manifests,
+        downloads=all_manifests,
         replay=option("replay", CONFIG.replay and f"{CORPUS}/replay"),
+        work=f"{CORPUS}/.work/download",
+        others=[
+            *(part for generation in GENERATIONS for part in catalog_parts(generation)),
+            *expand(f"{CORPUS}/download/{{generation}}.parquet", generation=GENERATIONS),
+            *expand(f"{CORPUS}/curate/{{generation}}/leakage.parquet", generation=GENERATIONS),
+            f"{CORPUS}/taxonomy/labels.parquet",
+        ],
     shell:
         "python -m workflow_scripts.shards.verify --shards {params.shards:q} --verdicts {params.verdicts:q} "
-        "--downloads {params.downloads:q} {params.replay} --jobs {threads} --log {log:q}"
+        "--downloads {params.downloads:q} {params.replay} --work {params.work:q} --others {params.others:q} "
+        "--jobs {threads} --log {log:q}"

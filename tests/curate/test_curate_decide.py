@@ -236,6 +236,14 @@ def test_a_burst_that_began_in_an_older_generation_is_counted_whole(corpus: Corp
     assert all(row["keep"] for row in verdicts(old).values()), "what an older generation has, it keeps"
 
 
+def test_cap_and_floor_count_the_older_generations_first(corpus: Corpus) -> None:
+    old = corpus.decide([{"uuid": f"old{n}", "label": "oak"} for n in range(3)], name="old")
+    new = [{"uuid": f"{label}{n}", "label": label} for label in ("oak", "raven") for n in range(3)]
+    decided = verdicts(corpus.decide(new, generation=1, older=[old], taxa={"cap": 5, "floor": 4}, name="new"))
+    reasons = Counter((row["label_id"], row["reason"]) for row in decided.values())
+    assert reasons == {("oak", None): 2, ("oak", "over_cap"): 1, ("raven", "below_floor"): 3}
+
+
 def test_an_empty_occurrence_id_is_no_occurrence(corpus: Corpus) -> None:
     images = [{"uuid": f"{n}", "label": "oak", "occurrence": empty} for n, empty in enumerate((None, "", "  "))]
     assert {row["occurrence"] for row in verdicts(corpus.decide(images)).values()} == {"md5 0", "md5 1", "md5 2"}

@@ -35,6 +35,8 @@ def check(corpus: Path) -> list[str]:
             shards=(corpus / "shards/g000",),
             verdicts=(corpus / "curate/g000/verdicts.parquet",),
             downloads=tuple(sorted(corpus.glob("download/part-*/manifest.parquet"))),
+            work=corpus / ".work/download",
+            others=tuple(corpus / f"catalog/g000/part-000{part}.parquet" for part in range(2)),
             out=corpus / "wrong.json",
             jobs=2,
         )
@@ -70,6 +72,9 @@ def cut(path: Path) -> None:
         ("shards/g000/val/index.parquet", Path.unlink),
         ("download/part-0001/images-00000.tar", Path.unlink),
         ("download/part-0000/images-00001.tar", lambda path: path.write_bytes(b"")),
+        ("download/part-0000/images-00001.tar", flip),
+        ("catalog/g000/part-0001.parquet", cut),
+        ("catalog/g000/part-0000.parquet", Path.unlink),
         ("curate/g000/verdicts.parquet", Path.unlink),
     ],
 )

@@ -22,7 +22,7 @@ def slot(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str]
     """Runs a slot as job 7; gives how it ended and which of Slurm's commands it called."""
 
     def run(
-        srun: str, *, requeue: str = "kill -TERM $PPID", holder: str | None = None
+        srun: str, *, requeue: str = "kill -TERM $PPID", holder: str | None = None, restarts: int = 0
     ) -> tuple[subprocess.CompletedProcess[str], list[str]]:
         calls = tmp_path / "calls"
         commands = {"srun": srun, "scontrol": f"[ $1 = requeue ] || exit 0; {requeue}", "squeue": "echo 5 RUNNING"}
@@ -32,6 +32,7 @@ def slot(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str]
         if holder:
             write_json(tmp_path / ".summary.json.lock", {"job": holder})
         options = ["--nodes", "2", "--processes", "4", "--cores", "8", "--publishes", str(tmp_path / "summary.json")]
+        options += ["--restarts", str(restarts)]
         done = subprocess.run(
             [sys.executable, "-m", "workflow_scripts.train.slots", *options, *TRAINING],
             env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"},
@@ -50,6 +51,16 @@ def test_a_saved_training_is_queued_again(slot) -> None:
     done, calls = slot(f"exit {SAVED}")
     assert done.returncode == SAVED
     assert calls[1:] == ["scontrol requeue 7"]
+
+
+def test_a_crash_is_started_again_in_the_same_slot_and_bad_input_is_not(slot, tmp_path: Path) -> None:
+    crashes = f"[ $(grep -c srun {tmp_path}/calls) -gt 2 ] || exit 137"
+    done, calls = slot(crashes, restarts=2)
+    assert done.returncode == 0
+    assert [call.split()[0] for call in calls] == ["srun"] * 3
+    done, calls = slot(f"exit {BAD_INPUT}", restarts=2)
+    assert done.returncode == BAD_INPUT
+    assert len(calls) == 4
 
 
 def test_neither_the_end_nor_bad_input_nor_a_crash_is_queued_again(slot) -> None:

@@ -86,7 +86,9 @@ def test_no_image_of_a_benchmark_is_in_the_corpus(finished: Any) -> None:
     benchmark = {row["md5"] for table in tables for row in read_rows(table, BENCHMARK_IMAGES).to_pylist()}
     assert len(tables) == 2
     assert not benchmark & {row["md5"] for row in verdicts if row["keep"]}
-    assert 'id="leakage"' in finished.path("results/runs/micro/report/index.html").read_text()
+    page = finished.path("results/runs/micro/report/index.html").read_text()
+    section = page.partition('<section id="leakage">')[2].partition("</section>")[0]
+    assert section.count("data:image/jpeg") >= 2, "thumbnails of a pair"
 
 
 def test_metrics_hold_every_step_once(finished: Any) -> None:

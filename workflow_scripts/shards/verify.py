@@ -3,12 +3,15 @@
 Finds what a purged scratch disk has lost or changed, by name. It writes nothing but its answer, and fetches nothing.
 """
 
+import json
 import logging
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from webdataset.compat import WebDataset
 
@@ -40,6 +43,8 @@ def verify(
     verdicts: tuple[Path, ...],
     downloads: tuple[Path, ...] = (),
     replay: Path | None = None,
+    work: Path | None = None,
+    others: tuple[Path, ...] = (),
     out: Path | None = None,
     jobs: int = 1,
 ) -> None:
@@ -50,6 +55,9 @@ def verify(
         verdicts: the verdicts of each generation, in the same order.
         downloads: manifests of the download parts, with their tars beside them.
         replay: the folder of replay's shards.
+        work: where the downloads' work folders are: by the sums that stand there tars are compared byte by byte, and by
+            their lengths alone without.
+        others: further tables that must be there and readable.
         out: a JSON list of what is wrong, empty when all is well.
         jobs: shards read at once.
 
@@ -64,8 +72,13 @@ def verify(
     if replay is not None:
         for split in SPLITS:
             wrong += _of_folder(replay / split, REPLAY_INDEX, jobs)
-    for manifest in downloads:
-        wrong += _of_download(manifest)
+    made = _finished_downloads(work) if work else {}
+    with Progress("verify downloads", len(downloads), "parts") as progress, ThreadPoolExecutor(jobs) as pool:
+        for lines in pool.map(lambda manifest: _of_download(manifest, made), downloads):
+            wrong += lines
+            progress.update()
+    for table in others:
+        wrong += _of_table(table)
     for line in wrong:
         logger.error("%s", line)
     if out is not None:
@@ -138,7 +151,13 @@ def _of_shard(folder: Path, entry: Entry) -> str | None:
     return None
 
 
-def _of_download(manifest: Path) -> list[str]:
+def _finished_downloads(work: Path) -> dict[str, dict[str, str]]:
+    """The sums of each finished part's files, by the sum of its manifest."""
+    records = (json.loads(done.read_text(encoding="utf-8"))["files"] for done in sorted(work.glob("*/done.json")))
+    return {files[MANIFEST]: files for files in records if MANIFEST in files}
+
+
+def _of_download(manifest: Path, made: Mapping[str, Mapping[str, str]]) -> list[str]:
     """What is wrong with a download part's tars."""
     if not manifest.is_file():
         return [f"{manifest}: missing; the part has to be downloaded again"]
@@ -147,11 +166,27 @@ def _of_download(manifest: Path) -> list[str]:
         ends = connection.execute(
             'SELECT tar, max("offset" + size) FROM manifest WHERE tar IS NOT NULL GROUP BY tar ORDER BY tar'
         ).fetchall()
-    return [
-        f"{manifest.parent / tar}: missing or cut short; its images have to be downloaded again"
-        for tar, end in ends
-        if not (path := manifest.parent / Path(tar).name).is_file() or path.stat().st_size < end
-    ]
+    sums = made.get(sha256_file(manifest), {})
+    wrong = []
+    for tar, end in ends:
+        path = manifest.parent / Path(tar).name
+        if not path.is_file() or path.stat().st_size < end:
+            wrong.append(f"{path}: missing or cut short; its images have to be downloaded again")
+        elif tar in sums and sha256_file(path) != sums[tar]:
+            wrong.append(f"{path}: other bytes than when it was made; its images have to be downloaded again")
+    return wrong
+
+
+def _of_table(path: Path) -> list[str]:
+    """What is wrong with a table of which nothing but itself is known."""
+    if not path.is_file():
+        return [f"{path}: missing; run the workflow again"]
+    try:
+        for group in range((file := pq.ParquetFile(path)).num_row_groups):
+            file.read_row_group(group)
+    except (OSError, pa.ArrowInvalid) as error:
+        return [f"{path}: cannot be read: {str(error).splitlines()[0]}; delete it and run the workflow again"]
+    return []
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 -- Distinct labels, cleaned. In: `given` (contract PROVIDER_LABELS, of one or more generations).
 -- Out: `labels`, `label_ranks` (one clean word a rank), `queries` (the binomials that a label holds, in order of trust),
--- `epithets` (those without a genus) and `read_names` (what the columns meant for species hold).
+-- `epithets` (those without a genus), `read_names` (what the columns meant for species hold) and `hidden_names`
+-- (binomials in the others).
 
 -- A label of several generations is one label. Its common name is the one with most images behind it.
 CREATE OR REPLACE TEMP TABLE labels AS

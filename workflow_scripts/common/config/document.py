@@ -67,11 +67,15 @@ def document(
 
 def _tables() -> list[str]:
     blocks = [_table("Top level", Config)]
-    done: set[tuple[str, type[Section]]] = set()
+    # A section that stands in several places has one table.
+    places: dict[type[Section], list[str]] = {}
     for path, section in sections():
-        if (path, section) not in done:
-            done.add((path, section))
-            blocks.append(_table(f"`{path}`{_kind(section)}", section))
+        if path not in (known := places.setdefault(section, [])):
+            known.append(path)
+    blocks += [
+        _table(f"{', '.join(f'`{path}`' for path in paths)}{_kind(section)}", section)
+        for section, paths in places.items()
+    ]
     blocks.append(_table("`config/site.yaml`", SiteSettings))
     return blocks
 
