@@ -13,7 +13,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG_FILES = ("config/config.yaml", "tests/workflow/micro.yaml")
-PARTS_OF_PROJECT = ("Snakefile", "rules", "workflow_scripts", "config", "envs", "profiles", "tests/workflow/micro.yaml")
+PARTS_OF_PROJECT = (
+    "Snakefile",
+    "pyproject.toml",
+    "rules",
+    "workflow_scripts",
+    "config",
+    "envs",
+    "profiles",
+    "tests/workflow/micro.yaml",
+)
 FAMILIES = {"Araneidae", "Apidae", "Felidae", "Anatidae", "Rosaceae", "Pinaceae", "Ranidae", "Boletaceae"}
 TOKEN = "hf_a_secret_that_nobody_may_read"
 ENTRY = re.compile(r"^(\w+) +(\d+)$", re.MULTILINE)

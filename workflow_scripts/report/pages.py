@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 HERE = Path(__file__).parent
@@ -19,6 +19,7 @@ def page_templates() -> Environment:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
+    environment.filters["breakable"] = _breakable
     environment.filters["count"] = lambda value: f"{value:,}"
     environment.filters["duration"] = duration
     environment.filters["words"] = lambda name: name.replace("_", " ")
@@ -42,6 +43,11 @@ def duration(seconds: float | None) -> str:
     if days:
         return f"{days} d {hours} h"
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may break after `_` and `/`, where a narrow screen has no room for it."""
+    return Markup(escape(name).replace("_", Markup("_<wbr>")).replace("/", Markup("/<wbr>")))
 
 
 def _file(name: str) -> Markup:
