@@ -1,5 +1,6 @@
 """The config, checked, and the helpers that the rules share."""
 
+import json
 import re
 import shlex
 import sys
@@ -14,7 +15,7 @@ from snakemake.settings.types import DeploymentMethod
 from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.baselines import parse_baseline
 from workflow_scripts.common.config.benchmark_sources import how_to_get
-from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, needs_text
+from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, as_read, needs_text
 from workflow_scripts.common.config.train import CorpusShards
 from workflow_scripts.common.config.root import load_config, load_site, read_yaml
 from workflow_scripts.common.errors import InputError
@@ -413,8 +414,14 @@ def model_files(wildcards):
     return MADE_MODELS[wildcards.made].files
 
 
+def table_identity(benchmark):
+    """What tells a benchmark's table from others of its name; some are made of the corpus itself."""
+    of_corpus = benchmark.layout in ("replay", "carved")
+    return identity(as_read(benchmark), CONFIG.corpus if of_corpus else "")
+
+
 def benchmark_settings(wildcards):
-    return CONFIG.benchmarks[wildcards.benchmark].to_json()
+    return json.dumps(as_read(CONFIG.benchmarks[wildcards.benchmark]))
 
 
 def benchmark_inputs(wildcards):

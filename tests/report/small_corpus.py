@@ -17,8 +17,10 @@ from workflow_scripts.common.tars import write_tar
 from workflow_scripts.contracts import (
     ATTRIBUTION,
     CATALOG,
+    DOWNLOADS,
     GATHERED_DOWNLOADS,
     LABELS,
+    REPLAY_INDEX,
     SHARD_INDEX,
     SHARD_MANIFEST,
     VERDICTS,
@@ -186,3 +188,16 @@ def _write_run(made: SmallCorpus) -> None:
     (made.run / "model/open_clip_model.safetensors").write_bytes(b"weights")
     (made.run / "model/open_clip_config.json").write_text('{"model_cfg": {}}')
     (made.run / "model/README.md").write_text("# demo\n\n## Training\n\n10 steps.\n\n## Scores\n\nold\n")
+
+
+def add_replay(made: SmallCorpus, photo: Path) -> Path:
+    """Make a photo a replay pair for training; the manifest of its shards."""
+    md5 = hashlib.md5(photo.read_bytes(), usedforsecurity=False).hexdigest()
+    replay = made.corpus / "replay"
+    fetched = {"uuid": "r", "status": "ok", "attempts": 1, "md5": md5}
+    write_rows([fetched], DOWNLOADS, replay / "download/part-0000/manifest.parquet")
+    place = {"uuid": "r", "shard": "shard-000000.tar", "position": 0, "offset": 512, "size": 9, "caption": "a bird"}
+    write_rows([place], REPLAY_INDEX, replay / "train/index.parquet")
+    shard = {"shard": "shard-000000.tar", "samples": 1, "bytes": 10_240, "sha256": "a" * 64}
+    write_rows([shard], SHARD_MANIFEST, replay / "train/manifest.parquet")
+    return replay / "train/manifest.parquet"

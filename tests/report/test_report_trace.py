@@ -138,3 +138,18 @@ def test_neither_held_out_nor_left_out_nor_strange_photos_were_trained_on(
     stranger.write_bytes(b"no image")
     with pytest.raises(InputError, match="no readable image"):
         trained_on(photo=stranger, results=made.results)
+
+
+def test_a_replay_pair_is_recognised_where_the_model_was_trained_on_replay(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = small_corpus.make(tmp_path)
+    photo = tmp_path / "replayed.jpg"
+    photo.write_bytes(small_corpus.photo(50))
+    manifest = small_corpus.add_replay(made, photo)
+    assert "a replay pair for train" in asked(made, photo, capsys)
+    assert "no model here" in asked(made, photo, capsys)
+    summary = json.loads((made.run / "train/summary.json").read_text())
+    summary["digests"]["data"]["replay"] = {"train": [sha256_file(manifest)]}
+    (made.run / "train/summary.json").write_text(json.dumps(summary))
+    assert "yes, demo" in asked(made, photo, capsys)

@@ -48,6 +48,11 @@ class Corpus:
         found = [self.folder / "taxonomy/labels.parquet", *self.files("shards/*/train/manifest.parquet")]
         return frozenset(sha256_file(path) for path in found if path.exists())
 
+    @cached_property
+    def replay_sums(self) -> frozenset[str]:
+        """SHA-256 of the replay shards' manifest, as a training records it."""
+        return frozenset(sha256_file(path) for path in self.files("replay/train/manifest.parquet"))
+
 
 @dataclass(frozen=True)
 class Run:
@@ -77,7 +82,16 @@ class Run:
 
     def trained_on(self, corpus: Corpus) -> bool:
         """Whether it was trained on the corpus as that is now: on all its shards and with its names."""
-        return bool(corpus.sums) and corpus.sums <= set(_texts(self.summary["digests"]["data"]))
+        return bool(corpus.sums) and corpus.sums <= self._data
+
+    def replayed(self, corpus: Corpus) -> bool:
+        """Whether it was trained on the corpus's replay pairs as they are now."""
+        return bool(corpus.replay_sums) and corpus.replay_sums <= self._data
+
+    @cached_property
+    def _data(self) -> frozenset[str]:
+        """Every digest that its training recorded of its data."""
+        return frozenset(_texts(self.summary["digests"]["data"]))
 
 
 def places(results: Path | None) -> Path:

@@ -1,7 +1,6 @@
 """What a corpus of some size will take, stage by stage, from costs that were measured: time, memory, disk, files.
 
-`unit_costs.csv` holds a line a step: what a million units of it cost one core, and where the figure comes from. The steps
-whose time the network or a GPU decides say so.
+`unit_costs.csv` holds a line a step: what a million units of it cost one core or GPU, and where the figure comes from.
 """
 
 import csv

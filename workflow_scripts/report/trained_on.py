@@ -14,6 +14,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.images import UnreadableImage, decode, pdq
+from workflow_scripts.contracts import SPLITS
 from workflow_scripts.report.corpora import Corpus, Run, corpora_of, places, rows_where, runs_of
 
 # Two copies of an image differ in at most this many of PDQ's 256 bits, as in the search for leaked benchmarks.
@@ -73,29 +74,43 @@ def trained_on(
 def _matches(
     connection: duckdb.DuckDBPyConnection, corpus: Corpus, runs: list[Run], md5: str, looks: str | None
 ) -> Iterator[dict[str, Any]]:
-    """The corpus's images that have the photo's bytes; without any, those that look alike."""
-    downloads = corpus.files("download/g*.parquet")
-    how = "the same bytes"
+    """The corpus's images and replay pairs that have the photo's bytes; without any, those that look alike."""
+    downloads = [*corpus.files("download/g*.parquet"), *corpus.files("replay/download/part-*/manifest.parquet")]
     rows = rows_where(connection, downloads, "md5 = $md5", {"md5": md5})
     if not rows and looks is not None:
         words = {f"w{word}": int(looks[WORD_DIGITS * word :][:WORD_DIGITS], 16) for word in range(4)}
         rows = rows_where(connection, downloads, NEAR, words)
-    trained = [one.name for one in runs if one.trained_on(corpus)]
     for row in sorted(rows, key=lambda row: str(row["uuid"])):
-        if row["md5"] != md5:
-            how = f"looks alike ({_bits(row['pdq'], str(looks))} of 256 bits differ)"
-        verdicts = rows_where(
-            connection, corpus.files("curate/*/verdicts.parquet"), "uuid = $uuid", {"uuid": row["uuid"]}
-        )
-        verdict = verdicts[0] if verdicts else {"keep": False, "reason": "not judged yet", "split": None}
-        kept = bool(verdict["keep"])
+        alike = f"looks alike ({_bits(row['pdq'], str(looks))} of 256 bits differ)" if row["md5"] != md5 else ""
+        replay = corpus.folder / "replay" in Path(row["filename"]).parents
+        became, seen = (_replayed if replay else _judged)(connection, corpus, row["uuid"])
         yield {
             "uuid": row["uuid"],
             "corpus": corpus.identity.get("id", corpus.name),
-            "how": how,
-            "became": f"kept for {verdict['split']}" if kept else f"left out: {verdict['reason']}",
-            "models": trained if kept and verdict["split"] == "train" else [],
+            "how": alike or "the same bytes",
+            "became": became,
+            "models": [one.name for one in runs if seen and (one.replayed if replay else one.trained_on)(corpus)],
         }
+
+
+def _judged(connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: str) -> tuple[str, bool]:
+    """What became of an image, and whether it is for training."""
+    verdicts = rows_where(connection, corpus.files("curate/*/verdicts.parquet"), "uuid = $uuid", {"uuid": uuid})
+    if not verdicts:
+        return "not judged yet", False
+    [verdict] = verdicts
+    return (
+        f"kept for {verdict['split']}" if verdict["keep"] else f"left out: {verdict['reason']}",
+        bool(verdict["keep"]) and verdict["split"] == "train",
+    )
+
+
+def _replayed(connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: str) -> tuple[str, bool]:
+    """What became of a replay pair, and whether it is for training."""
+    for split in SPLITS:
+        if rows_where(connection, corpus.files(f"replay/{split}/index.parquet"), "uuid = $uuid", {"uuid": uuid}):
+            return f"a replay pair for {split}", split == "train"
+    return "a replay pair that was left out", False
 
 
 def _bits(one: str, other: str) -> int:

@@ -155,10 +155,16 @@ class Config(Section):
         for name, benchmark in self.benchmarks.items():
             if benchmark.layout == "replay" and self.replay is None and not self.corpus_is_given:
                 raise ValueError(f"benchmarks.{name}: layout replay needs the section replay")
-            if benchmark.layout == "carved" and name not in self.curate.hold_out_species_of:
-                raise ValueError(
-                    f"benchmarks.{name}: what is carved is held out: name it in curate.hold_out_species_of"
-                )
+            if benchmark.layout == "carved":
+                if name not in self.curate.hold_out_species_of:
+                    raise ValueError(
+                        f"benchmarks.{name}: what is carved is held out: name it in curate.hold_out_species_of"
+                    )
+                if benchmark.images <= max(benchmark.shots, default=0):
+                    raise ValueError(
+                        f"benchmarks.{name}.images: {benchmark.images} a species leave none to ask after "
+                        f"{max(benchmark.shots)} shots"
+                    )
         for key in ("clean_of", "hold_out_species_of"):
             for name in getattr(self.curate, key):
                 if name not in self.benchmarks or self.benchmarks[name].layout == "replay":
