@@ -12,11 +12,17 @@ if CONFIG.world is not None:
     include: "rules/world.smk"
 
 
-include: "rules/catalog.smk"
-include: "rules/download.smk"
-include: "rules/taxonomy.smk"
-include: "rules/curate.smk"
-include: "rules/shards.smk"
+if GIVEN:
+
+    include: "rules/given.smk"
+
+else:
+
+    include: "rules/catalog.smk"
+    include: "rules/download.smk"
+    include: "rules/taxonomy.smk"
+    include: "rules/curate.smk"
+    include: "rules/shards.smk"
 
 
 if CONFIG.replay is not None:
@@ -100,7 +106,7 @@ require_fetched(rules.fetch.input)
 
 rule data:
     input:
-        expand(rules.shards_gather.output, generation=GENERATIONS),
+        [] if GIVEN else expand(rules.shards_gather.output, generation=GENERATIONS),
         ATTRIBUTIONS,
         REPLAY_ACCOUNTS,
 

@@ -120,7 +120,8 @@ rule ablation_tables:
     input:
         ABLATION_SCORES,
     output:
-        multiext(f"{ABLATIONS}/scores", ".csv", ".parquet"),
+        csv=f"{ABLATIONS}/scores.csv",
+        parquet=f"{ABLATIONS}/scores.parquet",
     log:
         f"{RUN_LOGS}/ablations/tables.log",
     conda:
@@ -128,10 +129,9 @@ rule ablation_tables:
     resources:
         **asks("report_build"),
     params:
-        out=subpath(output[0], strip_suffix=".csv"),
         code=code("report.ablations"),
     shell:
-        "python -m workflow_scripts.report.ablations --scores {input:q} --out {params.out:q} --log {log:q}"
+        "python -m workflow_scripts.report.ablations --scores {input:q} --csv {output.csv:q} --parquet {output.parquet:q} --log {log:q}"
 
 
 # Two tables: what is forgotten without replay and with one projector; and each text type tested on each.

@@ -1,8 +1,7 @@
 """Every benchmark's images and labels as one kind of table."""
 
 BENCHMARK_TABLES = {
-    name: f"{SHARED}/benchmarks/{name}-{identity(benchmark, CONFIG.corpus if benchmark.layout in ('replay', 'carved') else '')}"
-    for name, benchmark in CONFIG.benchmarks.items()
+    name: f"{SHARED}/benchmarks/{name}-{table_identity(spec)}" for name, spec in CONFIG.benchmarks.items()
 }
 CSV_BENCHMARKS = [name for name, benchmark in CONFIG.benchmarks.items() if benchmark.layout == "csv"]
 REPLAY_BENCHMARKS = [name for name, benchmark in CONFIG.benchmarks.items() if benchmark.layout == "replay"]

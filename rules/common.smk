@@ -1,9 +1,11 @@
 """The config, checked, and the helpers that the rules share."""
 
+import json
 import re
 import shlex
 import sys
 from functools import cache
+from glob import glob
 from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))
@@ -13,7 +15,7 @@ from snakemake.settings.types import DeploymentMethod
 from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.baselines import parse_baseline
 from workflow_scripts.common.config.benchmark_sources import how_to_get
-from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, needs_text
+from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, as_read, needs_text
 from workflow_scripts.common.config.train import CorpusShards
 from workflow_scripts.common.config.root import load_config, load_site, read_yaml
 from workflow_scripts.common.errors import InputError
@@ -49,10 +51,18 @@ try:
     ]
     if absent and not DRY_RUN:
         raise InputError(absent[0])
-    CORPUS = f"{SITE.results}/corpora/{CONFIG.corpus}"
+    CORPUS = CONFIG.corpus_folder(SITE.results)
+    # A corpus that was made elsewhere has the generations that it has.
+    GIVEN = CONFIG.corpus_is_given
+    GENERATIONS = [f"g{number:03d}" for number in range(len(CONFIG.generations))]
+    if GIVEN:
+        GENERATIONS = sorted(path.name for path in Path(CORPUS, "shards").glob("g[0-9][0-9][0-9]"))
+        if not GENERATIONS:
+            raise InputError(f"{' + '.join(CONFIG_FILES)}: corpus: {CORPUS}: no corpus is there")
     RUN = f"{SITE.results}/runs/{CONFIG.run}"
     PINS = Pins(
-        {stage: Path(CORPUS, stage) for stage in ("download", "replay", "shards")} | {"train": Path(RUN, "train")},
+        {stage: Path(CORPUS, stage) for stage in ("download", "replay", "shards") if not GIVEN}
+        | {"train": Path(RUN, "train")},
         CONFIG.pinned,
         CONFIG.lift,
     )
@@ -64,14 +74,16 @@ if workflow.is_main_process:
     sys.stderr.writelines(f"missing: {line}\n" for line in absent)
 
 # Beside the corpus and not in it: what was taken down stays so when the corpus is built anew.
-LEDGER = f"{SITE.results}/ledgers/{CONFIG.corpus}.parquet"
+LEDGER = f"{SITE.results}/ledgers/{CONFIG.corpus_name}.parquet"
 SHARED = f"{SITE.results}/shared"
-WORLD = f"{SITE.results}/world/{CONFIG.corpus}"
-CORPUS_LOGS = f"logs/corpora/{CONFIG.corpus}"
+WORLD = f"{SITE.results}/world/{CONFIG.corpus_name}"
+CORPUS_LOGS = f"logs/corpora/{CONFIG.corpus_name}"
 RUN_LOGS = f"logs/runs/{CONFIG.run}"
 SHARED_LOGS = "logs/shared"
 
-GENERATIONS = [f"g{number:03d}" for number in range(len(CONFIG.generations))]
+# What is found out about the corpus stands in it, or in the run where the corpus is only read.
+ABOUT = f"{RUN}/corpus" if GIVEN else CORPUS
+HAS_REPLAY = Path(CORPUS, "replay/train/manifest.parquet").exists() if GIVEN else CONFIG.replay is not None
 
 # Where the nodes that jobs are sent to have no internet, the rules that need it run where Snakemake runs.
 INTERNET_HERE = SLURM is not None and SLURM.internet_partition is None
@@ -182,6 +194,9 @@ def first_part(generation):
 @cache
 def parts_of(generation):
     """The numbers of a generation's parts, as they stand in file names; parts are numbered through all generations."""
+    if GIVEN:
+        found = Path(CORPUS, "catalog", generation).glob("part-*.parquet")
+        return sorted(path.stem.removeprefix("part-") for path in found)
     first = first_part(generation)
     return [f"{number:04d}" for number in range(first, first + CONFIG.generations[number_of(generation)].parts)]
 
@@ -203,6 +218,9 @@ def one_of(names):
 
 
 def sources_of(generation):
+    if GIVEN:
+        found = Path(CORPUS, "catalog", generation, "sources").glob("*.account.json")
+        return {path.name.removesuffix(".account.json"): None for path in sorted(found)}
     return {source.name: source for source in CONFIG.generations[number_of(generation)].sources}
 
 
@@ -396,8 +414,14 @@ def model_files(wildcards):
     return MADE_MODELS[wildcards.made].files
 
 
+def table_identity(benchmark):
+    """What tells a benchmark's table from others of its name; some are made of the corpus itself."""
+    of_corpus = benchmark.layout in ("replay", "carved")
+    return identity(as_read(benchmark), CONFIG.corpus if of_corpus else "")
+
+
 def benchmark_settings(wildcards):
-    return CONFIG.benchmarks[wildcards.benchmark].to_json()
+    return json.dumps(as_read(CONFIG.benchmarks[wildcards.benchmark]))
 
 
 def benchmark_inputs(wildcards):
@@ -527,7 +551,7 @@ def corpus_of(entry):
     if entry.tars:
         return CorpusShards(shards=[f"{SHARED}/indexed/{identity(entry.tars, entry.val_tars)}"], **pinned)
     folder = entry.folder(SITE.results)
-    if folder == CORPUS:
+    if Path(folder) == Path(CORPUS):
         return OWN.model_copy(update=pinned)
     found = sorted(map(str, Path(folder).glob("shards/g*"))) or [f"{folder}/shards/{GENERATIONS[0]}"]
     return CorpusShards(shards=found, labels=f"{folder}/taxonomy/labels.parquet", **pinned)

@@ -100,6 +100,7 @@ rule estimate:
     input:
         parts=[part for generation in GENERATIONS for part in catalog_parts(generation)],
         replay=replay_selection,
+        labels=expand(f"{CORPUS}/catalog/{{generation}}/labels.parquet", generation=GENERATIONS),
     log:
         f"{CORPUS_LOGS}/download/estimate.log",
     conda:
@@ -110,9 +111,13 @@ rule estimate:
         limits=CONFIG.limits.download.to_json(),
     params:
         settings=CONFIG.download.to_json(),
+        epochs=CONFIG.train.epochs,
+        groups=CONFIG.shard_jobs,
     shell:
         "python -m workflow_scripts.download.estimate --parts {input.parts:q} {input.replay:q} "
-        "--settings {params.settings:q} --limits {resources.limits:q} --memory-mb {resources.mem_mb} --log {log:q}"
+        "--settings {params.settings:q} --limits {resources.limits:q} --memory-mb {resources.mem_mb} --log {log:q} && "
+        "python -m workflow_scripts.report.scale --catalog {input.parts:q} --catalog-labels {input.labels:q} "
+        "--epochs {params.epochs} --groups {params.groups}"
 
 
 rule download_gather:

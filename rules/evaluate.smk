@@ -70,7 +70,7 @@ rule seen_species:
         labels=f"{CORPUS}/taxonomy/labels.parquet",
         verdicts=expand(f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=GENERATIONS),
     output:
-        species=f"{CORPUS}/curate/seen_species.parquet",
+        species=f"{ABOUT}/curate/seen_species.parquet",
     log:
         f"{CORPUS_LOGS}/curate/seen_species.log",
     benchmark:
@@ -123,7 +123,7 @@ for benchmark, spec in CONFIG.benchmarks.items():
             images=f"{BENCHMARK_TABLES[benchmark]}/images.parquet",
             features=expand(f"{RUN}/features/{{model}}/{benchmark}.safetensors", model=SCORED[benchmark]),
             models=[file for model in SCORED[benchmark] for file in files_of_model(model)],
-            seen=f"{CORPUS}/curate/seen_species.parquet",
+            seen=f"{ABOUT}/curate/seen_species.parquet",
             searches=[path for model in SCORED[benchmark] for path in searches(model, benchmark)],
         output:
             scores=expand(f"{RUN}/scores/{{model}}/{benchmark}.json", model=SCORED[benchmark]),

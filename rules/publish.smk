@@ -38,7 +38,7 @@ rule publish_dataset:
             generation=GENERATIONS,
             split=["train", "val"],
         ),
-        identity=f"{CORPUS}/corpus.json",
+        identity=f"{ABOUT}/corpus.json",
     output:
         card=report(f"{RUN}/publish/dataset/README.md", caption="captions/dataset_card.rst", category="Cards"),
     log:

@@ -30,10 +30,10 @@ rule report_corpus:
             table=["train/manifest", "train/index", "val/manifest"],
         ),
         labels=f"{CORPUS}/taxonomy/labels.parquet",
-        replay=expand(f"{CORPUS}/replay/{{split}}/manifest.parquet", split=["train", "val"] if CONFIG.replay else []),
+        replay=expand(f"{CORPUS}/replay/{{split}}/manifest.parquet", split=["train", "val"] if HAS_REPLAY else []),
     output:
-        identity=f"{CORPUS}/corpus.json",
-        composition=f"{CORPUS}/composition.parquet",
+        identity=f"{ABOUT}/corpus.json",
+        composition=f"{ABOUT}/composition.parquet",
     log:
         f"{CORPUS_LOGS}/report/corpus.log",
     benchmark:
@@ -44,9 +44,9 @@ rule report_corpus:
     resources:
         **asks("report_corpus"),
     params:
-        corpus=CONFIG.corpus,
+        corpus=CONFIG.corpus_name,
         shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
-        replay=f"--replay {CORPUS}/replay" if CONFIG.replay else "",
+        replay=option("replay", HAS_REPLAY and f"{CORPUS}/replay"),
         code=code("report.corpus"),
     shell:
         "python -m workflow_scripts.report.corpus --name {params.corpus:q} --shards {params.shards:q} "
@@ -65,8 +65,8 @@ rule report_build:
         labels=f"{CORPUS}/taxonomy/labels.parquet",
         taxonomy=f"{CORPUS}/taxonomy/stats.json",
         summary=f"{RUN}/train/summary.json",
-        identity=f"{CORPUS}/corpus.json",
-        composition=f"{CORPUS}/composition.parquet",
+        identity=f"{ABOUT}/corpus.json",
+        composition=f"{ABOUT}/composition.parquet",
         intrinsic=expand(f"{RUN}/intrinsic/{{model}}/{{benchmark}}.json", model=MODELS, benchmark=INTRINSIC),
         planes=expand(
             f"{RUN}/intrinsic/{{model}}/{{benchmark}}.tsne.parquet",
@@ -90,7 +90,7 @@ rule report_build:
         **asks("report_build"),
     params:
         run=CONFIG.run,
-        corpus=CONFIG.corpus,
+        corpus=CONFIG.corpus_name,
         config=CONFIG.recipe().to_json(),
         downloads=downloads_folder,
         # What jobs cost is read when the page is made, and makes none.

@@ -12,7 +12,7 @@ else:
 # A pinned run stays with the weights that it started from.
 TRAINED_FROM = held("train", "start", START)
 SHARDS = held("train", "shards", expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS))
-OWN = CorpusShards(shards=SHARDS, labels=f"{CORPUS}/taxonomy/labels.parquet")
+OWN = CorpusShards(shards=SHARDS, labels=f"{CORPUS}/taxonomy/labels.parquet", digest=CONFIG.corpus_digest)
 # Tars of any origin, once they are indexed.
 INDEXED = {f"{SHARED}/indexed/{identity(entry.tars, entry.val_tars)}": entry for entry in CONFIG.mix if entry.tars}
 CORPORA = held("train", "corpora", [corpus.to_json() for corpus in mixed_corpora()])
@@ -23,7 +23,7 @@ REPLAY_TABLES = (
         split=["train", "val"],
         table=["manifest", "index"],
     )
-    if CONFIG.replay is not None
+    if HAS_REPLAY
     else []
 )
 REPLAY_OPTION = option("replay", f"{CORPUS}/replay")

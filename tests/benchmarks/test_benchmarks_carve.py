@@ -114,8 +114,3 @@ def written(folder: Path, names: str) -> Path:
     path = folder / "among.txt"
     path.write_text(names)
     return path
-
-
-def test_few_images_leave_nothing_to_ask() -> None:
-    with pytest.raises(ValueError, match="5 a species leave none to ask after 5 shots"):
-        CarvedBenchmark(layout="carved", species=2, images=5)

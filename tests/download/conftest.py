@@ -236,6 +236,18 @@ def make_picture() -> Callable[..., bytes]:
     return picture
 
 
+@pytest.fixture(scope="session")
+def pixel_bomb() -> bytes:
+    """`bomb`."""
+    return bomb()
+
+
+@pytest.fixture(scope="session")
+def gzip_bomb() -> bytes:
+    """A few KB that unpack to 30 MB."""
+    return GZIPPED
+
+
 class Run:
     """Runs the download step in folders of its own.
 

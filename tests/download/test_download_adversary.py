@@ -17,8 +17,8 @@ TOTAL_SECONDS = 2.0
 class Adversary:
     """Answers by path, on the bare socket, as no HTTP library would."""
 
-    def __init__(self, body: bytes) -> None:
-        self.body = body
+    def __init__(self, body: bytes, pixel_bomb: bytes, gzip_bomb: bytes) -> None:
+        self.body, self.pixel_bomb, self.gzip_bomb = body, pixel_bomb, gzip_bomb
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -117,6 +117,21 @@ class Adversary:
     def do_gzip(self, connection: socket.socket) -> None:
         self.send(connection, b"\x1f\x8b\x08broken", "Content-Encoding: gzip", "Content-Length: 9")
 
+    def do_gzipbomb(self, connection: socket.socket) -> None:
+        length = f"Content-Length: {len(self.gzip_bomb)}"
+        self.send(connection, self.gzip_bomb, "Content-Encoding: gzip", length)
+
+    def do_pixelbomb(self, connection: socket.socket) -> None:
+        self.send(connection, self.pixel_bomb, f"Content-Length: {len(self.pixel_bomb)}", "Content-Type: image/png")
+
+    def do_endless(self, connection: socket.socket) -> None:
+        self.send(connection, b"", "Content-Type: image/jpeg")
+        while True:
+            connection.sendall(bytes(65_536))
+
+    def do_cutoff(self, connection: socket.socket) -> None:
+        self.send(connection, self.body, f"Content-Length: {len(self.body) // 2}")
+
     def do_status(self, connection: socket.socket) -> None:
         self.send(connection, b"", status="999 What")
 
@@ -141,13 +156,17 @@ EXPECTED = {
     "nothing": "not_an_image",
     "html": "not_an_image",
     "gzip": "truncated",
+    "gzipbomb": "too_large",
+    "pixelbomb": "too_large",
+    "endless": "too_large",
+    "cutoff": "truncated",
     "status": "http_error",
 }
 
 
 @pytest.fixture
-def adversary(make_picture: Callable[..., bytes]) -> Iterator[Adversary]:
-    made = Adversary(make_picture(1))
+def adversary(make_picture: Callable[..., bytes], pixel_bomb: bytes, gzip_bomb: bytes) -> Iterator[Adversary]:
+    made = Adversary(make_picture(1), pixel_bomb, gzip_bomb)
     yield made
     made.listener.close()
 

@@ -41,7 +41,7 @@ def scores(tmp_path: Path) -> list[Path]:
 def test_variants_are_averaged_over_seeds_and_text_types_stand_against_each_other(
     scores: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ablations(scores=tuple(scores), out=tmp_path / "scores")
+    ablations(scores=tuple(scores), csv=tmp_path / "scores.csv", parquet=tmp_path / "scores.parquet")
     replay, types = capsys.readouterr().out.strip().split("\n\n")
     rows = {line.split("  ")[0]: line.split()[1:] for line in replay.splitlines()}
     assert rows["no_replay"] == ["30.0", "±", "10.0", "-"]

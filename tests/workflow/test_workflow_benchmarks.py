@@ -4,10 +4,16 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 
-from workflow_scripts.common.config.evaluate import PlantdocBenchmark
+from workflow_scripts.common.config.evaluate import PlantdocBenchmark, as_read
+from workflow_scripts.common.config.root import load_config, read_yaml
+from workflow_scripts.common.config.site import SiteSettings
+from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -22,7 +28,7 @@ def contents(folder: Path) -> dict[str, str]:
 def test_forced_and_failing_runs_leave_a_persons_folder_alone(fresh: Any) -> None:
     plants = fresh.folder / "plants"
     spec = PlantdocBenchmark(layout="plantdoc", folder="plants")
-    table = f"results/shared/benchmarks/plantdoc-{digest([spec.model_dump(mode='json'), ''])[:8]}/images.parquet"
+    table = f"results/shared/benchmarks/plantdoc-{digest([as_read(spec), ''])[:8]}/images.parquet"
     words = (table, "--config", "benchmarks={plantdoc: {layout: plantdoc, folder: plants}}")
     missing = fresh.snakemake(*words)
     assert missing.returncode != 0
@@ -50,9 +56,23 @@ def test_what_is_carved_is_held_out_before_anything_is_curated(fresh: Any) -> No
     assert "python -m workflow_scripts.benchmarks.carve --name carved" in text
     (decide,) = [line for line in text.splitlines() if "workflow_scripts.curate.decide" in line]
     assert "--held-out results/shared/benchmarks/carved-" in decide
-    refused = fresh.snakemake("-n", "data", "--config", carved)
-    assert refused.returncode != 0
-    assert "what is carved is held out: name it in curate.hold_out_species_of" in refused.stdout + refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "held_out", "message"),
+    [
+        ({"images": 8}, [], "benchmarks.carved: what is carved is held out: name it in curate.hold_out_species_of"),
+        ({"images": 5}, ["carved"], "benchmarks.carved.images: 5 a species leave none to ask after 5 shots"),
+    ],
+)
+def test_a_carved_benchmark_that_would_test_nothing_is_refused(
+    settings: dict[str, int], held_out: list[str], message: str
+) -> None:
+    values = read_yaml(ROOT / "config/config.yaml")
+    values["benchmarks"]["carved"] = {"layout": "carved", "species": 4, **settings}
+    values["curate"]["hold_out_species_of"] = held_out
+    with pytest.raises(InputError, match=message):
+        load_config(values, "config", SiteSettings())
 
 
 def test_baselines_are_fetched_once_and_vision_models_are_held_against_no_text(fresh: Any) -> None:

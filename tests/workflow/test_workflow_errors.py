@@ -57,7 +57,7 @@ def test_the_default_config_does_not_leak_into_another(fresh: Any) -> None:
     fresh.path("mine.yaml").write_text("run: mine\ncorpus: mine\n")
     words = [str(Path(sys.executable).with_name("snakemake")), "-n", "-c2", "--configfile", "mine.yaml"]
     done = subprocess.run(words, cwd=fresh.folder, capture_output=True, text=True, check=False)
-    assert "mine.yaml: generations: missing" in complaint(done)
+    assert "mine.yaml: model: missing" in complaint(done)
 
 
 @pytest.mark.slow

@@ -13,6 +13,8 @@ pytestmark = pytest.mark.slow
 
 INTRINSIC = {"tsne", "intrinsic_rare_species", "intrinsic_seen_species"}
 EVALUATION = {
+    "species_texts",
+    "model_card",
     "embed",
     "eval_rare_species",
     "eval_seen_species",
@@ -45,7 +47,7 @@ def test_comments_and_docstrings_rerun_nothing(finished: Any) -> None:
         for file, text in before.items():
             assert text.startswith('"""')
             file.write_text(text.replace('"""', '"""Changed. ', 1) + "\n# Another comment.\n")
-        for rules in finished.path("rules").iterdir():
+        for rules in finished.path("rules").glob("*.smk"):
             before[rules] = rules.read_text()
             rules.write_text(before[rules] + "\n# Another comment.\n")
         assert finished.planned("all") == {}
@@ -64,7 +66,7 @@ def test_a_benchmark_added_plans_its_own_jobs(finished: Any) -> None:
     mine = f"{{layout: csv, labels: {world}/labels.csv, images: {world}/images, text_type: sci}}"
     planned = finished.planned("all", "--config", f"benchmarks={{mine: {mine}}}")
     own = {"benchmark_index": 1, "embed": 2, "eval_mine": 1, "tsne": 2, "intrinsic_mine": 1}
-    assert planned == own | {"report_build": 1}
+    assert planned == own | {"model_card": 1, "report_build": 1}
 
 
 def test_one_benchmark_is_redone_alone(finished: Any) -> None:

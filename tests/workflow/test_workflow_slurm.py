@@ -4,7 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,20 @@ def environment(project: Any, cluster: Cluster) -> dict[str, str]:
     return project.environment() | cluster.environment | {"BIN": str(Path(sys.executable).parent), "GRACE": "3"}
 
 
+@contextmanager
+def started(command: Sequence[str], project: Any, cluster: Cluster) -> Iterator[subprocess.Popen[bytes]]:
+    """A command that does not outlive the context."""
+    with project.path("snakemake.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=project.folder, env=environment(project, cluster), stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
 def training_jobs(cluster: Cluster) -> list[Job]:
     return [job for job in cluster.jobs() if job.rule == "rule_train_run"]
 
@@ -68,33 +83,29 @@ def test_whatever_happens_to_a_training_the_workflow_ends_with_the_same_weights(
         before, job = seen[0], next(job for job in training_jobs(cluster) if job.number == number)
         return job.state == "RUNNING" and cluster.started(number) == times and steps() > before
 
-    snakemake = subprocess.Popen(
-        [SNAKEMAKE, *CONFIG, *RUN, "--profile", "profiles/slurm", *ASKED, TARGET],
-        cwd=project.folder,
-        env=environment(project, cluster),
-        stdout=project.path("snakemake.log").open("w"),
-        stderr=subprocess.STDOUT,
-    )
-    # The warning before the end of a time slot: saved, queued again, continued by the same job.
-    wait_until(lambda: steps() > 5, "training", 300)
-    (job,) = training_jobs(cluster)
-    first = job.number
-    assert (job.partition, job.nodes) == ("gpu", 2)
-    cluster.run("scancel", "--signal=USR1", first)
-    wait_until(lambda: cluster.started(first) == 1, "the next slot", 120)
-    seen = [steps()]
-    wait_until(lambda: trains(first, times=1), "training in the next slot", 300)
+    with started(
+        [SNAKEMAKE, *CONFIG, *RUN, "--profile", "profiles/slurm", *ASKED, TARGET], project, cluster
+    ) as snakemake:
+        # The warning before the end of a time slot: saved, queued again, continued by the same job.
+        wait_until(lambda: steps() > 5, "training", 300)
+        (job,) = training_jobs(cluster)
+        first = job.number
+        assert (job.partition, job.nodes) == ("gpu", 2)
+        cluster.run("scancel", "--signal=USR1", first)
+        wait_until(lambda: cluster.started(first) == 1, "the next slot", 120)
+        seen = [steps()]
+        wait_until(lambda: trains(first, times=1), "training in the next slot", 300)
 
-    # A lost node: Slurm queues the job again, and the training goes on from its checkpoint.
-    cluster.run("scontrol", "update", "NodeName=n2", "State=DOWN", "Reason=test")
-    wait_until(lambda: cluster.started(first) == 2, "the job without its node", 120)
-    seen = [steps()]
-    wait_until(lambda: cluster.run("scontrol", "update", "NodeName=n2", "State=RESUME") == "", "the node", 60)
-    wait_until(lambda: trains(first, times=2), "training on the node again", 300)
+        # A lost node: Slurm queues the job again, and the training goes on from its checkpoint.
+        cluster.run("scontrol", "update", "NodeName=n2", "State=DOWN", "Reason=test")
+        wait_until(lambda: cluster.started(first) == 2, "the job without its node", 120)
+        seen = [steps()]
+        wait_until(lambda: cluster.run("scontrol", "update", "NodeName=n2", "State=RESUME") == "", "the node", 60)
+        wait_until(lambda: trains(first, times=2), "training on the node again", 300)
 
-    # What a person cancels is not tried again, until Snakemake is asked again: here as a job itself.
-    cluster.run("scancel", first)
-    assert snakemake.wait(timeout=300) != 0
+        # What a person cancels is not tried again, until Snakemake is asked again: here as a job itself.
+        cluster.run("scancel", first)
+        assert snakemake.wait(timeout=300) != 0
     seen = [steps()]
     controller = subprocess.run(
         ["profiles/slurm/controller.sbatch", *CONFIG, *RUN, *ASKED, TARGET],

@@ -60,7 +60,8 @@ def test_an_owner_is_gone_from_the_corpus_for_good(copy: Any) -> None:
     assert sums(copy) == before
     subprocess.run(takedown, cwd=copy.folder, check=True)
 
-    copy.run("data", "verify")
+    copy.run("data")
+    copy.run("verify")
     verdicts = read_rows(copy.path(f"{CORPUS}/curate/g000/verdicts.parquet"), VERDICTS).to_pylist()
     gone = {row["uuid"] for row in verdicts if row["reason"] == "taken_down"}
     assert named <= gone
@@ -73,6 +74,7 @@ def test_an_owner_is_gone_from_the_corpus_for_good(copy: Any) -> None:
 
     for name in ("download", "curate", "shards", ".work"):
         shutil.rmtree(copy.path(f"{CORPUS}/{name}"))
-    copy.run("data", "verify")
+    copy.run("data")
+    copy.run("verify")
     assert samples(copy) == left
     assert sums(copy) == after

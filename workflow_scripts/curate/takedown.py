@@ -107,7 +107,7 @@ def _read_corpus(connection: duckdb.DuckDBPyConnection, place: Path) -> None:
     tables.read(connection, catalog, CATALOG, "catalog")
     tables.read(connection, sorted(place.glob("replay/selection/part-*.parquet")), REPLAY_SELECTION, "selection")
     tables.read(connection, sorted(place.glob("curate/g*/verdicts.parquet")), VERDICTS, "verdicts")
-    tables.read(connection, sorted(place.glob("download/g*.parquet")), GATHERED_DOWNLOADS, "downloads")
+    tables.read(connection, sorted(place.glob("download/g???.parquet")), GATHERED_DOWNLOADS, "downloads")
     manifests = sorted(place.glob("replay/download/part-*/manifest.parquet"))
     tables.read(connection, manifests, DOWNLOADS, "replay_downloads")
     acquired = f"SELECT uuid, md5, {tables.literal(place / 'download')} || printf('/part-%04d', part) AS folder, tar"

@@ -167,7 +167,10 @@ class _Fetch:
                 body, location = self._ask(pools, url, host)
             if body is not None:
                 return body
-            url = urljoin(url, location)
+            try:
+                url = urljoin(url, location)
+            except ValueError as error:
+                raise Fault("other", f"redirect to what is no URL: {error}") from None
         raise Fault("http_error", f"more than {MAX_REDIRECTS} redirects")
 
     def _ask(self, pools: urllib3.PoolManager, url: str, host: str) -> tuple[bytes | None, str]:

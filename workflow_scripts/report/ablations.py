@@ -1,12 +1,12 @@
 """The papers' ablations as tables: what replay keeps, with one projector and with two; text types against each other.
 
 In: score files `.../TESTED/VARIANT/BENCHMARK.json`, where VARIANT is `<variant>.<seed>`, or `start`, which nothing
-trained. Out: every score in one table, `OUT.csv` and `OUT.parquet`; the two tables themselves on the terminal.
+trained. Out: every score in one table, as CSV and as parquet; the two tables themselves on the terminal.
 """
 
-import csv
 import sys
 from collections.abc import Iterable, Sequence
+from csv import DictWriter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, pstdev
@@ -48,21 +48,22 @@ class Scored:
     top1: float
 
 
-def ablations(*, scores: tuple[Path, ...], out: Path) -> None:
+def ablations(*, scores: tuple[Path, ...], csv: Path, parquet: Path) -> None:
     """Write all scores, and print the two tables.
 
     Args:
         scores: the score files.
-        out: path of the tables, without a suffix.
+        csv: where all of them go as CSV.
+        parquet: where they go as parquet.
 
     Raises:
         InputError: a score file is missing or unreadable.
     """
     found = [_scored(path) for path in scores]
     rows = [asdict(one) for one in found]
-    write_rows(rows, ABLATIONS, out.with_suffix(".parquet"))
-    with whole(out.with_suffix(".csv")) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, [column.name for column in ABLATIONS.columns])
+    write_rows(rows, ABLATIONS, parquet)
+    with whole(csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        table = DictWriter(file, [column.name for column in ABLATIONS.columns])
         table.writeheader()
         table.writerows(rows)
     for lines in (forgetting(found), text_types(found)):

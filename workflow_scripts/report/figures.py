@@ -27,6 +27,8 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 PANELS = {
     "loss": "Loss",
     "val_loss": "Validation loss",
+    "val_retrieval": "Validation: own text nearest in the batch",
+    "val_zero_shot": "Validation: own class nearest",
     "lr": "Learning rate",
     "logit_scale": "Logit scale",
     "samples_per_second": "Samples per second",
@@ -77,7 +79,7 @@ def _reach(scores: Scores, benchmark: str, metric: str, model: str) -> tuple[flo
 
 
 def training(curves: Curves) -> Figure | None:
-    """A run's loss and its parts, learning rate, logit scale and speed over its steps; None without any of them."""
+    """A run's losses, validation, learning rate, logit scale and speed over its steps; None without any of them."""
     panels = {
         title: names
         for prefix, title in PANELS.items()

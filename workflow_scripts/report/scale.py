@@ -1,7 +1,6 @@
 """What a corpus of some size will take, stage by stage, from costs that were measured: time, memory, disk, files.
 
-`costs.csv` holds a line a step: what a million units of it cost one core, and where the figure comes from. The steps
-whose time the network or a GPU decides say so.
+`unit_costs.csv` holds a line a step: what a million units of it cost one core or GPU, and where the figure comes from.
 """
 
 import csv
@@ -9,10 +8,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 
-COSTS = Path(__file__).with_name("costs.csv")
+COSTS = Path(__file__).with_name("unit_costs.csv")
 HOUR = 3600
 
 
@@ -45,12 +45,14 @@ class Cost:
 
 def scale(
     *,
-    images: int,
-    labels: int = 3_000_000,
+    images: int = 0,
+    labels: int = 0,
+    catalog: tuple[Path, ...] = (),
+    catalog_labels: tuple[Path, ...] = (),
     names: int = 12_000_000,
     pairs: int = 0,
-    epochs: int = 1,
-    parts: int = 1,
+    epochs: float = 1,
+    parts: int | None = None,
     groups: int = 1,
     cores: int = 64,
     gpus: int = 8,
@@ -59,22 +61,26 @@ def scale(
     """Print what each stage will take for a corpus of some size on a stated cluster.
 
     Args:
-        images: images of the catalogue.
-        labels: distinct labels among them.
+        images: images, where there is no catalogue yet.
+        labels: distinct labels, where there is none.
+        catalog: the catalogue's parts, to count its images.
+        catalog_labels: its tables of labels, to count them.
         names: names of the backbones.
         pairs: replay pairs.
         epochs: epochs of the training.
-        parts: download jobs.
+        parts: download jobs; as many as the catalogue has parts, where they are given.
         groups: shard jobs.
         cores: cores of the cluster.
         gpus: its GPUs.
-        costs: the costs, as `costs.csv` has them.
+        costs: the costs, as `unit_costs.csv` has them.
 
     Raises:
         InputError: the costs are no such table.
     """
+    images += _rows(catalog)
+    labels += _rows(catalog_labels)
     counts = {"images": images, "labels": labels, "names": names, "pairs": pairs, "samples": images * epochs}
-    split = {"parts": parts, "groups": groups}
+    split = {"parts": parts or len(catalog) or 1, "groups": groups}
     rows = [("step", "units", "hours of a core", "hours here", "memory", "disk", "files", "figures from")]
     for cost in read_costs(costs):
         units = counts[cost.unit]
@@ -100,6 +106,15 @@ def scale(
         sys.stdout.write(f"| {' | '.join(cells)} |\n")
         if row is rows[0]:
             sys.stdout.write(f"|{'|'.join('-' * (width + 2) for width in widths)}|\n")
+
+
+def _rows(files: tuple[Path, ...]) -> int:
+    if not files:
+        return 0
+    with tables.connect() as connection:
+        row = connection.execute(f"SELECT count(*) FROM {tables.scan(files)}").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def read_costs(path: Path) -> list[Cost]:

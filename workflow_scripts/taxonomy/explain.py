@@ -12,6 +12,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.root import load_config, load_site, read_yaml
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
+from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tables import quoted
 from workflow_scripts.contracts import PROVIDER_LABELS, RANKS
 from workflow_scripts.taxonomy.overrides import read_overrides
@@ -58,6 +59,8 @@ def explain(
     """
     site = load_site()
     settings = load_config(read_yaml(config), str(config), site).taxonomy
+    if settings is None:
+        raise InputError(f"{config}: its corpus was made elsewhere; ask with the config that made it")
     built = {one.name: Path(one.folder(f"{site.results}/shared")) / "backbone.duckdb" for one in settings.backbones}
     ranks = dict(zip(RANKS, (kingdom, phylum, class_, order, family, genus, species), strict=True))
     label = ranks | {"scientific_name": name or None, "taxon_key": taxon_key}

@@ -236,12 +236,6 @@ class CarvedBenchmark(Classification):
         """What a person puts in place, by key."""
         return {"among": self.among} if self.among else {}
 
-    @model_validator(mode="after")
-    def _enough(self) -> "CarvedBenchmark":
-        if self.shots and self.images <= max(self.shots):
-            raise ValueError(f"images: {self.images} a species leave none to ask after {max(self.shots)} shots")
-        return self
-
 
 class ReplayBenchmark(Section):
     """Held-out replay pairs of the corpus: each image among all distinct captions. It measures forgetting."""
@@ -266,6 +260,11 @@ Benchmark = Annotated[
 def needs_text(benchmark: Classification | ReplayBenchmark | FolderBenchmark) -> bool:
     """Whether images are held against texts, so that there are predictions to show."""
     return not isinstance(benchmark, FolderBenchmark)
+
+
+def as_read(benchmark: Section) -> dict[str, Any]:
+    """What of a benchmark its reader can know: another number of shots or jobs reads no image again."""
+    return benchmark.model_dump(mode="json", exclude={"shots", "jobs"}, exclude_defaults=True)
 
 
 class BenchmarkSettings(Section):

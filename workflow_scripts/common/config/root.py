@@ -70,11 +70,19 @@ class Config(Section):
     """One corpus, one run over it, and the benchmarks that score it."""
 
     run: str = Field(pattern=NAME, description="Name of the run (a model): `results/runs/<run>`.")
-    corpus: str = Field(pattern=NAME, description="Name of the corpus (data): `results/corpora/<corpus>`.")
+    corpus: str = Field(
+        pattern=f"{NAME}|/",
+        description="Name of the corpus (data): `results/corpora/<corpus>`. Or, with a `/` in it, the folder of one "
+        "that was made elsewhere: it is read as it is, and no rule makes any of it.",
+    )
+    corpus_digest: str | None = Field(
+        None,
+        description="Training refuses a corpus with another one; `python -m workflow_scripts.train.data` prints it.",
+    )
     world: WorldSettings | None = Field(None, description="The embedded world; absent in real recipes.")
-    generations: list[Generation] = Field(min_length=1, description="The corpus's records; append-only.")
+    generations: list[Generation] = Field([], description="The corpus's records; append-only.")
     download: DownloadSettings = Field(default_factory=DownloadSettings, description="What is kept of an image.")
-    taxonomy: TaxonomySettings = Field(description="How names are resolved.")
+    taxonomy: TaxonomySettings | None = Field(None, description="How names are resolved.")
     curate: CurateSettings = Field(default_factory=CurateSettings, description="Which images are kept.")
     attribution: AttributionSettings = Field(default_factory=AttributionSettings, description="Whom the corpus names.")
     shards: ShardSettings = Field(default_factory=ShardSettings, description="How shards are written.")
@@ -122,12 +130,18 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
+        made = {"generations": self.generations, "taxonomy": self.taxonomy}
+        if self.corpus_is_given:
+            if unread := [key for key, value in {**made, "replay": self.replay, "world": self.world}.items() if value]:
+                raise ValueError(f"{unread[0]}: corpus: {self.corpus} was made elsewhere; leave out what makes one")
+        elif missing := [key for key, value in made.items() if not value]:
+            raise ValueError(f"{missing[0]}: missing")
         if self.model.start == "pretrain" and (self.pretrain is None or self.replay is None):
             raise ValueError("model.start: pretrain needs the sections pretrain and replay")
-        if self.train.replay_batch and self.replay is None:
+        if self.train.replay_batch and self.replay is None and not self.corpus_is_given:
             raise ValueError("train.replay_batch is set, but there is no section replay")
         kept = {name for generation in self.generations for source in generation.sources for name in source.keep}
-        if unknown := [name for name in self.train.caption_columns if name not in kept]:
+        if unknown := [name for name in self.train.caption_columns if name not in kept and not self.corpus_is_given]:
             raise ValueError(f"train.templates: no source keeps a column {', '.join(unknown)}; name it in its `keep`")
         if 0 < sum(entry.weight is not None for entry in self.mix) < len(self.mix):
             raise ValueError("mix: give every corpus a weight, or none")
@@ -139,12 +153,18 @@ class Config(Section):
             except ValueError as error:
                 raise ValueError(f"baselines.{name}: {error}") from None
         for name, benchmark in self.benchmarks.items():
-            if benchmark.layout == "replay" and self.replay is None:
+            if benchmark.layout == "replay" and self.replay is None and not self.corpus_is_given:
                 raise ValueError(f"benchmarks.{name}: layout replay needs the section replay")
-            if benchmark.layout == "carved" and name not in self.curate.hold_out_species_of:
-                raise ValueError(
-                    f"benchmarks.{name}: what is carved is held out: name it in curate.hold_out_species_of"
-                )
+            if benchmark.layout == "carved":
+                if name not in self.curate.hold_out_species_of:
+                    raise ValueError(
+                        f"benchmarks.{name}: what is carved is held out: name it in curate.hold_out_species_of"
+                    )
+                if benchmark.images <= max(benchmark.shots, default=0):
+                    raise ValueError(
+                        f"benchmarks.{name}.images: {benchmark.images} a species leave none to ask after "
+                        f"{max(benchmark.shots)} shots"
+                    )
         for key in ("clean_of", "hold_out_species_of"):
             for name in getattr(self.curate, key):
                 if name not in self.benchmarks or self.benchmarks[name].layout == "replay":
@@ -168,6 +188,20 @@ class Config(Section):
             if name not in self.benchmarks or self.benchmarks[name].layout != layout:
                 raise ValueError(f"ablations: {name!r} is no benchmark with layout {layout}")
 
+    @property
+    def corpus_is_given(self) -> bool:
+        """Whether the corpus was made elsewhere."""
+        return "/" in self.corpus
+
+    @property
+    def corpus_name(self) -> str:
+        """The corpus in a word."""
+        return Path(self.corpus).name
+
+    def corpus_folder(self, results: str) -> str:
+        """Where the corpus lies."""
+        return self.corpus.rstrip("/") if self.corpus_is_given else f"{results}/corpora/{self.corpus}"
+
     def recipe(self) -> "Config":
         """The config without what cannot change what comes out."""
         return self.model_copy(update={"limits": Limits(), "pinned": [], "lift": [], "runs": []})
@@ -188,13 +222,14 @@ class Config(Section):
             if isinstance(path, str)
         }
         given |= {f"model.start.{number}": path for number, path in enumerate(self.model.files)}
-        given |= {
-            f"taxonomy.backbones.{backbone.name}.path": backbone.path
-            for backbone in self.taxonomy.backbones
-            if backbone.path is not None
-        }
-        if self.taxonomy.overrides is not None:
-            given["taxonomy.overrides"] = self.taxonomy.overrides
+        if self.taxonomy is not None:
+            given |= {
+                f"taxonomy.backbones.{backbone.name}.path": backbone.path
+                for backbone in self.taxonomy.backbones
+                if backbone.path is not None
+            }
+            if self.taxonomy.overrides is not None:
+                given["taxonomy.overrides"] = self.taxonomy.overrides
         if self.replay is not None:
             given |= {f"replay.metadata.{number}": path for number, path in enumerate(self.replay.metadata)}
         for name, benchmark in self.benchmarks.items():
