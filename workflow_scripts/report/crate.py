@@ -1,6 +1,7 @@
 """Export a run as a Workflow Run RO-Crate: what ran, on what, and what came out, in the words of others' tools."""
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from rocrate.model.contextentity import ContextEntity
 from rocrate.rocrate import ROCrate
 
 from workflow_scripts.common.cli import run as run_command
-from workflow_scripts.common.files import link, sha256_file, write_json
+from workflow_scripts.common.files import sha256_file, whole, write_json
 from workflow_scripts.report.corpora import read_json
 
 METADATA = "ro-crate-metadata.json"
@@ -45,7 +46,9 @@ def crate(*, facts: Path, summary: Path, page: Path, table: Path, model: Path, w
     told, trained = read_json(facts), read_json(summary)
     folder = out.parent
     for path in (facts, summary, page, table, workflow):
-        link(path, folder / path.name)
+        # Not linked: what a person edits in place, the Snakefile say, must not change in a crate.
+        with whole(folder / path.name) as temporary:
+            shutil.copyfile(path, temporary)
     write_json(folder / "config.json", told["config"])
     made = ROCrate(version=VERSION)
     made.metadata.extra_contexts.append(TERMS)
@@ -70,14 +73,6 @@ def crate(*, facts: Path, summary: Path, page: Path, table: Path, model: Path, w
     ]
     corpus = _named(made, "#corpus", f"Corpus {told['corpus']['name']}", "sha256", told["corpus"].get("digest", ""))
     code = _named(made, "#code", "Code of the training", "digest", str(trained["digests"]["code"]))
-    engine = _entity(
-        made,
-        "https://snakemake.github.io",
-        "SoftwareApplication",
-        name="Snakemake",
-        url="https://snakemake.github.io",
-        version=str(told["versions"].get("snakemake", "")),
-    )
     agent = _entity(made, "#operator", "Organization", name="Who ran it")
     action = made.add_action(
         steps,
@@ -92,7 +87,6 @@ def crate(*, facts: Path, summary: Path, page: Path, table: Path, model: Path, w
     )
     action["agent"] = agent
     made.root_dataset["mentions"] = [action]
-    made.add(engine)
     made.metadata.write(folder)
     # The library's order of keys is its own affair.
     write_json(out, json.loads((folder / METADATA).read_text(encoding="utf-8")))
