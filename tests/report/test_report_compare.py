@@ -22,12 +22,14 @@ class Texts(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.inside = tag
+        # A place where a word may break is no space.
+        self.text += "" if tag == "wbr" else " "
 
     def handle_data(self, data: str) -> None:
         if self.inside == "script":
             self.scripts.append(data)
         elif self.inside != "style":
-            self.text += f" {data}"
+            self.text += data
 
 
 def test_what_differs_is_shown_and_what_does_not_is_not(tmp_path: Path) -> None:
