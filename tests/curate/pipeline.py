@@ -74,7 +74,8 @@ class Pipeline:
         gathered = self.corpus / f"download/{name}.parquet"
         downloads.gather(
             manifests=tuple(self.corpus / f"download/part-{p:04d}/manifest.parquet" for p in self.parts(generation)),
-            parts=self.parts(generation), out=gathered, account=gathered.with_suffix(".json"), hosts=gathered.with_suffix(".hosts.parquet"),
+            parts=self.parts(generation), out=gathered, account=gathered.with_suffix(".json"),
+            hosts=gathered.with_suffix(".hosts.parquet"),
         )  # fmt: skip
         verdicts = self.corpus / f"curate/{name}/verdicts.parquet"
         decide(
