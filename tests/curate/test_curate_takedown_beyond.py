@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from tests.curate.pipeline import Pipeline
@@ -98,6 +99,23 @@ def test_the_same_bytes_go_from_the_images_and_from_the_pairs(
     (tmp_path / "uuids.txt").write_text("pair-0026\n")
     take_down(pipeline, uuid=tmp_path / "uuids.txt")
     assert "g0-0026" in tables.read_rows(pipeline.ledger, LEDGER)["uuid"].to_pylist()
+
+
+def test_a_published_dataset_that_holds_an_image_goes_and_another_stays(
+    pipeline: Pipeline, url: Callable[[int], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for run, uuid in (("one", "g0-0003"), ("other", "g0-9999")):
+        dataset = pipeline.results / f"runs/{run}/publish/dataset"
+        (pipeline.results / f"runs/{run}/.work/publish/key").mkdir(parents=True)
+        dataset.mkdir(parents=True)
+        duckdb.sql(f"COPY (SELECT '{uuid}' AS uuid) TO '{dataset}/catalog.parquet'")
+    take_down(pipeline, url=url(3), dry_run=True)
+    assert "1 published\n" in capsys.readouterr().out
+    assert (pipeline.results / "runs/one/publish/dataset").exists()
+    take_down(pipeline, url=url(3))
+    left = [path.parent.name for path in pipeline.results.glob("runs/*/publish") if any(path.iterdir())]
+    assert left == ["other"]
+    assert [path.parents[1].name for path in pipeline.results.glob("runs/*/.work/publish")] == ["other"]
 
 
 def training(pipeline: Pipeline, name: str, *, read: tuple[str, ...] = (), start: str = "random") -> Path:

@@ -24,6 +24,7 @@ class Concerned:
     shards: list[str] = field(default_factory=list)
     features: list[str] = field(default_factory=list)
     thumbnails: list[str] = field(default_factory=list)
+    published: list[str] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     benchmark_images: list[str] = field(default_factory=list)
 
@@ -71,6 +72,11 @@ def list_concerned(connection: duckdb.DuckDBPyConnection, root: Path, place: Pat
         str(page)
         for page in sorted(root.glob("runs/*/report/index.html"))
         if page.parents[1] in runs or forget.names_any(page, doomed)
+    ]
+    found.published = [
+        str(catalog.parent)
+        for catalog in sorted(root.glob("runs/*/publish/dataset/catalog.parquet"))
+        if _column(connection, f"SELECT uuid FROM {tables.scan(catalog)} SEMI JOIN chosen USING (uuid) LIMIT 1")
     ]
     return found
 

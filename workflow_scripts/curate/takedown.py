@@ -6,6 +6,7 @@ it finishes. What is listed later by the workflow (verdicts, plans, models) foll
 """
 
 import logging
+import shutil
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -94,6 +95,10 @@ def takedown(
         forget.from_shards(place, doomed)
         for path in (*concerned.features, *concerned.thumbnails):
             Path(path).unlink(missing_ok=True)
+        for folder in map(Path, concerned.published):
+            # Its work folder holds the same files, by hard links; `snakemake publish` makes both again.
+            shutil.rmtree(folder.parents[1] / ".work/publish", ignore_errors=True)
+            shutil.rmtree(folder)
     sys.stdout.write(
         f"taken down; recorded in {ledger}. Run the workflow again for verdicts and report; models stay as they are\n"
     )
