@@ -25,7 +25,7 @@ from conftest import Project, copy_project
 from workflow_scripts.common.files import sha256_file, write_text
 
 CORPUS, RUN = "results/corpora/micro", "results/runs/micro"
-MICRO = ("tests/workflow/micro.yaml", "images_per_species: 12", "images_per_species: 8")
+MICRO = "tests/workflow/micro.yaml"
 FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
 PATIENCE = 1200
 ERROR = re.compile(r"^error: .+$", re.MULTILINE)
@@ -178,7 +178,9 @@ def prepared(fault: Callable[[Soaked], Mend] | None) -> Iterator[tuple[Project, 
     """A fresh project for one run, on the file system that the fault needs, and its environment."""
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     project = copy_project(folder)
-    project.edit(*MICRO)
+    # A port of its own, beside tests that run at the same time.
+    project.edit(MICRO, "port: 18931", "port: 18941")
+    project.edit(MICRO, "images_per_species: 12", "images_per_species: 8")
     results = project.path("results")
     results.mkdir()
     environment = project.environment()
