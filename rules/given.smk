@@ -3,5 +3,6 @@
 ATTRIBUTIONS = glob(f"{CORPUS}/curate/g*/attribution.parquet")
 REPLAY_ACCOUNTS = glob(f"{CORPUS}/replay/account.json") + glob(f"{CORPUS}/replay/selection/account.json")
 FETCHED = []
+FETCHED_SOURCES = {}
 BACKBONES = {}
 BACKBONE_FILES = {}
