@@ -32,7 +32,7 @@ def test_a_later_benchmark_is_reported_on_and_rebuilds_nothing(finished: Any) ->
     later = "benchmarks={later: {layout: csv, labels: later/labels.csv, images: later, text_type: asis, shots: []}}"
     wanted = "results/runs/micro/leakage/later.json"
     planned = finished.planned(wanted, "--config", later)
-    assert set(planned) == {"benchmark_csv", "embed", "eval_later", "leakage_search", "leakage_scores"}
+    assert set(planned) == {"benchmark_index", "embed", "eval_later", "leakage_search", "leakage_scores"}
     finished.run(wanted, "--config", later)
     report = json.loads(finished.path(wanted).read_text())
     assert report["leaked_images"] == 4

@@ -167,7 +167,7 @@ def test_a_lost_shard_plans_its_own_group(project: Any) -> None:
     finally:
         for manifest in lost:
             manifest.with_suffix(".away").rename(manifest)
-    assert planned == {"shards_write": 1, "shards_gather": 1}
+    assert planned == {"shards_write": 1, "shards_gather": 1, "data": 1}
 
 
 def test_what_a_pinned_stage_misses_is_said(project: Any) -> None:
