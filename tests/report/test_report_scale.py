@@ -23,16 +23,16 @@ def test_hours_are_shared_by_as_many_jobs_as_there_are_and_as_the_cluster_has(
 ) -> None:
     rows = "a,images,7200,core,parts,2048,150000,700,bench\nb,images,3600,core,1,0,0,0,bench\n"
     wide, single = printed(tmp_path, capsys, rows, images=10_000_000, parts=4, cores=64)
-    assert wide == ["a", "10.0M images", "20.0", "5.0", "2.0 GiB", "1.50 TB", "7,000", "bench"]
-    assert single[2:4] == ["10.0", "10.0"]
+    assert wide == ["a", "10,000,000 images", "20.0 h", "5.0 h", "2.0 GiB", "1,500.0 GB", "7,000", "bench"]
+    assert single[2:4] == ["10.0 h", "10.0 h"]
     (narrow, _) = printed(tmp_path, capsys, rows, images=10_000_000, parts=4, cores=2)
-    assert narrow[3] == "10.0"
+    assert narrow[3] == "10.0 h"
 
 
 def test_training_counts_samples_of_all_epochs_on_gpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = "train,samples,3600,gpu,1000,0,0,0,paper\nreplay,pairs,1,core,1,0,0,0,bench\n"
     (train,) = printed(tmp_path, capsys, rows, images=2_000_000, epochs=3, gpus=2, cores=64)
-    assert train[1:4] == ["6.0M samples", "6.0 (GPU)", "3.0"]
+    assert train[1:4] == ["6,000,000 samples", "6.0 h (GPU)", "3.0 h"]
 
 
 def test_the_costs_that_are_shipped_can_be_read() -> None:

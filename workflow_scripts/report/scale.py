@@ -81,7 +81,7 @@ def scale(
     labels += _rows(catalog_labels)
     counts = {"images": images, "labels": labels, "names": names, "pairs": pairs, "samples": images * epochs}
     split = {"parts": parts or len(catalog) or 1, "groups": groups}
-    rows = [("step", "units", "hours of a core", "hours here", "memory", "disk", "files", "figures from")]
+    rows = [("step", "units", "one core", "here", "memory", "disk", "files", "figures from")]
     for cost in read_costs(costs):
         units = counts[cost.unit]
         if not units:
@@ -91,11 +91,11 @@ def scale(
         rows.append(
             (
                 cost.step,
-                f"{units / 1e6:,.1f}M {cost.unit}",
-                f"{hours:,.1f}" + (" (GPU)" if cost.on == "gpu" else ""),
-                f"{hours / abreast:,.1f}",
+                f"{units:,.0f} {cost.unit}",
+                _time(hours) + (" (GPU)" if cost.on == "gpu" else ""),
+                _time(hours / abreast),
                 f"{cost.memory_mb / 1024:.1f} GiB" if cost.memory_mb else "",
-                f"{cost.kept_bytes * units / 1e12:,.2f} TB" if cost.kept_bytes else "",
+                f"{cost.kept_bytes * units / 1e9:,.1f} GB" if cost.kept_bytes else "",
                 f"{cost.files * units / 1e6:,.0f}" if cost.files else "",
                 cost.source,
             )
@@ -106,6 +106,10 @@ def scale(
         sys.stdout.write(f"| {' | '.join(cells)} |\n")
         if row is rows[0]:
             sys.stdout.write(f"|{'|'.join('-' * (width + 2) for width in widths)}|\n")
+
+
+def _time(hours: float) -> str:
+    return f"{hours:,.1f} h" if hours >= 1 else f"{hours * 60:,.1f} min"
 
 
 def _rows(files: tuple[Path, ...]) -> int:
