@@ -178,6 +178,9 @@ def option(name, value):
     return shlex.join([f"--{name}", str(value)]) if value else ""
 
 
+REPLAY_OPTION = option("replay", HAS_REPLAY and f"{CORPUS}/replay")
+
+
 def pairs(mapping):
     """The words of an option that takes names with their values."""
     return [word for pair in mapping.items() for word in pair]

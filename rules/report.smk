@@ -46,7 +46,7 @@ rule report_corpus:
     params:
         corpus=CONFIG.corpus_name,
         shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
-        replay=option("replay", HAS_REPLAY and f"{CORPUS}/replay"),
+        replay=REPLAY_OPTION,
         code=code("report.corpus"),
     shell:
         "python -m workflow_scripts.report.corpus --name {params.corpus:q} --shards {params.shards:q} "

@@ -118,7 +118,7 @@ rule verify:
         shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
         verdicts=expand(f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=GENERATIONS),
         downloads=all_manifests,
-        replay=option("replay", CONFIG.replay and f"{CORPUS}/replay"),
+        replay=REPLAY_OPTION,
         work=f"{CORPUS}/.work/download",
         others=[
             *(part for generation in GENERATIONS for part in catalog_parts(generation)),

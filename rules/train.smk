@@ -26,7 +26,6 @@ REPLAY_TABLES = (
     if HAS_REPLAY
     else []
 )
-REPLAY_OPTION = option("replay", f"{CORPUS}/replay")
 # On a cluster a training enters its image on each of its nodes, behind srun, which no image has.
 TRAINING_IMAGE = None if SLURM else IMAGE
 

@@ -61,6 +61,11 @@ def path_literal(path: Path | str) -> str:
     return literal(re.sub(r"[*?\[]", r"[\g<0>]", str(path)))
 
 
+def count_rows(file: Path) -> int:
+    """How many rows a parquet file has, by its footer."""
+    return int(pq.read_metadata(file).num_rows)
+
+
 def scan(paths: Path | Sequence[Path]) -> str:
     """The SQL table function that reads parquet files as one table."""
     files = [paths] if isinstance(paths, Path) else list(paths)

@@ -41,7 +41,7 @@ def estimate(
         ).fetchall()
     images = sum(rows for _, rows, _ in hosts)
     requests = sum(addresses for host, _, addresses in hosts if host)
-    tars = sum(-(-_rows(part) // settings.images_per_tar) for part in parts)
+    tars = sum(-(-tables.count_rows(part) // settings.images_per_tar) for part in parts)
     lines = [
         f"{images:,} images, {requests:,} requests to {sum(host != '' for host, *_ in hosts):,} hosts",
         f"{_size(requests * bytes_served)} to fetch, {_size(images * bytes_kept)} to keep "
@@ -62,13 +62,6 @@ def estimate(
     if len(slowest) > SHOWN_HOSTS:
         lines.append(f"  and {len(slowest) - SHOWN_HOSTS:,} hosts that take less")
     sys.stdout.write("\n".join(lines) + "\n")
-
-
-def _rows(part: Path) -> int:
-    with tables.connect() as connection:
-        row = connection.execute(f"SELECT count(*) FROM {tables.scan(part)}").fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def _size(count: float) -> str:

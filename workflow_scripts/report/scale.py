@@ -77,8 +77,8 @@ def scale(
     Raises:
         InputError: the costs are no such table.
     """
-    images += _rows(catalog)
-    labels += _rows(catalog_labels)
+    images += sum(map(tables.count_rows, catalog))
+    labels += sum(map(tables.count_rows, catalog_labels))
     counts = {"images": images, "labels": labels, "names": names, "pairs": pairs, "samples": images * epochs}
     split = {"parts": parts or len(catalog) or 1, "groups": groups}
     rows = [("step", "units", "one core", "here", "memory", "disk", "files", "figures from")]
@@ -110,15 +110,6 @@ def scale(
 
 def _time(hours: float) -> str:
     return f"{hours:,.1f} h" if hours >= 1 else f"{hours * 60:,.1f} min"
-
-
-def _rows(files: tuple[Path, ...]) -> int:
-    if not files:
-        return 0
-    with tables.connect() as connection:
-        row = connection.execute(f"SELECT count(*) FROM {tables.scan(files)}").fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def read_costs(path: Path) -> list[Cost]:
