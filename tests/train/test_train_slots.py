@@ -22,7 +22,7 @@ def slot(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str]
     """Runs a slot as job 7; gives how it ended and which of Slurm's commands it called."""
 
     def run(
-        srun: str, *, requeue: str = "kill -TERM $PPID", holder: str | None = None, restarts: int = 0
+        srun: str, *, requeue: str = "kill -TERM 0", holder: str | None = None, restarts: int = 0
     ) -> tuple[subprocess.CompletedProcess[str], list[str]]:
         calls = tmp_path / "calls"
         commands = {"srun": srun, "scontrol": f"[ $1 = requeue ] || exit 0; {requeue}", "squeue": "echo 5 RUNNING"}
@@ -41,6 +41,8 @@ def slot(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str]
             text=True,
             check=False,
             timeout=60,
+            # What Slurm sends to the whole job when it queues it again is sent to this group.
+            start_new_session=True,
         )
         return done, calls.read_text().splitlines()
 

@@ -27,6 +27,14 @@ PORTS = range(10_000, 30_000)
 POLL_SECONDS = 0.5
 # One node may still be writing what all others wait for no longer.
 SECONDS_AFTER_THE_FIRST = 600
+# Slurm takes the dependency of a job only when that is queued again, and by then ends all processes of it: these commands
+# must outlive its SIGTERM. Where they do not, the job starts, looks and queues once more.
+QUEUE_AGAIN = """\
+trap '' TERM
+scontrol requeue "$1" || exit
+[ -z "$2" ] || scontrol update JobId="$1" Dependency=afterany:"$2"
+exit 0
+"""
 
 
 class Slot:
@@ -57,11 +65,8 @@ class Slot:
             Only where the cluster does not let a job do that.
         """
         say(why)
-        if subprocess.run(["scontrol", "requeue", self.job], check=False).returncode:
+        if subprocess.run(["sh", "-c", QUEUE_AGAIN, "sh", self.job, after or ""], check=False).returncode:
             return
-        if after:
-            # From the moment it is queued again; without this it would start, look and queue once more.
-            subprocess.run(["scontrol", "update", f"JobId={self.job}", f"Dependency=afterany:{after}"], check=False)
         while not self.told_to_end:
             time.sleep(POLL_SECONDS)
         sys.exit(EXIT_PREEMPTED)
