@@ -27,7 +27,7 @@ PORTS = range(10_000, 30_000)
 POLL_SECONDS = 0.5
 # One node may still be writing what all others wait for no longer.
 SECONDS_AFTER_THE_FIRST = 600
-# Slurm takes the dependency of a job only when that is queued again, and by then ends all processes of it: these commands
+# Slurm takes the dependency of a job only when that is queued again, and by then ends all its processes: these commands
 # must outlive its SIGTERM. Where they do not, the job starts, looks and queues once more.
 QUEUE_AGAIN = """\
 trap '' TERM
