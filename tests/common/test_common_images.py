@@ -105,8 +105,8 @@ def _tag(signature: bytes, *numbers: float) -> bytes:
     return signature + bytes(4) + struct.pack(">IH", 1, round(numbers[0] * 256)) + bytes(2)
 
 
-def _icc(space: bytes, tags: dict[bytes, bytes]) -> bytes:
-    """An ICC profile of a display, version 2 (ICC.1:2001-04)."""
+def _icc(space: bytes, tags: dict[bytes, bytes], kind: bytes = b"mntr", between: bytes = b"XYZ ") -> bytes:
+    """An ICC profile, version 2 (ICC.1:2001-04), of a display or another kind of device, by way of XYZ or Lab."""
     name_of_it = b"desc" + bytes(4) + struct.pack(">I", 5) + b"wide\0" + bytes(79)
     tags = {b"desc": name_of_it, b"cprt": b"text" + bytes(8)} | tags
     table, data = struct.pack(">I", len(tags)), b""
@@ -114,7 +114,7 @@ def _icc(space: bytes, tags: dict[bytes, bytes]) -> bytes:
         table += struct.pack(">4sII", name, 128 + 4 + 12 * len(tags) + len(data), len(content))
         data += content + bytes(-len(content) % 4)
     size = 128 + len(table) + len(data)
-    head = struct.pack(">I4sI4s4s4s", size, bytes(4), 0x02400000, b"mntr", space, b"XYZ ") + bytes(12) + b"acsp"
+    head = struct.pack(">I4sI4s4s4s", size, bytes(4), 0x02400000, kind, space, between) + bytes(12) + b"acsp"
     head += bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
     return head.ljust(128, b"\0") + table + data
 
@@ -158,6 +158,24 @@ def test_a_grey_profile_is_for_grey_images_and_one_that_does_not_fit_is_passed_o
         assert (images.decode(data, to_srgb=True) == images.decode(data)).all()
     cmyk = _encoded(Image.new("CMYK", (16, 16), (0, 200, 200, 20)), "JPEG", icc_profile=ADOBE_RGB)
     assert (images.decode(cmyk, to_srgb=True) == images.decode(cmyk)).all()
+
+
+def test_a_press_profile_says_what_its_inks_look_like() -> None:
+    # A table with the corners of ink space alone; cyan 0, magenta 1, yellow 1, black 0 looks like L 60, a -40, b 30.
+    corners = np.full((2, 2, 2, 2, 3), (255, 128, 128), np.uint8)
+    corners[0, 1, 1, 0] = (round(2.55 * 60), 128 - 40, 128 + 30)
+    straight = bytes(range(256))
+    matrix = struct.pack(">9i", *(65536 * one for one in (1, 0, 0, 0, 1, 0, 0, 0, 1)))
+    table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + matrix + 4 * straight + corners.tobytes() + 3 * straight
+    press = _icc(b"CMYK", {b"wtpt": _tag(b"XYZ ", 0.9642, 1.0, 0.8249), b"A2B0": table}, b"prtr", b"Lab ")
+    inked = _encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=98, icc_profile=press)
+    # L*a*b* to XYZ under D50 (CIE 15), and on to sRGB.
+    y = (60 + 16) / 116
+    linear = np.linalg.inv(PRIMARIES_OF_SRGB) @ np.array(
+        [0.9642 * (y - 40 / 500) ** 3, y**3, 0.8249 * (y - 30 / 200) ** 3]
+    )
+    assert np.abs(images.decode(inked, to_srgb=True)[8, 8] - _srgb(linear)).max() < 4
+    assert images.decode(inked)[8, 8, 0] > 200, "without the profile it is red"
 
 
 def test_a_featureless_image_has_no_perceptual_hash_and_halving_keeps_one() -> None:

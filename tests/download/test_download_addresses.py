@@ -1,6 +1,7 @@
 """Which addresses may be asked, and how long hosts are left alone."""
 
 import ipaddress
+import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflow_scripts.download.addresses import AddressPolicy
+from workflow_scripts.download.addresses import SECONDS_TO_REMEMBER, AddressPolicy
 from workflow_scripts.download.attempts import Fault
 from workflow_scripts.download.hosts import retry_after
 
@@ -48,6 +49,23 @@ def test_an_allowed_network_lets_its_own_addresses_through(address: ipaddress.IP
     assert policy.resolve(str(address), 80) == [str(address)]
     with pytest.raises(Fault):
         policy.resolve("127.1.2.3" if str(address) != "127.1.2.3" else "127.1.2.4", 80)
+
+
+def test_a_name_is_looked_up_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def look_up(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", port))]
+
+    clock = [0.0]
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
+    monkeypatch.setattr("time.monotonic", lambda: 1000.0 + clock[0])
+    policy = AddressPolicy([])
+    for seconds in (0.0, 1.0, SECONDS_TO_REMEMBER - 1, SECONDS_TO_REMEMBER + 1):
+        clock[0] = seconds
+        assert policy.resolve("museum.example", 443) == ["93.184.216.34"]
+    assert asked == ["museum.example"] * 2
 
 
 @pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::1111"])
