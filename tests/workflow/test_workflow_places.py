@@ -32,6 +32,13 @@ def snakemake(project: Any, *words: str, **environment: str) -> subprocess.Compl
     )
 
 
+def files(name: str) -> list[Path]:
+    """A text file of the project, or those of a folder."""
+    path = ROOT / name
+    texts = [file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+    return texts if path.is_dir() else [path]
+
+
 def jobs(text: str) -> dict[str, dict[str, str]]:
     """The jobs of a dry run: by rule, the resources of the last one of it."""
     found = {}
@@ -81,6 +88,19 @@ def test_rules_that_need_the_internet_are_the_readmes() -> None:
     assert listed and set(re.findall(r"`(\w+)`", listed[1])) == marked
     # Only their commands go online, and only they may run on the login node.
     assert RULES.count("localrule: INTERNET_HERE") == len(marked)
+
+
+def test_no_command_that_is_written_anywhere_gives_snakemake_a_target_for_a_config_file() -> None:
+    # `--configfile` takes all words up to the next option.
+    swallowed = re.compile(r"--configfile(?: \S+\.yaml)+ [a-z_]+(?![\w./-])")
+    places = [
+        file
+        for name in ("README.md", "docs", "config", "profiles", "rules", "workflow_scripts")
+        for file in files(name)
+    ]
+    assert len(places) > 100
+    assert {str(file): found for file in places if (found := swallowed.findall(file.read_text()))} == {}
+    assert swallowed.search("snakemake --configfile config/a.yaml all")
 
 
 def test_every_rule_that_runs_something_asks_for_what_it_needs() -> None:
