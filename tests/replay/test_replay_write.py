@@ -14,7 +14,7 @@ from workflow_scripts.common import images, tables
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.config.replay import ReplaySettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.contracts import REPLAY_INDEX, SHARD_MANIFEST
+from workflow_scripts.contracts import DOWNLOADS, REPLAY_INDEX, SHARD_MANIFEST
 from workflow_scripts.replay import write as write_module
 from workflow_scripts.replay.write import write
 
@@ -161,6 +161,19 @@ def test_a_pair_without_a_manifest_row_is_an_error_by_name(
     selection, manifests = downloaded
     with pytest.raises(InputError, match="lost-1 is in none of the download manifests"):
         make(tmp_path / "out", tmp_path / "work", (selection, manifests[:1]), make_settings())
+
+
+def test_when_nothing_came_it_says_why_and_what_to_do(
+    tmp_path: Path, downloaded: Downloaded, make_settings: MakeSettings
+) -> None:
+    for manifest in downloaded[1]:
+        rows = [
+            row | {"status": "deferred", "error": "http_error: gone", "tar": None, "offset": None, "size": None}
+            for row in tables.read_rows(manifest, DOWNLOADS).to_pylist()
+        ]
+        tables.write_rows(rows, DOWNLOADS, manifest)
+    with pytest.raises(InputError, match=r"not one of the selected pairs came \(http_error 42\).*retry_failed"):
+        make(tmp_path / "out", tmp_path / "work", downloaded, make_settings())
 
 
 def test_a_missing_tar_is_an_error_by_name(tmp_path: Path, downloaded: Downloaded, make_settings: MakeSettings) -> None:

@@ -27,6 +27,7 @@ from workflow_scripts.common.files import sha256_file, write_text
 CORPUS, RUN = "results/corpora/micro", "results/runs/micro"
 MICRO = "tests/workflow/micro.yaml"
 FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
+AWAKE = "import select, time; time.sleep = lambda seconds: select.select((), (), (), seconds) and None"
 PATIENCE = 1200
 ERROR = re.compile(r"^error: .+$", re.MULTILINE)
 
@@ -192,6 +193,9 @@ def prepared(fault: Callable[[Soaked], Mend] | None) -> Iterator[tuple[Project, 
         project.path("clock").write_text("+0\n")
         environment |= {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(project.path("clock"))}
         environment |= {"FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_RESET": "1"}
+        # The monotonic clock never jumps. Python sleeps by it, in a way that libfaketime makes fail.
+        project.path("sitecustomize.py").write_text(AWAKE)
+        environment["PYTHONPATH"] = str(project.folder)
     try:
         yield project, environment
     finally:

@@ -77,7 +77,8 @@ def write(
         threads: images decoded at once; no byte depends on it.
 
     Raises:
-        InputError: a table breaks its contract, a selected pair has no manifest row, or a tar is missing or short.
+        InputError: a table breaks its contract, a selected pair has no manifest row, not one came, or a tar is missing
+            or short.
     """
     account = out_dir / ACCOUNT
     publishing = exclusive(account.with_name(f".{ACCOUNT}.lock"))
@@ -125,6 +126,12 @@ def _plan(
     if lost is not None:
         raise InputError(
             f"{selection[0].parent}: pair {lost[0]} is in none of the download manifests; download its part"
+        )
+    left_out = _left_out(connection)
+    if left_out and not _one(connection, "SELECT count(*) FROM plan WHERE reason IS NULL"):
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in left_out.items())
+        raise InputError(
+            f"{manifests[0].parent}: not one of the selected pairs came ({reasons}); snakemake retry_failed asks again"
         )
 
 
@@ -211,17 +218,19 @@ def _tables(folders: Iterable[Path], name: str) -> Iterator[pa.Table]:
 
 
 def _account(connection: duckdb.DuckDBPyConnection, kept: dict[str, int]) -> Account:
-    dropped = dict(
-        connection.execute(
-            "SELECT reason, count(*) FROM plan WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason"
-        ).fetchall()
-    )
+    dropped = _left_out(connection)
     total = _one(connection, "SELECT count(*) FROM plan")
     if unreadable := total - sum(dropped.values()) - sum(kept.values()):
         dropped["unreadable"] = unreadable
     return Account(
         stage="replay", part="shards", unit="pairs", rows_in=total, kept=sum(kept.values()), dropped=dropped, notes=kept
     )
+
+
+def _left_out(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Pairs that are in no shard, by reason."""
+    query = "SELECT reason, count(*) FROM plan WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason"
+    return dict(connection.execute(query).fetchall())
 
 
 def _one(connection: duckdb.DuckDBPyConnection, query: str) -> int:
