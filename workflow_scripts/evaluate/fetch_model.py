@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors.torch import save_file
 
 from workflow_scripts.common import clip
@@ -20,6 +19,7 @@ from workflow_scripts.common.clip import open_clip
 from workflow_scripts.common.config.baselines import HUB, Baseline, parse_baseline
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, write_json
+from workflow_scripts.common.hub import hub_errors
 
 logger = logging.getLogger(__name__)
 
@@ -76,10 +76,8 @@ def _fill(folder: Path, baseline: Baseline) -> None:
 
 def _timm_files(folder: Path, baseline: Baseline) -> None:
     name, _, commit = baseline.place.partition("@")
-    try:
+    with hub_errors(f"{baseline.source}: cannot be had"):
         found = Path(snapshot_download(name, revision=commit, allow_patterns=["config.json", *TIMM_WEIGHTS]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise InputError(f"{baseline.source}: cannot be had: {str(error).splitlines()[0]}") from None
     weights = next((found / name for name in TIMM_WEIGHTS if (found / name).is_file()), None)
     if weights is None or not (found / "config.json").is_file():
         raise InputError(f"{baseline.source}: holds no config.json with {' or '.join(TIMM_WEIGHTS)}")
