@@ -66,6 +66,8 @@ def _fill(folder: Path, baseline: Baseline) -> None:
         return
     elif baseline.kind == "tag":
         clip.check_tag(baseline.architecture, baseline.place)
+        # What is needed besides is missed before a gigabyte is fetched.
+        clip.tokenizer_of(baseline.architecture)
         clip.weights_of_tag(baseline.architecture, baseline.place)
         _save(folder, baseline, open_clip.create_model(baseline.architecture, pretrained=baseline.place), None)
     else:
@@ -93,7 +95,7 @@ def _model(architecture: str) -> Any:
 
 def _save(folder: Path, baseline: Baseline, model: Any, projector: Any) -> None:
     """An open_clip directory of a loaded model, with its tokenizer where that has files of its own."""
-    tokenizer = open_clip.get_tokenizer(baseline.architecture)
+    tokenizer = clip.tokenizer_of(baseline.architecture)
     if hasattr(tokenizer, "save_pretrained"):
         tokenizer.save_pretrained(folder)
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / clip.WEIGHTS_FILE)
