@@ -1,6 +1,9 @@
 """A benchmark's folder that a person fills is read, whatever happens to the job that reads it."""
 
+import csv
 import hashlib
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +91,27 @@ def test_baselines_are_fetched_once_and_vision_models_are_held_against_no_text(f
     (replay,) = [line for line in commands if "--benchmark replay " in line]
     assert "dino timm:local-dir:results/shared/models/fetched-" in insects
     assert "dino" not in replay
+
+
+def test_newts_scores_are_one_job_and_its_scattered_searches_are_kept(fresh: Any) -> None:
+    words = ("eval_newt", "--configfile", "config/config.yaml", "tests/workflow/micro.yaml", "config/miniatures.yaml")
+    pretend_made(fresh, *words)
+    run = fresh.path("results/runs/micro")
+    searches = sorted(run.glob("searches/*/newt/of-2/part-*.parquet"))
+    assert len(searches) == 2 * 2
+    for scores in run.glob("scores/*/newt.json"):
+        scores.unlink()
+    assert fresh.planned(*words) == {"eval_newt": 1}
+    searches[0].unlink()
+    assert fresh.planned(*words) == {"eval_newt": 1, "newt_search": 1}
+
+
+def pretend_made(project: Any, *words: str) -> None:
+    """Every file of a plan, empty, all of one age."""
+    now = time.time()
+    for line in csv.DictReader(project.run("--summary", *words).splitlines(), delimiter="\t"):
+        if line["status"] == "missing":
+            path = project.path(line["output_file"])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            os.utime(path, (now, now))
