@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 import os
 import time
 from pathlib import Path
@@ -10,11 +11,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from workflow_scripts.common.config.evaluate import PlantdocBenchmark, as_read
+from workflow_scripts.common.config.curate import CurateSettings
+from workflow_scripts.common.config.evaluate import BenchmarkSettings, CarvedBenchmark, PlantdocBenchmark, as_read
 from workflow_scripts.common.config.root import load_config, read_yaml
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest
+from workflow_scripts.common.tables import read_rows
+from workflow_scripts.contracts import BENCHMARK_IMAGES, LABELS, VERDICTS
+from workflow_scripts.curate.decide import decide
+from workflow_scripts.evaluate.score import score
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,6 +65,55 @@ def test_what_is_carved_is_held_out_before_anything_is_curated(fresh: Any) -> No
     assert "python -m workflow_scripts.benchmarks.carve --name carved" in text
     (decide,) = [line for line in text.splitlines() if "workflow_scripts.curate.decide" in line]
     assert "--held-out results/shared/benchmarks/carved-" in decide
+
+
+@pytest.mark.slow
+def test_a_benchmark_is_carved_of_a_corpus_and_training_then_lacks_its_species(finished: Any, tmp_path: Path) -> None:
+    spec = CarvedBenchmark(layout="carved", species=3, images=6)
+    table = finished.path(f"results/shared/benchmarks/carved-{digest([as_read(spec), 'micro'])[:8]}/images.parquet")
+    features = finished.path("results/runs/micro/features/start/carved.safetensors")
+    config = "benchmarks={carved: {layout: carved, species: 3, images: 6}}", "curate={hold_out_species_of: [carved]}"
+    words = (str(features.relative_to(finished.folder)), "--config", *config)
+    assert finished.planned(*words) == {"benchmark_carve": 1, "embed": 1}
+    assert {"benchmark_carve", "curate", "train_run", "eval_carved"} <= finished.planned(
+        "eval_carved", *words[1:]
+    ).keys()
+    finished.run(*words)
+    rows = read_rows(table, BENCHMARK_IMAGES).to_pylist()
+    carved = {(row["taxon_genus"], row["taxon_species"]) for row in rows}
+    assert (len(rows), len(carved)) == (18, 3)
+
+    corpus = finished.path("results/corpora/micro")
+    before = read_rows(corpus / "curate/g000/verdicts.parquet", VERDICTS).to_pylist()
+    decide(
+        catalog=tuple(sorted(corpus.glob("catalog/g000/part-*.parquet"))),
+        downloads=corpus / "download/g000.parquet",
+        labels=corpus / "taxonomy/labels.parquet",
+        settings=CurateSettings(hold_out_species_of=["carved"]),
+        leakage=(corpus / "curate/g000/leakage.parquet",),
+        held_out=(table,),
+        out=tmp_path / "verdicts.parquet",
+        account=tmp_path / "account.json",
+    )
+    after = read_rows(tmp_path / "verdicts.parquet", VERDICTS).to_pylist()
+    labels = read_rows(corpus / "taxonomy/labels.parquet", LABELS).to_pylist()
+    species = {label["label_id"]: (label["genus"], label["species"]) for label in labels}
+    assert {species[row["label_id"]] for row in before if row["keep"]} >= carved
+    assert not {species[row["label_id"]] for row in after if row["keep"]} & carved
+    assert {row["image"] for row in rows} <= {row["uuid"] for row in after if row["reason"] == "held_out_species"}
+
+    (start,) = finished.path("results/shared/models").glob("pretrained-*")
+    score(
+        benchmark="carved",
+        settings=BenchmarkSettings(spec=spec),
+        images=table,
+        models={"start": f"local-dir:{start}"},
+        features={"start": features},
+        out_dir=tmp_path,
+    )
+    scores = json.loads((tmp_path / "start/carved.json").read_text())
+    assert (scores["n_images"], scores["n_classes"]) == (18, 3)
+    assert {"zero_shot/top1", "few_shot/1", "few_shot/5"} <= set(scores["metrics"])
 
 
 @pytest.mark.parametrize(
