@@ -4,7 +4,6 @@ A row is [name, value, unit, peer, peer value].
 """
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -16,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from PIL import Image
+from rows import peak_mb
 from safetensors.torch import save_file
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -64,11 +64,6 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def peak_mb() -> float:
-    """The most memory that this process has had, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-
-
 def random_features(images: int) -> Any:
     """Normalised features."""
     return unit(np.random.default_rng(0).standard_normal((images, DIMENSIONS), dtype=np.float32))
@@ -85,7 +80,7 @@ def few_shot() -> Rows:
     bare = seconds(lambda: [features @ features[:classes].T for _ in range(10)])
     return [
         ("simpleshot_seconds", ours, "s", "its ten matrix products alone", bare),
-        ("simpleshot_peak_mb", memory, "MB", "the process before it", before),
+        ("simpleshot_peak_mb", memory, "MiB", "the process before it", before),
     ]
 
 
@@ -159,7 +154,7 @@ def category_discovery() -> Rows:
     bare = seconds(lambda: [features @ features[:classes].T for _ in range(ITERATIONS)])
     return [
         ("herbarium19_seconds", ours, "s", "its matrix products alone", bare),
-        ("herbarium19_peak_mb", memory, "MB", "the process before it", before),
+        ("herbarium19_peak_mb", memory, "MiB", "the process before it", before),
     ]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,23 @@ def test_what_open_clip_does_not_know_is_named(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message):
             fetch_model(source=source, out=tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def test_a_package_that_only_some_tokenizers_need_is_named_before_anything_is_fetched(
+    tmp_path: Path, models: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As where the package is not installed, which it is not by this project.
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    monkeypatch.setattr(module.clip, "weights_of_tag", lambda *_: pytest.fail("fetched"))
+    with pytest.raises(InputError, match=r"^ViT-B-16-SigLIP: its tokenizer needs transformers: .*pip install tr"):
+        fetch_model(source="ViT-B-16-SigLIP:webli", out=tmp_path / "model")
+    folder = tmp_path / "siglip"
+    shutil.copytree(models["start"].removeprefix("local-dir:"), folder)
+    described = json.loads((folder / CONFIG_FILE).read_text())
+    described["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "timm/ViT-B-16-SigLIP"
+    (folder / CONFIG_FILE).write_text(json.dumps(described))
+    with pytest.raises(InputError, match=rf"^local-dir:{folder}: its tokenizer needs transformers"):
+        load(f"local-dir:{folder}")
 
 
 @pytest.mark.parametrize(

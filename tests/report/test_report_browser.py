@@ -1,5 +1,6 @@
 """In a real browser the page draws its plots, sorts its tables, overflows nowhere and says nothing in the console."""
 
+import csv
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -77,6 +78,12 @@ def test_the_page_works_in_a_browser(
     assert len(set(ascending)) > 1
     page.click("#scores-table thead th:nth-child(3)")
     assert column(page, "#scores-table", 2) == ascending[::-1]
+    assert_every_table_is_copied_as_it_stands(page)
+    # An image's species shows where the pointer is.
+    point = "plane.data[0].text.findIndex(name => name.includes('hudsonia'))"
+    hover = f"plane => Plotly.Fx.hover(plane, [{{curveNumber: 0, pointNumber: {point}}}])"
+    page.locator("#features .plane").first.evaluate(hover)
+    assert "hudsonia" in (page.locator("#features .hovertext").text_content() or "")
     # Another rank, and one of its names brought out.
     page.select_option("#features select", "species")
     assert page.locator("#features .legend button").all_inner_texts() == ["hudsonia", "unknown"]
@@ -95,7 +102,22 @@ def test_the_comparison_works_in_a_browser(browser: Browser, width: int, tmp_pat
     seen = look_at(browser, tmp_path / "compare.html", width)
     assert overflow(seen.page) <= 0
     assert seen.page.locator("section:visible").count() == 5
+    assert_every_table_is_copied_as_it_stands(seen.page)
     assert_quiet(seen, tmp_path / "compare.html")
+
+
+def assert_every_table_is_copied_as_it_stands(page: Page) -> None:
+    """Every table that sorts has a button, and what it copies has the table's cells."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tables = page.locator("table.sortable")
+    assert page.get_by_role("button", name="Copy as CSV", include_hidden=True).count() == tables.count() > 0
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    for table in tables.all():
+        button = table.locator("xpath=ancestor::div[contains(@class, 'scroll')]/preceding-sibling::div[1]/button")
+        button.click()
+        copied = list(csv.reader(page.evaluate("navigator.clipboard.readText()").splitlines()))
+        cells = "table => [...table.rows].map(row => [...row.cells].map(cell => cell.textContent))"
+        assert copied == [[" ".join(cell.split()) for cell in row] for row in table.evaluate(cells)]
 
 
 def assert_quiet(seen: Seen, path: Path) -> None:

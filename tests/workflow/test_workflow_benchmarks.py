@@ -1,17 +1,26 @@
 """A benchmark's folder that a person fills is read, whatever happens to the job that reads it."""
 
+import csv
 import hashlib
+import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from workflow_scripts.common.config.evaluate import PlantdocBenchmark, as_read
+from workflow_scripts.common.config.curate import CurateSettings
+from workflow_scripts.common.config.evaluate import BenchmarkSettings, CarvedBenchmark, PlantdocBenchmark, as_read
 from workflow_scripts.common.config.root import load_config, read_yaml
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest
+from workflow_scripts.common.tables import read_rows
+from workflow_scripts.contracts import BENCHMARK_IMAGES, LABELS, VERDICTS
+from workflow_scripts.curate.decide import decide
+from workflow_scripts.evaluate.score import score
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,6 +67,55 @@ def test_what_is_carved_is_held_out_before_anything_is_curated(fresh: Any) -> No
     assert "--held-out results/shared/benchmarks/carved-" in decide
 
 
+@pytest.mark.slow
+def test_a_benchmark_is_carved_of_a_corpus_and_training_then_lacks_its_species(finished: Any, tmp_path: Path) -> None:
+    spec = CarvedBenchmark(layout="carved", species=3, images=6)
+    table = finished.path(f"results/shared/benchmarks/carved-{digest([as_read(spec), 'micro'])[:8]}/images.parquet")
+    features = finished.path("results/runs/micro/features/start/carved.safetensors")
+    config = "benchmarks={carved: {layout: carved, species: 3, images: 6}}", "curate={hold_out_species_of: [carved]}"
+    words = (str(features.relative_to(finished.folder)), "--config", *config)
+    assert finished.planned(*words) == {"benchmark_carve": 1, "embed": 1}
+    assert {"benchmark_carve", "curate", "train_run", "eval_carved"} <= finished.planned(
+        "eval_carved", *words[1:]
+    ).keys()
+    finished.run(*words)
+    rows = read_rows(table, BENCHMARK_IMAGES).to_pylist()
+    carved = {(row["taxon_genus"], row["taxon_species"]) for row in rows}
+    assert (len(rows), len(carved)) == (18, 3)
+
+    corpus = finished.path("results/corpora/micro")
+    before = read_rows(corpus / "curate/g000/verdicts.parquet", VERDICTS).to_pylist()
+    decide(
+        catalog=tuple(sorted(corpus.glob("catalog/g000/part-*.parquet"))),
+        downloads=corpus / "download/g000.parquet",
+        labels=corpus / "taxonomy/labels.parquet",
+        settings=CurateSettings(hold_out_species_of=["carved"]),
+        leakage=(corpus / "curate/g000/leakage.parquet",),
+        held_out=(table,),
+        out=tmp_path / "verdicts.parquet",
+        account=tmp_path / "account.json",
+    )
+    after = read_rows(tmp_path / "verdicts.parquet", VERDICTS).to_pylist()
+    labels = read_rows(corpus / "taxonomy/labels.parquet", LABELS).to_pylist()
+    species = {label["label_id"]: (label["genus"], label["species"]) for label in labels}
+    assert {species[row["label_id"]] for row in before if row["keep"]} >= carved
+    assert not {species[row["label_id"]] for row in after if row["keep"]} & carved
+    assert {row["image"] for row in rows} <= {row["uuid"] for row in after if row["reason"] == "held_out_species"}
+
+    (start,) = finished.path("results/shared/models").glob("pretrained-*")
+    score(
+        benchmark="carved",
+        settings=BenchmarkSettings(spec=spec),
+        images=table,
+        models={"start": f"local-dir:{start}"},
+        features={"start": features},
+        out_dir=tmp_path,
+    )
+    scores = json.loads((tmp_path / "start/carved.json").read_text())
+    assert (scores["n_images"], scores["n_classes"]) == (18, 3)
+    assert {"zero_shot/top1", "few_shot/1", "few_shot/5"} <= set(scores["metrics"])
+
+
 @pytest.mark.parametrize(
     ("settings", "held_out", "message"),
     [
@@ -88,3 +146,27 @@ def test_baselines_are_fetched_once_and_vision_models_are_held_against_no_text(f
     (replay,) = [line for line in commands if "--benchmark replay " in line]
     assert "dino timm:local-dir:results/shared/models/fetched-" in insects
     assert "dino" not in replay
+
+
+def test_newts_scores_are_one_job_and_its_scattered_searches_are_kept(fresh: Any) -> None:
+    words = ("eval_newt", "--configfile", "config/config.yaml", "tests/workflow/micro.yaml", "config/miniatures.yaml")
+    pretend_made(fresh, *words)
+    run = fresh.path("results/runs/micro")
+    searches = sorted(run.glob("searches/*/newt/of-2/part-*.parquet"))
+    assert len(searches) == 2 * 2
+    for scores in run.glob("scores/*/newt.json"):
+        scores.unlink()
+    assert fresh.planned(*words) == {"eval_newt": 1}
+    searches[0].unlink()
+    assert fresh.planned(*words) == {"eval_newt": 1, "newt_search": 1}
+
+
+def pretend_made(project: Any, *words: str) -> None:
+    """Every file of a plan, empty, all of one age."""
+    now = time.time()
+    for line in csv.DictReader(project.run("--summary", *words).splitlines(), delimiter="\t"):
+        if line["status"] == "missing":
+            path = project.path(line["output_file"])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            os.utime(path, (now, now))

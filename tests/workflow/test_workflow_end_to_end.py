@@ -104,3 +104,12 @@ def test_the_report_is_one_file_with_every_score(finished: Any) -> None:
         assert benchmark in page
     table = pq.read_table(finished.path("results/runs/micro/report/scores.parquet")).to_pylist()
     assert {"micro", "start"} == {row["model"] for row in table}
+
+
+def test_snakemakes_own_report_holds_page_and_scores(finished: Any) -> None:
+    text = finished.run("all", "--report", "workflow.html")
+    assert "Adding index.html" in text
+    assert "Adding scores.csv" in text
+    report = finished.path("workflow.html").read_text()
+    for rule in ("download", "train_run", "eval_rare_species"):
+        assert f'"{rule}"' in report

@@ -12,13 +12,13 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError
 
 from workflow_scripts.benchmarks.unpack import unpack
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.evaluate import BenchmarkSettings, FetchedDataset, FetchedFile, ImageSet
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest, sha256_file, write_json
+from workflow_scripts.common.hub import hub_errors
 from workflow_scripts.common.web_files import fetch_file
 from workflow_scripts.common.work_folder import exclusive
 
@@ -84,10 +84,8 @@ def _pin_problem(entry: FetchedFile | FetchedDataset, downloads: Path) -> str:
     if isinstance(entry, FetchedDataset):
         if entry.revision is not None:
             return ""
-        try:
+        with hub_errors(f"{entry.dataset}: cannot be had"):
             commit = HfApi().dataset_info(entry.dataset).sha
-        except (HfHubHTTPError, OSError) as error:
-            raise InputError(f"{entry.dataset}: cannot be had: {_line(error)}") from None
         return f"{entry.dataset} has no pin; its newest commit is {commit}: look at it, and write revision: {commit}"
     if entry.sha256 or entry.md5:
         return ""
@@ -115,7 +113,7 @@ def _fetch(entry: FetchedFile | FetchedDataset, folder: Path, downloads: Path) -
 
 
 def _fetch_dataset(entry: FetchedDataset, folder: Path) -> None:
-    try:
+    with hub_errors(f"{entry.dataset}@{entry.revision}: cannot be had"):
         snapshot_download(
             entry.dataset,
             repo_type="dataset",
@@ -123,8 +121,6 @@ def _fetch_dataset(entry: FetchedDataset, folder: Path) -> None:
             allow_patterns=entry.files,
             local_dir=folder / entry.into,
         )
-    except (HfHubHTTPError, OSError) as error:
-        raise InputError(f"{entry.dataset}@{entry.revision}: cannot be had: {_line(error)}") from None
     # The hub's client keeps its books in there.
     shutil.rmtree(folder / entry.into / ".cache", ignore_errors=True)
 
@@ -144,10 +140,6 @@ def _is_pinned_one(entry: FetchedFile, path: Path) -> bool:
         return True
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest() == entry.md5.lower()
-
-
-def _line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 if __name__ == "__main__":

@@ -9,14 +9,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from httpx import HTTPError
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-from huggingface_hub.errors import HfHubHTTPError
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.catalog import Remote
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, write_json
+from workflow_scripts.common.hub import hub_errors
 from workflow_scripts.common.web_files import fetch_file, fetch_json
 from workflow_scripts.common.work_folder import exclusive
 
@@ -78,15 +77,12 @@ def _fetch_from_hub(remote: Remote, out: Path) -> None:
     assert remote.file is not None
     with exclusive(out.with_name(f".{out.name}.lock")):
         coming = out.with_name(f".{out.name}.coming")
-        try:
+        with hub_errors(f"{remote.dataset}@{remote.revision}: {remote.file}: cannot be had"):
             where = hf_hub_url(remote.dataset, remote.file, repo_type="dataset", revision=remote.revision)
             pinned = remote.sha256 or get_hf_file_metadata(where).etag or ""
             name = hf_hub_download(
                 remote.dataset, remote.file, repo_type="dataset", revision=remote.revision, local_dir=coming
             )
-        except (HfHubHTTPError, HTTPError, OSError, ValueError) as error:
-            said = next(iter(str(error).splitlines()), "") or type(error).__name__
-            raise InputError(f"{remote.dataset}@{remote.revision}: {remote.file}: cannot be had: {said}") from None
         found = sha256_file(Path(name))
         if SHA256.fullmatch(pinned.lower()) and found != pinned.lower():
             shutil.rmtree(coming)

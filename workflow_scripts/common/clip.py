@@ -292,6 +292,20 @@ def weights_of_tag(name: str, tag: str) -> Path:
         return Path(open_clip.download_pretrained(open_clip.get_pretrained_cfg(name, tag)))
 
 
+def tokenizer_of(model: str) -> Any:
+    """The tokenizer of `local-dir:PATH`, or of a model that open_clip knows by name.
+
+    Raises:
+        InputError: it cannot be had, or a package that it needs is not installed.
+    """
+    with _as_input_error(model):
+        try:
+            return open_clip.get_tokenizer(model)
+        except ModuleNotFoundError as error:
+            # Tokenizers other than CLIP's own (SigLIP's) want a package that nothing else here does.
+            raise InputError(f"{model}: its tokenizer needs {error.name}: .venv/bin/pip install {error.name}") from None
+
+
 def _without_text(model: Any, device: str | torch.device) -> Clip:
     data = model.data
     return Clip(
@@ -313,13 +327,14 @@ def _from_directory(folder: Path) -> tuple[Any, Any, torch.Tensor | None]:
     model = without_weights(folder)
     projector = load_weights(model, weights_of(folder))
     beside = replay_projector_of(folder)
-    return model, open_clip.get_tokenizer(f"local-dir:{folder}"), projector if beside is None else beside
+    return model, tokenizer_of(f"local-dir:{folder}"), projector if beside is None else beside
 
 
 def _from_tag(source: str) -> tuple[Any, Any]:
     name, _, tag = source.partition(":")
     check_tag(name, tag)
-    return open_clip.create_model(name, pretrained=tag), open_clip.get_tokenizer(name)
+    tokenizer = tokenizer_of(name)
+    return open_clip.create_model(name, pretrained=tag), tokenizer
 
 
 @contextmanager

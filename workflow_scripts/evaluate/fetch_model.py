@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors.torch import save_file
 
 from workflow_scripts.common import clip
@@ -20,6 +19,7 @@ from workflow_scripts.common.clip import open_clip
 from workflow_scripts.common.config.baselines import HUB, Baseline, parse_baseline
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, write_json
+from workflow_scripts.common.hub import hub_errors
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,8 @@ def _fill(folder: Path, baseline: Baseline) -> None:
         return
     elif baseline.kind == "tag":
         clip.check_tag(baseline.architecture, baseline.place)
+        # What is needed besides is missed before a gigabyte is fetched.
+        clip.tokenizer_of(baseline.architecture)
         clip.weights_of_tag(baseline.architecture, baseline.place)
         _save(folder, baseline, open_clip.create_model(baseline.architecture, pretrained=baseline.place), None)
     else:
@@ -76,10 +78,8 @@ def _fill(folder: Path, baseline: Baseline) -> None:
 
 def _timm_files(folder: Path, baseline: Baseline) -> None:
     name, _, commit = baseline.place.partition("@")
-    try:
+    with hub_errors(f"{baseline.source}: cannot be had"):
         found = Path(snapshot_download(name, revision=commit, allow_patterns=["config.json", *TIMM_WEIGHTS]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise InputError(f"{baseline.source}: cannot be had: {str(error).splitlines()[0]}") from None
     weights = next((found / name for name in TIMM_WEIGHTS if (found / name).is_file()), None)
     if weights is None or not (found / "config.json").is_file():
         raise InputError(f"{baseline.source}: holds no config.json with {' or '.join(TIMM_WEIGHTS)}")
@@ -95,7 +95,7 @@ def _model(architecture: str) -> Any:
 
 def _save(folder: Path, baseline: Baseline, model: Any, projector: Any) -> None:
     """An open_clip directory of a loaded model, with its tokenizer where that has files of its own."""
-    tokenizer = open_clip.get_tokenizer(baseline.architecture)
+    tokenizer = clip.tokenizer_of(baseline.architecture)
     if hasattr(tokenizer, "save_pretrained"):
         tokenizer.save_pretrained(folder)
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / clip.WEIGHTS_FILE)

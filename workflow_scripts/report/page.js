@@ -112,9 +112,7 @@ function asCsv(table) {
   return [...table.rows].map((row) => [...row.cells].map(field).join(",")).join("\n") + "\n";
 }
 
-async function copy(button) {
-  const source = document.getElementById(button.dataset.copy);
-  const text = source.tagName === "TABLE" ? asCsv(source) : source.textContent;
+async function copy(button, text) {
   const label = button.textContent;
   try {
     await navigator.clipboard.writeText(text);
@@ -133,11 +131,25 @@ async function copy(button) {
 
 for (const place of document.querySelectorAll("[data-figure]")) draw(place);
 for (const place of document.querySelectorAll("[data-map]")) drawMap(place);
+for (const table of document.querySelectorAll("table.sortable")) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "Copy as CSV";
+  button.addEventListener("click", () => copy(button, asCsv(table)));
+  const scroll = table.closest(".scroll");
+  let bar = scroll.previousElementSibling;
+  if (bar === null || !bar.classList.contains("toolbar")) {
+    bar = document.createElement("div");
+    bar.className = "toolbar";
+    scroll.before(bar);
+  }
+  bar.append(button);
+}
 for (const heading of document.querySelectorAll("table.sortable thead th")) {
   heading.tabIndex = 0;
   heading.addEventListener("click", () => sortBy(heading));
   heading.addEventListener("keydown", (event) => { if (event.key === "Enter") sortBy(heading); });
 }
 for (const button of document.querySelectorAll("button[data-copy]")) {
-  button.addEventListener("click", () => copy(button));
+  button.addEventListener("click", () => copy(button, document.getElementById(button.dataset.copy).textContent));
 }

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.hub import hub_errors
 
 TOKEN = "HF_TOKEN"
 
@@ -42,12 +42,10 @@ def upload(
     if not token:
         raise InputError(f"set {TOKEN} to a token that may write to {repo}")
     api = HfApi(token=token)
-    try:
-        api.create_repo(repo, repo_type=kind, private=not public, exist_ok=True)
+    with hub_errors(repo):
+        url = api.create_repo(repo, repo_type=kind, private=not public, exist_ok=True)
         api.upload_folder(repo_id=repo, folder_path=folder, repo_type=kind, ignore_patterns=[".*", "**/.*"])
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise InputError(f"{repo}: {str(error).splitlines()[0]}") from None
-    sys.stdout.write(f"{len(files)} files are in https://huggingface.co/{'datasets/' * (kind == 'dataset')}{repo}\n")
+    sys.stdout.write(f"{len(files)} files are in {url}\n")
 
 
 if __name__ == "__main__":
