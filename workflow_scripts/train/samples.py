@@ -93,9 +93,9 @@ def check(folder: Path, contract: Contract) -> None:
         for shard, size in connection.sql("SELECT shard, bytes FROM manifest ORDER BY shard").fetchall():
             tar = folder / shard
             if Path(shard).name != shard or not tar.is_file():
-                raise InputError(f"{tar}: missing (named in {MANIFEST}); build the shards again")
+                raise InputError(f"{tar}: missing (named in {MANIFEST}); snakemake verify says how to make it again")
             if tar.stat().st_size != size:
-                raise InputError(f"{tar}: {tar.stat().st_size} bytes, {MANIFEST} has {size}; build the shards again")
+                raise InputError(f"{tar}: {tar.stat().st_size} bytes, {MANIFEST} has {size}; see snakemake verify")
 
 
 class SampleReader:
