@@ -27,6 +27,7 @@ from workflow_scripts.common.clip import open_clip
 from workflow_scripts.common.config.train import CorpusShards, ModelSettings, TrainLimits, TrainSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link, write_json
+from workflow_scripts.common.version import workflow_version
 from workflow_scripts.common.work_folder import WorkFolder, open_work_folder
 from workflow_scripts.train.checkpoint import Checkpoints
 from workflow_scripts.train.data import TrainingData
@@ -206,6 +207,7 @@ def _summary(job: Job, ranks: Ranks, folder: WorkFolder, model: TwoProjectorClip
             "python": platform.python_version(),
             "torch": torch.__version__,
             "open_clip": open_clip.__version__,
+            **workflow_version(),
         },
         "digests": {name: folder.key[name] for name in ("data", "start", "code")},
     }
