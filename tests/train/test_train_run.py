@@ -240,6 +240,62 @@ def test_a_request_to_stop_within_a_large_batch_gives_the_step_up_and_nothing_is
     assert [json.loads(line)["outcome"] for line in outcomes] == ["unfinished", "preempted", "unfinished", "finished"]
 
 
+def memory_for(most: int, monkeypatch: pytest.MonkeyPatch, rank: str | None = None) -> None:
+    """Let a forward pass of more than `most` pairs find no memory, on one rank or on any."""
+    features = Forward.features
+
+    def within(self: Forward, images: torch.Tensor, *others, **options):
+        if len(images) > most and os.environ.get("RANK") == rank:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return features(self, images, *others, **options)
+
+    monkeypatch.setattr(Forward, "features", within)
+
+
+def test_what_does_not_fit_the_memory_is_taken_in_pieces_and_a_resumed_run_keeps_to_them(
+    corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from workflow_scripts.train import loop
+
+    settings = FAST.model_copy(update={"deterministic": True})
+    # Twelve pairs, then six, then three.
+    in_process(corpus, start, tmp_path / "told", settings, limits=TrainLimits(workers=0, max_batch=3))
+    rate = loop.lr_at
+
+    def stop_in_the_second_step(step: int, **others: float) -> float:
+        if step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return rate(step, **others)
+
+    with monkeypatch.context() as short_of_memory:
+        memory_for(5, short_of_memory)
+        short_of_memory.setattr(loop, "lr_at", stop_in_the_second_step)
+        with pytest.raises(SystemExit), caplog.at_level("WARNING"):
+            in_process(corpus, start, tmp_path / "found", settings, limits=TrainLimits(workers=0))
+    assert "6 pairs at once do not fit the GPU's memory; trying 3" in caplog.text
+    in_process(corpus, start, tmp_path / "found", settings, limits=TrainLimits(workers=0))
+    one, other = (load_file(tmp_path / run / "train/model.safetensors") for run in ("told", "found"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert json.loads((tmp_path / "found/train/summary.json").read_text())["pairs_at_once"] == 3
+
+
+def test_ranks_take_as_many_pairs_as_the_one_with_the_least_memory(
+    corpus, start: Path, model_settings: ModelSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory_for(3, monkeypatch, rank="1")
+    settings = SETTINGS.model_copy(update={"epochs": 8 / 40})
+    two_processes(corpus, start, model_settings, tmp_path, TrainLimits(workers=0), settings=settings)
+    assert json.loads((tmp_path / "train/summary.json").read_text())["pairs_at_once"] == 3
+
+
+def test_a_model_of_which_no_pair_fits_is_bad_input(
+    corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory_for(0, monkeypatch)
+    with pytest.raises(InputError, match="not even one pair"):
+        in_process(corpus, start, tmp_path)
+
+
 def test_metrics_also_go_to_weights_and_biases_when_the_config_asks(corpus, start: Path, tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     settings = WandbSettings(project="organisms", mode="offline")

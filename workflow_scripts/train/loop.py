@@ -23,7 +23,7 @@ from workflow_scripts.train.job import Job
 from workflow_scripts.train.loader import Batch, Batches, make_loader
 from workflow_scripts.train.metrics import BrokenFile, Metrics, SkippedFile, WandbLog
 from workflow_scripts.train.model import TwoProjectorClip, starting_model
-from workflow_scripts.train.optimizer import freeze, make_optimizer, set_lr
+from workflow_scripts.train.optimizer import freeze, make_optimizer, memory_to_come, set_lr
 from workflow_scripts.train.ranks import Ranks, summed
 from workflow_scripts.train.schedule import lr_at
 from workflow_scripts.train.signals import stop_requests
@@ -79,7 +79,10 @@ def train(
         done = Done(**checkpoints.state(resume)["done"])
         done.resumed += 1
         logger.info("resumed after step %d of %d", done.steps, total)
-    forward = Forward(model, start, settings, ranks, limits.max_batch)
+    most = min((number for number in (limits.max_batch, done.at_once) if number is not None), default=None)
+    forward = Forward(model, start, settings, ranks, most)
+    forward.fit(local, memory_to_come(optimizer))
+    done.at_once = forward.most
     forward.settle(local)
 
     batches = Batches(

@@ -194,6 +194,7 @@ def _summary(job: Job, ranks: Ranks, folder: WorkFolder, model: TwoProjectorClip
         "skipped": done.skipped,
         "best": {"step": done.best_step, "loss": done.best_loss},
         "text_types": done.text_types,
+        "pairs_at_once": done.at_once or (job.settings.global_batch + job.settings.replay_batch) // ranks.size,
         "broken_samples": broken_samples(folder.path),
         "last": last,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
