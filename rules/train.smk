@@ -208,6 +208,11 @@ rule model_export:
         "--settings {params.settings:q} --out {params.out:q} --log {log:q}"
 
 
+# What the card names: the corpus as it is now, whatever a pinned training had.
+OWN_NOW = OWN.model_copy(update={"shards": expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS)})
+TRAINED_ON_OWN = any(CorpusShards.model_validate_json(corpus).shards == OWN.shards for corpus in CORPORA)
+
+
 # The corpus's species as pybioclip wants them.
 rule species_texts:
     input:
@@ -240,6 +245,7 @@ rule model_card:
         model=f"{RUN}/model/open_clip_config.json",
         scores=expand(f"{RUN}/scores/{CONFIG.run}/{{benchmark}}.json", benchmark=CONFIG.benchmarks),
         attributions=ATTRIBUTIONS,
+        identity=f"{ABOUT}/corpus.json" if TRAINED_ON_OWN else [],
     output:
         card=f"{RUN}/model/README.md",
     log:
@@ -256,8 +262,10 @@ rule model_card:
         model=subpath(input.model, parent=True),
         settings=CONFIG.export.to_json(),
         title=CONFIG.run,
+        corpus=option("corpus", TRAINED_ON_OWN and OWN_NOW.to_json()),
+        identity=option("identity", TRAINED_ON_OWN and f"{ABOUT}/corpus.json"),
         code=code("train.card"),
     shell:
         "python -m workflow_scripts.train.card --trained {params.trained:q} --model {params.model:q} "
         "--settings {params.settings:q} --title {params.title:q} --scores {input.scores:q} "
-        "--attributions {input.attributions:q} --out {output.card:q} --log {log:q}"
+        "--attributions {input.attributions:q} {params.identity} {params.corpus} --out {output.card:q} --log {log:q}"

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from workflow_scripts.common.errors import InputError
 from workflow_scripts.report.ablations import ablations
 
 TOP1 = {
@@ -59,3 +60,27 @@ def test_variants_are_averaged_over_seeds_and_text_types_stand_against_each_othe
     table = pl.read_parquet(tmp_path / "scores.parquet")
     assert len(table) == len(TOP1) == len(pl.read_csv(tmp_path / "scores.csv"))
     assert table.filter(pl.col("variant") == "start")["seed"].to_list() == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("folder", "metrics", "complaint"),
+    [
+        ("start", {"traits/all": 0.5}, r"fish\.json: no zero_shot/top1, .*; take fish out"),
+        ("no_replay", {"zero_shot/top1": 0.5}, "no_replay is neither start nor VARIANT.SEED"),
+    ],
+)
+def test_scores_that_cannot_be_compared_are_named(folder: str, metrics: dict, complaint: str, tmp_path: Path) -> None:
+    path = tmp_path / "sci" / folder / "fish.json"
+    path.parent.mkdir(parents=True)
+    content = {"benchmark": "fish", "model": folder, "protocol": "corrected", "n_images": 4, "n_classes": 2}
+    path.write_text(json.dumps(content | {"metrics": metrics, "inputs": {}}))
+    with pytest.raises(InputError, match=complaint):
+        ablations(scores=(path,), csv=tmp_path / "scores.csv", parquet=tmp_path / "scores.parquet")
+
+
+def test_the_starting_weights_alone_make_tables_too(
+    scores: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = tuple(path for path in scores if path.parent.name == "start")
+    ablations(scores=alone, csv=tmp_path / "scores.csv", parquet=tmp_path / "scores.parquet")
+    assert capsys.readouterr().out.count("start") == 2

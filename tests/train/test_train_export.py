@@ -11,15 +11,19 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from workflow_scripts.common import clip, tables
-from workflow_scripts.common.config.train import ExportSettings
+from workflow_scripts.common.config.train import CorpusShards, ExportSettings, TrainSettings
+from workflow_scripts.common.files import sha256_file
 from workflow_scripts.contracts import ATTRIBUTION, LABELS
 from workflow_scripts.train.card import write_card
+from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.export import export
 from workflow_scripts.train.species_texts import species_texts
 
+SETTINGS = TrainSettings(epochs=6.0, global_batch=8)
+
 
 @pytest.fixture(scope="module")
-def trained(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(corpus, start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training's results, whose weights are the starting ones changed by a known amount."""
     folder = tmp_path_factory.mktemp("trained")
     weights = load_file(start / clip.WEIGHTS_FILE)
@@ -37,9 +41,9 @@ def trained(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "last": {"epoch": 6.0, "loss": 1.5, "logit_scale": 14.0},
         "best": {"step": 20, "loss": 1.2},
         "model": {"architecture": "tiny"},
-        "settings": {"seed": 42},
-        "digests": {"data": {"labels": "f00d"}, "code": "c0de"},
-        "versions": {"torch": "2"},
+        "settings": {"seed": 42, "epochs": 6.0, "global_batch": 8},
+        "digests": {"data": TrainingData((corpus.biology,), None, SETTINGS).digests(), "code": "c0de"},
+        "versions": {"torch": "2", "commit": "c0117"},
     }
     (folder / "summary.json").write_text(json.dumps(summary))
     return folder
@@ -137,7 +141,7 @@ def test_a_species_of_many_labels_stands_once_with_its_commonest_name(start: Pat
 
 
 def test_the_card_says_how_it_was_trained_how_it_scores_and_what_to_cite(
-    trained: Path, start: Path, tmp_path: Path
+    corpus, trained: Path, start: Path, tmp_path: Path
 ) -> None:
     settings = ExportSettings(weights="best", start_share=0.25)
     export(trained=trained, start=start, settings=settings, out=tmp_path / "model")
@@ -148,19 +152,34 @@ def test_the_card_says_how_it_was_trained_how_it_scores_and_what_to_cite(
         for number, cite in enumerate(["doi:10.1/x", "doi:10.1/x", None])
     ]
     tables.write_rows(images, ATTRIBUTION, tmp_path / "attribution.parquet")
-    write_card(
-        trained=trained,
-        model=tmp_path / "model",
-        settings=settings,
-        title="A model",
-        out=tmp_path / "README.md",
-        scores=(tmp_path / "score.json",),
-        attributions=(tmp_path / "attribution.parquet",),
-    )
-    card = (tmp_path / "README.md").read_text()
+    known = {"name": "shapes", "id": "shapes:1dea", "digest": "1dea11", "species": 12}
+    known |= {"images": {"train": 40, "val": 8}, "replay_pairs": {"train": 0, "val": 0}}
+    (tmp_path / "corpus.json").write_text(json.dumps(known))
+
+    def card_about(about: CorpusShards) -> str:
+        write_card(
+            trained=trained,
+            model=tmp_path / "model",
+            settings=settings,
+            title="A model",
+            out=tmp_path / "README.md",
+            scores=(tmp_path / "score.json",),
+            attributions=(tmp_path / "attribution.parquet",),
+            identity=tmp_path / "corpus.json",
+            corpus=about,
+        )
+        return (tmp_path / "README.md").read_text()
+
+    card = card_about(corpus.biology)
     assert card.startswith("---") and "# A model" in card
     assert "weights of step 20, averaged with the starting weights, which count for 0.25" in card
     assert "| rare_species | zero_shot/top1 | 0.5677 |" in card
     assert "- doi:10.1/x (2 images)" in card
-    assert '"labels": "f00d"' in card and '"code": "c0de"' in card
+    assert sha256_file(corpus.labels) in card and '"code": "c0de"' in card and '"commit": "c0117"' in card
+    assert "corpus `shapes:1dea`, 40 images of 12 species. " in card and "whole: `1dea11`" in card
+    # Names that were mended since the training are not those that it learned.
+    labels = tables.read_rows(corpus.labels, LABELS).to_pylist()
+    tables.write_rows([{**row, "common_name": "mended"} for row in labels], LABELS, tmp_path / "labels.parquet")
+    card = card_about(corpus.biology.model_copy(update={"labels": str(tmp_path / "labels.parquet")}))
+    assert "The corpus `shapes` has changed since" in card and "shapes:1dea" not in card
     assert "bioclip2.pt" in card

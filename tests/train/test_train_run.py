@@ -62,7 +62,9 @@ def command(corpus, start: Path, model: ModelSettings, run: Path, limits: TrainL
     ]
 
 
-def two_processes(corpus, start: Path, model: ModelSettings, run: Path, limits: TrainLimits) -> None:
+def two_processes(
+    corpus, start: Path, model: ModelSettings, run: Path, limits: TrainLimits, *, settings: TrainSettings = SETTINGS
+) -> None:
     """Two processes as torchrun would start them, without the time that starting Python takes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -71,7 +73,7 @@ def two_processes(corpus, start: Path, model: ModelSettings, run: Path, limits: 
     def rank(number: int) -> None:
         place = {"RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
         os.environ.update(place, MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
-        in_process(corpus, start, run, SETTINGS, model=model, limits=limits, threads=2)
+        in_process(corpus, start, run, settings, model=model, limits=limits, threads=2)
 
     children = [multiprocessing.get_context("fork").Process(target=rank, args=(number,)) for number in range(2)]
     for child in children:
@@ -238,6 +240,62 @@ def test_a_request_to_stop_within_a_large_batch_gives_the_step_up_and_nothing_is
     assert [json.loads(line)["outcome"] for line in outcomes] == ["unfinished", "preempted", "unfinished", "finished"]
 
 
+def memory_for(most: int, monkeypatch: pytest.MonkeyPatch, rank: str | None = None) -> None:
+    """Let a forward pass of more than `most` pairs find no memory, on one rank or on any."""
+    features = Forward.features
+
+    def within(self: Forward, images: torch.Tensor, *others, **options):
+        if len(images) > most and os.environ.get("RANK") == rank:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return features(self, images, *others, **options)
+
+    monkeypatch.setattr(Forward, "features", within)
+
+
+def test_what_does_not_fit_the_memory_is_taken_in_pieces_and_a_resumed_run_keeps_to_them(
+    corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from workflow_scripts.train import loop
+
+    settings = FAST.model_copy(update={"deterministic": True})
+    # Twelve pairs, then six, then three.
+    in_process(corpus, start, tmp_path / "told", settings, limits=TrainLimits(workers=0, max_batch=3))
+    rate = loop.lr_at
+
+    def stop_in_the_second_step(step: int, **others: float) -> float:
+        if step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return rate(step, **others)
+
+    with monkeypatch.context() as short_of_memory:
+        memory_for(5, short_of_memory)
+        short_of_memory.setattr(loop, "lr_at", stop_in_the_second_step)
+        with pytest.raises(SystemExit), caplog.at_level("WARNING"):
+            in_process(corpus, start, tmp_path / "found", settings, limits=TrainLimits(workers=0))
+    assert "6 pairs at once do not fit the GPU's memory; trying 3" in caplog.text
+    in_process(corpus, start, tmp_path / "found", settings, limits=TrainLimits(workers=0))
+    one, other = (load_file(tmp_path / run / "train/model.safetensors") for run in ("told", "found"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert json.loads((tmp_path / "found/train/summary.json").read_text())["pairs_at_once"] == 3
+
+
+def test_ranks_take_as_many_pairs_as_the_one_with_the_least_memory(
+    corpus, start: Path, model_settings: ModelSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory_for(3, monkeypatch, rank="1")
+    settings = SETTINGS.model_copy(update={"epochs": 8 / 40})
+    two_processes(corpus, start, model_settings, tmp_path, TrainLimits(workers=0), settings=settings)
+    assert json.loads((tmp_path / "train/summary.json").read_text())["pairs_at_once"] == 3
+
+
+def test_a_model_of_which_no_pair_fits_is_bad_input(
+    corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory_for(0, monkeypatch)
+    with pytest.raises(InputError, match="not even one pair"):
+        in_process(corpus, start, tmp_path)
+
+
 def test_metrics_also_go_to_weights_and_biases_when_the_config_asks(corpus, start: Path, tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     settings = WandbSettings(project="organisms", mode="offline")
@@ -247,6 +305,40 @@ def test_metrics_also_go_to_weights_and_biases_when_the_config_asks(corpus, star
     assert work.parent.name.encode() in written.read_bytes()
     assert b"val_zero_shot" in written.read_bytes()
     assert len(metrics_of(tmp_path / "train")) == 5
+
+
+def plain_descent(model: torch.nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """An optimiser whose first step is the learning rate times the gradient; AdamW's would hide the gradient's size."""
+    return torch.optim.SGD([{"params": list(model.parameters()), "share": 1.0}], lr=settings.lr)
+
+
+def test_the_global_batchs_gradient_is_clipped_for_any_ranks_and_pieces(
+    corpus, start: Path, model_settings: ModelSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflow_scripts.train.loop.make_optimizer", plain_descent)
+    one_step = SETTINGS.model_copy(update={"epochs": 8 / 40, "warmup_steps": 0})
+    before = load_file(start / clip.WEIGHTS_FILE)
+    before["replay_projector"] = before["visual.proj"]
+
+    def change(run: Path) -> torch.Tensor:
+        after = load_file(run / "train/model.safetensors")
+        return torch.cat([(after[name] - before[name]).flatten() for name in sorted(before)])
+
+    in_process(corpus, start, tmp_path / "whole", one_step)
+    (row,) = metrics_of(tmp_path / "whole/train")
+    expected = change(tmp_path / "whole")
+    norm = float(expected.norm()) / SETTINGS.lr
+    assert row["gradient_norm"] == pytest.approx(norm, rel=1e-3)
+    for share, clipped in ((0.25, 0.25), (4.0, 1.0)):
+        run = tmp_path / f"clipped at {share}"
+        settings = one_step.model_copy(update={"clip_norm": share * norm})
+        limits = TrainLimits(workers=0, max_batch=4)
+        two_processes(corpus, start, model_settings, run, limits, settings=settings)
+        found = change(run)
+        assert float(found.norm()) == pytest.approx(clipped * float(expected.norm()), rel=1e-3)
+        torch.testing.assert_close(found / clipped, expected, rtol=1e-2, atol=1e-3 * float(expected.abs().max()))
+        # What is written down is what there was to clip.
+        assert metrics_of(run / "train")[0]["gradient_norm"] == pytest.approx(norm, rel=1e-3)
 
 
 def test_the_best_weights_are_those_of_the_lowest_validation_loss(

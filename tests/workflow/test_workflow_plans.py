@@ -54,7 +54,8 @@ def test_finetuning_plans_without_data_and_tunes_what_its_recipe_says(fresh: Any
     (command,) = [line for line in text.splitlines() if "workflow_scripts.train.run " in line]
     assert "--start results/shared/models/start-" in command
     assert '"tune_blocks":6' in command
-    assert '"max_batch":128' in command
+    # As many pairs at once as the GPU takes.
+    assert '"max_batch":null' in command
     (export,) = [line for line in text.splitlines() if "workflow_scripts.train.export " in line]
     assert '"start_share":0.3' in export
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import mean, pstdev
 
 from workflow_scripts.common.cli import run
+from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
 from workflow_scripts.common.tables import write_rows
 from workflow_scripts.contracts import INTEGER, REAL, TEXT_TYPES, Column, Contract
@@ -57,7 +58,7 @@ def ablations(*, scores: tuple[Path, ...], csv: Path, parquet: Path) -> None:
         parquet: where they go as parquet.
 
     Raises:
-        InputError: a score file is missing or unreadable.
+        InputError: a score file is missing or unreadable, has no zero-shot top-1, or lies in no variant's folder.
     """
     found = [_scored(path) for path in scores]
     rows = [asdict(one) for one in found]
@@ -71,9 +72,13 @@ def ablations(*, scores: tuple[Path, ...], csv: Path, parquet: Path) -> None:
 
 
 def _scored(path: Path) -> Scored:
-    tested, name, benchmark = path.parts[-3], path.parts[-2], path.stem
+    *_, tested, name, benchmark = path.absolute().with_suffix("").parts
     variant, _, seed = name.rpartition(".") if name != START else (START, "", "")
+    if name != START and not seed.isdecimal():
+        raise InputError(f"{path}: {name} is neither {START} nor VARIANT.SEED; folders are named by models")
     (file,) = read_scores([path]).files.values()
+    if MAIN_METRIC not in file["metrics"]:
+        raise InputError(f"{path}: no {MAIN_METRIC}, which is what ablations compare; take {benchmark} out of them")
     return Scored(variant, int(seed) if seed else None, benchmark, tested, file["metrics"][MAIN_METRIC])
 
 
@@ -93,7 +98,7 @@ def forgetting(scores: Sequence[Scored]) -> list[str]:
 
 def text_types(scores: Sequence[Scored]) -> list[str]:
     """Top-1 in percent, a row for each text type that was trained on and one for the mix, a column for each tested."""
-    first = min(one.seed for one in scores if one.seed is not None)
+    first = min((one.seed for one in scores if one.seed is not None), default=None)
     asked = [one for one in scores if one.tested != CAPTIONS and one.seed in (first, None)]
     types = _distinct(one.tested for one in asked)
     rows = []

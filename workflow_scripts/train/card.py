@@ -1,10 +1,10 @@
 """The model card: what the model is, how it was trained and on what, how it scores, whom to cite.
 
-In: an exported model, its run's `summary.json`, score files and attribution tables. Out: `README.md` beside the model.
+In: an exported model, its run's `summary.json`, score files, attribution tables, and the corpus with what `corpus.json`
+says of it. Out: `README.md` beside the model.
 """
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,12 @@ from typing import Any
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.clip import CONFIG_FILE, REPLAY_PROJECTOR_FILE
-from workflow_scripts.common.config.train import ExportSettings
+from workflow_scripts.common.config.train import CorpusShards, ExportSettings, TrainSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_text
 from workflow_scripts.contracts import ATTRIBUTION
+from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.export import BIOCLIP2_FILE
-
-PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 
 
 def write_card(
@@ -30,6 +29,8 @@ def write_card(
     out: Path,
     scores: tuple[Path, ...] = (),
     attributions: tuple[Path, ...] = (),
+    identity: Path | None = None,
+    corpus: CorpusShards | None = None,
 ) -> None:
     """Write the model card.
 
@@ -41,6 +42,8 @@ def write_card(
         out: the card.
         scores: the model's own score files.
         attributions: the corpus's attribution tables.
+        identity: the corpus's corpus.json, where the model was trained on it.
+        corpus: that corpus as it is now, as JSON.
 
     Raises:
         InputError: a file is missing or unreadable.
@@ -55,7 +58,7 @@ def write_card(
         citations(attributions),
         f"## Recipe\n\n{_json({'model': summary['model'], 'settings': summary['settings']})}",
         f"## Architecture and preprocessing\n\n{_json(architecture)}",
-        provenance(summary),
+        provenance(summary, corpora(summary, _read_json(identity), corpus) if identity and corpus else ""),
     ]
     write_text(out, "\n".join(part for part in parts if part))
 
@@ -133,13 +136,27 @@ def citations(attributions: Sequence[Path]) -> str:
     return "\n".join(["## Sources to cite\n", *listed, ""]) if listed else ""
 
 
-def provenance(summary: Mapping[str, Any]) -> str:
-    """Digests of data and code, and versions."""
-    version = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["version"]
-    known = summary["digests"] | {"versions": {**summary["versions"], "workflow": version}}
+def corpora(summary: Mapping[str, Any], identity: Mapping[str, Any], corpus: CorpusShards) -> str:
+    """Which corpus it was trained on; a corpus that has changed since then is not the one."""
+    settings = TrainSettings.model_validate(summary["settings"])
+    (now,) = TrainingData((corpus,), None, settings).digests()["biology"]
+    if now not in [{**then, "weight": None} for then in summary["digests"]["data"]["biology"]]:
+        return f"The corpus `{identity['name']}` has changed since: the digests below name it as it was.\n\n"
+    pairs = identity["replay_pairs"]["train"]
+    replay = f" and {pairs:,} replay pairs" if pairs else ""
+    return (
+        f"Trained on the corpus `{identity['id']}`, {identity['images']['train']:,} images of {identity['species']:,} "
+        f"species{replay}. The digits name its content; whole: `{identity['digest']}`.\n\n"
+    )
+
+
+def provenance(summary: Mapping[str, Any], corpus: str) -> str:
+    """The corpus, digests of data and code, and versions."""
+    known = summary["digests"] | {"versions": summary["versions"]}
     return f"""## Data and code
 
-SHA-256 of the shards' manifests and indexes, of the labels and of the starting weights; and of the code that trained.
+{corpus}SHA-256 of the shards' manifests and indexes, of the labels and of the starting weights; and of the code that
+trained, with the commit, where it was known, and the versions.
 
 {_json(known)}"""
 

@@ -18,6 +18,8 @@ class Done:
         best_loss: the lowest validation loss, all parts summed.
         best_step: when that was; 0 before any validation.
         text_types: steps by text type.
+        at_once: pairs that a process takes through the model at once, at most; None for its whole share. A training
+            that is taken up again keeps to it, for sums over other pieces would differ in their last bits.
     """
 
     steps: int = 0
@@ -30,6 +32,7 @@ class Done:
     best_loss: float | None = None
     best_step: int = 0
     text_types: dict[str, int] = field(default_factory=dict)
+    at_once: int | None = None
 
     def note_skip(self, skipped: bool) -> None:
         """Count a step that was skipped, or was not."""

@@ -3,6 +3,7 @@
 Shapes: B pairs of this rank, S pixels a side, L tokens, D embedding dimensions.
 """
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,9 +14,15 @@ from torch.nn.parallel import DistributedDataParallel
 
 from workflow_scripts.common.clip import Clip, normalised
 from workflow_scripts.common.config.train import TrainSettings
-from workflow_scripts.train.loss import contrastive_losses
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.train.loss import contrastive_losses, losses_among
 from workflow_scripts.train.model import TwoProjectorClip
-from workflow_scripts.train.ranks import Ranks
+from workflow_scripts.train.ranks import Ranks, summed
+
+logger = logging.getLogger(__name__)
+
+# Of a GPU's memory, what NCCL and cuBLAS take besides.
+SPARE = 0.05
 
 Features = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -37,6 +44,7 @@ class Forward:
         self.model = model
         self.start = start
         self.settings = settings
+        self.ranks = ranks
         self.device = ranks.device
         self.most = most
         if settings.grad_checkpointing:
@@ -70,10 +78,23 @@ class Forward:
             found: Features = model(pixels, tokens.to(self.device, non_blocking=True).long(), biology)
         return found
 
-    def text_features(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Text features [b, D] of length 1 and in fp32, of int32 [b, L]."""
+    @torch.no_grad()
+    def embed(self, images: torch.Tensor, tokens: torch.Tensor, biology: int) -> Features:
+        """`features` of however many pairs, without gradients and piece by piece."""
+        found = [
+            self.features(images[rows], tokens[rows], _within(rows, biology), train=False)
+            for rows in split(len(images), self.most)
+        ]
+        image_BD, text_BD = (torch.cat(side) for side in list(zip(*found, strict=True))[:2])
+        return image_BD, text_BD, found[0][2]
+
+    @torch.no_grad()
+    def embed_texts(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Text features [b, D] of length 1 and in fp32, of int32 [b, L], without gradients and piece by piece."""
+        tokens = tokens.to(self.device).long()
         with self._autocast():
-            return F.normalize(self.model.clip.encode_text(tokens.to(self.device).long()).float(), dim=-1)
+            found = [self.model.clip.encode_text(tokens[rows]) for rows in split(len(tokens), self.most)]
+        return F.normalize(torch.cat(found).float(), dim=-1)
 
     def backward(
         self,
@@ -130,6 +151,54 @@ class Forward:
                 torch.autograd.backward(features, [image_BD.grad[rows], text_BD.grad[rows], scale.grad / len(pieces)])
         return losses.detach()
 
+    def fit(self, parts: Sequence[int], reserve: int) -> None:
+        """Take fewer pairs at once, half as many each time, until a step fits the memory of every rank's device.
+
+        Each rank rehearses the step by itself: in a real one the others would wait for a rank that ran out of memory.
+
+        Args:
+            parts: pairs a part on this rank.
+            reserve: bytes that the optimiser has still to take.
+
+        Raises:
+            InputError: not even one pair fits.
+        """
+        count = sum(parts)
+        while summed([not self._fits(parts, reserve)], self.ranks)[0]:
+            most = _largest(count, self.most)
+            if most == 1:
+                raise InputError(
+                    "not even one pair fits the GPU's memory: set train.grad_checkpointing or train.tune_blocks, or "
+                    "take more processes or a smaller model"
+                )
+            self.most = (most + 1) // 2
+            if self.ranks.leads:
+                logger.warning("%d pairs at once do not fit the GPU's memory; trying %d", most, self.most)
+
+    def _fits(self, parts: Sequence[int], reserve: int) -> bool:
+        fits = True
+        try:
+            self._rehearse(parts, reserve)
+        except torch.OutOfMemoryError:
+            fits = False
+        self.model.zero_grad()
+        torch.cuda.empty_cache()
+        return fits
+
+    def _rehearse(self, parts: Sequence[int], reserve: int) -> None:
+        """Take as much memory as a step does, and a little more, without a word to other ranks."""
+        count = sum(parts)
+        most = _largest(count, self.most)
+        if self.device.type == "cuda":
+            reserve += int(SPARE * torch.cuda.get_device_properties(self.device).total_memory)
+        taken = torch.empty(reserve, dtype=torch.uint8, device=self.device)
+        images, tokens = self._blank(most)
+        piece_image, piece_text, scale = self.features(images, tokens, _within(slice(0, most), parts[0]), train=False)
+        image_BD, text_BD = (side.repeat(math.ceil(count / most), 1)[:count] for side in (piece_image, piece_text))
+        all_R2BD = torch.stack([image_BD, text_BD]).expand(self.ranks.size, -1, -1, -1)
+        losses_among(image_BD, text_BD, all_R2BD, rank=self.ranks.rank, scale=scale, parts=parts).sum().backward()
+        del taken
+
     def settle(self, parts: Sequence[int]) -> None:
         """Run two throw-away backward passes.
 
@@ -139,13 +208,16 @@ class Forward:
         if self.parallel is self.model:
             return
         rows = split(sum(parts), self.most)[0]
-        size = self.start.image_size
-        images = torch.zeros(rows.stop, size, size, 3, dtype=torch.uint8)
-        tokens = torch.zeros(rows.stop, self.start.context_length, dtype=torch.int32)
+        images, tokens = self._blank(rows.stop)
         for _ in range(2):
             image_BD, text_BD, scale = self.features(images, tokens, _within(rows, parts[0]))
             (image_BD.sum() + text_BD.sum() + scale).backward()
             self.parallel.zero_grad()
+
+    def _blank(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        size = self.start.image_size
+        images = torch.zeros(count, size, size, 3, dtype=torch.uint8)
+        return images, torch.zeros(count, self.start.context_length, dtype=torch.int32)
 
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16")
@@ -158,6 +230,11 @@ def split(count: int, most: int | None) -> list[slice]:
     """Consecutive pieces of a batch of `count` pairs, as equal as can be, none larger than `most`."""
     pieces = 1 if most is None else math.ceil(count / most)
     return [slice(count * number // pieces, count * (number + 1) // pieces) for number in range(pieces)]
+
+
+def _largest(count: int, most: int | None) -> int:
+    """Pairs of the largest piece that `split` makes."""
+    return math.ceil(count / len(split(count, most)))
 
 
 def _within(rows: slice, biology: int) -> int:

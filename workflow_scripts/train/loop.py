@@ -23,7 +23,7 @@ from workflow_scripts.train.job import Job
 from workflow_scripts.train.loader import Batch, Batches, make_loader
 from workflow_scripts.train.metrics import BrokenFile, Metrics, SkippedFile, WandbLog
 from workflow_scripts.train.model import TwoProjectorClip, starting_model
-from workflow_scripts.train.optimizer import freeze, make_optimizer, set_lr
+from workflow_scripts.train.optimizer import freeze, make_optimizer, memory_to_come, set_lr
 from workflow_scripts.train.ranks import Ranks, summed
 from workflow_scripts.train.schedule import lr_at
 from workflow_scripts.train.signals import stop_requests
@@ -79,7 +79,10 @@ def train(
         done = Done(**checkpoints.state(resume)["done"])
         done.resumed += 1
         logger.info("resumed after step %d of %d", done.steps, total)
-    forward = Forward(model, start, settings, ranks, limits.max_batch)
+    most = min((number for number in (limits.max_batch, done.at_once) if number is not None), default=None)
+    forward = Forward(model, start, settings, ranks, most)
+    forward.fit(local, memory_to_come(optimizer))
+    done.at_once = forward.most
     forward.settle(local)
 
     batches = Batches(
@@ -132,6 +135,10 @@ def train(
                     f"stopped on request within step {done.steps + 1} of {total}; saved, run again to go on"
                 )
 
+            gradient_norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+            # A GPU is waited for here and in the sum over ranks, not behind the optimiser's step: that runs while the
+            # next step is prepared. So the scale is the one that this step's loss was taken with.
+            norm, scale = torch.stack([gradient_norm, model.logit_scale.detach().exp()]).tolist()
             # One sum over ranks a step: the losses, and whether anybody met a broken sample or was asked to stop, or
             # the first rank's clock says that it is time to save.
             late = ranks.leads and time.monotonic() - saved_at > 60 * limits.checkpoint_minutes
@@ -139,8 +146,7 @@ def train(
                 [*local_losses.tolist(), len(batch.broken), requests.count, late], ranks
             )
             losses = [value / ranks.size for value in losses]
-            gradient_norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
-            healthy = math.isfinite(sum(losses)) and bool(gradient_norm.isfinite())
+            healthy = math.isfinite(sum(losses)) and math.isfinite(norm)
             if healthy:
                 if settings.clip_norm is not None:
                     torch.nn.utils.clip_grads_with_norm_(model.parameters(), settings.clip_norm, gradient_norm)
@@ -160,7 +166,7 @@ def train(
                 uuids = batches.uuids(step)
                 if ranks.leads:
                     skipped_batches.add(done.steps, uuids)
-                    logger.warning("step %d skipped: losses %s, gradient norm %s", done.steps, losses, gradient_norm)
+                    logger.warning("step %d skipped: losses %s, gradient norm %s", done.steps, losses, norm)
                 check_skipped(done, settings, uuids, skipped_batches.path)
 
             measured = {}
@@ -187,9 +193,9 @@ def train(
                         "loss_biology": part_losses.get("biology"),
                         "loss_replay": part_losses.get("replay"),
                         "lr": lr,
-                        "gradient_norm": float(gradient_norm),
+                        "gradient_norm": norm,
                         "skipped": done.skipped,
-                        "logit_scale": float(model.logit_scale.detach().exp()),
+                        "logit_scale": scale,
                         "samples_per_second": pairs_a_step / seconds,
                         "data_wait": waited / seconds,
                         "text_type": batch.text_type,

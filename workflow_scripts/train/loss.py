@@ -47,6 +47,19 @@ def contrastive_losses(
     rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     both_2BD = torch.stack([image_BD, text_BD])
     all_R2BD = _GatherWithGrad.apply(both_2BD) if ranks > 1 else both_2BD[None]
+    return losses_among(image_BD, text_BD, all_R2BD, rank=rank, scale=scale, parts=parts)
+
+
+def losses_among(
+    image_BD: torch.Tensor,
+    text_BD: torch.Tensor,
+    all_R2BD: torch.Tensor,
+    *,
+    rank: int,
+    scale: torch.Tensor,
+    parts: Sequence[int],
+) -> torch.Tensor:
+    """The losses of `contrastive_losses`, once all ranks' features are there."""
     losses = []
     first = 0
     for n in parts:

@@ -45,6 +45,13 @@ def make_optimizer(model: torch.nn.Module, settings: TrainSettings) -> torch.opt
     )
 
 
+def memory_to_come(optimizer: torch.optim.Optimizer) -> int:
+    """Bytes of AdamW's two moments of each parameter, as long as it has not made them: its first step does."""
+    if optimizer.state:
+        return 0
+    return sum(2 * parameter.nbytes for group in optimizer.param_groups for parameter in group["params"])
+
+
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Give every group its share of the learning rate."""
     for group in optimizer.param_groups:

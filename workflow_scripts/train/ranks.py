@@ -93,7 +93,7 @@ def summed(numbers: Sequence[float], ranks: Ranks) -> list[float]:
         return list(numbers)
     sums = torch.tensor(numbers, dtype=torch.float64, device=ranks.device)
     dist.all_reduce(sums)
-    return [float(number) for number in sums]
+    return sums.tolist()
 
 
 def gathered(mine: torch.Tensor, ranks: Ranks) -> torch.Tensor:

@@ -27,6 +27,7 @@ from workflow_scripts.common.clip import open_clip
 from workflow_scripts.common.config.train import CorpusShards, ModelSettings, TrainLimits, TrainSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link, write_json
+from workflow_scripts.common.version import workflow_version
 from workflow_scripts.common.work_folder import WorkFolder, open_work_folder
 from workflow_scripts.train.checkpoint import Checkpoints
 from workflow_scripts.train.data import TrainingData
@@ -193,6 +194,7 @@ def _summary(job: Job, ranks: Ranks, folder: WorkFolder, model: TwoProjectorClip
         "skipped": done.skipped,
         "best": {"step": done.best_step, "loss": done.best_loss},
         "text_types": done.text_types,
+        "pairs_at_once": done.at_once or (job.settings.global_batch + job.settings.replay_batch) // ranks.size,
         "broken_samples": broken_samples(folder.path),
         "last": last,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -206,6 +208,7 @@ def _summary(job: Job, ranks: Ranks, folder: WorkFolder, model: TwoProjectorClip
             "python": platform.python_version(),
             "torch": torch.__version__,
             "open_clip": open_clip.__version__,
+            **workflow_version(),
         },
         "digests": {name: folder.key[name] for name in ("data", "start", "code")},
     }

@@ -45,9 +45,7 @@ def validate(
         for step in range(steps):
             batch = held_out[step]
             local = len(batch.images)
-            image_BD, text_BD, scale = forward.features(
-                batch.images, batch.tokens, local if first_projector else 0, train=False
-            )
+            image_BD, text_BD, scale = forward.embed(batch.images, batch.tokens, local if first_projector else 0)
             tokens_BL = batch.tokens.to(forward.device)
             losses += float(contrastive_losses(image_BD, text_BD, scale, [local])[0]) / ranks.size
             retrieved += own_text_nearest(image_BD, tokens_BL, gathered(text_BD, ranks), gathered(tokens_BL, ranks))
@@ -87,6 +85,6 @@ def zero_shot(forward: Forward, image_BD: torch.Tensor, tokens_BL: torch.Tensor,
     local = len(tokens_BL)
     mine = torch.isin(class_N[ranks.rank * local : (ranks.rank + 1) * local], taken)
     tokens_CL = tokens_CL[taken]
-    right = own_text_nearest(image_BD[mine], tokens_BL[mine], forward.text_features(tokens_CL), tokens_CL)
+    right = own_text_nearest(image_BD[mine], tokens_BL[mine], forward.embed_texts(tokens_CL), tokens_CL)
     all_right, images = summed([right, int(mine.sum())], ranks)
     return all_right / images

@@ -262,8 +262,9 @@ class TrainLimits(Section):
     max_batch: int | None = Field(
         None,
         ge=1,
-        description="Pairs that a process takes through the model at once. It takes its share of the global batch in "
-        "as many pieces as that needs, each through the model twice: same loss, less memory.",
+        description="Pairs that a process takes through the model at once, at most; null: as many as it can. It takes "
+        "its share of the global batch in as many pieces as that and the GPU's memory need (tried out when training "
+        "starts), each through the model twice: same loss, less memory.",
     )
     stage_gb: float | None = Field(
         None,
