@@ -145,7 +145,7 @@ def test_curves_hold_the_training_with_its_gaps(page: Page) -> None:
 
 def test_provenance_names_config_digests_and_versions(page: Page) -> None:
     text = " ".join(page.text.split())
-    assert "snakemake --profile profiles/local --configfile config.yaml all" in text
+    assert "snakemake all --profile profiles/local --configfile config.yaml" in text
     assert "weights of demo w-demo" in text
     assert re.search(r"labels [0-9a-f]{64}", text)
     assert re.search(r"torch \d+\.\d+", text)
