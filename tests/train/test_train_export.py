@@ -166,7 +166,7 @@ def test_the_card_says_how_it_was_trained_how_it_scores_and_what_to_cite(
             scores=(tmp_path / "score.json",),
             attributions=(tmp_path / "attribution.parquet",),
             identity=tmp_path / "corpus.json",
-            corpus=about,
+            corpora=(about,),
         )
         return (tmp_path / "README.md").read_text()
 

@@ -30,7 +30,7 @@ def write_card(
     scores: tuple[Path, ...] = (),
     attributions: tuple[Path, ...] = (),
     identity: Path | None = None,
-    corpus: CorpusShards | None = None,
+    corpora: tuple[CorpusShards, ...] = (),
 ) -> None:
     """Write the model card.
 
@@ -43,7 +43,7 @@ def write_card(
         scores: the model's own score files.
         attributions: the corpus's attribution tables.
         identity: the corpus's corpus.json, where the model was trained on it.
-        corpus: that corpus as it is now, as JSON.
+        corpora: that one corpus as it is now, as JSON.
 
     Raises:
         InputError: a file is missing or unreadable.
@@ -58,7 +58,7 @@ def write_card(
         citations(attributions),
         f"## Recipe\n\n{_json({'model': summary['model'], 'settings': summary['settings']})}",
         f"## Architecture and preprocessing\n\n{_json(architecture)}",
-        provenance(summary, corpora(summary, _read_json(identity), corpus) if identity and corpus else ""),
+        provenance(summary, trained_on(summary, _read_json(identity), *corpora) if identity else ""),
     ]
     write_text(out, "\n".join(part for part in parts if part))
 
@@ -136,7 +136,7 @@ def citations(attributions: Sequence[Path]) -> str:
     return "\n".join(["## Sources to cite\n", *listed, ""]) if listed else ""
 
 
-def corpora(summary: Mapping[str, Any], identity: Mapping[str, Any], corpus: CorpusShards) -> str:
+def trained_on(summary: Mapping[str, Any], identity: Mapping[str, Any], corpus: CorpusShards) -> str:
     """Which corpus it was trained on; a corpus that has changed since then is not the one."""
     settings = TrainSettings.model_validate(summary["settings"])
     (now,) = TrainingData((corpus,), None, settings).digests()["biology"]
