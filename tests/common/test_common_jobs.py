@@ -37,9 +37,20 @@ def test_partitions_and_account_are_the_sites() -> None:
     assert asked("curate", config)["slurm_partition"] == "cpu"
     assert asked("embed", config)["slurm_partition"] == "gpu"
     assert asked("embed", config)["gres"] == "gpu:1"
+    assert not any("qos" in asked(rule, config) for rule in ("curate", "embed", "train_run"))
     networked = asked("download", config, internet=True)
     assert (networked["slurm_partition"], networked["internet"]) == ("transfer", 1)
     assert {asked(rule, config)["slurm_account"] for rule in ("curate", "embed", "train_run")} == {"lab"}
+
+
+def test_quality_of_service_and_type_of_gpu_are_the_sites() -> None:
+    slurm = SLURM.model_copy(update={"qos": "normal", "gpu_qos": "long", "gpu": "gpu:h100"})
+    config = recipe(limits={"train": {"nodes": 2, "processes": 4}})
+    assert asked("curate", config, slurm=slurm)["qos"] == asked("download", config, slurm=slurm)["qos"] == "normal"
+    training = asked("train_run", config, slurm=slurm)
+    assert (training["qos"], training["gres"]) == ("long", "gpu:h100:4")
+    without = slurm.model_copy(update={"gpu_qos": None})
+    assert asked("embed", config, slurm=without)["qos"] == "normal"
 
 
 def test_a_training_over_nodes_is_one_task_a_node_warned_before_its_slot_ends() -> None:

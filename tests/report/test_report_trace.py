@@ -83,6 +83,21 @@ def test_a_shard_is_known_by_its_bytes_wherever_it_lies(
     assert (record["shard"], record["samples"]) == ("shards/g000/train/shard-000000.tar", 2)
 
 
+def test_whatever_lies_in_a_run_or_a_corpus_is_of_that(made: SmallCorpus, capsys: pytest.CaptureFixture[str]) -> None:
+    [model] = traced(made, "demo", capsys)
+    [corpus] = traced(made, "small", capsys)
+    scores = made.run / "scores/demo/insects.json"
+    scores.parent.mkdir(parents=True, exist_ok=True)
+    scores.write_text('{"benchmark": "insects"}')
+    [record] = traced(made, scores, capsys)
+    assert record == {"what": "made by a run", "file": str(scores), "sha256": sha256_file(scores), "of": model}
+    labels = made.corpus / "taxonomy/labels.parquet"
+    [record] = traced(made, labels, capsys)
+    assert record == {"what": "part of a corpus", "file": str(labels), "sha256": sha256_file(labels), "of": corpus}
+    [record] = traced(made, made.corpus / "shards", capsys)
+    assert (record["what"], record["of"]) == ("part of a corpus", corpus)
+
+
 def test_what_nobody_knows_is_said(made: SmallCorpus, tmp_path: Path) -> None:
     stranger = tmp_path / "stranger.jpg"
     stranger.write_bytes(small_corpus.photo(99))

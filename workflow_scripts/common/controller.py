@@ -17,6 +17,8 @@ def controller() -> None:
     options = [f"--partition={slurm.partition}", f"--time={slurm.minutes}"]
     if slurm.account:
         options.append(f"--account={slurm.account}")
+    if slurm.qos:
+        options.append(f"--qos={slurm.qos}")
     sys.stdout.write(shlex.join(options) + "\n")
 
 

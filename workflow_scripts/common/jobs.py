@@ -81,11 +81,13 @@ def resources_of(
     if slurm is None or (internet and slurm.internet_partition is None):
         return resources
     resources["runtime"] = _more_each_time(needs.minutes, slurm.minutes) if needs.minutes else slurm.minutes
-    partition = slurm.internet_partition if internet else slurm.partition
+    partition, qos = slurm.internet_partition if internet else slurm.partition, slurm.qos
     if needs.gpus:
-        partition = slurm.gpu_partition or slurm.partition
+        partition, qos = slurm.gpu_partition or slurm.partition, slurm.gpu_qos or slurm.qos
         resources["gres"] = f"{slurm.gpu}:{needs.gpus}"
     resources["slurm_partition"] = partition
+    if qos:
+        resources["qos"] = qos
     if slurm.account:
         resources["slurm_account"] = slurm.account
     if rule in TRAINING:

@@ -38,7 +38,8 @@ def trace(
 
     Args:
         what: an image (its file, its uuid, or the MD5 of its original bytes), a shard or any other file, a model (its
-            folder or its run's name), or a corpus (its name or its digest).
+            folder or its run's name), or a corpus (its name or its digest). What a file holds counts, wherever it lies;
+            of what is known by nothing else, where it lies.
         results: the results folder; the site's own by default.
         json_lines: print a line of JSON for each thing found.
         memory_mb: DuckDB's memory limit, MiB.
@@ -95,12 +96,25 @@ def _of_path(connection: duckdb.DuckDBPyConnection, results: Path, path: Path) -
         if corpus.folder.resolve() == path:
             yield _corpus_record(results, corpus.name)
             return
-    if path.is_dir():
-        return
-    if path.stat().st_size <= MAX_IMAGE_BYTES and (content := _image(path)) is not None:
-        yield from images_of(connection, results, hashlib.md5(content, usedforsecurity=False).hexdigest())
-        return
-    yield from _file_records(connection, results, path)
+    if not path.is_dir():
+        if path.stat().st_size <= MAX_IMAGE_BYTES and (content := _image(path)) is not None:
+            yield from images_of(connection, results, hashlib.md5(content, usedforsecurity=False).hexdigest())
+            return
+        if known := [*_file_records(connection, results, path)]:
+            yield from known
+            return
+    yield from _by_place(results, path)
+
+
+def _by_place(results: Path, path: Path) -> Iterator[dict[str, Any]]:
+    """What a file or folder belongs to: the run or the corpus in whose folder it lies."""
+    about = {"file": str(path)} | ({} if path.is_dir() else {"sha256": sha256_file(path)})
+    for one in runs_of(results):
+        if one.folder.resolve() in path.parents:
+            yield {"what": "made by a run", **about, "of": model_record(results, one)}
+    for corpus in corpora_of(results):
+        if corpus.folder.resolve() in path.parents:
+            yield {"what": "part of a corpus", **about, "of": _corpus_record(results, corpus.name)}
 
 
 def _file_records(connection: duckdb.DuckDBPyConnection, results: Path, path: Path) -> Iterator[dict[str, Any]]:

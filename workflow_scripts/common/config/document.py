@@ -77,6 +77,7 @@ def _tables() -> list[str]:
         for section, paths in places.items()
     ]
     blocks.append(_table("`config/site.yaml`", SiteSettings))
+    blocks += [_table(f"`config/site.yaml`: `{path}`", section) for path, section in sections(SiteSettings)]
     return blocks
 
 

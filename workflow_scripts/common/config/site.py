@@ -17,11 +17,14 @@ class SlurmSettings(Section):
         "run where Snakemake runs, which is the login node.",
     )
     account: str | None = Field(None, description="Account that jobs are charged to, where the cluster asks for one.")
+    qos: str | None = Field(None, description="Quality of service of jobs, where the cluster asks for one.")
+    gpu_qos: str | None = Field(None, description="Quality of service of jobs that need GPUs; none: `qos`.")
     gpu: str = Field("gpu", description="Name of a GPU in `--gres=NAME:COUNT`, such as `gpu:a100`.")
     minutes: int = Field(
         1440,
         ge=1,
-        description="Longest that a job may run here. A training that takes longer goes on in the next slot.",
+        description="Longest that a job may run in any of these partitions. A training that takes longer goes on in "
+        "the next slot.",
     )
     memory_mb: int = Field(256_000, ge=1024, description="Most memory that a job may ask of a node, MB.")
     warning_seconds: int = Field(
