@@ -19,8 +19,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 CONFIG = ("--configfile", "config/config.yaml", "tests/workflow/micro.yaml")
 # Two machines of one process train what one machine of two does.
-LIMITS = "{train: {nodes: 2, processes: 1}, jobs: {train_run: {gpus: 2, memory_mb: 2000}}}"
-RUN = ("--config", "run=slurm", f"limits={LIMITS}")
+MACHINES = {"slurm": "nodes: 2, processes: 1", "one": "nodes: 1, processes: 2"}
+LIMITS = "limits={{train: {{{}}}, jobs: {{train_run: {{gpus: 2, memory_mb: 2000}}}}}}"
+RUN, ONE = (("--config", f"run={run}", LIMITS.format(machines)) for run, machines in MACHINES.items())
+WEIGHTS = "train/model.safetensors"
 # Trained, exported, embedded and scored; each job takes Snakemake itself as long to start as to run here.
 TARGET = "eval_insects"
 # Real clusters are asked less often, and keep accounts of their jobs.
@@ -70,13 +72,18 @@ def training_jobs(cluster: Cluster) -> list[Job]:
     return [job for job in cluster.jobs() if job.rule == "rule_train_run"]
 
 
+def steps_in(run: Path) -> int:
+    """How many steps a run's training has done, those that were done twice included."""
+    return sum(len(file.read_text().splitlines()) for file in run.glob(".work/train/*/metrics.jsonl"))
+
+
 def test_whatever_happens_to_a_training_the_workflow_ends_with_the_same_weights(
     project: Any, finished: Any, cluster: Cluster
 ) -> None:
     run = project.path("results/runs/slurm")
 
     def steps() -> int:
-        return sum(len(file.read_text().splitlines()) for file in run.glob(".work/train/*/metrics.jsonl"))
+        return steps_in(run)
 
     def trains(number: str, *, times: int) -> bool:
         """Whether the job runs, having been queued again so often, and has done a step since it was last looked at."""
@@ -138,14 +145,34 @@ def test_whatever_happens_to_a_training_the_workflow_ends_with_the_same_weights(
     wait_until(lambda: {job.number: job.state for job in cluster.jobs()}[controller] == "COMPLETED", "its end", 900)
 
     assert run.joinpath("scores/slurm/insects.json").exists()
-    weights = "train/model.safetensors"
-    assert sha256_file(run / weights) == sha256_file(finished.path(f"results/runs/micro/{weights}"))
+    assert sha256_file(run / WEIGHTS) == sha256_file(finished.path(f"results/runs/micro/{WEIGHTS}"))
     # Of what was not saved in time (a lost node, a cancelled job) nothing is left to be counted.
     assert json.loads((run / "train/summary.json").read_text())["resumed"] >= 1
     states = {job.number: job.state for job in training_jobs(cluster)}
     assert states[first] == "CANCELLED"
     assert states[second] == states[third] == "COMPLETED"
     assert len(list(run.glob(".work/train/*/key.json"))) == 1
+
+
+def test_a_training_on_one_node_is_warned_saved_and_continued_by_the_same_job(
+    project: Any, finished: Any, cluster: Cluster
+) -> None:
+    run = project.path("results/runs/one")
+    before = {job.number for job in training_jobs(cluster)}
+    command = [SNAKEMAKE, *CONFIG, *ONE, "--profile", "profiles/slurm", *ASKED, "train_run"]
+    with started(command, project, cluster) as snakemake:
+        wait_until(lambda: steps_in(run) > 5, "training", 300)
+        (job,) = [job for job in training_jobs(cluster) if job.number not in before]
+        assert (job.partition, job.nodes) == ("gpu", 1)
+        asked = cluster.run("scontrol", "show", "job", job.number)
+        assert "gres:gpu:2" in asked or "gres/gpu:2" in asked
+        cluster.run("scancel", "--signal=USR1", job.number)
+        wait_until(lambda: cluster.started(job.number) == 1, "the next slot", 120)
+        assert snakemake.wait(timeout=900) == 0, project.path("snakemake.log").read_text()
+    (job,) = [job for job in training_jobs(cluster) if job.number not in before]
+    assert (job.state, cluster.started(job.number)) == ("COMPLETED", 1)
+    assert json.loads((run / "train/summary.json").read_text())["resumed"] == 1
+    assert sha256_file(run / WEIGHTS) == sha256_file(finished.path(f"results/runs/micro/{WEIGHTS}"))
 
 
 def test_rules_that_need_the_internet_go_where_it_is(project: Any, cluster: Cluster) -> None:
