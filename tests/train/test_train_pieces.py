@@ -4,7 +4,6 @@ import json
 import math
 import shutil
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.distributed as dist
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow_scripts.common import clip
@@ -87,22 +86,6 @@ def test_the_text_type_depends_on_seed_and_step_alone_and_all_come_up() -> None:
     assert set(drawn) == set(TEXT_TYPES)
     assert drawn != [texts.text_type_at(step, 43, TEXT_TYPES) for step in range(200)]
     assert {texts.text_type_at(step, 1, ["taxon"]) for step in range(9)} == {"taxon"}
-
-
-@cache
-def open_clips_tokenizer():
-    return clip.open_clip.get_tokenizer("ViT-B-32")
-
-
-@settings(deadline=None)
-@given(
-    st.text("abcXYZ é09 .,()'-&<>_\u201c", max_size=60) | st.sampled_from(["a " * 90, "don't", "x-y's (L.) 1758.", ""])
-)
-def test_words_that_are_kept_make_the_tokens_of_the_whole_text(text: str) -> None:
-    tokenizer = open_clips_tokenizer()
-    kept = texts.WordTokenizer(tokenizer)
-    for _ in range(2):
-        assert kept(text).tolist() == tokenizer([text])[0].tolist()
 
 
 def test_captions_are_written_from_the_labels(corpus, start: Path, tmp_path: Path) -> None:

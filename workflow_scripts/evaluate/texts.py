@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from workflow_scripts.common.clip import Clip, encode_text
+from workflow_scripts.common.words import WordTokenizer
 from workflow_scripts.evaluate.causal_text import encode_together, is_causal_clip
 from workflow_scripts.evaluate.geometry import Floats, unit
 
@@ -31,7 +32,8 @@ def text_features(clip: Clip, texts: Sequence[str]) -> Floats:
     if not is_causal_clip(clip.model):
         parts = [encode_text(clip, texts[start : start + batch]) for start in range(0, len(texts), batch)]
         return unit(torch.cat(parts).float().cpu().numpy())
-    tokens_NL = clip.tokenizer(list(texts))
+    tokenizer = WordTokenizer(clip.tokenizer)
+    tokens_NL = torch.from_numpy(np.stack([tokenizer(text) for text in texts])).long()
     # The end token has the highest id; what follows it is padding.
     ends_N = tokens_NL.argmax(dim=1)
     # By the first token, then the second, and so on.

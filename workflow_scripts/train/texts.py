@@ -5,11 +5,10 @@ grows with the corpus, the trainer's memory does not.
 """
 
 import random
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +16,9 @@ import torch
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.captions import Taxon, caption, fill_template, template_columns
-from workflow_scripts.common.clip import open_clip
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
+from workflow_scripts.common.words import WordTokenizer
 from workflow_scripts.contracts import LABELS, RANKS
 
 Tokenizer = Callable[[Sequence[str]], torch.Tensor]
@@ -27,9 +26,6 @@ TextKey = tuple[str | None, ...]
 """What a sample's text is found by: a label_id and kept columns, or the caption itself."""
 
 KEPT_CAPTIONS = 200_000
-KEPT_WORDS = 1_000_000
-# In text of these characters alone the tokenizer has nothing to mend or to unescape, and no token crosses a space.
-PLAIN = re.compile(r"[A-Za-z0-9 .,()'-]*")
 NAMES = (*RANKS, "scientific_name", "common_name")
 
 
@@ -47,29 +43,6 @@ class Texts(Protocol):
 
     def tokens(self, key: TextKey, text_type: str) -> np.ndarray:
         """Token ids, int32 [context_length]."""
-
-
-class WordTokenizer:
-    """A tokenizer that is asked for each word once: captions repeat their words, far oftener than one another.
-
-    Args:
-        tokenizer: texts -> token ids. Only open_clip's own is asked for words; others are asked for whole texts.
-    """
-
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
-        own = isinstance(tokenizer, open_clip.SimpleTokenizer) and tokenizer.reduction_fn is None
-        self._word = lru_cache(KEPT_WORDS)(tokenizer.encode) if own else None
-
-    def __call__(self, text: str) -> np.ndarray:
-        """Token ids of a text, int32 [context_length]."""
-        if self._word is None or not PLAIN.fullmatch(text):
-            return self.tokenizer([text])[0].numpy().astype(np.int32)
-        ids = [number for word in text.split() for number in self._word(word)]
-        tokens = np.zeros(self.tokenizer.context_length, dtype=np.int32)
-        ids = [self.tokenizer.sot_token_id, *ids[: len(tokens) - 2], self.tokenizer.eot_token_id]
-        tokens[: len(ids)] = ids
-        return tokens
 
 
 class CaptionTexts:

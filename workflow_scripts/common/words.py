@@ -1,0 +1,36 @@
+"""Tokens of many texts that repeat their words."""
+
+import re
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from workflow_scripts.common.clip import open_clip
+
+KEPT_WORDS = 1_000_000
+# In text of these characters alone the tokenizer has nothing to mend or to unescape, and no token crosses a space.
+PLAIN = re.compile(r"[A-Za-z0-9 .,()'-]*")
+
+
+class WordTokenizer:
+    """A tokenizer that is asked for each word once: captions repeat their words, far oftener than one another.
+
+    Args:
+        tokenizer: texts -> token ids. Only open_clip's own is asked for words; others are asked for whole texts.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        own = isinstance(tokenizer, open_clip.SimpleTokenizer) and tokenizer.reduction_fn is None
+        self._word = lru_cache(KEPT_WORDS)(tokenizer.encode) if own else None
+
+    def __call__(self, text: str) -> np.ndarray:
+        """Token ids of a text, int32 [context_length]."""
+        if self._word is None or not PLAIN.fullmatch(text):
+            return self.tokenizer([text])[0].numpy().astype(np.int32)
+        ids = [number for word in text.split() for number in self._word(word)]
+        tokens = np.zeros(self.tokenizer.context_length, dtype=np.int32)
+        ids = [self.tokenizer.sot_token_id, *ids[: len(tokens) - 2], self.tokenizer.eot_token_id]
+        tokens[: len(ids)] = ids
+        return tokens
