@@ -296,10 +296,12 @@ def main() -> None:
         lines.append(f"| {(fault.__doc__ or '').rstrip('.')} | {outcome.replace('|', '/')} |")
         sys.stdout.write(f"{number + 1}/{len(order)} {fault.__name__}: {outcome}\n")
         sys.stdout.flush()
-    if not chosen.only:
-        write_text(
-            Path("docs/faults.md"), "\n".join(["# Faults and outcomes", "", "Written by `make soak`.", "", *lines, ""])
-        )
+        if not chosen.only:
+            # After each: an hour is long, and what was seen is worth keeping.
+            write_text(
+                Path("docs/faults.md"),
+                "\n".join(["# Faults and outcomes", "", "Written by `make soak`.", "", *lines, ""]),
+            )
     sys.exit(1 if unsound else 0)
 
 
