@@ -263,9 +263,10 @@ rule model_card:
         settings=CONFIG.export.to_json(),
         title=CONFIG.run,
         corpora=option("corpora", TRAINED_ON_OWN and OWN_NOW.to_json()),
+        replay=REPLAY_OPTION if TRAINED_ON_OWN else "",
         identity=option("identity", TRAINED_ON_OWN and f"{ABOUT}/corpus.json"),
         code=code("train.card"),
     shell:
         "python -m workflow_scripts.train.card --trained {params.trained:q} --model {params.model:q} "
         "--settings {params.settings:q} --title {params.title:q} --scores {input.scores:q} "
-        "--attributions {input.attributions:q} {params.identity} {params.corpora} --out {output.card:q} --log {log:q}"
+        "--attributions {input.attributions:q} {params.identity} {params.corpora} {params.replay} --out {output.card:q} --log {log:q}"

@@ -23,6 +23,16 @@ def test_a_checkout_has_its_commit_and_says_when_it_was_changed(tmp_path: Path) 
     assert workflow_version(tmp_path) == {"workflow": "1.2.4", "commit": f"{commit}-dirty"}
 
 
+def test_what_lies_in_somebodys_repository_is_not_of_its_commit(tmp_path: Path) -> None:
+    inner = tmp_path / "unpacked"
+    inner.mkdir()
+    (tmp_path / "theirs").write_text("x")
+    for words in (("init",), ("add", "theirs"), ("commit", "-m", "x")):
+        git(tmp_path, *words)
+    (inner / "pyproject.toml").write_text(PROJECT)
+    assert workflow_version(inner) == {"workflow": "1.2.3"}
+
+
 def test_without_a_checkout_there_is_the_version_alone(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     (tmp_path / "pyproject.toml").write_text(PROJECT)

@@ -1,6 +1,7 @@
 """Anything that the workflow made, or a photo from outside, is traced to where it comes from."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def test_whatever_lies_in_a_run_or_a_corpus_is_of_that(made: SmallCorpus, capsys
 def test_what_nobody_knows_is_said(made: SmallCorpus, tmp_path: Path) -> None:
     stranger = tmp_path / "stranger.jpg"
     stranger.write_bytes(small_corpus.photo(99))
-    for what in ("0" * 32, stranger, "no such thing"):
+    for what in ("0" * 32, stranger, "no such thing", "x" * 300):
         with pytest.raises(InputError, match=r"nothing in .* knows it"):
             trace(what=str(what), results=made.results)
 
@@ -126,6 +127,19 @@ def test_a_photo_is_recognised_by_its_bytes(made: SmallCorpus, capsys: pytest.Ca
     assert "yes, demo" in told
     assert f"the same bytes: image {made.uuids[0]} of small:" in told
     assert "kept for train" in told
+
+
+def test_a_photo_stays_what_a_model_saw_when_the_corpus_grows_or_mends_its_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = small_corpus.make(tmp_path)
+    shutil.copytree(made.corpus / "shards/g000/val", made.corpus / "shards/g001/train")
+    with (made.corpus / "taxonomy/labels.parquet").open("ab") as labels:
+        labels.write(b" ")
+    assert "yes, demo" in asked(made, made.photos[0], capsys)
+    manifest = made.corpus / "shards/g000/train/manifest.parquet"
+    manifest.write_bytes((made.corpus / "shards/g000/val/manifest.parquet").read_bytes())
+    assert "in no shard that a model here was trained on, as the shards are now" in asked(made, made.photos[0], capsys)
 
 
 def test_a_copy_is_recognised_by_its_looks(
@@ -163,7 +177,7 @@ def test_a_replay_pair_is_recognised_where_the_model_was_trained_on_replay(
     photo.write_bytes(small_corpus.photo(50))
     manifest = small_corpus.add_replay(made, photo)
     assert "a replay pair for train" in asked(made, photo, capsys)
-    assert "no model here" in asked(made, photo, capsys)
+    assert "in no shard that a model here was trained on" in asked(made, photo, capsys)
     summary = json.loads((made.run / "train/summary.json").read_text())
     summary["digests"]["data"]["replay"] = {"train": [sha256_file(manifest)]}
     (made.run / "train/summary.json").write_text(json.dumps(summary))

@@ -113,3 +113,12 @@ def test_a_sample_that_the_index_places_elsewhere_is_named(corpus: Path) -> None
         f"{corpus}/shards/g000/train/shard-000000.tar: webdataset reads 16 samples, not the 16 of the index "
         "in their order"
     ]
+
+
+def test_the_small_split_is_looked_at_and_an_unreadable_table_hides_nothing_else(corpus: Path) -> None:
+    small = corpus / "shards/g000/train_small"
+    (small / "shard-000000.tar").unlink()
+    (corpus / "shards/g000/val/manifest.parquet").write_bytes(b"damaged")
+    wrong = check(corpus)
+    assert f"{small / 'shard-000000.tar'}: missing; snakemake data -R shards_gather makes it again" in wrong
+    assert any("val/manifest.parquet" in line for line in wrong)

@@ -28,8 +28,11 @@ from workflow_scripts.common.config.train import (
 )
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.train.checkpoint import Checkpoints
+from workflow_scripts.train.data import TrainingData
+from workflow_scripts.train.endings import EXIT_PREEMPTED
 from workflow_scripts.train.export import export
 from workflow_scripts.train.forward import Forward
+from workflow_scripts.train.job import Job
 from workflow_scripts.train.model import TwoProjectorClip
 from workflow_scripts.train.ranks import Ranks
 from workflow_scripts.train.run import train_model
@@ -209,6 +212,36 @@ def test_a_request_to_stop_saves_and_the_next_run_goes_on_from_there(
     monkeypatch.setattr(loop, "lr_at", rate)
     in_process(corpus, start, tmp_path)
     assert [row["step"] for row in metrics_of(tmp_path / "train")] == [1, 2, 3, 4, 5]
+
+
+def test_an_update_of_the_code_does_not_start_a_stopped_training_over(
+    corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / "work/0123456789abcdef"
+    (left / "checkpoints/step-00000007").mkdir(parents=True)
+    job = Job(
+        start,
+        ModelSettings(architecture="tiny"),
+        FAST,
+        TrainLimits(),
+        TrainingData((corpus.biology,), corpus.replay, FAST),
+    )
+    (left / "key.json").write_text(json.dumps(job.key() | {"code": "older"}))
+    with pytest.raises(InputError, match=r"0123456789abcdef: the same training stopped at step-00000007, and .* code"):
+        in_process(corpus, start, tmp_path)
+    # Another recipe is another training.
+    (left / "key.json").write_text(json.dumps(job.key() | {"code": "older", "settings": {}}))
+    in_process(corpus, start, tmp_path)
+    assert (tmp_path / "train/summary.json").exists()
+
+
+def test_the_warning_before_the_end_of_a_slot_is_no_crash_before_the_first_step_either(
+    corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflow_scripts.train.run._lead", lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
+    with pytest.raises(SystemExit) as stopped:
+        in_process(corpus, start, tmp_path)
+    assert stopped.value.code == EXIT_PREEMPTED
 
 
 def test_a_request_to_stop_within_a_large_batch_gives_the_step_up_and_nothing_is_lost(

@@ -118,7 +118,7 @@ CHANGES = [
     ),
     Change(
         "a lifted pin",
-        {"shards_plan", "shards_write", "shards_gather", "report_corpus", "report_build"},
+        {"shards_plan", "shards_write", "shards_gather", "report_corpus", "model_card", "report_build"},
         words=["--config", "shards={samples_per_shard: 90}", PIN, "lift=[shards]"],
     ),
     Change("retried downloads", {"retry_failed"}, target="retry_failed"),

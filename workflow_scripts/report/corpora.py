@@ -84,6 +84,12 @@ class Run:
         """Whether it was trained on the corpus as that is now: on all its shards and with its names."""
         return bool(corpus.sums) and corpus.sums <= self._data
 
+    def saw(self, connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: str) -> bool:
+        """Whether it was trained on shards that hold an image, whatever has come to the corpus since then."""
+        manifests = corpus.files("shards/*/train*/manifest.parquet")
+        indexes = [path.with_name("index.parquet") for path in manifests if sha256_file(path) in self._data]
+        return bool(rows_where(connection, indexes, "uuid = $uuid", {"uuid": uuid}))
+
     def replayed(self, corpus: Corpus) -> bool:
         """Whether it was trained on the corpus's replay pairs as they are now."""
         return bool(corpus.replay_sums) and corpus.replay_sums <= self._data

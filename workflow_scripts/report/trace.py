@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,11 @@ def trace(
 
 def _found(connection: duckdb.DuckDBPyConnection, results: Path, what: str) -> Iterator[dict[str, Any]]:
     path = Path(what)
-    if path.exists():
+    exists = False
+    # No file has a name as long as some strings are.
+    with suppress(OSError):
+        exists = path.exists()
+    if exists:
         yield from _of_path(connection, results, path.resolve())
         return
     for one in runs_of(results):
@@ -82,7 +87,7 @@ def images_of(connection: duckdb.DuckDBPyConnection, results: Path, name: str) -
         for uuid in uuids_of(connection, corpus, name) if MD5.fullmatch(name) else [name]:
             if (record := image_record(connection, corpus, uuid)) is not None:
                 saw = record["verdict"].get("split") == "train" and record["verdict"].get("keep")
-                runs = [one.name for one in runs_of(results) if saw and one.trained_on(corpus)]
+                runs = [one.name for one in runs_of(results) if saw and one.saw(connection, corpus, uuid)]
                 yield {"what": "an image of a corpus", **record, "models trained on it": runs or "none here"}
 
 

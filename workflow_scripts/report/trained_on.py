@@ -66,7 +66,13 @@ def trained_on(
             sys.stdout.write(json.dumps(match) + "\n")
         return
     models = sorted({model for match in found for model in match["models"]})
-    sys.stdout.write(f"{photo}: {'yes, ' + ', '.join(models) if models else 'no model here was trained on it'}\n")
+    if models:
+        answer = f"yes, {', '.join(models)}"
+    elif any(match["for_training"] for match in found):
+        answer = "in no shard that a model here was trained on, as the shards are now"
+    else:
+        answer = "no model here was trained on it"
+    sys.stdout.write(f"{photo}: {answer}\n")
     for match in found:
         sys.stdout.write(f"  {match['how']}: image {match['uuid']} of {match['corpus']}, {match['became']}\n")
 
@@ -89,7 +95,12 @@ def _matches(
             "corpus": corpus.identity.get("id", corpus.name),
             "how": alike or "the same bytes",
             "became": became,
-            "models": [one.name for one in runs if seen and (one.replayed if replay else one.trained_on)(corpus)],
+            "for_training": seen,
+            "models": [
+                one.name
+                for one in runs
+                if seen and (one.replayed(corpus) if replay else one.saw(connection, corpus, row["uuid"]))
+            ],
         }
 
 

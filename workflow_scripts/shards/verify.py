@@ -3,13 +3,14 @@
 Finds what a purged scratch disk has lost or changed, by name. It writes nothing but its answer, and fetches nothing.
 """
 
+import functools
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, ParamSpec
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -25,7 +26,9 @@ from workflow_scripts.contracts import DOWNLOADS, REPLAY_INDEX, SHARD_INDEX, SHA
 
 logger = logging.getLogger(__name__)
 
+P = ParamSpec("P")
 MANIFEST, INDEX = "manifest.parquet", "index.parquet"
+SMALL = "train_small"
 SHOWN = 20
 
 
@@ -91,8 +94,24 @@ def verify(
     sys.stdout.write("all shards and download tars are whole\n")
 
 
+def _named(check: Callable[P, list[str]]) -> Callable[P, list[str]]:
+    """A table that a check cannot read is one more thing that is wrong, and no end of it."""
+
+    @functools.wraps(check)
+    def lines(*args: P.args, **kwargs: P.kwargs) -> list[str]:
+        try:
+            return check(*args, **kwargs)
+        except InputError as error:
+            return [str(error)]
+
+    return lines
+
+
+@_named
 def _of_generation(folder: Path, verdicts: Path, jobs: int) -> list[str]:
-    wrong = [line for split in SPLITS for line in _of_folder(folder / split, SHARD_INDEX, jobs)]
+    # Older corpora have no small split; where there is one, its shards are copies of training shards.
+    splits = [*SPLITS, *([SMALL] if (folder / SMALL).is_dir() else [])]
+    wrong = [line for split in splits for line in _of_folder(folder / split, SHARD_INDEX, jobs)]
     indexes = [folder / split / INDEX for split in SPLITS]
     if not all(path.is_file() for path in (*indexes, verdicts)):
         return wrong if verdicts.is_file() else [*wrong, f"{verdicts}: missing; curate again"]
@@ -117,6 +136,7 @@ def _of_generation(folder: Path, verdicts: Path, jobs: int) -> list[str]:
     return wrong
 
 
+@_named
 def _of_folder(folder: Path, contract: Contract, jobs: int) -> list[str]:
     """What is wrong with a folder of shards."""
     if missing := [name for name in (MANIFEST, INDEX) if not (folder / name).is_file()]:
@@ -154,11 +174,15 @@ def _of_shard(folder: Path, entry: Entry) -> str | None:
 
 def _again(folder: Path, shard: str) -> str:
     """The command that makes a shard again; the job that it starts finds its other shards made."""
+    if folder.parent.name == "replay":
+        return "snakemake data -R replay_write"
+    if folder.name == SMALL:
+        return "snakemake data -R shards_gather"
     is_it = (ds.field("split") == folder.name) & (ds.field("shard") == shard)
     for manifest in sorted(folder.parent.glob("groups/*.manifest.parquet")):
         if ds.dataset(manifest).count_rows(filter=is_it):
             return f"snakemake data -R {manifest}"
-    return "snakemake data -R shards_write replay_write"
+    return "snakemake data -R shards_write"
 
 
 def _finished_downloads(work: Path) -> dict[str, dict[str, str]]:
@@ -167,6 +191,7 @@ def _finished_downloads(work: Path) -> dict[str, dict[str, str]]:
     return {files[MANIFEST]: files for files in records if MANIFEST in files}
 
 
+@_named
 def _of_download(manifest: Path, made: Mapping[str, Mapping[str, str]]) -> list[str]:
     """What is wrong with a download part's tars."""
     if not manifest.is_file():

@@ -31,6 +31,7 @@ def write_card(
     attributions: tuple[Path, ...] = (),
     identity: Path | None = None,
     corpora: tuple[CorpusShards, ...] = (),
+    replay: Path | None = None,
 ) -> None:
     """Write the model card.
 
@@ -44,6 +45,7 @@ def write_card(
         attributions: the corpus's attribution tables.
         identity: the corpus's corpus.json, where the model was trained on it.
         corpora: that one corpus as it is now, as JSON.
+        replay: its replay shards as they are now.
 
     Raises:
         InputError: a file is missing or unreadable.
@@ -58,7 +60,7 @@ def write_card(
         citations(attributions),
         f"## Recipe\n\n{_json({'model': summary['model'], 'settings': summary['settings']})}",
         f"## Architecture and preprocessing\n\n{_json(architecture)}",
-        provenance(summary, trained_on(summary, _read_json(identity), *corpora) if identity else ""),
+        provenance(summary, trained_on(summary, _read_json(identity), *corpora, replay=replay) if identity else ""),
     ]
     write_text(out, "\n".join(part for part in parts if part))
 
@@ -136,17 +138,21 @@ def citations(attributions: Sequence[Path]) -> str:
     return "\n".join(["## Sources to cite\n", *listed, ""]) if listed else ""
 
 
-def trained_on(summary: Mapping[str, Any], identity: Mapping[str, Any], corpus: CorpusShards) -> str:
+def trained_on(
+    summary: Mapping[str, Any], identity: Mapping[str, Any], corpus: CorpusShards, *, replay: Path | None
+) -> str:
     """Which corpus it was trained on; a corpus that has changed since then is not the one."""
     settings = TrainSettings.model_validate(summary["settings"])
-    (now,) = TrainingData((corpus,), None, settings).digests()["biology"]
-    if now not in [{**then, "weight": None} for then in summary["digests"]["data"]["biology"]]:
+    replayed = replay if summary["replay_samples"] else None
+    now, then = TrainingData((corpus,), replayed, settings).digests(), summary["digests"]["data"]
+    known = now["biology"][0] in [{**one, "weight": None} for one in then["biology"]]
+    if not known or now["replay"] != then["replay"]:
         return f"The corpus `{identity['name']}` has changed since: the digests below name it as it was.\n\n"
-    pairs = identity["replay_pairs"]["train"]
-    replay = f" and {pairs:,} replay pairs" if pairs else ""
+    share = "a tenth of " if settings.split == "train_small" else ""
+    pairs = f" and {identity['replay_pairs']['train']:,} replay pairs" if replayed else ""
     return (
-        f"Trained on the corpus `{identity['id']}`, {identity['images']['train']:,} images of {identity['species']:,} "
-        f"species{replay}. The digits name its content; whole: `{identity['digest']}`.\n\n"
+        f"Trained on the corpus `{identity['id']}`, {share}{identity['images']['train']:,} images of "
+        f"{identity['species']:,} species{pairs}. The digits name its content; whole: `{identity['digest']}`.\n\n"
     )
 
 

@@ -191,6 +191,9 @@ class Forward:
         most = _largest(count, self.most)
         if self.device.type == "cuda":
             reserve += int(SPARE * torch.cuda.get_device_properties(self.device).total_memory)
+        if most < count and self.parallel is self.model:
+            # The pieces before have left their gradients; DDP keeps room for its own from the start.
+            reserve += sum(parameter.nbytes for parameter in self.model.parameters() if parameter.requires_grad)
         taken = torch.empty(reserve, dtype=torch.uint8, device=self.device)
         images, tokens = self._blank(most)
         piece_image, piece_text, scale = self.features(images, tokens, _within(slice(0, most), parts[0]), train=False)

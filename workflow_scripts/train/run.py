@@ -12,8 +12,10 @@ import json
 import logging
 import os
 import platform
+import signal
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from workflow_scripts.common.config.train import CorpusShards, ModelSettings, Tr
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link, write_json
 from workflow_scripts.common.version import workflow_version
-from workflow_scripts.common.work_folder import WorkFolder, open_work_folder
+from workflow_scripts.common.work_folder import DONE, WorkFolder, open_work_folder
 from workflow_scripts.train.checkpoint import Checkpoints
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.directory import save_tensors
@@ -85,6 +87,8 @@ def train_model(
     ranks = find_ranks()
     if ranks.launched:
         die_with_parent()
+    # Before and behind the steps, which have their own answer, there is nothing to save.
+    signal.signal(signal.SIGUSR1, lambda *_: sys.exit(EXIT_PREEMPTED))
     torch.set_num_threads(max(1, threads // ranks.local_size))
     stage = (
         Stage(Path(os.path.expandvars(scratch)), int(limits.stage_gb * 10**9)) if scratch and limits.stage_gb else None
@@ -116,6 +120,8 @@ def train_model(
 
 def _lead(job: Job, ranks: Ranks, work: Path, out_dir: Path) -> None:
     told = False
+    # As it is now, not when the training ends.
+    version = workflow_version()
     _note(work, "unfinished", "running, or ended without a word")
     try:
         job.check(ranks)
@@ -127,12 +133,14 @@ def _lead(job: Job, ranks: Ranks, work: Path, out_dir: Path) -> None:
                 job.data.prepare(folder.path)
                 checkpoints = _checkpoints(job, folder.path)
                 resume = checkpoints.newest_whole()
+                if resume is None:
+                    _check_what_was_left(folder, work)
                 ranks.tell({"folder": str(folder.path), "resume": resume})
                 told = True
                 with ranks.group():
                     trained, done = train(job, ranks, folder.path, checkpoints, resume)
                 save_tensors(folder.path / MODEL, trained.open_clip_state())
-                write_json(folder.path / SUMMARY, _summary(job, ranks, folder, trained, done))
+                write_json(folder.path / SUMMARY, _summary(job, ranks, folder, trained, done, version=version))
                 _save_best(folder.path, checkpoints, trained, done)
                 folder.finish([METRICS, MODEL, BEST, SUMMARY])
             folder.publish(out_dir, last=SUMMARY)
@@ -140,6 +148,26 @@ def _lead(job: Job, ranks: Ranks, work: Path, out_dir: Path) -> None:
     finally:
         if not told:
             ranks.tell({})
+
+
+def _check_what_was_left(folder: WorkFolder, work: Path) -> None:
+    """Before the first step: say which unfinished training this one is not going on with.
+
+    Raises:
+        InputError: of which nothing but the code has changed; days of it are not thrown away for an update.
+    """
+    for file in sorted(work.glob("*/key.json")):
+        steps = sorted(path.name for path in file.parent.glob(f"{CHECKPOINTS}/step-*"))
+        if file.parent == folder.path or (file.parent / DONE).exists() or not steps:
+            continue
+        left = json.loads(file.read_text(encoding="utf-8"))
+        changed = [name for name, value in folder.key.items() if left.get(name) != value]
+        if changed == ["code"]:
+            raise InputError(
+                f"{file.parent}: the same training stopped at {steps[-1]}, and the trainer's code has changed since; "
+                "put the code back to go on with it, or move that folder away to start anew"
+            )
+        logger.warning("%s: a training with other %s stopped at %s", file.parent, ", ".join(changed), steps[-1])
 
 
 def _note(work: Path, outcome: str, message: object) -> None:
@@ -179,10 +207,13 @@ def _save_best(folder: Path, checkpoints: Checkpoints, trained: TwoProjectorClip
         save_tensors(folder / BEST, trained.open_clip_state())
 
 
-def _summary(job: Job, ranks: Ranks, folder: WorkFolder, model: TwoProjectorClip, done: Done) -> dict[str, Any]:
+def _summary(
+    job: Job, ranks: Ranks, folder: WorkFolder, model: TwoProjectorClip, done: Done, *, version: Mapping[str, str]
+) -> dict[str, Any]:
     with (folder.path / METRICS).open(encoding="utf-8") as file:
         last = json.loads(file.readlines()[-1])
     replay_samples = done.steps * job.settings.replay_batch
+    share = (job.settings.global_batch + job.settings.replay_batch) // ranks.size
     return {
         "steps": done.steps,
         "samples": last["samples"],
@@ -194,7 +225,7 @@ def _summary(job: Job, ranks: Ranks, folder: WorkFolder, model: TwoProjectorClip
         "skipped": done.skipped,
         "best": {"step": done.best_step, "loss": done.best_loss},
         "text_types": done.text_types,
-        "pairs_at_once": done.at_once or (job.settings.global_batch + job.settings.replay_batch) // ranks.size,
+        "pairs_at_once": min(done.at_once or share, share),
         "broken_samples": broken_samples(folder.path),
         "last": last,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -208,7 +239,7 @@ def _summary(job: Job, ranks: Ranks, folder: WorkFolder, model: TwoProjectorClip
             "python": platform.python_version(),
             "torch": torch.__version__,
             "open_clip": open_clip.__version__,
-            **workflow_version(),
+            **version,
         },
         "digests": {name: folder.key[name] for name in ("data", "start", "code")},
     }
