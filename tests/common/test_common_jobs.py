@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from workflow_scripts.common.config.root import Config, load_config, read_yaml
-from workflow_scripts.common.config.site import SiteSettings, SlurmSettings
+from workflow_scripts.common.config.site import EXAMPLES, SiteSettings, SlurmSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.jobs import needs_of, resources_of
 
@@ -76,3 +76,13 @@ def test_on_one_machine_nothing_is_asked_of_a_cluster() -> None:
 def test_a_misspelt_rule_is_named() -> None:
     with pytest.raises(InputError, match=r"limits\.jobs: 'shard_write' is no rule; did you mean shards_write\?"):
         recipe(limits={"jobs": {"shard_write": {"cores": 8}}})
+
+
+def test_what_the_example_says_is_not_what_hosts_are_told() -> None:
+    filled = {"partition": "cpu", "account": "lab"}
+    for contact, account in (("someone@your-institute.example", "lab"), ("me@here.example", "your_account")):
+        site = SiteSettings(contact=contact, slurm=SlurmSettings(**filled | {"account": account}))
+        with pytest.raises(InputError, match="is the example's; put your own there"):
+            _ = site.cluster
+    example = (ROOT / "config/site.example.yaml").read_text()
+    assert all(value in example for value in EXAMPLES)

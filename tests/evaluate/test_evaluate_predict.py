@@ -136,8 +136,10 @@ def test_what_cannot_be_predicted_is_said(
         predict(model=models["ours"], images=pictures, out=tmp_path / "s.txt", species=species)
     with pytest.raises(InputError, match="give --species or --corpus"):
         predict(model=models["ours"], images=pictures, out=out)
-    with pytest.raises(InputError, match="no images in it"):
-        predict(model=models["ours"], images=tmp_path / "nowhere", out=out, species=species)
+    for folder, complaint in (("nowhere", "no such folder"), ("empty", "no images in it")):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        with pytest.raises(InputError, match=complaint):
+            predict(model=models["ours"], images=tmp_path / folder, out=out, species=species)
     with pytest.raises(InputError, match="no text tower"):
         predict(model=vision_model, images=pictures, out=out, species=species)
     species.write_text("name\nmagpie\n")

@@ -95,7 +95,13 @@ def run(step: Callable[..., Any]) -> None:
     command.__module__ = step.__module__
     signal.signal(signal.SIGTERM, _terminated)
     with _registry:
-        tyro.cli(command)
+        tyro.cli(command, prog=_command_name())
+
+
+def _command_name() -> str | None:
+    """How this program is called: `python -m MODULE`, where a module it is."""
+    spec = sys.modules["__main__"].__spec__
+    return f"python -m {spec.name}" if spec else None
 
 
 def _say(message: object, log: Path | None) -> None:

@@ -75,12 +75,15 @@ def predict(
         raise InputError("give --species or --corpus, one of them")
     candidates = listed(species) if species is not None else trained_on(Path(str(corpus)))
     files = sorted(path for path in images.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not images.is_dir():
+        raise InputError(f"{images}: no such folder")
     if not files:
         raise InputError(f"{images}: no images in it")
     torch.set_num_threads(threads)
     clip = load(model, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     chosen = TEMPLATES if templates == "all" else TEMPLATES[:1]
     names = [candidate.prompt_name for candidate in candidates]
+    sys.stderr.write(f"writing {len(chosen)} prompts for each of {len(names)} species (--templates one is faster)\n")
     weights_CD = class_weights(names, chosen, lambda texts: text_features(clip, texts))
     taxa = Taxa(candidates, rank)
     unreadable: list[str] = []

@@ -5,6 +5,9 @@ from pydantic import Field
 from workflow_scripts.common.config.base import Section
 from workflow_scripts.common.errors import InputError
 
+# What stands in config/site.example.yaml to be replaced; hosts would be told to write to nobody.
+EXAMPLES = ("someone@your-institute.example", "your_account")
+
 
 class SlurmSettings(Section):
     """This place's Slurm, for `--profile profiles/slurm`."""
@@ -72,4 +75,7 @@ class SiteSettings(Section):
                 "(your address, which every host that images are fetched from is told); copy "
                 "config/site.example.yaml there and fill them in"
             )
+        as_copied = [value for value in (self.contact, self.slurm.account) if value in EXAMPLES]
+        if as_copied:
+            raise InputError(f"config/site.yaml: {', '.join(as_copied)} is the example's; put your own there")
         return self.slurm
