@@ -1,6 +1,7 @@
 """What a corpus of some size will take, from a table of costs."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from workflow_scripts.report.scale import COSTS, read_costs, scale
 HEADER = "step,unit,seconds,on,jobs,memory_mb,kept_bytes,files,source\n"
 
 
-def printed(tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: str, **counts: int) -> list[list[str]]:
+def printed(tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: str, **counts: Any) -> list[list[str]]:
     table = tmp_path / "costs.csv"
     table.write_text(HEADER + rows)
     scale(costs=table, **counts)
@@ -30,9 +31,16 @@ def test_hours_are_shared_by_as_many_jobs_as_there_are_and_as_the_cluster_has(
 
 
 def test_training_counts_samples_of_all_epochs_on_gpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = "train,samples,3600,gpu,1000,0,0,0,paper\nreplay,pairs,1,core,1,0,0,0,bench\n"
+    rows = "train ViT-L-14,samples,3600,gpu,1000,0,0,0,paper\nreplay,pairs,1,core,1,0,0,0,bench\n"
     (train,) = printed(tmp_path, capsys, rows, images=2_000_000, epochs=3, gpus=2, cores=64)
     assert train[1:4] == ["6,000,000 samples", "6.0 h (GPU)", "3.0 h"]
+
+
+def test_of_a_model_that_nobody_measured_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "train ViT-L-14,samples,3600,gpu,1000,0,0,0,paper\n"
+    assert printed(tmp_path, capsys, rows, images=2_000_000, model="tiny") == []
+    scale(images=2_000_000, model="tiny")
+    assert "What training tiny takes is not known beforehand" in capsys.readouterr().err
 
 
 def test_the_costs_that_are_shipped_can_be_read() -> None:

@@ -14,6 +14,9 @@ from workflow_scripts.common.errors import InputError
 
 COSTS = Path(__file__).with_name("unit_costs.csv")
 HOUR = 3600
+# Of GBIF's backbone and the Catalogue of Life together, about.
+NAMES = 12_000_000
+TRAINING = "train "
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,10 @@ def scale(
     labels: int = 0,
     catalog: tuple[Path, ...] = (),
     catalog_labels: tuple[Path, ...] = (),
-    names: int = 12_000_000,
+    names: int | None = None,
     pairs: int = 0,
     epochs: float = 1,
+    model: str = "ViT-L-14",
     parts: int | None = None,
     groups: int = 1,
     cores: int = 64,
@@ -65,9 +69,10 @@ def scale(
         labels: distinct labels, where there is none.
         catalog: the catalogue's parts, to count its images.
         catalog_labels: its tables of labels, to count them.
-        names: names of the backbones.
+        names: names of the backbones; as many as GBIF's and the Catalogue of Life's have, where nothing is said.
         pairs: replay pairs.
         epochs: epochs of the training.
+        model: architecture that is trained; of others than those in `costs` nothing is known.
         parts: download jobs; as many as the catalogue has parts, where they are given.
         groups: shard jobs.
         cores: cores of the cluster.
@@ -79,19 +84,19 @@ def scale(
     """
     images += sum(map(tables.count_rows, catalog))
     labels += sum(map(tables.count_rows, catalog_labels))
-    counts = {"images": images, "labels": labels, "names": names, "pairs": pairs, "samples": images * epochs}
+    counts = {"images": images, "labels": labels, "names": names or NAMES, "pairs": pairs, "samples": images * epochs}
     split = {"parts": parts or len(catalog) or 1, "groups": groups}
     rows = [("step", "units", "one core", "here", "memory", "disk", "files", "figures from")]
     for cost in read_costs(costs):
         units = counts[cost.unit]
-        if not units:
+        if not units or (cost.step.startswith(TRAINING) and cost.step != TRAINING + model):
             continue
         hours = cost.seconds * units / 1e6 / HOUR
         abreast = min(gpus if cost.on == "gpu" else cores, split.get(cost.jobs) or int(cost.jobs))
         rows.append(
             (
                 cost.step,
-                f"{units:,.0f} {cost.unit}",
+                f"{units:,.0f} {cost.unit}" + (", assumed" if cost.unit == "names" and names is None else ""),
                 _time(hours) + (" (GPU)" if cost.on == "gpu" else ""),
                 _time(hours / abreast),
                 f"{cost.memory_mb / 1024:.1f} GiB" if cost.memory_mb else "",
@@ -106,6 +111,8 @@ def scale(
         sys.stdout.write(f"| {' | '.join(cells)} |\n")
         if row is rows[0]:
             sys.stdout.write(f"|{'|'.join('-' * (width + 2) for width in widths)}|\n")
+    if not any(row[0] == TRAINING + model for row in rows):
+        sys.stderr.write(f"What training {model} takes is not known beforehand; its progress bar says it.\n")
 
 
 def _time(hours: float) -> str:
