@@ -151,7 +151,13 @@ def two_at_once(run: Soaked) -> Mend:
 def read_only(run: Soaked) -> Mend:
     """The results' file system turns read-only, and is writable again before the rerun."""
     results = str(run.project.path("results"))
-    subprocess.run(["mount", "-o", "remount,ro,bind", results], check=True)
+    # As long as a file is open for writing, it is refused.
+    while subprocess.run(
+        ["mount", "-o", "remount,ro,bind", results], check=False, stderr=subprocess.DEVNULL
+    ).returncode:
+        if run.snakemake.poll() is not None:
+            return nothing
+        time.sleep(0.05)
     return lambda: subprocess.run(["mount", "-o", "remount,rw,bind", results], check=True) and None
 
 
