@@ -14,10 +14,8 @@ demo: $(INSTALLED)
 	@run=$$($(BIN)/python -c 'from workflow_scripts.common.config.root import load_site; print(load_site().results)')/runs/demo && \
 	  $(BIN)/python -m workflow_scripts.report.table --scores "$$run"/scores/{start,demo}/*.json --report "$$run/report/index.html"
 
-# The trainer's tests fork processes, which is safe only before others have left threads behind.
 test: lint
-	$(BIN)/python -m pytest tests/train
-	$(BIN)/python -m pytest tests --ignore=tests/train
+	$(BIN)/python -m pytest tests
 
 quick: lint
 	$(BIN)/python -m pytest tests -m "not slow"

@@ -1,8 +1,12 @@
-"""Steps that tests start as commands find the project, and use one thread each."""
+"""Steps that tests start as commands find the project, and use one thread each; tests may fork."""
 
+import gc
 import os
 from pathlib import Path
 
 os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+
+# A forked rank must not collect what earlier tests left behind: their destructors wait for threads it does not have.
+os.register_at_fork(before=gc.freeze, after_in_parent=gc.unfreeze)

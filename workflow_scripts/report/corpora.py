@@ -45,8 +45,14 @@ class Corpus:
     @cached_property
     def sums(self) -> frozenset[str]:
         """SHA-256 of the names' table and of the shards' manifests, as a training records them."""
-        found = [self.folder / "taxonomy/labels.parquet", *self.files("shards/*/train/manifest.parquet")]
-        return frozenset(sha256_file(path) for path in found if path.exists())
+        shards = {digest for path, digest in self.manifests.items() if path.parent.name == "train"}
+        names = self.folder / "taxonomy/labels.parquet"
+        return frozenset(shards | {sha256_file(names)} if names.exists() else shards)
+
+    @cached_property
+    def manifests(self) -> dict[Path, str]:
+        """The shards' manifests that a training may read, with the SHA-256 of each."""
+        return {path: sha256_file(path) for path in self.files("shards/*/train*/manifest.parquet")}
 
     @cached_property
     def replay_sums(self) -> frozenset[str]:
@@ -86,8 +92,7 @@ class Run:
 
     def saw(self, connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: str) -> bool:
         """Whether it was trained on shards that hold an image, whatever has come to the corpus since then."""
-        manifests = corpus.files("shards/*/train*/manifest.parquet")
-        indexes = [path.with_name("index.parquet") for path in manifests if sha256_file(path) in self._data]
+        indexes = [path.with_name("index.parquet") for path, digest in corpus.manifests.items() if digest in self._data]
         return bool(rows_where(connection, indexes, "uuid = $uuid", {"uuid": uuid}))
 
     def replayed(self, corpus: Corpus) -> bool:

@@ -23,12 +23,12 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, write_json
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.contracts import DOWNLOADS, REPLAY_INDEX, SHARD_INDEX, SHARD_MANIFEST, SPLITS, VERDICTS, Contract
+from workflow_scripts.shards.gather import SMALL
 
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 MANIFEST, INDEX = "manifest.parquet", "index.parquet"
-SMALL = "train_small"
 SHOWN = 20
 
 
