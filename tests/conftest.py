@@ -8,5 +8,5 @@ os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
-# A forked rank must not collect what earlier tests left behind: their destructors wait for threads it does not have.
-os.register_at_fork(before=gc.freeze, after_in_parent=gc.unfreeze)
+# A forked rank must not free what earlier tests left to the collector: that may wait for threads it does not have.
+os.register_at_fork(after_in_child=gc.freeze)

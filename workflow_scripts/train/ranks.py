@@ -18,6 +18,10 @@ DECISION = "decision"
 COMPLAINTS = "complaints"
 PATIENCE = timedelta(seconds=60)
 
+# Every group of this process, kept to its end. To free one is to join gloo's threads, which wait for the interpreter to
+# drop their tensors; where DDP was the last to hold the group, it held the interpreter, too, and the rank never ended.
+_GROUPS: list[object] = []
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -73,6 +77,7 @@ class Ranks:
             torch.cuda.set_device(self.device)
         backend = "nccl" if self.device.type == "cuda" else "gloo"
         dist.init_process_group(backend, store=self.store, rank=self.rank, world_size=self.size)
+        _GROUPS.append(dist.group.WORLD)
         try:
             yield
         finally:

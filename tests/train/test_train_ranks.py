@@ -1,0 +1,57 @@
+"""A rank comes to its end whatever its threads are doing."""
+
+import multiprocessing
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from workflow_scripts.common import clip
+from workflow_scripts.common.config.train import ModelSettings, TrainSettings
+from workflow_scripts.train.forward import Forward
+from workflow_scripts.train.model import starting_model
+from workflow_scripts.train.ranks import Ranks
+
+SIZE = 2
+SETTINGS = TrainSettings(epochs=1, global_batch=4, precision="fp32", allow_cpu=True)
+
+
+def one_rank(rank: int, start: Path, settings: ModelSettings, folder: Path) -> None:
+    torch.set_num_threads(1)
+    ranks = Ranks(rank, SIZE, rank, SIZE, dist.FileStore(str(folder / "store"), SIZE))
+    numbers = torch.ones(3)
+    with ranks.group():
+        loaded = clip.load(f"local-dir:{start}")
+        forward = Forward(starting_model(loaded, settings, SETTINGS, second_projector=True), loaded, SETTINGS, ranks)
+        images = torch.zeros((2, 32, 32, 3), dtype=torch.uint8)
+        forward.backward(images, torch.ones((2, 32), dtype=torch.int32), [2, 0])
+        if rank:
+            time.sleep(2)
+            dist.all_reduce(numbers)
+        else:
+            dist.all_reduce(numbers, async_op=True)
+            # From here on, other threads wait for the interpreter until this one is done with it.
+            sys.setswitchinterval(60)
+    if not rank:
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            pass
+
+
+def test_a_rank_ends_while_a_thread_of_gloo_waits_for_the_interpreter(
+    start: Path, model_settings: ModelSettings, tmp_path: Path
+) -> None:
+    fork = multiprocessing.get_context("fork")
+    given = {"start": start, "settings": model_settings, "folder": tmp_path}
+    children = [fork.Process(target=one_rank, args=(rank,), kwargs=given) for rank in range(SIZE)]
+    for child in children:
+        child.start()
+    ends = []
+    for child in children:
+        child.join(30)
+        ends.append(child.exitcode)
+        child.kill()
+        child.join()
+    assert ends == [0] * SIZE
