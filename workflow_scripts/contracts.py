@@ -1,6 +1,7 @@
 """The schema of every file that passes from one stage to another.
 
-`common.tables` checks a table against its contract when it is written and when it is read. Types are DuckDB's.
+`common.tables` checks a table against its contract when it is written and when it is read, `common.documents` does so
+for JSON. Types are DuckDB's.
 Identifiers (uuid, label_id, taxon ids, digests) are strings; offsets and sizes are in bytes of the member's data;
 image sizes and crops are in pixels.
 """
@@ -52,6 +53,19 @@ class Contract:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     extra: bool = False
+
+
+@dataclass(frozen=True)
+class Document:
+    """The schema of one kind of JSON file, which is an object.
+
+    Attributes:
+        name: what it says.
+        keys: the keys it must have; `a.b` is b within a. It may have others.
+    """
+
+    name: str
+    keys: tuple[str, ...]
 
 
 def _maybe(*names: str) -> tuple[Column, ...]:
@@ -487,3 +501,30 @@ COMPOSITION = Contract(
     key=RANKS,
 )
 """Ranks that are not known are null; `images` are training images of exactly this taxon."""
+
+LABEL_STATISTICS = Document("what the labels of each source became", ("by_source", "costliest"))
+
+CORPUS = Document(
+    "what a corpus is",
+    (
+        *("name", "id", "digest", "shards", "bytes", "taxa", "species"),
+        *(f"{samples}.{split}" for samples in ("images", "replay_pairs") for split in SPLITS),
+    ),
+)
+
+TRAINING = Document(
+    "what a training did",
+    (
+        *("steps", "samples", "replay_samples", "parameters", "skipped", "broken_samples", "best.step"),
+        *("last.epoch", "last.loss", "last.logit_scale", "model", "settings", "versions"),
+        *("digests.data.biology", "digests.data.replay", "digests.start", "digests.code"),
+    ),
+)
+
+BENCHMARK_SCORES = Document(
+    "what a model scored on a benchmark", ("benchmark", "model", "protocol", "n_images", "n_classes", "metrics")
+)
+
+OPEN_CLIP = Document("how open_clip makes a model", ("model_cfg", "preprocess_cfg"))
+
+RUN = Document("what a run is", ("run", "corpus.name", "config", "digests", "versions", "costs"))

@@ -126,7 +126,8 @@ def corpus(tmp_path: Path) -> dict[str, Path]:
         bird | {"genus": HOSTILE, "images": 5},
     ]
     write_rows(taxa, COMPOSITION, tmp_path / "composition.parquet")
-    counts = {"images": {"train": 30, "val": 2}, "replay_pairs": {"train": 0, "val": 0}, "species": 1}
+    counts: Any = {"images": {"train": 30, "val": 2}, "replay_pairs": {"train": 0, "val": 0}, "species": 1}
+    counts |= {"shards": 1, "bytes": 3000, "taxa": 3}
     names = {"name": "world", "id": "world:0123456789abcdef", "digest": "0123456789abcdef" * 4}
     (tmp_path / "corpus.json").write_text(json.dumps(names | counts))
     return {"corpus_identity": tmp_path / "corpus.json", "composition": tmp_path / "composition.parquet"}
@@ -221,7 +222,11 @@ def everything(
         ],
     }
     (tmp_path / "stats.json").write_text(json.dumps(stats))
-    (tmp_path / "summary.json").write_text(json.dumps({"steps": 40, "last": {"loss": 0.12345}, "note": HOSTILE}))
+    digests: Any = {"data": {"biology": [], "replay": None}, "start": [], "code": "c0de"}
+    trained: Any = dict.fromkeys(("samples", "replay_samples", "parameters", "skipped"), 0)
+    trained |= {"steps": 40, "last": {"loss": 0.12345, "epoch": 1.0, "logit_scale": 14.0}, "best": {"step": 0}}
+    trained |= {"broken_samples": [], "model": {}, "settings": {}, "versions": {}, "digests": digests, "note": HOSTILE}
+    (tmp_path / "summary.json").write_text(json.dumps(trained))
     return lambda: {
         "run": "demo",
         "corpus": "world",

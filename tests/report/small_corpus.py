@@ -157,17 +157,21 @@ def _write_shards(made: SmallCorpus) -> None:
 def _write_run(made: SmallCorpus) -> None:
     corpus = made.corpus
     tables = [corpus / "shards/g000/train" / name for name in ("manifest.parquet", "index.parquet")]
+    labels = sha256_file(corpus / "taxonomy/labels.parquet")
     summary = {
         "steps": 10,
         "samples": 20,
         "replay_samples": 0,
         "parameters": 1000,
+        "skipped": 0,
+        "broken_samples": [],
+        "best": {"step": 0},
         "last": {"epoch": 10.0, "loss": 0.5, "logit_scale": 15.0},
         "settings": {"lr": 1e-3},
         "model": {"start": None},
         "digests": {
             "code": "c0de",
-            "data": {"labels": sha256_file(corpus / "taxonomy/labels.parquet"), "train": [*map(sha256_file, tables)]},
+            "data": {"biology": [{"labels": labels, "train": [*map(sha256_file, tables)]}], "replay": None},
             "start": [],
         },
         "versions": {"torch": "2"},

@@ -42,7 +42,7 @@ def trained(corpus, start: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         "best": {"step": 20, "loss": 1.2},
         "model": {"architecture": "tiny"},
         "settings": {"seed": 42, "epochs": 6.0, "global_batch": 8},
-        "digests": {"data": TrainingData((corpus.biology,), None, SETTINGS).digests(), "code": "c0de"},
+        "digests": {"data": TrainingData((corpus.biology,), None, SETTINGS).digests(), "start": [], "code": "c0de"},
         "versions": {"torch": "2", "commit": "c0117"},
     }
     (folder / "summary.json").write_text(json.dumps(summary))
@@ -145,7 +145,8 @@ def test_the_card_says_how_it_was_trained_how_it_scores_and_what_to_cite(
 ) -> None:
     settings = ExportSettings(weights="best", start_share=0.25)
     export(trained=trained, start=start, settings=settings, out=tmp_path / "model")
-    score = {"benchmark": "rare_species", "metrics": {"zero_shot/top1": 0.5677}}
+    score = {"benchmark": "rare_species", "model": "demo", "protocol": "corrected", "n_images": 8, "n_classes": 4}
+    score |= {"metrics": {"zero_shot/top1": 0.5677}}
     (tmp_path / "score.json").write_text(json.dumps(score))
     images = [
         {"uuid": f"{number}", "data_source": "gbif", "source_url": "http://a/b", "cite": cite}
@@ -153,6 +154,7 @@ def test_the_card_says_how_it_was_trained_how_it_scores_and_what_to_cite(
     ]
     tables.write_rows(images, ATTRIBUTION, tmp_path / "attribution.parquet")
     known = {"name": "shapes", "id": "shapes:1dea", "digest": "1dea11", "species": 12}
+    known |= {"shards": 1, "bytes": 3000, "taxa": 12}
     known |= {"images": {"train": 40, "val": 8}, "replay_pairs": {"train": 0, "val": 0}}
     (tmp_path / "corpus.json").write_text(json.dumps(known))
 

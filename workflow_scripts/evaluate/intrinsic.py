@@ -9,8 +9,10 @@ from threadpoolctl import threadpool_limits
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.report import IntrinsicSettings
+from workflow_scripts.common.documents import write_document
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import sha256_file, write_json
+from workflow_scripts.common.files import sha256_file
+from workflow_scripts.contracts import BENCHMARK_SCORES
 from workflow_scripts.evaluate.cophenetic import Pairs, pairs_of
 from workflow_scripts.evaluate.looked_at import codes_of, look_at
 from workflow_scripts.evaluate.measures import Measure, Reals
@@ -88,7 +90,7 @@ def intrinsic(
             },
             "inputs": {"images": chosen.digest, "features": sha256_file(path)},
         }
-        write_json(out_dir / model / f"{benchmark}.json", _rounded(described))
+        write_document(out_dir / model / f"{benchmark}.json", _rounded(described), BENCHMARK_SCORES)
         logger.info("%s, %s: %s", benchmark, model, metrics)
 
 

@@ -29,11 +29,12 @@ from workflow_scripts.common.config.evaluate import (
     ReplayBenchmark,
     SubsetsBenchmark,
 )
+from workflow_scripts.common.documents import write_document
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import digest, sha256_file, write_json
+from workflow_scripts.common.files import digest, sha256_file
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.tables import read_rows, write_rows
-from workflow_scripts.contracts import BENCHMARK_IMAGES, PREDICTIONS, SEEN_SPECIES
+from workflow_scripts.contracts import BENCHMARK_IMAGES, BENCHMARK_SCORES, PREDICTIONS, SEEN_SPECIES
 from workflow_scripts.evaluate.awa2 import awa2
 from workflow_scripts.evaluate.class_names import class_name
 from workflow_scripts.evaluate.classes import Classes
@@ -336,7 +337,7 @@ def _write(task: Task, model: str, scored: Mapping[str, Scored], folder: Path) -
         height = own.judged.height.value
         # Without any error there is no height.
         described[HEIGHT] = {"mean": height if np.isfinite(height) else None, "interval": interval(own.drawn[HEIGHT])}
-    write_json(folder / f"{task.benchmark}.json", described)
+    write_document(folder / f"{task.benchmark}.json", described, BENCHMARK_SCORES)
     logger.info("%s, %s: %s", task.benchmark, model, outcome.metrics)
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.cli import run as run_command
+from workflow_scripts.common.documents import read_document, write_document
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import sha256_file, write_json, write_text
+from workflow_scripts.common.files import sha256_file, write_text
 from workflow_scripts.common.tables import connect
 from workflow_scripts.common.tables import read as read_table
-from workflow_scripts.contracts import DOWNLOAD_HOSTS, LABELS
+from workflow_scripts.contracts import CORPUS, DOWNLOAD_HOSTS, LABEL_STATISTICS, LABELS, RUN, TRAINING
 from workflow_scripts.report import figures
-from workflow_scripts.report.corpora import read_json
 from workflow_scripts.report.costs import Cost, read_costs
 from workflow_scripts.report.curves import read_curves
 from workflow_scripts.report.examples import Example, read_examples
@@ -105,10 +105,11 @@ def build(
     page = page_templates().get_template(TEMPLATE)
     inputs = {"labels": labels, "summary": summary} | {f"metrics {name}": path for name, path in metrics.items()}
     inputs |= {f"images of {name}": path for name, path in benchmarks.items()}
-    identity = read_json(corpus_identity) if corpus_identity else None
+    identity = read_document(corpus_identity, CORPUS) if corpus_identity else None
+    named = read_document(taxonomy, LABEL_STATISTICS) if taxonomy else None
     costs = read_costs(logs, shared_logs, shared)
     provenance = _provenance(inputs, table)
-    trained = read_json(summary) if summary else {}
+    trained = read_document(summary, TRAINING) if summary else {}
     facts = {
         "run": run,
         "corpus": identity or {"name": corpus},
@@ -118,7 +119,7 @@ def build(
         "versions": _versions(),
         "costs": [asdict(cost) for cost in costs],
     }
-    write_json(out.with_name("run.json"), facts)
+    write_document(out.with_name("run.json"), facts, RUN)
     drawn = {
         "zero-shot": figures.score_bars(table, MAIN_METRIC),
         **{f"few-shot-{k}": figures.score_bars(table, f"few_shot/{k}") for k in _shots(table)},
@@ -143,8 +144,8 @@ def build(
         steps=steps,
         gaps=gaps(steps),
         strategies=strategies,
-        ranks_by_source=ranks_by_source(read_json(taxonomy)) if taxonomy else [],
-        costliest=read_json(taxonomy)["costliest"] if taxonomy else [],
+        ranks_by_source=ranks_by_source(named) if named else [],
+        costliest=named["costliest"] if named else [],
         ranks=RANKS_SHOWN,
         leaks=read_leaks(leakage, downloads) if downloads else [],
         hosts=_hosts(hosts),

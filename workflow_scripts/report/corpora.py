@@ -1,6 +1,5 @@
 """Where the tables of a corpus and the files of a run lie, for those who ask about single images and models."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,8 +10,10 @@ import duckdb
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.config.root import load_site
+from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
+from workflow_scripts.contracts import CORPUS, RUN, TRAINING
 
 Row = dict[str, Any]
 
@@ -40,7 +41,7 @@ class Corpus:
     def identity(self) -> Row:
         """What `corpus.json` says; only the name where there is none."""
         path = self.folder / "corpus.json"
-        return read_json(path) if path.exists() else {"name": self.name}
+        return read_document(path, CORPUS) if path.exists() else {"name": self.name}
 
     @cached_property
     def sums(self) -> frozenset[str]:
@@ -78,13 +79,13 @@ class Run:
     @cached_property
     def summary(self) -> Row:
         """What its training recorded."""
-        return read_json(self.folder / "train/summary.json")
+        return read_document(self.folder / "train/summary.json", TRAINING)
 
     @cached_property
     def facts(self) -> Row:
         """What its report says of it; empty before there is one."""
         path = self.folder / "report/run.json"
-        return read_json(path) if path.exists() else {}
+        return read_document(path, RUN) if path.exists() else {}
 
     def trained_on(self, corpus: Corpus) -> bool:
         """Whether it was trained on the corpus as that is now: on all its shards and with its names."""
@@ -145,18 +146,6 @@ def rows_where(
         return connection.sql(query, params=dict(values)).to_arrow_table().to_pylist()
     except duckdb.Error as error:
         raise InputError(f"{files[0].parent}: cannot be searched: {str(error).splitlines()[0]}") from None
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file.
-
-    Raises:
-        InputError: missing or no JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: no readable JSON: {error}") from None
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -9,8 +9,9 @@ import duckdb
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.files import digest, write_json
-from workflow_scripts.contracts import COMPOSITION, LABELS, SHARD_INDEX, SHARD_MANIFEST, SPLITS
+from workflow_scripts.common.documents import write_document
+from workflow_scripts.common.files import digest
+from workflow_scripts.contracts import COMPOSITION, CORPUS, LABELS, SHARD_INDEX, SHARD_MANIFEST, SPLITS
 
 HERE = Path(__file__).parent
 QUERY = "composition.sql"
@@ -82,7 +83,7 @@ def describe_corpus(
         "taxa": taxa,
         "species": int(species[0]),
     }
-    write_json(out, described)
+    write_document(out, described, CORPUS)
 
 
 def _split(connection: duckdb.DuckDBPyConnection, folder: Path, split: str) -> dict[str, Any]:

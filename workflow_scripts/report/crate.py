@@ -10,8 +10,9 @@ from rocrate.model.contextentity import ContextEntity
 from rocrate.rocrate import ROCrate
 
 from workflow_scripts.common.cli import run as run_command
+from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.files import sha256_file, whole, write_json
-from workflow_scripts.report.corpora import read_json
+from workflow_scripts.contracts import RUN, TRAINING
 
 METADATA = "ro-crate-metadata.json"
 # RO-Crate 1.1 is what version 0.5 of the run profiles builds on; `sha256` is a term of theirs.
@@ -43,7 +44,7 @@ def crate(*, facts: Path, summary: Path, page: Path, table: Path, model: Path, w
     Raises:
         InputError: a file is missing or no JSON.
     """
-    told, trained = read_json(facts), read_json(summary)
+    told, trained = read_document(facts, RUN), read_document(summary, TRAINING)
     folder = out.parent
     for path in (facts, summary, page, table, workflow):
         # Not linked: what a person edits in place, the Snakefile say, must not change in a crate.

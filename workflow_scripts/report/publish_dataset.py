@@ -14,14 +14,24 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.report import PublishSettings
+from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link, sha256_file, whole, write_text
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.tars import read_at, write_tar
 from workflow_scripts.common.work_folder import WorkFolder, do_once
-from workflow_scripts.contracts import ATTRIBUTION, CATALOG, LABELS, RANKS, SHARD_INDEX, SPLITS, Column, Contract
+from workflow_scripts.contracts import (
+    ATTRIBUTION,
+    CATALOG,
+    CORPUS,
+    LABELS,
+    RANKS,
+    SHARD_INDEX,
+    SPLITS,
+    Column,
+    Contract,
+)
 from workflow_scripts.report.cards import citation, render
-from workflow_scripts.report.corpora import read_json
 from workflow_scripts.report.croissant import croissant
 
 HERE = Path(__file__).parent
@@ -103,7 +113,7 @@ def publish_dataset(
     Raises:
         InputError: a table is missing or breaks its contract, or a shard is not what its index says.
     """
-    described = read_json(identity)
+    described = read_document(identity, CORPUS)
     key = {
         "corpus": described["digest"],
         "sources": [sha256_file(path) for path in (*catalog, *attribution)],

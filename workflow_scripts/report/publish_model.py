@@ -8,10 +8,11 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from workflow_scripts.common.cli import run as run_command
 from workflow_scripts.common.config.report import PublishSettings
+from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link, write_text
+from workflow_scripts.contracts import RUN
 from workflow_scripts.report.cards import citation, render
-from workflow_scripts.report.corpora import read_json
 from workflow_scripts.report.scores import MAIN_METRIC, PUBLISHED, Scores, read_scores
 
 CARD = "model_card.md.j2"
@@ -47,7 +48,7 @@ def publish_model(
     Raises:
         InputError: a file is missing or unreadable.
     """
-    told = read_json(facts)
+    told = read_document(facts, RUN)
     found = read_scores(scores, own=told["run"])
     files = [path for path in sorted(model.iterdir()) if path.suffix in (".safetensors", ".json")]
     if missing := set(WEIGHTS) - {path.name for path in files}:

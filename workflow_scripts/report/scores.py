@@ -1,16 +1,16 @@
 """Scores of all models and benchmarks, as a table."""
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
 from workflow_scripts.common.tables import write_rows
-from workflow_scripts.contracts import INTEGER, RANKS, REAL, Column, Contract
+from workflow_scripts.contracts import BENCHMARK_SCORES, INTEGER, RANKS, REAL, Column, Contract
 
 SCORES = Contract(
     "one model's value of one metric on one benchmark",
@@ -169,14 +169,8 @@ def read_scores(paths: Sequence[Path], own: str | None = None) -> Scores:
     """
     files: dict[tuple[str, str], dict[str, Any]] = {}
     for path in paths:
-        try:
-            file = json.loads(path.read_text(encoding="utf-8"))
-            key = (str(file["benchmark"]), str(file["model"]))
-            complete = {"protocol", "n_images", "n_classes", "metrics"} <= set(file)
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: no readable scores ({error}); evaluate again") from None
-        if not complete:
-            raise InputError(f"{path}: scores without protocol, n_images, n_classes or metrics; evaluate again")
+        file = read_document(path, BENCHMARK_SCORES)
+        key = (file["benchmark"], file["model"])
         if key in files:
             raise InputError(f"{path}: a second file of scores of {key[1]} on {key[0]}")
         files[key] = file

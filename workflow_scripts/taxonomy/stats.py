@@ -8,8 +8,8 @@ from pathlib import Path
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.files import write_json
-from workflow_scripts.contracts import CATALOG, LABELS
+from workflow_scripts.common.documents import write_document
+from workflow_scripts.contracts import CATALOG, LABEL_STATISTICS, LABELS
 
 HERE = Path(__file__).parent
 
@@ -36,7 +36,7 @@ def stats(*, labels: Path, catalog: tuple[Path, ...], out: Path, memory_mb: int,
             "costliest": "FROM costliest ORDER BY images DESC, label_id",
         }
         found = {name: connection.sql(query).to_arrow_table().to_pylist() for name, query in queries.items()}
-        write_json(out, found)
+        write_document(out, found, LABEL_STATISTICS)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.clip import CONFIG_FILE, REPLAY_PROJECTOR_FILE
 from workflow_scripts.common.config.train import CorpusShards, ExportSettings, TrainSettings
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.files import write_text
-from workflow_scripts.contracts import ATTRIBUTION
+from workflow_scripts.contracts import ATTRIBUTION, BENCHMARK_SCORES, CORPUS, OPEN_CLIP, TRAINING
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.export import BIOCLIP2_FILE
 
@@ -50,17 +50,19 @@ def write_card(
     Raises:
         InputError: a file is missing or unreadable.
     """
-    summary = _read_json(trained / "summary.json")
-    architecture = _read_json(model / CONFIG_FILE)
+    summary = read_document(trained / "summary.json", TRAINING)
+    architecture = read_document(model / CONFIG_FILE, OPEN_CLIP)
     second = (model / REPLAY_PROJECTOR_FILE).is_file()
     parts = [
         heading(title, second=second),
         training(summary, settings),
-        scoring([_read_json(path) for path in scores]),
+        scoring([read_document(path, BENCHMARK_SCORES) for path in scores]),
         citations(attributions),
         f"## Recipe\n\n{_json({'model': summary['model'], 'settings': summary['settings']})}",
         f"## Architecture and preprocessing\n\n{_json(architecture)}",
-        provenance(summary, trained_on(summary, _read_json(identity), *corpora, replay=replay) if identity else ""),
+        provenance(
+            summary, trained_on(summary, read_document(identity, CORPUS), *corpora, replay=replay) if identity else ""
+        ),
     ]
     write_text(out, "\n".join(part for part in parts if part))
 
@@ -169,13 +171,6 @@ trained, with the commit, where it was known, and the versions.
 
 def _json(value: Any) -> str:
     return f"```json\n{json.dumps(value, indent=2, sort_keys=True)}\n```\n"
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
 
 
 if __name__ == "__main__":

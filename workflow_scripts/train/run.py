@@ -27,10 +27,12 @@ from workflow_scripts.common.children import die_with_parent
 from workflow_scripts.common.cli import EXIT_BAD_INPUT, run
 from workflow_scripts.common.clip import open_clip
 from workflow_scripts.common.config.train import CorpusShards, ModelSettings, TrainLimits, TrainSettings
+from workflow_scripts.common.documents import write_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link, write_json
 from workflow_scripts.common.version import workflow_version
 from workflow_scripts.common.work_folder import DONE, WorkFolder, open_work_folder
+from workflow_scripts.contracts import TRAINING
 from workflow_scripts.train.checkpoint import Checkpoints
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.directory import save_tensors
@@ -140,7 +142,8 @@ def _lead(job: Job, ranks: Ranks, work: Path, out_dir: Path) -> None:
                 with ranks.group():
                     trained, done = train(job, ranks, folder.path, checkpoints, resume)
                 save_tensors(folder.path / MODEL, trained.open_clip_state())
-                write_json(folder.path / SUMMARY, _summary(job, ranks, folder, trained, done, version=version))
+                described = _summary(job, ranks, folder, trained, done, version=version)
+                write_document(folder.path / SUMMARY, described, TRAINING)
                 _save_best(folder.path, checkpoints, trained, done)
                 folder.finish([METRICS, MODEL, BEST, SUMMARY])
             folder.publish(out_dir, last=SUMMARY)

@@ -1,0 +1,48 @@
+"""JSON files that pass from one stage to another, checked against their contracts."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import write_json
+from workflow_scripts.contracts import Document
+
+
+def read_document(path: Path, document: Document) -> dict[str, Any]:
+    """A JSON file that has the keys of its contract.
+
+    Raises:
+        InputError: it is missing, no JSON, or lacks a key.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: no readable JSON: {error}") from None
+    if missing := _missing(found, document):
+        raise InputError(f"{path}: no {', '.join(missing)} ({document.name}); make it again")
+    return dict(found)
+
+
+def write_document(path: Path, value: Mapping[str, Any], document: Document) -> None:
+    """Write what a contract asks for, whole and with sorted keys.
+
+    Raises:
+        ValueError: a key is missing; that is a fault of the code that made it.
+    """
+    if missing := _missing(value, document):
+        raise ValueError(f"{path}: no {', '.join(missing)} ({document.name})")
+    write_json(path, value)
+
+
+def _missing(value: Any, document: Document) -> list[str]:
+    return [key for key in document.keys if not _has(value, key.split("."))]
+
+
+def _has(value: Any, keys: list[str]) -> bool:
+    for key in keys:
+        if not isinstance(value, Mapping) or key not in value:
+            return False
+        value = value[key]
+    return True
