@@ -59,3 +59,12 @@ def test_wrong_settings_are_refused(tmp_path: Path, settings: str) -> None:
     done = command(tmp_path, "--settings", settings)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_a_process_that_is_started_again_after_a_crash_keeps_the_log_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    command(tmp_path, "--settings", SETTINGS, "--how", "wrongly")
+    assert command(tmp_path, "--settings", SETTINGS).returncode == 0
+    assert "Traceback" in (tmp_path / "logs/step.log").read_text()

@@ -67,10 +67,23 @@ def test_a_training_over_nodes_is_one_task_a_node_warned_before_its_slot_ends() 
     assert needs_of("train_run", config, SITE).cores == 80
 
 
+def test_a_training_asks_for_the_memory_of_the_batches_that_its_workers_keep() -> None:
+    train = read_yaml(ROOT / "config/beetles.yaml")["train"] | {"global_batch": 90_112, "replay_batch": 0}
+    config = recipe(train=train, limits={"train": {"nodes": 4, "processes": 8, "workers": 8}})
+    # 2,816 images of 224 pixels a process.
+    ready = 8 * 8 * 3 * 2816 * 224 * 224 * 3 / 10**6
+    assert needs_of("train_run", config, SITE).memory_mb > 8 * 16_000 + ready
+
+
 def test_on_one_machine_nothing_is_asked_of_a_cluster() -> None:
     config = recipe(limits={"jobs": {"curate": {"memory_mb": 90_000}}})
     assert set(asked("train_run", config, slurm=None)) == {"mem_mb"}
     assert asked("curate", config, slurm=None)["mem_mb"] == SITE.memory_mb
+
+
+def test_a_slot_that_is_no_longer_than_its_warning_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"minutes: 10 are no more than the warning_seconds, 600"):
+        SlurmSettings(partition="gpu", minutes=10)
 
 
 def test_a_misspelt_rule_is_named() -> None:

@@ -2,10 +2,11 @@
 
 from functools import cache
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflow_scripts.common import clip
+from workflow_scripts.common import clip, words
 from workflow_scripts.common.words import WordTokenizer
 
 
@@ -23,3 +24,15 @@ def test_words_that_are_kept_make_the_tokens_of_the_whole_text(text: str) -> Non
     kept = WordTokenizer(tokenizer)
     for _ in range(2):
         assert kept(text).tolist() == tokenizer([text])[0].tolist()
+
+
+def test_the_librarys_own_memory_of_words_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "MOST_OF_THE_LIBRARYS", 50)
+    tokenizer = clip.open_clip.get_tokenizer("ViT-B-32")
+    kept = WordTokenizer(tokenizer)
+    end = "<end_of_text>"
+    expected = tokenizer([end])[0].tolist()
+    for number in range(200):
+        kept(f"word {'a' * number} caf\u00e9{'b' * number}")
+        assert len(tokenizer.cache) < 60
+    assert kept(end).tolist() == expected

@@ -1,13 +1,18 @@
 """Checkpoints: whole or absent, checked, kept as asked, of one recipe."""
 
+import errno
 import multiprocessing
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
 
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import write_json
+from workflow_scripts.train import checkpoint
 from workflow_scripts.train.checkpoint import Checkpoints, restore, tensors_of
 from workflow_scripts.train.ranks import Ranks
 
@@ -57,11 +62,19 @@ def test_weights_and_what_the_optimiser_remembers_come_back(steps: int, tmp_path
 
 def one_rank(rank: int, size: int, folder: Path) -> None:
     torch.set_num_threads(1)
+
+    def slowly(path: Path, value: Any) -> None:
+        time.sleep(1)
+        write_json(path, value)
+
+    checkpoint.write_json = slowly
     with Ranks(rank, size, rank, size, dist.FileStore(str(folder / "store"), size)).group():
         save(Checkpoints(folder / "checkpoints", "recipe", newest=1), 4, trained(4))
+        # A rank that ends from here on may be the end of all.
+        assert (folder / "checkpoints/step-00000004").is_dir()
 
 
-def test_several_ranks_share_the_writing_and_one_process_reads_it(tmp_path: Path) -> None:
+def test_several_ranks_share_the_writing_wait_for_the_end_of_it_and_one_process_reads_it(tmp_path: Path) -> None:
     fork = multiprocessing.get_context("fork")
     children = [fork.Process(target=one_rank, args=(rank, 2, tmp_path)) for rank in range(2)]
     for child in children:
@@ -100,6 +113,21 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(
     assert "step-00000015 is damaged" in caplog.text
     assert "step-00000010 is damaged" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000005"]
+
+
+def test_a_file_system_that_fails_costs_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoints = Checkpoints(tmp_path, "recipe", newest=2)
+    for step in (5, 10):
+        save(checkpoints, step, trained(1))
+
+    def fails(path: Path) -> str:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "sha256_file", fails)
+        with pytest.raises(OSError, match=r"Input/output error: .*step-00000010"):
+            checkpoints.newest_whole()
+    assert checkpoints.newest_whole() == 10
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:

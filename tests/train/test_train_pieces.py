@@ -202,6 +202,15 @@ def test_a_broken_sample_is_replaced_named_and_moves_no_other(make_corpus, batch
     assert all(equal(a, batches_of(source=corpus)[step]) for step, a in enumerate(after))
 
 
+def test_tars_that_are_gone_or_out_of_reach_are_no_bad_input(make_corpus, batches_of: Callable[..., Batches]) -> None:
+    corpus = make_corpus()
+    batches = batches_of(source=corpus)
+    for tar in (corpus.shards / "train").glob("*.tar"):
+        tar.unlink()
+    with pytest.raises(OSError, match=r"100 samples in a row are unreadable, .*No such file"):
+        batches[0]
+
+
 def test_a_tar_of_another_size_than_the_manifest_says_is_refused(make_corpus, start: Path) -> None:
     corpus = make_corpus()
     tar = corpus.shards / "train" / "shard-000001.tar"

@@ -3,8 +3,10 @@
 import multiprocessing
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
 
@@ -55,3 +57,17 @@ def test_a_rank_ends_while_a_thread_of_gloo_waits_for_the_interpreter(
         child.kill()
         child.join()
     assert ends == [0] * SIZE
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_only_ranks_that_end_well_wait_for_one_another(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = []
+    monkeypatch.setattr(dist, "init_process_group", lambda *_, **__: None)
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: ends.append("together"))
+    with (
+        pytest.raises(OSError, match="disk full") if fails else nullcontext(),
+        Ranks(1, 2, 1, 2, dist.HashStore()).group(),
+    ):
+        if fails:
+            raise OSError("disk full")
+    assert ends == ([] if fails else ["together"])

@@ -176,6 +176,24 @@ def test_only_a_crash_is_tried_again(statuses: tuple[int, ...], tries: int, expe
     assert "Traceback" not in done.stderr
 
 
+def test_a_crash_after_the_warning_of_a_slots_end_is_left_to_the_next_slot(tmp_path: Path) -> None:
+    (tmp_path / "crashes.py").write_text(
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: sys.exit(1))\n"
+        "os.kill(os.getppid(), signal.SIGUSR1); time.sleep(60)\n"
+    )
+    words = ["--restarts", "2", "--standalone", "--nproc-per-node", "1", "-m", "crashes"]
+    done = subprocess.run(
+        [sys.executable, "-m", "workflow_scripts.train.launch", *words],
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{tmp_path}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == EXIT_PREEMPTED, done.stderr
+    assert "starting again" not in done.stderr
+
+
 def test_finished_work_is_adopted_and_other_limits_train_nothing_again(
     corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,11 +49,13 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
 def _log_to(path: Path | None) -> None:
     handlers: list[logging.Handler] = []
     if path is not None:
-        # The processes of one torchrun have one command line; all but the first log beside its file.
+        # The processes of one torchrun have one command line; all but the first log beside its file. They are started
+        # again after a crash, of which the file tells, and slot after slot.
+        mode = "a" if "RANK" in os.environ else "w"
         if (rank := os.environ.get("RANK", "0")) != "0":
             path = path.with_name(f"{path.name}.rank{rank}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+        handlers.append(logging.FileHandler(path, mode=mode, encoding="utf-8"))
     else:
         console = logging.StreamHandler()
         console.setLevel(logging.WARNING)

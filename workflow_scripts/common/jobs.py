@@ -10,8 +10,11 @@ from workflow_scripts.common.config.site import SiteSettings, SlurmSettings
 
 TRAINING = ("train_run", "pretrain")
 MINUTES = 240
-# Of a training process: its model, its optimizer, and the batches that its workers keep ready.
+# Of a training process: its model and its optimizer, and both once more when it is taken up again.
 PROCESS_MB = 16_000
+# Of each of its workers: the words and captions that it keeps, and batches, two that wait and one in the making.
+WORKER_MB = 1000
+WORKER_BATCHES = 3
 # Its searches, 492 a model, run side by side.
 NEWT_CORES = 16
 
@@ -45,7 +48,8 @@ def needs_of(rule: str, config: Config, site: SiteSettings) -> Needs:
         # On CPUs the processes compute on all their threads, and results shall not depend on the loader's workers.
         cores = train.processes * (1 + train.workers if uses_gpus else 1)
         gpus = uses_gpus * train.processes
-        memory_mb, nodes = train.processes * PROCESS_MB, train.nodes
+        nodes = train.nodes
+        memory_mb = train.processes * (PROCESS_MB + train.workers * _worker_mb(rule, config))
     elif rule == "embed":
         cores, gpus = 1 + embed.workers, int(uses_gpus)
     elif rule == "species_texts":
@@ -59,6 +63,14 @@ def needs_of(rule: str, config: Config, site: SiteSettings) -> Needs:
         gpus=gpus if asked.gpus is None else asked.gpus,
         nodes=nodes,
     )
+
+
+def _worker_mb(rule: str, config: Config) -> int:
+    """Memory of a worker of a training; batches are uint8, and images as large as in the shards, or smaller."""
+    recipe = config.pretrain if rule == "pretrain" and config.pretrain else config.train
+    processes = config.limits.train.nodes * config.limits.train.processes
+    pairs = (recipe.global_batch + recipe.replay_batch) / processes
+    return WORKER_MB + int(WORKER_BATCHES * pairs * 3 * config.shards.image_size**2 / 10**6)
 
 
 def resources_of(

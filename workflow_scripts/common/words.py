@@ -9,6 +9,8 @@ import numpy as np
 from workflow_scripts.common.clip import open_clip
 
 KEPT_WORDS = 1_000_000
+# The library's tokenizer keeps every word that it ever met, 200 bytes each; the captions of the web never end.
+MOST_OF_THE_LIBRARYS = 100_000
 # In text of these characters alone the tokenizer has nothing to mend or to unescape, and no token crosses a space.
 PLAIN = re.compile(r"[A-Za-z0-9 .,()'-]*")
 
@@ -24,9 +26,13 @@ class WordTokenizer:
         self.tokenizer = tokenizer
         own = isinstance(tokenizer, open_clip.SimpleTokenizer) and tokenizer.reduction_fn is None
         self._word = lru_cache(KEPT_WORDS)(tokenizer.encode) if own else None
+        special = [tokenizer.decoder[number] for number in tokenizer.all_special_ids] if own else []
+        self._special = {token: token for token in special}
 
     def __call__(self, text: str) -> np.ndarray:
         """Token ids of a text, int32 [context_length]."""
+        if self._word is not None and len(self.tokenizer.cache) > MOST_OF_THE_LIBRARYS:
+            self.tokenizer.cache = dict(self._special)
         if self._word is None or not PLAIN.fullmatch(text):
             return self.tokenizer([text])[0].numpy().astype(np.int32)
         ids = [number for word in text.split() for number in self._word(word)]

@@ -53,6 +53,9 @@ class Checkpoints:
     ) -> None:
         """Save what there is after `step` steps. Every rank calls this, with the same tensors.
 
+        It returns, on any rank, when the checkpoint is there: a rank that then ends has torchrun kill the first one, if
+        that takes longer than 30 seconds to follow.
+
         Args:
             step: the step.
             tensors: by name.
@@ -79,6 +82,9 @@ class Checkpoints:
             write_json(aside / SUMS, {name: checksum for part in sums for name, checksum in part.items()})
             aside.rename(target)
             _flush_folder(self.folder)
+        if ranks > 1:
+            dist.barrier()
+        if rank == 0:
             for old in self._steps()[: -self.newest]:
                 if not is_kept(old):
                     shutil.rmtree(self._path(old))
@@ -88,6 +94,7 @@ class Checkpoints:
 
         Raises:
             InputError: it belongs to another recipe.
+            OSError: the file system fails; nothing is removed then.
         """
         for leftover in self.folder.glob(".tmp-*"):
             shutil.rmtree(leftover)
@@ -104,11 +111,15 @@ class Checkpoints:
         return None
 
     def is_whole(self, step: int) -> bool:
-        """Whether there is a checkpoint of `step` and its sums hold."""
+        """Whether there is a checkpoint of `step` and its sums hold.
+
+        Raises:
+            OSError: a file is there and cannot be read, which says nothing about what is in it.
+        """
         try:
             sums = json.loads((self._path(step) / SUMS).read_text())
             return all(sha256_file(self._path(step) / name) == checksum for name, checksum in sums.items())
-        except (OSError, ValueError):
+        except (FileNotFoundError, ValueError):
             return False
 
     def state(self, step: int) -> dict[str, Any]:

@@ -11,7 +11,8 @@ The exit status says what follows:
 
 - 0, trained or adopted: nothing.
 - 2, bad input: a person has to change something; another try changes nothing.
-- 143, preempted: asked to stop by SIGTERM, SIGUSR1 or SIGINT, and saved. Run it again, as often as it takes.
+- 143, preempted: asked to stop by SIGTERM, SIGUSR1 or SIGINT, and saved, or crashed at that: Slurm warns once, so that
+  another start in the same slot would run into its end. Run it again, as often as it takes.
 - anything else, a crash (128 + N where signal N killed a process): another try or two; it goes on from the newest whole
   checkpoint.
 
@@ -42,13 +43,22 @@ def launch(arguments: Sequence[str]) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     os.environ.setdefault("PET_NODE_RANK", os.environ.get("SLURM_NODEID", "0"))
-    signal.signal(signal.SIGUSR1, _pass_on)
+    asked = []
+
+    def pass_on(number: int, _: object) -> None:
+        asked.append(number)
+        _signal_children(number)
+
+    signal.signal(signal.SIGUSR1, pass_on)
     restarts = 0
     if arguments[0] == "--restarts":
         restarts, arguments = int(arguments[1]), arguments[2:]
     module = arguments.index("-m") + 1
     while True:
         status = run_once([*arguments[:module], "--", *arguments[module:]])
+        if is_crash(status) and asked:
+            sys.stderr.write("asked to stop before; the next run goes on from the newest checkpoint\n")
+            return EXIT_PREEMPTED
         if not is_crash(status) or not restarts:
             return status
         restarts -= 1
@@ -72,7 +82,7 @@ def run_once(options: Sequence[str]) -> int:
     return 0
 
 
-def _pass_on(number: int, _: object) -> None:
+def _signal_children(number: int) -> None:
     """Signal the processes. A whole group may have been signalled, so that they hear it twice; they do not mind."""
     for task in Path("/proc/self/task").iterdir():
         for child in (task / "children").read_text().split():

@@ -95,8 +95,10 @@ class Pairs:
 
         Raises:
             InputError: nothing readable was found.
+            OSError: the same, by the file system's fault. Another start looks for what is missing, or finds it well.
         """
         broken: list[Broken] = []
+        trouble: type[Exception] = InputError
         draw = np.random.default_rng([*self.seed, position])
         place = position
         while len(broken) < MOST_REPLACEMENTS:
@@ -105,6 +107,7 @@ class Pairs:
                 decoded = images.decode(self.reader.image(shard, row))
                 key = self.reader.text_key(shard, row, text_type)
             except (ValueError, OSError) as error:
+                trouble = OSError if isinstance(error, OSError) else InputError
                 broken.append(Broken(self.uuid(place), self.reader.shards[shard].tar.name, str(error)))
                 place = int(draw.integers(len(self.stream)))
                 continue
@@ -114,7 +117,7 @@ class Pairs:
             )
             images.resize(decoded, box, pixels_SS3)
             return self.texts[self.reader.shards[shard].corpus].tokens(key, text_type), broken
-        raise InputError(f"{MOST_REPLACEMENTS} samples in a row are unreadable, the last: {' '.join(broken[-1])}")
+        raise trouble(f"{MOST_REPLACEMENTS} samples in a row are unreadable, the last: {' '.join(broken[-1])}")
 
 
 class Batches(Dataset[Batch]):

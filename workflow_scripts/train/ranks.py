@@ -72,7 +72,11 @@ class Ranks:
 
     @contextmanager
     def group(self) -> Iterator[None]:
-        """Join the others: NCCL between GPUs, gloo between CPUs."""
+        """Join the others: NCCL between GPUs, gloo between CPUs.
+
+        A rank that fails leaves the group to the end of its process. NCCL's orderly end waits for the other ranks, and
+        these may wait for this one in a collective: for ten minutes, after which nobody hears what was wrong.
+        """
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         backend = "nccl" if self.device.type == "cuda" else "gloo"
@@ -80,8 +84,11 @@ class Ranks:
         _GROUPS.append(dist.group.WORLD)
         try:
             yield
-        finally:
-            dist.destroy_process_group()
+        except BaseException:
+            if self.size == 1:
+                dist.destroy_process_group()
+            raise
+        dist.destroy_process_group()
 
 
 def find_ranks() -> Ranks:

@@ -1,6 +1,6 @@
 """What belongs to a place, not to a recipe: `config/site.yaml`."""
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from workflow_scripts.common.config.base import Section
 from workflow_scripts.common.errors import InputError
@@ -33,6 +33,15 @@ class SlurmSettings(Section):
     warning_seconds: int = Field(
         600, ge=1, le=65535, description="How long before its time is up a training is told to save and stop."
     )
+
+    @model_validator(mode="after")
+    def _time_to_train(self) -> "SlurmSettings":
+        if self.warning_seconds >= 60 * self.minutes:
+            raise ValueError(
+                f"minutes: {self.minutes} are no more than the warning_seconds, {self.warning_seconds}: a "
+                "training would be told to stop as it starts, slot after slot"
+            )
+        return self
 
 
 class SiteSettings(Section):
