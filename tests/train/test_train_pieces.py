@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from workflow_scripts.train import images, samples, texts
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.job import Job
 from workflow_scripts.train.loader import Batch, Batches, make_loader
+from workflow_scripts.train.loop import timed
 from workflow_scripts.train.metrics import Metrics
 from workflow_scripts.train.model import starting_model
 from workflow_scripts.train.optimizer import make_optimizer
@@ -209,6 +211,23 @@ def test_tars_that_are_gone_or_out_of_reach_are_no_bad_input(make_corpus, batche
         tar.unlink()
     with pytest.raises(OSError, match=r"100 samples in a row are unreadable, .*No such file"):
         batches[0]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_is_unreadable_is_one_line_whoever_read_it(
+    workers: int, make_corpus, batches_of: Callable[..., Batches]
+) -> None:
+    corpus = make_corpus()
+    batches = batches_of(source=corpus)
+    for tar in (corpus.shards / "train").glob("*.tar"):
+        tar.write_bytes(bytes(tar.stat().st_size))
+    said = ""
+    # Not pytest.raises, which would keep the loader, and the loader its worker.
+    try:
+        next(timed(make_loader(batches, range(1), workers, pin=False)))
+    except InputError as error:
+        said = str(error)
+    assert re.fullmatch(r"100 samples in a row are unreadable, the last: .*", said)
 
 
 def test_a_tar_of_another_size_than_the_manifest_says_is_refused(make_corpus, start: Path) -> None:

@@ -13,7 +13,7 @@ from workflow_scripts.common.files import write_json
 from workflow_scripts.train.slots import parse, step
 
 ROOT = Path(__file__).resolve().parents[2]
-TRAINING = ["-m", "workflow_scripts.train.run", "--start", "x"]
+TRAINING = ["-m", "workflow_scripts.train.run", "--start", "x", "--work"]
 SAVED, BAD_INPUT = 143, 2
 
 
@@ -34,7 +34,7 @@ def slot(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str]
         options = ["--nodes", "2", "--processes", "4", "--cores", "8", "--publishes", str(tmp_path / "summary.json")]
         options += ["--restarts", str(restarts)]
         done = subprocess.run(
-            [sys.executable, "-m", "workflow_scripts.train.slots", *options, *TRAINING],
+            [sys.executable, "-m", "workflow_scripts.train.slots", *options, *TRAINING, str(tmp_path)],
             env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"},
             cwd=ROOT,
             capture_output=True,
@@ -62,6 +62,23 @@ def test_a_crash_is_started_again_in_the_same_slot_and_bad_input_is_not(slot, tm
     assert [call.split()[0] for call in calls] == ["srun"] * 3
     done, calls = slot(f"exit {BAD_INPUT}", restarts=2)
     assert done.returncode == BAD_INPUT
+    assert len(calls) == 4
+
+
+def test_every_start_has_a_port_of_its_own(slot) -> None:
+    _, calls = slot("exit 1", restarts=2)
+    ports = [call.split("--master-port ")[1].split()[0] for call in calls]
+    assert len(ports) == len(set(ports)) == 3
+
+
+def test_bad_input_on_one_node_is_bad_input_though_others_were_killed(slot, tmp_path: Path) -> None:
+    says = f"""echo '{{"outcome": "%s"}}' > {tmp_path}/outcome.json; exit 137"""
+    done, calls = slot(says % "bad input", restarts=2)
+    assert done.returncode == BAD_INPUT
+    assert len(calls) == 1
+    # What an earlier start has left says nothing about this one.
+    done, calls = slot("exit 137", restarts=2)
+    assert done.returncode == 137
     assert len(calls) == 4
 
 
@@ -105,7 +122,7 @@ def test_a_step_is_one_task_a_node_and_all_meet_on_this_one() -> None:
     options, training = parse(
         ["--nodes", "4", "--processes", "8", "--cores", "72", "--publishes", "x", "--image", "a.sif", *TRAINING]
     )
-    words = step(options, training, "123456")
+    words = step(options, training, 123456)
     assert words[:4] == ["srun", "--nodes=4", "--ntasks-per-node=1", "--cpus-per-task=72"]
     assert words[5:9] == ["apptainer", "exec", "--nv", "a.sif"]
     assert words[-len(TRAINING) :] == TRAINING

@@ -22,11 +22,10 @@ from workflow_scripts.contracts import (
     SHARD_PLAN,
     SPLITS,
 )
+from workflow_scripts.shards.again import SMALL, again
 
 logger = logging.getLogger(__name__)
 
-# To try things out on.
-SMALL = "train_small"
 SMALL_SHARE = 0.1
 
 
@@ -111,7 +110,7 @@ def _check_files(connection: duckdb.DuckDBPyConnection, out_dir: Path) -> None:
         found = tar.stat().st_size if tar.is_file() else None
         if found != size:
             what = "missing" if found is None else f"{found} bytes, not {size}"
-            raise InputError(f"{tar}: {what}; write the shards of its group again")
+            raise InputError(f"{tar}: {what}; {again(tar.parent, shard)} makes it again")
 
 
 def _index_of(split: str, indexes: tuple[Path, ...]) -> Iterator[pa.Table]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple, ParamSpec
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from webdataset.compat import WebDataset
 
@@ -23,7 +22,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, write_json
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.contracts import DOWNLOADS, REPLAY_INDEX, SHARD_INDEX, SHARD_MANIFEST, SPLITS, VERDICTS, Contract
-from workflow_scripts.shards.gather import SMALL
+from workflow_scripts.shards.again import SMALL, again
 
 logger = logging.getLogger(__name__)
 
@@ -160,9 +159,9 @@ def _of_folder(folder: Path, contract: Contract, jobs: int) -> list[str]:
 def _of_shard(folder: Path, entry: Entry) -> str | None:
     tar = folder / entry.shard
     if Path(entry.shard).name != entry.shard or not tar.is_file():
-        return f"{tar}: missing; {_again(folder, entry.shard)} makes it again"
+        return f"{tar}: missing; {again(folder, entry.shard)} makes it again"
     if tar.stat().st_size != entry.bytes or sha256_file(tar) != entry.sha256:
-        return f"{tar}: other bytes than its manifest says; {_again(folder, entry.shard)} makes it again"
+        return f"{tar}: other bytes than its manifest says; {again(folder, entry.shard)} makes it again"
     # A row group a shard: only this one is read.
     rows = pq.read_table(folder / INDEX, columns=["uuid", "position"], filters=[("shard", "==", entry.shard)])
     uuids = rows.sort_by("position")["uuid"].to_pylist()
@@ -170,19 +169,6 @@ def _of_shard(folder: Path, entry: Entry) -> str | None:
     if read != uuids or len(read) != entry.samples:
         return f"{tar}: webdataset reads {len(read)} samples, not the {len(uuids)} of the index in their order"
     return None
-
-
-def _again(folder: Path, shard: str) -> str:
-    """The command that makes a shard again; the job that it starts finds its other shards made."""
-    if folder.parent.name == "replay":
-        return "snakemake data -R replay_write"
-    if folder.name == SMALL:
-        return "snakemake data -R shards_gather"
-    is_it = (ds.field("split") == folder.name) & (ds.field("shard") == shard)
-    for manifest in sorted(folder.parent.glob("groups/*.manifest.parquet")):
-        if ds.dataset(manifest).count_rows(filter=is_it):
-            return f"snakemake data -R {manifest}"
-    return "snakemake data -R shards_write"
 
 
 def _finished_downloads(work: Path) -> dict[str, dict[str, str]]:

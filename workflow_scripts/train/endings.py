@@ -1,9 +1,13 @@
-"""How a training ends, as its exit status says it; `train.launch` says what follows from each."""
+"""How a training ends, as its exit status and a file say it; `train.launch` says what follows from each."""
 
 from workflow_scripts.common.cli import EXIT_BAD_INPUT
 
 EXIT_SIGNAL = 128
 EXIT_PREEMPTED = EXIT_SIGNAL + 15
+
+# In the work folder: how the last run stands or ended, as JSON with `outcome`; and that of one that a person must mend.
+OUTCOME = "outcome.json"
+BAD_INPUT = "bad input"
 
 
 def is_crash(status: int) -> bool:

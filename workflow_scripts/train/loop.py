@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from workflow_scripts.common import clip
+from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.train.checkpoint import Checkpoints, restore, tensors_of
 from workflow_scripts.train.done import Done
@@ -226,9 +227,20 @@ def open_metrics(job: Job, folder: Path, steps: int) -> Metrics:
 
 
 def timed(loader: Iterable[Batch]) -> Iterator[tuple[Batch, float]]:
-    """Each batch, with the seconds that it was waited for."""
+    """Each batch, with the seconds that it was waited for.
+
+    Raises:
+        InputError: a worker's, in its own words; the loader hands it on with the worker's traceback.
+    """
     began = time.monotonic()
-    for batch in loader:
+    batches = iter(loader)
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except InputError as error:
+            raise InputError(str(error).strip().rpartition(f"{InputError.__name__}: ")[2]) from None
         yield batch, time.monotonic() - began
         began = time.monotonic()
 

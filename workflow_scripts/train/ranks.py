@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 DECISION = "decision"
 COMPLAINTS = "complaints"
 PATIENCE = timedelta(seconds=60)
+# How long ranks wait for one that is held up; parallel file systems may stand still for longer than NCCL's ten minutes.
+STANDSTILL = timedelta(minutes=30)
 
 # Every group of this process, kept to its end. To free one is to join gloo's threads, which wait for the interpreter to
 # drop their tensors; where DDP was the last to hold the group, it held the interpreter, too, and the rank never ended.
@@ -80,7 +82,7 @@ class Ranks:
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         backend = "nccl" if self.device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, store=self.store, rank=self.rank, world_size=self.size)
+        dist.init_process_group(backend, store=self.store, rank=self.rank, world_size=self.size, timeout=STANDSTILL)
         _GROUPS.append(dist.group.WORLD)
         try:
             yield

@@ -37,7 +37,7 @@ from workflow_scripts.train.checkpoint import Checkpoints
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.directory import save_tensors
 from workflow_scripts.train.done import Done
-from workflow_scripts.train.endings import EXIT_PREEMPTED
+from workflow_scripts.train.endings import BAD_INPUT, EXIT_PREEMPTED, OUTCOME
 from workflow_scripts.train.job import Job
 from workflow_scripts.train.loop import METRICS, Preempted, train
 from workflow_scripts.train.metrics import broken_samples
@@ -51,7 +51,6 @@ MODEL = "model.safetensors"
 BEST = "best.safetensors"
 CHECKPOINTS = "checkpoints"
 SUMMARY = "summary.json"
-OUTCOME = "outcome.json"
 OUTCOMES = "outcomes.jsonl"
 
 
@@ -104,7 +103,7 @@ def train_model(
     except InputError as error:
         if not ranks.complains_first():
             raise SystemExit(EXIT_BAD_INPUT) from None
-        _note(work, "bad input", error)
+        _note(work, BAD_INPUT, error)
         raise
     except Preempted as error:
         if ranks.complains_first():

@@ -10,6 +10,7 @@ until the other has ended, and finds the work done.
 """
 
 import argparse
+import json
 import os
 import signal
 import socket
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from workflow_scripts.common.cli import EXIT_BAD_INPUT
 from workflow_scripts.common.work_folder import holding_job
-from workflow_scripts.train.endings import EXIT_PREEMPTED, is_crash
+from workflow_scripts.train.endings import BAD_INPUT, EXIT_PREEMPTED, OUTCOME, is_crash
 
 PORTS = range(10_000, 30_000)
 POLL_SECONDS = 0.5
@@ -82,12 +83,18 @@ def slots(arguments: Sequence[str]) -> int:
     other = holding_job(options.publishes)
     if other and other != slot.job and is_active(other):
         slot.give_back(f"job {other} is at the same work; waiting in the queue until it has ended", after=other)
-    status = slot.run(step(options, training, slot.job))
-    for left in reversed(range(options.restarts)):
-        if not is_crash(status) or slot.told_to_end:
+    written = Path(training[training.index("--work") + 1]) / OUTCOME
+    starts = 1 + options.restarts
+    for left in reversed(range(starts)):
+        written.unlink(missing_ok=True)
+        # Another port each time: what holds one may hold it for long.
+        status = slot.run(step(options, training, starts * int(slot.job) + left))
+        # Of several nodes, srun gives the highest status: that of ranks that were killed because of it.
+        if status and was_bad_input(written):
+            status = EXIT_BAD_INPUT
+        if not is_crash(status) or slot.told_to_end or not left:
             break
-        say(f"ended with status {status}; starting again, {left} more restarts are left")
-        status = slot.run(step(options, training, slot.job))
+        say(f"ended with status {status}; starting again, {left - 1} more restarts are left")
     if status == EXIT_PREEMPTED and not slot.told_to_end:
         slot.give_back("saved before the time is up; going on in the next slot")
         say("this cluster puts no job back into its queue; run Snakemake again to go on")
@@ -107,17 +114,28 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     return parser.parse_args(arguments[:module]), list(arguments[module:])
 
 
-def step(options: argparse.Namespace, training: Sequence[str], job: str) -> list[str]:
-    """The command of the job step: a task a node, all of which meet on the first node, where this runs."""
+def step(options: argparse.Namespace, training: Sequence[str], number: int) -> list[str]:
+    """The command of the job step: a task a node, all of which meet on the first node, where this runs.
+
+    Args:
+        options: of the slot.
+        training: the training's own command line.
+        number: decides the port; steps of one machine have different ones.
+    """
     inside = ["apptainer", "exec", "--nv", options.image, "python"] if options.image else [sys.executable]
     return [
         *("srun", f"--nodes={options.nodes}", "--ntasks-per-node=1", f"--cpus-per-task={options.cores}"),
         f"--wait={SECONDS_AFTER_THE_FIRST}",
         *(*inside, "-m", "workflow_scripts.train.launch", "--nnodes", str(options.nodes)),
         *("--nproc-per-node", str(options.processes)),
-        *("--master-addr", socket.gethostname(), "--master-port", str(PORTS[int(job) % len(PORTS)])),
+        *("--master-addr", socket.gethostname(), "--master-port", str(PORTS[number % len(PORTS)])),
         *training,
     ]
+
+
+def was_bad_input(written: Path) -> bool:
+    """Whether a rank, on whichever node, has written down that what the training was given is wrong."""
+    return written.exists() and bool(json.loads(written.read_text(encoding="utf-8"))["outcome"] == BAD_INPUT)
 
 
 def is_active(job: str) -> bool:

@@ -1,0 +1,21 @@
+"""How a shard that was lost is made again."""
+
+from pathlib import Path
+
+import pyarrow.dataset as ds
+
+# Of train, to try things out on.
+SMALL = "train_small"
+
+
+def again(folder: Path, shard: str) -> str:
+    """The command that makes a shard of a split again; the job that it starts finds its other shards made."""
+    if folder.parent.name == "replay":
+        return "snakemake data -R replay_write"
+    if folder.name == SMALL:
+        return "snakemake data -R shards_gather"
+    is_it = (ds.field("split") == folder.name) & (ds.field("shard") == shard)
+    for manifest in sorted(folder.parent.glob("groups/*.manifest.parquet")):
+        if ds.dataset(manifest).count_rows(filter=is_it):
+            return f"snakemake data -R {manifest}"
+    return "snakemake data -R shards_write"
