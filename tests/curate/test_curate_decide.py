@@ -16,6 +16,7 @@ from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.config.curate import CurateSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.contracts import GATHERED_DOWNLOADS, VERDICT_REASONS
+from workflow_scripts.curate import decide as decide_module
 from workflow_scripts.curate.decide import decide, spans_of
 
 TROUBLES: list[tuple[dict[str, Any], str | None, str | None]] = [
@@ -311,6 +312,21 @@ def test_deciding_by_spans_of_uuids_changes_nothing(corpus: Corpus, monkeypatch:
     assert verdicts(corpus.decide(images, name="in_spans")) == at_once
 
 
+def test_no_part_of_the_catalogue_is_read_again_for_each_span(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [{"uuid": f"{number:04d}", "label": "raven"} for number in range(40)]
+    at_once = verdicts(corpus.decide(images, parts=2, name="at_once"))
+    monkeypatch.setattr("workflow_scripts.curate.decide.spans_of", lambda *_: [("", "0020"), ("0020", None)])
+    take = decide_module._take
+
+    def parts_are_gone(*span: Any) -> None:
+        for part in corpus.folder.glob("catalog-*.parquet"):
+            part.unlink()
+        take(*span)
+
+    monkeypatch.setattr("workflow_scripts.curate.decide._take", parts_are_gone)
+    assert verdicts(corpus.decide(images, parts=2, name="in_spans")) == at_once
+
+
 def test_spans_begin_where_row_groups_do(tmp_path: Path) -> None:
     downloads = tmp_path / "downloads.parquet"
     with tables.connect() as connection:
@@ -344,4 +360,4 @@ def test_a_label_without_a_row_and_a_download_without_one_are_named(corpus: Corp
             out=corpus.folder / "c" / "verdicts.parquet",
             account=corpus.folder / "c" / "account.json",
         )
-    assert good.exists() and not (corpus.folder / "c").exists()
+    assert good.exists() and not list((corpus.folder / "c").glob("*"))

@@ -16,6 +16,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.work_folder import open_work_folder
 from workflow_scripts.contracts import DOWNLOADS, LEDGER, SHARD_INDEX, SHARD_MANIFEST
+from workflow_scripts.curate import forget
 from workflow_scripts.curate.takedown import takedown
 
 OWNER = "owner 7"
@@ -137,6 +138,27 @@ def test_the_same_bytes_under_another_id_are_not_taken_in_later(pipeline: Pipeli
         "g1-0007",
         "g1-0032",
     }
+
+
+def test_a_part_is_compared_with_what_it_published_and_with_no_other(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(90, 99):
+        shutil.copytree(pipeline.corpus / "download/part-0001", pipeline.corpus / f"download/part-00{number}")
+    compared: list[Path] = []
+    same = forget._same
+
+    def noted(one: Path, other: Path) -> bool:
+        compared.append(one.parent)
+        return same(one, other)
+
+    monkeypatch.setattr("workflow_scripts.curate.forget._same", noted)
+    forget.from_downloads(pipeline.corpus, TAKEN)
+    assert {folder.name for folder in compared} == {"part-0000", "part-0001"}
+    assert len(compared) == 2
+    for part in ("part-0000", "part-0001"):
+        rows = tables.read_rows(pipeline.corpus / "download" / part / "manifest.parquet", DOWNLOADS).to_pylist()
+        assert all(row["error"] == "taken_down" for row in rows if row["uuid"] in TAKEN)
 
 
 @pytest.mark.parametrize("killed_in", ["from_downloads", "from_shards"])

@@ -1,9 +1,11 @@
 """After a download: what failed is tried again alone, and where it stands is read from files."""
 
+import json
 import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings, HostLimits
 from workflow_scripts.common.errors import BusyError, InputError
+from workflow_scripts.common.files import write_json
 from workflow_scripts.common.work_folder import WorkFolder, open_work_folder
 from workflow_scripts.download.estimate import estimate
 from workflow_scripts.download.fetch import work_key
@@ -215,6 +218,27 @@ def test_estimate_counts_images_files_and_days(
     assert lines[3].startswith("at least 6.9 h at the hosts' policies")
     assert lines[4].split()[:5] == ["a.example", "25", "images", "6.9", "h"]
     assert lines[5].split()[3:5] == ["6", "s"]
+
+
+def test_status_looks_once_at_what_is_begun_however_many_parts_there_are(
+    tmp_path: Path, make_part: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "catalog/g000").mkdir(parents=True)
+    for number in range(4):
+        make_part(tmp_path / "catalog/g000", {f"u{number}": "http://a.example/1"}, name=f"part-{number:04d}")
+        write_json(
+            tmp_path / f".work/download/{number}/key.json", {"name": f"part-{number:04d}", "part": "an older one"}
+        )
+    read: list[str] = []
+
+    def noted(text: str) -> Any:
+        read.append(text)
+        return json.loads(text)
+
+    monkeypatch.setattr("workflow_scripts.download.status.json", SimpleNamespace(loads=noted))
+    status(corpus=tmp_path)
+    assert capsys.readouterr().out.startswith("0 of 4 parts done\n")
+    assert len(read) == 4
 
 
 def test_status_reads_where_things_stand(

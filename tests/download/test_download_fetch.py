@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from workflow_scripts.common import images
+from workflow_scripts.common import images, tables
 from workflow_scripts.common.accounts import read_account
-from workflow_scripts.contracts import DOWNLOAD_REASONS
+from workflow_scripts.contracts import DOWNLOAD_REASONS, TO_FETCH
+from workflow_scripts.download.fetch import part_digest
 
 # kind of answer -> status, reason, HTTP code, attempts
 EXPECTED: dict[str, tuple[str, str | None, int | None, int]] = {
@@ -237,3 +238,16 @@ def test_a_proxy_of_the_environment_is_used_and_names_are_checked_before_it(
     assert rows["a"]["status"] == "ok"
     assert {rows[f"b{number}"]["error"].partition(":")[0] for number in range(3)} == {"disallowed_address"}
     assert (server.asked["/ok/600"], server.asked["/ok/601"]) == (1, 0)
+
+
+def test_a_part_of_any_length_is_named_within_the_memory_of_a_short_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "'u' || range AS uuid, 'http://a.example/' || range AS source_url, 'a.example' AS host, NULL AS crop"
+    with tables.connect() as connection:
+        tables.write(connection, f"SELECT {rows} FROM range(300_000)", TO_FETCH, tmp_path / "long.parquet")
+        tables.write(connection, f"SELECT {rows} FROM range(2)", TO_FETCH, tmp_path / "short.parquet")
+    monkeypatch.setattr("workflow_scripts.download.fetch.MEMORY_MB", 64)
+    lines = "".join(hashlib.md5(f"u{n}\nhttp://a.example/{n}\na.example".encode()).hexdigest() for n in range(2))
+    assert part_digest(tmp_path / "short.parquet") == f"2 rows, {hashlib.md5(lines.encode()).hexdigest()}"
+    assert part_digest(tmp_path / "long.parquet").startswith("300000 rows, ")

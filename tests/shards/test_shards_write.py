@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import simplejpeg
 import webdataset
@@ -342,6 +344,19 @@ def test_a_corpus_without_val_has_empty_val_tables(corpus: Path) -> None:
     assert index(folder, "val") == []
     assert tables.read_rows(folder / "val" / "manifest.parquet", SHARD_MANIFEST).num_rows == 0
     assert len(index(folder)) == 54
+
+
+def test_a_job_reads_the_rows_of_its_own_group_alone(corpus: Path) -> None:
+    folder = build(corpus)
+    before = sums(folder)
+    rows = tables.read_rows(folder / "plan.parquet", SHARD_PLAN).to_pylist()
+    damaged = pa.Table.from_pylist([row | {"md5": None} if row["group"] == 1 else row for row in rows])
+    pq.write_table(damaged, folder / "plan.parquet")
+    job = {"plan": folder / "plan.parquet", "downloads": corpus / "download", "settings": SETTINGS}
+    write(group=0, work=corpus / "work", out_dir=folder, **job)
+    assert sums(folder) == before
+    with pytest.raises(InputError, match=r"plan\.parquet: md5 is empty in \d+ rows"):
+        write(group=1, work=corpus / "work", out_dir=folder, **job)
 
 
 def test_a_uuid_that_is_no_member_name_is_refused(corpus: Path) -> None:

@@ -81,11 +81,22 @@ def scan_named(paths: Path | Sequence[Path]) -> str:
 
 
 def read(
-    connection: duckdb.DuckDBPyConnection, paths: Path | Sequence[Path], contract: Contract, name: str
+    connection: duckdb.DuckDBPyConnection,
+    paths: Path | Sequence[Path],
+    contract: Contract,
+    name: str,
+    only: str = "true",
 ) -> duckdb.DuckDBPyRelation:
     """Check parquet files against `contract`, name them as the view `name`, and return it.
 
     No files at all give an empty table with the contract's columns.
+
+    Args:
+        connection: where the view is made.
+        paths: the files.
+        contract: what their rows are.
+        name: the view's name.
+        only: an SQL condition: other rows are not in the view, and nobody looks at them.
 
     Raises:
         InputError: a file is missing or unreadable, or breaks the contract; the message names file, column and row.
@@ -98,10 +109,10 @@ def read(
     for file in files:
         source = scan(file)
         try:
-            _check(connection, source, contract, str(file))
+            _check(connection, source, contract, str(file), only)
         except duckdb.Error as error:
             raise InputError(f"{file}: cannot be read as parquet: {_first_line(error)}") from None
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT * FROM {scan(files)}")
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT * FROM {scan(files)} WHERE {only}")
     return connection.view(name)
 
 
@@ -197,7 +208,9 @@ def read_rows(paths: Path | Sequence[Path], contract: Contract) -> pa.Table:
         return connection.sql(f"SELECT * FROM read_rows ORDER BY {order}").to_arrow_table()
 
 
-def _check(connection: duckdb.DuckDBPyConnection, source: str, contract: Contract, where: str) -> None:
+def _check(
+    connection: duckdb.DuckDBPyConnection, source: str, contract: Contract, where: str, only: str = "true"
+) -> None:
     types = {row[0]: row[1] for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
     for column in contract.columns:
         if column.name not in types:
@@ -206,6 +219,7 @@ def _check(connection: duckdb.DuckDBPyConnection, source: str, contract: Contrac
             raise InputError(f"{where}: column {column.name} is {types[column.name]}, not {column.type}")
     if not contract.extra and (unknown := sorted(set(types) - {column.name for column in contract.columns})):
         raise InputError(f"{where}: unknown column {', '.join(unknown)} (a row is {contract.name})")
+    source = f"(SELECT * FROM {source} WHERE {only})"
     tests = [test for column in contract.columns for test in _tests(column)]
     if tests:
         sums = ", ".join(f"count(*) FILTER ({condition})" for _, condition in tests)

@@ -1,8 +1,8 @@
 -- One row per catalogue row of a span of uuids, with the first reason against it that can be seen without comparing
 -- kept images.
 -- The order of the reasons is contracts.VERDICT_REASONS.
--- Tables: catalog, downloads, taxa, taken, sequences, refused, leaks. Variables: first, beyond, min_size, val_share,
--- exclude_basis, licences (null: all are allowed), unknown_licence ('keep' or 'drop').
+-- Tables: ordered (the catalogue by uuid), downloads, taxa, taken, sequences, refused, leaks. Variables: first, beyond,
+-- min_size, val_share, exclude_basis, licences (null: all are allowed), unknown_licence ('keep' or 'drop').
 WITH acquired AS (
     SELECT
         catalog.uuid,
@@ -23,7 +23,7 @@ WITH acquired AS (
         -- Of a download that did not end well: its reason, from contracts.DOWNLOAD_REASONS.
         CASE WHEN downloads.status <> 'ok' THEN coalesce(split_part(downloads.error, ':', 1), '') END AS failure,
         concat_ws(': ', downloads.status, downloads.error) AS failure_detail
-    FROM catalog
+    FROM ordered AS catalog
     INNER JOIN downloads USING (uuid)
     WHERE in_span(catalog.uuid) AND in_span(downloads.uuid)
 )

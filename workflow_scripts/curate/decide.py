@@ -81,7 +81,12 @@ def decide(
     Raises:
         InputError: a table breaks its contract, the tables do not belong together, or a name in `taxa` names no taxon.
     """
-    with tables.connect(memory_mb, threads) as connection, tempfile.TemporaryDirectory(prefix="curate-") as folder:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        tables.connect(memory_mb, threads) as connection,
+        # Beside its output, where there is room for the catalogue's size.
+        tempfile.TemporaryDirectory(prefix=".curate-", dir=out.parent) as folder,
+    ):
         tables.read(connection, catalog, CATALOG, "catalog")
         tables.read(connection, downloads, GATHERED_DOWNLOADS, "downloads")
         tables.read(connection, labels, LABELS, "labels")
@@ -98,6 +103,7 @@ def decide(
         _check_names(connection, labels, settings)
         connection.execute(_sql("judges.sql"))
         spans = spans_of(connection, downloads)
+        _order_catalog(connection, Path(folder))
         _write_candidates(connection, spans, Path(folder))
         _check_together(connection, rows_in, downloads, labels)
         for name in ("twins.sql", "counts.sql", "splits.sql"):
@@ -158,6 +164,19 @@ def spans_of(connection: duckdb.DuckDBPyConnection, downloads: Path) -> list[Spa
 def _take(connection: duckdb.DuckDBPyConnection, span: Span) -> None:
     for name, value in zip(("first", "beyond"), span, strict=True):
         connection.execute(f"SET VARIABLE {name} = $value::VARCHAR", {"value": value})
+
+
+def _order_catalog(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """The view `ordered`: what is needed of the catalogue, by uuid.
+
+    Its parts are by host, so that each has uuids of every span: a span would be read from all of them.
+    """
+    file = folder / "catalog.parquet"
+    connection.execute(
+        "COPY (SELECT uuid, label_id, crop, data_source, occurrence_id, basisOfRecord, license, license_name "
+        f"FROM catalog ORDER BY uuid) TO {tables.literal(file)} (FORMAT parquet)"
+    )
+    connection.execute(f"CREATE TEMP VIEW ordered AS SELECT * FROM {tables.scan(file)}")
 
 
 def _write_candidates(connection: duckdb.DuckDBPyConnection, spans: Sequence[Span], folder: Path) -> None:

@@ -156,8 +156,8 @@ def from_downloads(place: Path, doomed: Set[str]) -> None:
     for folder in sorted(path for path in root.glob("*") if (path / "key.json").exists()):
         if _holds_doomed(folder, doomed):
             key = json.loads((folder / "key.json").read_text(encoding="utf-8"))
-            published = (place / "download", place / "replay/download")
-            manifests = [path for parent in published for path in sorted(parent.glob(f"part-*/{MANIFEST}"))]
+            # By its name, for to compare each part with all would read every manifest as often as there are parts.
+            manifests = [place / kind / key["name"] / MANIFEST for kind in ("download", "replay/download")]
             # Copies of an earlier key's work, or of none, are published by nobody.
             shown = next((path for path in manifests if _same(path, folder / MANIFEST)), None)
             with open_work_folder(root, key, target=shown, wait=False) as work:

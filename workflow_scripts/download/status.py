@@ -41,24 +41,33 @@ def status(*, corpus: Path) -> None:
             "CREATE TEMP TABLE done (host VARCHAR, status VARCHAR, images BIGINT, first VARCHAR, last VARCHAR)"
         )
         finished = 0
+        begun = _begun(corpus)
         for part, manifest in parts:
             connection.execute(f"INSERT INTO wanted SELECT host, count(*) FROM {tables.scan(part)} GROUP BY host")
             if manifest.exists():
                 finished += 1
                 _add(connection, tables.scan(manifest))
             else:
-                for shards in _under_way(corpus, part):
+                for shards in _under_way(begun.get(part.stem, []), part):
                     _add(connection, f"(SELECT * FROM {tables.scan(shards)} WHERE NOT transient)")
         sys.stdout.write(f"{finished} of {len(parts)} parts done\n")
         sys.stdout.writelines(_lines(connection))
 
 
-def _under_way(corpus: Path, part: Path) -> Iterator[list[Path]]:
+def _begun(corpus: Path) -> dict[str, list[tuple[Path, str]]]:
+    """The work folders by their part's name, each with the digest of what it fetches: looked through once."""
+    found: dict[str, list[tuple[Path, str]]] = {}
+    for record in sorted((corpus / ".work" / "download").glob("*/key.json")):
+        key = json.loads(record.read_text(encoding="utf-8"))
+        found.setdefault(key["name"], []).append((record.parent, key["part"]))
+    return found
+
+
+def _under_way(folders: list[tuple[Path, str]], part: Path) -> Iterator[list[Path]]:
     """The finished shards of a part that is not done."""
-    for key in sorted((corpus / ".work" / "download").glob("*/key.json")):
-        shards = sorted(key.parent.glob("pass-*/[0-9]*.parquet"))
-        record = json.loads(key.read_text(encoding="utf-8"))
-        if shards and record["name"] == part.stem and record["part"] == part_digest(part):
+    for folder, digest in folders:
+        shards = sorted(folder.glob("pass-*/[0-9]*.parquet"))
+        if shards and digest == part_digest(part):
             yield shards
 
 

@@ -89,9 +89,10 @@ def write(
         # Readers wait for the manifest: it must not stand beside shards of another plan.
         manifest.unlink(missing_ok=True)
         stored = StoredImages(downloads)
-        tables.read(connection, plan, SHARD_PLAN, "plan")
-        with Progress(f"shards of group {group}", _samples(connection, group), "images") as progress:
-            for shard in _shards(connection, group):
+        # Its own rows alone: of hundreds of jobs each would read the whole plan.
+        tables.read(connection, plan, SHARD_PLAN, "plan", only=f'"group" = {int(group)}')
+        with Progress(f"shards of group {group}", _samples(connection), "images") as progress:
+            for shard in _shards(connection):
                 with open_work_folder(work, _key(shard, settings)) as folder:
                     if folder.finished:
                         adopted += 1
@@ -109,17 +110,15 @@ def write(
         tables.write_row_groups((pq.read_table(path / MANIFEST) for path, *_ in made), SHARD_GROUP_MANIFEST, manifest)
 
 
-def _samples(connection: duckdb.DuckDBPyConnection, group: int) -> int:
-    counted = connection.execute('SELECT count(*) FROM plan WHERE "group" = $group', {"group": group}).fetchone()
+def _samples(connection: duckdb.DuckDBPyConnection) -> int:
+    counted = connection.execute("SELECT count(*) FROM plan").fetchone()
     assert counted is not None
     return int(counted[0])
 
 
-def _shards(connection: duckdb.DuckDBPyConnection, group: int) -> Iterator[Shard]:
+def _shards(connection: duckdb.DuckDBPyConnection) -> Iterator[Shard]:
     """The group's shards in order; the samples of one at a time are held."""
-    listed = connection.execute(
-        'SELECT DISTINCT split, shard FROM plan WHERE "group" = $group ORDER BY split, shard', {"group": group}
-    ).fetchall()
+    listed = connection.execute("SELECT DISTINCT split, shard FROM plan ORDER BY split, shard").fetchall()
     for split, number in listed:
         rows = connection.execute(
             'SELECT uuid, part, tar, "offset", size, label_id, md5 FROM plan '
