@@ -327,6 +327,16 @@ def test_no_part_of_the_catalogue_is_read_again_for_each_span(corpus: Corpus, mo
     assert verdicts(corpus.decide(images, parts=2, name="in_spans")) == at_once
 
 
+def test_what_a_killed_job_put_aside_is_removed(corpus: Corpus) -> None:
+    images = [{"uuid": "0", "label": "raven"}]
+    out = corpus.decide(images, name="killed")
+    left = out.parent / ".curate-x1"
+    left.mkdir()
+    (left / "catalog.parquet").touch()
+    assert corpus.decide(images, name="killed") == out
+    assert not left.exists()
+
+
 def test_spans_begin_where_row_groups_do(tmp_path: Path) -> None:
     downloads = tmp_path / "downloads.parquet"
     with tables.connect() as connection:

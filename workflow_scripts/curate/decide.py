@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 FARTHEST_GUESS = 3
 # Row groups of the downloads that make a span: half a million images.
 SPAN_ROW_GROUPS = 4
+# What is put aside on the way, beside the output.
+ASIDE = ".curate-"
 PLACELESS = "status = 'ok' AND (md5 IS NULL OR tar IS NULL OR \"offset\" IS NULL OR size IS NULL)"
 
 Span = tuple[str, str | None]
@@ -82,10 +85,13 @@ def decide(
         InputError: a table breaks its contract, the tables do not belong together, or a name in `taxa` names no taxon.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
+    for left in out.parent.glob(f"{ASIDE}*"):
+        # Of a job that was killed; they are as large as the catalogue.
+        shutil.rmtree(left)
     with (
         tables.connect(memory_mb, threads) as connection,
         # Beside its output, where there is room for the catalogue's size.
-        tempfile.TemporaryDirectory(prefix=".curate-", dir=out.parent) as folder,
+        tempfile.TemporaryDirectory(prefix=ASIDE, dir=out.parent) as folder,
     ):
         tables.read(connection, catalog, CATALOG, "catalog")
         tables.read(connection, downloads, GATHERED_DOWNLOADS, "downloads")
