@@ -4,6 +4,8 @@ import json
 import math
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,6 +230,41 @@ def test_what_is_unreadable_is_one_line_whoever_read_it(
     except InputError as error:
         said = str(error)
     assert re.fullmatch(r"100 samples in a row are unreadable, the last: .*", said)
+
+
+TRAINER = """
+from torch.utils.data import Dataset
+
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.train.loader import make_loader
+from workflow_scripts.train.loop import timed
+
+
+class Unreadable(Dataset):
+    def __getitem__(self, step: int) -> int:
+        if step == 3:
+            raise InputError("nothing is readable")
+        return step
+
+
+def train(*, workers: int) -> None:
+    for _ in timed(make_loader(Unreadable(), range(9), workers, pin=False)):
+        pass
+
+
+if __name__ == "__main__":
+    run(train)
+"""
+
+
+def test_a_trainer_ends_whose_worker_has_complained(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAINER)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "train.py", "--workers", "2", "--log", tmp_path / "log"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, "error: nothing is readable\n")
 
 
 def test_a_tar_of_another_size_than_the_manifest_says_is_refused(make_corpus, start: Path) -> None:

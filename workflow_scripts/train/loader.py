@@ -4,6 +4,8 @@ Augmentation is seeded by the position too, so nothing depends on the number of 
 s reads nothing that came before it.
 """
 
+import atexit
+import multiprocessing
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -173,6 +175,8 @@ class Batches(Dataset[Batch]):
 
 def make_loader(batches: Batches, steps: range, workers: int, *, pin: bool) -> DataLoader[Batch]:
     """Batches of `steps` in their order, made by `workers` processes ahead of time (0: by this one)."""
+    if workers:
+        atexit.register(_end_workers)
     return DataLoader(
         batches,
         sampler=steps,
@@ -183,6 +187,17 @@ def make_loader(batches: Batches, steps: range, workers: int, *, pin: bool) -> D
         worker_init_fn=_start_worker,
         multiprocessing_context="fork" if workers else None,
     )
+
+
+def _end_workers() -> None:
+    """Kill the workers that are left when the trainer ends: an error keeps the loader, and the loader its workers.
+
+    They ignore the SIGTERM with which multiprocessing ends them before it waits for them, for ever.
+    """
+    # The loader's own handler takes their end for a crash.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for worker in multiprocessing.active_children():
+        worker.kill()
 
 
 def _start_worker(number: int) -> None:
