@@ -270,7 +270,8 @@ class TrainLimits(Section):
         None,
         gt=0,
         description="Copy shards to the node's own disk (the site's `scratch`) before reading them, up to so many GB; "
-        "at least the shuffle window's. For file systems that dislike small reads.",
+        "with less than the shards of the shuffle window and of the batches prepared ahead take, they are copied again "
+        "and again. For file systems that dislike small reads.",
     )
     checkpoint_steps: int = Field(500, ge=1, description="Steps between checkpoints.")
     checkpoint_minutes: float = Field(20.0, gt=0, description="Minutes between checkpoints.")
