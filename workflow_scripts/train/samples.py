@@ -98,6 +98,21 @@ def check(folder: Path, contract: Contract) -> None:
                 raise InputError(f"{tar}: {tar.stat().st_size} bytes, {MANIFEST} has {size}; see snakemake verify")
 
 
+class Footer:
+    """What the end of an index says.
+
+    Attributes:
+        metadata: its row groups, as pyarrow wants them.
+        shards: the least and the greatest shard name of each row group.
+    """
+
+    def __init__(self, index: Path) -> None:
+        self.metadata = pq.read_metadata(index)
+        column = self.metadata.schema.names.index("shard")
+        groups = [self.metadata.row_group(n).column(column).statistics for n in range(self.metadata.num_row_groups)]
+        self.shards = [(str(group.min), str(group.max)) for group in groups]
+
+
 class SampleReader:
     """Reads samples of shards by number. Belongs to one process.
 
@@ -118,7 +133,8 @@ class SampleReader:
         self.kept = window + SPARE
         self.rows = lru_cache(self.kept)(self._rows)
         self._files: OrderedDict[int, int] = OrderedDict()
-        self._groups: dict[Path, list[tuple[str, str]]] = {}
+        # Read once, before workers are forked: a footer tells of every shard of a corpus.
+        self._footers = {index: Footer(index) for index in {shard.index: None for shard in shards}}
 
     def image(self, shard: int, row: int) -> bytes:
         """The encoded image of a sample.
@@ -160,8 +176,9 @@ class SampleReader:
         shard = self.shards[number]
         captions = TEXT_TYPES if shard.layout is REFERENCE_INDEX else ()
         texts = () if captions else self.columns[shard.corpus]
-        with pq.ParquetFile(shard.index) as file:
-            wanted = [n for n, (least, most) in enumerate(self._ranges(file, shard)) if least <= shard.tar.name <= most]
+        footer = self._footers[shard.index]
+        with pq.ParquetFile(shard.index, metadata=footer.metadata) as file:
+            wanted = [n for n, (least, most) in enumerate(footer.shards) if least <= shard.tar.name <= most]
             columns = ["uuid", "shard", "position", "offset", "size"]
             columns += [f"{text_type}_{place}" for text_type in captions for place in ("offset", "size")]
             columns += [name for name in texts if name in file.schema_arrow.names]
@@ -175,11 +192,3 @@ class SampleReader:
             [found[name] if name in found else pa.nulls(len(table)) for name in texts],
             {name: (found[f"{name}_offset"].to_numpy(), found[f"{name}_size"].to_numpy()) for name in captions},
         )
-
-    def _ranges(self, file: pq.ParquetFile, shard: Shard) -> list[tuple[str, str]]:
-        """The least and greatest shard name of each row group of an index."""
-        if shard.index not in self._groups:
-            column = file.schema_arrow.get_field_index("shard")
-            groups = [file.metadata.row_group(n).column(column).statistics for n in range(file.num_row_groups)]
-            self._groups[shard.index] = [(str(group.min), str(group.max)) for group in groups]
-        return self._groups[shard.index]
