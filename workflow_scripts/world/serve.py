@@ -8,14 +8,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
-from types import FrameType
 
 import tyro
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.world.server import serving
+
+POLL_SECONDS = 0.1
 
 
 def serve_world(*, world: Path, command: tyro.conf.Positional[tuple[str, ...]]) -> None:
@@ -41,15 +43,16 @@ def serve_world(*, world: Path, command: tyro.conf.Positional[tuple[str, ...]]) 
 
 def _run(command: tuple[str, ...]) -> int:
     launched = [sys.executable, "-m", "workflow_scripts.world.launch", str(os.getpid()), *command]
+    heard: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: heard.append(number))
     # A group of its own: Ctrl-C in a terminal reaches it once, through this process.
     child = subprocess.Popen(launched, process_group=0)
-
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        child.send_signal(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, pass_on)
-    status = child.wait()
+    # Not child.wait(): a signal that comes just before it blocks would be heard only when the command has ended.
+    while (status := child.poll()) is None:
+        while heard:
+            child.send_signal(heard.pop(0))
+        time.sleep(POLL_SECONDS)
     return status if status >= 0 else 128 - status
 
 
