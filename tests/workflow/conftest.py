@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,11 @@ class Project:
         assert old in text, f"{name} has no {old!r}"
         self.path(name).write_text(text.replace(old, new, 1))
 
+    def copied(self, folder: Path) -> "Project":
+        """All of it again, to be changed for good; without the checkpoints, which nobody reads any more."""
+        shutil.copytree(self.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("checkpoints"))
+        return Project(folder)
+
 
 def copy_project(folder: Path) -> Project:
     """The tracked parts of the project, in `folder`."""
@@ -104,6 +110,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_project(tmp_path_factory.mktemp("finished"))
     project.run("all")
     return project
+
+
+@pytest.fixture
+def copy(finished: Project, tmp_path: Path) -> Iterator[Project]:
+    """The finished project again, to be changed for good."""
+    made = finished.copied(tmp_path / "copy")
+    yield made
+    shutil.rmtree(made.folder)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ RUN = "results/runs/micro"
 
 def start(project: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        project.command("all"),
+        project.command("train"),
         cwd=project.folder,
         env=project.environment(),
         stdout=subprocess.DEVNULL,
@@ -83,12 +83,12 @@ def test_killed_jobs_and_a_killed_snakemake_end_in_the_undisturbed_result(fresh:
     snakemake.kill()
     snakemake.wait()
     assert not fresh.path(f"{RUN}/train/summary.json").exists()
-    assert fresh.snakemake("all").returncode != 0, "a killed Snakemake leaves its lock"
+    assert fresh.snakemake("train").returncode != 0, "a killed Snakemake leaves its lock"
     fresh.run("--unlock")
-    fresh.run("all")
+    fresh.run("train")
 
     # No finished part was made again, and nobody is left working.
     assert {file: file.stat().st_mtime_ns for file in shards_finished} == shards_finished
     assert processes_in(fresh.folder, "workflow_scripts") == []
     assert sums(fresh) == sums(finished)
-    assert fresh.planned("all") == {}
+    assert fresh.planned("train") == {}

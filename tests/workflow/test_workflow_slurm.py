@@ -1,7 +1,6 @@
 """The micro world on a real Slurm, with a training over two nodes that everything happens to."""
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -44,10 +43,9 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def project(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A copy of the finished project, at a place that has a cluster."""
-    folder = tmp_path_factory.mktemp("slurm") / "project"
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    (folder / "config/site.yaml").write_text(SITE)
-    return type(finished)(folder)
+    project = finished.copied(tmp_path_factory.mktemp("slurm") / "project")
+    project.path("config/site.yaml").write_text(SITE)
+    return project
 
 
 def environment(project: Any, cluster: Cluster) -> dict[str, str]:

@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +16,6 @@ pytestmark = pytest.mark.slow
 
 CORPUS = "results/corpora/micro"
 SHARDS = f"{CORPUS}/shards/g000"
-
-
-@pytest.fixture
-def copy(finished: Any, tmp_path: Path) -> Any:
-    """The finished project again, to be changed for good."""
-    shutil.copytree(finished.folder, tmp_path / "copy", symlinks=True)
-    return type(finished)(tmp_path / "copy")
 
 
 def sums(project: Any) -> dict[str, str]:
