@@ -13,7 +13,7 @@ from workflow_scripts.common.config.train import ModelSettings, TrainSettings
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.depth import heights
 from workflow_scripts.train.forward import Forward
-from workflow_scripts.train.model import TwoProjectorClip, starting_model
+from workflow_scripts.train.model import starting_model
 from workflow_scripts.train.optimizer import freeze, make_optimizer, set_lr
 from workflow_scripts.train.ranks import Ranks
 from workflow_scripts.train.validation import own_text_nearest, validate
@@ -24,6 +24,9 @@ ALONE = Ranks(0, 1, 0, 1, dist.HashStore())
 
 @pytest.fixture
 def forward_of(start: Path, model_settings: ModelSettings) -> Callable[..., Forward]:
+    # What was compiled before for other tests counts towards a limit.
+    torch.compiler.reset()
+
     def make(most: int | None = None, **changes) -> Forward:
         settings = SETTINGS.model_copy(update=changes)
         loaded = clip.load(f"local-dir:{start}")
@@ -32,6 +35,17 @@ def forward_of(start: Path, model_settings: ModelSettings) -> Callable[..., Forw
         return Forward(model, loaded, settings, ALONE, most)
 
     return make
+
+
+@pytest.fixture
+def compiled_by(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Has modules compiled by another backend than the default one."""
+
+    def choose(backend: str | Callable) -> None:
+        compile_with = functools.partialmethod(torch.nn.Module.compile, backend=backend)
+        monkeypatch.setattr(torch.nn.Module, "compile", compile_with)
+
+    return choose
 
 
 def step(forward: Forward) -> dict[str, torch.Tensor | None]:
@@ -96,18 +110,38 @@ def test_each_layer_has_its_share_of_the_learning_rate(forward_of: Callable[...,
 
 
 @pytest.mark.parametrize(
-    "changes", [{"grad_checkpointing": True}, {"grad_checkpointing": True, "most": 5}, {"compile": True}]
+    "changes",
+    [
+        {"grad_checkpointing": True},
+        {"grad_checkpointing": True, "most": 5},
+        {"compile": True},
+        {"compile": True, "grad_checkpointing": True},
+    ],
 )
 def test_recomputation_and_compilation_change_no_gradient(
-    changes: dict, forward_of: Callable[..., Forward], monkeypatch: pytest.MonkeyPatch
+    changes: dict, forward_of: Callable[..., Forward], compiled_by: Callable[..., None]
 ) -> None:
-    # Tracing and differentiating as in earnest; only the machine code is not generated.
-    monkeypatch.setattr(
-        TwoProjectorClip, "compile", functools.partialmethod(torch.nn.Module.compile, backend="aot_eager")
-    )
+    # Traced and differentiated as in earnest; only the machine code is not generated.
+    compiled_by("aot_eager")
     expected, found = step(forward_of()), step(forward_of(**changes))
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_generated_machine_code_gives_nearly_the_same_gradients(forward_of: Callable[..., Forward]) -> None:
+    expected, found = step(forward_of()), step(forward_of(compile=True))
+    for name, gradient in expected.items():
+        assert (found[name] - gradient).norm() <= 1e-4 * gradient.norm(), name
+
+
+def test_the_blocks_of_a_tower_are_compiled_once(
+    forward_of: Callable[..., Forward], compiled_by: Callable[..., None]
+) -> None:
+    graphs = []
+    compiled_by(lambda graph, inputs: graphs.append(graph) or graph)
+    step(forward_of(compile=True))
+    # The visual tower has two blocks, the text tower one.
+    assert len(graphs) == 2
 
 
 @pytest.mark.parametrize("precision", ["bf16", "pure_bf16"])
@@ -127,9 +161,9 @@ def test_validation_measures_loss_retrieval_and_zero_shot_also_when_compiled(
     corpus,
     tmp_path: Path,
     forward_of: Callable[..., Forward],
-    monkeypatch: pytest.MonkeyPatch,
+    compiled_by: Callable[..., None],
 ) -> None:
-    monkeypatch.setattr(TwoProjectorClip, "compile", functools.partialmethod(torch.nn.Module.compile, backend="eager"))
+    compiled_by("eager")
     forward = forward_of(compile=compiled)
     data = TrainingData((corpus.biology,), corpus.replay, SETTINGS)
     data.prepare(tmp_path)

@@ -50,7 +50,11 @@ class Forward:
         if settings.grad_checkpointing:
             model.clip.set_grad_checkpointing(True)
         if settings.compile:
-            model.compile()
+            # Each block by itself: those of a tower are alike and compiled once, and their gradients come one after
+            # another, so that DDP sums the last ones' while the first ones' are computed.
+            for name, module in model.named_modules():
+                if name.rpartition(".")[0].endswith(".resblocks"):
+                    module.compile()
         device_ids = [ranks.local_rank] if self.device.type == "cuda" else None
         # Nothing in the model that is not trained changes, so there are no buffers to send around.
         self.parallel: torch.nn.Module = (

@@ -124,7 +124,7 @@ class TrainSettings(Section):
     warmup_steps: int = Field(1000, ge=0, description="Linear warm-up, steps; then cosine to 0.")
     precision: Literal["fp32", "bf16", "pure_bf16"] = Field("bf16", description="bf16 keeps fp32 master weights.")
     grad_checkpointing: bool = Field(False, description="Recompute activations in the backward pass.")
-    compile: bool = Field(False, description="torch.compile the model.")
+    compile: bool = Field(False, description="torch.compile the transformer blocks.")
     clip_norm: float | None = Field(None, gt=0, description="Clip the gradient's norm.")
     tune_blocks: int | None = Field(
         None,
