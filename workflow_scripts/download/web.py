@@ -42,6 +42,8 @@ ASKS_FOR_TIME = {429, 503}
 REFUSALS = {401, 403, 407, 429, 451}
 NOT_FOUND = {403, 404, 410}
 TRANSIENT_STATUS = {408, 425, 429}
+# Reasons that mean that a host did not answer to the end.
+NO_ANSWER = {"connection", "timeout"}
 CHUNK_BYTES = 65_536
 
 
@@ -96,24 +98,24 @@ class Web:
         attempt.begin()
         started = time.monotonic()
         with self._deadlines.within(self._limits.total_timeout) as request:
+            asking = _Fetch(self, row, attempt, room, request)
             try:
-                return _Fetch(self, row, attempt, room, request).get()
-            except Fault as fault:
-                raise self._late(request) if request.cut else fault from None
+                return asking.get()
+            except Fault as error:
+                fault = self._late(request) if request.cut else error
             except (ConnectTimeoutError, ReadTimeoutError) as error:
-                self._hosts.unreachable(row.host)
-                raise Fault("timeout", _line(error), transient=True) from None
+                fault = Fault("timeout", _line(error), transient=True)
             except (LocationParseError, LocationValueError, UnicodeError) as error:
-                raise Fault("other", f"not a URL: {_line(error)}") from None
+                fault = Fault("other", f"not a URL: {_line(error)}")
             except DecodeError as error:
-                raise Fault("truncated", f"content encoding: {_line(error)}") from None
+                fault = Fault("truncated", f"content encoding: {_line(error)}")
             except (HTTPError, OSError) as error:
-                self._hosts.unreachable(row.host)
-                raise (
-                    self._late(request) if request.cut else Fault("connection", _line(error), transient=True)
-                ) from None
+                fault = self._late(request) if request.cut else Fault("connection", _line(error), transient=True)
             finally:
                 attempt.seconds = round(time.monotonic() - started, 3)
+        if fault.reason in NO_ANSWER:
+            self._hosts.unreachable(asking.host)
+        raise fault
 
     def _late(self, request: Request) -> Fault:
         if self._stopping.is_set():
@@ -131,7 +133,7 @@ class Web:
 
 
 class _Fetch:
-    """One row's requests: its rendition, its address, and where they lead."""
+    """One row's requests: its rendition, its address, and where they lead. `host` is asked at present."""
 
     def __init__(self, web: Web, row: Row, attempt: Attempt, room: Room, request: Request) -> None:
         self._web = web
@@ -142,6 +144,7 @@ class _Fetch:
         self._settings = web._settings.of_host(row.host)
         self._max_bytes = self._settings.max_bytes or web._settings.max_bytes
         self._requests = 0
+        self.host = row.host
 
     def get(self) -> bytes:
         """The body at the host's smaller rendition, or where it has none, at the row's address."""
@@ -164,6 +167,7 @@ class _Fetch:
             first = self._requests == 0 and host == self._row.host
             self._requests += 1
             with nullcontext() if first else self._web._hosts.visit(host, self._row.host, self._request.ends):
+                self.host = host
                 body, location = self._ask(pools, url, host)
             if body is not None:
                 return body
@@ -194,6 +198,7 @@ class _Fetch:
             attempt.content_type = response.headers.get("Content-Type")
             location = response.headers.get("Location")
             if response.status in REDIRECTS and location is not None:
+                web._hosts.good(host)
                 return None, location
             self._check_answer(response, host, begun)
             body = self._read(response)

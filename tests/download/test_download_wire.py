@@ -1,0 +1,151 @@
+"""What hosts do on the wire: answers given byte by byte, hosts that are gone, and addresses that lead on."""
+
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import pytest
+
+from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
+from workflow_scripts.download.addresses import AddressPolicy
+from workflow_scripts.download.attempts import Attempt, Row
+from workflow_scripts.download.budget import Budget
+from workflow_scripts.download.hosts import Hosts
+from workflow_scripts.download.memory import Memory
+from workflow_scripts.download.web import Web
+
+
+class Wire:
+    """Answers each path with the bytes that it is given, the next ones each time, and hangs up.
+
+    Attributes:
+        answers: path -> what is sent, and the last of it ever after.
+        asked: path -> requests.
+        keeps: whether a connection is kept for further requests.
+        delay: seconds before each answer.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[bytes]] = {}
+        self.asked: Counter[str] = Counter()
+        self.keeps = False
+        self.delay = 0.0
+        self.listener = socket.create_server(("0.0.0.0", 0), backlog=128)
+        self.port = self.listener.getsockname()[1]
+        self.host = f"127.0.0.1:{self.port}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def url(self, path: str) -> str:
+        return f"http://{self.host}{path}"
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as lines, suppress(OSError):
+            while request := lines.readline():
+                while lines.readline().strip():
+                    """The headers."""
+                path = request.split(b" ")[1].decode("ascii")
+                self.asked[path] += 1
+                told = self.answers[path]
+                time.sleep(self.delay)
+                connection.sendall(told[min(self.asked[path], len(told)) - 1])
+                if not self.keeps:
+                    return
+
+
+def answer(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
+    """An answer as it goes over the wire; nothing is said that `headers` do not say."""
+    return "\r\n".join([f"HTTP/1.1 {status}", *headers, "", ""]).encode("utf-8") + body
+
+
+def whole(body: bytes, *headers: str) -> bytes:
+    """An answer that says its length."""
+    return answer(body, f"Content-Length: {len(body)}", *headers)
+
+
+def moved(to: str) -> bytes:
+    """A redirect without a body."""
+    return answer(b"", f"Location: {to}", "Content-Length: 0", status="302 Found")
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    made = Wire()
+    yield made
+    made.listener.close()
+
+
+@pytest.fixture
+def gone() -> str:
+    """A host where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A port of all loopback addresses where no connection is ever made: its queue is full."""
+    with socket.socket() as full, ExitStack() as waiting:
+        full.bind(("0.0.0.0", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        for _ in range(4):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        yield port
+
+
+def errors_of(rows: dict[str, dict[str, Any]]) -> Counter[str]:
+    """How often each reason, with what a host is said to have done."""
+    return Counter("stopped" if "was stopped" in (row["error"] or "") else row["status"] for row in rows.values())
+
+
+def test_a_host_that_is_gone_is_stopped(gone: str, run_of: Any) -> None:
+    urls = {f"u{number:02d}": f"http://{gone}/{number}" for number in range(20)}
+    rows = run_of(urls)({"passes": 1}, stop_after=4, threads=1, wait=0)
+    # Four in the first pass, and one in each of the two that follow.
+    assert errors_of(rows) == {"failed": 6, "stopped": 14}
+
+
+def test_a_host_that_sends_on_is_not_blamed_for_where_it_leads(
+    wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
+) -> None:
+    broken = f"127.0.0.9:{wire.port}"
+    wire.answers = {f"/{number}": [moved(f"http://{broken}/nothing")] for number in range(12)}
+    wire.answers |= {f"/{number}": [whole(make_picture(number))] for number in range(12, 16)} | {"/nothing": [b""]}
+    urls = {f"u{number}": wire.url(f"/{number - 10}") for number in range(10, 26)}
+    rows = run_of(urls)({"passes": 1}, stop_after=4, threads=1, wait=0)
+    assert [rows[f"u{number}"]["status"] for number in range(22, 26)] == ["ok"] * 4
+    stopped = [row["error"] for row in rows.values() if "was stopped" in (row["error"] or "")]
+    assert stopped
+    assert all(broken in error for error in stopped)
+
+
+@pytest.fixture
+def halves(server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The server, with bodies of which the second half comes some tenths of a second after the first."""
+
+    def in_halves(self: Any, to: Any, tenths: int, time_asked: int) -> None:
+        half = bytes(600_000)
+        self.answer(to, 200, half, length=2 * len(half))
+        time.sleep(tenths / 10)
+        to.wfile.write(half)
+
+    monkeypatch.setattr(type(server), "do_halves", in_halves, raising=False)
+    return server
+
+
+# One request after the other, all at once under way.
+ONE_BY_ONE = {"connections": 3, "rate": 20}
