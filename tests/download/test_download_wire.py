@@ -133,6 +133,13 @@ def test_a_host_that_sends_on_is_not_blamed_for_where_it_leads(
     assert all(broken in error for error in stopped)
 
 
+def test_an_address_in_plain_utf8_is_followed(wire: Wire, run_of: Any, make_picture: Callable[..., bytes]) -> None:
+    wire.answers = {"/old": [moved("/fl\u00fcgel 1.jpg")], "/fl%C3%BCgel%201.jpg": [whole(make_picture(1))]}
+    wire.answers["/fl%C3%83%C2%BCgel%201.jpg"] = [answer(b"", "Content-Length: 0", status="404 Not Found")]
+    rows = run_of({"a": wire.url("/old")})()
+    assert (rows["a"]["status"], rows["a"]["final_url"]) == ("ok", wire.url("/fl\u00fcgel 1.jpg"))
+
+
 @pytest.fixture
 def halves(server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The server, with bodies of which the second half comes some tenths of a second after the first."""

@@ -172,7 +172,8 @@ class _Fetch:
             if body is not None:
                 return body
             try:
-                url = urljoin(url, location)
+                # Headers are read as Latin-1; an address that is not written in ASCII is in UTF-8.
+                url = urljoin(url, location.encode("latin-1").decode("utf-8", "replace"))
             except ValueError as error:
                 raise Fault("other", f"redirect to what is no URL: {error}") from None
         raise Fault("http_error", f"more than {MAX_REDIRECTS} redirects")
