@@ -140,6 +140,45 @@ def test_an_address_in_plain_utf8_is_followed(wire: Wire, run_of: Any, make_pict
     assert (rows["a"]["status"], rows["a"]["final_url"]) == ("ok", wire.url("/fl\u00fcgel 1.jpg"))
 
 
+def test_a_cut_body_whose_length_was_not_said_is_asked_for_again(
+    wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
+) -> None:
+    body = make_picture(1)
+    wire.answers = {"/a": [answer(body[: len(body) // 2]), answer(body)], "/b": [answer(body[: len(body) // 2])]}
+    wire.answers["/c"] = [whole(body[: len(body) // 2])]
+    rows = run_of({path[1:]: wire.url(path) for path in wire.answers})()
+    assert {uuid: (row["status"], row["attempts"]) for uuid, row in rows.items()} == {
+        "a": ("ok", 2),
+        "b": ("failed", 2),
+        "c": ("failed", 1),
+    }
+    assert {rows[uuid]["error"].partition(":")[0] for uuid in "bc"} == {"truncated"}
+
+
+def test_a_body_in_chunks_counts_when_its_last_chunk_came(
+    wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
+) -> None:
+    body = make_picture(1)
+    chunk = f"{len(body):x}\r\n".encode() + body + b"\r\n"
+    wire.answers = {"/a": [answer(chunk, "Transfer-Encoding: chunked")] * 2}
+    wire.answers["/b"] = [answer(chunk + b"0\r\n\r\n", "Transfer-Encoding: chunked")]
+    wire.answers["/c"] = [answer(chunk[:1000], "Transfer-Encoding: chunked"), *wire.answers["/b"]]
+    rows = run_of({path[1:]: wire.url(path) for path in wire.answers})()
+    assert (rows["a"]["error"] or "").partition(":")[0] == "connection"
+    assert [(rows[uuid]["status"], rows[uuid]["attempts"]) for uuid in "bc"] == [("ok", 1), ("ok", 2)]
+
+
+def test_bytes_beyond_the_length_that_was_said_are_left(
+    wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
+) -> None:
+    wire.keeps = True
+    body = make_picture(1, 2000, 2000, form="PNG")
+    assert len(body) > 65_536
+    wire.answers = {"/a": [whole(body) + b"\n" * 70_000], "/b": [whole(make_picture(2))]}
+    rows = run_of({path[1:]: wire.url(path) for path in wire.answers})(threads=1)
+    assert {(row["status"], row["attempts"]) for row in rows.values()} == {("ok", 1)}
+
+
 @pytest.fixture
 def halves(server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The server, with bodies of which the second half comes some tenths of a second after the first."""

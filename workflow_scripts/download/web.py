@@ -197,6 +197,7 @@ class _Fetch:
             attempt.http_status = response.status
             attempt.final_url = url
             attempt.content_type = response.headers.get("Content-Type")
+            attempt.open_ended = response.length_remaining is None and not response.chunked
             location = response.headers.get("Location")
             if response.status in REDIRECTS and location is not None:
                 web._hosts.good(host)
