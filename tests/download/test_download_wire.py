@@ -195,3 +195,27 @@ def halves(server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 # One request after the other, all at once under way.
 ONE_BY_ONE = {"connections": 3, "rate": 20}
+
+
+def test_a_body_that_waits_for_room_has_its_time_all_the_same(wire: Wire, make_picture: Callable[..., bytes]) -> None:
+    body = make_picture(1)
+    wire.answers = {"/a": [whole(body)]}
+    stopping = threading.Event()
+    limits = DownloadLimits(allow_hosts=["127.0.0.0/8"], total_timeout=0.5)
+    hosts = Hosts(limits, stopping, Budget(limits))
+    web = Web(settings=DownloadSettings(), limits=limits, hosts=hosts, contact=None, stopping=stopping)
+    memory = Memory(len(body), stopping)
+    other = memory.begin()
+    other.grow(len(body))
+    threading.Timer(1.5, other.give_back).start()
+    attempt = Attempt("a", 1)
+    assert web.get(Row("a", wire.url("/a"), wire.host), attempt, memory.begin()) == body
+    assert attempt.seconds is not None
+    assert attempt.seconds > 1
+
+
+def test_a_host_that_does_not_answer_keeps_no_other_from_its_room(halves: Any, run_of: Any) -> None:
+    run = run_of({"a": halves.url("hang/1"), "b": halves.url("halves/3"), "c": halves.url("halves/3")})
+    rows = run({"passes": 1}, body_memory_mb=1, total_timeout=5, default_host=ONE_BY_ONE)
+    assert rows["a"]["error"].startswith("timeout: ")
+    assert max(rows[uuid]["seconds"] for uuid in "bc") < 1.5

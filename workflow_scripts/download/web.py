@@ -1,5 +1,6 @@
 """Bodies over HTTP: bounded in bytes and time, polite, and never from addresses that are not allowed."""
 
+import math
 import re
 import socket
 import threading
@@ -248,7 +249,9 @@ class _Fetch:
         body = bytearray()
         # read1 returns what has come, so that a body that drips is seen to.
         while chunk := response.read1(CHUNK_BYTES, decode_content=True):
-            self._request.ends += self._room.grow(len(chunk))
+            # Waiting for room is not the host's time.
+            ends, self._request.ends = self._request.ends, math.inf
+            self._request.ends = ends + self._room.grow(len(chunk))
             body += chunk
             if len(body) > self._max_bytes:
                 raise _too_many_bytes(self._max_bytes)
