@@ -219,3 +219,14 @@ def test_a_host_that_does_not_answer_keeps_no_other_from_its_room(halves: Any, r
     rows = run({"passes": 1}, body_memory_mb=1, total_timeout=5, default_host=ONE_BY_ONE)
     assert rows["a"]["error"].startswith("timeout: ")
     assert max(rows[uuid]["seconds"] for uuid in "bc") < 1.5
+
+
+def test_a_host_of_many_addresses_that_do_not_answer_ends_in_time(
+    silent: int, run_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = [f"127.0.0.{number}" for number in range(1, 21)]
+    monkeypatch.setattr(AddressPolicy, "resolve", lambda self, host, port: addresses)
+    started = time.monotonic()
+    rows = run_of({"a": f"http://many.example:{silent}/1"})({"passes": 1}, timeout=0.5, total_timeout=1.0)
+    assert time.monotonic() - started < 4
+    assert rows["a"]["error"].startswith("timeout: ")

@@ -300,8 +300,9 @@ def _checked(base: type[HTTPConnection], policy: AddressPolicy) -> type[HTTPConn
             failure: OSError | None = None
             for address in addresses:
                 try:
+                    # The time to connect is for all of them together, so that many that are silent end in time.
                     return sockets.create_connection(
-                        (address, self.port), self.timeout, socket_options=self.socket_options
+                        (address, self.port), self.timeout / len(addresses), socket_options=self.socket_options
                     )
                 except OSError as error:
                     failure = error
