@@ -230,3 +230,16 @@ def test_a_host_of_many_addresses_that_do_not_answer_ends_in_time(
     rows = run_of({"a": f"http://many.example:{silent}/1"})({"passes": 1}, timeout=0.5, total_timeout=1.0)
     assert time.monotonic() - started < 4
     assert rows["a"]["error"].startswith("timeout: ")
+
+
+def test_the_connections_of_many_hosts_are_not_all_kept(
+    wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
+) -> None:
+    wire.keeps, wire.delay = True, 0.05
+    wire.answers = {"/1": [whole(make_picture(1))], "/2": [whole(make_picture(2))]}
+    addresses = [f"http://127.0.3.{number}:{wire.port}{path}" for number in range(1, 97) for path in wire.answers]
+    urls = {f"u{place:03d}": address for place, address in enumerate(addresses)}
+    run = run_of(urls)
+    process = run.start({"images_per_tar": 16, "passes": 1}, threads=16, files=200)
+    assert process.wait(timeout=120) == 0, process.stderr.read().decode()
+    assert Counter(row["error"] for row in run.rows().values()) == {None: len(urls)}

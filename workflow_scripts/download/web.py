@@ -274,7 +274,8 @@ class _CheckedPools(urllib3.PoolManager):
     """Connections without a proxy, to checked addresses only."""
 
     def __init__(self, policy: AddressPolicy, deadlines: Deadlines, threads: int) -> None:
-        super().__init__(num_pools=4 * threads, maxsize=threads)
+        # Each connection that is kept takes two of the job's open files, which often may be no more than 1,024.
+        super().__init__(num_pools=threads, maxsize=threads)
         self._classes = {
             "http": watched(_checked(HTTPConnection, policy), deadlines),
             "https": watched(_checked(HTTPSConnection, policy), deadlines),
@@ -330,7 +331,7 @@ def _proxy_pools(url: str, deadlines: Deadlines, threads: int) -> urllib3.ProxyM
     if parts.scheme not in ("http", "https"):
         raise InputError(f"the proxy of the environment is {parts.scheme}://..., only http and https are supported")
     headers = make_headers(proxy_basic_auth=parts.auth) if parts.auth else None
-    pools = _ProxyPools(parts.url, proxy_headers=headers, num_pools=4 * threads, maxsize=threads)
+    pools = _ProxyPools(parts.url, proxy_headers=headers, num_pools=threads, maxsize=threads)
     pools.deadlines = deadlines
     return pools
 
