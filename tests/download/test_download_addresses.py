@@ -68,6 +68,18 @@ def test_a_name_is_looked_up_once_in_a_while(monkeypatch: pytest.MonkeyPatch) ->
     assert asked == ["museum.example"] * 2
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("::", "::1", "fe80::1", "fc00::1", "fec0::1", "ff02::1", "::127.0.0.1", "64:ff9b:1::a00:1", "100::1"),
+        *("2001:db8::1", "2002:7f00:1::1", "0.0.0.0", "255.255.255.255", "192.0.2.1", "198.18.0.1", "240.0.0.1"),
+    ],
+)
+def test_special_addresses_are_refused(address: str) -> None:
+    with pytest.raises(Fault, match="disallowed_address"):
+        AddressPolicy([]).resolve(address, 80)
+
+
 @pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::1111"])
 def test_public_addresses_pass(address: str) -> None:
     assert AddressPolicy([]).resolve(address, 443) == [address]
