@@ -15,6 +15,8 @@ from workflow_scripts.common.config.download import DownloadLimits, DownloadSett
 from workflow_scripts.common.errors import BusyError, InputError
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.work_folder import WorkFolder, open_work_folder
+from workflow_scripts.curate import forget
+from workflow_scripts.download import retry as retry_module
 from workflow_scripts.download.estimate import estimate
 from workflow_scripts.download.fetch import work_key
 from workflow_scripts.download.retry import Again, retry
@@ -129,12 +131,16 @@ def half_done(tmp_path: Path, server: Any, make_part: Any, make_run: Any) -> Any
     return run
 
 
-@pytest.mark.parametrize("moment", ["acquired", "unfinished", "unpublished"])
+@pytest.mark.parametrize("moment", ["acquired", "unaccounted", "unfinished", "unpublished"])
 def test_a_try_that_was_killed_is_gone_on_with_and_asks_nothing_twice(
     half_done: Any, server: Any, again: Any, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     run = half_done
-    killed = {"acquired": (Again, "_take_over"), "unfinished": (WorkFolder, "finish")}
+    killed: dict[str, tuple[Any, str]] = {
+        "acquired": (Again, "_take_over"),
+        "unaccounted": (retry_module, "write_account"),
+        "unfinished": (WorkFolder, "finish"),
+    }
     owner, method = killed.get(moment, (WorkFolder, "publish"))
 
     def die(*words: Any, **options: Any) -> None:
@@ -145,6 +151,7 @@ def test_a_try_that_was_killed_is_gone_on_with_and_asks_nothing_twice(
         with pytest.raises(KeyboardInterrupt):
             again(run)
     assert again(run)["a"]["status"] == "ok"
+    assert read_account(run.out / "account.json").kept == 2
     assert (server.asked["/flaky/707"], server.asked["/ok/707"]) == (2, 1)
     assert run({"passes": 1})["a"]["status"] == "ok"
     assert (server.asked["/flaky/707"], server.asked["/ok/707"]) == (2, 1)

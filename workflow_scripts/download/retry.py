@@ -177,8 +177,9 @@ class Again:
                 connection.execute(f"CREATE TEMP TABLE merged AS {(HERE / 'retried.sql').read_text(encoding='utf-8')}")
                 # Without it the download adopts whatever the manifest says.
                 (folder.path / DONE).unlink(missing_ok=True)
-                tables.write(connection, "SELECT * FROM merged", DOWNLOADS, manifest)
+                # By the manifest it is known that they came, so it is last.
                 write_account(folder.path / ACCOUNT, account_of(connection, "merged", part.stem))
+                tables.write(connection, "SELECT * FROM merged", DOWNLOADS, manifest)
             # Also after a kill that came between these steps.
             if not (folder.path / DONE).exists():
                 folder.finish([MANIFEST, ACCOUNT, *(tar.name for tar in folder.path.glob("images-*.tar"))], known)
