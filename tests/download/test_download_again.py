@@ -1,6 +1,7 @@
 """After a download: what failed is tried again alone, and where it stands is read from files."""
 
 import json
+import shutil
 import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,6 @@ from workflow_scripts.common.config.download import DownloadLimits, DownloadSett
 from workflow_scripts.common.errors import BusyError, InputError
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.work_folder import WorkFolder, open_work_folder
-from workflow_scripts.curate import forget
 from workflow_scripts.download import retry as retry_module
 from workflow_scripts.download.estimate import estimate
 from workflow_scripts.download.fetch import work_key
@@ -155,6 +155,33 @@ def test_a_try_that_was_killed_is_gone_on_with_and_asks_nothing_twice(
     assert (server.asked["/flaky/707"], server.asked["/ok/707"]) == (2, 1)
     assert run({"passes": 1})["a"]["status"] == "ok"
     assert (server.asked["/flaky/707"], server.asked["/ok/707"]) == (2, 1)
+
+
+@pytest.mark.parametrize("gone", [["again.parquet"], ["again.parquet", "manifest.parquet"]])
+def test_a_try_that_was_killed_while_it_cleared_away_does_not_stand_in_for_the_next(
+    server: Any, run_of: Any, again: Any, monkeypatch: pytest.MonkeyPatch, gone: list[str]
+) -> None:
+    server.asked.clear()
+    run = run_of({"a": server.url("flaky/710"), "b": server.url("broken/710")})
+    run({"passes": 1})
+    rmtree = shutil.rmtree
+
+    def die(folder: Any, **options: Any) -> None:
+        if "retry-" not in Path(folder).name or not Path(folder).exists():
+            rmtree(folder, **options)
+            return
+        for name in gone:
+            (folder / name).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", die)
+        with pytest.raises(KeyboardInterrupt):
+            again(run)
+    assert server.asked["/broken/710"] == 2
+    again(run)
+    assert (server.asked["/flaky/710"], server.asked["/broken/710"]) == (2, 3)
+    assert not [path for path in run.work.iterdir() if "retry-" in path.name]
 
 
 def test_replay_is_tried_again_with_its_own_settings(

@@ -120,7 +120,11 @@ class Again:
                 self._acquisition.run(todo, self._folder)
             for (number,) in found:
                 self._take_over(self._parts[number], self._manifests[number])
-        shutil.rmtree(self._folder)
+        # Out of the way in one go: what a kill left of it would be taken for the next try's.
+        spent = self._folder.with_name(f".{self._folder.name}.spent")
+        shutil.rmtree(spent, ignore_errors=True)
+        self._folder.replace(spent)
+        shutil.rmtree(spent)
 
     def _write_todo(self, todo: Path) -> None:
         """The rows of all parts to try again, each with its part's number in the list."""
