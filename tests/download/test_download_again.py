@@ -16,6 +16,7 @@ from workflow_scripts.common.config.download import DownloadLimits, DownloadSett
 from workflow_scripts.common.errors import BusyError, InputError
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.work_folder import WorkFolder, open_work_folder
+from workflow_scripts.curate import forget
 from workflow_scripts.download import retry as retry_module
 from workflow_scripts.download.estimate import estimate
 from workflow_scripts.download.fetch import work_key
@@ -182,6 +183,29 @@ def test_a_try_that_was_killed_while_it_cleared_away_does_not_stand_in_for_the_n
     again(run)
     assert (server.asked["/flaky/710"], server.asked["/broken/710"]) == (2, 3)
     assert not [path for path in run.work.iterdir() if "retry-" in path.name]
+
+
+def test_a_further_try_writes_over_no_tar_of_an_earlier_one(
+    tmp_path: Path, server: Any, run_of: Any, again: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def later(self: Any, to: Any, number: int, asked: int) -> None:
+        self.do_ok(to, number, asked) if asked > number else self.do_broken(to, number, asked)
+
+    monkeypatch.setattr(type(server), "do_later", later, raising=False)
+    run = run_of({uuid: server.url(f"later/{times}") for times, uuid in enumerate("abc", start=1)})
+    run.work, run.out = tmp_path / ".work/download", tmp_path / "download/part-0000"
+    run({"passes": 1})
+    again(run)
+    before = again(run)["b"]
+    data = run.tars()[before["tar"]]
+    forget.from_downloads(tmp_path, {"a"})
+    after = again(run)
+    assert {uuid: row["status"] for uuid, row in after.items()} == {"a": "refused", "b": "ok", "c": "ok"}
+    assert after["b"] == before
+    assert run.tars()[before["tar"]] == data
+    asked = sum(server.asked.values())
+    assert run({"passes": 1}) == after
+    assert sum(server.asked.values()) == asked
 
 
 def test_replay_is_tried_again_with_its_own_settings(

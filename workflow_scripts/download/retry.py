@@ -175,7 +175,8 @@ class Again:
             assert came is not None
             logger.info("%s: %d images came", part, came[0])
             if came[0]:
-                tar = folder.path / f"images-retry-{_tries(connection):02d}.tar"
+                tar = folder.path / f"images-retry-{_next_try(connection):02d}.tar"
+                known.pop(tar.name, None)
                 write_tar(tar, self._images(connection))
                 list_places(connection, [tar])
                 connection.execute(f"CREATE TEMP TABLE merged AS {(HERE / 'retried.sql').read_text(encoding='utf-8')}")
@@ -200,13 +201,14 @@ class Again:
                 yield uuid, {"jpg": read_at(file, offset, size)}
 
 
-def _tries(connection: duckdb.DuckDBPyConnection) -> int:
-    """How many tries brought something so far."""
-    counted = connection.execute(
-        "SELECT count(DISTINCT tar) FROM manifest WHERE starts_with(tar, 'images-retry-')"
+def _next_try(connection: duckdb.DuckDBPyConnection) -> int:
+    """The number after those of the tars that earlier tries brought, of which some may be empty by now."""
+    found = connection.execute(
+        "SELECT coalesce(max(regexp_extract(tar, '^images-retry-(\\d+)', 1)::BIGINT) + 1, 0) FROM manifest "
+        "WHERE starts_with(tar, 'images-retry-')"
     ).fetchone()
-    assert counted is not None
-    return int(counted[0])
+    assert found is not None
+    return int(found[0])
 
 
 if __name__ == "__main__":
