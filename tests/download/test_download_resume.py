@@ -3,13 +3,14 @@
 import os
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from img2dataset import downloader as img2dataset_downloader
 
-from workflow_scripts.common import images
+from workflow_scripts.common import images, tables
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.download.passes import Passes
 
@@ -87,6 +88,24 @@ def test_a_kill_before_the_work_is_recorded_downloads_nothing_again(
     (folder / "pass-1").mkdir()
     assert run()["a"]["status"] == "ok"
     assert server.asked["/ok/1"] == 1
+
+
+def test_later_passes_are_read_once_however_many_tars_there_are(
+    server: Any, run_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.asked.clear()
+    scan_named, read = tables.scan_named, Counter[str]()
+
+    def noted(paths: Any) -> str:
+        read.update(map(str, paths if isinstance(paths, list) else [paths]))
+        return scan_named(paths)
+
+    monkeypatch.setattr(tables, "scan_named", noted)
+    run = run_of({f"u{number}": server.url(f"flaky/{740 + number}") for number in range(8)})
+    rows = run({"images_per_tar": 2})
+    assert {(row["status"], row["attempts"]) for row in rows.values()} == {("ok", 2)}
+    assert len(run.tars()) == 4
+    assert {count for path, count in read.items() if "pass-2" in path} == {1}
 
 
 def test_a_damaged_tar_is_downloaded_again(tmp_path: Path, server: Any, make_part: Any, make_run: Any) -> None:
