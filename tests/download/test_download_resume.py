@@ -119,6 +119,33 @@ def test_a_damaged_tar_is_downloaded_again(tmp_path: Path, server: Any, make_par
     assert run.tars() == before
 
 
+@pytest.mark.parametrize("removals", [1, 2, 3])
+def test_a_kill_while_damaged_work_is_cleared_away_adopts_none_of_it(
+    server: Any, run_of: Any, monkeypatch: pytest.MonkeyPatch, removals: int
+) -> None:
+    server.asked.clear()
+    run = run_of({"a": server.url("ok/1")})
+    run()
+    before = run.tars()
+    os.truncate(run.out / "images-00000.tar", 600)
+    unlink = Path.unlink
+    removed: list[Path] = []
+
+    def die(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok=missing_ok)
+        removed.append(path)
+        if len(removed) == removals:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", die)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    run()
+    assert run.tars() == before
+    assert server.asked["/ok/1"] == 2
+
+
 def test_nothing_starts_unless_our_fetch_function_is_in_force(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
