@@ -146,6 +146,28 @@ def test_a_kill_while_damaged_work_is_cleared_away_adopts_none_of_it(
     assert server.asked["/ok/1"] == 2
 
 
+def test_a_shard_that_is_taken_away_is_fetched_again_and_so_is_what_followed_from_it(
+    server: Any, run_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.asked.clear()
+    urls = {f"u{number}": server.url(f"{'flaky' if number % 2 else 'ok'}/{720 + number}") for number in range(8)}
+    run = run_of(urls)
+
+    def die(*words: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("workflow_scripts.download.acquisition._write_tars", die)
+        with pytest.raises(KeyboardInterrupt):
+            run({"images_per_tar": 4})
+    # As a takedown does with the unfinished work of a part.
+    (taken,) = run.work.glob("*/pass-1/00000.parquet")
+    taken.unlink()
+    rows = run({"images_per_tar": 4})
+    assert {row["status"] for row in rows.values()} == {"ok"}
+    assert server.asked["/ok/724"] == 1
+
+
 def test_nothing_starts_unless_our_fetch_function_is_in_force(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
