@@ -4,6 +4,7 @@ import ipaddress
 import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from workflow_scripts.download.addresses import SECONDS_TO_REMEMBER, AddressPolicy
 from workflow_scripts.download.attempts import Fault
 from workflow_scripts.download.hosts import retry_after
+from workflow_scripts.download.web import host_of
 
 INSIDE = (
     "127.0.0.0/8",
@@ -134,6 +136,19 @@ def test_retry_after_may_be_a_date_to_come() -> None:
     seconds = retry_after(format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True))
     assert seconds is not None
     assert 85 < seconds <= 90
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://A.org:443/x", "a.org"),
+        ("http://me:word@a.org:80/x", "a.org"),
+        ("https://a.org:8443/x", "a.org:8443"),
+        ("http://[2606:4700::80]/x", "[2606:4700::80]"),
+    ],
+)
+def test_a_host_is_the_same_with_its_usual_port(url: str, host: str) -> None:
+    assert host_of(urlsplit(url)) == host
 
 
 @settings(deadline=None)

@@ -46,6 +46,7 @@ TRANSIENT_STATUS = {408, 425, 429}
 # Reasons that mean that a host did not answer to the end.
 NO_ANSWER = {"connection", "timeout"}
 CHUNK_BYTES = 65_536
+USUAL_PORT = re.compile(r":(80|443)$")
 
 
 class Web:
@@ -266,8 +267,8 @@ class _Fetch:
 
 
 def host_of(parts: SplitResult) -> str:
-    """Host and port as the catalogue writes them: lower case, without user and password."""
-    return parts.netloc.rpartition("@")[2].lower()
+    """Host and port as the catalogue writes them: lower case, without user and password, and without the usual port."""
+    return USUAL_PORT.sub("", parts.netloc.rpartition("@")[2].lower())
 
 
 class _CheckedPools(urllib3.PoolManager):
