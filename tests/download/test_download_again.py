@@ -5,17 +5,20 @@ import shutil
 import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings, HostLimits
 from workflow_scripts.common.errors import BusyError, InputError
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.work_folder import WorkFolder, open_work_folder
+from workflow_scripts.contracts import LEDGER
 from workflow_scripts.curate import forget
 from workflow_scripts.download import retry as retry_module
 from workflow_scripts.download.estimate import estimate
@@ -183,6 +186,38 @@ def test_a_try_that_was_killed_while_it_cleared_away_does_not_stand_in_for_the_n
     again(run)
     assert (server.asked["/flaky/710"], server.asked["/broken/710"]) == (2, 3)
     assert not [path for path in run.work.iterdir() if "retry-" in path.name]
+
+
+def test_what_is_taken_down_after_a_try_was_killed_is_not_taken_in_by_the_next(
+    tmp_path: Path, server: Any, run_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of({"a": server.url("flaky/712"), "b": server.url("flaky/713")})
+    run.work, run.out = tmp_path / ".work/download", tmp_path / "download/part-0000"
+    run({"passes": 1})
+    ledger = tmp_path / "ledger.parquet"
+    try_again = partial(
+        retry,
+        parts=(run.part,),
+        manifests=(run.out / "manifest.parquet",),
+        settings=SETTINGS,
+        limits=LIMITS,
+        work=run.work,
+        ledger=ledger,
+    )
+
+    def die(*words: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Again, "_take_over", die)
+        with pytest.raises(KeyboardInterrupt):
+            try_again()
+    tables.write_rows([{"uuid": "a", "date": "2026-01-31", "reason": "asked for"}], LEDGER, ledger)
+    forget.from_downloads(tmp_path, {"a"})
+    try_again()
+    rows = run.rows()
+    assert {uuid: row["status"] for uuid, row in rows.items()} == {"a": "refused", "b": "ok"}
+    assert rows["a"]["error"] == "taken_down"
 
 
 def test_a_further_try_writes_over_no_tar_of_an_earlier_one(
