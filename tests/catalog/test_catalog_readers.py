@@ -271,6 +271,27 @@ def test_treeoflife200m_with_fathomnet_crops(tmp_path: Path, read: Read, parquet
     assert account["dropped"] == {"bad_crop": 4}
 
 
+def test_a_path_is_no_pattern(tmp_path: Path, read: Read) -> None:
+    folder = tmp_path / "set [1]"
+    image = put(folder / "00000_Animalia_Annelida_Clitellata_Haplotaxida_Lumbricidae_Lumbricus_terrestris" / "a.jpg")
+    inat21 = config.INat21(name="i", reader="inat21", images="x")
+    assert [row["source_url"] for row in read(read_inat21, inat21, images=folder)[0]] == [str(image)]
+    box = {"uuid": "b", "concept": "Aegina", "x": 1, "y": 2, "width": 30, "height": 40}
+    records = [{"uuid": "i", "url": "https://f.example/1.png", "boundingBoxes": [box]}]
+    fathomnet = config.FathomNet(name="f", reader="fathomnet", records="r")
+    rows, _ = read(read_fathomnet, fathomnet, records=put(folder / "f.json", json.dumps(records)))
+    assert [row["source_id"] for row in rows] == ["b"]
+    file = put(folder / "image_set_03" / "77_88_eol-full-size-copy.jpg")
+    columns = (
+        "split,treeoflife_id,eol_content_id,eol_page_id,bioscan_part,bioscan_filename,inat21_filename,inat21_cls_name"
+    )
+    ranks = ",".join(RANKS)
+    catalog = put(folder / "catalog.csv", f"{columns},{ranks},common\ntrain,t1,77,88,,,,{',a' * len(RANKS)},b\n")
+    treeoflife = config.TreeOfLife10M(name="t", reader="treeoflife10m", catalog="c")
+    rows, _ = read(read_treeoflife10m, treeoflife, catalog=catalog, eol=folder)
+    assert [row["source_url"] for row in rows] == [str(file)]
+
+
 def test_a_column_to_keep_that_is_not_there_is_named(tmp_path: Path, read: Read) -> None:
     put(tmp_path / "occurrence.txt", OCCURRENCE)
     put(tmp_path / "multimedia.txt", MULTIMEDIA)
