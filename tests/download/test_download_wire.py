@@ -26,13 +26,14 @@ class Wire:
         answers: path -> what is sent, and the last of it ever after.
         asked: path -> requests.
         keeps: whether a connection is kept for further requests.
+        hears: whether it is hung up only when it is used again.
         delay: seconds before each answer.
     """
 
     def __init__(self) -> None:
         self.answers: dict[str, list[bytes]] = {}
         self.asked: Counter[str] = Counter()
-        self.keeps = False
+        self.keeps = self.hears = False
         self.delay = 0.0
         self.listener = socket.create_server(("0.0.0.0", 0), backlog=128)
         self.port = self.listener.getsockname()[1]
@@ -61,6 +62,8 @@ class Wire:
                 time.sleep(self.delay)
                 connection.sendall(told[min(self.asked[path], len(told)) - 1])
                 if not self.keeps:
+                    if self.hears:
+                        lines.readline()
                     return
 
 
@@ -177,6 +180,18 @@ def test_bytes_beyond_the_length_that_was_said_are_left(
     wire.answers = {"/a": [whole(body) + b"\n" * 70_000], "/b": [whole(make_picture(2))]}
     rows = run_of({path[1:]: wire.url(path) for path in wire.answers})(threads=1)
     assert {(row["status"], row["attempts"]) for row in rows.values()} == {("ok", 1)}
+
+
+def test_a_kept_connection_that_is_hung_up_when_it_is_used_again_costs_no_image(
+    wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
+) -> None:
+    wire.hears = True
+    wire.answers = {f"/{number}": [whole(make_picture(number))] for number in range(6)}
+    wire.answers["/broken"] = [b"nonsense\r\n\r\n"]
+    rows = run_of({f"u{path[1:]}": wire.url(path) for path in wire.answers})({"passes": 1}, threads=1)
+    assert [rows[f"u{number}"]["error"] for number in range(6)] == [None] * 6
+    assert (rows["ubroken"]["error"] or "").startswith("connection: ")
+    assert set(wire.asked.values()) == {1}
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import nullcontext
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 from urllib.parse import SplitResult, urljoin
 from urllib.request import getproxies, proxy_bypass
@@ -20,6 +21,7 @@ from urllib3.exceptions import (
     HTTPError,
     LocationParseError,
     LocationValueError,
+    ProtocolError,
     ReadTimeoutError,
 )
 from urllib3.util import connection as sockets
@@ -186,7 +188,8 @@ class _Fetch:
         self._check_stopping()
         begun = time.monotonic()
         contact = web._limits.of_host(host).contact or web._contact
-        response = pools.request(
+        send = partial(
+            pools.request,
             "GET",
             url,
             headers={"User-Agent": _user_agent(contact), "Accept": "image/*", "Accept-Encoding": "identity"},
@@ -195,6 +198,14 @@ class _Fetch:
             preload_content=False,
             timeout=urllib3.Timeout(connect=web._limits.timeout, read=web._limits.timeout),
         )
+        while True:
+            try:
+                response = send()
+                break
+            except ProtocolError:
+                # A host may hang up a kept connection just as it is used again (RFC 9110, 9.2.2).
+                if self._request.cut or not self._request.kept:
+                    raise
         try:
             attempt.http_status = response.status
             attempt.final_url = url
