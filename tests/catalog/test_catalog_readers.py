@@ -260,14 +260,36 @@ def test_treeoflife10m(tmp_path: Path, read: Read) -> None:
 def test_treeoflife200m_with_fathomnet_crops(tmp_path: Path, read: Read, parquet: Callable[..., Path]) -> None:
     catalog = parquet(
         "catalog.parquet",
-        [{"uuid": f"u{n}", "source_url": "https://f.example/1.png", "genus": "Aegina", "sex": "F"} for n in range(3)],
+        [{"uuid": f"u{n}", "source_url": "https://f.example/1.png", "genus": "Aegina", "sex": "F"} for n in range(6)],
     )
-    crops = put(tmp_path / "fathom_metadata.csv", "uuid,x,y,width,height\nu0,1,2,30.0,40\nu1,1,2,,40\n")
+    boxes = ("u0,1,2,30.0,40", "u1,1,2,,40", "u3,1,nan,30,40", "u4,inf,2,30,40", "u5,1,2,9e18,9e18")
+    crops = put(tmp_path / "fathom_metadata.csv", "\n".join(["uuid,x,y,width,height", *boxes, ""]))
     settings = config.TreeOfLife200M(name="t", reader="treeoflife200m", catalog="c", keep=["sex"])
     rows, account = read(read_treeoflife200m, settings, catalog=catalog, crops=crops)
     assert {row["uuid"]: row["crop"] for row in rows} == {"u0": {"x": 1, "y": 2, "width": 30, "height": 40}, "u2": None}
     assert {row["sex"] for row in rows} == {"F"}
-    assert account["dropped"] == {"bad_crop": 1}
+    assert account["dropped"] == {"bad_crop": 4}
+
+
+def test_a_path_is_no_pattern(tmp_path: Path, read: Read) -> None:
+    folder = tmp_path / "set [1]"
+    image = put(folder / "00000_Animalia_Annelida_Clitellata_Haplotaxida_Lumbricidae_Lumbricus_terrestris" / "a.jpg")
+    inat21 = config.INat21(name="i", reader="inat21", images="x")
+    assert [row["source_url"] for row in read(read_inat21, inat21, images=folder)[0]] == [str(image)]
+    box = {"uuid": "b", "concept": "Aegina", "x": 1, "y": 2, "width": 30, "height": 40}
+    records = [{"uuid": "i", "url": "https://f.example/1.png", "boundingBoxes": [box]}]
+    fathomnet = config.FathomNet(name="f", reader="fathomnet", records="r")
+    rows, _ = read(read_fathomnet, fathomnet, records=put(folder / "f.json", json.dumps(records)))
+    assert [row["source_id"] for row in rows] == ["b"]
+    file = put(folder / "image_set_03" / "77_88_eol-full-size-copy.jpg")
+    columns = (
+        "split,treeoflife_id,eol_content_id,eol_page_id,bioscan_part,bioscan_filename,inat21_filename,inat21_cls_name"
+    )
+    ranks = ",".join(RANKS)
+    catalog = put(folder / "catalog.csv", f"{columns},{ranks},common\ntrain,t1,77,88,,,,{',a' * len(RANKS)},b\n")
+    treeoflife = config.TreeOfLife10M(name="t", reader="treeoflife10m", catalog="c")
+    rows, _ = read(read_treeoflife10m, treeoflife, catalog=catalog, eol=folder)
+    assert [row["source_url"] for row in rows] == [str(file)]
 
 
 def test_a_column_to_keep_that_is_not_there_is_named(tmp_path: Path, read: Read) -> None:

@@ -33,6 +33,25 @@ def test_common_spellings_of_columns_are_read_and_contract_columns_carried(read:
     assert (account["rows_in"], account["kept"], account["dropped"]) == (2, 2, {})
 
 
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://A.org:443/x", "a.org"),
+        ("http://me:word@a.org:80/x", "a.org"),
+        ("https://a.org:8443/x", "a.org:8443"),
+        ("http://[2606:4700::80]/x", "[2606:4700::80]"),
+        ("http://:80/x", ""),
+    ],
+)
+def test_a_host_is_the_same_with_its_usual_port(sql: Callable[..., Any], url: str, host: str) -> None:
+    assert sql("host_of(?)", url) == host
+
+
+def test_white_space_around_an_address_is_no_part_of_it(read: Read) -> None:
+    rows, _ = read('url,species\n" https://a.org/1.jpg\t\n",auratus\n')
+    assert [(row["source_url"], row["host"]) for row in rows] == [("https://a.org/1.jpg", "a.org")]
+
+
 def test_the_uuid_depends_on_source_and_medium_and_never_on_labels(read: Read) -> None:
     before = {row["source_url"]: row["uuid"] for row in read(BEETLES)[0]}
     relabelled = BEETLES.replace("auratus", "violaceus").replace("golden ground beetle", "violet ground beetle")

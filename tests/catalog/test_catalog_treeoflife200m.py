@@ -78,6 +78,11 @@ def test_published_uuids_stay_and_provenance_gives_the_licence(tmp_path: Path, p
     assert (account["rows_in"], account["kept"]) == (2, 2)
 
 
+def test_white_space_around_an_address_is_no_part_of_it(tmp_path: Path, parquet: Parquet) -> None:
+    records, _ = read(tmp_path, parquet("catalog.parquet", [record("a", source_url=" https://host.org/a.jpg\r\n")]))
+    assert records["a"]["source_url"] == "https://host.org/a.jpg"
+
+
 def test_both_spellings_of_the_basis_are_read(tmp_path: Path, parquet: Parquet) -> None:
     row = record("a")
     row["basis_of_record"] = row.pop("basisOfRecord")

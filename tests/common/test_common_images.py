@@ -27,10 +27,10 @@ def _gradient(width: int = 64, height: int = 48) -> Image.Image:
     return Image.fromarray(np.stack([x, y, 255 - x], axis=2).astype(np.uint8))
 
 
-def _turned() -> bytes:
+def _turned(form: str = "JPEG") -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 6
-    return _encoded(_gradient().rotate(90, expand=True), "JPEG", quality=98, exif=exif)
+    return _encoded(_gradient().rotate(90, expand=True), form, quality=98, exif=exif)
 
 
 def _sixteen_bit() -> bytes:
@@ -48,6 +48,8 @@ def _sixteen_bit() -> bytes:
         (lambda: _encoded(_gradient(), "WEBP", lossless=True), 0),
         (lambda: _encoded(_gradient().convert("RGBA"), "PNG"), 0),
         (_turned, 4),
+        (lambda: _turned("PNG"), 0),
+        (lambda: _turned("TIFF"), 0),
     ],
 )
 def test_images_of_every_kind_come_out_upright_in_rgb(make: Callable[[], bytes], tolerance: int) -> None:

@@ -273,13 +273,16 @@ class Run:
         )
         return self.rows()
 
-    def start(self, settings: dict[str, Any] | None = None, **limits: Any) -> subprocess.Popen[bytes]:
-        """Start the step as a command of its own."""
+    def start(
+        self, settings: dict[str, Any] | None = None, files: int = 1024, **limits: Any
+    ) -> subprocess.Popen[bytes]:
+        """Start the step as a command of its own, which may have so many files open."""
         words = [sys.executable, "-m", "workflow_scripts.download.fetch", "--part", self.part]
         words += ["--settings", DownloadSettings(**(SETTINGS | (settings or {}))).to_json()]
         words += ["--limits", DownloadLimits(**(LIMITS | limits)).to_json(), "--work", self.work, "--out-dir", self.out]
         words += ["--log", self.out.with_name("log.txt")]
-        return subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        command = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh", *map(str, words)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """The manifest's rows by uuid."""
@@ -295,3 +298,13 @@ class Run:
 def make_run() -> Callable[[Path, Path], Run]:
     """A `Run` of a part in a folder."""
     return Run
+
+
+@pytest.fixture
+def run_of(tmp_path: Path) -> Callable[[dict[str, str]], Run]:
+    """A `Run` of these images, uuid -> URL or absolute path."""
+
+    def make(urls: dict[str, str]) -> Run:
+        return Run(tmp_path, write_part(tmp_path, urls))
+
+    return make

@@ -4,6 +4,7 @@ import ipaddress
 import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from workflow_scripts.download.addresses import SECONDS_TO_REMEMBER, AddressPolicy
 from workflow_scripts.download.attempts import Fault
 from workflow_scripts.download.hosts import retry_after
+from workflow_scripts.download.web import host_of
 
 INSIDE = (
     "127.0.0.0/8",
@@ -68,6 +70,18 @@ def test_a_name_is_looked_up_once_in_a_while(monkeypatch: pytest.MonkeyPatch) ->
     assert asked == ["museum.example"] * 2
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("::", "::1", "fe80::1", "fc00::1", "fec0::1", "ff02::1", "::127.0.0.1", "64:ff9b:1::a00:1", "100::1"),
+        *("2001:db8::1", "2002:7f00:1::1", "0.0.0.0", "255.255.255.255", "192.0.2.1", "198.18.0.1", "240.0.0.1"),
+    ],
+)
+def test_special_addresses_are_refused(address: str) -> None:
+    with pytest.raises(Fault, match="disallowed_address"):
+        AddressPolicy([]).resolve(address, 80)
+
+
 @pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::1111"])
 def test_public_addresses_pass(address: str) -> None:
     assert AddressPolicy([]).resolve(address, 443) == [address]
@@ -109,7 +123,10 @@ def test_an_allowed_name_lets_through_whatever_it_resolves_to() -> None:
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("7", 7.0), (" 0 ", 0.0), ("-3", None), ("soon", None), (None, None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
+    [
+        *(("7", 7.0), (" 0 ", 0.0), ("-3", None), ("soon", None), (None, None)),
+        *(("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("Wed, 21 Oct 2015 07:28:00 +99999999999999", None)),
+    ],
 )
 def test_retry_after_is_a_number_or_a_date(value: str | None, seconds: float | None) -> None:
     assert retry_after(value) == seconds
@@ -119,6 +136,19 @@ def test_retry_after_may_be_a_date_to_come() -> None:
     seconds = retry_after(format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True))
     assert seconds is not None
     assert 85 < seconds <= 90
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://A.org:443/x", "a.org"),
+        ("http://me:word@a.org:80/x", "a.org"),
+        ("https://a.org:8443/x", "a.org:8443"),
+        ("http://[2606:4700::80]/x", "[2606:4700::80]"),
+    ],
+)
+def test_a_host_is_the_same_with_its_usual_port(url: str, host: str) -> None:
+    assert host_of(urlsplit(url)) == host
 
 
 @settings(deadline=None)

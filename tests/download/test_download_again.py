@@ -1,20 +1,26 @@
 """After a download: what failed is tried again alone, and where it stands is read from files."""
 
 import json
+import shutil
 import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings, HostLimits
 from workflow_scripts.common.errors import BusyError, InputError
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.work_folder import WorkFolder, open_work_folder
+from workflow_scripts.contracts import LEDGER
+from workflow_scripts.curate import forget
+from workflow_scripts.download import retry as retry_module
 from workflow_scripts.download.estimate import estimate
 from workflow_scripts.download.fetch import work_key
 from workflow_scripts.download.retry import Again, retry
@@ -129,12 +135,16 @@ def half_done(tmp_path: Path, server: Any, make_part: Any, make_run: Any) -> Any
     return run
 
 
-@pytest.mark.parametrize("moment", ["acquired", "unfinished", "unpublished"])
+@pytest.mark.parametrize("moment", ["acquired", "unaccounted", "unfinished", "unpublished"])
 def test_a_try_that_was_killed_is_gone_on_with_and_asks_nothing_twice(
     half_done: Any, server: Any, again: Any, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     run = half_done
-    killed = {"acquired": (Again, "_take_over"), "unfinished": (WorkFolder, "finish")}
+    killed: dict[str, tuple[Any, str]] = {
+        "acquired": (Again, "_take_over"),
+        "unaccounted": (retry_module, "write_account"),
+        "unfinished": (WorkFolder, "finish"),
+    }
     owner, method = killed.get(moment, (WorkFolder, "publish"))
 
     def die(*words: Any, **options: Any) -> None:
@@ -145,9 +155,92 @@ def test_a_try_that_was_killed_is_gone_on_with_and_asks_nothing_twice(
         with pytest.raises(KeyboardInterrupt):
             again(run)
     assert again(run)["a"]["status"] == "ok"
+    assert read_account(run.out / "account.json").kept == 2
     assert (server.asked["/flaky/707"], server.asked["/ok/707"]) == (2, 1)
     assert run({"passes": 1})["a"]["status"] == "ok"
     assert (server.asked["/flaky/707"], server.asked["/ok/707"]) == (2, 1)
+
+
+@pytest.mark.parametrize("gone", [["again.parquet"], ["again.parquet", "manifest.parquet"]])
+def test_a_try_that_was_killed_while_it_cleared_away_does_not_stand_in_for_the_next(
+    server: Any, run_of: Any, again: Any, monkeypatch: pytest.MonkeyPatch, gone: list[str]
+) -> None:
+    server.asked.clear()
+    run = run_of({"a": server.url("flaky/710"), "b": server.url("broken/710")})
+    run({"passes": 1})
+    rmtree = shutil.rmtree
+
+    def die(folder: Any, **options: Any) -> None:
+        if "retry-" not in Path(folder).name or not Path(folder).exists():
+            rmtree(folder, **options)
+            return
+        for name in gone:
+            (folder / name).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", die)
+        with pytest.raises(KeyboardInterrupt):
+            again(run)
+    assert server.asked["/broken/710"] == 2
+    again(run)
+    assert (server.asked["/flaky/710"], server.asked["/broken/710"]) == (2, 3)
+    assert not [path for path in run.work.iterdir() if "retry-" in path.name]
+
+
+def test_what_is_taken_down_after_a_try_was_killed_is_not_taken_in_by_the_next(
+    tmp_path: Path, server: Any, run_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of({"a": server.url("flaky/712"), "b": server.url("flaky/713")})
+    run.work, run.out = tmp_path / ".work/download", tmp_path / "download/part-0000"
+    run({"passes": 1})
+    ledger = tmp_path / "ledger.parquet"
+    try_again = partial(
+        retry,
+        parts=(run.part,),
+        manifests=(run.out / "manifest.parquet",),
+        settings=SETTINGS,
+        limits=LIMITS,
+        work=run.work,
+        ledger=ledger,
+    )
+
+    def die(*words: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Again, "_take_over", die)
+        with pytest.raises(KeyboardInterrupt):
+            try_again()
+    tables.write_rows([{"uuid": "a", "date": "2026-01-31", "reason": "asked for"}], LEDGER, ledger)
+    forget.from_downloads(tmp_path, {"a"})
+    try_again()
+    rows = run.rows()
+    assert {uuid: row["status"] for uuid, row in rows.items()} == {"a": "refused", "b": "ok"}
+    assert rows["a"]["error"] == "taken_down"
+
+
+def test_a_further_try_writes_over_no_tar_of_an_earlier_one(
+    tmp_path: Path, server: Any, run_of: Any, again: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def later(self: Any, to: Any, number: int, asked: int) -> None:
+        self.do_ok(to, number, asked) if asked > number else self.do_broken(to, number, asked)
+
+    monkeypatch.setattr(type(server), "do_later", later, raising=False)
+    run = run_of({uuid: server.url(f"later/{times}") for times, uuid in enumerate("abc", start=1)})
+    run.work, run.out = tmp_path / ".work/download", tmp_path / "download/part-0000"
+    run({"passes": 1})
+    again(run)
+    before = again(run)["b"]
+    data = run.tars()[before["tar"]]
+    forget.from_downloads(tmp_path, {"a"})
+    after = again(run)
+    assert {uuid: row["status"] for uuid, row in after.items()} == {"a": "refused", "b": "ok", "c": "ok"}
+    assert after["b"] == before
+    assert run.tars()[before["tar"]] == data
+    asked = sum(server.asked.values())
+    assert run({"passes": 1}) == after
+    assert sum(server.asked.values()) == asked
 
 
 def test_replay_is_tried_again_with_its_own_settings(

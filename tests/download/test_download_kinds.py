@@ -111,16 +111,17 @@ def test_content_types_sizes_and_robots_are_as_configured(
 def test_bodies_wait_for_room_and_the_first_always_has_it() -> None:
     memory = Memory(100, threading.Event())
     first, second = memory.begin(), memory.begin()
-    second.grow(90)
     first.grow(50)
-    waiting = threading.Thread(target=second.grow, args=(50,), daemon=True)
+    second.grow(40)
+    first.grow(50)
+    waiting = threading.Thread(target=second.grow, args=(40,), daemon=True)
     waiting.start()
     waiting.join(0.2)
     assert waiting.is_alive()
     first.share(2)
     first.give_back()
     waiting.join(0.2)
-    assert memory.most_held <= 190
+    assert memory.most_held <= 180
     first.give_back()
     waiting.join(2)
     assert not waiting.is_alive()

@@ -3,13 +3,14 @@
 import os
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from img2dataset import downloader as img2dataset_downloader
 
-from workflow_scripts.common import images
+from workflow_scripts.common import images, tables
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.download.passes import Passes
 
@@ -89,6 +90,24 @@ def test_a_kill_before_the_work_is_recorded_downloads_nothing_again(
     assert server.asked["/ok/1"] == 1
 
 
+def test_later_passes_are_read_once_however_many_tars_there_are(
+    server: Any, run_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.asked.clear()
+    scan_named, read = tables.scan_named, Counter[str]()
+
+    def noted(paths: Any) -> str:
+        read.update(map(str, paths if isinstance(paths, list) else [paths]))
+        return scan_named(paths)
+
+    monkeypatch.setattr(tables, "scan_named", noted)
+    run = run_of({f"u{number}": server.url(f"flaky/{740 + number}") for number in range(8)})
+    rows = run({"images_per_tar": 2})
+    assert {(row["status"], row["attempts"]) for row in rows.values()} == {("ok", 2)}
+    assert len(run.tars()) == 4
+    assert {count for path, count in read.items() if "pass-2" in path} == {1}
+
+
 def test_a_damaged_tar_is_downloaded_again(tmp_path: Path, server: Any, make_part: Any, make_run: Any) -> None:
     server.asked.clear()
     run = make_run(tmp_path, make_part(tmp_path, {"a": server.url("ok/1")}))
@@ -98,6 +117,55 @@ def test_a_damaged_tar_is_downloaded_again(tmp_path: Path, server: Any, make_par
     run()
     assert server.asked["/ok/1"] == 2
     assert run.tars() == before
+
+
+@pytest.mark.parametrize("removals", [1, 2, 3])
+def test_a_kill_while_damaged_work_is_cleared_away_adopts_none_of_it(
+    server: Any, run_of: Any, monkeypatch: pytest.MonkeyPatch, removals: int
+) -> None:
+    server.asked.clear()
+    run = run_of({"a": server.url("ok/1")})
+    run()
+    before = run.tars()
+    os.truncate(run.out / "images-00000.tar", 600)
+    unlink = Path.unlink
+    removed: list[Path] = []
+
+    def die(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok=missing_ok)
+        removed.append(path)
+        if len(removed) == removals:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", die)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    run()
+    assert run.tars() == before
+    assert server.asked["/ok/1"] == 2
+
+
+def test_a_shard_that_is_taken_away_is_fetched_again_and_so_is_what_followed_from_it(
+    server: Any, run_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.asked.clear()
+    urls = {f"u{number}": server.url(f"{'flaky' if number % 2 else 'ok'}/{720 + number}") for number in range(8)}
+    run = run_of(urls)
+
+    def die(*words: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("workflow_scripts.download.acquisition._write_tars", die)
+        with pytest.raises(KeyboardInterrupt):
+            run({"images_per_tar": 4})
+    # As a takedown does with the unfinished work of a part.
+    (taken,) = run.work.glob("*/pass-1/00000.parquet")
+    taken.unlink()
+    rows = run({"images_per_tar": 4})
+    assert {row["status"] for row in rows.values()} == {"ok"}
+    assert server.asked["/ok/724"] == 1
 
 
 def test_nothing_starts_unless_our_fetch_function_is_in_force(

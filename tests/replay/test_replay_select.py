@@ -43,7 +43,7 @@ def test_each_filter_drops_its_rows_and_counts_them(
             {"TEXT": " \x00 "},
             {"TEXT": None},
             {"URL": "https://images.example/0.jpg", "TEXT": "a picture  of thing 0"},
-            {"URL": "https://images.example/0.jpg", "TEXT": "another caption"},
+            {"URL": "https://images.example:443/0.jpg", "TEXT": "another caption"},
         ]
     )
     settings = make_settings(min_size=100, min_similarity=0.28, parts=3)

@@ -9,7 +9,7 @@ from workflow_scripts.catalog.records import count_rows, one_line, write_named
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.catalog import FathomNet
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.tables import connect, literal
+from workflow_scripts.common.tables import connect, path_literal
 
 BOXES = (
     "STRUCT(uuid VARCHAR, concept VARCHAR, altConcept VARCHAR, x DOUBLE, y DOUBLE, width DOUBLE, height DOUBLE, "
@@ -41,7 +41,7 @@ def read_fathomnet(
         with one_line(f"{records}: no list of FathomNet's image records"):
             connection.execute(
                 "CREATE TEMP TABLE boxes AS SELECT uuid AS image, url, unnest(boundingBoxes) AS box FROM "
-                f"read_json({literal(records)}, columns = {COLUMNS}, maximum_object_size = {LARGEST_RECORD})"
+                f"read_json({path_literal(records)}, columns = {COLUMNS}, maximum_object_size = {LARGEST_RECORD})"
             )
         connection.execute(
             """

@@ -11,6 +11,7 @@ CREATE OR REPLACE TEMP MACRO label_id_of(kingdom, phylum, class, "order", family
         32
     );
 
--- Host and port of an http(s) URL in lower case, without user and password; "" for anything else.
+-- Host and port of an http(s) URL in lower case, without user and password, and without the usual port; "" for anything
+-- else.
 CREATE OR REPLACE TEMP MACRO host_of(url) AS
-    lower(regexp_extract(url, '^(?i:https?)://(?:[^/?#@\s]*@)?([^/?#@\s]+)', 1));
+    regexp_replace(lower(regexp_extract(url, '^(?i:https?)://(?:[^/?#@\s]*@)?([^/?#@\s]+)', 1)), ':(80|443)$', '');

@@ -9,7 +9,7 @@ from workflow_scripts.catalog.records import count_rows, write_named
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.catalog import INat21
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.tables import connect, literal, quoted
+from workflow_scripts.common.tables import connect, literal, path_literal, quoted
 from workflow_scripts.contracts import RANKS
 
 FOLDER = r"^\d{5}(_[^_]+){6}_.+$"
@@ -35,7 +35,7 @@ def read_inat21(*, images: Path, settings: INat21, out: Path, account: Path, mem
     with connect(memory_mb, threads) as connection:
         connection.execute(
             "CREATE TEMP TABLE files AS SELECT path, parse_dirpath(path) AS folder FROM ("
-            f"SELECT substr(file, {len(str(images)) + 2}) AS path FROM glob({literal(f'{images}/*/*')})) "
+            f"SELECT substr(file, {len(str(images)) + 2}) AS path FROM glob({path_literal(images)} || '/*/*')) "
             f"WHERE regexp_matches(lower(path), {literal(IMAGE)})"
         )
         ranks = ", ".join(f"words[{place + 2}] AS {quoted(rank)}" for place, rank in enumerate(RANKS[:-1]))

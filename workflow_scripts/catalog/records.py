@@ -13,7 +13,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.config.catalog import SourceSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.tables import literal, quoted
+from workflow_scripts.common.tables import literal, path_literal, quoted
 from workflow_scripts.contracts import RANKS, SOURCE_RECORDS
 
 HERE = Path(__file__).parent
@@ -128,7 +128,7 @@ def open_text(connection: duckdb.DuckDBPyConnection, file: Path, name: str, deli
     types = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in _header(file, delimiter, quote))
     with one_line(f"{file}: cannot be read as a table"):
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS SELECT * FROM read_csv({literal(file)}, "
+            f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS SELECT * FROM read_csv({path_literal(file)}, "
             f"auto_detect = false, header = true, columns = {{{types}}}, delim = {literal(delimiter)}, "
             f"quote = {literal(quote)}, escape = {literal(quote)}, max_line_size = {LONGEST_LINE})"
         )

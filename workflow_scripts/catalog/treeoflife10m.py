@@ -17,7 +17,7 @@ from workflow_scripts.catalog.records import (
 )
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.catalog import TreeOfLife10M
-from workflow_scripts.common.tables import connect, literal
+from workflow_scripts.common.tables import connect, literal, path_literal
 
 NEEDED = (
     *("split", "treeoflife_id", "eol_content_id", "eol_page_id", "bioscan_part", "bioscan_filename"),
@@ -58,7 +58,9 @@ def read_treeoflife10m(
     with connect(memory_mb, threads) as connection:
         open_text(connection, catalog, "given", ",", quote='"')
         demand(catalog, columns_of(connection, "given"), NEEDED)
-        files = f"glob({literal(f'{eol.absolute()}/**')})" if eol is not None else "(SELECT '' AS file WHERE false)"
+        files = (
+            f"glob({path_literal(eol.absolute())} || '/**')" if eol is not None else "(SELECT '' AS file WHERE false)"
+        )
         connection.execute(
             "CREATE TEMP TABLE eol_files AS SELECT "
             f"replace(parse_filename(file, true), {literal(EOL_SUFFIX)}, '') AS name, min(file) AS path "

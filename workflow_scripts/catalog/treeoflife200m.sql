@@ -16,10 +16,10 @@ WITH measured AS (
     SELECT
         uuid,
         {
-            x: round(try_cast(x AS DOUBLE))::BIGINT,
-            y: round(try_cast(y AS DOUBLE))::BIGINT,
-            width: round(try_cast(width AS DOUBLE))::BIGINT,
-            height: round(try_cast(height AS DOUBLE))::BIGINT
+            x: try_cast(round(try_cast(x AS DOUBLE)) AS INTEGER)::BIGINT,
+            y: try_cast(round(try_cast(y AS DOUBLE)) AS INTEGER)::BIGINT,
+            width: try_cast(round(try_cast(width AS DOUBLE)) AS INTEGER)::BIGINT,
+            height: try_cast(round(try_cast(height AS DOUBLE)) AS INTEGER)::BIGINT
         } AS crop
     FROM crops
 )
@@ -37,7 +37,7 @@ SELECT
     trim(named.uuid) AS uuid,
     coalesce(named.data_source, getvariable('source_name')) AS data_source,
     named.source_id,
-    trim(named.source_url) AS address,
+    trim(named.source_url, E' \t\r\n') AS address,
     false AS is_local,
     named.kingdom,
     named.phylum,

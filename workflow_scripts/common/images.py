@@ -163,7 +163,9 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 where it is absent or unreadable."""
+    """EXIF orientation, 1 to 8; 1 where it is absent or unreadable, and of TIFF, which Pillow turns by itself."""
+    if image.format == "TIFF":
+        return 1
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:

@@ -153,6 +153,11 @@ def from_downloads(place: Path, doomed: Set[str]) -> None:
         BusyError: a job is writing one of them.
     """
     root = place / ".work/download"
+    # What another try has brought that was killed, and is in no part yet; the next one fetches it again.
+    for folder in sorted(root.glob("*retry-*")):
+        with exclusive(root / ".retry.lock", wait=False):
+            logger.info("%s: removed", folder)
+            shutil.rmtree(folder)
     for folder in sorted(path for path in root.glob("*") if (path / "key.json").exists()):
         if _holds_doomed(folder, doomed):
             key = json.loads((folder / "key.json").read_text(encoding="utf-8"))

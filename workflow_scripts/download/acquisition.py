@@ -91,17 +91,28 @@ class Acquisition:
 
 def _write_tars(folder: Path, passes: Passes) -> None:
     """A tar for each shard of the first pass, with its images of all passes in the order of their uuids."""
-    for shard in passes.shards(1):
-        tar = folder / f"images-{shard.stem}.tar"
-        if not tar.exists():
-            write_tar(tar, _kept(shard, passes.later_shards()))
+    with tables.connect(MEMORY_MB) as connection:
+        connection.execute(
+            "CREATE TEMP TABLE later (uuid VARCHAR, filename VARCHAR, image_offset BIGINT, image_size BIGINT)"
+        )
+        # Once, and not for each tar: a part has thousands of shards.
+        if shards := passes.later_shards():
+            connection.execute(f"INSERT INTO later {_images(shards)} ORDER BY uuid")
+        for shard in passes.shards(1):
+            tar = folder / f"images-{shard.stem}.tar"
+            if not tar.exists():
+                write_tar(tar, _kept(connection, shard))
 
 
-def _kept(shard: Path, later: list[Path]) -> Iterator[tuple[str, dict[str, bytes]]]:
-    with tables.connect(MEMORY_MB) as connection, ExitStack() as opened:
+def _images(shards: list[Path]) -> str:
+    return f"SELECT uuid, filename, image_offset, image_size FROM {tables.scan_named(shards)} WHERE status = 'ok'"
+
+
+def _kept(connection: duckdb.DuckDBPyConnection, shard: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
+    with ExitStack() as opened:
         places = connection.execute(
-            f"SELECT uuid, filename, image_offset, image_size FROM {tables.scan_named([shard, *later])} "
-            f"WHERE status = 'ok' AND uuid IN (SELECT uuid FROM {tables.scan(shard)}) ORDER BY uuid"
+            f"{_images([shard])} UNION ALL SELECT * FROM later WHERE uuid IN (SELECT uuid FROM {tables.scan(shard)}) "
+            "ORDER BY uuid"
         ).fetchall()
         names = {name for _, name, *_ in places}
         files = {name: opened.enter_context(Path(name).with_suffix(IMAGES).open("rb")) for name in names}

@@ -17,6 +17,8 @@ from workflow_scripts.download.attempts import Fault
 SECONDS_TO_REMEMBER = 300.0
 SCHEMES = ("http", "https")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Inner networks that Python takes for public: IPv4 written as IPv6, local NAT64, site-local (RFC 4291, 8215, 3879).
+_INNER = tuple(ipaddress.ip_network(network) for network in ("::/96", "64:ff9b:1::/48", "fec0::/10"))
 
 
 class AddressPolicy:
@@ -116,6 +118,8 @@ class AddressPolicy:
         candidates = [address, *_embedded(address)]
         if any(candidate in network for candidate in candidates for network in self._networks):
             return True
+        if any(address in network for network in _INNER):
+            return False
         return all(candidate.is_global and not candidate.is_multicast for candidate in candidates)
 
 

@@ -53,6 +53,7 @@ class Attempt:
         status, error, http_status, final_url, retrieved_at, content_type, pdq, original_width, original_height: as
             in `contracts.DOWNLOADS`.
         transient: whether another pass may do better.
+        open_ended: whether the host did not say how long the body is, so that a cut one looks like a broken image.
         image_offset, image_size: where the kept image lies in the pass's file of images.
     """
 
@@ -67,6 +68,7 @@ class Attempt:
     final_url: str | None = None
     retrieved_at: str | None = None
     content_type: str | None = None
+    open_ended: bool = False
     pdq: str | None = None
     original_width: int | None = None
     original_height: int | None = None
@@ -92,5 +94,7 @@ _INTEGERS = (
     "image_offset",
     "image_size",
 )
-_ARROW = {"transient": pa.bool_(), "seconds": pa.float64()} | dict.fromkeys(_INTEGERS, pa.int64())
+_ARROW = {"transient": pa.bool_(), "open_ended": pa.bool_(), "seconds": pa.float64()} | dict.fromkeys(
+    _INTEGERS, pa.int64()
+)
 ATTEMPT_FIELDS = [pa.field(field.name, _ARROW.get(field.name, pa.string())) for field in dataclasses.fields(Attempt)]

@@ -15,10 +15,11 @@ POLL_SECONDS = 0.2
 
 @dataclass
 class Request:
-    """A request under way: when it ends, the connection it uses, and whether that was cut."""
+    """A request under way: when it ends, the connection it uses, whether that was kept from another, and cut."""
 
     ends: float
     connection: socket.socket | None = None
+    kept: bool = False
     cut: bool = False
 
 
@@ -43,12 +44,12 @@ class Deadlines:
             with self._lock:
                 del self._open[threading.get_ident()]
 
-    def uses(self, connection: socket.socket) -> None:
-        """This thread's request goes over `connection` from now on."""
+    def uses(self, connection: socket.socket, kept: bool) -> None:
+        """This thread's request goes over `connection` from now on, which may be kept from an earlier one."""
         with self._lock:
             request = self._open.get(threading.get_ident())
             if request is not None:
-                request.connection = connection
+                request.connection, request.kept = connection, kept
 
     def _watch(self) -> None:
         while True:
@@ -70,18 +71,20 @@ def watched(base: type[HTTPConnection], deadlines: Deadlines) -> type[HTTPConnec
         """Keeps a second handle of its socket: TLS takes the first one away before it shakes hands."""
 
         _handle: socket.socket | None = None
+        _used = False
 
         def _new_conn(self) -> socket.socket:
             connection: socket.socket = super()._new_conn()
             self._drop()
-            self._handle = connection.dup()
-            deadlines.uses(self._handle)
+            self._handle, self._used = connection.dup(), False
+            deadlines.uses(self._handle, kept=False)
             return connection
 
         def request(self, *words: Any, **options: Any) -> None:
             if self._handle is not None:
-                deadlines.uses(self._handle)
+                deadlines.uses(self._handle, kept=self._used)
             super().request(*words, **options)
+            self._used = True
 
         def close(self) -> None:
             super().close()

@@ -124,8 +124,8 @@ def _download(acquisition: Acquisition, part: Path, folder: Path) -> list[str]:
 
 
 def _clear(folder: Path) -> None:
-    (folder / "done.json").unlink()
-    for path in (folder / MANIFEST, folder / ACCOUNT, *folder.glob("images-*.tar")):
+    # What says that it is damaged goes last, so that a kill leaves nothing that is taken for whole.
+    for path in (folder / MANIFEST, folder / ACCOUNT, *folder.glob("images-*.tar"), folder / "done.json"):
         path.unlink(missing_ok=True)
 
 

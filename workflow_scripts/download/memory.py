@@ -8,8 +8,8 @@ from itertools import count
 class Memory:
     """Bytes that all bodies of a job (or all its decoded images) may hold together.
 
-    When nothing that is held will be given back by itself, the body that was begun first may grow all the same, so that
-    it is finished and the others get its room: at most `limit` bytes and one more body are ever held. Sources of
+    When nothing that is held will be given back by itself, the body that began to come first may grow all the same, so
+    that it is finished and the others get its room: at most `limit` bytes and one more body are ever held. Sources of
     several crops do not count as given back by themselves, since threads that wait here may have to take them.
     """
 
@@ -25,14 +25,12 @@ class Memory:
 
     def begin(self) -> "Room":
         """Room for a body that is about to be read."""
-        with self._condition:
-            number = next(self._numbers)
-            self._growing[number] = None
-        return Room(self, number)
+        return Room(self, next(self._numbers))
 
     def _grow(self, number: int, size: int) -> float:
         started = time.monotonic()
         with self._condition:
+            self._growing.setdefault(number)
             while self._held + size > self._limit and (self._on_their_way or next(iter(self._growing)) != number):
                 self._condition.wait(0.5)
                 if self._stopping.is_set():

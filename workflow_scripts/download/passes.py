@@ -132,6 +132,9 @@ class Passes:
                 if finished.exists():
                     progress.update(images)
                     continue
+                # They were planned by what this pass left, which may come out otherwise now.
+                for later in range(number + 1, self._last + 1):
+                    shutil.rmtree(self._directory(later), ignore_errors=True)
 
                 def others_wait(slow: set[str], shard: int = shard) -> bool:
                     return any(last > shard for host, last in last_shard.items() if host not in slow)

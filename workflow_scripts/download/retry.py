@@ -120,7 +120,11 @@ class Again:
                 self._acquisition.run(todo, self._folder)
             for (number,) in found:
                 self._take_over(self._parts[number], self._manifests[number])
-        shutil.rmtree(self._folder)
+        # Out of the way in one go: what a kill left of it would be taken for the next try's.
+        spent = self._folder.with_name(f".{self._folder.name}.spent")
+        shutil.rmtree(spent, ignore_errors=True)
+        self._folder.replace(spent)
+        shutil.rmtree(spent)
 
     def _write_todo(self, todo: Path) -> None:
         """The rows of all parts to try again, each with its part's number in the list."""
@@ -171,14 +175,16 @@ class Again:
             assert came is not None
             logger.info("%s: %d images came", part, came[0])
             if came[0]:
-                tar = folder.path / f"images-retry-{_tries(connection):02d}.tar"
+                tar = folder.path / f"images-retry-{_next_try(connection):02d}.tar"
+                known.pop(tar.name, None)
                 write_tar(tar, self._images(connection))
                 list_places(connection, [tar])
                 connection.execute(f"CREATE TEMP TABLE merged AS {(HERE / 'retried.sql').read_text(encoding='utf-8')}")
                 # Without it the download adopts whatever the manifest says.
                 (folder.path / DONE).unlink(missing_ok=True)
-                tables.write(connection, "SELECT * FROM merged", DOWNLOADS, manifest)
+                # By the manifest it is known that they came, so it is last.
                 write_account(folder.path / ACCOUNT, account_of(connection, "merged", part.stem))
+                tables.write(connection, "SELECT * FROM merged", DOWNLOADS, manifest)
             # Also after a kill that came between these steps.
             if not (folder.path / DONE).exists():
                 folder.finish([MANIFEST, ACCOUNT, *(tar.name for tar in folder.path.glob("images-*.tar"))], known)
@@ -195,13 +201,14 @@ class Again:
                 yield uuid, {"jpg": read_at(file, offset, size)}
 
 
-def _tries(connection: duckdb.DuckDBPyConnection) -> int:
-    """How many tries brought something so far."""
-    counted = connection.execute(
-        "SELECT count(DISTINCT tar) FROM manifest WHERE starts_with(tar, 'images-retry-')"
+def _next_try(connection: duckdb.DuckDBPyConnection) -> int:
+    """The number after those of the tars that earlier tries brought, of which some may be empty by now."""
+    found = connection.execute(
+        "SELECT coalesce(max(regexp_extract(tar, '^images-retry-(\\d+)', 1)::BIGINT) + 1, 0) FROM manifest "
+        "WHERE starts_with(tar, 'images-retry-')"
     ).fetchone()
-    assert counted is not None
-    return int(counted[0])
+    assert found is not None
+    return int(found[0])
 
 
 if __name__ == "__main__":

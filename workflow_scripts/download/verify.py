@@ -83,7 +83,7 @@ class Verifier:
     def _decoded(self, data: bytes, attempt: Attempt, room: Room) -> images.RgbImage:
         settings = self._settings
         if not data:
-            raise Fault("not_an_image", "no bytes")
+            raise Fault("not_an_image", "no bytes", transient=attempt.open_ended)
         try:
             width, height = images.read_size(data, settings.max_pixels)
             attempt.original_width, attempt.original_height = width, height
@@ -92,8 +92,9 @@ class Verifier:
             room.grow(width * height * BYTES_A_PIXEL)
             return images.decode(data, settings.max_pixels, to_srgb=True)
         except images.UnreadableImage as error:
-            status = "refused" if error.fault == "too_large" else "failed"
-            raise Fault(error.fault, error.detail, status=status) from None
+            if error.fault == "too_large":
+                raise Fault(error.fault, error.detail, status="refused") from None
+            raise Fault(error.fault, error.detail, transient=attempt.open_ended) from None
 
     def _kept(self, frame: images.RgbImage, row: Row, attempt: Attempt) -> Verdict:
         wanted = frame if row.crop is None else _cropped(frame, *row.crop)

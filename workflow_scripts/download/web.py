@@ -1,11 +1,13 @@
 """Bodies over HTTP: bounded in bytes and time, polite, and never from addresses that are not allowed."""
 
+import math
 import re
 import socket
 import threading
 import time
 from contextlib import nullcontext
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 from urllib.parse import SplitResult, urljoin
 from urllib.request import getproxies, proxy_bypass
@@ -19,6 +21,7 @@ from urllib3.exceptions import (
     HTTPError,
     LocationParseError,
     LocationValueError,
+    ProtocolError,
     ReadTimeoutError,
 )
 from urllib3.util import connection as sockets
@@ -42,7 +45,10 @@ ASKS_FOR_TIME = {429, 503}
 REFUSALS = {401, 403, 407, 429, 451}
 NOT_FOUND = {403, 404, 410}
 TRANSIENT_STATUS = {408, 425, 429}
+# Reasons that mean that a host did not answer to the end.
+NO_ANSWER = {"connection", "timeout"}
 CHUNK_BYTES = 65_536
+USUAL_PORT = re.compile(r":(80|443)$")
 
 
 class Web:
@@ -96,24 +102,24 @@ class Web:
         attempt.begin()
         started = time.monotonic()
         with self._deadlines.within(self._limits.total_timeout) as request:
+            asking = _Fetch(self, row, attempt, room, request)
             try:
-                return _Fetch(self, row, attempt, room, request).get()
-            except Fault as fault:
-                raise self._late(request) if request.cut else fault from None
+                return asking.get()
+            except Fault as error:
+                fault = self._late(request) if request.cut else error
             except (ConnectTimeoutError, ReadTimeoutError) as error:
-                self._hosts.unreachable(row.host)
-                raise Fault("timeout", _line(error), transient=True) from None
+                fault = Fault("timeout", _line(error), transient=True)
             except (LocationParseError, LocationValueError, UnicodeError) as error:
-                raise Fault("other", f"not a URL: {_line(error)}") from None
+                fault = Fault("other", f"not a URL: {_line(error)}")
             except DecodeError as error:
-                raise Fault("truncated", f"content encoding: {_line(error)}") from None
+                fault = Fault("truncated", f"content encoding: {_line(error)}")
             except (HTTPError, OSError) as error:
-                self._hosts.unreachable(row.host)
-                raise (
-                    self._late(request) if request.cut else Fault("connection", _line(error), transient=True)
-                ) from None
+                fault = self._late(request) if request.cut else Fault("connection", _line(error), transient=True)
             finally:
                 attempt.seconds = round(time.monotonic() - started, 3)
+        if fault.reason in NO_ANSWER:
+            self._hosts.unreachable(asking.host)
+        raise fault
 
     def _late(self, request: Request) -> Fault:
         if self._stopping.is_set():
@@ -131,7 +137,7 @@ class Web:
 
 
 class _Fetch:
-    """One row's requests: its rendition, its address, and where they lead."""
+    """One row's requests: its rendition, its address, and where they lead. `host` is asked at present."""
 
     def __init__(self, web: Web, row: Row, attempt: Attempt, room: Room, request: Request) -> None:
         self._web = web
@@ -142,6 +148,7 @@ class _Fetch:
         self._settings = web._settings.of_host(row.host)
         self._max_bytes = self._settings.max_bytes or web._settings.max_bytes
         self._requests = 0
+        self.host = row.host
 
     def get(self) -> bytes:
         """The body at the host's smaller rendition, or where it has none, at the row's address."""
@@ -164,11 +171,13 @@ class _Fetch:
             first = self._requests == 0 and host == self._row.host
             self._requests += 1
             with nullcontext() if first else self._web._hosts.visit(host, self._row.host, self._request.ends):
+                self.host = host
                 body, location = self._ask(pools, url, host)
             if body is not None:
                 return body
             try:
-                url = urljoin(url, location)
+                # Headers are read as Latin-1; an address that is not written in ASCII is in UTF-8.
+                url = urljoin(url, location.encode("latin-1").decode("utf-8", "replace"))
             except ValueError as error:
                 raise Fault("other", f"redirect to what is no URL: {error}") from None
         raise Fault("http_error", f"more than {MAX_REDIRECTS} redirects")
@@ -179,7 +188,8 @@ class _Fetch:
         self._check_stopping()
         begun = time.monotonic()
         contact = web._limits.of_host(host).contact or web._contact
-        response = pools.request(
+        send = partial(
+            pools.request,
             "GET",
             url,
             headers={"User-Agent": _user_agent(contact), "Accept": "image/*", "Accept-Encoding": "identity"},
@@ -188,12 +198,22 @@ class _Fetch:
             preload_content=False,
             timeout=urllib3.Timeout(connect=web._limits.timeout, read=web._limits.timeout),
         )
+        while True:
+            try:
+                response = send()
+                break
+            except ProtocolError:
+                # A host may hang up a kept connection just as it is used again (RFC 9110, 9.2.2).
+                if self._request.cut or not self._request.kept:
+                    raise
         try:
             attempt.http_status = response.status
             attempt.final_url = url
             attempt.content_type = response.headers.get("Content-Type")
+            attempt.open_ended = response.length_remaining is None and not response.chunked
             location = response.headers.get("Location")
             if response.status in REDIRECTS and location is not None:
+                web._hosts.good(host)
                 return None, location
             self._check_answer(response, host, begun)
             body = self._read(response)
@@ -241,7 +261,9 @@ class _Fetch:
         body = bytearray()
         # read1 returns what has come, so that a body that drips is seen to.
         while chunk := response.read1(CHUNK_BYTES, decode_content=True):
-            self._request.ends += self._room.grow(len(chunk))
+            # Waiting for room is not the host's time.
+            ends, self._request.ends = self._request.ends, math.inf
+            self._request.ends = ends + self._room.grow(len(chunk))
             body += chunk
             if len(body) > self._max_bytes:
                 raise _too_many_bytes(self._max_bytes)
@@ -256,15 +278,16 @@ class _Fetch:
 
 
 def host_of(parts: SplitResult) -> str:
-    """Host and port as the catalogue writes them: lower case, without user and password."""
-    return parts.netloc.rpartition("@")[2].lower()
+    """Host and port as the catalogue writes them: lower case, without user and password, and without the usual port."""
+    return USUAL_PORT.sub("", parts.netloc.rpartition("@")[2].lower())
 
 
 class _CheckedPools(urllib3.PoolManager):
     """Connections without a proxy, to checked addresses only."""
 
     def __init__(self, policy: AddressPolicy, deadlines: Deadlines, threads: int) -> None:
-        super().__init__(num_pools=4 * threads, maxsize=threads)
+        # Each connection that is kept takes two of the job's open files, which often may be no more than 1,024.
+        super().__init__(num_pools=threads, maxsize=threads)
         self._classes = {
             "http": watched(_checked(HTTPConnection, policy), deadlines),
             "https": watched(_checked(HTTPSConnection, policy), deadlines),
@@ -290,8 +313,9 @@ def _checked(base: type[HTTPConnection], policy: AddressPolicy) -> type[HTTPConn
             failure: OSError | None = None
             for address in addresses:
                 try:
+                    # The time to connect is for all of them together, so that many that are silent end in time.
                     return sockets.create_connection(
-                        (address, self.port), self.timeout, socket_options=self.socket_options
+                        (address, self.port), self.timeout / len(addresses), socket_options=self.socket_options
                     )
                 except OSError as error:
                     failure = error
@@ -319,7 +343,7 @@ def _proxy_pools(url: str, deadlines: Deadlines, threads: int) -> urllib3.ProxyM
     if parts.scheme not in ("http", "https"):
         raise InputError(f"the proxy of the environment is {parts.scheme}://..., only http and https are supported")
     headers = make_headers(proxy_basic_auth=parts.auth) if parts.auth else None
-    pools = _ProxyPools(parts.url, proxy_headers=headers, num_pools=4 * threads, maxsize=threads)
+    pools = _ProxyPools(parts.url, proxy_headers=headers, num_pools=threads, maxsize=threads)
     pools.deadlines = deadlines
     return pools
 

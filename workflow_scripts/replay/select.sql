@@ -7,8 +7,11 @@ WITH cleaned AS (
         * EXCLUDE (caption, url),
         trim(url) AS source_url,
         clean_captions(caption) AS caption,
-        -- Host and port, without a user's name.
-        lower(regexp_extract(trim(url), '^(?i:https?)://(?:[^/?#@\s]*@)?([^/?#@\s\\]+)(?:[/?#]\S*)?$', 1)) AS host
+        -- Host and port, without a user's name, and without the usual port.
+        regexp_replace(
+            lower(regexp_extract(trim(url), '^(?i:https?)://(?:[^/?#@\s]*@)?([^/?#@\s\\]+)(?:[/?#]\S*)?$', 1)),
+            ':(80|443)$', ''
+        ) AS host
     FROM metadata
 )
 

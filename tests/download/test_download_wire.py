@@ -1,0 +1,260 @@
+"""What hosts do on the wire: answers given byte by byte, hosts that are gone, and addresses that lead on."""
+
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import pytest
+
+from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
+from workflow_scripts.download.addresses import AddressPolicy
+from workflow_scripts.download.attempts import Attempt, Row
+from workflow_scripts.download.budget import Budget
+from workflow_scripts.download.hosts import Hosts
+from workflow_scripts.download.memory import Memory
+from workflow_scripts.download.web import Web
+
+
+class Wire:
+    """Answers each path with the bytes that it is given, the next ones each time, and hangs up.
+
+    Attributes:
+        answers: path -> what is sent, and the last of it ever after.
+        asked: path -> requests.
+        keeps: whether a connection is kept for further requests.
+        hears: whether it is hung up only when it is used again.
+        delay: seconds before each answer.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[bytes]] = {}
+        self.asked: Counter[str] = Counter()
+        self.keeps = self.hears = False
+        self.delay = 0.0
+        self.listener = socket.create_server(("0.0.0.0", 0), backlog=128)
+        self.port = self.listener.getsockname()[1]
+        self.host = f"127.0.0.1:{self.port}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def url(self, path: str) -> str:
+        return f"http://{self.host}{path}"
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as lines, suppress(OSError):
+            while request := lines.readline():
+                while lines.readline().strip():
+                    """The headers."""
+                path = request.split(b" ")[1].decode("ascii")
+                self.asked[path] += 1
+                told = self.answers[path]
+                time.sleep(self.delay)
+                connection.sendall(told[min(self.asked[path], len(told)) - 1])
+                if not self.keeps:
+                    if self.hears:
+                        lines.readline()
+                    return
+
+
+def answer(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
+    """An answer as it goes over the wire; nothing is said that `headers` do not say."""
+    return "\r\n".join([f"HTTP/1.1 {status}", *headers, "", ""]).encode("utf-8") + body
+
+
+def whole(body: bytes, *headers: str) -> bytes:
+    """An answer that says its length."""
+    return answer(body, f"Content-Length: {len(body)}", *headers)
+
+
+def moved(to: str) -> bytes:
+    """A redirect without a body."""
+    return answer(b"", f"Location: {to}", "Content-Length: 0", status="302 Found")
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    made = Wire()
+    yield made
+    made.listener.close()
+
+
+@pytest.fixture
+def gone() -> str:
+    """A host where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A port of all loopback addresses where no connection is ever made: its queue is full."""
+    with socket.socket() as full, ExitStack() as waiting:
+        full.bind(("0.0.0.0", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        for _ in range(4):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        yield port
+
+
+def errors_of(rows: dict[str, dict[str, Any]]) -> Counter[str]:
+    """How often each reason, with what a host is said to have done."""
+    return Counter("stopped" if "was stopped" in (row["error"] or "") else row["status"] for row in rows.values())
+
+
+def test_a_host_that_is_gone_is_stopped(gone: str, run_of: Any) -> None:
+    urls = {f"u{number:02d}": f"http://{gone}/{number}" for number in range(20)}
+    rows = run_of(urls)({"passes": 1}, stop_after=4, threads=1, wait=0)
+    # Four in the first pass, and one in each of the two that follow.
+    assert errors_of(rows) == {"failed": 6, "stopped": 14}
+
+
+def test_a_host_that_sends_on_is_not_blamed_for_where_it_leads(
+    wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
+) -> None:
+    broken = f"127.0.0.9:{wire.port}"
+    wire.answers = {f"/{number}": [moved(f"http://{broken}/nothing")] for number in range(12)}
+    wire.answers |= {f"/{number}": [whole(make_picture(number))] for number in range(12, 16)} | {"/nothing": [b""]}
+    urls = {f"u{number}": wire.url(f"/{number - 10}") for number in range(10, 26)}
+    rows = run_of(urls)({"passes": 1}, stop_after=4, threads=1, wait=0)
+    assert [rows[f"u{number}"]["status"] for number in range(22, 26)] == ["ok"] * 4
+    stopped = [row["error"] for row in rows.values() if "was stopped" in (row["error"] or "")]
+    assert stopped
+    assert all(broken in error for error in stopped)
+
+
+def test_an_address_in_plain_utf8_is_followed(wire: Wire, run_of: Any, make_picture: Callable[..., bytes]) -> None:
+    wire.answers = {"/old": [moved("/fl\u00fcgel 1.jpg")], "/fl%C3%BCgel%201.jpg": [whole(make_picture(1))]}
+    wire.answers["/fl%C3%83%C2%BCgel%201.jpg"] = [answer(b"", "Content-Length: 0", status="404 Not Found")]
+    rows = run_of({"a": wire.url("/old")})()
+    assert (rows["a"]["status"], rows["a"]["final_url"]) == ("ok", wire.url("/fl\u00fcgel 1.jpg"))
+
+
+def test_a_cut_body_whose_length_was_not_said_is_asked_for_again(
+    wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
+) -> None:
+    body = make_picture(1)
+    wire.answers = {"/a": [answer(body[: len(body) // 2]), answer(body)], "/b": [answer(body[: len(body) // 2])]}
+    wire.answers["/c"] = [whole(body[: len(body) // 2])]
+    rows = run_of({path[1:]: wire.url(path) for path in wire.answers})()
+    assert {uuid: (row["status"], row["attempts"]) for uuid, row in rows.items()} == {
+        "a": ("ok", 2),
+        "b": ("failed", 2),
+        "c": ("failed", 1),
+    }
+    assert {rows[uuid]["error"].partition(":")[0] for uuid in "bc"} == {"truncated"}
+
+
+def test_a_body_in_chunks_counts_when_its_last_chunk_came(
+    wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
+) -> None:
+    body = make_picture(1)
+    chunk = f"{len(body):x}\r\n".encode() + body + b"\r\n"
+    wire.answers = {"/a": [answer(chunk, "Transfer-Encoding: chunked")] * 2}
+    wire.answers["/b"] = [answer(chunk + b"0\r\n\r\n", "Transfer-Encoding: chunked")]
+    wire.answers["/c"] = [answer(chunk[:1000], "Transfer-Encoding: chunked"), *wire.answers["/b"]]
+    rows = run_of({path[1:]: wire.url(path) for path in wire.answers})()
+    assert (rows["a"]["error"] or "").partition(":")[0] == "connection"
+    assert [(rows[uuid]["status"], rows[uuid]["attempts"]) for uuid in "bc"] == [("ok", 1), ("ok", 2)]
+
+
+def test_bytes_beyond_the_length_that_was_said_are_left(
+    wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
+) -> None:
+    wire.keeps = True
+    body = make_picture(1, 2000, 2000, form="PNG")
+    assert len(body) > 65_536
+    wire.answers = {"/a": [whole(body) + b"\n" * 70_000], "/b": [whole(make_picture(2))]}
+    rows = run_of({path[1:]: wire.url(path) for path in wire.answers})(threads=1)
+    assert {(row["status"], row["attempts"]) for row in rows.values()} == {("ok", 1)}
+
+
+def test_a_kept_connection_that_is_hung_up_when_it_is_used_again_costs_no_image(
+    wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
+) -> None:
+    wire.hears = True
+    wire.answers = {f"/{number}": [whole(make_picture(number))] for number in range(6)}
+    wire.answers["/broken"] = [b"nonsense\r\n\r\n"]
+    rows = run_of({f"u{path[1:]}": wire.url(path) for path in wire.answers})({"passes": 1}, threads=1)
+    assert [rows[f"u{number}"]["error"] for number in range(6)] == [None] * 6
+    assert (rows["ubroken"]["error"] or "").startswith("connection: ")
+    assert set(wire.asked.values()) == {1}
+
+
+@pytest.fixture
+def halves(server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The server, with bodies of which the second half comes some tenths of a second after the first."""
+
+    def in_halves(self: Any, to: Any, tenths: int, time_asked: int) -> None:
+        half = bytes(600_000)
+        self.answer(to, 200, half, length=2 * len(half))
+        time.sleep(tenths / 10)
+        to.wfile.write(half)
+
+    monkeypatch.setattr(type(server), "do_halves", in_halves, raising=False)
+    return server
+
+
+# One request after the other, all at once under way.
+ONE_BY_ONE = {"connections": 3, "rate": 20}
+
+
+def test_a_body_that_waits_for_room_has_its_time_all_the_same(wire: Wire, make_picture: Callable[..., bytes]) -> None:
+    body = make_picture(1)
+    wire.answers = {"/a": [whole(body)]}
+    stopping = threading.Event()
+    limits = DownloadLimits(allow_hosts=["127.0.0.0/8"], total_timeout=0.5)
+    hosts = Hosts(limits, stopping, Budget(limits))
+    web = Web(settings=DownloadSettings(), limits=limits, hosts=hosts, contact=None, stopping=stopping)
+    memory = Memory(len(body), stopping)
+    other = memory.begin()
+    other.grow(len(body))
+    threading.Timer(1.5, other.give_back).start()
+    attempt = Attempt("a", 1)
+    assert web.get(Row("a", wire.url("/a"), wire.host), attempt, memory.begin()) == body
+    assert attempt.seconds is not None
+    assert attempt.seconds > 1
+
+
+def test_a_host_that_does_not_answer_keeps_no_other_from_its_room(halves: Any, run_of: Any) -> None:
+    run = run_of({"a": halves.url("hang/1"), "b": halves.url("halves/3"), "c": halves.url("halves/3")})
+    rows = run({"passes": 1}, body_memory_mb=1, total_timeout=5, default_host=ONE_BY_ONE)
+    assert rows["a"]["error"].startswith("timeout: ")
+    assert max(rows[uuid]["seconds"] for uuid in "bc") < 1.5
+
+
+def test_a_host_of_many_addresses_that_do_not_answer_ends_in_time(
+    silent: int, run_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = [f"127.0.0.{number}" for number in range(1, 21)]
+    monkeypatch.setattr(AddressPolicy, "resolve", lambda self, host, port: addresses)
+    started = time.monotonic()
+    rows = run_of({"a": f"http://many.example:{silent}/1"})({"passes": 1}, timeout=0.5, total_timeout=1.0)
+    assert time.monotonic() - started < 4
+    assert rows["a"]["error"].startswith("timeout: ")
+
+
+def test_the_connections_of_many_hosts_are_not_all_kept(
+    wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
+) -> None:
+    wire.keeps, wire.delay = True, 0.05
+    wire.answers = {"/1": [whole(make_picture(1))], "/2": [whole(make_picture(2))]}
+    addresses = [f"http://127.0.3.{number}:{wire.port}{path}" for number in range(1, 97) for path in wire.answers]
+    urls = {f"u{place:03d}": address for place, address in enumerate(addresses)}
+    run = run_of(urls)
+    process = run.start({"images_per_tar": 16, "passes": 1}, threads=16, files=200)
+    assert process.wait(timeout=120) == 0, process.stderr.read().decode()
+    assert Counter(row["error"] for row in run.rows().values()) == {None: len(urls)}
