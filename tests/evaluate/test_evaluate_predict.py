@@ -1,6 +1,7 @@
 """A folder of images and a list of species give the most probable taxa of each image."""
 
 import csv
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def on_axes(models: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> list[str
 
 def fixed(image: Any) -> Any:
     def embedded(*_: object) -> Any:
-        yield ["a.png"], image[None], ["broken.jpg: gone"]
+        yield ["a.png"], image[None], [("broken.jpg", "gone")]
 
     return embedded
 
@@ -113,6 +114,28 @@ def test_every_image_of_the_folder_is_answered_and_the_broken_one_named(
     assert set(rows) == {"a.png", "deep/b & c.JPG", "broken.jpg"}
     assert "can no longer be read" in rows["broken.jpg"]["error"]
     assert "2 images, 1 unreadable" in capsys.readouterr().out
+
+
+def test_a_broken_image_keeps_its_name_whatever_is_in_it(
+    models: dict[str, str], pictures: Path, species: Path, tmp_path: Path
+) -> None:
+    (pictures / "Pica: a note.jpg").write_bytes(b"<html>")
+    out = tmp_path / "s.csv"
+    predict(model=models["ours"], images=pictures, out=out, species=species, templates="one", top=1, workers=0)
+    assert {row["image"] for row in rows_of(out) if row["error"]} == {"broken.jpg", "Pica: a note.jpg"}
+
+
+def test_a_file_of_another_kind_stops_no_other(
+    models: dict[str, str], pictures: Path, species: Path, tmp_path: Path
+) -> None:
+    """A texture (DDS) of an unknown pixel format, for which Pillow's reader raises what nobody expects."""
+    header = [124, 0, 16, 16, *[0] * 15, 1 << 29, *[0] * 11]
+    (pictures / "texture.jpg").write_bytes(b"DDS " + struct.pack("<31I", *header))
+    out = tmp_path / "s.csv"
+    predict(model=models["ours"], images=pictures, out=out, species=species, templates="one", top=1, workers=0)
+    rows = {row["image"]: row for row in rows_of(out)}
+    assert "can no longer be read" in rows["texture.jpg"]["error"]
+    assert not rows["a.png"]["error"]
 
 
 def test_the_species_of_a_corpus_are_those_it_trains_on(models: dict[str, str], pictures: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.evaluate import EmbedLimits
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, whole
+from workflow_scripts.common.images import FORMATS
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.tables import read_rows
 from workflow_scripts.common.work_folder import WorkFolder, do_once
@@ -135,7 +136,7 @@ class BenchmarkImages(Dataset[torch.Tensor | str]):
 
     def __getitem__(self, index: int) -> torch.Tensor | str:
         try:
-            with Image.open(io.BytesIO(self._bytes(index))) as image:
+            with Image.open(io.BytesIO(self._bytes(index)), formats=FORMATS) as image:
                 return self.transform(image.convert("RGB"))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             return f"image {self.names[index]} ({self.paths[index]}) can no longer be read: {error}"

@@ -32,6 +32,9 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 PROBABILITY_DECIMALS = 6
 NAMED_ON_TERMINAL = 5
 
+# An image that cannot be read, and why.
+Broken = tuple[str, str]
+
 
 def predict(
     *,
@@ -86,17 +89,17 @@ def predict(
     sys.stderr.write(f"writing {len(chosen)} prompts for each of {len(names)} species (--templates one is faster)\n")
     weights_CD = class_weights(names, chosen, lambda texts: text_features(clip, texts))
     taxa = Taxa(candidates, rank)
-    unreadable: list[str] = []
+    unreadable: list[Broken] = []
     with whole(out) as temporary, _writer(temporary, taxa.schema) as writer:
         for found, vectors_ND, broken in _embedded(clip, images, files, batch, workers):
             if found:
                 writer.write_table(taxa.rows(found, _probabilities(clip, vectors_ND, weights_CD), top))
             writer.write_table(taxa.errors(broken))
             unreadable += broken
-    for line in unreadable:
-        logger.warning("%s", line)
-    for line in unreadable[:NAMED_ON_TERMINAL]:
-        sys.stderr.write(f"{line}\n")
+    for image, why in unreadable:
+        logger.warning("%s: %s", image, why)
+    for image, why in unreadable[:NAMED_ON_TERMINAL]:
+        sys.stderr.write(f"{image}: {why}\n")
     sys.stdout.write(f"{len(files) - len(unreadable)} images, {len(unreadable)} unreadable: {out}\n")
 
 
@@ -134,10 +137,9 @@ class Taxa:
         ]
         return pa.Table.from_pylist(rows, self.schema)
 
-    def errors(self, broken: list[str]) -> pa.Table:
-        """A row for each image that cannot be read, from lines `IMAGE: WHY`."""
-        split = (line.partition(": ") for line in broken)
-        return pa.Table.from_pylist([{"image": image, "error": why} for image, _, why in split], self.schema)
+    def errors(self, broken: list[Broken]) -> pa.Table:
+        """A row for each image that cannot be read."""
+        return pa.Table.from_pylist([{"image": image, "error": why} for image, why in broken], self.schema)
 
 
 def _probabilities(clip: Clip, vectors_ND: Floats, weights_CD: Floats) -> Floats:
@@ -148,7 +150,7 @@ def _probabilities(clip: Clip, vectors_ND: Floats, weights_CD: Floats) -> Floats
 
 def _embedded(
     clip: Clip, folder: Path, files: list[Path], batch: int, workers: int
-) -> Iterator[tuple[list[str], Floats, list[str]]]:
+) -> Iterator[tuple[list[str], Floats, list[Broken]]]:
     """Batch by batch: the names of the images, their features [N, D], and what is wrong with the others."""
     names = [path.relative_to(folder).as_posix() for path in files]
     nowhere = pa.nulls(len(files), pa.int64())
@@ -162,7 +164,7 @@ def _embedded(
             here = list(zip(names[start : start + len(items)], items, strict=True))
             start += len(items)
             read = [(name, item) for name, item in here if isinstance(item, torch.Tensor)]
-            broken = [f"{name}: {item}" for name, item in here if isinstance(item, str)]
+            broken = [(name, item) for name, item in here if isinstance(item, str)]
             vectors_ND = np.zeros((0, 0), np.float32)
             if read:
                 vectors_ND = encode_image(clip, torch.stack([item for _, item in read])).float().cpu().numpy()
