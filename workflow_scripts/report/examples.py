@@ -17,12 +17,12 @@ from workflow_scripts.contracts import BENCHMARK_IMAGES, PREDICTIONS
 THUMBNAIL = 144
 QUALITY = 80
 ENDING = ".predictions.parquet"
-# How many examples of each kind a benchmark shows: (this model right, the others right) -> number.
+# How many examples of each kind a benchmark shows.
 KINDS = {
-    "only this model is right": 4,
+    "this model is right, another is not": 4,
     "every model is right": 2,
     "no model is right": 4,
-    "only another model is right": 2,
+    "another model is right, this one is not": 2,
 }
 
 
@@ -96,8 +96,8 @@ def _examples(files: Mapping[str, Path], images: Path) -> list[Example]:
 def _kind(correct: Sequence[bool]) -> str:
     own, others = correct[0], correct[1:]
     if own:
-        return "every model is right" if all(others) else "only this model is right"
-    return "only another model is right" if any(others) else "no model is right"
+        return "every model is right" if all(others) else "this model is right, another is not"
+    return "another model is right, this one is not" if any(others) else "no model is right"
 
 
 def _lot(image: str) -> str:
