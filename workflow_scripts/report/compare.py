@@ -102,18 +102,19 @@ def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
 def _pairs(found: Sequence[Run], scores: Scores) -> dict[tuple[str, str], Paired | None]:
     """By benchmark and run: how its first guesses differ from the first run's on the same images.
 
-    None where the two were asked other images.
+    None where the two were asked other images; nothing where the score is a mean over subsets, and so none over images.
     """
     first, *others = found
     pairs: dict[tuple[str, str], Paired | None] = {}
     for benchmark in scores.benchmarks:
         name = f"{benchmark}.predictions.parquet"
         own = first.folder / "scores" / first.name / name
+        of_subsets = any(metric.startswith("subset/") for metric in scores.metrics(benchmark))
         for other in others:
             its = other.folder / "scores" / other.name / name
             if not _same_images(scores, benchmark, first, other):
                 pairs[benchmark, other.name] = None
-            elif own.exists() and its.exists():
+            elif own.exists() and its.exists() and not of_subsets:
                 pairs[benchmark, other.name] = paired(own, its)
     return pairs
 
