@@ -127,8 +127,7 @@ def test_published_again_nothing_is_written_anew(made: SmallCorpus) -> None:
     assert {path: path.stat().st_mtime_ns for path in (made.run / ".work/publish").rglob("*.tar")} == work
 
 
-@pytest.fixture
-def model_card(made: SmallCorpus, score_files: list[Path], tmp_path: Path) -> Path:
+def publish_card(made: SmallCorpus, score_files: list[Path], tmp_path: Path) -> Path:
     table = tmp_path / "scores.csv"
     table.write_text("benchmark\n")
     publish_model(
@@ -140,6 +139,31 @@ def model_card(made: SmallCorpus, score_files: list[Path], tmp_path: Path) -> Pa
         out=made.run / "publish/model/README.md",
     )
     return made.run / "publish/model/README.md"
+
+
+@pytest.fixture
+def model_card(made: SmallCorpus, score_files: list[Path], tmp_path: Path) -> Path:
+    return publish_card(made, score_files, tmp_path)
+
+
+def test_the_embeddings_of_the_species_are_published_with_their_names(
+    made: SmallCorpus, score_files: list[Path], tmp_path: Path
+) -> None:
+    names = {"txt_emb_species.json", "txt_emb_species.npy"}
+    for name in names:
+        (made.run / "model" / name).write_bytes(b"")
+    card = publish_card(made, score_files, tmp_path)
+    assert names <= {path.name for path in card.parent.iterdir()}
+
+
+def test_an_f1_is_published_as_one(made: SmallCorpus, score_files: list[Path], tmp_path: Path) -> None:
+    for path in score_files:
+        described = json.loads(path.read_text())
+        described["metrics"] = {"attributes/macro_f1": 0.5, "published/attributes/macro_f1": 0.25}
+        path.write_text(json.dumps(described))
+    front = metadata_load(publish_card(made, score_files, tmp_path))
+    found = [metric for one in front["model-index"][0]["results"] for metric in one["metrics"]]
+    assert found == [{"type": "f1", "value": 50.0, "name": "attributes/macro_f1"}] * 2
 
 
 def test_a_model_is_published_with_its_scores_and_what_it_came_from(made: SmallCorpus, model_card: Path) -> None:

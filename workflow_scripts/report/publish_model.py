@@ -50,7 +50,7 @@ def publish_model(
     """
     told = read_document(facts, RUN)
     found = read_scores(scores, own=told["run"])
-    files = [path for path in sorted(model.iterdir()) if path.suffix in (".safetensors", ".json")]
+    files = [path for path in sorted(model.iterdir()) if path.suffix in (".safetensors", ".json", ".npy")]
     if missing := set(WEIGHTS) - {path.name for path in files}:
         raise InputError(f"{model}: no {', '.join(sorted(missing))}; run `snakemake train`")
     for path in (*files, facts, table):
@@ -92,7 +92,7 @@ def _results(scores: Scores) -> Iterator[EvalResult]:
                     task_type="zero-shot-image-classification" if metric == MAIN_METRIC else "image-classification",
                     dataset_type=benchmark,
                     dataset_name=benchmark,
-                    metric_type="accuracy",
+                    metric_type="f1" if metric.endswith("f1") else "accuracy",
                     metric_name=metric,
                     metric_value=round(100 * value, 2),
                 )
