@@ -154,7 +154,6 @@ def _loaded(images: BenchmarkImages, batches: list[list[int]], workers: int) -> 
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=_stacked,
-        worker_init_fn=_quiet_worker,
     )
     for batch in loader:
         if isinstance(batch, str):
@@ -166,11 +165,6 @@ def _stacked(items: list[torch.Tensor | str]) -> torch.Tensor | str:
     """One tensor, or what is wrong with the first bad image."""
     wrong = next((item for item in items if isinstance(item, str)), None)
     return wrong or torch.stack([item for item in items if isinstance(item, torch.Tensor)])
-
-
-def _quiet_worker(number: int) -> None:
-    """One thread a worker: the workers are the parallelism."""
-    torch.set_num_threads(1)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def _examples(files: Mapping[str, Path], images: Path) -> list[Example]:
     places = {row["position"]: row for row in read_rows(images, BENCHMARK_IMAGES).to_pylist()}
     guesses = {model: read_rows(path, PREDICTIONS).to_pylist() for model, path in files.items()}
     chosen: dict[str, list[Example]] = {kind: [] for kind in KINDS}
-    for rows in sorted(zip(*guesses.values(), strict=True), key=lambda rows: _lot(rows[0]["image"])):
+    for rows in sorted(zip(*guesses.values(), strict=True), key=lambda rows: lot(rows[0]["image"])):
         kind = _kind([row["correct"] for row in rows])
         if len(chosen[kind]) == KINDS[kind]:
             continue
@@ -100,7 +100,7 @@ def _kind(correct: Sequence[bool]) -> str:
     return "another model is right, this one is not" if any(others) else "no model is right"
 
 
-def _lot(image: str) -> str:
+def lot(image: str) -> str:
     """A fixed lot for each image, so that the first ones are not all of one class."""
     return hashlib.sha256(image.encode()).hexdigest()
 
