@@ -15,7 +15,8 @@ from tests.report import small_corpus
 from tests.report.small_corpus import SmallCorpus
 from workflow_scripts.common.config.report import PublishSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.tables import read_rows
+from workflow_scripts.common.tables import read_rows, write_rows
+from workflow_scripts.contracts import ATTRIBUTION
 from workflow_scripts.report.publish_dataset import PUBLISHED_CATALOG, PUBLISHED_PROVENANCE, publish_dataset
 from workflow_scripts.report.publish_model import publish_model
 from workflow_scripts.report.upload import upload
@@ -71,6 +72,14 @@ def test_only_images_whose_licence_allows_it_are_passed_on(made: SmallCorpus) ->
     assert rows[made.uuids[0]]["shard_file_path"] == "images/g000/train/shard-000000.tar"
     assert rows[made.uuids[1]]["shard_file_path"] is None
     assert rows[made.uuids[1]]["base_dataset_file_path"] == "shards/g000/train/shard-000000.tar"
+
+
+def test_what_was_left_out_since_its_shard_was_made_is_not_passed_on_with_the_others(made: SmallCorpus) -> None:
+    """Shards may be pinned; attribution is of what is kept now."""
+    table = made.corpus / "curate/g000/attribution.parquet"
+    first, _, third = read_rows(table, ATTRIBUTION).to_pylist()
+    write_rows([first, third], ATTRIBUTION, table)
+    assert images_in(publish(made)) == {f"{made.uuids[0]}.jpg"}
 
 
 def test_shards_that_are_wholly_free_are_linked_and_none_without_images(made: SmallCorpus) -> None:

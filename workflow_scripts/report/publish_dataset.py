@@ -178,9 +178,10 @@ def _write_images(connection: duckdb.DuckDBPyConnection, shards: Sequence[Path],
             for split in SPLITS:
                 rows = connection.execute(
                     'SELECT samples.shard, samples.uuid, samples."offset", samples.size, samples.label_id, '
-                    "published.shard_file_path, count(*) OVER (PARTITION BY samples.shard) AS of_shard "
-                    f"FROM {tables.quoted(f'samples_{folder.name}_{split}')} AS samples "
-                    "INNER JOIN published USING (uuid) QUALIFY published.shard_file_path IS NOT NULL "
+                    "published.shard_file_path, samples.of_shard "
+                    "FROM (SELECT *, count(*) OVER (PARTITION BY shard) AS of_shard "
+                    f"FROM {tables.quoted(f'samples_{folder.name}_{split}')}) AS samples "
+                    "INNER JOIN published USING (uuid) WHERE published.shard_file_path IS NOT NULL "
                     "ORDER BY samples.shard, samples.position"
                 )
                 for shard, group in groupby(_fetched(rows), key=lambda row: row[0]):
