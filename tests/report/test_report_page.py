@@ -263,6 +263,7 @@ def test_intervals_differences_heights_and_published_scores_are_shown(everything
     build(**arguments)
     text = arguments["out"].read_text()
     assert "[12.3, 98.8]" in text
+    assert "its five folds, PlantDoc's five repeats or NeWT's three seeds" in text
     assert 'data-value="0.25">+25.0<span class="muted"> p 0.034' in text
     assert '2.50<span class="muted"> [2.00, 3.00]' in text
     published = text[text.index('id="published-table"') :]
