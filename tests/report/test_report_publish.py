@@ -16,7 +16,7 @@ from tests.report.small_corpus import SmallCorpus
 from workflow_scripts.common.config.report import PublishSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tables import read_rows, write_rows
-from workflow_scripts.contracts import ATTRIBUTION
+from workflow_scripts.contracts import ATTRIBUTION, CATALOG
 from workflow_scripts.report.publish_dataset import PUBLISHED_CATALOG, PUBLISHED_PROVENANCE, publish_dataset
 from workflow_scripts.report.publish_model import publish_model
 from workflow_scripts.report.upload import upload
@@ -99,6 +99,17 @@ def test_the_tables_have_treeoflife_200ms_columns_and_resolved_names(made: Small
     assert catalog["kingdom"].to_pylist() == ["Animalia"] * 3
     assert provenance["license"].to_pylist() == ["CC-BY-4.0", "CC-BY-ND-4.0", None]
     assert provenance["copyright_owner"].to_pylist() == ["A. Person"] * 3
+
+
+def test_where_a_persons_own_file_lay_is_nobodys_business(made: SmallCorpus) -> None:
+    table = made.corpus / "catalog/g000/part-0000.parquet"
+    rows = read_rows(table, CATALOG).to_pylist()
+    rows[0] |= {"host": "", "source_url": "/home/somebody/photos/0.jpg"}
+    write_rows(rows, CATALOG, table)
+    folder = publish(made)
+    for name, contract in (("catalog", PUBLISHED_CATALOG), ("provenance", PUBLISHED_PROVENANCE)):
+        urls = read_rows(folder / f"{name}.parquet", contract)["source_url"].to_pylist()
+        assert urls == [None, "https://example.org/1.jpg", "https://example.org/2.jpg"]
 
 
 def test_card_citation_and_what_to_cite(made: SmallCorpus) -> None:

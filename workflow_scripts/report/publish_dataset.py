@@ -51,8 +51,7 @@ PUBLISHED_CATALOG = Contract(
     "a published image",
     (
         Column("uuid"),
-        Column("source_url"),
-        *_text(*RANKS, "scientific_name", "common"),
+        *_text("source_url", *RANKS, "scientific_name", "common"),
         Column("data_source"),
         *_text("publisher", "basisOfRecord", "img_type", "source_id"),
         Column("shard_filename"),
@@ -71,8 +70,7 @@ PUBLISHED_PROVENANCE = Contract(
         Column("uuid"),
         *_text("source_id"),
         Column("data_source"),
-        Column("source_url"),
-        *_text("license_name", "copyright_owner", "license_link", "title", "license", "creator", "cite"),
+        *_text("source_url", "license_name", "copyright_owner", "license_link", "title", "license", "creator", "cite"),
     ),
     key=("uuid",),
 )
