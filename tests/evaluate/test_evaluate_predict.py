@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from workflow_scripts.common.clip import Clip, load
 from workflow_scripts.common.errors import InputError
@@ -136,6 +136,41 @@ def test_a_file_of_another_kind_stops_no_other(
     rows = {row["image"]: row for row in rows_of(out)}
     assert "can no longer be read" in rows["texture.jpg"]["error"]
     assert not rows["a.png"]["error"]
+
+
+def test_a_photo_that_was_taken_sideways_is_looked_at_upright(
+    models: dict[str, str], species: Path, tmp_path: Path
+) -> None:
+    """As training images are."""
+    folder = tmp_path / "turned"
+    folder.mkdir()
+    upright = Image.linear_gradient("L").convert("RGB")
+    sideways = Image.Exif()
+    sideways[ExifTags.Base.Orientation] = 6
+    upright.save(folder / "upright.png")
+    upright.transpose(Image.Transpose.ROTATE_90).save(folder / "sideways.png", exif=sideways)
+    out = tmp_path / "s.csv"
+    predict(model=models["ours"], images=folder, out=out, species=species, templates="one", workers=0, batch=1)
+    rows = rows_of(out)
+    told = {
+        name: [row["probability"] for row in rows if row["image"] == name] for name in ("upright.png", "sideways.png")
+    }
+    assert len(told["upright.png"]) == 4
+    assert told["sideways.png"] == told["upright.png"]
+
+
+def test_a_photo_whose_exif_makes_no_sense_stops_no_other(
+    models: dict[str, str], pictures: Path, species: Path, tmp_path: Path
+) -> None:
+    """Its width is a word; Pillow stumbles when it turns the photo."""
+    entries = struct.pack("<HHI4s", 0x0100, 2, 4, b"abc\0") + struct.pack(
+        "<HHIHH", ExifTags.Base.Orientation, 3, 1, 6, 0
+    )
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + bytes(4)
+    Image.effect_noise((40, 50), 90).convert("RGB").save(pictures / "odd.jpg", exif=exif)
+    out = tmp_path / "s.csv"
+    predict(model=models["ours"], images=pictures, out=out, species=species, templates="one", top=1, workers=0)
+    assert {row["image"] for row in rows_of(out) if row["error"]} == {"broken.jpg", "odd.jpg"}
 
 
 def test_the_species_of_a_corpus_are_those_it_trains_on(models: dict[str, str], pictures: Path, tmp_path: Path) -> None:

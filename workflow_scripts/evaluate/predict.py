@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import torch
+from PIL import Image, ImageOps
 from torch.utils.data import DataLoader
 
 from workflow_scripts.common.cli import run
@@ -156,7 +158,10 @@ def _embedded(
     nowhere = pa.nulls(len(files), pa.int64())
     table = pa.table({"image": names, "path": [str(path) for path in files], "offset": nowhere, "size": nowhere})
     loader: DataLoader[Any] = DataLoader(
-        BenchmarkImages(table, preprocess(clip)), batch_size=batch, num_workers=workers, collate_fn=list
+        BenchmarkImages(table, partial(_upright, preprocess(clip))),
+        batch_size=batch,
+        num_workers=workers,
+        collate_fn=list,
     )
     start = 0
     with Progress("predict", len(files), "images") as progress:
@@ -170,6 +175,11 @@ def _embedded(
                 vectors_ND = encode_image(clip, torch.stack([item for _, item in read])).float().cpu().numpy()
             progress.update(len(items))
             yield [name for name, _ in read], vectors_ND, broken
+
+
+def _upright(transform: Callable[[Image.Image], torch.Tensor], image: Image.Image) -> torch.Tensor:
+    """As training images are; benchmarks are looked at as the published code does, which knows no orientation."""
+    return transform(ImageOps.exif_transpose(image))
 
 
 def _writer(path: Path, schema: pa.Schema) -> Any:
