@@ -79,6 +79,16 @@ def test_a_corpus_is_found_by_its_name_and_by_its_printed_id(
         assert (record["id"], record["models trained on it"]) == (identity["id"], ["demo"])
 
 
+def test_a_printed_id_is_found_whatever_letters_its_corpus_is_called_by(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = small_corpus.make(tmp_path)
+    made.corpus.rename(made.corpus.with_name("Small"))
+    digest = json.loads((made.corpus.with_name("Small") / "corpus.json").read_text())["digest"]
+    [record] = traced(made, f"Small:{digest[:16]}", capsys)
+    assert record["digest"] == digest
+
+
 def test_a_shard_is_known_by_its_bytes_wherever_it_lies(
     made: SmallCorpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

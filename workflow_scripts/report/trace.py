@@ -74,7 +74,7 @@ def _found(connection: duckdb.DuckDBPyConnection, results: Path, what: str) -> I
         if what == one.name:
             yield model_record(results, one)
     for corpus in corpora_of(results):
-        digits = what.lower().removeprefix(f"{corpus.name}:")
+        digits = what.removeprefix(f"{corpus.name}:").lower()
         whole = str(corpus.identity.get("digest", ""))
         if what == corpus.name or (SHA256.fullmatch(digits) and whole.startswith(digits)):
             yield _corpus_record(results, corpus.name)
