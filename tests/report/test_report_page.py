@@ -281,6 +281,16 @@ def test_the_corpus_is_named_by_its_digest_and_shown_by_rank(page: Page) -> None
     assert treemap["parents"][treemap["labels"].index("Pica")].endswith("family:Corvidae")
 
 
+def test_a_model_of_a_mixture_is_not_said_to_be_of_its_own_corpus_alone(everything: Arguments) -> None:
+    mixed = {"run": "demo", "mix": [{"corpus": "world", "weight": 2}, {"tars": "elsewhere/*.tar", "weight": 1}]}
+    arguments = everything() | {"config": json.dumps(mixed)}
+    build(**arguments)
+    text = " ".join(Page(arguments["out"]).text.split())
+    assert "trained on the mixture world + elsewhere/*.tar" in text
+    assert "rained on the corpus" not in text
+    assert "the corpus world:0123456789abcdef" in text
+
+
 def test_features_are_laid_out_model_beside_model(page: Page) -> None:
     plane = page.maps["tiny"]
     assert plane["models"] == ["demo", "start"]

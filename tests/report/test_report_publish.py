@@ -176,6 +176,17 @@ def test_the_embeddings_of_the_species_are_published_with_their_names(
     assert names <= {path.name for path in card.parent.iterdir()}
 
 
+def test_a_model_of_a_mixture_is_not_published_as_of_its_own_corpus_alone(
+    made: SmallCorpus, score_files: list[Path], tmp_path: Path
+) -> None:
+    facts = json.loads((made.run / "report/run.json").read_text())
+    facts["config"]["mix"] = [{"corpus": "small"}, {"tars": "elsewhere/*.tar"}]
+    (made.run / "report/run.json").write_text(json.dumps(facts))
+    card = publish_card(made, score_files, tmp_path).read_text()
+    assert "trained on the mixture `small` + `elsewhere/*.tar`" in card
+    assert "trained on the corpus" not in card
+
+
 def test_an_f1_is_published_as_one(made: SmallCorpus, score_files: list[Path], tmp_path: Path) -> None:
     for path in score_files:
         described = json.loads(path.read_text())

@@ -135,6 +135,11 @@ def runs_of(results: Path) -> list[Run]:
     return [Run(path.parents[1]) for path in sorted((results / "runs").glob("*/train/summary.json"))]
 
 
+def mixture(config: Mapping[str, Any]) -> list[str]:
+    """What a run's config mixes to train on: corpora and tars; nothing where that is its own corpus."""
+    return [entry.get("corpus") or entry["tars"] for entry in config.get("mix", [])]
+
+
 def rows_where(
     connection: duckdb.DuckDBPyConnection, files: Sequence[Path], condition: str, values: Mapping[str, Any]
 ) -> list[Row]:

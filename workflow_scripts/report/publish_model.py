@@ -13,6 +13,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link, write_text
 from workflow_scripts.contracts import RUN
 from workflow_scripts.report.cards import citation, render
+from workflow_scripts.report.corpora import mixture
 from workflow_scripts.report.scores import MAIN_METRIC, PUBLISHED, Scores, read_scores
 
 CARD = "model_card.md.j2"
@@ -73,6 +74,7 @@ def publish_model(
         CARD,
         title=title,
         corpus=told["corpus"],
+        mixed=mixture(told["config"]),
         config=told["config"],
         scores=found,
         shown={name: [one for one in found.metrics(name) if SHOWN.fullmatch(one)] for name in found.benchmarks},
