@@ -7,6 +7,9 @@ MODELS = {name: model_folder(one) for name, one in BASELINES.items()} | {CONFIG.
 WITHOUT_TEXT = [name for name, one in BASELINES.items() if not one.has_text]
 SCORED = {name: scored_models(spec) for name, spec in CONFIG.benchmarks.items()}
 SCORES = [f"{RUN}/scores/{model}/{name}.json" for name, models in SCORED.items() for model in models]
+# The corpus's list of species says what the run has seen where it was trained on that corpus alone, and on all of it.
+TRAINED_ON_ALL = CORPORA == [OWN_NOW.to_json()] and CONFIG.train.split == "train"
+SEEN = f"{ABOUT}/curate/seen_species.parquet" if TRAINED_ON_ALL else None
 PREDICTIONS = {name: [path for model in SCORED[name] for path in predictions(model, name)] for name in SCORED}
 
 
@@ -143,12 +146,13 @@ for benchmark, spec in CONFIG.benchmarks.items():
             models=pairs({name: source_of_model(name) for name in SCORED[benchmark]}),
             features=pairs({name: f"{RUN}/features/{name}/{benchmark}.safetensors" for name in SCORED[benchmark]}),
             searches=searches_option(benchmark),
+            seen=option("seen", SEEN),
             out=grandparent_of_output,
             code=code("evaluate.score"),
         shell:
             "python -m workflow_scripts.evaluate.score --benchmark {params.benchmark:q} --settings {params.settings:q} "
             "--images {input.images:q} --models {params.models:q} --features {params.features:q} --out-dir {params.out:q} "
-            "{params.searches} --seen {input.seen:q} --threads {threads} --log {log:q}"
+            "{params.searches} {params.seen} --threads {threads} --log {log:q}"
 
 
 # How much of a benchmark is in the corpus, and what that does to its scores: for those that the corpus is not clean of.

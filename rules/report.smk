@@ -19,7 +19,11 @@ METRICS = {"train": f"{RUN}/train/metrics.jsonl"}
 if CONFIG.model.start == "pretrain":
     METRICS = {"pretrain": f"{START}/train/metrics.jsonl"} | METRICS
 # What a run has made in shared folders, for the cost of its jobs there.
-SHARED_FOLDERS = [*BENCHMARK_TABLES.values(), START, *MADE_MODELS, *map(os.path.dirname, BACKBONE_FILES.values())]
+SHARED_FOLDERS = [
+    *BENCHMARK_TABLES.values(),
+    *map(os.path.dirname, [*FETCHED_BENCHMARKS.values(), *BACKBONE_FILES.values()]),
+    *(START, *MADE_MODELS, *FETCHED_MODELS),
+]
 
 
 rule report_corpus:

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import simplejpeg
 from hypothesis import given
 from hypothesis import settings as tries
 from hypothesis import strategies as st
+from PIL import Image
 
+from tests.common.test_common_images import ADOBE_RGB
 from workflow_scripts.benchmarks.index_csv import index_csv, read_labels
 from workflow_scripts.benchmarks.index_replay import index_replay
 from workflow_scripts.common import tables, tars
@@ -21,6 +24,7 @@ from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.config.evaluate import CsvBenchmark, LabelledFolder
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.images import decode, pdq
 from workflow_scripts.contracts import BENCHMARK_IMAGES, REPLAY_INDEX, SHARD_MANIFEST
 
 HEADER = ["", "kingdom", "phylum", "cls", "order", "family", "genus", "species", "common_name", "filepath", "class"]
@@ -135,6 +139,15 @@ def test_pdq_survives_another_encoding_and_is_null_for_a_blank_image(benchmark_o
     assert len(one) == 64
     assert distance(one, again) <= 10 < distance(one, other)
     assert blank is None
+
+
+def test_an_image_is_hashed_in_the_colours_that_a_download_is(benchmark_of: Benchmark) -> None:
+    """Else a copy of a photo in Adobe RGB lies beyond the 10 bits at which leakage is found."""
+    packed = io.BytesIO()
+    Image.open(io.BytesIO(photo(0))).save(packed, "JPEG", icc_profile=ADOBE_RGB)
+    benchmark_of.add("wide.jpg", packed.getvalue())
+    [row] = benchmark_of.index(benchmark_of.labels([["wide.jpg", "c"]], ["filepath", "class"]))
+    assert row["pdq"] == pdq(decode(packed.getvalue(), to_srgb=True))
 
 
 def test_threads_change_no_byte(benchmark_of: Benchmark) -> None:

@@ -1,6 +1,7 @@
 """A folder of images and a list of species give the most probable taxa of each image."""
 
 import csv
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from workflow_scripts.common.clip import Clip, load
 from workflow_scripts.common.errors import InputError
@@ -70,7 +71,7 @@ def on_axes(models: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> list[str
 
 def fixed(image: Any) -> Any:
     def embedded(*_: object) -> Any:
-        yield ["a.png"], image[None], ["broken.jpg: gone"]
+        yield ["a.png"], image[None], [("broken.jpg", "gone")]
 
     return embedded
 
@@ -113,6 +114,63 @@ def test_every_image_of_the_folder_is_answered_and_the_broken_one_named(
     assert set(rows) == {"a.png", "deep/b & c.JPG", "broken.jpg"}
     assert "can no longer be read" in rows["broken.jpg"]["error"]
     assert "2 images, 1 unreadable" in capsys.readouterr().out
+
+
+def test_a_broken_image_keeps_its_name_whatever_is_in_it(
+    models: dict[str, str], pictures: Path, species: Path, tmp_path: Path
+) -> None:
+    (pictures / "Pica: a note.jpg").write_bytes(b"<html>")
+    out = tmp_path / "s.csv"
+    predict(model=models["ours"], images=pictures, out=out, species=species, templates="one", top=1, workers=0)
+    assert {row["image"] for row in rows_of(out) if row["error"]} == {"broken.jpg", "Pica: a note.jpg"}
+
+
+def test_a_file_of_another_kind_stops_no_other(
+    models: dict[str, str], pictures: Path, species: Path, tmp_path: Path
+) -> None:
+    """A texture (DDS) of an unknown pixel format, for which Pillow's reader raises what nobody expects."""
+    header = [124, 0, 16, 16, *[0] * 15, 1 << 29, *[0] * 11]
+    (pictures / "texture.jpg").write_bytes(b"DDS " + struct.pack("<31I", *header))
+    out = tmp_path / "s.csv"
+    predict(model=models["ours"], images=pictures, out=out, species=species, templates="one", top=1, workers=0)
+    rows = {row["image"]: row for row in rows_of(out)}
+    assert "can no longer be read" in rows["texture.jpg"]["error"]
+    assert not rows["a.png"]["error"]
+
+
+def test_a_photo_that_was_taken_sideways_is_looked_at_upright(
+    models: dict[str, str], species: Path, tmp_path: Path
+) -> None:
+    """As training images are."""
+    folder = tmp_path / "turned"
+    folder.mkdir()
+    upright = Image.linear_gradient("L").convert("RGB")
+    sideways = Image.Exif()
+    sideways[ExifTags.Base.Orientation] = 6
+    upright.save(folder / "upright.png")
+    upright.transpose(Image.Transpose.ROTATE_90).save(folder / "sideways.png", exif=sideways)
+    out = tmp_path / "s.csv"
+    predict(model=models["ours"], images=folder, out=out, species=species, templates="one", workers=0, batch=1)
+    rows = rows_of(out)
+    told = {
+        name: [row["probability"] for row in rows if row["image"] == name] for name in ("upright.png", "sideways.png")
+    }
+    assert len(told["upright.png"]) == 4
+    assert told["sideways.png"] == told["upright.png"]
+
+
+def test_a_photo_whose_exif_makes_no_sense_stops_no_other(
+    models: dict[str, str], pictures: Path, species: Path, tmp_path: Path
+) -> None:
+    """Its width is a word; Pillow stumbles when it turns the photo."""
+    entries = struct.pack("<HHI4s", 0x0100, 2, 4, b"abc\0") + struct.pack(
+        "<HHIHH", ExifTags.Base.Orientation, 3, 1, 6, 0
+    )
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + bytes(4)
+    Image.effect_noise((40, 50), 90).convert("RGB").save(pictures / "odd.jpg", exif=exif)
+    out = tmp_path / "s.csv"
+    predict(model=models["ours"], images=pictures, out=out, species=species, templates="one", top=1, workers=0)
+    assert {row["image"] for row in rows_of(out) if row["error"]} == {"broken.jpg", "odd.jpg"}
 
 
 def test_the_species_of_a_corpus_are_those_it_trains_on(models: dict[str, str], pictures: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """SimpleShot scores that can be worked out on paper, for both protocols."""
 
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -55,6 +56,17 @@ def test_the_mean_of_the_supports_is_subtracted_before_lengths_are_taken() -> No
     features = floats([[10, 1], [9, 0.1], [10, -1], [9, -0.1]])
     support = np.array([[0], [2]])
     assert module.nearest_mean(features, support, np.array([1, 3])).tolist() == [0, 1]
+
+
+def test_many_queries_among_many_classes_are_held_a_block_at_a_time() -> None:
+    """Forty thousand queries, two thousand classes: all distances at once are 320 MB, and that several times."""
+    features = np.random.default_rng(0).normal(size=(42_000, 4)).astype(np.float32)
+    tracemalloc.start()
+    found = module.nearest_mean(features, np.arange(2000)[:, None], np.arange(2000, 42_000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found) == 40_000
+    assert peak < 300e6
 
 
 def test_class_means_are_not_normalised_again() -> None:

@@ -30,7 +30,8 @@ def write_run(results: Path, name: str, lr: float, right: list[bool], images: st
     folder = results / "runs" / name
     costs = [{"step": "train/run", "jobs": 1, "seconds": 100 * lr, "memory_mb": 50.0}]
     facts: dict[str, Any] = {"run": name, "corpus": {"name": "world", "id": "world:0"}, "versions": {"torch": "2"}}
-    facts |= {"digests": {}, "config": {"run": name, "corpus": "world", "train": {"lr": lr, "seed": 1}}, "costs": costs}
+    config: dict[str, Any] = {"run": name, "corpus": "world", "train": {"lr": lr, "seed": 1}}
+    facts |= {"digests": {}, "config": config | {"benchmarks": {"tiny": {"layout": "csv"}}}, "costs": costs}
     described = {"benchmark": "tiny", "model": name, "protocol": "corrected", "n_images": len(right), "n_classes": 2}
     described |= {"metrics": {"zero_shot/top1": sum(right) / len(right)}, "inputs": {"images": images}}
     for file, value in (("report/run.json", facts), (f"scores/{name}/tiny.json", described)):

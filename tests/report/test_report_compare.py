@@ -56,6 +56,37 @@ def test_answers_to_other_images_are_not_held_against_each_other(tmp_path: Path)
     assert "other images" in Texts(tmp_path / "page.html").text
 
 
+def test_what_has_no_predictions_is_not_held_against_answers_to_other_images_either(tmp_path: Path) -> None:
+    for name, images in (("a", "same"), ("b", "other")):
+        write_run(tmp_path, name, 0.1, [True, False], images=images)
+        (tmp_path / f"runs/{name}/scores/{name}/tiny.predictions.parquet").unlink()
+    compare(runs=("a", "b"), results=tmp_path, out=tmp_path / "page.html")
+    text = " ".join(Texts(tmp_path / "page.html").text.split())
+    assert "tiny zero_shot/top1 50.0 50.0 other images" in text
+
+
+def test_scores_of_a_benchmark_that_a_run_no_longer_has_are_not_shown(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_run(tmp_path, name, 0.1, [True, False])
+        folder = tmp_path / f"runs/{name}/scores/{name}"
+        left = json.loads((folder / "tiny.json").read_text()) | {"benchmark": "left_behind"}
+        (folder / "left_behind.json").write_text(json.dumps(left))
+    compare(runs=("a", "b"), results=tmp_path, out=tmp_path / "page.html")
+    assert "left_behind" not in Texts(tmp_path / "page.html").text
+
+
+def test_a_mean_over_subsets_has_no_interval_of_a_mean_over_images(tmp_path: Path) -> None:
+    """Of 90 images in one subset and 10 in another the second run has those ten right besides: +50 points, not +10."""
+    for name, right, mean in (("a", 90, 0.5), ("b", 100, 1.0)):
+        write_run(tmp_path, name, 0.1, [True] * right + [False] * (100 - right))
+        path = tmp_path / f"runs/{name}/scores/{name}/tiny.json"
+        metrics = {"zero_shot/top1": mean, "subset/large/zero_shot/top1": 1.0}
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"metrics": metrics}))
+    compare(runs=("a", "b"), results=tmp_path, out=tmp_path / "page.html")
+    text = " ".join(Texts(tmp_path / "page.html").text.split())
+    assert "tiny zero_shot/top1 50.0 100.0 +50.0 tiny" in text
+
+
 def test_a_run_without_a_report_and_a_single_run_are_refused(tmp_path: Path) -> None:
     write_run(tmp_path, "a", 0.1, [True])
     with pytest.raises(InputError, match="at least two"):

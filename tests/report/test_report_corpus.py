@@ -57,6 +57,21 @@ def test_other_images_or_other_names_are_another_corpus(tmp_path: Path, change: 
     assert write_corpus(tmp_path / "one")["digest"] != write_corpus(tmp_path / "other", **change)["digest"]
 
 
+def test_a_species_that_two_backbones_place_otherwise_is_one(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    one, two = read_rows(tmp_path / "labels.parquet", LABELS).to_pylist()
+    write_rows([one, two | PICA | {"family": "Corvidae"}], LABELS, tmp_path / "labels.parquet")
+    describe_corpus(
+        name="mine",
+        shards=(tmp_path / "g000",),
+        labels=tmp_path / "labels.parquet",
+        out=tmp_path / "corpus.json",
+        composition=tmp_path / "composition.parquet",
+    )
+    found = json.loads((tmp_path / "corpus.json").read_text())
+    assert (found["taxa"], found["species"]) == (2, 1)
+
+
 def test_replay_belongs_to_the_corpus(tmp_path: Path) -> None:
     bare = write_corpus(tmp_path / "one")
     folder = tmp_path / "one"

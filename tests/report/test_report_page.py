@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.tables import read_rows
+from workflow_scripts.common.tables import read_rows, write_rows
+from workflow_scripts.contracts import DOWNLOAD_HOSTS, PREDICTIONS
 from workflow_scripts.report.build import build
+from workflow_scripts.report.examples import read_examples
 from workflow_scripts.report.scores import SCORES
 
 Arguments = Callable[[], dict[str, Any]]
@@ -128,11 +130,55 @@ def test_rows_are_summed_and_flow_into_training(page: Page) -> None:
 
 def test_examples_are_right_and_wrong_ones_of_both_models(page: Page) -> None:
     text = " ".join(page.text.split())
-    headings = ["Only this model is right", "Every model is right", "No model is right", "Only another model is right"]
+    headings = [
+        "This model is right, another is not",
+        "Every model is right",
+        "No model is right",
+        "Another model is right, this one is not",
+    ]
     assert [text.index(heading) for heading in headings] == sorted(text.index(heading) for heading in headings)
     assert sum(tag == "figure" for tag, _ in page.tags) == 4 + 2 + 1 + 1
     assert sum(tag == "img" for tag, _ in page.tags) == 7
     assert "image no longer there" in text
+
+
+def test_of_three_models_an_example_says_only_what_is_so(predictions: list[Path], images: Path) -> None:
+    third = predictions[0].parents[1] / "third" / predictions[0].name
+    rows = read_rows(predictions[0], PREDICTIONS).to_pylist()
+    write_rows([row | {"correct": row["position"] % 2 == 0} for row in rows], PREDICTIONS, third)
+    found = read_examples([*predictions, third], {"tiny": images}, ["demo", "start", "third"])["tiny"]
+    seen = set()
+    for example in found:
+        own, *others = (guess.correct for guess in example.guesses)
+        seen.add((own, sum(others)))
+        assert (
+            example.kind
+            == {
+                (True, 2): "every model is right",
+                (True, 1): "this model is right, another is not",
+                (True, 0): "this model is right, another is not",
+                (False, 1): "another model is right, this one is not",
+            }[own, sum(others)]
+        )
+    assert seen == {(True, 2), (True, 1), (True, 0), (False, 1)}
+
+
+def test_a_hosts_time_is_the_mean_over_the_images_whose_time_is_known(everything: Arguments, tmp_path: Path) -> None:
+    """Thirty images of the first generation were never asked for; of the second ten took 2 s each, and ten 1 s."""
+    failed = {"host": "museum.org", "status": "failed", "reason": "timeout", "attempts": 1, "stopped": False}
+    parts = (
+        [failed | {"images": 30, "seconds": None}],
+        [
+            failed | {"images": 10, "seconds": 2.0},
+            failed | {"status": "ok", "reason": "", "images": 10, "seconds": 1.0},
+        ],
+    )
+    files = tuple(tmp_path / f"g00{number}.hosts.parquet" for number in range(2))
+    for path, rows in zip(files, parts, strict=True):
+        write_rows(rows, DOWNLOAD_HOSTS, path)
+    arguments = everything() | {"hosts": files}
+    build(**arguments)
+    assert "museum.org 50 40 timeout 40 1.5" in " ".join(Page(arguments["out"]).text.split())
 
 
 def test_curves_hold_the_training_with_its_gaps(page: Page) -> None:
@@ -217,6 +263,7 @@ def test_intervals_differences_heights_and_published_scores_are_shown(everything
     build(**arguments)
     text = arguments["out"].read_text()
     assert "[12.3, 98.8]" in text
+    assert "its five folds, PlantDoc's five repeats or NeWT's three seeds" in text
     assert 'data-value="0.25">+25.0<span class="muted"> p 0.034' in text
     assert '2.50<span class="muted"> [2.00, 3.00]' in text
     published = text[text.index('id="published-table"') :]
@@ -232,6 +279,16 @@ def test_the_corpus_is_named_by_its_digest_and_shown_by_rank(page: Page) -> None
     nodes = dict(zip(treemap["labels"], treemap["values"], strict=True))
     assert (nodes["Animalia"], nodes["Pica"], nodes["Pica hudsonia"]) == (30, 25, 20)
     assert treemap["parents"][treemap["labels"].index("Pica")].endswith("family:Corvidae")
+
+
+def test_a_model_of_a_mixture_is_not_said_to_be_of_its_own_corpus_alone(everything: Arguments) -> None:
+    mixed = {"run": "demo", "mix": [{"corpus": "world", "weight": 2}, {"tars": "elsewhere/*.tar", "weight": 1}]}
+    arguments = everything() | {"config": json.dumps(mixed)}
+    build(**arguments)
+    text = " ".join(Page(arguments["out"]).text.split())
+    assert "trained on the mixture world + elsewhere/*.tar" in text
+    assert "rained on the corpus" not in text
+    assert "the corpus world:0123456789abcdef" in text
 
 
 def test_features_are_laid_out_model_beside_model(page: Page) -> None:

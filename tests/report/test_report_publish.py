@@ -15,7 +15,8 @@ from tests.report import small_corpus
 from tests.report.small_corpus import SmallCorpus
 from workflow_scripts.common.config.report import PublishSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.tables import read_rows
+from workflow_scripts.common.tables import read_rows, write_rows
+from workflow_scripts.contracts import ATTRIBUTION, CATALOG
 from workflow_scripts.report.publish_dataset import PUBLISHED_CATALOG, PUBLISHED_PROVENANCE, publish_dataset
 from workflow_scripts.report.publish_model import publish_model
 from workflow_scripts.report.upload import upload
@@ -73,6 +74,14 @@ def test_only_images_whose_licence_allows_it_are_passed_on(made: SmallCorpus) ->
     assert rows[made.uuids[1]]["base_dataset_file_path"] == "shards/g000/train/shard-000000.tar"
 
 
+def test_what_was_left_out_since_its_shard_was_made_is_not_passed_on_with_the_others(made: SmallCorpus) -> None:
+    """Shards may be pinned; attribution is of what is kept now."""
+    table = made.corpus / "curate/g000/attribution.parquet"
+    first, _, third = read_rows(table, ATTRIBUTION).to_pylist()
+    write_rows([first, third], ATTRIBUTION, table)
+    assert images_in(publish(made)) == {f"{made.uuids[0]}.jpg"}
+
+
 def test_shards_that_are_wholly_free_are_linked_and_none_without_images(made: SmallCorpus) -> None:
     folder = publish(made, licences=["CC-BY"])
     one = folder / "images/g000/train/shard-000000.tar"
@@ -90,6 +99,17 @@ def test_the_tables_have_treeoflife_200ms_columns_and_resolved_names(made: Small
     assert catalog["kingdom"].to_pylist() == ["Animalia"] * 3
     assert provenance["license"].to_pylist() == ["CC-BY-4.0", "CC-BY-ND-4.0", None]
     assert provenance["copyright_owner"].to_pylist() == ["A. Person"] * 3
+
+
+def test_where_a_persons_own_file_lay_is_nobodys_business(made: SmallCorpus) -> None:
+    table = made.corpus / "catalog/g000/part-0000.parquet"
+    rows = read_rows(table, CATALOG).to_pylist()
+    rows[0] |= {"host": "", "source_url": "/home/somebody/photos/0.jpg"}
+    write_rows(rows, CATALOG, table)
+    folder = publish(made)
+    for name, contract in (("catalog", PUBLISHED_CATALOG), ("provenance", PUBLISHED_PROVENANCE)):
+        urls = read_rows(folder / f"{name}.parquet", contract)["source_url"].to_pylist()
+        assert urls == [None, "https://example.org/1.jpg", "https://example.org/2.jpg"]
 
 
 def test_card_citation_and_what_to_cite(made: SmallCorpus) -> None:
@@ -127,8 +147,7 @@ def test_published_again_nothing_is_written_anew(made: SmallCorpus) -> None:
     assert {path: path.stat().st_mtime_ns for path in (made.run / ".work/publish").rglob("*.tar")} == work
 
 
-@pytest.fixture
-def model_card(made: SmallCorpus, score_files: list[Path], tmp_path: Path) -> Path:
+def publish_card(made: SmallCorpus, score_files: list[Path], tmp_path: Path) -> Path:
     table = tmp_path / "scores.csv"
     table.write_text("benchmark\n")
     publish_model(
@@ -140,6 +159,42 @@ def model_card(made: SmallCorpus, score_files: list[Path], tmp_path: Path) -> Pa
         out=made.run / "publish/model/README.md",
     )
     return made.run / "publish/model/README.md"
+
+
+@pytest.fixture
+def model_card(made: SmallCorpus, score_files: list[Path], tmp_path: Path) -> Path:
+    return publish_card(made, score_files, tmp_path)
+
+
+def test_the_embeddings_of_the_species_are_published_with_their_names(
+    made: SmallCorpus, score_files: list[Path], tmp_path: Path
+) -> None:
+    names = {"txt_emb_species.json", "txt_emb_species.npy"}
+    for name in names:
+        (made.run / "model" / name).write_bytes(b"")
+    card = publish_card(made, score_files, tmp_path)
+    assert names <= {path.name for path in card.parent.iterdir()}
+
+
+def test_a_model_of_a_mixture_is_not_published_as_of_its_own_corpus_alone(
+    made: SmallCorpus, score_files: list[Path], tmp_path: Path
+) -> None:
+    facts = json.loads((made.run / "report/run.json").read_text())
+    facts["config"]["mix"] = [{"corpus": "small"}, {"tars": "elsewhere/*.tar"}]
+    (made.run / "report/run.json").write_text(json.dumps(facts))
+    card = publish_card(made, score_files, tmp_path).read_text()
+    assert "trained on the mixture `small` + `elsewhere/*.tar`" in card
+    assert "trained on the corpus" not in card
+
+
+def test_an_f1_is_published_as_one(made: SmallCorpus, score_files: list[Path], tmp_path: Path) -> None:
+    for path in score_files:
+        described = json.loads(path.read_text())
+        described["metrics"] = {"attributes/macro_f1": 0.5, "published/attributes/macro_f1": 0.25}
+        path.write_text(json.dumps(described))
+    front = metadata_load(publish_card(made, score_files, tmp_path))
+    found = [metric for one in front["model-index"][0]["results"] for metric in one["metrics"]]
+    assert found == [{"type": "f1", "value": 50.0, "name": "attributes/macro_f1"}] * 2
 
 
 def test_a_model_is_published_with_its_scores_and_what_it_came_from(made: SmallCorpus, model_card: Path) -> None:

@@ -1,5 +1,6 @@
 """Anything that the workflow made, or a photo from outside, is traced to where it comes from."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +12,9 @@ from tests.report import small_corpus
 from tests.report.small_corpus import SmallCorpus
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.images import decode, pdq
+from workflow_scripts.common.tables import read_rows, write_rows
+from workflow_scripts.contracts import GATHERED_DOWNLOADS, SHARD_MANIFEST, VERDICTS
 from workflow_scripts.report.trace import trace
 from workflow_scripts.report.trained_on import trained_on
 
@@ -75,6 +79,16 @@ def test_a_corpus_is_found_by_its_name_and_by_its_printed_id(
         assert (record["id"], record["models trained on it"]) == (identity["id"], ["demo"])
 
 
+def test_a_printed_id_is_found_whatever_letters_its_corpus_is_called_by(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = small_corpus.make(tmp_path)
+    made.corpus.rename(made.corpus.with_name("Small"))
+    digest = json.loads((made.corpus.with_name("Small") / "corpus.json").read_text())["digest"]
+    [record] = traced(made, f"Small:{digest[:16]}", capsys)
+    assert record["digest"] == digest
+
+
 def test_a_shard_is_known_by_its_bytes_wherever_it_lies(
     made: SmallCorpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,6 +96,32 @@ def test_a_shard_is_known_by_its_bytes_wherever_it_lies(
     copy.write_bytes((made.corpus / "shards/g000/train/shard-000000.tar").read_bytes())
     [record] = traced(made, copy, capsys)
     assert (record["shard"], record["samples"]) == ("shards/g000/train/shard-000000.tar", 2)
+    assert record["models trained on it"] == ["demo"]
+    [record] = traced(made, made.corpus / "shards/g000/val/shard-000000.tar", capsys)
+    assert record["models trained on it"] == "none here"
+
+
+def test_a_shard_stays_what_a_model_saw_when_the_corpus_grows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = small_corpus.make(tmp_path)
+    later = made.corpus / "shards/g001/train"
+    later.mkdir(parents=True)
+    tar = {"shard": "shard-000000.tar", "samples": 1, "bytes": 1, "sha256": "b" * 64}
+    write_rows([tar], SHARD_MANIFEST, later / "manifest.parquet")
+    [record] = traced(made, made.corpus / "shards/g000/train/shard-000000.tar", capsys)
+    assert record["models trained on it"] == ["demo"]
+
+
+def test_a_model_trained_on_the_small_split_names_its_corpus(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = small_corpus.make(tmp_path)
+    folder = made.corpus / "shards/g000"
+    shutil.copytree(folder / "train", folder / "train_small")
+    write_rows([], SHARD_MANIFEST, folder / "train/manifest.parquet")
+    [record] = traced(made, "demo", capsys)
+    assert record["corpora"] == [json.loads((made.corpus / "corpus.json").read_text())["id"]]
 
 
 def test_whatever_lies_in_a_run_or_a_corpus_is_of_that(made: SmallCorpus, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,6 +207,62 @@ def test_neither_held_out_nor_left_out_nor_strange_photos_were_trained_on(
     stranger.write_bytes(b"no image")
     with pytest.raises(InputError, match="no readable image"):
         trained_on(photo=stranger, results=made.results)
+
+
+def test_a_photo_is_recognised_by_its_looks_also_where_its_own_bytes_were_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = small_corpus.make(tmp_path)
+    content = small_corpus.photo(1, quality=75)
+    made.photos[3].write_bytes(content)
+    table = made.corpus / "download/g000.parquet"
+    rows = read_rows(table, GATHERED_DOWNLOADS).to_pylist()
+    rows[3] |= {"md5": hashlib.md5(content).hexdigest(), "pdq": pdq(decode(content, to_srgb=True))}
+    write_rows(rows, GATHERED_DOWNLOADS, table)
+    told = asked(made, made.photos[3], capsys)
+    assert "yes, demo" in told
+    assert f"the same bytes: image {made.uuids[3]}" in told
+    assert f"256 bits differ): image {made.uuids[1]}" in told
+
+
+def test_what_a_pinned_shard_holds_was_trained_on_whatever_is_decided_since(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = small_corpus.make(tmp_path)
+    table = made.corpus / "curate/g000/verdicts.parquet"
+    rows = read_rows(table, VERDICTS).to_pylist()
+    rows[0] |= {"keep": False, "split": None, "reason": "licence"}
+    write_rows(rows, VERDICTS, table)
+    told = asked(made, made.photos[0], capsys)
+    assert "yes, demo" in told
+    assert "left out: licence" in told
+    [record] = traced(made, made.photos[0], capsys)
+    assert record["models trained on it"] == ["demo"]
+
+
+def test_where_a_models_shards_were_rewritten_nobody_says_that_it_did_not_see_a_photo(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after a takedown: neither the downloads nor the verdicts nor the shards tell of the photo any more."""
+    made = small_corpus.make(tmp_path)
+    table = made.corpus / "download/g000.parquet"
+    rows = read_rows(table, GATHERED_DOWNLOADS).to_pylist()
+    rows[0] |= {"status": "refused", "error": "taken_down", "md5": None, "pdq": None}
+    write_rows(rows, GATHERED_DOWNLOADS, table)
+    assert "no model here was trained on it" in asked(made, made.photos[0], capsys)
+    write_rows([], SHARD_MANIFEST, made.corpus / "shards/g000/train/manifest.parquet")
+    assert "in no shard that a model here was trained on, as the shards are now" in asked(made, made.photos[0], capsys)
+
+
+def test_where_a_model_saw_tars_from_elsewhere_too_nobody_says_that_it_did_not_see_a_photo(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = small_corpus.make(tmp_path)
+    summary = json.loads((made.run / "train/summary.json").read_text())
+    summary["digests"]["data"]["biology"].append({"train": ["f" * 64], "weight": None})
+    (made.run / "train/summary.json").write_text(json.dumps(summary))
+    assert "yes, demo" in asked(made, made.photos[0], capsys)
+    assert "in no shard that a model here was trained on, as the shards are now" in asked(made, made.photos[3], capsys)
 
 
 def test_a_replay_pair_is_recognised_where_the_model_was_trained_on_replay(

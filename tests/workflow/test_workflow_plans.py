@@ -1,5 +1,7 @@
 """What a dry run plans for the configs that the project ships."""
 
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +101,32 @@ def test_a_mixture_plans_the_index_of_foreign_tars_and_reads_a_foreign_corpus_as
     assert '"digest":"abcd"' in command
     done = fresh.snakemake("-n", "--config", "mix=[{corpus: micro, weight: 2}, {tars: 'x/*.tar'}]")
     assert "mix: give every corpus a weight, or none" in done.stderr
+
+
+def test_seen_species_are_told_apart_only_where_the_corpus_is_all_that_is_trained_on(fresh: Any) -> None:
+    """What else a mixture holds, and what a tenth of the corpus lacks, its list of species does not say."""
+
+    def scored(*config: str) -> str:
+        text = fresh.run("-np", "eval_rare_species", "--config", *config)
+        (command,) = [line for line in text.splitlines() if "evaluate.score --benchmark rare_species" in line]
+        return command
+
+    (fresh.folder / "elsewhere/shards/g000").mkdir(parents=True)
+    assert "--seen results/corpora/micro/curate/seen_species.parquet" in scored("mix=[{corpus: micro}]")
+    assert "--seen" not in scored("mix=[{corpus: micro}, {corpus: ./elsewhere}]")
+    assert "--seen" not in scored("train={split: train_small}")
+
+
+def test_what_a_run_fetched_for_itself_is_among_its_costs(fresh: Any) -> None:
+    fetched = "benchmarks={fetched: {layout: awa2, fetch: [{url: 'https://example.org/a.zip'}], folder: '{fetched}/a'}}"
+    text = fresh.run("-np", "report", "--config", fetched, "baselines={clip: 'ViT-B-32:laion2b_s34b_b79k'}")
+    logged = set(re.findall(r"benchmark: logs/shared/\w+/(.*)\.tsv", text))
+    (command,) = [line for line in text.splitlines() if "workflow_scripts.report.build " in line]
+    named = shlex.split(command.partition(" --shared ")[2])
+    shared = named[: named.index("--out")]
+    assert any(name.startswith("fetch-fetched-") for name in logged)
+    assert any(name.startswith("fetched-") for name in logged)
+    assert not [name for name in logged if not name.removeprefix("fetch-").startswith(tuple(shared))]
 
 
 def test_beetles_plan_has_no_world_no_replay_and_no_pretraining(fresh: Any) -> None:

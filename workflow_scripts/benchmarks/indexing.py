@@ -135,7 +135,8 @@ def _hash(row: Labelled) -> Hashes | Unusable:
     except OSError as error:
         return Unusable("missing", error.strerror or str(error))
     try:
-        pixels = images.decode(data)
+        # As downloads are: hashes of other colours would not meet.
+        pixels = images.decode(data, to_srgb=True)
     except images.UnreadableImage as error:
         return Unusable("unreadable", str(error))
     return Hashes(hashlib.md5(data, usedforsecurity=False).hexdigest(), images.pdq(pixels))

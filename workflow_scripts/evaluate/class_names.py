@@ -1,11 +1,11 @@
 """How a benchmark's classes are written, by the rules of the papers' evaluation code (bioclip-2 v1.0.1)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from workflow_scripts.common.captions import Taxon
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.contracts import RANKS
 
 
 def class_name(row: Mapping[str, Any], text_type: str) -> str:
@@ -20,10 +20,9 @@ def class_name(row: Mapping[str, Any], text_type: str) -> str:
     """
     if text_type == "asis":
         return str(row["class"])
-    *higher, species = (_clean(row.get(f"taxon_{rank}")) for rank in RANKS)
-    taxon = Taxon(
-        ranks=(*(name.capitalize() for name in higher), species.lower()), common_name=_clean(row.get("common_name"))
-    )
+    taxon = Taxon.from_row(row, "taxon_")
+    *higher, species = taxon.ranks
+    taxon = replace(taxon, ranks=(*(name.capitalize() for name in higher), species.lower()))
     kingdom, *_, genus, species = taxon.ranks
     scientific = " ".join(name for name in (genus, species) if name)
     head, _, with_common = text_type.partition("_")
@@ -38,7 +37,3 @@ def class_name(row: Mapping[str, Any], text_type: str) -> str:
             "fill in its ranks, or take text_type asis"
         )
     return f"{name} with common name {taxon.common_name}" if with_common and taxon.common_name else name
-
-
-def _clean(value: object) -> str:
-    return " ".join(str(value).split()) if value is not None else ""

@@ -20,6 +20,7 @@ from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.evaluate import EmbedLimits
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, whole
+from workflow_scripts.common.images import FORMATS
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.tables import read_rows
 from workflow_scripts.common.work_folder import WorkFolder, do_once
@@ -135,9 +136,10 @@ class BenchmarkImages(Dataset[torch.Tensor | str]):
 
     def __getitem__(self, index: int) -> torch.Tensor | str:
         try:
-            with Image.open(io.BytesIO(self._bytes(index))) as image:
+            with Image.open(io.BytesIO(self._bytes(index)), formats=FORMATS) as image:
                 return self.transform(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except Exception as error:
+            # Parsers of broken files raise whatever they stumble over.
             return f"image {self.names[index]} ({self.paths[index]}) can no longer be read: {error}"
 
     def _bytes(self, index: int) -> bytes:
@@ -153,7 +155,6 @@ def _loaded(images: BenchmarkImages, batches: list[list[int]], workers: int) -> 
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=_stacked,
-        worker_init_fn=_quiet_worker,
     )
     for batch in loader:
         if isinstance(batch, str):
@@ -165,11 +166,6 @@ def _stacked(items: list[torch.Tensor | str]) -> torch.Tensor | str:
     """One tensor, or what is wrong with the first bad image."""
     wrong = next((item for item in items if isinstance(item, str)), None)
     return wrong or torch.stack([item for item in items if isinstance(item, torch.Tensor)])
-
-
-def _quiet_worker(number: int) -> None:
-    """One thread a worker: the workers are the parallelism."""
-    torch.set_num_threads(1)
 
 
 if __name__ == "__main__":

@@ -13,15 +13,13 @@ from scipy.optimize import linear_sum_assignment
 
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.evaluate.columns import texts
-from workflow_scripts.evaluate.geometry import Floats, unit
+from workflow_scripts.evaluate.geometry import Floats, nearest, unit
 from workflow_scripts.evaluate.measures import Outcome, Truths, share
 
 SEED = 0
 LABELLED_SHARE = 0.8
 ITERATIONS = 10
 TOLERANCE = 1e-4
-# Distances held at once: 64 MiB of float32.
-BLOCK_VALUES = 2**24
 
 Indices = NDArray[np.int64]
 
@@ -90,7 +88,7 @@ def cluster(features_ND: Floats, class_N: Indices, labelled_N: Truths, *, cluste
     best = np.inf
     kept = np.empty(len(class_N), np.int64)
     for _ in range(ITERATIONS):
-        nearest_U, distance_U = _nearest(free_UD, centres_KD)
+        nearest_U, distance_U = nearest(free_UD, centres_KD)
         inertia = distance_U.sum() + ((labelled_LD - centres_KD[cluster_of_labelled]) ** 2).sum(dtype=np.float64)
         if inertia < best:
             best = inertia
@@ -130,7 +128,7 @@ def _plus_plus(features_ND: Floats, centres_KD: Floats, clusters: int) -> Floats
     """The centres and those that k-means++ adds to them: images, drawn in proportion to their squared distance."""
     generator = np.random.RandomState(SEED)
     chosen = [centres_KD]
-    _, distance_N = _nearest(features_ND, centres_KD)
+    _, distance_N = nearest(features_ND, centres_KD)
     for _ in range(clusters - len(centres_KD)):
         total = np.cumsum(distance_N)
         drawn = min(int(np.searchsorted(total, generator.rand() * total[-1])), len(features_ND) - 1)
@@ -138,17 +136,3 @@ def _plus_plus(features_ND: Floats, centres_KD: Floats, clusters: int) -> Floats
         chosen.append(centre[None])
         distance_N = np.minimum(distance_N, np.maximum(2 - 2 * (features_ND @ centre), 0))
     return np.concatenate(chosen)
-
-
-def _nearest(features_ND: Floats, centres_KD: Floats) -> tuple[Indices, NDArray[np.float64]]:
-    """The nearest centre of each image of unit length and the squared distance to it."""
-    nearest = np.empty(len(features_ND), np.int64)
-    distance = np.empty(len(features_ND))
-    lengths_K = (centres_KD**2).sum(axis=1)
-    rows = max(1, BLOCK_VALUES // len(centres_KD))
-    for start in range(0, len(features_ND), rows):
-        block = slice(start, start + rows)
-        distance_NK = lengths_K - 2 * (features_ND[block] @ centres_KD.T)
-        nearest[block] = distance_NK.argmin(axis=1)
-        distance[block] = np.maximum(distance_NK.min(axis=1) + 1, 0)
-    return nearest, distance

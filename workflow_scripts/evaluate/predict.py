@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import torch
+from PIL import Image, ImageOps
 from torch.utils.data import DataLoader
 
 from workflow_scripts.common.cli import run
@@ -31,6 +33,9 @@ logger = logging.getLogger(__name__)
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 PROBABILITY_DECIMALS = 6
 NAMED_ON_TERMINAL = 5
+
+# An image that cannot be read, and why.
+Broken = tuple[str, str]
 
 
 def predict(
@@ -86,17 +91,17 @@ def predict(
     sys.stderr.write(f"writing {len(chosen)} prompts for each of {len(names)} species (--templates one is faster)\n")
     weights_CD = class_weights(names, chosen, lambda texts: text_features(clip, texts))
     taxa = Taxa(candidates, rank)
-    unreadable: list[str] = []
+    unreadable: list[Broken] = []
     with whole(out) as temporary, _writer(temporary, taxa.schema) as writer:
         for found, vectors_ND, broken in _embedded(clip, images, files, batch, workers):
             if found:
                 writer.write_table(taxa.rows(found, _probabilities(clip, vectors_ND, weights_CD), top))
             writer.write_table(taxa.errors(broken))
             unreadable += broken
-    for line in unreadable:
-        logger.warning("%s", line)
-    for line in unreadable[:NAMED_ON_TERMINAL]:
-        sys.stderr.write(f"{line}\n")
+    for image, why in unreadable:
+        logger.warning("%s: %s", image, why)
+    for image, why in unreadable[:NAMED_ON_TERMINAL]:
+        sys.stderr.write(f"{image}: {why}\n")
     sys.stdout.write(f"{len(files) - len(unreadable)} images, {len(unreadable)} unreadable: {out}\n")
 
 
@@ -134,10 +139,9 @@ class Taxa:
         ]
         return pa.Table.from_pylist(rows, self.schema)
 
-    def errors(self, broken: list[str]) -> pa.Table:
-        """A row for each image that cannot be read, from lines `IMAGE: WHY`."""
-        split = (line.partition(": ") for line in broken)
-        return pa.Table.from_pylist([{"image": image, "error": why} for image, _, why in split], self.schema)
+    def errors(self, broken: list[Broken]) -> pa.Table:
+        """A row for each image that cannot be read."""
+        return pa.Table.from_pylist([{"image": image, "error": why} for image, why in broken], self.schema)
 
 
 def _probabilities(clip: Clip, vectors_ND: Floats, weights_CD: Floats) -> Floats:
@@ -148,13 +152,16 @@ def _probabilities(clip: Clip, vectors_ND: Floats, weights_CD: Floats) -> Floats
 
 def _embedded(
     clip: Clip, folder: Path, files: list[Path], batch: int, workers: int
-) -> Iterator[tuple[list[str], Floats, list[str]]]:
+) -> Iterator[tuple[list[str], Floats, list[Broken]]]:
     """Batch by batch: the names of the images, their features [N, D], and what is wrong with the others."""
     names = [path.relative_to(folder).as_posix() for path in files]
     nowhere = pa.nulls(len(files), pa.int64())
     table = pa.table({"image": names, "path": [str(path) for path in files], "offset": nowhere, "size": nowhere})
     loader: DataLoader[Any] = DataLoader(
-        BenchmarkImages(table, preprocess(clip)), batch_size=batch, num_workers=workers, collate_fn=list
+        BenchmarkImages(table, partial(_upright, preprocess(clip))),
+        batch_size=batch,
+        num_workers=workers,
+        collate_fn=list,
     )
     start = 0
     with Progress("predict", len(files), "images") as progress:
@@ -162,12 +169,17 @@ def _embedded(
             here = list(zip(names[start : start + len(items)], items, strict=True))
             start += len(items)
             read = [(name, item) for name, item in here if isinstance(item, torch.Tensor)]
-            broken = [f"{name}: {item}" for name, item in here if isinstance(item, str)]
+            broken = [(name, item) for name, item in here if isinstance(item, str)]
             vectors_ND = np.zeros((0, 0), np.float32)
             if read:
                 vectors_ND = encode_image(clip, torch.stack([item for _, item in read])).float().cpu().numpy()
             progress.update(len(items))
             yield [name for name, _ in read], vectors_ND, broken
+
+
+def _upright(transform: Callable[[Image.Image], torch.Tensor], image: Image.Image) -> torch.Tensor:
+    """As training images are; benchmarks are looked at as the published code does, which knows no orientation."""
+    return transform(ImageOps.exif_transpose(image))
 
 
 def _writer(path: Path, schema: pa.Schema) -> Any:

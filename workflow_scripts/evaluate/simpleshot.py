@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.evaluate.classes import Classes
-from workflow_scripts.evaluate.geometry import Floats, unit
+from workflow_scripts.evaluate.geometry import Floats, nearest, unit
 from workflow_scripts.evaluate.measures import Measure, share
 
 FOLDS = 5
@@ -91,6 +91,4 @@ def nearest_mean(features_ND: Floats, support_Ck: Indices, query_Q: Indices) -> 
     mean_D = features_ND[support_Ck.ravel()].mean(axis=0)
     means_CD = unit(features_ND[support_Ck] - mean_D).mean(axis=1)
     queries_QD = unit(features_ND[query_Q] - mean_D)
-    # |q - m|^2 = |q|^2 - 2 q.m + |m|^2: matrix products, for the differences themselves would take Q x C x D values.
-    distance_QC = (means_CD**2).sum(axis=1) - 2 * (queries_QD @ means_CD.T)
-    return distance_QC.argmin(axis=1)
+    return nearest(queries_QD, means_CD)[0]

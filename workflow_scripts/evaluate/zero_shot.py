@@ -45,12 +45,8 @@ class Nearest:
     confidence: Floats
     rank: NDArray[np.int64]
 
-    def accuracy(self, classes: int) -> dict[str, float]:
-        """Top-1, top-3 and top-5 as fractions; with fewer classes than that, top-`classes`."""
-        return {top: float(np.mean(right)) for top, right in self.right(classes).items()}
-
     def right(self, classes: int) -> dict[str, NDArray[np.bool_]]:
-        """Which images are right [N], by top-1, top-3 and top-5."""
+        """Which images are right [N], by top-1, top-3 and top-5; with fewer classes than that, by top-`classes`."""
         return {f"top{k}": self.rank < min(classes, k) for k in TOPS}
 
 

@@ -17,6 +17,7 @@ from workflow_scripts.common.tables import connect
 from workflow_scripts.common.tables import read as read_table
 from workflow_scripts.contracts import CORPUS, DOWNLOAD_HOSTS, LABEL_STATISTICS, LABELS, RUN, TRAINING
 from workflow_scripts.report import figures
+from workflow_scripts.report.corpora import mixture
 from workflow_scripts.report.costs import Cost, read_costs
 from workflow_scripts.report.curves import read_curves
 from workflow_scripts.report.examples import Example, read_examples
@@ -131,6 +132,7 @@ def build(
     text = page.render(
         run=run,
         corpus=corpus,
+        trained_on=mixture(facts["config"]) or [corpus],
         config=json.dumps(facts["config"], indent=2, ensure_ascii=False),
         identity=identity,
         scores=table,

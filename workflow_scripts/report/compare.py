@@ -78,8 +78,8 @@ def compare(*, runs: tuple[str, ...] = (), results: Path | None = None, out: Pat
 
 
 def _score_files(one: Run) -> list[Path]:
-    """The scores of a run's own model."""
-    return sorted((one.folder / "scores" / one.name).glob("*.json"))
+    """The scores of a run's own model on the benchmarks of its config; those of others may be an older model's."""
+    return [one.folder / "scores" / one.name / f"{benchmark}.json" for benchmark in one.facts["config"]["benchmarks"]]
 
 
 def _rows(values: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -102,24 +102,26 @@ def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
 def _pairs(found: Sequence[Run], scores: Scores) -> dict[tuple[str, str], Paired | None]:
     """By benchmark and run: how its first guesses differ from the first run's on the same images.
 
-    None where the two were asked other images.
+    None where the two were asked other images; nothing where the score is a mean over subsets, and so none over images.
     """
     first, *others = found
     pairs: dict[tuple[str, str], Paired | None] = {}
     for benchmark in scores.benchmarks:
         name = f"{benchmark}.predictions.parquet"
         own = first.folder / "scores" / first.name / name
+        of_subsets = any(metric.startswith("subset/") for metric in scores.metrics(benchmark))
         for other in others:
             its = other.folder / "scores" / other.name / name
-            if own.exists() and its.exists():
-                pairs[benchmark, other.name] = (
-                    paired(own, its) if _same_images(scores, benchmark, first, other) else None
-                )
+            if not _same_images(scores, benchmark, first, other):
+                pairs[benchmark, other.name] = None
+            elif own.exists() and its.exists() and not of_subsets:
+                pairs[benchmark, other.name] = paired(own, its)
     return pairs
 
 
 def _same_images(scores: Scores, benchmark: str, one: Run, other: Run) -> bool:
-    images = [scores.files[benchmark, run.name].get("inputs", {}).get("images") for run in (one, other)]
+    files = [scores.files.get((benchmark, run.name), {}) for run in (one, other)]
+    images = [file.get("inputs", {}).get("images") for file in files]
     return images[0] == images[1]
 
 

@@ -1,6 +1,6 @@
 """Where the tables of a corpus and the files of a run lie, for those who ask about single images and models."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,11 +44,13 @@ class Corpus:
         return read_document(path, CORPUS) if path.exists() else {"name": self.name}
 
     @cached_property
-    def sums(self) -> frozenset[str]:
-        """SHA-256 of the names' table and of the shards' manifests, as a training records them."""
-        shards = {digest for path, digest in self.manifests.items() if path.parent.name == "train"}
-        names = self.folder / "taxonomy/labels.parquet"
-        return frozenset(shards | {sha256_file(names)} if names.exists() else shards)
+    def sums(self) -> list[frozenset[str]]:
+        """SHA-256 of the names' table and of the shards' manifests, for each split that a training may take."""
+        names = {sha256_file(path) for path in self.files("taxonomy/labels.parquet")}
+        splits: dict[str, set[str]] = {}
+        for path, digest in self.manifests.items():
+            splits.setdefault(path.parent.name, set()).add(digest)
+        return [frozenset(names | shards) for shards in splits.values()]
 
     @cached_property
     def manifests(self) -> dict[Path, str]:
@@ -88,17 +90,22 @@ class Run:
         return read_document(path, RUN) if path.exists() else {}
 
     def trained_on(self, corpus: Corpus) -> bool:
-        """Whether it was trained on the corpus as that is now: on all its shards and with its names."""
-        return bool(corpus.sums) and corpus.sums <= self._data
+        """Whether it was trained on the corpus as that is now: on all shards of a split and with its names."""
+        return any(map(self.read, corpus.sums))
+
+    def is_of(self, corpora: Sequence[Corpus]) -> bool:
+        """Whether all that it was trained on, besides replay, is in these corpora as they are now."""
+        mixed = [frozenset(_texts(one)) for one in self.summary["digests"]["data"]["biology"]]
+        return all(any(sums <= one for corpus in corpora for sums in corpus.sums) for one in mixed)
 
     def saw(self, connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: str) -> bool:
         """Whether it was trained on shards that hold an image, whatever has come to the corpus since then."""
         indexes = [path.with_name("index.parquet") for path, digest in corpus.manifests.items() if digest in self._data]
         return bool(rows_where(connection, indexes, "uuid = $uuid", {"uuid": uuid}))
 
-    def replayed(self, corpus: Corpus) -> bool:
-        """Whether it was trained on the corpus's replay pairs as they are now."""
-        return bool(corpus.replay_sums) and corpus.replay_sums <= self._data
+    def read(self, sums: Set[str]) -> bool:
+        """Whether its training read the tables with these SHA-256 sums, all of them."""
+        return bool(sums) and sums <= self._data
 
     @cached_property
     def _data(self) -> frozenset[str]:
@@ -126,6 +133,11 @@ def corpora_of(results: Path) -> list[Corpus]:
 def runs_of(results: Path) -> list[Run]:
     """All runs that have trained, by name."""
     return [Run(path.parents[1]) for path in sorted((results / "runs").glob("*/train/summary.json"))]
+
+
+def mixture(config: Mapping[str, Any]) -> list[str]:
+    """What a run's config mixes to train on: corpora and tars; nothing where that is its own corpus."""
+    return [entry.get("corpus") or entry["tars"] for entry in config.get("mix", [])]
 
 
 def rows_where(

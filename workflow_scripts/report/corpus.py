@@ -67,7 +67,8 @@ def describe_corpus(
         query = (HERE / QUERY).read_text(encoding="utf-8")
         taxa = tables.write(connection, query, COMPOSITION, composition)
         species = connection.execute(
-            f"SELECT count(*) FROM {tables.scan(composition)} WHERE genus IS NOT NULL AND species IS NOT NULL"
+            f"SELECT count(DISTINCT (kingdom, genus, species)) FROM {tables.scan(composition)} "
+            "WHERE genus IS NOT NULL AND species IS NOT NULL"
         ).fetchone()
     assert species is not None
     whole = digest(parts)

@@ -8,8 +8,12 @@ from pathlib import Path
 
 # Steps of many jobs end in the name of a generation, a part, a group of shards, or what made a shared folder.
 NUMBERED = re.compile(r"(?:^|[-./])(?:g\d{3}|(?:part|group)-\d+|[0-9a-f]{8})(?=[-./]|$)")
-# Below these, files are named by models and benchmarks.
-GATHERED = ("evaluate/embed", "evaluate/scores", "evaluate/intrinsic", "evaluate/tsne", "benchmarks")
+# Below these, files are named by models, benchmarks and variants.
+GATHERED = (
+    *(f"evaluate/{step}" for step in ("embed", "searches", "scores", "intrinsic", "tsne")),
+    "ablations",
+    "benchmarks",
+)
 
 
 @dataclass(frozen=True)

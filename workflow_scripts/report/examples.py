@@ -17,12 +17,12 @@ from workflow_scripts.contracts import BENCHMARK_IMAGES, PREDICTIONS
 THUMBNAIL = 144
 QUALITY = 80
 ENDING = ".predictions.parquet"
-# How many examples of each kind a benchmark shows: (this model right, the others right) -> number.
+# How many examples of each kind a benchmark shows.
 KINDS = {
-    "only this model is right": 4,
+    "this model is right, another is not": 4,
     "every model is right": 2,
     "no model is right": 4,
-    "only another model is right": 2,
+    "another model is right, this one is not": 2,
 }
 
 
@@ -78,7 +78,7 @@ def _examples(files: Mapping[str, Path], images: Path) -> list[Example]:
     places = {row["position"]: row for row in read_rows(images, BENCHMARK_IMAGES).to_pylist()}
     guesses = {model: read_rows(path, PREDICTIONS).to_pylist() for model, path in files.items()}
     chosen: dict[str, list[Example]] = {kind: [] for kind in KINDS}
-    for rows in sorted(zip(*guesses.values(), strict=True), key=lambda rows: _lot(rows[0]["image"])):
+    for rows in sorted(zip(*guesses.values(), strict=True), key=lambda rows: lot(rows[0]["image"])):
         kind = _kind([row["correct"] for row in rows])
         if len(chosen[kind]) == KINDS[kind]:
             continue
@@ -96,11 +96,11 @@ def _examples(files: Mapping[str, Path], images: Path) -> list[Example]:
 def _kind(correct: Sequence[bool]) -> str:
     own, others = correct[0], correct[1:]
     if own:
-        return "every model is right" if all(others) else "only this model is right"
-    return "only another model is right" if any(others) else "no model is right"
+        return "every model is right" if all(others) else "this model is right, another is not"
+    return "another model is right, this one is not" if any(others) else "no model is right"
 
 
-def _lot(image: str) -> str:
+def lot(image: str) -> str:
     """A fixed lot for each image, so that the first ones are not all of one class."""
     return hashlib.sha256(image.encode()).hexdigest()
 

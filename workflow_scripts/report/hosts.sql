@@ -1,4 +1,19 @@
 -- Hosts whose images failed, with the causes, and the slowest hosts. Table: hosts (contract DOWNLOAD_HOSTS).
+-- Over all generations: how images ended, and how long those took whose time is known.
+WITH endings AS (
+    SELECT
+        host,
+        status,
+        reason,
+        sum(images)::BIGINT AS images,
+        sum(seconds * images) AS seconds,
+        sum(images) FILTER (seconds IS NOT NULL) AS timed,
+        bool_or(stopped) AS stopped
+    FROM hosts
+    WHERE host <> ''
+    GROUP BY host, status, reason
+)
+
 SELECT
     host,
     sum(images)::BIGINT AS images,
@@ -6,20 +21,9 @@ SELECT
     coalesce(
         string_agg(reason || ' ' || images, ', ' ORDER BY images DESC, reason) FILTER (status <> 'ok'), ''
     ) AS causes,
-    round(sum(seconds * images) / sum(images) FILTER (seconds IS NOT NULL), 2) AS seconds,
+    round(sum(seconds) / sum(timed), 2) AS seconds,
     bool_or(stopped) AS stopped
-FROM (
-    SELECT
-        host,
-        status,
-        reason,
-        sum(images)::BIGINT AS images,
-        sum(seconds * images) / sum(images) AS seconds,
-        bool_or(stopped) AS stopped
-    FROM hosts
-    WHERE host <> ''
-    GROUP BY host, status, reason
-)
+FROM endings
 GROUP BY host
 ORDER BY stopped DESC, failed DESC, seconds DESC NULLS LAST, host
 LIMIT 40

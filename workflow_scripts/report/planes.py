@@ -1,6 +1,5 @@
 """Where the images of a benchmark lie by t-SNE, model beside model, coloured by the names at a rank."""
 
-import hashlib
 import html
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tables import read_rows
 from workflow_scripts.contracts import EMBEDDING_MAP, RANKS
+from workflow_scripts.report.examples import lot
 
 ENDING = ".tsne.parquet"
 # Images drawn on the page, by a fixed lot: a browser moves so many marks with ease.
@@ -50,7 +50,7 @@ def _plane(files: Mapping[str, Path]) -> Plane:
     for path, rows in zip(list(shown.values())[1:], others, strict=True):
         if [row["image"] for row in rows] != [row["image"] for row in first]:
             raise InputError(f"{path}: of other images than {next(iter(shown.values()))}; lay them out again")
-    chosen = sorted(range(len(first)), key=lambda place: _lot(first[place]["image"]))[:SHOWN]
+    chosen = sorted(range(len(first)), key=lambda place: lot(first[place]["image"]))[:SHOWN]
     images = [first[place] for place in chosen]
     ranks = {rank: _coloured([row[f"taxon_{rank}"] for row in images]) for rank in RANKS}
     telling = [rank for rank in RANKS if len(ranks[rank]["names"]) > 3]
@@ -82,8 +82,3 @@ def _hover(row: Mapping[str, Any]) -> str:
     common = f" · {row['common_name']}" if row["common_name"] else ""
     above = ", ".join(row[f"taxon_{rank}"] for rank in ("family", "order", "class") if row[f"taxon_{rank}"])
     return "<br>".join(html.escape(text, quote=False) for text in (f"{binomial}{common}", above) if text)
-
-
-def _lot(image: str) -> str:
-    """A fixed lot for each image, so that those drawn are not all of one class."""
-    return hashlib.sha256(image.encode()).hexdigest()

@@ -51,8 +51,7 @@ PUBLISHED_CATALOG = Contract(
     "a published image",
     (
         Column("uuid"),
-        Column("source_url"),
-        *_text(*RANKS, "scientific_name", "common"),
+        *_text("source_url", *RANKS, "scientific_name", "common"),
         Column("data_source"),
         *_text("publisher", "basisOfRecord", "img_type", "source_id"),
         Column("shard_filename"),
@@ -71,8 +70,7 @@ PUBLISHED_PROVENANCE = Contract(
         Column("uuid"),
         *_text("source_id"),
         Column("data_source"),
-        Column("source_url"),
-        *_text("license_name", "copyright_owner", "license_link", "title", "license", "creator", "cite"),
+        *_text("source_url", "license_name", "copyright_owner", "license_link", "title", "license", "creator", "cite"),
     ),
     key=("uuid",),
 )
@@ -178,9 +176,10 @@ def _write_images(connection: duckdb.DuckDBPyConnection, shards: Sequence[Path],
             for split in SPLITS:
                 rows = connection.execute(
                     'SELECT samples.shard, samples.uuid, samples."offset", samples.size, samples.label_id, '
-                    "published.shard_file_path, count(*) OVER (PARTITION BY samples.shard) AS of_shard "
-                    f"FROM {tables.quoted(f'samples_{folder.name}_{split}')} AS samples "
-                    "INNER JOIN published USING (uuid) QUALIFY published.shard_file_path IS NOT NULL "
+                    "published.shard_file_path, samples.of_shard "
+                    "FROM (SELECT *, count(*) OVER (PARTITION BY shard) AS of_shard "
+                    f"FROM {tables.quoted(f'samples_{folder.name}_{split}')}) AS samples "
+                    "INNER JOIN published USING (uuid) WHERE published.shard_file_path IS NOT NULL "
                     "ORDER BY samples.shard, samples.position"
                 )
                 for shard, group in groupby(_fetched(rows), key=lambda row: row[0]):

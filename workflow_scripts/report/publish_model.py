@@ -13,6 +13,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link, write_text
 from workflow_scripts.contracts import RUN
 from workflow_scripts.report.cards import citation, render
+from workflow_scripts.report.corpora import mixture
 from workflow_scripts.report.scores import MAIN_METRIC, PUBLISHED, Scores, read_scores
 
 CARD = "model_card.md.j2"
@@ -50,7 +51,7 @@ def publish_model(
     """
     told = read_document(facts, RUN)
     found = read_scores(scores, own=told["run"])
-    files = [path for path in sorted(model.iterdir()) if path.suffix in (".safetensors", ".json")]
+    files = [path for path in sorted(model.iterdir()) if path.suffix in (".safetensors", ".json", ".npy")]
     if missing := set(WEIGHTS) - {path.name for path in files}:
         raise InputError(f"{model}: no {', '.join(sorted(missing))}; run `snakemake train`")
     for path in (*files, facts, table):
@@ -73,6 +74,7 @@ def publish_model(
         CARD,
         title=title,
         corpus=told["corpus"],
+        mixed=mixture(told["config"]),
         config=told["config"],
         scores=found,
         shown={name: [one for one in found.metrics(name) if SHOWN.fullmatch(one)] for name in found.benchmarks},
@@ -92,7 +94,7 @@ def _results(scores: Scores) -> Iterator[EvalResult]:
                     task_type="zero-shot-image-classification" if metric == MAIN_METRIC else "image-classification",
                     dataset_type=benchmark,
                     dataset_name=benchmark,
-                    metric_type="accuracy",
+                    metric_type="f1" if metric.endswith("f1") else "accuracy",
                     metric_name=metric,
                     metric_value=round(100 * value, 2),
                 )

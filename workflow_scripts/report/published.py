@@ -7,6 +7,7 @@ from pathlib import Path
 from workflow_scripts.report.scores import PUBLISHED, Scores
 
 TABLE = Path(__file__).with_name("published.csv")
+SECOND_PAPER = "bioclip2"
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Comparison:
 
     Attributes:
         benchmark: its name.
-        metric: ours; the one that follows the published code, where there is one.
+        metric: ours; the one that follows the papers' own code, where there is one.
         ours: our models' scores as fractions.
         theirs: the published scores as fractions, by model.
     """
@@ -37,17 +38,13 @@ def compare(scores: Scores, table: Path = TABLE) -> list[Comparison]:
     found = []
     for benchmark in scores.benchmarks:
         of_benchmark = [row for row in published if row["benchmark"] == benchmark]
-        for metric in dict.fromkeys(row["metric"] for row in of_benchmark):
-            known = scores.metrics(benchmark)
-            ours = next((name for name in (PUBLISHED + metric, metric) if name in known), None)
-            if ours is None:
-                continue
-            found.append(
-                Comparison(
-                    benchmark,
-                    ours,
-                    {model: scores.value(benchmark, ours, model) for model in scores.models},
-                    {row["model"]: float(row["percent"]) / 100 for row in of_benchmark if row["metric"] == metric},
-                )
-            )
+        theirs: dict[str, dict[str, float]] = {}
+        for row in of_benchmark:
+            # What is `published` follows the second paper's code.
+            names = (PUBLISHED + row["metric"], row["metric"]) if row["paper"] == SECOND_PAPER else (row["metric"],)
+            if ours := next((name for name in names if name in scores.metrics(benchmark)), ""):
+                theirs.setdefault(ours, {})[row["model"]] = float(row["percent"]) / 100
+        for ours, of_papers in theirs.items():
+            values = {model: scores.value(benchmark, ours, model) for model in scores.models}
+            found.append(Comparison(benchmark, ours, values, of_papers))
     return found

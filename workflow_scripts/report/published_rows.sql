@@ -3,7 +3,8 @@
 -- Variables: licences (how the SPDX identifiers begin of those whose images are passed on).
 SELECT
     samples.uuid,
-    catalog.source_url,
+    -- Of a local file it is a path, which tells others nothing but of whom it was had.
+    CASE WHEN catalog.host <> '' THEN catalog.source_url END AS source_url,
     labels.kingdom,
     labels.phylum,
     labels."class",

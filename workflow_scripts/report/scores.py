@@ -31,9 +31,9 @@ SCORES = Contract(
     ),
     key=("benchmark", "metric", "model"),
 )
-"""`value`, `std`, `low`, `high`, `difference` and `chance` are fractions; `std` is over folds; `low` and `high` end the
-95 % interval over images; `difference` is to the model that the run's own is held against, `p` that of a paired
-permutation test; `chance` is given for top-1 and few-shot."""
+"""`value`, `std`, `low`, `high`, `difference` and `chance` are fractions; `std` is over folds, repeats or seeds; `low`
+and `high` end the 95 % interval over images; `difference` is to the model that the run's own is held against, `p` that
+of a paired permutation test; `chance` is given for top-1 and few-shot."""
 
 MAIN_METRIC = "zero_shot/top1"
 STD = "_std"

@@ -74,7 +74,7 @@ def _found(connection: duckdb.DuckDBPyConnection, results: Path, what: str) -> I
         if what == one.name:
             yield model_record(results, one)
     for corpus in corpora_of(results):
-        digits = what.lower().removeprefix(f"{corpus.name}:")
+        digits = what.removeprefix(f"{corpus.name}:").lower()
         whole = str(corpus.identity.get("digest", ""))
         if what == corpus.name or (SHA256.fullmatch(digits) and whole.startswith(digits)):
             yield _corpus_record(results, corpus.name)
@@ -86,8 +86,7 @@ def images_of(connection: duckdb.DuckDBPyConnection, results: Path, name: str) -
     for corpus in corpora_of(results):
         for uuid in uuids_of(connection, corpus, name) if MD5.fullmatch(name) else [name]:
             if (record := image_record(connection, corpus, uuid)) is not None:
-                saw = record["verdict"].get("split") == "train" and record["verdict"].get("keep")
-                runs = [one.name for one in runs_of(results) if saw and one.saw(connection, corpus, uuid)]
+                runs = [one.name for one in runs_of(results) if one.saw(connection, corpus, uuid)]
                 yield {"what": "an image of a corpus", **record, "models trained on it": runs or "none here"}
 
 
@@ -127,15 +126,19 @@ def _file_records(connection: duckdb.DuckDBPyConnection, results: Path, path: Pa
     checksum = sha256_file(path)
     for corpus in corpora_of(results):
         manifests = [*corpus.files("shards/*/*/manifest.parquet"), *corpus.files("replay/*/manifest.parquet")]
-        for row in rows_where(connection, manifests, "sha256 = $sum", {"sum": checksum}):
-            runs = [one.name for one in runs_of(results) if one.trained_on(corpus)]
+        rows = rows_where(connection, manifests, "sha256 = $sum", {"sum": checksum})
+        # The small split's shards are train's own.
+        listed = {Path(row["filename"]) for row in rows}
+        read = [{sha256_file(path)} for path in sorted(listed) if path.parent.name != "val"]
+        runs = [one.name for one in runs_of(results) if any(map(one.read, read))]
+        for row in rows:
             yield {
                 "what": "a shard of a corpus",
                 "corpus": corpus.identity.get("id", corpus.name),
                 "shard": f"{Path(row['filename']).parent.relative_to(corpus.folder)}/{row['shard']}",
                 "samples": row["samples"],
                 "sha256": checksum,
-                "models trained on the corpus": runs or "none here",
+                "models trained on it": runs or "none here",
             }
     for one in runs_of(results):
         names = [name for name, known in one.facts.get("digests", {}).items() if known == checksum]

@@ -39,7 +39,7 @@ def trained_on(
 ) -> None:
     """Print whether a photo, or a copy of it, is among what the models here were trained on.
 
-    First by the MD5 of its bytes, then by its PDQ hash, at most 10 of 256 bits away. One line for each image found.
+    By the MD5 of its bytes, and by its PDQ hash, at most 10 of 256 bits away. One line for each image found.
 
     Args:
         photo: an image file.
@@ -58,9 +58,9 @@ def trained_on(
     except (OSError, UnreadableImage) as error:
         raise InputError(f"{photo}: no readable image: {error}") from None
     md5, looks = hashlib.md5(content, usedforsecurity=False).hexdigest(), pdq(pixels)
-    runs = runs_of(folder)
+    runs, corpora = runs_of(folder), corpora_of(folder)
     with tables.connect(memory_mb, threads) as connection:
-        found = [match for corpus in corpora_of(folder) for match in _matches(connection, corpus, runs, md5, looks)]
+        found = [match for corpus in corpora for match in _matches(connection, corpus, runs, md5, looks)]
     if json_lines:
         for match in found:
             sys.stdout.write(json.dumps(match) + "\n")
@@ -68,7 +68,8 @@ def trained_on(
     models = sorted({model for match in found for model in match["models"]})
     if models:
         answer = f"yes, {', '.join(models)}"
-    elif any(match["for_training"] for match in found):
+    elif any(match["for_training"] for match in found) or not all(one.is_of(corpora) for one in runs):
+        # What shards held that were rewritten since, or that lie elsewhere, nobody knows here.
         answer = "in no shard that a model here was trained on, as the shards are now"
     else:
         answer = "no model here was trained on it"
@@ -80,27 +81,29 @@ def trained_on(
 def _matches(
     connection: duckdb.DuckDBPyConnection, corpus: Corpus, runs: list[Run], md5: str, looks: str | None
 ) -> Iterator[dict[str, Any]]:
-    """The corpus's images and replay pairs that have the photo's bytes; without any, those that look alike."""
+    """The corpus's images and replay pairs that have the photo's bytes, or look like it."""
     downloads = [*corpus.files("download/g*.parquet"), *corpus.files("replay/download/part-*/manifest.parquet")]
-    rows = rows_where(connection, downloads, "md5 = $md5", {"md5": md5})
-    if not rows and looks is not None:
-        words = {f"w{word}": int(looks[WORD_DIGITS * word :][:WORD_DIGITS], 16) for word in range(4)}
-        rows = rows_where(connection, downloads, NEAR, words)
+    condition, values = "md5 = $md5", dict[str, Any](md5=md5)
+    if looks is not None:
+        condition += f" OR {NEAR}"
+        values |= {f"w{word}": int(looks[WORD_DIGITS * word :][:WORD_DIGITS], 16) for word in range(4)}
+    rows = rows_where(connection, downloads, condition, values)
     for row in sorted(rows, key=lambda row: str(row["uuid"])):
         alike = f"looks alike ({_bits(row['pdq'], str(looks))} of 256 bits differ)" if row["md5"] != md5 else ""
         replay = corpus.folder / "replay" in Path(row["filename"]).parents
-        became, seen = (_replayed if replay else _judged)(connection, corpus, row["uuid"])
+        if replay:
+            became, for_training = _replayed(connection, corpus, row["uuid"])
+            saw = [one.name for one in runs if for_training and one.read(corpus.replay_sums)]
+        else:
+            became, for_training = _judged(connection, corpus, row["uuid"])
+            saw = [one.name for one in runs if one.saw(connection, corpus, row["uuid"])]
         yield {
             "uuid": row["uuid"],
             "corpus": corpus.identity.get("id", corpus.name),
             "how": alike or "the same bytes",
             "became": became,
-            "for_training": seen,
-            "models": [
-                one.name
-                for one in runs
-                if seen and (one.replayed(corpus) if replay else one.saw(connection, corpus, row["uuid"]))
-            ],
+            "for_training": for_training,
+            "models": saw,
         }
 
 
