@@ -53,7 +53,7 @@ rule publish_dataset:
         **asks("publish_dataset"),
     params:
         shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
-        config=CONFIG.recipe().to_json(),
+        config=CONFIG.recipe(SITE),
         settings=CONFIG.publish.to_json(),
         work=f"{RUN}/.work/publish",
         out=parent_of_output,

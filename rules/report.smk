@@ -95,7 +95,7 @@ rule report_build:
     params:
         run=CONFIG.run,
         corpus=CONFIG.corpus_name,
-        config=CONFIG.recipe().to_json(),
+        config=CONFIG.recipe(SITE),
         downloads=downloads_folder,
         # What jobs cost is read when the page is made, and makes none.
         logs=[CORPUS_LOGS, RUN_LOGS],

@@ -1,6 +1,7 @@
 """A wrong config is one line that says what and where."""
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,16 @@ def test_example_site_is_valid() -> None:
 def test_placeholders_follow_the_site(values: dict[str, Any]) -> None:
     config = load_config(values, "my.yaml", SiteSettings(results="/scratch/me"))
     assert config.generations[0].sources[0].inputs["catalog"] == "/scratch/me/world/world/catalog.parquet"
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "bioclip2.yaml", "beetles.yaml"])
+def test_a_recipe_knows_no_place_and_is_the_same_config_elsewhere(name: str) -> None:
+    values = read_yaml(ROOT / "config" / name)
+    here, there = SiteSettings(results="/scratch/me", data="/scratch/me/d\u00e9p\u00f4t"), SiteSettings()
+    recipe = load_config(values, name, here).recipe(here)
+    assert "/scratch" not in recipe
+    again = load_config(json.loads(recipe), "recipe", there)
+    assert again.recipe(there) == load_config(values, name, there).recipe(there)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The whole config: read, checked, and said to be wrong in one line."""
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -202,9 +203,13 @@ class Config(Section):
         """Where the corpus lies."""
         return self.corpus.rstrip("/") if self.corpus_is_given else f"{results}/corpora/{self.corpus}"
 
-    def recipe(self) -> "Config":
-        """The config without what cannot change what comes out."""
-        return self.model_copy(update={"limits": Limits(), "pinned": [], "lift": [], "runs": []})
+    def recipe(self, site: SiteSettings) -> str:
+        """The config as JSON, without what cannot change what comes out and without the site's own paths."""
+        text = self.model_copy(update={"limits": Limits(), "pinned": [], "lift": [], "runs": []}).to_json()
+        for name, place in sorted(_places(site).items(), key=lambda item: -len(item[1])):
+            if Path(place).is_absolute():
+                text = text.replace(f"{json.dumps(place, ensure_ascii=False)[1:-1]}/", f"{name}/")
+        return text
 
     def intrinsic_benchmarks(self) -> list[str]:
         """The benchmarks whose features are looked at beyond their scores."""
@@ -285,14 +290,17 @@ def load_config(values: Mapping[str, Any], where: str, site: SiteSettings) -> Co
     Raises:
         InputError: unknown keys, missing keys, wrong values; one line, the first of them spelt out.
     """
-    places = {"{results}": site.results, "{data}": site.data, "{world}": f"{site.results}/world/{values.get('corpus')}"}
-    filled = _fill(values, places)
+    filled = _fill(values, _places(site) | {"{world}": f"{site.results}/world/{values.get('corpus')}"})
     for name, benchmark in (filled.get("benchmarks") or {}).items():
         if isinstance(benchmark, Mapping) and benchmark.get("fetch"):
             entries = _validate(_Fetches, {"fetch": benchmark["fetch"]}, f"{where}: benchmarks.{name}").fetch
             place = f"{site.results}/{FETCHED_FOLDER}/{name}-{fetch_identity(entries)}/files"
             filled["benchmarks"][name] = _fill(benchmark, {"{fetched}": place})
     return _validate(Config, filled, where)
+
+
+def _places(site: SiteSettings) -> dict[str, str]:
+    return {"{results}": site.results, "{data}": site.data}
 
 
 class _Fetches(ImageSet):
