@@ -49,7 +49,8 @@ try:
     MISSING = CONFIG.missing_files(SITE.results)
     absent = [f"{WHERE}: {key}: {path}: no such file or folder{how_to_get(key)}" for key, path in MISSING.items()]
     if absent and not DRY_RUN:
-        raise InputError(absent[0])
+        more = f" (and {len(absent) - 1} more: snakemake -n names them)" if absent[1:] else ""
+        raise InputError(f"{absent[0]}{more}")
     CORPUS = CONFIG.corpus_folder(SITE.results)
     # A corpus that was made elsewhere has the generations that it has.
     GIVEN = CONFIG.corpus_is_given

@@ -41,6 +41,14 @@ def test_missing_input(fresh: Any) -> None:
     assert f"missing: {missing}" in planned.stderr.splitlines()
 
 
+def test_of_many_missing_inputs_the_rest_is_counted(fresh: Any) -> None:
+    words = [str(Path(sys.executable).with_name("snakemake")), "all", "-c2", "--configfile", "config/beetles.yaml"]
+    done = subprocess.run(words, cwd=fresh.folder, capture_output=True, text=True, check=False)
+    assert complaint(done).endswith(
+        "my_beetles.table: beetles/images.csv: no such file or folder (and 6 more: snakemake -n names them)"
+    )
+
+
 def test_a_mix_with_a_corpus_that_nobody_made_is_said_before_anything_runs(fresh: Any) -> None:
     mix = ("--config", "mix=[{corpus: micro}, {corpus: other}]")
     missing = "mix.1.corpus: results/corpora/other: no such file or folder"
