@@ -161,7 +161,7 @@ def _say_list(kind: str, names: Sequence[str]) -> None:
     for name in names[:SHOWN]:
         sys.stdout.write(f"  {name}\n")
     if len(names) > SHOWN:
-        sys.stdout.write(f"  ... and {len(names) - SHOWN} more (all are in the log)\n")
+        sys.stdout.write(f"  ... and {len(names) - SHOWN} more (`--log FILE` names all)\n")
     for name in names:
         logger.info("%s: %s", kind, name)
 
