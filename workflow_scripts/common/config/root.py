@@ -117,8 +117,8 @@ class Config(Section):
     limits: Limits = Field(default_factory=Limits, description="How hard to press.")
     pinned: list[Stage] = Field(
         [],
-        description="Costly stages that a change of config, code or of what comes before does not rerun; "
-        "every run says which of them are behind.",
+        description="Costly stages that a change of config, code or of what comes before does not rerun, "
+        "from the first run with it on; every run says which of them are behind.",
     )
     lift: list[Stage] = Field([], description="On the command line: pinned stages that take such a change this time.")
 
