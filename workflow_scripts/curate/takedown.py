@@ -100,7 +100,8 @@ def takedown(
             shutil.rmtree(folder.parents[1] / ".work/publish", ignore_errors=True)
             shutil.rmtree(folder)
     sys.stdout.write(
-        f"taken down; recorded in {ledger}. Run the workflow again for verdicts and report; models stay as they are\n"
+        f"taken down; recorded in {ledger}. `snakemake data` brings verdicts and attribution up to date; models stay "
+        "as they are, until `snakemake all` trains them again\n"
     )
 
 
