@@ -133,7 +133,7 @@ rule publish:
         rules.publish_dataset.output,
 
 
-# Finished runs side by side: `--config runs=[a,b]`. No inputs: runs of other configs are read as they are.
+# Finished runs side by side: `--config 'runs=[a,b]'`. No inputs: runs of other configs are read as they are.
 rule compare:
     log:
         "logs/compare.log",

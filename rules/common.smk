@@ -31,6 +31,8 @@ CONFIG_FILES = [
     str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
     for path in map(Path, workflow.config_settings.configfiles)
 ] or ["config/config.yaml"]
+# For messages: what is wrong may stand on the command line.
+WHERE = " + ".join([*CONFIG_FILES, *(["--config"] if workflow.config_settings.config else [])])
 
 # Snakemake merges config files deeply: the embedded world is read only when nobody names another config.
 try:
@@ -41,16 +43,14 @@ try:
     SITE = load_site()
     # `profiles/slurm` gives every job this resource; so the jobs themselves know it too, and so does a dry run.
     SLURM = SITE.cluster if "through" in (workflow.resource_settings.default_resources or {}) else None
-    CONFIG = load_config(config, " + ".join(CONFIG_FILES), SITE)
+    CONFIG = load_config(config, WHERE, SITE)
     # A dry run plans without what is not there yet, and says what it is.
     DRY_RUN = workflow.output_settings.dryrun
-    MISSING = CONFIG.missing_files(made=f"{SITE.results}/world/")
-    absent = [
-        f"{' + '.join(CONFIG_FILES)}: {key}: {path}: no such file or folder{how_to_get(key)}"
-        for key, path in MISSING.items()
-    ]
+    MISSING = CONFIG.missing_files(SITE.results)
+    absent = [f"{WHERE}: {key}: {path}: no such file or folder{how_to_get(key)}" for key, path in MISSING.items()]
     if absent and not DRY_RUN:
-        raise InputError(absent[0])
+        more = f" (and {len(absent) - 1} more: snakemake -n names them)" if absent[1:] else ""
+        raise InputError(f"{absent[0]}{more}")
     CORPUS = CONFIG.corpus_folder(SITE.results)
     # A corpus that was made elsewhere has the generations that it has.
     GIVEN = CONFIG.corpus_is_given
@@ -58,7 +58,7 @@ try:
     if GIVEN:
         GENERATIONS = sorted(path.name for path in Path(CORPUS, "shards").glob("g[0-9][0-9][0-9]"))
         if not GENERATIONS:
-            raise InputError(f"{' + '.join(CONFIG_FILES)}: corpus: {CORPUS}: no corpus is there")
+            raise InputError(f"{WHERE}: corpus: {CORPUS}: no corpus is there")
     RUN = f"{SITE.results}/runs/{CONFIG.run}"
     PINS = Pins(
         {stage: Path(CORPUS, stage) for stage in ("download", "replay", "shards") if not GIVEN}

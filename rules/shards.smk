@@ -120,6 +120,7 @@ rule verify:
         downloads=all_manifests,
         replay=REPLAY_OPTION,
         work=f"{CORPUS}/.work/download",
+        ledger=LEDGER,
         others=[
             *(part for generation in GENERATIONS for part in catalog_parts(generation)),
             *expand(f"{CORPUS}/download/{{generation}}.parquet", generation=GENERATIONS),
@@ -129,4 +130,4 @@ rule verify:
     shell:
         "python -m workflow_scripts.shards.verify --shards {params.shards:q} --verdicts {params.verdicts:q} "
         "--downloads {params.downloads:q} {params.replay} --work {params.work:q} --others {params.others:q} "
-        "--jobs {threads} --log {log:q}"
+        "--ledger {params.ledger:q} --jobs {threads} --log {log:q}"

@@ -25,11 +25,14 @@ run(step)
 SETTINGS = '{"epochs": 1, "global_batch": 2, "lr": 0.5}'
 
 
-def command(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def by_hand(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
     script = tmp_path / "step.py"
     script.write_text(STEP)
-    words = [sys.executable, str(script), *options, "--log", str(tmp_path / "logs/step.log")]
-    return subprocess.run(words, capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, str(script), *options], capture_output=True, text=True, check=False)
+
+
+def command(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return by_hand(tmp_path, *options, "--log", str(tmp_path / "logs/step.log"))
 
 
 def test_options_come_from_the_signature(tmp_path: Path) -> None:
@@ -45,6 +48,11 @@ def test_bad_input_is_one_line_and_status_2(tmp_path: Path) -> None:
     done = command(tmp_path, "--settings", SETTINGS, "--how", "badly")
     assert (done.returncode, done.stderr) == (2, "error: table.csv: no column url\n")
     assert "table.csv: no column url" in (tmp_path / "logs/step.log").read_text()
+
+
+def test_bad_input_of_a_command_without_a_log_is_the_same_line(tmp_path: Path) -> None:
+    done = by_hand(tmp_path, "--settings", SETTINGS, "--how", "badly")
+    assert (done.returncode, done.stderr) == (2, "error: table.csv: no column url\n")
 
 
 def test_a_bug_is_one_line_and_its_traceback_is_in_the_log(tmp_path: Path) -> None:

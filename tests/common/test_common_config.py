@@ -81,6 +81,30 @@ def test_wrong_value_is_named_and_others_are_counted(values: dict[str, Any]) -> 
     assert complaint(values).endswith("(and 1 more)")
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "value", "said"),
+    [
+        (None, "benchmarks", "rare_species", "benchmarks: must be a section of keys"),
+        (None, "train", 5, "train: must be a section of keys"),
+        (None, "runs", "demo", "runs: must be a list"),
+        (None, "run", "my run", "run: 'my run' must be a name of letters, digits, _, . and -"),
+        ("benchmarks", "mine", {"labels": "a.csv"}, "benchmarks.mine.layout: missing"),
+        ("benchmarks", "mine", {"layout": "csv", "labels": "a.csv"}, "benchmarks.mine.images: missing"),
+        ("train", "betas", [0.9], "train.betas.1: missing"),
+    ],
+)
+def test_what_is_wrong_is_said_by_the_keys_that_a_person_wrote(
+    values: dict[str, Any], section: str | None, key: str, value: Any, said: str
+) -> None:
+    (values[section] if section else values)[key] = value
+    assert complaint(values) == f"my.yaml: {said}"
+
+
+def test_an_unknown_alternative_is_named_with_those_that_there_are(values: dict[str, Any]) -> None:
+    values["benchmarks"]["mine"] = {"layout": "cvs"}
+    assert complaint(values).startswith("my.yaml: benchmarks.mine.layout: 'cvs' is none of csv, subsets, ")
+
+
 def test_command_line_strings_are_read_as_numbers(values: dict[str, Any]) -> None:
     values["train"]["lr"] = "5.0e-4"
     assert load_config(values, "my.yaml", SiteSettings()).train.lr == 5e-4

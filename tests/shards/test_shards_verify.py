@@ -10,7 +10,7 @@ import pytest
 from tests.curate.pipeline import Pipeline
 from workflow_scripts.common import tables
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.contracts import SHARD_INDEX, VERDICTS
+from workflow_scripts.contracts import LEDGER, SHARD_INDEX, VERDICTS
 from workflow_scripts.shards.verify import verify
 
 
@@ -37,6 +37,7 @@ def check(corpus: Path) -> list[str]:
             downloads=tuple(sorted(corpus.glob("download/part-*/manifest.parquet"))),
             work=corpus / ".work/download",
             others=tuple(corpus / f"catalog/g000/part-000{part}.parquet" for part in range(2)),
+            ledger=corpus / "ledger.parquet",
             out=corpus / "wrong.json",
             jobs=2,
         )
@@ -98,6 +99,18 @@ def test_a_kept_image_without_a_sample_and_a_sample_without_a_verdict_are_named(
     assert "image new is in no samples" in found
     assert f"image {dropped['uuid']} is in {'train' if dropped['uuid'] in uuids(corpus, 'train') else 'val'}" in found
     assert f"image {moved['uuid']} is in {there}, its verdict says {moved['split']}" in found
+
+
+def test_what_was_taken_down_is_not_missed_before_its_verdict_is_decided_again(corpus: Path) -> None:
+    path = corpus / "curate/g000/verdicts.parquet"
+    rows = tables.read_rows(path, VERDICTS).to_pylist()
+    gone, lost = [row for row in rows if row["keep"]][:2]
+    gone["uuid"], lost["uuid"] = "gone", "lost"
+    tables.write_rows(rows, VERDICTS, path)
+    record = {"uuid": "gone", "md5": None, "generation": 0, "split": "train", "date": "2026-11-22", "reason": "asked"}
+    tables.write_rows([record], LEDGER, corpus / "ledger.parquet")
+    missed = [line for line in check(corpus) if "is in no samples" in line]
+    assert [line.split(" image ")[1].split()[0] for line in missed] == ["lost"]
 
 
 def uuids(corpus: Path, split: str) -> set[str]:

@@ -19,7 +19,7 @@ from workflow_scripts.common.captions import TEXT_TYPES
 from workflow_scripts.common.config.train import CorpusShards, TrainSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.shards.export_reference_layout import export_reference_layout
-from workflow_scripts.train.data import TrainingData, corpus_digest
+from workflow_scripts.train.data import TrainingData, corpus_digest, print_digest
 from workflow_scripts.train.index_tars import index_tars
 from workflow_scripts.train.loader import Batches, make_loader
 from workflow_scripts.train.ranks import Ranks
@@ -192,6 +192,20 @@ def test_a_corpus_that_is_not_the_pinned_one_is_refused(corpus, published: Corpu
         TrainingData((shards.model_copy(update={"digest": right}),), None, SETTINGS).check(1)
         with pytest.raises(InputError, match=f"its digest is {right}, not 0000"):
             TrainingData((shards.model_copy(update={"digest": "0000"}),), None, SETTINGS).check(1)
+
+
+def test_the_digest_to_pin_is_printed_by_a_corpus_s_folder(
+    corpus, published: CorpusShards, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "world"
+    for name, made in {"shards/g000": corpus.shards, "taxonomy/labels.parquet": corpus.labels}.items():
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).symlink_to(made)
+    for place, shards in {folder: corpus.biology, Path(published.shards[0]): published}.items():
+        print_digest(corpus=place)
+        assert capsys.readouterr().out == f"{corpus_digest(shards)}\n"
+    with pytest.raises(InputError, match="no shards there; give a corpus's folder"):
+        print_digest(corpus=tmp_path)
 
 
 def test_a_caption_type_per_sample_is_fixed_by_the_position(corpus, batches_of: Callable[..., Batches]) -> None:

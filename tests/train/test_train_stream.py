@@ -83,3 +83,9 @@ def test_a_batch_that_ranks_cannot_share_is_refused() -> None:
 def test_nothing_to_train_on_is_refused() -> None:
     with pytest.raises(InputError, match="no samples"):
         Stream([], (0, 0), 1)
+
+
+@pytest.mark.parametrize("counts", [[], [0, 0]])
+def test_an_empty_corpus_says_where_its_images_went(counts: list[int]) -> None:
+    with pytest.raises(InputError, match=r"no samples to train on; .* curate/gNNN/account\.json"):
+        Stream(counts, (0, 0), 4)

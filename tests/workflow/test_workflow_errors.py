@@ -26,9 +26,9 @@ def test_misspelt_key(fresh: Any) -> None:
 
 
 def test_misspelt_key_on_the_command_line(fresh: Any) -> None:
-    assert "train.epoch: unknown key; did you mean epochs?" in complaint(
-        fresh.snakemake("-n", "--config", "train={epoch: 3}")
-    )
+    done = fresh.snakemake("-n", "--config", "train={epoch: 3}")
+    files = "config/config.yaml + tests/workflow/micro.yaml"
+    assert complaint(done) == f"error: {files} + --config: train.epoch: unknown key; did you mean epochs?"
 
 
 def test_missing_input(fresh: Any) -> None:
@@ -39,6 +39,21 @@ def test_missing_input(fresh: Any) -> None:
     planned = fresh.snakemake("-n", "all")
     assert planned.returncode == 0
     assert f"missing: {missing}" in planned.stderr.splitlines()
+
+
+def test_of_many_missing_inputs_the_rest_is_counted(fresh: Any) -> None:
+    words = [str(Path(sys.executable).with_name("snakemake")), "all", "-c2", "--configfile", "config/beetles.yaml"]
+    done = subprocess.run(words, cwd=fresh.folder, capture_output=True, text=True, check=False)
+    assert complaint(done).endswith(
+        "my_beetles.table: beetles/images.csv: no such file or folder (and 6 more: snakemake -n names them)"
+    )
+
+
+def test_a_mix_with_a_corpus_that_nobody_made_is_said_before_anything_runs(fresh: Any) -> None:
+    mix = ("--config", "mix=[{corpus: micro}, {corpus: other}]")
+    missing = "mix.1.corpus: results/corpora/other: no such file or folder"
+    assert complaint(fresh.snakemake("data", *mix)).endswith(f" + --config: {missing}")
+    assert missing in fresh.snakemake("-n", "data", *mix).stderr
 
 
 def test_broken_config_file(fresh: Any) -> None:

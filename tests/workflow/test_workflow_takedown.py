@@ -52,6 +52,7 @@ def test_an_owner_is_gone_from_the_corpus_for_good(copy: Any) -> None:
     assert sums(copy) == before
     subprocess.run(takedown, cwd=copy.folder, check=True)
 
+    copy.run("verify")
     copy.run("data")
     copy.run("verify")
     verdicts = read_rows(copy.path(f"{CORPUS}/curate/g000/verdicts.parquet"), VERDICTS).to_pylist()

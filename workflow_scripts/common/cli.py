@@ -81,14 +81,15 @@ def run(step: Callable[..., Any]) -> None:
         try:
             step(**arguments)
         except InputError as error:
-            logger.error("%s", error)
-            _say(error, path)
+            if path is not None:
+                logger.error("%s", error)
+            _say(error)
             raise SystemExit(EXIT_BAD_INPUT) from None
         except Exception as error:
             if path is None:
                 raise
             logger.exception("%s", error)
-            _say(f"{type(error).__name__}: {error} (traceback in {path})", path)
+            _say(f"{type(error).__name__}: {error} (traceback in {path})")
             raise SystemExit(1) from None
 
     command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), log])  # type: ignore[attr-defined]
@@ -106,6 +107,5 @@ def _command_name() -> str | None:
     return f"python -m {spec.name}" if spec else None
 
 
-def _say(message: object, log: Path | None) -> None:
-    if log is not None:
-        sys.stderr.write(f"error: {message}\n")
+def _say(message: object) -> None:
+    sys.stderr.write(f"error: {message}\n")

@@ -100,7 +100,8 @@ def takedown(
             shutil.rmtree(folder.parents[1] / ".work/publish", ignore_errors=True)
             shutil.rmtree(folder)
     sys.stdout.write(
-        f"taken down; recorded in {ledger}. Run the workflow again for verdicts and report; models stay as they are\n"
+        f"taken down; recorded in {ledger}. `snakemake data` brings verdicts and attribution up to date; models stay "
+        "as they are, until `snakemake all` trains them again\n"
     )
 
 
@@ -161,7 +162,7 @@ def _say_list(kind: str, names: Sequence[str]) -> None:
     for name in names[:SHOWN]:
         sys.stdout.write(f"  {name}\n")
     if len(names) > SHOWN:
-        sys.stdout.write(f"  ... and {len(names) - SHOWN} more (all are in the log)\n")
+        sys.stdout.write(f"  ... and {len(names) - SHOWN} more (`--log FILE` names all)\n")
     for name in names:
         logger.info("%s: %s", kind, name)
 

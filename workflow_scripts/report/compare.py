@@ -45,12 +45,13 @@ def compare(*, runs: tuple[str, ...] = (), results: Path | None = None, out: Pat
         InputError: fewer than two runs, or one without a report.
     """
     if len(runs) < 2 or len(set(runs)) < len(runs):
-        raise InputError("name at least two different runs: --config runs=[a,b]")
+        raise InputError("name at least two different runs: --config 'runs=[a,b]'")
     folder = places(results)
     found = [Run(folder / "runs" / name) for name in runs]
     for one in found:
         if not one.facts:
-            raise InputError(f"{one.folder}/report/run.json: missing; run `snakemake report --config run={one.name}`")
+            command = f"snakemake report -c2 --config run={one.name}"
+            raise InputError(f"{one.folder}/report/run.json: missing; run `{command}`")
     scores = read_scores([path for one in found for path in _score_files(one)], own=runs[0])
     page = out or folder / "compare" / "-".join(runs) / "index.html"
     curves = {one.name: read_curves(one.folder / "train/metrics.jsonl") for one in found}

@@ -21,7 +21,16 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, write_json
 from workflow_scripts.common.progress import Progress
-from workflow_scripts.contracts import DOWNLOADS, REPLAY_INDEX, SHARD_INDEX, SHARD_MANIFEST, SPLITS, VERDICTS, Contract
+from workflow_scripts.contracts import (
+    DOWNLOADS,
+    LEDGER,
+    REPLAY_INDEX,
+    SHARD_INDEX,
+    SHARD_MANIFEST,
+    SPLITS,
+    VERDICTS,
+    Contract,
+)
 from workflow_scripts.shards.again import SMALL, again
 
 logger = logging.getLogger(__name__)
@@ -48,6 +57,7 @@ def verify(
     replay: Path | None = None,
     work: Path | None = None,
     others: tuple[Path, ...] = (),
+    ledger: Path | None = None,
     out: Path | None = None,
     jobs: int = 1,
 ) -> None:
@@ -61,6 +71,7 @@ def verify(
         work: where the downloads' work folders are: by the sums that stand there tars are compared byte by byte, and by
             their lengths alone without.
         others: further tables that must be there and readable.
+        ledger: what was taken down, which verdicts may still name until they are decided again.
         out: a JSON list of what is wrong, empty when all is well.
         jobs: shards read at once.
 
@@ -71,7 +82,7 @@ def verify(
         raise InputError(f"{len(shards)} folders of shards, but {len(verdicts)} tables of verdicts; give one for each")
     wrong: list[str] = []
     for folder, table in zip(shards, verdicts, strict=True):
-        wrong += _of_generation(folder, table, jobs)
+        wrong += _of_generation(folder, table, ledger, jobs)
     if replay is not None:
         for split in SPLITS:
             wrong += _of_folder(replay / split, REPLAY_INDEX, jobs)
@@ -107,7 +118,7 @@ def _named(check: Callable[P, list[str]]) -> Callable[P, list[str]]:
 
 
 @_named
-def _of_generation(folder: Path, verdicts: Path, jobs: int) -> list[str]:
+def _of_generation(folder: Path, verdicts: Path, ledger: Path | None, jobs: int) -> list[str]:
     # Older corpora have no small split; where there is one, its shards are copies of training shards.
     splits = [*SPLITS, *([SMALL] if (folder / SMALL).is_dir() else [])]
     wrong = [line for split in splits for line in _of_folder(folder / split, SHARD_INDEX, jobs)]
@@ -116,6 +127,7 @@ def _of_generation(folder: Path, verdicts: Path, jobs: int) -> list[str]:
         return wrong if verdicts.is_file() else [*wrong, f"{verdicts}: missing; curate again"]
     with tables.connect() as connection:
         tables.read(connection, verdicts, VERDICTS, "verdicts")
+        tables.read(connection, [ledger] if ledger and ledger.exists() else [], LEDGER, "gone")
         sources = " UNION ALL ".join(
             f"SELECT uuid, {tables.literal(path.parent.name)} AS split FROM {tables.scan(path)}" for path in indexes
         )
@@ -125,7 +137,8 @@ def _of_generation(folder: Path, verdicts: Path, jobs: int) -> list[str]:
             SELECT coalesce(verdicts.uuid, held.uuid), held.times, held.split, verdicts.split
             FROM held
             FULL JOIN (SELECT uuid, split FROM verdicts WHERE keep) AS verdicts USING (uuid)
-            WHERE held.times IS DISTINCT FROM 1 OR held.split IS DISTINCT FROM verdicts.split
+            WHERE (held.times IS DISTINCT FROM 1 OR held.split IS DISTINCT FROM verdicts.split)
+            AND NOT (held.uuid IS NULL AND verdicts.uuid IN (SELECT uuid FROM gone))
             ORDER BY ALL
             """
         ).fetchall()

@@ -1,6 +1,6 @@
 """What a training reads: biology shards of one or several corpora, and replay.
 
-`python -m workflow_scripts.train.data --corpus JSON` prints the digest that a config may pin a corpus by.
+`python -m workflow_scripts.train.data --corpus FOLDER` prints the digest that a config may pin a corpus by.
 """
 
 import sys
@@ -186,13 +186,21 @@ def corpus_digest(corpus: CorpusShards) -> str:
     return digest(file_digests(_tables(folders, corpus.labels)))
 
 
-def print_digest(*, corpus: CorpusShards) -> None:
-    """Print the digest of a corpus, for `digest` in a config.
+def print_digest(*, corpus: Path) -> None:
+    """Print the digest of a corpus, for `corpus_digest` or `digest` in a config.
 
     Args:
-        corpus: its shards and labels, as JSON.
+        corpus: its folder (`results/corpora/<corpus>`), or that of indexed tars (`results/shared/indexed/<name>`).
+
+    Raises:
+        InputError: no shards are there.
     """
-    sys.stdout.write(f"{corpus_digest(corpus)}\n")
+    labels = corpus / "taxonomy/labels.parquet"
+    shards = sorted(corpus.glob("shards/g*")) or [corpus]
+    if not any(_is_shards(folder / split) for folder in shards for split in SPLITS):
+        raise InputError(f"{corpus}: no shards there; give a corpus's folder, such as results/corpora/world")
+    found = CorpusShards(shards=[str(folder) for folder in shards], labels=str(labels) if labels.exists() else None)
+    sys.stdout.write(f"{corpus_digest(found)}\n")
 
 
 def _tables(folders: dict[str, list[Path]], labels: str | None) -> dict[str, Path | list[Path]]:

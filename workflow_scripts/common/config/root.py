@@ -43,6 +43,7 @@ S = TypeVar("S", bound=Section)
 
 Stage = Literal["download", "replay", "shards", "train"]
 
+QUOTE = "'"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
@@ -78,7 +79,8 @@ class Config(Section):
     )
     corpus_digest: str | None = Field(
         None,
-        description="Training refuses a corpus with another one; `python -m workflow_scripts.train.data` prints it.",
+        description="Training refuses a corpus with another one; `python -m workflow_scripts.train.data --corpus "
+        "FOLDER` prints it. (The digest in `corpus.json` is another.)",
     )
     world: WorldSettings | None = Field(None, description="The embedded world; absent in real recipes.")
     generations: list[Generation] = Field([], description="The corpus's records; append-only.")
@@ -116,8 +118,8 @@ class Config(Section):
     limits: Limits = Field(default_factory=Limits, description="How hard to press.")
     pinned: list[Stage] = Field(
         [],
-        description="Costly stages that a change of config, code or of what comes before does not rerun; "
-        "every run says which of them are behind.",
+        description="Costly stages that a change of config, code or of what comes before does not rerun, "
+        "from the first run with it on; every run says which of them are behind.",
     )
     lift: list[Stage] = Field([], description="On the command line: pinned stages that take such a change this time.")
 
@@ -243,11 +245,6 @@ class Config(Section):
                 for key, path in benchmark.given.items()
                 if f"{FETCHED_FOLDER}/" not in path
             }
-        given |= {
-            f"mix.{number}.corpus": entry.corpus
-            for number, entry in enumerate(self.mix)
-            if entry.corpus is not None and "/" in entry.corpus
-        }
         given |= {f"curate.verdicts.{number}": path for number, path in enumerate(self.curate.verdicts)}
         for name, source in self.baselines.items():
             baseline = parse_baseline(source)
@@ -259,16 +256,22 @@ class Config(Section):
             given["world.species"] = self.world.species
         return given
 
-    def missing_files(self, made: str) -> dict[str, str]:
-        """Those of the given files that are not there, by dotted key.
+    def missing_files(self, results: str) -> dict[str, str]:
+        """Those of the given files, and of the other corpora of the mix, that are not there, by dotted key.
 
         Args:
-            made: the start of paths that the embedded world makes.
+            results: the site's folder for everything that is made.
         """
+        own = Path(self.corpus_folder(results))
+        others = {
+            f"mix.{number}.corpus": entry.folder(results)
+            for number, entry in enumerate(self.mix)
+            if entry.corpus is not None and Path(entry.folder(results)) != own
+        }
         return {
             key: path
-            for key, path in self.given_files().items()
-            if not Path(path).exists() and not (self.world is not None and path.startswith(made))
+            for key, path in (self.given_files() | others).items()
+            if not Path(path).exists() and not (self.world is not None and path.startswith(f"{results}/world/"))
         }
 
 
@@ -291,7 +294,8 @@ def load_config(values: Mapping[str, Any], where: str, site: SiteSettings) -> Co
         InputError: unknown keys, missing keys, wrong values; one line, the first of them spelt out.
     """
     filled = _fill(values, _places(site) | {"{world}": f"{site.results}/world/{values.get('corpus')}"})
-    for name, benchmark in (filled.get("benchmarks") or {}).items():
+    benchmarks = filled.get("benchmarks")
+    for name, benchmark in benchmarks.items() if isinstance(benchmarks, Mapping) else []:
         if isinstance(benchmark, Mapping) and benchmark.get("fetch"):
             entries = _validate(_Fetches, {"fetch": benchmark["fetch"]}, f"{where}: benchmarks.{name}").fetch
             place = f"{site.results}/{FETCHED_FOLDER}/{name}-{fetch_identity(entries)}/files"
@@ -362,18 +366,46 @@ def _validate(model: type[S], values: Mapping[str, Any], where: str) -> S:
     except ValidationError as error:
         problems = error.errors()
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise InputError(f"{where}: {_describe(problems[0], model)}{more}") from None
+        raise InputError(f"{where}: {_describe(problems[0], model, values)}{more}") from None
 
 
-def _describe(problem: Mapping[str, Any], model: type[Section]) -> str:
-    path = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
+# pydantic's own words for these speak of Python.
+PLAIN = {
+    "model_type": "must be a section of keys",
+    "model_attributes_type": "must be a section of keys",
+    "dict_type": "must be a section of keys",
+    "list_type": "must be a list",
+}
+
+
+def _describe(problem: Mapping[str, Any], model: type[Section], values: Mapping[str, Any]) -> str:
+    kind, path = problem["type"], ".".join(_keys(problem, values))
+    if kind == "extra_forbidden":
         key = str(problem["loc"][-1])
         parents = [section for at, section in sections(model) if at.split(".")[-1] in map(str, problem["loc"][:-1])]
         known = {name for section in (parents or [model]) for name in section.model_fields}
         near = difflib.get_close_matches(key, known, n=1)
         return f"{path}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
-    if problem["type"] == "missing":
+    if kind == "missing":
         return f"{path}: missing"
-    message = problem["msg"].removeprefix("Value error, ")
+    context = problem.get("ctx", {})
+    if kind == "union_tag_not_found":
+        return f"{path}.{context['discriminator'].strip(QUOTE)}: missing"
+    if kind == "union_tag_invalid":
+        known = context["expected_tags"].replace(QUOTE, "")
+        return f"{path}.{context['discriminator'].strip(QUOTE)}: {context['tag']!r} is none of {known}"
+    if kind == "string_pattern_mismatch" and context["pattern"].startswith(NAME):
+        return f"{path}: {problem['input']!r} must be a name of letters, digits, _, . and -"
+    message = PLAIN.get(kind, problem["msg"].removeprefix("Value error, "))
     return f"{path}: {message}" if path else message
+
+
+def _keys(problem: Mapping[str, Any], values: Any) -> Iterator[str]:
+    """Where a problem is, by the keys that a person wrote: pydantic puts the names of alternatives between them."""
+    for position, part in enumerate(problem["loc"], start=1):
+        entries = dict(enumerate(values)) if isinstance(values, list) else values
+        if isinstance(entries, Mapping) and part in entries:
+            values = entries[part]
+            yield str(part)
+        elif problem["type"] == "missing" and position == len(problem["loc"]):
+            yield str(part)

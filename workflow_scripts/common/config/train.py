@@ -71,7 +71,9 @@ class CorpusShards(Section):
         None, description="The names that captions are written from; none: the tars hold captions (reference layout)."
     )
     weight: float | None = Field(None, gt=0, description="Its share of the biology pairs of a step.")
-    digest: str | None = Field(None, description="What `python -m workflow_scripts.train.data` must print for it.")
+    digest: str | None = Field(
+        None, description="What `python -m workflow_scripts.train.data --corpus FOLDER` must print for it."
+    )
 
 
 class MixEntry(Section):
@@ -90,7 +92,9 @@ class MixEntry(Section):
         None, gt=0, description="Its share of a step's biology pairs. None for all: one corpus after another's size."
     )
     digest: str | None = Field(
-        None, description="Refuses a corpus with another one; `python -m workflow_scripts.train.data` prints it."
+        None,
+        description="Refuses a corpus with another one; `python -m workflow_scripts.train.data --corpus FOLDER` "
+        "prints it.",
     )
 
     @model_validator(mode="after")
