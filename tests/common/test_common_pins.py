@@ -27,6 +27,16 @@ def test_what_a_stage_was_made_with_stays(tmp_path: Path) -> None:
     assert (settings, third.behind()) == ("old", [])
 
 
+def test_a_stage_that_was_made_before_it_was_pinned_is_not_held_yet(tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    late, settings = pins(tmp_path, "new")
+    assert settings == "new"
+    (line,) = late.behind()
+    assert line.startswith("shards is pinned, and was made before that: what has changed since is made again;")
+    late.record()
+    assert pins(tmp_path, "newer")[0].behind()[0].startswith("shards is pinned and behind: settings changed;")
+
+
 def test_a_lifted_pin_takes_the_change_and_holds_it(tmp_path: Path) -> None:
     pins(tmp_path, "old")[0].record()
     lifted, settings = pins(tmp_path, "new", lift="shards")

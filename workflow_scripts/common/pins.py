@@ -41,8 +41,13 @@ class Pins:
         return self._recorded[stage].get(name, value) if self.holds(stage) else value
 
     def behind(self) -> list[str]:
-        """A line for each stage that holds other values than the config and the code have now."""
-        lines = []
+        """A line for each stage that holds other values than the config and the code have now, or none yet."""
+        lines = [
+            f"{stage} is pinned, and was made before that: what has changed since is made again; "
+            "the next run that does anything holds it from then on"
+            for stage in sorted(self._pinned - self._lifted)
+            if not self._recorded[stage] and self._folders[stage].exists()
+        ]
         for stage in sorted(self._pinned):
             moved = [name for name, value in self._now.get(stage, {}).items() if self._moved(stage, name, value)]
             if self.holds(stage) and moved:
