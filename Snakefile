@@ -48,11 +48,14 @@ for line in PINS.behind() if workflow.is_main_process else []:
 
 
 onstart:
+    # Whoever sizes or fetches the downloads may not have benchmarks and models yet.
+    if absent and {*workflow.dag_settings.targets} not in ({"estimate"}, {"fetch"}):
+        refuse_missing()
     PINS.record()
 
 
-# Files that are not there have a rule in dry runs alone, so that nothing ever makes, or deletes, what a person gives.
-if DRY_RUN and MISSING:
+# Files that are not there have a rule, for plans to be made without them. It never runs: what needs it does not start.
+if MISSING and workflow.is_main_process:
 
     rule given_by_a_person:
         output:

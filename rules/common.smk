@@ -34,6 +34,13 @@ CONFIG_FILES = [
 # For messages: what is wrong may stand on the command line.
 WHERE = " + ".join([*CONFIG_FILES, *(["--config"] if workflow.config_settings.config else [])])
 
+
+def refuse_missing():
+    """Stop because of what a person has to give: its first line, and how many more there are."""
+    first, *others = absent.values()
+    sys.exit(f"error: {first}" + (f" (and {len(others)} more: snakemake -n names them)" if others else ""))
+
+
 # Snakemake merges config files deeply: the embedded world is read only when nobody names another config.
 try:
     if not workflow.config_settings.configfiles:
@@ -47,10 +54,9 @@ try:
     # A dry run plans without what is not there yet, and says what it is.
     DRY_RUN = workflow.output_settings.dryrun
     MISSING = CONFIG.missing_files(SITE.results)
-    absent = [f"{WHERE}: {key}: {path}: no such file or folder{how_to_get(key)}" for key, path in MISSING.items()]
-    if absent and not DRY_RUN:
-        more = f" (and {len(absent) - 1} more: snakemake -n names them)" if absent[1:] else ""
-        raise InputError(f"{absent[0]}{more}")
+    absent = {key: f"{WHERE}: {key}: {path}: no such file or folder{how_to_get(key)}" for key, path in MISSING.items()}
+    if not DRY_RUN and any(key.startswith(("generations.", "replay.", "world.")) for key in absent):
+        refuse_missing()
     CORPUS = CONFIG.corpus_folder(SITE.results)
     # A corpus that was made elsewhere has the generations that it has.
     GIVEN = CONFIG.corpus_is_given
@@ -71,7 +77,7 @@ except InputError as error:
 
 if workflow.is_main_process:
     sys.stderr.write(f"config {' + '.join(CONFIG_FILES)}, corpus {CONFIG.corpus}, run {CONFIG.run}\n")
-    sys.stderr.writelines(f"missing: {line}\n" for line in absent)
+    sys.stderr.writelines(f"missing: {line}\n" for line in absent.values() if DRY_RUN)
 
 # Beside the corpus and not in it: what was taken down stays so when the corpus is built anew.
 LEDGER = f"{SITE.results}/ledgers/{CONFIG.corpus_name}.parquet"

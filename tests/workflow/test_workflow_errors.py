@@ -49,6 +49,17 @@ def test_of_many_missing_inputs_the_rest_is_counted(fresh: Any) -> None:
     )
 
 
+@pytest.mark.slow
+def test_downloads_are_sized_before_benchmarks_are_there(fresh: Any) -> None:
+    mine = ("--config", "benchmarks={mine: {layout: csv, labels: mine.csv, images: mine}}")
+    for target in ("data", "all"):
+        said = complaint(fresh.snakemake(target, *mine))
+        assert "benchmarks.mine.labels: mine.csv: no such file or folder (and 1 more" in said
+    assert not fresh.path("results").exists()
+    fresh.run("estimate", *mine)
+    assert fresh.path("results/corpora/micro/catalog/g000/part-0001.parquet").exists()
+
+
 def test_a_mix_with_a_corpus_that_nobody_made_is_said_before_anything_runs(fresh: Any) -> None:
     mix = ("--config", "mix=[{corpus: micro}, {corpus: other}]")
     missing = "mix.1.corpus: results/corpora/other: no such file or folder"
