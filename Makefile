@@ -7,7 +7,19 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/$(ACCEL)
 BIN := .venv/bin
 INSTALLED := .venv/.installed$(if $(ACCEL),-$(ACCEL))
 
-.PHONY: demo test quick lint docs kills bench fuzz soak lock clean
+.PHONY: help demo test quick lint docs kills bench fuzz soak lock clean
+
+help:
+	@printf 'make %s\n' \
+	  'demo   the whole workflow on the embedded world, to a table of scores and a report' \
+	  'test   every test, as CI runs them' \
+	  'quick  the tests that train nothing and run no workflow' \
+	  'lint   format, types, and the generated documentation' \
+	  'docs   generate config/README.md and the table of docs/benchmarks.md' \
+	  'bench  speed and memory beside peers; ONLY="NAME ..." for some' \
+	  'kills, fuzz, soak: what goes beyond `make test`' \
+	  'lock   new versions of what is installed' \
+	  'clean  remove the environment and caches; results stay'
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --profile profiles/local all
