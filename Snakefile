@@ -49,7 +49,7 @@ for line in PINS.behind() if workflow.is_main_process else []:
 
 onstart:
     # Whoever sizes or fetches the downloads may not have benchmarks and models yet.
-    if absent and {*workflow.dag_settings.targets} not in ({"estimate"}, {"fetch"}):
+    if MISSING and {*workflow.dag_settings.targets} not in ({"estimate"}, {"fetch"}):
         refuse_missing()
     PINS.record()
 

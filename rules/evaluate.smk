@@ -9,7 +9,7 @@ SCORED = {name: scored_models(spec) for name, spec in CONFIG.benchmarks.items()}
 SCORES = [f"{RUN}/scores/{model}/{name}.json" for name, models in SCORED.items() for model in models]
 # The corpus's list of species says what the run has seen where it was trained on that corpus alone, and on all of it.
 TRAINED_ON_ALL = CORPORA == [OWN_NOW.to_json()] and CONFIG.train.split == "train"
-SEEN = f"{ABOUT}/curate/seen_species.parquet" if TRAINED_ON_ALL else None
+SEEN = TRAINED_ON_ALL and f"{ABOUT}/curate/seen_species.parquet"
 PREDICTIONS = {name: [path for model in SCORED[name] for path in predictions(model, name)] for name in SCORED}
 
 
@@ -126,7 +126,7 @@ for benchmark, spec in CONFIG.benchmarks.items():
             images=f"{BENCHMARK_TABLES[benchmark]}/images.parquet",
             features=expand(f"{RUN}/features/{{model}}/{benchmark}.safetensors", model=SCORED[benchmark]),
             models=[file for model in SCORED[benchmark] for file in files_of_model(model)],
-            seen=f"{ABOUT}/curate/seen_species.parquet",
+            seen=SEEN or [],
             searches=[path for model in SCORED[benchmark] for path in searches(model, benchmark)],
         output:
             scores=expand(f"{RUN}/scores/{{model}}/{benchmark}.json", model=SCORED[benchmark]),

@@ -2,7 +2,6 @@
 
 import socket
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,28 +9,20 @@ from typing import Any
 
 import pytest
 
+from tests.download.bare import BareServer
+
 GOOD = 12
 TOTAL_SECONDS = 2.0
 
 
-class Adversary:
+class Adversary(BareServer):
     """Answers by path, on the bare socket, as no HTTP library would."""
 
     def __init__(self, body: bytes, pixel_bomb: bytes, gzip_bomb: bytes) -> None:
         self.body, self.pixel_bomb, self.gzip_bomb = body, pixel_bomb, gzip_bomb
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
-
-    def _answer(self, connection: socket.socket) -> None:
+    def answer(self, connection: socket.socket) -> None:
         with connection:
             try:
                 asked = b""

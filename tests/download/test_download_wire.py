@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.download.bare import BareServer
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.download.addresses import AddressPolicy
 from workflow_scripts.download.attempts import Attempt, Row
@@ -19,7 +20,7 @@ from workflow_scripts.download.memory import Memory
 from workflow_scripts.download.web import Web
 
 
-class Wire:
+class Wire(BareServer):
     """Answers each path with the bytes that it is given, the next ones each time, and hangs up.
 
     Attributes:
@@ -35,23 +36,12 @@ class Wire:
         self.asked: Counter[str] = Counter()
         self.keeps = self.hears = False
         self.delay = 0.0
-        self.listener = socket.create_server(("0.0.0.0", 0), backlog=128)
-        self.port = self.listener.getsockname()[1]
-        self.host = f"127.0.0.1:{self.port}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__("0.0.0.0")
 
     def url(self, path: str) -> str:
         return f"http://{self.host}{path}"
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
-
-    def _answer(self, connection: socket.socket) -> None:
+    def answer(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as lines, suppress(OSError):
             while request := lines.readline():
                 while lines.readline().strip():

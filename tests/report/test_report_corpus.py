@@ -35,10 +35,16 @@ def write_corpus(folder: Path, *, sha: str = "a", genus: str = "Pica", detail: s
     found = {"match_type": "exact", "strategy": "exact", "confidence": 1.0, "images": 1, "detail": detail}
     labels = [{"label_id": "one", **PICA, "genus": genus, **found}, {"label_id": "two", "kingdom": "Animalia", **found}]
     write_rows(labels, LABELS, folder / "labels.parquet")
+    return describe(folder)
+
+
+def describe(folder: Path, replay: Path | None = None) -> dict[str, Any]:
+    """What is said of the corpus in a folder."""
     describe_corpus(
         name=folder.name,
         shards=(folder / "g000",),
         labels=folder / "labels.parquet",
+        replay=replay,
         out=folder / "corpus.json",
         composition=folder / "composition.parquet",
     )
@@ -61,29 +67,13 @@ def test_a_species_that_two_backbones_place_otherwise_is_one(tmp_path: Path) -> 
     write_corpus(tmp_path)
     one, two = read_rows(tmp_path / "labels.parquet", LABELS).to_pylist()
     write_rows([one, two | PICA | {"family": "Corvidae"}], LABELS, tmp_path / "labels.parquet")
-    describe_corpus(
-        name="mine",
-        shards=(tmp_path / "g000",),
-        labels=tmp_path / "labels.parquet",
-        out=tmp_path / "corpus.json",
-        composition=tmp_path / "composition.parquet",
-    )
-    found = json.loads((tmp_path / "corpus.json").read_text())
+    found = describe(tmp_path)
     assert (found["taxa"], found["species"]) == (2, 1)
 
 
 def test_replay_belongs_to_the_corpus(tmp_path: Path) -> None:
     bare = write_corpus(tmp_path / "one")
-    folder = tmp_path / "one"
-    describe_corpus(
-        name="one",
-        shards=(folder / "g000",),
-        labels=folder / "labels.parquet",
-        replay=folder / "g000",
-        out=folder / "corpus.json",
-        composition=folder / "composition.parquet",
-    )
-    found = json.loads((folder / "corpus.json").read_text())
+    found = describe(tmp_path / "one", replay=tmp_path / "one/g000")
     assert found["digest"] != bare["digest"]
     assert found["parts"]["images"] == bare["parts"]["images"]
     assert found["replay_pairs"] == {"train": 3, "val": 1}

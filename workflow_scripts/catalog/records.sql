@@ -13,7 +13,10 @@ SELECT
         WHEN NOT is_local AND host_of(address) = '' THEN 'bad_url'
         WHEN crop_is_bad THEN 'bad_crop'
     END AS problem
-FROM described;
+FROM (
+    SELECT * REPLACE (CASE WHEN is_local THEN address ELSE trim(address, E' \t\r\n') END AS address)
+    FROM described
+);
 
 -- Only the uuids that come more than once are ever held, not the source.
 CREATE OR REPLACE TEMP TABLE repeated AS

@@ -51,7 +51,7 @@ SELECT
     coalesce(data_source, getvariable('source_name')) AS data_source,
     source_id,
     CASE
-        WHEN path IS NULL THEN trim(url, E' \t\r\n')
+        WHEN path IS NULL THEN url
         WHEN starts_with(path, '/') THEN path
         ELSE getvariable('images') || '/' || path
     END AS address,

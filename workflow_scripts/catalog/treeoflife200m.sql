@@ -37,7 +37,7 @@ SELECT
     trim(named.uuid) AS uuid,
     coalesce(named.data_source, getvariable('source_name')) AS data_source,
     named.source_id,
-    trim(named.source_url, E' \t\r\n') AS address,
+    named.source_url AS address,
     false AS is_local,
     named.kingdom,
     named.phylum,

@@ -13,6 +13,11 @@ HEADS = {"proj", "replay_projector", "text_projection", "logit_scale", "logit_bi
 HEAD_MODULES = {"ln_post", "ln_final", "attn_pool"}
 
 
+def is_block(module: str) -> bool:
+    """Whether a module of this name is a transformer block, and no part of one."""
+    return module.rpartition(".")[0].endswith(".resblocks")
+
+
 def heights(names: Iterable[str]) -> dict[str, int]:
     """The height of every parameter of a model, by name.
 

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from workflow_scripts.common.clip import Clip, normalised
 from workflow_scripts.common.config.train import TrainSettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.train.depth import is_block
 from workflow_scripts.train.loss import contrastive_losses, losses_among
 from workflow_scripts.train.model import TwoProjectorClip
 from workflow_scripts.train.ranks import Ranks, summed
@@ -53,7 +54,7 @@ class Forward:
             # Each block by itself: those of a tower are alike and compiled once, and their gradients come one after
             # another, so that DDP sums the last ones' while the first ones' are computed.
             for name, module in model.named_modules():
-                if name.rpartition(".")[0].endswith(".resblocks"):
+                if is_block(name):
                     module.compile()
         device_ids = [ranks.local_rank] if self.device.type == "cuda" else None
         # Nothing in the model that is not trained changes, so there are no buffers to send around.
