@@ -262,3 +262,26 @@ def test_an_archive_of_the_other_format_is_named(tmp_path: Path, archive: Path) 
             threads=1,
             reader="coldp",
         )
+
+
+def test_a_name_keeps_its_author_from_the_column_or_from_behind_the_name(make_backbone: Callable[..., Made]) -> None:
+    file, _ = make_backbone(
+        [
+            taxon("1", "Aus bus", "species", scientificNameAuthorship="Smith, 1900"),
+            taxon("2", "Aus cus (Jones, 1901)", "species"),
+            taxon("3", "Aus bus subsp. dus Müll.", "subspecies", canonicalName="Aus bus dus"),
+            taxon("4", "Xaceae Juss.", "family"),
+            taxon("5", "Aus eus", "species"),
+            taxon("6", "Aus sp. 7", "species"),
+        ]
+    )
+    with duckdb.connect(str(file), read_only=True) as connection:
+        authors = dict(connection.execute("SELECT taxon_id, authorship FROM names").fetchall())
+    assert authors == {
+        "test:1": "Smith, 1900",
+        "test:2": "(Jones, 1901)",
+        "test:3": "Müll.",
+        "test:4": "Juss.",
+        "test:5": None,
+        "test:6": None,
+    }

@@ -18,6 +18,8 @@ SELECT
     nullif("parentNameUsageID", "taxonID") AS parent_id,
     nullif("acceptedNameUsageID", "taxonID") AS accepted_id,
     coalesce("canonicalName", "scientificName") AS written,
+    "scientificNameAuthorship" AS written_author,
+    "scientificName" AS full_name,
     lower("taxonRank") AS rank,
     lower(coalesce("taxonomicStatus", '')) AS status,
     kingdom,
@@ -47,11 +49,18 @@ UNION SELECT genus FROM usages;
 CREATE TEMP TABLE parsed AS
 SELECT * FROM parsed_names('texts');
 
+-- What stands behind a name's last word: its author. An autonym's author stands before it ("Aus bus Smith var. bus").
+CREATE OR REPLACE TEMP MACRO author_behind(full_name, last_word) AS CASE
+    WHEN contains(full_name || ' ', ' ' || last_word || ' ')
+        THEN nullif(trim(string_split(full_name || ' ', ' ' || last_word || ' ')[-1]), '')
+    WHEN starts_with(full_name, last_word || ' ') THEN nullif(trim(substr(full_name, length(last_word) + 1)), '')
+END;
+
 -- A species without an epithet that can be read (a virus, a hybrid formula, "sp. 1") keeps its whole text as its name:
 -- it must not stand for its genus.
 CREATE TEMP TABLE named AS
 SELECT
-    usages.* EXCLUDE (kingdom, phylum, class, "order", family, genus),
+    usages.* EXCLUDE (kingdom, phylum, class, "order", family, genus, written_author, full_name),
     coalesce(rank IN ('species', 'subspecies', 'variety', 'form', 'subvariety', 'subform'), false) AS is_species_level,
     -- Kept beside: what the row itself says of its ranks.
     {kingdom: kingdom, phylum: phylum, class: class, "order": "order", family: family, genus: genus} AS flat,
@@ -70,7 +79,12 @@ SELECT
         WHEN is_species_level AND parsed.epithet IS NULL THEN plain_text(usages.written)
         WHEN parsed.word IS NULL THEN plain_text(usages.written)
         ELSE concat_ws(' ', parsed.word, parsed.epithet, parsed.infra)
-    END AS name
+    END AS name,
+    CASE
+        WHEN usages.written_author IS NOT NULL THEN usages.written_author
+        WHEN is_species_level AND parsed.epithet IS NULL THEN NULL
+        ELSE author_behind(usages.full_name, coalesce(parsed.infra, parsed.epithet, parsed.word))
+    END AS authorship
 FROM usages
 LEFT JOIN parsed ON parsed.written = usages.written;
 
@@ -235,6 +249,8 @@ SELECT
     CASE WHEN is_binomial THEN name_key(named.word) END AS genus,
     CASE WHEN is_binomial THEN name_key(named.epithet) END AS epithet,
     CASE WHEN is_binomial THEN name_key(classified.family) END AS family,
+    -- As the checklist writes it, or what stands behind the name.
+    named.authorship,
     backbone_id(accepted_of.accepted_id) AS accepted_id
 FROM (
     SELECT *, is_species_level AND epithet IS NOT NULL AND infra IS NULL AS is_binomial

@@ -15,6 +15,7 @@ SELECT
         ELSE status_key
     END AS "taxonomicStatus",
     NULL::VARCHAR AS "canonicalName",
+    authorship AS "scientificNameAuthorship",
     kingdom,
     phylum,
     class,
