@@ -43,15 +43,10 @@ if CONFIG.ablations is not None:
     include: "rules/ablations.smk"
 
 
-for line in PINS.behind() if workflow.is_main_process else []:
-    sys.stderr.write(f"{line}\n")
-
-
 onstart:
     # Whoever sizes or fetches the downloads may not have benchmarks and models yet.
     if MISSING and {*workflow.dag_settings.targets} not in ({"estimate"}, {"fetch"}):
         refuse_missing()
-    PINS.record()
 
 
 # Files that are not there have a rule, for plans to be made without them. It never runs: what needs it does not start.

@@ -45,7 +45,7 @@ use rule train_run as ablation_train with:
         settings=variant_settings,
         work=f"{ABLATIONS}/{{variant}}/.work/train",
         out=parent_of_output,
-        code=code("train.run"),
+        version=step_version("train.run"),
 
 
 use rule model_export as ablation_export with:
@@ -74,7 +74,7 @@ use rule embed as ablation_embed with:
         model=variant_source,
         projector=projector,
         work=f"{SHARED}/.work/features",
-        code=code("evaluate.embed"),
+        version=step_version("evaluate.embed"),
 
 
 # One job for all variants.
@@ -109,7 +109,7 @@ for (benchmark, text_type), spec in TESTED.items():
                 {variant: f"{ABLATIONS}/{variant}/features/{benchmark}.safetensors" for variant in SCORED_VARIANTS}
             ),
             out=grandparent_of_output,
-            code=code("evaluate.score"),
+            version=step_version("evaluate.score"),
         shell:
             "python -m workflow_scripts.evaluate.score --benchmark {params.benchmark:q} --settings {params.settings:q} "
             "--images {input.images:q} --models {params.models:q} --features {params.features:q} --out-dir {params.out:q} "
@@ -129,7 +129,7 @@ rule ablation_tables:
     resources:
         **asks("report_build"),
     params:
-        code=code("report.ablations"),
+        version=step_version("report.ablations"),
     shell:
         "python -m workflow_scripts.report.ablations --scores {input:q} --csv {output.csv:q} --parquet {output.parquet:q} --log {log:q}"
 

@@ -38,7 +38,7 @@ rule benchmark_fetch:
     params:
         settings=benchmark_settings,
         downloads=f"{SHARED}/.work/benchmarks",
-        code=code("benchmarks.fetch"),
+        version=step_version("benchmarks.fetch"),
     shell:
         "HF_HUB_OFFLINE=0 python -m workflow_scripts.benchmarks.fetch --name {wildcards.benchmark} "
         "--settings {params.settings:q} --out {output:q} --downloads {params.downloads:q} --log {log:q}"
@@ -66,7 +66,7 @@ rule benchmark_index:
     params:
         reader=benchmark_reader,
         settings=benchmark_settings,
-        code=benchmark_code,
+        version=benchmark_version,
     shell:
         "python -m workflow_scripts.benchmarks.{params.reader} --name {wildcards.benchmark} "
         "--settings {params.settings:q} --out {output.images:q} --account {output.account:q} --log {log:q}"
@@ -93,7 +93,7 @@ rule benchmark_replay:
         **asks("benchmark_replay"),
     params:
         shards=subpath(input.manifest, parent=True),
-        code=code("benchmarks.index_replay"),
+        version=step_version("benchmarks.index_replay"),
     shell:
         "python -m workflow_scripts.benchmarks.index_replay --name {wildcards.benchmark} --shards {params.shards:q} "
         "--out {output.images:q} --account {output.account:q} --log {log:q}"
@@ -123,7 +123,7 @@ rule benchmark_carve:
     params:
         settings=benchmark_settings,
         parts=downloads_folder,
-        code=code("benchmarks.carve"),
+        version=step_version("benchmarks.carve"),
     shell:
         "python -m workflow_scripts.benchmarks.carve --name {wildcards.benchmark} --settings {params.settings:q} "
         "--catalog {input.catalog:q} --downloads {input.downloads:q} --parts {params.parts:q} --labels {input.labels:q} "

@@ -30,7 +30,7 @@ rule catalog_fetch:
         gbif_api=SITE.gbif_api,
     params:
         remote=remote_file,
-        code=code("catalog.fetch"),
+        version=step_version("catalog.fetch"),
     shell:
         "HF_HUB_OFFLINE=0 python -m workflow_scripts.catalog.fetch --remote {params.remote:q} --out {output.file:q} "
         "--record {output.record:q} --gbif-api {resources.gbif_api:q} --log {log:q}"
@@ -55,7 +55,7 @@ rule catalog_source:
         reader=source_reader,
         options=source_options,
         settings=source_settings,
-        code=source_code,
+        version=source_version,
     shell:
         "python -m workflow_scripts.catalog.{params.reader} {params.options} --settings {params.settings:q} "
         "--out {output.records:q} --account {output.account:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
@@ -93,7 +93,7 @@ for generation in GENERATIONS:
             parts=len(parts_of(generation)),
             first=first_part(generation),
             out=parent_of_output,
-            code=code("catalog.merge"),
+            version=step_version("catalog.merge"),
         shell:
             "python -m workflow_scripts.catalog.merge --sources {input.sources:q} --older {input.older:q} "
             "--generation {params.number} --parts {params.parts} --first-part {params.first} --out-dir {params.out:q} "

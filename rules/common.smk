@@ -12,7 +12,6 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.settings.types import DeploymentMethod
 
-from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.baselines import parse_baseline
 from workflow_scripts.common.config.benchmark_sources import how_to_get
 from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, as_read, needs_text
@@ -21,7 +20,7 @@ from workflow_scripts.common.config.root import load_config, load_site, read_yam
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest
 from workflow_scripts.common.jobs import needs_of, resources_of
-from workflow_scripts.common.pins import Pins
+from workflow_scripts.common.step_versions import step_version
 
 DEFAULT_CONFIG = f"{workflow.basedir}/config/config.yaml"
 ENVIRONMENT = f"{workflow.basedir}/envs/workflow.yaml"
@@ -66,12 +65,6 @@ try:
         if not GENERATIONS:
             raise InputError(f"{WHERE}: corpus: {CORPUS}: no corpus is there")
     RUN = f"{SITE.results}/runs/{CONFIG.run}"
-    PINS = Pins(
-        {stage: Path(CORPUS, stage) for stage in ("download", "replay", "shards") if not GIVEN}
-        | {"train": Path(RUN, "train")},
-        CONFIG.pinned,
-        CONFIG.lift,
-    )
 except InputError as error:
     sys.exit(f"error: {error}")
 
@@ -117,21 +110,6 @@ wildcard_constraints:
     part=r"\d{4}",
     model=r"\w[\w.-]*",
     benchmark=r"\w+",
-
-
-def code(step):
-    """The digest of the code that a step runs, for its rule's params."""
-    return code_digest(f"workflow_scripts.{step}")
-
-
-def held(stage, name, value):
-    """What could rerun a stage: `value`, or what a pinned stage was made with."""
-    return PINS.held(stage, name, value)
-
-
-def steady(stage, files):
-    """A stage's inputs; a pinned stage does not mind that they are newer than what it made of them."""
-    return ancient(files) if PINS.holds(stage) else files
 
 
 def identity(*values):
@@ -258,8 +236,8 @@ def source_settings(wildcards):
     return sources_of(wildcards.generation)[wildcards.source].to_json()
 
 
-def source_code(wildcards):
-    return code(f"catalog.{source_reader(wildcards)}")
+def source_version(wildcards):
+    return step_version(f"catalog.{source_reader(wildcards)}")
 
 
 def catalog_part(wildcards):
@@ -387,7 +365,7 @@ def kept_columns(wildcards):
 
 
 def kept_in(wildcards):
-    return steady("shards", catalog_parts(wildcards.generation)) if KEPT[wildcards.generation] else []
+    return catalog_parts(wildcards.generation) if KEPT[wildcards.generation] else []
 
 
 def older_verdicts(wildcards):
@@ -448,8 +426,8 @@ def benchmark_reader(wildcards):
     return f"index_{IMAGE_SETS[wildcards.benchmark].layout}"
 
 
-def benchmark_code(wildcards):
-    return code(f"benchmarks.{benchmark_reader(wildcards)}")
+def benchmark_version(wildcards):
+    return step_version(f"benchmarks.{benchmark_reader(wildcards)}")
 
 
 def projector(wildcards):

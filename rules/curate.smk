@@ -21,7 +21,7 @@ rule curate_leakage:
         **asks("curate_leakage"),
     params:
         benchmarks=clean_of_options,
-        code=code("curate.leakage"),
+        version=step_version("curate.leakage"),
     shell:
         "python -m workflow_scripts.curate.leakage --downloads {input.downloads:q} --benchmarks {params.benchmarks:q} "
         "--out {output.leakage:q} --account {output.account:q} "
@@ -52,7 +52,7 @@ rule curate:
         **asks("curate"),
     params:
         settings=CONFIG.curate.to_json(),
-        code=code("curate.decide"),
+        version=step_version("curate.decide"),
     shell:
         "python -m workflow_scripts.curate.decide --catalog {input.catalog:q} --downloads {input.downloads:q} "
         "--labels {input.labels:q} --older {input.older:q} --leakage {input.leakage:q} --held-out {input.held_out:q} "
@@ -79,7 +79,7 @@ rule curate_attribution:
         **asks("curate_attribution"),
     params:
         settings=CONFIG.attribution.to_json(),
-        code=code("curate.attribute"),
+        version=step_version("curate.attribute"),
     shell:
         "python -m workflow_scripts.curate.attribute --catalog {input.catalog:q} --verdicts {input.verdicts:q} "
         "--settings {params.settings:q} --out {output:q} "

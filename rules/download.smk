@@ -19,7 +19,7 @@ rule download_hosts:
     resources:
         **asks("download_hosts"),
     params:
-        code=code("download.name_hosts"),
+        version=step_version("download.name_hosts"),
     shell:
         "python -m workflow_scripts.download.name_hosts --hosts {input.hosts:q} --out {output.named:q} "
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
@@ -27,7 +27,7 @@ rule download_hosts:
 
 rule download:
     input:
-        part=steady("download", catalog_part),
+        part=catalog_part,
         served=SERVED_FROM,
         others=ancient(named_beside),
         earlier=ancient(earlier_downloads),
@@ -50,10 +50,10 @@ rule download:
         ledger=LEDGER,
         share=part_share,
     params:
-        settings=held("download", "settings", CONFIG.download.to_json()),
+        settings=CONFIG.download.to_json(),
         work=f"{CORPUS}/.work/download",
         out=subpath(output.manifest, parent=True),
-        code=held("download", "code", code("download.fetch")),
+        version=step_version("download.fetch"),
     shell:
         "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.fetch --part {input.part:q} "
         "--settings {params.settings:q} --limits {resources.limits:q} {resources.contact} "
@@ -82,12 +82,8 @@ rule retry_failed:
         contact=CONTACT,
         ledger=LEDGER,
     params:
-        settings=held("download", "settings", CONFIG.download.to_json()),
-        replay=(
-            option("replay-settings", held("replay", "download", CONFIG.replay.download.to_json()))
-            if CONFIG.replay
-            else ""
-        ),
+        settings=CONFIG.download.to_json(),
+        replay=(option("replay-settings", CONFIG.replay.download.to_json()) if CONFIG.replay else ""),
         work=f"{CORPUS}/.work/download",
     shell:
         "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.retry --parts {input.parts:q} "
@@ -139,7 +135,7 @@ rule download_gather:
         **asks("download_gather"),
     params:
         parts=generation_parts,
-        code=code("download.gather"),
+        version=step_version("download.gather"),
     shell:
         "python -m workflow_scripts.download.gather --manifests {input.manifests:q} --parts {params.parts} "
         "--out {output.downloads:q} --account {output.account:q} --hosts {output.hosts:q} "

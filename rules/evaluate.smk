@@ -8,7 +8,7 @@ WITHOUT_TEXT = [name for name, one in BASELINES.items() if not one.has_text]
 SCORED = {name: scored_models(spec) for name, spec in CONFIG.benchmarks.items()}
 SCORES = [f"{RUN}/scores/{model}/{name}.json" for name, models in SCORED.items() for model in models]
 # The corpus's list of species says what the run has seen where it was trained on that corpus alone, and on all of it.
-TRAINED_ON_ALL = CORPORA == [OWN_NOW.to_json()] and CONFIG.train.split == "train"
+TRAINED_ON_ALL = CORPORA == [OWN.to_json()] and CONFIG.train.split == "train"
 SEEN = TRAINED_ON_ALL and f"{ABOUT}/curate/seen_species.parquet"
 PREDICTIONS = {name: [path for model in SCORED[name] for path in predictions(model, name)] for name in SCORED}
 
@@ -34,7 +34,7 @@ rule model_fetch:
     params:
         source=fetched_source,
         out=parent_of_output,
-        code=code("evaluate.fetch_model"),
+        version=step_version("evaluate.fetch_model"),
     shell:
         "HF_HUB_OFFLINE=0 python -m workflow_scripts.evaluate.fetch_model --source {params.source:q} "
         "--out {params.out:q} --log {log:q}"
@@ -61,7 +61,7 @@ rule embed:
         model=model_source,
         projector=projector,
         work=f"{SHARED}/.work/features",
-        code=code("evaluate.embed"),
+        version=step_version("evaluate.embed"),
     shell:
         "python -m workflow_scripts.evaluate.embed --model {params.model:q} --images {input.images:q} "
         "--projector {params.projector:q} --limits {resources.limits:q} --work {params.work:q} "
@@ -84,7 +84,7 @@ rule seen_species:
     resources:
         **asks("seen_species"),
     params:
-        code=code("evaluate.seen_species"),
+        version=step_version("evaluate.seen_species"),
     shell:
         "python -m workflow_scripts.evaluate.seen_species --labels {input.labels:q} --verdicts {input.verdicts:q} "
         "--memory-mb {resources.mem_mb} --out {output.species:q} --log {log:q}"
@@ -110,7 +110,7 @@ rule newt_search:
         **asks("newt_search"),
     params:
         part=part_number,
-        code=code("evaluate.search_newt"),
+        version=step_version("evaluate.search_newt"),
     shell:
         "python -m workflow_scripts.evaluate.search_newt --images {input.images:q} --features {input.features:q} "
         "--part {params.part} --parts {wildcards.parts} --out {output:q} --threads {threads} --log {log:q}"
@@ -148,7 +148,7 @@ for benchmark, spec in CONFIG.benchmarks.items():
             searches=searches_option(benchmark),
             seen=option("seen", SEEN),
             out=grandparent_of_output,
-            code=code("evaluate.score"),
+            version=step_version("evaluate.score"),
         shell:
             "python -m workflow_scripts.evaluate.score --benchmark {params.benchmark:q} --settings {params.settings:q} "
             "--images {input.images:q} --models {params.models:q} --features {params.features:q} --out-dir {params.out:q} "
@@ -171,7 +171,7 @@ rule leakage_search:
     resources:
         **asks("leakage_search"),
     params:
-        code=code("curate.leakage"),
+        version=step_version("curate.leakage"),
     shell:
         "python -m workflow_scripts.curate.leakage --downloads {input.downloads:q} "
         "--benchmarks {wildcards.benchmark} {input.images:q} --out {output.leakage:q} --account {output.account:q} "
@@ -196,7 +196,7 @@ rule leakage_scores:
     resources:
         **asks("leakage_scores"),
     params:
-        code=code("evaluate.leaked_scores"),
+        version=step_version("evaluate.leaked_scores"),
     shell:
         "python -m workflow_scripts.evaluate.leaked_scores --benchmark {wildcards.benchmark} "
         "--leakage {input.leakage:q} --verdicts {input.verdicts:q} --predictions {input.predictions:q} --out {output:q} "

@@ -20,7 +20,7 @@ rule tsne:
         **asks("tsne"),
     params:
         settings=CONFIG.intrinsic.to_json(),
-        code=code("evaluate.tsne"),
+        version=step_version("evaluate.tsne"),
     shell:
         "python -m workflow_scripts.evaluate.tsne --images {input.images:q} --features {input.features:q} "
         "--settings {params.settings:q} --out {output.plane:q} --log {log:q}"
@@ -51,7 +51,7 @@ for benchmark in INTRINSIC:
             features=pairs({name: f"{RUN}/features/{name}/{benchmark}.safetensors" for name in MODELS}),
             settings=CONFIG.intrinsic.to_json(),
             out=grandparent_of_output,
-            code=code("evaluate.intrinsic"),
+            version=step_version("evaluate.intrinsic"),
         shell:
             "python -m workflow_scripts.evaluate.intrinsic --benchmark {params.benchmark:q} --images {input.images:q} "
             "--features {params.features:q} --settings {params.settings:q} --out-dir {params.out:q} --threads {threads} "

@@ -23,7 +23,7 @@ rule publish_model:
     params:
         model=subpath(input.model, parent=True),
         settings=CONFIG.publish.to_json(),
-        code=code("report.publish_model"),
+        version=step_version("report.publish_model"),
     shell:
         "python -m workflow_scripts.report.publish_model --model {params.model:q} --scores {input.scores:q} "
         "--facts {input.facts:q} --table {input.table:q} --settings {params.settings:q} --out {output.card:q} --log {log:q}"
@@ -57,7 +57,7 @@ rule publish_dataset:
         settings=CONFIG.publish.to_json(),
         work=f"{RUN}/.work/publish",
         out=parent_of_output,
-        code=code("report.publish_dataset"),
+        version=step_version("report.publish_dataset"),
     shell:
         "python -m workflow_scripts.report.publish_dataset --catalog {input.catalog:q} "
         "--attribution {input.attribution:q} --labels {input.labels:q} --shards {params.shards:q} "
@@ -87,7 +87,7 @@ rule crate:
         **asks("crate"),
     params:
         model=subpath(input.model, parent=True),
-        code=code("report.crate"),
+        version=step_version("report.crate"),
     shell:
         "python -m workflow_scripts.report.crate --facts {input.facts:q} --summary {input.summary:q} "
         "--page {input.page:q} --table {input.table:q} --model {params.model:q} --workflow {input.workflow:q} "

@@ -1,7 +1,7 @@
 """Replay pairs: chosen from LAION-like metadata, downloaded like everything else, and sharded."""
 
 REPLAY = f"{CORPUS}/replay"
-REPLAY_METADATA = held("replay", "metadata", CONFIG.replay.metadata[: CONFIG.replay.first_files])
+REPLAY_METADATA = CONFIG.replay.metadata[: CONFIG.replay.first_files]
 REPLAY_PARTS = [f"{number:04d}" for number in range(CONFIG.replay.parts)]
 REPLAY_SELECTION = expand(f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS)
 REPLAY_HOSTS = f"{REPLAY}/selection/hosts.parquet"
@@ -11,7 +11,7 @@ REPLAY_ACCOUNTS = [f"{REPLAY}/selection/account.json", f"{REPLAY}/account.json"]
 
 rule replay_select:
     input:
-        metadata=steady("replay", REPLAY_METADATA),
+        metadata=REPLAY_METADATA,
         # A later catalogue deals around what replay was dealt; it does not deal replay anew.
         beside=ancient(f"{CORPUS}/catalog/g000/hosts.parquet"),
     output:
@@ -30,9 +30,9 @@ rule replay_select:
         **asks("replay_select"),
         limits=CONFIG.limits.download.to_json(),
     params:
-        settings=held("replay", "settings", CONFIG.replay.to_json()),
+        settings=CONFIG.replay.to_json(),
         out=parent_of_output,
-        code=held("replay", "code of select", code("replay.select")),
+        version=step_version("replay.select"),
     shell:
         "python -m workflow_scripts.replay.select --metadata {input.metadata:q} --settings {params.settings:q} "
         "--limits {resources.limits:q} --beside {input.beside:q} --out-dir {params.out:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
@@ -40,7 +40,7 @@ rule replay_select:
 
 use rule download as replay_download with:
     input:
-        part=steady("replay", f"{REPLAY}/selection/part-{{part}}.parquet"),
+        part=f"{REPLAY}/selection/part-{{part}}.parquet",
         served=SERVED_FROM,
         others=ancient(f"{CORPUS}/download/g000.named.parquet"),
         earlier=ancient(corpus_first),
@@ -61,16 +61,16 @@ use rule download as replay_download with:
         ledger=LEDGER,
         share=replay_share,
     params:
-        settings=held("replay", "download", CONFIG.replay.download.to_json()),
+        settings=CONFIG.replay.download.to_json(),
         work=f"{CORPUS}/.work/download",
         out=subpath(output.manifest, parent=True),
-        code=held("replay", "code of download", code("download.fetch")),
+        version=step_version("download.fetch"),
 
 
 rule replay_write:
     input:
-        selection=steady("replay", expand(f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS)),
-        manifests=steady("replay", REPLAY_MANIFESTS),
+        selection=expand(f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS),
+        manifests=REPLAY_MANIFESTS,
     output:
         train=multiext(f"{REPLAY}/train/", "manifest.parquet", "index.parquet"),
         val=multiext(f"{REPLAY}/val/", "manifest.parquet", "index.parquet"),
@@ -86,10 +86,10 @@ rule replay_write:
         **asks("replay_write"),
         ledger=LEDGER,
     params:
-        settings=held("replay", "settings", CONFIG.replay.to_json()),
+        settings=CONFIG.replay.to_json(),
         work=f"{CORPUS}/.work/replay",
         out=grandparent_of_output,
-        code=held("replay", "code", code("replay.write")),
+        version=step_version("replay.write"),
     shell:
         "python -m workflow_scripts.replay.write --selection {input.selection:q} --manifests {input.manifests:q} "
         "--ledger {resources.ledger:q} --settings {params.settings:q} --work {params.work:q} --out-dir {params.out:q} "

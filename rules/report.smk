@@ -51,7 +51,7 @@ rule report_corpus:
         corpus=CONFIG.corpus_name,
         shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
         replay=REPLAY_OPTION,
-        code=code("report.corpus"),
+        version=step_version("report.corpus"),
     shell:
         "python -m workflow_scripts.report.corpus --name {params.corpus:q} --shards {params.shards:q} "
         "--labels {input.labels:q} {params.replay} --out {output.identity:q} --composition {output.composition:q} "
@@ -103,7 +103,7 @@ rule report_build:
         shared=sorted({os.path.basename(folder) for folder in SHARED_FOLDERS}),
         benchmarks=pairs({name: f"{folder}/images.parquet" for name, folder in BENCHMARK_TABLES.items()}),
         metrics=pairs(METRICS),
-        code=code("report.build"),
+        version=step_version("report.build"),
     shell:
         "python -m workflow_scripts.report.build --run {params.run:q} --corpus {params.corpus:q} --config {params.config:q} "
         "--scores {input.scores:q} --predictions {input.predictions:q} --benchmarks {params.benchmarks:q} "

@@ -1,20 +1,16 @@
 """Kept images into training shards, globally shuffled, by a fixed number of jobs."""
 
-SHARD_GROUPS = [f"{number:03d}" for number in range(held("shards", "shard_jobs", CONFIG.shard_jobs))]
+SHARD_GROUPS = [f"{number:03d}" for number in range(CONFIG.shard_jobs)]
 KEPT = {
-    generation: held(
-        "shards",
-        f"kept columns of {generation}",
-        sorted({name for source in sources_of(generation).values() for name in source.keep}),
-    )
+    generation: sorted({name for source in sources_of(generation).values() for name in source.keep})
     for generation in GENERATIONS
 }
 
 
 rule shards_plan:
     input:
-        verdicts=steady("shards", f"{CORPUS}/curate/{{generation}}/verdicts.parquet"),
-        kept_in=steady("shards", kept_in),
+        verdicts=f"{CORPUS}/curate/{{generation}}/verdicts.parquet",
+        kept_in=kept_in,
     output:
         plan=f"{CORPUS}/shards/{{generation}}/plan.parquet",
     log:
@@ -27,10 +23,10 @@ rule shards_plan:
     resources:
         **asks("shards_plan"),
     params:
-        settings=held("shards", "settings", CONFIG.shards.to_json()),
+        settings=CONFIG.shards.to_json(),
         groups=len(SHARD_GROUPS),
         keep=kept_columns,
-        code=held("shards", "code of plan", code("shards.plan")),
+        version=step_version("shards.plan"),
     shell:
         "python -m workflow_scripts.shards.plan --verdicts {input.verdicts:q} --settings {params.settings:q} "
         "--groups {params.groups} --catalog {input.kept_in:q} --keep {params.keep:q} --out {output.plan:q} "
@@ -39,7 +35,7 @@ rule shards_plan:
 
 rule shards_write:
     input:
-        plan=steady("shards", f"{CORPUS}/shards/{{generation}}/plan.parquet"),
+        plan=f"{CORPUS}/shards/{{generation}}/plan.parquet",
     output:
         manifest=f"{CORPUS}/shards/{{generation}}/groups/group-{{group}}.manifest.parquet",
         index=f"{CORPUS}/shards/{{generation}}/groups/group-{{group}}.index.parquet",
@@ -53,11 +49,11 @@ rule shards_write:
     resources:
         **asks("shards_write"),
     params:
-        settings=held("shards", "settings", CONFIG.shards.to_json()),
+        settings=CONFIG.shards.to_json(),
         downloads=f"{CORPUS}/download",
         work=f"{CORPUS}/.work/shards",
         out=grandparent_of_output,
-        code=held("shards", "code", code("shards.write")),
+        version=step_version("shards.write"),
     shell:
         "python -m workflow_scripts.shards.write --plan {input.plan:q} --downloads {params.downloads:q} "
         "--group {wildcards.group} --settings {params.settings:q} --work {params.work:q} --out-dir {params.out:q} "
@@ -99,7 +95,7 @@ rule shards_gather:
         **asks("shards_gather"),
     params:
         out=subpath(output.account, parent=True),
-        code=code("shards.gather"),
+        version=step_version("shards.gather"),
     shell:
         "python -m workflow_scripts.shards.gather --manifests {input.manifests:q} --indexes {input.indexes:q} "
         "--plan {input.plan:q} --out-dir {params.out:q} --log {log:q}"

@@ -25,7 +25,7 @@ rule taxonomy_fetch:
         **asks("taxonomy_fetch", internet=True),
     params:
         release=backbone_release,
-        code=code("taxonomy.fetch"),
+        version=step_version("taxonomy.fetch"),
     shell:
         "python -m workflow_scripts.taxonomy.fetch {params.release} --out {output:q} --log {log:q}"
 
@@ -51,7 +51,7 @@ rule taxonomy_backbone:
     params:
         archive=backbone_path,
         reader=backbone_reader,
-        code=code("taxonomy.backbone"),
+        version=step_version("taxonomy.backbone"),
     shell:
         "python -m workflow_scripts.taxonomy.backbone --name {wildcards.name} --archive {params.archive:q} "
         "--reader {params.reader} --out {output.database:q} --summary {output.summary:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
@@ -78,7 +78,7 @@ rule taxonomy_resolve:
         backbones=pairs(BACKBONE_FILES),
         overrides=option("overrides", OVERRIDES),
         settings=CONFIG.taxonomy.to_json(),
-        code=code("taxonomy.resolve"),
+        version=step_version("taxonomy.resolve"),
     shell:
         "python -m workflow_scripts.taxonomy.resolve --labels {input.labels:q} --backbones {params.backbones:q} "
         "{params.overrides} --settings {params.settings:q} --out {output.labels:q} --account {output.account:q} "
@@ -101,7 +101,7 @@ rule taxonomy_stats:
     resources:
         **asks("taxonomy_stats"),
     params:
-        code=code("taxonomy.stats"),
+        version=step_version("taxonomy.stats"),
     shell:
         "python -m workflow_scripts.taxonomy.stats --labels {input.labels:q} --catalog {input.catalog:q} --out {output:q} "
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"

@@ -9,13 +9,11 @@ else:
     START = f"{SHARED}/models/start-{identity(CONFIG.model)}"
     MADE_MODELS = {Path(START).name: CONFIG.model}
 
-# A pinned run stays with the weights that it started from.
-TRAINED_FROM = held("train", "start", START)
-SHARDS = held("train", "shards", expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS))
+SHARDS = expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS)
 OWN = CorpusShards(shards=SHARDS, labels=f"{CORPUS}/taxonomy/labels.parquet", digest=CONFIG.corpus_digest)
 # Tars of any origin, once they are indexed.
 INDEXED = {f"{SHARED}/indexed/{identity(entry.tars, entry.val_tars)}": entry for entry in CONFIG.mix if entry.tars}
-CORPORA = held("train", "corpora", [corpus.to_json() for corpus in mixed_corpora()])
+CORPORA = [corpus.to_json() for corpus in mixed_corpora()]
 
 REPLAY_TABLES = (
     expand(
@@ -49,7 +47,7 @@ rule index_tars:
         tars=indexed_tars,
         work=f"{SHARED}/.work/indexed",
         out=parent_of_output,
-        code=code("train.index_tars"),
+        version=step_version("train.index_tars"),
     shell:
         "python -m workflow_scripts.train.index_tars --tars {params.tars:q} --work {params.work:q} "
         "--out-dir {params.out:q} --jobs {threads} --log {log:q}"
@@ -76,7 +74,7 @@ rule model_start:
     params:
         model=made_model,
         out=parent_of_output,
-        code=code("train.start"),
+        version=step_version("train.start"),
     shell:
         "HF_HUB_OFFLINE=0 python -m workflow_scripts.train.start --model {params.model:q} --out {params.out:q} --log {log:q}"
 
@@ -111,7 +109,7 @@ if CONFIG.model.start == "pretrain":
             settings=CONFIG.pretrain.to_json(),
             work=f"{SHARED}/.work/pretrain",
             out=parent_of_output,
-            code=code("train.run"),
+            version=step_version("train.run"),
         shell:
             "{resources.torchrun} -m workflow_scripts.train.run --start {params.start:q} --model {params.model:q} "
             "{params.replay} --settings {params.settings:q} --limits {resources.limits:q} "
@@ -137,7 +135,7 @@ if CONFIG.model.start == "pretrain":
             start=subpath(input.start, parent=True),
             settings="{}",
             out=parent_of_output,
-            code=code("train.export"),
+            version=step_version("train.export"),
         shell:
             "python -m workflow_scripts.train.export --trained {params.trained:q} --start {params.start:q} "
             "--settings {params.settings:q} --out {params.out:q} --log {log:q}"
@@ -145,9 +143,9 @@ if CONFIG.model.start == "pretrain":
 
 rule train_run:
     input:
-        start=steady("train", f"{TRAINED_FROM}/open_clip_config.json"),
-        shards=steady("train", shard_tables()),
-        replay=steady("train", held("train", "replay", REPLAY_TABLES if CONFIG.train.replay_batch else [])),
+        start=f"{START}/open_clip_config.json",
+        shards=shard_tables(),
+        replay=REPLAY_TABLES if CONFIG.train.replay_batch else [],
     output:
         multiext(f"{RUN}/train/", "summary.json", "metrics.jsonl", "model.safetensors", "best.safetensors"),
     log:
@@ -168,13 +166,13 @@ rule train_run:
         torchrun=torchrun("train_run", f"{RUN}/train/summary.json"),
     params:
         start=subpath(input.start, parent=True),
-        model=held("train", "model", CONFIG.model.to_json()),
+        model=CONFIG.model.to_json(),
         corpora=CORPORA,
-        replay=held("train", "replay option", REPLAY_OPTION if CONFIG.train.replay_batch else ""),
-        settings=held("train", "settings", CONFIG.train.to_json()),
+        replay=REPLAY_OPTION if CONFIG.train.replay_batch else "",
+        settings=CONFIG.train.to_json(),
         work=f"{RUN}/.work/train",
         out=parent_of_output,
-        code=held("train", "code", code("train.run")),
+        version=step_version("train.run"),
     shell:
         "{resources.torchrun} -m workflow_scripts.train.run --start {params.start:q} --model {params.model:q} "
         "--corpora {params.corpora:q} {params.replay} {resources.scratch} "
@@ -185,7 +183,7 @@ rule train_run:
 rule model_export:
     input:
         trained=f"{RUN}/train/summary.json",
-        start=steady("train", f"{TRAINED_FROM}/open_clip_config.json"),
+        start=f"{START}/open_clip_config.json",
     output:
         f"{RUN}/model/open_clip_config.json",
     log:
@@ -202,14 +200,12 @@ rule model_export:
         start=subpath(input.start, parent=True),
         settings=CONFIG.export.to_json(),
         out=parent_of_output,
-        code=code("train.export"),
+        version=step_version("train.export"),
     shell:
         "python -m workflow_scripts.train.export --trained {params.trained:q} --start {params.start:q} "
         "--settings {params.settings:q} --out {params.out:q} --log {log:q}"
 
 
-# What the card names: the corpus as it is now, whatever a pinned training had.
-OWN_NOW = OWN.model_copy(update={"shards": expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS)})
 TRAINED_ON_OWN = any(CorpusShards.model_validate_json(corpus).shards == OWN.shards for corpus in CORPORA)
 
 
@@ -233,7 +229,7 @@ rule species_texts:
         model=subpath(input.model, parent=True),
         templates=CONFIG.export.species_templates,
         out=parent_of_output,
-        code=code("train.species_texts"),
+        version=step_version("train.species_texts"),
     shell:
         "python -m workflow_scripts.train.species_texts --model {params.model:q} --labels {input.labels:q} "
         "--templates {params.templates} --memory-mb {resources.mem_mb} --out {params.out:q} --log {log:q}"
@@ -262,10 +258,10 @@ rule model_card:
         model=subpath(input.model, parent=True),
         settings=CONFIG.export.to_json(),
         title=CONFIG.run,
-        corpora=option("corpora", TRAINED_ON_OWN and OWN_NOW.to_json()),
+        corpora=option("corpora", TRAINED_ON_OWN and OWN.to_json()),
         replay=REPLAY_OPTION if TRAINED_ON_OWN else "",
         identity=option("identity", TRAINED_ON_OWN and f"{ABOUT}/corpus.json"),
-        code=code("train.card"),
+        version=step_version("train.card"),
     shell:
         "python -m workflow_scripts.train.card --trained {params.trained:q} --model {params.model:q} "
         "--settings {params.settings:q} --title {params.title:q} --scores {input.scores:q} "

@@ -28,6 +28,6 @@ rule world:
     params:
         settings=CONFIG.world.to_json(),
         out=parent_of_output,
-        code=code("world.make"),
+        version=step_version("world.make"),
     shell:
         "python -m workflow_scripts.world.make --settings {params.settings:q} --out {params.out:q} --jobs {threads} --log {log:q}"

@@ -244,11 +244,13 @@ def test_an_update_of_the_code_does_not_start_a_stopped_training_over(
         TrainLimits(),
         TrainingData((corpus.biology,), corpus.replay, FAST),
     )
-    (left / "key.json").write_text(json.dumps(job.key() | {"code": "older"}))
-    with pytest.raises(InputError, match=r"0123456789abcdef: the same training stopped at step-00000007, and .* code"):
+    (left / "key.json").write_text(json.dumps(job.key() | {"version": "older"}))
+    with pytest.raises(
+        InputError, match=r"0123456789abcdef: the same training stopped at step-00000007, at version older .* version "
+    ):
         in_process(corpus, start, tmp_path)
     # Another recipe is another training.
-    (left / "key.json").write_text(json.dumps(job.key() | {"code": "older", "settings": {}}))
+    (left / "key.json").write_text(json.dumps(job.key() | {"version": "older", "settings": {}}))
     in_process(corpus, start, tmp_path)
     assert (tmp_path / "train/summary.json").exists()
 

@@ -31,7 +31,6 @@ AFTER_NAMES = {"taxonomy_stats", "seen_species", "curate"} | AFTER_VERDICTS
 # Of these rules more than one job is planned; the run's model, and not its starting point, is embedded anew.
 SEVERAL = {"embed": 4, "tsne": 2, "shards_write": 2}
 BOTH_MODELS = {"embed": 8, "tsne": 4}
-PIN = "pinned=[shards,train]"
 
 
 @dataclass(frozen=True)
@@ -110,26 +109,14 @@ CHANGES = [
     # Its features of the starting point lie there already, and are taken over.
     Change("a run name", AFTER_SHARDS, several=BOTH_MODELS, words=["--config", "run=another"]),
     Change("limits", set(), words=["--config", "limits={download: {threads: 3}, embed: {batch: 16}}"]),
-    # The report holds the config.
-    Change(
-        "a config value of a pinned stage",
-        {"report_build"},
-        words=["--config", "shards={samples_per_shard: 90}", PIN],
-    ),
-    Change(
-        "a lifted pin",
-        {"shards_plan", "shards_write", "shards_gather", "report_corpus", "model_card", "report_build"},
-        words=["--config", "shards={samples_per_shard: 90}", PIN, "lift=[shards]"],
-    ),
     Change("retried downloads", {"retry_failed"}, target="retry_failed"),
 ]
 
 
 @pytest.fixture(scope="module")
 def project(finished: Any) -> Any:
-    """The finished project, its shards and its training pinned from here on, with a table of overrides."""
+    """The finished project, with a table of overrides."""
     finished.path("overrides.csv").write_text("scientific_name,taxon_id\n")
-    finished.run("report", "--forcerun", "report_build", "--config", PIN)
     return finished
 
 
@@ -181,9 +168,3 @@ def test_a_lost_shard_plans_its_own_group(project: Any) -> None:
         for manifest in lost:
             manifest.with_suffix(".away").rename(manifest)
     assert planned == {"shards_write": 1, "shards_gather": 1, "data": 1}
-
-
-def test_what_a_pinned_stage_misses_is_said(project: Any) -> None:
-    text = project.run("-n", "all", "--config", "shards={samples_per_shard: 90}", PIN)
-    assert "shards is pinned and behind: settings changed; --config 'lift=[shards]' takes the change" in text
-    assert "behind" not in project.run("-n", "all", "--config", PIN)

@@ -16,7 +16,9 @@ from pathlib import Path
 
 PACKAGE = "workflow_scripts"
 ROOT = Path(__file__).resolve().parents[2]
-MACHINERY = {f"{PACKAGE}.common.{module}" for module in ("children", "code_digest", "progress", "work_folder")}
+MACHINERY = {
+    f"{PACKAGE}.common.{module}" for module in ("children", "code_digest", "progress", "step_versions", "work_folder")
+}
 DATA_SUFFIXES = {".sql", ".csv", ".tsv", ".json", ".html", ".j2", ".css", ".js", ".md", ".txt", ".yaml"}
 
 

@@ -16,12 +16,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.clip import Clip, Projector, encode_image, load, preprocess
-from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.evaluate import EmbedLimits
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, whole
 from workflow_scripts.common.images import FORMATS
 from workflow_scripts.common.progress import Progress
+from workflow_scripts.common.step_versions import step_version
 from workflow_scripts.common.tables import read_rows
 from workflow_scripts.common.work_folder import WorkFolder, do_once
 from workflow_scripts.contracts import BENCHMARK_IMAGES
@@ -29,7 +29,6 @@ from workflow_scripts.evaluate.features import Features, origin_of, write_featur
 
 logger = logging.getLogger(__name__)
 
-CODE = "workflow_scripts.evaluate.embed"
 # Images after which an interrupted job need not start again.
 CHUNK = 1024
 
@@ -81,7 +80,7 @@ def embed(
             chunk.unlink()
         return [out.name]
 
-    key = {"name": out.name, "precision": _precision(device), "code": code_digest(CODE), **vars(origin)}
+    key = {"name": out.name, "precision": _precision(device), "version": step_version("evaluate.embed"), **vars(origin)}
     do_once(work, key, make, out.parent, out.name)
 
 

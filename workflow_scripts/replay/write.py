@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 from workflow_scripts.common import images, tables
 from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.replay import ReplaySettings
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest, link, sha256_file
 from workflow_scripts.common.progress import Progress
+from workflow_scripts.common.step_versions import step_version
 from workflow_scripts.common.tars import read_at, write_tar
 from workflow_scripts.common.work_folder import exclusive, open_work_folder
 from workflow_scripts.contracts import DOWNLOADS, LEDGER, REPLAY_INDEX, REPLAY_SELECTION, SHARD_MANIFEST, SPLITS
@@ -156,7 +156,7 @@ def _make(work: Path, shard: Shard, settings: ShardSettings, pool: ThreadPoolExe
         # Original bytes and stored size stand for the image: where it lies in its tar does not count.
         "pairs": digest([[pair.uuid, pair.caption, pair.md5, pair.size] for pair in shard.pairs]),
         "settings": settings.to_json(),
-        "code": code_digest("workflow_scripts.replay.write"),
+        "version": step_version("replay.write"),
     }
     with open_work_folder(work, key) as folder:
         if not folder.finished:

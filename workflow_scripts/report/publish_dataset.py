@@ -12,12 +12,12 @@ from huggingface_hub import DatasetCardData
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.report import PublishSettings
 from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link, sha256_file, whole, write_text
 from workflow_scripts.common.progress import Progress
+from workflow_scripts.common.step_versions import step_version
 from workflow_scripts.common.tars import read_at, write_tar
 from workflow_scripts.common.work_folder import WorkFolder, do_once
 from workflow_scripts.contracts import (
@@ -117,7 +117,7 @@ def publish_dataset(
         "sources": [sha256_file(path) for path in (*catalog, *attribution)],
         "settings": settings.to_json(),
         "config": config,
-        "code": code_digest("workflow_scripts.report.publish_dataset"),
+        "version": step_version("report.publish_dataset"),
     }
 
     def write_all(folder: WorkFolder) -> list[str]:

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 
 from workflow_scripts.common import images, tables, tars
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link, sha256_file
 from workflow_scripts.common.progress import Progress
+from workflow_scripts.common.step_versions import step_version
 from workflow_scripts.common.work_folder import exclusive, open_work_folder
 from workflow_scripts.contracts import SHARD_GROUP_INDEX, SHARD_GROUP_MANIFEST, SHARD_PLAN
 from workflow_scripts.shards.stored import Stored, StoredImages, damaged
@@ -149,7 +149,7 @@ def _key(shard: Shard, settings: ShardSettings) -> dict[str, str]:
         "shard": f"{shard.split}/{shard.name}",
         "rows": rows.hexdigest(),
         "settings": settings.to_json(),
-        "code": code_digest("workflow_scripts.shards.write"),
+        "version": step_version("shards.write"),
     }
 
 

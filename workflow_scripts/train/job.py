@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from workflow_scripts.common.clip import CONFIG_FILE, REPLAY_PROJECTOR_FILE, WEIGHTS_FILE
-from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.step_versions import step_version
 from workflow_scripts.common.work_folder import file_digests
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.loader import Pairs
@@ -61,7 +61,7 @@ class Job:
             "start": file_digests({"start": weights})["start"],
             "model": self.model.model_dump(mode="json", exclude={"start"}),
             "settings": self.settings.model_dump(mode="json"),
-            "code": code_digest("workflow_scripts.train.run"),
+            "version": step_version("train.run"),
         }
 
     @property

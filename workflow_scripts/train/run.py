@@ -26,6 +26,7 @@ import torch.distributed as dist
 from workflow_scripts.common.children import die_with_parent
 from workflow_scripts.common.cli import EXIT_BAD_INPUT, run
 from workflow_scripts.common.clip import open_clip
+from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.train import CorpusShards, ModelSettings, TrainLimits, TrainSettings
 from workflow_scripts.common.documents import write_document
 from workflow_scripts.common.errors import InputError
@@ -164,10 +165,11 @@ def _check_what_was_left(folder: WorkFolder, work: Path) -> None:
             continue
         left = json.loads(file.read_text(encoding="utf-8"))
         changed = [name for name, value in folder.key.items() if left.get(name) != value]
-        if changed == ["code"]:
+        if changed == ["version"]:
             raise InputError(
-                f"{file.parent}: the same training stopped at {steps[-1]}, and the trainer's code has changed since; "
-                "put the code back to go on with it, or move that folder away to start anew"
+                f"{file.parent}: the same training stopped at {steps[-1]}, at version {left.get('version')} of the "
+                f"trainer's code; this is version {folder.key['version']}. Put the code back to continue it, or move "
+                "that folder away to start over"
             )
         logger.warning("%s: a training with other %s stopped at %s", file.parent, ", ".join(changed), steps[-1])
 
@@ -243,7 +245,8 @@ def _summary(
             "open_clip": open_clip.__version__,
             **version,
         },
-        "digests": {name: folder.key[name] for name in ("data", "start", "code")},
+        "digests": {name: folder.key[name] for name in ("data", "start")}
+        | {"code": code_digest("workflow_scripts.train.run")},
     }
 
 

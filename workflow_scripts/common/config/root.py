@@ -4,7 +4,7 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -40,8 +40,6 @@ from workflow_scripts.common.config.world import WorldSettings
 from workflow_scripts.common.errors import InputError
 
 S = TypeVar("S", bound=Section)
-
-Stage = Literal["download", "replay", "shards", "train"]
 
 QUOTE = "'"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -116,12 +114,6 @@ class Config(Section):
         default_factory=list, description="Runs that the target `compare` lays side by side."
     )
     limits: Limits = Field(default_factory=Limits, description="How hard to press.")
-    pinned: list[Stage] = Field(
-        [],
-        description="Costly stages that a change of config, code or of what comes before does not rerun, "
-        "from the first run with it on; every run says which of them are behind.",
-    )
-    lift: list[Stage] = Field([], description="On the command line: pinned stages that take such a change this time.")
 
     @field_validator("benchmarks", "baselines")
     @classmethod
@@ -207,7 +199,7 @@ class Config(Section):
 
     def recipe(self, site: SiteSettings) -> str:
         """The config as JSON, without what cannot change what comes out and without the site's own paths."""
-        text = self.model_copy(update={"limits": Limits(), "pinned": [], "lift": [], "runs": []}).to_json()
+        text = self.model_copy(update={"limits": Limits(), "runs": []}).to_json()
         for name, place in sorted(_places(site).items(), key=lambda item: -len(item[1])):
             if Path(place).is_absolute():
                 text = text.replace(f"{json.dumps(place, ensure_ascii=False)[1:-1]}/", f"{name}/")
