@@ -6,6 +6,7 @@ ACCEL ?=
 TORCH_INDEX ?= https://download.pytorch.org/whl/$(ACCEL)
 BIN := .venv/bin
 INSTALLED := .venv/.installed$(if $(ACCEL),-$(ACCEL))
+TESTED := .venv/.tested
 
 .PHONY: help demo test quick lint docs kills bench fuzz soak lock clean
 
@@ -32,7 +33,7 @@ test: lint
 quick: lint
 	$(BIN)/python -m pytest tests -m "not slow"
 
-lint: $(INSTALLED)
+lint: $(TESTED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
@@ -44,32 +45,44 @@ docs: $(INSTALLED)
 	$(BIN)/python -m workflow_scripts.common.config.document
 
 # Trainings killed at ten random steps, with 1, 2 and 4 ranks.
-kills: $(INSTALLED)
+kills: $(TESTED)
 	TREEOFLIFE_KILLS=10 $(BIN)/python -m pytest tests/train/test_train_kills.py -v -s
 
-bench: $(INSTALLED)
+bench: $(TESTED)
 	PYTHONPATH=. $(BIN)/python tests/bench/bench.py $(ONLY)
 
 # Other damages than those of `make test`, and many.
-fuzz: $(INSTALLED)
+fuzz: $(TESTED)
 	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/fuzz
 
 # The micro world with one random fault each time, about an hour: `make soak TIMES=5` for less.
 TIMES ?= 20
-soak: $(INSTALLED)
+soak: $(TESTED)
 	PYTHONPATH=.:tests/workflow $(BIN)/python tests/soak/soak.py --times $(TIMES)
 
-# New versions within what envs/requirements.in asks for. The build of torch is no part of the lock.
-lock: $(INSTALLED)
-	$(BIN)/pip install --quiet --upgrade --requirement envs/requirements.in
-	$(BIN)/pip freeze | sed 's/^\(torch\|torchvision\)==\([^+]*\).*/\1==\2/' > envs/requirements.lock
+# New versions within what envs/*.in ask for, the same on both sides; torch's and torchvision's are those of envs/torch.txt.
+COMPILE := $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11
+LOCK := $(COMPILE) --generate-hashes --constraints .venv/versions --no-emit-package torch --no-emit-package torchvision
+lock: $(TESTED)
+	$(BIN)/pip install --quiet uv
+	$(COMPILE) --upgrade envs/workflow.in envs/tests.in envs/torch.txt --output-file .venv/versions
+	$(LOCK) envs/workflow.in --output-file envs/workflow.lock
+	$(LOCK) $$(sed -n 's/^\([^ =]*\)==.*/--no-emit-package \1/p' envs/workflow.lock) envs/tests.in --output-file envs/tests.lock
+	sed -i "s/^LOCK=.*/LOCK=$$(sha256sum envs/workflow.lock | cut -d' ' -f1)/" envs/workflow.post-deploy.sh
 
-$(INSTALLED): envs/requirements.lock
+# A lock is complete, so nothing is resolved; what torch needs beside it depends on its build.
+PINNED := $(BIN)/pip install --quiet --no-deps --require-hashes --requirement
+
+$(INSTALLED): envs/workflow.lock envs/torch.txt
 	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11 or 3.12 (python3.11 or python3.12 on the PATH)" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(if $(ACCEL),$(BIN)/pip install --quiet --index-url $(TORCH_INDEX) $$(grep -E '^(torch|torchvision)==' envs/requirements.lock))
-	$(BIN)/pip install --quiet --requirement envs/requirements.lock
+	$(PINNED) envs/workflow.lock
+	$(BIN)/pip install --quiet $(if $(ACCEL),--index-url $(TORCH_INDEX)) --requirement envs/torch.txt
 	@rm -f .venv/.installed*
+	@touch $@
+
+$(TESTED): $(INSTALLED) envs/tests.lock
+	$(PINNED) envs/tests.lock
 	@touch $@
 
 clean:

@@ -17,9 +17,9 @@ from workflow_scripts.evaluate.zero_shot import TEMPLATES
 
 
 def rows_of(name: str) -> list[Labelled]:
-    folder = os.environ.get("TREEOFLIFE_REAL_LABELS")
-    if not folder or not (labels := Path(folder) / f"{name}.csv").exists():
-        pytest.skip(f"TREEOFLIFE_REAL_LABELS names no folder with {name}.csv")
+    folder = os.environ.get("TREEOFLIFE_REAL_DATA")
+    if not folder or not (labels := Path(folder) / f"labels/{name}.csv").exists():
+        pytest.skip(f"TREEOFLIFE_REAL_DATA names no folder with labels/{name}.csv")
     given = LabelledFolder(labels=str(labels), images="images")
     return list(read_labels(given, needs_ranks=name == "rare_species"))
 

@@ -56,10 +56,10 @@ def test_the_example_of_taxonopy_gets_its_ranks(resolved: Resolved) -> None:
 
 @pytest.fixture(scope="module")
 def rare_species() -> list[dict[str, str]]:
-    folder = os.environ.get("TREEOFLIFE_REAL_LABELS")
+    folder = os.environ.get("TREEOFLIFE_REAL_DATA")
     if not folder:
-        pytest.skip("TREEOFLIFE_REAL_LABELS names no folder with rare_species.csv")
-    with (Path(folder) / "rare_species.csv").open(encoding="utf-8", newline="") as file:
+        pytest.skip("TREEOFLIFE_REAL_DATA names no folder with labels/rare_species.csv")
+    with (Path(folder) / "labels/rare_species.csv").open(encoding="utf-8", newline="") as file:
         rows = [row | {"class": row["cls"]} for row in csv.DictReader(file)]
     found = {tuple(row[rank] for rank in RANKS): {rank: row[rank] for rank in RANKS} for row in rows}
     return list(found.values())
