@@ -155,3 +155,7 @@ rule leakage:
         f"scores with and without what the corpus holds of {', '.join(LATER_BENCHMARKS)}: {RUN}/leakage"
         if LATER_BENCHMARKS
         else "nothing to compare: the corpus is kept clean of each benchmark (curate.clean_of)"
+
+
+for defined in workflow.rules:
+    complete(defined)

@@ -43,7 +43,7 @@ use rule train_run as ablation_train with:
         corpora=CORPORA,
         replay=variant_replay,
         settings=variant_settings,
-        work=f"{ABLATIONS}/{{variant}}/.work/train",
+        work=variant_work,
         out=parent_of_output,
         version=step_version("train.run"),
 

@@ -17,6 +17,7 @@ from workflow_scripts.common.config.benchmark_sources import how_to_get
 from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, as_read, needs_text
 from workflow_scripts.common.config.train import CorpusShards
 from workflow_scripts.common.config.root import load_config, load_site, read_yaml
+from workflow_scripts.common.defined_rules import complete
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest
 from workflow_scripts.common.jobs import needs_of, resources_of
@@ -589,6 +590,10 @@ def variant_settings(wildcards):
 
 def variant_replay(wildcards):
     return REPLAY_OPTION if VARIANTS[wildcards.variant].replay_batch else ""
+
+
+def variant_work(wildcards):
+    return f"{ABLATIONS}/{wildcards.variant}/.work/train"
 
 
 def variant_torchrun(wildcards):

@@ -63,7 +63,7 @@ def test_a_training_over_nodes_is_one_task_a_node_warned_before_its_slot_ends() 
         "gres": "gpu:8",
         "runtime": 600,
     }
-    assert "--signal=USR1@600" in training["slurm_extra"]
+    assert "--signal=USR1@600" in training["job_options"]
     assert needs_of("train_run", config, SITE).cores == 80
 
 

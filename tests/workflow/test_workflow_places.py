@@ -82,6 +82,16 @@ def test_every_job_says_what_it_asks_for_and_where_it_goes(fresh: Any) -> None:
     assert planned["train_run"]["nodes"] == "3"
 
 
+def test_sbatch_options_of_a_person_add_to_those_that_a_training_cannot_do_without(fresh: Any) -> None:
+    fresh.path("config/site.yaml").write_text(SITE)
+    warned = "--signal=USR1@600 --open-mode=append"
+    for given, asked in (((), warned), (("train_run:slurm_extra='--reservation=r1'",), f"--reservation=r1 {warned}")):
+        words = ["--set-resources", *given] if given else []
+        planned = jobs(snakemake(fresh, *SLURM, "-np", "train_run", *words).stdout)
+        assert planned["train_run"]["slurm_extra"] == asked
+        assert "slurm_extra" not in planned["curate"]
+
+
 def test_rules_that_need_the_internet_are_the_readmes() -> None:
     marked = set(re.findall(r'\*\*asks\("(\w+)", internet=True\)', RULES))
     listed = re.search(r"only these rules need it:(.*?)\.\s", (ROOT / "README.md").read_text(), re.S)

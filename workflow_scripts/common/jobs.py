@@ -9,6 +9,8 @@ from workflow_scripts.common.config.root import Config
 from workflow_scripts.common.config.site import SiteSettings, SlurmSettings
 
 TRAINING = ("train_run", "pretrain")
+# The resource of sbatch options that a rule cannot do without; `slurm_extra` is the person's, and they come after it.
+JOB_OPTIONS = "job_options"
 MINUTES = 240
 # Of a training process: its model and its optimizer, and both once more when it is taken up again.
 PROCESS_MB = 16_000
@@ -119,7 +121,7 @@ def _steps(needs: Needs, slurm: SlurmSettings) -> dict[str, Any]:
         "tasks": needs.nodes,
         # Or the tasks would be counted by GPU as well.
         "tasks_per_gpu": 0,
-        "slurm_extra": f"--signal=USR1@{slurm.warning_seconds} --open-mode=append",
+        JOB_OPTIONS: f"--signal=USR1@{slurm.warning_seconds} --open-mode=append",
     }
 
 

@@ -2,6 +2,20 @@
 
 from pydantic import BaseModel, ConfigDict
 
+# Snakemake reads `{name}` and `<name>` in a file's path as its own, and has no escape for them.
+NOT_IN_PATHS = "{}<>"
+
+
+def check_path(path: str | None) -> str | None:
+    """A path that Snakemake takes as it is.
+
+    Raises:
+        ValueError: it holds one of `{}<>`.
+    """
+    if path is not None and set(path) & set(NOT_IN_PATHS):
+        raise ValueError(f"{path}: Snakemake does not read paths with any of {NOT_IN_PATHS}; rename the folder or file")
+    return path
+
 
 class Section(BaseModel):
     """A part of the config: unknown keys are errors, values are frozen, every field is described."""

@@ -1,12 +1,13 @@
 """Sources of metadata, by generation."""
 
+import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.config.base import NOT_IN_PATHS, Section
 from workflow_scripts.common.files import digest
 from workflow_scripts.contracts import CATALOG
 
@@ -40,6 +41,7 @@ class Remote(Section):
     def path(self, shared: str) -> str:
         """Where it is kept below what corpora and runs have in common: another release is another folder."""
         name = PurePosixPath(self.file or urlsplit(self.url or "occurrences.zip").path).name or "file"
+        name = re.sub(f"[{NOT_IN_PATHS}]", "_", name)
         return f"{shared}/sources/{digest(self.model_dump(mode='json'))[:8]}/{name}"
 
 

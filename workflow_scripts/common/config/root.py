@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.config.base import Section, check_path
 from workflow_scripts.common.config.baselines import FORMS, parse_baseline
 from workflow_scripts.common.config.catalog import Generation
 from workflow_scripts.common.config.curate import AttributionSettings, CurateSettings
@@ -167,6 +167,11 @@ class Config(Section):
         for name in self.intrinsic.benchmarks or []:
             if name not in self.benchmarks or self.benchmarks[name].layout == "replay":
                 raise ValueError(f"intrinsic.benchmarks: {name!r} is no benchmark with images of its own")
+        for key, path in {"corpus": self.corpus, **self.given_files()}.items():
+            try:
+                check_path(path)
+            except ValueError as error:
+                raise ValueError(f"{key}: {error}") from None
         self._check_ablations()
         names = [source.name for generation in self.generations for source in generation.sources]
         if twice := {name for name in names if names.count(name) > 1}:

@@ -1,8 +1,8 @@
 """What belongs to a place, not to a recipe: `config/site.yaml`."""
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.config.base import Section, check_path
 from workflow_scripts.common.errors import InputError
 
 # What stands in config/site.example.yaml to be replaced; hosts would be told to write to nobody.
@@ -70,6 +70,8 @@ class SiteSettings(Section):
         None, description="Apptainer image that steps run in (envs/workflow.def); none: Snakemake's own environment."
     )
     slurm: SlurmSettings | None = Field(None, description="The cluster, for `--profile profiles/slurm`.")
+
+    _paths = field_validator("results", "data", "image")(check_path)
 
     @property
     def cluster(self) -> SlurmSettings:

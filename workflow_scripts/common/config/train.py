@@ -186,7 +186,9 @@ class TrainSettings(Section):
     @field_validator("templates")
     @classmethod
     def _templates_are_such(cls, value: dict[str, str]) -> dict[str, str]:
-        for template in value.values():
+        for name, template in value.items():
+            if not name.isidentifier():
+                raise ValueError(f"{name!r} must be a name of letters, digits and _")
             template_columns(template)
         return value
 
