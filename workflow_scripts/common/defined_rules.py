@@ -20,9 +20,7 @@ def complete(rule: Rule) -> None:
     rule.params.clear()
     rule.set_params(**params)
     if JOB_OPTIONS in rule.resources:
-        rule.resources["slurm_extra"] = _both(
-            rule.resources.get("slurm_extra"), rule.resources.get(JOB_OPTIONS).value
-        )
+        rule.resources["slurm_extra"] = _both(rule.resources.get("slurm_extra"), rule.resources.get(JOB_OPTIONS).value)
 
 
 def _literal(value: Any) -> Callable[..., Any]:
