@@ -43,6 +43,9 @@ def refuse_missing():
 
 # Snakemake merges config files deeply: the embedded world is read only when nobody names another config.
 try:
+    for path in map(Path, workflow.config_settings.configfiles):
+        # Snakemake has read it, and kept the last of two blocks of one name.
+        read_yaml(path)
     if not workflow.config_settings.configfiles:
         given = dict(config)
         config.update(read_yaml(Path(DEFAULT_CONFIG)))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from workflow_scripts.common.config.download import HostLimits
 from workflow_scripts.common.config.root import Config, load_config, load_site, read_yaml
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.errors import InputError
@@ -35,6 +36,36 @@ def test_shipped_configs_are_valid(name: str) -> None:
 
 def test_example_site_is_valid() -> None:
     load_site(ROOT / "config/site.example.yaml")
+
+
+def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text("run: a\ncurate: {clean_of: [insects]}\ntrain:\n  epochs: 1\ncurate: {val_share: 0.1}\n")
+    with pytest.raises(InputError) as error:
+        read_yaml(path)
+    assert all(part in str(error.value) for part in (str(path), "line 5", "'curate'", "line 2"))
+    path.write_text("a: &a {x: 1}\nb: &b {y: 2}\nc: {<<: *a, z: 3}\nd: {x: 1, e: {x: 2}}\n")
+    assert read_yaml(path)["c"] == {"x": 1, "z": 3}
+
+
+RECIPES = sorted(path.name for path in (ROOT / "config").glob("*.yaml") if "generations:" in path.read_text())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_ask_no_host_more_than_it_permits(name: str) -> None:
+    """One request a second is what iNaturalist publishes; only its bucket is made for bulk."""
+    limits = load_config(read_yaml(ROOT / "config" / name), name, SiteSettings()).limits.download
+    assert limits.of_host("static.inaturalist.org").rate <= 1
+    assert limits.of_host("static.inaturalist.org:443").connections == 1
+    if limits.of_host("a.museum.example").rate <= HostLimits().rate:
+        raised = {host for host, policy in limits.hosts.items() if policy.rate > HostLimits().rate}
+        assert raised <= {"inaturalist-open-data.s3.amazonaws.com"}
+
+
+def test_the_config_may_name_another_limit_for_a_host_with_a_published_one(values: dict[str, Any]) -> None:
+    values["limits"]["download"]["hosts"] = {"static.inaturalist.org": {"rate": 0.5, "connections": 1}}
+    config = load_config(values, "my.yaml", SiteSettings())
+    assert config.limits.download.of_host("static.inaturalist.org").rate == 0.5
 
 
 def test_placeholders_follow_the_site(values: dict[str, Any]) -> None:

@@ -63,6 +63,10 @@ TROUBLES: list[tuple[dict[str, Any], str | None, str | None]] = [
 ]
 
 
+# A corpus without images is refused.
+KEPT = {"uuid": "kept", "label": "raven", "license": "CC-BY-4.0"}
+
+
 def test_each_trouble_gets_its_reason_and_the_sums_hold(corpus: Corpus) -> None:
     images = [{"label": "magpie"} | image for image, _, _ in TROUBLES]
     ravens = [{"uuid": f"raven{n}", "label": "raven"} for n in range(9)]
@@ -129,10 +133,24 @@ def test_the_first_reason_of_the_documented_order_is_given(corpus: Corpus, first
     labels = [*LABEL_ROWS, a_label("bad_crows", ("Animalia", "Chordata", "Aves", "Bad", "Corvidae", None, None))]
     met = [others[1]] if first in ("leakage", "duplicate") else others
     out = corpus.decide(
-        [*met, image, second_of_burst], labels=labels, taxa={"exclude": ["bad"]}, camera_trap_max=1,
+        [*met, image, second_of_burst, KEPT], labels=labels, taxa={"exclude": ["bad"]}, camera_trap_max=1,
         licences={"allow": ["CC-BY-4.0"]}, **given,
     )  # fmt: skip
     assert verdicts(out)["z"]["reason"] == first
+
+
+def test_a_corpus_without_images_is_refused_with_its_causes(corpus: Corpus) -> None:
+    lost = [{"uuid": f"gone{n}", "label": "raven", "status": "failed", "error": "http_error: 404"} for n in range(3)]
+    with pytest.raises(InputError) as error:
+        corpus.decide([*lost, {"uuid": "tiny", "label": "raven", "width": 9}])
+    said = str(error.value)
+    assert all(
+        part in said for part in ("no images", "4", "g000", "3 download_failed", "404", "1 too_small", "9 x 300")
+    )
+    assert "download/g000.hosts.parquet" in said
+    # A generation may add nothing to a corpus that has images.
+    old = corpus.decide([{"uuid": "good", "label": "raven"}], name="old")
+    corpus.decide(lost, generation=1, older=[old], name="new")
 
 
 def test_crops_of_one_frame_are_neither_duplicates_nor_placeholders(corpus: Corpus) -> None:
@@ -270,7 +288,7 @@ def test_order_and_threads_change_nothing_and_splits_are_sound(
 ) -> None:
     corpus = Corpus(tmp_path_factory.mktemp("corpus"))
     generations = [
-        [image | {"uuid": f"{generation}-{number:02d}"} for number, image in enumerate(images)]
+        [KEPT, *(image | {"uuid": f"{generation}-{number:02d}"} for number, image in enumerate(images))]
         for generation, images in enumerate((first, second))
     ]
     old = corpus.decide(generations[0], val_share=share, name="old")
@@ -293,7 +311,7 @@ def test_order_and_threads_change_nothing_and_splits_are_sound(
     assert all(len(found) == 1 for found in splits.values())
     settled = {row["occurrence"] for row in verdicts(old).values() if row["keep"]}
     for generation, path in ((0, old), (1, new)):
-        rows = [row for row in kept if generation == 1 or row["uuid"].startswith("0-")]
+        rows = [row for row in kept if generation == 1 or not row["uuid"].startswith("1-")]
         trained = {row["label_id"] for row in rows if row["split"] == "train"}
         for row in verdicts(path).values():
             if row["keep"] and not (generation == 1 and row["occurrence"] in settled):

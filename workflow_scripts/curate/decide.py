@@ -32,6 +32,8 @@ from workflow_scripts.contracts import (
 logger = logging.getLogger(__name__)
 
 FARTHEST_GUESS = 3
+# Causes that the error about an empty corpus names.
+MOST_CAUSES = 3
 # Row groups of the downloads that make a span: half a million images.
 SPAN_ROW_GROUPS = 4
 # What is put aside on the way, beside the output.
@@ -82,7 +84,8 @@ def decide(
         threads: threads of DuckDB; they change no byte.
 
     Raises:
-        InputError: a table breaks its contract, the tables do not belong together, or a name in `taxa` names no taxon.
+        InputError: a table breaks its contract, the tables do not belong together, a name in `taxa` names no taxon, or
+            no image of the corpus is kept.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     for left in out.parent.glob(f"{ASIDE}*"):
@@ -119,7 +122,9 @@ def decide(
             raise ValueError(f"{out}: {rows_out} verdicts for {rows_in} catalogue rows")
 
         connection.execute(f"CREATE TEMP VIEW verdicts AS SELECT * FROM {tables.scan(out)}")
-        write_account(account, _account(connection, generation, rows_in))
+        counted = _account(connection, generation, rows_in)
+        write_account(account, counted)
+        _check_some_kept(connection, counted)
 
 
 def _sql(name: str) -> str:
@@ -297,6 +302,29 @@ def _account(connection: duckdb.DuckDBPyConnection, generation: str, rows_in: in
         kept=train + val,
         dropped={reason: dropped[reason] for reason in VERDICT_REASONS if reason in dropped},
         notes={"train": train, "val": val, "taxa": taxa, "taxa in train": trained},
+    )
+
+
+def _check_some_kept(connection: duckdb.DuckDBPyConnection, account: Account) -> None:
+    """Refuse a corpus without images: everything that follows would end well, on nothing."""
+    if account.kept or _one_row(connection, "SELECT count(*) FROM older WHERE keep")[0]:
+        return
+    left_out = connection.execute(
+        "SELECT reason, any_value(detail ORDER BY uuid), count(*) AS images FROM verdicts "
+        "GROUP BY reason, split_part(detail, ':', 2) ORDER BY images DESC, reason LIMIT $most",
+        {"most": MOST_CAUSES},
+    ).fetchall()
+    causes = "; ".join(
+        f"{images} {reason} ({detail})" if detail else f"{images} {reason}" for reason, detail, images in left_out
+    )
+    raise InputError(
+        f"the corpus has no images: none of the {account.rows_in} in catalog {account.part} is kept"
+        + (f": {causes}" if causes else "; check the paths and filters in generations")
+        + (
+            f". download/{account.part}.hosts.parquet lists failures by host"
+            if "download_failed" in account.dropped
+            else ""
+        )
     )
 
 

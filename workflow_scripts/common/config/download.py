@@ -76,6 +76,15 @@ class HostLimits(Section):
     contact: str | None = Field(None, description="Contact in the user agent, where it is not the site's.")
 
 
+PUBLISHED_LIMITS = {
+    # https://www.inaturalist.org/pages/api+recommended+practices: one request a second; whoever takes more is banned.
+    "static.inaturalist.org": HostLimits(connections=1, rate=1.0),
+    "api.inaturalist.org": HostLimits(connections=1, rate=1.0),
+    "www.inaturalist.org": HostLimits(connections=1, rate=1.0),
+}
+"""What hosts permit by their own published word, where that is less than the default."""
+
+
 class DownloadLimits(Section):
     """How hard hosts are pressed. It cannot change the bytes, so changing it downloads nothing again."""
 
@@ -120,8 +129,8 @@ class DownloadLimits(Section):
     )
 
     def of_host(self, host: str) -> HostLimits:
-        """A host's policy."""
-        return find_host(self.hosts, host) or self.default_host
+        """A host's policy: the config's, else what the host has published, else the default."""
+        return find_host(self.hosts, host) or find_host(PUBLISHED_LIMITS, host) or self.default_host
 
 
 def find_host(hosts: dict[str, T], host: str) -> T | None:

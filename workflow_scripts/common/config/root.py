@@ -308,14 +308,37 @@ class _Fetches(ImageSet):
     """A benchmark's `fetch` alone, which says where the rest of it lies."""
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which a key stands once: of two blocks of one name, PyYAML drops the first without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node.
+
+        Raises:
+            yaml.constructor.ConstructorError: a key stands twice.
+        """
+        first: dict[Any, yaml.Mark] = {}
+        for key_node, _ in node.value:
+            # `<<` may stand twice: what it merges is told apart by its own keys.
+            if key_node.tag == "tag:yaml.org,2002:merge" or not isinstance(key_node, yaml.ScalarNode):
+                continue
+            if key_node.value in first:
+                problem = (
+                    f"key {key_node.value!r} already stands in line {first[key_node.value].line + 1}; merge the two"
+                )
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
+            first[key_node.value] = key_node.start_mark
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file's mapping.
 
     Raises:
-        InputError: missing, no YAML, or no mapping.
+        InputError: missing, no YAML, no mapping, or a key stands twice in one mapping.
     """
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, ValueError) as error:
