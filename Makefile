@@ -7,12 +7,14 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/$(ACCEL)
 BIN := .venv/bin
 INSTALLED := .venv/.installed$(if $(ACCEL),-$(ACCEL))
 TESTED := .venv/.tested
+RESULTS = $(shell $(BIN)/python -c 'from workflow_scripts.common.config.root import load_site; print(load_site().results)')
 
-.PHONY: help demo test quick lint docs kills bench fuzz soak lock clean
+.PHONY: help demo digests test quick lint docs kills bench fuzz soak lock clean
 
 help:
 	@printf 'make %s\n' \
 	  'demo   the whole workflow on the embedded world, to a table of scores and a report' \
+	  'digests  the demo, and SHA-256 sums of what it made' \
 	  'test   every test, as CI runs them' \
 	  'quick  the tests that train nothing and run no workflow' \
 	  'lint   format, types, and the generated documentation' \
@@ -24,8 +26,13 @@ help:
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --profile profiles/local all
-	@run=$$($(BIN)/python -c 'from workflow_scripts.common.config.root import load_site; print(load_site().results)')/runs/demo && \
+	@run="$(RESULTS)/runs/demo" && \
 	  $(BIN)/python -m workflow_scripts.report.table --scores "$$run"/scores/{start,demo}/*.json --report "$$run/report/index.html"
+
+# What a change to the code must leave as it is. Weights are the same on one kind of processor only.
+digests: demo
+	@cd "$(RESULTS)" && sha256sum corpora/world/{taxonomy/labels,curate/g000/verdicts}.parquet \
+	  corpora/world/{shards/g000,replay}/{train,val}/manifest.parquet runs/demo/train/model.safetensors
 
 test: lint
 	$(BIN)/python -m pytest tests
