@@ -1,52 +1,34 @@
 """Write replay pairs as webdataset shards, with manifests and indexes."""
 
-import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from workflow_scripts.common import images, tables
+from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.replay import ReplaySettings
-from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import digest, link, sha256_file
 from workflow_scripts.common.progress import Progress
+from workflow_scripts.common.shards import (
+    INDEX,
+    MANIFEST,
+    REPLAY,
+    Sample,
+    Shard,
+    ShardWriter,
+    read_index,
+    read_manifest,
+    remove_others,
+)
 from workflow_scripts.common.step_versions import step_version
-from workflow_scripts.common.tars import read_at, write_tar
-from workflow_scripts.common.work_folder import exclusive, open_work_folder
+from workflow_scripts.common.stored_images import Stored
+from workflow_scripts.common.work_folder import exclusive
 from workflow_scripts.contracts import DOWNLOADS, LEDGER, REPLAY_INDEX, REPLAY_SELECTION, SHARD_MANIFEST, SPLITS
 
-logger = logging.getLogger(__name__)
-
-ACCOUNT, INDEX, MANIFEST, TAR = "account.json", "index.parquet", "manifest.parquet", "shard.tar"
-AHEAD = 256
-
-
-class Pair(NamedTuple):
-    """A pair of the plan: its caption, and its image's place in the tar that lies beside a manifest."""
-
-    uuid: str
-    caption: str
-    md5: str | None
-    size: int
-    folder: str
-    tar: str
-    offset: int
-
-
-class Shard(NamedTuple):
-    """A shard of the plan with its pairs in order."""
-
-    split: str
-    name: str
-    pairs: Sequence[Pair]
+ACCOUNT = "account.json"
 
 
 def write(
@@ -62,8 +44,7 @@ def write(
 ) -> None:
     """Write the downloaded pairs, in an order keyed by the seed, as `train/` and `val/` shards.
 
-    Each shard has a work folder of its own, named by its pairs, the settings and the code: what was made before is
-    adopted, and a pair that goes costs one shard.
+    Pairs whose image cannot be decoded are left out.
 
     Args:
         selection: the selection's parts.
@@ -87,21 +68,19 @@ def write(
         _plan(connection, selection, manifests, ledger, settings)
         kept = {}
         pairs = _one(connection, "SELECT count(*) FROM plan WHERE reason IS NULL")
+        version = step_version("replay.write")
+        writer = ShardWriter(REPLAY, settings.shards, work, version=version, pool=pool, threads=threads)
         with Progress("replay shards", pairs, "pairs") as progress:
             for split in SPLITS:
                 folder, made = out_dir / split, dict[str, Path]()
                 # Readers wait for the manifest: it must not stand beside shards of another plan.
                 (folder / MANIFEST).unlink(missing_ok=True)
                 for shard in _shards(connection, split):
-                    made[shard.name] = _make(work, shard, settings.shards, pool, folder / shard.name)
-                    progress.update(len(shard.pairs))
-                kept[split] = tables.write_row_groups(_tables(made.values(), INDEX), REPLAY_INDEX, folder / INDEX)
-                manifest = [row for table in _tables(made.values(), MANIFEST) for row in table.to_pylist()]
-                tables.write_rows(manifest, SHARD_MANIFEST, folder / MANIFEST)
-                for tar in folder.glob("shard-*.tar"):
-                    if tar.name not in made:
-                        logger.info("%s: not in this plan; removed", tar)
-                        tar.unlink()
+                    made[shard.name] = writer.make(shard, folder)
+                    progress.update(len(shard.samples))
+                kept[split] = tables.write_row_groups(map(read_index, made.values()), REPLAY_INDEX, folder / INDEX)
+                tables.write_rows([read_manifest(one) for one in made.values()], SHARD_MANIFEST, folder / MANIFEST)
+                remove_others(folder, made)
         write_account(account, _account(connection, kept))
 
 
@@ -146,75 +125,11 @@ def _shards(connection: duckdb.DuckDBPyConnection, split: str) -> Iterator[Shard
             "WHERE reason IS NULL AND split = $split AND shard = $shard ORDER BY position",
             {"split": split, "shard": number},
         ).fetchall()
-        yield Shard(split, f"shard-{number:06d}.tar", [Pair(*row) for row in rows])
-
-
-def _make(work: Path, shard: Shard, settings: ShardSettings, pool: ThreadPoolExecutor, target: Path) -> Path:
-    """The shard's work folder, finished now or before, with its tar published."""
-    key = {
-        "shard": f"{shard.split}/{shard.name}",
-        # Original bytes and stored size stand for the image: where it lies in its tar does not count.
-        "pairs": digest([[pair.uuid, pair.caption, pair.md5, pair.size] for pair in shard.pairs]),
-        "settings": settings.to_json(),
-        "version": step_version("replay.write"),
-    }
-    with open_work_folder(work, key) as folder:
-        if not folder.finished:
-            _write_shard(folder.path, shard, settings, pool)
-            folder.finish([TAR, INDEX, MANIFEST])
-        tar = folder.path / TAR
-        if not (target.exists() and target.samefile(tar)):
-            link(tar, target)
-    return folder.path
-
-
-def _write_shard(folder: Path, shard: Shard, settings: ShardSettings, pool: ThreadPoolExecutor) -> None:
-    """Write a shard's tar, index and manifest; pairs whose image cannot be read are left out."""
-    written: list[Pair] = []
-
-    def rendered() -> Iterator[tuple[str, dict[str, bytes]]]:
-        for start in range(0, len(shard.pairs), AHEAD):
-            some = shard.pairs[start : start + AHEAD]
-            for pair, jpeg in zip(some, pool.map(lambda pair: _jpeg(pair, settings), some), strict=True):
-                if jpeg is not None:
-                    written.append(pair)
-                    yield pair.uuid, {"jpg": jpeg, "txt": pair.caption.encode()}
-
-    tar = folder / TAR
-    places = [members["jpg"] for members in write_tar(tar, rendered())]
-    index = {
-        "uuid": [pair.uuid for pair in written],
-        "shard": [shard.name] * len(written),
-        "position": range(len(written)),
-        "offset": [place.offset for place in places],
-        "size": [place.size for place in places],
-        "caption": [pair.caption for pair in written],
-    }
-    tables.write_row_groups([pa.table(index)], REPLAY_INDEX, folder / INDEX)
-    size, checksum = tar.stat().st_size, sha256_file(tar)
-    manifest = {"shard": shard.name, "samples": len(written), "bytes": size, "sha256": checksum}
-    tables.write_rows([manifest], SHARD_MANIFEST, folder / MANIFEST)
-
-
-def _jpeg(pair: Pair, settings: ShardSettings) -> bytes | None:
-    if Path(pair.tar).name != pair.tar:
-        raise InputError(f"{pair.folder}: {pair.tar!r} is no name of a tar beside a manifest (pair {pair.uuid})")
-    tar = Path(pair.folder) / pair.tar
-    try:
-        with tar.open("rb") as file:
-            data = read_at(file, pair.offset, pair.size)
-    except OSError as error:
-        raise InputError(f"{tar}: {error.strerror}; download its part again") from None
-    try:
-        image = images.decode(data, at_least=settings.image_size)
-    except images.UnreadableImage as error:
-        logger.warning("%s: image %s is dropped: %s", tar, pair.uuid, error)
-        return None
-    return images.encode_jpeg(images.to_square(image, settings.image_size, settings.resize), settings.jpeg_quality)
-
-
-def _tables(folders: Iterable[Path], name: str) -> Iterator[pa.Table]:
-    return (pq.read_table(folder / name) for folder in folders)
+        samples = [
+            Sample(Stored(uuid, Path(place), tar, offset, size), md5, caption)
+            for uuid, caption, md5, size, place, tar, offset in rows
+        ]
+        yield Shard(split, number, samples)
 
 
 def _account(connection: duckdb.DuckDBPyConnection, kept: dict[str, int]) -> Account:

@@ -1,6 +1,5 @@
 """Put the tables of all jobs together, after checking that every planned sample is in its shard."""
 
-import logging
 from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
@@ -14,6 +13,7 @@ from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link
+from workflow_scripts.common.shards import remove_others
 from workflow_scripts.contracts import (
     SHARD_GROUP_INDEX,
     SHARD_GROUP_MANIFEST,
@@ -23,8 +23,6 @@ from workflow_scripts.contracts import (
     SPLITS,
 )
 from workflow_scripts.shards.again import SMALL, again
-
-logger = logging.getLogger(__name__)
 
 SMALL_SHARE = 0.1
 
@@ -58,7 +56,8 @@ def gather(*, manifests: tuple[Path, ...], indexes: tuple[Path, ...], plan: Path
             counts = connection.execute(f"SELECT coalesce(sum(samples), 0)::BIGINT FROM ({rows})").fetchone()
             assert counts is not None
             notes[f"{split} samples"] = counts[0]
-            _remove_others(connection, rows, folder)
+            names = connection.execute(f"SELECT shard FROM ({rows})").fetchall()
+            remove_others(folder, {name for (name,) in names})
         notes["train_small shards"] = _write_small(connection, out_dir)
         planned = connection.execute("SELECT count(*) FROM plan").fetchone()
         assert planned is not None
@@ -141,17 +140,8 @@ def _write_small(connection: duckdb.DuckDBPyConnection, out_dir: Path) -> int:
     groups = (index.read_row_group(number) for number in range(len(names)))
     tables.write_row_groups(groups, SHARD_INDEX, small / "index.parquet")
     tables.write(connection, rows, SHARD_MANIFEST, small / "manifest.parquet")
-    _remove_others(connection, rows, small)
+    remove_others(small, set(names))
     return len(names)
-
-
-def _remove_others(connection: duckdb.DuckDBPyConnection, rows: str, folder: Path) -> None:
-    """Remove links to shards of an earlier plan; they stay in their work folders."""
-    wanted = {name for (name,) in connection.execute(f"SELECT shard FROM ({rows})").fetchall()}
-    for tar in folder.glob("shard-*.tar"):
-        if tar.name not in wanted:
-            logger.info("%s: not in this plan; removed", tar)
-            tar.unlink()
 
 
 if __name__ == "__main__":
