@@ -17,16 +17,16 @@ from typing import Any
 import duckdb
 import numpy as np
 from PIL import Image
+from rows import MeasuredValues, sized
 
 from workflow_scripts.download.verify import BYTES_A_PIXEL
 
 HERE = Path(__file__)
-IMAGES = 600
-REPEATS = 3
+IMAGES = sized(600, 12)
+REPEATS = sized(3, 1)
 KINDS = ("plain", "md5", "pdq")
 THREADS = 16
 ROOM = {"body_memory_mb": 64, "image_memory_mb": 128, "max_bytes": 5_000_000, "max_pixels": 4_000_000}
-MEASURED = tuple[str, float, str, str, float]
 
 OURS = """
 import json, resource, sys, time
@@ -71,7 +71,7 @@ print(0, time.process_time() - used, time.perf_counter() - started, file=sys.std
 """
 
 
-def download_rate() -> Iterator[MEASURED]:
+def download_rate() -> Iterator[MeasuredValues]:
     """Images a second from a friendly host on loopback, beside img2dataset's own downloader with as many threads."""
     with tempfile.TemporaryDirectory() as name, _served(_photos()) as port:
         folder = Path(name)

@@ -1,28 +1,31 @@
 """`make bench`: every row measured beside its peer in one run, into `results/bench.json`.
 
-Rows are {name, value, unit, peer, peer_value, ratio} with ratio = value / peer_value. A bench is a function that
-yields rows; add one to `BENCHES`. `bench.py NAME ...` runs those alone and keeps the last run's other rows.
+Rows are {bench, name, value, unit, peer, peer_value, ratio} with ratio = value / peer_value, printed and written as
+they come. A bench that fails leaves a row {bench, name, error}, and the command ends with status 1. A bench is a
+function that yields rows; add one to `BENCHES`. `bench.py NAME ...` runs those alone and keeps the others' last rows.
+With SMALL=1 in the environment, sizes are tiny and the rows go to `results/bench-small.json`.
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import acquisition
 import polars as pl
 from bench_taxonomy import taxonomy
 from catalogues import catalogues
-from rows import Row, measured, printed_by
+from rows import SMALL, Row, measured, printed_by, sized
 
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 LOGS = (Path("logs/corpora/world"), Path("logs/runs/demo"), Path("logs/shared"))
-RESULT = Path("results/bench.json")
-REPEATS = 3
+RESULT = Path("results/bench-small.json" if SMALL else "results/bench.json")
+REPEATS = sized(3, 1)
+RECIPES = sized(("bioclip", "bioclip2"), ("finetune",))
 
 
 def demo_stages() -> Iterator[Row]:
@@ -33,7 +36,7 @@ def demo_stages() -> Iterator[Row]:
             stage = log.relative_to(folder).parts[0]
             seconds[stage] = seconds.get(stage, 0.0) + pl.read_csv(log, separator="\t")["s"].to_list()[-1]
     if not seconds:
-        raise SystemExit("error: no demo has been run here; `make demo` first")
+        raise RuntimeError("no demo has been run here; run `make demo` first")
     total = sum(seconds.values())
     for stage, value in sorted(seconds.items()):
         yield Row(f"demo_seconds_{stage}", value, "s", "all jobs of the demo", total)
@@ -58,7 +61,7 @@ def dag_dry_run() -> Iterator[Row]:
 def dag_dry_run_recipes() -> Iterator[Row]:
     """Seconds and memory of planning a whole recipe on a machine with no data, beside a dry run of the demo."""
     demo = measured([SNAKEMAKE, "-n", "--forceall", "--quiet", "all", "-c2"])
-    for recipe in ("bioclip", "bioclip2"):
+    for recipe in RECIPES:
         words = [SNAKEMAKE, "-n", "--quiet", "all", "-c2", "--configfile", f"config/{recipe}.yaml"]
         ours = measured(words)
         yield Row(f"dag_dry_run_seconds_{recipe}", ours.seconds, "s", "the demo", demo.seconds)
@@ -71,33 +74,19 @@ def downloads() -> Iterator[Row]:
 
 
 def evaluation() -> Iterator[Row]:
-    """The rows of `evaluation.py`, each bench in a process of its own, so that its memory is its own."""
-    for name in ("few_shot", "zero_shot_weights", "embedding", "category_discovery", "newt_searches"):
-        yield from printed_rows("evaluation.py", name, threads=2)
+    """The rows of `evaluation.py`."""
+    names = ("few_shot", "zero_shot_weights", "embedding", "category_discovery", "newt_searches")
+    yield from _rows_of("evaluation.py", names, threads=2)
 
 
 def loading() -> Iterator[Row]:
     """The trainer's loader on one core, beside open_clip_train's and bare decoding; resuming within a large epoch."""
-    yield from printed_rows("loading.py", threads=1)
-
-
-def printed_rows(script: str, *words: str, threads: int) -> Iterator[Row]:
-    """The rows that a script beside this one prints."""
-    command = [sys.executable, str(Path(__file__).with_name(script)), *words]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": str(threads)}
-    printed = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
-    for row in json.loads(printed.splitlines()[-1]):
-        yield Row(*row)
+    yield from _rows_of("loading.py", ("rates", "resuming"), threads=1)
 
 
 def training() -> Iterator[Row]:
-    """The training loop beside the bare step, in a process of its own; the last demo's waiting for data."""
-    for name in ("step_overhead", "data_wait_share"):
-        words = [sys.executable, str(Path(__file__).with_name("training.py")), name]
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-        printed = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
-        for row in json.loads(printed.splitlines()[-1]):
-            yield Row(*row)
+    """The training loop beside the bare step; the last demo's waiting for data."""
+    yield from _rows_of("training.py", ("step_overhead", "data_wait_share"))
 
 
 def curation() -> Iterator[Row]:
@@ -110,9 +99,9 @@ def shards() -> Iterator[Row]:
     yield from _rows_of("sharding.py", ("rates", "epoch"))
 
 
-def _rows_of(script: str, names: Sequence[str]) -> Iterator[Row]:
+def _rows_of(script: str, names: Sequence[str], threads: int | None = None) -> Iterator[Row]:
     for name in names:
-        yield from (Row(*values) for values in printed_by(Path(__file__).with_name(script), name))
+        yield from (Row(*values) for values in printed_by(Path(__file__).with_name(script), name, threads=threads))
 
 
 BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (
@@ -130,20 +119,33 @@ BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (
 )
 
 
-def main(wanted: Sequence[str]) -> None:
-    """Run the benches, print a table, write the JSON."""
-    rows = [row for bench in BENCHES if not wanted or bench.__name__ in wanted for row in bench()]
-    width = max(len(row.name) for row in rows)
-    for row in rows:
-        values = f"{row.value:10.3f} {row.unit:<4} {row.peer_value:10.3f}  x{row.ratio:.3f}"
-        sys.stdout.write(f"{row.name:<{width}}  {values}  {row.peer}\n")
-    made = {row.name for row in rows}
+def main(wanted: Sequence[str]) -> int:
+    """Run the benches, print and write each row as it comes; 1 if one failed."""
+    known = {bench.__name__: bench for bench in BENCHES}
+    if unknown := [name for name in wanted if name not in known]:
+        sys.stderr.write(f"error: no bench {unknown[0]}; there are {', '.join(known)}\n")
+        return 2
     kept = json.loads(RESULT.read_text()) if wanted and RESULT.exists() else []
-    records = [record for record in kept if record["name"] not in made]
-    records += [asdict(row) | {"ratio": row.ratio} for row in rows]
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(records, indent=2) + "\n")
+    records = [record for record in kept if record.get("bench") not in wanted]
+
+    def add(record: dict[str, Any], line: str) -> None:
+        records.append(record)
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+        RESULT.parent.mkdir(parents=True, exist_ok=True)
+        RESULT.write_text(json.dumps(records, indent=2) + "\n")
+
+    failed = False
+    for name in wanted or known:
+        try:
+            for row in known[name]():
+                values = f"{row.value:10.3f} {row.unit:<4} {row.peer_value:10.3f}  x{row.ratio:.3f}"
+                add({"bench": name} | asdict(row) | {"ratio": row.ratio}, f"{row.name:<40}  {values}  {row.peer}")
+        except Exception as error:
+            failed = True
+            add({"bench": name, "name": name, "error": str(error)}, f"{name:<40}  failed: {error}")
+    return int(failed)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -13,14 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from rows import Row, measured
+from rows import Row, measured, sized
 
 from workflow_scripts.common.tables import connect, literal, write
 from workflow_scripts.contracts import PROVIDER_LABELS
 
-SPECIES = 2_380_000
-LABELS = 1_000_000
-FEWER_LABELS = 100_000
+SPECIES = sized(2_380_000, 5000)
+LABELS = sized(1_000_000, 2000)
 MEMORY_MB = 3000
 THREADS = 2
 SETTINGS = json.dumps({"backbones": [{"name": "bench", "reader": "dwca", "path": "unused"}]})

@@ -10,10 +10,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import duckdb
-from rows import Row, measured
+from rows import Row, measured, sized
 
-ROWS = 500_000
-FILES = 20_000
+ROWS = sized(500_000, 2000)
+FILES = sized(20_000, 200)
+# Millions of rows for which the memory is measured.
+PEAKS = sized((2, 20), (0.002, 0.004))
 MEMORY_MB = 1024
 THREADS = 2
 
@@ -97,11 +99,13 @@ def catalogues() -> Iterator[Row]:
             bare = _copy_bare(source, folder)
         yield Row(f"catalog_rows_per_s_{reader}", rows / seconds, "/s", "DuckDB's bare copy", rows / bare)
     peaks = {}
-    for millions in (2, 20):
+    for millions in PEAKS:
         with tempfile.TemporaryDirectory() as name:
-            _, peaks[millions] = _read("treeoflife200m", SOURCES["treeoflife200m"], millions * 1_000_000, Path(name))
+            _, peaks[millions] = _read(
+                "treeoflife200m", SOURCES["treeoflife200m"], int(millions * 1_000_000), Path(name)
+            )
     for millions, peak in peaks.items():
-        yield Row(f"catalog_peak_mb_{millions}m", peak, "MB", "peak at 2M rows", peaks[2])
+        yield Row(f"catalog_peak_mb_{millions}m", peak, "MB", f"peak at {PEAKS[0]}M rows", peaks[PEAKS[0]])
 
 
 def _read(reader: str, source: Source, rows: int, folder: Path) -> tuple[float, float]:

@@ -1,8 +1,5 @@
 """Benches of curation, on data that they make, each in a process of its own: `curation.py NAME` prints its rows."""
 
-import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +11,7 @@ import faiss
 import numpy as np
 import polars as pl
 from photos import photo
-from rows import MeasuredValues, peak_mb, printed_by
+from rows import MeasuredValues, peak_mb, print_rows, printed_by, sized
 
 from workflow_scripts.common import images, tables
 from workflow_scripts.common.config.curate import CurateSettings
@@ -25,41 +22,41 @@ from workflow_scripts.curate.hashes import MAX_DISTANCE, NearHashes, use_threads
 HERE = Path(__file__)
 MEMORY_MB = 700
 THREADS = 2
-DECIDED = (1_000_000, 10_000_000)
-LABELLED = 200_000
-CATALOGUE_HASHES = 10_000_000
-BENCHMARK_HASHES = 100_000
-HASHES_A_BATCH = 250_000
+DECIDED = sized((1_000_000, 10_000_000), (1000, 10_000))
+LABELLED = sized(200_000, 200)
+CATALOGUE_HASHES = sized(10_000_000, 4000)
+BENCHMARK_HASHES = sized(100_000, 1000)
+HASHES_A_BATCH = sized(250_000, 1000)
 # Brute force is timed on this many hashes and multiplied.
-SAMPLED_HASHES = 20_000
-PLANTED = 200
-OTHERS = 20_000
-DEDUP_ROWS = 20_000_000
+SAMPLED_HASHES = sized(20_000, 500)
+PLANTED = sized(200, 4)
+OTHERS = sized(20_000, 8)
+DEDUP_ROWS = sized(20_000_000, 20_000)
 
 
 def decide() -> Iterator[MeasuredValues]:
     """Verdicts of ten million images beside those of one million, under the same memory limit."""
-    (few, few_peak), (many, many_peak) = (printed_by(HERE, "decide_rows", str(rows)) for rows in DECIDED)
+    (few, few_peak), (many, many_peak) = (next(printed_by(HERE, "decide_rows", str(rows))) for rows in DECIDED)
     yield "decide_seconds", many, "s", "a million images, tenfold", few * DECIDED[1] / DECIDED[0]
     yield "decide_peak_mb", many_peak, "MiB", "a million images", few_peak
 
 
-def decide_rows(rows: str) -> tuple[float, float]:
+def decide_rows(rows: str) -> Iterator[tuple[float, float]]:
     """Seconds and peak memory (MiB) of deciding on a generation of so many images."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # Made elsewhere: its memory is not the step's.
-        subprocess.run([sys.executable, str(HERE), "generation", rows, name], check=True)
+        list(printed_by(HERE, "generation", rows, name))
         started = time.perf_counter()
         decide_step(
             catalog=(folder / "catalog.parquet",), downloads=folder / "downloads.parquet",
             labels=folder / "labels.parquet", settings=CurateSettings(), out=folder / "verdicts.parquet",
             account=folder / "account.json", memory_mb=MEMORY_MB, threads=THREADS,
         )  # fmt: skip
-        return time.perf_counter() - started, peak_mb()
+        yield time.perf_counter() - started, peak_mb()
 
 
-def generation(rows: str, folder: str) -> None:
+def generation(rows: str, folder: str) -> Iterator[None]:
     """Catalogue, downloads and labels: a tenth failed, a twentieth have the file of another, a third an occurrence."""
     source = f"(SELECT range AS n, md5('uuid' || range) AS uuid, hash(range) % {LABELLED} AS label FROM range({rows}))"
     made: dict[str, tuple[Contract, dict[str, str]]] = {
@@ -118,6 +115,7 @@ def generation(rows: str, folder: str) -> None:
         for number in range(LABELLED)
     ]
     tables.write_rows(labels, LABELS, Path(folder) / "labels.parquet")
+    yield None
 
 
 def leakage() -> Iterator[MeasuredValues]:
@@ -186,19 +184,19 @@ def dedup() -> Iterator[MeasuredValues]:
                 "(FORMAT parquet, COMPRESSION zstd)"
             )
         (ours, ours_peak, found), (theirs, theirs_peak, also) = (
-            printed_by(HERE, way, str(table)) for way in ("dedup_ours", "dedup_polars")
+            next(printed_by(HERE, way, str(table))) for way in ("dedup_ours", "dedup_polars")
         )
     assert found == also > 0
     yield "md5_dedup_seconds", ours, "s", "polars, streaming", theirs
     yield "md5_dedup_peak_mb", ours_peak, "MiB", "polars, streaming", theirs_peak
 
 
-def dedup_ours(table: str) -> tuple[float, float, int]:
+def dedup_ours(table: str) -> Iterator[tuple[float, float, int]]:
     """Seconds, peak memory (MiB) and number of duplicates, by the statements of `twins.sql`."""
     started = time.perf_counter()
     with tables.connect(MEMORY_MB, THREADS) as connection:
         found = _duplicates(connection, tables.scan(Path(table)))
-    return time.perf_counter() - started, peak_mb(), found
+    yield time.perf_counter() - started, peak_mb(), found
 
 
 def _duplicates(connection: duckdb.DuckDBPyConnection, source: str) -> int:
@@ -217,16 +215,15 @@ def _duplicates(connection: duckdb.DuckDBPyConnection, source: str) -> int:
     return int(counted[0])
 
 
-def dedup_polars(table: str) -> tuple[float, float, int]:
+def dedup_polars(table: str) -> Iterator[tuple[float, float, int]]:
     """The same by a join with the groups that have more than one file."""
     started = time.perf_counter()
     files = pl.scan_parquet(table)
     groups = files.group_by("md5").agg(pl.col("uuid").min().alias("survivor"), pl.len()).filter(pl.col("len") > 1)
     twins = files.join(groups, on="md5").filter(pl.col("uuid") != pl.col("survivor"))
     found = twins.select("uuid").collect(engine="streaming").height
-    return time.perf_counter() - started, peak_mb(), found
+    yield time.perf_counter() - started, peak_mb(), found
 
 
 if __name__ == "__main__":
-    answer = globals()[sys.argv[1]](*sys.argv[2:])
-    sys.stdout.write(json.dumps(list(answer) if answer is not None else None) + "\n")
+    print_rows((decide, decide_rows, generation, leakage, planted, dedup, dedup_ours, dedup_polars))

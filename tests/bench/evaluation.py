@@ -1,10 +1,6 @@
-"""Benches of evaluation, each in a process of its own: `python tests/bench/evaluation.py NAME` prints rows as JSON.
-
-A row is [name, value, unit, peer, peer value].
-"""
+"""Benches of evaluation, each in a process of its own: `evaluation.py NAME` prints its rows."""
 
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from PIL import Image
-from rows import peak_mb
+from rows import MeasuredValues, peak_mb, print_rows, sized
 from safetensors.torch import save_file
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -35,26 +31,31 @@ from workflow_scripts.evaluate.texts import text_features
 from workflow_scripts.evaluate.zero_shot import TEMPLATES, class_weights
 
 THREADS = 2
-DIMENSIONS = 768
+DIMENSIONS = sized(768, 32)
 # The demo's model: two cores take half an hour for the texts of a full-sized one.
-SMALL = {
+TINY_MODEL = {
     "embed_dim": 128,
     "vision_cfg": {"image_size": 64, "patch_size": 8, "width": 128, "layers": 4, "head_width": 32},
     "text_cfg": {"context_length": 48, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 3},
 }
-BASE = {
+BASE_MODEL = {
     "embed_dim": 512,
     "vision_cfg": {"image_size": 224, "patch_size": 16, "width": 768, "layers": 12},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 1},
 }
-EMBEDDED = 64
+EMBEDDING_MODEL: dict[str, Any] = sized(BASE_MODEL, TINY_MODEL)
+EMBEDDED = sized(64, 16)
 # Class by class takes as long for each class: some are enough.
 PEER_EVERY = 10
 NEWT_TASKS = 164
 # A core takes a quarter of an hour for all of them.
-NEWT_SEARCHED = 2
+NEWT_SEARCHED = sized(2, 1)
+# Images and classes: of Rare Species, and of Herbarium19.
+RARE_SPECIES = sized((11_983, 400), (120, 8))
+HERBARIUM19 = sized((34_225, 683), (400, 20))
+TEXTS = sized(400, 10)
 
-Rows = list[tuple[str, float, str, str, float]]
+Rows = list[MeasuredValues]
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -71,7 +72,7 @@ def random_features(images: int) -> Any:
 
 def few_shot() -> Rows:
     """Ten folds over features as many as Rare Species has, beside the ten matrix products alone."""
-    images, classes = 11_983, 400
+    images, classes = RARE_SPECIES
     features = random_features(images)
     numbered = Classes.in_order([str(number % classes) for number in range(images)])
     before = peak_mb()
@@ -88,10 +89,10 @@ def zero_shot_weights() -> Rows:
     """Class weights of 400 classes by 81 templates, beside one class after the other."""
     names = [
         f"Animalia Chordata Aves Passeriformes Corvidae Genus{n} species{n} with common name bird {n}"
-        for n in range(400)
+        for n in range(TEXTS)
     ]
     with tempfile.TemporaryDirectory() as folder:
-        clip = made_model(Path(folder), SMALL)
+        clip = made_model(Path(folder), TINY_MODEL)
     ours = seconds(lambda: class_weights(names, TEMPLATES, lambda texts: text_features(clip, texts)))
 
     def one_by_one() -> None:
@@ -108,7 +109,7 @@ def embedding() -> Rows:
     """Images a second of the embedding step, what it takes to start left out, beside the bare forward passes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clip = made_model(folder, BASE)
+        clip = made_model(folder, EMBEDDING_MODEL)
         tables = [images_table(folder, count) for count in (EMBEDDED, 2 * EMBEDDED)]
         limits = EmbedLimits(batch=16, workers=1)
 
@@ -124,7 +125,8 @@ def embedding() -> Rows:
 
         step(tables[0])
         few, many = (step(table) for table in tables)
-        batch = torch.randn(16, 3, 224, 224)
+        size = EMBEDDING_MODEL["vision_cfg"]["image_size"]
+        batch = torch.randn(16, 3, size, size)
 
         def bare() -> None:
             for _ in range(EMBEDDED // len(batch)):
@@ -138,14 +140,14 @@ def embedding() -> Rows:
 
 def category_discovery() -> Rows:
     """Herbarium19 at its true size, beside the distances of its iterations alone."""
-    images, classes = 34_225, 683
+    images, classes = HERBARIUM19
     features = random_features(images)
     numbers = np.sort(np.arange(images) % classes)
     table = pa.table(
         {
             "position": np.arange(images),
             "class": [f"{number:03d}" for number in numbers],
-            "split": ["old" if number < 341 else "new" for number in numbers],
+            "split": ["old" if number < classes // 2 else "new" for number in numbers],
         }
     )
     before = peak_mb()
@@ -205,14 +207,6 @@ def images_table(folder: Path, count: int) -> Path:
     return table
 
 
-BENCHES = {
-    "few_shot": few_shot,
-    "zero_shot_weights": zero_shot_weights,
-    "embedding": embedding,
-    "category_discovery": category_discovery,
-    "newt_searches": newt_searches,
-}
-
 if __name__ == "__main__":
     torch.set_num_threads(THREADS)
-    sys.stdout.write(json.dumps(BENCHES[sys.argv[1]]()) + "\n")
+    print_rows((few_shot, zero_shot_weights, embedding, category_discovery, newt_searches))

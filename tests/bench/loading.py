@@ -1,12 +1,10 @@
-"""Benches of the trainer's loader, on one core, on data that they make; see `bench.py`.
+"""Benches of the trainer's loader, on one core, on data that they make: `loading.py NAME` prints its rows.
 
-`python tests/bench/loading.py` prints the rows as JSON. Rates are by this process's CPU time, so that they are a core's
+Rates are by this process's CPU time, so that they are a core's
 whatever else runs on the machine.
 """
 
 import functools
-import json
-import sys
 import tempfile
 import time
 from argparse import Namespace
@@ -18,6 +16,7 @@ import numpy as np
 import simplejpeg
 import torch
 import torch.distributed as dist
+from rows import MeasuredValues, print_rows, sized
 
 from workflow_scripts.common import clip, tables, tars
 from workflow_scripts.common.captions import TEXT_TYPES, Taxon, caption, published_members
@@ -28,32 +27,32 @@ from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.loader import Batches, make_loader
 from workflow_scripts.train.ranks import Ranks
 
-PICTURES = 200
-SAMPLES = 4000
-PER_SHARD = 1000
-SPECIES = 1500
-BATCH = 250
-ROUNDS = 3
+PICTURES = sized(200, 4)
+SAMPLES = sized(4000, 40)
+PER_SHARD = sized(1000, 10)
+SPECIES = sized(1500, 15)
+BATCH = sized(250, 5)
+ROUNDS = sized(3, 1)
 MODEL = "ViT-B-16"
 SETTINGS = TrainSettings(epochs=100, global_batch=BATCH, shuffle_window=4)
 # A large epoch: as many shards as this, all one tar.
-MANY = 600
-RESUMES = 7
-
-Measured = tuple[str, float, str, str, float]
-"""Name, value, unit, peer, the peer's value."""
+MANY = sized(600, 6)
+RESUMES = sized(7, 1)
 
 
-def main() -> None:
-    """Print the rows of all benches of this file."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)
+def rates() -> Iterator[MeasuredValues]:
+    """Images a second of the trainer's loader, beside open_clip_train's and bare decoding."""
     with tempfile.TemporaryDirectory() as folder:
-        rows = [*_rates(Path(folder)), *_resuming(Path(folder))]
-    sys.stdout.write(json.dumps(rows) + "\n")
+        yield from _rates(Path(folder))
 
 
-def _rates(folder: Path) -> Iterator[Measured]:
+def resuming() -> Iterator[MeasuredValues]:
+    """Seconds to the first batch within a large epoch."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield from _resuming(Path(folder))
+
+
+def _rates(folder: Path) -> Iterator[MeasuredValues]:
     jpegs = [_photo(number) for number in range(PICTURES)]
     taxa = [_taxon(number) for number in range(SPECIES)]
     _write_labels(taxa, folder / "labels.parquet")
@@ -96,8 +95,10 @@ def _decode_rate(jpegs: Sequence[bytes]) -> float:
     return SAMPLES / (time.process_time() - started)
 
 
-def _resuming(folder: Path) -> Iterator[Measured]:
+def _resuming(folder: Path) -> Iterator[MeasuredValues]:
     """Seconds to the first batch in the middle of a large epoch, beside those at its start; parts opened anew."""
+    _write_labels([_taxon(number) for number in range(SPECIES)], folder / "labels.parquet")
+    _write_shards([_photo(number) for number in range(PICTURES)], folder / "shards" / "train")
     small, large = folder / "shards" / "train", folder / "large" / "train"
     first = tables.read_rows(small / "manifest.parquet", SHARD_MANIFEST).to_pylist()[0]
     rows = tables.read_rows(small / "index.parquet", SHARD_INDEX)
@@ -233,4 +234,6 @@ def _write_captioned(jpegs: Sequence[bytes], taxa: Sequence[Taxon], folder: Path
 
 
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    print_rows((rates, resuming))

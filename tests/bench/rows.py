@@ -1,4 +1,4 @@
-"""A row of the bench, and how a command is measured."""
+"""A row of the bench, how a command is measured, and how a bench in a process of its own hands over its rows."""
 
 import json
 import os
@@ -6,15 +6,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 ROOT = Path(__file__).resolve().parents[2]
+SMALL = bool(os.environ.get("SMALL"))
+"""Whether benches run at a tiny size, which shows that they work and measures nothing."""
 
 MeasuredValues = tuple[str, float, str, str, float]
 """A row's name, value, unit, peer and the peer's value."""
+
+Size = TypeVar("Size")
+
+
+def sized(full: Size, small: Size) -> Size:
+    """The size of a bench: `full`, or `small` with SMALL=1 in the environment."""
+    return small if SMALL else full
 
 
 @dataclass(frozen=True)
@@ -71,12 +80,37 @@ def measured(words: Sequence[str]) -> Measured:
     return Measured(time.perf_counter() - started, usage.ru_maxrss / 1024, output)
 
 
-def printed_by(script: Path, *words: str) -> Any:
-    """What a bench that runs in a process of its own prints last, as JSON."""
-    command = [sys.executable, str(script), *words]
+def printed_by(script: Path, *words: str, threads: int | None = None) -> Iterator[Any]:
+    """What a script prints in a process of its own, so that its memory is its own: JSON, a line each, as it comes.
+
+    Raises:
+        RuntimeError: the script failed.
+    """
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    printed = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
-    return json.loads(printed.splitlines()[-1])
+    if threads is not None:
+        environment["OMP_NUM_THREADS"] = str(threads)
+    command = [sys.executable, str(script), *words]
+    with (
+        tempfile.TemporaryFile("w+") as complaints,
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=complaints, text=True) as process,
+    ):
+        assert process.stdout is not None
+        for line in process.stdout:
+            yield json.loads(line)
+        if process.wait():
+            complaints.seek(0)
+            raise RuntimeError(f"exit status {process.returncode}: {' '.join(command)}\n{complaints.read()}")
+
+
+def print_rows(benches: Sequence[Callable[..., Iterable[Any]]]) -> None:
+    """The main function of a script that `printed_by` runs.
+
+    Its first word names one of `benches`, which is given the others; what it yields is printed as JSON, a line each.
+    """
+    name, *words = sys.argv[1:]
+    for values in {bench.__name__: bench for bench in benches}[name](*words):
+        sys.stdout.write(json.dumps(values) + "\n")
+        sys.stdout.flush()
 
 
 def peak_mb() -> float:

@@ -1,8 +1,6 @@
 """Benches of images and shards, each in a process of its own: `sharding.py NAME` prints its rows."""
 
 import io
-import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +13,7 @@ import scipy.ndimage
 import webdataset
 from photos import photo
 from PIL import Image
-from rows import MeasuredValues
+from rows import MeasuredValues, print_rows, sized
 
 from workflow_scripts.common import images, tables, tars
 from workflow_scripts.common.captions import Taxon, published_members
@@ -24,10 +22,10 @@ from workflow_scripts.common.pdq import SIDE
 from workflow_scripts.contracts import SHARD_INDEX, SHARD_MANIFEST
 from workflow_scripts.train.samples import SampleReader, list_shards
 
-PHOTOS = 100
+PHOTOS = sized(100, 4)
 JPEG = b"\xff\xd8"
 # Samples of the shard that is read through, made of the photos over and over.
-SAMPLES = 2000
+SAMPLES = sized(2000, 20)
 MAGPIE = {
     "kingdom": "Animalia", "phylum": "Chordata", "class": "Aves", "order": "Passeriformes", "family": "Corvidae",
     "genus": "Pica", "species": "hudsonia", "scientific_name": "Pica hudsonia", "common_name": "black-billed magpie",
@@ -133,4 +131,4 @@ def _asked() -> int:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(list(globals()[sys.argv[1]]())) + "\n")
+    print_rows((rates, epoch))

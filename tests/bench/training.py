@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from rows import MeasuredValues, print_rows, sized
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "train"))
 
@@ -30,15 +31,13 @@ from workflow_scripts.train.optimizer import make_optimizer
 from workflow_scripts.train.ranks import find_ranks
 from workflow_scripts.train.start import start
 
-STEPS = 12
+STEPS = sized(12, 4)
 # The share of one of the demo's two processes.
-BIOLOGY, REPLAY = 64, 12
+BIOLOGY, REPLAY = sized((64, 12), (8, 4))
 SUMMARY = Path("results/runs/demo/train/summary.json")
 
-Values = tuple[str, float, str, str, float]
 
-
-def step_overhead() -> Iterator[Values]:
+def step_overhead() -> Iterator[MeasuredValues]:
     """Seconds of a step of the loop, beside the forward, backward and optimiser step alone, taken by turns.
 
     Both are on the demo's model, in one process, on a batch that is in memory.
@@ -114,15 +113,13 @@ def bare_step(folder: Path, model_settings: ModelSettings, settings: TrainSettin
     return step
 
 
-def data_wait_share() -> Iterator[Values]:
+def data_wait_share() -> Iterator[MeasuredValues]:
     """Seconds that the last demo's training waited for data, beside the seconds of its steps."""
     if not SUMMARY.exists():
-        raise SystemExit("error: no demo has been run here; `make demo` first")
+        raise RuntimeError("no demo has been run here; run `make demo` first")
     summary: dict[str, Any] = json.loads(SUMMARY.read_text())
     yield "data_wait_share", summary["data_wait"] * summary["seconds"], "s", "the demo's steps", summary["seconds"]
 
 
 if __name__ == "__main__":
-    for bench in (step_overhead, data_wait_share):
-        if bench.__name__ in sys.argv[1:]:
-            sys.stdout.write(json.dumps(list(bench())) + "\n")
+    print_rows((step_overhead, data_wait_share))
