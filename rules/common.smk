@@ -17,6 +17,7 @@ from workflow_scripts.common.config.benchmark_sources import how_to_get
 from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, as_read, needs_text
 from workflow_scripts.common.config.train import CorpusShards
 from workflow_scripts.common.config.root import load_config, load_site, read_yaml
+from workflow_scripts.common.corpus_identity import replay_of
 from workflow_scripts.common.defined_rules import complete
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest
@@ -545,7 +546,10 @@ def corpus_of(entry):
     if Path(folder) == Path(CORPUS):
         return OWN.model_copy(update=pinned)
     found = sorted(map(str, Path(folder).glob("shards/g*"))) or [f"{folder}/shards/{GENERATIONS[0]}"]
-    return CorpusShards(shards=found, labels=f"{folder}/taxonomy/labels.parquet", **pinned)
+    replay = replay_of(Path(folder))
+    return CorpusShards(
+        shards=found, labels=f"{folder}/taxonomy/labels.parquet", replay=replay and str(replay), **pinned
+    )
 
 
 def shard_tables():
@@ -558,6 +562,8 @@ def shard_tables():
             "{shards}/{split}/{table}.parquet", shards=corpus.shards, split=splits, table=["manifest", "index"]
         )
         found += [corpus.labels] if corpus.labels else []
+        if corpus.digest and corpus.replay:
+            found += expand("{replay}/{split}/manifest.parquet", replay=corpus.replay, split=["train", "val"])
         waited += [path for path in found if own or indexed or Path(path).exists()]
     return waited
 

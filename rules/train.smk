@@ -10,7 +10,12 @@ else:
     MADE_MODELS = {Path(START).name: CONFIG.model}
 
 SHARDS = expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS)
-OWN = CorpusShards(shards=SHARDS, labels=f"{CORPUS}/taxonomy/labels.parquet", digest=CONFIG.corpus_digest)
+OWN = CorpusShards(
+    shards=SHARDS,
+    labels=f"{CORPUS}/taxonomy/labels.parquet",
+    replay=f"{CORPUS}/replay" if HAS_REPLAY else None,
+    digest=CONFIG.corpus_digest,
+)
 # Tars of any origin, once they are indexed.
 INDEXED = {f"{SHARED}/indexed/{identity(entry.tars, entry.val_tars)}": entry for entry in CONFIG.mix if entry.tars}
 CORPORA = [corpus.to_json() for corpus in mixed_corpora()]

@@ -18,6 +18,7 @@ from workflow_scripts.common import clip
 from workflow_scripts.common.captions import TEXT_TYPES
 from workflow_scripts.common.config.train import CorpusShards, TrainSettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.report.corpus import describe_corpus
 from workflow_scripts.shards.export_reference_layout import export_reference_layout
 from workflow_scripts.train.data import TrainingData, corpus_digest, print_digest
 from workflow_scripts.train.index_tars import index_tars
@@ -190,20 +191,30 @@ def test_a_corpus_that_is_not_the_pinned_one_is_refused(corpus, published: Corpu
     for shards in (corpus.biology, published):
         right = corpus_digest(shards)
         TrainingData((shards.model_copy(update={"digest": right}),), None, SETTINGS).check(1)
-        with pytest.raises(InputError, match=f"its digest is {right}, not 0000"):
+        with pytest.raises(InputError, match=f"expected 0000, found {right}"):
             TrainingData((shards.model_copy(update={"digest": "0000"}),), None, SETTINGS).check(1)
 
 
-def test_the_digest_to_pin_is_printed_by_a_corpus_s_folder(
+def test_one_digest_is_written_printed_and_accepted(
     corpus, published: CorpusShards, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "world"
-    for name, made in {"shards/g000": corpus.shards, "taxonomy/labels.parquet": corpus.labels}.items():
-        (folder / name).parent.mkdir(parents=True)
+    given = {"shards/g000": corpus.shards, "taxonomy/labels.parquet": corpus.labels, "replay": corpus.replay}
+    for name, made in given.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).symlink_to(made)
-    for place, shards in {folder: corpus.biology, Path(published.shards[0]): published}.items():
+    shards, labels, replay = (folder / name for name in given)
+    identity = tmp_path / "corpus.json"
+    describe_corpus(
+        name="world", shards=(shards,), labels=labels, replay=replay, out=identity,
+        composition=tmp_path / "composition.parquet",
+    )  # fmt: skip
+    digest = json.loads(identity.read_text())["digest"]
+    pinned = CorpusShards(shards=[str(shards)], labels=str(labels), replay=str(replay), digest=digest)
+    TrainingData((pinned,), None, SETTINGS).check(1)
+    for place, expected in {folder: digest, Path(published.shards[0]): corpus_digest(published)}.items():
         print_digest(corpus=place)
-        assert capsys.readouterr().out == f"{corpus_digest(shards)}\n"
+        assert capsys.readouterr().out == f"{expected}\n"
     with pytest.raises(InputError, match="no shards there; give a corpus's folder"):
         print_digest(corpus=tmp_path)
 

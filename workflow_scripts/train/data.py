@@ -11,8 +11,9 @@ from typing import Any
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.train import CorpusShards, TrainSettings
+from workflow_scripts.common.corpus_identity import identify, identify_folder
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import digest
+from workflow_scripts.common.tables import connect
 from workflow_scripts.common.work_folder import file_digests
 from workflow_scripts.contracts import REFERENCE_INDEX, REPLAY_INDEX, SHARD_INDEX, Contract
 from workflow_scripts.train import samples, texts
@@ -65,7 +66,7 @@ class TrainingData:
                 if corpus.labels is not None:
                     texts.check_labels(Path(corpus.labels), [folder / samples.INDEX for folder in folders])
             if corpus.digest is not None and (found := corpus_digest(corpus)) != corpus.digest:
-                raise InputError(f"{corpus.shards[0]}: its digest is {found}, not {corpus.digest}: not what was meant")
+                raise InputError(f"{corpus.shards[0]}: digest mismatch: expected {corpus.digest}, found {found}")
         for split in SPLITS:
             for folder in self.replay_folders(split):
                 samples.check(folder, REPLAY_INDEX)
@@ -180,10 +181,10 @@ def layout_of(corpus: CorpusShards) -> Contract:
 
 
 def corpus_digest(corpus: CorpusShards) -> str:
-    """One name for what a corpus offers a training: its shards (whose manifests hold their sums) and its labels."""
-    folders = {split: [Path(shards) / split for shards in corpus.shards] for split in SPLITS}
-    folders = {split: [folder for folder in found if _is_shards(folder)] for split, found in folders.items()}
-    return digest(file_digests(_tables(folders, corpus.labels)))
+    """The digest that names a corpus, as its cards and `corpus.json` print it."""
+    labels, replay = (None if place is None else Path(place) for place in (corpus.labels, corpus.replay))
+    with connect() as connection:
+        return identify(connection, shards=list(map(Path, corpus.shards)), labels=labels, replay=replay).digest
 
 
 def print_digest(*, corpus: Path) -> None:
@@ -195,12 +196,7 @@ def print_digest(*, corpus: Path) -> None:
     Raises:
         InputError: no shards are there.
     """
-    labels = corpus / "taxonomy/labels.parquet"
-    shards = sorted(corpus.glob("shards/g*")) or [corpus]
-    if not any(_is_shards(folder / split) for folder in shards for split in SPLITS):
-        raise InputError(f"{corpus}: no shards there; give a corpus's folder, such as results/corpora/world")
-    found = CorpusShards(shards=[str(folder) for folder in shards], labels=str(labels) if labels.exists() else None)
-    sys.stdout.write(f"{corpus_digest(found)}\n")
+    sys.stdout.write(f"{identify_folder(corpus).digest}\n")
 
 
 def _tables(folders: dict[str, list[Path]], labels: str | None) -> dict[str, Path | list[Path]]:

@@ -77,8 +77,8 @@ class Config(Section):
     )
     corpus_digest: str | None = Field(
         None,
-        description="Training refuses a corpus with another one; `python -m workflow_scripts.train.data --corpus "
-        "FOLDER` prints it. (The digest in `corpus.json` is another.)",
+        description="Expected digest of the corpus; training refuses another one. Model cards, `corpus.json` and "
+        "`python -m workflow_scripts.train.data --corpus FOLDER` print it.",
     )
     world: WorldSettings | None = Field(None, description="The embedded world; absent in real recipes.")
     generations: list[Generation] = Field([], description="The corpus's records; append-only.")

@@ -70,10 +70,9 @@ class CorpusShards(Section):
     labels: str | None = Field(
         None, description="The names that captions are written from; none: the tars hold captions (reference layout)."
     )
+    replay: str | None = Field(None, description="The folder of its replay shards, which its digest covers.")
     weight: float | None = Field(None, gt=0, description="Its share of the biology pairs of a step.")
-    digest: str | None = Field(
-        None, description="What `python -m workflow_scripts.train.data --corpus FOLDER` must print for it."
-    )
+    digest: str | None = Field(None, description="The digest that the corpus must have.")
 
 
 class MixEntry(Section):
@@ -93,8 +92,8 @@ class MixEntry(Section):
     )
     digest: str | None = Field(
         None,
-        description="Refuses a corpus with another one; `python -m workflow_scripts.train.data --corpus FOLDER` "
-        "prints it.",
+        description="Expected digest of the corpus; another one is refused. Model cards, `corpus.json` and "
+        "`python -m workflow_scripts.train.data --corpus FOLDER` print it.",
     )
 
     @model_validator(mode="after")
