@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from workflow_scripts.common.resampling import Measure, differences, interval, resample, share
 from workflow_scripts.common.tables import read_rows, write_rows
 from workflow_scripts.contracts import LABELS, RANKS, SEEN_SPECIES, VERDICTS
 from workflow_scripts.evaluate.hierarchy import height_on_errors, lineage, top1_by_rank
-from workflow_scripts.evaluate.measures import Measure, among, calibration_error, macro_f1, mean_of, share
-from workflow_scripts.evaluate.resampling import differences, interval, resample
+from workflow_scripts.evaluate.measures import among, calibration_error, macro_f1, mean_of
 from workflow_scripts.evaluate.seen_species import list_seen_species
 
 HAWK = dict(

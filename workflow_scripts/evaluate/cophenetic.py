@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from workflow_scripts.common.resampling import Integers, Reals, drawn_counts
 from workflow_scripts.contracts import RANKS
 from workflow_scripts.evaluate.geometry import Floats
-from workflow_scripts.evaluate.measures import Integers, Reals
-from workflow_scripts.evaluate.resampling import DRAWS, SEED
 
 # Rows whose distances to all others are held at once: 20 MB at 5,000 images.
 BLOCK = 1024
@@ -57,9 +56,7 @@ class Pairs:
 
     def resampled(self) -> Reals:
         """The correlation over lineages drawn with replacement [B]; the same draws for every model."""
-        generator, lineages = np.random.default_rng(SEED), len(self.count)
-        drawn = [np.bincount(generator.integers(0, lineages, lineages), minlength=lineages) for _ in range(DRAWS)]
-        return self.correlation(np.stack(drawn).astype(np.float64))
+        return self.correlation(np.concatenate(list(drawn_counts(len(self.count)))))
 
 
 def pairs_of(vectors_ND: Floats, codes_NR: Integers) -> Pairs:

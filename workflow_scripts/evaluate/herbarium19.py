@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.resampling import Truths, share
 from workflow_scripts.evaluate.columns import texts
 from workflow_scripts.evaluate.geometry import Floats, nearest, unit
-from workflow_scripts.evaluate.measures import Outcome, Truths, share
+from workflow_scripts.evaluate.measures import Outcome
 
 SEED = 0
 LABELLED_SHARE = 0.8

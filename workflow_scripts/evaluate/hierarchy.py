@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from workflow_scripts.common.resampling import Measure, ratio, share
 from workflow_scripts.contracts import RANKS
-from workflow_scripts.evaluate.measures import Measure, ratio, share
 
 Lineage = tuple[str, ...]
 

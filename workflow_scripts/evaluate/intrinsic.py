@@ -12,11 +12,10 @@ from workflow_scripts.common.config.report import IntrinsicSettings
 from workflow_scripts.common.documents import write_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.resampling import Measure, differences, interval, resample, resampled_difference
 from workflow_scripts.contracts import BENCHMARK_SCORES
 from workflow_scripts.evaluate.cophenetic import Pairs, pairs_of
 from workflow_scripts.evaluate.looked_at import codes_of, look_at
-from workflow_scripts.evaluate.measures import Measure, Reals
-from workflow_scripts.evaluate.resampling import DRAWS, Difference, differences, interval, resample
 from workflow_scripts.evaluate.triplets import triplet_accuracy
 
 logger = logging.getLogger(__name__)
@@ -72,7 +71,11 @@ def intrinsic(
             name: interval(drawn[model][name]) for name in measures[model]
         }
         against = {
-            other: {COPHENETIC: _difference(pairs[model], pairs[other], correlations[model], correlations[other])}
+            other: {
+                COPHENETIC: resampled_difference(
+                    pairs[model].value() - pairs[other].value(), correlations[model] - correlations[other]
+                )
+            }
             | differences(measures[model], measures[other], drawn[model], drawn[other])
             for other in features
             if other != model
@@ -92,13 +95,6 @@ def intrinsic(
         }
         write_document(out_dir / model / f"{benchmark}.json", _rounded(described), BENCHMARK_SCORES)
         logger.info("%s, %s: %s", benchmark, model, metrics)
-
-
-def _difference(one: Pairs, other: Pairs, one_drawn: Reals, other_drawn: Reals) -> Difference:
-    apart = one_drawn - other_drawn
-    beyond = min(int((apart <= 0).sum()), int((apart >= 0).sum()))
-    low, high = interval(apart) or (float("nan"), float("nan"))
-    return Difference(one.value() - other.value(), low, high, p=min(1.0, 2 * (1 + beyond) / (1 + DRAWS)))
 
 
 def _rounded(value: Any) -> Any:

@@ -1,43 +1,20 @@
-"""What a score is made of, image by image, so that it can be resampled and held against another model's.
+"""Scores as sums over images, and what a protocol says of a model.
 
 Shapes: N images, M terms an image, B resamples, L labels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Integers = NDArray[np.int64]
-Reals = NDArray[np.float64]
-Truths = NDArray[np.bool_]
-Statistic = Callable[[Reals], Reals]
+from workflow_scripts.common.resampling import Integers, Measure, Reals, Truths, ratio
 
 CALIBRATION_BINS = 15
 CONFIDENCE_UNIT = 1_000_000
 # Decimals of a calibration error: what lies beyond is rounding, which depends on the number of threads.
 CALIBRATION_DECIMALS = 4
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A score, as a function of sums over images.
-
-    Attributes:
-        terms: what each image adds to the sums [N, M]; whole numbers, so that sums are exact in any order.
-        statistic: sums [B, M] -> scores [B]; NaN where it has nothing to judge by.
-        spread: population standard deviation over folds or seeds, where the protocol has them.
-    """
-
-    terms: Integers
-    statistic: Statistic
-    spread: float | None = None
-
-    @property
-    def value(self) -> float:
-        """The score over all images."""
-        return float(self.statistic(self.terms.sum(axis=0, dtype=np.int64)[None].astype(np.float64))[0])
 
 
 @dataclass(frozen=True)
@@ -62,18 +39,6 @@ class Outcome:
         values = {name: measure.value for name, measure in self.measures.items()}
         spreads = {f"{name}_std": one.spread for name, one in self.measures.items() if one.spread is not None}
         return values | spreads | ({} if self.chance is None else {"chance": self.chance})
-
-
-def share(correct_N: NDArray[np.integer] | Truths, tried_N: NDArray[np.integer] | Truths | None = None) -> Measure:
-    """How often it was right among how often it was tried; each image is tried once when nothing else is said."""
-    tried = np.ones(len(correct_N), np.int64) if tried_N is None else tried_N.astype(np.int64)
-    return Measure(np.stack([correct_N.astype(np.int64), tried], axis=1), ratio)
-
-
-def ratio(sums_BM: Reals) -> Reals:
-    """The first sum over the second."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return sums_BM[:, 0] / sums_BM[:, 1]
 
 
 def macro_f1(truth_NL: Truths, predicted_NL: Truths) -> Measure:

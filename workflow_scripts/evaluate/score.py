@@ -33,6 +33,7 @@ from workflow_scripts.common.documents import write_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest, sha256_file
 from workflow_scripts.common.progress import Progress
+from workflow_scripts.common.resampling import Measure, Reals, differences, interval, resample, share
 from workflow_scripts.common.tables import read_rows, write_rows
 from workflow_scripts.contracts import BENCHMARK_IMAGES, BENCHMARK_SCORES, PREDICTIONS, SEEN_SPECIES
 from workflow_scripts.evaluate.awa2 import awa2
@@ -44,10 +45,9 @@ from workflow_scripts.evaluate.fishnet import fishnet
 from workflow_scripts.evaluate.geometry import Floats, unit
 from workflow_scripts.evaluate.herbarium19 import herbarium19
 from workflow_scripts.evaluate.hierarchy import Lineage, height_on_errors, lineage, top1_by_rank
-from workflow_scripts.evaluate.measures import Measure, Outcome, Reals, among, calibration_error, mean_of, share
+from workflow_scripts.evaluate.measures import Outcome, among, calibration_error, mean_of
 from workflow_scripts.evaluate.newt import outcome as newt
 from workflow_scripts.evaluate.plantdoc import plantdoc
-from workflow_scripts.evaluate.resampling import differences, interval, resample
 from workflow_scripts.evaluate.search_newt import read_answers
 from workflow_scripts.evaluate.simpleshot import simpleshot
 from workflow_scripts.evaluate.texts import text_features

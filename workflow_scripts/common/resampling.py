@@ -3,18 +3,42 @@
 Shapes: N images, M terms an image, B draws.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from workflow_scripts.evaluate.measures import Measure, Reals
+Integers = NDArray[np.int64]
+Reals = NDArray[np.float64]
+Truths = NDArray[np.bool_]
+Statistic = Callable[[Reals], Reals]
 
 DRAWS = 1000
 # Draws whose weights are held at once: 24 MiB at 50,000 images.
 BLOCK = 64
 SEED = 0
 PERCENTILES = (2.5, 97.5)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A score, as a function of sums over images.
+
+    Attributes:
+        terms: what each image adds to the sums [N, M]; whole numbers, so that sums are exact in any order.
+        statistic: sums [B, M] -> scores [B]; NaN where it has nothing to judge by.
+        spread: population standard deviation over folds or seeds, where the protocol has them.
+    """
+
+    terms: Integers
+    statistic: Statistic
+    spread: float | None = None
+
+    @property
+    def value(self) -> float:
+        """The score over all images."""
+        return float(self.statistic(self.terms.sum(axis=0, dtype=np.int64)[None].astype(np.float64))[0])
 
 
 @dataclass(frozen=True)
@@ -34,17 +58,34 @@ class Difference:
     p: float
 
 
+def share(correct_N: NDArray[np.integer] | Truths, tried_N: NDArray[np.integer] | Truths | None = None) -> Measure:
+    """How often it was right among how often it was tried; each image is tried once when nothing else is said."""
+    tried = np.ones(len(correct_N), np.int64) if tried_N is None else tried_N.astype(np.int64)
+    return Measure(np.stack([correct_N.astype(np.int64), tried], axis=1), ratio)
+
+
+def ratio(sums_BM: Reals) -> Reals:
+    """The first sum over the second."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return sums_BM[:, 0] / sums_BM[:, 1]
+
+
+def drawn_counts(number: int) -> Iterator[Reals]:
+    """How often each of so many is drawn, with replacement, in each of all draws [B, number]; a block at a time.
+
+    The draws are the same for every model.
+    """
+    generator = np.random.default_rng(SEED)
+    for start in range(0, DRAWS, BLOCK):
+        drawn = range(min(BLOCK, DRAWS - start))
+        counts = [np.bincount(generator.integers(0, number, number), minlength=number) for _ in drawn]
+        yield np.stack(counts).astype(np.float64)
+
+
 def resample(measures: Mapping[str, Measure]) -> dict[str, Reals]:
     """Each score over images drawn with replacement [B] (Efron 1979); the same draws for every model."""
     terms_NM, edges = _terms(measures)
-    images = len(terms_NM)
-    generator = np.random.default_rng(SEED)
-    sums = []
-    for start in range(0, DRAWS, BLOCK):
-        drawn = range(min(BLOCK, DRAWS - start))
-        counts_BN = np.stack([np.bincount(generator.integers(0, images, images), minlength=images) for _ in drawn])
-        sums.append(counts_BN.astype(np.float64) @ terms_NM)
-    return _scores(measures, np.concatenate(sums), edges)
+    return _scores(measures, np.concatenate([counts_BN @ terms_NM for counts_BN in drawn_counts(len(terms_NM))]), edges)
 
 
 def interval(values_B: Reals) -> tuple[float, float] | None:
@@ -89,6 +130,18 @@ def differences(
             as_large = int((np.abs(ones[name] - twos[name]) >= abs(observed) - 1e-12).sum())
             found[name] = Difference(observed, *ends, p=(1 + as_large) / (1 + DRAWS))
     return found
+
+
+def resampled_difference(difference: float, apart_B: Reals) -> Difference:
+    """The difference of a score that is no sum over images: p, too, is by bootstrap.
+
+    Args:
+        difference: over all images.
+        apart_B: the same over resampled ones.
+    """
+    beyond = min(int((apart_B <= 0).sum()), int((apart_B >= 0).sum()))
+    low, high = interval(apart_B) or (float("nan"), float("nan"))
+    return Difference(difference, low, high, p=min(1.0, 2 * (1 + beyond) / (1 + DRAWS)))
 
 
 def _terms(measures: Mapping[str, Measure]) -> tuple[Reals, list[int]]:
