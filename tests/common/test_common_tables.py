@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from workflow_scripts.common.accounts import Account, read_account, write_account
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, whole
-from workflow_scripts.common.tables import connect, read, read_rows, write, write_rows
+from workflow_scripts.common.tables import connect, one_row, read, read_rows, scalar, write, write_rows
 from workflow_scripts.contracts import TO_FETCH
 
 
@@ -73,6 +73,14 @@ def test_paths_are_no_patterns(tmp_path: Path) -> None:
 def test_no_files_are_an_empty_table() -> None:
     with connect() as connection:
         assert read(connection, [], TO_FETCH, "t").fetchall() == []
+
+
+def test_a_query_that_must_give_a_row_gives_it_or_is_named() -> None:
+    with connect() as connection:
+        assert one_row(connection, "SELECT 1, NULL") == (1, None)
+        assert scalar(connection, "SELECT max(number) FROM (VALUES (2), (3)) AS t(number)") == 3
+        with pytest.raises(ValueError, match="SELECT 7 WHERE false"):
+            scalar(connection, "SELECT 7 WHERE false")
 
 
 @settings(max_examples=15, deadline=None)

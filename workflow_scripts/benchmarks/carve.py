@@ -67,11 +67,10 @@ def carve(
             connection.execute(f"SET VARIABLE {variable} = $value", {"value": value})
         query = Path(__file__).with_name(QUERY).read_text(encoding="utf-8")
         connection.execute(f"CREATE TEMP TABLE carved AS {query}")
-        counted = connection.execute(
-            "SELECT count(DISTINCT (taxon_kingdom, class)), (SELECT count(*) FROM downloads) FROM carved"
-        ).fetchone()
-        assert counted is not None
-        species, rows = counted
+        species, rows = tables.one_row(
+            connection,
+            "SELECT count(DISTINCT (taxon_kingdom, class)), (SELECT count(*) FROM downloads) FROM carved",
+        )
         if species < settings.species:
             raise InputError(
                 f"benchmarks.{name}: {species} species have {settings.images} images, {settings.species} are asked "

@@ -115,9 +115,7 @@ def index_images(
                     named[f"{outcome.reason} {row.image}, row"] = row.position
             _append(connection, hashed)
             progress.update(len(batch))
-        counted = connection.execute("SELECT count(*), count(DISTINCT class) FROM found").fetchone()
-        assert counted is not None
-        kept, classes = counted
+        kept, classes = tables.one_row(connection, "SELECT count(*), count(DISTINCT class) FROM found")
         if not kept:
             why = f"none of its {progress.done} images can be used, the first: {first_unusable}"
             raise InputError(f"benchmark {benchmark}: {why if progress.done else 'its labels name no image'}")

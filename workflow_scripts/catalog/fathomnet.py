@@ -64,8 +64,6 @@ def read_fathomnet(
             FROM boxes
             """
         )
-        rejected = connection.execute("SELECT count(*) FROM joined WHERE rejected").fetchone()
-        assert rejected is not None
         write_named(
             connection,
             settings=settings,
@@ -73,7 +71,7 @@ def read_fathomnet(
             rows=count_rows(connection, "boxes"),
             out=out,
             account=account,
-            left_out={"rejected": int(rejected[0])},
+            left_out={"rejected": count_rows(connection, "joined WHERE rejected")},
         )
 
 

@@ -258,10 +258,8 @@ def write_records(
 
 
 def count_rows(connection: duckdb.DuckDBPyConnection, source: str) -> int:
-    """How many rows a table or view has."""
-    row = connection.execute(f"SELECT count(*) FROM {source}").fetchone()
-    assert row is not None
-    return int(row[0])
+    """How many rows a table or view has, or those of them that a WHERE behind it chooses."""
+    return int(tables.scalar(connection, f"SELECT count(*) FROM {source}"))
 
 
 def _shown(connection: duckdb.DuckDBPyConnection, source: str) -> str:

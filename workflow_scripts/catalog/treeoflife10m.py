@@ -70,8 +70,6 @@ def read_treeoflife10m(
             value = "NULL::VARCHAR" if folder is None else literal(folder.absolute())
             connection.execute(f"SET VARIABLE {name} = {value}")
         run_sql(connection, HERE / "treeoflife10m.sql")
-        small = connection.execute("SELECT count(*) FROM joined WHERE split = 'train_small'").fetchone()
-        assert small is not None
         write_named(
             connection,
             settings=settings,
@@ -79,7 +77,7 @@ def read_treeoflife10m(
             rows=count_rows(connection, "joined"),
             out=out,
             account=account,
-            left_out={"train_small": int(small[0])},
+            left_out={"train_small": count_rows(connection, "joined WHERE split = 'train_small'")},
         )
 
 

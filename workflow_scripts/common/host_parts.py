@@ -34,21 +34,18 @@ def deal_hosts(
     """
     connection.execute(f"CREATE OR REPLACE TEMP VIEW given AS SELECT * FROM {rows}")
     connection.execute(f"SET VARIABLE parts = {int(parts)}")
-    counted = connection.execute("SELECT count(*) FROM given").fetchone()
-    assert counted is not None
-    fair = max(1.0, counted[0] / parts)
+    fair = max(1.0, tables.scalar(connection, "SELECT count(*) FROM given") / parts)
     tables.read(connection, [beside] if beside else [], NAMED_HOSTS, "beside")
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE host_pieces AS SELECT DISTINCT host, [getvariable('parts') - 1]::BIGINT[] "
         "AS pieces FROM given SEMI JOIN beside USING (host)"
     )
-    waiting = connection.execute("SELECT count(*) FROM given SEMI JOIN host_pieces USING (host)").fetchone()
-    assert waiting is not None
+    waiting = tables.scalar(connection, "SELECT count(*) FROM given SEMI JOIN host_pieces USING (host)")
     large = connection.execute(
         "SELECT host, count(*) AS images FROM given ANTI JOIN host_pieces USING (host) GROUP BY host "
         f"HAVING count(*) > {fair * SMALL_SHARE} ORDER BY images DESC, host"
     ).fetchall()
-    loads = [*((0.0, part) for part in range(parts - 1)), (float(waiting[0]), parts - 1)]
+    loads = [*((0.0, part) for part in range(parts - 1)), (float(waiting), parts - 1)]
     for host, images in large:
         # Files on this machine have no policy.
         most = parts if host == "" else limits.of_host(host).connections

@@ -61,6 +61,19 @@ def path_literal(path: Path | str) -> str:
     return literal(re.sub(r"[*?\[]", r"[\g<0>]", str(path)))
 
 
+def one_row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
+    """The row of a query that always gives one, such as an aggregate without groups."""
+    row = connection.execute(query).fetchone()
+    if row is None:
+        raise ValueError(f"no row: {query}")
+    return row
+
+
+def scalar(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
+    """The first value of `one_row`."""
+    return one_row(connection, query)[0]
+
+
 def count_rows(file: Path) -> int:
     """How many rows a parquet file has, by its footer."""
     return int(pq.read_metadata(file).num_rows)
@@ -150,9 +163,7 @@ def write(
             f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {row_group_rows})"
         )
         _check(connection, scan(temporary), contract, str(path))
-        counted = connection.execute(f"SELECT count(*) FROM {scan(temporary)}").fetchone()
-    assert counted is not None
-    return int(counted[0])
+        return int(scalar(connection, f"SELECT count(*) FROM {scan(temporary)}"))
 
 
 def write_row_groups(groups: Iterable[pa.Table], contract: Contract, path: Path) -> int:
@@ -223,8 +234,7 @@ def _check(
     tests = [test for column in contract.columns for test in _tests(column)]
     if tests:
         sums = ", ".join(f"count(*) FILTER ({condition})" for _, condition in tests)
-        counts = connection.execute(f"SELECT {sums} FROM {source}").fetchone()
-        assert counts is not None
+        counts = one_row(connection, f"SELECT {sums} FROM {source}")
         for (complaint, condition), count in zip(tests, counts, strict=True):
             if count:
                 key = ", ".join(quoted(name) for name in contract.key)

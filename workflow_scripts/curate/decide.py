@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -131,15 +130,9 @@ def _sql(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
-def _one_row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
-    row = connection.execute(query).fetchone()
-    assert row is not None
-    return row
-
-
 def _generation(connection: duckdb.DuckDBPyConnection) -> tuple[str, int]:
     """The generation's name and its number of catalogue rows."""
-    lowest, highest, rows = _one_row(connection, "SELECT min(generation), max(generation), count(*) FROM catalog")
+    lowest, highest, rows = tables.one_row(connection, "SELECT min(generation), max(generation), count(*) FROM catalog")
     if lowest != highest:
         raise InputError(f"--catalog: rows of generation {lowest} and of {highest}; give the parts of one generation")
     return (f"g{lowest:03d}" if rows else "empty"), int(rows)
@@ -150,7 +143,7 @@ def _list_held_out(connection: duckdb.DuckDBPyConnection, benchmarks: tuple[Path
     connection.execute("CREATE TEMP TABLE held_out (name VARCHAR)")
     for path in benchmarks:
         tables.read(connection, path, BENCHMARK_IMAGES, "images")
-        named = _one_row(connection, "SELECT count(*) FROM images WHERE taxon_genus <> '' AND taxon_species <> ''")[0]
+        named = tables.scalar(connection, "SELECT count(*) FROM images WHERE taxon_genus <> '' AND taxon_species <> ''")
         if not named:
             raise InputError(f"{path}: its labels name no species; take it out of curate.hold_out_species_of")
         connection.execute(
@@ -209,7 +202,7 @@ def _verdicts(connection: duckdb.DuckDBPyConnection, spans: Sequence[Span]) -> I
 
 def _check_together(connection: duckdb.DuckDBPyConnection, rows_in: int, downloads: Path, labels: Path) -> None:
     """Check that each catalogue row has its download and its label, and that nothing else was downloaded."""
-    joined, downloaded, placeless = _one_row(
+    joined, downloaded, placeless = tables.one_row(
         connection,
         f"SELECT (SELECT count(*) FROM candidates), count(*), count(*) FILTER ({PLACELESS}) FROM downloads",
     )
@@ -236,7 +229,7 @@ def _check_together(connection: duckdb.DuckDBPyConnection, rows_in: int, downloa
             f"{labels}: {{count}} labels of the catalogue are missing, the first: {{first}}; resolve the names again",
         ),
     ):
-        count, first = _one_row(connection, f"SELECT count(*), min(COLUMNS(*)) FROM ({query})")
+        count, first = tables.one_row(connection, f"SELECT count(*), min(COLUMNS(*)) FROM ({query})")
         if count:
             raise InputError(complaint.format(count=count, first=first))
 
@@ -271,7 +264,9 @@ def _check_names(connection: duckdb.DuckDBPyConnection, labels: Path, settings: 
     """Refuse names in the taxa filter that are no taxon of the corpus: most likely they are misspelt."""
     for key, names in (("include", settings.taxa.include), ("exclude", settings.taxa.exclude)):
         for written, name in zip(names, _names(names), strict=True):
-            if _one_row(connection, f"SELECT count(*) FROM taxa WHERE list_contains(names, {tables.literal(name)})")[0]:
+            if tables.scalar(
+                connection, f"SELECT count(*) FROM taxa WHERE list_contains(names, {tables.literal(name)})"
+            ):
                 continue
             nearest = connection.execute(
                 "SELECT name, damerau_levenshtein(name, $name) AS distance "
@@ -287,7 +282,7 @@ def _account(connection: duckdb.DuckDBPyConnection, generation: str, rows_in: in
     dropped = dict(
         connection.execute("SELECT reason, count(*) FROM verdicts WHERE NOT keep GROUP BY reason").fetchall()
     )
-    train, val, taxa, trained = _one_row(
+    train, val, taxa, trained = tables.one_row(
         connection,
         "SELECT count(*) FILTER (split = 'train'), count(*) FILTER (split = 'val'), "
         "count(DISTINCT taxon_number), count(DISTINCT taxon_number) FILTER (split = 'train') "

@@ -106,7 +106,8 @@ def _append(connection: duckdb.DuckDBPyConnection, found: pa.Table) -> None:
 
 def _account(connection: duckdb.DuckDBPyConnection, generation: str, out: Path) -> Account:
     connection.execute(f"CREATE TEMP VIEW leaked AS SELECT * FROM {tables.scan(out)}")
-    counted = connection.execute(
+    acquired, unusable, pictures, unusable_pictures, same_bytes, leaked = tables.one_row(
+        connection,
         f"""
         SELECT
             (SELECT count(*) FROM acquired),
@@ -115,10 +116,8 @@ def _account(connection: duckdb.DuckDBPyConnection, generation: str, out: Path) 
             (SELECT count(*) FROM pictures WHERE NOT coalesce({USABLE}, false)),
             (SELECT count(DISTINCT uuid) FROM leaked WHERE same_bytes),
             (SELECT count(DISTINCT uuid) FROM leaked)
-        """
-    ).fetchone()
-    assert counted is not None
-    acquired, unusable, pictures, unusable_pictures, same_bytes, leaked = counted
+        """,
+    )
     by_benchmark = connection.execute(
         "SELECT benchmark, count(*) FROM leaked GROUP BY benchmark ORDER BY benchmark"
     ).fetchall()

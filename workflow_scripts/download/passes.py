@@ -92,11 +92,12 @@ class Passes:
                     f"FROM {tables.scan(finished)} GROUP BY uuid) "
                     f"WHERE transient AND requests < {self._settings.passes}"
                 )
-                left = connection.execute("SELECT count(*), count(*) FILTER (requests > 0) FROM open_rows").fetchone()
-                assert left is not None
-                if not left[0]:
+                rows_left, tried = tables.one_row(
+                    connection, "SELECT count(*), count(*) FILTER (requests > 0) FROM open_rows"
+                )
+                if not rows_left:
                     return
-                if left[1] and not self._directory(number).exists():
+                if tried and not self._directory(number).exists():
                     self._wait(self._limits.wait * 2 ** (number - 2))
                 self._hosts.begin_pass()
                 self._run(number, f"{rows} WHERE uuid IN (SELECT uuid FROM open_rows)", connection)

@@ -171,10 +171,9 @@ class Again:
                 f"CREATE TEMP TABLE fetched AS SELECT fetched.* FROM {tables.scan(self._folder / MANIFEST)} AS fetched "
                 "INNER JOIN manifest USING (uuid) WHERE manifest.status <> 'ok'"
             )
-            came = connection.execute("SELECT count(*) FROM fetched WHERE status = 'ok'").fetchone()
-            assert came is not None
-            logger.info("%s: %d images came", part, came[0])
-            if came[0]:
+            came = tables.scalar(connection, "SELECT count(*) FROM fetched WHERE status = 'ok'")
+            logger.info("%s: %d images came", part, came)
+            if came:
                 tar = folder.path / f"images-retry-{_next_try(connection):02d}.tar"
                 known.pop(tar.name, None)
                 write_tar(tar, self._images(connection))
@@ -203,12 +202,11 @@ class Again:
 
 def _next_try(connection: duckdb.DuckDBPyConnection) -> int:
     """The number after those of the tars that earlier tries brought, of which some may be empty by now."""
-    found = connection.execute(
+    query = (
         "SELECT coalesce(max(regexp_extract(tar, '^images-retry-(\\d+)', 1)::BIGINT) + 1, 0) FROM manifest "
         "WHERE starts_with(tar, 'images-retry-')"
-    ).fetchone()
-    assert found is not None
-    return int(found[0])
+    )
+    return int(tables.scalar(connection, query))
 
 
 if __name__ == "__main__":

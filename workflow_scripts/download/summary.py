@@ -2,6 +2,7 @@
 
 import duckdb
 
+from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import Account
 
 
@@ -15,12 +16,11 @@ def account_of(connection: duckdb.DuckDBPyConnection, table: str, part: str) -> 
         f"SELECT split_part(error, ':', 1) AS reason, count(*) FROM {table} WHERE status <> 'ok' "
         "GROUP BY reason ORDER BY reason"
     ).fetchall()
-    counts = connection.execute(
+    rows, kept, attempts, retried, deferred = tables.one_row(
+        connection,
         "SELECT count(*), count(*) FILTER (status = 'ok'), coalesce(sum(attempts), 0)::BIGINT, "
-        f"count(*) FILTER (attempts > 1), count(*) FILTER (status = 'deferred') FROM {table}"
-    ).fetchone()
-    assert counts is not None
-    rows, kept, attempts, retried, deferred = counts
+        f"count(*) FILTER (attempts > 1), count(*) FILTER (status = 'deferred') FROM {table}",
+    )
     return Account(
         stage="download",
         part=part,

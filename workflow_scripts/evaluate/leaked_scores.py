@@ -47,20 +47,19 @@ def leaked_scores(
             "SEMI JOIN (SELECT uuid FROM verdicts WHERE keep) AS kept USING (uuid) "
             f"WHERE benchmark = {tables.literal(benchmark)}"
         )
-        counted = connection.execute("SELECT count(*) FROM leaked").fetchone()
-        assert counted is not None
-        report = {"benchmark": benchmark, "leaked_images": counted[0], "models": {}}
+        leaked_images = tables.scalar(connection, "SELECT count(*) FROM leaked")
+        report = {"benchmark": benchmark, "leaked_images": leaked_images, "models": {}}
         for path in predictions:
             tables.read(connection, path, PREDICTIONS, "predictions")
             lost = connection.execute("SELECT position FROM leaked ANTI JOIN predictions USING (position)").fetchone()
             if lost is not None:
                 raise InputError(f"{path}: no prediction for image {lost[0]} of the benchmark; evaluate again")
-            row = connection.execute(
+            row = tables.one_row(
+                connection,
                 "SELECT avg(correct::INT), avg(correct::INT) FILTER (leaked.position IS NULL), "
                 "avg(correct::INT) FILTER (leaked.position IS NOT NULL), count(*) "
-                "FROM predictions LEFT JOIN leaked USING (position)"
-            ).fetchone()
-            assert row is not None
+                "FROM predictions LEFT JOIN leaked USING (position)",
+            )
             report["models"][path.parent.name] = dict(zip(MEASURES, row, strict=True))
     write_json(out, report)
     sys.stdout.write(f"{benchmark}: {report['leaked_images']} of its images are in the corpus: {out}\n")

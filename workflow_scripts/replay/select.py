@@ -127,11 +127,10 @@ def _account(connection: duckdb.DuckDBPyConnection) -> Account:
             "SELECT reason, count(*) FROM judged WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason"
         ).fetchall()
     )
-    counts = connection.execute(
-        "SELECT (SELECT count(*) FROM judged), count(*), count(*) FILTER (split = 'val') FROM selected"
-    ).fetchone()
-    assert counts is not None
-    rows, kept, val = counts
+    rows, kept, val = tables.one_row(
+        connection,
+        "SELECT (SELECT count(*) FROM judged), count(*), count(*) FILTER (split = 'val') FROM selected",
+    )
     if repeated := rows - kept - sum(dropped.values()):
         dropped["duplicate"] = repeated
     return Account(

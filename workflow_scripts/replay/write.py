@@ -67,7 +67,7 @@ def write(
         account.unlink(missing_ok=True)
         _plan(connection, selection, manifests, ledger, settings)
         kept = {}
-        pairs = _one(connection, "SELECT count(*) FROM plan WHERE reason IS NULL")
+        pairs = tables.scalar(connection, "SELECT count(*) FROM plan WHERE reason IS NULL")
         version = step_version("replay.write")
         writer = ShardWriter(REPLAY, settings.shards, work, version=version, pool=pool, threads=threads)
         with Progress("replay shards", pairs, "pairs") as progress:
@@ -107,7 +107,7 @@ def _plan(
             f"{selection[0].parent}: pair {lost[0]} is in none of the download manifests; download its part"
         )
     left_out = _left_out(connection)
-    if left_out and not _one(connection, "SELECT count(*) FROM plan WHERE reason IS NULL"):
+    if left_out and not tables.scalar(connection, "SELECT count(*) FROM plan WHERE reason IS NULL"):
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in left_out.items())
         raise InputError(
             f"{manifests[0].parent}: not one of the selected pairs came ({reasons}); snakemake retry_failed asks again"
@@ -134,7 +134,7 @@ def _shards(connection: duckdb.DuckDBPyConnection, split: str) -> Iterator[Shard
 
 def _account(connection: duckdb.DuckDBPyConnection, kept: dict[str, int]) -> Account:
     dropped = _left_out(connection)
-    total = _one(connection, "SELECT count(*) FROM plan")
+    total = tables.scalar(connection, "SELECT count(*) FROM plan")
     if unreadable := total - sum(dropped.values()) - sum(kept.values()):
         dropped["unreadable"] = unreadable
     return Account(
@@ -146,12 +146,6 @@ def _left_out(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Pairs that are in no shard, by reason."""
     query = "SELECT reason, count(*) FROM plan WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason"
     return dict(connection.execute(query).fetchall())
-
-
-def _one(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    row = connection.execute(query).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 if __name__ == "__main__":

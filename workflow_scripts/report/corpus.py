@@ -46,11 +46,11 @@ def describe_corpus(
         tables.read(connection, indexes, SHARD_INDEX, "samples")
         query = (HERE / QUERY).read_text(encoding="utf-8")
         taxa = tables.write(connection, query, COMPOSITION, composition)
-        species = connection.execute(
+        species = tables.scalar(
+            connection,
             f"SELECT count(DISTINCT (kingdom, genus, species)) FROM {tables.scan(composition)} "
-            "WHERE genus IS NOT NULL AND species IS NOT NULL"
-        ).fetchone()
-    assert species is not None
+            "WHERE genus IS NOT NULL AND species IS NOT NULL",
+        )
     described = {
         "name": name,
         "id": f"{name}:{found.digest[:DIGITS]}",
@@ -61,7 +61,7 @@ def describe_corpus(
         "shards": sum(one.shards for one in found.biology),
         "bytes": sum(one.bytes for one in found.biology),
         "taxa": taxa,
-        "species": int(species[0]),
+        "species": int(species),
     }
     write_document(out, described, CORPUS)
 

@@ -169,9 +169,8 @@ def _columns(contract: Contract) -> str:
 def _write_images(connection: duckdb.DuckDBPyConnection, shards: Sequence[Path], out: Path) -> list[str]:
     """Write a tar for each shard with images that may be passed on; those that are there already are whole."""
     made = []
-    counted = connection.execute("SELECT count(*) FROM published WHERE shard_file_path IS NOT NULL").fetchone()
-    assert counted is not None
-    with Progress("images to publish", counted[0], "images") as progress:
+    total = tables.scalar(connection, "SELECT count(*) FROM published WHERE shard_file_path IS NOT NULL")
+    with Progress("images to publish", total, "images") as progress:
         for folder in shards:
             for split in SPLITS:
                 rows = connection.execute(
@@ -223,12 +222,13 @@ def _counts(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
             "GROUP BY ALL ORDER BY count(*) DESC, 1"
         ).fetchall()
 
-    total = connection.execute("SELECT count(*), count(shard_file_path), count(cite) FROM published").fetchone()
-    assert total is not None
+    images, passed_on, cited = tables.one_row(
+        connection, "SELECT count(*), count(shard_file_path), count(cite) FROM published"
+    )
     return {
-        "images": total[0],
-        "passed_on": total[1],
-        "with_citation": total[2],
+        "images": images,
+        "passed_on": passed_on,
+        "with_citation": cited,
         "by_licence": by("license"),
         "by_source": by("data_source"),
         "by_kingdom": by("kingdom"),

@@ -53,16 +53,15 @@ def gather(*, manifests: tuple[Path, ...], indexes: tuple[Path, ...], plan: Path
             tables.write_row_groups(_index_of(split, indexes), SHARD_INDEX, folder / "index.parquet")
             rows = f"SELECT * EXCLUDE (split) FROM manifests WHERE split = {tables.literal(split)}"
             notes[f"{split} shards"] = tables.write(connection, rows, SHARD_MANIFEST, folder / "manifest.parquet")
-            counts = connection.execute(f"SELECT coalesce(sum(samples), 0)::BIGINT FROM ({rows})").fetchone()
-            assert counts is not None
-            notes[f"{split} samples"] = counts[0]
+            notes[f"{split} samples"] = tables.scalar(
+                connection, f"SELECT coalesce(sum(samples), 0)::BIGINT FROM ({rows})"
+            )
             names = connection.execute(f"SELECT shard FROM ({rows})").fetchall()
             remove_others(folder, {name for (name,) in names})
         notes["train_small shards"] = _write_small(connection, out_dir)
-        planned = connection.execute("SELECT count(*) FROM plan").fetchone()
-        assert planned is not None
+        planned = tables.scalar(connection, "SELECT count(*) FROM plan")
     written = sum(notes[f"{split} samples"] for split in SPLITS)
-    account = Account("shards", out_dir.name, "samples", rows_in=planned[0], kept=written, dropped={}, notes=notes)
+    account = Account("shards", out_dir.name, "samples", rows_in=planned, kept=written, dropped={}, notes=notes)
     write_account(out_dir / "account.json", account)
 
 

@@ -53,9 +53,9 @@ def plan(
             kept = ", ".join(f"catalogue.{tables.quoted(name)}" for name in keep)
             query = f"SELECT placed.*, {kept} FROM ({query}) AS placed LEFT JOIN catalogue USING (uuid)"
         samples = tables.write(connection, query, SHARD_PLAN, out)
-        counted = connection.execute("SELECT count(*) FROM verdicts WHERE keep").fetchone()
-        if counted != (samples,):
-            raise ValueError(f"{out}: {samples} samples planned, {counted} images kept")
+        images = tables.scalar(connection, "SELECT count(*) FROM verdicts WHERE keep")
+        if images != samples:
+            raise ValueError(f"{out}: {samples} samples planned, {images} images kept")
     logger.info("%d samples planned for %d groups", samples, groups)
 
 

@@ -71,9 +71,7 @@ def write(
 
 
 def _samples(connection: duckdb.DuckDBPyConnection) -> int:
-    counted = connection.execute("SELECT count(*) FROM plan").fetchone()
-    assert counted is not None
-    return int(counted[0])
+    return int(tables.scalar(connection, "SELECT count(*) FROM plan"))
 
 
 def _shards(connection: duckdb.DuckDBPyConnection, downloads: Path) -> Iterator[Shard]:

@@ -15,7 +15,7 @@ import duckdb
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole, write_json
-from workflow_scripts.common.tables import connect, literal
+from workflow_scripts.common.tables import connect, literal, one_row
 from workflow_scripts.taxonomy.archives import load_archive
 
 HERE = Path(__file__).parent
@@ -62,9 +62,7 @@ def build_backbone(
 
 def _only_row(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, int]:
     names = [row[0] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
-    row = connection.execute(f"SELECT * FROM {table}").fetchone()
-    assert row is not None
-    return dict(zip(names, row, strict=True))
+    return dict(zip(names, one_row(connection, f"SELECT * FROM {table}"), strict=True))
 
 
 if __name__ == "__main__":

@@ -101,9 +101,8 @@ def explanation(
 
 
 def _of_backbone(connection: duckdb.DuckDBPyConnection, backbone: str) -> Iterator[str]:
-    kingdoms = connection.execute("SELECT shown_kingdoms(kingdoms) FROM contexts").fetchone()
-    assert kingdoms is not None
-    yield f"\nbackbone {backbone}; the label allows: {kingdoms[0] or 'any kingdom'}"
+    kingdoms = tables.scalar(connection, "SELECT shown_kingdoms(kingdoms) FROM contexts")
+    yield f"\nbackbone {backbone}; the label allows: {kingdoms or 'any kingdom'}"
     connection.execute((HERE / "explain.sql").read_text(encoding="utf-8"))
     candidates = connection.fetchall()
     for row in candidates[:SHOWN_CANDIDATES]:

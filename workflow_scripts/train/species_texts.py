@@ -51,7 +51,7 @@ def species_texts(
     with tables.connect(memory_mb=memory_mb) as connection:
         tables.read(connection, labels, LABELS, "labels")
         species = Path(__file__).with_name("species.sql").read_text(encoding="utf-8")
-        count = connection.sql(f"SELECT count(*) FROM ({species})").fetchall()[0][0]
+        count = tables.scalar(connection, f"SELECT count(*) FROM ({species})")
         if not count:
             raise InputError(f"{labels}: no label resolved to a species, so there is nothing to embed")
         with (

@@ -134,9 +134,9 @@ def write_label_names(labels: Path, folder: Path) -> None:
         source = tables.scan(labels)
         # Compared as bytes, which is how numpy compares them.
         ordered = f"SELECT label_id, {columns} FROM {source} ORDER BY encode(label_id)"
-        count, width = connection.sql(
-            f"SELECT count(*), coalesce(max(octet_length(encode(label_id))), 1) FROM {source}"
-        ).fetchall()[0]
+        count, width = tables.one_row(
+            connection, f"SELECT count(*), coalesce(max(octet_length(encode(label_id))), 1) FROM {source}"
+        )
         with whole(folder / "label_ids.npy") as ids_file, whole(folder / "label_names.arrow") as names_file:
             ids = np.lib.format.open_memmap(ids_file, mode="w+", dtype=f"S{width}", shape=(count,))
             done = 0
