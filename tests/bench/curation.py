@@ -15,9 +15,10 @@ from rows import MeasuredValues, peak_mb, print_rows, printed_by, sized
 
 from workflow_scripts.common import images, tables
 from workflow_scripts.common.config.curate import CurateSettings
+from workflow_scripts.common.pdq_distance import MAX_DISTANCE
 from workflow_scripts.contracts import CATALOG, GATHERED_DOWNLOADS, LABELS, Contract
 from workflow_scripts.curate.decide import decide as decide_step
-from workflow_scripts.curate.hashes import MAX_DISTANCE, NearHashes, use_threads
+from workflow_scripts.curate.hashes import NearHashes, use_threads
 
 HERE = Path(__file__)
 MEMORY_MB = 700

@@ -19,16 +19,15 @@ from sklearn.svm import SVC
 
 from workflow_scripts.common.clip import CONFIG_FILE, WEIGHTS_FILE, Clip, encode_image, encode_text, load, open_clip
 from workflow_scripts.common.config.evaluate import EmbedLimits
+from workflow_scripts.common.geometry import unit
+from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
 from workflow_scripts.common.tables import write_rows
 from workflow_scripts.contracts import BENCHMARK_IMAGES
 from workflow_scripts.evaluate.classes import Classes
 from workflow_scripts.evaluate.embed import embed
-from workflow_scripts.evaluate.geometry import unit
 from workflow_scripts.evaluate.herbarium19 import ITERATIONS, herbarium19
 from workflow_scripts.evaluate.newt import DRAWS, FOLDS, SEEDS, search
 from workflow_scripts.evaluate.simpleshot import simpleshot
-from workflow_scripts.evaluate.texts import text_features
-from workflow_scripts.evaluate.zero_shot import TEMPLATES, class_weights
 
 THREADS = 2
 DIMENSIONS = sized(768, 32)

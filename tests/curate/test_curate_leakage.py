@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from workflow_scripts.common import images, tables
 from workflow_scripts.common.accounts import read_account
+from workflow_scripts.common.pdq_distance import MAX_DISTANCE
 from workflow_scripts.contracts import BENCHMARK_IMAGES, GATHERED_DOWNLOADS, LEAKAGE
-from workflow_scripts.curate.hashes import MAX_DISTANCE, NearHashes
+from workflow_scripts.curate.hashes import NearHashes
 from workflow_scripts.curate.leakage import find_leakage
 
 PLANTED = 200

@@ -12,13 +12,13 @@ from PIL import Image
 from workflow_scripts.common.clip import Clip, Projector, encode_image, encode_text, load, preprocess
 from workflow_scripts.common.config.evaluate import EmbedLimits
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.geometry import unit
+from workflow_scripts.common.prompts import text_features
 from workflow_scripts.common.tables import read_rows, write_rows
 from workflow_scripts.contracts import BENCHMARK_IMAGES
 from workflow_scripts.evaluate import embed as module
 from workflow_scripts.evaluate.embed import embed
 from workflow_scripts.evaluate.features import read_features
-from workflow_scripts.evaluate.geometry import unit
-from workflow_scripts.evaluate.texts import text_features
 
 INLINE = EmbedLimits(batch=5, workers=0)
 

@@ -9,11 +9,11 @@ import pytest
 from workflow_scripts.common.config.report import IntrinsicSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.geometry import Floats, unit
 from workflow_scripts.common.tables import read_rows, write_rows
 from workflow_scripts.contracts import BENCHMARK_IMAGES, EMBEDDING_MAP, RANKS
 from workflow_scripts.evaluate.cophenetic import heights, pairs_of
 from workflow_scripts.evaluate.features import Features, Origin, write_features
-from workflow_scripts.evaluate.geometry import Floats, unit
 from workflow_scripts.evaluate.intrinsic import intrinsic
 from workflow_scripts.evaluate.looked_at import codes_of
 from workflow_scripts.evaluate.triplets import triplet_accuracy

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.geometry import Floats, unit
 from workflow_scripts.evaluate import simpleshot as module
 from workflow_scripts.evaluate.classes import Classes
-from workflow_scripts.evaluate.geometry import Floats, unit
 from workflow_scripts.evaluate.simpleshot import FOLDS, simpleshot
 
 

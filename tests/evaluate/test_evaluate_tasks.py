@@ -5,11 +5,11 @@ import pyarrow as pa
 import pytest
 
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.geometry import Floats
 from workflow_scripts.evaluate import awa2 as awa2_module
 from workflow_scripts.evaluate import fishnet as fishnet_module
 from workflow_scripts.evaluate.awa2 import awa2
 from workflow_scripts.evaluate.fishnet import fishnet
-from workflow_scripts.evaluate.geometry import Floats
 from workflow_scripts.evaluate.herbarium19 import cluster, herbarium19, labelled_images, matched
 from workflow_scripts.evaluate.measures import Outcome
 from workflow_scripts.evaluate.newt import outcome as newt_outcome

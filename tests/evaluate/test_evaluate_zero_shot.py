@@ -1,13 +1,11 @@
 """Zero-shot scores that can be worked out on paper."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 
+from workflow_scripts.common.geometry import Floats, unit
 from workflow_scripts.evaluate.classes import Classes
-from workflow_scripts.evaluate.geometry import Floats, unit
-from workflow_scripts.evaluate.zero_shot import TEMPLATES, Nearest, class_weights, classify
+from workflow_scripts.evaluate.zero_shot import Nearest, classify
 
 
 def floats(values: object) -> Floats:
@@ -18,39 +16,11 @@ def accuracy(nearest: Nearest, classes: int) -> dict[str, float]:
     return {top: float(np.mean(right)) for top, right in nearest.right(classes).items()}
 
 
-def test_there_are_81_templates_and_the_papers_own_comes_first() -> None:
-    prompts = [template("Pica hudsonia") for template in TEMPLATES]
-    assert len(set(prompts)) == 81
-    assert prompts[:2] == ["a photo of Pica hudsonia.", "a bad photo of a Pica hudsonia."]
-
-
 def test_classes_are_numbered_by_first_appearance() -> None:
     classes = Classes.in_order(["b", "a", "b", "c"])
     assert classes.names == ("b", "a", "c")
     assert classes.of_image.tolist() == [0, 1, 0, 2]
     assert classes.first_image.tolist() == [0, 1, 3]
-
-
-def test_class_weights_are_the_normalised_mean_of_the_prompts_features() -> None:
-    vectors = {"x a": [1, 0], "y a": [0, 1], "x b": [0, -1], "y b": [0, -1]}
-
-    def encode(texts: Sequence[str]) -> Floats:
-        return floats([vectors[text] for text in texts])
-
-    weights = class_weights(["a", "b"], [lambda name: f"x {name}", lambda name: f"y {name}"], encode)
-    np.testing.assert_allclose(weights, [[0.5**0.5, 0.5**0.5], [0, -1]], rtol=1e-6)
-
-
-def test_prompts_of_many_classes_are_encoded_together() -> None:
-    calls = []
-
-    def encode(texts: Sequence[str]) -> Floats:
-        calls.append(len(texts))
-        return unit(floats([[len(text), 1] for text in texts]))
-
-    class_weights([f"class {number}" for number in range(300)], TEMPLATES, encode)
-    assert sum(calls) == 300 * 81
-    assert len(calls) == 2
 
 
 def test_top_k_counts_how_many_classes_come_before_the_true_one() -> None:

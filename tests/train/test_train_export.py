@@ -1,6 +1,7 @@
 """What is made of a trained model: averages, checkpoints for others' code, species texts, the card."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from workflow_scripts.common import clip, tables
+from workflow_scripts.common.captions import Taxon
 from workflow_scripts.common.config.train import CorpusShards, ExportSettings, TrainSettings
 from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
 from workflow_scripts.contracts import ATTRIBUTION, LABELS
 from workflow_scripts.train.card import write_card
 from workflow_scripts.train.data import TrainingData
@@ -115,6 +118,9 @@ def test_species_texts_have_pybioclips_layout(corpus, start: Path, tmp_path: Pat
     caption = "a photo of Formae Planae Circle blue with common name blue circle."
     expected = F.normalize(clip.encode_text(loaded, [caption]), dim=-1)[0]
     np.testing.assert_allclose(columns[:, 0], expected.numpy(), atol=1e-6)
+    # What evaluation classifies with, to the bit.
+    named = [Taxon(tuple(ranks), common_name=common).taxonomic_with_common for ranks, common in names]
+    np.testing.assert_array_equal(columns.T, class_weights(named, TEMPLATES[:1], partial(text_features, loaded)))
 
     species_texts(model=start, labels=corpus.labels, templates="openai", memory_mb=512, out=tmp_path)
     several = np.load(tmp_path / "txt_emb_species.npy")
@@ -122,9 +128,11 @@ def test_species_texts_have_pybioclips_layout(corpus, start: Path, tmp_path: Pat
     assert not np.allclose(several, columns, atol=1e-3)
 
 
-def test_a_species_of_many_labels_stands_once_with_its_commonest_name(start: Path, tmp_path: Path) -> None:
-    def label(number: int, genus: str | None, common: str | None, images: int) -> dict[str, object]:
-        taxon = {"kingdom": "Animalia", "genus": genus, "species": "hudsonia" if genus else None}
+def test_a_species_of_many_labels_stands_once_with_its_commonest_name_and_family(start: Path, tmp_path: Path) -> None:
+    def label(
+        number: int, genus: str | None, common: str | None, images: int, family: str | None = "Corvidae"
+    ) -> dict[str, object]:
+        taxon = {"kingdom": "Animalia", "family": family, "genus": genus, "species": "hudsonia" if genus else None}
         found = {"match_type": "exact", "strategy": "exact", "confidence": 1.0, "images": images}
         return {"label_id": f"{number:016x}", **taxon, "common_name": common, **found}
 
@@ -132,12 +140,13 @@ def test_a_species_of_many_labels_stands_once_with_its_commonest_name(start: Pat
         label(1, "Pica", "magpie", 3),
         label(2, "Pica", "black-billed magpie", 7),
         label(3, "Pica", None, 9),
+        label(5, "Pica", None, 8, family="Laridae"),
         label(4, None, "an animal", 5),
     ]
     tables.write_rows(rows, LABELS, tmp_path / "labels.parquet")
     species_texts(model=start, labels=tmp_path / "labels.parquet", templates="caption", memory_mb=512, out=tmp_path)
     names = json.loads((tmp_path / "txt_emb_species.json").read_text())
-    assert names == [[["Animalia", "", "", "", "", "Pica", "hudsonia"], "black-billed magpie"]]
+    assert names == [[["Animalia", "", "", "", "Corvidae", "Pica", "hudsonia"], "black-billed magpie"]]
 
 
 def test_the_card_says_how_it_was_trained_how_it_scores_and_what_to_cite(

@@ -55,6 +55,11 @@ class Taxon:
         return self.common_name or self.scientific
 
     @property
+    def taxonomic_with_common(self) -> str:
+        """The taxonomic name, with the common name behind it where there is one: what prompts name a species by."""
+        return with_common_name(self.taxonomic, self.common_name)
+
+    @property
     def tagged(self) -> str:
         """Each known rank's name behind the rank's own: `kingdom Animalia phylum Chordata ...`."""
         return (
@@ -64,6 +69,11 @@ class Taxon:
 
 def _clean(value: object) -> str:
     return " ".join(str(value).split()) if value is not None else ""
+
+
+def with_common_name(name: str, common_name: str) -> str:
+    """A name with the common name behind it; the name alone where there is none."""
+    return f"{name} with common name {common_name}" if common_name else name
 
 
 def name_of(taxon: Taxon, text_type: str) -> str:
@@ -78,16 +88,21 @@ def name_of(taxon: Taxon, text_type: str) -> str:
         raise ValueError(f"unknown text type {text_type}")
     if not names[head]:
         raise ValueError("a taxon without any name has no caption")
-    return f"{names[head]} with common name {taxon.common}" if with_common else names[head]
+    return with_common_name(names[head], taxon.common if with_common else "")
+
+
+def sentence(name: str) -> str:
+    """The sentence that captions and prompts put around a name."""
+    return f"a photo of {name}."
 
 
 def caption(taxon: Taxon, text_type: str) -> str:
-    """The caption of `text_type`: `a photo of X.`
+    """The caption of `text_type`: the sentence around the name.
 
     Raises:
         ValueError: the taxon has no name at all, or the text type is unknown.
     """
-    return f"a photo of {name_of(taxon, text_type)}."
+    return sentence(name_of(taxon, text_type))
 
 
 _FIELD = re.compile(r"\{([^{}]+)\}")

@@ -1,4 +1,4 @@
-"""Perceptual hashes: which are usable, and which are near each other. Arrays of hashes are (n, 32), uint8."""
+"""Which perceptual hashes are near each other. Arrays of hashes are (n, 32), uint8."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -8,15 +8,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-BITS = 256
-# At most this many bits differ between two copies of one image (TreeOfLife-200M's curation).
-MAX_DISTANCE = 10
+from workflow_scripts.common.pdq_distance import BITS, MAX_DISTANCE
+
 # More pieces than bits that may differ: at least one piece of a near hash is the same, so the search is exact.
 PIECES = MAX_DISTANCE + 1
 PIECE_BITS = BITS // PIECES
-
-USABLE = "regexp_full_match(pdq, '[0-9a-f]{64}') AND pdq NOT IN (repeat('0', 64), repeat('f', 64))"
-"""SQL: whether `pdq` is a hash at all. A failed hash that reads as all zeros would equal every other failed one."""
 
 Hashes = NDArray[np.uint8]
 

@@ -10,9 +10,10 @@ import pyarrow as pa
 from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.cli import run
+from workflow_scripts.common.pdq_distance import USABLE
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.contracts import BENCHMARK_IMAGES, GATHERED_DOWNLOADS, LEAKAGE
-from workflow_scripts.curate.hashes import USABLE, NearHashes, unpacked, use_threads
+from workflow_scripts.curate.hashes import NearHashes, unpacked, use_threads
 
 logger = logging.getLogger(__name__)
 

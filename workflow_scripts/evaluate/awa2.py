@@ -6,9 +6,9 @@ and 1 where the labels are zeros and ones.
 
 import pyarrow as pa
 
+from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.resampling import Truths
 from workflow_scripts.evaluate.columns import rows_of, targets
-from workflow_scripts.evaluate.geometry import Floats
 from workflow_scripts.evaluate.measures import Outcome, macro_f1
 from workflow_scripts.evaluate.probe import predictions
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from workflow_scripts.common.captions import Taxon
+from workflow_scripts.common.captions import Taxon, with_common_name
 from workflow_scripts.common.errors import InputError
 
 
@@ -36,4 +36,4 @@ def class_name(row: Mapping[str, Any], text_type: str) -> str:
             f"row {row['position']} of the labels, class {row['class']!r}: no name of the type {text_type}; "
             "fill in its ranks, or take text_type asis"
         )
-    return f"{name} with common name {taxon.common_name}" if with_common and taxon.common_name else name
+    return with_common_name(name, taxon.common_name if with_common else "")

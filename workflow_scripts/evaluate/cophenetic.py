@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.resampling import Integers, Reals, drawn_counts
 from workflow_scripts.contracts import RANKS
-from workflow_scripts.evaluate.geometry import Floats
 
 # Rows whose distances to all others are held at once: 20 MB at 5,000 images.
 BLOCK = 1024

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from workflow_scripts.common.clip import Clip, Projector, preprocessing
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest, whole
-from workflow_scripts.evaluate.geometry import Floats
+from workflow_scripts.common.geometry import Floats
 
 
 @dataclass(frozen=True)

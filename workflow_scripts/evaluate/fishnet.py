@@ -3,9 +3,9 @@
 import numpy as np
 import pyarrow as pa
 
+from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.resampling import Truths, share
 from workflow_scripts.evaluate.columns import rows_of, targets
-from workflow_scripts.evaluate.geometry import Floats
 from workflow_scripts.evaluate.measures import Outcome
 from workflow_scripts.evaluate.probe import predictions
 

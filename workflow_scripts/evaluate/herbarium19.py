@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.geometry import Floats, nearest, unit
 from workflow_scripts.common.resampling import Truths, share
 from workflow_scripts.evaluate.columns import texts
-from workflow_scripts.evaluate.geometry import Floats, nearest, unit
 from workflow_scripts.evaluate.measures import Outcome
 
 SEED = 0

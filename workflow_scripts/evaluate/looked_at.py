@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.geometry import Floats, unit
 from workflow_scripts.common.tables import read_rows
 from workflow_scripts.contracts import BENCHMARK_IMAGES
 from workflow_scripts.evaluate.features import read_features
-from workflow_scripts.evaluate.geometry import Floats, unit
 from workflow_scripts.evaluate.hierarchy import Lineage, lineage
 
 SEED = 0

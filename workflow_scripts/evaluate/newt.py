@@ -25,10 +25,10 @@ from threadpoolctl import threadpool_limits
 
 from workflow_scripts.common.children import die_with_parent
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.geometry import Floats, unit
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.resampling import Measure, Truths, share
 from workflow_scripts.evaluate.columns import texts
-from workflow_scripts.evaluate.geometry import Floats, unit
 from workflow_scripts.evaluate.measures import Outcome
 
 SEEDS = (0, 1, 2)

@@ -11,9 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.geometry import Floats, unit
 from workflow_scripts.common.resampling import Measure, share
 from workflow_scripts.evaluate.columns import rows_of, texts
-from workflow_scripts.evaluate.geometry import Floats, unit
 from workflow_scripts.evaluate.measures import Outcome
 from workflow_scripts.evaluate.simpleshot import nearest_mean
 

@@ -15,18 +15,18 @@ import torch
 from PIL import Image, ImageOps
 from torch.utils.data import DataLoader
 
+from workflow_scripts.common.captions import Taxon
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.clip import Clip, encode_image, load, preprocess
 from workflow_scripts.common.config.curate import Rank
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
+from workflow_scripts.common.geometry import Floats, unit
 from workflow_scripts.common.progress import Progress
+from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
 from workflow_scripts.contracts import RANKS
-from workflow_scripts.evaluate.candidates import Candidate, listed, trained_on
+from workflow_scripts.evaluate.candidates import listed, trained_on
 from workflow_scripts.evaluate.embed import BenchmarkImages
-from workflow_scripts.evaluate.geometry import Floats, unit
-from workflow_scripts.evaluate.texts import text_features
-from workflow_scripts.evaluate.zero_shot import TEMPLATES, class_weights
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def predict(
     torch.set_num_threads(threads)
     clip = load(model, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     chosen = TEMPLATES if templates == "all" else TEMPLATES[:1]
-    names = [candidate.prompt_name for candidate in candidates]
+    names = [taxon.taxonomic_with_common for taxon in candidates]
     sys.stderr.write(f"writing {len(chosen)} prompts for each of {len(names)} species (--templates one is faster)\n")
     weights_CD = class_weights(names, chosen, lambda texts: text_features(clip, texts))
     taxa = Taxa(candidates, rank)
@@ -112,8 +112,8 @@ class Taxa:
         schema: the columns of the answer.
     """
 
-    def __init__(self, candidates: list[Candidate], rank: Rank) -> None:
-        lineages = [candidate.down_to(rank) for candidate in candidates]
+    def __init__(self, candidates: list[Taxon], rank: Rank) -> None:
+        lineages = [taxon.ranks[: RANKS.index(rank) + 1] for taxon in candidates]
         first: dict[tuple[str, ...], int] = {}
         for number, lineage in enumerate(lineages):
             first.setdefault(lineage, number)

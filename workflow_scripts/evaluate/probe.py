@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.resampling import Truths
-from workflow_scripts.evaluate.geometry import Floats
 
 HIDDEN = 512
 DROPOUT = 0.5

@@ -32,7 +32,9 @@ from workflow_scripts.common.config.evaluate import (
 from workflow_scripts.common.documents import write_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest, sha256_file
+from workflow_scripts.common.geometry import Floats, unit
 from workflow_scripts.common.progress import Progress
+from workflow_scripts.common.prompts import TEMPLATES, Template, class_weights, text_features
 from workflow_scripts.common.resampling import Measure, Reals, differences, interval, resample, share
 from workflow_scripts.common.tables import read_rows, write_rows
 from workflow_scripts.contracts import BENCHMARK_IMAGES, BENCHMARK_SCORES, PREDICTIONS, SEEN_SPECIES
@@ -42,7 +44,6 @@ from workflow_scripts.evaluate.classes import Classes
 from workflow_scripts.evaluate.columns import texts
 from workflow_scripts.evaluate.features import Features, Origin, origin_of, read_features
 from workflow_scripts.evaluate.fishnet import fishnet
-from workflow_scripts.evaluate.geometry import Floats, unit
 from workflow_scripts.evaluate.herbarium19 import herbarium19
 from workflow_scripts.evaluate.hierarchy import Lineage, height_on_errors, lineage, top1_by_rank
 from workflow_scripts.evaluate.measures import Outcome, among, calibration_error, mean_of
@@ -50,8 +51,7 @@ from workflow_scripts.evaluate.newt import outcome as newt
 from workflow_scripts.evaluate.plantdoc import plantdoc
 from workflow_scripts.evaluate.search_newt import read_answers
 from workflow_scripts.evaluate.simpleshot import simpleshot
-from workflow_scripts.evaluate.texts import text_features
-from workflow_scripts.evaluate.zero_shot import TEMPLATES, Nearest, Template, class_weights, classify
+from workflow_scripts.evaluate.zero_shot import Nearest, classify
 
 logger = logging.getLogger(__name__)
 

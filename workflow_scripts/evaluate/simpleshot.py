@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.geometry import Floats, nearest, unit
 from workflow_scripts.common.resampling import Measure, share
 from workflow_scripts.evaluate.classes import Classes
-from workflow_scripts.evaluate.geometry import Floats, nearest, unit
 
 FOLDS = 5
 

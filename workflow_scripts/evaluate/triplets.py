@@ -6,9 +6,9 @@ Shapes: N images, D dimensions, T triplets an image.
 import numpy as np
 from numpy.typing import NDArray
 
+from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.resampling import Measure, share
 from workflow_scripts.contracts import RANKS
-from workflow_scripts.evaluate.geometry import Floats
 from workflow_scripts.evaluate.measures import mean_of
 
 SEED = 0

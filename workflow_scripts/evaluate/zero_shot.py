@@ -1,30 +1,17 @@
 """Zero-shot classification: each image takes the class whose prompts lie nearest (Radford et al. 2021, section 3.1).
 
-Shapes: N images, C classes, T templates, D embedding dimensions.
+Shapes: N images, C classes, D embedding dimensions.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_scripts.common.clip import open_clip
-from workflow_scripts.evaluate.geometry import Floats, unit
+from workflow_scripts.common.geometry import Floats
 
 TOPS = (1, 3, 5)
 
-Template = Callable[[str], str]
-Encoder = Callable[[Sequence[str]], Floats]
-
-TEMPLATES: tuple[Template, ...] = (
-    lambda name: f"a photo of {name}.",
-    *open_clip.OPENAI_IMAGENET_TEMPLATES,
-)
-"""The 81 templates of both papers: their own and open_clip's 80 of ImageNet."""
-
-# Prompts whose features are held at once: 48 MiB at 768 dimensions.
-PROMPTS_AT_ONCE = 2**14
 # Similarities held at once: 64 MiB of float32.
 BLOCK_VALUES = 2**24
 
@@ -48,23 +35,6 @@ class Nearest:
     def right(self, classes: int) -> dict[str, NDArray[np.bool_]]:
         """Which images are right [N], by top-1, top-3 and top-5; with fewer classes than that, by top-`classes`."""
         return {f"top{k}": self.rank < min(classes, k) for k in TOPS}
-
-
-def class_weights(names: Sequence[str], templates: Sequence[Template], encode: Encoder) -> Floats:
-    """One normalised vector a class [C, D]: the mean of its prompts' features.
-
-    Args:
-        names: class names [C].
-        templates: what makes prompts of a name [T].
-        encode: texts -> normalised text features; the prompts of many classes go in together.
-    """
-    at_once = max(1, PROMPTS_AT_ONCE // len(templates))
-    parts = []
-    for start in range(0, len(names), at_once):
-        some = names[start : start + at_once]
-        features_ND = encode([template(name) for name in some for template in templates])
-        parts.append(features_ND.reshape(len(some), len(templates), -1).mean(axis=1))
-    return unit(np.concatenate(parts))
 
 
 def classify(images_ND: Floats, truth_N: NDArray[np.int64], weights_CD: Floats, scale: float) -> Nearest:

@@ -13,6 +13,7 @@ from workflow_scripts.common.cli import run as run_command
 from workflow_scripts.common.documents import read_document, write_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, write_text
+from workflow_scripts.common.pdq_distance import BITS, MAX_DISTANCE
 from workflow_scripts.common.tables import connect
 from workflow_scripts.common.tables import read as read_table
 from workflow_scripts.contracts import CORPUS, DOWNLOAD_HOSTS, LABEL_STATISTICS, LABELS, RUN, TRAINING
@@ -135,6 +136,7 @@ def build(
         trained_on=mixture(facts["config"]) or [corpus],
         config=json.dumps(facts["config"], indent=2, ensure_ascii=False),
         identity=identity,
+        looks_alike=f"{MAX_DISTANCE} of {BITS} bits",
         scores=table,
         std=STD,
         verdicts=_verdicts(table),

@@ -14,19 +14,9 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.images import UnreadableImage, decode, pdq
+from workflow_scripts.common.pdq_distance import BITS, NEAR, distance, near_values
 from workflow_scripts.contracts import SPLITS
 from workflow_scripts.report.corpora import Corpus, Run, corpora_of, places, rows_where, runs_of
-
-# Two copies of an image differ in at most this many of PDQ's 256 bits, as in the search for leaked benchmarks.
-MAX_DISTANCE = 10
-WORD_DIGITS = 16
-# The photo's four words are the values $w0 to $w3. A failed hash must equal none.
-WORDS = [f"('0x' || substr(pdq, {1 + WORD_DIGITS * word}, {WORD_DIGITS}))::UBIGINT" for word in range(4)]
-DISTANCE = " + ".join(f"bit_count(xor({word}, $w{number}::UBIGINT))::INTEGER" for number, word in enumerate(WORDS))
-NEAR = (
-    "CASE WHEN regexp_full_match(pdq, '[0-9a-f]{64}') AND pdq NOT IN (repeat('0', 64), repeat('f', 64)) "
-    f"THEN {DISTANCE} <= {MAX_DISTANCE} ELSE false END"
-)
 
 
 def trained_on(
@@ -39,7 +29,7 @@ def trained_on(
 ) -> None:
     """Print whether a photo, or a copy of it, is among what the models here were trained on.
 
-    By the MD5 of its bytes, and by its PDQ hash, at most 10 of 256 bits away. One line for each image found.
+    By the MD5 of its bytes, and by its PDQ hash, as in the search for leaked benchmarks. One line for each image found.
 
     Args:
         photo: an image file.
@@ -86,10 +76,10 @@ def _matches(
     condition, values = "md5 = $md5", dict[str, Any](md5=md5)
     if looks is not None:
         condition += f" OR {NEAR}"
-        values |= {f"w{word}": int(looks[WORD_DIGITS * word :][:WORD_DIGITS], 16) for word in range(4)}
+        values |= near_values(looks)
     rows = rows_where(connection, downloads, condition, values)
     for row in sorted(rows, key=lambda row: str(row["uuid"])):
-        alike = f"looks alike ({_bits(row['pdq'], str(looks))} of 256 bits differ)" if row["md5"] != md5 else ""
+        alike = f"looks alike ({distance(row['pdq'], str(looks))} of {BITS} bits differ)" if row["md5"] != md5 else ""
         replay = corpus.folder / "replay" in Path(row["filename"]).parents
         if replay:
             became, for_training = _replayed(connection, corpus, row["uuid"])
@@ -125,10 +115,6 @@ def _replayed(connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: str) 
         if rows_where(connection, corpus.files(f"replay/{split}/index.parquet"), "uuid = $uuid", {"uuid": uuid}):
             return f"a replay pair for {split}", split == "train"
     return "a replay pair that was left out", False
-
-
-def _bits(one: str, other: str) -> int:
-    return (int(one, 16) ^ int(other, 16)).bit_count()
 
 
 if __name__ == "__main__":

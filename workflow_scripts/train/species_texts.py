@@ -3,30 +3,30 @@
 In: an exported model and the corpus's labels. Out: `txt_emb_species.npy`, float32 [D, N], each column of length 1; and
 `txt_emb_species.json`, N entries `[[kingdom, ..., genus, epithet], common name]`.
 
-Shapes: N species, n of them at once, T templates, D embedding dimensions.
+Shapes: N species, n of them at once, D embedding dimensions.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from workflow_scripts.common import clip, tables
-from workflow_scripts.common.captions import Taxon, name_of
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
 from workflow_scripts.common.progress import Progress
-from workflow_scripts.contracts import LABELS, RANKS
+from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
+from workflow_scripts.common.species import count_species, species_in_batches
+from workflow_scripts.contracts import LABELS
 
 EMBEDDINGS = "txt_emb_species.npy"
 NAMES = "txt_emb_species.json"
-# Texts that go through the model at once.
-TEXTS_AT_ONCE = 2048
+# Species between two lines of progress.
+SPECIES_AT_ONCE = 4096
 
 
 def species_texts(
@@ -46,12 +46,12 @@ def species_texts(
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     loaded = clip.load(f"local-dir:{model}", device)
-    sentences = list(clip.open_clip.OPENAI_IMAGENET_TEMPLATES) if templates == "openai" else [caption]
-    at_once = max(1, TEXTS_AT_ONCE // len(sentences))
+    encode = partial(text_features, loaded)
+    of_training, *of_imagenet = TEMPLATES
+    chosen = of_imagenet if templates == "openai" else [of_training]
     with tables.connect(memory_mb=memory_mb) as connection:
         tables.read(connection, labels, LABELS, "labels")
-        species = Path(__file__).with_name("species.sql").read_text(encoding="utf-8")
-        count = tables.scalar(connection, f"SELECT count(*) FROM ({species})")
+        count = count_species(connection)
         if not count:
             raise InputError(f"{labels}: no label resolved to a species, so there is nothing to embed")
         with (
@@ -63,8 +63,9 @@ def species_texts(
             shape = (len(loaded.model.visual.proj.T), count)
             columns_DN = np.lib.format.open_memmap(embeddings_file, "w+", np.float32, shape)
             done = 0
-            for some in in_groups(connection.sql(species).to_arrow_reader(65_536), at_once):
-                columns_DN[:, done : done + len(some)] = embed(loaded, some, sentences).T
+            for some in species_in_batches(connection, SPECIES_AT_ONCE):
+                names_n = [taxon.taxonomic_with_common for taxon in some]
+                columns_DN[:, done : done + len(some)] = class_weights(names_n, chosen, encode).T
                 for taxon in some:
                     names.write("[" if done == 0 else ",\n")
                     names.write(json.dumps([list(taxon.ranks), taxon.common_name], ensure_ascii=False))
@@ -72,28 +73,6 @@ def species_texts(
                 bar.update(len(some))
             names.write("]\n")
             columns_DN.flush()
-
-
-def in_groups(rows: Any, size: int) -> Iterator[list[Taxon]]:
-    """The species of record batches, at most `size` at a time."""
-    for batch in rows:
-        taxa = [Taxon(tuple(row[rank] for rank in RANKS), "", row["common_name"]) for row in batch.to_pylist()]
-        for first in range(0, len(taxa), size):
-            yield taxa[first : first + size]
-
-
-def caption(name: str) -> str:
-    """The sentence of training."""
-    return f"a photo of {name}."
-
-
-@torch.inference_mode()
-def embed(loaded: clip.Clip, species: Sequence[Taxon], sentences: Sequence[Any]) -> np.ndarray:
-    """Each species' text feature [n, D] of length 1: the normalised mean over templates, as pybioclip's classifiers."""
-    names = [name_of(taxon, "taxon_com" if taxon.common_name else "taxon") for taxon in species]
-    texts = [sentence(name) for name in names for sentence in sentences]
-    features_nTD = F.normalize(clip.encode_text(loaded, texts).float(), dim=-1).unflatten(0, (len(names), -1))
-    return F.normalize(features_nTD.mean(1), dim=-1).cpu().numpy()
 
 
 if __name__ == "__main__":

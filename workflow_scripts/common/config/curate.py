@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.pdq_distance import BITS, MAX_DISTANCE
 
 Rank = Literal["kingdom", "phylum", "class", "order", "family", "genus", "species"]
 
@@ -36,8 +37,8 @@ class CurateSettings(Section):
     clean_of: list[str] = Field(
         default_factory=list,
         description="Benchmarks (CSV layout) whose images are kept out: those with the same bytes, or with a PDQ hash "
-        "at most 10 of 256 bits away. A benchmark that is added later belongs into a new corpus's list, not into this "
-        "one's: the target `leakage` reports on it.",
+        f"at most {MAX_DISTANCE} of {BITS} bits away. A benchmark that is added later belongs into a new corpus's "
+        "list, not into this one's: the target `leakage` reports on it.",
     )
     hold_out_species_of: list[str] = Field(
         default_factory=list, description="Benchmarks (CSV layout, with ranks) whose species are kept out altogether."

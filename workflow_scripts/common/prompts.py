@@ -1,20 +1,52 @@
-"""Text features of many prompts at once."""
+"""Text features of prompts: of each text, and the mean over templates that stands for a class.
 
-from collections.abc import Iterator, Sequence
+Shapes: N texts, C classes, T templates, D embedding dimensions.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 
-from workflow_scripts.common.clip import Clip, encode_text
+from workflow_scripts.common.captions import sentence
+from workflow_scripts.common.causal_text import encode_together, is_causal_clip
+from workflow_scripts.common.clip import Clip, encode_text, open_clip
+from workflow_scripts.common.geometry import Floats, unit
 from workflow_scripts.common.words import WordTokenizer
-from workflow_scripts.evaluate.causal_text import encode_together, is_causal_clip
-from workflow_scripts.evaluate.geometry import Floats, unit
 
+Template = Callable[[str], str]
+Encoder = Callable[[Sequence[str]], Floats]
+
+TEMPLATES: tuple[Template, ...] = (
+    sentence,
+    *open_clip.OPENAI_IMAGENET_TEMPLATES,
+)
+"""The 81 templates of both papers: their own and open_clip's 80 of ImageNet."""
+
+# Prompts whose features are held at once: 48 MiB at 768 dimensions.
+PROMPTS_AT_ONCE = 2**14
 # Texts a forward pass. A CPU's caches hold no more; a GPU wants more.
 BATCH = {"cpu": 128, "cuda": 2048}
 # A batch is cut short for this many tokens more in common, but not below this share of a full one.
 WORTH_A_CUT = 4
 LEAST_SHARE = 4
+
+
+def class_weights(names: Sequence[str], templates: Sequence[Template], encode: Encoder) -> Floats:
+    """One normalised vector a class [C, D]: the mean of its prompts' features (Radford et al. 2021, section 3.1.4).
+
+    Args:
+        names: class names [C].
+        templates: what makes prompts of a name [T].
+        encode: texts -> normalised text features; the prompts of many classes go in together.
+    """
+    at_once = max(1, PROMPTS_AT_ONCE // len(templates))
+    parts = []
+    for start in range(0, len(names), at_once):
+        some = names[start : start + at_once]
+        features_ND = encode([template(name) for name in some for template in templates])
+        parts.append(features_ND.reshape(len(some), len(templates), -1).mean(axis=1))
+    return unit(np.concatenate(parts))
 
 
 @torch.inference_mode()

@@ -1,0 +1,23 @@
+"""The species that a corpus's labels resolved to."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+from workflow_scripts.common.captions import Taxon
+from workflow_scripts.common.tables import scalar
+
+QUERY = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
+
+
+def count_species(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many species the table `labels` resolved to."""
+    return int(scalar(connection, f"SELECT count(*) FROM ({QUERY})"))
+
+
+def species_in_batches(connection: duckdb.DuckDBPyConnection, size: int) -> Iterator[list[Taxon]]:
+    """The species of the table `labels`, each once, in the order of their names; at most `size` at a time."""
+    rows = connection.execute(QUERY)
+    while batch := rows.fetchmany(size):
+        yield [Taxon(tuple(names), common_name=common_name) for *names, common_name in batch]
