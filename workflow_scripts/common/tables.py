@@ -62,11 +62,12 @@ def path_literal(path: Path | str) -> str:
 
 
 def one_row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
-    """The row of a query that always gives one, such as an aggregate without groups."""
-    row = connection.execute(query).fetchone()
-    if row is None:
-        raise ValueError(f"no row: {query}")
-    return row
+    """The row of a query that always gives exactly one, such as an aggregate without groups."""
+    # Fetched to the end: DuckDB refuses other work on a connection while a result is open.
+    rows = connection.execute(query).fetchall()
+    if len(rows) != 1:
+        raise ValueError(f"{len(rows)} rows, not one: {query}")
+    return tuple(rows[0])
 
 
 def scalar(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
