@@ -30,6 +30,7 @@ if CONFIG.replay is not None:
     include: "rules/replay.smk"
 
 
+include: "rules/models.smk"
 include: "rules/train.smk"
 include: "rules/benchmarks.smk"
 include: "rules/evaluate.smk"
@@ -95,8 +96,7 @@ rule fetch:
         FETCHED,
         FETCHED_SOURCES.keys(),
         FETCHED_BENCHMARKS.values(),
-        expand(f"{SHARED}/models/{{name}}/open_clip_config.json", name=MADE_MODELS),
-        expand(f"{SHARED}/models/{{name}}/fetched.json", name=FETCHED_MODELS),
+        MODEL_FILES,
 
 
 require_fetched(rules.fetch.input)

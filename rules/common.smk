@@ -12,7 +12,6 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.settings.types import DeploymentMethod
 
-from workflow_scripts.common.config.baselines import parse_baseline
 from workflow_scripts.common.config.benchmark_sources import how_to_get
 from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, as_read, needs_text
 from workflow_scripts.common.config.train import CorpusShards
@@ -398,14 +397,6 @@ def ledger(wildcards):
     return LEDGER if Path(LEDGER).exists() else []
 
 
-def made_model(wildcards):
-    return MADE_MODELS[wildcards.made].to_json()
-
-
-def model_files(wildcards):
-    return MADE_MODELS[wildcards.made].files
-
-
 def table_identity(benchmark):
     """What tells a benchmark's table from others of its name; some are made of the corpus itself."""
     of_corpus = benchmark.layout in ("replay", "carved")
@@ -437,29 +428,6 @@ def benchmark_version(wildcards):
 
 def projector(wildcards):
     return "replay" if CONFIG.benchmarks[wildcards.benchmark].layout == "replay" else "proj"
-
-
-def model_folder(baseline):
-    """Where a baseline's files lie."""
-    if baseline.kind == "start":
-        return START
-    return f"{SHARED}/models/fetched-{identity(baseline.source)}" if baseline.is_fetched else baseline.place
-
-
-def files_of_model(name):
-    """What of a model the rules can watch: of a folder that a person gives, every file that its weights may be in."""
-    folder, baseline = MODELS[name], BASELINES.get(name)
-    if baseline is None or baseline.kind == "start":
-        return [f"{folder}/open_clip_config.json"]
-    if baseline.is_fetched:
-        return [f"{folder}/fetched.json"]
-    kinds = (".json", ".safetensors", ".bin", ".pt")
-    files = sorted(str(path) for path in Path(folder).glob("*") if path.suffix in kinds)
-    return files or [baseline.config_file]
-
-
-def source_of_model(name):
-    return f"{'timm:' if name in WITHOUT_TEXT else ''}local-dir:{MODELS[name]}"
 
 
 def scored_models(spec):
@@ -507,15 +475,6 @@ def model_input(wildcards):
 
 def model_source(wildcards):
     return source_of_model(wildcards.model)
-
-
-def fetched_source(wildcards):
-    return FETCHED_MODELS[wildcards.fetched].source
-
-
-def checkpoint_file(wildcards):
-    baseline = FETCHED_MODELS[wildcards.fetched]
-    return baseline.place if baseline.kind == "file" else []
 
 
 def benchmark_images(wildcards):

@@ -1,43 +1,11 @@
 """Features once per model and benchmark, and one scoring job a benchmark for all models."""
 
-# Models to score: the baselines, then the run's own.
-BASELINES = {name: parse_baseline(source) for name, source in CONFIG.baselines.items()}
-FETCHED_MODELS = {f"fetched-{identity(one.source)}": one for one in BASELINES.values() if one.is_fetched}
-MODELS = {name: model_folder(one) for name, one in BASELINES.items()} | {CONFIG.run: f"{RUN}/model"}
-WITHOUT_TEXT = [name for name, one in BASELINES.items() if not one.has_text]
 SCORED = {name: scored_models(spec) for name, spec in CONFIG.benchmarks.items()}
 SCORES = [f"{RUN}/scores/{model}/{name}.json" for name, models in SCORED.items() for model in models]
 # The corpus's list of species says what the run has seen where it was trained on that corpus alone, and on all of it.
 TRAINED_ON_ALL = CORPORA == [OWN.to_json()] and CONFIG.train.split == "train"
 SEEN = TRAINED_ON_ALL and f"{ABOUT}/curate/seen_species.parquet"
 PREDICTIONS = {name: [path for model in SCORED[name] for path in predictions(model, name)] for name in SCORED}
-
-
-# A baseline's weights into a folder of its own, so that no other job fetches anything.
-rule model_fetch:
-    input:
-        checkpoint_file,
-    output:
-        f"{SHARED}/models/{{fetched}}/fetched.json",
-    log:
-        f"{SHARED_LOGS}/evaluate/{{fetched}}.log",
-    benchmark:
-        f"{SHARED_LOGS}/evaluate/{{fetched}}.tsv"
-    wildcard_constraints:
-        fetched=one_of(FETCHED_MODELS),
-    localrule: INTERNET_HERE
-    conda:
-        ENVIRONMENT
-    threads: cores("model_fetch")
-    resources:
-        **asks("model_fetch", internet=True),
-    params:
-        source=fetched_source,
-        out=parent_of_output,
-        version=step_version("evaluate.fetch_model"),
-    shell:
-        "HF_HUB_OFFLINE=0 python -m workflow_scripts.evaluate.fetch_model --source {params.source:q} "
-        "--out {params.out:q} --log {log:q}"
 
 
 # What is embedded once is kept for all runs, by a digest of weights, preprocessing and images.

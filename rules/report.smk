@@ -16,13 +16,13 @@ ACCOUNTS = [
     *(f"{folder}/account.json" for folder in BENCHMARK_TABLES.values()),
 ]
 METRICS = {"train": f"{RUN}/train/metrics.jsonl"}
-if CONFIG.model.start == "pretrain":
+if PRETRAIN_START:
     METRICS = {"pretrain": f"{START}/train/metrics.jsonl"} | METRICS
 # What a run has made in shared folders, for the cost of its jobs there.
 SHARED_FOLDERS = [
     *BENCHMARK_TABLES.values(),
     *map(os.path.dirname, [*FETCHED_BENCHMARKS.values(), *BACKBONE_FILES.values()]),
-    *(START, *MADE_MODELS, *FETCHED_MODELS),
+    *(START, *FETCHED_MODELS),
 ]
 
 

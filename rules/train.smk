@@ -1,13 +1,4 @@
-"""The starting weights, pretraining where the config asks for it, training, and the export."""
-
-RANDOM_MODEL = CONFIG.model.model_copy(update={"start": None})
-if CONFIG.model.start == "pretrain":
-    START = f"{SHARED}/models/pretrained-{identity(CONFIG.model, CONFIG.pretrain, CONFIG.replay, CONFIG.corpus)}"
-    PRETRAIN_START = f"{SHARED}/models/random-{identity(RANDOM_MODEL)}"
-    MADE_MODELS = {Path(PRETRAIN_START).name: RANDOM_MODEL}
-else:
-    START = f"{SHARED}/models/start-{identity(CONFIG.model)}"
-    MADE_MODELS = {Path(START).name: CONFIG.model}
+"""Pretraining where the config asks for it, training, and the export."""
 
 SHARDS = expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS)
 OWN = CorpusShards(
@@ -58,33 +49,7 @@ rule index_tars:
         "--out-dir {params.out:q} --jobs {threads} --log {log:q}"
 
 
-# Weights from a hub or a file into one form, an open_clip folder, so that no training job fetches anything.
-rule model_start:
-    input:
-        model_files,
-    output:
-        f"{SHARED}/models/{{made}}/open_clip_config.json",
-    log:
-        f"{SHARED_LOGS}/train/{{made}}.log",
-    benchmark:
-        f"{SHARED_LOGS}/train/{{made}}.tsv"
-    wildcard_constraints:
-        made=one_of(MADE_MODELS),
-    localrule: INTERNET_HERE
-    conda:
-        ENVIRONMENT
-    threads: cores("model_start")
-    resources:
-        **asks("model_start", internet=True),
-    params:
-        model=made_model,
-        out=parent_of_output,
-        version=step_version("train.start"),
-    shell:
-        "HF_HUB_OFFLINE=0 python -m workflow_scripts.train.start --model {params.model:q} --out {params.out:q} --log {log:q}"
-
-
-if CONFIG.model.start == "pretrain":
+if PRETRAIN_START:
 
     rule pretrain:
         input:

@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 from rows import MeasuredValues, print_rows, sized
 
-from workflow_scripts.common import clip, tables, tars
+from workflow_scripts.common import open_clip_models, tables, tars
 from workflow_scripts.common.captions import TEXT_TYPES, Taxon, caption, published_members
 from workflow_scripts.common.config.train import CorpusShards, TrainSettings
 from workflow_scripts.common.files import link, sha256_file
@@ -123,7 +123,7 @@ def _resuming(folder: Path) -> Iterator[MeasuredValues]:
 
 @functools.cache
 def _tokenizer() -> Callable[[Sequence[str]], torch.Tensor]:
-    return clip.open_clip.get_tokenizer(MODEL)
+    return open_clip_models.open_clip.get_tokenizer(MODEL)
 
 
 def _batches(folder: Path, shards: Path | None = None) -> Batches:
@@ -142,8 +142,8 @@ def _peer_loader(pattern: str) -> object:
 
     # As it stands, it fails with the webdataset that img2dataset allows: KeyError 'fname'.
     peer.tar_file_expander = functools.partial(_expander(peer), eof_value=None)
-    augmentation = clip.open_clip.transform.AugmentationCfg(scale=(0.9, 1.0))
-    transform = clip.open_clip.image_transform(224, is_train=True, aug_cfg=augmentation)
+    augmentation = open_clip_models.open_clip.transform.AugmentationCfg(scale=(0.9, 1.0))
+    transform = open_clip_models.open_clip.image_transform(224, is_train=True, aug_cfg=augmentation)
     arguments = Namespace(
         train_data=pattern,
         train_num_samples=100 * SAMPLES,

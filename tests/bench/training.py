@@ -21,6 +21,7 @@ from conftest import build_corpus
 from workflow_scripts.common import clip
 from workflow_scripts.common.config.root import read_yaml
 from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
+from workflow_scripts.models.fetch import fetch
 from workflow_scripts.train import loop
 from workflow_scripts.train.checkpoint import Checkpoints
 from workflow_scripts.train.data import TrainingData
@@ -29,7 +30,6 @@ from workflow_scripts.train.loader import Batch
 from workflow_scripts.train.model import TwoProjectorClip, starting_model
 from workflow_scripts.train.optimizer import make_optimizer
 from workflow_scripts.train.ranks import find_ranks
-from workflow_scripts.train.start import start
 
 STEPS = sized(12, 4)
 # The share of one of the demo's two processes.
@@ -52,7 +52,7 @@ def step_overhead() -> Iterator[MeasuredValues]:
         folder = Path(name)
         # An epoch a step is more than any training has; nothing happens at its end without validation.
         corpus = build_corpus(folder / "corpus", train=BIOLOGY, replay=REPLAY)
-        start(model=model_settings, out=folder / "start")
+        fetch(model=model_settings.fetched, out=folder / "start")
         data = TrainingData((corpus.biology,), corpus.replay, settings)
         data.prepare(folder)
         limits = TrainLimits(workers=0, checkpoint_steps=10**9, checkpoint_minutes=10**9, keep_epochs=False)

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflow_scripts.common import clip, words
+from workflow_scripts.common import open_clip_models, words
 from workflow_scripts.common.words import WordTokenizer
 
 
 @cache
 def open_clips_tokenizer():
-    return clip.open_clip.get_tokenizer("ViT-B-32")
+    return open_clip_models.open_clip.get_tokenizer("ViT-B-32")
 
 
 @settings(deadline=None)
@@ -28,7 +28,7 @@ def test_words_that_are_kept_make_the_tokens_of_the_whole_text(text: str) -> Non
 
 def test_the_librarys_own_memory_of_words_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(words, "MOST_OF_THE_LIBRARYS", 50)
-    tokenizer = clip.open_clip.get_tokenizer("ViT-B-32")
+    tokenizer = open_clip_models.open_clip.get_tokenizer("ViT-B-32")
     kept = WordTokenizer(tokenizer)
     end = "<end_of_text>"
     expected = tokenizer([end])[0].tolist()

@@ -1,6 +1,5 @@
 """A tiny random model and a small benchmark of drawn images."""
 
-import importlib
 import io
 import json
 import tarfile
@@ -12,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from workflow_scripts.common.clip import (
+from workflow_scripts.common.open_clip_models import (
     CONFIG_FILE,
     REPLAY_PROJECTOR_FILE,
     REPLAY_PROJECTOR_KEY,
@@ -50,19 +49,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("models")
     ours, start = make_model(folder / "ours", 0, replay=True), make_model(folder / "start", 1)
     return {"ours": f"local-dir:{ours}", "start": f"local-dir:{start}"}
-
-
-@pytest.fixture(scope="session")
-def vision_model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A tiny timm model with random weights, saved as its library saves one."""
-    folder = tmp_path_factory.mktemp("vision") / "vit"
-    arguments = {"img_size": 32, "patch_size": 16, "embed_dim": 24, "depth": 1, "num_heads": 2}
-    torch.manual_seed(0)
-    timm = importlib.import_module("timm")
-    model = timm.create_model("vit_tiny_patch16_224", **arguments)
-    described = {"input_size": (3, 32, 32), "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-    timm.models.save_for_hf(model, folder, model_config=described, model_args=arguments, safe_serialization=True)
-    return f"timm:local-dir:{folder}"
 
 
 @pytest.fixture

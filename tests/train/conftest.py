@@ -149,10 +149,10 @@ def make_corpus(tmp_path: Path) -> Callable[..., Corpus]:
 @pytest.fixture(scope="session")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random starting weights."""
-    from workflow_scripts.train.start import start as write_start
+    from workflow_scripts.models.fetch import fetch
 
-    folder = tmp_path_factory.mktemp("start")
-    write_start(model=tiny_model(), out=folder)
+    folder = tmp_path_factory.mktemp("start") / "model"
+    fetch(model=tiny_model().fetched, out=folder, trainable=True)
     return folder
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from workflow_scripts.common import clip, tables
+from workflow_scripts.common import clip, open_clip_models, tables
 from workflow_scripts.common.captions import Taxon
 from workflow_scripts.common.config.train import CorpusShards, ExportSettings, TrainSettings
 from workflow_scripts.common.files import sha256_file
@@ -29,7 +29,7 @@ SETTINGS = TrainSettings(epochs=6.0, global_batch=8)
 def trained(corpus, start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training's results, whose weights are the starting ones changed by a known amount."""
     folder = tmp_path_factory.mktemp("trained")
-    weights = load_file(start / clip.WEIGHTS_FILE)
+    weights = load_file(start / open_clip_models.WEIGHTS_FILE)
     for name, change in (("model", 1.0), ("best", 0.5)):
         changed = {key: value + change if value.is_floating_point() else value for key, value in weights.items()}
         changed["replay_projector"] = weights["visual.proj"] + 2 * change
@@ -65,12 +65,15 @@ def test_the_weights_are_the_last_or_the_best_and_averaged_with_the_start(
     settings: ExportSettings, change: float, trained: Path, start: Path, tmp_path: Path
 ) -> None:
     export(trained=trained, start=start, settings=settings, out=tmp_path)
-    before, after = load_file(start / clip.WEIGHTS_FILE), load_file(tmp_path / clip.WEIGHTS_FILE)
+    before, after = (
+        load_file(start / open_clip_models.WEIGHTS_FILE),
+        load_file(tmp_path / open_clip_models.WEIGHTS_FILE),
+    )
     assert before.keys() == after.keys()
     for name, value in before.items():
         if value.is_floating_point():
             torch.testing.assert_close(after[name], value + change)
-    second = load_file(tmp_path / clip.REPLAY_PROJECTOR_FILE)["replay_projector"]
+    second = load_file(tmp_path / open_clip_models.REPLAY_PROJECTOR_FILE)["replay_projector"]
     torch.testing.assert_close(second, before["visual.proj"] + 2 * change)
 
 
@@ -83,8 +86,8 @@ def test_the_checkpoint_for_bioclip_2_holds_the_second_projector_in_the_visual_t
     assert torch.equal(saved["state_dict"].pop("visual.continual_proj"), expected.pop("replay_projector"))
     assert saved["state_dict"].keys() == expected.keys()
     # open_clip reads it as it reads BioCLIP 2's own.
-    model = clip.without_weights(tmp_path)
-    second = clip.load_weights(model, tmp_path / "bioclip2.pt")
+    model = open_clip_models.build(json.loads((tmp_path / open_clip_models.CONFIG_FILE).read_text()))
+    second = open_clip_models.load_weights(model, tmp_path / "bioclip2.pt")
     assert second is not None
     assert torch.equal(model.visual.proj, expected["visual.proj"])
 
@@ -100,7 +103,7 @@ def test_pybioclip_classifies_with_the_export(trained: Path, start: Path, tmp_pa
 
     loaded = clip.load(f"local-dir:{tmp_path}")
     features = F.normalize(clip.encode_image(loaded, clip.preprocess(loaded)(image)[None]), dim=-1)
-    templates = clip.open_clip.OPENAI_IMAGENET_TEMPLATES
+    templates = open_clip_models.open_clip.OPENAI_IMAGENET_TEMPLATES
     texts = [clip.encode_text(loaded, [template(label) for template in templates]) for label in labels]
     weights = F.normalize(torch.stack([F.normalize(text, dim=-1).mean(0) for text in texts]), dim=-1)
     expected = (loaded.model.logit_scale.exp() * features @ weights.T).softmax(-1)[0]

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from PIL import Image
 from safetensors.torch import load_file
 
-from workflow_scripts.common import clip
+from workflow_scripts.common import clip, open_clip_models
 from workflow_scripts.common.config.train import (
     ExportSettings,
     ModelSettings,
@@ -36,7 +36,6 @@ from workflow_scripts.train.job import Job
 from workflow_scripts.train.model import TwoProjectorClip
 from workflow_scripts.train.ranks import Ranks
 from workflow_scripts.train.run import train_model
-from workflow_scripts.train.start import start as write_start
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 30
@@ -370,7 +369,7 @@ def test_the_global_batchs_gradient_is_clipped_for_any_ranks_and_pieces(
 ) -> None:
     monkeypatch.setattr("workflow_scripts.train.loop.make_optimizer", plain_descent)
     one_step = SETTINGS.model_copy(update={"epochs": 8 / 40, "warmup_steps": 0})
-    before = load_file(start / clip.WEIGHTS_FILE)
+    before = load_file(start / open_clip_models.WEIGHTS_FILE)
     before["replay_projector"] = before["visual.proj"]
 
     def change(run: Path) -> torch.Tensor:
@@ -493,9 +492,9 @@ def test_the_export_predicts_what_the_trainer_does(
         image, text, scale = trainer(pixels, loaded.tokenizer(words), 4)
 
     exported = f"local-dir:{tmp_path / 'model'}"
-    model, _, preprocess = clip.open_clip.create_model_and_transforms(exported)
+    model, _, preprocess = open_clip_models.open_clip.create_model_and_transforms(exported)
     model.eval()
-    tokens = clip.open_clip.get_tokenizer(exported)(words)
+    tokens = open_clip_models.open_clip.get_tokenizer(exported)(words)
     seen = torch.stack([preprocess(Image.fromarray(item.numpy())) for item in images])
     with torch.no_grad():
         torch.testing.assert_close(model.encode_image(seen, normalize=True)[:4], image[:4], rtol=0, atol=1e-5)
@@ -503,104 +502,6 @@ def test_the_export_predicts_what_the_trainer_does(
         torch.testing.assert_close(model.logit_scale.exp(), scale)
     replay = clip.encode_image(clip.load(exported), images, projector="replay")
     torch.testing.assert_close(torch.nn.functional.normalize(replay, dim=-1)[4:], image[4:], rtol=0, atol=1e-5)
-
-
-def test_a_start_with_a_second_projector_keeps_it(start: Path, model_settings: ModelSettings, tmp_path: Path) -> None:
-    state = load_file(start / clip.WEIGHTS_FILE)
-    second = torch.randn(state["visual.proj"].shape)
-    # As the code of BioCLIP 2 saves it.
-    saved = {f"module.{name}": value for name, value in state.items()} | {"module.visual.continual_proj": second}
-    torch.save({"epoch": 1, "state_dict": saved}, tmp_path / "epoch_1.pt")
-    write_start(
-        model=model_settings.model_copy(update={"start": str(tmp_path / "epoch_1.pt"), **SEEN}), out=tmp_path / "b2"
-    )
-    loaded = clip.load(f"local-dir:{tmp_path / 'b2'}")
-    assert loaded.replay_projector is not None
-    assert torch.equal(loaded.replay_projector, second)
-    assert torch.equal(load_file(tmp_path / "b2" / clip.WEIGHTS_FILE)["visual.proj"], state["visual.proj"])
-    again = model_settings.model_copy(update={"start": f"local-dir:{tmp_path / 'b2'}"})
-    write_start(model=again, out=tmp_path / "b3")
-    third = clip.load(f"local-dir:{tmp_path / 'b3'}").replay_projector
-    assert third is not None
-    assert torch.equal(third, second)
-
-
-def test_random_starting_weights_are_always_the_same(
-    start: Path, model_settings: ModelSettings, tmp_path: Path
-) -> None:
-    write_start(model=model_settings, out=tmp_path)
-    for name in (clip.WEIGHTS_FILE, clip.CONFIG_FILE):
-        assert (tmp_path / name).read_bytes() == (start / name).read_bytes()
-
-
-def normalisation_of(folder: Path) -> tuple[list[float], list[float]]:
-    described = json.loads((folder / clip.CONFIG_FILE).read_text())["preprocess_cfg"]
-    return described["mean"], described["std"]
-
-
-def test_images_are_normalised_as_the_starting_weights_say(model_settings: ModelSettings, tmp_path: Path) -> None:
-    write_start(model=model_settings, out=tmp_path / "random")
-    assert normalisation_of(tmp_path / "random") == ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    write_start(model=model_settings.model_copy(update=SEEN), out=tmp_path / "said")
-    assert normalisation_of(tmp_path / "said") == ([0.5] * 3, [0.25] * 3)
-    # A directory brings its normalisation and its architecture.
-    write_start(model=ModelSettings(start=f"local-dir:{tmp_path / 'said'}"), out=tmp_path / "theirs")
-    assert normalisation_of(tmp_path / "theirs") == ([0.5] * 3, [0.25] * 3)
-    saved = [(tmp_path / name / clip.WEIGHTS_FILE).read_bytes() for name in ("said", "theirs")]
-    assert saved[0] == saved[1]
-
-
-@pytest.mark.parametrize(
-    ("settings", "complaint"),
-    [
-        ({}, "architecture: missing"),
-        ({"start": "hf-hub:imageomics/bioclip-2"}, "no revision"),
-        ({"architecture": "ViT-B-16", "start": "weights.pt"}, "give both"),
-        ({"architecture": "ViT-B-16", "mean": (0.5, 0.5, 0.5)}, "go together"),
-    ],
-)
-def test_model_settings_that_leave_something_open_are_refused(settings: dict, complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
-        ModelSettings(**settings)
-
-
-def test_openais_weights_want_their_own_activation(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="ViT-B-16-quickgelu"):
-        write_start(model=ModelSettings(architecture="ViT-B-16", start="openai"), out=tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("start_from", "complaint"),
-    [
-        ("nowhere.pth", "nowhere.pth: missing"),
-        ("local-dir:nowhere", "not an open_clip directory"),
-        ("pretrain", "resolved by the workflow"),
-        ("no_such_tag", "open_clip knows no such model|no file"),
-    ],
-)
-def test_starting_weights_that_are_not_there_are_named(
-    start_from: str, complaint: str, model_settings: ModelSettings, tmp_path: Path
-) -> None:
-    with pytest.raises(InputError, match=complaint):
-        write_start(model=model_settings.model_copy(update={"start": start_from, **SEEN}), out=tmp_path)
-
-
-def test_a_pickle_that_runs_code_is_not_loaded(model_settings: ModelSettings, tmp_path: Path) -> None:
-    torch.save({"state_dict": {"x": Path("would be built by calling its class")}}, tmp_path / "bad.pt")
-    with pytest.raises(InputError, match=r"bad\.pt: cannot be loaded"):
-        write_start(
-            model=model_settings.model_copy(update={"start": str(tmp_path / "bad.pt"), **SEEN}), out=tmp_path / "o"
-        )
-
-
-def test_weights_of_another_model_are_refused(start: Path, tmp_path: Path, model_settings: ModelSettings) -> None:
-    state = load_file(start / clip.WEIGHTS_FILE)
-    state.pop("ln_final.weight")
-    torch.save(state, tmp_path / "other.pt")
-    with pytest.raises(InputError, match=r"1 tensors missing \(ln_final.weight\)"):
-        write_start(
-            model=model_settings.model_copy(update={"start": str(tmp_path / "other.pt"), **SEEN}), out=tmp_path / "o"
-        )
 
 
 def test_a_model_without_second_projector_says_so(start: Path) -> None:

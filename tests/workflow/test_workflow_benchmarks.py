@@ -139,7 +139,7 @@ def test_baselines_are_fetched_once_and_vision_models_are_held_against_no_text(f
     commands = [
         line for line in fresh.run("-np", "evaluate", "--config", baselines).splitlines() if "python -m" in line
     ]
-    assert sum("evaluate.fetch_model" in line and "HF_HUB_OFFLINE=0" in line for line in commands) == 2
+    assert sum("models.fetch" in line and "HF_HUB_OFFLINE=0" in line for line in commands) == 3
     embedded = [line for line in commands if "evaluate.embed" in line]
     assert len(embedded) == 4 * 4 - 1
     (insects,) = [line for line in commands if "--benchmark insects " in line]

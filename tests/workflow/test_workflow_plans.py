@@ -140,7 +140,7 @@ def test_beetles_plan_has_no_world_no_replay_and_no_pretraining(fresh: Any) -> N
 
 def test_every_target_can_be_planned(fresh: Any) -> None:
     planned = {target: set(fresh.planned(target)) for target in ("fetch", "data", "train", "evaluate", "report", "all")}
-    assert {"download", "replay_download", "model_start"} <= planned["fetch"]
+    assert {"download", "replay_download", "model_fetch"} <= planned["fetch"]
     assert not planned["fetch"] & {"train_run", "curate", "embed"}
     assert "shards_gather" in planned["data"]
     assert "train_run" not in planned["data"]
@@ -163,7 +163,7 @@ def test_commands_are_printed_as_they_would_run(fresh: Any) -> None:
 def test_only_rules_marked_for_the_internet_leave_offline_mode(fresh: Any) -> None:
     commands = [line for line in fresh.run("-np", "all").splitlines() if line.startswith("Shell command: ")]
     online = {line.split("workflow_scripts.")[-1].split()[0] for line in commands if "HF_HUB_OFFLINE=0" in line}
-    assert online == {"download.fetch", "train.start"}
+    assert online == {"download.fetch", "models.fetch"}
 
 
 def test_the_plan_does_not_depend_on_the_number_of_cores(fresh: Any) -> None:
@@ -175,7 +175,7 @@ def test_the_plan_does_not_depend_on_the_number_of_cores(fresh: Any) -> None:
 
 def test_readme_lists_the_networked_rules() -> None:
     text = (ROOT / "README.md").read_text()
-    for rule in ("download", "replay_download", "model_start"):
+    for rule in ("download", "replay_download", "model_fetch"):
         assert f"`{rule}`" in text
 
 

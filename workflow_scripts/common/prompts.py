@@ -10,8 +10,9 @@ import torch
 
 from workflow_scripts.common.captions import sentence
 from workflow_scripts.common.causal_text import encode_together, is_causal_clip
-from workflow_scripts.common.clip import Clip, encode_text, open_clip
+from workflow_scripts.common.clip import Clip, encode_text
 from workflow_scripts.common.geometry import Floats, unit
+from workflow_scripts.common.open_clip_models import open_clip
 from workflow_scripts.common.words import WordTokenizer
 
 Template = Callable[[str], str]

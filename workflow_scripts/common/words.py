@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.common.clip import open_clip
+from workflow_scripts.common.open_clip_models import open_clip
 
 KEPT_WORDS = 1_000_000
 # The library's tokenizer keeps every word that it ever met, 200 bytes each; the captions of the web never end.

@@ -49,7 +49,7 @@ def embed(
     it, and an interrupted one goes on after its last chunk.
 
     Args:
-        model: the model (`local-dir:PATH`, `timm:local-dir:PATH`, `hf-hub:NAME`, or `NAME:PRETRAINED` of open_clip).
+        model: the model's source, such as `local-dir:PATH`.
         images: the benchmark's images.parquet.
         out: the features to write, safetensors: `features` [N, D] float32, not normalised, and `positions` [N].
         work: where the work is kept, for all runs.

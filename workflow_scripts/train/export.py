@@ -16,17 +16,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.clip import (
+from workflow_scripts.common.config.train import ExportSettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import whole
+from workflow_scripts.common.open_clip_models import (
     CONFIG_FILE,
     PUBLISHED_REPLAY_PROJECTOR,
     REPLAY_PROJECTOR_FILE,
     REPLAY_PROJECTOR_KEY,
     WEIGHTS_FILE,
+    save_model,
 )
-from workflow_scripts.common.config.train import ExportSettings
-from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import whole
-from workflow_scripts.train import directory
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def export(*, trained: Path, start: Path, settings: ExportSettings, out: Path) -
         (out / BIOCLIP2_FILE).unlink(missing_ok=True)
     else:
         save_for_bioclip2(out / BIOCLIP2_FILE, weights, projector)
-    directory.save(out, described, weights, projector)
+    save_model(out, described, weights, projector)
 
 
 def starting_weights(start: Path) -> Weights:

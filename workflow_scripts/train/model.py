@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from workflow_scripts.common.clip import REPLAY_PROJECTOR_KEY, Clip
+from workflow_scripts.common.clip import Clip
 from workflow_scripts.common.config.train import ModelSettings, TrainSettings
+from workflow_scripts.common.open_clip_models import REPLAY_PROJECTOR_KEY
 
 logger = logging.getLogger(__name__)
 

@@ -25,18 +25,17 @@ import torch.distributed as dist
 
 from workflow_scripts.common.children import die_with_parent
 from workflow_scripts.common.cli import EXIT_BAD_INPUT, run
-from workflow_scripts.common.clip import open_clip
 from workflow_scripts.common.code_digest import code_digest
 from workflow_scripts.common.config.train import CorpusShards, ModelSettings, TrainLimits, TrainSettings
 from workflow_scripts.common.documents import write_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link, write_json
+from workflow_scripts.common.open_clip_models import open_clip, save_tensors
 from workflow_scripts.common.version import workflow_version
 from workflow_scripts.common.work_folder import DONE, WorkFolder, open_work_folder
 from workflow_scripts.contracts import TRAINING
 from workflow_scripts.train.checkpoint import Checkpoints
 from workflow_scripts.train.data import TrainingData
-from workflow_scripts.train.directory import save_tensors
 from workflow_scripts.train.done import Done
 from workflow_scripts.train.endings import BAD_INPUT, EXIT_PREEMPTED, OUTCOME
 from workflow_scripts.train.job import Job

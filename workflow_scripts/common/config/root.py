@@ -10,7 +10,6 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from workflow_scripts.common.config.base import Section, check_path
-from workflow_scripts.common.config.baselines import FORMS, parse_baseline
 from workflow_scripts.common.config.catalog import Generation
 from workflow_scripts.common.config.curate import AttributionSettings, CurateSettings
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
@@ -23,6 +22,7 @@ from workflow_scripts.common.config.evaluate import (
     fetch_identity,
 )
 from workflow_scripts.common.config.jobs import JOBS, JobLimits
+from workflow_scripts.common.config.model_source import FORMS, TIMM_FORMS, Baseline
 from workflow_scripts.common.config.replay import ReplaySettings
 from workflow_scripts.common.config.report import IntrinsicSettings, PublishSettings
 from workflow_scripts.common.config.shards import ShardSettings
@@ -101,9 +101,10 @@ class Config(Section):
     export: ExportSettings = Field(default_factory=ExportSettings, description="What is made of the trained model.")
     ablations: AblationSettings | None = Field(None, description="What the target `ablations` trains and tests.")
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict, description="Benchmarks, by name.")
-    baselines: dict[str, str] = Field(
+    baselines: dict[str, Baseline] = Field(
         default_factory=dict,
-        description=f"Further models to score, by file-safe name: {FORMS}. timm's have no text tower: they are "
+        description=f"Further models to score, by file-safe name: `start` (the run's starting point), {FORMS}, "
+        f"{TIMM_FORMS}; with the keys of `model` where there is more to say. timm's have no text tower: they are "
         "scored by the tasks that need none.",
     )
     intrinsic: IntrinsicSettings = Field(
@@ -142,11 +143,6 @@ class Config(Section):
             raise ValueError("mix: give every corpus a weight, or none")
         if self.run in self.baselines:
             raise ValueError(f"run: {self.run!r} is also the name of a baseline")
-        for name, source in self.baselines.items():
-            try:
-                parse_baseline(source)
-            except ValueError as error:
-                raise ValueError(f"baselines.{name}: {error}") from None
         for name, benchmark in self.benchmarks.items():
             if benchmark.layout == "replay" and self.replay is None and not self.corpus_is_given:
                 raise ValueError(f"benchmarks.{name}: layout replay needs the section replay")
@@ -225,7 +221,8 @@ class Config(Section):
             for option, path in source.inputs.items()
             if isinstance(path, str)
         }
-        given |= {f"model.start.{number}": path for number, path in enumerate(self.model.files)}
+        models = {"model.start": self.model, **{f"baselines.{name}": one for name, one in self.baselines.items()}}
+        given |= {key: one.given_file for key, one in models.items() if one.given_file is not None}
         if self.taxonomy is not None:
             given |= {
                 f"taxonomy.backbones.{backbone.name}.path": backbone.path
@@ -243,12 +240,6 @@ class Config(Section):
                 if f"{FETCHED_FOLDER}/" not in path
             }
         given |= {f"curate.verdicts.{number}": path for number, path in enumerate(self.curate.verdicts)}
-        for name, source in self.baselines.items():
-            baseline = parse_baseline(source)
-            if baseline.kind == "folder":
-                given[f"baselines.{name}"] = baseline.config_file
-            elif baseline.kind == "file":
-                given[f"baselines.{name}"] = baseline.place
         if self.world is not None and self.world.species is not None:
             given["world.species"] = self.world.species
         return given

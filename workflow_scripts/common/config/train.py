@@ -6,61 +6,29 @@ from pydantic import Field, field_validator, model_validator
 
 from workflow_scripts.common.captions import TEXT_TYPES, template_columns
 from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.config.model_source import FORMS, PRETRAIN, ModelSource
 
 
-class ModelSettings(Section):
-    """An open_clip model, its preprocessing and where its weights come from."""
+class ModelSettings(ModelSource):
+    """The model that is trained: its architecture, preprocessing and starting weights."""
 
-    architecture: str | dict[str, Any] | None = Field(
-        None,
-        description="Name of an open_clip model config, or such a config itself (embed_dim, vision_cfg, text_cfg). May "
-        "be left out for `hf-hub:` and `local-dir:`, which bring theirs. OpenAI's weights want a `-quickgelu` one.",
-    )
+    words = (PRETRAIN,)
+    trainable = True
+
     start: str | None = Field(
         None,
-        description="Starting weights: an open_clip pretrained tag, `hf-hub:NAME@REVISION`, `local-dir:PATH`, a "
-        "checkpoint file, `pretrain` (the config's own pretraining on replay), or null for random weights.",
+        description=f"Starting weights: {FORMS}, `pretrain` (the config's own pretraining on replay), or null for "
+        "random weights. Beside `architecture` the tag or the file stands alone.",
     )
-    mean: tuple[float, float, float] | None = Field(
-        None,
-        description="Image mean, RGB. Null: what the starting weights bring; ImageNet's, as both papers have it, for "
-        "random ones. A checkpoint file brings none.",
-    )
-    std: tuple[float, float, float] | None = Field(None, description="Image standard deviation, RGB; as `mean`.")
     replay_projector_from: Literal["proj", "random"] = Field(
         "proj", description="What the replay projector starts as, when the starting weights have none."
     )
 
-    @model_validator(mode="after")
-    def _whole(self) -> "ModelSettings":
-        brings_all = (self.start or "").startswith(("hf-hub:", "local-dir:"))
-        if self.architecture is None and not brings_all:
-            raise ValueError("architecture: missing; only hf-hub: and local-dir: weights bring theirs")
-        if (self.start or "").startswith("hf-hub:") and "@" not in (self.start or ""):
-            raise ValueError(
-                f"start: {self.start} has no revision; write {self.start}@COMMIT, so that it stays the same"
-            )
-        if (self.mean is None) != (self.std is None):
-            raise ValueError("mean and std go together")
-        if self.is_file and self.mean is None:
-            raise ValueError("mean, std: a checkpoint file does not say how its images were normalised; give both")
-        return self
-
     @property
-    def is_file(self) -> bool:
-        """Whether the starting weights are a checkpoint file."""
-        source = self.start or ""
-        return not source.startswith(("hf-hub:", "local-dir:")) and source.endswith((".pt", ".pth", ".safetensors"))
-
-    @property
-    def files(self) -> list[str]:
-        """The files that the starting weights are read from, where a person gives them."""
-        if self.start is None:
-            return []
-        if self.start.startswith("local-dir:"):
-            folder = self.start.removeprefix("local-dir:")
-            return [f"{folder}/open_clip_config.json", f"{folder}/open_clip_model.safetensors"]
-        return [self.start] if self.is_file else []
+    def fetched(self) -> ModelSource:
+        """What training starts from, or with `pretrain` what pretraining starts from."""
+        start = None if self.kind == "pretrain" else self.start
+        return ModelSource(architecture=self.architecture, start=start, mean=self.mean, std=self.std)
 
 
 class CorpusShards(Section):

@@ -1,0 +1,264 @@
+"""A model by where its weights come from: what is trained, what is scored beside it, and what predicts."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.open_clip_names import (
+    WHOLE,
+    architectures,
+    model_config,
+    pretrained_config,
+    pretrained_tags,
+)
+
+RUN_START = "start"
+PRETRAIN = "pretrain"
+TIMM = "timm:"
+FOLDER = "local-dir:"
+HUB = "hf-hub:"
+CHECKPOINTS = (".pt", ".pth", ".bin", ".safetensors")
+
+FORMS = (
+    "`local-dir:PATH` (an open_clip folder), `hf-hub:NAME@COMMIT`, an architecture and a tag of open_clip's "
+    "(`ViT-B-16-quickgelu:openai`), an architecture and a checkpoint file (`ViT-B-16:PATH`)"
+)
+TIMM_FORMS = "`timm:local-dir:PATH`, `timm:hf-hub:NAME@COMMIT`"
+
+Architecture = str | dict[str, Any] | None
+Triple = tuple[float, float, float]
+Kind = Literal["random", "run", "pretrain", "folder", "hub", "tag", "file"]
+
+_PINNED = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}")
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+
+
+class ModelSource(Section):
+    """A model: its weights, and what they do not say themselves. A string stands for `start` alone."""
+
+    # What may stand in place of weights.
+    words: ClassVar[tuple[str, ...]] = ()
+    # Whether it must be a model that the trainer can train.
+    trainable: ClassVar[bool] = False
+
+    architecture: str | dict[str, Any] | None = Field(
+        None,
+        description="Name of an open_clip model config, or such a config itself (embed_dim, vision_cfg, text_cfg). May "
+        "be left out for `hf-hub:` and `local-dir:`, which bring theirs, and where `start` names it. OpenAI's weights "
+        "want a `-quickgelu` one.",
+    )
+    start: str | None = Field(
+        None, description=f"The weights: {FORMS}. Beside `architecture` the tag or the file stands alone."
+    )
+    mean: Triple | None = Field(
+        None,
+        description="Image mean, RGB. Null: what the weights bring; ImageNet's, as both papers have it, for random "
+        "ones. Weights that bring none, such as a checkpoint file, need it.",
+    )
+    std: Triple | None = Field(None, description="Image standard deviation, RGB; as `mean`.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_string(cls, value: Any) -> Any:
+        return {"start": value} if isinstance(value, str) else value
+
+    @field_validator("architecture")
+    @classmethod
+    def _check_architecture(cls, value: str | dict[str, Any] | None) -> str | dict[str, Any] | None:
+        if value is not None:
+            _config_of(value, trainable=cls.trainable)
+        return value
+
+    @field_validator("start")
+    @classmethod
+    def _check_start(cls, value: str | None, info: ValidationInfo) -> str | None:
+        # An architecture that is wrong is named before the weights that do not fit it.
+        if "architecture" in info.data:
+            kind, place, architecture = cls._parse(value, info.data["architecture"])
+            if architecture is not None:
+                config = _config_of(architecture, trainable=cls.trainable)
+                if kind == "tag":
+                    _check_tag(place, architecture, config, cls.words)
+        return value
+
+    @model_validator(mode="after")
+    def _check_whole(self) -> Self:
+        if self.given_architecture is None and self.kind in ("random", "pretrain"):
+            raise ValueError("architecture: missing; only weights bring theirs")
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std go together")
+        if not self.has_text and (self.architecture is not None or self.mean is not None):
+            raise ValueError(f"{self.start}: a timm model brings its architecture, mean and std; leave them out")
+        if self.kind == "file" and self.mean is None:
+            raise ValueError(
+                f"mean, std: the checkpoint file {self.place} does not say how its images were normalised; give both"
+            )
+        return self
+
+    @classmethod
+    def _parse(cls, start: str | None, architecture: Architecture) -> tuple[Kind, str, Architecture]:
+        """Kind, place and architecture of the weights.
+
+        Raises:
+            ValueError: it is none of the forms, or a repository without a commit.
+        """
+        if start is None:
+            return "random", "", architecture
+        if start in cls.words:
+            return ("run" if start == RUN_START else "pretrain"), "", architecture
+        named = start.removeprefix(TIMM)
+        has_text = named == start
+        if has_text or not cls.trainable:
+            if named.startswith(HUB):
+                if not _PINNED.fullmatch(named.removeprefix(HUB)):
+                    raise ValueError(
+                        f"{start!r} names no commit; write {HUB}NAME@COMMIT, with the 40 digits that the hub shows "
+                        "under Files, History"
+                    )
+                return "hub", named.removeprefix(HUB), architecture
+            if named.startswith(FOLDER) and named != FOLDER:
+                return "folder", named.removeprefix(FOLDER), architecture
+        place = start
+        if architecture is None:
+            architecture, _, place = start.partition(":")
+        if not has_text or not place or (isinstance(architecture, str) and not _NAME.fullmatch(architecture)):
+            forms = ", ".join([*(f"`{word}`" for word in cls.words), FORMS, *([] if cls.trainable else [TIMM_FORMS])])
+            raise ValueError(f"{start!r} is none of {forms}{_guess(start, cls.words)}")
+        return ("file" if PurePosixPath(place).suffix in CHECKPOINTS else "tag"), place, architecture
+
+    @property
+    def kind(self) -> Kind:
+        """`random`, `run` (what the run starts from), `pretrain`, or where weights come from.
+
+        `folder` and `file` are on this disk, `hub` is Hugging Face at a commit, `tag` are open_clip's own.
+        """
+        return self._parse(self.start, self.architecture)[0]
+
+    @property
+    def place(self) -> str:
+        """The folder, the repository with its commit, the tag, or the file."""
+        return self._parse(self.start, self.architecture)[1]
+
+    @property
+    def given_architecture(self) -> Architecture:
+        """The architecture, also where `start` names it; None: what the weights bring."""
+        return self._parse(self.start, self.architecture)[2]
+
+    @property
+    def has_text(self) -> bool:
+        """Whether it has a text tower; timm's vision models have none."""
+        return not (self.start or "").startswith(TIMM)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is a folder that can be loaded as it is."""
+        return self.kind == "folder" and self.architecture is None and self.mean is None
+
+    @property
+    def config_name(self) -> str:
+        """The file by which a folder is known to be a model's."""
+        return "open_clip_config.json" if self.has_text else "config.json"
+
+    @property
+    def given_file(self) -> str | None:
+        """The file on this disk without which there is no model."""
+        if self.kind == "folder":
+            return f"{self.place}/{self.config_name}"
+        return self.place if self.kind == "file" else None
+
+    @property
+    def files(self) -> list[str]:
+        """What of it lies on this disk: of a folder every file that its weights may be in."""
+        if self.kind != "folder":
+            return [self.place] if self.kind == "file" else []
+        kinds = (".json", *CHECKPOINTS)
+        return sorted(str(path) for path in Path(self.place).glob("*") if path.suffix in kinds) or [
+            str(self.given_file)
+        ]
+
+    def __str__(self) -> str:
+        return self.start or "random weights"
+
+
+class Baseline(ModelSource):
+    """A model to score besides the run's own."""
+
+    words = (RUN_START,)
+
+    start: str = Field(description="The weights, or `start`: what the run starts from.")
+
+
+def model_source(text: str) -> ModelSource:
+    """The source that a command line names, in a word or as JSON.
+
+    Raises:
+        InputError: it names no model.
+    """
+    try:
+        found = ModelSource.model_validate_json(text) if text.startswith("{") else ModelSource.model_validate(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"{part}: " for part in first["loc"])
+        raise InputError(f"{text}: {where}{first['msg'].removeprefix('Value error, ')}") from None
+    return found
+
+
+def check_trainable(config: Mapping[str, Any]) -> None:
+    """Check that the trainer can train an open_clip model config.
+
+    Raises:
+        ValueError: one of its towers is not open_clip's own.
+    """
+    foreign = ("timm_model_name", "hf_model_name")
+    if found := [key for key in foreign if key in config["vision_cfg"] or key in config["text_cfg"]]:
+        raise ValueError(f"only open_clip's own ViT CLIP can be trained, not a model with {', '.join(found)}")
+
+
+def _config_of(architecture: str | Mapping[str, Any], *, trainable: bool) -> Mapping[str, Any]:
+    """A model config by its name or itself.
+
+    Raises:
+        ValueError: open_clip does not know the name, it is no model config, or none that can be trained.
+    """
+    found = model_config(architecture) if isinstance(architecture, str) else architecture
+    if found is None:
+        raise ValueError(
+            f"open_clip knows no architecture {architecture!r}{_guess(str(architecture), architectures())}"
+        )
+    if missing := [key for key in WHOLE if key not in found]:
+        raise ValueError(f"no {', '.join(missing)}; an open_clip model config has {', '.join(WHOLE)}")
+    if trainable:
+        check_trainable(found)
+    return found
+
+
+def _check_tag(
+    tag: str, architecture: str | Mapping[str, Any], config: Mapping[str, Any], words: Sequence[str]
+) -> None:
+    """Check that open_clip has weights of that tag for the architecture, with the same activation."""
+    if not isinstance(architecture, str):
+        raise ValueError(
+            f"{tag!r} is no folder, no repository and no checkpoint file ({', '.join(CHECKPOINTS)}), and a tag "
+            f"needs an architecture by its name{_guess(tag, words)}"
+        )
+    tags = pretrained_tags(architecture)
+    weights = pretrained_config(architecture, tag)
+    if not weights:
+        guess = _guess(tag, [*words, *tags]) or f"; its tags: {', '.join(tags) or 'none'}"
+        raise ValueError(f"open_clip has no weights {tag!r} for {architecture}{guess}")
+    # open_clip itself only warns, and then runs another activation than the weights were trained with.
+    if weights.get("quick_gelu", False) != config.get("quick_gelu", False):
+        plain = architecture.removesuffix("-quickgelu")
+        other, uses = (plain, "plain GELU") if plain != architecture else (f"{plain}-quickgelu", "QuickGELU")
+        raise ValueError(f"the weights {tag!r} use {uses}; set architecture to {other}")
+
+
+def _guess(value: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(value, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""

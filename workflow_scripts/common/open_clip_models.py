@@ -1,0 +1,341 @@
+"""Open_clip models as files: read from any source, written as a folder that open_clip loads by itself.
+
+Shapes: P pooled dimensions, D embedding dimensions.
+"""
+
+import importlib
+import json
+import logging
+import pickle
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from workflow_scripts.common.config.model_source import ModelSource, check_trainable
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import whole, write_json
+from workflow_scripts.common.hub import hub_errors
+from workflow_scripts.common.open_clip_names import model_config, pretrained_config
+
+logger = logging.getLogger(__name__)
+
+CONFIG_FILE = "open_clip_config.json"
+WEIGHTS_FILE = "open_clip_model.safetensors"
+REPLAY_PROJECTOR_FILE = "replay_projector.safetensors"
+REPLAY_PROJECTOR_KEY = "replay_projector"
+# The second projector's name in checkpoints of BioCLIP 2's code, below the visual tower.
+PUBLISHED_REPLAY_PROJECTOR = "continual_proj"
+
+# timm's weights in the order of preference; a pickle is read with weights_only.
+TIMM_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+# Random weights are the same for every run, so that runs differ by what they were told to differ by.
+SEED = 0
+# What both papers train with where nothing else is said.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Weights = Mapping[str, torch.Tensor]
+Tokenizer = Callable[[Sequence[str]], torch.Tensor]
+
+
+def _import_open_clip() -> ModuleType:
+    """Import open_clip, also where torchvision was built for another kind of torch.
+
+    Such a torchvision fails on import because its operators were never declared. CLIP uses none of them, so declaring
+    their schemas is enough. With matching builds nothing is declared.
+    """
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        logger.info("torchvision does not match this torch (%s); its operators are declared without code", error)
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        for operator in ("nms", "qnms"):
+            torch.library.define(
+                f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            )
+    return importlib.import_module("open_clip")
+
+
+open_clip: Any = _import_open_clip()
+
+
+@dataclass(frozen=True)
+class ReadModel:
+    """An open_clip model with its weights, fp32 on the CPU.
+
+    Attributes:
+        network: open_clip's model.
+        config: what `CONFIG_FILE` says of it: `model_cfg` and `preprocess_cfg`.
+        replay_projector: BioCLIP 2's second visual projector [P, D], where the weights have one.
+        tokenizer: texts -> token ids [N, context_length].
+    """
+
+    network: Any
+    config: Mapping[str, Any]
+    replay_projector: torch.Tensor | None
+    tokenizer: Any
+
+
+def read_model(source: ModelSource, *, trainable: bool = False) -> ReadModel:
+    """Read a model with a text tower from its source; what is not on this disk is fetched.
+
+    Args:
+        source: where the weights come from.
+        trainable: refuse a model that the trainer cannot train.
+
+    Raises:
+        InputError: the weights cannot be had, are unsafe or not the architecture's, or do not say how images were
+            normalised, or the model cannot be trained.
+    """
+    if source.kind in ("run", "pretrain"):
+        raise InputError(f"{source}: the workflow resolves it; here give local-dir:PATH")
+    folder = directory_of(source) if source.kind in ("folder", "hub") else None
+    theirs = _described(folder) if folder else {}
+    config = _config(source, theirs)
+    if trainable:
+        try:
+            check_trainable(config["model_cfg"])
+        except ValueError as error:
+            raise InputError(f"{source}: {error}") from None
+    # What is needed besides is missed before gigabytes are fetched.
+    tokenizer = _tokenizer(source, config, folder)
+    network = build(config)
+    if trainable and not isinstance(getattr(network.visual, "proj", None), torch.nn.Parameter):
+        raise InputError(f"{source}: its visual tower has no projector, so it cannot have a second one")
+    projector = None
+    if folder is not None:
+        within, beside = load_weights(network, weights_of(folder)), replay_projector_of(folder)
+        projector = within if beside is None else beside
+    elif source.kind == "tag":
+        projector = load_weights(network, _weights_of_tag(str(source.given_architecture), source.place))
+    elif source.kind == "file":
+        projector = load_weights(network, Path(source.place))
+    return ReadModel(network, config, projector, tokenizer)
+
+
+def directory_of(source: ModelSource) -> Path:
+    """The folder of a `folder` source, or the local copy of a `hub` source, which is fetched unless it is there.
+
+    With `HF_HUB_OFFLINE=1` it must be there.
+
+    Raises:
+        InputError: no such directory, or it cannot be had.
+    """
+    with as_input_error(source):
+        if source.kind == "folder":
+            folder = Path(source.place)
+        else:
+            name, _, commit = source.place.partition("@")
+            wanted = [source.config_name, *TIMM_WEIGHTS]
+            with hub_errors(f"{source}: cannot be fetched"):
+                if source.has_text:
+                    # Of several files of weights this takes the one that open_clip prefers.
+                    open_clip.pretrained.download_pretrained_from_hf(name, revision=commit)
+                    wanted = ["*.json", "*.txt", "*.model", REPLAY_PROJECTOR_FILE]
+                folder = Path(snapshot_download(name, revision=commit, allow_patterns=wanted))
+        if not (folder / source.config_name).is_file():
+            kind = "an open_clip" if source.has_text else "a timm"
+            raise InputError(f"{folder}: not {kind} directory, it has no {source.config_name}")
+        return folder
+
+
+def build(config: Mapping[str, Any]) -> Any:
+    """The open_clip model of a config, with random weights, the same each time.
+
+    Raises:
+        InputError: open_clip cannot build it.
+    """
+    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
+        write_json(Path(folder) / CONFIG_FILE, config)
+        torch.manual_seed(SEED)
+        try:
+            return _without_weights(Path(folder))
+        except (TypeError, ValueError, KeyError, RuntimeError, AssertionError) as error:
+            raise InputError(f"architecture: open_clip cannot build it: {str(error).splitlines()[0]}") from error
+
+
+def load_weights(model: Any, path: Path) -> torch.Tensor | None:
+    """Load a checkpoint file (safetensors, or a pickle of tensors alone) into an open_clip model.
+
+    Returns:
+        BioCLIP 2's replay projector [P, D] when the checkpoint has one. The model itself does not keep it.
+
+    Raises:
+        InputError: the weights do not fit the model, or cannot be read safely.
+    """
+    with as_input_error(path):
+        if not path.is_file():
+            raise InputError(f"{path}: missing")
+        # The library's loader, which knows the older layouts, wants a place for every tensor of the file.
+        proj = getattr(model.visual, "proj", None)
+        if proj is not None:
+            model.visual.register_parameter(PUBLISHED_REPLAY_PROJECTOR, torch.nn.Parameter(torch.zeros_like(proj)))
+        found = open_clip.load_checkpoint(model, str(path), strict=False, weights_only=True)
+        second = model.visual._parameters.pop(PUBLISHED_REPLAY_PROJECTOR, None)
+        name = f"visual.{PUBLISHED_REPLAY_PROJECTOR}"
+        missing, unexpected = [key for key in found.missing_keys if key != name], found.unexpected_keys
+        if missing or unexpected:
+            raise InputError(
+                f"{path}: not the weights of this model: {len(missing)} tensors missing ({', '.join(missing[:3])}), "
+                f"{len(unexpected)} unknown ({', '.join(unexpected[:3])})"
+            )
+        return None if second is None or name in found.missing_keys else second.detach()
+
+
+def weights_of(folder: Path) -> Path:
+    """The weights file of an open_clip directory.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = open_clip.factory._find_checkpoint_in_dir(folder)
+    if found is None:
+        raise InputError(f"{folder}: no weights beside {CONFIG_FILE}")
+    return Path(found)
+
+
+def replay_projector_of(folder: Path) -> torch.Tensor | None:
+    """The replay projector [P, D] that stands beside a model's weights, or None.
+
+    Raises:
+        InputError: the file is there and cannot be read.
+    """
+    path = folder / REPLAY_PROJECTOR_FILE
+    with as_input_error(path):
+        return load_file(path)[REPLAY_PROJECTOR_KEY] if path.is_file() else None
+
+
+def save_model(
+    folder: Path, config: Mapping[str, Any], weights: Weights, projector: torch.Tensor | None, tokenizer: Any = None
+) -> None:
+    """Write an open_clip directory; its config, which readers wait for, comes last.
+
+    Args:
+        folder: where; what an earlier model left there is replaced.
+        config: `model_cfg` and `preprocess_cfg`.
+        weights: the state dict under open_clip's names.
+        projector: the replay projector [P, D], or None.
+        tokenizer: the model's, where it has files of its own.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG_FILE).unlink(missing_ok=True)
+    if hasattr(tokenizer, "save_pretrained"):
+        tokenizer.save_pretrained(folder)
+    save_tensors(folder / WEIGHTS_FILE, weights)
+    if projector is None:
+        (folder / REPLAY_PROJECTOR_FILE).unlink(missing_ok=True)
+    else:
+        save_tensors(folder / REPLAY_PROJECTOR_FILE, {REPLAY_PROJECTOR_KEY: projector})
+    write_json(folder / CONFIG_FILE, config)
+
+
+def save_tensors(path: Path, tensors: Weights) -> None:
+    """Write tensors as safetensors, whole; equal tensors give equal bytes."""
+    with whole(path) as temporary:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+        # safetensors makes files that only their owner can read.
+        temporary.chmod(0o644)
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    """What a directory of weights says of itself: `model_cfg`, `preprocess_cfg`."""
+    path = folder / CONFIG_FILE
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {"model_cfg": dict(found["model_cfg"]), "preprocess_cfg": dict(found.get("preprocess_cfg", {}))}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a description of an open_clip model: {error}") from None
+
+
+def _config(source: ModelSource, theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """`model_cfg` and `preprocess_cfg`: what the source gives, else what its weights bring."""
+    given = source.given_architecture
+    model_cfg = (model_config(given) if isinstance(given, str) else given) or theirs["model_cfg"]
+    # Names the image size even where the library's default would do: the preprocessing is written from it.
+    model_cfg = {**model_cfg, "vision_cfg": {"image_size": 224, **model_cfg["vision_cfg"]}}
+    if theirs and theirs["model_cfg"].get("quick_gelu", False) != model_cfg.get("quick_gelu", False):
+        raise InputError(f"{source}: trained with the other GELU (quick_gelu) than the architecture {given}")
+    brought = theirs.get("preprocess_cfg", {})
+    if source.kind == "tag":
+        brought = pretrained_config(str(given), source.place)
+    mean, std = source.mean or brought.get("mean"), source.std or brought.get("std")
+    if source.kind == "random":
+        mean, std = mean or IMAGENET_MEAN, std or IMAGENET_STD
+    if not mean or not std:
+        raise InputError(f"{source}: does not say how its images were normalised; give mean and std")
+    logger.info("%s: images are normalised by mean %s, std %s", source, mean, std)
+    preprocess_cfg = {
+        "size": model_cfg["vision_cfg"]["image_size"],
+        "mode": "RGB",
+        "mean": list(mean),
+        "std": list(std),
+        "interpolation": "bicubic",
+        "resize_mode": "shortest",
+    }
+    further = ("interpolation", "resize_mode", "fill_color")
+    return {"model_cfg": model_cfg, "preprocess_cfg": preprocess_cfg | {k: brought[k] for k in further if k in brought}}
+
+
+def _without_weights(folder: Path) -> Any:
+    # The library warns that nothing was loaded, which is what was asked for.
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        return open_clip.create_model(f"local-dir:{folder}", load_weights=False, pretrained_text=False)
+    finally:
+        logging.disable(level)
+
+
+def _weights_of_tag(name: str, tag: str) -> Path:
+    """The weights file of a pretrained tag, fetched unless it is there."""
+    with hub_errors(f"{name}:{tag}: cannot be fetched"):
+        return Path(open_clip.download_pretrained(open_clip.get_pretrained_cfg(name, tag)))
+
+
+def _tokenizer(source: ModelSource, config: Mapping[str, Any], folder: Path | None) -> Any:
+    given = source.given_architecture
+    if folder is not None and given is None:
+        return tokenizer_of(f"local-dir:{folder}")
+    if isinstance(given, str):
+        return tokenizer_of(given)
+    with tempfile.TemporaryDirectory() as described:
+        write_json(Path(described) / CONFIG_FILE, config)
+        return tokenizer_of(f"local-dir:{described}")
+
+
+def tokenizer_of(model: str) -> Any:
+    """The tokenizer of `local-dir:PATH`, or of a model that open_clip knows by name.
+
+    Raises:
+        InputError: it cannot be had, or a package that it needs is not installed.
+    """
+    with as_input_error(model):
+        try:
+            return open_clip.get_tokenizer(model)
+        except ModuleNotFoundError as error:
+            # Tokenizers other than CLIP's own (SigLIP's) want a package that nothing else here does.
+            raise InputError(f"{model}: its tokenizer needs {error.name}: .venv/bin/pip install {error.name}") from None
+
+
+@contextmanager
+def as_input_error(source: object) -> Iterator[None]:
+    """What a library says about a model that is missing or broken, in one line."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError, pickle.UnpicklingError) as error:
+        first = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise InputError(f"{source}: cannot be loaded as a model: {first}") from error

@@ -1,0 +1,80 @@
+"""What open_clip knows by name: architectures, and the tags of pretrained weights. Imports no torch."""
+
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+# What open_clip's table of weights imports in order to fetch them, and can do without.
+HEAVY = ("torch", "safetensors.torch", "huggingface_hub")
+WHOLE = ("embed_dim", "vision_cfg", "text_cfg")
+
+
+def architectures() -> list[str]:
+    """The names of open_clip's model configs."""
+    if loaded := _loaded():
+        return list(loaded.list_models())
+    return sorted(path.stem for path in (_folder() / "model_configs").glob("*.json"))
+
+
+def model_config(name: str) -> dict[str, Any] | None:
+    """The model config of that name, or None."""
+    if loaded := _loaded():
+        found: dict[str, Any] | None = loaded.get_model_config(name)
+        return found
+    path = _folder() / "model_configs" / f"{name}.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found if all(key in found for key in WHOLE) else None
+
+
+def pretrained_tags(name: str) -> Sequence[str]:
+    """The tags of pretrained weights of an architecture."""
+    tags: Sequence[str] = _pretrained().list_pretrained_tags_by_model(name)
+    return tags
+
+
+def pretrained_config(name: str, tag: str) -> Mapping[str, Any]:
+    """What open_clip knows of pretrained weights: `mean`, `std`, perhaps `quick_gelu`; nothing of an unknown tag."""
+    found: Mapping[str, Any] = _pretrained().get_pretrained_cfg(name, tag)
+    return found
+
+
+def _loaded() -> ModuleType | None:
+    """open_clip itself where it is imported anyway: it may have been told of further architectures."""
+    return sys.modules.get("open_clip")
+
+
+def _folder() -> Path:
+    spec = importlib.util.find_spec("open_clip")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("open_clip is not installed", name="open_clip")
+    return Path(spec.submodule_search_locations[0])
+
+
+@cache
+def _pretrained() -> ModuleType:
+    """open_clip's table of weights, without the package around it, which imports torch."""
+    package = ModuleType("_open_clip_names")
+    package.__path__ = [str(_folder())]
+    sys.modules[package.__name__] = package
+    with _hidden(HEAVY):
+        return importlib.import_module(f"{package.__name__}.pretrained")
+
+
+@contextmanager
+def _hidden(names: Sequence[str]) -> Iterator[None]:
+    """Imports of these modules fail, also where they are loaded."""
+    before = {name: sys.modules[name] for name in names if name in sys.modules}
+    sys.modules |= dict.fromkeys(names)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
+        sys.modules |= before

@@ -1,0 +1,1 @@
+"""Models by their source, as folders that training and evaluation load."""
