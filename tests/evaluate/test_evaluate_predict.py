@@ -112,7 +112,7 @@ def test_every_image_of_the_folder_is_answered_and_the_broken_one_named(
     predict(model=models["ours"], images=pictures, out=out, species=species, templates="one", top=1, workers=0, batch=1)
     rows = {row["image"]: row for row in rows_of(out)}
     assert set(rows) == {"a.png", "deep/b & c.JPG", "broken.jpg"}
-    assert "can no longer be read" in rows["broken.jpg"]["error"]
+    assert "not_an_image" in rows["broken.jpg"]["error"]
     assert "2 images, 1 unreadable" in capsys.readouterr().out
 
 
@@ -134,8 +134,40 @@ def test_a_file_of_another_kind_stops_no_other(
     out = tmp_path / "s.csv"
     predict(model=models["ours"], images=pictures, out=out, species=species, templates="one", top=1, workers=0)
     rows = {row["image"]: row for row in rows_of(out)}
-    assert "can no longer be read" in rows["texture.jpg"]["error"]
+    assert "not_an_image" in rows["texture.jpg"]["error"]
     assert not rows["a.png"]["error"]
+
+
+def pictures_by_decoder() -> dict[str, tuple[Image.Image, Image.Image]]:
+    """Pairs of files that training decodes to the same pixels."""
+    grey = Image.linear_gradient("L")
+    deep = Image.fromarray(np.asarray(grey, np.uint16) << 8)
+    layer = Image.merge("RGBA", [grey, grey, grey, Image.linear_gradient("L").rotate(90)])
+    paper = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return {"depth": (grey.convert("RGB"), deep), "alpha": (paper, layer)}
+
+
+@pytest.mark.parametrize("what", ["depth", "alpha"])
+def test_deep_and_transparent_images_are_decoded_as_in_training(
+    models: dict[str, str], species: Path, tmp_path: Path, what: str
+) -> None:
+    """Sixteen bits keep their upper eight, and alpha lies on white."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    plain, other = pictures_by_decoder()[what]
+    plain.save(folder / "plain.png")
+    other.save(folder / "other.png")
+    assert answered_alike(models["ours"], folder, species)
+
+
+def answered_alike(model: str, folder: Path, species: Path) -> bool:
+    """Whether the two images of a folder are answered alike, and wholly."""
+    out = folder.with_suffix(".csv")
+    predict(model=model, images=folder, out=out, species=species, templates="one", workers=0, batch=1)
+    one, other = sorted(folder.iterdir())
+    told = [[row["probability"] for row in rows_of(out) if row["image"] == path.name] for path in (one, other)]
+    assert len(told[0]) == 4
+    return told[0] == told[1]
 
 
 def test_a_photo_that_was_taken_sideways_is_looked_at_upright(
@@ -149,14 +181,7 @@ def test_a_photo_that_was_taken_sideways_is_looked_at_upright(
     sideways[ExifTags.Base.Orientation] = 6
     upright.save(folder / "upright.png")
     upright.transpose(Image.Transpose.ROTATE_90).save(folder / "sideways.png", exif=sideways)
-    out = tmp_path / "s.csv"
-    predict(model=models["ours"], images=folder, out=out, species=species, templates="one", workers=0, batch=1)
-    rows = rows_of(out)
-    told = {
-        name: [row["probability"] for row in rows if row["image"] == name] for name in ("upright.png", "sideways.png")
-    }
-    assert len(told["upright.png"]) == 4
-    assert told["sideways.png"] == told["upright.png"]
+    assert answered_alike(models["ours"], folder, species)
 
 
 def test_a_photo_whose_exif_makes_no_sense_stops_no_other(

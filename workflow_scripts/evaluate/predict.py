@@ -2,8 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,8 +11,8 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import torch
-from PIL import Image, ImageOps
-from torch.utils.data import DataLoader
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
 
 from workflow_scripts.common.captions import Taxon
 from workflow_scripts.common.cli import run
@@ -22,11 +21,11 @@ from workflow_scripts.common.config.curate import Rank
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
 from workflow_scripts.common.geometry import Floats, unit
+from workflow_scripts.common.images import UnreadableImage, decode
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
 from workflow_scripts.contracts import RANKS
 from workflow_scripts.evaluate.candidates import listed, trained_on
-from workflow_scripts.evaluate.embed import BenchmarkImages
 
 logger = logging.getLogger(__name__)
 
@@ -144,6 +143,28 @@ class Taxa:
         return pa.Table.from_pylist([{"image": image, "error": why} for image, why in broken], self.schema)
 
 
+class Photos(Dataset[torch.Tensor | str]):
+    """Image files as the model takes them, decoded as those that it was trained on.
+
+    An item is a float tensor [3, H, W], or what is wrong with the file: an exception would lose its text on its way out
+    of a loader worker.
+    """
+
+    def __init__(self, files: Sequence[Path], transform: Callable[[Image.Image], torch.Tensor]) -> None:
+        self.files = files
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> torch.Tensor | str:
+        try:
+            pixels = decode(self.files[index].read_bytes(), to_srgb=True)
+        except (OSError, UnreadableImage) as error:
+            return f"cannot be read: {error}"
+        return self.transform(Image.fromarray(pixels))
+
+
 def _probabilities(clip: Clip, vectors_ND: Floats, weights_CD: Floats) -> Floats:
     similarity_NC = clip.model.logit_scale.exp().item() * (unit(vectors_ND) @ weights_CD.T)
     powers_NC = np.exp(similarity_NC - similarity_NC.max(axis=1, keepdims=True))
@@ -155,13 +176,8 @@ def _embedded(
 ) -> Iterator[tuple[list[str], Floats, list[Broken]]]:
     """Batch by batch: the names of the images, their features [N, D], and what is wrong with the others."""
     names = [path.relative_to(folder).as_posix() for path in files]
-    nowhere = pa.nulls(len(files), pa.int64())
-    table = pa.table({"image": names, "path": [str(path) for path in files], "offset": nowhere, "size": nowhere})
     loader: DataLoader[Any] = DataLoader(
-        BenchmarkImages(table, partial(_upright, preprocess(clip))),
-        batch_size=batch,
-        num_workers=workers,
-        collate_fn=list,
+        Photos(files, preprocess(clip)), batch_size=batch, num_workers=workers, collate_fn=list
     )
     start = 0
     with Progress("predict", len(files), "images") as progress:
@@ -175,11 +191,6 @@ def _embedded(
                 vectors_ND = encode_image(clip, torch.stack([item for _, item in read])).float().cpu().numpy()
             progress.update(len(items))
             yield [name for name, _ in read], vectors_ND, broken
-
-
-def _upright(transform: Callable[[Image.Image], torch.Tensor], image: Image.Image) -> torch.Tensor:
-    """As training images are; benchmarks are looked at as the published code does, which knows no orientation."""
-    return transform(ImageOps.exif_transpose(image))
 
 
 def _writer(path: Path, schema: pa.Schema) -> Any:
