@@ -302,7 +302,7 @@ def _account(connection: duckdb.DuckDBPyConnection, generation: str, rows_in: in
 
 def _check_some_kept(connection: duckdb.DuckDBPyConnection, account: Account) -> None:
     """Refuse a corpus without images: everything that follows would end well, on nothing."""
-    if account.kept or _one_row(connection, "SELECT count(*) FROM older WHERE keep")[0]:
+    if account.kept or tables.scalar(connection, "SELECT count(*) FROM older WHERE keep"):
         return
     left_out = connection.execute(
         "SELECT reason, any_value(detail ORDER BY uuid), count(*) AS images FROM verdicts "
