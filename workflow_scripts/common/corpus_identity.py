@@ -127,11 +127,13 @@ def replay_of(folder: Path) -> Path | None:
 
 def _split(connection: duckdb.DuckDBPyConnection, folder: Path, split: str) -> SplitFacts:
     tables.read(connection, folder / split / MANIFEST, SHARD_MANIFEST, "manifest")
-    counted = connection.execute(
-        "SELECT count(*), coalesce(sum(samples), 0)::BIGINT, coalesce(sum(bytes), 0)::BIGINT FROM manifest"
-    ).fetchone()
-    assert counted is not None
-    return SplitFacts(split, *counted, rows=_digest_of(connection, f"SELECT {SHARDS} FROM manifest ORDER BY shard"))
+    shards, samples, size = tables.one_row(
+        connection,
+        "SELECT count(*), coalesce(sum(samples), 0)::BIGINT, coalesce(sum(bytes), 0)::BIGINT FROM manifest",
+    )
+    return SplitFacts(
+        split, shards, samples, size, rows=_digest_of(connection, f"SELECT {SHARDS} FROM manifest ORDER BY shard")
+    )
 
 
 def _digest_of(connection: duckdb.DuckDBPyConnection, query: str) -> str:
