@@ -341,11 +341,11 @@ def archive_path(backbone):
 def archive_files(backbone):
     """What of an archive the rules can watch."""
     archive = archive_path(backbone)
-    names = {"dwca": "Taxon.tsv", "coldp": "NameUsage.tsv"}[backbone.reader], "VernacularName.tsv"
     if archive.startswith(f"{WORLD}/"):
-        return [f"{archive}/{name}" for name in names]
-    # Common names need not be there, and a folder may hold the archive's own folder.
-    found = [str(file) for name in names for file in sorted(Path(archive).rglob(name))]
+        return [f"{archive}/{name}" for name in ("Taxon.tsv", "VernacularName.tsv", "meta.xml")]
+    # Which of a folder's files hold what only its reader knows.
+    suffixes = (".csv", ".tsv", ".txt", ".tab", ".xml")
+    found = sorted(str(file) for file in Path(archive).rglob("*") if file.suffix.lower() in suffixes)
     return found or archive
 
 

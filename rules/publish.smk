@@ -5,7 +5,7 @@ rule publish_model:
     input:
         model=f"{RUN}/model/open_clip_config.json",
         scores=SCORES,
-        made=f"{RUN}/model/card.json",
+        made=f"{RUN}/model/README.md",
         species=rules.species_texts.output,
         facts=f"{RUN}/report/run.json",
         table=f"{RUN}/report/scores.csv",

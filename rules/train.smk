@@ -214,7 +214,6 @@ rule model_card:
         identity=f"{ABOUT}/corpus.json" if TRAINED_ON_OWN else [],
     output:
         card=f"{RUN}/model/README.md",
-        facts=f"{RUN}/model/card.json",
     log:
         f"{RUN_LOGS}/train/card.log",
     benchmark:
@@ -236,5 +235,4 @@ rule model_card:
     shell:
         "python -m workflow_scripts.train.card --trained {params.trained:q} --model {params.model:q} "
         "--settings {params.settings:q} --title {params.title:q} --scores {input.scores:q} "
-        "--attributions {input.attributions:q} {params.identity} {params.corpora} {params.replay} "
-        "--out {output.card:q} --facts {output.facts:q} --log {log:q}"
+        "--attributions {input.attributions:q} {params.identity} {params.corpora} {params.replay} --out {output.card:q} --log {log:q}"

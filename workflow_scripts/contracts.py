@@ -525,16 +525,6 @@ BENCHMARK_SCORES = Document(
     "what a model scored on a benchmark", ("benchmark", "model", "protocol", "n_images", "n_classes", "metrics")
 )
 
-MODEL_FACTS = Document(
-    "what a training knows of its model",
-    (
-        *("title", "second_projector", "sources", "recipe", "architecture", "corpus", "changed_corpus", "provenance"),
-        *(f"training.{key}" for key in ("steps", "samples", "replay_samples", "epoch", "parameters", "loss")),
-        *(f"training.{key}" for key in ("logit_scale", "skipped", "broken_samples", "weights_step", "start_share")),
-    ),
-)
-"""`corpus` is the one that it was trained on, or null; `changed_corpus` the name of one that has changed since."""
-
 OPEN_CLIP = Document("how open_clip makes a model", ("model_cfg", "preprocess_cfg"))
 
 RUN = Document("what a run is", ("run", "corpus.name", "config", "digests", "versions", "costs"))

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from workflow_scripts.common.open_clip_models import open_clip
-from workflow_scripts.common.open_clip_names import (
+from workflow_scripts.common.open_clip_models import (
     CONFIG_FILE,
     REPLAY_PROJECTOR_FILE,
     REPLAY_PROJECTOR_KEY,
     WEIGHTS_FILE,
+    open_clip,
 )
 from workflow_scripts.common.tables import write_rows
 from workflow_scripts.contracts import BENCHMARK_IMAGES, RANKS

@@ -15,8 +15,7 @@ from workflow_scripts.common.clip import load
 from workflow_scripts.common.config.model_source import ModelSource
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
-from workflow_scripts.common.open_clip_models import open_clip
-from workflow_scripts.common.open_clip_names import CONFIG_FILE, WEIGHTS_FILE
+from workflow_scripts.common.open_clip_models import CONFIG_FILE, WEIGHTS_FILE, open_clip
 from workflow_scripts.models.fetch import fetch
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

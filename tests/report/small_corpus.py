@@ -191,25 +191,7 @@ def _write_run(made: SmallCorpus) -> None:
     (made.run / "model").mkdir()
     (made.run / "model/open_clip_model.safetensors").write_bytes(b"weights")
     (made.run / "model/open_clip_config.json").write_text('{"model_cfg": {}}')
-    (made.run / "model/card.json").write_text(json.dumps(model_facts(facts["corpus"], summary)))
-
-
-def model_facts(corpus: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]:
-    """What the training of `made` knows of its model (contract MODEL_FACTS)."""
-    training = {"steps": 10, "samples": 80, "replay_samples": 0, "epoch": 1.0, "parameters": 1000, "loss": 1.5}
-    training |= {"logit_scale": 14.0, "skipped": 0, "broken_samples": 0, "weights_step": 10, "start_share": 0.0}
-    known = {key: corpus[key] for key in ("id", "digest", "species")}
-    return {
-        "title": "demo",
-        "second_projector": None,
-        "training": training,
-        "sources": [["doi:10.1/x", 2]],
-        "recipe": {"model": summary["model"], "settings": summary["settings"]},
-        "architecture": {"model_cfg": {}},
-        "provenance": summary["digests"],
-        "corpus": known | {"share": "", "images": corpus["images"]["train"], "replay_pairs": 0},
-        "changed_corpus": None,
-    }
+    (made.run / "model/README.md").write_text("# demo\n\n## Training\n\n10 steps.\n\n## Scores\n\nold\n")
 
 
 def add_replay(made: SmallCorpus, photo: Path) -> Path:

@@ -205,8 +205,8 @@ def test_a_model_is_published_with_its_scores_and_what_it_came_from(made: SmallC
     assert found == {"zero_shot/top1": 75.0, "few_shot/1": 75.0}
     card = model_card.read_text()
     assert json.loads((made.corpus / "corpus.json").read_text())["id"] in card
-    assert "## Training\n\n10 steps, 80 pairs (1.00 passes)" in card
-    assert "- doi:10.1/x (2 images)" in card
+    assert "## Training\n\n10 steps.\n" in card
+    assert "old" not in card
     assert "| tiny | zero_shot/top1 | 75.0 | 50.0 | 50.0 | 8 |" in card
     assert {path.name for path in model_card.parent.iterdir()} == {
         "README.md",

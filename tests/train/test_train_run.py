@@ -27,7 +27,6 @@ from workflow_scripts.common.config.train import (
     WandbSettings,
 )
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.open_clip_names import WEIGHTS_FILE
 from workflow_scripts.train.checkpoint import Checkpoints
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.endings import EXIT_PREEMPTED
@@ -370,7 +369,7 @@ def test_the_global_batchs_gradient_is_clipped_for_any_ranks_and_pieces(
 ) -> None:
     monkeypatch.setattr("workflow_scripts.train.loop.make_optimizer", plain_descent)
     one_step = SETTINGS.model_copy(update={"epochs": 8 / 40, "warmup_steps": 0})
-    before = load_file(start / WEIGHTS_FILE)
+    before = load_file(start / open_clip_models.WEIGHTS_FILE)
     before["replay_projector"] = before["visual.proj"]
 
     def change(run: Path) -> torch.Tensor:

@@ -13,12 +13,12 @@ from PIL import Image
 from workflow_scripts.common.config.model_source import ModelSource, model_source
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.open_clip_models import (
+    REPLAY_PROJECTOR_FILE,
     as_input_error,
     directory_of,
     open_clip,
     read_model,
 )
-from workflow_scripts.common.open_clip_names import REPLAY_PROJECTOR_FILE
 from workflow_scripts.common.vision_model import VisionModel, load_vision_model
 
 Projector = Literal["proj", "replay"]

@@ -25,18 +25,16 @@ from workflow_scripts.common.config.model_source import ModelSource, check_train
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole, write_json
 from workflow_scripts.common.hub import hub_errors
-from workflow_scripts.common.open_clip_names import (
-    CONFIG_FILE,
-    PUBLISHED_REPLAY_PROJECTOR,
-    REPLAY_PROJECTOR_FILE,
-    REPLAY_PROJECTOR_KEY,
-    WEIGHTS_FILE,
-    model_config,
-    pretrained_config,
-)
+from workflow_scripts.common.open_clip_names import model_config, pretrained_config
 
 logger = logging.getLogger(__name__)
 
+CONFIG_FILE = "open_clip_config.json"
+WEIGHTS_FILE = "open_clip_model.safetensors"
+REPLAY_PROJECTOR_FILE = "replay_projector.safetensors"
+REPLAY_PROJECTOR_KEY = "replay_projector"
+# The second projector's name in checkpoints of BioCLIP 2's code, below the visual tower.
+PUBLISHED_REPLAY_PROJECTOR = "continual_proj"
 
 # timm's weights in the order of preference; a pickle is read with weights_only.
 TIMM_WEIGHTS = ("model.safetensors", "pytorch_model.bin")

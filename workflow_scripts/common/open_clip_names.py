@@ -1,4 +1,4 @@
-"""What open_clip knows by name: architectures, tags of pretrained weights, files. Imports no torch."""
+"""What open_clip knows by name: architectures, and the tags of pretrained weights. Imports no torch."""
 
 import importlib
 import importlib.util
@@ -10,15 +10,6 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-CONFIG_FILE = "open_clip_config.json"
-WEIGHTS_FILE = "open_clip_model.safetensors"
-REPLAY_PROJECTOR_FILE = "replay_projector.safetensors"
-REPLAY_PROJECTOR_KEY = "replay_projector"
-# The second projector's name in checkpoints of BioCLIP 2's code, below the visual tower.
-PUBLISHED_REPLAY_PROJECTOR = "continual_proj"
-# An exported model as BioCLIP 2's code saves one.
-BIOCLIP2_FILE = "bioclip2.pt"
 
 # What open_clip's table of weights imports in order to fetch them, and can do without.
 HEAVY = ("torch", "safetensors.torch", "huggingface_hub")

@@ -1,10 +1,35 @@
-"""Citations of what is published."""
+"""Cards and citations for what is published."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from workflow_scripts.common.cards import PAPERS
+HERE = Path(__file__).parent
+# Whose recipes the workflow carries out.
+PAPERS = (
+    ("BioCLIP: A Vision Foundation Model for the Tree of Life", "Stevens et al., CVPR 2024", "arXiv:2311.18803"),
+    (
+        "BioCLIP 2: Emergent Properties from Scaling Hierarchical Contrastive Learning",
+        "Gu et al., NeurIPS 2025",
+        "arXiv:2505.23883",
+    ),
+)
+
+
+def render(template: str, **values: Any) -> str:
+    """A card's text from its template beside this module."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
+    environment.filters["count"] = lambda value: f"{value:,}"
+    # Names from data stand in tables: a bar or a line break would end a cell.
+    environment.filters["cell"] = lambda value: " ".join(str(value).replace("|", "\\|").replace("<", "&lt;").split())
+    environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
+    environment.globals["papers"] = PAPERS
+    return environment.get_template(template).render(values)
 
 
 def citation(title: str, kind: str, identity: str, authors: Sequence[str]) -> str:

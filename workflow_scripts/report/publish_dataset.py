@@ -11,7 +11,6 @@ import duckdb
 from huggingface_hub import DatasetCardData
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.cards import render_card
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.report import PublishSettings
 from workflow_scripts.common.documents import read_document
@@ -32,7 +31,7 @@ from workflow_scripts.contracts import (
     Column,
     Contract,
 )
-from workflow_scripts.report.cards import citation
+from workflow_scripts.report.cards import citation, render
 from workflow_scripts.report.croissant import croissant
 
 HERE = Path(__file__).parent
@@ -272,8 +271,10 @@ def _write_papers(
             {"config_name": "provenance", "data_files": "provenance.parquet"},
         ],
     )
-    known = {"identity": identity, "counts": counts, "licences": settings.licences}
-    write_text(folder / "README.md", render_card(HERE / CARD, front, title=title, config=json.loads(config), **known))
+    text = render(
+        CARD, title=title, identity=identity, counts=counts, config=json.loads(config), licences=settings.licences
+    )
+    write_text(folder / "README.md", f"---\n{front.to_yaml()}\n---\n{text}")
 
 
 def _size(images: int) -> str:

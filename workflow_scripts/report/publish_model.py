@@ -1,24 +1,28 @@
 """Write a trained model as others can load, judge and cite it: weights, card with scores, citation, provenance."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from huggingface_hub import EvalResult
+from huggingface_hub import EvalResult, ModelCardData
 
 from workflow_scripts.common.cli import run as run_command
 from workflow_scripts.common.config.report import PublishSettings
 from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link, write_text
-from workflow_scripts.common.model_card import SHOWN, CardScore, Publication, model_card
-from workflow_scripts.common.open_clip_names import CONFIG_FILE, WEIGHTS_FILE
-from workflow_scripts.contracts import MODEL_FACTS, RUN
-from workflow_scripts.report.cards import citation
+from workflow_scripts.contracts import RUN
+from workflow_scripts.report.cards import citation, render
 from workflow_scripts.report.corpora import mixture
 from workflow_scripts.report.scores import MAIN_METRIC, PUBLISHED, Scores, read_scores
 
-FACTS = "card.json"
-WEIGHTS = (WEIGHTS_FILE, CONFIG_FILE)
+CARD = "model_card.md.j2"
+SECTION = re.compile(r"^## (?=\S)", re.MULTILINE)
+# Sections of the card beside the exported model that are taken over: what the model itself knows of its making.
+TAKEN = ("Training", "Sources to cite", "Recipe", "Architecture and preprocessing", "Data and code")
+# What the card shows of a benchmark; everything else is in the report's tables.
+SHOWN = re.compile(r"(zero_shot/top1|few_shot/\d+|svm/.*|traits/.*|attributes/.*|clustering/all)")
+WEIGHTS = ("open_clip_model.safetensors", "open_clip_config.json")
 
 
 def publish_model(
@@ -35,7 +39,7 @@ def publish_model(
     Nothing is uploaded.
 
     Args:
-        model: the exported open_clip directory, with the facts of its card.
+        model: the exported open_clip directory.
         scores: the run's score files, of its own model and of the others.
         facts: the report's run.json.
         table: the report's scores.csv.
@@ -50,23 +54,33 @@ def publish_model(
     files = [path for path in sorted(model.iterdir()) if path.suffix in (".safetensors", ".json", ".npy")]
     if missing := set(WEIGHTS) - {path.name for path in files}:
         raise InputError(f"{model}: no {', '.join(sorted(missing))}; run `snakemake train`")
-    for path in (*(path for path in files if path.name != FACTS), facts, table):
+    for path in (*files, facts, table):
         link(path, out.with_name(path.name))
+    identity = told["corpus"]["id"]
     title = told["run"]
-    write_text(out.with_name("CITATION.cff"), citation(title, "software", told["corpus"]["id"], settings.authors))
-    publication = Publication(settings.model_license, [*_results(found)], mixture(told["config"]), told["config"])
-    known = read_document(model / FACTS, MODEL_FACTS)
-    write_text(out, model_card(known, found.models, [*_rows(found)], publication))
-
-
-def _rows(scores: Scores) -> Iterator[CardScore]:
-    for benchmark in scores.benchmarks:
-        for metric in filter(SHOWN.fullmatch, scores.metrics(benchmark)):
-            values = tuple(
-                (scores.value(benchmark, metric, model), scores.interval(benchmark, metric, model))
-                for model in scores.models
-            )
-            yield CardScore(benchmark, metric, values, scores.chance(benchmark, metric), scores.size(benchmark)[0])
+    write_text(out.with_name("CITATION.cff"), citation(title, "software", identity, settings.authors))
+    front = ModelCardData(
+        model_name=title,
+        license=settings.model_license,
+        library_name="open_clip",
+        pipeline_tag="zero-shot-image-classification",
+        language="en",
+        tags=["clip", "biology", "species", "taxonomy", "zero-shot-image-classification"],
+        metrics=["accuracy"],
+        eval_results=[*_results(found)],
+    )
+    sections = SECTION.split((model / "README.md").read_text(encoding="utf-8"))
+    text = render(
+        CARD,
+        title=title,
+        corpus=told["corpus"],
+        mixed=mixture(told["config"]),
+        config=told["config"],
+        scores=found,
+        shown={name: [one for one in found.metrics(name) if SHOWN.fullmatch(one)] for name in found.benchmarks},
+        sections=[section.strip() for section in sections if section.startswith(TAKEN)],
+    )
+    write_text(out, f"---\n{front.to_yaml()}\n---\n{text}")
 
 
 def _results(scores: Scores) -> Iterator[EvalResult]:

@@ -1,156 +1,163 @@
-"""Checklists as they are published: tab-separated files in a folder or zip, nothing quoted, everything text."""
+"""Checklists as they are published or kept: files in a folder or zip, or a single file.
 
+`Archive` finds and hands out the files; `dwca.py`, `coldp.py` and `table.py` say which of them hold what, column by
+column; `load_table` loads those.
+"""
+
+import re
 import shutil
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import duckdb
 
+from workflow_scripts.common.darwin_core import local
+from workflow_scripts.common.delimited import Form, Source, find_form, header_cells, load
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.tables import literal, quoted
+from workflow_scripts.common.tables import quoted
 
-HERE = Path(__file__).parent
+SUFFIXES = (".txt", ".tsv", ".csv", ".tab")
+"""Suffixes of files that may hold a table, whatever its delimiter."""
+FLAT_RANKS = ("kingdom", "phylum", "class", "order", "family", "genus")
+TAXON_COLUMNS = (
+    *("taxonID", "parentNameUsageID", "acceptedNameUsageID", "scientificName", "taxonRank", "taxonomicStatus"),
+    *("canonicalName", "scientificNameAuthorship", *FLAT_RANKS, "nomenclaturalStatus"),
+    *("genericName", "specificEpithet", "infraspecificEpithet", "coreID", "parentNameUsage", "acceptedNameUsage"),
+)
+VERNACULAR_COLUMNS = ("taxonID", "vernacularName", "language")
 
 
 @dataclass(frozen=True)
-class File:
-    """A file of an archive.
+class Part:
+    """A file of a table: how it is written, and where the table's columns stand in it."""
 
-    Attributes:
-        name: its name.
-        table: the table that it is loaded as.
-        needed: columns without which it cannot be read.
-        others: further columns that are read where it has them, NULL where not.
-    """
+    path: Path
+    form: Form
+    columns: Mapping[str, Source]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The parts of a table, its columns, and those without which a row means nothing."""
 
     name: str
-    table: str
+    columns: tuple[str, ...]
     needed: tuple[str, ...]
-    others: tuple[str, ...] = ()
+    parts: Sequence[Part]
+
+    def has(self, *columns: str) -> bool:
+        """Whether any part has one of the columns."""
+        return any(column in part.columns for part in self.parts for column in columns)
 
 
-@dataclass(frozen=True)
-class Format:
-    """A format of checklists.
+class Archive:
+    """The files of a folder, of a zip, or a single file."""
 
-    Attributes:
-        title: what a person calls it.
-        taxa: the file of taxa and names.
-        vernaculars: the file of common names, which an archive need not have.
-        script: the SQL that brings the two tables into Darwin Core's terms, where they are not.
-    """
+    def __init__(self, place: Path, scratch: Path) -> None:
+        self.place = place
+        self.scratch = scratch
+        self.is_zip = place.is_file() and zipfile.is_zipfile(place)
+        if not place.exists():
+            raise InputError(f"{place}: missing; give the folder, zip or table of a checklist")
+        if place.suffix.lower() == ".zip" and not self.is_zip:
+            raise InputError(f"{place}: cannot be read as a zip; fetch it anew")
+        # By depth, then by name: what stands highest is the archive's own.
+        self.members = sorted(
+            (name for name in self._names() if _is_shown(name)), key=lambda name: (name.count("/"), name)
+        )
 
-    title: str
-    taxa: File
-    vernaculars: File
-    script: str | None = None
+    def _names(self) -> Iterable[str]:
+        if self.is_zip:
+            with _readable_zip(self.place) as opened:
+                return [name for name in opened.namelist() if not name.endswith("/")]
+        if self.place.is_dir():
+            files = (file for file in self.place.rglob("*") if file.is_file())
+            return [file.relative_to(self.place).as_posix() for file in files]
+        return [self.place.name]
+
+    def path(self, member: str) -> Path:
+        """A file to read; out of a zip it is copied, under a name of our own."""
+        if not self.is_zip:
+            return self.place / member if self.place.is_dir() else self.place
+        copy = self.scratch / f"{self.members.index(member):05d}" / PurePosixPath(member).name
+        if not copy.exists():
+            copy.parent.mkdir()
+            with _readable_zip(self.place) as opened, opened.open(member) as packed, copy.open("wb") as plain:
+                shutil.copyfileobj(packed, plain, 1 << 20)
+        return copy
+
+    def tables(self) -> list[str]:
+        """Members that may hold a table; a single file may, whatever its suffix."""
+        if len(self.members) == 1:
+            return self.members
+        return [name for name in self.members if PurePosixPath(name).suffix.lower() in SUFFIXES]
+
+    def shown(self) -> str:
+        """Its files as a message names them."""
+        names = [PurePosixPath(name).name for name in self.members]
+        return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") if names else "no file"
 
 
-FLAT_RANKS = ("kingdom", "phylum", "class", "order", "family", "genus")
-FORMATS = {
-    "dwca": Format(
-        "a Darwin Core Archive",
-        File(
-            "Taxon.tsv",
-            "taxon_rows",
-            ("taxonID", "parentNameUsageID", "acceptedNameUsageID", "scientificName", "taxonRank", "taxonomicStatus"),
-            ("canonicalName", "scientificNameAuthorship", *FLAT_RANKS),
-        ),
-        File("VernacularName.tsv", "vernacular_rows", ("taxonID", "vernacularName", "language")),
-    ),
-    "coldp": Format(
-        "a ColDP archive",
-        File(
-            "NameUsage.tsv",
-            "usage_rows",
-            ("ID", "parentID", "status", "scientificName", "rank"),
-            ("authorship", *FLAT_RANKS),
-        ),
-        File("VernacularName.tsv", "common_rows", ("taxonID", "name", "language")),
-        "coldp.sql",
-    ),
-}
-
-
-def load_archive(connection: duckdb.DuckDBPyConnection, reader: str, archive: Path, folder: Path) -> None:
-    """Load an archive as the tables `taxon_rows` and `vernacular_rows`, columns by their Darwin Core names.
-
-    Args:
-        connection: where to.
-        reader: the format's name in `FORMATS`.
-        archive: a folder or zip.
-        folder: where files out of a zip are copied.
+def load_table(connection: duckdb.DuckDBPyConnection, table: Table, scratch: Path) -> int:
+    """Load the parts of a table as text; how many of its rows lacked trailing columns.
 
     Raises:
-        InputError: a file or column is missing, or a line cannot be read.
+        InputError: a row cannot be read.
     """
-    form = FORMATS[reader]
-    taxa = _find(archive, form.taxa.name, folder)
-    if taxa is None:
-        raise InputError(f"{archive}: no {form.taxa.name} in it; give the folder or zip of {form.title}")
-    _load(connection, taxa, form.taxa)
-    _load(connection, _find(archive, form.vernaculars.name, folder), form.vernaculars)
-    if form.script:
-        connection.execute((HERE / form.script).read_text(encoding="utf-8"))
+    columns = ", ".join(f"{quoted(name)} VARCHAR" for name in table.columns)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {table.name} ({columns}, is_comment BOOLEAN)")
+    padded = 0
+    for part in table.parts:
+        sources = {name: part.columns.get(name, Source(None)) for name in table.columns}
+        needed = [name for name in table.needed if name in part.columns]
+        padded += load(connection, table.name, part.path, part.form, sources, needed=needed, scratch=scratch).padded
+    return padded
 
 
-def _find(archive: Path, name: str, folder: Path) -> Path | None:
-    """The archive's file `name`, at its top or in a folder of it; out of a zip it is copied into `folder`."""
-    if archive.is_dir():
-        return next(iter(sorted(archive.rglob(name), key=lambda path: (len(path.parts), path))), None)
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            members = [member for member in opened.namelist() if PurePosixPath(member).name == name]
-            if not members:
-                return None
-            copy = folder / name
-            highest = min(members, key=lambda member: (member.count("/"), member))
-            with opened.open(highest) as source, copy.open("wb") as target:
-                shutil.copyfileobj(source, target)
-            return copy
-    except FileNotFoundError:
-        raise InputError(f"{archive}: missing; give the folder or zip of a checklist") from None
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{archive}: cannot be read as a zip: {error}") from None
+def by_header(path: Path, names: Mapping[str, str], encoding: str | None = None) -> Part:
+    """A file whose header names its columns; `names` are those that are known, by `plain` name."""
+    form = find_form(path, lambda cell: plain(cell) in names, encoding)
+    return Part(path, form, header_columns(path, form, names))
 
 
-def _load(connection: duckdb.DuckDBPyConnection, path: Path | None, file: File) -> None:
-    """Load a file, or an empty table in its place."""
-    wanted = file.needed + file.others
-    if path is None:
-        connection.execute(
-            f"CREATE TEMP TABLE {file.table} ({', '.join(f'{quoted(name)} VARCHAR' for name in wanted)})"
-        )
-        return
-    source = (
-        f"read_csv({literal(path)}, delim = '\t', quote = '', escape = '', header = true, all_varchar = true, "
-        "nullstr = '')"
-    )
-    with _readable(path):
-        header = [str(row[0]) for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
-        # Some write the vocabulary in front: "dwc:taxonID", "col:ID".
-        found = {name.rpartition(":")[2]: name for name in reversed(header)}
-        if missing := [name for name in file.needed if name not in found]:
-            raise InputError(f"{path}: no column {', '.join(missing)}; it has {', '.join(header)}")
-        connection.execute(f"CREATE TEMP TABLE {file.table} AS SELECT {_columns(wanted, found)} FROM {source}")
+def header_columns(path: Path, form: Form, names: Mapping[str, str]) -> dict[str, Source]:
+    """The known columns of a file's header; the first of a name counts."""
+    columns: dict[str, Source] = {}
+    for place, cell in enumerate(header_cells(path, form)):
+        if (name := names.get(plain(cell))) is not None:
+            columns.setdefault(name, Source(place))
+    return columns
 
 
-def _columns(wanted: Sequence[str], found: dict[str, str]) -> str:
-    return ", ".join(
-        f"nullif(trim({quoted(found[name])}), '') AS {quoted(name)}"
-        if name in found
-        else f"NULL::VARCHAR AS {quoted(name)}"
-        for name in wanted
-    )
+def plain(name: str) -> str:
+    """A column's or file's name without namespace, case and signs: "dwc:taxonID", "Taxon_ID" are both "taxonid"."""
+    return re.sub(r"[\W_]+", "", local(name)).lower()
+
+
+def named(*columns: str, **others: str) -> dict[str, str]:
+    """Columns by their plain names, and by `others` that mean the same."""
+    return {plain(column): column for column in columns} | others
+
+
+def best_table(archive: Archive, rate: Callable[[Part], int], names: Mapping[str, str]) -> Part | None:
+    """Of an archive's tables the one with the highest rate above 0, the first among equals."""
+    paths = [path for member in archive.tables() if (path := archive.path(member)).stat().st_size]
+    parts = [by_header(path, names) for path in paths]
+    best = max(parts, key=rate, default=None)
+    return best if best is not None and rate(best) > 0 else None
+
+
+def _is_shown(name: str) -> bool:
+    return not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _readable_zip(place: Path) -> Iterator[zipfile.ZipFile]:
     try:
-        yield
-    except duckdb.InvalidInputException as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise InputError(f"{path}: cannot be read as tab-separated text: {'; '.join(lines[:3])}") from None
+        with zipfile.ZipFile(place) as opened:
+            yield opened
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"{place}: cannot be read as a zip: {error}; fetch it anew") from None

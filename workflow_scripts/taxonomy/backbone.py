@@ -1,24 +1,33 @@
-"""Build a backbone: a published checklist as a DuckDB file that names are resolved against.
+"""Build a backbone: a checklist as a DuckDB file that names are resolved against.
 
-In: a folder or zip, either a Darwin Core Archive (`Taxon.tsv`: GBIF Backbone and its like) or a ColDP archive
-(`NameUsage.tsv`: Catalogue of Life and its eXtended Release), with `VernacularName.tsv` where there is one. Out: the
-tables `names`, `taxa` and `vernaculars`, ids with the backbone's name in front; and a summary of what was counted,
-dangling and circular.
+In: a folder, a zip or a file: a Darwin Core Archive (GBIF Backbone and its like), a ColDP archive (Catalogue of Life),
+or one's own table. Out: the tables `names`, `taxa` and `vernaculars`, ids with the backbone's name in front; and a
+summary: rows in, names, refused by reason, words that nobody knows, what is dangling and circular.
+
+The steps are in the SQL files, in the order in which they run: one that brings the reader's tables into Darwin Core's
+terms (`coldp.sql`, `table.sql`), those that complete ids and links where the checklist lacks them (`ids.sql`,
+`core_ids.sql`, `name_links.sql`), then `STEPS`.
 """
 
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import duckdb
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole, write_json
-from workflow_scripts.common.tables import connect, literal, one_row
-from workflow_scripts.taxonomy.archives import load_archive
+from workflow_scripts.common.tables import connect, literal, one_row, path_literal
+from workflow_scripts.taxonomy.archives import Archive, load_table
+from workflow_scripts.taxonomy.coldp import find_coldp
+from workflow_scripts.taxonomy.dwca import find_dwca
+from workflow_scripts.taxonomy.table import find_table
 
 HERE = Path(__file__).parent
+STEPS = ("vocabularies.sql", "named_elsewhere.sql", "usages.sql", "implied.sql", "tree.sql", "backbone.sql")
+VOCABULARIES = {"rank_table": "ranks.csv", "status_table": "statuses.csv"}
+Reader = Literal["dwca", "coldp", "table"]
 
 
 def build_backbone(
@@ -29,40 +38,107 @@ def build_backbone(
     summary: Path,
     memory_mb: int,
     threads: int,
-    reader: Literal["dwca", "coldp"] = "dwca",
+    reader: Reader = "dwca",
 ) -> None:
-    """Build a backbone from a published checklist.
+    """Build a backbone from a checklist.
 
     Args:
         name: the backbone's name; its ids begin with it.
-        archive: a folder or zip.
+        archive: a folder, zip or file.
         out: the DuckDB file to write.
         summary: where the counts go, as JSON.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
-        reader: the archive's format, Darwin Core or ColDP.
+        reader: the archive's format: Darwin Core, ColDP, or a table with ranks and names.
 
     Raises:
-        InputError: a file or column is missing, or a line cannot be read.
+        InputError: a file or column is missing, a row cannot be read, or no row names a taxon.
     """
     with (
         tempfile.TemporaryDirectory(prefix="backbone-") as folder,
         whole(out) as temporary,
         connect(memory_mb, threads, temporary) as connection,
     ):
-        load_archive(connection, reader, archive, Path(folder))
         connection.execute(f"SET VARIABLE backbone = {literal(name)}")
-        connection.execute((HERE / "names.sql").read_text(encoding="utf-8"))
-        connection.execute((HERE / "backbone.sql").read_text(encoding="utf-8"))
-        counts = _only_row(connection, "counts")
-        if not counts["taxa"]:
-            raise InputError(f"{archive}: no taxon in it")
-        write_json(summary, {"backbone": name, **counts})
+        connection.execute("SET VARIABLE synonyms_have_parents = false")
+        for table, file in VOCABULARIES.items():
+            connection.execute(
+                f"CREATE TEMP TABLE {table} AS FROM read_csv({path_literal(HERE / file)}, all_varchar = true)"
+            )
+        _execute(connection, "names.sql", "rows.sql")
+        padded = _read_rows(connection, reader, Archive(archive, Path(folder)), Path(folder))
+        connection.execute(
+            'SET VARIABLE has_parents = (SELECT bool_or("parentNameUsageID" IS NOT NULL) FROM taxon_rows)'
+        )
+        _execute(connection, *STEPS)
+        found = {"backbone": name, **_only_row(connection, "counts"), "padded_rows": padded, **_by_word(connection)}
+        if not found["taxa"] and found["rows_named"] == found["rows_unranked"]:
+            raise InputError(f"{archive}: {_nothing_named(found)}")
+        write_json(summary, found)
+
+
+def _read_rows(connection: duckdb.DuckDBPyConnection, reader: Reader, archive: Archive, scratch: Path) -> int:
+    """Fill `taxon_rows` and `vernacular_rows`; how many rows lacked trailing columns."""
+    if reader == "coldp":
+        padded = sum(load_table(connection, table, scratch) for table in find_coldp(archive))
+        _execute(connection, "coldp.sql")
+        return padded
+    if reader == "table":
+        taxa = find_table(archive)
+        padded = load_table(connection, taxa, scratch)
+        _execute(connection, "table.sql")
+    else:
+        taxa, vernaculars = find_dwca(archive)
+        padded = load_table(connection, taxa, scratch) + load_table(connection, vernaculars, scratch)
+    if not taxa.has("taxonID"):
+        _execute(connection, "ids.sql")
+    elif taxa.has("coreID") and _any(connection, '"coreID" != "taxonID"'):
+        _execute(connection, "core_ids.sql")
+    ids, names = ("parentNameUsageID", "acceptedNameUsageID"), ("parentNameUsage", "acceptedNameUsage")
+    if any(taxa.has(by_name) and not taxa.has(by_id) for by_id, by_name in zip(ids, names, strict=True)):
+        _execute(connection, "name_links.sql")
+    if reader == "table":
+        _execute(connection, "table_commons.sql")
+    return padded
+
+
+def _nothing_named(found: dict[str, Any]) -> str:
+    """Why none of an archive's rows names a taxon, and what to do."""
+    if not found["rows"]:
+        return "no row in it; give a checklist with names"
+    refused = found["refused"] | ({"names without a rank": found["rows_unranked"]} if found["rows_unranked"] else {})
+    reasons = ", ".join(f"{reason.replace('_', ' ')} {rows}" for reason, rows in refused.items())
+    return (
+        f"none of its {found['rows']} rows names a taxon ({reasons}); "
+        "give a checklist with accepted names that have a rank or are binomials"
+    )
+
+
+def _execute(connection: duckdb.DuckDBPyConnection, *scripts: str) -> None:
+    for script in scripts:
+        connection.execute((HERE / script).read_text(encoding="utf-8"))
+
+
+def _any(connection: duckdb.DuckDBPyConnection, condition: str) -> bool:
+    return connection.execute(f"SELECT 1 FROM taxon_rows WHERE {condition} LIMIT 1").fetchone() is not None
 
 
 def _only_row(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, int]:
     names = [row[0] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
     return dict(zip(names, one_row(connection, f"SELECT * FROM {table}"), strict=True))
+
+
+def _by_word(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
+    """Rows refused by reason, and the words for ranks and statuses that nobody knows."""
+    found: dict[str, dict[str, int]] = {
+        "refused": dict(connection.execute("SELECT * FROM refused ORDER BY reason").fetchall()),
+        "ranks_inferred": {},
+        "ranks_unknown": {},
+        "statuses_unknown": {},
+    }
+    for what, word, names in connection.execute("FROM unknown_words ORDER BY what, word").fetchall():
+        found[what][word] = names
+    return found
 
 
 if __name__ == "__main__":

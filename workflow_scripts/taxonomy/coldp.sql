@@ -1,19 +1,68 @@
--- A ColDP archive's tables as `backbone.sql` reads them: Darwin Core's terms.
--- In: `usage_rows` and `common_rows`, everything text or NULL. Out: `taxon_rows` and `vernacular_rows`.
+-- A ColDP archive's tables in Darwin Core's terms.
+-- In: `usage_rows`, `name_rows`, `placed_rows`, `synonym_rows`, `common_rows`, everything text or NULL.
+-- Out: `taxon_rows` and `vernacular_rows`.
 
--- In ColDP a synonym's parent is its accepted name. A bare name names no taxon.
-CREATE TEMP TABLE taxon_rows AS
+CREATE OR REPLACE TEMP TABLE names_of_ids AS
+SELECT * FROM name_rows WHERE NOT is_comment AND "ID" IS NOT NULL
+QUALIFY row_number() OVER (PARTITION BY "ID" ORDER BY name_rows) = 1;
+
+-- Name, Taxon and Synonym as usages. A synonym's id is its own, else its name's; one name that is a synonym of several
+-- taxa is one usage with their ids.
+CREATE OR REPLACE TEMP TABLE synonym_usages AS
+SELECT
+    CASE
+        WHEN "ID" IS NOT NULL THEN "ID"
+        WHEN "nameID" IN (SELECT "ID" FROM placed_rows WHERE "ID" IS NOT NULL) THEN 'synonym ' || "nameID"
+        ELSE "nameID"
+    END AS "ID",
+    string_agg(DISTINCT "taxonID", '|' ORDER BY "taxonID") AS "parentID",
+    any_value("nameID") AS "nameID",
+    coalesce(min(status), 'synonym') AS status,
+    count(*) AS "rows"
+FROM synonym_rows
+WHERE NOT is_comment
+GROUP BY 1, CASE WHEN "ID" IS NULL AND "nameID" IS NULL THEN synonym_rows END;
+
+CREATE OR REPLACE TEMP TABLE all_usages AS
+SELECT usage_rows.* FROM usage_rows
+UNION ALL BY NAME
+SELECT
+    placed_rows.* EXCLUDE ("nameID", status),
+    coalesce(placed_rows.status, 'accepted') AS status,
+    names_of_ids.* EXCLUDE ("ID", status, is_comment),
+    names_of_ids.status AS "nameStatus"
+FROM placed_rows
+LEFT JOIN names_of_ids ON names_of_ids."ID" = placed_rows."nameID"
+UNION ALL BY NAME
+SELECT
+    synonym_usages."ID",
+    synonym_usages."parentID",
+    synonym_usages.status,
+    names_of_ids.* EXCLUDE ("ID", status),
+    names_of_ids.status AS "nameStatus"
+FROM synonym_usages
+LEFT JOIN names_of_ids ON names_of_ids."ID" = synonym_usages."nameID"
+UNION ALL BY NAME
+-- Names that no taxon and no synonym has: bare names.
+SELECT name_rows.* REPLACE ('bare name' AS status)
+FROM name_rows
+WHERE
+    "ID" IS NULL
+    OR (
+        "ID" NOT IN (SELECT "nameID" FROM placed_rows WHERE "nameID" IS NOT NULL)
+        AND "ID" NOT IN (SELECT "nameID" FROM synonym_rows WHERE "nameID" IS NOT NULL)
+    );
+
+-- In ColDP a synonym's parent is its accepted name; `usages.sql` tells which rows are synonyms.
+CREATE OR REPLACE TEMP TABLE taxon_rows AS
 SELECT
     "ID" AS "taxonID",
-    CASE WHEN NOT is_synonym THEN "parentID" END AS "parentNameUsageID",
-    CASE WHEN is_synonym THEN "parentID" END AS "acceptedNameUsageID",
-    "scientificName",
+    "parentID" AS "parentNameUsageID",
+    NULL::VARCHAR AS "acceptedNameUsageID",
+    coalesce("scientificName", uninomial) AS "scientificName",
     rank AS "taxonRank",
-    CASE
-        WHEN status_key = 'provisionally accepted' THEN 'doubtful'
-        WHEN status_key = 'bare name' THEN 'misapplied'
-        ELSE status_key
-    END AS "taxonomicStatus",
+    CASE WHEN lower(provisional) IN ('true', '1', 'yes', 't') THEN 'provisionally accepted' ELSE status END
+        AS "taxonomicStatus",
     NULL::VARCHAR AS "canonicalName",
     authorship AS "scientificNameAuthorship",
     kingdom,
@@ -21,15 +70,18 @@ SELECT
     class,
     "order",
     family,
-    genus
-FROM (
-    SELECT
-        *,
-        replace(lower(coalesce(status, '')), '_', ' ') AS status_key,
-        status_key LIKE '%synonym%' OR status_key = 'misapplied' AS is_synonym
-    FROM usage_rows
-);
+    genus,
+    "nameStatus" AS "nomenclaturalStatus",
+    "genericName",
+    "specificEpithet",
+    "infraspecificEpithet",
+    NULL::VARCHAR AS "parentNameUsage",
+    NULL::VARCHAR AS "acceptedNameUsage",
+    is_comment
+FROM all_usages;
 
-CREATE TEMP TABLE vernacular_rows AS
+SET VARIABLE synonyms_have_parents = true;
+
+CREATE OR REPLACE TEMP TABLE vernacular_rows AS
 SELECT "taxonID", name AS "vernacularName", language
 FROM common_rows;

@@ -12,7 +12,8 @@ CREATE OR REPLACE TEMP MACRO rank_names(kingdom, phylum, class, "order", family)
 SELECT
     weighed.finder,
     shown(weighed.key) AS name,
-    CASE weighed.tier WHEN 0 THEN 'accepted' WHEN 1 THEN 'synonym' ELSE 'doubtful' END AS standing,
+    CASE weighed.tier WHEN 0 THEN 'accepted' WHEN 1 THEN 'synonym' WHEN 2 THEN 'doubtful'
+        ELSE 'of unknown status' END AS standing,
     weighed.taxon_id,
     weighed.answer_id,
     concat_ws(' ', taxa.kingdom, taxa.phylum, taxa.class, taxa."order", taxa.family, taxa.scientific_name) AS lineage,

@@ -6,7 +6,7 @@ WHERE taxon_id IN (
     SELECT names.taxon_id
     FROM backbone.names AS names
     JOIN backbone.taxa AS taxa ON taxa.taxon_id = names.accepted_id
-    WHERE names.taxon_id IN (SELECT taxon_id FROM targets_sought)
+    WHERE names.taxon_id IN (SELECT taxon_id FROM targets_sought) AND NOT names.is_pro_parte
 );
 
 INSERT INTO species_outcomes BY NAME
@@ -19,7 +19,7 @@ SELECT
     taxa.answer_id,
     concat_ws(': ', 'a curator', overridden.why) AS detail
 FROM overridden
-LEFT JOIN backbone.names AS names ON names.taxon_id = overridden.taxon_id
+LEFT JOIN backbone.names AS names ON names.taxon_id = overridden.taxon_id AND NOT names.is_pro_parte
 LEFT JOIN backbone.taxa AS taxa ON taxa.taxon_id = names.accepted_id
 WHERE
     'override' IN (SELECT name FROM strategies)
@@ -42,6 +42,7 @@ SELECT
 FROM (SELECT label, taxon_key FROM labels WHERE taxon_key IS NOT NULL) AS labels
 ANTI JOIN species_outcomes USING (label)
 JOIN contexts USING (label)
-JOIN backbone.names AS names ON names.taxon_id = labels.taxon_key
+-- A name of several accepted ones is left to what else the label says.
+JOIN backbone.names AS names ON names.taxon_id = labels.taxon_key AND NOT names.is_pro_parte
 JOIN backbone.taxa AS taxa ON taxa.taxon_id = names.accepted_id
 WHERE 'taxon_key' IN (SELECT name FROM strategies);

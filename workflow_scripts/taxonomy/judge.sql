@@ -200,6 +200,7 @@ SELECT
             CASE
                 WHEN best.tier = 1 THEN shown(best.key) || ' is a synonym of ' || best.scientific_name
                 WHEN best.tier = 2 THEN 'a doubtful name'
+                WHEN best.tier = 3 THEN 'a name whose status nobody knows'
             END,
             CASE WHEN is_homonym THEN rivals || ' taxa of that name' END,
             CASE WHEN is_filled THEN 'told apart with the label''s holes filled' END,

@@ -1,22 +1,23 @@
-"""The card beside an exported model, and the facts that it is made of.
+"""The model card: what the model is, how it was trained and on what, how it scores, whom to cite.
 
 In: an exported model, its run's `summary.json`, score files, attribution tables, and the corpus with what `corpus.json`
-says of it. Out: `README.md` and `card.json` (contract MODEL_FACTS), from which a published card is made too.
+says of it. Out: `README.md` beside the model.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.train import CorpusShards, ExportSettings, TrainSettings
-from workflow_scripts.common.documents import read_document, write_document
+from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.files import write_text
-from workflow_scripts.common.model_card import SHOWN, CardScore, model_card
-from workflow_scripts.common.open_clip_names import BIOCLIP2_FILE, CONFIG_FILE, REPLAY_PROJECTOR_FILE
-from workflow_scripts.contracts import ATTRIBUTION, BENCHMARK_SCORES, CORPUS, MODEL_FACTS, OPEN_CLIP, TRAINING
+from workflow_scripts.common.open_clip_models import CONFIG_FILE, REPLAY_PROJECTOR_FILE
+from workflow_scripts.contracts import ATTRIBUTION, BENCHMARK_SCORES, CORPUS, OPEN_CLIP, TRAINING
 from workflow_scripts.train.data import TrainingData
+from workflow_scripts.train.export import BIOCLIP2_FILE
 
 
 def write_card(
@@ -26,14 +27,13 @@ def write_card(
     settings: ExportSettings,
     title: str,
     out: Path,
-    facts: Path,
     scores: tuple[Path, ...] = (),
     attributions: tuple[Path, ...] = (),
     identity: Path | None = None,
     corpora: tuple[CorpusShards, ...] = (),
     replay: Path | None = None,
 ) -> None:
-    """Write the model card and its facts.
+    """Write the model card.
 
     Args:
         trained: folder of the training's results.
@@ -41,7 +41,6 @@ def write_card(
         settings: of its export, as JSON.
         title: heading.
         out: the card.
-        facts: what the card is made of, besides scores.
         scores: the model's own score files.
         attributions: the corpus's attribution tables.
         identity: the corpus's corpus.json, where the model was trained on it.
@@ -52,76 +51,126 @@ def write_card(
         InputError: a file is missing or unreadable.
     """
     summary = read_document(trained / "summary.json", TRAINING)
-    second = {"file": REPLAY_PROJECTOR_FILE, "checkpoint": BIOCLIP2_FILE}
-    known = {
-        "title": title,
-        "second_projector": second if (model / REPLAY_PROJECTOR_FILE).is_file() else None,
-        "training": training(summary, settings),
-        "sources": sources(attributions),
-        "recipe": {"model": summary["model"], "settings": summary["settings"]},
-        "architecture": read_document(model / CONFIG_FILE, OPEN_CLIP),
-        "provenance": summary["digests"] | {"versions": summary["versions"]},
-        "corpus": None,
-        "changed_corpus": None,
-    }
-    if identity is not None:
-        known |= trained_on(summary, read_document(identity, CORPUS), *corpora, replay=replay)
-    write_document(facts, known, MODEL_FACTS)
-    files = [read_document(path, BENCHMARK_SCORES) for path in scores]
-    write_text(out, model_card(read_document(facts, MODEL_FACTS), [title], list(own_scores(files))))
+    architecture = read_document(model / CONFIG_FILE, OPEN_CLIP)
+    second = (model / REPLAY_PROJECTOR_FILE).is_file()
+    parts = [
+        heading(title, second=second),
+        training(summary, settings),
+        scoring([read_document(path, BENCHMARK_SCORES) for path in scores]),
+        citations(attributions),
+        f"## Recipe\n\n{_json({'model': summary['model'], 'settings': summary['settings']})}",
+        f"## Architecture and preprocessing\n\n{_json(architecture)}",
+        provenance(
+            summary, trained_on(summary, read_document(identity, CORPUS), *corpora, replay=replay) if identity else ""
+        ),
+    ]
+    write_text(out, "\n".join(part for part in parts if part))
 
 
-def training(summary: Mapping[str, Any], settings: ExportSettings) -> dict[str, Any]:
+def heading(title: str, *, second: bool) -> str:
+    """What the model is, and how to load it."""
+    projector = (
+        f"""
+`{REPLAY_PROJECTOR_FILE}` holds BioCLIP 2's second visual projector, for images unlike biology: multiply the pooled
+features with it in place of `visual.proj`. `{BIOCLIP2_FILE}` is the whole model as the code of BioCLIP 2 saves it, with
+the second projector as `visual.continual_proj`.
+"""
+        if second
+        else ""
+    )
+    return f"""---
+library_name: open_clip
+pipeline_tag: zero-shot-image-classification
+tags:
+- clip
+- biology
+---
+# {title}
+
+A CLIP model of images and names of organisms.
+
+```python
+import open_clip
+model, _, preprocess = open_clip.create_model_and_transforms("local-dir:PATH")
+tokenizer = open_clip.get_tokenizer("local-dir:PATH")
+```
+{projector}"""
+
+
+def training(summary: Mapping[str, Any], settings: ExportSettings) -> str:
     """How it was trained, and which of the weights these are."""
     last, best = summary["last"], summary["best"]
-    return {
-        **{key: summary[key] for key in ("steps", "samples", "replay_samples", "parameters", "skipped")},
-        **{key: last[key] for key in ("epoch", "loss", "logit_scale")},
-        "broken_samples": len(summary["broken_samples"]),
-        "weights_step": best["step"] if settings.weights == "best" and best["step"] else summary["steps"],
-        "start_share": settings.start_share,
-    }
+    replay = f" and {summary['replay_samples']:,} replay pairs" if summary["replay_samples"] else ""
+    step = best["step"] if settings.weights == "best" and best["step"] else summary["steps"]
+    share = (
+        f", averaged with the starting weights, which count for {settings.start_share:g}"
+        if settings.start_share
+        else ""
+    )
+    return f"""## Training
+
+{summary["steps"]:,} steps, {summary["samples"]:,} pairs ({last["epoch"]:.2f} passes){replay},
+{summary["parameters"]:,} parameters. Last loss {last["loss"]:.4g}, logit scale {last["logit_scale"]:.4g}.
+Steps skipped for a loss that was not finite: {summary["skipped"]}. Unreadable samples replaced:
+{len(summary["broken_samples"])}. These are the weights of step {step:,}{share}.
+"""
 
 
-def own_scores(files: Sequence[Mapping[str, Any]]) -> Iterator[CardScore]:
-    """What the model reached on each benchmark."""
-    for file in sorted(files, key=lambda file: str(file["benchmark"])):
-        for metric, value in sorted(file["metrics"].items()):
-            if SHOWN.fullmatch(metric) and value is not None:
-                ends = file.get("intervals", {}).get(metric)
-                found = (value, (ends[0], ends[1]) if ends else None)
-                yield CardScore(file["benchmark"], metric, (found,), None, file["n_images"])
+def scoring(scores: Sequence[Mapping[str, Any]]) -> str:
+    """A table of what the model reached on each benchmark; nothing where there are no scores."""
+    rows = [
+        f"| {score['benchmark']} | {name} | {value:.4f} |"
+        for score in sorted(scores, key=lambda score: str(score["benchmark"]))
+        for name, value in sorted(score["metrics"].items())
+        if isinstance(value, float)
+    ]
+    return "\n".join(["## Scores\n", "| benchmark | metric | value |", "|---|---|---|", *rows, ""]) if rows else ""
 
 
-def sources(attributions: Sequence[Path]) -> list[tuple[str, int]]:
+def citations(attributions: Sequence[Path]) -> str:
     """What to cite for the images (mostly DOIs), each with how many images it stands for."""
     if not attributions:
-        return []
+        return ""
     with tables.connect() as connection:
         tables.read(connection, list(attributions), ATTRIBUTION, "attribution")
-        return connection.sql(
+        rows = connection.sql(
             "SELECT cite, count(*) FROM attribution WHERE cite IS NOT NULL GROUP BY cite ORDER BY 2 DESC, 1"
         ).fetchall()
+    listed = [f"- {cite} ({count:,} images)" for cite, count in rows]
+    return "\n".join(["## Sources to cite\n", *listed, ""]) if listed else ""
 
 
 def trained_on(
     summary: Mapping[str, Any], identity: Mapping[str, Any], corpus: CorpusShards, *, replay: Path | None
-) -> dict[str, Any]:
+) -> str:
     """Which corpus it was trained on; a corpus that has changed since then is not the one."""
     settings = TrainSettings.model_validate(summary["settings"])
     replayed = replay if summary["replay_samples"] else None
     now, then = TrainingData((corpus,), replayed, settings).digests(), summary["digests"]["data"]
     known = now["biology"][0] in [{**one, "weight": None} for one in then["biology"]]
     if not known or now["replay"] != then["replay"]:
-        return {"changed_corpus": identity["name"]}
-    return {
-        "corpus": {
-            **{key: identity[key] for key in ("id", "digest", "species")},
-            "share": "a tenth of " if settings.split == "train_small" else "",
-            "images": identity["images"]["train"],
-            "replay_pairs": identity["replay_pairs"]["train"] if replayed else 0,
-        }
-    }
+        return f"The corpus `{identity['name']}` has changed since: the digests below name it as it was.\n\n"
+    share = "a tenth of " if settings.split == "train_small" else ""
+    pairs = f" and {identity['replay_pairs']['train']:,} replay pairs" if replayed else ""
+    return (
+        f"Trained on the corpus `{identity['id']}`, {share}{identity['images']['train']:,} images of "
+        f"{identity['species']:,} species{pairs}. The digits name its content; whole: `{identity['digest']}`.\n\n"
+    )
+
+
+def provenance(summary: Mapping[str, Any], corpus: str) -> str:
+    """The corpus, digests of data and code, and versions."""
+    known = summary["digests"] | {"versions": summary["versions"]}
+    return f"""## Data and code
+
+{corpus}SHA-256 of the shards' manifests and indexes, of the labels and of the starting weights; and of the code that
+trained, with the commit, where it was known, and the versions.
+
+{_json(known)}"""
+
+
+def _json(value: Any) -> str:
+    return f"```json\n{json.dumps(value, indent=2, sort_keys=True)}\n```\n"
 
 
 if __name__ == "__main__":

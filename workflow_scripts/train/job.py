@@ -9,7 +9,7 @@ import torch
 
 from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.open_clip_names import CONFIG_FILE, REPLAY_PROJECTOR_FILE, WEIGHTS_FILE
+from workflow_scripts.common.open_clip_models import CONFIG_FILE, REPLAY_PROJECTOR_FILE, WEIGHTS_FILE
 from workflow_scripts.common.step_versions import step_version
 from workflow_scripts.common.work_folder import file_digests
 from workflow_scripts.train.data import TrainingData

@@ -12,7 +12,7 @@ from torch import nn
 
 from workflow_scripts.common.clip import Clip
 from workflow_scripts.common.config.train import ModelSettings, TrainSettings
-from workflow_scripts.common.open_clip_names import REPLAY_PROJECTOR_KEY
+from workflow_scripts.common.open_clip_models import REPLAY_PROJECTOR_KEY
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from workflow_scripts.common.config.base import Section
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.open_clip_names import (
-    CONFIG_FILE,
     WHOLE,
     architectures,
     model_config,
@@ -164,7 +163,7 @@ class ModelSource(Section):
     @property
     def config_name(self) -> str:
         """The file by which a folder is known to be a model's."""
-        return CONFIG_FILE if self.has_text else "config.json"
+        return "open_clip_config.json" if self.has_text else "config.json"
 
     @property
     def given_file(self) -> str | None:

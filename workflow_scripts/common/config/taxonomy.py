@@ -18,12 +18,11 @@ class Backbone(Section):
     """A checklist that names are resolved against."""
 
     name: str = Field(pattern=r"^[a-z0-9_]+$", description="Its name; taxon ids start with it.")
-    reader: Literal["dwca", "coldp"] = Field(
-        description="Its format: a Darwin Core Archive (GBIF Backbone) or a ColDP archive (Catalogue of Life)."
+    reader: Literal["dwca", "coldp", "table"] = Field(
+        description="Its format: a Darwin Core Archive (GBIF Backbone), a ColDP archive (Catalogue of Life), or "
+        "your own table (CSV with a header: any of the seven ranks, scientific_name, common_name)."
     )
-    path: str | None = Field(
-        None, description="Its folder or zip: Taxon.tsv or NameUsage.tsv, and VernacularName.tsv. Or give `url`."
-    )
+    path: str | None = Field(None, description="Its folder, zip or table. Or give `url`.")
     url: str | None = Field(None, description="Where one release's zip is fetched from, in place of `path`.")
     sha256: str | None = Field(None, pattern=r"^[0-9a-fA-F]{64}$", description="Pins what comes from `url`.")
 

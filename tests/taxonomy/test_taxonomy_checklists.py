@@ -1,0 +1,180 @@
+"""Archives that others made (CatalogueOfLife/backend's tests): each builds, or is refused with one true line."""
+
+import json
+import os
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.taxonomy.backbone import build_backbone
+
+RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
+SQL = Path(build_backbone.__code__.co_filename).parent
+FOLDER = os.environ.get("TREEOFLIFE_REAL_DATA")
+PLACE = Path(FOLDER or ".") / "real" / "checklists"
+ARCHIVES = (
+    sorted(f"{kind}/{one.name}" for kind in ("dwca", "coldp") for one in (PLACE / kind).glob("*")) if FOLDER else []
+)
+pytestmark = pytest.mark.skipif(
+    not ARCHIVES, reason="left out: TREEOFLIFE_REAL_DATA names no folder with real/checklists"
+)
+
+REFUSED = {
+    "coldp/20": "none of its 2 rows names a taxon (bare names 2)",
+    "coldp/32": "no NameUsage, and no Name with Taxon",
+    "coldp/stray": "Name without Taxon",
+    "coldp/worms": "Name without Taxon",
+}
+"""Bare names, references alone, names without a taxon."""
+
+PLACE_KEPT_FREE = "a place kept free is no taxon"
+OTHER_RANK = "of the ranks in columns a backbone keeps seven"
+FLAT_RANKS_COUNT = "ranks in columns fill what no parent says; the editor leaves them out where a row has a parent"
+ONE_TAXON = "rows that leave a rank out mean the taxon that others give with it"
+KEPT_EMPTY = "the row leaves its class out; the editor merges it with another's"
+FAMILY_BY_ENDING = "an animal's -idae is a family, though the row leaves its rank out"
+OWN_WORD = "a subgenus is called by its own word"
+DIFFERENT: dict[str, dict[str, str]] = {
+    "coldp/-12": {"Crustaceae": OTHER_RANK, "Eumalacostraca": OTHER_RANK, "Pleocyemata": KEPT_EMPTY},
+    "coldp/12": {"Crustaceae": OTHER_RANK, "Eumalacostraca": OTHER_RANK}
+    | dict.fromkeys(
+        (
+            *("Aethridae Dana, 1851", "Actaeomorpha Miers, 1877", "Cryptochiridae Paulson, 1875", "Cryptochiridae"),
+            *("Lithoscaptus A. Milne-Edwards, 1862", "Lithoscaptus grandis (Takeda & Tamura, 1983)"),
+        ),
+        FLAT_RANKS_COUNT,
+    ),
+    "dwca/10": dict.fromkeys(
+        ("[unassigned] Cladobranchia", "[unassigned] Caenogastropoda", "[unassigned] Pulmonata"), PLACE_KEPT_FREE
+    )
+    | dict.fromkeys(
+        (
+            *("Discodorididae", "Kentrodorididae Bergh, 1891", "Dorididae", "Archidorididae Bergh, 1891"),
+            *("Skeneidae", "Skeneinae Clark W., 1851", "Limapontiidae", "Stiligeridae Iredale & O'Donoghue, 1923"),
+        ),
+        FAMILY_BY_ENDING,
+    ),
+    "dwca/12": dict.fromkeys(("Basidiomycota", "Agaricomycetes", "Agaricales", "Agaricaceae", "Lepiota"), ONE_TAXON),
+    "dwca/20": {"Incertae sedis": PLACE_KEPT_FREE},
+    "dwca/6": {"Incertae sedis": PLACE_KEPT_FREE, "Zignoëlla subgen. Trematostoma Sacc.": OWN_WORD},
+}
+"""Lines of an expected tree that a backbone has otherwise on purpose: archive, line, why."""
+
+
+@dataclass
+class Line:
+    """A line of a tree: its name without author, rank, the seven ranks above and with it."""
+
+    text: str
+    rank: str
+    depth: int
+    is_synonym: bool
+    lineage: dict[str, str] = field(default_factory=dict)
+
+
+def tree(path: Path) -> Iterator[Line]:
+    """The lines of an expected tree; a synonym's lineage is its accepted name's."""
+    above: list[Line] = []
+    for written in path.read_text(encoding="utf-8").splitlines():
+        if not (found := re.fullmatch(r"( *)(=?)\$?\??(.*) \[(\w+)\]", written)):
+            continue
+        spaces, sign, text, rank = found.groups()
+        line = Line(re.sub(r" pro-parte:\S+$", "", text), rank, len(spaces) // 2, bool(sign))
+        del above[line.depth :]
+        line.lineage = dict(above[-1].lineage) if above else {}
+        if not line.is_synonym and rank in RANKS[:6]:
+            line.lineage[rank] = text
+        if not line.is_synonym and rank in ("species", "subspecies", "variety", "form", "infraspecific_name"):
+            line.lineage["species"] = text
+        above.append(line)
+        yield line
+
+
+Built = Callable[[str], tuple[Path, dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Build a real archive, once; give back its file and summary."""
+    folder = tmp_path_factory.mktemp("built")
+
+    @cache
+    def build(archive: str) -> tuple[Path, dict[str, Any]]:
+        reader: Any = archive.partition("/")[0]
+        out = folder / f"{archive.replace('/', '-')}.duckdb"
+        summary = out.with_suffix(".json")
+        build_backbone(
+            name="real", archive=PLACE / archive, out=out, summary=summary, memory_mb=500, threads=1, reader=reader
+        )
+        return out, dict(json.loads(summary.read_text()))
+
+    return build
+
+
+Parts = tuple[str, str | None, str | None]
+
+
+def read_names(names: Iterable[str]) -> dict[str, Parts]:
+    """Word, epithet and infraspecific epithet of names, by the project's own parser."""
+    with duckdb.connect() as connection:
+        connection.execute((SQL / "names.sql").read_text())
+        connection.execute("CREATE TEMP TABLE asked AS SELECT unnest(?::VARCHAR[]) AS written", [sorted(set(names))])
+        rows = connection.execute("SELECT written, word, epithet, infra FROM parsed_names('asked')").fetchall()
+    return {written: (word, epithet, infra) for written, word, epithet, infra in rows}
+
+
+@pytest.mark.parametrize("archive", ARCHIVES)
+def test_an_archive_builds_or_is_refused_in_one_true_line(archive: str, built: Built) -> None:
+    if archive in REFUSED:
+        with pytest.raises(InputError) as caught:
+            built(archive)
+        assert REFUSED[archive] in str(caught.value)
+        assert str(PLACE / archive) in str(caught.value)
+        assert "\n" not in str(caught.value)
+        return
+    _, summary = built(archive)
+    assert summary["rows"] == summary["rows_named"] + sum(summary["refused"].values())
+    assert summary["rows_named"] > 0
+
+
+@pytest.mark.parametrize("archive", [one for one in ARCHIVES if (PLACE / one / "expected.tree").exists()])
+def test_an_expected_tree_is_held_at_the_seven_ranks(archive: str, built: Built) -> None:
+    lines = list(tree(PLACE / archive / "expected.tree"))
+    parts = read_names(name for line in lines for name in (line.text, *line.lineage.values()))
+    with duckdb.connect(str(built(archive)[0]), read_only=True) as connection:
+        columns = ", ".join(f'taxa."{rank}"' for rank in RANKS)
+        rows = connection.execute(
+            f"SELECT names.key, {columns} FROM names JOIN taxa ON taxa.taxon_id = names.accepted_id"
+        ).fetchall()
+    found: dict[str, set[tuple[str | None, ...]]] = defaultdict(set)
+    for key, *ranks in rows:
+        found[key].add(tuple(ranks))
+    wrong = {}
+    for line in lines:
+        expected = lineage(line, parts)
+        names = {plain(line.text), plain(" ".join(part for part in parts.get(line.text, ()) if part))}
+        answers = set().union(*(found[name] for name in names))
+        if any(expected) and expected not in answers:
+            wrong[line.text] = (expected, answers)
+    assert set(wrong) == set(DIFFERENT.get(archive, {})), wrong
+
+
+def plain(name: str) -> str:
+    """A name without case and accents."""
+    return unicodedata.normalize("NFD", name).encode("ascii", "ignore").decode().lower()
+
+
+def lineage(line: Line, parts: dict[str, Parts]) -> tuple[str | None, ...]:
+    """The seven ranks of a tree's line as a backbone has them: words, and the genus of a binomial its own."""
+    ranks = [parts[line.lineage[rank]][0] if line.lineage.get(rank) in parts else None for rank in RANKS[:6]]
+    word, epithet, _ = parts.get(line.lineage.get("species", ""), (None, None, None))
+    return (*ranks[:5], word, epithet) if epithet else (*ranks, None)

@@ -1,0 +1,116 @@
+"""A Darwin Core Archive's `meta.xml` (Darwin Core text guidelines, http://rs.tdwg.org/dwc/terms/guides/text/).
+
+python-dwca-reader is not used: it takes one file of a section where the standard allows several (iNaturalist has one
+file of common names a language), and stops at a section whose id is left out or written otherwise.
+"""
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from xml.etree import ElementTree
+
+from workflow_scripts.common.delimited import Form
+from workflow_scripts.common.errors import InputError
+
+META = "meta.xml"
+ESCAPES = {"\\t": "\t", "\\n": "\n", "\\r": "\r", "\\\\": "\\"}
+MOST_BYTES = 1 << 24
+
+
+@dataclass(frozen=True)
+class Field:
+    """A term of a section: its last part in lower case, its column, the value of rows that have none."""
+
+    term: str
+    index: int | None
+    default: str | None
+
+
+@dataclass(frozen=True)
+class Section:
+    """The core, or an extension.
+
+    Attributes:
+        kind: the last part of its row type in lower case ("taxon", "occurrence", "vernacularname").
+        files: the names of its files, without folders.
+        form: how they are written.
+        id_index: the column of the row's id, or of the core row's that an extension's row belongs to.
+        fields: its terms.
+    """
+
+    kind: str
+    files: tuple[str, ...]
+    form: Form
+    id_index: int | None
+    fields: tuple[Field, ...]
+
+
+def read_meta(text: bytes, place: str) -> list[Section]:
+    """The sections of a `meta.xml`, the core first.
+
+    Args:
+        text: the file's content.
+        place: what messages call it.
+
+    Raises:
+        InputError: it is no such file.
+    """
+    if len(text) > MOST_BYTES or b"<!ENTITY" in text:
+        raise InputError(f"{place}: too large, or with entities of its own; write the archive's description anew")
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise InputError(f"{place}: not XML ({error}); write the archive's description anew") from None
+    found = [element for element in root.iter() if local(element.tag).lower() in ("core", "extension")]
+    sections = [_section(element, place) for element in sorted(found, key=lambda one: local(one.tag) != "core")]
+    if not sections:
+        raise InputError(f"{place}: describes no core file; give a Darwin Core Archive")
+    return sections
+
+
+def local(name: str) -> str:
+    """The last part of a term or tag, without its namespace."""
+    return name.strip().rstrip("/").replace("}", "/").replace("#", "/").replace(":", "/").rpartition("/")[2]
+
+
+def _section(element: ElementTree.Element, place: str) -> Section:
+    children = {name: [one for one in element if local(one.tag).lower() == name] for name in ("id", "coreid", "field")}
+    locations = [one.text or "" for one in element.iter() if local(one.tag).lower() == "location"]
+    files = tuple(PurePosixPath(name.strip().replace("\\", "/")).name for name in locations if name.strip())
+    if not files:
+        raise InputError(f"{place}: a section names no file; add its location")
+    ids = [index for one in (*children["id"], *children["coreid"]) if (index := _index(one, place)) is not None]
+    return Section(
+        kind=local(element.get("rowType", "")).lower(),
+        files=files,
+        form=Form(
+            delimiter=_text(element.get("fieldsTerminatedBy"), ","),
+            quote=_text(element.get("fieldsEnclosedBy"), '"')[:1],
+            encoding=element.get("encoding") or "utf-8",
+            header_lines=_number(element.get("ignoreHeaderLines") or "0", place),
+        ),
+        id_index=next(iter(ids), None),
+        fields=tuple(
+            Field(local(term).lower(), _index(one, place), one.get("default"))
+            for one in children["field"]
+            if (term := one.get("term"))
+        ),
+    )
+
+
+def _text(value: str | None, default: str) -> str:
+    if value is None:
+        return default
+    for written, meant in ESCAPES.items():
+        value = value.replace(written, meant)
+    return value
+
+
+def _index(element: ElementTree.Element, place: str) -> int | None:
+    written = element.get("index")
+    return None if not written else _number(written, place)
+
+
+def _number(written: str, place: str) -> int:
+    if not written.strip().isdigit():
+        raise InputError(f"{place}: {written!r} is no number of a column or line; correct it")
+    return int(written)

@@ -1,0 +1,312 @@
+"""Delimited text as others publish it, read into DuckDB: delimiter, quoting, encoding and header found or given.
+
+DuckDB reads what is regular. What it refuses (ragged rows, stray quotes, another encoding) is read row by row and
+written anew; a row that cannot be read without guessing stops with its line number.
+"""
+
+import codecs
+import csv
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import duckdb
+
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.tables import literal, path_literal, quoted
+
+DELIMITERS = ("\t", ",", ";", "|")
+NOTHING = ("", "\\N", "NULL", "null")
+"""Values that mean that there is none."""
+HEAD_BYTES = 1 << 20
+FIRST_ROWS = 100
+VALUE_BYTES = 1 << 24
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+FALLBACK_ENCODING = "windows-1252"
+"""What undeclared text that is not UTF-8 is taken for: what spreadsheets write in Europe and the Americas."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a file of delimited text is written.
+
+    Attributes:
+        delimiter: what stands between two values.
+        quote: what encloses a value that holds a delimiter; "" where nothing does.
+        encoding: its encoding; None where nobody says: UTF-8, else `FALLBACK_ENCODING`.
+        header_lines: lines before the first row.
+    """
+
+    delimiter: str = "\t"
+    quote: str = ""
+    encoding: str | None = None
+    header_lines: int = 1
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a table's column comes from.
+
+    Attributes:
+        index: the file's column, from 0; None where it has none.
+        default: the value of rows that have none.
+    """
+
+    index: int | None
+    default: str | None = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was read: rows, and those of them that lacked trailing columns."""
+
+    rows: int
+    padded: int
+
+
+class _Ragged(Exception):
+    """A row does not fit the header."""
+
+
+def header_cells(path: Path, form: Form) -> list[str]:
+    """The cells of a file's last header line, or of its first row where it has no header.
+
+    Raises:
+        InputError: the file is empty or cannot be decoded.
+    """
+    lines = _head(path, form.encoding)
+    if not lines:
+        raise InputError(f"{path}: empty; give a table with a header line")
+    line = lines[min(max(form.header_lines, 1), len(lines)) - 1]
+    return _cells(line, form)
+
+
+def find_form(path: Path, is_known: Callable[[str], bool], encoding: str | None = None) -> Form:
+    """The form under which most cells of a file's first line are known column names.
+
+    Args:
+        path: the file; its suffix is not believed.
+        is_known: whether a cell is the name of a column.
+        encoding: the file's encoding, if it is known.
+    """
+    lines = _head(path, encoding)
+    first = lines[0] if lines else ""
+    forms = [Form(delimiter, '"', encoding) for delimiter in DELIMITERS]
+    best = max(forms, key=lambda form: sum(is_known(cell) for cell in _cells(first, form)))
+    # Tab-separated text is quoted only where its header is.
+    is_quoted = best.delimiter != "\t" or first.lstrip().startswith('"')
+    return replace(best, quote='"' if is_quoted else "")
+
+
+def load(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    path: Path,
+    form: Form,
+    columns: dict[str, Source],
+    *,
+    needed: Sequence[str],
+    scratch: Path,
+) -> Loaded:
+    """Append a file's rows to a table of text columns, made if it is not there.
+
+    Values are trimmed; those in `NOTHING` are NULL. A further column, `is_comment`, tells rows that begin with "#".
+
+    Args:
+        connection: where the table is.
+        table: its name.
+        path: the file.
+        form: how it is written.
+        columns: the table's columns.
+        needed: columns that every row must reach; a shorter row is refused, not filled up.
+        scratch: a folder for a copy of an irregular file.
+
+    Raises:
+        InputError: a row cannot be read; the message names the line and the cause.
+    """
+    if not path.stat().st_size:
+        raise InputError(f"{path}: empty; give a table with a header line")
+    width = _width(path, form)
+    widest = max(width, *(column.index + 1 for column in columns.values() if column.index is not None))
+    reached = max((columns[name].index or 0 for name in needed), default=0) + 1
+    before = _count(connection, table)
+    padded = 0
+    try:
+        if form.encoding is not None and codecs.lookup(form.encoding).name not in ("utf-8", "ascii"):
+            raise _Ragged
+        _append(connection, table, _scan(path, form, width), _within(columns, width))
+    except LookupError:
+        raise InputError(f"{path}: encoding {form.encoding} is unknown; write it as UTF-8") from None
+    except (_Ragged, duckdb.Error):
+        regular = scratch / f"{table}-regular.csv"
+        padded = _write_regular(path, form, (reached, width, widest), regular)
+        _append(connection, table, _scan(regular, Form(",", '"', header_lines=0), widest), columns)
+        regular.unlink()
+    return Loaded(_count(connection, table) - before, padded)
+
+
+def _append(connection: duckdb.DuckDBPyConnection, table: str, source: str, columns: dict[str, Source]) -> None:
+    selected = ", ".join(f"{_value(column)} AS {quoted(name)}" for name, column in columns.items())
+    query = f"SELECT {selected}, coalesce(starts_with(c0, '#'), false) AS is_comment FROM {source}"
+    if _exists(connection, table):
+        connection.execute(f"INSERT INTO {table} {query}")
+    else:
+        connection.execute(f"CREATE TEMP TABLE {table} AS {query}")
+
+
+def _scan(path: Path, form: Form, width: int) -> str:
+    """The SQL table function that reads a regular file as text, columns c0, c1, ..."""
+    names = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(width))
+    return (
+        f"read_csv({path_literal(path)}, auto_detect = false, header = false, skip = {form.header_lines}, "
+        f"delim = {literal(form.delimiter)}, quote = {literal(form.quote)}, escape = {literal(form.quote)}, "
+        f"columns = {{{names}}}, nullstr = [{', '.join(map(literal, NOTHING))}], max_line_size = {VALUE_BYTES})"
+    )
+
+
+def _within(columns: dict[str, Source], width: int) -> dict[str, Source]:
+    """Columns of a file of so many; one beyond them is not there."""
+    return {
+        name: replace(column, index=None) if (column.index or 0) >= width else column
+        for name, column in columns.items()
+    }
+
+
+def _value(column: Source) -> str:
+    default = "NULL::VARCHAR" if column.default is None else literal(column.default)
+    if column.index is None:
+        return default
+    value = f"nullif(trim(c{column.index}), '')"
+    return value if column.default is None else f"coalesce({value}, {default})"
+
+
+def _exists(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
+    found = connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [table]).fetchone()
+    return found is not None
+
+
+def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    if not _exists(connection, table):
+        return 0
+    row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _head(path: Path, encoding: str | None) -> list[str]:
+    """The first lines that are not empty."""
+    with path.open("rb") as file:
+        start = file.read(HEAD_BYTES)
+    marked = next((name for mark, name in BYTE_ORDER_MARKS.items() if start.startswith(mark)), None)
+    text = start.decode(marked or encoding or "utf-8", errors="replace")
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def _cells(line: str, form: Form) -> list[str]:
+    cells = next(iter(_records([line], form, strict=False)), [])
+    return [cell.strip().lstrip("\ufeff") for cell in cells]
+
+
+def _records(lines: Iterable[str], form: Form, *, strict: bool) -> Iterator[list[str]]:
+    if form.quote and len(form.delimiter) == 1:
+        csv.field_size_limit(VALUE_BYTES)
+        return csv.reader(lines, delimiter=form.delimiter, quotechar=form.quote, strict=strict)
+    return (line.rstrip("\r\n").split(form.delimiter) for line in lines)
+
+
+def _width(path: Path, form: Form) -> int:
+    """How many columns a file has: by its header, or by the longest of its first rows."""
+    if form.header_lines:
+        return len(header_cells(path, form))
+    return max(len(_cells(line, form)) for line in _head(path, form.encoding)[:FIRST_ROWS])
+
+
+def _write_regular(path: Path, form: Form, widths: tuple[int, int, int], target: Path) -> int:
+    """Write an irregular file anew; the number of rows that were filled up.
+
+    `widths`: columns that a row must reach, that it should have, and that it may have.
+
+    Quoting is tried as the form says, then the other way, then as laxly as spreadsheets read it.
+    """
+    other = replace(form, quote="" if form.quote else '"')
+    failures: list[str] = []
+    for encoding in _encodings(path, form):
+        for attempt, strict in ((form, True), (other, True), (form, False)):
+            try:
+                return _copy(path, replace(attempt, encoding=encoding), widths, target, strict)
+            except UnicodeDecodeError:
+                line = _undecodable_line(path, encoding)
+                failures.append(
+                    f"{path}: line {line} is not {encoding}; convert the file to UTF-8, or correct the encoding that "
+                    "meta.xml gives"
+                )
+                break
+            except (_Ragged, csv.Error) as error:
+                failures.append(str(error) if isinstance(error, _Ragged) else f"{path}: {error}; mend its quotes")
+    # An encoding that nobody declared is no cause: what a row lacks is.
+    raise InputError(next((said for said in failures if " columns" in said), failures[0]))
+
+
+def _encodings(path: Path, form: Form) -> list[str]:
+    with path.open("rb") as file:
+        start = file.read(4)
+    for mark, name in BYTE_ORDER_MARKS.items():
+        if start.startswith(mark):
+            return [name]
+    return ["utf-8", FALLBACK_ENCODING] if form.encoding is None else [form.encoding]
+
+
+def _copy(path: Path, form: Form, widths: tuple[int, int, int], target: Path, strict: bool) -> int:
+    reached, width, widest = widths
+    padded = 0
+    with path.open(encoding=form.encoding, newline=None) as file, target.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out, quoting=csv.QUOTE_ALL)
+        lines = _Counted(islice(file, form.header_lines, None), form.header_lines)
+        for cells in _records(lines, form, strict=strict):
+            if not any(cell.strip() for cell in cells):
+                continue
+            is_comment = cells[0].startswith("#")
+            if len(cells) > widest and not is_comment and any(cell.strip() for cell in cells[widest:]):
+                raise _Ragged(
+                    f"{path}: line {lines.number} has {len(cells)} columns where {width} are expected; "
+                    "is a delimiter inside a value?"
+                )
+            if len(cells) < reached and not is_comment:
+                raise _Ragged(
+                    f"{path}: line {lines.number} has {len(cells)} of {width} columns; is a line break inside a value, "
+                    "or the file cut short?"
+                )
+            padded += len(cells) < width and not is_comment
+            writer.writerow([*cells[:widest], *[""] * (widest - len(cells))])
+    return padded
+
+
+class _Counted:
+    """Lines, and the number of the last one."""
+
+    def __init__(self, lines: Iterator[str], number: int) -> None:
+        self.lines = lines
+        self.number = number
+
+    def __iter__(self) -> "_Counted":
+        return self
+
+    def __next__(self) -> str:
+        line = next(self.lines)
+        self.number += 1
+        return line
+
+
+def _undecodable_line(path: Path, encoding: str) -> int:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode(encoding)
+            except UnicodeDecodeError:
+                return number
+    return 1

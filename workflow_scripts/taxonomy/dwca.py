@@ -1,0 +1,118 @@
+"""Darwin Core Archives: by their `meta.xml`, or by the header of a file without one."""
+
+from collections.abc import Sequence
+
+from workflow_scripts.common.darwin_core import META, Section, read_meta
+from workflow_scripts.common.delimited import Source
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.taxonomy.archives import (
+    TAXON_COLUMNS,
+    VERNACULAR_COLUMNS,
+    Archive,
+    Part,
+    Table,
+    best_table,
+    header_columns,
+    named,
+)
+
+# Terms that were others' or earlier ones for the same.
+TAXON_TERMS = named(
+    *TAXON_COLUMNS,
+    id="taxonID",
+    parenttaxonid="parentNameUsageID",
+    highertaxonid="parentNameUsageID",
+    highernameusageid="parentNameUsageID",
+    parentid="parentNameUsageID",
+    acceptedtaxonid="acceptedNameUsageID",
+    acceptedid="acceptedNameUsageID",
+    acceptedtaxonnameusageid="acceptedNameUsageID",
+    parenttaxon="parentNameUsage",
+    highernameusage="parentNameUsage",
+    acceptedscientificname="acceptedNameUsage",
+    acceptedtaxon="acceptedNameUsage",
+    rank="taxonRank",
+    status="taxonomicStatus",
+    author="scientificNameAuthorship",
+    authorship="scientificNameAuthorship",
+)
+VERNACULAR_TERMS = named(
+    *VERNACULAR_COLUMNS, id="taxonID", coreid="taxonID", commonname="vernacularName", locale="language"
+)
+# What names a taxon: a name, or the parts of one.
+NAMES = ("scientificName", "canonicalName", "genus", "genericName", "specificEpithet")
+
+
+def find_dwca(archive: Archive) -> tuple[Table, Table]:
+    """The taxa and common names of a Darwin Core Archive.
+
+    Raises:
+        InputError: it has no taxa, or a file that `meta.xml` names is missing.
+    """
+    meta = next((name for name in archive.members if name.rpartition("/")[2].lower() == META), None)
+    if meta is None:
+        return _without_meta(archive)
+    sections = read_meta(archive.path(meta).read_bytes(), f"{archive.place}: {META}")
+    taxa = next((one for one in sections if one.kind == "taxon"), None)
+    if taxa is None:
+        kinds = ", ".join(sorted({one.kind or "nothing named" for one in sections}))
+        raise InputError(f"{archive.place}: {META} describes no rows of taxa, but {kinds}; give a checklist's archive")
+    is_core = taxa is sections[0]
+    parts = [_part(archive, taxa, name, TAXON_TERMS, "taxonID" if not is_core else None) for name in taxa.files]
+    missing = [name for name, part in zip(taxa.files, parts, strict=True) if part is None]
+    if missing:
+        raise InputError(f"{archive.place}: {META} names {missing[0]}, which is not in it; fetch the archive anew")
+    vernaculars = [
+        part
+        for section in sections
+        if section.kind == "vernacularname"
+        for name in section.files
+        if (part := _part(archive, section, name, VERNACULAR_TERMS, "taxonID")) is not None
+    ]
+    return _tables(archive, [part for part in parts if part is not None], vernaculars)
+
+
+def _part(archive: Archive, section: Section, name: str, terms: dict[str, str], id_name: str | None) -> Part | None:
+    """One file of a section; None where it is not there. `id_name`: the column that the section's id is."""
+    member = next((one for one in archive.members if one.rpartition("/")[2].lower() == name.lower()), None)
+    if member is None:
+        return None
+    path = archive.path(member)
+    columns: dict[str, Source] = {}
+    for field in section.fields:
+        if field.term in terms:
+            columns.setdefault(terms[field.term], Source(field.index, field.default))
+    if not columns and section.form.header_lines and path.stat().st_size:
+        columns = header_columns(path, section.form, terms)
+    if section.id_index is not None:
+        identity = Source(section.id_index)
+        if id_name is None:
+            columns["coreID"] = identity
+            columns.setdefault("taxonID", identity)
+        else:
+            columns[id_name] = identity
+    return Part(path, section.form, columns)
+
+
+def _without_meta(archive: Archive) -> tuple[Table, Table]:
+    def taxa_rate(part: Part) -> int:
+        is_vernacular = "vernacularName" in header_columns(part.path, part.form, VERNACULAR_TERMS)
+        return 0 if is_vernacular or not set(NAMES) & set(part.columns) else len(part.columns)
+
+    def vernacular_rate(part: Part) -> int:
+        return len(part.columns) if {"taxonID", "vernacularName"} <= set(part.columns) else 0
+
+    taxa = best_table(archive, taxa_rate, TAXON_TERMS)
+    vernaculars = best_table(archive, vernacular_rate, VERNACULAR_TERMS)
+    return _tables(archive, [] if taxa is None else [taxa], [] if vernaculars is None else [vernaculars])
+
+
+def _tables(archive: Archive, taxa: Sequence[Part], vernaculars: Sequence[Part]) -> tuple[Table, Table]:
+    rows = Table("taxon_rows", TAXON_COLUMNS, ("taxonID", "scientificName"), taxa)
+    if not rows.has(*NAMES):
+        raise InputError(
+            f"{archive.place}: no table of names in it ({archive.shown()}); give a Darwin Core Archive with meta.xml, "
+            "or a table with a column scientificName; for a ColDP archive set reader: coldp"
+        )
+    common = [part for part in vernaculars if {"taxonID", "vernacularName"} <= set(part.columns)]
+    return rows, Table("vernacular_rows", VERNACULAR_COLUMNS, ("taxonID", "vernacularName"), common)

@@ -1,0 +1,42 @@
+"""One's own list: a table with the ranks and names of the taxa that one works with."""
+
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.taxonomy.archives import TAXON_COLUMNS, Archive, Part, Table, best_table, named
+
+COLUMNS = (*TAXON_COLUMNS, "species", "common", "language")
+# The names that benchmarks' label files give to the same.
+NAMES = named(
+    *COLUMNS,
+    id="taxonID",
+    cls="class",
+    name="scientificName",
+    author="scientificNameAuthorship",
+    authorship="scientificNameAuthorship",
+    rank="taxonRank",
+    status="taxonomicStatus",
+    acceptedname="acceptedNameUsage",
+    accepted="acceptedNameUsage",
+    synonymof="acceptedNameUsage",
+    commonname="common",
+    vernacularname="common",
+)
+NAMING = ("scientificName", "canonicalName", "species", "genus", "family", "order", "class", "phylum", "kingdom")
+
+
+def find_table(archive: Archive) -> Table:
+    """The table `list_rows` of one's own list.
+
+    Raises:
+        InputError: no file has a column of names or ranks.
+    """
+
+    def rate(part: Part) -> int:
+        return len(part.columns) if set(NAMING) & set(part.columns) else 0
+
+    part = best_table(archive, rate, NAMES)
+    if part is None:
+        raise InputError(
+            f"{archive.place}: no table with a column of names ({archive.shown()}); give a CSV file with a header: "
+            "kingdom, phylum, class, order, family, genus, species, or scientific_name"
+        )
+    return Table("list_rows", COLUMNS, (), [part])

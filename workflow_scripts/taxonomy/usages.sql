@@ -1,0 +1,201 @@
+-- The rows of a checklist as usages of names: what each is called, its rank, and where it stands.
+-- In: `taxon_rows`, `named_elsewhere` (taxa that only other rows name), `read_ranks`, `read_statuses`. Out: `named`, `several`, `parsed`, `usages`.
+
+-- One row an id. Should an id come twice, the first by all its values stays.
+CREATE TEMP TABLE repeated AS
+SELECT "taxonID" AS id
+FROM taxon_rows
+WHERE "taxonID" IS NOT NULL AND NOT is_comment
+GROUP BY "taxonID"
+HAVING count(*) > 1;
+
+CREATE TEMP TABLE usages AS
+SELECT
+    "taxonID" AS id,
+    CASE
+        WHEN taxonomic.standing = 'synonym' AND getvariable('synonyms_have_parents') THEN NULL
+        ELSE nullif("parentNameUsageID", "taxonID")
+    END AS parent_id,
+    nullif(
+        CASE
+            WHEN taxonomic.standing = 'synonym' AND getvariable('synonyms_have_parents') THEN "parentNameUsageID"
+            ELSE "acceptedNameUsageID"
+        END,
+        "taxonID"
+    ) AS accepted_id,
+    row_name(given) AS written,
+    "scientificNameAuthorship" AS written_author,
+    "scientificName" AS full_name,
+    read_ranks.word AS rank_word,
+    nullif(read_ranks.rank, 'unranked') AS rank,
+    read_ranks.rank AS given_rank,
+    read_ranks.place AS rank_place,
+    taxonomic.standing AS taxonomic,
+    "taxonomicStatus" AS status,
+    nomenclatural.standing AS nomenclatural,
+    kingdom,
+    phylum,
+    class,
+    "order",
+    family,
+    genus,
+    coalesce(is_implied, false) AS is_implied
+FROM (
+    SELECT * FROM taxon_rows
+    WHERE "taxonID" IS NOT NULL AND NOT is_comment AND "taxonID" NOT IN (SELECT id FROM repeated)
+    UNION ALL BY NAME
+    SELECT *
+    FROM taxon_rows AS given
+    WHERE "taxonID" IN (SELECT id FROM repeated) AND NOT is_comment
+    QUALIFY row_number() OVER (PARTITION BY "taxonID" ORDER BY given) = 1
+    UNION ALL BY NAME
+    SELECT *, true AS is_implied FROM named_elsewhere
+) AS given
+LEFT JOIN read_ranks ON read_ranks.written = given."taxonRank"
+LEFT JOIN read_statuses AS taxonomic
+    ON taxonomic.kind = 'taxonomic' AND taxonomic.written = given."taxonomicStatus"
+LEFT JOIN read_statuses AS nomenclatural
+    ON nomenclatural.kind = 'nomenclatural' AND nomenclatural.written = given."nomenclaturalStatus";
+
+-- Pro parte: several accepted names in one column. An id may hold such signs itself.
+CREATE TEMP TABLE several AS
+SELECT id, trim(unnest(list_distinct(regexp_split_to_array(accepted_id, '[|;,]')))) AS accepted_id
+FROM usages
+WHERE regexp_matches(accepted_id, '[|;,]') AND accepted_id NOT IN (SELECT id FROM usages);
+
+DELETE FROM several WHERE accepted_id IN ('', id);
+
+CREATE TEMP TABLE flat_texts AS
+SELECT 'kingdom' AS rank, kingdom AS written FROM usages
+UNION SELECT 'phylum', phylum FROM usages
+UNION SELECT 'class', class FROM usages
+UNION SELECT 'order', "order" FROM usages
+UNION SELECT 'family', family FROM usages
+UNION SELECT 'genus', genus FROM usages;
+
+CREATE TEMP TABLE texts AS
+SELECT written FROM usages
+UNION SELECT written FROM flat_texts;
+
+CREATE TEMP TABLE parsed AS
+SELECT * FROM parsed_names('texts');
+
+-- Ranks of single words that the checklist itself gives elsewhere: a rank's column, or the genus of a binomial.
+-- A word that is found at several ranks has none for certain.
+CREATE TEMP TABLE ranks_of_words AS
+SELECT word, min(rank) AS rank
+FROM (
+    SELECT parsed.word, flat_texts.rank FROM flat_texts JOIN parsed USING (written) WHERE parsed.epithet IS NULL
+    UNION ALL
+    SELECT word, 'genus' FROM parsed WHERE epithet IS NOT NULL
+)
+WHERE word IN (
+    SELECT parsed.word FROM usages JOIN parsed USING (written) WHERE usages.rank IS NULL AND parsed.epithet IS NULL
+)
+GROUP BY word
+HAVING count(DISTINCT rank) = 1;
+
+-- The rank of a name that has none, or a word for it that nobody knows, where the name or the checklist is certain of it.
+CREATE OR REPLACE TEMP MACRO inferred_rank(written, word, epithet, infra, elsewhere, kingdom) AS CASE
+    WHEN infra IS NOT NULL THEN CASE
+        WHEN regexp_matches(written, ' (?i:subsp|ssp|nothosubsp)\.? ') THEN 'subspecies'
+        WHEN regexp_matches(written, ' (?i:var|nothovar)\.? ') THEN 'variety'
+        WHEN regexp_matches(written, ' (?i:f|fo|forma|form)\.? ') THEN 'form'
+        ELSE 'infraspecific name'
+    END
+    WHEN epithet IS NOT NULL THEN 'species'
+    WHEN elsewhere IS NOT NULL THEN elsewhere
+    -- The endings that the codes keep for families: "idae" of plants are subclasses.
+    WHEN regexp_matches(word, 'aceae$|viridae$') OR (kingdom = 'Animalia' AND ends_with(word, 'idae')) THEN 'family'
+END;
+
+-- What stands behind a name's last word: its author. An autonym's author stands before it ("Aus bus Smith var. bus").
+CREATE OR REPLACE TEMP MACRO author_behind(full_name, last_word) AS CASE
+    WHEN contains(full_name || ' ', ' ' || last_word || ' ')
+        THEN nullif(trim(string_split(full_name || ' ', ' ' || last_word || ' ')[-1]), '')
+    WHEN starts_with(full_name, last_word || ' ') THEN nullif(trim(substr(full_name, length(last_word) + 1)), '')
+END;
+
+-- "Abies (Ferox)", "Abies subgen. Ferox": a part of a genus is called by its own word, not by the genus's.
+CREATE OR REPLACE TEMP MACRO infrageneric_word(written) AS nullif(coalesce(
+    nullif(regexp_extract(written, '^\p{L}+ \((\p{Lu}\p{Ll}+)\)', 1), ''),
+    regexp_extract(written, '^\p{L}+ (?:\p{Ll}+\.? )+(\p{Lu}\p{Ll}+)', 1)
+), '');
+
+CREATE TEMP TABLE named AS
+SELECT
+    read.* EXCLUDE (flat_kingdom, flat_phylum, flat_class, flat_order, flat_family, flat_genus, written_author, full_name),
+    -- Kept beside: what the row itself says of its ranks.
+    {
+        kingdom: flat_kingdom, phylum: flat_phylum, class: flat_class, "order": flat_order, family: flat_family,
+        genus: flat_genus
+    } AS flat,
+    CASE
+        WHEN taxonomic = 'misapplied' OR nomenclatural = 'misapplied' THEN 'misapplied'
+        WHEN taxonomic = 'bare' THEN 'bare'
+        -- An author who says that the name was used wrongly: "auct. non L.".
+        WHEN
+            (taxonomic = 'synonym' OR accepted_id IS NOT NULL)
+            AND (contains(written_author, 'auct') OR contains(full_name, 'auct'))
+            AND regexp_matches(concat_ws(' ', written_author, full_name), '\bauct[a-z]*\.? *,? *(?:non|nec)\b')
+            THEN 'misapplied'
+        WHEN taxonomic = 'synonym' OR accepted_id IS NOT NULL THEN 'synonym'
+        WHEN taxonomic = 'doubtful' THEN 'doubtful'
+        WHEN status IS NOT NULL AND taxonomic IS NULL THEN 'unknown'
+        WHEN status IS NULL AND nomenclatural = 'doubtful' THEN 'doubtful'
+        ELSE 'accepted'
+    END AS standing,
+    status IS NOT NULL AND taxonomic IS NULL AS has_unknown_status,
+    CASE
+        -- "incertae sedis", "Not assigned": a place kept free, whatever its rank.
+        WHEN word IS NULL AND says_unknown(plain_text(written)) THEN NULL
+        -- A species without an epithet that can be read (a virus, a hybrid formula, "sp. 1") keeps its whole text as its
+        -- name: it must not stand for its genus.
+        WHEN is_species_level AND epithet IS NULL THEN plain_text(written)
+        -- A cultivar or strain is not its species either.
+        WHEN rank_place >= 88 AND infra IS NULL THEN plain_text(written)
+        WHEN rank_place BETWEEN 61 AND 68 AND infrageneric_word(written) IS NOT NULL THEN infrageneric_word(written)
+        WHEN word IS NULL THEN plain_text(written)
+        ELSE concat_ws(' ', word, epithet, infra)
+    END AS name,
+    CASE
+        WHEN written_author IS NOT NULL THEN written_author
+        WHEN is_species_level AND epithet IS NULL THEN NULL
+        ELSE author_behind(full_name, coalesce(infra, epithet, word))
+    END AS authorship
+FROM (
+    SELECT
+        usages.id,
+        usages.parent_id,
+        usages.accepted_id,
+        usages.written,
+        usages.written_author,
+        usages.full_name,
+        usages.rank_word,
+        usages.given_rank,
+        coalesce(
+            usages.rank,
+            inferred_rank(usages.written, parsed.word, parsed.epithet, parsed.infra, ranks_of_words.rank, usages.kingdom),
+            'unranked'
+        ) AS rank,
+        usages.rank IS NULL AS has_no_rank,
+        coalesce(usages.rank_place, 0) AS rank_place,
+        coalesce(usages.rank_place >= 69, false) OR (usages.rank IS NULL AND parsed.epithet IS NOT NULL)
+            AS is_species_level,
+        usages.taxonomic,
+        usages.status,
+        usages.nomenclatural,
+        usages.kingdom AS flat_kingdom,
+        usages.phylum AS flat_phylum,
+        usages.class AS flat_class,
+        usages."order" AS flat_order,
+        usages.family AS flat_family,
+        usages.genus AS flat_genus,
+        usages.is_implied,
+        parsed.word,
+        parsed.epithet,
+        parsed.infra
+    FROM usages
+    LEFT JOIN parsed ON parsed.written = usages.written
+    LEFT JOIN ranks_of_words ON usages.rank IS NULL AND parsed.epithet IS NULL AND ranks_of_words.word = parsed.word
+) AS read;
