@@ -48,6 +48,53 @@ def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> N
     assert read_yaml(path)["c"] == {"x": 1, "z": 3}
 
 
+@pytest.mark.parametrize(
+    ("made", "replay", "model", "key"),
+    [
+        (16, None, 64, "shards.image_size: 16"),
+        (16, 64, 64, "replay.shards.image_size: 64"),
+        (64, 16, 64, "replay.shards.image_size: 16"),
+        (336, None, "ViT-B-16", "shards.image_size: 336"),
+        (224, None, "ViT-L-14-336", "shards.image_size: 224"),
+    ],
+)
+def test_images_of_another_size_than_the_model_takes_are_refused(
+    values: dict[str, Any], made: int, replay: int | None, model: int | str, key: str
+) -> None:
+    values["shards"]["image_size"] = made
+    if replay:
+        values["replay"]["shards"]["image_size"] = replay
+    if isinstance(model, str):
+        values["model"]["architecture"] = model
+    else:
+        values["model"]["architecture"]["vision_cfg"]["image_size"] = model
+    assert key in complaint(values)
+
+
+@pytest.mark.parametrize("model", ["ViT-L-14-336", 336])
+def test_replay_images_have_the_size_of_the_corpus_s(values: dict[str, Any], model: int | str) -> None:
+    values["shards"]["image_size"] = 336
+    if isinstance(model, str):
+        values["model"]["architecture"] = model
+    else:
+        values["model"]["architecture"]["vision_cfg"]["image_size"] = model
+    config = load_config(values, "my.yaml", SiteSettings())
+    assert config.replay and config.replay.shards.image_size == 336
+    assert config.replay.shards.samples_per_shard == 500
+    del values["replay"]["shards"]
+    config = load_config(values, "my.yaml", SiteSettings())
+    assert config.replay and config.replay.shards.image_size == 336
+
+
+def test_validation_has_a_caption_type_of_its_own(values: dict[str, Any]) -> None:
+    values["train"] |= {"text_types": ["taxon_com", "sci"]}
+    assert load_config(values, "my.yaml", SiteSettings()).train.validation_text_type == "taxon_com"
+    values["train"] |= {"templates": {"field": "a {sci}"}, "validation_text_type": "field"}
+    assert load_config(values, "my.yaml", SiteSettings()).train.validation_text_type == "field"
+    values["train"]["validation_text_type"] = "fields"
+    assert "train: validation_text_type: 'fields'" in complaint(values)
+
+
 RECIPES = sorted(path.name for path in (ROOT / "config").glob("*.yaml") if "generations:" in path.read_text())
 
 

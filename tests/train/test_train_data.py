@@ -219,6 +219,12 @@ def test_one_digest_is_written_printed_and_accepted(
         print_digest(corpus=tmp_path)
 
 
+def test_validation_uses_the_type_that_the_recipe_names_and_captions_on_replay_alone(corpus) -> None:
+    recipe = SETTINGS.model_copy(update={"text_types": ["com", "sci"], "validation_text_type": "com"})
+    assert TrainingData((corpus.biology,), None, recipe).validation_text_type == "com"
+    assert TrainingData((), corpus.replay, recipe).validation_text_type == "caption"
+
+
 def test_a_caption_type_per_sample_is_fixed_by_the_position(corpus, batches_of: Callable[..., Batches]) -> None:
     recipe = SETTINGS.model_copy(update={"text_type_per": "sample"})
     batches = batches_of(corpus.biology, recipe=recipe)

@@ -127,6 +127,11 @@ class TrainingData:
         """What text types are drawn from; replay alone has captions only."""
         return self.settings.text_types if self.corpora else ["caption"]
 
+    @property
+    def validation_text_type(self) -> str:
+        """The text type of validation; replay alone has captions only."""
+        return self.settings.validation_text_type if self.corpora else "caption"
+
     def _numbers(self) -> range:
         return range(len(self.corpora))
 

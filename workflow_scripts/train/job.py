@@ -64,11 +64,6 @@ class Job:
             "version": step_version("train.run"),
         }
 
-    @property
-    def val_text_type(self) -> str:
-        """The text type of validation: the fullest one, which the settings name last."""
-        return self.data.text_types[-1]
-
     def steps(self, parts: Sequence[Pairs]) -> int:
         """Steps of the whole training, counted over its first part."""
         return steps_of(self.settings.epochs, len(parts[0].stream), parts[0].batch)

@@ -177,7 +177,7 @@ def train(
                     held_out,
                     batches=settings.val_batches,
                     classes=settings.val_classes,
-                    text_type=job.val_text_type,
+                    text_type=job.data.validation_text_type,
                     ranks=ranks,
                 )
             if val_losses := [value for name, value in measured.items() if name.startswith("val_loss")]:

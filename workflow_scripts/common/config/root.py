@@ -124,6 +124,17 @@ class Config(Section):
                 raise ValueError(f"{name!r} must be a name of letters, digits and _")
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_image_size(cls, values: Any) -> Any:
+        """Replay's images have the size of the corpus's, which is said once."""
+        match values:
+            case {"shards": {"image_size": size}, "replay": {"shards": {**shards}} as replay}:
+                return {**values, "replay": {**replay, "shards": {"image_size": size, **shards}}}
+            case {"shards": {"image_size": size}, "replay": {**replay}}:
+                return {**values, "replay": {**replay, "shards": {"image_size": size}}}
+        return values
+
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
         made = {"generations": self.generations, "taxonomy": self.taxonomy}
@@ -168,11 +179,20 @@ class Config(Section):
                 check_path(path)
             except ValueError as error:
                 raise ValueError(f"{key}: {error}") from None
+        self._check_image_sizes()
         self._check_ablations()
         names = [source.name for generation in self.generations for source in generation.sources]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"generations: more than one source is named {', '.join(sorted(twice))}")
         return self
+
+    def _check_image_sizes(self) -> None:
+        """Raise ValueError where what is made of one size is to be read as another; a given corpus has its own."""
+        made, expected = self.shards.image_size, self.model.image_size
+        if self.replay is not None and (found := self.replay.shards.image_size) != made:
+            raise ValueError(f"replay.shards.image_size: {found}, but shards.image_size is {made}; leave it out")
+        if not self.corpus_is_given and expected is not None and made != expected:
+            raise ValueError(f"shards.image_size: {made}, but the model takes {expected}; set it to {expected}")
 
     def _check_ablations(self) -> None:
         if self.ablations is None:

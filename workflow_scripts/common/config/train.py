@@ -7,6 +7,10 @@ from pydantic import Field, field_validator, model_validator
 from workflow_scripts.common.captions import TEXT_TYPES, template_columns
 from workflow_scripts.common.config.base import Section
 from workflow_scripts.common.config.model_source import FORMS, PRETRAIN, ModelSource
+from workflow_scripts.common.open_clip_names import model_config
+
+# What open_clip takes where a model's config does not say.
+OPEN_CLIP_IMAGE_SIZE = 224
 
 
 class ModelSettings(ModelSource):
@@ -29,6 +33,17 @@ class ModelSettings(ModelSource):
         """What training starts from, or with `pretrain` what pretraining starts from."""
         start = None if self.kind == "pretrain" else self.start
         return ModelSource(architecture=self.architecture, start=start, mean=self.mean, std=self.std)
+
+    @property
+    def image_size(self) -> int | None:
+        """Side of the square images that the model takes, pixels; None where only its weights know."""
+        config = self.given_architecture
+        if isinstance(config, str):
+            config = model_config(config)
+        if config is None:
+            return None
+        size = config["vision_cfg"].get("image_size", OPEN_CLIP_IMAGE_SIZE)
+        return size if isinstance(size, int) else None
 
 
 class CorpusShards(Section):
@@ -117,6 +132,9 @@ class TrainSettings(Section):
         description="Caption types to draw from (sci, com, taxon, sci_com, taxon_com, or names of `templates`); a "
         "single one is an ablation.",
     )
+    validation_text_type: str = Field(
+        "taxon_com", description="Caption type that validation uses, one of the same names."
+    )
     text_type_per: Literal["step", "sample"] = Field(
         "step", description="Whether one type is drawn per step, for the whole global batch, or one per sample."
     )
@@ -161,9 +179,11 @@ class TrainSettings(Section):
 
     @model_validator(mode="after")
     def _whole(self) -> "TrainSettings":
-        for name in self.text_types:
-            if name not in (*TEXT_TYPES, *self.templates):
-                raise ValueError(f"text_types: {name!r} is none of {', '.join((*TEXT_TYPES, *self.templates))}")
+        known = (*TEXT_TYPES, *self.templates)
+        named = [("text_types", name) for name in self.text_types]
+        for key, name in [*named, ("validation_text_type", self.validation_text_type)]:
+            if name not in known:
+                raise ValueError(f"{key}: {name!r} is none of {', '.join(known)}")
         if self.augment_scale[0] > self.augment_scale[1]:
             raise ValueError("augment_scale: the first number is the smaller one")
         return self
@@ -222,7 +242,10 @@ class AblationSettings(Section):
         }
         changes = {f"{name}.{seed}": {**change, "seed": seed} for name, change in replay.items() for seed in self.seeds}
         first = self.seeds[0]
-        changes |= {f"{name}.{first}": {"text_types": [name], "seed": first} for name in recipe.text_types}
+        changes |= {
+            f"{name}.{first}": {"text_types": [name], "validation_text_type": name, "seed": first}
+            for name in recipe.text_types
+        }
         return {name: recipe.model_copy(update=change) for name, change in changes.items()}
 
 
