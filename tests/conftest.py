@@ -1,18 +1,72 @@
-"""Steps that tests start as commands find the project, and use one thread each; tests may fork."""
+"""Steps that tests start as commands find the project, and use one thread each; tests may fork and run side by side."""
 
+import fcntl
 import gc
 import importlib
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
+from tests.slurm.cluster import Cluster, missing_programs, running_cluster
+
+ROOT = Path(__file__).resolve().parents[1]
+# Longest first, and what waits beside what computes: with two workers, neither is left with the last of these alone.
+FIRST = (
+    "workflow/test_workflow_end_to_end.py",
+    "train/test_train_slurm.py",
+    "workflow",
+    "train",
+    "bench",
+)
+MICRO_PORTS = range(18_931, 18_991)
+HELD = pytest.StashKey[object]()
+
+os.environ["PYTHONPATH"] = str(ROOT)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 # A forked rank must not free what earlier tests left to the collector: that may wait for threads it does not have.
 os.register_at_fork(after_in_child=gc.freeze)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take a port for the micro world, which all workers of this session share and no other session has."""
+    if "MICRO_PORT" in os.environ:
+        return
+    for port in MICRO_PORTS:
+        lock = (Path(tempfile.gettempdir()) / f"treeoflife-port-{port}.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        # Held until this process ends.
+        config.stash[HELD] = lock
+        os.environ["MICRO_PORT"] = str(port)
+        return
+    raise pytest.UsageError(f"all ports from {MICRO_PORTS[0]} to {MICRO_PORTS[-1]} are taken by other sessions")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files for two workers."""
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.relative_to(ROOT / "tests").as_posix()
+        return next((number for number, start in enumerate(FIRST) if name.startswith(start)), len(FIRST))
+
+    items.sort(key=place)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A real Slurm on this machine."""
+    if missing := missing_programs():
+        pytest.skip(f"no Slurm here, left out (no {', '.join(missing)}; apt-get install slurm-wlm munge)")
+    with running_cluster() as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")

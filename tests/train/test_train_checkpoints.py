@@ -1,7 +1,6 @@
 """Checkpoints: whole or absent, checked, kept as asked, of one recipe."""
 
 import errno
-import multiprocessing
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from tests.train.processes import CONTEXT, join
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_json
 from workflow_scripts.train import checkpoint
@@ -75,13 +75,10 @@ def one_rank(rank: int, size: int, folder: Path) -> None:
 
 
 def test_several_ranks_share_the_writing_wait_for_the_end_of_it_and_one_process_reads_it(tmp_path: Path) -> None:
-    fork = multiprocessing.get_context("fork")
-    children = [fork.Process(target=one_rank, args=(rank, 2, tmp_path)) for rank in range(2)]
+    children = [CONTEXT.Process(target=one_rank, args=(rank, 2, tmp_path)) for rank in range(2)]
     for child in children:
         child.start()
-    for child in children:
-        child.join(60)
-        assert child.exitcode == 0
+    join(children)
     checkpoints = Checkpoints(tmp_path / "checkpoints", "recipe", newest=1)
     assert checkpoints.newest_whole() == 4
     files = {path.name for path in (tmp_path / "checkpoints/step-00000004").iterdir()}
@@ -132,5 +129,5 @@ def test_a_file_system_that_fails_costs_no_checkpoint(tmp_path: Path, monkeypatc
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     save(Checkpoints(tmp_path, "one", newest=1), 5, trained(1))
-    with pytest.raises(InputError, match=r"step-00000005: a checkpoint of another recipe .* move it away"):
+    with pytest.raises(InputError, match=r"step-00000005: .*recipe.*move it"):
         Checkpoints(tmp_path, "other", newest=1).newest_whole()

@@ -124,7 +124,7 @@ def test_shares_are_the_weights_in_whole_samples() -> None:
     assert shares_of([3, 1], 10) == [8, 2]
     assert shares_of([1, 1, 1], 10) == [4, 3, 3]
     assert sum(shares_of([0.7, 0.2, 0.1], 90112)) == 90112
-    with pytest.raises(InputError, match=r"weight of 0.01 is less than one of the 8 pairs"):
+    with pytest.raises(InputError, match=r"weight.*\b0\.01\b.*\b8 pairs"):
         shares_of([0.99, 0.01], 8)
 
 
@@ -147,7 +147,7 @@ def test_two_corpora_with_weights_fill_a_batch_by_them_for_any_ranks(
 
 def test_weights_are_given_to_all_or_none(corpus) -> None:
     weighted = corpus.biology.model_copy(update={"weight": 1.0})
-    with pytest.raises(InputError, match="every corpus a weight, or none"):
+    with pytest.raises(InputError, match=r"weight.*none"):
         TrainingData((corpus.biology, weighted), None, SETTINGS).check(1)
 
 
@@ -191,7 +191,7 @@ def test_a_corpus_that_is_not_the_pinned_one_is_refused(corpus, published: Corpu
     for shards in (corpus.biology, published):
         right = corpus_digest(shards)
         TrainingData((shards.model_copy(update={"digest": right}),), None, SETTINGS).check(1)
-        with pytest.raises(InputError, match=f"expected 0000, found {right}"):
+        with pytest.raises(InputError, match=f"({right}.*0000|0000.*{right})"):
             TrainingData((shards.model_copy(update={"digest": "0000"}),), None, SETTINGS).check(1)
 
 
@@ -215,7 +215,7 @@ def test_one_digest_is_written_printed_and_accepted(
     for place, expected in {folder: digest, Path(published.shards[0]): corpus_digest(published)}.items():
         print_digest(corpus=place)
         assert capsys.readouterr().out == f"{expected}\n"
-    with pytest.raises(InputError, match="no shards there; give a corpus's folder"):
+    with pytest.raises(InputError, match=r"no shards.*corpus"):
         print_digest(corpus=tmp_path)
 
 

@@ -4,22 +4,20 @@
 """
 
 import json
-import multiprocessing
 import os
 import random
 import signal
-import socket
 import time
 from collections.abc import Sequence
-from multiprocessing.context import ForkProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.train.processes import join, start_together
 from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
-from workflow_scripts.train.run import train_model
 
 KILLS = int(os.environ.get("TREEOFLIFE_KILLS", "2"))
 STEPS = 60
@@ -36,7 +34,7 @@ SETTINGS = TrainSettings(
 
 
 class Training:
-    """One training in a folder of its own; its processes are forked, which saves Python's starting time."""
+    """One training in a folder of its own."""
 
     def __init__(self, corpus, start: Path, model: ModelSettings, folder: Path) -> None:
         self.corpus = corpus
@@ -44,22 +42,24 @@ class Training:
         self.model = model
         self.folder = folder
 
-    def begin(self, ranks: int, workers: int) -> list[ForkProcess]:
-        """Start its processes, as torchrun would."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        fork = multiprocessing.get_context("fork")
-        processes = [fork.Process(target=self._rank, args=(rank, ranks, workers, port)) for rank in range(ranks)]
-        for process in processes:
-            process.start()
-        return processes
+    def begin(self, ranks: int, workers: int) -> list[BaseProcess]:
+        """Start its processes."""
+        return start_together(
+            ranks,
+            start=self.start,
+            model=self.model,
+            settings=SETTINGS,
+            limits=TrainLimits(workers=workers, checkpoint_steps=4),
+            work=self.folder / "work",
+            out_dir=self.folder / "train",
+            threads=ranks,
+            corpora=(self.corpus.biology,),
+            replay=self.corpus.replay,
+        )
 
     def finish(self, ranks: int, workers: int) -> None:
         """Run it to its end."""
-        for process in self.begin(ranks, workers):
-            process.join(300)
-            assert process.exitcode == 0
+        join(self.begin(ranks, workers))
 
     def killed(self, ranks: int, workers: int, step: int, victim: int) -> None:
         """Run it until `step` is done, and kill a rank with SIGKILL; the others then go as torchrun ends them."""
@@ -88,23 +88,6 @@ class Training:
     def metrics(self) -> list[dict]:
         """What was written of each step."""
         return [json.loads(line) for line in (self.folder / "train" / "metrics.jsonl").read_text().splitlines()]
-
-    def _rank(self, rank: int, ranks: int, workers: int, port: str) -> None:
-        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks}
-        os.environ.update(
-            {name: str(value) for name, value in place.items()}, MASTER_ADDR="127.0.0.1", MASTER_PORT=port
-        )
-        train_model(
-            start=self.start,
-            model=self.model,
-            settings=SETTINGS,
-            limits=TrainLimits(workers=workers, checkpoint_steps=4),
-            work=self.folder / "work",
-            out_dir=self.folder / "train",
-            threads=ranks,
-            corpora=(self.corpus.biology,),
-            replay=self.corpus.replay,
-        )
 
 
 def weights_differ(one: Training, other: Training) -> Sequence[str]:

@@ -1,6 +1,5 @@
 """Loss and gradients of several processes equal those of one that holds the whole batch."""
 
-import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
+from tests.train.processes import CONTEXT, join
 from workflow_scripts.common import clip
 from workflow_scripts.common.config.train import ModelSettings, TrainSettings
 from workflow_scripts.train.forward import Forward
@@ -92,14 +92,11 @@ def test_any_number_of_processes_and_pieces_gives_the_loss_and_gradients_of_the_
     size: int, most: int | None, start: Path, model_settings: ModelSettings, tmp_path: Path
 ) -> None:
     losses, expected = on_one_process(start, model_settings)
-    fork = multiprocessing.get_context("fork")
     given = {"size": size, "most": most, "start": start, "settings": model_settings, "folder": tmp_path}
-    children = [fork.Process(target=one_rank, kwargs={"rank": rank, **given}) for rank in range(size)]
+    children = [CONTEXT.Process(target=one_rank, kwargs={"rank": rank, **given}) for rank in range(size)]
     for child in children:
         child.start()
-    for child in children:
-        child.join(60)
-        assert child.exitcode == 0
+    join(children)
     for rank in range(size):
         found = torch.load(tmp_path / f"rank{rank}.pt", weights_only=True)
         torch.testing.assert_close(found["losses"], losses, rtol=1e-6, atol=1e-6)

@@ -1,6 +1,5 @@
 """A rank comes to its end whatever its threads are doing."""
 
-import multiprocessing
 import sys
 import time
 from contextlib import nullcontext
@@ -10,6 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from tests.train.processes import CONTEXT
 from workflow_scripts.common import clip
 from workflow_scripts.common.config.train import ModelSettings, TrainSettings
 from workflow_scripts.train.forward import Forward
@@ -45,9 +45,8 @@ def one_rank(rank: int, start: Path, settings: ModelSettings, folder: Path) -> N
 def test_a_rank_ends_while_a_thread_of_gloo_waits_for_the_interpreter(
     start: Path, model_settings: ModelSettings, tmp_path: Path
 ) -> None:
-    fork = multiprocessing.get_context("fork")
     given = {"start": start, "settings": model_settings, "folder": tmp_path}
-    children = [fork.Process(target=one_rank, args=(rank,), kwargs=given) for rank in range(SIZE)]
+    children = [CONTEXT.Process(target=one_rank, args=(rank,), kwargs=given) for rank in range(SIZE)]
     for child in children:
         child.start()
     ends = []

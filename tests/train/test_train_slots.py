@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.messages import says
 from workflow_scripts.common.files import write_json
 from workflow_scripts.train.slots import parse, step
 
@@ -100,7 +101,7 @@ def test_where_no_job_may_be_queued_again_it_fails_and_says_so(slot) -> None:
     done, calls = slot(f"exit {SAVED}", requeue="exit 1")
     assert done.returncode == SAVED
     assert calls[1:] == ["scontrol requeue 7"]
-    assert "this cluster puts no job back into its queue" in done.stderr
+    assert says(done.stderr, "queue", "run Snakemake again")
 
 
 def test_work_in_another_jobs_hands_is_waited_for_in_the_queue(slot) -> None:

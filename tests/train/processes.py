@@ -1,0 +1,52 @@
+"""Ranks of a training in processes of their own."""
+
+import multiprocessing
+import os
+import socket
+from collections.abc import Callable, Sequence
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+CONTEXT = multiprocessing.get_context("forkserver")
+# Ranks are forked by a process that has imported the trainer and runs no test. Forked from pytest's own process, they
+# would crash beside the threads that other tests have left there.
+CONTEXT.set_forkserver_preload(["pytest", "workflow_scripts.train.run"])
+
+
+def start_together(ranks: int, changed: Callable[[], object] | None = None, **training: Any) -> list[BaseProcess]:
+    """Start the ranks of a training as torchrun would, without the time that starting Python takes.
+
+    Args:
+        ranks: how many.
+        changed: what each of them does first.
+        training: what `train_model` is given.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    processes = [CONTEXT.Process(target=_rank, args=(rank, ranks, port, changed, training)) for rank in range(ranks)]
+    for process in processes:
+        process.start()
+    return processes
+
+
+def train_together(ranks: int, changed: Callable[[], object] | None = None, **training: Any) -> None:
+    """Run the ranks of a training to their end."""
+    join(start_together(ranks, changed, **training))
+
+
+def join(processes: Sequence[BaseProcess], seconds: float = 300) -> None:
+    """Wait for processes, all of which must end well."""
+    for process in processes:
+        process.join(seconds)
+        assert process.exitcode == 0
+
+
+def _rank(rank: int, ranks: int, port: str, changed: Callable[[], object] | None, training: dict[str, Any]) -> None:
+    from workflow_scripts.train.run import train_model
+
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks}
+    os.environ.update({name: str(value) for name, value in place.items()}, MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+    if changed:
+        changed()
+    train_model(**training)

@@ -1,0 +1,154 @@
+"""Slots of a real Slurm: whatever happens to a training's job, it ends by itself with the undisturbed weights."""
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.slurm.cluster import Cluster, Job, wait_until
+from tests.train.processes import train_together
+from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+RANKS = 2
+# Long enough for all that happens to it.
+STEPS = 300
+SETTINGS = TrainSettings(
+    epochs=STEPS * 8 / 40,
+    global_batch=8,
+    replay_batch=4,
+    lr=1e-3,
+    warmup_steps=4,
+    precision="fp32",
+    allow_cpu=True,
+    deterministic=True,
+    val_batches=0,
+)
+LIMITS = TrainLimits(workers=0, checkpoint_steps=10, keep_epochs=False)
+
+
+class Training:
+    """A training by `train.slots`, in jobs of a cluster.
+
+    Attributes:
+        folder: where it works and publishes.
+        nodes: on how many machines; there is one process on each of two, or two on one.
+        given: options of the training.
+    """
+
+    def __init__(self, folder: Path, cluster: Cluster, nodes: int, given: Sequence[object]) -> None:
+        self.folder = folder
+        self.cluster = cluster
+        self.nodes = nodes
+        processes = RANKS // nodes
+        slots = ["--nodes", nodes, "--processes", processes, "--cores", processes]
+        training = ["--settings", SETTINGS.to_json(), "--limits", LIMITS.to_json(), "--threads", processes]
+        training += ["--work", folder / "work", "--out-dir", folder / "train", "--log", folder / "run.log"]
+        words = ["-m", "workflow_scripts.train.slots", *slots, "--publishes", folder / "train/summary.json"]
+        words += ["-m", "workflow_scripts.train.run", *given, *training]
+        folder.mkdir()
+        (folder / "job.sh").write_text(
+            shlex.join(["exec", sys.executable, *map(str, words)]).join(["#!/bin/sh\n", "\n"])
+        )
+
+    def submit(self) -> str:
+        """Submit it as the workflow does; the number of its job."""
+        processes = RANKS // self.nodes
+        options = [f"--nodes={self.nodes}", "--ntasks-per-node=1", f"--cpus-per-task={processes}", "--mem=2000"]
+        options += ["--partition=gpu", f"--gres=gpu:{processes}", "--time=60", "--signal=USR1@600", "--requeue"]
+        options += ["--open-mode=append", f"--output={self.folder}/job.log"]
+        return self.cluster.run("sbatch", "--parsable", *options, f"{self.folder}/job.sh").strip()
+
+    def job(self, number: str) -> Job:
+        return next(job for job in self.cluster.jobs() if job.number == number)
+
+    def steps(self) -> int:
+        """How many steps it has done, those that were done twice included."""
+        return sum(len(file.read_text().splitlines()) for file in self.folder.glob("work/*/metrics.jsonl"))
+
+    def wait_for_steps(self, number: str, *, slots: int) -> None:
+        """Until the job runs, having been queued again so often, and has done a further step."""
+        before = self.steps()
+
+        def trains() -> bool:
+            running = self.job(number).state == "RUNNING" and self.cluster.started(number) == slots
+            return running and self.steps() > before
+
+        wait_until(trains, f"training in slot {slots}", 300)
+
+    def summary(self) -> dict[str, object]:
+        return json.loads((self.folder / "train/summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def undisturbed(corpus, start: Path, model_settings: ModelSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same training on this machine alone."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    given = {"corpora": (corpus.biology,), "replay": corpus.replay, "model": model_settings, "start": start}
+    train_together(
+        RANKS, settings=SETTINGS, limits=LIMITS, work=folder / "work", out_dir=folder / "train", threads=RANKS, **given
+    )
+    return folder
+
+
+@pytest.fixture
+def make_training(cluster: Cluster, corpus, start: Path, model_settings: ModelSettings, tmp_path: Path):
+    given = ["--start", start, "--model", model_settings.to_json(), "--replay", corpus.replay]
+    given += ["--corpora", corpus.biology.to_json()]
+    return lambda nodes: Training(tmp_path / "run", cluster, nodes, given)
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_a_training_is_warned_saved_and_continued_by_the_same_job(
+    nodes: int, cluster: Cluster, make_training: Callable[[int], Training], undisturbed: Path
+) -> None:
+    training = make_training(nodes)
+    number = training.submit()
+    wait_until(lambda: training.steps() > 5, "training", 300)
+    assert (training.job(number).partition, training.job(number).nodes) == ("gpu", nodes)
+
+    # The warning before the end of a time slot: saved, queued again, continued by the same job.
+    cluster.run("scancel", "--signal=USR1", number)
+    wait_until(lambda: cluster.started(number) == 1, "the next slot", 120)
+    training.wait_for_steps(number, slots=1)
+    slots = 1
+
+    if nodes > 1:
+        # A lost node: Slurm queues the job again, and the training goes on from its checkpoint.
+        cluster.run("scontrol", "update", "NodeName=n2", "State=DOWN", "Reason=test")
+        wait_until(lambda: cluster.started(number) == 2, "the job without its node", 120)
+
+        def back() -> bool:
+            """Whether the node is there again; Slurm may have taken it back by itself, and then refuses to."""
+            with suppress(AssertionError):
+                cluster.run("scontrol", "update", "NodeName=n2", "State=RESUME")
+            return not cluster.run("sinfo", "--noheader", "--nodes=n2", "--format=%t").startswith(("down", "drain"))
+
+        wait_until(back, "the node", 60)
+        training.wait_for_steps(number, slots=2)
+        slots = 2
+
+    # Another job for the same work waits in the queue for this one's end, and finds the work done.
+    cluster.run("scontrol", "suspend", number)
+    other = training.submit()
+    wait_until(lambda: training.job(other).reason == "Dependency", "its waiting", 120)
+    assert training.job(number).state == "SUSPENDED"
+    cluster.run("scontrol", "resume", number)
+    for one in (number, other):
+        wait_until(lambda one=one: training.job(one).state == "COMPLETED", "its end", 600)
+    assert cluster.started(number) == slots
+
+    weights, expected = (load_file(folder / "train/model.safetensors") for folder in (training.folder, undisturbed))
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    # Of what was not saved in time (a lost node) nothing is left to be counted.
+    assert training.summary()["resumed"] == slots
+    assert training.summary()["steps"] == STEPS
+    assert len(list(training.folder.glob("work/*/key.json"))) == 1
