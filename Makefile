@@ -19,7 +19,7 @@ help:
 	  'quick  the tests that train nothing and run no workflow' \
 	  'lint   format, types, and the generated documentation' \
 	  'docs   generate config/README.md and the table of docs/benchmarks.md' \
-	  'bench  speed and memory beside peers; ONLY="NAME ..." for some' \
+	  'bench  speed and memory beside peers; ONLY="NAME ..." for some, SMALL=1 to see that they run' \
 	  'kills, fuzz, soak: what goes beyond `make test`' \
 	  'lock   new versions of what is installed' \
 	  'clean  remove the environment and caches; results stay'
@@ -34,11 +34,15 @@ digests: demo
 	@cd "$(RESULTS)" && sha256sum corpora/world/{taxonomy/labels,curate/g000/verdicts}.parquet \
 	  corpora/world/{shards/g000,replay}/{train,val}/manifest.parquet runs/demo/train/model.safetensors
 
+# Files in the order of tests/conftest.py, which lets Slurm's tests wait while others work.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 test: lint
-	$(BIN)/python -m pytest tests
+	$(PYTEST) tests
 
 quick: lint
-	$(BIN)/python -m pytest tests -m "not slow"
+	$(PYTEST) tests -m "not slow"
 
 lint: $(TESTED)
 	$(BIN)/ruff check .

@@ -1,13 +1,15 @@
 """A copy of the project in a folder of its own, and one finished run of the micro world in it."""
 
 import csv
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -58,12 +60,7 @@ class Project:
 
     def planned(self, *words: str) -> dict[str, int]:
         """The jobs of a dry run: rule name to count, `total` and target rules left out."""
-        text = self.run("-n", *words)
-        if "Job stats:" not in text:
-            assert "Nothing to be done" in text, text
-            return {}
-        stats = text.split("Job stats:")[-1]
-        return {name: int(count) for name, count in ENTRY.findall(stats) if name not in ("total", "all", "job")}
+        return jobs_of(self.run("-n", *words))
 
     def path(self, name: str) -> Path:
         """A file of the copy."""
@@ -81,6 +78,15 @@ class Project:
         return Project(folder)
 
 
+def jobs_of(text: str) -> dict[str, int]:
+    """The jobs that a dry run printed: rule name to count, `total` and target rules left out."""
+    if "Job stats:" not in text:
+        assert "Nothing to be done" in text, text
+        return {}
+    stats = text.rsplit("Job stats:", maxsplit=1)[-1]
+    return {name: int(count) for name, count in ENTRY.findall(stats) if name not in ("total", "all", "job")}
+
+
 def copy_project(folder: Path) -> Project:
     """The tracked parts of the project, in `folder`."""
     for name in PARTS_OF_PROJECT:
@@ -91,7 +97,9 @@ def copy_project(folder: Path) -> Project:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, folder / name)
     write_species(folder)
-    return Project(folder)
+    project = Project(folder)
+    project.edit("tests/workflow/micro.yaml", "port: 18931", f"port: {os.environ.get('MICRO_PORT', '18931')}")
+    return project
 
 
 def write_species(folder: Path) -> None:
@@ -106,10 +114,20 @@ def write_species(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The micro world, run to its report once for all tests that only look, or that put back what they change."""
-    project = copy_project(tmp_path_factory.mktemp("finished"))
-    project.run("all")
-    return project
+    """The micro world, run to its report, for all tests that only look, or that put back what they change.
+
+    It is run once for all workers of a session; each has a copy of its own.
+    """
+    mine = tmp_path_factory.getbasetemp()
+    shared = (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / "micro"
+    done = shared.with_name("micro.done")
+    with shared.with_name("micro.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(shared, ignore_errors=True)
+            copy_project(shared).run("all")
+            done.touch()
+    return Project(shared).copied(mine / "finished")
 
 
 @pytest.fixture
@@ -118,6 +136,13 @@ def copy(finished: Project, tmp_path: Path) -> Iterator[Project]:
     made = finished.copied(tmp_path / "copy")
     yield made
     shutil.rmtree(made.folder)
+
+
+@pytest.fixture(scope="session")
+def plan_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """What a dry run with the commands prints, in a copy in which nothing was run; the same one is planned once."""
+    project = copy_project(tmp_path_factory.mktemp("planned"))
+    return cache(lambda *words: project.run("-np", *words))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Twelve changes to a finished project, and what `snakemake -n` says will run again for each of them.
+"""Changes to a finished project, and what `snakemake -n` says will run again for each of them.
 
 The jobs of a row are exactly those planned: nothing that the change can reach is missing, nothing else stands there.
 """
@@ -85,8 +85,6 @@ CHANGES = [
         old="DOWNLOAD_HOSTS = Contract(",
         new="DOWNLOAD_HOSTS = (Contract)(\n    *[],\n",
     ),
-    Change("a comment", set(), file="workflow_scripts/train/run.py", new="\n# Another comment.\n"),
-    Change("a comment in the rules", set(), file="rules/train.smk", new="\n# Another comment.\n"),
     Change(
         "a backbone",
         {"taxonomy_backbone", "taxonomy_resolve"} | AFTER_NAMES,
@@ -108,7 +106,11 @@ CHANGES = [
     ),
     # Its features of the starting point lie there already, and are taken over.
     Change("a run name", AFTER_SHARDS, several=BOTH_MODELS, words=["--config", "run=another"]),
-    Change("limits", set(), words=["--config", "limits={download: {threads: 3}, embed: {batch: 16}}"]),
+    Change(
+        "limits",
+        set(),
+        words=["--config", "limits={download: {threads: 3}, train: {checkpoint_steps: 7}, embed: {batch: 16}}"],
+    ),
     Change("retried downloads", {"retry_failed"}, target="retry_failed"),
 ]
 
