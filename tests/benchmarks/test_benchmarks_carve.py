@@ -96,7 +96,7 @@ def test_the_seed_draws_and_the_order_of_rows_does_not(corpus: Corpus) -> None:
 def test_copies_failures_and_pictures_of_two_species_are_no_images(corpus: Corpus, tmp_path: Path) -> None:
     assert len(corpus.carve(species=1, images=9)) == 9
     corpus.downloads[0] |= {"status": "failed", "md5": None, "tar": None, "offset": None, "size": None}
-    with pytest.raises(InputError, match=r"benchmarks\.mine: 0 species have 9 images, 1 are asked for"):
+    with pytest.raises(InputError, match=r"benchmarks\.mine: .*\b0 species.*\b9 images.*\b1\b"):
         corpus.carve(species=1, images=9)
     corpus.add("pica-again", "pica-a", "pica1")
     corpus.add("corax-of-pica", "corax-a", "pica2")

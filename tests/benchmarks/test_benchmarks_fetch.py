@@ -157,7 +157,7 @@ def test_a_dataset_of_the_hub_is_had_at_its_commit(fetching: Fetching, monkeypat
         sha = COMMIT
 
     monkeypatch.setattr(module.HfApi, "dataset_info", lambda *_: Info)
-    with pytest.raises(InputError, match=rf"a/b has no pin; its newest commit is {COMMIT}"):
+    with pytest.raises(InputError, match=rf"a/b.*{COMMIT}"):
         fetching.fetch({"dataset": "a/b"})
 
 
@@ -172,7 +172,7 @@ def test_no_member_leaves_its_folder(tmp_path: Path, pack: Any, name: str) -> No
 
 def test_what_unpacks_to_too_much_is_refused_and_links_are_left_out(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "a.zip", {"zeros": bytes(10_000)})
-    with pytest.raises(InputError, match="unpacks to more than 5e-06 GB"):
+    with pytest.raises(InputError, match=r"5e-06 GB"):
         unpack(archive, tmp_path / "one", max_bytes=5000)
     with tarfile.open(tmp_path / "b.tar", "w") as packed:
         link = tarfile.TarInfo("link")
@@ -195,7 +195,7 @@ def test_images_are_found_by_name_where_a_copy_is_sorted_otherwise(tmp_path: Pat
     assert (one.image, one.path) == ("2024-03-20/1.jpg", place)
     assert not gone.path.exists()
     (tmp_path / "images" / "1.jpg").touch()
-    with pytest.raises(InputError, match=r"line 2: .* has more than one 1\.jpg"):
+    with pytest.raises(InputError, match=r"line 2: .*1\.jpg"):
         list(read_labels(given))
 
 

@@ -192,7 +192,7 @@ def test_a_bad_csv_is_answered_with_file_and_line(benchmark_of: Benchmark, text:
 def test_names_built_from_ranks_need_ranks(benchmark_of: Benchmark) -> None:
     benchmark_of.add("a.jpg", photo(1))
     labels = benchmark_of.labels([["a.jpg", "x"]], ["filepath", "class"])
-    with pytest.raises(InputError, match="missing column genus and species"):
+    with pytest.raises(InputError, match=r"column.*genus.*species"):
         benchmark_of.index(labels, text_type="taxon_com")
     with pytest.raises(InputError, match=r"nowhere: no such folder"):
         benchmark_of.index(labels, images=str(benchmark_of.folder / "nowhere"))
@@ -272,7 +272,7 @@ def test_replay_shards_are_verified_first(replay: Path, tmp_path: Path) -> None:
     tar = replay / "shard-000001.tar"
     data = tar.read_bytes()
     tar.write_bytes(data[:-1] + b"x")
-    with pytest.raises(InputError, match=r"shard-000001\.tar: not the bytes of its manifest"):
+    with pytest.raises(InputError, match=r"shard-000001\.tar: .*manifest"):
         index()
     tar.unlink()
     with pytest.raises(InputError, match=r"shard-000001\.tar: missing"):
@@ -280,7 +280,7 @@ def test_replay_shards_are_verified_first(replay: Path, tmp_path: Path) -> None:
     tar.write_bytes(data)
     rows = tables.read_rows(replay / "index.parquet", REPLAY_INDEX).to_pylist()
     tables.write_rows(rows[:-1], REPLAY_INDEX, replay / "index.parquet")
-    with pytest.raises(InputError, match=r"manifest and index of shard-000001\.tar differ"):
+    with pytest.raises(InputError, match=r"index.*shard-000001\.tar"):
         index()
     tables.write_rows([], REPLAY_INDEX, replay / "index.parquet")
     tables.write_rows([], SHARD_MANIFEST, replay / "manifest.parquet")

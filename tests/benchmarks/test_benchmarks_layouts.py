@@ -106,7 +106,7 @@ def test_fishnet_reads_traits_and_drops_rows_with_an_empty_one_from_both_splits(
 
 def test_fishnet_names_an_unknown_feeding_path(folder: Path) -> None:
     write_fish(folder, [fish("1.jpg", "airborne", *"00000000")], [])
-    with pytest.raises(InputError, match=r"train.csv: line 2: FeedingPath is 'airborne', none of pelagic, benthic"):
+    with pytest.raises(InputError, match=r"train\.csv: line 2: FeedingPath.*'airborne'.*pelagic, benthic"):
         read(index_fishnet, {"layout": "fishnet", "folder": str(folder)}, folder)
 
 
@@ -136,7 +136,7 @@ def test_awa2_gives_each_class_its_row_of_the_matrix_numbered_or_not(folder: Pat
 
 def test_awa2_refuses_a_matrix_that_does_not_fit(folder: Path) -> None:
     write_animals(folder, "1\tantelope\n")
-    with pytest.raises(InputError, match=r"predicate-matrix-binary.txt: 2 rows for 1 classes"):
+    with pytest.raises(InputError, match=r"predicate-matrix-binary\.txt: .*\b2 rows.*\b1 class"):
         read(index_awa2, {"layout": "awa2", "folder": str(folder)}, folder)
 
 
@@ -156,7 +156,7 @@ def test_herbarium_says_that_its_split_is_no_pickle(folder: Path) -> None:
     put(folder / "small-train" / "a" / "1.jpg")
     (folder / "split.json").write_bytes(b"\x80\x04\x95")
     settings = {"layout": "herbarium19", "folder": str(folder), "classes": str(folder / "split.json")}
-    with pytest.raises(InputError, match="a pickle must be turned into JSON"):
+    with pytest.raises(InputError, match=r"pickle.*JSON"):
         read(index_herbarium19, settings, folder)
 
 

@@ -119,7 +119,7 @@ def test_an_identity_outlives_a_change_of_labels(tmp_path: Path, read: Read) -> 
 
 def test_a_gbif_archive_that_is_none_is_named(tmp_path: Path, read: Read) -> None:
     settings = config.Gbif(name="gbif", reader="gbif", archive="x")
-    with pytest.raises(InputError, match=r"broken\.zip: no Darwin Core Archive"):
+    with pytest.raises(InputError, match=r"broken\.zip: .*Darwin Core"):
         read(read_gbif, settings, archive=put(tmp_path / "broken.zip", "no zip"))
     with pytest.raises(InputError, match=r"occurrence\.txt: missing"):
         read(read_gbif, settings, archive=tmp_path)
@@ -296,7 +296,7 @@ def test_a_column_to_keep_that_is_not_there_is_named(tmp_path: Path, read: Read)
     put(tmp_path / "occurrence.txt", OCCURRENCE)
     put(tmp_path / "multimedia.txt", MULTIMEDIA)
     settings = config.Gbif(name="gbif", reader="gbif", archive="x", keep=["wingspan"])
-    with pytest.raises(InputError, match="no column wingspan; it has gbifID"):
+    with pytest.raises(InputError, match=r"wingspan.*gbifID"):
         read(read_gbif, settings, archive=tmp_path)
-    with pytest.raises(ValueError, match="genus is a column that the catalogue has anyway"):
+    with pytest.raises(ValueError, match=r"\bgenus\b.*column"):
         config.Gbif(name="gbif", reader="gbif", archive="x", keep=["genus"])

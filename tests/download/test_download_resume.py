@@ -176,7 +176,7 @@ def test_nothing_starts_unless_our_fetch_function_is_in_force(
 
     server.asked.clear()
     monkeypatch.setattr(img2dataset_downloader, "download_image_with_retry", own)
-    with pytest.raises(RuntimeError, match="does not use this project's fetch function"):
+    with pytest.raises(RuntimeError, match="fetch"):
         make_run(tmp_path, make_part(tmp_path, {"a": server.url("ok/1")}))()
     assert not server.asked
 
@@ -190,7 +190,7 @@ def test_img2datasets_own_fetch_function_cannot_be_reached(server: Any) -> None:
 
 def test_bad_input_is_named(tmp_path: Path, server: Any, make_part: Any, make_run: Any) -> None:
     run = make_run(tmp_path, make_part(tmp_path, {"../evil": server.url("ok/1")}))
-    with pytest.raises(InputError, match=r"uuid '\.\./evil' cannot name a file"):
+    with pytest.raises(InputError, match=r"uuid.*'\.\./evil'"):
         run()
     run = make_run(tmp_path, make_part(tmp_path, {"a": server.url("ok/1")}))
     with pytest.raises(InputError, match="neither a host nor a network"):

@@ -100,7 +100,7 @@ def test_an_image_that_can_no_longer_be_read_is_named(
     models: dict[str, str], images: Path, tmp_path: Path, workers: int
 ) -> None:
     (tmp_path / "4.png").write_bytes(b"<html>gone</html>")
-    with pytest.raises(InputError, match=r"Corvus corax/4\.png.*can no longer be read"):
+    with pytest.raises(InputError, match=r"Corvus corax/4\.png"):
         embed(
             work=tmp_path / "work",
             model=models["ours"],
@@ -195,5 +195,5 @@ def test_a_timm_model_embeds_by_its_own_preprocessing(vision_model: str, images:
 
 
 def test_a_folder_that_is_no_timm_model_is_named(models: dict[str, str]) -> None:
-    with pytest.raises(InputError, match=r"not a timm directory, it has no config\.json"):
+    with pytest.raises(InputError, match=r"timm.*config\.json"):
         load(f"timm:{models['ours']}")

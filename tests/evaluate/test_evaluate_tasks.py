@@ -79,7 +79,7 @@ def test_newt_does_not_depend_on_processes_or_on_the_order_of_tasks() -> None:
 def test_newt_names_a_task_that_cannot_be_searched() -> None:
     on_axis, columns = newt_task("owls")
     columns["class"] = ["0"] * 7 + ["1"] * 7
-    with pytest.raises(InputError, match="task owls: training images are 7 of 0, 3 of 1, test images 4"):
+    with pytest.raises(InputError, match=r"\bowls: .*7 of 0, 3 of 1.*\b4\b"):
         newt(*newt_benchmark((on_axis, columns)), threads=1)
 
 
@@ -139,7 +139,7 @@ def test_a_test_class_without_training_images_is_an_error() -> None:
             ]
         )
     )
-    with pytest.raises(InputError, match="test class 'apple' has no training image"):
+    with pytest.raises(InputError, match=r"'apple'.*training"):
         plantdoc(features[: len(without)], without)
 
 
@@ -188,7 +188,7 @@ def test_what_features_tell_is_learned_and_what_they_do_not_tell_is_not(task: ob
 
 
 def test_targets_of_another_length_are_an_error() -> None:
-    with pytest.raises(InputError, match="image at position 1: targets are '01', not 9 zeros and ones"):
+    with pytest.raises(InputError, match=r"position 1\b.*'01'.*\b9\b"):
         fishnet(np.ones((2, 4), np.float32), table(targets=["0" * 9, "01"], split=["train", "test"]))
 
 

@@ -118,11 +118,11 @@ def test_a_missing_column_is_named_with_its_file(
     tmp_path: Path, make_metadata: Callable[..., Path], make_settings: MakeSettings
 ) -> None:
     settings = make_settings(columns=ReplayColumns(punsafe="p_unsafe"))
-    with pytest.raises(InputError, match=r"metadata\.parquet: no column p_unsafe \(replay\.columns\.punsafe\)"):
+    with pytest.raises(InputError, match=r"metadata\.parquet: .*p_unsafe.*replay\.columns\.punsafe"):
         select(metadata=(make_metadata([{}]),), settings=settings, out_dir=tmp_path / "out")
 
 
 def test_a_file_that_is_no_parquet_is_named(tmp_path: Path, make_settings: MakeSettings) -> None:
     (tmp_path / "broken.parquet").write_bytes(b"not parquet")
-    with pytest.raises(InputError, match=r"broken\.parquet: cannot be read as parquet"):
+    with pytest.raises(InputError, match=r"broken\.parquet: .*parquet"):
         select(metadata=(tmp_path / "broken.parquet",), settings=make_settings(), out_dir=tmp_path / "out")

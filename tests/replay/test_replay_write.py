@@ -158,7 +158,7 @@ def test_a_pair_without_a_manifest_row_is_an_error_by_name(
     tmp_path: Path, downloaded: Downloaded, make_settings: MakeSettings
 ) -> None:
     selection, manifests = downloaded
-    with pytest.raises(InputError, match="lost-1 is in none of the download manifests"):
+    with pytest.raises(InputError, match=r"\blost-1\b.*manifest"):
         make(tmp_path / "out", tmp_path / "work", (selection, manifests[:1]), make_settings())
 
 
@@ -171,11 +171,11 @@ def test_when_nothing_came_it_says_why_and_what_to_do(
             for row in tables.read_rows(manifest, DOWNLOADS).to_pylist()
         ]
         tables.write_rows(rows, DOWNLOADS, manifest)
-    with pytest.raises(InputError, match=r"not one of the selected pairs came \(http_error 42\).*retry_failed"):
+    with pytest.raises(InputError, match=r"pairs.*http_error 42.*retry_failed"):
         make(tmp_path / "out", tmp_path / "work", downloaded, make_settings())
 
 
 def test_a_missing_tar_is_an_error_by_name(tmp_path: Path, downloaded: Downloaded, make_settings: MakeSettings) -> None:
     (downloaded[1][1].parent / "images-00000.tar").unlink()
-    with pytest.raises(InputError, match=r"download-1.images-00000\.tar.*: No such file.*; download download-1 again"):
+    with pytest.raises(InputError, match=r"download-1.images-00000\.tar.*No such file.*download-1 again"):
         make(tmp_path / "out", tmp_path / "work", downloaded, make_settings())

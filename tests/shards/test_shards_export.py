@@ -100,7 +100,7 @@ def test_nothing_is_exported_onto_the_shards_or_from_damaged_ones(shards: Path, 
         export_reference_layout(shards=shards, labels=labels, out_dir=shards)
     tar = shards / "shard-000001.tar"
     tar.write_bytes(tar.read_bytes().replace(b"u10", b"u99"))
-    with pytest.raises(InputError, match=r"shard-000001\.tar: missing or not the bytes"):
+    with pytest.raises(InputError, match=r"shard-000001\.tar: "):
         export_reference_layout(shards=shards, labels=labels, out_dir=tmp_path / "export")
     assert not (tmp_path / "export" / "sizes.json").exists()
 
@@ -108,7 +108,7 @@ def test_nothing_is_exported_onto_the_shards_or_from_damaged_ones(shards: Path, 
 def test_a_label_without_a_name_is_named(shards: Path, tmp_path: Path) -> None:
     labels = tmp_path / "labels.parquet"
     tables.write_rows([a_label("magpie", MAGPIE)], LABELS, labels)
-    with pytest.raises(InputError, match="label genus of image u01 has no name"):
+    with pytest.raises(InputError, match=r"label genus.*\bu01\b"):
         export_reference_layout(shards=shards, labels=labels, out_dir=tmp_path / "export")
 
 

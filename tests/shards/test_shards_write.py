@@ -355,7 +355,7 @@ def test_a_job_reads_the_rows_of_its_own_group_alone(corpus: Path) -> None:
     job = {"plan": folder / "plan.parquet", "downloads": corpus / "download", "settings": SETTINGS}
     write(group=0, work=corpus / "work", out_dir=folder, **job)
     assert sums(folder) == before
-    with pytest.raises(InputError, match=r"plan\.parquet: md5 is empty in \d+ rows"):
+    with pytest.raises(InputError, match=r"plan\.parquet: md5.*\d+ rows"):
         write(group=1, work=corpus / "work", out_dir=folder, **job)
 
 

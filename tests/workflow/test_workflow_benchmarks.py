@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.messages import says
 from workflow_scripts.common.config.curate import CurateSettings
 from workflow_scripts.common.config.evaluate import BenchmarkSettings, CarvedBenchmark, PlantdocBenchmark, as_read
 from workflow_scripts.common.config.root import load_config, read_yaml
@@ -41,7 +42,7 @@ def test_forced_and_failing_runs_leave_a_persons_folder_alone(fresh: Any) -> Non
     words = (table, "--config", "benchmarks={plantdoc: {layout: plantdoc, folder: plants}}")
     missing = fresh.snakemake(*words)
     assert missing.returncode != 0
-    assert "benchmarks.plantdoc.folder (train): plants/train: no such file or folder (https://" in missing.stderr
+    assert says(missing.stderr, "benchmarks.plantdoc.folder (train): plants/train: ", "https://")
     assert not plants.exists()
     for split in ("train", "test"):
         (plants / split / "Apple leaf").mkdir(parents=True)
@@ -49,7 +50,7 @@ def test_forced_and_failing_runs_leave_a_persons_folder_alone(fresh: Any) -> Non
     before = contents(plants)
     failed = fresh.snakemake(*words)
     assert failed.returncode != 0
-    assert "benchmark plantdoc: none of its 2 images can be used" in failed.stdout + failed.stderr
+    assert says(failed.stdout + failed.stderr, "benchmark plantdoc: ", "2 images")
     assert contents(plants) == before
     Image.effect_noise((64, 64), 90).convert("RGB").save(plants / "train" / "Apple leaf" / "1.jpg")
     before = contents(plants)

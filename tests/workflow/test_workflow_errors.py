@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.messages import says
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -54,7 +56,7 @@ def test_downloads_are_sized_before_benchmarks_are_there(fresh: Any) -> None:
     mine = ("--config", "benchmarks={mine: {layout: csv, labels: mine.csv, images: mine}}")
     for target in ("data", "all"):
         said = complaint(fresh.snakemake(target, *mine))
-        assert "benchmarks.mine.labels: mine.csv: no such file or folder (and 1 more" in said
+        assert says(said, "benchmarks.mine.labels: mine.csv: ", "1 more")
     assert not fresh.path("results").exists()
     fresh.run("estimate", *mine)
     assert fresh.path("results/corpora/micro/catalog/g000/part-0001.parquet").exists()

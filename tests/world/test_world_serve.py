@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.messages import says
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.world import lies, site
 from workflow_scripts.world.draw import encoded
@@ -185,7 +186,7 @@ def test_another_program_on_the_port_is_one_line_and_status_2(world: Path, port:
             check=False,
         )
     assert done.returncode == 2
-    assert "belongs to another program" in done.stderr
+    assert says(done.stderr, str(port), "another program")
     assert done.stderr.count("\n") == 1
 
 
