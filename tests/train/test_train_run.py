@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -211,8 +212,8 @@ def test_a_request_to_stop_saves_and_the_next_run_goes_on_from_there(
     def stop_in_the_second_step(step: int, **others: float) -> float:
         if step == 1:
             # As Slurm and a terminal do it: the loader's workers get it too.
-            for process in (*children_of(os.getpid()), os.getpid()):
-                os.kill(process, signal.SIGUSR1)
+            for process in (*multiprocessing.active_children(), multiprocessing.current_process()):
+                os.kill(process.pid or 0, signal.SIGUSR1)
         return rate(step, **others)
 
     monkeypatch.setattr(loop, "lr_at", stop_in_the_second_step)
