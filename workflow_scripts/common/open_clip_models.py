@@ -25,13 +25,11 @@ from workflow_scripts.common.config.model_source import ModelSource, check_train
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole, write_json
 from workflow_scripts.common.hub import hub_errors
+from workflow_scripts.common.model_files import CONFIG_FILE, REPLAY_PROJECTOR_FILE, WEIGHTS_FILE
 from workflow_scripts.common.open_clip_names import model_config, pretrained_config
 
 logger = logging.getLogger(__name__)
 
-CONFIG_FILE = "open_clip_config.json"
-WEIGHTS_FILE = "open_clip_model.safetensors"
-REPLAY_PROJECTOR_FILE = "replay_projector.safetensors"
 REPLAY_PROJECTOR_KEY = "replay_projector"
 # The second projector's name in checkpoints of BioCLIP 2's code, below the visual tower.
 PUBLISHED_REPLAY_PROJECTOR = "continual_proj"

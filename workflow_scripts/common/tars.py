@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from webdataset.writer import TarWriter
-
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
+from workflow_scripts.common.torchless import torch_hidden
 
 OWNER = "treeoflife"
 MODE = 0o444
@@ -34,6 +33,8 @@ def write_tar(path: Path, samples: Iterable[tuple[str, dict[str, bytes]]]) -> li
     Returns:
         For each sample, the places of its members by extension, as `tarfile` reads them back.
     """
+    with torch_hidden():
+        from webdataset.writer import TarWriter
     keys = []
     with whole(path) as temporary:
         with (

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.common.open_clip_models import open_clip
-
 KEPT_WORDS = 1_000_000
 # The library's tokenizer keeps every word that it ever met, 200 bytes each; the captions of the web never end.
 MOST_OF_THE_LIBRARYS = 100_000
@@ -23,6 +21,8 @@ class WordTokenizer:
     """
 
     def __init__(self, tokenizer: Any) -> None:
+        from workflow_scripts.common.open_clip_models import open_clip
+
         self.tokenizer = tokenizer
         own = isinstance(tokenizer, open_clip.SimpleTokenizer) and tokenizer.reduction_fn is None
         self._word = lru_cache(KEPT_WORDS)(tokenizer.encode) if own else None

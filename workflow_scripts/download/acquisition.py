@@ -15,8 +15,7 @@ from workflow_scripts.common.config.download import DownloadLimits, DownloadSett
 from workflow_scripts.common.tars import member_places, read_at, write_tar
 from workflow_scripts.contracts import DOWNLOADS, TO_FETCH
 from workflow_scripts.download import local
-from workflow_scripts.download.attempts import ATTEMPT_FIELDS, Attempt, Row
-from workflow_scripts.download.engine import IMAGES, Fetch
+from workflow_scripts.download.attempts import ATTEMPT_FIELDS, IMAGES, Attempt, Fetch, Row
 from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.memory import Room
 from workflow_scripts.download.passes import MEMORY_MB, Passes

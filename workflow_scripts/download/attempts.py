@@ -1,10 +1,16 @@
 """One attempt at one image, and what can go wrong with it."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pyarrow as pa
+
+from workflow_scripts.download.memory import Room
+
+# Of the file of kept images beside a pass's table.
+IMAGES = ".jpegs"
 
 
 @dataclass(frozen=True)
@@ -98,3 +104,6 @@ _ARROW = {"transient": pa.bool_(), "open_ended": pa.bool_(), "seconds": pa.float
     _INTEGERS, pa.int64()
 )
 ATTEMPT_FIELDS = [pa.field(field.name, _ARROW.get(field.name, pa.string())) for field in dataclasses.fields(Attempt)]
+
+# Gives a row's body or raises `Fault`.
+Fetch = Callable[[Row, Attempt, Room], bytes]

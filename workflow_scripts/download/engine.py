@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from img2dataset import downloader as img2dataset_downloader
-from img2dataset.writer import ParquetSampleWriter
 
-from workflow_scripts.download.attempts import ATTEMPT_FIELDS, Attempt, Fault, Row
-from workflow_scripts.download.memory import Memory, Room
+from workflow_scripts.common.torchless import torch_hidden
+from workflow_scripts.download.attempts import ATTEMPT_FIELDS, IMAGES, Attempt, Fault, Fetch, Row
+from workflow_scripts.download.memory import Memory
 from workflow_scripts.download.schedule import Answer, Schedule
 from workflow_scripts.download.verify import Body, Verifier
 
+with torch_hidden():
+    from img2dataset import downloader as img2dataset_downloader
+    from img2dataset.writer import ParquetSampleWriter
+
 logger = logging.getLogger(__name__)
 
-Fetch = Callable[[Row, Attempt, Room], bytes]
 SHARD_NAME_DIGITS = 5
-IMAGES = ".jpegs"
 # No URL at all: img2dataset's own function would refuse it without a request.
 _CANARY = (-1, "")
 

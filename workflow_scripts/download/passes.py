@@ -19,8 +19,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.contracts import TO_FETCH
-from workflow_scripts.download.attempts import Row
-from workflow_scripts.download.engine import IMAGES, Fetch, run_shard
+from workflow_scripts.download.attempts import IMAGES, Fetch, Row
 from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.memory import Memory
 from workflow_scripts.download.schedule import Schedule
@@ -166,6 +165,9 @@ class Passes:
         progress: Progress,
         others_wait: Callable[[set[str]], bool] | None,
     ) -> None:
+        # img2dataset is imported where there is something to download.
+        from workflow_scripts.download.engine import run_shard
+
         in_hand = self.folder / "in_hand"
         shutil.rmtree(in_hand, ignore_errors=True)
         in_hand.mkdir()

@@ -13,7 +13,6 @@ from urllib.parse import SplitResult, urljoin
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
-from img2dataset.downloader import is_disallowed
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -29,6 +28,7 @@ from urllib3.util import make_headers, parse_url
 
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.torchless import torch_hidden
 from workflow_scripts.download.addresses import AddressPolicy
 from workflow_scripts.download.attempts import Attempt, Fault, Row
 from workflow_scripts.download.deadlines import Deadlines, Request, watched
@@ -228,6 +228,8 @@ class _Fetch:
             response.release_conn()
 
     def _check_answer(self, response: urllib3.BaseHTTPResponse, host: str, begun: float) -> None:
+        with torch_hidden():
+            from img2dataset.downloader import is_disallowed
         status = response.status
         hosts = self._web._hosts
         if 200 <= status < 300:

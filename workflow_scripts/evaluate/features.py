@@ -4,18 +4,19 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from workflow_scripts.common.clip import Clip, Projector, preprocessing
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest, whole
 from workflow_scripts.common.geometry import Floats
+
+if TYPE_CHECKING:
+    from workflow_scripts.common.clip import Clip, Projector
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,18 @@ class Features:
     origin: Origin
 
 
-def origin_of(clip: Clip, images_digest: str, projector: Projector) -> Origin:
+def origin_of(clip: "Clip", images_digest: str, projector: "Projector") -> Origin:
     """What features of `clip` over the images table with that digest come from."""
+    from workflow_scripts.common.clip import preprocessing
+
     taken = projector if clip.replay_projector is not None else "proj"
     return Origin(images_digest, weights_digest(clip), digest(preprocessing(clip)), taken)
 
 
-def weights_digest(clip: Clip) -> str:
+def weights_digest(clip: "Clip") -> str:
     """SHA-256 over every tensor of the model, its replay projector included, by name."""
+    import torch
+
     tensors = dict(clip.model.state_dict())
     if clip.replay_projector is not None:
         tensors["replay_projector"] = clip.replay_projector

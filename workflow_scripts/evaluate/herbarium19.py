@@ -9,7 +9,6 @@ Shapes: N images, K clusters, D embedding dimensions.
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.geometry import Floats, nearest, unit
@@ -109,6 +108,8 @@ def cluster(features_ND: Floats, class_N: Indices, labelled_N: Truths, *, cluste
 
 def matched(class_N: Indices, cluster_N: Indices, classes: int) -> Truths:
     """Whether each image lies in the cluster matched to its class, under the one-to-one matching with most hits."""
+    from scipy.optimize import linear_sum_assignment
+
     together = np.bincount(cluster_N * classes + class_N, minlength=classes**2).reshape(classes, classes)
     of_cluster = linear_sum_assignment(together, maximize=True)[1]
     return np.asarray(of_cluster[cluster_N] == class_N)

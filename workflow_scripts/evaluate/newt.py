@@ -15,12 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import scipy.stats
 from numpy.typing import NDArray
-from sklearn.model_selection import RandomizedSearchCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from workflow_scripts.common.children import die_with_parent
@@ -35,11 +30,6 @@ SEEDS = (0, 1, 2)
 DRAWS = 100
 # scikit-learn's default for classifiers: stratified, not shuffled.
 FOLDS = 5
-SEARCHED = {
-    "svc__C": scipy.stats.loguniform(1e-3, 1e1),
-    "svc__kernel": ["rbf", "linear", "sigmoid", "poly"],
-    "svc__gamma": scipy.stats.loguniform(1e-4, 1e-3),
-}
 
 
 class BinaryTask(NamedTuple):
@@ -151,11 +141,22 @@ def _in_parallel(
 
 
 def _predict(searched: tuple[BinaryTask, int], *, draws: int) -> Sequence[str]:
+    import scipy.stats
+    from sklearn.model_selection import RandomizedSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
     task, seed = searched
+    settings = {
+        "svc__C": scipy.stats.loguniform(1e-3, 1e1),
+        "svc__kernel": ["rbf", "linear", "sigmoid", "poly"],
+        "svc__gamma": scipy.stats.loguniform(1e-4, 1e-3),
+    }
     # The searches are the parallelism.
     with threadpool_limits(1):
         search = RandomizedSearchCV(
-            make_pipeline(StandardScaler(), SVC()), SEARCHED, n_iter=draws, random_state=seed, cv=FOLDS, n_jobs=1
+            make_pipeline(StandardScaler(), SVC()), settings, n_iter=draws, random_state=seed, cv=FOLDS, n_jobs=1
         )
         predicted: Sequence[str] = search.fit(task.train_x, task.train_y).predict(task.test_x)
         return predicted

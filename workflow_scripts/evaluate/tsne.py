@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from openTSNE import TSNE
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.report import IntrinsicSettings
@@ -32,6 +31,8 @@ def tsne(*, images: Path, features: Path, settings: IntrinsicSettings, out: Path
     Raises:
         InputError: features that are missing or of other images, or images without ranks.
     """
+    from openTSNE import TSNE
+
     chosen = look_at(images, settings.max_images)
     vectors = chosen.features(features)
     plane = TSNE(

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import mlcroissant as mlc
-
 from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.torchless import torch_hidden
 from workflow_scripts.contracts import Contract
+
+with torch_hidden():
+    import mlcroissant as mlc
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
 

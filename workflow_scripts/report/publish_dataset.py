@@ -32,7 +32,6 @@ from workflow_scripts.contracts import (
     Contract,
 )
 from workflow_scripts.report.cards import citation, render
-from workflow_scripts.report.croissant import croissant
 
 HERE = Path(__file__).parent
 QUERY, CARD = "published_rows.sql", "dataset_card.md.j2"
@@ -251,6 +250,8 @@ def _write_papers(
     folder: Path, identity: Mapping[str, Any], config: str, settings: PublishSettings, counts: Mapping[str, Any]
 ) -> None:
     """The card, the citation and the Croissant metadata."""
+    from workflow_scripts.report.croissant import croissant
+
     title = f"{identity['name']} training data"
     write_text(folder / "CITATION.cff", citation(title, "dataset", identity["id"], settings.authors))
     found = croissant(

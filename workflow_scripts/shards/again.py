@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pyarrow.dataset as ds
-
 # Of train, to try things out on.
 SMALL = "train_small"
 
@@ -14,6 +12,8 @@ def again(folder: Path, shard: str) -> str:
         return "snakemake data -R replay_write"
     if folder.name == SMALL:
         return "snakemake data -R shards_gather"
+    import pyarrow.dataset as ds
+
     is_it = (ds.field("split") == folder.name) & (ds.field("shard") == shard)
     for manifest in sorted(folder.parent.glob("groups/*.manifest.parquet")):
         if ds.dataset(manifest).count_rows(filter=is_it):

@@ -14,13 +14,13 @@ from typing import NamedTuple, ParamSpec
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from webdataset.compat import WebDataset
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, write_json
 from workflow_scripts.common.progress import Progress
+from workflow_scripts.common.torchless import torch_hidden
 from workflow_scripts.contracts import (
     DOWNLOADS,
     LEDGER,
@@ -178,7 +178,9 @@ def _of_shard(folder: Path, entry: Entry) -> str | None:
     # A row group a shard: only this one is read.
     rows = pq.read_table(folder / INDEX, columns=["uuid", "position"], filters=[("shard", "==", entry.shard)])
     uuids = rows.sort_by("position")["uuid"].to_pylist()
-    read = [sample["__key__"] for sample in WebDataset(str(tar), shardshuffle=False, empty_check=False)]
+    with torch_hidden():
+        from webdataset.tariterators import tarfile_samples
+    read = [sample["__key__"] for sample in tarfile_samples([{"url": str(tar)}])]
     if read != uuids or len(read) != entry.samples:
         return f"{tar}: webdataset reads {len(read)} samples, not the {len(uuids)} of the index in their order"
     return None

@@ -14,10 +14,9 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.train import CorpusShards, ExportSettings, TrainSettings
 from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.files import write_text
-from workflow_scripts.common.open_clip_models import CONFIG_FILE, REPLAY_PROJECTOR_FILE
+from workflow_scripts.common.model_files import BIOCLIP2_FILE, CONFIG_FILE, REPLAY_PROJECTOR_FILE
 from workflow_scripts.contracts import ATTRIBUTION, BENCHMARK_SCORES, CORPUS, OPEN_CLIP, TRAINING
 from workflow_scripts.train.data import TrainingData
-from workflow_scripts.train.export import BIOCLIP2_FILE
 
 
 def write_card(

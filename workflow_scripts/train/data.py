@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.train import CorpusShards, TrainSettings
@@ -17,10 +17,12 @@ from workflow_scripts.common.tables import connect
 from workflow_scripts.common.work_folder import file_digests
 from workflow_scripts.contracts import REFERENCE_INDEX, REPLAY_INDEX, SHARD_INDEX, Contract
 from workflow_scripts.train import samples, texts
-from workflow_scripts.train.loader import Pairs
 from workflow_scripts.train.staging import Stage
 from workflow_scripts.train.stream import Mixture, Order, Stream, rank_positions, shares_of
 from workflow_scripts.train.texts import CaptionTexts, LabelTexts, Texts, Tokenizer
+
+if TYPE_CHECKING:
+    from workflow_scripts.train.loader import Pairs
 
 # Their places in this list keep the orders of the parts of a batch apart.
 PARTS = ("biology", "replay")
@@ -101,7 +103,7 @@ class TrainingData:
             if corpus.labels is not None:
                 texts.write_label_names(Path(corpus.labels), _labels_folder(folder, number))
 
-    def parts(self, split: str, folder: Path, tokenizer: Tokenizer, ranks: int) -> list[Pairs]:
+    def parts(self, split: str, folder: Path, tokenizer: Tokenizer, ranks: int) -> list["Pairs"]:
         """The parts of a batch: biology and replay, or replay alone; for validation those that have a val split.
 
         Args:
@@ -152,7 +154,9 @@ class TrainingData:
 
     def _pairs(
         self, name: str, shards: Sequence[samples.Shard], words: Sequence[Texts], batch: int, *, augment: bool
-    ) -> Pairs:
+    ) -> "Pairs":
+        from workflow_scripts.train.loader import Pairs
+
         seed = (self.settings.seed, PARTS.index(name))
         return Pairs(
             name=name,

@@ -19,6 +19,7 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.train import ExportSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
+from workflow_scripts.common.model_files import BIOCLIP2_FILE
 from workflow_scripts.common.open_clip_models import (
     CONFIG_FILE,
     PUBLISHED_REPLAY_PROJECTOR,
@@ -30,7 +31,6 @@ from workflow_scripts.common.open_clip_models import (
 
 logger = logging.getLogger(__name__)
 
-BIOCLIP2_FILE = "bioclip2.pt"
 WEIGHTS = {"last": "model.safetensors", "best": "best.safetensors"}
 
 Weights = dict[str, torch.Tensor]

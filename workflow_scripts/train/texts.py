@@ -8,11 +8,10 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.captions import Taxon, caption, fill_template, template_columns
@@ -21,7 +20,10 @@ from workflow_scripts.common.files import whole
 from workflow_scripts.common.words import WordTokenizer
 from workflow_scripts.contracts import LABELS, RANKS
 
-Tokenizer = Callable[[Sequence[str]], torch.Tensor]
+if TYPE_CHECKING:
+    import torch
+
+Tokenizer = Callable[[Sequence[str]], "torch.Tensor"]
 TextKey = tuple[str | None, ...]
 """What a sample's text is found by: a label_id and kept columns, or the caption itself."""
 

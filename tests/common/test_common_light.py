@@ -1,0 +1,68 @@
+"""Steps import what their work needs, and no more."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text()
+    for path in sorted((ROOT / "workflow_scripts").rglob("*.py"))
+}
+COMMANDS = {module for module, text in MODULES.items() if 'if __name__ == "__main__":' in text}
+# Commands that compute with torch: they load models, train, or say what torch finds on this machine.
+WITH_TORCH = {
+    "workflow_scripts.common.doctor",
+    *(f"workflow_scripts.evaluate.{name}" for name in ("embed", "fetch_model", "predict", "score")),
+    *(f"workflow_scripts.train.{name}" for name in ("export", "launch", "run", "species_texts", "start")),
+}
+# Seconds and hundreds of MB each: imported in the function that works with them.
+HEAVY = ("torch", "open_clip", "sklearn", "scipy", "pandas", "webdataset", "img2dataset", "mlcroissant", "matplotlib")
+# After each import, what it brought of the heavy ones.
+PROBE = """
+import sys, importlib
+heavy = sys.argv[1].split()
+for module in sys.argv[2:]:
+    importlib.import_module(module)
+    for found in [name for name in heavy if name in sys.modules]:
+        print(module, "imports", found)
+        heavy.remove(found)
+"""
+WORK = """
+import sys
+from pathlib import Path
+from workflow_scripts.common.tars import write_tar
+from workflow_scripts.common.torchless import torch_hidden
+from workflow_scripts.download import engine
+
+folder = Path(sys.argv[1])
+write_tar(folder / "a.tar", [("a" * 32, {"txt": b"a fox"})])
+with torch_hidden():
+    from webdataset.tariterators import tarfile_samples
+assert [sample["txt"] for sample in tarfile_samples([{"url": str(folder / "a.tar")}])] == [b"a fox"]
+with engine.in_force(lambda number: (number, None, None)):
+    pass
+assert "torch" not in sys.modules
+import torch
+assert torch.ones(2).sum() == 2
+"""
+
+
+def printed_by(code: str, *words: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_commands_that_need_no_torch_and_no_scikit_learn_import_none() -> None:
+    assert WITH_TORCH < COMMANDS
+    assert printed_by(PROBE, " ".join(HEAVY), *sorted(COMMANDS - WITH_TORCH)) == ""
+
+
+def test_commands_that_need_torch_import_no_scikit_learn() -> None:
+    # torch itself imports pandas and scipy where it finds them.
+    assert printed_by(PROBE, "sklearn webdataset img2dataset mlcroissant", *sorted(WITH_TORCH)) == ""
+
+
+def test_webdataset_and_img2dataset_work_without_torch_which_can_still_be_imported(tmp_path: Path) -> None:
+    assert printed_by(WORK, str(tmp_path)) == ""

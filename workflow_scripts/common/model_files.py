@@ -1,0 +1,7 @@
+"""Names of the files of a model's directory."""
+
+CONFIG_FILE = "open_clip_config.json"
+WEIGHTS_FILE = "open_clip_model.safetensors"
+REPLAY_PROJECTOR_FILE = "replay_projector.safetensors"
+BIOCLIP2_FILE = "bioclip2.pt"
+"""The whole model as the code of BioCLIP 2 saves it."""
