@@ -94,6 +94,11 @@ def curation() -> Iterator[Row]:
     yield from _rows_of("curation.py", ("decide", "leakage", "planted", "dedup"))
 
 
+def startup() -> Iterator[Row]:
+    """What commands take before they work, beside bare Python with duckdb and pyarrow."""
+    yield from _rows_of("startup.py", ("commands",))
+
+
 def shards() -> Iterator[Row]:
     """Images and shards: the rows of `sharding.py`."""
     yield from _rows_of("sharding.py", ("rates", "epoch"))
@@ -106,6 +111,7 @@ def _rows_of(script: str, names: Sequence[str], threads: int | None = None) -> I
 
 BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (
     demo_stages,
+    startup,
     dag_dry_run,
     dag_dry_run_recipes,
     downloads,

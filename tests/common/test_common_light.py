@@ -4,18 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-MODULES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text()
-    for path in sorted((ROOT / "workflow_scripts").rglob("*.py"))
-}
-COMMANDS = {module for module, text in MODULES.items() if 'if __name__ == "__main__":' in text}
-# Commands that compute with torch: they load models, train, or say what torch finds on this machine.
-WITH_TORCH = {
-    "workflow_scripts.common.doctor",
-    *(f"workflow_scripts.evaluate.{name}" for name in ("embed", "fetch_model", "predict", "score")),
-    *(f"workflow_scripts.train.{name}" for name in ("export", "launch", "run", "species_texts", "start")),
-}
+from tests.common.light_steps import COMMANDS, LIGHT, WITH_IMAGES, WITH_TORCH
+
 # Seconds and hundreds of MB each: imported in the function that works with them.
 HEAVY = ("torch", "open_clip", "sklearn", "scipy", "pandas", "webdataset", "img2dataset", "mlcroissant", "matplotlib")
 # After each import, what it brought of the heavy ones.
@@ -23,7 +13,7 @@ PROBE = """
 import sys, importlib
 heavy = sys.argv[1].split()
 for module in sys.argv[2:]:
-    importlib.import_module(module)
+    importlib.import_module(f"workflow_scripts.{module}")
     for found in [name for name in heavy if name in sys.modules]:
         print(module, "imports", found)
         heavy.remove(found)
@@ -56,7 +46,12 @@ def printed_by(code: str, *words: str) -> str:
 
 def test_commands_that_need_no_torch_and_no_scikit_learn_import_none() -> None:
     assert WITH_TORCH < COMMANDS
-    assert printed_by(PROBE, " ".join(HEAVY), *sorted(COMMANDS - WITH_TORCH)) == ""
+    assert set(LIGHT) > WITH_IMAGES
+    assert printed_by(PROBE, " ".join(HEAVY), *LIGHT) == ""
+
+
+def test_commands_that_decode_no_image_import_no_decoder() -> None:
+    assert printed_by(PROBE, "cv2 simplejpeg", *sorted(set(LIGHT) - WITH_IMAGES)) == ""
 
 
 def test_commands_that_need_torch_import_no_scikit_learn() -> None:

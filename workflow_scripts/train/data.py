@@ -1,4 +1,4 @@
-"""What a training reads: biology shards of one or several corpora, and replay.
+"""What a training reads, and the digest by which a config pins a corpus.
 
 `python -m workflow_scripts.train.data --corpus FOLDER` prints the digest that a config may pin a corpus by.
 """

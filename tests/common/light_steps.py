@@ -1,0 +1,25 @@
+"""Which commands need torch, and which decode images, for the test of imports and the bench of start-up."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = {
+    ".".join(path.relative_to(ROOT / "workflow_scripts").with_suffix("").parts)
+    for path in (ROOT / "workflow_scripts").rglob("*/*.py")
+    if 'if __name__ == "__main__":' in path.read_text()
+}
+# They load models, train, or say what torch finds on this machine.
+WITH_TORCH = {
+    "common.doctor",
+    "models.fetch",
+    *(f"evaluate.{name}" for name in ("embed", "predict", "score")),
+    *(f"train.{name}" for name in ("export", "launch", "run", "species_texts")),
+}
+LIGHT = sorted(COMMANDS - WITH_TORCH)
+"""Commands whose work needs no torch."""
+WITH_IMAGES = {
+    *(name for name in LIGHT if name.startswith("benchmarks.index_")),
+    *("download.fetch", "download.retry", "download.status", "replay.write", "shards.gather", "shards.write"),
+    *("report.trace", "report.trained_on", "world.make"),
+}
+"""Of them, those that decode images."""
