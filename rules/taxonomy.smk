@@ -41,7 +41,7 @@ rule taxonomy_backbone:
     benchmark:
         f"{SHARED_LOGS}/taxonomy/{{name}}-{{identity}}.tsv"
     wildcard_constraints:
-        name="|".join(BACKBONES),
+        name=one_of(BACKBONES),
         identity=r"[0-9a-f]{8}",
     conda:
         ENVIRONMENT
@@ -75,12 +75,12 @@ rule taxonomy_resolve:
     resources:
         **asks("taxonomy_resolve"),
     params:
-        backbones=pairs(BACKBONE_FILES),
+        backbones=["--backbones", *pairs(BACKBONE_FILES)] if BACKBONE_FILES else [],
         overrides=option("overrides", OVERRIDES),
         settings=CONFIG.taxonomy.to_json(),
         version=step_version("taxonomy.resolve"),
     shell:
-        "python -m workflow_scripts.taxonomy.resolve --labels {input.labels:q} --backbones {params.backbones:q} "
+        "python -m workflow_scripts.taxonomy.resolve --labels {input.labels:q} {params.backbones:q} "
         "{params.overrides} --settings {params.settings:q} --out {output.labels:q} --account {output.account:q} "
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 

@@ -200,7 +200,7 @@ DOWNLOAD_REASONS = (
     "other",
 )
 
-MATCH_TYPES = ("override", "exact", "synonym", "homonym", "fuzzy", "higher_rank", "none")
+MATCH_TYPES = ("override", "exact", "synonym", "homonym", "fuzzy", "higher_rank", "as_given", "none")
 
 LABELS = Contract(
     "a distinct provider label and the taxon it names",

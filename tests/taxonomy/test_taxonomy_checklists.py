@@ -14,8 +14,15 @@ from typing import Any
 import duckdb
 import pytest
 
+from workflow_scripts.common import tables
+from workflow_scripts.common.config.taxonomy import TaxonomySettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.contracts import LABELS, PROVIDER_LABELS
+from workflow_scripts.taxonomy.archives import Archive, load_table
 from workflow_scripts.taxonomy.backbone import build_backbone
+from workflow_scripts.taxonomy.coldp import find_coldp
+from workflow_scripts.taxonomy.dwca import find_dwca
+from workflow_scripts.taxonomy.resolve import resolve
 
 RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
 SQL = Path(build_backbone.__code__.co_filename).parent
@@ -166,6 +173,67 @@ def test_an_expected_tree_is_held_at_the_seven_ranks(archive: str, built: Built)
         if any(expected) and expected not in answers:
             wrong[line.text] = (expected, answers)
     assert set(wrong) == set(DIFFERENT.get(archive, {})), wrong
+
+
+def core_rows(archive: str, folder: Path) -> list[tuple[str, str]]:
+    """Ids and names of an archive's rows, as written."""
+    with duckdb.connect() as connection:
+        source = Archive(PLACE / archive, folder)
+        if archive.startswith("dwca/"):
+            load_table(connection, find_dwca(source)[0], folder)
+            query = """SELECT "taxonID", "scientificName" FROM taxon_rows"""
+        else:
+            usages, names, *_ = find_coldp(source)
+            for one in (usages, names):
+                load_table(connection, one, folder)
+            query = (
+                """SELECT "ID", "scientificName" FROM usage_rows UNION SELECT "ID", "scientificName" FROM name_rows"""
+            )
+        rows = connection.execute(f"SELECT * FROM ({query}) ORDER BY ALL").fetchall()
+    return [(row[0], row[1]) for row in rows if row[0] and row[1] and not row[0].startswith("#")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("archive", [one for one in ARCHIVES if one not in REFUSED])
+def test_each_species_gives_itself_its_accepted_name_or_a_reason(archive: str, built: Built, tmp_path: Path) -> None:
+    file, summary = built(archive)
+    rows = core_rows(archive, tmp_path)
+    parts = read_names(name for _, name in rows)
+    species = sorted({" ".join(filter(None, parts[name])) for _, name in rows if name in parts and parts[name][1]})
+    with duckdb.connect(str(file), read_only=True) as connection:
+        accepted = defaultdict(set)
+        for key, answer in connection.execute(
+            "SELECT names.key, taxa.answer_id FROM names JOIN taxa ON taxa.taxon_id = names.accepted_id "
+            "WHERE is_species_level"
+        ).fetchall():
+            accepted[key].add(answer)
+    empty = dict.fromkeys((*RANKS, "scientific_name", "common"))
+    labels = [
+        {"label_id": f"{place:06d}", "images": 1} | empty | {"scientific_name": name}
+        for place, name in enumerate(species)
+    ]
+    if not labels:
+        return
+    tables.write_rows(labels, PROVIDER_LABELS, tmp_path / "labels.parquet")
+    resolve(
+        labels=(tmp_path / "labels.parquet",),
+        backbones={"real": file},
+        settings=TaxonomySettings(),
+        out=tmp_path / "resolved.parquet",
+        account=tmp_path / "account.json",
+        memory_mb=500,
+        threads=1,
+    )
+    answers = tables.read_rows(tmp_path / "resolved.parquet", LABELS).to_pylist()
+    for name, answer in zip(species, answers, strict=True):
+        own = accepted[plain(name)]
+        # A name that leads nowhere is counted among the refused, and answered by its genus at most.
+        if own:
+            assert answer["accepted_id"] in own or answer["detail"], (name, answer, own)
+            assert len(own) > 1 or answer["accepted_id"] in own, (name, answer, own)
+        else:
+            assert summary["refused"], name
+            assert answer["reason"] or answer["strategy"] in ("higher_rank", "fuzzy"), (name, answer)
 
 
 def plain(name: str) -> str:

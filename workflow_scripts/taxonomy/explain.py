@@ -92,6 +92,8 @@ def explanation(
     read_overrides(connection, Path(settings.overrides) if settings.overrides else None)
     said = {name: value for name, value in label.items() if value}
     yield f"label: {'; '.join(f'{name} {value}' for name, value in said.items()) or 'empty'}"
+    if not backbones:
+        yield "no backbone is named (taxonomy.backbones)"
     for number, backbone in enumerate(match_labels(connection, backbones, settings, keeps_weighed=True)):
         if number == 0:
             asked = connection.execute("SELECT DISTINCT shown(key) FROM queries ORDER BY ALL").fetchall()
@@ -137,7 +139,8 @@ def _answer(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
         yield f"\nanswer: unresolved, {answer['reason']}: {answer['detail']}"
         return
     yield f"\nanswer: {' '.join(answer[rank] for rank in RANKS if answer[rank])}"
-    yield f"  {answer['scientific_name']}, {answer['resolved_rank']} {answer['accepted_id']}"
+    what = " ".join(part for part in (answer["resolved_rank"], answer["accepted_id"]) if part)
+    yield f"  {answer['scientific_name']}, {what}"
     if answer["common_name"]:
         yield f"  common name: {answer['common_name']} ({answer['common_name_rank'] or 'the provider'}'s)"
     yield f"  by {answer['strategy']}, confidence {answer['confidence']}: {answer['detail']}"

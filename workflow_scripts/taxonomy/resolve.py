@@ -36,24 +36,25 @@ BACKBONE_TABLES = {"names", "taxa", "vernaculars"}
 def resolve(
     *,
     labels: tuple[Path, ...],
-    backbones: dict[str, Path],
     settings: TaxonomySettings,
     out: Path,
     account: Path,
     memory_mb: int,
     threads: int,
+    backbones: dict[str, Path] | None = None,
     overrides: Path | None = None,
 ) -> None:
     """Resolve distinct labels against backbones.
 
     Args:
         labels: the labels of each generation (contract PROVIDER_LABELS).
-        backbones: name and DuckDB file of each backbone, the preferred one first.
         settings: which strategies count, and the languages of common names.
         out: where the resolved labels go (contract LABELS).
         account: where the account of labels goes, with labels and images by strategy.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
+        backbones: name and DuckDB file of each backbone, the preferred one first. Without any, labels are taken as they
+            are written.
         overrides: a curator's CSV; see `taxonomy.overrides`.
 
     Raises:
@@ -63,7 +64,7 @@ def resolve(
         # Generations share labels, so the key is unique within a file only: `labels.sql` makes one of them.
         tables.read(connection, labels, PROVIDER_LABELS, "given")
         read_overrides(connection, overrides)
-        for _ in match_labels(connection, backbones, settings):
+        for _ in match_labels(connection, backbones or {}, settings):
             pass
         check_targets(connection, overrides)
         query = (HERE / "resolved.sql").read_text(encoding="utf-8")
@@ -91,6 +92,8 @@ def match_labels(
     _list_table(connection, "strategies", settings.strategies)
     _list_table(connection, "languages", [language.lower() for language in settings.languages])
     _run(connection, *BEFORE)
+    if not backbones:
+        _run(connection, "as_given.sql")
     for place, (name, file) in enumerate(backbones.items()):
         _attach(connection, name, file)
         connection.execute(f"SET VARIABLE backbone_place = {place}")

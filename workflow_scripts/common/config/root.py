@@ -83,7 +83,9 @@ class Config(Section):
     world: WorldSettings | None = Field(None, description="The embedded world; absent in real recipes.")
     generations: list[Generation] = Field([], description="The corpus's records; append-only.")
     download: DownloadSettings = Field(default_factory=DownloadSettings, description="What is kept of an image.")
-    taxonomy: TaxonomySettings | None = Field(None, description="How names are resolved.")
+    taxonomy: TaxonomySettings | None = Field(
+        None, description="How names are resolved. Default: labels are taken as they are written."
+    )
     curate: CurateSettings = Field(default_factory=CurateSettings, description="Which images are kept.")
     attribution: AttributionSettings = Field(default_factory=AttributionSettings, description="Whom the corpus names.")
     shards: ShardSettings = Field(default_factory=ShardSettings, description="How shards are written.")
@@ -133,6 +135,14 @@ class Config(Section):
                 return {**values, "replay": {**replay, "shards": {"image_size": size, **shards}}}
             case {"shards": {"image_size": size}, "replay": {**replay}}:
                 return {**values, "replay": {**replay, "shards": {"image_size": size}}}
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _labels_as_given(cls, values: Any) -> Any:
+        """Records without the section taxonomy: their labels are taken as they are written."""
+        if isinstance(values, dict) and values.get("generations") and values.get("taxonomy") is None:
+            return values | {"taxonomy": {}}
         return values
 
     @model_validator(mode="after")

@@ -8,7 +8,16 @@ from workflow_scripts.common.config.base import Section
 from workflow_scripts.common.files import digest
 
 Strategy = Literal[
-    "override", "taxon_key", "exact", "synonym", "rank_context", "filled", "fuzzy", "hidden_binomial", "higher_rank"
+    "override",
+    "taxon_key",
+    "exact",
+    "synonym",
+    "rank_context",
+    "filled",
+    "fuzzy",
+    "hidden_binomial",
+    "higher_rank",
+    "as_given",
 ]
 HigherRank = Literal["kingdom", "phylum", "class", "order", "family", "genus"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
@@ -40,7 +49,11 @@ class Backbone(Section):
 class TaxonomySettings(Section):
     """How provider labels become taxa."""
 
-    backbones: list[Backbone] = Field(min_length=1, description="In order of preference: the first that answers wins.")
+    backbones: list[Backbone] = Field(
+        default=[],
+        description="In order of preference: the first that answers wins. Without any, labels are taken as they are "
+        "written (strategy `as_given`).",
+    )
     strategies: list[Strategy] = Field(
         default=list(STRATEGIES),
         description="Which strategies count, in this order whatever order is written here.",

@@ -1,0 +1,264 @@
+"""Checklists in the forms that their standards allow, or that people write."""
+
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.taxonomy.backbone import build_backbone
+
+DWC = "http://rs.tdwg.org/dwc/terms/"
+PLANTS = [
+    ("1", "", "", "Plantae", "kingdom"),
+    ("2", "1", "", "Quercus", "genus"),
+    ("3", "2", "", "Quercus alba L.", "species"),
+    ("4", "", "3", "Quercus candida Steud.", "species"),
+]
+COMMAS = {"fieldsTerminatedBy": ",", "fieldsEnclosedBy": "&quot;"}
+TERMS = ("taxonID", "parentNameUsageID", "acceptedNameUsageID", "scientificName", "taxonRank")
+
+
+def meta(file: str, fields: str, **layout: str) -> str:
+    """A meta.xml of a core file; `layout` overrides its attributes."""
+    given = {
+        "encoding": "UTF-8",
+        "fieldsTerminatedBy": "\\t",
+        "linesTerminatedBy": "\\n",
+        "fieldsEnclosedBy": "",
+        "ignoreHeaderLines": "1",
+    } | layout
+    attributes = " ".join(f"{name}='{value}'" for name, value in given.items())
+    return (
+        f'<archive xmlns="http://rs.tdwg.org/dwc/text/"><core {attributes} rowType="{DWC}Taxon">'
+        f'<files><location>{file}</location></files><id index="0"/>{fields}</core>'
+        '<extension encoding="UTF-8" fieldsTerminatedBy="," fieldsEnclosedBy="&quot;" ignoreHeaderLines="1" '
+        'rowType="http://rs.gbif.org/terms/1.0/VernacularName"><files><location>de.csv</location>'
+        f'<location>en.csv</location><location>fr.csv</location></files><coreid index="0"/>'
+        f'<field index="1" term="{DWC}vernacularName"/><field index="2" term="http://purl.org/dc/terms/language"/>'
+        "</extension></archive>"
+    )
+
+
+def fields(*terms: str, start: int = 0) -> str:
+    """Terms in the order of columns."""
+    return "".join(f'<field index="{place}" term="{DWC}{term}"/>' for place, term in enumerate(terms, start=start))
+
+
+def write(folder: Path, files: Mapping[str, str | bytes]) -> Path:
+    """A folder of files."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder
+
+
+def build(archive: Path, tmp_path: Path, reader: Any = "dwca") -> tuple[dict[str, tuple[Any, ...]], dict[str, Any]]:
+    """Build a backbone; by name key its rank, tier, accepted id and the seven ranks, and the summary."""
+    out = tmp_path / f"{archive.name}.duckdb"
+    summary = out.with_suffix(".json")
+    build_backbone(name="t", archive=archive, out=out, summary=summary, memory_mb=500, threads=1, reader=reader)
+    with duckdb.connect(str(out), read_only=True) as connection:
+        rows = connection.execute(
+            "SELECT key, rank, tier, accepted_id, taxa.* EXCLUDE (taxon_id, answer_id) FROM names "
+            "LEFT JOIN taxa ON taxa.taxon_id = names.accepted_id ORDER BY ALL"
+        ).fetchall()
+        vernaculars = connection.execute("SELECT language, name FROM vernaculars ORDER BY ALL").fetchall()
+    found = dict(json.loads(summary.read_text()))
+    assert found["rows"] == found["rows_named"] + sum(found["refused"].values())
+    return {row[0]: row[1:] for row in rows}, found | {"common": vernaculars}
+
+
+def table(rows: Sequence[tuple[str, ...]], delimiter: str = "\t", quote: str = "") -> str:
+    """Rows as text."""
+    return "".join(delimiter.join(f"{quote}{cell}{quote}" for cell in row) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize(
+    "name, content, layout, columns",
+    [
+        ("any.name", table([TERMS, *PLANTS]), {}, fields(*TERMS)),
+        ("taxa.csv", table([TERMS, *PLANTS], ",", '"'), COMMAS, fields(*TERMS)),
+        ("taxa.txt", table(PLANTS, "|"), {"fieldsTerminatedBy": "|", "ignoreHeaderLines": "0"}, fields(*TERMS)),
+        ("taxa.txt", "made by hand\n" + table([TERMS, *PLANTS]), {"ignoreHeaderLines": "2"}, fields(*TERMS)),
+        ("taxa.txt", table([TERMS, *PLANTS]).encode("utf-16"), {"encoding": "UTF-16"}, fields(*TERMS)),
+        ("taxa.txt", table([TERMS, *PLANTS]).replace("\n", "\r"), {}, fields(*TERMS)),
+        ("taxa.txt", table([TERMS, *PLANTS]), {}, fields(*map(str.upper, TERMS))),
+        ("taxa.txt", table([TERMS, *PLANTS]), {}, ""),
+        ("taxa.txt", table([TERMS, *PLANTS]), {}, fields(*TERMS[1:], start=1)),
+    ],
+    ids=["name", "quoted", "no-header", "two-headers", "utf-16", "cr", "upper-case", "by-header", "id-by-index"],
+)  # fmt: skip
+def test_a_core_file_is_read_as_meta_xml_says(
+    tmp_path: Path, name: str, content: str | bytes, layout: dict[str, str], columns: str
+) -> None:
+    archive = write(tmp_path / "a", {name: content, "meta.xml": meta(name, columns, **layout)})
+    found, _ = build(archive, tmp_path)
+    assert found["quercus candida"][:3] == ("species", 1, "t:3")
+    assert found["quercus alba"][3:] == ("Plantae", *[None] * 4, "Quercus", "alba", "Quercus alba", "species")
+
+
+def test_defaults_and_files_of_common_names_are_those_of_meta_xml(tmp_path: Path) -> None:
+    rows = [("id", "name", "rank"), ("a", "Quercus alba", "species")]
+    columns = (
+        fields("scientificName", "taxonRank", start=1)
+        + f'<field term="{DWC}kingdom" default="Plantae"/><field index="2" term="{DWC}taxonRank" default="genus"/>'
+    )
+    files = {
+        "in/taxa.txt": table(rows),
+        "in/meta.xml": meta("./taxa.txt", columns),
+        "in/en.csv": 'id,name,lang\na,"oak, white",en\n',
+        "in/de.csv": "id,name,lang\na,Weißeiche,de\n",
+    }
+    folder = write(tmp_path / "a", files)
+    with zipfile.ZipFile(tmp_path / "packed.archive", "w") as packed:
+        for file in files:
+            packed.write(folder / file, file)
+    for archive in (folder, tmp_path / "packed.archive"):
+        found, summary = build(archive, tmp_path)
+        assert found["quercus alba"][3:5] == ("Plantae", None)
+        assert summary["common"] == [("de", "Weißeiche"), ("en", "oak, white")]
+
+
+def test_ids_may_be_the_cores_or_the_taxons(tmp_path: Path) -> None:
+    rows = [
+        ("7", "taxa/7", "", "Aves", "class"),
+        ("8", "taxa/8", "taxa/7", "Pica", "genus"),
+        ("9", "taxa/9", "8", "Pica pica", "species"),
+    ]
+    columns = fields("taxonID", "parentNameUsageID", "scientificName", "taxonRank", start=1)
+    files = {
+        "taxa.txt": table([("id", "t", "p", "n", "r"), *rows]),
+        "meta.xml": meta("taxa.txt", columns),
+        "en.csv": "id,name,lang\n9,magpie,en\n",
+    }
+    found, summary = build(write(tmp_path / "a", files), tmp_path)
+    assert found["pica pica"][2:7] == ("t:taxa/9", None, None, "Aves", None)
+    assert summary["common"] == [("en", "magpie")]
+
+
+@pytest.mark.parametrize("delimiter", ["\t", ",", ";", "|"])
+def test_a_bare_file_is_read_by_its_header(tmp_path: Path, delimiter: str) -> None:
+    rows = [("dwc:scientificName", "KINGDOM", "family", "note"), ("Quercus alba L.", "Plantae", "Fagaceae", "x")]
+    archive = write(tmp_path / "a", {"mine.txt": table(rows, delimiter), "README.md": "words"})
+    for place in (archive, archive / "mine.txt"):
+        found, summary = build(place, tmp_path)
+        assert found["quercus alba"][3:10] == ("Plantae", None, None, None, "Fagaceae", "Quercus", "alba")
+        assert found["fagaceae"][0] == "family"
+        assert found["quercus"][-1] == "genus"
+        assert summary["ranks_inferred"] == {"(empty)": 1}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"name-usages.csv": "ID;parentID;status;scientificName;rank\n1;;accepted;Aus;genus\n2;1;accepted;Aus bus;sp.\n"
+         "3;2;Synonym;Aus cus;species\n4;1;provisionally accepted;Aus dus;species\n"},
+        {"data/names.tsv": "col:id,col:scientificName,col:rank\nn1,Aus,genus\nn2,Aus bus,species\nn3,Aus cus,species\n"
+         "n4,Aus dus,species\nn5,Aus nudus,species\n",
+         "data/Taxa.txt": "ID\tnameID\tparentID\tprovisional\n1\tn1\n2\tn2\t1\tfalse\n4\tn4\t1\ttrue\n",
+         "data/SYNONYM.tsv": "taxonID\tnameID\n2\tn3\n"},
+    ],
+    ids=["usage", "name-taxon-synonym"],
+)  # fmt: skip
+def test_coldp_is_read_whatever_its_files_are_called(tmp_path: Path, files: dict[str, str]) -> None:
+    found, summary = build(write(tmp_path / "a", files), tmp_path, "coldp")
+    assert (found["aus bus"][:3], found["aus cus"][:3]) == (("species", 0, "t:2"), ("species", 1, "t:2"))
+    assert found["aus dus"][1] == 2
+    assert summary["refused"] == ({"bare_names": 1} if len(files) > 1 else {})
+
+
+def test_ones_own_table_needs_ranks_and_names_only(tmp_path: Path) -> None:
+    text = "kingdom;cls;genus;species;common_name;accepted_name\nPlantae;;Quercus;alba;white oak;\n"
+    text += "Plantae;;Quercus;Quercus candida;;Quercus alba\nAnimalia;Aves;Pica;;magpies;\n"
+    (tmp_path / "mine.csv").write_bytes(text.encode("utf-8-sig"))
+    found, summary = build(tmp_path / "mine.csv", tmp_path, "table")
+    assert found["quercus candida"][:3] == ("species", 1, "t:Quercus alba")
+    assert found["pica"][:2] == ("genus", 0)
+    assert found["pica"][3:6] == ("Animalia", None, "Aves")
+    assert summary["common"] == [("en", "magpies"), ("en", "white oak")]
+
+
+def test_words_for_ranks_and_statuses_are_known_inferred_or_counted(tmp_path: Path) -> None:
+    rows = [
+        ("taxonID", "parentNameUsageID", "acceptedNameUsageID", "scientificName", "taxonRank", "taxonomicStatus"),
+        ("1", "", "\\N", "Aus", "GÉNERO", "NOME_ACEITO"),
+        ("2", "1", "NULL", "Aus bus", "espèce", "valid"),
+        ("3", "1", "2", "Aus cus", "sp.", "unaccepted"),
+        ("4", "1", "", "Aus dus", "oddity", "provisionally accepted"),
+        ("5", "1", "", "Aus eus", "", "Local Biotype"),
+        ("6", "1", "2", "Aus fus", "species", "misapplication"),
+        ("7", "2", "", "Aus bus var. gus", "unranked", ""),
+        ("8", "", "2|5", "Aus hus", "species", "pro parte"),
+        ("#9", "1", "", "Aus ius", "species", "accepted"),
+        ("10", "1", "2", "Aus kus auct. non L.", "species", "synonym"),
+    ]
+    found, summary = build(write(tmp_path / "a", {"Taxon.tsv": table(rows)}), tmp_path)
+    tiers = {key: row[1] for key, row in found.items()}
+    assert tiers == dict.fromkeys(("aus", "aus bus", "aus bus gus"), 0) | {
+        **{"aus cus": 1, "aus hus": 1, "aus dus": 2, "aus eus": 3}
+    }
+    assert [found[key][0] for key in ("aus", "aus bus", "aus dus", "aus bus gus")] == [
+        "genus",
+        "species",
+        "species",
+        "variety",
+    ]
+    assert summary["refused"] == {"commented_rows": 1, "misapplied": 2}
+    assert summary["statuses_unknown"] == {"Local Biotype": 1}
+    assert summary["ranks_inferred"] == {"(empty)": 1, "oddity": 1, "unranked": 1}
+    assert summary["pro_parte"] == 2
+
+
+def test_a_cycle_of_parents_is_cut_at_its_highest_rank(tmp_path: Path) -> None:
+    rows = [
+        ("taxonID", "parentNameUsageID", "scientificName", "taxonRank", "kingdom"),
+        ("1", "2", "Aales", "order", "Plantae"),
+        ("2", "1", "Aaceae", "family", ""),
+        ("3", "2", "Aus", "genus", ""),
+        ("4", "3", "Aus bus", "species", ""),
+    ]
+    found, summary = build(write(tmp_path / "a", {"Taxon.tsv": table(rows)}), tmp_path)
+    assert found["aus bus"][3:10] == ("Plantae", None, None, "Aales", "Aaceae", "Aus", "bus")
+    assert summary["in_parent_cycles"] == 4
+
+
+def test_trailing_columns_may_be_missing_and_a_name_may_not(tmp_path: Path) -> None:
+    rows = [("taxonID", "scientificName", "taxonRank", "family"), ("1", "Aus bus", "species"), ("2", "Aus cus")]
+    found, summary = build(write(tmp_path / "a", {"Taxon.tsv": table(rows)}), tmp_path)
+    assert (found["aus cus"][0], summary["padded_rows"]) == ("species", 2)
+    with pytest.raises(InputError, match=r"Taxon.tsv: line 4 has 1 of 4 columns"):
+        build(write(tmp_path / "b", {"Taxon.tsv": table([*rows, ("3",)])}), tmp_path)
+    with pytest.raises(InputError, match=r"Taxon.tsv: line 4 has 5 columns"):
+        build(write(tmp_path / "c", {"Taxon.tsv": table([*rows, ("3", "Aus dus", "species", "", "x")])}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "files, reader, said",
+    [
+        ({"meta.xml": meta("gone.txt", fields(*TERMS))}, "dwca", "gone.txt"),
+        ({"meta.xml": meta("a.txt", "").replace("Taxon", "Occurrence"), "a.txt": "id\n1\n"}, "dwca", "occurrence"),
+        ({"meta.xml": "<archive"}, "dwca", "not XML"),
+        (
+            {"meta.xml": meta("a.txt", fields(*TERMS)), "a.txt": b"t\tp\ta\tn\tr\n1\t\t\tM\xfcll\t\n"},
+            *("dwca", "line 2 is not UTF-8"),
+        ),
+        ({"NameUsage.tsv": "ID\tscientificName\trank\tstatus\n1\tAus bus\tspecies\tbare name\n"}, "coldp", "names 1"),
+        ({"reference.tsv": "ID\tcitation\n1\tme\n"}, "coldp", "no NameUsage"),
+        ({"Name.tsv": "ID\tscientificName\n1\tAus bus\n"}, "coldp", "Name without Taxon"),
+        ({"mine.csv": "place,date\nhere,now\n"}, "table", "no table with a column of names"),
+    ],
+)
+def test_what_names_no_taxon_is_refused_in_one_line(
+    tmp_path: Path, files: dict[str, str | bytes], reader: str, said: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        build(write(tmp_path / "a", files), tmp_path, reader)
+    assert said.lower() in str(caught.value).lower()
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,91 @@
+-- Labels as they are written, where no backbone is named: their ranks, and the species of a binomial or an epithet.
+-- In: `labels`, `read_ranks`, `read_names`, `hidden_names`, `overridden`. Out: `answers`.
+
+-- The species: of the columns meant for it first, a whole name before a genus alone.
+CREATE OR REPLACE TEMP TABLE given_names AS
+SELECT label, arg_min({word: word, epithet: epithet}, (epithet IS NULL, place)) AS name
+FROM (
+    SELECT label, place, word, epithet FROM read_names
+    UNION ALL
+    SELECT label, place, word, epithet FROM hidden_names
+)
+GROUP BY label;
+
+INSERT INTO answers BY NAME
+WITH read AS (
+    SELECT
+        labels.label,
+        of_kingdom.word AS kingdom,
+        of_phylum.word AS phylum,
+        of_class.word AS class,
+        of_order.word AS "order",
+        of_family.word AS family,
+        coalesce(
+            CASE WHEN given_names.name.epithet IS NOT NULL THEN given_names.name.word END,
+            of_genus.word,
+            -- "Quercus sp.": a genus; a single word may be of any rank.
+            CASE
+                WHEN contains(plain_text(coalesce(labels.species, labels.scientific_name)), ' ')
+                    THEN given_names.name.word
+            END
+        ) AS genus,
+        given_names.name.epithet AS species,
+        given_names.name IS NOT NULL AS has_name,
+        overridden.label IS NOT NULL AS is_overridden,
+        overridden.why
+    FROM labels
+    LEFT JOIN given_names USING (label)
+    LEFT JOIN overridden ON overridden.label = labels.label AND overridden.taxon_id IS NULL
+    LEFT JOIN read_ranks AS of_kingdom ON of_kingdom.written = labels.kingdom
+    LEFT JOIN read_ranks AS of_phylum ON of_phylum.written = labels.phylum
+    LEFT JOIN read_ranks AS of_class ON of_class.written = labels.class
+    LEFT JOIN read_ranks AS of_order ON of_order.written = labels."order"
+    LEFT JOIN read_ranks AS of_family ON of_family.written = labels.family
+    LEFT JOIN read_ranks AS of_genus ON of_genus.written = labels.genus
+),
+ranked AS (
+    SELECT
+        *,
+        CASE
+            WHEN species IS NOT NULL THEN 'species'
+            WHEN genus IS NOT NULL THEN 'genus'
+            WHEN family IS NOT NULL THEN 'family'
+            WHEN "order" IS NOT NULL THEN 'order'
+            WHEN class IS NOT NULL THEN 'class'
+            WHEN phylum IS NOT NULL THEN 'phylum'
+            WHEN kingdom IS NOT NULL THEN 'kingdom'
+        END AS lowest,
+        CASE
+            WHEN is_overridden THEN 'overridden'
+            WHEN lowest IS NULL AND has_name THEN 'not_found'
+            WHEN lowest IS NULL THEN 'no_name'
+        END AS reason
+    FROM read
+)
+SELECT
+    label,
+    0 AS backbone_place,
+    0 AS grade,
+    reason,
+    CASE WHEN reason IS NULL THEN 'as_given' ELSE 'unresolved' END AS strategy,
+    CASE WHEN reason IS NULL THEN 'as_given' ELSE 'none' END AS match_type,
+    CASE WHEN reason IS NULL THEN 1.0 ELSE 0.0 END AS confidence,
+    CASE WHEN reason IS NULL THEN kingdom END AS kingdom,
+    CASE WHEN reason IS NULL THEN phylum END AS phylum,
+    CASE WHEN reason IS NULL THEN class END AS class,
+    CASE WHEN reason IS NULL THEN "order" END AS "order",
+    CASE WHEN reason IS NULL THEN family END AS family,
+    CASE WHEN reason IS NULL THEN genus END AS genus,
+    CASE WHEN reason IS NULL THEN species END AS species,
+    CASE
+        WHEN reason IS NOT NULL THEN NULL
+        WHEN species IS NOT NULL THEN genus || ' ' || species
+        ELSE coalesce(genus, family, "order", class, phylum, kingdom)
+    END AS scientific_name,
+    CASE WHEN reason IS NULL THEN lowest END AS resolved_rank,
+    CASE
+        WHEN is_overridden THEN concat_ws(': ', 'a curator', why)
+        WHEN reason = 'not_found' THEN 'a name without a rank; fill in the column of its rank'
+        WHEN reason IS NULL THEN 'as the label says; no backbone is named'
+    END AS detail
+FROM ranked;
