@@ -5,13 +5,14 @@ In: records of each source, in order of preference, and the parts of older gener
 """
 
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import duckdb
 
 from workflow_scripts.catalog.records import HERE, run_sql, set_variable
 from workflow_scripts.common import tables
-from workflow_scripts.common.accounts import Account, write_account
+from workflow_scripts.common.accounts import account_for, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.download import DownloadLimits
 from workflow_scripts.common.host_parts import deal_hosts, write_hosts
@@ -99,23 +100,15 @@ def _part(out_dir: Path, number: int) -> Path:
 def _write_account(
     connection: duckdb.DuckDBPyConnection, sources: tuple[Path, ...], generation: int, distinct: int, path: Path
 ) -> None:
+    # Once, by both: the view joins all sources.
     fates = connection.execute("SELECT fate, place, count(*) FROM fates GROUP BY ALL ORDER BY ALL").fetchall()
-    sums: dict[str, int] = {}
+    counts: Counter[str | None] = Counter()
     for fate, _, count in fates:
-        sums[fate] = sums.get(fate, 0) + count
-    kept = sums.pop("kept", 0)
+        counts[None if fate == "kept" else fate] += count
     notes = {f"kept of {sources[place].stem}": count for fate, place, count in fates if fate == "kept"}
+    notes["distinct labels"] = distinct
     write_account(
-        path,
-        Account(
-            stage="catalog",
-            part=f"generation {generation}",
-            unit="images",
-            rows_in=kept + sum(sums.values()),
-            kept=kept,
-            dropped=sums,
-            notes=notes | {"distinct labels": distinct},
-        ),
+        path, account_for(counts, stage="catalog", part=f"generation {generation}", unit="images", notes=notes)
     )
 
 

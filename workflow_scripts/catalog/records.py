@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.accounts import Account, write_account
+from workflow_scripts.common.accounts import account_for, count_by_reason, write_account
 from workflow_scripts.common.config.catalog import SourceSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tables import literal, path_literal, quoted
@@ -234,27 +234,16 @@ def write_records(
     # The source's files are read to their ends only now.
     with one_line(f"source {name}: cannot be read as a table"):
         run_sql(connection, HERE / "licences.sql", HERE / "records.sql")
-        problems = connection.execute(
-            "SELECT problem, count(*) FROM judged WHERE problem IS NOT NULL GROUP BY problem ORDER BY problem"
-        ).fetchall()
+        counts = count_by_reason(connection, "judged", "problem")
     kept_columns = "".join(f", kept[{literal(name)}] AS {quoted(name)}" for name in keep)
     query = f"SELECT * EXCLUDE (kept){kept_columns} FROM records"
     kept = tables.write(connection, query, SOURCE_RECORDS, out)
-    dropped = {str(problem): int(count) for problem, count in problems}
-    dropped |= left_out
-    dropped["not_selected"] = rows - selected - sum(left_out.values())
-    dropped["repeated"] = selected - kept - sum(count for _, count in problems)
-    write_account(
-        account,
-        Account(
-            stage="catalog",
-            part=name,
-            unit="images",
-            rows_in=rows,
-            kept=kept,
-            dropped={reason: count for reason, count in dropped.items() if count},
-        ),
-    )
+    elsewhere = {**left_out, "not_selected": rows - selected - sum(left_out.values())}
+    counted = account_for(
+        counts, stage="catalog", part=name, unit="images", kept=kept, lost_as="repeated", elsewhere=elsewhere,
+        rows_in=rows,
+    )  # fmt: skip
+    write_account(account, counted)
 
 
 def count_rows(connection: duckdb.DuckDBPyConnection, source: str) -> int:

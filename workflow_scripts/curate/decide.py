@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.accounts import Account, write_account
+from workflow_scripts.common.accounts import Account, account_for, count_by_reason, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.curate import CurateSettings
 from workflow_scripts.common.errors import InputError
@@ -24,7 +24,6 @@ from workflow_scripts.contracts import (
     LEDGER,
     OUTSIDE_VERDICTS,
     RANKS,
-    VERDICT_REASONS,
     VERDICTS,
 )
 
@@ -279,25 +278,22 @@ def _check_names(connection: duckdb.DuckDBPyConnection, labels: Path, settings: 
 
 
 def _account(connection: duckdb.DuckDBPyConnection, generation: str, rows_in: int) -> Account:
-    dropped = dict(
-        connection.execute("SELECT reason, count(*) FROM verdicts WHERE NOT keep GROUP BY reason").fetchall()
-    )
     train, val, taxa, trained = tables.one_row(
         connection,
         "SELECT count(*) FILTER (split = 'train'), count(*) FILTER (split = 'val'), "
         "count(DISTINCT taxon_number), count(DISTINCT taxon_number) FILTER (split = 'train') "
         "FROM verdicts INNER JOIN taxa USING (label_id) WHERE keep",
     )
-    logger.info("%s: %d kept for train, %d for val; left out: %s", generation, train, val, dropped)
-    return Account(
+    counted = account_for(
+        count_by_reason(connection, "verdicts"),
         stage="curate",
         part=generation,
         unit="images",
         rows_in=rows_in,
-        kept=train + val,
-        dropped={reason: dropped[reason] for reason in VERDICT_REASONS if reason in dropped},
         notes={"train": train, "val": val, "taxa": taxa, "taxa in train": trained},
     )
+    logger.info("%s: %d kept for train, %d for val; left out: %s", generation, train, val, counted.dropped)
+    return counted
 
 
 def _check_some_kept(connection: duckdb.DuckDBPyConnection, account: Account) -> None:

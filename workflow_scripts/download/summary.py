@@ -3,7 +3,7 @@
 import duckdb
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.accounts import Account
+from workflow_scripts.common.accounts import Account, account_for, count_by_reason
 
 
 def account_of(connection: duckdb.DuckDBPyConnection, table: str, part: str) -> Account:
@@ -12,22 +12,16 @@ def account_of(connection: duckdb.DuckDBPyConnection, table: str, part: str) -> 
     Notes: attempts (requests and files read), retried (images asked for more than once) and deferred (not tried to
     the end).
     """
-    dropped = connection.execute(
-        f"SELECT split_part(error, ':', 1) AS reason, count(*) FROM {table} WHERE status <> 'ok' "
-        "GROUP BY reason ORDER BY reason"
-    ).fetchall()
-    rows, kept, attempts, retried, deferred = tables.one_row(
+    attempts, retried, deferred = tables.one_row(
         connection,
-        "SELECT count(*), count(*) FILTER (status = 'ok'), coalesce(sum(attempts), 0)::BIGINT, "
-        f"count(*) FILTER (attempts > 1), count(*) FILTER (status = 'deferred') FROM {table}",
+        "SELECT coalesce(sum(attempts), 0)::BIGINT, count(*) FILTER (attempts > 1), "
+        f"count(*) FILTER (status = 'deferred') FROM {table}",
     )
-    return Account(
+    return account_for(
+        count_by_reason(connection, table, "CASE WHEN status <> 'ok' THEN split_part(error, ':', 1) END"),
         stage="download",
         part=part,
         unit="images",
-        rows_in=rows,
-        kept=kept,
-        dropped=dict(dropped),
         notes={"attempts": attempts, "retried": retried, "deferred": deferred},
     )
 

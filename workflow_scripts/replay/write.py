@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.accounts import Account, write_account
+from workflow_scripts.common.accounts import Account, account_for, count_by_reason, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.replay import ReplaySettings
 from workflow_scripts.common.errors import InputError
@@ -106,9 +106,9 @@ def _plan(
         raise InputError(
             f"{selection[0].parent}: pair {lost[0]} is in none of the download manifests; download its part"
         )
-    left_out = _left_out(connection)
-    if left_out and not tables.scalar(connection, "SELECT count(*) FROM plan WHERE reason IS NULL"):
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in left_out.items())
+    counts = count_by_reason(connection, "plan")
+    if counts and None not in counts:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
         raise InputError(
             f"{manifests[0].parent}: not one of the selected pairs came ({reasons}); snakemake retry_failed asks again"
         )
@@ -133,19 +133,10 @@ def _shards(connection: duckdb.DuckDBPyConnection, split: str) -> Iterator[Shard
 
 
 def _account(connection: duckdb.DuckDBPyConnection, kept: dict[str, int]) -> Account:
-    dropped = _left_out(connection)
-    total = tables.scalar(connection, "SELECT count(*) FROM plan")
-    if unreadable := total - sum(dropped.values()) - sum(kept.values()):
-        dropped["unreadable"] = unreadable
-    return Account(
-        stage="replay", part="shards", unit="pairs", rows_in=total, kept=sum(kept.values()), dropped=dropped, notes=kept
+    counts, written = count_by_reason(connection, "plan"), sum(kept.values())
+    return account_for(
+        counts, stage="replay", part="shards", unit="pairs", kept=written, lost_as="unreadable", notes=kept
     )
-
-
-def _left_out(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """Pairs that are in no shard, by reason."""
-    query = "SELECT reason, count(*) FROM plan WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason"
-    return dict(connection.execute(query).fetchall())
 
 
 if __name__ == "__main__":

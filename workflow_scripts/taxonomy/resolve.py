@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.accounts import Account, write_account
+from workflow_scripts.common.accounts import account_for, count_by_reason, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
 from workflow_scripts.common.errors import InputError
@@ -137,25 +137,10 @@ def _write_account(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     by_strategy = connection.execute(
         "SELECT strategy, count(*), sum(images)::BIGINT FROM resolved GROUP BY strategy ORDER BY strategy"
     ).fetchall()
-    by_reason = connection.execute(
-        "SELECT reason, count(*) FROM resolved WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason"
-    ).fetchall()
-    labels = sum(count for _, count, _ in by_strategy)
-    dropped = {str(reason): int(count) for reason, count in by_reason}
     notes = {f"labels by {strategy}": int(count) for strategy, count, _ in by_strategy}
     notes |= {f"images by {strategy}": int(images) for strategy, _, images in by_strategy}
-    write_account(
-        path,
-        Account(
-            stage="taxonomy",
-            part="labels",
-            unit="labels",
-            rows_in=labels,
-            kept=labels - sum(dropped.values()),
-            dropped=dropped,
-            notes=notes,
-        ),
-    )
+    counts = count_by_reason(connection, "resolved")
+    write_account(path, account_for(counts, stage="taxonomy", part="labels", unit="labels", notes=notes))
 
 
 if __name__ == "__main__":
