@@ -19,11 +19,10 @@ rule tsne:
     resources:
         **asks("tsne"),
     params:
-        settings=CONFIG.intrinsic.to_json(),
         version=step_version("evaluate.tsne"),
     shell:
         "python -m workflow_scripts.evaluate.tsne --images {input.images:q} --features {input.features:q} "
-        "--settings {params.settings:q} --out {output.plane:q} --log {log:q}"
+        "--out {output.plane:q} --log {log:q}"
 
 
 # All models at once: they are held against each other over the same images and triplets.
@@ -49,10 +48,9 @@ for benchmark in INTRINSIC:
         params:
             benchmark=benchmark,
             features=pairs({name: f"{RUN}/features/{name}/{benchmark}.safetensors" for name in MODELS}),
-            settings=CONFIG.intrinsic.to_json(),
             out=grandparent_of_output,
             version=step_version("evaluate.intrinsic"),
         shell:
             "python -m workflow_scripts.evaluate.intrinsic --benchmark {params.benchmark:q} --images {input.images:q} "
-            "--features {params.features:q} --settings {params.settings:q} --out-dir {params.out:q} --threads {threads} "
+            "--features {params.features:q} --out-dir {params.out:q} --threads {threads} "
             "--log {log:q}"

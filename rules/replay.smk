@@ -1,7 +1,7 @@
 """Replay pairs: chosen from LAION-like metadata, downloaded like everything else, and sharded."""
 
 REPLAY = f"{CORPUS}/replay"
-REPLAY_METADATA = CONFIG.replay.metadata[: CONFIG.replay.first_files]
+REPLAY_METADATA = CONFIG.replay.metadata
 REPLAY_PARTS = [f"{number:04d}" for number in range(CONFIG.replay.parts)]
 REPLAY_SELECTION = expand(f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS)
 REPLAY_HOSTS = f"{REPLAY}/selection/hosts.parquet"

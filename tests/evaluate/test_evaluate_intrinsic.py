@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workflow_scripts.common.config.report import IntrinsicSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.geometry import Floats, unit
@@ -118,7 +117,7 @@ def test_models_are_held_against_each_other_with_intervals(codes: np.ndarray, tm
         "start": features_of(random, images, tmp_path / "start.safetensors"),
         "demo": features_of(faithful(codes), images, tmp_path / "demo.safetensors"),
     }
-    arguments = {"benchmark": "tiny", "images": images, "features": features, "settings": IntrinsicSettings()}
+    arguments = {"benchmark": "tiny", "images": images, "features": features}
     intrinsic(**arguments, out_dir=tmp_path / "out")
     demo = json.loads((tmp_path / "out/demo/tiny.json").read_text())
     assert demo["metrics"]["triplet/mean"] == 1
@@ -138,7 +137,7 @@ def test_the_map_keeps_species_together_and_is_the_same_again(codes: np.ndarray,
     features = features_of(faithful(codes, noise=0.1), images, tmp_path / "f.safetensors")
     made = []
     for _ in range(2):
-        tsne(images=images, features=features, settings=IntrinsicSettings(), out=tmp_path / "map.parquet")
+        tsne(images=images, features=features, out=tmp_path / "map.parquet")
         made.append((tmp_path / "map.parquet").read_bytes())
     assert made[0] == made[1]
     table = read_rows(tmp_path / "map.parquet", EMBEDDING_MAP)
@@ -148,10 +147,13 @@ def test_the_map_keeps_species_together_and_is_the_same_again(codes: np.ndarray,
     assert (np.arange(len(plane)) // EACH == apart.argmin(axis=1) // EACH).all()
 
 
-def test_of_many_images_the_same_few_are_drawn(codes: np.ndarray, tmp_path: Path) -> None:
+def test_of_many_images_the_same_few_are_drawn(
+    codes: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = table_of(tmp_path)
     features = features_of(faithful(codes), images, tmp_path / "f.safetensors")
-    tsne(images=images, features=features, settings=IntrinsicSettings(max_images=12), out=tmp_path / "map.parquet")
+    monkeypatch.setattr("workflow_scripts.evaluate.looked_at.MOST", 12)
+    tsne(images=images, features=features, out=tmp_path / "map.parquet")
     positions = read_rows(tmp_path / "map.parquet", EMBEDDING_MAP)["position"].to_pylist()
     assert len(positions) == 12
     assert positions == sorted(set(positions))
@@ -163,8 +165,8 @@ def test_stale_features_and_images_without_ranks_are_named(codes: np.ndarray, tm
     rows = read_rows(images, BENCHMARK_IMAGES).to_pylist()
     write_rows(rows[:-1], BENCHMARK_IMAGES, images)
     with pytest.raises(InputError, match=r"f\.safetensors.*other images"):
-        tsne(images=images, features=features, settings=IntrinsicSettings(), out=tmp_path / "map.parquet")
+        tsne(images=images, features=features, out=tmp_path / "map.parquet")
     bare = [row | {f"taxon_{rank}": None for rank in RANKS} for row in rows]
     write_rows(bare, BENCHMARK_IMAGES, images)
     with pytest.raises(InputError, match="only 0 images have ranks"):
-        tsne(images=images, features=features, settings=IntrinsicSettings(), out=tmp_path / "map.parquet")
+        tsne(images=images, features=features, out=tmp_path / "map.parquet")

@@ -101,7 +101,7 @@ def test_identity_split_and_part_depend_on_the_pair_alone(
     assert all(row["host"].endswith(".example:8080") for row in chosen)
 
 
-def test_only_the_first_files_are_used_and_columns_are_mapped(tmp_path: Path, make_settings: MakeSettings) -> None:
+def test_columns_are_mapped_in_every_file(tmp_path: Path, make_settings: MakeSettings) -> None:
     files = []
     for number in range(3):
         files.append(tmp_path / f"{number}.parquet")
@@ -109,9 +109,35 @@ def test_only_the_first_files_are_used_and_columns_are_mapped(tmp_path: Path, ma
     columns = ReplayColumns(
         url="url", caption="caption", width=None, height=None, similarity=None, punsafe=None, pwatermark=None
     )
-    settings = make_settings(first_files=2, columns=columns)
+    settings = make_settings(columns=columns)
     select(metadata=tuple(files), settings=settings, out_dir=tmp_path / "out")
-    assert sorted(row["caption"] for row in selected(tmp_path / "out")) == ["text 0", "text 1"]
+    assert sorted(row["caption"] for row in selected(tmp_path / "out")) == ["text 0", "text 1", "text 2"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "kept"),
+    [
+        ({}, {0.0, 0.5}),
+        ({"max_punsafe": 0.1, "max_pwatermark": None}, {0.0}),
+        ({"max_punsafe": None, "max_pwatermark": 0.8}, {0.0, 0.5, 0.51, 1.0}),
+        ({"max_punsafe": None, "max_pwatermark": 0.05}, set()),
+    ],
+)
+def test_the_limits_on_unsafe_and_watermarked_images_are_the_config_s(
+    tmp_path: Path,
+    make_metadata: Callable[..., Path],
+    make_settings: MakeSettings,
+    limits: dict[str, float | None],
+    kept: set[float],
+) -> None:
+    """The limit itself passes; by default it is 0.5, and 0.8 for watermarks."""
+    values = (0.0, 0.5, 0.51, 1.0)
+    metadata = make_metadata([{"punsafe": value} for value in values] + [{"pwatermark": 0.81, "punsafe": 0.0}])
+    select(metadata=(metadata,), settings=make_settings(**limits), out_dir=tmp_path / "out")
+    captions = {row["caption"] for row in selected(tmp_path / "out")}
+    watermarked = "a picture of thing 4" in captions
+    assert {values[int(caption[-1])] for caption in captions - {"a picture of thing 4"}} == kept
+    assert watermarked == (limits.get("max_pwatermark", 0.8) is None)
 
 
 def test_a_missing_column_is_named_with_its_file(

@@ -30,6 +30,7 @@ from workflow_scripts.common.config.train import (
     WandbSettings,
 )
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.train import health
 from workflow_scripts.train.checkpoint import Checkpoints
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.endings import EXIT_PREEMPTED
@@ -440,9 +441,10 @@ def test_biology_alone_has_one_projector(corpus, start: Path, tmp_path: Path) ->
 
 
 def test_losses_that_are_not_finite_stop_the_run_and_their_images_are_named(
-    corpus, start: Path, tmp_path: Path
+    corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = FAST.model_copy(update={"lr": 1e30, "warmup_steps": 0, "max_skipped_in_a_row": 2})
+    settings = FAST.model_copy(update={"lr": 1e30, "warmup_steps": 0})
+    monkeypatch.setattr(health, "MAX_SKIPPED_IN_A_ROW", 2)
     with pytest.raises(InputError, match=r"\b3 steps.*\b4\b"):
         in_process(corpus, start, tmp_path, settings)
     (skipped,) = tmp_path.glob("work/*/skipped.jsonl")

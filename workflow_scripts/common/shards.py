@@ -26,6 +26,8 @@ from workflow_scripts.contracts import REPLAY_INDEX, SHARD_INDEX, SHARD_MANIFEST
 logger = logging.getLogger(__name__)
 
 TAR, INDEX, MANIFEST = "shard.tar", "index.parquet", "manifest.parquet"
+# What libjpeg advises at most: above it files grow and pictures hardly gain.
+JPEG_QUALITY = 95
 # Encoded images of each thread that may wait for the tar's writer.
 AHEAD = 64
 
@@ -165,7 +167,7 @@ class ShardWriter:
                 raise problem from None
             logger.warning("%s; left out", problem)
             return None
-        return images.encode_jpeg(images.to_square(image, settings.image_size, settings.resize), settings.jpeg_quality)
+        return images.encode_jpeg(images.to_square(image, settings.image_size, settings.resize), JPEG_QUALITY)
 
 
 def manifest_row(tar: Path, *, samples: int, name: str | None = None) -> dict[str, Any]:

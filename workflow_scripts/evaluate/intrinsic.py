@@ -8,7 +8,6 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.config.report import IntrinsicSettings
 from workflow_scripts.common.documents import write_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
@@ -20,6 +19,9 @@ from workflow_scripts.evaluate.triplets import triplet_accuracy
 
 logger = logging.getLogger(__name__)
 
+# Drawn for each image and rank: their mean over thousands of images is sure to a few tenths of a percent.
+TRIPLETS = 20
+
 COPHENETIC = "cophenetic"
 # What lies beyond is rounding, which depends on the number of threads.
 DECIMALS = 5
@@ -30,7 +32,6 @@ def intrinsic(
     benchmark: str,
     images: Path,
     features: dict[str, Path],
-    settings: IntrinsicSettings,
     out_dir: Path,
     threads: int = 1,
 ) -> None:
@@ -45,21 +46,20 @@ def intrinsic(
         benchmark: its name.
         images: its images.parquet.
         features: each model's features of these images.
-        settings: how many images and triplets.
         out_dir: the folder of the results.
         threads: threads of the matrix products.
 
     Raises:
         InputError: features that are missing or of other images, or images without ranks.
     """
-    chosen = look_at(images, settings.max_images)
+    chosen = look_at(images)
     codes = codes_of(chosen.lineages)
     measures: dict[str, dict[str, Measure]] = {}
     pairs: dict[str, Pairs] = {}
     with threadpool_limits(threads):
         for model, path in features.items():
             vectors = chosen.features(path)
-            measures[model] = triplet_accuracy(vectors, codes, settings.triplets)
+            measures[model] = triplet_accuracy(vectors, codes, TRIPLETS)
             pairs[model] = pairs_of(vectors, codes)
         drawn = {model: resample(measures[model]) for model in features}
         correlations = {model: one.resampled() for model, one in pairs.items()}

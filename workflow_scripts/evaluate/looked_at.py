@@ -17,6 +17,8 @@ from workflow_scripts.evaluate.features import read_features
 from workflow_scripts.evaluate.hierarchy import Lineage, lineage
 
 SEED = 0
+# All pairs of so many images take 200 MB; a larger sample says no more.
+MOST = 5000
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class LookedAt:
         return unit(found.vectors[self.rows])
 
 
-def look_at(images: Path, most: int) -> LookedAt:
-    """Draw at most `most` of a benchmark's images that have a name at any rank.
+def look_at(images: Path) -> LookedAt:
+    """Draw at most `MOST` of a benchmark's images that have a name at any rank.
 
     Raises:
         InputError: no table of images, or fewer than three of them have ranks.
@@ -60,8 +62,8 @@ def look_at(images: Path, most: int) -> LookedAt:
         raise InputError(
             f"{images}: only {len(known)} images have ranks; leave the benchmark out of intrinsic.benchmarks"
         )
-    if len(known) > most:
-        known = np.sort(np.random.default_rng(SEED).choice(known, most, replace=False))
+    if len(known) > MOST:
+        known = np.sort(np.random.default_rng(SEED).choice(known, MOST, replace=False))
     return LookedAt(table.take(known), known, tuple(lineages[row] for row in known), sha256_file(images))
 
 

@@ -5,18 +5,19 @@ from pathlib import Path
 import numpy as np
 
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.config.report import IntrinsicSettings
 from workflow_scripts.common.tables import write_rows
 from workflow_scripts.contracts import EMBEDDING_MAP, RANKS
 from workflow_scripts.evaluate.looked_at import look_at
 
 SEED = 42
+# The default of van der Maaten and of scikit-learn; neighbourhoods of 30 images suit any set of this size.
+PERPLEXITY = 30.0
 # A neighbourhood needs three times as many neighbours as the perplexity says.
 NEIGHBOURS_A_UNIT = 3
 DECIMALS = 3
 
 
-def tsne(*, images: Path, features: Path, settings: IntrinsicSettings, out: Path) -> None:
+def tsne(*, images: Path, features: Path, out: Path) -> None:
     """Write where each image lies by t-SNE (van der Maaten & Hinton 2008) over cosine distances.
 
     Neighbours are exact and the start is the first two principal components, so that the same features give the same
@@ -25,7 +26,6 @@ def tsne(*, images: Path, features: Path, settings: IntrinsicSettings, out: Path
     Args:
         images: a benchmark's images.parquet.
         features: a model's features of these images.
-        settings: how many images, and the perplexity.
         out: the table (contract EMBEDDING_MAP).
 
     Raises:
@@ -33,10 +33,10 @@ def tsne(*, images: Path, features: Path, settings: IntrinsicSettings, out: Path
     """
     from openTSNE import TSNE
 
-    chosen = look_at(images, settings.max_images)
+    chosen = look_at(images)
     vectors = chosen.features(features)
     plane = TSNE(
-        perplexity=min(settings.perplexity, max(1.5, (len(vectors) - 1) / NEIGHBOURS_A_UNIT)),
+        perplexity=min(PERPLEXITY, max(1.5, (len(vectors) - 1) / NEIGHBOURS_A_UNIT)),
         initialization="pca",
         metric="cosine",
         neighbors="exact",

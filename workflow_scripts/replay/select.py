@@ -8,7 +8,7 @@ import duckdb
 from duckdb.func import ARROW
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.accounts import Account, write_account
+from workflow_scripts.common.accounts import Account, account_for, count_by_reason, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.download import DownloadLimits
 from workflow_scripts.common.config.replay import ReplayColumns, ReplaySettings
@@ -46,7 +46,7 @@ def select(
     """Choose pairs by size, similarity and safety, clean their captions, and drop repeated pairs.
 
     Args:
-        metadata: LAION-like parquet files; of them the first `settings.first_files` are used.
+        metadata: LAION-like parquet files.
         settings: columns, filters, number of parts and share held out.
         out_dir: where `part-0000.parquet` (contract REPLAY_SELECTION) and so on, account.json and selection.json (a
             digest of the rows chosen) are written, and hosts.parquet (contract NAMED_HOSTS).
@@ -59,10 +59,9 @@ def select(
     Raises:
         InputError: a file is missing, unreadable or lacks a column that the settings name.
     """
-    files = metadata[: settings.first_files]
     query = Path(__file__).with_name("select.sql").read_text(encoding="utf-8")
     with tables.connect(memory_mb, threads) as connection:
-        connection.execute(f"CREATE TEMP VIEW metadata AS {_mapped(connection, files, settings.columns)}")
+        connection.execute(f"CREATE TEMP VIEW metadata AS {_mapped(connection, metadata, settings.columns)}")
         connection.create_function("clean_captions", clean_captions, ["VARCHAR"], "VARCHAR", type=ARROW)
         for name in ("min_size", "min_similarity", "max_punsafe", "max_pwatermark", "val_share"):
             value = getattr(settings, name)
@@ -117,24 +116,15 @@ def _write_manifest(connection: duckdb.DuckDBPyConnection, settings: ReplaySetti
     while batch := rows.fetchmany(100_000):
         count += len(batch)
         sums.update("".join(f"{uuid}\n" for (uuid,) in batch).encode())
-    files = [str(file) for file in settings.metadata[: settings.first_files]]
+    files = [str(file) for file in settings.metadata]
     write_json(path, {"rows": count, "sha256": sums.hexdigest(), "seed": settings.shards.seed, "metadata": files})
 
 
 def _account(connection: duckdb.DuckDBPyConnection) -> Account:
-    dropped = dict(
-        connection.execute(
-            "SELECT reason, count(*) FROM judged WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason"
-        ).fetchall()
-    )
-    rows, kept, val = tables.one_row(
-        connection,
-        "SELECT (SELECT count(*) FROM judged), count(*), count(*) FILTER (split = 'val') FROM selected",
-    )
-    if repeated := rows - kept - sum(dropped.values()):
-        dropped["duplicate"] = repeated
-    return Account(
-        stage="replay", part="selection", unit="pairs", rows_in=rows, kept=kept, dropped=dropped, notes={"val": val}
+    kept, val = tables.one_row(connection, "SELECT count(*), count(*) FILTER (split = 'val') FROM selected")
+    counts = count_by_reason(connection, "judged")
+    return account_for(
+        counts, stage="replay", part="selection", unit="pairs", kept=kept, lost_as="duplicate", notes={"val": val}
     )
 
 

@@ -10,6 +10,8 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.train.done import Done
 
 NAMED = 3
+# A loss that is not finite so often in a row does not come back.
+MAX_SKIPPED_IN_A_ROW = 5
 # A share of few samples says nothing.
 BROKEN_MATTERS_FROM = 10
 
@@ -33,7 +35,7 @@ def check_skipped(done: Done, settings: TrainSettings, uuids: list[str], names: 
         uuids: of the batch that was skipped last.
         names: the file that names every skipped batch.
     """
-    if done.skipped_in_a_row > settings.max_skipped_in_a_row:
+    if done.skipped_in_a_row > MAX_SKIPPED_IN_A_ROW:
         trouble = f"{done.skipped_in_a_row} steps in a row, the last of them {done.steps}, were"
     elif done.skipped > settings.max_skipped:
         trouble = f"{done.skipped} of {done.steps} steps were"

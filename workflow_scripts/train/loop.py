@@ -33,6 +33,8 @@ from workflow_scripts.train.validation import validate
 logger = logging.getLogger(__name__)
 
 METRICS = "metrics.jsonl"
+# Classes among which validation classifies zero-shot, at most: their texts are encoded anew each time.
+VAL_CLASSES = 1000
 LN_100 = 4.605170185988092
 
 
@@ -176,7 +178,7 @@ def train(
                     forward,
                     held_out,
                     batches=settings.val_batches,
-                    classes=settings.val_classes,
+                    classes=VAL_CLASSES,
                     text_type=job.data.validation_text_type,
                     ranks=ranks,
                 )

@@ -27,7 +27,6 @@ class ReplaySettings(Section):
     """A LAION-like set of image and caption pairs."""
 
     metadata: list[str] = Field(min_length=1, description="Parquet files, in order.")
-    first_files: int | None = Field(None, ge=1, description="Use the first N metadata files only.")
     columns: ReplayColumns = Field(default_factory=ReplayColumns, description="Column names.")
     min_size: int = Field(0, ge=0, description="Least stated shorter side, pixels; rows without sizes pass.")
     min_similarity: float | None = Field(None, description="Least similarity; rows without it fail.")

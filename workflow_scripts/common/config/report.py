@@ -15,9 +15,6 @@ class IntrinsicSettings(Section):
         description="Benchmarks whose features are looked at; their images need ranks. Default: all whose classes are "
         "written by ranks.",
     )
-    max_images: int = Field(5000, ge=10, description="Images drawn of a larger benchmark, by a fixed lot.")
-    perplexity: float = Field(30.0, gt=1, description="t-SNE's perplexity; small sets take a third of their images.")
-    triplets: int = Field(20, ge=1, description="Triplets drawn for each image and rank.")
 
 
 # How the SPDX ids begin of the licences that allow changed copies to be passed on: training images are scaled.

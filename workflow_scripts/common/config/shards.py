@@ -12,6 +12,5 @@ class ShardSettings(Section):
 
     image_size: int = Field(224, ge=16, description="Side of the square images, pixels.")
     resize: Literal["squash", "crop"] = Field("squash", description="Squash to the square, as the papers did, or crop.")
-    jpeg_quality: int = Field(95, ge=1, le=100, description="JPEG quality.")
     samples_per_shard: int = Field(10_000, ge=1, description="Samples a shard.")
     seed: int = Field(42, description="Key of the global shuffle.")

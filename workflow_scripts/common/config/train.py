@@ -151,11 +151,9 @@ class TrainSettings(Section):
         16, ge=1, description="Shards that are shuffled together; the order of shards is random."
     )
     val_batches: int = Field(8, ge=0, description="Validation batches after each epoch, where there is a val split.")
-    val_classes: int = Field(1000, ge=1, description="Classes among which validation classifies zero-shot, at most.")
     max_skipped: int = Field(
         100, ge=0, description="A step is skipped when its loss or gradient is not finite; more in all stop the run."
     )
-    max_skipped_in_a_row: int = Field(5, ge=0, description="More skipped steps in a row than this stop the run.")
     max_broken_share: float = Field(
         0.01, ge=0, le=1, description="Unreadable samples are replaced; more than this share of them stops the run."
     )
