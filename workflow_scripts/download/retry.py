@@ -152,7 +152,7 @@ class Again:
         wanted = work_key(part, self._acquisition.settings)
         found = []
         for folder, key in self._done.get(part.stem, []):
-            if key | {"code": None} == wanted | {"code": None} and published.exists():
+            if key | {"version": None} == wanted | {"version": None} and published.exists():
                 is_published = sha256_file(folder / MANIFEST) == sha256_file(published)
                 found.append((is_published, key == wanted, folder.name, key))
         if not found:
