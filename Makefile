@@ -19,6 +19,7 @@ help:
 	  'quick  the tests that train nothing and run no workflow' \
 	  'lint   format, types, and the generated documentation' \
 	  'docs   generate config/README.md and the table of docs/benchmarks.md' \
+	  'record the versions of steps whose code has changed; STEP="NAME ..." for some, NEXT=1 for other outputs' \
 	  'bench  speed and memory beside peers; ONLY="NAME ..." for some, SMALL=1 to see that they run' \
 	  'kills, fuzz, soak: what goes beyond `make test`' \
 	  'lock   new versions of what is installed' \
@@ -51,9 +52,15 @@ lint: $(TESTED)
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
 	$(BIN)/python -m workflow_scripts.common.config.document --check
+	$(RECORD) --check
 
 docs: $(INSTALLED)
 	$(BIN)/python -m workflow_scripts.common.config.document
+
+# The recorded versions of steps (workflow_scripts/versions.lock). STEP="a.b c.d" for some, NEXT=1 where outputs changed.
+RECORD = PYTHONPATH=.:tests/workflow $(BIN)/python tests/record/record.py
+record: $(INSTALLED)
+	$(RECORD) $(STEP) $(if $(NEXT),--next)
 
 # Trainings killed at ten random steps, with 1, 2 and 4 ranks.
 kills: $(TESTED)

@@ -195,3 +195,16 @@ def test_a_broken_record_means_unfinished_work(tmp_path: Path, text: str) -> Non
     done.write_text(text)
     do_once(tmp_path / "work", {"a": 1}, work, tmp_path / "out", "manifest.txt")
     assert work.times == 2
+
+
+def test_work_keeps_the_digest_of_every_code_that_was_at_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = {"step": "shards.write", "version": "1"}
+    codes = iter(["old", "new", "new", "later"])
+    monkeypatch.setattr("workflow_scripts.common.work_folder.code_digest", lambda _: next(codes))
+    for _ in range(3):
+        with open_work_folder(tmp_path / "work", key):
+            pass
+    do_once(tmp_path / "work", key, Work(), tmp_path / "out", "manifest.txt")
+    assert do_once(tmp_path / "work", key, Work("never"), tmp_path / "out", "manifest.txt")
+    (file,) = (tmp_path / "work").glob("*/code.txt")
+    assert file.read_text().split() == ["old", "new", "later"]

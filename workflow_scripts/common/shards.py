@@ -19,6 +19,7 @@ from workflow_scripts.common import images, tables, tars
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest, link, sha256_file
+from workflow_scripts.common.step_versions import versioned
 from workflow_scripts.common.stored_images import Stored, StoredImages, damaged
 from workflow_scripts.common.work_folder import open_work_folder
 from workflow_scripts.contracts import REPLAY_INDEX, SHARD_INDEX, SHARD_MANIFEST, Contract
@@ -81,7 +82,7 @@ class ShardWriter:
         kind: what their samples have.
         settings: how images are encoded.
         work: where the shards' work folders are.
-        version: the writing step's recorded version.
+        step: the step that writes (`stage.module`), whose version belongs to the key.
         pool: threads that decode and encode; they change no byte.
         threads: how many these are.
 
@@ -90,12 +91,12 @@ class ShardWriter:
     """
 
     def __init__(
-        self, kind: Kind, settings: ShardSettings, work: Path, *, version: str, pool: Executor, threads: int
+        self, kind: Kind, settings: ShardSettings, work: Path, *, step: str, pool: Executor, threads: int
     ) -> None:
         self.kind = kind
         self.settings = settings
         self.work = work
-        self.version = version
+        self.step = step
         self.adopted = 0
         self._pool = pool
         self._ahead = AHEAD * threads
@@ -114,7 +115,7 @@ class ShardWriter:
             "shard": f"{shard.split}/{shard.name}",
             "rows": digest(rows),
             "settings": self.settings.to_json(),
-            "version": self.version,
+            **versioned(self.step),
         }
         with open_work_folder(self.work, key) as work:
             if work.finished:

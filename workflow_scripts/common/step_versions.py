@@ -46,6 +46,11 @@ def step_version(step: str) -> str:
     return str(recorded.version) if code == recorded.code else f"{recorded.version}-{code}"
 
 
+def versioned(step: str) -> dict[str, str]:
+    """What the key of a step's work folder says of its code."""
+    return {"step": step, "version": step_version(step)}
+
+
 @cache
 def read_lock(path: Path) -> dict[str, Recorded]:
     """The recorded steps.

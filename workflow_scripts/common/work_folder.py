@@ -22,8 +22,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.common.code_digest import PACKAGE, code_digest
 from workflow_scripts.common.errors import BusyError, InputError
-from workflow_scripts.common.files import digest, link, sha256_file, write_json
+from workflow_scripts.common.files import digest, link, sha256_file, write_json, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ BEAT_SECONDS = 10.0
 STALE_SECONDS = 120.0
 POLL_SECONDS = 1.0
 DONE = "done.json"
+CODE = "code.txt"
 
 
 class WorkFolder:
@@ -113,7 +115,8 @@ def open_work_folder(
 
     Args:
         root: where a stage keeps its work folders.
-        key: what the work depends on: digests of inputs, settings, code. JSON-serialisable.
+        key: what the work depends on: digests of inputs, settings, version. JSON-serialisable. Where it names a `step`,
+            the digests of the code that worked here stand in `code.txt`: a version covers more than one.
         target: the file that readers wait for, when this work is published under one name by one job at a time: a job
             of an older key that outlived its Snakemake is waited for, so that it never publishes over a newer one.
         wait: when another process holds the folder, wait until it is done, and adopt its work, instead of raising.
@@ -128,7 +131,15 @@ def open_work_folder(
         recorded = path / "key.json"
         if not recorded.exists():
             write_json(recorded, key)
+        if "step" in key and not (path / DONE).exists():
+            _note_code(path / CODE, code_digest(f"{PACKAGE}.{key['step']}"))
         yield WorkFolder(path, key)
+
+
+def _note_code(path: Path, code: str) -> None:
+    known = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    if code not in known:
+        write_text(path, "".join(f"{line}\n" for line in [*known, code]))
 
 
 def holding_job(target: Path) -> str | None:

@@ -16,7 +16,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.step_versions import step_version
+from workflow_scripts.common.step_versions import versioned
 from workflow_scripts.common.work_folder import WorkFolder, do_once
 from workflow_scripts.contracts import TO_FETCH
 from workflow_scripts.download.acquisition import ACCOUNT, MANIFEST, Acquisition
@@ -90,7 +90,7 @@ def work_key(part: Path, settings: DownloadSettings) -> dict[str, Any]:
         # The account names the part, and parts without rows are all alike.
         "name": part.stem,
         "settings": settings.model_dump(mode="json"),
-        "version": step_version("download.fetch"),
+        **versioned("download.fetch"),
     }
 
 

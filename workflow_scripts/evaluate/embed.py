@@ -21,7 +21,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, whole
 from workflow_scripts.common.images import FORMATS
 from workflow_scripts.common.progress import Progress
-from workflow_scripts.common.step_versions import step_version
+from workflow_scripts.common.step_versions import versioned
 from workflow_scripts.common.tables import read_rows
 from workflow_scripts.common.work_folder import WorkFolder, do_once
 from workflow_scripts.contracts import BENCHMARK_IMAGES
@@ -80,7 +80,7 @@ def embed(
             chunk.unlink()
         return [out.name]
 
-    key = {"name": out.name, "precision": _precision(device), "version": step_version("evaluate.embed"), **vars(origin)}
+    key = {"name": out.name, "precision": _precision(device), **versioned("evaluate.embed"), **vars(origin)}
     do_once(work, key, make, out.parent, out.name)
 
 

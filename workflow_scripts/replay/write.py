@@ -23,7 +23,6 @@ from workflow_scripts.common.shards import (
     read_manifest,
     remove_others,
 )
-from workflow_scripts.common.step_versions import step_version
 from workflow_scripts.common.stored_images import Stored
 from workflow_scripts.common.work_folder import exclusive
 from workflow_scripts.contracts import DOWNLOADS, LEDGER, REPLAY_INDEX, REPLAY_SELECTION, SHARD_MANIFEST, SPLITS
@@ -68,8 +67,7 @@ def write(
         _plan(connection, selection, manifests, ledger, settings)
         kept = {}
         pairs = tables.scalar(connection, "SELECT count(*) FROM plan WHERE reason IS NULL")
-        version = step_version("replay.write")
-        writer = ShardWriter(REPLAY, settings.shards, work, version=version, pool=pool, threads=threads)
+        writer = ShardWriter(REPLAY, settings.shards, work, step="replay.write", pool=pool, threads=threads)
         with Progress("replay shards", pairs, "pairs") as progress:
             for split in SPLITS:
                 folder, made = out_dir / split, dict[str, Path]()

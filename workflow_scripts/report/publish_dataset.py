@@ -17,7 +17,7 @@ from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link, sha256_file, whole, write_text
 from workflow_scripts.common.progress import Progress
-from workflow_scripts.common.step_versions import step_version
+from workflow_scripts.common.step_versions import versioned
 from workflow_scripts.common.tars import read_at, write_tar
 from workflow_scripts.common.work_folder import WorkFolder, do_once
 from workflow_scripts.contracts import (
@@ -116,7 +116,7 @@ def publish_dataset(
         "sources": [sha256_file(path) for path in (*catalog, *attribution)],
         "settings": settings.to_json(),
         "config": config,
-        "version": step_version("report.publish_dataset"),
+        **versioned("report.publish_dataset"),
     }
 
     def write_all(folder: WorkFolder) -> list[str]:

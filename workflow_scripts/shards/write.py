@@ -13,7 +13,6 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.shards import BIOLOGY, Sample, Shard, ShardWriter, read_index, read_manifest
-from workflow_scripts.common.step_versions import step_version
 from workflow_scripts.common.stored_images import Stored
 from workflow_scripts.common.work_folder import exclusive
 from workflow_scripts.contracts import SHARD_GROUP_INDEX, SHARD_GROUP_MANIFEST, SHARD_PLAN
@@ -57,8 +56,7 @@ def write(
         manifest.unlink(missing_ok=True)
         # Its own rows alone: of hundreds of jobs each would read the whole plan.
         tables.read(connection, plan, SHARD_PLAN, "plan", only=f'"group" = {int(group)}')
-        version = step_version("shards.write")
-        writer = ShardWriter(BIOLOGY, settings, work, version=version, pool=pool, threads=jobs)
+        writer = ShardWriter(BIOLOGY, settings, work, step="shards.write", pool=pool, threads=jobs)
         with Progress(f"shards of group {group}", _samples(connection), "images") as progress:
             for shard in _shards(connection, downloads):
                 made.append((writer.make(shard, out_dir / shard.split), shard._replace(samples=())))

@@ -24,7 +24,7 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.progress import Progress
-from workflow_scripts.common.step_versions import step_version
+from workflow_scripts.common.step_versions import versioned
 from workflow_scripts.common.tars import Span
 from workflow_scripts.common.work_folder import WorkFolder, open_work_folder
 from workflow_scripts.contracts import REFERENCE_INDEX, SHARD_MANIFEST, TEXT_TYPES
@@ -55,7 +55,7 @@ def index_tars(*, tars: str, work: Path, out_dir: Path, jobs: int = 1) -> None:
         raise InputError(f"{tars}: no such tars")
     stats = [path.stat() for path in found]
     files = [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in zip(found, stats, strict=True)]
-    key = {"tars": files, "version": step_version("train.index_tars")}
+    key = {"tars": files, **versioned("train.index_tars")}
     with open_work_folder(work, key, target=out_dir / MANIFEST) as folder:
         if not folder.finished:
             _index(found, folder, jobs)

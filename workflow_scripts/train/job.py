@@ -10,7 +10,7 @@ import torch
 from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.open_clip_models import CONFIG_FILE, REPLAY_PROJECTOR_FILE, WEIGHTS_FILE
-from workflow_scripts.common.step_versions import step_version
+from workflow_scripts.common.step_versions import versioned
 from workflow_scripts.common.work_folder import file_digests
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.loader import Pairs
@@ -61,7 +61,7 @@ class Job:
             "start": file_digests({"start": weights})["start"],
             "model": self.model.model_dump(mode="json", exclude={"start"}),
             "settings": self.settings.model_dump(mode="json"),
-            "version": step_version("train.run"),
+            **versioned("train.run"),
         }
 
     def steps(self, parts: Sequence[Pairs]) -> int:
