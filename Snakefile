@@ -48,6 +48,24 @@ onstart:
     # Whoever sizes or fetches the downloads may not have benchmarks and models yet.
     if MISSING and {*workflow.dag_settings.targets} not in ({"estimate"}, {"fetch"}):
         refuse_missing()
+    if REDONE := redone(workflow.dag, WORDS):
+        sys.exit(f"error: {refusal(REDONE)}")
+    if any(job.rule.name == "train_run" for job in workflow.dag.needrun_jobs()):
+        write_json(PLANNED_CORPORA, CORPORA)
+
+
+if BEHIND and workflow.is_main_process:
+    sys.stderr.write(
+        f"run {CONFIG.run} keeps its training, which is behind: {'; '.join(BEHIND)}. "
+        "--config redo=train trains again; --config run=NAME trains beside it\n"
+    )
+
+
+@atexit.register
+def say_what_is_redone():
+    """Last of all in a dry run, after its jobs."""
+    if DRY_RUN and (found := redone(workflow.dag, WORDS)):
+        sys.stderr.write(f"{refusal(found)}\n")
 
 
 # Files that are not there have a rule, for plans to be made without them. It never runs: what needs it does not start.
@@ -159,3 +177,4 @@ rule leakage:
 
 for defined in workflow.rules:
     complete(defined)
+keep_made(workflow.rules, WORDS.keep)

@@ -19,9 +19,9 @@ ABLATION_SCORES = [
 
 use rule train_run as ablation_train with:
     input:
-        start=f"{START}/open_clip_config.json",
-        shards=shard_tables(),
-        replay=REPLAY_TABLES,
+        start=settled(f"{START}/open_clip_config.json"),
+        shards=settled(shard_tables()),
+        replay=settled(REPLAY_TABLES),
     output:
         multiext(
             f"{ABLATIONS}/{{variant}}/train/", "summary.json", "metrics.jsonl", "model.safetensors", "best.safetensors"

@@ -1,5 +1,6 @@
 """The config, checked, and the helpers that the rules share."""
 
+import atexit
 import json
 import re
 import shlex
@@ -12,6 +13,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.settings.types import DeploymentMethod
 
+from workflow_scripts.common.bound import finished_training
 from workflow_scripts.common.config.benchmark_sources import how_to_get
 from workflow_scripts.common.config.evaluate import FETCHED_FOLDER, as_read, needs_text
 from workflow_scripts.common.config.train import CorpusShards
@@ -19,8 +21,9 @@ from workflow_scripts.common.config.root import load_config, load_site, read_yam
 from workflow_scripts.common.corpus_identity import replay_of
 from workflow_scripts.common.defined_rules import complete
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import digest
+from workflow_scripts.common.files import digest, write_json
 from workflow_scripts.common.jobs import needs_of, resources_of
+from workflow_scripts.common.redo import keep_made, redone, refusal, take_words
 from workflow_scripts.common.step_versions import step_version
 
 DEFAULT_CONFIG = f"{workflow.basedir}/config/config.yaml"
@@ -50,6 +53,7 @@ try:
         given = dict(config)
         config.update(read_yaml(Path(DEFAULT_CONFIG)))
         update_config(config, given)
+    WORDS = take_words(config, workflow.config_settings.config)
     SITE = load_site()
     # `profiles/slurm` gives every job this resource; so the jobs themselves know it too, and so does a dry run.
     SLURM = SITE.cluster if "through" in (workflow.resource_settings.default_resources or {}) else None
@@ -69,6 +73,9 @@ try:
         if not GENERATIONS:
             raise InputError(f"{WHERE}: corpus: {CORPUS}: no corpus is there")
     RUN = f"{SITE.results}/runs/{CONFIG.run}"
+    # A finished training stays with the generations that it had, and with what they held.
+    AGAIN = "train" in WORDS.redo or "train_run" in workflow.dag_settings.forcerun or workflow.dag_settings.forceall
+    TRAINED = None if AGAIN else finished_training(Path(RUN, "train/summary.json"))
 except InputError as error:
     sys.exit(f"error: {error}")
 
@@ -515,7 +522,7 @@ def shard_tables():
     """The tables that a training waits for; those of a corpus that was made elsewhere are there, or it is refused."""
     waited = []
     for corpus in map(CorpusShards.model_validate_json, CORPORA):
-        own, indexed = corpus.shards == OWN.shards, INDEXED.get(corpus.shards[0])
+        own, indexed = corpus.labels == OWN.labels, INDEXED.get(corpus.shards[0])
         splits = [CONFIG.train.split, "val"] if indexed is None or indexed.val_tars else [CONFIG.train.split]
         found = expand(
             "{shards}/{split}/{table}.parquet", shards=corpus.shards, split=splits, table=["manifest", "index"]

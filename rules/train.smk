@@ -9,7 +9,12 @@ OWN = CorpusShards(
 )
 # Tars of any origin, once they are indexed.
 INDEXED = {f"{SHARED}/indexed/{identity(entry.tars, entry.val_tars)}": entry for entry in CONFIG.mix if entry.tars}
-CORPORA = [corpus.to_json() for corpus in mixed_corpora()]
+# What the main process planned, for its jobs: outputs are deleted before a job starts, and a training's record with them.
+PLANNED_CORPORA = Path(RUN, ".work/train/corpora.json")
+if PLANNED_CORPORA.exists() and not workflow.is_main_process:
+    CORPORA = json.loads(PLANNED_CORPORA.read_text())
+else:
+    CORPORA = [corpus.to_json() for corpus in (TRAINED.corpora(mixed_corpora()) if TRAINED else mixed_corpora())]
 
 REPLAY_TABLES = (
     expand(
@@ -18,6 +23,11 @@ REPLAY_TABLES = (
         table=["manifest", "index"],
     )
     if HAS_REPLAY
+    else []
+)
+BEHIND = list(
+    TRAINED.behind(mixed_corpora(), CONFIG.train.split, Path(CORPUS, "replay") if CONFIG.train.replay_batch else None)
+    if TRAINED
     else []
 )
 # On a cluster a training enters its image on each of its nodes, behind srun, which no image has.
@@ -50,11 +60,12 @@ rule index_tars:
 
 
 if PRETRAIN_START:
+    PRETRAINED = "pretrain" not in WORDS.redo and Path(START, "train/summary.json").exists()
 
     rule pretrain:
         input:
             start=f"{PRETRAIN_START}/open_clip_config.json",
-            replay=REPLAY_TABLES,
+            replay=ancient(REPLAY_TABLES) if PRETRAINED else REPLAY_TABLES,
         output:
             multiext(f"{START}/train/", "summary.json", "metrics.jsonl", "model.safetensors", "best.safetensors"),
         log:
@@ -111,11 +122,16 @@ if PRETRAIN_START:
             "--settings {params.settings:q} --out {params.out:q} --log {log:q}"
 
 
+def settled(files):
+    """A training's inputs: a finished one does not mind that they have changed since."""
+    return ancient(files) if TRAINED else files
+
+
 rule train_run:
     input:
-        start=f"{START}/open_clip_config.json",
-        shards=shard_tables(),
-        replay=REPLAY_TABLES if CONFIG.train.replay_batch else [],
+        start=settled(f"{START}/open_clip_config.json"),
+        shards=settled(shard_tables()),
+        replay=settled(REPLAY_TABLES if CONFIG.train.replay_batch else []),
     output:
         multiext(f"{RUN}/train/", "summary.json", "metrics.jsonl", "model.safetensors", "best.safetensors"),
     log:
@@ -176,7 +192,7 @@ rule model_export:
         "--settings {params.settings:q} --out {params.out:q} --log {log:q}"
 
 
-TRAINED_ON_OWN = any(CorpusShards.model_validate_json(corpus).shards == OWN.shards for corpus in CORPORA)
+TRAINED_ON_OWN = any(CorpusShards.model_validate_json(corpus).labels == OWN.labels for corpus in CORPORA)
 
 
 # The corpus's species as pybioclip wants them.

@@ -1,0 +1,123 @@
+"""What redoes finished costly work is said before the first job; the words of the command line are checked."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from workflow_scripts.common.accounts import Account, write_account
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.redo import Words, changed_params, cost_of, redone, refusal, take_words
+
+NOTHING = Words(frozenset(), frozenset())
+
+
+def words(command_line: dict[str, Any], **in_files: Any) -> tuple[Words, dict[str, Any]]:
+    config = {"run": "demo", **in_files, **command_line}
+    return take_words(config, command_line), config
+
+
+@pytest.mark.parametrize("value", ["shards", ["shards"]])
+def test_a_step_is_taken_out_of_the_config(value: Any) -> None:
+    taken, config = words({"redo": value, "keep": ["download", "train"]})
+    assert taken == Words(frozenset({"shards"}), frozenset({"download", "train"}))
+    assert config == {"run": "demo"}
+
+
+@pytest.mark.parametrize("word", ["redo", "keep"])
+def test_an_unknown_step_is_refused_with_the_steps_there_are(word: str) -> None:
+    for value in ("shard", ["shard"]):
+        with pytest.raises(InputError, match=rf"{word}=shard: .*download, replay, shards, pretrain, train"):
+            words({word: value})
+
+
+def test_a_word_in_a_config_file_would_stay_and_is_refused() -> None:
+    with pytest.raises(InputError, match=r"redo: .*command line"):
+        words({}, redo="shards")
+
+
+def test_a_step_is_redone_or_kept() -> None:
+    with pytest.raises(InputError, match=r"shards .*redo.*keep"):
+        words({"redo": "shards", "keep": "shards"})
+
+
+class Plan:
+    """What `redone` asks of Snakemake's plan."""
+
+    def __init__(self, *jobs: Any) -> None:
+        self.jobs = jobs
+        self.dependencies = {job: dict.fromkeys(job.after) for job in jobs}
+
+    def needrun_jobs(self) -> Any:
+        return iter(self.jobs)
+
+    def needrun(self, job: Any) -> bool:
+        return job in self.jobs
+
+    def reason(self, job: Any) -> Any:
+        return job.reason
+
+
+class Job:
+    def __init__(self, rule: str, output: list[Path], after: tuple[Any, ...] = (), **reason: Any) -> None:
+        self.rule = SimpleNamespace(name=rule)
+        self.output = [str(path) for path in output]
+        self.after = after
+        nothing = dict.fromkeys(["forced", "params_changed", "input_changed", "code_changed", "software_stack_changed"])
+        sets = {name: set() for name in ("updated_input", "updated_input_run", "missing_output")}
+        self.reason = SimpleNamespace(**nothing | sets | reason)
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Path:
+    path = tmp_path / "account.json"
+    write_account(path, Account("download", "part-0000", "images", rows_in=1300, kept=1234, dropped={"timeout": 66}))
+    return path
+
+
+def test_a_finished_job_is_redone_with_its_cause_and_its_images(account: Path) -> None:
+    first = Job("catalog_source", [], updated_input={"metadata.parquet"})
+    second = Job("catalog_merge_g000", [], (first,), updated_input={"a"}, updated_input_run={"a"})
+    job = Job("download", [account], (second,), updated_input={"part"}, updated_input_run={"part"})
+    (found,) = redone(Plan(first, second, job), NOTHING)
+    assert (found.step, found.jobs, found.cost) == ("download", 1, "1,234 images")
+    assert found.why == ("catalog_source runs: changed input metadata.parquet",)
+    line = refusal([found])
+    for words_of_line in ("download", "1,234 images", "metadata.parquet", "--config redo=download", "keep=download"):
+        assert words_of_line in line
+
+
+def test_unfinished_forced_and_allowed_work_is_not_held_up(account: Path, tmp_path: Path) -> None:
+    missing = Job("download", [account, tmp_path / "manifest.parquet"], missing_output={"manifest.parquet"})
+    forced = Job("download", [account], forced=True)
+    cheap = Job("curate", [account], updated_input={"x"})
+    assert redone(Plan(missing, forced, cheap), NOTHING) == []
+    job = Job("download", [account], updated_input={"x"})
+    assert redone(Plan(job), Words(frozenset({"download"}), frozenset())) == []
+    assert redone(Plan(job), Words(frozenset({"shards"}), frozenset())) != []
+
+
+def test_several_steps_are_named_in_one_line_and_one_word(account: Path) -> None:
+    jobs = [Job(rule, [account], updated_input={"x"}) for rule in ("train_run", "download")]
+    line = refusal(redone(Plan(*jobs), NOTHING))
+    assert "'redo=[download,train]'" in line
+    assert "\n" not in line
+
+
+def test_changed_settings_are_named_by_key_and_versions_by_number() -> None:
+    old = [repr(json.dumps({"quality": 95, "hosts": {"a": 1}})), repr("1"), repr("results/a")]
+    new = [repr(json.dumps({"quality": 59, "hosts": {"a": 1}})), repr("2"), repr("results/b")]
+    said = changed_params(old, new)
+    assert "quality 95 -> 59" in said
+    assert "hosts" not in said
+    assert "version of its code 1 -> 2" in said
+    assert "results/a -> results/b" in said
+    assert "1 -> 1-0123456789abcdef" in changed_params([repr("1")], [repr("1-0123456789abcdef")])
+
+
+def test_a_training_costs_its_hours_on_all_its_devices(tmp_path: Path) -> None:
+    summary = tmp_path / "summary.json"
+    summary.write_text(json.dumps({"seconds": 1800.0, "processes": 8, "device": "H200"}))
+    assert cost_of([summary]) == "4 device hours on H200"

@@ -1,0 +1,80 @@
+"""A finished training stays bound to the data that its record names: later data never plans it again."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.common.config.train import CorpusShards
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import sha256_file
+
+# The tables of a folder of shards whose digests a record names, in this order.
+TABLES = ("manifest.parquet", "index.parquet")
+
+
+@dataclass(frozen=True)
+class Training:
+    """A finished training's record.
+
+    Attributes:
+        path: its summary.json.
+        data: the digests of what it was trained on: `biology` by corpus, and `replay`.
+    """
+
+    path: Path
+    data: dict[str, Any]
+
+    def corpora(self, now: Sequence[CorpusShards]) -> list[CorpusShards]:
+        """The corpora with the generations that the training had; as they are now where the mix is another one."""
+        if len(now) != len(self.data["biology"]):
+            return list(now)
+        return [
+            corpus.model_copy(update={"shards": corpus.shards[: len(known["train"]) // len(TABLES)]})
+            for corpus, known in zip(now, self.data["biology"], strict=True)
+        ]
+
+    def behind(self, now: Sequence[CorpusShards], split: str, replay: Path | None) -> Iterator[str]:
+        """What has changed in the training's data since: new generations, and tables of other contents.
+
+        Args:
+            now: the corpora as they are now.
+            split: the split that is trained on.
+            replay: the folder of replay, where it is used.
+        """
+        for then, corpus, known in zip(self.corpora(now), now, self.data["biology"], strict=False):
+            yield from (f"{folder} is new" for folder in corpus.shards[len(then.shards) :])
+            name = split if corpus.labels else "train"
+            yield from self._changed([Path(folder) / name for folder in then.shards], known["train"])
+            labels = Path(corpus.labels) if corpus.labels else None
+            if labels is not None and self._is_other(labels, known.get("labels")):
+                yield f"{labels} changed"
+        if replay is not None:
+            yield from self._changed([replay / "train"], self.data["replay"]["train"])
+
+    def _changed(self, folders: Sequence[Path], known: Sequence[str]) -> Iterator[str]:
+        # The manifest has the sum of every shard; the index may be too large to be read at every call.
+        for folder, manifest in zip(folders, known[:: len(TABLES)], strict=False):
+            if self._is_other(folder / TABLES[0], manifest):
+                yield f"{folder} changed"
+
+    def _is_other(self, table: Path, known: str | None) -> bool:
+        if not table.exists() or table.stat().st_mtime_ns <= self.path.stat().st_mtime_ns:
+            return False
+        return sha256_file(table) != known
+
+
+def finished_training(summary: Path) -> Training | None:
+    """The record of a finished training, if there is one.
+
+    Raises:
+        InputError: the record is damaged.
+    """
+    if not summary.exists():
+        return None
+    try:
+        data = json.loads(summary.read_text(encoding="utf-8"))["digests"]["data"]
+        return Training(summary, {"biology": list(data["biology"]), "replay": data["replay"]})
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{summary}: damaged ({error}); delete it, and the training is taken over again") from None

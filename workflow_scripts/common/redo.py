@@ -1,0 +1,266 @@
+"""Finished costly work is redone only when a person says so.
+
+A run whose plan redoes finished downloads, shards, replay or trainings stops before its first job, while the outputs
+are still there. `--config redo=STEP` lets it go on; `--config keep=STEP` continues with what is there: files of that
+step that exist are plain files, which no rule makes. Both words belong to one command line and leave nothing behind.
+"""
+
+import ast
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.common.accounts import read_account
+from workflow_scripts.common.errors import InputError
+
+
+@dataclass(frozen=True)
+class Costly:
+    """A step whose finished work is guarded.
+
+    Attributes:
+        guarded: the rules that do the costly work.
+        others: the rules before and after them that belong to the step, and are kept with it.
+    """
+
+    guarded: tuple[str, ...]
+    others: tuple[str, ...] = ()
+
+
+STEPS = {
+    "download": Costly(("download",)),
+    "replay": Costly(("replay_download", "replay_write"), ("replay_select",)),
+    "shards": Costly(("shards_write",), ("shards_plan", "shards_gather")),
+    "pretrain": Costly(("pretrain",)),
+    "train": Costly(("train_run", "ablation_train")),
+}
+GUARDED = {rule: step for step, costly in STEPS.items() for rule in costly.guarded}
+KEPT = GUARDED | {rule: step for step, costly in STEPS.items() for rule in costly.others}
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a command line says of finished costly work: steps to redo and steps to keep."""
+
+    redo: frozenset[str]
+    keep: frozenset[str]
+
+
+def take_words(config: MutableMapping[str, Any], command_line: Mapping[str, Any]) -> Words:
+    """Take `redo` and `keep` out of a config.
+
+    Args:
+        config: the config as Snakemake merged it.
+        command_line: what `--config` gave.
+
+    Raises:
+        InputError: an unknown step, one that is in both, or a word that stands in a config file.
+    """
+    found: dict[str, frozenset[str]] = {}
+    for word in ("redo", "keep"):
+        value = config.pop(word, [])
+        if value and word not in command_line:
+            raise InputError(f"{word}: belongs on the command line (--config {word}=STEP), not in a config file")
+        steps = [value] if isinstance(value, str) else value
+        if not isinstance(steps, list) or (unknown := [step for step in steps if step not in STEPS]):
+            wrong = unknown[0] if isinstance(steps, list) else steps
+            raise InputError(f"--config {word}={wrong}: no such step; choose from {', '.join(STEPS)}")
+        found[word] = frozenset(steps)
+    if both := found["redo"] & found["keep"]:
+        raise InputError(f"--config: {sorted(both)[0]} is in redo and in keep; choose one")
+    return Words(**found)
+
+
+def keep_made(rules: Iterable[Any], keep: frozenset[str]) -> None:
+    """Have the rules of kept steps make only what is not there yet.
+
+    Args:
+        rules: Snakemake's rules, all defined.
+        keep: the kept steps.
+    """
+    for rule in rules:
+        if KEPT.get(rule.name) in keep:
+            rule.is_producer = _of_missing(rule, rule.is_producer)
+
+
+def _of_missing(rule: Any, produces: Callable[[str], bool]) -> Callable[[str], bool]:
+    def is_producer(file: str) -> bool:
+        if not produces(file):
+            return False
+        outputs, _ = rule.expand_output(rule.get_wildcards(file))
+        return not all(Path(output).exists() for output in outputs)
+
+    return is_producer
+
+
+@dataclass(frozen=True)
+class Redone:
+    """Finished work of one step that a plan redoes.
+
+    Attributes:
+        step: the step.
+        jobs: how many finished jobs.
+        cost: the images or the hours that they took.
+        why: what causes it, without repetition.
+    """
+
+    step: str
+    jobs: int
+    cost: str
+    why: tuple[str, ...]
+
+    def __str__(self) -> str:
+        jobs = f"{self.jobs} finished job{'s' if self.jobs > 1 else ''}"
+        return f"{self.step} ({', '.join(filter(None, [jobs, self.cost]))}; {'; '.join(self.why)})"
+
+
+def redone(dag: Any, words: Words) -> list[Redone]:
+    """The finished costly work that Snakemake's plan redoes, unless the command line asks for it, by step.
+
+    Args:
+        dag: Snakemake's plan.
+        words: what the command line says.
+    """
+    jobs: dict[str, list[Any]] = {}
+    for job in dag.needrun_jobs():
+        step = GUARDED.get(job.rule.name)
+        if step is None or step in words.redo or dag.reason(job).forced:
+            continue
+        if job.output and all(Path(file).exists() for file in job.output):
+            jobs.setdefault(step, []).append(job)
+    return [
+        Redone(
+            step,
+            len(found),
+            cost_of(sorted(Path(file) for job in found for file in job.output)),
+            tuple(dict.fromkeys(why for job in sorted(found, key=str) for why in causes(dag, job)))[:3],
+        )
+        for step, found in sorted(jobs.items(), key=lambda entry: list(STEPS).index(entry[0]))
+    ]
+
+
+def refusal(found: list[Redone]) -> str:
+    """The line that says what would be redone, and how to go on."""
+    steps = [one.step for one in found]
+    words = steps[0] if len(steps) == 1 else f"[{','.join(steps)}]"
+    quote = "'" if len(steps) > 1 else ""
+    return (
+        f"this plan redoes finished work: {', '.join(map(str, found))}. "
+        f"To redo it: --config {quote}redo={words}{quote}; "
+        f"to continue with what is there: --config {quote}keep={words}{quote}"
+    )
+
+
+def causes(dag: Any, job: Any) -> Iterator[str]:
+    """What causes a job to run: its own reasons, or those of the jobs that it follows."""
+    seen = {job}
+    waiting = [job]
+    while waiting:
+        one = waiting.pop(0)
+        reason = dag.reason(one)
+        own = list(_own(reason))
+        prefix = "" if one is job else f"{one.rule.name} runs: "
+        yield from (f"{prefix}{why}" for why in own)
+        if own:
+            continue
+        earlier = [other for other in dag.dependencies[one] if dag.needrun(other) and other not in seen]
+        seen |= set(earlier)
+        waiting += sorted(earlier, key=str)
+
+
+def _own(reason: Any) -> Iterator[str]:
+    if reason.forced:
+        yield "forced"
+    if reason.params_changed:
+        yield changed_params(reason.params_changed.only_old, reason.params_changed.only_new)
+    if files := set(reason.updated_input) - set(reason.updated_input_run):
+        yield f"changed input {_some(files)}"
+    if reason.input_changed:
+        yield "other input files than before"
+    if reason.code_changed:
+        yield "its rule's command changed"
+    if reason.software_stack_changed:
+        yield "its software environment changed"
+    if reason.missing_output:
+        yield f"missing {_some(set(reason.missing_output))}"
+
+
+def _some(files: Iterable[str]) -> str:
+    first, *others = sorted(map(str, files))
+    return first + (f" and {len(others)} more" if others else "")
+
+
+def changed_params(old: Iterable[str], new: Iterable[str]) -> str:
+    """What of a job's params changed: keys of settings with both values, a version, or simply the texts.
+
+    Args:
+        old: params that only the recorded job had, as Snakemake writes them (Python literals).
+        new: params that only the planned job has.
+    """
+    before, after = [sorted(map(_value, some), key=str) for some in (old, new)]
+    said = []
+    settings = [next((one for one in some if isinstance(one, dict)), {}) for some in (before, after)]
+    for key in sorted(set(_flat(settings[0])) | set(_flat(settings[1]))):
+        one, other = (_flat(some).get(key, "not set") for some in settings)
+        if one != other:
+            said.append(f"{key} {_short(one)} -> {_short(other)}")
+    plain = [[one for one in some if not isinstance(one, dict)] for some in (before, after)]
+    versions = [next((one for one in some if _is_version(one)), None) for some in plain]
+    if all(versions):
+        said.append(f"version of its code {versions[0]} -> {versions[1]}")
+    for one, other in zip(*([one for one in some if not _is_version(one)] for some in plain), strict=False):
+        said.append(f"{_short(one)} -> {_short(other)}")
+    return "changed settings: " + ", ".join(said) if said else "changed settings"
+
+
+def _value(text: str) -> Any:
+    """A param: a section of the config where its text is JSON."""
+    value = ast.literal_eval(text) if isinstance(text, str) else text
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _is_version(value: Any) -> bool:
+    number, _, code = str(value).partition("-")
+    return isinstance(value, str) and (number.isdigit() or number == "unrecorded") and len(code) in (0, 16)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def cost_of(outputs: Sequence[Path]) -> str:
+    """What finished jobs took: images by their accounts and manifests, hours by the records of trainings."""
+    images, hours, devices = 0, 0.0, set()
+    manifests = [path for path in outputs if path.name.endswith(".manifest.parquet")]
+    if manifests:
+        # Not at the top: every job of a workflow reads this module, and next to none comes here.
+        from workflow_scripts.common import tables
+
+        with tables.connect() as connection:
+            query = f"SELECT coalesce(sum(samples), 0)::BIGINT FROM {tables.scan(manifests)}"
+            images += connection.execute(query).fetchall()[0][0]
+    for path in outputs:
+        if path.name == "account.json":
+            images += read_account(path).kept
+        elif path.name == "summary.json":
+            summary = json.loads(path.read_text(encoding="utf-8"))
+            hours += summary["seconds"] * summary["processes"] / 3600
+            devices.add(summary["device"])
+    said = [f"{images:,} images"] if images else []
+    said += [f"{hours:,.2g} device hours on {', '.join(sorted(devices))}"] if devices else []
+    return ", ".join(said)
