@@ -74,8 +74,7 @@ try:
             raise InputError(f"{WHERE}: corpus: {CORPUS}: no corpus is there")
     RUN = f"{SITE.results}/runs/{CONFIG.run}"
     # A finished training stays with the generations that it had, and with what they held.
-    AGAIN = "train" in WORDS.redo or "train_run" in workflow.dag_settings.forcerun or workflow.dag_settings.forceall
-    TRAINED = None if AGAIN else finished_training(Path(RUN, "train/summary.json"))
+    TRAINED = None if "train" in WORDS.redo else finished_training(Path(RUN, "train/summary.json"))
 except InputError as error:
     sys.exit(f"error: {error}")
 
