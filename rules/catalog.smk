@@ -88,6 +88,7 @@ for generation in GENERATIONS:
         resources:
             **asks("catalog_merge"),
             limits=CONFIG.limits.download.to_json(),
+            dealt=f"{CORPUS}/.work/catalog/{generation}",
         params:
             number=number_of(generation),
             parts=len(parts_of(generation)),
@@ -97,4 +98,4 @@ for generation in GENERATIONS:
         shell:
             "python -m workflow_scripts.catalog.merge --sources {input.sources:q} --older {input.older:q} "
             "--generation {params.number} --parts {params.parts} --first-part {params.first} --out-dir {params.out:q} "
-            "--limits {resources.limits:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
+            "--limits {resources.limits:q} --dealt {resources.dealt:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"

@@ -29,13 +29,14 @@ rule replay_select:
     resources:
         **asks("replay_select"),
         limits=CONFIG.limits.download.to_json(),
+        dealt=f"{CORPUS}/.work/selection",
     params:
         settings=CONFIG.replay.to_json(),
         out=parent_of_output,
         version=step_version("replay.select"),
     shell:
         "python -m workflow_scripts.replay.select --metadata {input.metadata:q} --settings {params.settings:q} "
-        "--limits {resources.limits:q} --beside {input.beside:q} --out-dir {params.out:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
+        "--limits {resources.limits:q} --dealt {resources.dealt:q} --beside {input.beside:q} --out-dir {params.out:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
 use rule download as replay_download with:

@@ -12,6 +12,7 @@ from workflow_scripts.catalog.merge import merge
 from workflow_scripts.catalog.table import read_table
 from workflow_scripts.common import tables
 from workflow_scripts.common.config.catalog import Table
+from workflow_scripts.common.config.download import DownloadLimits, HostLimits
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.contracts import CATALOG, PROVIDER_LABELS, SOURCE_RECORDS
 
@@ -154,3 +155,73 @@ def test_a_source_that_is_no_source_is_named(tmp_path: Path, source: Callable[..
     run(tmp_path / "g000", [source("a", range(3))])
     with pytest.raises(InputError, match="no column uuid"):
         run(tmp_path / "g001", [tmp_path / "g000/labels.parquet"])
+
+
+def dealt(rows: list[dict[str, Any]]) -> dict[str, tuple[int, int, int]]:
+    """Where each image is fetched, and its share of its host."""
+    return {row["uuid"]: (row["part"], row["host_parts"], row["host_turn"]) for row in rows}
+
+
+@pytest.mark.parametrize("change", ["limits", "merge", "fewer images"])
+def test_a_rerun_moves_no_known_image_to_another_part(
+    tmp_path: Path, source: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Snakemake deletes the parts before the rule runs again."""
+    few = DownloadLimits(default_host=HostLimits(connections=1))
+    many = DownloadLimits(default_host=HostLimits(connections=4))
+
+    def deal(name: str, images: range, limits: DownloadLimits, kept: Path | None) -> dict[str, tuple[int, int, int]]:
+        out_dir = tmp_path / name
+        merge(
+            sources=(source(f"{name}-source", images),),
+            generation=0,
+            parts=4,
+            first_part=3,
+            out_dir=out_dir,
+            memory_mb=500,
+            threads=1,
+            limits=limits,
+            dealt=kept,
+        )
+        return dealt(
+            [row for part in sorted(out_dir.glob("part-*.parquet")) for row in pq.read_table(part).to_pylist()]
+        )
+
+    kept = tmp_path / "dealt"
+    first = deal("first", range(300), few, kept)
+    assert first == deal("alone", range(300), few, None)
+    assert first != deal("anew", range(300), many, None), "the limits would deal these images otherwise"
+    if change == "merge":
+        monkeypatch.setattr("workflow_scripts.common.host_parts.SMALL_SHARE", 1e9)
+    images = range(0, 400) if change != "fewer images" else range(150, 400)
+    again = deal("again", images, few if change == "merge" else many, kept)
+    known = first.keys() & again.keys()
+    assert len(known) == len(images) - 100
+    assert {uuid: again[uuid] for uuid in known} == {uuid: first[uuid] for uuid in known}
+    assert len(again) == len(images)
+    # What is new at a known host has the share of the host that its part has.
+    for part in range(3, 7):
+        rows = pq.read_table(tmp_path / f"again/part-{part:04d}.parquet").to_pylist()
+        shares = {(row["host"], row["host_parts"], row["host_turn"]) for row in rows}
+        assert len({host for host, *_ in shares}) == len(shares)
+    assert deal("once more", images, few, kept) == again
+
+
+def test_with_fewer_parts_only_the_images_of_those_that_went_move(tmp_path: Path, source: Callable[..., Path]) -> None:
+    records, kept = source("a", range(300)), tmp_path / "dealt"
+    shown = {}
+    for parts in (4, 3):
+        merge(
+            sources=(records,),
+            generation=0,
+            parts=parts,
+            first_part=0,
+            out_dir=tmp_path / "g000",
+            memory_mb=500,
+            threads=1,
+            dealt=kept,
+        )
+        found = sorted((tmp_path / "g000").glob("part-*.parquet"))
+        shown[parts] = dealt([row for part in found for row in pq.read_table(part).to_pylist()])
+    assert {part for part, *_ in shown[3].values()} == {0, 1, 2}
+    assert all(shown[3][uuid] == place for uuid, place in shown[4].items() if place[0] < 3)

@@ -136,7 +136,7 @@ def deal(
     ]
     tables.write_rows(rows, TO_FETCH, folder / "all.parquet")
     with tables.connect() as connection:
-        deal_hosts(connection, tables.scan(folder / "all.parquet"), parts, limits, beside)
+        deal_hosts(connection, tables.scan(folder / "all.parquet"), parts, limits, beside=beside)
         for part in range(parts):
             query = f"SELECT * EXCLUDE (part) FROM dealt WHERE part = {part}"
             assert tables.write(connection, query, TO_FETCH, folder / f"part-{part:04d}.parquet") > len(wanted) / 8

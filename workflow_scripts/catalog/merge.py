@@ -15,7 +15,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import account_for, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.download import DownloadLimits
-from workflow_scripts.common.host_parts import deal_hosts, write_hosts
+from workflow_scripts.common.host_parts import deal_hosts, keep_dealt, write_hosts
 from workflow_scripts.common.tables import literal
 from workflow_scripts.contracts import CATALOG, PROVIDER_LABELS, SOURCE_RECORDS
 
@@ -31,6 +31,7 @@ def merge(
     threads: int,
     older: tuple[Path, ...] = (),
     limits: DownloadLimits = DownloadLimits(),  # noqa: B008 (frozen)
+    dealt: Path | None = None,
 ) -> None:
     """Merge a generation's sources into catalogue parts.
 
@@ -45,6 +46,7 @@ def merge(
         threads: DuckDB's threads.
         older: the parts of all older generations; what they have is not taken again.
         limits: the hosts' policies: over how many parts a host may be spread.
+        dealt: the folder that keeps how this generation's images were dealt before; a rerun moves none of them.
 
     Raises:
         InputError: a file is missing or breaks its contract.
@@ -63,7 +65,7 @@ def merge(
         tables.read(connection, older, CATALOG, "older")
         set_variable(connection, "generation", generation)
         run_sql(connection, HERE / "merge.sql")
-        deal_hosts(connection, "merged", parts, limits)
+        deal_hosts(connection, "merged", parts, limits, dealt=dealt)
         # Sorted by part once, so that writing a part reads its own row groups and not the whole catalogue.
         catalogue = Path(folder) / "catalogue.parquet"
         connection.execute(
@@ -86,6 +88,8 @@ def merge(
             )
         distinct = tables.write(connection, labels, PROVIDER_LABELS, out_dir / "labels.parquet")
         _write_account(connection, sources, generation, distinct, out_dir / "account.json")
+    if dealt is not None:
+        keep_dealt([_part(out_dir, part) for part in range(first_part, first_part + parts)], dealt)
 
 
 def _made(folder: Path) -> Path:

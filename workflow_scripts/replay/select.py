@@ -14,7 +14,7 @@ from workflow_scripts.common.config.download import DownloadLimits
 from workflow_scripts.common.config.replay import ReplayColumns, ReplaySettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_json
-from workflow_scripts.common.host_parts import deal_hosts, write_hosts
+from workflow_scripts.common.host_parts import deal_hosts, keep_dealt, write_hosts
 from workflow_scripts.contracts import REPLAY_SELECTION
 from workflow_scripts.replay.captions import clean_captions
 
@@ -42,6 +42,7 @@ def select(
     threads: int = 1,
     limits: DownloadLimits = DownloadLimits(),  # noqa: B008 (frozen)
     beside: Path | None = None,
+    dealt: Path | None = None,
 ) -> None:
     """Choose pairs by size, similarity and safety, clean their captions, and drop repeated pairs.
 
@@ -55,6 +56,7 @@ def select(
         limits: the hosts' policies: over how many parts a host may be spread.
         beside: the hosts of the corpus (contract NAMED_HOSTS), whose images are fetched at the same time. The last
             part, which has what is at these hosts, is to be fetched after them.
+        dealt: the folder that keeps how pairs were dealt before; a rerun moves none of them.
 
     Raises:
         InputError: a file is missing, unreadable or lacks a column that the settings name.
@@ -72,7 +74,7 @@ def select(
             connection.execute(query)
         except duckdb.Error as error:
             raise InputError(f"replay metadata cannot be read: {str(error).splitlines()[0]}") from None
-        deal_hosts(connection, "selected", settings.parts, limits, beside)
+        deal_hosts(connection, "selected", settings.parts, limits, beside=beside, dealt=dealt)
         connection.execute("CREATE TEMP TABLE planned AS SELECT * FROM dealt ORDER BY part, uuid")
         for part in range(settings.parts):
             tables.write(
@@ -85,6 +87,8 @@ def select(
         _write_manifest(connection, settings, out_dir / "selection.json")
         account = _account(connection)
     write_account(out_dir / "account.json", account)
+    if dealt is not None:
+        keep_dealt([out_dir / f"part-{part:04d}.parquet" for part in range(settings.parts)], dealt)
     logger.info("%d of %d replay pairs selected", account.kept, account.rows_in)
 
 
