@@ -248,7 +248,7 @@ def _write_account(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 def _same(one: Path, other: Path) -> bool:
-    return other.exists() and (one.samefile(other) or sha256_file(one) == sha256_file(other))
+    return one.exists() and other.exists() and (one.samefile(other) or sha256_file(one) == sha256_file(other))
 
 
 def _register(connection: duckdb.DuckDBPyConnection, doomed: Iterable[str]) -> None:

@@ -16,6 +16,7 @@ from workflow_scripts.common.tars import member_places, read_at, write_tar
 from workflow_scripts.contracts import DOWNLOADS, TO_FETCH
 from workflow_scripts.download import local
 from workflow_scripts.download.attempts import ATTEMPT_FIELDS, IMAGES, Attempt, Fetch, Row
+from workflow_scripts.download.earlier import EarlierWork
 from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.memory import Room
 from workflow_scripts.download.passes import MEMORY_MB, Passes
@@ -47,8 +48,13 @@ class Acquisition:
     taken_down: TakenDown
     stopping: threading.Event
 
-    def run(self, part: Path, folder: Path) -> None:
-        """Fetch the images of `part` and write tars, account and manifest into `folder`; resumes there.
+    def run(self, part: Path, folder: Path, earlier: EarlierWork | None = None) -> None:
+        """Acquire the images of `part` and write tars, account and manifest into `folder`; resumes there.
+
+        Args:
+            part: the table of images.
+            folder: the folder.
+            earlier: earlier work from which images are taken over.
 
         Raises:
             InputError: the contact, an allowed host or a proxy is not usable.
@@ -62,6 +68,7 @@ class Acquisition:
             fetch=self._fetch(),
             hosts=self.hosts,
             stopping=self.stopping,
+            earlier=earlier,
         )
         passes.run()
         _write_tars(folder, passes)
@@ -78,6 +85,9 @@ class Acquisition:
 
         def fetch(row: Row, attempt: Attempt, room: Room) -> bytes:
             self.taken_down.check_id(row.uuid)
+            if row.earlier is not None:
+                self.taken_down.check_md5(row.earlier.measures["md5"])
+                return row.earlier.take(attempt)
             if row.host:
                 body = web.get(row, attempt, room)
             else:

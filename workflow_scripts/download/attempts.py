@@ -1,16 +1,62 @@
 """One attempt at one image, and what can go wrong with it."""
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
+from workflow_scripts.common.tars import read_at
 from workflow_scripts.download.memory import Room
+
+logger = logging.getLogger(__name__)
 
 # Of the file of kept images beside a pass's table.
 IMAGES = ".jpegs"
+JPEG_STARTS, JPEG_ENDS = b"\xff\xd8", b"\xff\xd9"
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What earlier work found out about an image, and what it kept of it.
+
+    Attributes:
+        found: fields of `Attempt`.
+        measures: md5, width and height, as in `contracts.DOWNLOADS`.
+        file: where the kept JPEG is, or None where there is none.
+        offset, size: its place in the file, bytes.
+    """
+
+    found: dict[str, Any]
+    measures: dict[str, Any]
+    file: Path | None
+    offset: int
+    size: int
+
+    def take(self, attempt: "Attempt") -> bytes:
+        """Note in `attempt` what was found out, and return the kept JPEG.
+
+        Raises:
+            Fault: there is none, as before; or it is not there any more, and a later pass asks its host.
+        """
+        if self.file is None:
+            vars(attempt).update(self.found)
+            reason, _, detail = (attempt.error or "other").partition(": ")
+            raise Fault(reason, detail, status=attempt.status)
+        try:
+            with self.file.open("rb") as file:
+                jpeg = read_at(file, self.offset, self.size)
+        except (OSError, ValueError, EOFError) as error:
+            jpeg = b""
+            logger.warning("%s: %s", self.file, error)
+        if not (len(jpeg) == self.size and jpeg.startswith(JPEG_STARTS) and jpeg.endswith(JPEG_ENDS)):
+            raise Fault("other", f"no longer in {self.file}", status="deferred", transient=True)
+        vars(attempt).update(self.found)
+        return jpeg
 
 
 @dataclass(frozen=True)
@@ -22,12 +68,14 @@ class Row:
         url: its address, or an absolute path.
         host: the address's host and port, or "" for a path.
         crop: x, y, width and height of what is kept of it, in pixels of the original; None for all of it.
+        earlier: what earlier work has of it, where that is taken over; its host is not asked then.
     """
 
     uuid: str
     url: str
     host: str
     crop: tuple[int, int, int, int] | None = None
+    earlier: Earlier | None = None
 
 
 class Fault(Exception):

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from workflow_scripts.common.torchless import torch_hidden
-from workflow_scripts.download.attempts import ATTEMPT_FIELDS, IMAGES, Attempt, Fault, Fetch, Row
+from workflow_scripts.download.attempts import ATTEMPT_FIELDS, IMAGES, Attempt, Earlier, Fault, Fetch, Row
 from workflow_scripts.download.memory import Memory
 from workflow_scripts.download.schedule import Answer, Schedule
 from workflow_scripts.download.verify import Body, Verifier
@@ -73,13 +73,20 @@ class AttemptWriter(ParquetSampleWriter):
     held.
     """
 
-    def __init__(self, *arguments: Any, attempts: Mapping[str, Attempt], on_row: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        attempts: Mapping[str, Attempt],
+        earlier: Mapping[str, Earlier],
+        on_row: Callable[[], None],
+    ) -> None:
         shard_id, folder, *others, schema, encode_format = arguments
         ours = {field.name for field in ATTEMPT_FIELDS}
         fields = [*(field for field in schema if field.name not in ours), *ATTEMPT_FIELDS]
         super().__init__(shard_id, folder, *others, pa.schema(fields), encode_format)
         self._images = (Path(folder) / f"{shard_id:0{SHARD_NAME_DIGITS}d}.parquet").with_suffix(IMAGES).open("wb")
         self._attempts = attempts
+        self._earlier = earlier
         self._on_row = on_row
         self.written = 0
 
@@ -89,7 +96,11 @@ class AttemptWriter(ParquetSampleWriter):
         if img_str is not None:
             attempt.image_offset, attempt.image_size = self._images.tell(), len(img_str)
             self._images.write(img_str)
-        super().write(None, key, caption, meta | asdict(attempt))
+        found = meta | asdict(attempt)
+        if attempt.uuid in self._earlier and not attempt.transient:
+            # img2dataset measures the body, which is the kept JPEG here.
+            found |= self._earlier[attempt.uuid].measures
+        super().write(None, key, caption, found)
         self.written += 1
         self._on_row()
 
@@ -129,6 +140,7 @@ def run_shard(
         img2dataset's width, height and md5. The kept images are beside it, in a file with the suffix `IMAGES`.
     """
     attempts = {row.uuid: Attempt(row.uuid, pass_number) for row in rows}
+    earlier = {row.uuid: row.earlier for row in rows if row.earlier is not None}
     writers: list[AttemptWriter] = []
 
     def fetch_next(_: int) -> Answer:
@@ -165,13 +177,16 @@ def run_shard(
                 bodies.append(Body(data, of_row, rows[number], room))
         answers: list[Answer] = [(number, None, attempt.error) for number in task.numbers]
         if bodies:
-            verify.look_at(bodies)
+            if row.earlier is None:
+                verify.look_at(bodies)
+            else:
+                bodies[0].keep_as_it_is(row.earlier.measures)
             answers = [(number, body, None) for number, body in zip(task.numbers, bodies, strict=True)]
         schedule.give(answers[1:])
         return answers[0]
 
     def make_writer(*arguments: Any) -> AttemptWriter:
-        writers.append(AttemptWriter(*arguments, attempts=attempts, on_row=on_row))
+        writers.append(AttemptWriter(*arguments, attempts=attempts, earlier=earlier, on_row=on_row))
         return writers[-1]
 
     downloader = img2dataset_downloader.Downloader(

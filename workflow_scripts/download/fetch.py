@@ -16,11 +16,13 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import link
 from workflow_scripts.common.step_versions import versioned
 from workflow_scripts.common.work_folder import WorkFolder, do_once
 from workflow_scripts.contracts import TO_FETCH
 from workflow_scripts.download.acquisition import ACCOUNT, MANIFEST, Acquisition
 from workflow_scripts.download.budget import Budget
+from workflow_scripts.download.earlier import PART, EarlierWork
 from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.passes import MEMORY_MB, Stopped
 from workflow_scripts.download.stopped_hosts import STOPPED_HOSTS, StoppedHosts
@@ -49,7 +51,7 @@ def fetch(
 
     Args:
         part: parquet table of images to fetch; extra columns are allowed.
-        settings: what is kept of an image. A change downloads again.
+        settings: what is kept of an image. Images that earlier work has under the same picture settings are taken over.
         limits: how hard hosts are pressed. A change downloads nothing again.
         work: folder for the work folders of all parts.
         out_dir: where tars, account.json and, last, manifest.parquet are published.
@@ -78,7 +80,7 @@ def fetch(
                 taken_down=TakenDown(ledger),
                 stopping=stopping,
             )
-            return _download(acquisition, part, folder.path)
+            return _download(acquisition, part, folder)
 
     do_once(work, work_key(part, settings), download, out_dir, MANIFEST, wait=wait)
 
@@ -109,13 +111,16 @@ def part_digest(part: Path) -> str:
     return f"{rows} rows, {sums.hexdigest()}"
 
 
-def _download(acquisition: Acquisition, part: Path, folder: Path) -> list[str]:
+def _download(acquisition: Acquisition, part: Path, work: WorkFolder) -> list[str]:
+    folder = work.path
     if (folder / "done.json").exists():
         logger.warning("%s: finished before, but damaged since; the part is downloaded again", folder)
         _clear(folder)
     if not (folder / MANIFEST).exists():
         _check_names(part)
-        acquisition.run(part, folder)
+        # What was asked for, for later work with other settings.
+        link(part, folder / PART)
+        acquisition.run(part, folder, EarlierWork(part, folder, work.key, acquisition.settings))
     # From here on the manifest alone says what there is; a kill before done.json is written comes back to this line.
     for attempts in folder.glob("pass-*"):
         shutil.rmtree(attempts)

@@ -10,6 +10,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from workflow_scripts.common.config.download import DownloadLimits, DownloadSett
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.contracts import TO_FETCH
 from workflow_scripts.download.attempts import IMAGES, Fetch, Row
+from workflow_scripts.download.earlier import EarlierWork
 from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.memory import Memory
 from workflow_scripts.download.schedule import Schedule
@@ -47,6 +49,7 @@ class Passes:
         fetch: gives an image's body.
         hosts: the hosts' policies.
         stopping: set when the job must end.
+        earlier: earlier work from which the first pass takes images over.
     """
 
     def __init__(
@@ -59,8 +62,10 @@ class Passes:
         fetch: Fetch,
         hosts: Hosts,
         stopping: threading.Event,
+        earlier: EarlierWork | None = None,
     ) -> None:
         self.folder = folder
+        self._earlier = earlier
         self._part = part
         self._settings = settings
         self._limits = limits
@@ -79,6 +84,8 @@ class Passes:
         """
         with tables.connect(MEMORY_MB) as connection:
             tables.read(connection, self._part, TO_FETCH, "part")
+            if self._earlier is not None:
+                self._earlier.find(connection)
             rows = "SELECT uuid, source_url, host, crop FROM part"
             self._run(1, rows, connection)
             for number in range(2, self._last + 1):
@@ -141,20 +148,28 @@ class Passes:
 
                 self._run_shard(
                     number,
-                    self._rows(connection, shard),
+                    self._rows(connection, number, shard),
                     finished,
                     progress,
                     others_wait if number <= POSTPONING else None,
                 )
 
-    def _rows(self, connection: duckdb.DuckDBPyConnection, shard: int) -> list[Row]:
+    def _rows(self, connection: duckdb.DuckDBPyConnection, number: int, shard: int) -> list[Row]:
         found = connection.execute(
             "SELECT uuid, source_url, host, crop.x, crop.y, crop.width, crop.height "
             f"FROM plan WHERE shard = {shard} ORDER BY uuid"
         ).fetchall()
-        return [
+        rows = [
             Row(uuid, url, host, None if crop[0] is None else (crop[0], crop[1], crop[2], crop[3]))
             for uuid, url, host, *crop in found
+        ]
+        if self._earlier is None or number > 1:
+            return rows
+        earlier = self._earlier.rows(connection, [row.uuid for row in rows])
+        # Without a host and with an address of its own: no policy holds it up, and it shares no body.
+        return [
+            replace(row, host="", url=f"earlier:{row.uuid}", earlier=earlier[row.uuid]) if row.uuid in earlier else row
+            for row in rows
         ]
 
     def _run_shard(

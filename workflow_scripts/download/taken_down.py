@@ -35,5 +35,14 @@ class TakenDown:
         Raises:
             Fault: they were taken down.
         """
-        if self._md5s and hashlib.md5(body, usedforsecurity=False).hexdigest() in self._md5s:
+        if self._md5s:
+            self.check_md5(hashlib.md5(body, usedforsecurity=False).hexdigest())
+
+    def check_md5(self, md5: str | None) -> None:
+        """Refuse an image by the MD5 of its bytes.
+
+        Raises:
+            Fault: they were taken down.
+        """
+        if md5 in self._md5s:
             raise Fault("taken_down", "the same bytes as an image that was", status="refused")

@@ -4,7 +4,7 @@ import io
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,12 @@ class Body(io.BytesIO):
         self.row = row
         self.verdict: Verdict | None = None
         self._room = room
+
+    def keep_as_it_is(self, measures: Mapping[str, Any]) -> None:
+        """Judge a JPEG that earlier work kept, whose measures are known."""
+        attempt = self.attempt
+        sizes = measures["width"], measures["height"], attempt.original_width, attempt.original_height
+        self.verdict = (self.getvalue(), *sizes, None)
 
     def close(self) -> None:
         """img2dataset closes a body when it has done with it."""

@@ -1,0 +1,231 @@
+"""What earlier work of the corpus has of an image is taken over; hosts are asked for the rest alone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
+from workflow_scripts.contracts import LEDGER
+from workflow_scripts.curate import forget
+from workflow_scripts.download import acquisition
+from workflow_scripts.download.earlier import MEASURES
+from workflow_scripts.download.fetch import fetch
+from workflow_scripts.download.passes import Passes
+
+PLACES = {"tar", "offset"}
+
+
+@pytest.fixture
+def urls(server: Any) -> dict[str, str]:
+    """Images and failures of every kind; nothing was asked for yet."""
+    server.asked.clear()
+    kinds = ("ok", "large", "missing", "html", "cut", "bomb", "noai", "small", "broken")
+    return {f"u-{kind}": server.url(f"{kind}/{number}") for number, kind in enumerate(kinds, start=800)}
+
+
+def pictures(run: Any) -> dict[str, bytes]:
+    """The kept JPEGs by uuid."""
+    tars = run.tars()
+    return {
+        uuid: tars[row["tar"]][row["offset"] : row["offset"] + row["size"]]
+        for uuid, row in run.rows().items()
+        if row["status"] == "ok"
+    }
+
+
+def without_places(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {uuid: {name: value for name, value in row.items() if name not in PLACES} for uuid, row in rows.items()}
+
+
+def asked_since(server: Any, before: Any) -> set[str]:
+    return {path.strip("/").partition("/")[0] for path in server.asked - before}
+
+
+def test_other_settings_of_the_work_ask_no_host_for_what_is_there(
+    tmp_path: Path, server: Any, make_part: Any, make_run: Any, urls: dict[str, str]
+) -> None:
+    run = make_run(tmp_path, make_part(tmp_path, urls))
+    first, kept = run(), pictures(run)
+    assert {"ok", "failed", "refused"} <= {row["status"] for row in first.values()}
+    before = server.asked.copy()
+    # Another key: other tars, and one more try for what failed in passing.
+    second = run({"images_per_tar": 3, "passes": 1})
+    assert len(list(run.work.glob("*/done.json"))) == 2
+    assert asked_since(server, before) == {"broken"}
+    assert pictures(run) == kept
+    lasting = first.keys() - {"u-broken"}
+    assert without_places({uuid: second[uuid] for uuid in lasting}) == without_places(
+        {uuid: first[uuid] for uuid in lasting}
+    )
+    assert len(run.tars()) == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        ({"content_types": ["*/*"]}, {"html"}),
+        ({"max_pixels": 100}, {"bomb"}),
+        ({"max_bytes": 4_000_000}, {"bomb"}),
+        ({"respect_robots": False}, {"noai"}),
+        ({"hosts": {"127.0.0.1": {"max_bytes": 1_000_000}}}, {"bomb"}),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_setting_that_widens_what_is_taken_asks_only_for_what_it_refused(
+    server: Any, run_of: Any, urls: dict[str, str], settings: dict[str, Any], asked: set[str]
+) -> None:
+    run = run_of(urls)
+    run()
+    kept, before = pictures(run), server.asked.copy()
+    second = run(settings)
+    assert asked_since(server, before) == {"broken"} | asked
+    assert {uuid: jpeg for uuid, jpeg in pictures(run).items() if uuid in kept} == kept
+    if "respect_robots" in settings:
+        assert second["u-noai"]["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"max_size": 300}, {"jpeg_quality": 60}, {"min_size": 0}], ids=lambda value: next(iter(value))
+)
+def test_another_picture_is_fetched_again(
+    tmp_path: Path, server: Any, make_part: Any, make_run: Any, settings: dict[str, Any]
+) -> None:
+    server.asked.clear()
+    run = make_run(tmp_path, make_part(tmp_path, {"a": server.url("ok/821")}))
+    run()
+    run(settings)
+    assert server.asked["/ok/821"] == 2
+
+
+def test_another_address_crop_or_version_is_fetched_again(
+    tmp_path: Path, server: Any, make_part: Any, make_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.asked.clear()
+    run = make_run(tmp_path, make_part(tmp_path, {"a": server.url("ok/831")}))
+    run()
+    make_part(tmp_path, {"a": server.url("ok/832")})
+    run()
+    assert (server.asked["/ok/831"], server.asked["/ok/832"]) == (1, 1)
+    make_part(tmp_path, {"a": server.url("ok/832")}, crop={"x": 0, "y": 0, "width": 250, "height": 230})
+    run()
+    assert server.asked["/ok/832"] == 2
+    monkeypatch.setattr("workflow_scripts.download.fetch.versioned", lambda step: {"step": step, "version": "1-edited"})
+    run()
+    assert server.asked["/ok/832"] == 3
+    # A smaller rendition is another address.
+    run({"hosts": {"127.0.0.1": {"rewrite": {"pattern": "/ok/", "replacement": "/moved/"}}}})
+    assert server.asked["/moved/832"] == 1
+
+
+def test_what_an_unfinished_work_has_is_taken_over(
+    tmp_path: Path, server: Any, make_part: Any, make_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.asked.clear()
+    urls = {f"u{number}": server.url(f"{'flaky' if number % 2 else 'ok'}/{840 + number}") for number in range(8)}
+    run = make_run(tmp_path, make_part(tmp_path, urls))
+
+    def die(self: Passes, seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Passes, "_wait", die)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    rows = run({"images_per_tar": 4})
+    assert {row["status"] for row in rows.values()} == {"ok"}
+    assert {server.asked[f"/ok/{840 + number}"] for number in (0, 2, 4, 6)} == {1}
+    assert len(list(run.work.glob("*/done.json"))) == 1
+
+
+def test_an_image_that_moved_to_another_part_is_taken_over(
+    tmp_path: Path, server: Any, make_part: Any, make_run: Any
+) -> None:
+    server.asked.clear()
+    folder = tmp_path / "catalog/g000"
+    folder.mkdir(parents=True)
+    urls = {f"u{number}": server.url(f"ok/{850 + number}") for number in range(6)}
+    names = list(urls)
+
+    def deal(first: list[str], second: list[str]) -> list[Any]:
+        runs = []
+        for number, uuids in enumerate((first, second)):
+            part = make_part(folder, {uuid: urls[uuid] for uuid in uuids}, name=f"part-{number:04d}")
+            run = make_run(tmp_path, part)
+            run.out = tmp_path / f"out-{number}"
+            run()
+            runs.append(run)
+        return runs
+
+    one, two = deal(names[:4], names[4:])
+    kept = pictures(one) | pictures(two)
+    one, two = deal(names[:2], names[2:])
+    assert pictures(one) | pictures(two) == kept
+    assert set(server.asked.values()) == {1}
+
+
+def test_what_was_taken_down_does_not_come_back_from_earlier_work(
+    tmp_path: Path, server: Any, make_part: Any, make_run: Any
+) -> None:
+    server.asked.clear()
+    urls = {"by-id": server.url("ok/861"), "by-bytes": server.url("ok/862"), "other": server.url("ok/863")}
+    run = make_run(tmp_path, make_part(tmp_path, urls))
+    md5 = run()["by-bytes"]["md5"]
+    ledger = tmp_path / "ledger.parquet"
+    rows = [
+        {"uuid": "by-id", "md5": None, "date": "2026-01-31", "reason": "asked for"},
+        {"uuid": "elsewhere", "md5": md5, "date": "2026-01-31", "reason": "asked for"},
+    ]
+    tables.write_rows(rows, LEDGER, ledger)
+    # Earlier work still holds them, as where a takedown was interrupted.
+    fetch(
+        part=run.part,
+        settings=DownloadSettings(images_per_tar=2),
+        limits=DownloadLimits(allow_hosts=["127.0.0.0/8"], wait=0),
+        work=run.work,
+        out_dir=run.out,
+        ledger=ledger,
+    )
+    found = run.rows()
+    assert {uuid: row["status"] for uuid, row in found.items()} == {
+        "by-id": "refused",
+        "by-bytes": "refused",
+        "other": "ok",
+    }
+    assert all(found[uuid]["error"].startswith("taken_down") for uuid in ("by-id", "by-bytes"))
+    assert set(server.asked.values()) == {1}
+
+
+def test_a_takedown_reaches_the_earlier_work_too(tmp_path: Path, server: Any, make_part: Any, make_run: Any) -> None:
+    server.asked.clear()
+    place = tmp_path / "corpus"
+    run = make_run(tmp_path, make_part(tmp_path, {"gone": server.url("ok/871"), "other": server.url("ok/872")}))
+    run.work, run.out = place / ".work/download", place / "download/part-0000"
+    run()
+    run({"images_per_tar": 1})
+    forget.from_downloads(place, {"gone"})
+    assert run.rows()["gone"]["status"] == "refused"
+    assert not [tar for tar in run.work.rglob("*.tar") if b"gone.jpg" in tar.read_bytes()]
+
+
+def test_an_image_that_is_lost_from_earlier_work_is_asked_for(
+    tmp_path: Path, server: Any, make_part: Any, make_run: Any
+) -> None:
+    server.asked.clear()
+    run = make_run(tmp_path, make_part(tmp_path, {f"u{n}": server.url(f"ok/{880 + n}") for n in range(3)}))
+    first, kept = run(), pictures(run)
+    (done,) = run.work.glob("*/done.json")
+    tar = done.with_name(first["u1"]["tar"])
+    data = bytearray(tar.read_bytes())
+    data[first["u1"]["offset"]] ^= 0xFF
+    tar.unlink()
+    tar.write_bytes(data)
+    assert json.loads(done.read_text())["files"]
+    second = run({"images_per_tar": 2, "passes": 3})
+    assert {row["status"] for row in second.values()} == {"ok"}
+    assert pictures(run) == kept
+    assert (server.asked["/ok/880"], server.asked["/ok/881"], server.asked["/ok/882"]) == (1, 2, 1)
+    assert all(second[uuid][name] == first[uuid][name] for uuid in first for name in MEASURES)
+    assert acquisition.MANIFEST in json.loads(done.read_text())["files"]

@@ -1,0 +1,218 @@
+"""What earlier work of the same corpus has of a part's images, so that hosts are asked only for the rest.
+
+Earlier work is any work folder of another key, finished or not. An image is taken over when its id, address, crop, the
+settings of the kept picture and the step's version are the same. So is a lasting failure, unless a setting that decides
+what is taken (content types, sizes, robots) may have caused it and has another value now.
+"""
+
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from pydantic import ValidationError
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.config.download import DownloadSettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.work_folder import DONE
+from workflow_scripts.download.attempts import ATTEMPT_FIELDS, IMAGES, Earlier
+
+logger = logging.getLogger(__name__)
+
+PART = "part.parquet"
+MANIFEST = "manifest.parquet"
+# Settings that make another picture of the same body.
+PICTURE = ("min_size", "max_size", "jpeg_quality")
+# Failures that another try does not mend, and the settings that decide about them.
+LASTING: dict[str, tuple[str, ...]] = {
+    "http_error": (),
+    "truncated": (),
+    "too_small": (),
+    "bad_crop": (),
+    "not_an_image": ("content_types",),
+    "too_large": ("max_bytes", "max_pixels"),
+    "disallowed_by_robots": ("respect_robots",),
+}
+GONE = (404, 410)
+FIELDS = [field.name for field in ATTEMPT_FIELDS if field.name != "pass_number"]
+MEASURES = ("md5", "width", "height")
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A work folder of another key."""
+
+    path: Path
+    name: str
+    settings: DownloadSettings
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / DONE).exists()
+
+
+class EarlierWork:
+    """The work folders of other keys beside one's own.
+
+    Args:
+        part: the part's table of images.
+        folder: its work folder.
+        key: its key.
+        settings: its settings.
+    """
+
+    def __init__(self, part: Path, folder: Path, key: Mapping[str, Any], settings: DownloadSettings) -> None:
+        self._part = part
+        self._folder = folder
+        self._key = key
+        self._settings = settings
+
+    def find(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make the table `earlier` of what is taken over for the images of the view `part`."""
+        columns = ", ".join(f"{field.name} {tables_type(str(field.type))}" for field in ATTEMPT_FIELDS)
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE earlier ({columns}, md5 VARCHAR, width BIGINT, height BIGINT, file VARCHAR)"
+        )
+        connection.execute("ALTER TABLE earlier DROP COLUMN pass_number")
+        folders = sorted(self._others(), key=lambda one: (not one.finished, -one.path.stat().st_mtime_ns))
+        for one in folders:
+            if one.name == self._key["name"]:
+                self._take(connection, one)
+        for one in self._moved_from(connection, [one for one in folders if one.name != self._key["name"]]):
+            self._take(connection, one)
+        counted = connection.execute("SELECT count(*), count(*) FILTER (status = 'ok') FROM earlier").fetchone()
+        if counted is not None and counted[0]:
+            logger.info("%d rows, %d of them images, are taken over from earlier work", *counted)
+
+    def rows(self, connection: duckdb.DuckDBPyConnection, uuids: Iterable[str]) -> dict[str, Earlier]:
+        """What is taken over for some images, by uuid."""
+        names = [*FIELDS, *MEASURES, "file"]
+        found = connection.execute(
+            f"SELECT {', '.join(names)} FROM earlier WHERE uuid IN (SELECT unnest($uuids))", {"uuids": list(uuids)}
+        ).fetchall()
+        rows = [dict(zip(names, values, strict=True)) for values in found]
+        return {
+            row["uuid"]: Earlier(
+                found={name: row[name] for name in FIELDS if name not in ("uuid", "image_offset", "image_size")},
+                measures={name: row[name] for name in MEASURES},
+                file=Path(row["file"]) if row["file"] and row["image_size"] else None,
+                offset=row["image_offset"] or 0,
+                size=row["image_size"] or 0,
+            )
+            for row in rows
+        }
+
+    def _others(self) -> Iterator[_Folder]:
+        for record in self._folder.parent.glob("*/key.json"):
+            folder = record.parent
+            if folder == self._folder or not (folder / PART).exists():
+                continue
+            key = json.loads(record.read_text(encoding="utf-8"))
+            try:
+                settings = DownloadSettings.model_validate(key["settings"])
+            except (ValidationError, KeyError):
+                continue
+            same_code = all(key.get(name) == self._key[name] for name in ("step", "version"))
+            if same_code and all(getattr(settings, name) == getattr(self._settings, name) for name in PICTURE):
+                yield _Folder(folder, key["name"], settings)
+
+    def _moved_from(self, connection: duckdb.DuckDBPyConnection, folders: list[_Folder]) -> list[_Folder]:
+        """The folders of other parts that had images of this one: those whose part was dealt anew since."""
+        left = "SELECT uuid FROM part WHERE uuid NOT IN (SELECT uuid FROM earlier)"
+        if not connection.execute(f"{left} LIMIT 1").fetchall():
+            return []
+        # What is still a part of the catalog has no image of this one.
+        current = {path.stat().st_ino for path in self._part.parent.parent.glob("*/part-*.parquet")}
+        old = {str(one.path / PART): one for one in folders if (one.path / PART).stat().st_ino not in current}
+        if not old:
+            return []
+        having = connection.execute(
+            f"SELECT DISTINCT filename FROM {tables.scan_named([Path(path) for path in old])} "
+            f"WHERE uuid IN ({left}) ORDER BY filename"
+        ).fetchall()
+        return [old[name] for (name,) in having]
+
+    def _take(self, connection: duckdb.DuckDBPyConnection, one: _Folder) -> None:
+        """Add to `earlier` what a folder has of images that are not in it yet."""
+        try:
+            found = _finished(one.path) if one.finished else _unfinished(one.path)
+            if not found:
+                return
+            names = ", ".join([*FIELDS, *MEASURES, "file"])
+            connection.execute(
+                f"INSERT INTO earlier ({names}) SELECT {', '.join(f'found.{name}' for name in names.split(', '))} "
+                f"FROM ({found}) AS found "
+                f"INNER JOIN {tables.scan(one.path / PART)} AS asked USING (uuid) "
+                "INNER JOIN part ON part.uuid = asked.uuid AND part.source_url = asked.source_url "
+                "AND part.host = asked.host AND part.crop IS NOT DISTINCT FROM asked.crop "
+                f"WHERE part.host <> '' AND NOT found.transient AND ({self._is_taken(one.settings)}) "
+                "AND part.uuid NOT IN (SELECT uuid FROM earlier) "
+                "AND NOT list_contains($rewritten, part.host) "
+                "AND NOT list_contains($rewritten, split_part(part.host, ':', 1))",
+                {"rewritten": self._rewritten(one.settings)},
+            )
+        except (duckdb.Error, InputError, OSError) as error:
+            # Another job may be at it, and finish, while it is read here.
+            logger.warning("%s: not used: %s", one.path, str(error).splitlines()[0])
+
+    def _is_taken(self, settings: DownloadSettings) -> str:
+        reasons = [reason for reason, names in LASTING.items() if self._decides_alike(settings, names)]
+        listed = ", ".join(map(tables.literal, reasons))
+        return (
+            f"found.status = 'ok' OR (found.status IN ('failed', 'refused') "
+            f"AND split_part(found.error, ':', 1) IN ({listed}) "
+            f"AND (NOT starts_with(found.error, 'http_error') OR found.http_status IN {GONE}))"
+        )
+
+    def _decides_alike(self, settings: DownloadSettings, names: Iterable[str]) -> bool:
+        def decided(by: DownloadSettings) -> list[Any]:
+            of_hosts = [{host: getattr(one, name, None) for host, one in by.hosts.items()} for name in names]
+            return [[getattr(by, name) for name in names], [_given(values) for values in of_hosts]]
+
+        return decided(settings) == decided(self._settings)
+
+    def _rewritten(self, settings: DownloadSettings) -> list[str]:
+        """Hosts of which another address was asked for the same image."""
+        hosts = {*settings.hosts, *self._settings.hosts}
+        return sorted(host for host in hosts if settings.of_host(host).rewrite != self._settings.of_host(host).rewrite)
+
+
+def tables_type(arrow: str) -> str:
+    """DuckDB's name of an Arrow type."""
+    return {"string": "VARCHAR", "bool": "BOOLEAN", "double": "DOUBLE"}.get(arrow, "BIGINT")
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {host: value for host, value in values.items() if value is not None}
+
+
+def _finished(folder: Path) -> str:
+    """The query for what a finished folder has."""
+    own = {
+        "requests": "attempts",
+        "transient": "false",
+        "open_ended": "false",
+        "image_offset": '"offset"',
+        "image_size": "size",
+    }
+    columns = ", ".join(f"{own.get(name, name)} AS {name}" for name in (*FIELDS, *MEASURES))
+    file = f"{tables.literal(f'{folder}/')} || tar AS file"
+    return f"SELECT {columns}, {file} FROM {tables.scan(folder / MANIFEST)}"
+
+
+def _unfinished(folder: Path) -> str:
+    """The query for what an unfinished folder has in its finished shards, or nothing."""
+    shards = sorted(folder.glob("pass-*/[0-9]*.parquet"))
+    if not shards or (folder / MANIFEST).exists():
+        return ""
+    own = {"requests": "sum(requests) OVER (PARTITION BY uuid)"}
+    columns = ", ".join(f"{own.get(name, name)} AS {name}" for name in (*FIELDS, *MEASURES))
+    file = f"regexp_replace(filename, '[.]parquet$', {tables.literal(IMAGES)}) AS file"
+    return (
+        f"SELECT {columns}, {file} FROM {tables.scan_named(shards)} "
+        "QUALIFY row_number() OVER (PARTITION BY uuid ORDER BY pass_number DESC) = 1"
+    )
