@@ -18,15 +18,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow.parquet as pq
-from conftest import PARTS_OF_PROJECT, ROOT, Project, write_species
 
-from workflow_scripts.common.code_digest import PACKAGE, code_digest
+from workflow_scripts.common.code_digest import PACKAGE, ROOT, code_digest
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest, sha256_file
 from workflow_scripts.common.step_versions import LOCK, Recorded, read_lock, steps_of_rules, unrecorded, write_lock
+
+if TYPE_CHECKING:
+    from conftest import Project
 
 # With a port of its own, so that tests may run meanwhile.
 ASKED = ("all", "publish", "crate", "--config", "world={port: 18947}")
@@ -73,6 +76,9 @@ def record(steps: Iterable[str], *, take_next: bool) -> list[str]:
 
 def compared(steps: list[str], lock: Mapping[str, Recorded]) -> list[str]:
     """A line for each of the steps that cannot keep its version."""
+    # Here, for pytest has conftests of its own.
+    from conftest import PARTS_OF_PROJECT
+
     refused = []
     with tempfile.TemporaryDirectory(prefix="record-") as temporary:
         folder = Path(temporary)
@@ -125,6 +131,8 @@ def by_commit(steps: Iterable[str], lock: Mapping[str, Recorded]) -> dict[str, l
 
 def run(folder: Path, code: str, name: str) -> dict[str, Made]:
     """Run the micro world with some code, always at the same path; what each step made."""
+    from conftest import Project, write_species
+
     world = folder / "world"
     shutil.copytree(folder / code, world)
     write_species(world)
@@ -138,7 +146,7 @@ def run(folder: Path, code: str, name: str) -> dict[str, Made]:
     return made
 
 
-def made_by_steps(project: Project, code: Path) -> dict[str, Made]:
+def made_by_steps(project: "Project", code: Path) -> dict[str, Made]:
     """The contents of what each step of a finished project made with some code, by step and path.
 
     Files that no rule declares (tars, weights) count for every step that made a file in their folder.
