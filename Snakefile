@@ -48,7 +48,7 @@ onstart:
     # Whoever sizes or fetches the downloads may not have benchmarks and models yet.
     if MISSING and {*workflow.dag_settings.targets} not in ({"estimate"}, {"fetch"}):
         refuse_missing()
-    if REDONE := redone(workflow.dag, WORDS):
+    if REDONE := redone(workflow.dag, WORDS, THIS_CORPUS):
         sys.exit(f"error: {refusal(REDONE)}")
     if any(job.rule.name == "train_run" for job in workflow.dag.needrun_jobs()):
         write_json(PLANNED_CORPORA, CORPORA)
@@ -64,7 +64,7 @@ if BEHIND and workflow.is_main_process:
 @atexit.register
 def say_what_is_redone():
     """Last of all in a dry run, after its jobs."""
-    if DRY_RUN and (found := redone(workflow.dag, WORDS)):
+    if DRY_RUN and (found := redone(workflow.dag, WORDS, THIS_CORPUS)):
         sys.stderr.write(f"{refusal(found)}\n")
 
 

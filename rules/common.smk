@@ -23,7 +23,7 @@ from workflow_scripts.common.defined_rules import complete
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest, write_json
 from workflow_scripts.common.jobs import needs_of, resources_of
-from workflow_scripts.common.redo import keep_made, redone, refusal, take_words
+from workflow_scripts.common.redo import Corpus, keep_made, redone, refusal, take_words
 from workflow_scripts.common.step_versions import step_version
 
 DEFAULT_CONFIG = f"{workflow.basedir}/config/config.yaml"
@@ -84,6 +84,7 @@ if workflow.is_main_process:
 
 # Beside the corpus and not in it: what was taken down stays so when the corpus is built anew.
 LEDGER = f"{SITE.results}/ledgers/{CONFIG.corpus_name}.parquet"
+THIS_CORPUS = Corpus(CORPUS, LEDGER)
 SHARED = f"{SITE.results}/shared"
 WORLD = f"{SITE.results}/world/{CONFIG.corpus_name}"
 CORPUS_LOGS = f"logs/corpora/{CONFIG.corpus_name}"

@@ -9,9 +9,10 @@ import pytest
 
 from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.redo import Words, changed_params, cost_of, redone, refusal, take_words
+from workflow_scripts.common.redo import Corpus, Words, changed_params, cost_of, redone, refusal, take_words
 
 NOTHING = Words(frozenset(), frozenset())
+CORPUS = Corpus("results/corpora/demo", "results/ledgers/demo.parquet")
 
 
 def words(command_line: dict[str, Any], **in_files: Any) -> tuple[Words, dict[str, Any]]:
@@ -81,7 +82,7 @@ def test_a_finished_job_is_redone_with_its_cause_and_its_images(account: Path) -
     first = Job("catalog_source", [], updated_input={"metadata.parquet"})
     second = Job("catalog_merge_g000", [], (first,), updated_input={"a"}, updated_input_run={"a"})
     job = Job("download", [account], (second,), updated_input={"part"}, updated_input_run={"part"})
-    (found,) = redone(Plan(first, second, job), NOTHING)
+    (found,) = redone(Plan(first, second, job), NOTHING, CORPUS)
     assert (found.step, found.jobs, found.cost) == ("download", 1, "1,234 images")
     assert found.why == ("catalog_source runs: changed input metadata.parquet",)
     line = refusal([found])
@@ -93,15 +94,38 @@ def test_unfinished_forced_and_allowed_work_is_not_held_up(account: Path, tmp_pa
     missing = Job("download", [account, tmp_path / "manifest.parquet"], missing_output={"manifest.parquet"})
     forced = Job("download", [account], forced=True)
     cheap = Job("curate", [account], updated_input={"x"})
-    assert redone(Plan(missing, forced, cheap), NOTHING) == []
+    assert redone(Plan(missing, forced, cheap), NOTHING, CORPUS) == []
     job = Job("download", [account], updated_input={"x"})
-    assert redone(Plan(job), Words(frozenset({"download"}), frozenset())) == []
-    assert redone(Plan(job), Words(frozenset({"shards"}), frozenset())) != []
+    assert redone(Plan(job), Words(frozenset({"download"}), frozenset()), CORPUS) == []
+    assert redone(Plan(job), Words(frozenset({"shards"}), frozenset()), CORPUS) != []
+
+
+def test_growth_holds_nothing_up_unless_something_else_changed_with_it(account: Path) -> None:
+    new = Job("catalog_source", [], missing_output={"g001/museum.parquet"})
+    names = Job("taxonomy_resolve", [], (new,), input_changed=True)
+    job = Job("shards_write", [account], (names,), updated_input={"plan"}, updated_input_run={"plan"})
+    assert redone(Plan(new, names, job), NOTHING, CORPUS) == []
+    changed = Job("catalog_source", [], updated_input={"metadata.parquet"})
+    names.after = (new, changed)
+    (found,) = redone(Plan(new, changed, names, job), NOTHING, CORPUS)
+    assert found.why == ("catalog_source runs: changed input metadata.parquet",)
+
+
+def test_a_takedown_holds_nothing_up_and_other_changes_within_the_corpus_do(account: Path) -> None:
+    manifest = f"{CORPUS.folder}/download/part-0000/manifest.parquet"
+    gather = Job("download_gather", [], updated_input={manifest})
+    curate = Job("curate", [], (gather,), updated_input={CORPUS.ledger})
+    job = Job("shards_write", [account], (curate, gather), updated_input={"plan"}, updated_input_run={"plan"})
+    assert redone(Plan(gather, curate, job), NOTHING, CORPUS) == []
+    curate.reason.updated_input = {"a"}
+    curate.reason.updated_input_run = {"a"}
+    (found,) = redone(Plan(gather, curate, job), NOTHING, CORPUS)
+    assert manifest in found.why[0]
 
 
 def test_several_steps_are_named_in_one_line_and_one_word(account: Path) -> None:
     jobs = [Job(rule, [account], updated_input={"x"}) for rule in ("train_run", "download")]
-    line = refusal(redone(Plan(*jobs), NOTHING))
+    line = refusal(redone(Plan(*jobs), NOTHING, CORPUS))
     assert "'redo=[download,train]'" in line
     assert "\n" not in line
 

@@ -55,6 +55,9 @@ def test_an_owner_is_gone_from_the_corpus_for_good(copy: Any) -> None:
     copy.run("verify")
     copy.run("data")
     copy.run("verify")
+    text = copy.run("-n", "all")
+    assert f"{SHARDS}/train changed" in text, "the training is behind"
+    assert "train_run" not in copy.planned("all")
     verdicts = read_rows(copy.path(f"{CORPUS}/curate/g000/verdicts.parquet"), VERDICTS).to_pylist()
     gone = {row["uuid"] for row in verdicts if row["reason"] == "taken_down"}
     assert named <= gone

@@ -116,28 +116,77 @@ class Redone:
         return f"{self.step} ({', '.join(filter(None, [jobs, self.cost]))}; {'; '.join(self.why)})"
 
 
-def redone(dag: Any, words: Words) -> list[Redone]:
+@dataclass(frozen=True)
+class Corpus:
+    """What changes in a corpus without redoing what it has: growth, and takedowns, which rewrite it in place.
+
+    Attributes:
+        folder: the corpus's folder.
+        ledger: what was taken down from it.
+    """
+
+    folder: str
+    ledger: str
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A reason of a job's own to run.
+
+    Attributes:
+        rule: the rule, or "" for the guarded job itself.
+        text: the reason.
+        files: changed input files.
+        is_new: whether something is made for the first time, or of further files.
+    """
+
+    rule: str
+    text: str
+    files: frozenset[str] = frozenset()
+    is_new: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.rule} runs: {self.text}" if self.rule else self.text
+
+
+def redone(dag: Any, words: Words, corpus: Corpus) -> list[Redone]:
     """The finished costly work that Snakemake's plan redoes, unless the command line asks for it, by step.
 
     Args:
         dag: Snakemake's plan.
         words: what the command line says.
+        corpus: the corpus, whose growth and takedowns are nobody's concern here: equal work is adopted.
     """
-    jobs: dict[str, list[Any]] = {}
+    jobs: dict[str, list[tuple[Any, list[Cause]]]] = {}
     for job in dag.needrun_jobs():
         step = GUARDED.get(job.rule.name)
         if step is None or step in words.redo or dag.reason(job).forced:
             continue
-        if job.output and all(Path(file).exists() for file in job.output):
-            jobs.setdefault(step, []).append(job)
+        finished = job.output and all(Path(file).exists() for file in job.output)
+        if finished and (found := _that_matter(list(causes(dag, job)), corpus)):
+            jobs.setdefault(step, []).append((job, found))
     return [
         Redone(
             step,
             len(found),
-            cost_of(sorted(Path(file) for job in found for file in job.output)),
-            tuple(dict.fromkeys(why for job in sorted(found, key=str) for why in causes(dag, job)))[:3],
+            cost_of(sorted(Path(file) for job, _ in found for file in job.output)),
+            tuple(dict.fromkeys(str(cause) for _, of_job in found for cause in of_job))[:3],
         )
         for step, found in sorted(jobs.items(), key=lambda entry: list(STEPS).index(entry[0]))
+    ]
+
+
+def _that_matter(found: list[Cause], corpus: Corpus) -> list[Cause]:
+    """The causes other than growth and takedowns."""
+    taken_down = any(corpus.ledger in cause.files for cause in found)
+
+    def is_known(file: str) -> bool:
+        return file == corpus.ledger or (taken_down and file.startswith(f"{corpus.folder}/"))
+
+    return [
+        cause
+        for cause in found
+        if not (cause.rule and cause.is_new) and not (cause.files and all(map(is_known, cause.files)))
     ]
 
 
@@ -153,38 +202,38 @@ def refusal(found: list[Redone]) -> str:
     )
 
 
-def causes(dag: Any, job: Any) -> Iterator[str]:
+def causes(dag: Any, job: Any) -> Iterator[Cause]:
     """What causes a job to run: its own reasons, or those of the jobs that it follows."""
     seen = {job}
     waiting = [job]
     while waiting:
         one = waiting.pop(0)
-        reason = dag.reason(one)
-        own = list(_own(reason))
-        prefix = "" if one is job else f"{one.rule.name} runs: "
-        yield from (f"{prefix}{why}" for why in own)
-        if own:
-            continue
-        earlier = [other for other in dag.dependencies[one] if dag.needrun(other) and other not in seen]
-        seen |= set(earlier)
-        waiting += sorted(earlier, key=str)
+        own = list(_own(dag.reason(one), "" if one is job else one.rule.name))
+        yield from own
+        if own and one is job:
+            return
+        # What is made of further files may be made of changed ones, too.
+        if all(cause.is_new for cause in own):
+            earlier = [other for other in dag.dependencies[one] if dag.needrun(other) and other not in seen]
+            seen |= set(earlier)
+            waiting += sorted(earlier, key=str)
 
 
-def _own(reason: Any) -> Iterator[str]:
+def _own(reason: Any, rule: str) -> Iterator[Cause]:
     if reason.forced:
-        yield "forced"
+        yield Cause(rule, "forced")
     if reason.params_changed:
-        yield changed_params(reason.params_changed.only_old, reason.params_changed.only_new)
-    if files := set(reason.updated_input) - set(reason.updated_input_run):
-        yield f"changed input {_some(files)}"
+        yield Cause(rule, changed_params(reason.params_changed.only_old, reason.params_changed.only_new))
+    if files := set(map(str, set(reason.updated_input) - set(reason.updated_input_run))):
+        yield Cause(rule, f"changed input {_some(files)}", frozenset(files))
     if reason.input_changed:
-        yield "other input files than before"
+        yield Cause(rule, "other input files than before", is_new=True)
     if reason.code_changed:
-        yield "its rule's command changed"
+        yield Cause(rule, "its rule's command changed")
     if reason.software_stack_changed:
-        yield "its software environment changed"
+        yield Cause(rule, "its software environment changed")
     if reason.missing_output:
-        yield f"missing {_some(set(reason.missing_output))}"
+        yield Cause(rule, f"missing {_some(set(reason.missing_output))}", is_new=True)
 
 
 def _some(files: Iterable[str]) -> str:
