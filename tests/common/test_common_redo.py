@@ -51,7 +51,7 @@ class Plan:
         self.jobs = jobs
         self.dependencies = {job: dict.fromkeys(job.after) for job in jobs}
 
-    def needrun_jobs(self) -> Any:
+    def needrun_jobs(self, exclude_finished: bool) -> Any:
         return iter(self.jobs)
 
     def needrun(self, job: Any) -> bool:

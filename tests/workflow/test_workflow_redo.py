@@ -56,7 +56,7 @@ def changed(project: Any, name: str, pattern: str, text: str) -> Iterator[None]:
 def test_a_mistyped_value_stops_with_what_it_would_cost_and_leaves_no_flag(finished: Any) -> None:
     line = refused(finished, "all", "--config", MISTYPED)
     assert "download" in line
-    assert "jpeg_quality 95 -> 59" in line
+    assert "jpeg_quality default -> 59" in line
     assert re.search(r"\d images", line)
     for word in ("redo=", "keep="):
         assert word in line
@@ -88,7 +88,7 @@ def test_a_terminal_gets_the_same_line(finished: Any) -> None:
     assert started.wait() != 0
     text = said.decode()
     assert f"error: {REDONE}" in text
-    assert "jpeg_quality 95 -> 59" in text
+    assert "jpeg_quality default -> 59" in text
     assert state(finished) == before
 
 

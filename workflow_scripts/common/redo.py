@@ -158,7 +158,8 @@ def redone(dag: Any, words: Words, corpus: Corpus) -> list[Redone]:
         corpus: the corpus, whose growth and takedowns are nobody's concern here: equal work is adopted.
     """
     jobs: dict[str, list[tuple[Any, list[Cause]]]] = {}
-    for job in dag.needrun_jobs():
+    # A dry run has finished all of them when it is asked.
+    for job in dag.needrun_jobs(exclude_finished=False):
         step = GUARDED.get(job.rule.name)
         if step is None or step in words.redo or dag.reason(job).forced:
             continue
@@ -252,7 +253,7 @@ def changed_params(old: Iterable[str], new: Iterable[str]) -> str:
     said = []
     settings = [next((one for one in some if isinstance(one, dict)), {}) for some in (before, after)]
     for key in sorted(set(_flat(settings[0])) | set(_flat(settings[1]))):
-        one, other = (_flat(some).get(key, "not set") for some in settings)
+        one, other = (_flat(some).get(key, "default") for some in settings)
         if one != other:
             said.append(f"{key} {_short(one)} -> {_short(other)}")
     plain = [[one for one in some if not isinstance(one, dict)] for some in (before, after)]
