@@ -128,7 +128,7 @@ def test_a_random_second_projector_is_random_and_reproducible(start: Path) -> No
     drawn = []
     for _ in range(2):
         loaded = clip.load(f"local-dir:{start}")
-        settings = ModelSettings(architecture="tiny", replay_projector_from="random")
+        settings = ModelSettings(architecture="ViT-B-16", replay_projector_from="random")
         model = starting_model(loaded, settings, SETTINGS, second_projector=True)
         assert model.replay_projector is not None
         drawn.append(model.replay_projector.detach())

@@ -38,7 +38,7 @@ SETTINGS = TrainSettings(epochs=2, global_batch=8, replay_batch=4, precision="fp
 
 
 def job_of(corpus, start: Path, settings: TrainSettings = SETTINGS) -> Job:
-    model = ModelSettings(architecture="tiny")
+    model = ModelSettings(architecture="ViT-B-16")
     data = TrainingData((corpus.biology,), corpus.replay, settings)
     return Job(start, model, settings, TrainLimits(), data)
 

@@ -96,7 +96,7 @@ def given_to_training(corpus, start: Path, run: Path) -> dict[str, Any]:
 def in_process(corpus, start: Path, run: Path, settings: TrainSettings = FAST, **others) -> None:
     """One process without torchrun."""
     limits = TrainLimits(workers=0, checkpoint_steps=3)
-    given = {"model": ModelSettings(architecture="tiny"), "limits": limits, "threads": 1, "settings": settings}
+    given = {"model": ModelSettings(architecture="ViT-B-16"), "limits": limits, "threads": 1, "settings": settings}
     train_model(**given_to_training(corpus, start, run) | given | others)
 
 
@@ -235,7 +235,7 @@ def test_an_update_of_the_code_does_not_start_a_stopped_training_over(
     (left / "checkpoints/step-00000007").mkdir(parents=True)
     job = Job(
         start,
-        ModelSettings(architecture="tiny"),
+        ModelSettings(architecture="ViT-B-16"),
         FAST,
         TrainLimits(),
         TrainingData((corpus.biology,), corpus.replay, FAST),
