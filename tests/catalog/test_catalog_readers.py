@@ -152,7 +152,7 @@ def test_eol(tmp_path: Path, read: Read) -> None:
     assert (first["source_url"], first["scientific_name"]) == ("https://content.example/1.jpg", "Pica pica")
     assert (first["copyright_owner"], first["license"], first["EOL page ID"]) == ("Lee, B.", "CC-BY-3.0", "p1")
     assert names(second) == "Animalia Chordata Aves - - Pica -"
-    assert (second["source_url"], second["license"]) == ("https://elsewhere.example/2.jpg", None)
+    assert (second["source_url"], second["license"]) == ("https://elsewhere.example/2.jpg", "CC-BY-NC")
     assert third["scientific_name"] is third["taxon_key"] is None
     assert (first["taxon_key"], second["taxon_key"]) == ("hierarchy:e", "hierarchy:d")
     assert account["kept"] == 3

@@ -183,32 +183,6 @@ def test_a_missing_table_and_a_strange_one_are_named(read: Read, tmp_path: Path)
         read("not parquet", name="images.parquet")
 
 
-@pytest.mark.parametrize(
-    "written, spdx",
-    [
-        ("CC0", "CC0-1.0"),
-        ("CC0_1_0", "CC0-1.0"),
-        ("http://creativecommons.org/publicdomain/zero/1.0/legalcode", "CC0-1.0"),
-        ("CC BY 4.0", "CC-BY-4.0"),
-        ("cc-by-nc-sa-3.0", "CC-BY-NC-SA-3.0"),
-        ("CC_BY_NC_4_0", "CC-BY-NC-4.0"),
-        ("https://creativecommons.org/licenses/by-nd/2.5/", "CC-BY-ND-2.5"),
-        ("Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International", "CC-BY-NC-SA-4.0"),
-        ("Public Domain", "CC-PDM-1.0"),
-        ("http://creativecommons.org/publicdomain/mark/1.0/", "CC-PDM-1.0"),
-        ("CC BY", None),
-        ("CC BY-NC 5.0", None),
-        ("CC BY-SA-NC-XX 4.0", None),
-        ("all rights reserved", None),
-        ("not CC BY 4.0", None),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_common_licences_get_their_spdx_identifier(sql: Callable[..., Any], written: str | None, spdx: str) -> None:
-    assert sql("spdx_of(?)", written) == spdx
-
-
 def test_texts_that_are_joined_can_be_told_apart(sql: Callable[..., Any]) -> None:
     lists = [["a", "b"], ["ab", None], [None, "ab"], ["a", None, "b"], ["1:a", "b"], ["-"], [None], ["a1:b"]]
     assert len({sql("joined_texts(?)", texts) for texts in lists}) == len(lists)

@@ -1,0 +1,78 @@
+"""A licence's text or address gives its identifier, or none; never another licence's."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts.catalog.licences import spdx_of
+
+REAL_DATA = os.environ.get("TREEOFLIFE_REAL_DATA")
+
+
+@pytest.mark.parametrize(
+    "written, spdx",
+    [
+        ("CC0", "CC0-1.0"),
+        ("CC0_1_0", "CC0-1.0"),
+        ("no rights reserved (CC0)", "CC0-1.0"),
+        ("http://creativecommons.org/publicdomain/zero/1.0/legalcode", "CC0-1.0"),
+        ("CC BY 4.0", "CC-BY-4.0"),
+        ("cc-by-nc-sa-3.0", "CC-BY-NC-SA-3.0"),
+        ("CC_BY_NC_4_0", "CC-BY-NC-4.0"),
+        ("https://creativecommons.org/licenses/by-nd/2.5/", "CC-BY-ND-2.5"),
+        ("Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International", "CC-BY-NC-SA-4.0"),
+        ("CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/legalcode#languages)", "CC-BY-4.0"),
+        ("Public Domain", "CC-PDM-1.0"),
+        ("http://creativecommons.org/publicdomain/mark/1.0/", "CC-PDM-1.0"),
+        ("http://www.opendatacommons.org/licenses/odbl/1.0", "ODbL-1.0"),
+        # Ported: the jurisdiction is part of the licence.
+        ("https://creativecommons.org/licenses/by-nc-sa/3.0/de/deed.en", "CC-BY-NC-SA-3.0-DE"),
+        ("Creative Commons Attribution 3.0 United States License", "CC-BY-3.0-US"),
+        ("CC BY-SA 3.0 (generic) [http://creativecommons.org/licenses/by-sa/3.0/de/]", "CC-BY-SA-3.0"),
+        # Without a version it is what it is.
+        ("CC BY", "CC-BY"),
+        ("(c) Jo Smith, some rights reserved (CC BY-NC)", "CC-BY-NC"),
+        ("CC BY-SA-NC, no commercial use", "CC-BY-NC-SA"),
+        # English, and letters that belong to somebody's name.
+        ("photo by Jo Smith", None),
+        ("Museum of SA, CC BY 4.0", "CC-BY-4.0"),
+        # Two licences, none, or doubt.
+        ("CC BY 4.0 and CC BY-NC 4.0", None),
+        ("CC BY 4.0; CC BY 3.0", None),
+        ("CC BY-SA-ND 4.0", None),
+        ("CC BY-NC 5.0", None),
+        ("CC BY-SA-NC-XX 4.0", None),
+        ("all rights reserved", None),
+        ("(c) Jo Smith, all rights reserved (not CC BY)", None),
+        ("not CC BY 4.0", None),
+        ("UNSPECIFIED", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_licence_gets_its_identifier(written: str | None, spdx: str | None) -> None:
+    assert spdx_of(written) == spdx
+
+
+@pytest.mark.parametrize("form", ["CC {} {}", "cc_{}_{}", "https://creativecommons.org/licenses/{}/{}/deed.fr"])
+@pytest.mark.parametrize("letters", ["by", "by-nc", "by-nc-sa", "by-nc-nd", "by-sa", "by-nd"])
+@pytest.mark.parametrize("version", ["1.0", "2.0", "2.5", "3.0", "4.0"])
+def test_every_licence_in_every_form(form: str, letters: str, version: str) -> None:
+    assert spdx_of(form.format(letters, version)) == f"CC-{letters.upper()}-{version}"
+
+
+@pytest.mark.skipif(REAL_DATA is None, reason="left out: TREEOFLIFE_REAL_DATA names no folder of real files")
+def test_the_texts_that_gbif_knows_are_read_as_gbif_reads_them() -> None:
+    """GBIF takes a licence without a version for the current one, which its text does not say."""
+    read = 0
+    for line in Path(str(REAL_DATA), "real/vocabularies/license_uri.tsv").read_text(errors="replace").splitlines():
+        written, _, address = line.partition("\t")
+        named = re.search(r"creativecommons\.org/licenses/([a-z-]+)/(\d\.\d)/$", address)
+        if named is None or written.startswith("#"):
+            continue
+        read += 1
+        expected = f"CC-{named[1].upper()}"
+        assert spdx_of(written) == (f"{expected}-{named[2]}" if re.search(r"\d\.\d", written) else expected), written
+    assert read > 60

@@ -1,0 +1,130 @@
+"""Licences as people write them, by their SPDX identifiers (https://spdx.org/licenses).
+
+A Creative Commons licence is what its text says: without a version it stays without one (`CC-BY-NC`), and a ported
+one keeps its jurisdiction (`CC-BY-3.0-ES`, also where SPDX lists no such port). A text that names two different
+licences, or reserves all rights, names none.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+
+# Words of the licences' names, and of their translations, by the abbreviations that the licences' addresses use.
+WORDS = {
+    "by": r"attribution|atribucion|atribuicao|attribuzione|namensnennung|reconocimiento|paternite",
+    "nc": r"non ?commerciale?|nao ?comercial|no ?comercial|nicht ?kommerziell|pas d utilisation commerciale",
+    "sa": r"share ?alike|compartir ?igual|compartilha ?igual|partage dans les memes conditions"
+    r"|weitergabe unter gleichen bedingungen",
+    "nd": r"no ?deriv(?:ative|ate)?s?(?: works)?|sin obra derivada|keine bearbeitung(?:en)?|pas de modification",
+    "cc": r"creative ?commons?|creativecommons org",
+}
+JURISDICTIONS = re.compile(
+    "a[rtuz]|b[egr]|c[ahlnorz]|d[ek]|e[cegs]|f[ir]|g[rt]|h[kru]|i[elnt]|igo|jp|kr|lu|m[ktxy]|n[loz]|p[ehlrt]|r[os]"
+    "|s[egi]|scotland|t[hw]|u[agks]|v[en]|za"
+)
+COUNTRIES = {
+    **{"australia": "au", "austria": "at", "brazil": "br", "brasil": "br", "canada": "ca", "deutschland": "de"},
+    **{"espana": "es", "england and wales": "uk", "france": "fr", "germany": "de", "italia": "it", "italy": "it"},
+    **{"japan": "jp", "netherlands": "nl", "new zealand": "nz", "osterreich": "at", "portugal": "pt", "spain": "es"},
+    **{"schweiz": "ch", "switzerland": "ch", "united kingdom": "uk", "united states": "us"},
+}
+VERSIONS = ("1.0", "2.0", "2.1", "2.5", "3.0", "4.0")
+# Texts that name no Creative Commons licence by its parts. The first that is found counts.
+OTHERS = (
+    ("CC0-1.0", r"\bcc ?0\b|\bcc ?zero\b|\bpublic ?domain zero\b|\bpublic domain cc0\b"),
+    ("CC-PDM-1.0", r"\bpublic ?domain mark\b|\bpdm\b|\bno known copyright\b"),
+    ("PDDL-1.0", r"\bopendatacommons org licenses pddl\b|\bpddl\b"),
+    ("ODC-By-1.0", r"\bopendatacommons org licenses by\b|\bodc by\b"),
+    ("ODbL-1.0", r"\bopendatacommons org licenses odbl\b|\bodbl\b"),
+)
+RESERVED = (
+    r"\ball rights? reserved\b|\btodos los derechos reservados\b|\btous droits reserves\b|\balle rechte vorbehalten\b"
+)
+ELEMENTS = r"by(?: (?:nc|sa|nd))*"
+VERSION = r"(\d)(?: (\d))?"
+# Words between a licence's letters and its version.
+BETWEEN = r"(?:(?:cc|licen[sc]es?|public|v|ver|version|generic|unported|international|internacional) )*"
+DENIED = re.compile(r"(?<!\S)(?:not|except|excluding|nicht|sauf) (?:\w+ ){0,3}cc(?!\S)")
+# A number that belongs to a licence of another kind than its letters say ("CC BY-XX 4.0").
+UNCLEAR = re.compile(rf"(?<!\S){ELEMENTS} \w+ \d \d(?!\S)")
+MENTION = re.compile(rf"(?<!\S)((?:cc )?){ELEMENTS}(?!\S)")
+VERSIONED = re.compile(rf"(?<!\S)({ELEMENTS}) {BETWEEN}{VERSION}(?: (\w+))?(?!\S)")
+
+
+@lru_cache(maxsize=4096)
+def spdx_of(written: str | None) -> str | None:
+    """The identifier of the licence that a text or an address names; None where it names none, or more than one.
+
+    Args:
+        written: a name ("CC BY-NC 4.0"), an address (a deed or legal code) or a sentence with either.
+    """
+    text = _words(written or "")
+    if not text or re.search(RESERVED, text) or DENIED.search(text):
+        return None
+    found = {name for name, pattern in OTHERS if re.search(pattern, text)}
+    if re.fullmatch(r"(?:cc )?public ?domain(?: mark)?(?: 1 0)?(?: dedication)?", text):
+        found.add("CC-PDM-1.0")
+    if "CC0-1.0" in found:
+        # CC0 is a dedication to the public domain; its texts name that too.
+        found.discard("CC-PDM-1.0")
+    parts = _creative_commons(text)
+    if parts is not None and not found:
+        return _identifier(parts, text)
+    return found.pop() if len(found) == 1 and not parts else None
+
+
+def _words(written: str) -> str:
+    """Lower-case ASCII words and numbers, the licences' own words as their letters."""
+    plain = unicodedata.normalize("NFKD", written.lower())
+    plain = "".join(sign for sign in plain if not unicodedata.combining(sign))
+    text = " ".join(re.findall(r"[a-z]+|\d+", re.sub(r"(\d)\.(\d)", r"\1 \2", plain.replace("cc0", " cc 0 "))))
+    # The parts of an address that tell nothing, and the server of the licences' buttons.
+    text = re.sub(r"\b(?:https?|www) ", "", f"{text} ").strip()
+    text = re.sub(
+        r"\b(?:i )?creativecommons org (?:licen[sc]es|l|publicdomain|share your work public domain)\b", "cc", text
+    )
+    text = re.sub(r"\bcc (zero|mark)\b", r"public domain \1", text)
+    for letters, names in WORDS.items():
+        text = re.sub(rf"\b(?:{names})\b", letters, text)
+    return text
+
+
+def _creative_commons(text: str) -> frozenset[str] | None:
+    """The elements (by, nc, sa, nd) of the one licence that a text names."""
+    mentions = [(bool(found.group(1)), frozenset(found.group().split()) - {"cc"}) for found in MENTION.finditer(text)]
+    is_creative = bool(re.search(r"(?<!\S)cc(?!\S)", text)) or bool(re.fullmatch(rf"{ELEMENTS}(?: {VERSION})?", text))
+    # "by" alone is also a word of English: it counts behind "cc", or where the text is about such a licence alone.
+    sure = {elements for is_named, elements in mentions if is_named or len(elements) > 1}
+    if not is_creative or not mentions:
+        return None
+    if not sure:
+        sure = {frozenset({"by"})} if re.search(rf"(?<!\S)cc by|^by\b|by {VERSION}", text) else set()
+    largest = max(sure, key=len, default=None)
+    # What is named in part and then in full is one licence; two that differ otherwise are two.
+    return largest if largest is not None and all(one <= largest for one in sure) else None
+
+
+def _identifier(elements: frozenset[str], text: str) -> str | None:
+    if {"sa", "nd"} <= elements:
+        return None
+    name = "-".join(["CC", *(part.upper() for part in ("by", "nc", "nd", "sa") if part in elements)])
+    matches = list(VERSIONED.finditer(text))
+    found = [(f"{match[2]}.{match[3] or 0}", match[4] or "") for match in matches]
+    versions = {version for version, _ in found}
+    if (
+        len(versions) > 1
+        or not versions <= set(VERSIONS)
+        or any(set(match[1].split()) != elements for match in matches)
+    ):
+        return None
+    if not versions:
+        return None if UNCLEAR.search(text) else name
+    version = versions.pop()
+    is_generic = re.search(r"\b(?:generic|unported)\b", text)
+    ports = {port for _, port in found if JURISDICTIONS.fullmatch(port)}
+    ports |= {
+        code for country, code in COUNTRIES.items() if re.search(rf"\b{version.replace('.', ' ')} {country}\b", text)
+    }
+    if version == "4.0" or is_generic or not ports:
+        return f"{name}-{version}"
+    return f"{name}-{version}-{ports.pop().upper()}" if len(ports) == 1 else None
