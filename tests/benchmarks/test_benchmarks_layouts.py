@@ -13,6 +13,7 @@ import simplejpeg
 
 from workflow_scripts.benchmarks.index_awa2 import index_awa2
 from workflow_scripts.benchmarks.index_fishnet import TRAITS, index_fishnet
+from workflow_scripts.benchmarks.index_folders import index_folders
 from workflow_scripts.benchmarks.index_herbarium19 import index_herbarium19
 from workflow_scripts.benchmarks.index_newt import index_newt
 from workflow_scripts.benchmarks.index_plantdoc import index_plantdoc
@@ -54,6 +55,27 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "benchmark"
     made.mkdir()
     return made
+
+
+def test_a_folder_for_each_class_is_a_benchmark(folder: Path) -> None:
+    put(folder / "birds/001.Pica_hudsonia/b.JPG")
+    put(folder / "birds/001.Pica_hudsonia/a.png")
+    put(folder / "Corvus Corax/1.jpg")
+    put(folder / "unnamed beetles from june/1.jpg")
+    put(folder / "Corvus Corax/notes.txt")
+    put(folder / ".cache/x.jpg")
+    put(folder / "stray.jpg")
+    rows, account = read(index_folders, {"layout": "folders", "images": str(folder)}, folder)
+    found = [(row["image"], row["class"], row["taxon_genus"], row["taxon_species"]) for row in rows]
+    assert found == [
+        ("Corvus Corax/1.jpg", "Corvus Corax", "Corvus", "corax"),
+        ("birds/001.Pica_hudsonia/a.png", "Pica hudsonia", "Pica", "hudsonia"),
+        ("birds/001.Pica_hudsonia/b.JPG", "Pica hudsonia", "Pica", "hudsonia"),
+        ("unnamed beetles from june/1.jpg", "unnamed beetles from june", None, None),
+    ]
+    assert account.dropped == {"in_no_folder": 1, "not_named_as_an_image": 1}
+    with pytest.raises(InputError, match="no such folder"):
+        read(index_folders, {"layout": "folders", "images": str(folder / "absent")}, folder)
 
 
 def test_newt_names_its_missing_image_and_keeps_the_others_places(folder: Path) -> None:

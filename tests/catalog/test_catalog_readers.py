@@ -13,6 +13,7 @@ import pytest
 from workflow_scripts.catalog.bioscan import read_bioscan
 from workflow_scripts.catalog.eol import read_eol
 from workflow_scripts.catalog.fathomnet import read_fathomnet
+from workflow_scripts.catalog.folders import read_folders
 from workflow_scripts.catalog.gbif import read_gbif
 from workflow_scripts.catalog.inat21 import read_inat21
 from workflow_scripts.catalog.treeoflife10m import read_treeoflife10m
@@ -213,6 +214,36 @@ def test_fathomnet(tmp_path: Path, read: Read) -> None:
     assert account["dropped"] == {"bad_crop": 1, "rejected": 1}
     with pytest.raises(InputError, match=r"broken\.json: no list of FathomNet's image records"):
         read(read_fathomnet, settings, records=put(tmp_path / "broken.json", "{[}"))
+
+
+def test_folders(tmp_path: Path, read: Read) -> None:
+    images = tmp_path / "photos"
+    put(images / "train" / "0012_Alouatta_palliata" / "a.JPG")
+    put(images / "train" / "Pica hudsonia" / "deeper" / "b.jpg")
+    put(images / "train" / "Pica hudsonia" / "c.tiff")
+    put(images / "train" / "Pica hudsonia" / "Thumbs.db")
+    put(images / ".hidden" / "d.jpg")
+    put(images / "stray.png")
+    (tmp_path / "elsewhere" / "Rosa canina").mkdir(parents=True)
+    put(tmp_path / "elsewhere" / "Rosa canina" / "e.jpg")
+    (images / "linked").symlink_to(tmp_path / "elsewhere")
+    (images / "linked" / "Rosa canina" / "loop").symlink_to(images)
+    settings = config.Folders(name="f", reader="folders", images=str(images), keep=["folder"])
+    rows, account = read(read_folders, settings, images=images)
+    assert {(Path(row["source_url"]).name, row["scientific_name"], row["folder"]) for row in rows} == {
+        ("a.JPG", "Alouatta palliata", "0012_Alouatta_palliata"),
+        ("b.jpg", "deeper", "deeper"),
+        ("c.tiff", "Pica hudsonia", "Pica hudsonia"),
+        ("e.jpg", "Rosa canina", "Rosa canina"),
+    }
+    assert all(row["host"] == "" and Path(row["source_url"]).is_file() for row in rows)
+    assert account["rows_in"] == 6
+    assert account["dropped"] == {"in_no_folder": 1, "not_an_image": 1}
+    empty = tmp_path / "empty"
+    put(empty / "a.jpg")
+    for given, said in ((empty, "no folder in it holds an image"), (tmp_path / "absent", "no such folder")):
+        with pytest.raises(InputError, match=said):
+            read(read_folders, settings, images=given)
 
 
 def test_inat21(tmp_path: Path, read: Read) -> None:

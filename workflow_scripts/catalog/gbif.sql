@@ -1,62 +1,151 @@
--- A GBIF download's images, named as the contract names them. Tables: `occurrence` and `multimedia`, all text.
--- Variables: doi, taxon_keys (the backbone whose ids are in taxonKey).
+-- A GBIF download's images, named as the contract names them. Tables: `occurrence` and `multimedia` (text; the column
+-- `row_id` of both joins them), `citizen_datasets` (the keys of data sets that call themselves citizen science), `fish_orders`.
+-- Variables: doi, taxon_keys (the backbone whose ids are in taxonKey), names ('accepted' or 'record'), has_species
+-- (whether there is a column of accepted species), license_stands_in, owner_stands_in.
 
--- TreeOfLife-200M's `img_type`: by how the record came to be, and for specimens by the collection that would keep it.
-CREATE OR REPLACE TEMP MACRO img_type_of(basis, kingdom, phylum, class) AS
+-- TreeOfLife-200M's `img_type`: first whether a camera trap took it, then who published it, then for specimens the
+-- collection that would keep it (TreeOfLife-toolbox, processing/).
+CREATE OR REPLACE TEMP MACRO is_camera_trap(basis, publisher, remarks) AS
+    coalesce(regexp_matches(remarks, '(?i)camera trap|trigger sensitivity'), false)
+    OR (coalesce(basis = 'MACHINE_OBSERVATION', false) AND coalesce(publisher, '') IN (
+        'Museums Victoria',
+        'Ministerio del Ambiente, Agua y Transición Ecológica de Ecuador - MAATE',
+        'Miljøstyrelsen / The Danish Environmental Protection Agency',
+        'Burgoigee Creek Landcare Group',
+        'Lomonosov Moscow State University'
+    ));
+
+CREATE OR REPLACE TEMP MACRO is_citizen_science(publisher, dataset) AS
+    coalesce(publisher, '') IN (
+        'iNaturalist.org', 'Observation.org', 'naturgucker.de', 'Questagame', 'Pl@ntNet', 'NatureMapr',
+        'Citizen Science - ALA Website', 'BioCollect', 'Tweed Koala Sightings', 'Koala Action Group', 'TilapiaMap',
+        'Blauwtipje.nl', 'Great Koala Count 2', 'Superb Parrot Monitoring project', 'SLU Artdatabanken',
+        'Sibecocenter LLC'
+    )
+    OR coalesce(dataset, '') IN (
+        '84a649ce-ff81-420d-9c41-aa1de59e3766',
+        -- BugGuide
+        'cca13f2c-0d2c-4c2f-93b9-4446c0cc1629'
+    )
+    OR coalesce(dataset IN (SELECT dataset_key FROM citizen_datasets), false);
+
+CREATE OR REPLACE TEMP MACRO collection_of(kingdom, phylum, class, "order") AS
     CASE
-        WHEN basis = 'HUMAN_OBSERVATION' THEN 'Citizen Science'
-        WHEN basis = 'MACHINE_OBSERVATION' THEN 'Camera-trap'
-        WHEN basis IN ('PRESERVED_SPECIMEN', 'FOSSIL_SPECIMEN', 'LIVING_SPECIMEN', 'MATERIAL_SAMPLE')
-            THEN 'Museum Specimen: ' || CASE
-                WHEN kingdom = 'Plantae' THEN 'Plant'
-                WHEN kingdom = 'Fungi' THEN 'Fungi'
-                WHEN kingdom IN ('Bacteria', 'Archaea', 'Chromista', 'Protozoa', 'Viruses') THEN 'Microbiology'
-                WHEN class = 'Insecta' THEN 'Insect'
-                WHEN class = 'Aves' THEN 'Vertebrate Zoology - Birds'
-                WHEN class = 'Mammalia' THEN 'Vertebrate Zoology - Mammals'
-                WHEN class = 'Amphibia' THEN 'Vertebrate Zoology - Amphibians'
-                WHEN phylum = 'Chordata' THEN 'Vertebrate Zoology - Others'
-                WHEN kingdom = 'Animalia' THEN 'Invertebrate Zoology'
-                ELSE 'Uncategorized'
-            END
+        WHEN kingdom = 'Plantae' OR phylum IN ('Magnoliopsida', 'Ochrophyta') THEN 'Plant'
+        WHEN kingdom = 'Fungi' OR phylum IN ('Mycetozoa', 'Oomycota', 'Leotiomycetes', 'Sordariomycetes') THEN 'Fungi'
+        WHEN class = 'Insecta' THEN 'Insect'
+        WHEN phylum = 'Chordata' AND "order" IN (SELECT name FROM fish_orders) THEN 'Vertebrate Zoology - Fishes'
+        WHEN class = 'Amphibia' THEN 'Vertebrate Zoology - Amphibians'
+        WHEN class IN ('Reptilia', 'Squamata', 'Testudines', 'Crocodylia', 'Sphenodontia')
+            THEN 'Vertebrate Zoology - Reptiles'
+        WHEN class = 'Aves' THEN 'Vertebrate Zoology - Birds'
+        WHEN class = 'Mammalia' THEN 'Vertebrate Zoology - Mammals'
+        WHEN phylum = 'Chordata' THEN 'Vertebrate Zoology - Others'
+        WHEN kingdom = 'Animalia' THEN 'Invertebrate Zoology'
+        WHEN kingdom IN ('Bacteria', 'Archaea', 'Chromista', 'Protozoa', 'Viruses') THEN 'Microbiology'
+        ELSE 'Uncategorized'
+    END;
+
+CREATE OR REPLACE TEMP MACRO img_type_of(basis, publisher, dataset, remarks, kingdom, phylum, class, "order") AS
+    CASE
+        WHEN is_camera_trap(basis, publisher, remarks) THEN 'Camera-trap'
+        WHEN is_citizen_science(publisher, dataset) THEN 'Citizen Science'
+        WHEN basis IN (
+            'PRESERVED_SPECIMEN', 'MATERIAL_SAMPLE', 'FOSSIL_SPECIMEN', 'LIVING_SPECIMEN', 'MATERIAL_CITATION'
+        ) THEN 'Museum Specimen: ' || collection_of(kingdom, phylum, class, "order")
         ELSE 'Unidentified'
     END;
+
+CREATE OR REPLACE TEMP MACRO lowest_of(kingdom, phylum, class, "order", family, genus) AS
+    coalesce(genus, family, "order", class, phylum, kingdom);
 
 CREATE OR REPLACE TEMP VIEW joined AS
 WITH media AS (
     SELECT
         *,
         -- An image by its type, or where that is empty by its format.
-        coalesce(type = 'StillImage', false)
-        OR (coalesce(type, '') = '' AND coalesce(starts_with(lower(format), 'image'), false)) AS is_image
+        coalesce(lower(split_part(type, '/', -1)) = 'stillimage', false)
+        OR (type IS NULL AND coalesce(starts_with(lower(format), 'image'), false)) AS is_image,
+        -- A picture of a sound.
+        coalesce(regexp_matches(concat_ws(' ', title, description), '(?i)\b(sono|spectro|oscillo)gram'), false)
+        OR coalesce(regexp_matches(identifier, '(?i)^https?://([^/]*\.)?xeno-canto\.org[:/]'), false)
+        OR coalesce(regexp_matches(concat_ws(' ', publisher, "rightsHolder"), '(?i)xeno-canto'), false) AS is_sonogram
     FROM multimedia
+),
+
+-- GBIF's ranks, `genus` and `species` are of the accepted taxon; genericName, specificEpithet and scientificName are of
+-- the name that the record has, which may be a synonym. A label is made of the one or of the other.
+named AS (
+    SELECT
+        *,
+        CASE WHEN getvariable('has_species') THEN coalesce("acceptedScientificName", species) ELSE '' END AS accepted_name,
+        getvariable('names') = 'accepted' AND getvariable('has_species') AS is_accepted
+    FROM occurrence
+),
+
+labelled AS (
+    SELECT
+        * REPLACE (
+            CASE
+                WHEN NOT is_accepted THEN coalesce(
+                    "genericName",
+                    CASE WHEN starts_with("scientificName" || ' ', genus || ' ') THEN genus END,
+                    CASE WHEN "scientificName" IS NULL THEN genus END
+                )
+                WHEN species IS NOT NULL THEN split_part(species, ' ', 1)
+                ELSE genus
+            END AS genus,
+            CASE
+                WHEN NOT is_accepted THEN "specificEpithet"
+                ELSE nullif(regexp_extract(species, '^\S+\s+(.+)$', 1), '')
+            END AS species
+        ),
+        CASE
+            WHEN NOT is_accepted THEN coalesce("scientificName", concat_ws(' ', genus, "specificEpithet"))
+            WHEN species IS NOT NULL AND "acceptedScientificName" IS NOT NULL THEN "acceptedScientificName"
+            -- With its author, where the record's own name is the accepted one.
+            WHEN starts_with("scientificName" || ' ', species || ' ') THEN "scientificName"
+            WHEN species IS NOT NULL THEN species
+            WHEN starts_with("scientificName" || ' ', lowest_of(kingdom, phylum, class, "order", family, genus) || ' ')
+                AND "specificEpithet" IS NULL
+                THEN "scientificName"
+            ELSE coalesce(lowest_of(kingdom, phylum, class, "order", family, genus), "scientificName")
+        END AS scientific_name
+    FROM named
 )
 
 SELECT
     -- Every other column of the occurrence, so that any of them may be selected by or kept.
-    occurrence.* EXCLUDE (species, publisher, license, "rightsHolder", creator, title, type, format, identifier),
-    occurrence."scientificName" AS scientific_name,
-    occurrence."datasetKey" AS dataset_key,
-    -- GBIF's `species` is the binomial; the epithet stands beside it.
-    coalesce(nullif(occurrence."specificEpithet", ''), split_part(occurrence.species, ' ', 2)) AS species,
-    nullif(occurrence."vernacularName", '') AS common,
+    labelled.* EXCLUDE (
+        publisher, license, "rightsHolder", creator, title, type, format, identifier, description, row_id, is_accepted
+    ),
+    labelled."scientificName" AS record_name,
+    labelled."datasetKey" AS dataset_key,
+    labelled."vernacularName" AS common,
     -- 0 is GBIF's own word for a name that it could not place.
-    getvariable('taxon_keys') || ':' || nullif(nullif(occurrence."taxonKey", ''), '0') AS taxon_key,
-    coalesce(nullif(media.publisher, ''), nullif(occurrence."institutionCode", '')) AS publisher,
-    img_type_of(occurrence."basisOfRecord", occurrence.kingdom, occurrence.phylum, occurrence.class) AS img_type,
+    getvariable('taxon_keys') || ':' || nullif(labelled."taxonKey", '0') AS taxon_key,
+    coalesce(media.publisher, labelled."institutionCode") AS publisher,
+    img_type_of(
+        labelled."basisOfRecord", labelled.publisher, labelled."datasetKey", labelled."eventRemarks",
+        labelled.kingdom, labelled.phylum, labelled.class, labelled."order"
+    ) AS img_type,
     'gbif' AS data_source,
-    media."gbifID" AS source_id,
-    'gbif:' || media."gbifID" AS occurrence_id,
+    media.row_id AS source_id,
+    'gbif:' || media.row_id AS occurrence_id,
     media.identifier AS url,
-    coalesce(nullif(media.license, ''), nullif(occurrence.license, '')) AS license_name,
-    coalesce(nullif(media."rightsHolder", ''), nullif(occurrence."rightsHolder", '')) AS copyright_owner,
+    -- The record's licence is of the data.
+    labelled.license AS record_license,
+    coalesce(media.license, CASE WHEN getvariable('license_stands_in') THEN labelled.license END) AS license_name,
+    coalesce(media."rightsHolder", CASE WHEN getvariable('owner_stands_in') THEN labelled."rightsHolder" END)
+        AS copyright_owner,
     media.creator,
     media.title,
     getvariable('doi') AS source_doi,
     CASE
         WHEN NOT media.is_image THEN 'not_an_image'
-        WHEN occurrence."gbifID" IS NULL THEN 'no_occurrence'
-        WHEN occurrence."basisOfRecord" = 'MATERIAL_CITATION' THEN 'material_citation'
+        WHEN media.is_sonogram THEN 'sonogram'
+        WHEN labelled.row_id IS NULL THEN 'no_occurrence'
+        WHEN labelled."basisOfRecord" = 'MATERIAL_CITATION' THEN 'material_citation'
     END AS left_out
 FROM media
-LEFT JOIN occurrence ON media."gbifID" = occurrence."gbifID";
+LEFT JOIN labelled ON media.row_id = labelled.row_id;

@@ -18,10 +18,8 @@ from workflow_scripts.common.clip import Clip, load
 from workflow_scripts.common.config.evaluate import (
     Awa2Benchmark,
     BenchmarkSettings,
-    CarvedBenchmark,
     Classification,
     ClassText,
-    CsvBenchmark,
     FishnetBenchmark,
     Herbarium19Benchmark,
     NewtBenchmark,
@@ -203,7 +201,7 @@ def _judge(task: Task, clip: Clip, file: Path, searches: Path | None) -> Scored:
             judged = Judged(plantdoc(features.vectors, task.table))
         case SubsetsBenchmark():
             judged = _mean_of_subsets(task, clip, unit(features.vectors), spec)
-        case CsvBenchmark() | CarvedBenchmark():
+        case Classification():
             judged = _classify(task, clip, unit(features.vectors), spec)
         case ReplayBenchmark():
             judged = _retrieve(task, clip, unit(features.vectors))

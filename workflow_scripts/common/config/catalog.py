@@ -119,6 +119,16 @@ class Gbif(SourceSettings):
     reader: Literal["gbif"] = Field(description="Which reader.")
     archive: SourceFile = Field(description="Its zip or folder, or what to fetch it from (`{gbif: KEY or DOI}`).")
     doi: str | None = Field(None, description="DOI to cite. Default: the one in the archive's metadata.xml.")
+    names: Literal["accepted", "record"] = Field(
+        "accepted",
+        description="Which name labels an image: GBIF's accepted one (`species`, `genus`), or the record's own "
+        "(`scientificName`). The other is kept beside it, as `record_name` or `accepted_name`.",
+    )
+    stand_in: list[Literal["license", "rightsHolder"]] = Field(
+        default_factory=list,
+        description="What of the record counts for an image that states none. The record's licence covers its data; it "
+        "is kept as `record_license` either way.",
+    )
     taxon_keys: str = Field(
         "gbif",
         description="Name of the backbone whose ids stand in `taxonKey`: its records' labels are then resolved by id. "
@@ -193,6 +203,18 @@ class INat21(SourceSettings):
         return {"images": self.images}
 
 
+class Folders(SourceSettings):
+    """A folder of photos for each species, named by it (`Pica_hudsonia/1.jpg`), at any depth."""
+
+    reader: Literal["folders"] = Field(description="Which reader.")
+    images: str = Field(description="The folder of folders. It is read, never written.")
+
+    @property
+    def inputs(self) -> dict[str, SourceFile]:
+        """The files that it reads, by option name."""
+        return {"images": self.images}
+
+
 class TreeOfLife10M(SourceSettings):
     """TreeOfLife-10M's `catalog.csv` over the image sets of its three sources."""
 
@@ -210,7 +232,8 @@ class TreeOfLife10M(SourceSettings):
 
 
 Source = Annotated[
-    TreeOfLife200M | Table | Gbif | Eol | Bioscan | FathomNet | INat21 | TreeOfLife10M, Field(discriminator="reader")
+    TreeOfLife200M | Table | Folders | Gbif | Eol | Bioscan | FathomNet | INat21 | TreeOfLife10M,
+    Field(discriminator="reader"),
 ]
 
 

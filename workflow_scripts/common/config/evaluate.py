@@ -113,6 +113,25 @@ class CsvBenchmark(LabelledFolder, Classification, ImageSet):
         return {"labels": self.labels, "images": self.images}
 
 
+class FoldersBenchmark(Classification, ImageSet):
+    """A classification benchmark of one's own: a folder of images for each class, named by it."""
+
+    protocol: ClassVar[str] = "zero-shot and SimpleShot, 1 and 5"
+
+    layout: Literal["folders"] = Field(description="Which reader.")
+    images: str = Field(description="The folder of folders. It is read, never written.")
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The files that it reads, by option name."""
+        return {"images": self.images}
+
+    @property
+    def given(self) -> dict[str, str]:
+        """What a person puts in place, by key."""
+        return {"images": self.images}
+
+
 class SubsetsBenchmark(Classification, ImageSet):
     """Several such benchmarks scored as one: each by itself, and the mean of them (camera_trap)."""
 
@@ -252,7 +271,7 @@ class ReplayBenchmark(Section):
 
 FeatureBenchmark = NewtBenchmark | FishnetBenchmark | Awa2Benchmark | Herbarium19Benchmark | PlantdocBenchmark
 Benchmark = Annotated[
-    CsvBenchmark | SubsetsBenchmark | CarvedBenchmark | ReplayBenchmark | FeatureBenchmark,
+    CsvBenchmark | FoldersBenchmark | SubsetsBenchmark | CarvedBenchmark | ReplayBenchmark | FeatureBenchmark,
     Field(discriminator="layout"),
 ]
 

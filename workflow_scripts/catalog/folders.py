@@ -1,0 +1,80 @@
+"""Read a folder of photos for each species into contract records.
+
+In: a folder with a folder a species, at any depth (`train/Pica_hudsonia/1.jpg`). Out: one row an image, whose
+scientific_name is what its folder's name says.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+
+from workflow_scripts.catalog.records import count_rows, write_named
+from workflow_scripts.common.class_folders import files_by_folder, is_image, organism_of
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.catalog import Folders
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.tables import connect
+
+BATCH_ROWS = 100_000
+SCHEMA = pa.schema([(name, pa.string()) for name in ("path", "folder", "scientific_name", "left_out")])
+
+
+def read_folders(*, images: Path, settings: Folders, out: Path, account: Path, memory_mb: int, threads: int) -> None:
+    """Read folders of photos into contract records.
+
+    Args:
+        images: the folder of folders.
+        settings: the source's part of the config.
+        out: where the records go (contract SOURCE_RECORDS).
+        account: where the account of rows goes.
+        memory_mb: DuckDB's memory limit, MiB.
+        threads: DuckDB's threads.
+
+    Raises:
+        InputError: there is no such folder, or none in it holds an image.
+    """
+    if not images.is_dir():
+        raise InputError(f"{images}: no such folder")
+    with connect(memory_mb, threads) as connection:
+        connection.execute(
+            "CREATE TEMP TABLE files (path VARCHAR, folder VARCHAR, scientific_name VARCHAR, left_out VARCHAR)"
+        )
+        for batch in _batches(images):
+            connection.register("batch", batch)
+            connection.execute("INSERT INTO files SELECT * FROM batch")
+            connection.unregister("batch")
+        left_out = dict(
+            connection.execute(
+                "SELECT left_out, count(*) FROM files WHERE left_out IS NOT NULL GROUP BY left_out ORDER BY left_out"
+            ).fetchall()
+        )
+        rows = count_rows(connection, "files")
+        if rows == sum(left_out.values()):
+            raise InputError(f"{images}: no folder in it holds an image; give the folder above the species' folders")
+        write_named(
+            connection,
+            settings=settings,
+            query="SELECT * EXCLUDE (left_out) FROM files WHERE left_out IS NULL",
+            rows=rows,
+            out=out,
+            account=account,
+            images=images,
+            left_out=left_out,
+        )
+
+
+def _batches(images: Path) -> Iterator[pa.Table]:
+    rows = (_row(path, folder) for path, folder in files_by_folder(images))
+    while some := list(islice(rows, BATCH_ROWS)):
+        yield pa.Table.from_pylist(some, SCHEMA)
+
+
+def _row(path: str, folder: str) -> dict[str, str | None]:
+    left_out = "not_an_image" if not is_image(path) else None if folder else "in_no_folder"
+    return {"path": path, "folder": folder, "scientific_name": organism_of(folder), "left_out": left_out}
+
+
+if __name__ == "__main__":
+    run(read_folders)

@@ -1,0 +1,40 @@
+"""A folder of photos for each species, as labs and museums sort them."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm", ".gif", ".avif", ".heic", ".dng"}
+)
+"""Suffixes, in lower case, of files that a camera or scanner writes; whether one can be read is found on reading."""
+NUMBERING = re.compile(r"^[\d]+[\s._-]+(?=[^\W\d_])")
+
+
+def organism_of(folder: str) -> str:
+    """The name that a folder's name writes: "003_Pica_hudsonia" is "Pica hudsonia"."""
+    return " ".join(NUMBERING.sub("", folder).replace("_", " ").split())
+
+
+def files_by_folder(root: Path) -> Iterator[tuple[str, str]]:
+    """Every file below a folder, links followed, sorted: its path from there, and the name of the folder that holds it.
+
+    Hidden files and folders are passed over; files that lie in `root` itself have "" as their folder.
+    """
+    visited: set[str] = set()
+    for folder, subfolders, files in os.walk(root, followlinks=True):
+        if (real := os.path.realpath(folder)) in visited:
+            subfolders.clear()
+            continue
+        visited.add(real)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        inside = Path(folder).relative_to(root)
+        for name in sorted(files):
+            if not name.startswith("."):
+                yield (inside / name).as_posix(), inside.name
+
+
+def is_image(path: str) -> bool:
+    """Whether a file is named like an image."""
+    return Path(path).suffix.lower() in IMAGE_SUFFIXES
