@@ -25,6 +25,7 @@ from workflow_scripts.common.files import digest, write_json
 from workflow_scripts.common.jobs import needs_of, resources_of
 from workflow_scripts.common.redo import Corpus, keep_made, redone, refusal, take_words
 from workflow_scripts.common.step_versions import step_version
+from workflow_scripts.common.table_files import check_tables
 
 DEFAULT_CONFIG = f"{workflow.basedir}/config/config.yaml"
 ENVIRONMENT = f"{workflow.basedir}/envs/workflow.yaml"
@@ -58,6 +59,7 @@ try:
     # `profiles/slurm` gives every job this resource; so the jobs themselves know it too, and so does a dry run.
     SLURM = SITE.cluster if "through" in (workflow.resource_settings.default_resources or {}) else None
     CONFIG = load_config(config, WHERE, SITE)
+    check_tables(CONFIG.generations, WHERE)
     # A dry run plans without what is not there yet, and says what it is.
     DRY_RUN = workflow.output_settings.dryrun
     MISSING = CONFIG.missing_files(SITE.results)

@@ -2,6 +2,7 @@
 """Each source's own format becomes the same records, with a reason for every row that is left out."""
 
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,7 @@ def test_gbif(tmp_path: Path, read: Read, packed: bool) -> None:
         for name, text in files.items():
             put(archive / name, text)
     settings = config.Gbif(name="gbif", reader="gbif", archive=str(archive), keep=["lifeStage", "institutionCode"])
+    settings = settings.model_copy(update={"stand_in": ["license", "rightsHolder"]})
     rows, account = read(read_gbif, settings, archive=archive)
     by_url = {row["source_url"]: row for row in rows}
     assert account["dropped"] == {"material_citation": 1, "no_occurrence": 1, "no_url": 1, "not_an_image": 1}
@@ -91,9 +93,9 @@ def test_gbif(tmp_path: Path, read: Read, packed: bool) -> None:
     assert magpie["taxon_key"] == "gbif:5230880"
     assert [by_url[url]["img_type"] for url in sorted(by_url)] == [
         "Museum Specimen: Insect",
-        "Citizen Science",
-        "Citizen Science",
-        "Camera-trap",
+        "Unidentified",
+        "Unidentified",
+        "Unidentified",
     ]
     hoverfly = by_url["https://museum.example/2.tif"]
     assert (hoverfly["copyright_owner"], hoverfly["license"], hoverfly["dataset_key"]) == (
@@ -118,12 +120,215 @@ def test_an_identity_outlives_a_change_of_labels(tmp_path: Path, read: Read) -> 
     assert found[0][1] != found[1][1]
 
 
+def gbif(folder: Path, read: Read, occurrences: str, media: str = "", **settings: Any) -> Any:
+    """The records of occurrences, columns in the first line; each has one image where no media are given."""
+    ids = [line.split("\t")[0] for line in occurrences.strip().splitlines()[1:]]
+    shown = "".join(f"{number}\tStillImage\thttps://x.example/{number}.jpg\n" for number in ids)
+    put(folder / "occurrence.txt", occurrences)
+    put(folder / "multimedia.txt", media or f"gbifID\ttype\tidentifier\n{shown}")
+    rows, account = read(
+        read_gbif, config.Gbif(name="gbif", reader="gbif", archive=str(folder), **settings), archive=folder
+    )
+    return {row["source_id"]: row for row in rows}, account
+
+
+SYNONYMS = """gbifID\tfamily\tgenus\tgenericName\tspecificEpithet\tspecies\tscientificName\tacceptedScientificName\tlicense\trightsHolder
+1\tAmaryllidaceae\tAllium\tAllium\tscorodoprasum\tAllium rotundum\tAllium scorodoprasum subsp. rotundum (L.) Stearn\tAllium rotundum L.\tCC_BY_4_0\tKew
+2\tAsteraceae\tPilosella\tHieracium\tpilosella\tPilosella officinarum\tHieracium pilosella L.\t\tCC0_1_0\t
+3\tAsteraceae\tBellis\tBellis\tperennis\tBellis perennis\tBellis perennis L.\t\t\t
+4\tAsteraceae\tBellis\tBellis\t\t\tBellis L.\t\t\t
+5\tAsteraceae\t\tOldgenus\t\t\tOldgenus Smith\t\t\t
+"""
+
+
+def test_a_gbif_label_is_the_accepted_name_or_the_records_and_never_of_both(tmp_path: Path, read: Read) -> None:
+    def labels(**settings: Any) -> dict[str, tuple[str, str, str]]:
+        rows, _ = gbif(tmp_path, read, SYNONYMS, **settings)
+        return {number: (row["genus"], row["species"], row["scientific_name"]) for number, row in rows.items()}
+
+    assert labels() == {
+        "1": ("Allium", "rotundum", "Allium rotundum L."),
+        "2": ("Pilosella", "officinarum", "Pilosella officinarum"),
+        "3": ("Bellis", "perennis", "Bellis perennis L."),
+        "4": ("Bellis", None, "Bellis L."),
+        "5": (None, None, "Asteraceae"),
+    }
+    assert labels(names="record") == {
+        "1": ("Allium", "scorodoprasum", "Allium scorodoprasum subsp. rotundum (L.) Stearn"),
+        "2": ("Hieracium", "pilosella", "Hieracium pilosella L."),
+        "3": ("Bellis", "perennis", "Bellis perennis L."),
+        "4": ("Bellis", None, "Bellis L."),
+        "5": ("Oldgenus", None, "Oldgenus Smith"),
+    }
+    rows, _ = gbif(tmp_path, read, SYNONYMS)
+    assert (rows["2"]["record_name"], rows["2"]["accepted_name"]) == ("Hieracium pilosella L.", "Pilosella officinarum")
+
+
+def test_the_records_licence_is_not_the_images_unless_the_config_says_so(tmp_path: Path, read: Read) -> None:
+    rows, _ = gbif(tmp_path, read, SYNONYMS)
+    assert (rows["1"]["license"], rows["1"]["license_name"], rows["1"]["copyright_owner"]) == (None, None, None)
+    assert rows["1"]["record_license"] == "CC_BY_4_0"
+    rows, _ = gbif(tmp_path, read, SYNONYMS, stand_in=["license"])
+    assert (rows["1"]["license"], rows["1"]["copyright_owner"]) == ("CC-BY-4.0", None)
+    media = "gbifID\ttype\tidentifier\tlicense\n1\tStillImage\thttps://x.example/1.jpg\tAll rights reserved\n"
+    rows, _ = gbif(tmp_path, read, SYNONYMS, media, stand_in=["license", "rightsHolder"])
+    assert (rows["1"]["license"], rows["1"]["license_name"]) == (None, "All rights reserved")
+    assert rows["1"]["copyright_owner"] == "Kew"
+
+
+IMG_TYPES = [
+    ({"basisOfRecord": "MACHINE_OBSERVATION", "publisher": "Museums Victoria"}, "Camera-trap"),
+    ({"basisOfRecord": "MACHINE_OBSERVATION", "publisher": "Florida Museum of Natural History"}, "Unidentified"),
+    ({"basisOfRecord": "HUMAN_OBSERVATION", "eventRemarks": "Camera trap in the wood"}, "Camera-trap"),
+    ({"basisOfRecord": "HUMAN_OBSERVATION", "eventRemarks": "Trigger Sensitivity: high"}, "Camera-trap"),
+    ({"basisOfRecord": "HUMAN_OBSERVATION", "publisher": "iNaturalist.org"}, "Citizen Science"),
+    (
+        {"basisOfRecord": "HUMAN_OBSERVATION", "datasetKey": "cca13f2c-0d2c-4c2f-93b9-4446c0cc1629"},
+        "Citizen Science",
+    ),
+    ({"basisOfRecord": "HUMAN_OBSERVATION", "datasetKey": "counted-by-people"}, "Citizen Science"),
+    ({"basisOfRecord": "HUMAN_OBSERVATION", "publisher": "A university"}, "Unidentified"),
+    ({"basisOfRecord": "PRESERVED_SPECIMEN", "kingdom": "Plantae"}, "Museum Specimen: Plant"),
+    ({"basisOfRecord": "PRESERVED_SPECIMEN", "phylum": "Ochrophyta"}, "Museum Specimen: Plant"),
+    ({"basisOfRecord": "MATERIAL_SAMPLE", "phylum": "Oomycota"}, "Museum Specimen: Fungi"),
+    ({"basisOfRecord": "FOSSIL_SPECIMEN", "class": "Insecta"}, "Museum Specimen: Insect"),
+    (
+        {"basisOfRecord": "PRESERVED_SPECIMEN", "phylum": "Chordata", "order": "Perciformes"},
+        "Museum Specimen: Vertebrate Zoology - Fishes",
+    ),
+    (
+        {"basisOfRecord": "PRESERVED_SPECIMEN", "phylum": "Chordata", "class": "Squamata"},
+        "Museum Specimen: Vertebrate Zoology - Reptiles",
+    ),
+    (
+        {"basisOfRecord": "LIVING_SPECIMEN", "phylum": "Chordata", "class": "Amphibia"},
+        "Museum Specimen: Vertebrate Zoology - Amphibians",
+    ),
+    (
+        {"basisOfRecord": "PRESERVED_SPECIMEN", "phylum": "Chordata", "class": "Aves"},
+        "Museum Specimen: Vertebrate Zoology - Birds",
+    ),
+    (
+        {"basisOfRecord": "PRESERVED_SPECIMEN", "phylum": "Chordata", "class": "Mammalia"},
+        "Museum Specimen: Vertebrate Zoology - Mammals",
+    ),
+    (
+        {"basisOfRecord": "PRESERVED_SPECIMEN", "phylum": "Chordata", "class": "Ascidiacea"},
+        "Museum Specimen: Vertebrate Zoology - Others",
+    ),
+    (
+        {"basisOfRecord": "PRESERVED_SPECIMEN", "kingdom": "Animalia", "phylum": "Mollusca"},
+        "Museum Specimen: Invertebrate Zoology",
+    ),
+    ({"basisOfRecord": "PRESERVED_SPECIMEN", "kingdom": "Bacteria"}, "Museum Specimen: Microbiology"),
+    ({"basisOfRecord": "PRESERVED_SPECIMEN"}, "Museum Specimen: Uncategorized"),
+]
+
+
+def test_image_types_follow_treeoflife200m_value_by_value(tmp_path: Path, read: Read) -> None:
+    columns = sorted({name for record, _ in IMG_TYPES for name in record})
+    lines = [
+        "\t".join([str(number), *(record.get(name, "") for name in columns), "Aus bus"])
+        for number, (record, _) in enumerate(IMG_TYPES)
+    ]
+    put(tmp_path / "dataset/counted-by-people.xml", "<eml><title>Projeto de ciência cidadã</title></eml>")
+    put(tmp_path / "dataset/other.xml", "<eml><title>Herbarium</title></eml>")
+    rows, _ = gbif(tmp_path, read, "\n".join(["\t".join(["gbifID", *columns, "scientificName"]), *lines]))
+    assert [rows[str(number)]["img_type"] for number in range(len(IMG_TYPES))] == [typed for _, typed in IMG_TYPES]
+
+
+def test_a_picture_of_a_sound_is_no_organism(tmp_path: Path, read: Read) -> None:
+    media = (
+        "gbifID\ttype\tidentifier\tdescription\trightsHolder\n"
+        "1\tStillImage\thttps://www.xeno-canto.org/ffts/1.png\t\t\n"
+        "2\tStillImage\thttps://x.example/2.png\tSonogram of the first ten seconds\t\n"
+        "3\tStillImage\thttps://x.example/3.png\tPortrait\tStichting Xeno-canto\n"
+        "4\tStillImage\thttps://x.example/4.png\tBellis\t\n"
+    )
+    rows, account = gbif(tmp_path, read, SYNONYMS, media)
+    assert list(rows) == ["4"]
+    assert account["dropped"] == {"sonogram": 3}
+
+
+def test_meta_xml_names_the_columns_of_an_archive_in_a_zip_with_a_folder(tmp_path: Path, read: Read) -> None:
+    def fields(*terms: str) -> str:
+        return "".join(f'<field index="{place}" term=" {term} "/>' for place, term in enumerate(terms, start=1))
+
+    dwc, dc, ac = "http://rs.tdwg.org/dwc/terms/", "http://purl.org/dc/terms/", "http://rs.tdwg.org/ac/terms/"
+    meta = (
+        '<archive xmlns="http://rs.tdwg.org/dwc/text/"><core encoding="UTF-8" fieldsTerminatedBy="," fieldsEnclosedBy=\'"\' '
+        f'ignoreHeaderLines="0" rowType="{dwc}Occurrence"><files><location>records.csv</location></files><id index="0"/>'
+        f'{fields(dwc + "scientificName", dwc + "lifeStage")}<field default="PRESERVED_SPECIMEN" term="{dwc}basisOfRecord"/>'
+        f'</core><extension fieldsTerminatedBy="\\t" fieldsEnclosedBy="" ignoreHeaderLines="1" rowType="{ac}Multimedia">'
+        f'<files><location>media.txt</location></files><coreid index="0"/>'
+        f"{fields(ac + 'accessURI', dc + 'type', 'http://ns.adobe.com/xap/1.0/rights/WebStatement')}</extension></archive>"
+    )
+    archive = tmp_path / "download.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("export/meta.xml", meta)
+        opened.writestr("export/records.csv", 'a-1 ,"Pica pica, L.",adult\n')
+        opened.writestr(
+            "export/media.txt",
+            "id\tu\tt\tw\na-1\thttps://x.example/1.jpg\tStillImage\thttps://creativecommons.org/licenses/by/4.0/\n",
+        )
+        opened.writestr("__MACOSX/export/._meta.xml", "no xml")
+    settings = config.Gbif(
+        name="gbif", reader="gbif", archive=str(archive), keep=["lifeStage"], select="lifeStage = 'adult'"
+    )
+    ((row,), account) = read(read_gbif, settings, archive=archive)
+    assert account["kept"] == 1
+    assert (row["source_id"], row["scientific_name"], row["lifeStage"]) == ("a-1", "Pica pica, L.", "adult")
+    assert (row["basisOfRecord"], row["license"]) == ("PRESERVED_SPECIMEN", "CC-BY-4.0")
+
+
 def test_a_gbif_archive_that_is_none_is_named(tmp_path: Path, read: Read) -> None:
     settings = config.Gbif(name="gbif", reader="gbif", archive="x")
-    with pytest.raises(InputError, match=r"broken\.zip: .*Darwin Core"):
+    with pytest.raises(InputError, match=r"broken\.zip: cannot be read as a zip"):
         read(read_gbif, settings, archive=put(tmp_path / "broken.zip", "no zip"))
-    with pytest.raises(InputError, match=r"occurrence\.txt: missing"):
-        read(read_gbif, settings, archive=tmp_path)
+    simple = tmp_path / "simple.zip"
+    with zipfile.ZipFile(simple, "w") as opened:
+        opened.writestr("0000123-200101000000000.csv", "gbifID\tspecies\n1\tPica pica\n")
+    with pytest.raises(InputError, match=r"simple\.zip: no table of occurrences .*choose .* DARWIN CORE ARCHIVE"):
+        read(read_gbif, settings, archive=simple)
+    put(tmp_path / "only/occurrence.txt", OCCURRENCE)
+    with pytest.raises(InputError, match=r"only: no table of multimedia"):
+        read(read_gbif, settings, archive=tmp_path / "only")
+
+
+REAL = Path(os.environ.get("TREEOFLIFE_REAL_DATA", "/nowhere")) / "real/occurrences"
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="left out: TREEOFLIFE_REAL_DATA names no folder with real/occurrences")
+@pytest.mark.parametrize("name", ["rgbif-2014.zip", "download-35d24686", "gbif-results.zip"])
+def test_real_downloads_give_gbifs_own_species(tmp_path: Path, read: Read, name: str) -> None:
+    archive = tmp_path / "archive"
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(REAL / name) as opened:
+            opened.extractall(archive)
+    else:
+        archive.mkdir()
+        for file in (REAL / name).iterdir():
+            (archive / file.name).write_bytes(file.read_bytes())
+    has_header = name != "gbif-results.zip"
+    with (archive / "occurrence.txt").open(encoding="utf-8", errors="replace") as file:
+        lines = [line.rstrip("\n").split("\t") for line in file]
+    header, lines = (lines[0], lines[1:]) if has_header else (["gbifID"], lines)
+    species = {line[0]: dict(zip(header, line, strict=False)).get("species", "") for line in lines}
+    if name != "rgbif-2014.zip":
+        media = "".join(f"{number}\tStillImage\thttps://x.example/{number}.jpg\n" for number in species)
+        put(archive / "multimedia.txt", f"gbifID\ttype\tidentifier\n{media}")
+        if has_header:
+            # The archive's own meta.xml describes more columns of it.
+            columns = ("gbifID", "type", "format", "identifier")
+            media = "".join(f"{number}\tStillImage\t\thttps://x.example/{number}.jpg\n" for number in species)
+            put(archive / "multimedia.txt", "\t".join(columns) + "\n" + media)
+    rows, account = read(read_gbif, config.Gbif(name="g", reader="gbif", archive=str(archive)), archive=archive)
+    assert account["rows_in"] == account["kept"] + sum(account["dropped"].values())
+    assert account["kept"] > 150
+    if has_header:
+        for row in rows:
+            label = f"{row['genus']} {row['species']}" if row["species"] else ""
+            assert label == species[row["source_id"]]
 
 
 def test_eol(tmp_path: Path, read: Read) -> None:
@@ -327,7 +532,7 @@ def test_a_column_to_keep_that_is_not_there_is_named(tmp_path: Path, read: Read)
     put(tmp_path / "occurrence.txt", OCCURRENCE)
     put(tmp_path / "multimedia.txt", MULTIMEDIA)
     settings = config.Gbif(name="gbif", reader="gbif", archive="x", keep=["wingspan"])
-    with pytest.raises(InputError, match=r"wingspan.*gbifID"):
+    with pytest.raises(InputError, match="no column wingspan; it has gbifID"):
         read(read_gbif, settings, archive=tmp_path)
-    with pytest.raises(ValueError, match=r"\bgenus\b.*column"):
+    with pytest.raises(ValueError, match="genus is a column that the catalogue has anyway"):
         config.Gbif(name="gbif", reader="gbif", archive="x", keep=["genus"])

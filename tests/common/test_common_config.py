@@ -180,7 +180,7 @@ def test_what_is_wrong_is_said_by_the_keys_that_a_person_wrote(
 
 def test_an_unknown_alternative_is_named_with_those_that_there_are(values: dict[str, Any]) -> None:
     values["benchmarks"]["mine"] = {"layout": "cvs"}
-    assert complaint(values).startswith("my.yaml: benchmarks.mine.layout: 'cvs' is none of csv, subsets, ")
+    assert complaint(values).startswith("my.yaml: benchmarks.mine.layout: 'cvs' is none of csv, folders, subsets, ")
 
 
 def test_command_line_strings_are_read_as_numbers(values: dict[str, Any]) -> None:

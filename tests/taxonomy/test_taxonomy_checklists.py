@@ -17,8 +17,8 @@ import pytest
 from workflow_scripts.common import tables
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.text_archives import Archive, load_table
 from workflow_scripts.contracts import LABELS, PROVIDER_LABELS
-from workflow_scripts.taxonomy.archives import Archive, load_table
 from workflow_scripts.taxonomy.backbone import build_backbone
 from workflow_scripts.taxonomy.coldp import find_coldp
 from workflow_scripts.taxonomy.dwca import find_dwca

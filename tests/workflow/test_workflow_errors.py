@@ -43,6 +43,13 @@ def test_missing_input(fresh: Any) -> None:
     assert f"missing: {missing}" in planned.stderr.splitlines()
 
 
+def test_a_column_that_a_table_lacks_is_refused_by_the_dry_run(fresh: Any) -> None:
+    fresh.path("mine.csv").write_text("url;Art\nhttps://a.org/1.jpg;Aus bus\n")
+    source = "{name: mine, reader: table, table: mine.csv, columns: {species: Gattung}}"
+    said = complaint(fresh.snakemake("-n", "--config", f"generations=[{{sources: [{source}]}}]"))
+    assert all(part in said for part in ("generations.0.sources.mine", "mine.csv", "Gattung", "columns.species", "Art"))
+
+
 def test_of_many_missing_inputs_the_rest_is_counted(fresh: Any) -> None:
     words = [str(Path(sys.executable).with_name("snakemake")), "all", "-c2", "--configfile", "config/beetles.yaml"]
     done = subprocess.run(words, cwd=fresh.folder, capture_output=True, text=True, check=False)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from workflow_scripts.catalog.records import count_rows, write_named
+from workflow_scripts.common.accounts import count_by_reason
 from workflow_scripts.common.class_folders import files_by_folder, is_image, organism_of
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.catalog import Folders
@@ -45,11 +46,8 @@ def read_folders(*, images: Path, settings: Folders, out: Path, account: Path, m
             connection.register("batch", batch)
             connection.execute("INSERT INTO files SELECT * FROM batch")
             connection.unregister("batch")
-        left_out = dict(
-            connection.execute(
-                "SELECT left_out, count(*) FROM files WHERE left_out IS NOT NULL GROUP BY left_out ORDER BY left_out"
-            ).fetchall()
-        )
+        counts = count_by_reason(connection, "files", "left_out")
+        left_out = {reason: count for reason, count in counts.items() if reason is not None}
         rows = count_rows(connection, "files")
         if rows == sum(left_out.values()):
             raise InputError(f"{images}: no folder in it holds an image; give the folder above the species' folders")

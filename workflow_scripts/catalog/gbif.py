@@ -1,43 +1,49 @@
-"""Read a GBIF download (Darwin Core Archive: occurrence.txt and multimedia.txt) into contract records.
+"""Read a GBIF download, or another Darwin Core Archive of occurrences with media, into contract records.
 
 In: the archive's zip or folder. Out: one row an image; the download's DOI stands in the column source_doi, the taxon
-that GBIF takes the record for in taxon_key.
+that GBIF takes the record for in taxon_key, the name that does not label it in record_name or accepted_name, and the
+licence of the record's data in record_license.
 """
 
 import re
-import shutil
 import tempfile
-import zipfile
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
 import duckdb
 
-from workflow_scripts.catalog.records import (
-    HERE,
-    columns_of,
-    count_rows,
-    demand,
-    open_text,
-    run_sql,
-    set_variable,
-    write_named,
-)
+from workflow_scripts.catalog.records import HERE, count_rows, run_sql, set_variable, write_named
+from workflow_scripts.common.accounts import count_by_reason
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.catalog import Gbif
+from workflow_scripts.common.darwin_core import META, Section, read_meta
+from workflow_scripts.common.delimited import Form, Source, header_cells
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.tables import connect, quoted
+from workflow_scripts.common.tables import connect
+from workflow_scripts.common.text_archives import Archive, Part, Table, load_table
 
-OCCURRENCE, MULTIMEDIA, ABOUT = "occurrence.txt", "multimedia.txt", "metadata.xml"
-# Columns that gbif.sql names; those that a download happens not to have are empty.
+OCCURRENCE, MULTIMEDIA = "occurrence", "multimedia"
+ABOUT = "metadata.xml"
+CORE_KINDS = ("occurrence", "darwincore", "simpledarwinrecord")
+MEDIA_KINDS = ("multimedia", "image", "simplemultimedia")
+ID, ROW_ID = "gbifID", "row_id"
+# Columns that gbif.sql names; those that an archive happens not to have are empty.
 COLUMNS = {
     OCCURRENCE: (
-        *("kingdom", "phylum", "class", "order", "family", "genus", "species", "specificEpithet", "scientificName"),
-        *("vernacularName", "datasetKey", "basisOfRecord", "institutionCode", "license", "rightsHolder"),
-        *("publisher", "creator", "title", "type", "format", "identifier", "taxonKey"),
+        *("kingdom", "phylum", "class", "order", "family", "genus", "species", "genericName", "specificEpithet"),
+        *("scientificName", "acceptedScientificName", "vernacularName", "datasetKey", "basisOfRecord"),
+        *("institutionCode", "license", "rightsHolder", "publisher", "creator", "title", "type", "format"),
+        *("identifier", "description", "taxonKey", "eventRemarks"),
     ),
-    MULTIMEDIA: ("type", "format", "identifier", "title", "creator", "publisher", "license", "rightsHolder"),
+    MULTIMEDIA: (
+        *("type", "format", "identifier", "title", "description", "creator", "publisher", "license", "rightsHolder"),
+        # Audubon Core's, and older downloads'.
+        *("accessURI", "rights", "webStatement", "usageTerms", "owner"),
+    ),
 }
 DOI = re.compile(r"10\.\d{4,9}/[^\s<>\"]+")
+CITIZEN = re.compile(r"citizen|ciudadan|cidad[aã]|citoyen", re.IGNORECASE)
+MOST_DATASET_BYTES = 1 << 24
 
 
 def read_gbif(*, archive: Path, settings: Gbif, out: Path, account: Path, memory_mb: int, threads: int) -> None:
@@ -52,64 +58,122 @@ def read_gbif(*, archive: Path, settings: Gbif, out: Path, account: Path, memory
         threads: DuckDB's threads.
 
     Raises:
-        InputError: the archive is unreadable or lacks a file or column, or `select` or `keep` do not fit it.
+        InputError: the archive is unreadable or lacks a file, or `select` or `keep` do not fit it.
     """
-    with tempfile.TemporaryDirectory(prefix="gbif-") as unpacked, connect(memory_mb, threads) as connection:
-        folder = _unpack(archive, Path(unpacked))
-        for name, columns in COLUMNS.items():
-            _open(connection, folder / name, columns)
-        set_variable(connection, "doi", settings.doi or _doi(folder / ABOUT))
+    with tempfile.TemporaryDirectory(prefix="gbif-") as folder, connect(memory_mb, threads) as connection:
+        scratch = Path(folder)
+        opened = Archive(archive, scratch)
+        occurrences, media = _tables(opened)
+        for table in (occurrences, media):
+            load_table(connection, table, scratch)
+        set_variable(connection, "doi", settings.doi or _doi(opened))
         set_variable(connection, "taxon_keys", settings.taxon_keys)
+        set_variable(connection, "names", settings.names)
+        set_variable(connection, "has_species", occurrences.has("species"))
+        set_variable(connection, "license_stands_in", "license" in settings.stand_in)
+        set_variable(connection, "owner_stands_in", "rightsHolder" in settings.stand_in)
+        _list(connection, "citizen_datasets", "dataset_key", _citizen_datasets(opened))
+        _list(connection, "fish_orders", "name", (HERE / "fish_orders.txt").read_text(encoding="utf-8").split())
         run_sql(connection, HERE / "gbif.sql")
-        left_out = dict(
-            connection.execute(
-                "SELECT left_out, count(*) FROM joined WHERE left_out IS NOT NULL GROUP BY left_out ORDER BY left_out"
-            ).fetchall()
-        )
+        counts = count_by_reason(connection, "joined", "left_out")
+        left_out = {reason: count for reason, count in counts.items() if reason is not None}
         write_named(
             connection,
             settings=settings,
             query="SELECT * EXCLUDE (left_out) FROM joined WHERE left_out IS NULL",
-            rows=count_rows(connection, "multimedia"),
+            rows=count_rows(connection, MULTIMEDIA),
             out=out,
             account=account,
             left_out=left_out,
-            always_kept=("source_doi", "taxon_key"),
+            always_kept=("source_doi", "taxon_key", "record_name", "accepted_name", "record_license"),
         )
 
 
-def _unpack(archive: Path, folder: Path) -> Path:
-    """The archive's folder: its own, or the files that are needed, unpacked."""
-    if archive.is_dir():
-        return archive
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            for name in (OCCURRENCE, MULTIMEDIA, ABOUT):
-                if name in opened.namelist():
-                    # By our own name: what the archive calls a path is never trusted.
-                    with opened.open(name) as packed, (folder / name).open("wb") as plain:
-                        shutil.copyfileobj(packed, plain, 2**20)
-                elif name != ABOUT:
-                    raise InputError(f"{archive}: no {name}; a GBIF download as Darwin Core Archive has one")
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{archive}: no Darwin Core Archive: {error}") from None
-    return folder
+def _tables(archive: Archive) -> tuple[Table, Table]:
+    """The occurrences and their media.
+
+    Raises:
+        InputError: one of them is missing; the message says which download has both.
+    """
+    meta = archive.find(META)
+    sections = [] if meta is None else read_meta(archive.path(meta).read_bytes(), f"{archive.place}: {META}")
+    occurrences = _parts(archive, sections, CORE_KINDS, OCCURRENCE)
+    media = _parts(archive, sections, MEDIA_KINDS, MULTIMEDIA)
+    if not occurrences or not media:
+        lacking = "occurrences" if not occurrences else "multimedia"
+        raise InputError(
+            f"{archive.place}: no table of {lacking} in it ({archive.shown()}); at GBIF choose the download "
+            "DARWIN CORE ARCHIVE: SIMPLE and SPECIES LIST name no images"
+        )
+    return _table(OCCURRENCE, occurrences), _table(MULTIMEDIA, media)
 
 
-def _open(connection: duckdb.DuckDBPyConnection, file: Path, columns: tuple[str, ...]) -> None:
-    open_text(connection, file, file.stem, "\t")
-    found = columns_of(connection, file.stem)
-    demand(file, found, ("gbifID",))
-    for name in columns:
-        if name not in found:
-            connection.execute(f"ALTER TABLE {file.stem} ADD COLUMN {quoted(name)} VARCHAR")
+def _parts(archive: Archive, sections: Sequence[Section], kinds: Sequence[str], name: str) -> list[Part]:
+    """The files of a section of one of these kinds, or where `meta.xml` describes none the file of that name."""
+    for section in sections:
+        if section.kind in kinds:
+            members = [member for file in section.files if (member := archive.find(file)) is not None]
+            return [_part(archive.path(member), section) for member in members]
+    member = archive.find(f"{name}.txt")
+    return [] if member is None else [_part(archive.path(member))]
 
 
-def _doi(about: Path) -> str:
+def _part(path: Path, section: Section | None = None) -> Part:
+    """A file with its columns by their terms, those that only its header names too, and the id of its occurrence."""
+    form = Form() if section is None else section.form
+    columns: dict[str, Source] = {}
+    for field in [] if section is None else section.fields:
+        columns.setdefault(field.term, Source(field.index, field.default))
+    known = {name.lower() for name in columns}
+    placed = {source.index for source in columns.values()}
+    if form.header_lines and path.stat().st_size:
+        for place, cell in enumerate(header_cells(path, form)):
+            if cell and cell.lower() not in known and place not in placed:
+                known.add(cell.lower())
+                columns[cell] = Source(place)
+    if section is not None and section.id_index is not None:
+        return Part(path, form, columns | {ROW_ID: Source(section.id_index)})
+    identity = next((source for name, source in columns.items() if name.lower() == ID.lower()), None)
+    if identity is None:
+        raise InputError(f"{path.name}: no column {ID}, and {META} names no id; fetch the download anew")
+    return Part(path, form, columns | {ROW_ID: identity})
+
+
+def _table(name: str, parts: Sequence[Part]) -> Table:
+    found = {column.lower(): column for part in parts for column in part.columns}
+    wanted = {column.lower(): column for column in COLUMNS[name]}
+    # As gbif.sql writes those that it names.
+    columns = tuple({**found, **wanted}.values())
+    spelt = [
+        Part(part.path, part.form, {wanted.get(one.lower(), one): source for one, source in part.columns.items()})
+        for part in parts
+    ]
+    return Table(name, columns, (ROW_ID,), spelt)
+
+
+def _list(connection: duckdb.DuckDBPyConnection, table: str, column: str, values: Sequence[str]) -> None:
+    query = f"CREATE TEMP TABLE {table} AS SELECT unnest($values::VARCHAR[]) AS {column}"
+    connection.execute(query, {"values": values})
+
+
+def _citizen_datasets(archive: Archive) -> list[str]:
+    """The keys of data sets whose own description calls them citizen science."""
+    found = []
+    for member in archive.members:
+        path = PurePosixPath(member)
+        if path.parent.name == "dataset" and path.suffix == ".xml":
+            with archive.path(member).open("rb") as file:
+                if CITIZEN.search(file.read(MOST_DATASET_BYTES).decode("utf-8", errors="replace")):
+                    found.append(path.stem)
+    return found
+
+
+def _doi(archive: Archive) -> str:
     """The DOI in the archive's own description, or ""."""
-    if not about.is_file():
+    about = archive.find(ABOUT)
+    if about is None:
         return ""
-    found = DOI.search(about.read_text(encoding="utf-8", errors="replace"))
+    found = DOI.search(archive.path(about).read_text(encoding="utf-8", errors="replace"))
     return found.group(0) if found else ""
 
 

@@ -62,9 +62,13 @@ CREATE OR REPLACE TEMP MACRO lowest_of(kingdom, phylum, class, "order", family, 
 CREATE OR REPLACE TEMP VIEW joined AS
 WITH media AS (
     SELECT
-        *,
+        * REPLACE (
+            coalesce("accessURI", identifier) AS identifier,
+            coalesce(license, "webStatement", "usageTerms", rights) AS license,
+            coalesce("rightsHolder", owner) AS "rightsHolder"
+        ),
         -- An image by its type, or where that is empty by its format.
-        coalesce(lower(split_part(type, '/', -1)) = 'stillimage', false)
+        coalesce(lower(split_part(type, '/', -1)) IN ('stillimage', 'image'), false)
         OR (type IS NULL AND coalesce(starts_with(lower(format), 'image'), false)) AS is_image,
         -- A picture of a sound.
         coalesce(regexp_matches(concat_ws(' ', title, description), '(?i)\b(sono|spectro|oscillo)gram'), false)
@@ -117,7 +121,8 @@ labelled AS (
 SELECT
     -- Every other column of the occurrence, so that any of them may be selected by or kept.
     labelled.* EXCLUDE (
-        publisher, license, "rightsHolder", creator, title, type, format, identifier, description, row_id, is_accepted
+        publisher, license, "rightsHolder", creator, title, type, format, identifier, description, row_id, is_accepted,
+        is_comment
     ),
     labelled."scientificName" AS record_name,
     labelled."datasetKey" AS dataset_key,

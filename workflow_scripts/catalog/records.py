@@ -1,7 +1,6 @@
 """From a source's columns to contract records: what the readers have in common."""
 
-import csv
-import gzip
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
@@ -14,20 +13,14 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import account_for, count_by_reason, write_account
 from workflow_scripts.common.config.catalog import SourceSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.tables import literal, path_literal, quoted
-from workflow_scripts.contracts import RANKS, SOURCE_RECORDS
+from workflow_scripts.common.table_columns import NAMED
+from workflow_scripts.common.table_files import open_table
+from workflow_scripts.common.tables import literal, quoted
+from workflow_scripts.contracts import SOURCE_RECORDS
 
 HERE = Path(__file__).parent
 CROP = ("x", "y", "width", "height")
-NAMED = (
-    *("url", "path", *RANKS, "scientific_name"),
-    *("common", "data_source", "source_id", "publisher", "dataset_key", "basisOfRecord", "img_type", "occurrence_id"),
-    *("license_name", "license", "copyright_owner", "creator", "license_link", "title"),
-    *CROP,
-)
-"""The columns from which `table.sql` makes records: a table's, and of every reader that names its columns so."""
 SHOWN_LINES = 4
-LONGEST_LINE = 2**24
 
 
 def run_sql(connection: duckdb.DuckDBPyConnection, *scripts: Path) -> None:
@@ -117,44 +110,13 @@ def demand(file: Path, found: Sequence[str], needed: Sequence[str]) -> None:
 
 
 def open_text(connection: duckdb.DuckDBPyConnection, file: Path, name: str, delimiter: str, quote: str = "") -> None:
-    """Read a text table once, every value as text, into the table `name`, which spills to disk.
-
-    Nothing is guessed: a guess takes a row that has one value too many for the header, and drops those before it.
+    """Read a text table of a known form once, every value as text, into the table `name`, which spills to disk.
 
     Raises:
         InputError: it is missing, or no such table; a row that does not fit is named by its line.
     """
-    if not file.is_file():
-        raise InputError(f"{file}: missing")
-    types = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in _header(file, delimiter, quote))
-    with one_line(f"{file}: cannot be read as a table"):
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS SELECT * FROM read_csv({path_literal(file)}, "
-            f"auto_detect = false, header = true, columns = {{{types}}}, delim = {literal(delimiter)}, "
-            f"quote = {literal(quote)}, escape = {literal(quote)}, max_line_size = {LONGEST_LINE})"
-        )
-
-
-def _header(file: Path, delimiter: str, quote: str) -> list[str]:
-    """The names in the first line, each once: a name that comes again gets a number."""
-    opening = gzip.open if file.suffix == ".gz" else open
-    try:
-        with opening(file, "rt", encoding="utf-8-sig", errors="replace", newline="") as lines:
-            plain = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-            given = next(csv.reader(lines, delimiter=delimiter, quotechar=quote) if quote else plain, [])
-    except (OSError, EOFError, csv.Error) as error:
-        raise InputError(f"{file}: cannot be read as a table: line 1: {error}") from None
-    if not any(given):
-        raise InputError(f"{file}: cannot be read as a table: line 1 names no columns")
-    names: dict[str, None] = {}
-    for place, column in enumerate(given):
-        wanted = unique = column or f"column{place}"
-        number = 0
-        while unique.lower() in {name.lower() for name in names}:
-            number += 1
-            unique = f"{wanted}_{number}"
-        names[unique] = None
-    return list(names)
+    with tempfile.TemporaryDirectory(prefix="text-") as scratch:
+        open_table(connection, file, name, Path(scratch), delimiter=delimiter, quote=quote)
 
 
 def write_named(
@@ -169,6 +131,7 @@ def write_named(
     left_out: Mapping[str, int] = {},
     always_kept: Sequence[str] = (),
     found_as: Mapping[str, str] | None = None,
+    decimal: str = ".",
 ) -> None:
     """Write contract records of a source whose columns a query gives by the names of `NAMED`.
 
@@ -180,11 +143,13 @@ def write_named(
         left_out: rows that the query leaves out by reason.
         always_kept: columns that are kept whatever the config says.
         found_as: the query's names for those of `NAMED`, where they differ.
+        decimal: the decimal mark of x, y, width and height.
 
     Raises:
         InputError: `select` or `keep` do not fit the source.
     """
     set_variable(connection, "source_name", settings.name)
+    set_variable(connection, "decimal", decimal)
     set_variable(connection, "images", str(images.absolute()))
     run_sql(connection, HERE / "identity.sql")
     connection.execute(f"CREATE OR REPLACE TEMP VIEW offered AS {query}")

@@ -3,10 +3,10 @@
 CREATE OR REPLACE TEMP VIEW measured AS
 SELECT
     *,
-    try_cast(x AS DOUBLE) AS left_edge,
-    try_cast(y AS DOUBLE) AS upper_edge,
-    try_cast(width AS DOUBLE) AS crop_width,
-    try_cast(height AS DOUBLE) AS crop_height,
+    try_cast(replace(x, getvariable('decimal'), '.') AS DOUBLE) AS left_edge,
+    try_cast(replace(y, getvariable('decimal'), '.') AS DOUBLE) AS upper_edge,
+    try_cast(replace(width, getvariable('decimal'), '.') AS DOUBLE) AS crop_width,
+    try_cast(replace(height, getvariable('decimal'), '.') AS DOUBLE) AS crop_height,
     getvariable('has_crops') AND coalesce(x, y, width, height) IS NOT NULL AS is_crop
 FROM named;
 
@@ -53,7 +53,8 @@ SELECT
     CASE
         WHEN path IS NULL THEN url
         WHEN starts_with(path, '/') THEN path
-        ELSE getvariable('images') || '/' || path
+        -- Windows writes `\`.
+        ELSE getvariable('images') || '/' || replace(path, '\', '/')
     END AS address,
     path IS NOT NULL AS is_local,
     kingdom,

@@ -18,7 +18,7 @@ MOST_BYTES = 1 << 24
 
 @dataclass(frozen=True)
 class Field:
-    """A term of a section: its last part in lower case, its column, the value of rows that have none."""
+    """A term of a section: its last part, its column, the value of rows that have none."""
 
     term: str
     index: int | None
@@ -90,7 +90,7 @@ def _section(element: ElementTree.Element, place: str) -> Section:
         ),
         id_index=next(iter(ids), None),
         fields=tuple(
-            Field(local(term).lower(), _index(one, place), one.get("default"))
+            Field(local(term), _index(one, place), one.get("default"))
             for one in children["field"]
             if (term := one.get("term"))
         ),

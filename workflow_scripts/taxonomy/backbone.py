@@ -19,7 +19,7 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole, write_json
 from workflow_scripts.common.tables import connect, literal, one_row, path_literal
-from workflow_scripts.taxonomy.archives import Archive, load_table
+from workflow_scripts.common.text_archives import Archive, load_table
 from workflow_scripts.taxonomy.coldp import find_coldp
 from workflow_scripts.taxonomy.dwca import find_dwca
 from workflow_scripts.taxonomy.table import find_table

@@ -3,7 +3,8 @@
 from pathlib import PurePosixPath
 
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.taxonomy.archives import FLAT_RANKS, Archive, Part, Table, by_header, named, plain
+from workflow_scripts.common.text_archives import Archive, Part, Table, by_header, named, plain
+from workflow_scripts.taxonomy.columns import FLAT_RANKS
 
 NAME_PARTS = ("uninomial", "genericName", "specificEpithet", "infraspecificEpithet")
 USAGE_COLUMNS = (

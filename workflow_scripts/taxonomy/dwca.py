@@ -5,16 +5,8 @@ from collections.abc import Sequence
 from workflow_scripts.common.darwin_core import META, Section, read_meta
 from workflow_scripts.common.delimited import Source
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.taxonomy.archives import (
-    TAXON_COLUMNS,
-    VERNACULAR_COLUMNS,
-    Archive,
-    Part,
-    Table,
-    best_table,
-    header_columns,
-    named,
-)
+from workflow_scripts.common.text_archives import Archive, Part, Table, best_table, header_columns, named
+from workflow_scripts.taxonomy.columns import TAXON_COLUMNS, VERNACULAR_COLUMNS
 
 # Terms that were others' or earlier ones for the same.
 TAXON_TERMS = named(
@@ -80,8 +72,8 @@ def _part(archive: Archive, section: Section, name: str, terms: dict[str, str], 
     path = archive.path(member)
     columns: dict[str, Source] = {}
     for field in section.fields:
-        if field.term in terms:
-            columns.setdefault(terms[field.term], Source(field.index, field.default))
+        if (column := terms.get(field.term.lower())) is not None:
+            columns.setdefault(column, Source(field.index, field.default))
     if not columns and section.form.header_lines and path.stat().st_size:
         columns = header_columns(path, section.form, terms)
     if section.id_index is not None:

@@ -1,7 +1,8 @@
 """One's own list: a table with the ranks and names of the taxa that one works with."""
 
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.taxonomy.archives import TAXON_COLUMNS, Archive, Part, Table, best_table, named
+from workflow_scripts.common.text_archives import Archive, Part, Table, best_table, named
+from workflow_scripts.taxonomy.columns import TAXON_COLUMNS
 
 COLUMNS = (*TAXON_COLUMNS, "species", "common", "language")
 # The names that benchmarks' label files give to the same.

@@ -95,10 +95,10 @@ class TreeOfLife200M(SourceSettings):
 
 
 class Table(SourceSettings):
-    """Any CSV or parquet table with `url` or `path` and columns named like ranks."""
+    """Any table (CSV, TSV, Excel, parquet) with a column of addresses or files and one that names the organism."""
 
     reader: Literal["table"] = Field(description="Which reader.")
-    table: SourceFile = Field(description="Path of the CSV or parquet file, or what to fetch it from.")
+    table: SourceFile = Field(description="Path of the table, or what to fetch it from.")
     columns: dict[str, str] = Field(
         default_factory=dict,
         description="Our column name: its name in the table, where they differ (for example {species: binomial}).",
@@ -106,6 +106,14 @@ class Table(SourceSettings):
     images: str | None = Field(
         None, description="Folder that relative values of `path` start from. Default: the table's."
     )
+    delimiter: str | None = Field(
+        None, min_length=1, max_length=1, description="What separates values of text. Default: found."
+    )
+    encoding: str | None = Field(
+        None, description="Encoding of text. Default: UTF-8 or UTF-16, and Windows-1252 for what is neither."
+    )
+    decimal: Literal[".", ","] = Field(".", description="Decimal mark of x, y, width and height.")
+    sheet: str | None = Field(None, description="Sheet of an Excel workbook. Default: the first.")
 
     @property
     def inputs(self) -> dict[str, SourceFile]:

@@ -13,6 +13,7 @@ from workflow_scripts.common.config.root import Config, read_yaml, sections
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_text
+from workflow_scripts.common.table_columns import TABLE_COLUMNS
 
 HEAD = """# Config
 
@@ -76,9 +77,31 @@ def _tables() -> list[str]:
         _table(f"{', '.join(f'`{path}`' for path in paths)}{_kind(section)}", section)
         for section, paths in places.items()
     ]
+    blocks.append(_columns())
     blocks.append(_table("`config/site.yaml`", SiteSettings))
     blocks += [_table(f"`config/site.yaml`: `{path}`", section) for path, section in sections(SiteSettings)]
     return blocks
+
+
+def _columns() -> str:
+    rows = [
+        f"| `{column.name}` | {', '.join(f'`{name}`' for name in column.spellings)} | {column.holds} |"
+        for column in TABLE_COLUMNS
+    ]
+    return "\n".join(
+        [
+            "## Columns of a table of images",
+            "",
+            "For `reader: table`. One of `url` and `path` is needed, and one that names the organism. Capitals, `_` "
+            "and blanks in names do not count; a source's `columns` maps any other name. Further columns are for "
+            "`select` and `keep`.",
+            "",
+            "| column | also found as | what it holds |",
+            "|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
 
 
 def _kind(section: type[Section]) -> str:

@@ -1,7 +1,7 @@
-"""Checklists as they are published or kept: files in a folder or zip, or a single file.
+"""Archives of delimited text: files in a folder or zip, or a single file.
 
-`Archive` finds and hands out the files; `dwca.py`, `coldp.py` and `table.py` say which of them hold what, column by
-column; `load_table` loads those.
+`Archive` finds and hands out the files; readers say which of them hold what, column by column, and `load_table` loads
+those.
 """
 
 import re
@@ -21,13 +21,6 @@ from workflow_scripts.common.tables import quoted
 
 SUFFIXES = (".txt", ".tsv", ".csv", ".tab")
 """Suffixes of files that may hold a table, whatever its delimiter."""
-FLAT_RANKS = ("kingdom", "phylum", "class", "order", "family", "genus")
-TAXON_COLUMNS = (
-    *("taxonID", "parentNameUsageID", "acceptedNameUsageID", "scientificName", "taxonRank", "taxonomicStatus"),
-    *("canonicalName", "scientificNameAuthorship", *FLAT_RANKS, "nomenclaturalStatus"),
-    *("genericName", "specificEpithet", "infraspecificEpithet", "coreID", "parentNameUsage", "acceptedNameUsage"),
-)
-VERNACULAR_COLUMNS = ("taxonID", "vernacularName", "language")
 
 
 @dataclass(frozen=True)
@@ -88,6 +81,10 @@ class Archive:
             with _readable_zip(self.place) as opened, opened.open(member) as packed, copy.open("wb") as plain:
                 shutil.copyfileobj(packed, plain, 1 << 20)
         return copy
+
+    def find(self, name: str) -> str | None:
+        """The member of a file name, whatever its folder and case; the one that stands highest."""
+        return next((member for member in self.members if PurePosixPath(member).name.lower() == name.lower()), None)
 
     def tables(self) -> list[str]:
         """Members that may hold a table; a single file may, whatever its suffix."""

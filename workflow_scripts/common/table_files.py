@@ -1,0 +1,206 @@
+"""Tables that people keep: parquet, Excel workbooks, and delimited text in whatever form it was exported."""
+
+import csv
+import gzip
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from workflow_scripts.common.config.catalog import Generation, Table
+from workflow_scripts.common.delimited import Form, Source, find_form, header_cells, load
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.table_columns import match_columns
+from workflow_scripts.common.tables import scan
+
+PARQUET = (".parquet", ".pq")
+EXCEL = (".xlsx", ".xlsm")
+TEXT = (".csv", ".tsv", ".tab", ".txt")
+
+
+def header_of(
+    path: Path, *, delimiter: str | None = None, encoding: str | None = None, sheet: str | None = None
+) -> list[str]:
+    """The columns of a table.
+
+    Args:
+        path: the table; what it is, its suffix says (`.gz` behind it for compressed text).
+        delimiter: what stands between two values of text; None: found.
+        encoding: the text's encoding; None: UTF-8, else Windows-1252.
+        sheet: the workbook's sheet; None: its first.
+
+    Raises:
+        InputError: it is missing, no such table, or its first line names no columns.
+    """
+    kind = _kind(path)
+    if kind in PARQUET:
+        try:
+            return list(pq.read_schema(path).names)
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"{path}: cannot be read as parquet: {error}") from None
+    if kind in EXCEL:
+        with _sheet(path, sheet) as rows:
+            return unique_names([_text(value) for value in next(rows, ())], path)
+    with tempfile.TemporaryDirectory(prefix="table-") as scratch, _plain(path, Path(scratch), head_only=True) as text:
+        return unique_names(header_cells(text, _form(text, delimiter, encoding)), path)
+
+
+def open_table(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    table: str,
+    scratch: Path,
+    *,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    sheet: str | None = None,
+    quote: str | None = None,
+) -> str:
+    """Something to select a table's rows from; text and workbooks are read once, all values as text.
+
+    Args:
+        path: the table.
+        table: the name of the DuckDB table that text goes to; it spills to disk.
+        scratch: a folder for copies of files that DuckDB cannot read as they are.
+        delimiter: as for `header_of`.
+        encoding: as for `header_of`.
+        sheet: as for `header_of`.
+        quote: what encloses values of text; None: found.
+
+    Raises:
+        InputError: it is missing or no such table; a row that does not fit is named by its line.
+    """
+    kind = _kind(path)
+    if kind in PARQUET:
+        header_of(path)
+        return scan(path)
+    if kind in EXCEL:
+        copy = scratch / "sheet.csv"
+        with _sheet(path, sheet) as rows, copy.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([_text(value) for value in row] for row in rows)
+        _load(connection, table, copy, Form(",", '"', "utf-8"), path)
+        return table
+    with _plain(path, scratch) as text:
+        form = _form(text, delimiter, encoding)
+        _load(connection, table, text, form if quote is None else Form(form.delimiter, quote, encoding), path)
+    return table
+
+
+def check_tables(generations: Sequence[Generation], where: str) -> None:
+    """Hold what the config maps to columns against the tables that are there.
+
+    Raises:
+        InputError: a table lacks a column that the config names, or has none of places or of names.
+    """
+    for number, generation in enumerate(generations):
+        for source in generation.sources:
+            if isinstance(source, Table) and isinstance(source.table, str) and Path(source.table).is_file():
+                found = header_of(
+                    Path(source.table), delimiter=source.delimiter, encoding=source.encoding, sheet=source.sheet
+                )
+                at = f"{where}: generations.{number}.sources.{source.name}: {source.table}"
+                match_columns(found, source.columns, at)
+
+
+def unique_names(cells: Sequence[str], path: Path) -> list[str]:
+    """A header's names, each once: a name that comes again gets a number, an empty one its place.
+
+    Raises:
+        InputError: no column is named.
+    """
+    if not any(cells):
+        raise InputError(f"{path}: cannot be read as a table: line 1 names no columns")
+    names: dict[str, None] = {}
+    for place, column in enumerate(cells):
+        wanted = unique = column or f"column{place}"
+        number = 0
+        while unique.lower() in {name.lower() for name in names}:
+            number += 1
+            unique = f"{wanted}_{number}"
+        names[unique] = None
+    return list(names)
+
+
+def _load(connection: duckdb.DuckDBPyConnection, table: str, text: Path, form: Form, path: Path) -> None:
+    columns = {name: Source(place) for place, name in enumerate(unique_names(header_cells(text, form), path))}
+    connection.execute(f"DROP TABLE IF EXISTS {table}")
+    try:
+        with tempfile.TemporaryDirectory(prefix="table-") as scratch:
+            load(connection, table, text, form, columns, needed=list(columns), scratch=Path(scratch))
+    except InputError as error:
+        raise InputError(str(error).replace(str(text), str(path))) from None
+    connection.execute(f"ALTER TABLE {table} DROP COLUMN is_comment")
+
+
+def _form(text: Path, delimiter: str | None, encoding: str | None) -> Form:
+    if delimiter is None:
+        return find_form(text, bool, encoding)
+    return Form(delimiter, '"', encoding)
+
+
+def _kind(path: Path) -> str:
+    if not path.is_file():
+        raise InputError(f"{path}: missing")
+    suffix = next((part.lower() for part in reversed(path.suffixes) if part.lower() != ".gz"), "")
+    if suffix not in (*PARQUET, *EXCEL, *TEXT):
+        known = ", ".join((*TEXT, *EXCEL, PARQUET[0]))
+        raise InputError(f"{path}: a table's suffix is one of {known}; save it as CSV")
+    return suffix
+
+
+@contextmanager
+def _plain(path: Path, scratch: Path, *, head_only: bool = False) -> Iterator[Path]:
+    """The text itself: of a compressed file a copy."""
+    if path.suffix.lower() != ".gz":
+        yield path
+        return
+    copy = scratch / f"{path.stem}.head" if head_only else scratch / path.stem
+    try:
+        with gzip.open(path, "rb") as packed, copy.open("wb") as plain:
+            if head_only:
+                plain.write(packed.readline())
+            else:
+                shutil.copyfileobj(packed, plain, 1 << 20)
+        yield copy
+    except (OSError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read as a table: {error}") from None
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+@contextmanager
+def _sheet(path: Path, sheet: str | None) -> Iterator[Iterator[tuple[Any, ...]]]:
+    """The rows of a workbook's sheet, a few at a time."""
+    from openpyxl import load_workbook
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    try:
+        book = load_workbook(path, read_only=True, data_only=True)
+    except (InvalidFileException, zipfile.BadZipFile, OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as an Excel workbook: {error}; save it as CSV") from None
+    try:
+        if sheet is not None and sheet not in book.sheetnames:
+            raise InputError(f"{path}: no sheet {sheet}; it has {', '.join(book.sheetnames)}")
+        chosen = book[sheet] if sheet is not None else book.worksheets[0]
+        yield (row for row in chosen.iter_rows(values_only=True) if any(value is not None for value in row))
+    finally:
+        book.close()
+
+
+def _text(value: Any) -> str:
+    """A cell as its column is meant: whole numbers without a decimal point."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, datetime):
+        return value.date().isoformat() if not (value.hour or value.minute or value.second) else value.isoformat()
+    return str(value).strip()
