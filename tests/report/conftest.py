@@ -220,6 +220,10 @@ def everything(
         "costliest": [
             {"label_id": "9", "reason": "not_found", "detail": "no name", "written": HOSTILE, "images": 7},
         ],
+        "lost_species": [
+            {"label_id": "8", "resolved_rank": "genus", "scientific_name": "Aus", "detail": HOSTILE, "written": HOSTILE}
+            | {"images": 5},
+        ],
     }
     (tmp_path / "stats.json").write_text(json.dumps(stats))
     digests: Any = {"data": {"biology": [], "replay": None}, "start": [], "code": "c0de"}

@@ -62,6 +62,26 @@ def test_the_fifty_unresolved_labels_with_most_images_are_named(tmp_path: Path, 
     assert [row["images"] for row in costliest] == list(range(60, 10, -1))
 
 
+def test_labels_that_lost_their_species_are_named_with_their_images(tmp_path: Path, resolved: Resolved) -> None:
+    out = tmp_path / "labels.parquet"
+    resolved(
+        [
+            {"species": "Quercus novissima", "images": 9},
+            {"genus": "Quercus", "images": 8},
+            {"species": "Quercus sp.", "images": 7},
+            {"species": "Quercus alba", "images": 6},
+        ],
+        out=out,
+    )
+    catalog = write_catalog(tmp_path / "catalog.parquet", [("gbif", "0000")])
+    stats(labels=out, catalog=(catalog,), out=tmp_path / "stats.json", memory_mb=500, threads=1)
+    lost = json.loads((tmp_path / "stats.json").read_text())["lost_species"]
+    assert [(row["written"], row["images"], row["scientific_name"]) for row in lost] == [
+        ("Quercus novissima", 9, "Quercus")
+    ]
+    assert "Quercus novissima" in lost[0]["detail"]
+
+
 def test_a_comparison_names_labels_images_and_classes(
     tmp_path: Path, resolved: Resolved, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -150,6 +150,7 @@ def build(
         strategies=strategies,
         ranks_by_source=ranks_by_source(named) if named else [],
         costliest=named["costliest"] if named else [],
+        lost_species=named.get("lost_species", []) if named else [],
         ranks=RANKS_SHOWN,
         leaks=read_leaks(leakage, downloads) if downloads else [],
         hosts=_hosts(hosts),

@@ -34,6 +34,65 @@ CREATE OR REPLACE TEMP MACRO shown(key) AS upper(left(key, 1)) || substr(key, 2)
 CREATE OR REPLACE TEMP MACRO shown_kingdoms(kingdoms) AS
     array_to_string(list_transform(kingdoms, lambda kingdom: shown(kingdom)), ' or ');
 
+-- What a name is that is no species.
+CREATE OR REPLACE TEMP MACRO other_rank(rank) AS CASE
+    WHEN coalesce(rank, '') IN ('', 'unranked', 'no rank', 'other', 'unknown') THEN 'an unranked name'
+    ELSE 'a name of the rank ' || rank
+END;
+
 -- A taxon's id with where it stands, to tell it from its homonyms.
 CREATE OR REPLACE TEMP MACRO placed_id(taxon) AS
     taxon.answer_id || ' (' || concat_ws(' ', taxon.kingdom, coalesce(taxon.family, taxon."order", taxon.class)) || ')';
+
+-- The surnames of an author, as keys: "(L.) H.Karst. ex Müll.Arg., 1881" is [linnaeus, karst, mull, arg].
+CREATE OR REPLACE TEMP MACRO surnames(author) AS list_distinct(list_transform(
+    list_filter(
+        regexp_extract_all(
+            -- Without initials, nor what an author writes about others.
+            regexp_replace(
+                regexp_replace(author, '(?i)[ ,]+(?:emend|sensu|auct|non|nec)[^\p{L}].*', ''),
+                '(?:\p{Lu}\p{Ll}?\.[ -]?)+(\p{Lu}\p{Ll})', '\1', 'g'
+            ),
+            '\p{L}[\p{L}''’-]*'
+        ),
+        -- Particles, "ex", "f." and single initials say nothing; Linnaeus alone signs with one letter.
+        lambda word: regexp_matches(word, '^\p{Lu}.|^L$')
+    ),
+    lambda word: CASE name_key(word)
+        WHEN 'l' THEN 'linnaeus'
+        WHEN 'linn' THEN 'linnaeus'
+        WHEN 'linne' THEN 'linnaeus'
+        WHEN 'dc' THEN 'candolle'
+        ELSE name_key(word)
+    END
+));
+
+CREATE OR REPLACE TEMP MACRO year_of(author) AS
+    nullif(regexp_extract(author, '(?:^|[^0-9])(1[5-9][0-9]{2}|20[0-9]{2})(?:[^0-9]|$)', 1), '')::INTEGER;
+
+-- Whether one surname abbreviates the other: "Michx" is Michaux, "Lam" is Lamarck.
+CREATE OR REPLACE TEMP MACRO abbreviates(short, long) AS
+    starts_with(long, short)
+    OR (
+        length(short) >= 3 AND length(short) < length(long) AND left(short, 1) = left(long, 1)
+        AND regexp_matches(long, array_to_string(string_split(regexp_replace(short, '[^a-z]', '', 'g'), ''), '.*'))
+    );
+
+-- What is compared of an author.
+CREATE OR REPLACE TEMP MACRO author_key(author) AS {surnames: surnames(author), year: year_of(author)};
+
+CREATE OR REPLACE TEMP MACRO share_met(ones, others) AS len(list_filter(
+    ones,
+    lambda one: len(list_filter(others, lambda other: abbreviates(one, other) OR abbreviates(other, one))) > 0
+));
+
+-- How far two authors, as `author_key`s, agree, from 0 (other people) to 1; NULL where one of them says nothing. Years
+-- of publication that are more than one apart cost half.
+CREATE OR REPLACE TEMP MACRO authors_agree(one, other) AS
+    CASE
+        WHEN len(one.surnames) > 0 AND len(other.surnames) > 0
+            THEN (share_met(one.surnames, other.surnames) + share_met(other.surnames, one.surnames))::DOUBLE
+                / (len(one.surnames) + len(other.surnames))
+        WHEN one.year = other.year THEN 0.5
+    END
+    * CASE WHEN abs(one.year - other.year) > 1 THEN 0.5 ELSE 1 END;

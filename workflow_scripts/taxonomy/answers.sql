@@ -43,7 +43,7 @@ SELECT
     -- had to be guessed or dug out; then a higher rank; then nothing.
     CASE
         WHEN strategy = 'override' OR reason = 'overridden' THEN 0
-        WHEN strategy IN ('fuzzy', 'hidden_binomial', 'filled') THEN 2
+        WHEN strategy IN ('title_case', 'fuzzy', 'fuzzy_supported', 'hidden_binomial', 'filled') THEN 2
         WHEN is_species_outcome THEN 1
         WHEN reason IS NULL THEN 3
         WHEN reason IN ('conflict', 'ambiguous') THEN 4
@@ -64,14 +64,18 @@ SELECT
                 WHEN 'taxon_key' THEN 1.0
                 WHEN 'exact' THEN 1.0
                 WHEN 'synonym' THEN 0.95
+                WHEN 'author' THEN 0.95
+                WHEN 'title_case' THEN 0.95
                 WHEN 'rank_context' THEN 0.9
                 WHEN 'filled' THEN 0.85
                 WHEN 'hidden_binomial' THEN 0.85
-                WHEN 'fuzzy' THEN 0.85 - 0.05 * outcomes.distance
+                WHEN 'fuzzy' THEN 0.8
+                WHEN 'fuzzy_supported' THEN 0.7
                 ELSE 0.7
             END::DOUBLE
             - CASE WHEN outcomes.strategy != 'override' AND coalesce(outcomes.agreeing, 0) = 0 THEN 0.05 ELSE 0 END
-            - 0.05 * least(coalesce(outcomes.differing, 0), 2),
+            - 0.05 * least(coalesce(outcomes.differing, 0), 2)
+            - CASE WHEN doubted.label IS NOT NULL AND outcomes.strategy NOT IN ('override', 'taxon_key') THEN 0.2 ELSE 0 END,
             2
         )
     END AS confidence,
@@ -87,8 +91,13 @@ SELECT
     common_names.common_name,
     higher_common_names.common_name,
     ['kingdom', 'phylum', 'class', 'order', 'family', 'genus'][higher_common_names.place],
-    outcomes.detail
+    concat_ws(
+        '; ',
+        outcomes.detail,
+        CASE WHEN doubted.label IS NOT NULL AND outcomes.reason IS NULL THEN 'the label has a question mark' END
+    )
 FROM outcomes
+LEFT JOIN (SELECT DISTINCT label FROM read_names WHERE is_doubted) AS doubted ON doubted.label = outcomes.label
 LEFT JOIN backbone.taxa AS taxa ON taxa.taxon_id = outcomes.answer_id
 LEFT JOIN common_names ON common_names.taxon_id = outcomes.answer_id
 LEFT JOIN higher_common_names ON higher_common_names.taxon_id = outcomes.answer_id;

@@ -52,6 +52,11 @@ SELECT
     CASE WHEN is_binomial THEN name_key(classified.family) END AS family,
     -- As the checklist writes it, or what stands behind the name.
     named.authorship,
+    -- Further keys of a name with umlauts: as it is written, and in the other ways to write it without.
+    CASE
+        WHEN named.is_species_level AND has_umlaut(named.name)
+            THEN list_append(umlaut_keys(named.name), lower(named.name))
+    END AS spellings,
     accepted_of.is_one_of_several AS is_pro_parte,
     backbone_id(accepted_of.accepted_id) AS accepted_id
 FROM (

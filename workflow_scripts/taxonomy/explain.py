@@ -96,7 +96,7 @@ def explanation(
         yield "no backbone is named (taxonomy.backbones)"
     for number, backbone in enumerate(match_labels(connection, backbones, settings, keeps_weighed=True)):
         if number == 0:
-            asked = connection.execute("SELECT DISTINCT shown(key) FROM queries ORDER BY ALL").fetchall()
+            asked = connection.execute("SELECT DISTINCT shown(key) FROM queries WHERE is_asked ORDER BY ALL").fetchall()
             yield f"species asked for: {', '.join(row[0] for row in asked) or 'none'}"
         yield from _of_backbone(connection, backbone)
     yield from _answer(connection)
@@ -108,17 +108,23 @@ def _of_backbone(connection: duckdb.DuckDBPyConnection, backbone: str) -> Iterat
     connection.execute((HERE / "explain.sql").read_text(encoding="utf-8"))
     candidates = connection.fetchall()
     for row in candidates[:SHOWN_CANDIDATES]:
-        finder, name, standing, taxon, answer, lineage, distance, agreeing, implied, differing, fate = row
+        finder, name, standing, taxon, answer, lineage, distance, agreeing, implied, differing, author, fate = row
         letters = f", {distance} letters differ" if distance else ""
         yield f"  {name}: {standing}, {taxon}{f' -> {answer}' if answer != taxon else ''} (found by {finder}{letters})"
         yield f"      {lineage}"
         and_implied = f", and by implication {implied}" if implied != "none" else ""
+        if author is not None:
+            yield f"      author: {'agrees' if author >= 0.5 else 'differs'}"
         yield f"      ranks agreeing: {agreeing}{and_implied}; differing: {differing}"
         yield f"      {fate}"
     if len(candidates) > SHOWN_CANDIDATES:
         yield f"  and {len(candidates) - SHOWN_CANDIDATES} more"
     if not candidates:
         yield "  no species of that name"
+        connection.execute((HERE / "explain_other_ranks.sql").read_text(encoding="utf-8"))
+        yield from (
+            f"      {name} is in the backbone as {rank}: {taxon}" for name, taxon, rank in connection.fetchall()
+        )
         connection.execute((HERE / "explain_near.sql").read_text(encoding="utf-8"))
         yield from (
             f"      near it, letters that differ: {distance}: {name}, {taxon}"

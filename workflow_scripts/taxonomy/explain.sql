@@ -40,6 +40,7 @@ SELECT
         contexts."order" != name_key(taxa."order"),
         contexts.family != name_key(taxa.family)
     ) AS differing,
+    weighed.author_agrees,
     CASE
         WHEN weighed.in_conflict THEN 'out: its kingdom is not the label''s'
         WHEN is_another(weighed.agreeing, weighed.differing) THEN 'out: no rank of the label agrees'

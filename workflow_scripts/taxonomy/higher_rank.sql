@@ -3,18 +3,24 @@
 -- `backbone`. Out: `higher_outcomes`, one for each label without a species outcome.
 
 -- The names at or above genus of the labels that are left. `rank` NULL: a name that may be of any rank ("Fagaceae" as
--- the scientific name).
+-- the scientific name). The genus of what lives in a host is not the host's.
 CREATE OR REPLACE TEMP TABLE words AS
-SELECT label, rank, key
+SELECT label, rank, key, false AS is_lower
 FROM (
     UNPIVOT (FROM label_ranks ANTI JOIN species_outcomes USING (label))
     ON kingdom, phylum, class, "order", family, genus
     INTO NAME rank VALUE key
 )
+WHERE rank != 'genus' OR label NOT IN (SELECT label FROM read_names WHERE whole IS NOT NULL)
 UNION
-SELECT label, CASE WHEN epithet IS NOT NULL THEN 'genus' END, name_key(word)
+SELECT label, CASE WHEN epithet IS NOT NULL THEN 'genus' END, name_key(word), is_lower AND epithet IS NULL
 FROM (FROM read_names UNION ALL FROM hidden_names)
-ANTI JOIN species_outcomes USING (label);
+ANTI JOIN species_outcomes USING (label)
+WHERE word IS NOT NULL;
+
+-- A word in lower case that is an epithet of the backbone is no genus of that name.
+DELETE FROM words
+WHERE is_lower AND key IN (SELECT epithet FROM backbone.names SEMI JOIN words ON words.is_lower AND words.key = epithet);
 
 CREATE OR REPLACE TEMP TABLE higher_hits AS
 SELECT
@@ -46,7 +52,15 @@ SELECT
 FROM words
 JOIN contexts USING (label)
 ANTI JOIN species_outcomes USING (label)
-JOIN backbone.names AS names ON names.key = words.key AND (words.rank IS NULL OR words.rank = names.rank)
+JOIN backbone.names AS names
+    ON names.key = words.key
+    AND (words.rank IS NULL OR words.rank = names.rank)
+    -- A kingdom's name is that kingdom, not a genus in it; Bacteria in Animalia is a stick insect.
+    AND (
+        names.rank = 'kingdom'
+        OR kingdoms_meant(words.key) IS NULL
+        OR NOT coalesce(list_has_any(contexts.kingdoms, kingdoms_meant(words.key)), true)
+    )
 JOIN backbone.taxa AS taxa ON taxa.taxon_id = names.accepted_id
 WHERE
     names.rank IN ('kingdom', 'phylum', 'class', 'order', 'family', 'genus')
@@ -74,6 +88,32 @@ JOIN backbone.names AS names ON names.rank = 'kingdom' AND len(contexts.kingdoms
 JOIN backbone.taxa AS taxa ON taxa.taxon_id = names.accepted_id AND kingdom_key(taxa.kingdom) = contexts.kingdoms[1]
 WHERE names.tier = 0 AND 'higher_rank' IN (SELECT name FROM strategies);
 
+-- The first species that a label asks for, and what the backbone has of that name where it is no species.
+CREATE OR REPLACE TEMP TABLE asked_of_labels AS
+WITH asked AS (
+    SELECT label, arg_min(key, (priority, key)) AS name
+    FROM queries
+    ANTI JOIN species_outcomes USING (label)
+    WHERE is_asked
+    GROUP BY label
+),
+other_ranks AS (
+    SELECT key, min(rank) AS rank
+    FROM backbone.names
+    SEMI JOIN asked ON asked.name = names.key
+    WHERE NOT is_species_level
+    GROUP BY key
+)
+SELECT
+    asked.label,
+    asked.name,
+    CASE
+        WHEN other_ranks.key IS NULL THEN ' is not in the backbone'
+        ELSE ' is in the backbone as ' || other_rank(other_ranks.rank)
+    END AS standing
+FROM asked
+LEFT JOIN other_ranks ON other_ranks.key = asked.name;
+
 CREATE OR REPLACE TEMP TABLE higher_outcomes AS
 WITH viable AS (
     SELECT * FROM higher_hits WHERE NOT in_conflict AND is_near
@@ -83,10 +123,11 @@ agreeing_most AS (
     FROM viable
     QUALIFY agreeing = max(agreeing) OVER (PARTITION BY label, place)
 ),
+-- As among species: between kingdoms there is nothing to choose by.
 preferred AS (
-    SELECT *
+    SELECT *, count(DISTINCT coalesce(kingdom, '')) OVER (PARTITION BY label, place) AS kingdoms_left
     FROM agreeing_most
-    QUALIFY tier = min(tier) OVER (PARTITION BY label, place)
+    QUALIFY tier = min(tier) OVER (PARTITION BY label, place) OR kingdoms_left > 1
 ),
 certain AS (
     SELECT
@@ -118,7 +159,7 @@ judged AS (
             WHEN met.has_conflict AND coalesce(lowest.place, 1) = 1 THEN 'conflict'
             WHEN lowest.label IS NOT NULL THEN NULL
             WHEN met.has_viable THEN 'ambiguous'
-            WHEN labels.label IN (SELECT label FROM words) THEN 'not_found'
+            WHEN labels.label IN (SELECT label FROM words UNION ALL SELECT label FROM asked_of_labels) THEN 'not_found'
             ELSE 'no_name'
         END AS reason
     FROM labels
@@ -149,14 +190,33 @@ SELECT
     0 AS differing,
     CASE
         WHEN reason IS NULL THEN 'no species: '
-            || coalesce(shown(asked.name) || ' is not in the backbone', 'the label is certain of none')
+            || coalesce(shown(asked.name) || standing, 'the label is certain of none')
         WHEN reason = 'conflict'
             THEN shown(conflicting.key) || ' is of ' || shown(conflicting.kingdom) || ', the label says ' || kingdoms_said
         WHEN reason = 'ambiguous' THEN shown(viable_name) || ' may be ' || answers_met
-        WHEN reason = 'not_found' THEN coalesce(shown(asked.name), 'no name of the label') || ' is not in the backbone'
+        WHEN reason = 'not_found' THEN coalesce(shown(asked.name) || standing, 'no name of the label is in the backbone')
         ELSE 'the label has no name'
     END AS detail
 FROM judged
 LEFT JOIN troubles USING (label)
-LEFT JOIN (SELECT label, arg_min(key, (priority, key)) AS name FROM queries GROUP BY label) AS asked
-    USING (label);
+LEFT JOIN asked_of_labels AS asked USING (label);
+
+-- Where species are ambiguous but all of one genus, that genus is certain.
+UPDATE species_outcomes
+SET
+    reason = NULL,
+    strategy = 'higher_rank',
+    match_type = 'higher_rank',
+    taxon_id = genera.taxon_id,
+    answer_id = genera.taxon_id,
+    detail = 'no species: ' || detail
+FROM (
+    SELECT answer_key(taxa) AS key, min(taxon_id) AS taxon_id
+    FROM backbone.taxa AS taxa
+    WHERE resolved_rank = 'genus' AND answer_id = taxon_id
+    GROUP BY key
+) AS genera
+WHERE
+    species_outcomes.common_genus = genera.key
+    AND species_outcomes.reason = 'ambiguous'
+    AND 'higher_rank' IN (SELECT name FROM strategies);

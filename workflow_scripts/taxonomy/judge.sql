@@ -6,6 +6,7 @@
 CREATE OR REPLACE TEMP TABLE candidates AS
 SELECT
     found.label,
+    found.priority,
     first.is_lone,
     found.asked,
     found.key,
@@ -15,22 +16,23 @@ SELECT
     taxa.answer_id,
     taxa.scientific_name,
     CASE WHEN NOT first.is_lone THEN answer_key(taxa) END AS answer_key,
+    CASE WHEN NOT first.is_lone AND taxa.genus IS NOT NULL THEN answer_key_above(taxa, 6) END AS genus_key,
     CASE WHEN NOT first.is_lone THEN placed_id(taxa) END AS placed_id,
     kingdom_key(taxa.kingdom) AS kingdom,
     contexts.kingdoms,
     in_conflict(contexts.kingdoms, taxa.kingdom) AS in_conflict,
-    agrees(contexts.phylum, name_key(taxa.phylum))
-        + agrees(contexts.class, name_key(taxa.class))
-        + agrees(contexts."order", name_key(taxa."order"))
-        + agrees(contexts.family, name_key(taxa.family)) AS agreeing,
-    agrees(contexts.filled.phylum, name_key(taxa.phylum))
-        + agrees(contexts.filled.class, name_key(taxa.class))
-        + agrees(contexts.filled."order", name_key(taxa."order"))
-        + agrees(contexts.filled.family, name_key(taxa.family)) AS filled_agreeing,
-    differs(contexts.phylum, name_key(taxa.phylum))
-        + differs(contexts.class, name_key(taxa.class))
-        + differs(contexts."order", name_key(taxa."order"))
-        + differs(contexts.family, name_key(taxa.family)) AS differing,
+    agrees(contexts.phylum, taxa.phylum_key)
+        + agrees(contexts.class, taxa.class_key)
+        + agrees(contexts."order", taxa.order_key)
+        + agrees(contexts.family, taxa.family_key) AS agreeing,
+    agrees(contexts.filled.phylum, taxa.phylum_key)
+        + agrees(contexts.filled.class, taxa.class_key)
+        + agrees(contexts.filled."order", taxa.order_key)
+        + agrees(contexts.filled.family, taxa.family_key) AS filled_agreeing,
+    differs(contexts.phylum, taxa.phylum_key)
+        + differs(contexts.class, taxa.class_key)
+        + differs(contexts."order", taxa.order_key)
+        + differs(contexts.family, taxa.family_key) AS differing,
     (contexts.kingdoms IS NOT NULL AND taxa.kingdom IS NOT NULL)::INTEGER AS kingdom_agrees
 FROM found
 JOIN (
@@ -40,13 +42,49 @@ JOIN (
 ) AS first
     USING (label, priority)
 JOIN contexts USING (label)
-JOIN backbone.taxa AS taxa ON taxa.taxon_id = found.accepted_id;
+JOIN (
+    SELECT
+        *,
+        name_key(phylum) AS phylum_key,
+        name_key(class) AS class_key,
+        name_key("order") AS order_key,
+        name_key(family) AS family_key
+    FROM backbone.taxa
+) AS taxa
+    ON taxa.taxon_id = found.accepted_id;
+
+-- What the label's author and its word for an infraspecific rank say of each of several candidates.
+CREATE OR REPLACE TEMP TABLE rivals_worded AS
+SELECT
+    candidates.label,
+    candidates.taxon_id,
+    any_value(authors_agree(asked.author, names.authorship)) AS author_agrees,
+    bool_or(asked.infra_rank = names.rank) AS infra_rank_agrees
+FROM candidates
+JOIN (
+    -- Of one name in two columns one may have the author.
+    SELECT label, key AS asked, author_key(max(author)) AS author, max(infra_rank) AS infra_rank
+    FROM queries
+    SEMI JOIN candidates ON candidates.label = queries.label AND NOT candidates.is_lone
+    WHERE author IS NOT NULL OR infra_rank IS NOT NULL
+    GROUP BY label, key
+) AS asked
+    USING (label, asked)
+JOIN (
+    SELECT taxon_id, rank, author_key(authorship) AS authorship
+    FROM backbone.names
+    SEMI JOIN candidates ON candidates.taxon_id = names.taxon_id AND NOT candidates.is_lone
+) AS names
+    USING (taxon_id)
+WHERE NOT candidates.is_lone
+GROUP BY candidates.label, candidates.taxon_id;
 
 INSERT INTO weighed BY NAME
 SELECT
     getvariable('finder') AS finder,
-    label, key, tier, taxon_id, answer_id, distance, agreeing, filled_agreeing, differing, in_conflict
+    label, key, tier, taxon_id, answer_id, distance, agreeing, filled_agreeing, differing, in_conflict, author_agrees
 FROM candidates
+LEFT JOIN rivals_worded USING (label, taxon_id)
 WHERE getvariable('keeps_weighed');
 
 -- Where two or more ranks below the kingdom can be compared and none agrees, it is another organism of that name.
@@ -74,9 +112,41 @@ WITH viable AS (
     WHERE NOT is_lone AND NOT in_conflict AND NOT is_another(agreeing, differing)
     QUALIFY distance = min(distance) OVER (PARTITION BY label)
 ),
+-- Subspecies and variety of one name are two taxa.
+of_rank AS (
+    SELECT
+        viable.*,
+        rivals_worded.author_agrees,
+        count(DISTINCT coalesce(kingdom, '')) OVER (PARTITION BY label) AS kingdoms_met
+    FROM viable
+    LEFT JOIN rivals_worded USING (label, taxon_id)
+    QUALIFY
+        coalesce(infra_rank_agrees, false)
+        = max(coalesce(infra_rank_agrees, false)) OVER (PARTITION BY label)
+),
+-- Homonyms of one kingdom are told apart by their authors.
+unauthored AS (
+    SELECT *, count(DISTINCT answer_key) OVER (PARTITION BY label) AS answers_unauthored
+    FROM of_rank
+),
+authored AS (
+    SELECT *
+    FROM unauthored
+    QUALIFY
+        kingdoms_met > 1
+        OR coalesce(max(author_agrees) OVER (PARTITION BY label), 0) < 0.5
+        OR author_agrees = max(author_agrees) OVER (PARTITION BY label)
+        OR 'author' NOT IN (SELECT name FROM strategies)
+),
+narrowed AS (
+    SELECT
+        *,
+        count(DISTINCT answer_key) OVER (PARTITION BY label) < answers_unauthored AS is_by_author
+    FROM authored
+),
 agreeing_most AS (
     SELECT *
-    FROM viable
+    FROM narrowed
     QUALIFY agreeing + kingdom_agrees = max(agreeing + kingdom_agrees) OVER (PARTITION BY label)
 ),
 -- Among equals an accepted name goes before a synonym and that before a doubtful name, but only within one kingdom:
@@ -104,6 +174,8 @@ chosen AS (
         label,
         count(DISTINCT answer_key) AS answers,
         any_value(answers_unfilled) AS answers_unfilled,
+        bool_or(is_by_author) AS is_by_author,
+        CASE WHEN count(genus_key) = count(*) AND count(DISTINCT genus_key) = 1 THEN min(genus_key) END AS common_genus,
         array_to_string(list_sort(array_agg(DISTINCT placed_id))[:4], ' or ') AS answers_left,
         arg_min(as_best(filled), (tier, answer_id, taxon_id)) AS best
     FROM filled
@@ -157,6 +229,7 @@ judged AS (
         as_best(candidates) AS best,
         false AS is_homonym,
         false AS is_filled,
+        false AS is_by_author,
         CASE WHEN in_conflict OR is_another(agreeing, differing) THEN 'conflict' END AS reason
     FROM candidates
     WHERE is_lone
@@ -168,13 +241,14 @@ SELECT
         WHEN reason IS NOT NULL THEN 'unresolved'
         WHEN getvariable('finder') != 'named' THEN getvariable('finder')
         WHEN is_filled THEN 'filled'
+        WHEN is_homonym AND is_by_author THEN 'author'
         WHEN is_homonym THEN 'rank_context'
         WHEN best.tier = 1 THEN 'synonym'
         ELSE 'exact'
     END AS strategy,
     CASE
         WHEN reason IS NOT NULL THEN 'none'
-        WHEN getvariable('finder') = 'fuzzy' THEN 'fuzzy'
+        WHEN getvariable('finder') IN ('fuzzy', 'fuzzy_supported') THEN 'fuzzy'
         WHEN is_homonym THEN 'homonym'
         WHEN best.tier = 1 THEN 'synonym'
         ELSE 'exact'
@@ -184,6 +258,7 @@ SELECT
     CASE WHEN is_filled THEN best.filled_agreeing ELSE best.agreeing END AS agreeing,
     best.differing,
     best.distance,
+    CASE WHEN reason = 'ambiguous' THEN common_genus END AS common_genus,
     CASE
         WHEN reason = 'conflict' AND in_conflict
             THEN name || ' is of ' || kingdoms_met || ', the label says ' || kingdoms_said
@@ -196,6 +271,7 @@ SELECT
                 WHEN getvariable('finder') = 'filled'
                     THEN shown(best.key) || ' is the only ' || best.asked || ' of its family'
                 WHEN getvariable('finder') = 'hidden_binomial' THEN shown(best.key) || ' stands in another column'
+                WHEN getvariable('finder') = 'title_case' THEN 'written in Title Case'
             END,
             CASE
                 WHEN best.tier = 1 THEN shown(best.key) || ' is a synonym of ' || best.scientific_name
@@ -203,6 +279,7 @@ SELECT
                 WHEN best.tier = 3 THEN 'a name whose status nobody knows'
             END,
             CASE WHEN is_homonym THEN rivals || ' taxa of that name' END,
+            CASE WHEN is_homonym AND is_by_author THEN 'told apart by the author' END,
             CASE WHEN is_filled THEN 'told apart with the label''s holes filled' END,
             CASE
                 WHEN is_filled THEN 'agreeing ranks: ' || best.filled_agreeing

@@ -46,7 +46,7 @@ UNION SELECT genus FROM labels;
 
 CREATE OR REPLACE TEMP TABLE read_ranks AS
 SELECT *, name_key(word) AS key, kingdoms_meant(word) AS kingdoms
-FROM parsed_names('written_ranks')
+FROM name_parts('written_ranks')
 WHERE word IS NOT NULL;
 
 -- One clean word a rank, as its key; NULL where a column says nothing. `kingdoms`: those that the kingdom column may mean.
@@ -110,18 +110,17 @@ ANTI JOIN written_species
 WHERE scientific_name IS NOT NULL;
 
 CREATE OR REPLACE TEMP TABLE parsed AS
-SELECT * FROM parsed_names('written_names');
+SELECT * FROM name_parts('written_names');
 
 -- What each column meant for species holds.
 CREATE OR REPLACE TEMP TABLE read_names AS
-SELECT label, place, word, epithet, infra
+SELECT label, place, parsed.* EXCLUDE (written)
 FROM written_names
-JOIN parsed USING (written)
-WHERE word IS NOT NULL;
+JOIN parsed USING (written);
 
 -- Binomials in columns not meant for one. `place` is the order in which they are looked for.
 CREATE OR REPLACE TEMP TABLE hidden_names AS
-SELECT written_columns.label, written_columns.place, read_ranks.word, read_ranks.epithet, read_ranks.infra
+SELECT written_columns.label, written_columns.place, read_ranks.* EXCLUDE (written, key, kingdoms)
 FROM (
     SELECT label, 3 AS place, genus AS written FROM labels
     UNION ALL SELECT label, 4, family FROM labels
@@ -134,25 +133,67 @@ JOIN read_ranks USING (written)
 WHERE read_ranks.epithet IS NOT NULL;
 
 -- Species first, then scientific_name, then columns not meant for it; a subspecies before its species.
--- `genus` and `epithet`: of a binomial, for the misspelt.
+-- `genus` and `epithet`: of a binomial, for the misspelt. `is_asked`: the name as the label means it, not another way to
+-- read or to spell it.
 CREATE OR REPLACE TEMP TABLE queries AS
-WITH binomials AS (
-    SELECT label, place, false AS is_hidden, word, epithet, infra FROM read_names WHERE epithet IS NOT NULL
+WITH names AS (
+    SELECT *, false AS is_hidden FROM read_names
+    UNION ALL BY NAME
+    SELECT *, true AS is_hidden FROM hidden_names
+),
+asked AS (
+    SELECT label, 10 * place AS priority, is_hidden, word || ' ' || epithet || ' ' || infra AS name, NULL AS genus,
+        NULL AS epithet, author, infra_rank, true AS is_asked
+    FROM names
+    WHERE epithet IS NOT NULL AND infra IS NOT NULL
     UNION ALL
-    SELECT label, place, true, word, epithet, infra FROM hidden_names
+    -- The author of a subspecies is not its species'.
+    SELECT label, 10 * place + 3, is_hidden, word || ' ' || epithet, word, epithet,
+        CASE WHEN infra IS NULL THEN author END, NULL, true
+    FROM names
+    WHERE epithet IS NOT NULL
+    UNION ALL
+    -- A mark of a hybrid that may be glued to the epithet: "xananassa".
+    SELECT label, 10 * place + 6, is_hidden, word || ' ' || substr(epithet, 2), NULL, NULL, author, NULL, false
+    FROM names
+    WHERE starts_with(epithet, 'x')
+    UNION ALL
+    SELECT label, 10 * place + 6, is_hidden, word || ' ' || joining, NULL, NULL, author, NULL, false
+    FROM names
+    WHERE
+        joining IS NOT NULL
+        -- "Lampona spec" is a species only with its author.
+        AND (
+            joining NOT IN ('spec', 'sect', 'ser', 'form', 'race', 'morph')
+            OR regexp_matches(author, '^\(?\p{Lu}')
+        )
+    UNION ALL
+    SELECT label, 10 * place + 6, is_hidden, whole, NULL, NULL, NULL, NULL, true
+    FROM names
+    WHERE whole IS NOT NULL
 )
-SELECT
-    label,
-    2 * place AS priority,
-    is_hidden,
-    name_key(word || ' ' || epithet || ' ' || infra) AS key,
-    NULL AS genus,
-    NULL AS epithet
-FROM binomials
-WHERE infra IS NOT NULL
+SELECT label, priority + 1 AS priority, is_hidden, name_key(name) AS key, name_key(genus) AS genus,
+    name_key(epithet) AS epithet, author, infra_rank, is_asked
+FROM asked
 UNION ALL
-SELECT label, 2 * place + 1, is_hidden, name_key(word || ' ' || epithet), name_key(word), name_key(epithet)
-FROM binomials;
+-- With an umlaut: as it is written first, then both ways to write it without.
+SELECT label, priority, is_hidden, lower(name), NULL, NULL, author, infra_rank, false
+FROM asked
+WHERE has_umlaut(name)
+UNION ALL
+SELECT label, priority + 1, is_hidden, unnest(umlaut_keys(name)), NULL, NULL, author, infra_rank, false
+FROM asked
+WHERE has_umlaut(name);
+
+-- Names in Title Case, as if their epithets were written in lower case.
+CREATE OR REPLACE TEMP TABLE titles AS
+SELECT label, 10 * place + 1 AS priority, name_key(word || ' ' || title) AS key
+FROM read_names
+WHERE title IS NOT NULL
+UNION ALL
+SELECT label, 10 * place + 4, name_key(word || ' ' || split_part(title, ' ', 1))
+FROM read_names
+WHERE contains(title, ' ');
 
 -- Epithets alone: lower-case words in the species column of labels that have no genus.
 CREATE OR REPLACE TEMP TABLE epithets AS

@@ -28,7 +28,14 @@ BEFORE = ("names.sql", "agreement.sql", "labels.sql", "overrides.sql", "answers_
 BEFORE_FINDERS = ("context.sql", "species_outcomes.sql", "find_direct.sql")
 # In order of trust; a label that one of them settles is not looked at by the next. A guess counts only when there is
 # one best: else it says nothing, and the label goes on.
-FINDERS = {"named": False, "filled": True, "fuzzy": True, "hidden_binomial": False}
+FINDERS = {
+    "named": False,
+    "title_case": False,
+    "filled": True,
+    "fuzzy": True,
+    "fuzzy_supported": True,
+    "hidden_binomial": False,
+}
 AFTER_FINDERS = ("higher_rank.sql", "answers.sql")
 BACKBONE_TABLES = {"names", "taxa", "vernaculars"}
 

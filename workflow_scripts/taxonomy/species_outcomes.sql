@@ -9,6 +9,8 @@ CREATE OR REPLACE TEMP TABLE species_outcomes (
     agreeing INTEGER,
     differing INTEGER,
     distance INTEGER,
+    -- Of an ambiguous label whose candidates share it: the genus, as an `answer_key`.
+    common_genus VARCHAR,
     detail VARCHAR
 );
 
@@ -24,5 +26,6 @@ CREATE OR REPLACE TEMP TABLE weighed (
     agreeing INTEGER,
     filled_agreeing INTEGER,
     differing INTEGER,
-    in_conflict BOOLEAN
+    in_conflict BOOLEAN,
+    author_agrees DOUBLE
 );

@@ -1,7 +1,8 @@
 """Count how the labels of a corpus were resolved, for the report.
 
-Out, as JSON: `by_source` (labels and images by source, strategy and rank reached) and `costliest` (the unresolved
-labels that cost most images, fifty at most).
+Out, as JSON: `by_source` (labels and images by source, strategy and rank reached) `costliest` (the unresolved
+labels that cost most images, fifty at most) and `lost_species` (those that name a species and answer with a higher
+rank, likewise).
 """
 
 from pathlib import Path
@@ -34,6 +35,7 @@ def stats(*, labels: Path, catalog: tuple[Path, ...], out: Path, memory_mb: int,
         queries = {
             "by_source": "FROM by_source ORDER BY source, strategy, rank",
             "costliest": "FROM costliest ORDER BY images DESC, label_id",
+            "lost_species": "FROM lost_species ORDER BY images DESC, label_id",
         }
         found = {name: connection.sql(query).to_arrow_table().to_pylist() for name, query in queries.items()}
         write_document(out, found, LABEL_STATISTICS)

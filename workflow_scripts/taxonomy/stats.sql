@@ -1,5 +1,5 @@
 -- How the labels of a corpus were resolved. In: `labels` (contract LABELS) and `catalogue` (contract CATALOG).
--- Out: `by_source`, `costliest`.
+-- Out: `by_source`, `costliest`, `lost_species`.
 
 CREATE OR REPLACE TEMP TABLE of_labels AS
 SELECT data_source AS source, label_id, count(*) AS images
@@ -18,18 +18,23 @@ JOIN labels USING (label_id)
 GROUP BY ALL
 ORDER BY ALL;
 
+CREATE OR REPLACE TEMP MACRO as_written(label) AS concat_ws(
+    ' | ',
+    label.provider_kingdom, label.provider_phylum, label.provider_class, label.provider_order, label.provider_family,
+    label.provider_genus, label.provider_species, label.provider_scientific_name
+);
+
 CREATE OR REPLACE TEMP TABLE costliest AS
-SELECT
-    label_id,
-    reason,
-    detail,
-    concat_ws(
-        ' | ',
-        provider_kingdom, provider_phylum, provider_class, provider_order, provider_family, provider_genus,
-        provider_species, provider_scientific_name
-    ) AS written,
-    images
+SELECT label_id, reason, detail, as_written(labels) AS written, images
 FROM labels
 WHERE strategy = 'unresolved'
+ORDER BY images DESC, label_id
+LIMIT 50;
+
+-- Labels that name a species and answer with a taxon above it: `higher_rank.sql` says which species it is.
+CREATE OR REPLACE TEMP TABLE lost_species AS
+SELECT label_id, resolved_rank, scientific_name, detail, as_written(labels) AS written, images
+FROM labels
+WHERE strategy = 'higher_rank' AND detail NOT LIKE '%the label is certain of none%'
 ORDER BY images DESC, label_id
 LIMIT 50;

@@ -78,7 +78,7 @@ SELECT written FROM usages
 UNION SELECT written FROM flat_texts;
 
 CREATE TEMP TABLE parsed AS
-SELECT * FROM parsed_names('texts');
+SELECT * FROM name_parts('texts');
 
 -- Ranks of single words that the checklist itself gives elsewhere: a rank's column, or the genus of a binomial.
 -- A word that is found at several ranks has none for certain.
@@ -193,7 +193,8 @@ FROM (
         usages.genus AS flat_genus,
         usages.is_implied,
         parsed.word,
-        parsed.epithet,
+        -- What may belong to an author ("Zodarion van Bosmans") is an epithet where the rank says so.
+        coalesce(parsed.epithet, CASE WHEN usages.rank_place >= 69 THEN parsed.joining END) AS epithet,
         parsed.infra
     FROM usages
     LEFT JOIN parsed ON parsed.written = usages.written

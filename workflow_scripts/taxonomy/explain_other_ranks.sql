@@ -1,0 +1,7 @@
+-- What the attached `backbone` has of the names that a label asks for, where it is no species. In: `queries`.
+SELECT shown(names.key) AS name, names.taxon_id, other_rank(names.rank) AS rank
+FROM backbone.names AS names
+SEMI JOIN queries ON queries.key = names.key
+WHERE NOT names.is_species_level
+ORDER BY ALL
+LIMIT 3;
