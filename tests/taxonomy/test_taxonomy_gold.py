@@ -150,7 +150,9 @@ def test_there_are_enough_gold_labels_of_each_trouble_and_strategy() -> None:
     assert len(cases) >= MIN_LABELS
     assert min(Counter(case.trouble for case in cases).values()) >= MIN_OF_EACH
     strategies = Counter(case.outcome for case in cases)
-    assert all(strategies[strategy] >= MIN_OF_EACH for strategy in STRATEGIES), strategies
+    # Without a backbone labels are taken as they are.
+    asked = set(STRATEGIES) - {"as_given"}
+    assert all(strategies[strategy] >= MIN_OF_EACH for strategy in asked), strategies
     labels = [tuple(sorted(case.label.items())) for case in cases]
     assert len(set(labels)) == len(labels)
 

@@ -80,7 +80,7 @@ OTHERS = [
     ("Bacteria Berthold, 1827", "genus", "Testidae", ""),
     ("Viruses", "kingdom", "", ""),
     ("Tobacco mosaic virus", "species", "kingdom Viruses", ""),
-    ("Rosa aliena", "unranked", "Rosa", ""),
+    ("Rosa aliena", "section", "Rosa", ""),
 ]
 
 
@@ -246,12 +246,12 @@ def test_two_letters_need_a_family_or_an_author(resolved: Resolved, kinds: Path)
     assert supported["confidence"] < once["confidence"]
 
 
-def test_a_name_without_a_species_rank_is_said_to_be_there(
+def test_a_name_that_is_no_species_is_said_to_be_there(
     resolved: Resolved, kinds: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (answer,) = resolved([{"scientific_name": "Rosa aliena"}], backbones={"test": kinds})
     assert answer["scientific_name"] == "Rosa"
-    assert "Rosa aliena is in the backbone as an unranked name" in answer["detail"]
+    assert "Rosa aliena is in the backbone as a name of the rank section" in answer["detail"]
     config = Path(__file__).parents[2] / "config" / "config.yaml"
     explain(name="Rosa aliena", config=config, backbones={"test": kinds})
-    assert "is in the backbone as an unranked name" in capsys.readouterr().out
+    assert "is in the backbone as a name of the rank section" in capsys.readouterr().out
