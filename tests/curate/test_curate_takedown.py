@@ -16,8 +16,9 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.work_folder import open_work_folder
 from workflow_scripts.contracts import DOWNLOADS, LEDGER, SHARD_INDEX, SHARD_MANIFEST
-from workflow_scripts.curate import forget
+from workflow_scripts.curate import takedown as takedown_module
 from workflow_scripts.curate.takedown import takedown
+from workflow_scripts.download import forget
 
 OWNER = "owner 7"
 # 90 photos, 25 owners.
@@ -141,8 +142,10 @@ def test_the_same_bytes_under_another_id_are_not_taken_in_later(pipeline: Pipeli
 
 
 def test_a_part_is_compared_with_what_it_published_and_with_no_other(
-    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    taken = [{"uuid": uuid, "date": "2026-11-30", "reason": "asked for"} for uuid in TAKEN]
+    tables.write_rows(taken, LEDGER, tmp_path / "images.parquet")
     for number in range(90, 99):
         shutil.copytree(pipeline.corpus / "download/part-0001", pipeline.corpus / f"download/part-00{number}")
     compared: list[Path] = []
@@ -152,8 +155,8 @@ def test_a_part_is_compared_with_what_it_published_and_with_no_other(
         compared.append(one.parent)
         return same(one, other)
 
-    monkeypatch.setattr("workflow_scripts.curate.forget._same", noted)
-    forget.from_downloads(pipeline.corpus, TAKEN)
+    monkeypatch.setattr("workflow_scripts.download.forget._same", noted)
+    forget.forget(corpus=pipeline.corpus, images=tmp_path / "images.parquet")
     assert {folder.name for folder in compared} == {"part-0000", "part-0001"}
     assert len(compared) == 2
     for part in ("part-0000", "part-0001"):
@@ -161,17 +164,20 @@ def test_a_part_is_compared_with_what_it_published_and_with_no_other(
         assert all(row["error"] == "taken_down" for row in rows if row["uuid"] in TAKEN)
 
 
-@pytest.mark.parametrize("killed_in", ["from_downloads", "from_shards"])
+@pytest.mark.parametrize("killed_in", ["download", "shards"])
 def test_typed_again_after_an_interruption_it_finishes(
     pipeline: Pipeline, killed_in: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = stored(pipeline, TAKEN)
+    real = takedown_module._forget
 
-    def killed(*_: Any) -> None:
-        raise KeyboardInterrupt
+    def killed(stage: str, words: Any) -> None:
+        if stage == killed_in:
+            raise KeyboardInterrupt
+        real(stage, words)
 
     with monkeypatch.context() as patched:
-        patched.setattr(f"workflow_scripts.curate.forget.{killed_in}", killed)
+        patched.setattr(takedown_module, "_forget", killed)
         with pytest.raises(KeyboardInterrupt):
             take_down(pipeline, owner=OWNER)
     take_down(pipeline, owner=OWNER)

@@ -174,16 +174,26 @@ def test_features_and_pages_of_a_benchmark_that_shows_the_image_go_with_it(
     for run in ("a", "b"):
         for name in ("features/m/birds.safetensors", "features/m/plants.safetensors", "report/index.html"):
             files[f"{run} {name}"] = pipeline.results / "runs" / run / name
+    for run, key in (("a", "0a"), ("b", "0b")):
+        # The work is kept for other runs that score the same model, and linked.
+        for name in ("birds", "plants"):
+            files[f"{run} {name} work"] = pipeline.results / f"shared/.work/features/{key}{name}/{name}.safetensors"
+            files[f"{run} {name} key"] = files[f"{run} {name} work"].with_name("key.json")
     files["c page"] = pipeline.results / "runs/c/report/index.html"
     for file in files.values():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("<html>g0-0004</html>")
+        if file.name == "key.json":
+            file.write_text(json.dumps({"name": f"{file.parent.name[2:]}.safetensors"}))
     take_down(pipeline, url=url(3))
     said = capsys.readouterr().out
     assert listed(said, "benchmark images") == [str(copy)]
     assert says(said, "benchmark folders")
     left = {name for name, file in files.items() if file.exists()}
-    assert left == {"a features/m/plants.safetensors", "b features/m/plants.safetensors", "c page"}
+    plants = {
+        f"{run} {kind}" for run in "ab" for kind in ("features/m/plants.safetensors", "plants work", "plants key")
+    }
+    assert left == plants | {"c page"}
     # A page that names the image shows it.
     take_down(pipeline, url=url(4))
     assert not files["c page"].exists()

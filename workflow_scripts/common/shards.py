@@ -6,13 +6,16 @@ shard.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence, Set
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from workflow_scripts.common import images, tables, tars
@@ -21,7 +24,8 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest, link, sha256_file
 from workflow_scripts.common.step_versions import versioned
 from workflow_scripts.common.stored_images import Stored, StoredImages, damaged
-from workflow_scripts.common.work_folder import open_work_folder
+from workflow_scripts.common.takedowns import names_any, register
+from workflow_scripts.common.work_folder import DONE, exclusive, open_work_folder
 from workflow_scripts.contracts import REPLAY_INDEX, SHARD_INDEX, SHARD_MANIFEST, Contract
 
 logger = logging.getLogger(__name__)
@@ -197,3 +201,78 @@ def remove_others(folder: Path, names: Set[str] | Mapping[str, Any]) -> None:
         if tar.name not in names:
             logger.info("%s: not in this plan; removed", tar)
             tar.unlink()
+
+
+def shards_with(folders: Iterable[Path], uuids: Set[str]) -> list[Path]:
+    """The shards of some folders that hold one of the images, by the folders' indexes."""
+    found = []
+    for folder in folders:
+        with tables.connect() as connection:
+            register(connection, uuids)
+            rows = connection.execute(
+                f"SELECT DISTINCT shard FROM {tables.scan(folder / INDEX)} SEMI JOIN taken_down USING (uuid) "
+                "ORDER BY shard"
+            ).fetchall()
+        found += [folder / shard for (shard,) in rows]
+    return found
+
+
+def forget_samples(kind: Kind, folders: Sequence[Path], work: Path, uuids: Set[str]) -> None:
+    """Take images out of folders of shards, and remove the work folders that keep the shards as they were.
+
+    Args:
+        kind: what the samples have.
+        folders: folders with shards, a manifest and an index.
+        work: where the shards' work folders are.
+        uuids: the images.
+
+    Raises:
+        BusyError: a job is writing one of them.
+    """
+    for folder, shards in groupby(shards_with(folders, uuids), key=lambda shard: shard.parent):
+        _rewrite(kind, folder, [shard.name for shard in shards], uuids)
+    for key in sorted(work.glob("*/key.json")):
+        # What an interrupted job left may hold anything.
+        if not (key.parent / DONE).exists() or names_any(key.parent / INDEX, uuids):
+            with exclusive(key.parent / "lock", wait=False):
+                logger.info("%s: removed", key.parent)
+                shutil.rmtree(key.parent)
+
+
+def _rewrite(kind: Kind, folder: Path, names: Sequence[str], uuids: Set[str]) -> None:
+    """Rewrite some shards of a folder, then its manifest and index."""
+    indexes: dict[str, pa.Table] = {}
+    entries: dict[str, dict[str, Any]] = {}
+    for name in names:
+        tar = folder / name
+        left = tars.drop_samples(tar, uuids)
+        places = tars.member_places(tar)
+        rows = pq.read_table(folder / INDEX, filters=[("shard", "==", name)]).sort_by("position")
+        kept = rows.filter(pc.invert(pc.is_in(rows["uuid"], pa.array(sorted(uuids)))))
+        assert kept["uuid"].to_pylist() == left, f"{tar}: other samples than in its index"
+        spans = [places[f"{uuid}.jpg"] for uuid in left]
+        moved = {
+            "position": range(len(left)),
+            "offset": [span.offset for span in spans],
+            "size": [span.size for span in spans],
+        }
+        for column, values in moved.items():
+            kept = kept.set_column(kept.column_names.index(column), column, pa.array(values, pa.int64()))
+        indexes[name] = kept
+        entries[name] = manifest_row(tar, samples=len(left))
+        logger.info("%s: rewritten with %d samples", tar, len(left))
+
+    def groups() -> Iterator[pa.Table]:
+        file = pq.ParquetFile(folder / INDEX)
+        for number in range(file.num_row_groups):
+            group = file.read_row_group(number)
+            yield indexes.get(group["shard"][0].as_py(), group)
+
+    manifest = tables.read_rows(folder / MANIFEST, SHARD_MANIFEST).to_pylist()
+    rewritten = [entries.get(row["shard"], row) for row in manifest]
+    tables.write_rows([row for row in rewritten if row["samples"]], SHARD_MANIFEST, folder / MANIFEST)
+    # The index last: it is by the index that an image is still found.
+    tables.write_row_groups(groups(), kind.contract, folder / INDEX)
+    for name, entry in entries.items():
+        if not entry["samples"]:
+            (folder / name).unlink()

@@ -1,7 +1,8 @@
 """Tars whose bytes depend on their members alone, and their members read by place, without scanning."""
 
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Set
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -50,6 +51,27 @@ def write_tar(path: Path, samples: Iterable[tuple[str, dict[str, bytes]]]) -> li
         if len(places) != sum(len(extensions) for _, extensions in keys):
             raise ValueError(f"{path}: a sample's key was given twice")
     return [{extension: places[f"{key}.{extension}"] for extension in extensions} for key, extensions in keys]
+
+
+def drop_samples(path: Path, keys: Set[str]) -> list[str]:
+    """Rewrite a tar without some samples, whole or not at all; returns the keys of those that stay."""
+    kept: list[str] = []
+
+    def others() -> Iterator[tuple[str, dict[str, bytes]]]:
+        with tarfile.open(path, "r:") as tar, path.open("rb") as file:
+            for key, members in groupby(tar, key=lambda member: member.name.partition(".")[0]):
+                if key not in keys:
+                    kept.append(key)
+                    yield (
+                        key,
+                        {
+                            member.name.partition(".")[2]: read_at(file, member.offset_data, member.size)
+                            for member in members
+                        },
+                    )
+
+    write_tar(path, others())
+    return kept
 
 
 def member_places(path: Path) -> dict[str, Span]:

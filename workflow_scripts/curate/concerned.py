@@ -9,8 +9,8 @@ import duckdb
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.files import sha256_file, write_json
+from workflow_scripts.common.shards import INDEX, MANIFEST, shards_with
 from workflow_scripts.contracts import BENCHMARK_IMAGES
-from workflow_scripts.curate import forget
 
 WEIGHTS = ("train/*.safetensors", "model/*.safetensors", "*.safetensors")
 
@@ -45,12 +45,12 @@ def list_concerned(connection: duckdb.DuckDBPyConnection, root: Path, place: Pat
         "SELECT DISTINCT folder || '/' || tar FROM acquired SEMI JOIN chosen USING (uuid) "
         "WHERE tar IS NOT NULL ORDER BY ALL",
     )
-    doomed = set(found.images)
-    shards = forget.shards_with(place, doomed)
+    folders = [path.parent for kind in ("shards/g*/*", "replay/*") for path in sorted(place.glob(f"{kind}/{INDEX}"))]
+    shards = shards_with(folders, set(found.images))
     found.shards = [str(path) for path in shards]
     folders = sorted({path.parent for path in shards})
     remembered = _read(former)
-    digests = {digest for folder in folders for digest in forget.digests_of(folder)}
+    digests = {digest for folder in folders for digest in _digests_of(folder)}
     digests |= {digest for folder in folders for digest in remembered.get(_name(folder, place), [])}
     found.models = [str(folder) for folder in _trained_on(root, digests)]
     runs = set()
@@ -71,7 +71,7 @@ def list_concerned(connection: duckdb.DuckDBPyConnection, root: Path, place: Pat
     found.thumbnails = [
         str(page)
         for page in sorted(root.glob("runs/*/report/index.html"))
-        if page.parents[1] in runs or forget.names_any(page, doomed)
+        if page.parents[1] in runs or _says_any(page, set(found.images))
     ]
     found.published = [
         str(catalog.parent)
@@ -89,8 +89,19 @@ def remember(former: Path, place: Path, shards: Iterable[Path]) -> None:
     remembered = _read(former)
     for folder in sorted({path.parent for path in shards}):
         name = _name(folder, place)
-        remembered[name] = sorted({*remembered.get(name, []), *forget.digests_of(folder)})
+        remembered[name] = sorted({*remembered.get(name, []), *_digests_of(folder)})
     write_json(former, remembered)
+
+
+def _digests_of(folder: Path) -> list[str]:
+    """Digests of the tables of a folder of shards, by which a training names what it read."""
+    return [sha256_file(folder / name) for name in (MANIFEST, INDEX)]
+
+
+def _says_any(file: Path, words: Set[str]) -> bool:
+    """Whether a text file names one of the words."""
+    text = file.read_text(encoding="utf-8", errors="replace")
+    return any(word in text for word in words)
 
 
 def _read(former: Path) -> dict[str, list[str]]:
@@ -106,7 +117,7 @@ def _trained_on(root: Path, tables_read: Set[str]) -> list[Path]:
     left = [path for pattern in ("runs/*", "shared/models/*") for path in root.glob(f"{pattern}/train/summary.json")]
     found: list[Path] = []
     digests = set(tables_read)
-    while concerned := [summary for summary in left if forget.names_any(summary, digests)]:
+    while concerned := [summary for summary in left if _says_any(summary, digests)]:
         left = [summary for summary in left if summary not in concerned]
         folders = [summary.parents[1] for summary in concerned]
         found += folders

@@ -1,13 +1,15 @@
 """Take images out of a corpus for good, at the wish of an owner, a host or a dataset.
 
-Lists what is concerned; unless that is all that is wanted, records it in the corpus's ledger, then rewrites the tars
-and shards that hold such images, and removes the pages and features that show them. Typed again after an interruption,
-it finishes. What is listed later by the workflow (verdicts, plans, models) follows from the ledger.
+Lists what is concerned; unless that is all that is wanted, records it in the corpus's ledger, then has each stage
+forget what it holds: tars and shards are rewritten, pages and features that show such images removed. Typed again after
+an interruption, it finishes. What is listed later by the workflow (verdicts, plans, models) follows from the ledger.
 """
 
 import logging
-import shutil
+import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,12 +30,14 @@ from workflow_scripts.contracts import (
     SPLITS,
     VERDICTS,
 )
-from workflow_scripts.curate import forget
 from workflow_scripts.curate.concerned import Concerned, list_concerned, remember
 
 logger = logging.getLogger(__name__)
 
+ROOT = Path(__file__).resolve().parents[2]
 SHOWN = 20
+# Stages whose folders of the corpus hold images, in the order in which they have to forget them.
+HOLDERS = ("download", "shards", "replay")
 NO_PAIRS = "SELECT NULL::VARCHAR AS uuid, NULL::VARCHAR AS split WHERE false"
 
 
@@ -90,15 +94,15 @@ def takedown(
         # First the ledger: from here on nothing takes them in again, however this ends.
         _record(connection, ledger, reason)
         remember(former, place, map(Path, concerned.shards))
-        doomed = set(concerned.images)
-        forget.from_downloads(place, doomed)
-        forget.from_shards(place, doomed)
-        for path in (*concerned.features, *concerned.thumbnails):
-            Path(path).unlink(missing_ok=True)
-        for folder in map(Path, concerned.published):
-            # Its work folder holds the same files, by hard links; `snakemake publish` makes both again.
-            shutil.rmtree(folder.parents[1] / ".work/publish", ignore_errors=True)
-            shutil.rmtree(folder)
+        with tempfile.TemporaryDirectory(prefix="takedown-") as folder:
+            images = Path(folder) / "images.parquet"
+            tables.write(connection, _rows_of_chosen(reason), LEDGER, images)
+            for stage in HOLDERS:
+                _forget(stage, ["--corpus", place, "--images", images])
+        if concerned.features:
+            _forget("evaluate", ["--work", root / "shared/.work/features", "--features", *concerned.features])
+        if concerned.thumbnails or concerned.published:
+            _forget("report", ["--pages", *concerned.thumbnails, "--published", *concerned.published])
     sys.stdout.write(
         f"taken down; recorded in {ledger}. `snakemake data` brings verdicts and attribution up to date; models stay "
         "as they are, until `snakemake all` trains them again\n"
@@ -170,13 +174,26 @@ def _say_list(kind: str, names: Sequence[str]) -> None:
 def _record(connection: duckdb.DuckDBPyConnection, ledger: Path, reason: str) -> None:
     """Add the chosen images to the ledger; rows that stand there stay as they are."""
     tables.read(connection, [ledger] if ledger.exists() else [], LEDGER, "recorded")
-    today = tables.literal(datetime.now(UTC).date().isoformat())
-    query = (
-        "SELECT * FROM recorded UNION ALL BY NAME "
-        f"SELECT uuid, md5, generation, split, {today} AS date, {tables.literal(reason)} AS reason "
-        "FROM chosen ANTI JOIN recorded USING (uuid)"
-    )
+    query = f"SELECT * FROM recorded UNION ALL BY NAME {_rows_of_chosen(reason)} ANTI JOIN recorded USING (uuid)"
     tables.write(connection, query, LEDGER, ledger)
+
+
+def _rows_of_chosen(reason: str) -> str:
+    today = tables.literal(datetime.now(UTC).date().isoformat())
+    return f"SELECT uuid, md5, generation, split, {today} AS date, {tables.literal(reason)} AS reason FROM chosen"
+
+
+def _forget(stage: str, words: Sequence[str | Path]) -> None:
+    """Have a stage take out what it holds.
+
+    Raises:
+        InputError: it cannot; the line is the stage's own.
+    """
+    command = [sys.executable, "-m", f"workflow_scripts.{stage}.forget", *map(str, words)]
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(done.stderr.strip().splitlines()[-1].removeprefix("error: "))
 
 
 if __name__ == "__main__":

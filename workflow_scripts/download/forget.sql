@@ -1,5 +1,5 @@
--- A download's manifest without the doomed images' bytes, as if they had been refused unasked; the images that shared
--- their tars have moved. Tables: manifest, doomed (uuids), places (of all images in the rewritten tars).
+-- A download's manifest without the bytes of what was taken down, as if they had been refused unasked; the images that shared
+-- their tars have moved. Tables: manifest, taken_down (uuids), places (of all images in the rewritten tars).
 SELECT
     manifest.uuid,
     'refused' AS status,
@@ -19,7 +19,7 @@ SELECT
     NULL AS "offset",
     NULL AS size
 FROM manifest
-SEMI JOIN doomed USING (uuid)
+SEMI JOIN taken_down USING (uuid)
 UNION ALL BY NAME
 SELECT
     manifest.* REPLACE (
@@ -27,5 +27,5 @@ SELECT
         coalesce(places.size, manifest.size) AS size
     )
 FROM manifest
-ANTI JOIN doomed USING (uuid)
+ANTI JOIN taken_down USING (uuid)
 LEFT JOIN places USING (uuid)
