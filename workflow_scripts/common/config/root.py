@@ -131,10 +131,10 @@ class Config(Section):
     def _one_image_size(cls, values: Any) -> Any:
         """Replay's images have the size of the corpus's, which is said once."""
         match values:
-            case {"shards": {"image_size": size}, "replay": {"shards": {**shards}} as replay}:
-                return {**values, "replay": {**replay, "shards": {"image_size": size, **shards}}}
             case {"shards": {"image_size": size}, "replay": {**replay}}:
-                return {**values, "replay": {**replay, "shards": {"image_size": size}}}
+                shards = replay.get("shards", {})
+                if isinstance(shards, dict):
+                    return {**values, "replay": {**replay, "shards": {"image_size": size, **shards}}}
         return values
 
     @model_validator(mode="before")
