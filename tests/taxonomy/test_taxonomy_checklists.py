@@ -49,7 +49,6 @@ FLAT_RANKS_COUNT = "ranks in columns fill what no parent says; the editor leaves
 ONE_TAXON = "rows that leave a rank out mean the taxon that others give with it"
 KEPT_EMPTY = "the row leaves its class out; the editor merges it with another's"
 FAMILY_BY_ENDING = "an animal's -idae is a family, though the row leaves its rank out"
-OWN_WORD = "a subgenus is called by its own word"
 DIFFERENT: dict[str, dict[str, str]] = {
     "coldp/-12": {"Crustaceae": OTHER_RANK, "Eumalacostraca": OTHER_RANK, "Pleocyemata": KEPT_EMPTY},
     "coldp/12": {"Crustaceae": OTHER_RANK, "Eumalacostraca": OTHER_RANK}
@@ -72,7 +71,7 @@ DIFFERENT: dict[str, dict[str, str]] = {
     ),
     "dwca/12": dict.fromkeys(("Basidiomycota", "Agaricomycetes", "Agaricales", "Agaricaceae", "Lepiota"), ONE_TAXON),
     "dwca/20": {"Incertae sedis": PLACE_KEPT_FREE},
-    "dwca/6": {"Incertae sedis": PLACE_KEPT_FREE, "Zignoëlla subgen. Trematostoma Sacc.": OWN_WORD},
+    "dwca/6": {"Incertae sedis": PLACE_KEPT_FREE},
 }
 """Lines of an expected tree that a backbone has otherwise on purpose: archive, line, why."""
 

@@ -1,25 +1,16 @@
 -- Higher taxa that stand only in the rows' own ranks, as usages of their own: without them a list of species has no
--- family, and a list of binomials no genus. In: `named`, `parsed`, `usages`. Out: more rows of `named`.
+-- family, and a list of binomials no genus. In: `named`, `usages`. Out: more rows of `named`.
 
 CREATE TEMP TABLE paths AS
 SELECT DISTINCT
-    kingdom_word.word AS kingdom,
-    phylum_word.word AS phylum,
-    class_word.word AS class,
-    order_word.word AS "order",
-    family_word.word AS family,
-    coalesce(
-        genus_word.word,
-        -- A checklist with parents has the genera that it wants.
-        CASE WHEN named.epithet IS NOT NULL AND NOT getvariable('has_parents') THEN named.word END
-    ) AS genus
+    flat.kingdom AS kingdom,
+    flat.phylum AS phylum,
+    flat.class AS class,
+    flat."order" AS "order",
+    flat.family AS family,
+    -- A checklist with parents has the genera that it wants.
+    coalesce(flat.genus, CASE WHEN epithet IS NOT NULL AND NOT getvariable('has_parents') THEN word END) AS genus
 FROM named
-LEFT JOIN parsed AS kingdom_word ON kingdom_word.written = named.flat.kingdom
-LEFT JOIN parsed AS phylum_word ON phylum_word.written = named.flat.phylum
-LEFT JOIN parsed AS class_word ON class_word.written = named.flat.class
-LEFT JOIN parsed AS order_word ON order_word.written = named.flat."order"
-LEFT JOIN parsed AS family_word ON family_word.written = named.flat.family
-LEFT JOIN parsed AS genus_word ON genus_word.written = named.flat.genus
 WHERE standing IN ('accepted', 'doubtful', 'unknown');
 
 CREATE TEMP TABLE implied AS

@@ -1,5 +1,5 @@
 -- Where each usage leads, and the seven ranks of what is accepted.
--- In: `named`, `several`, `parsed`. Out: `accepted_of`, `synonym_steps`, `circular`, `classified`.
+-- In: `named`, `several`. Out: `accepted_of`, `synonym_steps`, `circular`, `classified`.
 
 CREATE TEMP TABLE links AS
 SELECT id, accepted_id AS target FROM named
@@ -33,20 +33,17 @@ FROM (SELECT DISTINCT id, target FROM synonym_steps WHERE target_standing IN ('a
 -- What is placed in the tree: accepted names below their accepted parents. A parent that does not exist makes a root.
 CREATE TEMP TABLE placed AS
 SELECT
-    named.* EXCLUDE (flat),
-    {
-        kingdom: kingdom_word.word, phylum: phylum_word.word, class: class_word.word, "order": order_word.word,
-        family: family_word.word, genus: genus_word.word
-    } AS flat,
+    named.id,
+    named.rank,
+    named.rank_place,
+    named.is_species_level,
+    named.name,
+    named.word,
+    named.epithet,
+    named.flat,
     nullif(parent.accepted_id, named.id) AS parent
 FROM named
 LEFT JOIN accepted_of AS parent ON parent.id = named.parent_id AND NOT parent.is_one_of_several
-LEFT JOIN parsed AS kingdom_word ON kingdom_word.written = named.flat.kingdom
-LEFT JOIN parsed AS phylum_word ON phylum_word.written = named.flat.phylum
-LEFT JOIN parsed AS class_word ON class_word.written = named.flat.class
-LEFT JOIN parsed AS order_word ON order_word.written = named.flat."order"
-LEFT JOIN parsed AS family_word ON family_word.written = named.flat.family
-LEFT JOIN parsed AS genus_word ON genus_word.written = named.flat.genus
 WHERE standing IN ('accepted', 'doubtful', 'unknown');
 
 -- What a taxon adds to the ranks of those above it.

@@ -80,6 +80,12 @@ UNION SELECT written FROM flat_texts;
 CREATE TEMP TABLE parsed AS
 SELECT * FROM name_parts('texts');
 
+-- The rank columns' texts: few against all names.
+CREATE TEMP TABLE flat_words AS
+SELECT DISTINCT parsed.written, parsed.word
+FROM flat_texts
+JOIN parsed USING (written);
+
 -- Ranks of single words that the checklist itself gives elsewhere: a rank's column, or the genus of a binomial.
 -- A word that is found at several ranks has none for certain.
 CREATE TEMP TABLE ranks_of_words AS
@@ -124,12 +130,7 @@ CREATE OR REPLACE TEMP MACRO infrageneric_word(written) AS nullif(coalesce(
 
 CREATE TEMP TABLE named AS
 SELECT
-    read.* EXCLUDE (flat_kingdom, flat_phylum, flat_class, flat_order, flat_family, flat_genus, written_author, full_name),
-    -- Kept beside: what the row itself says of its ranks.
-    {
-        kingdom: flat_kingdom, phylum: flat_phylum, class: flat_class, "order": flat_order, family: flat_family,
-        genus: flat_genus
-    } AS flat,
+    read.* EXCLUDE (written_author, full_name),
     CASE
         WHEN taxonomic = 'misapplied' OR nomenclatural = 'misapplied' THEN 'misapplied'
         WHEN taxonomic = 'bare' THEN 'bare'
@@ -185,12 +186,11 @@ FROM (
         usages.taxonomic,
         usages.status,
         usages.nomenclatural,
-        usages.kingdom AS flat_kingdom,
-        usages.phylum AS flat_phylum,
-        usages.class AS flat_class,
-        usages."order" AS flat_order,
-        usages.family AS flat_family,
-        usages.genus AS flat_genus,
+        -- Kept beside: what the row itself says of its ranks.
+        {
+            kingdom: kingdom_word.word, phylum: phylum_word.word, class: class_word.word, "order": order_word.word,
+            family: family_word.word, genus: genus_word.word
+        } AS flat,
         usages.is_implied,
         parsed.word,
         -- What may belong to an author ("Zodarion van Bosmans") is an epithet where the rank says so.
@@ -199,4 +199,10 @@ FROM (
     FROM usages
     LEFT JOIN parsed ON parsed.written = usages.written
     LEFT JOIN ranks_of_words ON usages.rank IS NULL AND parsed.epithet IS NULL AND ranks_of_words.word = parsed.word
+    LEFT JOIN flat_words AS kingdom_word ON kingdom_word.written = usages.kingdom
+    LEFT JOIN flat_words AS phylum_word ON phylum_word.written = usages.phylum
+    LEFT JOIN flat_words AS class_word ON class_word.written = usages.class
+    LEFT JOIN flat_words AS order_word ON order_word.written = usages."order"
+    LEFT JOIN flat_words AS family_word ON family_word.written = usages.family
+    LEFT JOIN flat_words AS genus_word ON genus_word.written = usages.genus
 ) AS read;
