@@ -28,7 +28,7 @@ class Rewrite(Section):
 
 
 class HostSettings(Section):
-    """What is taken from one host, where that differs from the rest. Changing it downloads again."""
+    """What is taken from one host, if not as from the rest. A change asks again for what it refused or rewrites."""
 
     content_types: list[str] | None = Field(None, description="Content types that are taken.")
     max_bytes: int | None = Field(None, ge=1, description="Bodies are read up to this many bytes.")
@@ -38,7 +38,7 @@ class HostSettings(Section):
 
 
 class DownloadSettings(Section):
-    """What is kept of a downloaded image. Changing it downloads again."""
+    """What is kept of an image. Sizes and quality download again; other changes ask again for what they refused."""
 
     min_size: int = Field(224, ge=0, description="Images whose shorter side is below this are refused, pixels.")
     max_size: int = Field(720, ge=1, description="Images are scaled so that the longer side is at most this, pixels.")
