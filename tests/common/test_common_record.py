@@ -124,3 +124,28 @@ def test_a_step_that_cannot_keep_its_version_stays_as_it_was_recorded(
     now = record.read_lock(lock)
     assert now["curate.decide"] == current["curate.decide"]
     assert now["curate.leakage"] == old
+
+
+def test_what_a_step_made_is_found_by_its_command_with_what_no_rule_declares(tmp_path: Path) -> None:
+    folder = tmp_path / "results/corpora/micro/download/part-0000"
+    folder.mkdir(parents=True)
+    for name in ("manifest.json", "images-00000.tar", ".published-manifest.json"):
+        (folder / name).write_text(name)
+    row = {
+        "output_file": "results/corpora/micro/download/part-0000/manifest.json",
+        "shellcmd": "python -m workflow_scripts.world.serve -- python -m workflow_scripts.download.fetch --part p",
+    }
+    said = "\n".join("\t".join(values) for values in (row, row.values()))
+
+    class Finished:
+        folder = tmp_path
+
+        def path(self, name: str) -> Path:
+            return tmp_path / name
+
+        def snakemake(self, *words: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.CompletedProcess(words, 0, said, "")
+
+    made = record.made_by_steps(Finished(), ROOT)
+    assert list(made) == ["download.fetch"]
+    assert sorted(Path(name).name for name in made["download.fetch"]) == ["images-00000.tar", "manifest.json"]

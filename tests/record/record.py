@@ -156,8 +156,9 @@ def made_by_steps(project: "Project", code: Path) -> dict[str, Made]:
         raise InputError(said.stderr[-2000:])
     declared: dict[str, set[str]] = {}
     for row in csv.DictReader(said.stdout.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE):
-        if found := STEP.search(row["shellcmd"]):
-            declared.setdefault(row["output_file"], set()).add(found[1])
+        # The world's server and the launcher of trainings stand in front of the step that they start.
+        if found := STEP.findall(row["shellcmd"]):
+            declared.setdefault(row["output_file"], set()).add(found[-1])
     # A training's record names its code.
     digests = {code_digest(f"{PACKAGE}.{step}", code) for steps in declared.values() for step in steps}
     by_folder: dict[str, set[str]] = defaultdict(set)
