@@ -19,7 +19,7 @@ PIN = re.compile(r"^([\w.-]+)==([^\s;]+)", re.M)
 WORKFLOW = "--no-deps --require-hashes --requirement {}/workflow.lock"
 TORCH = "--requirement {}/torch.txt"
 # Asked for and imported by no module: commands, plugins, and what a library loads when it needs it.
-NOT_IMPORTED = {"snakemake-executor-plugin-slurm", "torchvision", "pygments", "polars"}
+NOT_IMPORTED = {"snakemake-executor-plugin-slurm", "torchvision", "pygments"}
 
 
 def normal(name: str) -> str:

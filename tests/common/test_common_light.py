@@ -1,10 +1,11 @@
 """Steps import what their work needs, and no more."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.common.light_steps import COMMANDS, LIGHT, WITH_IMAGES, WITH_TORCH
+from tests.common.light_steps import COMMANDS, LIGHT, ROOT, WITH_IMAGES, WITH_TORCH
 
 # Seconds and hundreds of MB each: imported in the function that works with them.
 HEAVY = ("torch", "open_clip", "sklearn", "scipy", "pandas", "webdataset", "img2dataset", "mlcroissant", "matplotlib")
@@ -61,3 +62,18 @@ def test_commands_that_need_torch_import_no_scikit_learn() -> None:
 
 def test_webdataset_and_img2dataset_work_without_torch_which_can_still_be_imported(tmp_path: Path) -> None:
     assert printed_by(WORK, str(tmp_path)) == ""
+
+
+# Of rows that go into JSON or HTML as they are.
+FOR_JSON_OR_HTML = {"report/corpora.py", "report/build.py"}
+
+
+def test_tables_are_not_turned_into_lists_in_evaluate_and_report_but_for_json_and_html() -> None:
+    package = ROOT / "workflow_scripts"
+    turned = {
+        path.relative_to(package).as_posix()
+        for stage in ("evaluate", "report")
+        for path in (package / stage).rglob("*.py")
+        if re.search(r"\.(to_pylist|to_dicts)\b|\.rows\(named", path.read_text())
+    }
+    assert turned <= FOR_JSON_OR_HTML

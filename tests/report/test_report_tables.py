@@ -124,7 +124,11 @@ def test_intervals_and_differences_are_read_and_missing_ones_are_none(score_file
     assert scores.against("tiny", "zero_shot/top1", "demo") == (0.25, 0.03)
     assert scores.against("tiny", "few_shot/1", "demo") is None
     assert scores.height("tiny", "demo") == (2.5, (2.0, 3.0))
-    row = next(row for row in scores.rows() if row["model"] == "demo" and row["metric"] == "zero_shot/top1")
+    row = next(
+        row
+        for row in scores.frame().iter_rows(named=True)
+        if row["model"] == "demo" and row["metric"] == "zero_shot/top1"
+    )
     assert (row["low"], row["high"], row["difference"], row["p"]) == (0.625, 0.875, 0.25, 0.03)
 
 

@@ -212,6 +212,14 @@ def write_rows(rows: Sequence[dict[str, Any]], contract: Contract, path: Path) -
         return write(connection, "SELECT * FROM given_rows", contract, path)
 
 
+def write_table(table: pa.Table, contract: Contract, path: Path) -> int:
+    """Write an arrow table with the contract's columns; see `write`."""
+    with connect() as connection:
+        fields = [pa.field(column.name, _arrow_type(connection, column)) for column in contract.columns]
+        connection.register("given_rows", table.select([field.name for field in fields]).cast(pa.schema(fields)))
+        return write(connection, "SELECT * FROM given_rows", contract, path)
+
+
 def read_rows(paths: Path | Sequence[Path], contract: Contract) -> pa.Table:
     """Read files whole, in the order of the contract's key. For tables that are known to fit in memory."""
     with connect(memory_mb=4096) as connection:

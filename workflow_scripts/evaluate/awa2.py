@@ -4,7 +4,7 @@ The published macro F1 is taken over the first two attributes alone: `labels=np.
 and 1 where the labels are zeros and ones.
 """
 
-import pyarrow as pa
+import polars as pl
 
 from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.resampling import Truths
@@ -17,7 +17,7 @@ LR = 1e-5
 PUBLISHED_COLUMNS = 2
 
 
-def awa2(features_ND: Floats, table: pa.Table) -> Outcome:
+def awa2(features_ND: Floats, table: pl.DataFrame) -> Outcome:
     """Macro F1 over the attributes of the test images, as `attributes/macro_f1`.
 
     Args:

@@ -3,28 +3,28 @@
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
 from numpy.typing import NDArray
 
 from workflow_scripts.common.errors import InputError
 
 
-def texts(table: pa.Table, column: str) -> list[str]:
+def texts(table: pl.DataFrame, column: str) -> list[str]:
     """A column without empty cells.
 
     Raises:
         InputError: it is not there, or a cell is empty.
     """
-    if column not in table.column_names:
+    if column not in table.columns:
         raise InputError(f"the benchmark's images have no column {column}; have them listed again by their own reader")
-    values = table[column].to_pylist()
-    if None in values:
-        position = table["position"][values.index(None)]
+    values = table[column]
+    if values.has_nulls():
+        position = table.filter(values.is_null())["position"][0]
         raise InputError(f"image at position {position}: {column} is empty; have the benchmark's images listed again")
-    return list(values)
+    return values.to_list()
 
 
-def rows_of(table: pa.Table, split: str) -> NDArray[np.int64]:
+def rows_of(table: pl.DataFrame, split: str) -> NDArray[np.int64]:
     """The rows of a split.
 
     Raises:
@@ -36,7 +36,7 @@ def rows_of(table: pa.Table, split: str) -> NDArray[np.int64]:
     return rows
 
 
-def targets(table: pa.Table, labels: Sequence[str] | int) -> NDArray[np.bool_]:
+def targets(table: pl.DataFrame, labels: Sequence[str] | int) -> NDArray[np.bool_]:
     """Which labels each image has [N, L], from strings of L zeros and ones.
 
     Raises:
@@ -44,7 +44,7 @@ def targets(table: pa.Table, labels: Sequence[str] | int) -> NDArray[np.bool_]:
     """
     count = labels if isinstance(labels, int) else len(labels)
     given = texts(table, "targets")
-    for position, text in zip(table["position"].to_pylist(), given, strict=True):
+    for position, text in zip(table["position"], given, strict=True):
         if len(text) != count or set(text) - {"0", "1"}:
             raise InputError(f"image at position {position}: targets are {text!r}, not {count} zeros and ones")
     return np.array([list(text) for text in given]) == "1"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
@@ -19,10 +19,10 @@ from workflow_scripts.common.clip import Clip, Projector, encode_image, load, pr
 from workflow_scripts.common.config.evaluate import EmbedLimits
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, whole
+from workflow_scripts.common.frames import read_frame
 from workflow_scripts.common.images import FORMATS
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.step_versions import versioned
-from workflow_scripts.common.tables import read_rows
 from workflow_scripts.common.work_folder import WorkFolder, do_once
 from workflow_scripts.contracts import BENCHMARK_IMAGES
 from workflow_scripts.evaluate.features import Features, origin_of, write_features
@@ -62,15 +62,15 @@ def embed(
     """
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    table = read_rows(images, BENCHMARK_IMAGES)
-    if not table.num_rows:
+    table = read_frame(images, BENCHMARK_IMAGES)
+    if not table.height:
         raise InputError(f"{images}: no images to embed")
     clip = load(model, device)
     origin = origin_of(clip, sha256_file(images), projector)
-    logger.info("%s: %d images on %s, projector %s", model, table.num_rows, device, origin.projector)
+    logger.info("%s: %d images on %s, projector %s", model, table.height, device, origin.projector)
 
     def make(folder: WorkFolder) -> list[str]:
-        chunks = [folder.path / f"chunk-{number:05d}.npy" for number in range(math.ceil(table.num_rows / CHUNK))]
+        chunks = [folder.path / f"chunk-{number:05d}.npy" for number in range(math.ceil(table.height / CHUNK))]
         _embed_chunks(clip, table, chunks, "replay" if origin.projector == "replay" else "proj", limits)
         vectors = np.concatenate([np.load(chunk) for chunk in chunks])
         if not np.isfinite(vectors).all():
@@ -89,28 +89,30 @@ def _precision(device: torch.device) -> str:
     return "bf16" if device.type == "cuda" else "fp32"
 
 
-def _embed_chunks(clip: Clip, table: pa.Table, chunks: list[Path], projector: Projector, limits: EmbedLimits) -> None:
+def _embed_chunks(
+    clip: Clip, table: pl.DataFrame, chunks: list[Path], projector: Projector, limits: EmbedLimits
+) -> None:
     """Write the chunks that are missing, each [CHUNK, D] float32, in their order."""
     device = next(clip.model.parameters()).device
     precision: Any = torch.autocast("cuda", torch.bfloat16) if _precision(device) == "bf16" else nullcontext()
     missing = [number for number, chunk in enumerate(chunks) if not chunk.exists()]
     batches = [
         list(range(start, min(start + limits.batch, end)))
-        for first, end in ((number * CHUNK, min((number + 1) * CHUNK, table.num_rows)) for number in missing)
+        for first, end in ((number * CHUNK, min((number + 1) * CHUNK, table.height)) for number in missing)
         for start in range(first, end, limits.batch)
     ]
-    done = table.num_rows - sum(map(len, batches))
+    done = table.height - sum(map(len, batches))
     if done:
         logger.info("%d images were embedded before", done)
     parts = []
-    with Progress("embed", table.num_rows, "images") as progress:
+    with Progress("embed", table.height, "images") as progress:
         progress.update(done)
         loaded = _loaded(BenchmarkImages(table, preprocess(clip)), batches, limits.workers)
         for rows, batch in zip(batches, loaded, strict=True):
             with precision:
                 parts.append(encode_image(clip, batch, projector).float().cpu().numpy())
             progress.update(len(rows))
-            if (rows[-1] + 1) % CHUNK == 0 or rows[-1] + 1 == table.num_rows:
+            if (rows[-1] + 1) % CHUNK == 0 or rows[-1] + 1 == table.height:
                 with whole(chunks[rows[-1] // CHUNK]) as temporary:
                     np.save(temporary, np.concatenate(parts))
                 parts = []
@@ -123,11 +125,11 @@ class BenchmarkImages(Dataset[torch.Tensor | str]):
     out of a loader worker.
     """
 
-    def __init__(self, table: pa.Table, transform: Callable[[Image.Image], torch.Tensor]) -> None:
-        self.names = table["image"].to_pylist()
-        self.paths = table["path"].to_pylist()
-        self.offsets = table["offset"].to_pylist()
-        self.sizes = table["size"].to_pylist()
+    def __init__(self, table: pl.DataFrame, transform: Callable[[Image.Image], torch.Tensor]) -> None:
+        self.names = table["image"].to_list()
+        self.paths = table["path"].to_list()
+        self.offsets = table["offset"].to_list()
+        self.sizes = table["size"].to_list()
         self.transform = transform
 
     def __len__(self) -> int:

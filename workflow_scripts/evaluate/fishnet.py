@@ -1,7 +1,7 @@
 """FishNet: nine traits of a fish, all of which must be right (Khan et al. 2023; bioclip-2's protocol)."""
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
 
 from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.resampling import Truths, share
@@ -13,7 +13,7 @@ TRAITS = 9
 LR = 1e-4
 
 
-def fishnet(features_ND: Floats, table: pa.Table) -> Outcome:
+def fishnet(features_ND: Floats, table: pl.DataFrame) -> Outcome:
     """Share of test images with all nine traits right, as `traits/all_right`.
 
     Args:

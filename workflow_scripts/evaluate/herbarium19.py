@@ -7,7 +7,7 @@ Shapes: N images, K clusters, D embedding dimensions.
 """
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
 from numpy.typing import NDArray
 
 from workflow_scripts.common.errors import InputError
@@ -24,7 +24,7 @@ TOLERANCE = 1e-4
 Indices = NDArray[np.int64]
 
 
-def herbarium19(features_ND: Floats, table: pa.Table) -> Outcome:
+def herbarium19(features_ND: Floats, table: pl.DataFrame) -> Outcome:
     """Clustering accuracy over the unlabelled images, as `clustering/all`, and of Old and New classes alone.
 
     Args:

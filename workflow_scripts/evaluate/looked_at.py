@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
 from numpy.typing import NDArray
 
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.frames import read_frame
 from workflow_scripts.common.geometry import Floats, unit
-from workflow_scripts.common.tables import read_rows
 from workflow_scripts.contracts import BENCHMARK_IMAGES
 from workflow_scripts.evaluate.features import read_features
 from workflow_scripts.evaluate.hierarchy import Lineage, lineage
@@ -32,7 +32,7 @@ class LookedAt:
         digest: SHA-256 of the whole table's file.
     """
 
-    table: pa.Table
+    table: pl.DataFrame
     rows: NDArray[np.int64]
     lineages: tuple[Lineage, ...]
     digest: str
@@ -55,8 +55,8 @@ def look_at(images: Path) -> LookedAt:
     Raises:
         InputError: no table of images, or fewer than three of them have ranks.
     """
-    table = read_rows(images, BENCHMARK_IMAGES)
-    lineages = [lineage(row) for row in table.to_pylist()]
+    table = read_frame(images, BENCHMARK_IMAGES)
+    lineages = [lineage(row) for row in table.iter_rows(named=True)]
     known = np.flatnonzero([any(one) for one in lineages])
     if len(known) < 3:
         raise InputError(
@@ -64,7 +64,7 @@ def look_at(images: Path) -> LookedAt:
         )
     if len(known) > MOST:
         known = np.sort(np.random.default_rng(SEED).choice(known, MOST, replace=False))
-    return LookedAt(table.take(known), known, tuple(lineages[row] for row in known), sha256_file(images))
+    return LookedAt(table[known], known, tuple(lineages[row] for row in known), sha256_file(images))
 
 
 def codes_of(lineages: Sequence[Lineage]) -> NDArray[np.int64]:

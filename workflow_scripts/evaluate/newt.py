@@ -14,7 +14,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -55,7 +55,7 @@ class Answers(NamedTuple):
 
 
 def search(
-    features_ND: Floats, table: pa.Table, *, threads: int, draws: int = DRAWS, part: int = 0, parts: int = 1
+    features_ND: Floats, table: pl.DataFrame, *, threads: int, draws: int = DRAWS, part: int = 0, parts: int = 1
 ) -> Answers:
     """Search the machines of every `parts`-th task, beginning with task number `part`, by each seed.
 
@@ -81,7 +81,7 @@ def search(
     return Answers(np.concatenate([task.test for task in tasks]), np.array(by_seed))
 
 
-def outcome(answers: Sequence[Answers], table: pa.Table) -> Outcome:
+def outcome(answers: Sequence[Answers], table: pl.DataFrame) -> Outcome:
     """The scores of the answers to all tasks.
 
     Raises:
@@ -104,7 +104,7 @@ def outcome(answers: Sequence[Answers], table: pa.Table) -> Outcome:
     )
 
 
-def _tasks(features_ND: Floats, table: pa.Table) -> list[BinaryTask]:
+def _tasks(features_ND: Floats, table: pl.DataFrame) -> list[BinaryTask]:
     names, splits = np.array(texts(table, "task")), np.array(texts(table, "split"))
     classes = np.array(texts(table, "class"))
     tasks = []

@@ -7,7 +7,7 @@ read the training images in a random order of its loader, which nobody can repea
 """
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
 from numpy.typing import NDArray
 
 from workflow_scripts.common.errors import InputError
@@ -20,7 +20,7 @@ from workflow_scripts.evaluate.simpleshot import nearest_mean
 REPEATS = 5
 
 
-def plantdoc(features_ND: Floats, table: pa.Table) -> Outcome:
+def plantdoc(features_ND: Floats, table: pl.DataFrame) -> Outcome:
     """Accuracy over the test images with one training image a class, as `few_shot/1`; the mean over five repeats.
 
     Args:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
 import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
@@ -30,11 +30,11 @@ from workflow_scripts.common.config.evaluate import (
 from workflow_scripts.common.documents import write_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest, sha256_file
+from workflow_scripts.common.frames import read_frame, write_frame
 from workflow_scripts.common.geometry import Floats, unit
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.prompts import TEMPLATES, Template, class_weights, text_features
 from workflow_scripts.common.resampling import Measure, Reals, differences, interval, resample, share
-from workflow_scripts.common.tables import read_rows, write_rows
 from workflow_scripts.contracts import BENCHMARK_IMAGES, BENCHMARK_SCORES, PREDICTIONS, SEEN_SPECIES
 from workflow_scripts.evaluate.awa2 import awa2
 from workflow_scripts.evaluate.class_names import class_name
@@ -106,9 +106,9 @@ def score(
         )
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    known = None if seen is None else frozenset(read_rows(seen, SEEN_SPECIES)["species"].to_pylist())
-    task = Task(benchmark, settings, read_rows(images, BENCHMARK_IMAGES), sha256_file(images), known)
-    if not task.table.num_rows:
+    known = None if seen is None else frozenset(read_frame(seen, SEEN_SPECIES)["species"])
+    task = Task(benchmark, settings, read_frame(images, BENCHMARK_IMAGES), sha256_file(images), known)
+    if task.table.is_empty():
         raise InputError(f"{images}: no images to score")
     scored: dict[str, Scored] = {}
     with threadpool_limits(threads), Progress(f"score {benchmark}", len(models), "models") as progress:
@@ -133,7 +133,7 @@ class Task:
 
     benchmark: str
     settings: BenchmarkSettings
-    table: pa.Table
+    table: pl.DataFrame
     digest: str
     seen: frozenset[str] | None = None
 
@@ -142,14 +142,14 @@ class Task:
 
         As in the published code, images whose names are equal are of one class, whatever their label says.
         """
-        return Classes.in_order([class_name(row, text_type) for row in self.table.to_pylist()])
+        return Classes.in_order([class_name(row, text_type) for row in self.table.iter_rows(named=True)])
 
     def subset(self, name: str) -> tuple[NDArray[np.int64], "Task"]:
         """The rows of a subset, and the task that they are."""
         rows = np.flatnonzero(np.array(texts(self.table, "subset")) == name)
         if not len(rows):
             raise InputError(f"{self.benchmark}: subset {name} has no usable image; see its account for the reasons")
-        return rows, replace(self, table=self.table.take(pa.array(rows)))
+        return rows, replace(self, table=self.table[rows])
 
 
 @dataclass(frozen=True)
@@ -158,12 +158,12 @@ class Judged:
 
     Attributes:
         outcome: its scores.
-        predictions: rows of PREDICTIONS, where images are held against texts.
+        predictions: a frame of PREDICTIONS, where images are held against texts.
         height: the mean height of the lowest common ancestor on errors, where ranks are known.
     """
 
     outcome: Outcome
-    predictions: list[dict[str, Any]] | None = None
+    predictions: pl.DataFrame | None = None
     height: Measure | None = None
 
 
@@ -212,7 +212,7 @@ def _judge(task: Task, clip: Clip, file: Path, searches: Path | None) -> Scored:
 def _refuse_stale(task: Task, clip: Clip, file: Path, features: Features) -> None:
     expected = origin_of(clip, task.digest, "replay" if isinstance(task.settings.spec, ReplayBenchmark) else "proj")
     changed = [name for name, value in vars(expected).items() if vars(features.origin)[name] != value]
-    if not changed and features.positions.tolist() != task.table["position"].to_pylist():
+    if not changed and not np.array_equal(features.positions, task.table["position"].to_numpy()):
         changed = ["positions"]
     if changed:
         raise InputError(f"{file}: stale, made from other {' and '.join(changed)}; delete it, so that it is made again")
@@ -220,7 +220,7 @@ def _refuse_stale(task: Task, clip: Clip, file: Path, features: Features) -> Non
 
 def _classify(task: Task, clip: Clip, vectors_ND: Floats, spec: Classification) -> Judged:
     """Few-shot, and where the model reads text zero-shot by all templates and how wrong the wrong predictions are."""
-    few_shot = _few_shot_measures(vectors_ND, Classes.in_order(task.table["class"].to_pylist()), spec.shots)
+    few_shot = _few_shot_measures(vectors_ND, Classes.in_order(task.table["class"].to_list()), spec.shots)
     classes = task.classes(spec.text_type)
     images, count = len(vectors_ND), len(classes.names)
     if not clip.has_text:
@@ -232,8 +232,7 @@ def _classify(task: Task, clip: Clip, vectors_ND: Floats, spec: Classification) 
         measures |= _zero_shot_measures(
             _zero_shot(clip, vectors_ND, published, TEMPLATES), published, "published/zero_shot"
         )
-    rows = task.table.to_pylist()
-    lineages = [lineage(rows[first]) for first in classes.first_image]
+    lineages = [lineage(row) for row in task.table[classes.first_image].iter_rows(named=True)]
     by_rank = top1_by_rank(lineages, classes.of_image, nearest.predicted)
     if task.seen is not None:
         measures |= _by_acquaintance(task.seen, lineages, classes, nearest)
@@ -265,15 +264,15 @@ def _by_acquaintance(
 def _mean_of_subsets(task: Task, clip: Clip, vectors_ND: Floats, spec: SubsetsBenchmark) -> Judged:
     """Each subset among its own classes, and the mean over subsets of every score that all of them have."""
     images = len(vectors_ND)
-    predictions: list[dict[str, Any]] | None = [] if clip.has_text else None
+    predictions: list[pl.DataFrame] = []
     measures: dict[str, Measure] = {}
     outcomes = []
     classes, chance = 0, 0.0
     for name in spec.subsets:
         rows, part = task.subset(name)
         judged = _classify(part, clip, vectors_ND[rows], spec)
-        if predictions is not None:
-            predictions += judged.predictions or []
+        if judged.predictions is not None:
+            predictions.append(judged.predictions)
         outcomes.append({metric: among(one, rows, images) for metric, one in judged.outcome.measures.items()})
         if "zero_shot/top1" in outcomes[-1]:
             measures[f"subset/{name}/zero_shot/top1"] = outcomes[-1]["zero_shot/top1"]
@@ -281,7 +280,8 @@ def _mean_of_subsets(task: Task, clip: Clip, vectors_ND: Floats, spec: SubsetsBe
         chance += judged.outcome.chance or 0.0
     shared = [metric for metric in outcomes[0] if all(metric in outcome for outcome in outcomes)]
     means = {metric: mean_of([outcome[metric] for outcome in outcomes]) for metric in shared}
-    return Judged(Outcome(means | measures, images, classes, chance / len(outcomes)), predictions)
+    outcome = Outcome(means | measures, images, classes, chance / len(outcomes))
+    return Judged(outcome, pl.concat(predictions) if predictions else None)
 
 
 def _retrieve(task: Task, clip: Clip, vectors_ND: Floats) -> Judged:
@@ -309,7 +309,7 @@ def _write(task: Task, model: str, scored: Mapping[str, Scored], folder: Path) -
     own, spec = scored[model], task.settings.spec
     outcome = own.judged.outcome
     if own.judged.predictions is not None:
-        write_rows(own.judged.predictions, PREDICTIONS, folder / f"{task.benchmark}.predictions.parquet")
+        write_frame(own.judged.predictions, PREDICTIONS, folder / f"{task.benchmark}.predictions.parquet")
     against = {}
     for name, other in scored.items():
         if name != model:
@@ -339,29 +339,15 @@ def _write(task: Task, model: str, scored: Mapping[str, Scored], folder: Path) -
     logger.info("%s, %s: %s", task.benchmark, model, outcome.metrics)
 
 
-def _predictions(table: pa.Table, classes: Classes, nearest: Nearest) -> list[dict[str, Any]]:
+def _predictions(table: pl.DataFrame, classes: Classes, nearest: Nearest) -> pl.DataFrame:
     """One row an image; a class is shown by the label of its first image."""
-    labels = table["class"].to_pylist()
-    shown = [labels[first] for first in classes.first_image]
-    return [
-        {
-            "position": position,
-            "image": image,
-            "class": label,
-            "predicted": shown[predicted],
-            "score": round(float(value), SCORE_DECIMALS),
-            "correct": bool(rank == 0),
-        }
-        for position, image, label, predicted, value, rank in zip(
-            table["position"].to_pylist(),
-            table["image"].to_pylist(),
-            labels,
-            nearest.predicted,
-            nearest.score,
-            nearest.rank,
-            strict=True,
-        )
-    ]
+    shown = table["class"][classes.first_image]
+    return table.select("position", "image", "class").with_columns(
+        predicted=shown[nearest.predicted],
+        # As Python rounds: numpy's and polars' rounding differ in the last bit.
+        score=pl.Series([round(float(value), SCORE_DECIMALS) for value in nearest.score], dtype=pl.Float64),
+        correct=pl.Series(nearest.rank == 0),
+    )
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
-from workflow_scripts.common.tables import read_rows, write_rows
+from workflow_scripts.common.frames import read_frame, write_frame
 from workflow_scripts.contracts import BENCHMARK_IMAGES, NEWT_ANSWERS
 from workflow_scripts.evaluate.features import Features, read_features
 from workflow_scripts.evaluate.newt import DRAWS, SEEDS, Answers, search
@@ -31,20 +31,22 @@ def search_newt(
     Raises:
         InputError: features of other images, or a task that cannot be searched.
     """
-    table, found = read_rows(images, BENCHMARK_IMAGES), read_features(features)
-    positions = table["position"].to_pylist()
-    if found.origin.images != sha256_file(images) or found.positions.tolist() != positions:
+    table, found = read_frame(images, BENCHMARK_IMAGES), read_features(features)
+    positions = table["position"].to_numpy()
+    if found.origin.images != sha256_file(images) or not np.array_equal(found.positions, positions):
         raise InputError(f"{features}: stale, made from other images; delete it, so that it is made again")
     answers = search(found.vectors, table, threads=threads, draws=draws, part=part, parts=parts)
-    rows = [
-        {"position": positions[row], "seed": seed, "correct": bool(right), "features": found.origin.digest}
-        for seed, correct in zip(SEEDS, answers.correct, strict=True)
-        for row, right in zip(answers.rows.tolist(), correct, strict=True)
-    ]
-    write_rows(rows, NEWT_ANSWERS, out)
+    rows = pl.DataFrame(
+        {
+            "position": np.tile(positions[answers.rows], len(SEEDS)),
+            "seed": np.repeat(SEEDS, len(answers.rows)),
+            "correct": answers.correct.ravel(),
+        }
+    )
+    write_frame(rows.with_columns(features=pl.lit(found.origin.digest)), NEWT_ANSWERS, out)
 
 
-def read_answers(folder: Path, parts: int, features: Features, table: pa.Table) -> list[Answers]:
+def read_answers(folder: Path, parts: int, features: Features, table: pl.DataFrame) -> list[Answers]:
     """The answers of all parts.
 
     Args:
@@ -56,17 +58,17 @@ def read_answers(folder: Path, parts: int, features: Features, table: pa.Table) 
     Raises:
         InputError: a part is missing, or was made from other features.
     """
-    row_of = {position: row for row, position in enumerate(table["position"].to_pylist())}
+    row_of = table.select("position").with_row_index("row")
     found = []
     for number in range(parts):
         path = folder / f"part-{number:04d}.parquet"
-        answers = read_rows(path, NEWT_ANSWERS)
-        if set(answers["features"].to_pylist()) - {features.origin.digest}:
+        answers = read_frame(path, NEWT_ANSWERS)
+        if (answers["features"] != features.origin.digest).any():
             raise InputError(f"{path}: stale, made from other features; delete it, so that it is made again")
         # Rows are in the order of position and seed.
-        correct_MS = np.array(answers["correct"].to_pylist(), np.bool_).reshape(-1, len(SEEDS))
-        rows = [row_of[position] for position in answers["position"].to_pylist()[:: len(SEEDS)]]
-        found.append(Answers(np.array(rows, np.int64), correct_MS.T))
+        correct_MS = answers["correct"].to_numpy().reshape(-1, len(SEEDS))
+        images = answers.gather_every(len(SEEDS)).join(row_of, on="position", maintain_order="left")
+        found.append(Answers(images["row"].to_numpy().astype(np.int64), correct_MS.T))
     return found
 
 

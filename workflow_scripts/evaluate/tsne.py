@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.tables import write_rows
-from workflow_scripts.contracts import EMBEDDING_MAP, RANKS
+from workflow_scripts.common.frames import write_frame
+from workflow_scripts.contracts import EMBEDDING_MAP
 from workflow_scripts.evaluate.looked_at import look_at
 
 SEED = 42
@@ -45,19 +46,8 @@ def tsne(*, images: Path, features: Path, out: Path) -> None:
         # At these sizes, threads wait for each other longer than they work.
         n_jobs=1,
     ).fit(vectors)
-    rows = [
-        {
-            "position": row["position"],
-            "image": row["image"],
-            "class": row["class"],
-            **{f"taxon_{rank}": row[f"taxon_{rank}"] for rank in RANKS},
-            "common_name": row["common_name"],
-            "x": float(x),
-            "y": float(y),
-        }
-        for row, (x, y) in zip(chosen.table.to_pylist(), np.round(np.asarray(plane), DECIMALS), strict=True)
-    ]
-    write_rows(rows, EMBEDDING_MAP, out)
+    x, y = np.round(np.asarray(plane), DECIMALS).T
+    write_frame(chosen.table.with_columns(x=pl.Series(x), y=pl.Series(y)), EMBEDDING_MAP, out)
 
 
 if __name__ == "__main__":

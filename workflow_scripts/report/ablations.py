@@ -5,16 +5,18 @@ trained. Out: every score in one table, as CSV and as parquet; the two tables th
 """
 
 import sys
-from collections.abc import Iterable, Sequence
-from csv import DictWriter
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from csv import writer
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, pstdev
+
+import polars as pl
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
-from workflow_scripts.common.tables import write_rows
+from workflow_scripts.common.frames import write_frame
 from workflow_scripts.contracts import INTEGER, REAL, TEXT_TYPES, Column, Contract
 from workflow_scripts.report.scores import MAIN_METRIC, read_scores
 
@@ -31,6 +33,7 @@ ABLATIONS = Contract(
 )
 """`tested` is the text type of the classes' names, or `captions`; `seed` is null where nothing was trained."""
 
+SCHEMA = {"variant": pl.String, "seed": pl.Int64, "benchmark": pl.String, "tested": pl.String, "top1": pl.Float64}
 START = "start"
 CAPTIONS = "captions"
 REPLAY_VARIANTS = (START, "no_replay", "one_projector", "two_projectors")
@@ -60,13 +63,12 @@ def ablations(*, scores: tuple[Path, ...], csv: Path, parquet: Path) -> None:
     Raises:
         InputError: a score file is missing or unreadable, has no zero-shot top-1, or lies in no variant's folder.
     """
-    found = [_scored(path) for path in scores]
-    rows = [asdict(one) for one in found]
-    write_rows(rows, ABLATIONS, parquet)
+    found = pl.DataFrame([_scored(path) for path in scores], schema=SCHEMA)
+    write_frame(found, ABLATIONS, parquet)
     with whole(csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        table = DictWriter(file, [column.name for column in ABLATIONS.columns])
-        table.writeheader()
-        table.writerows(rows)
+        table = writer(file)
+        table.writerow(found.columns)
+        table.writerows(found.iter_rows())
     for lines in (forgetting(found), text_types(found)):
         sys.stdout.write("\n".join(lines) + "\n\n")
 
@@ -82,44 +84,42 @@ def _scored(path: Path) -> Scored:
     return Scored(variant, int(seed) if seed else None, benchmark, tested, file["metrics"][MAIN_METRIC])
 
 
-def forgetting(scores: Sequence[Scored]) -> list[str]:
+def forgetting(scores: pl.DataFrame) -> list[str]:
     """Top-1 in percent of each replay variant, mean and deviation over seeds.
 
     Classes of organisms are written as fully as they can be, replay's as its captions.
     """
-    asked = [one for one in scores if one.tested in (TEXT_TYPES[-1], CAPTIONS)]
-    benchmarks = _distinct(one.benchmark for one in asked)
+    asked = scores.filter(pl.col("tested").is_in([TEXT_TYPES[-1], CAPTIONS]))
+    benchmarks = _distinct(asked["benchmark"])
     rows = [["replay and its projector", *benchmarks]]
     for variant in REPLAY_VARIANTS:
-        found = [one for one in asked if one.variant == variant]
-        rows.append([variant, *(_cell(one for one in found if one.benchmark == name) for name in benchmarks)])
+        rows.append([variant, *(_cell(asked, variant=variant, benchmark=name) for name in benchmarks)])
     return _aligned(rows)
 
 
-def text_types(scores: Sequence[Scored]) -> list[str]:
+def text_types(scores: pl.DataFrame) -> list[str]:
     """Top-1 in percent, a row for each text type that was trained on and one for the mix, a column for each tested."""
-    first = min((one.seed for one in scores if one.seed is not None), default=None)
-    asked = [one for one in scores if one.tested != CAPTIONS and one.seed in (first, None)]
-    types = _distinct(one.tested for one in asked)
+    of_first_seed = pl.col("seed").is_null() | (pl.col("seed") == pl.col("seed").min())
+    asked = scores.filter((pl.col("tested") != CAPTIONS) & of_first_seed)
+    types = _distinct(asked["tested"])
     rows = []
-    for benchmark in _distinct(one.benchmark for one in asked):
+    for benchmark in _distinct(asked["benchmark"]):
         rows.append([f"{benchmark}: trained on", *types])
         for variant in (START, *types, MIX):
-            found = [one for one in asked if one.variant == variant and one.benchmark == benchmark]
-            cells = [_cell(one for one in found if one.tested == tested) for tested in types]
+            cells = [_cell(asked, variant=variant, benchmark=benchmark, tested=tested) for tested in types]
             rows.append(["the mix" if variant == MIX else variant, *cells])
     return _aligned(rows)
 
 
-def _cell(scores: Iterable[Scored]) -> str:
-    values = [100 * one.top1 for one in scores]
+def _cell(scores: pl.DataFrame, **where: str) -> str:
+    values = [100 * top1 for top1 in scores.filter(**where)["top1"]]
     if not values:
         return "-"
     return f"{mean(values):.1f}" + (f" ± {pstdev(values):.1f}" if len(values) > 1 else "")
 
 
-def _distinct(values: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(values))
+def _distinct(values: pl.Series) -> list[str]:
+    return values.unique(maintain_order=True).to_list()
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
+
 # Steps of many jobs end in the name of a generation, a part, a group of shards, or what made a shared folder.
 NUMBERED = re.compile(r"(?:^|[-./])(?:g\d{3}|(?:part|group)-\d+|[0-9a-f]{8})(?=[-./]|$)")
 # Below these, files are named by models, benchmarks and variants.
@@ -14,6 +16,9 @@ GATHERED = (
     "ablations",
     "benchmarks",
 )
+
+# Columns of a benchmark file that count.
+MEASURED = ("s", "cpu_time", "max_rss", "io_in", "io_out")
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,23 @@ def read_costs(own: Sequence[Path], shared: Path | None = None, made: Sequence[s
         stems = tuple(stem for name in made for stem in (f"{name}.", f"fetch-{name}."))
         files = sorted(path for path in shared.rglob("*.tsv") if path.name.startswith(stems))
         found += [(path.relative_to(shared), path) for path in files]
-    jobs: dict[str, list[dict[str, str]]] = {}
-    for name, path in found:
-        # The last line is the last attempt's.
-        if rows := _rows(path):
-            jobs.setdefault(step_of(name.with_suffix("")), []).append(rows[-1])
-    return sorted((_cost(step, rows) for step, rows in jobs.items()), key=lambda cost: (-cost.seconds, cost.step))
+    jobs = [{"step": step_of(name.with_suffix("")), **row} for name, path in found if (row := _last_row(path))]
+    frame = pl.DataFrame(jobs, schema={"step": pl.String} | dict.fromkeys(MEASURED, pl.Float64))
+    costs = frame.group_by("step").agg(
+        pl.len().alias("jobs"),
+        pl.col("s").sum().alias("seconds"),
+        pl.col("s").max().alias("longest"),
+        _total("cpu_time").alias("cpu_seconds"),
+        pl.col("max_rss").max().alias("memory_mb"),
+        _total("io_in").alias("read_mb"),
+        _total("io_out").alias("written_mb"),
+    )
+    return [Cost(**row) for row in costs.sort("seconds", "step", descending=[True, False]).iter_rows(named=True)]
+
+
+def _total(column: str) -> pl.Expr:
+    """The sum of what was measured; null where nothing was."""
+    return pl.when(pl.col(column).count() > 0).then(pl.col(column).sum())
 
 
 def step_of(name: Path) -> str:
@@ -69,32 +85,14 @@ def step_of(name: Path) -> str:
     return gathered or NUMBERED.sub("", text).strip("/.-")
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _last_row(path: Path) -> dict[str, float | None] | None:
+    """What the last attempt was measured to take; None where the file tells no time."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return [row for row in csv.DictReader(file, delimiter="\t") if _number(row.get("s")) is not None]
+            rows = [row for row in csv.DictReader(file, delimiter="\t") if _number(row.get("s")) is not None]
     except (OSError, UnicodeDecodeError, csv.Error):
-        return []
-
-
-def _cost(step: str, rows: Sequence[dict[str, str]]) -> Cost:
-    def values(column: str) -> list[float]:
-        return [value for row in rows if (value := _number(row.get(column))) is not None]
-
-    def total(column: str) -> float | None:
-        return sum(values(column)) if values(column) else None
-
-    seconds = values("s")
-    return Cost(
-        step,
-        len(rows),
-        sum(seconds),
-        max(seconds),
-        total("cpu_time"),
-        max(values("max_rss"), default=None),
-        total("io_in"),
-        total("io_out"),
-    )
+        return None
+    return {name: _number(rows[-1].get(name)) for name in MEASURED} if rows else None
 
 
 def _number(text: str | None) -> float | None:

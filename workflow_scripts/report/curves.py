@@ -34,5 +34,4 @@ def read_curves(path: Path) -> Curves:
         chosen = ", ".join(quoted(name) for name in ["step", *(name for name in columns if name != "step")])
         connection.execute(f"CREATE TEMP VIEW numbers AS SELECT {chosen} FROM {source}")
         connection.execute("SET VARIABLE points = ?", [POINTS])
-        table = connection.sql(query).to_arrow_table()
-    return {name: table[name].to_pylist() for name in table.column_names}
+        return connection.sql(query).pl().to_dict(as_series=False)

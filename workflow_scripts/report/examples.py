@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from PIL import Image
 
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.tables import read_rows
+from workflow_scripts.common.frames import read_frame
 from workflow_scripts.contracts import BENCHMARK_IMAGES, PREDICTIONS
 
 THUMBNAIL = 144
@@ -75,10 +76,14 @@ def read_examples(
 def _examples(files: Mapping[str, Path], images: Path) -> list[Example]:
     if not files:
         return []
-    places = {row["position"]: row for row in read_rows(images, BENCHMARK_IMAGES).to_pylist()}
-    guesses = {model: read_rows(path, PREDICTIONS).to_pylist() for model, path in files.items()}
+    places = read_frame(images, BENCHMARK_IMAGES).rows_by_key("position", named=True, unique=True)
+    guesses = {model: read_frame(path, PREDICTIONS) for model, path in files.items()}
+    if len({len(frame) for frame in guesses.values()}) > 1:
+        raise InputError(f"{images}: the models' predictions are of other numbers of images; evaluate again")
+    first = next(iter(guesses.values()))
     chosen: dict[str, list[Example]] = {kind: [] for kind in KINDS}
-    for rows in sorted(zip(*guesses.values(), strict=True), key=lambda rows: lot(rows[0]["image"])):
+    for row in shuffled(first["image"]):
+        rows = [frame.row(row, named=True) for frame in guesses.values()]
         kind = _kind([row["correct"] for row in rows])
         if len(chosen[kind]) == KINDS[kind]:
             continue
@@ -100,9 +105,10 @@ def _kind(correct: Sequence[bool]) -> str:
     return "another model is right, this one is not" if any(others) else "no model is right"
 
 
-def lot(image: str) -> str:
-    """A fixed lot for each image, so that the first ones are not all of one class."""
-    return hashlib.sha256(image.encode()).hexdigest()
+def shuffled(images: pl.Series) -> pl.Series:
+    """Row numbers in a random order that depends on the images' names alone: the first are not all of one class."""
+    digests = [hashlib.sha256(image.encode()).hexdigest() for image in images]
+    return pl.DataFrame({"digest": digests}).with_row_index("row").sort("digest", maintain_order=True)["row"]
 
 
 def _shown(place: Mapping[str, Any]) -> str:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.tables import read_rows
+from workflow_scripts.common.frames import read_frame
 from workflow_scripts.contracts import EMBEDDING_MAP, RANKS
-from workflow_scripts.report.examples import lot
+from workflow_scripts.report.examples import shuffled
 
 ENDING = ".tsne.parquet"
-# Images drawn on the page, by a fixed lot: a browser moves so many marks with ease.
+# Images drawn on the page, in a fixed random order: a browser moves so many marks with ease.
 SHOWN = 2000
 # Names with a colour of their own at each rank.
 COLOURED = 9
@@ -45,21 +45,21 @@ def read_planes(files: Sequence[Path], models: Sequence[str]) -> dict[str, Plane
 
 def _plane(files: Mapping[str, Path]) -> Plane:
     shown = dict(list(files.items())[:2])
-    tables = {model: read_rows(path, EMBEDDING_MAP).to_pylist() for model, path in shown.items()}
+    tables = {model: read_frame(path, EMBEDDING_MAP) for model, path in shown.items()}
     first, *others = tables.values()
     for path, rows in zip(list(shown.values())[1:], others, strict=True):
-        if [row["image"] for row in rows] != [row["image"] for row in first]:
+        if not rows["image"].equals(first["image"]):
             raise InputError(f"{path}: of other images than {next(iter(shown.values()))}; lay them out again")
-    chosen = sorted(range(len(first)), key=lambda place: lot(first[place]["image"]))[:SHOWN]
-    images = [first[place] for place in chosen]
-    ranks = {rank: _coloured([row[f"taxon_{rank}"] for row in images]) for rank in RANKS}
+    chosen = shuffled(first["image"])[:SHOWN]
+    images = first[chosen]
+    ranks = {rank: _coloured(images[f"taxon_{rank}"].to_list()) for rank in RANKS}
     telling = [rank for rank in RANKS if len(ranks[rank]["names"]) > 3]
     return {
         "models": [*shown],
         "images": len(first),
-        "hover": [_hover(row) for row in images],
-        "x": [[round(rows[place]["x"], 2) for place in chosen] for rows in tables.values()],
-        "y": [[round(rows[place]["y"], 2) for place in chosen] for rows in tables.values()],
+        "hover": [_hover(row) for row in images.iter_rows(named=True)],
+        "x": [[round(x, 2) for x in rows["x"][chosen]] for rows in tables.values()],
+        "y": [[round(y, 2) for y in rows["y"][chosen]] for rows in tables.values()],
         "ranks": {rank: colours for rank, colours in ranks.items() if colours["names"]},
         "start": next(iter(telling), next((rank for rank in RANKS if ranks[rank]["names"]), None)),
     }

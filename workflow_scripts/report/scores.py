@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
-from workflow_scripts.common.tables import write_rows
+from workflow_scripts.common.frames import write_frame
 from workflow_scripts.contracts import BENCHMARK_SCORES, INTEGER, RANKS, REAL, Column, Contract
 
 SCORES = Contract(
@@ -134,9 +136,9 @@ class Scores:
         file = next(file for (name, _), file in self.files.items() if name == benchmark)
         return file["n_images"], file["n_classes"]
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Rows of the contract `SCORES`, in the order in which people read them."""
-        return [
+    def frame(self) -> pl.DataFrame:
+        """The contract `SCORES`, in the order in which people read them."""
+        rows = [
             {
                 "benchmark": benchmark,
                 "metric": metric,
@@ -155,6 +157,7 @@ class Scores:
             for model in self.models
             if (value := self.value(benchmark, metric, model)) is not None
         ]
+        return pl.DataFrame(rows, schema=[column.name for column in SCORES.columns], infer_schema_length=None)
 
 
 def read_scores(paths: Sequence[Path], own: str | None = None) -> Scores:
@@ -185,12 +188,12 @@ def read_scores(paths: Sequence[Path], own: str | None = None) -> Scores:
 
 def write_scores(scores: Scores, folder: Path) -> None:
     """Write `scores.csv` and `scores.parquet`."""
-    rows = scores.rows()
+    frame = scores.frame()
     with whole(folder / "scores.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [column.name for column in SCORES.columns], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    write_rows(rows, SCORES, folder / "scores.parquet")
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(frame.columns)
+        writer.writerows(frame.iter_rows())
+    write_frame(frame, SCORES, folder / "scores.parquet")
 
 
 def _order(metric: str) -> tuple[bool, int, str, bool, int, str]:
