@@ -12,6 +12,9 @@ if CONFIG.world is not None:
     include: "rules/world.smk"
 
 
+include: "rules/benchmarks.smk"
+
+
 if GIVEN:
 
     include: "rules/given.smk"
@@ -32,7 +35,6 @@ if CONFIG.replay is not None:
 
 include: "rules/models.smk"
 include: "rules/train.smk"
-include: "rules/benchmarks.smk"
 include: "rules/evaluate.smk"
 include: "rules/intrinsic.smk"
 include: "rules/report.smk"
@@ -51,7 +53,7 @@ onstart:
     if REDONE := redone(workflow.dag, WORDS, THIS_CORPUS):
         sys.exit(f"error: {refusal(REDONE)}")
     if any(job.rule.name == "train_run" for job in workflow.dag.needrun_jobs()):
-        write_json(PLANNED_CORPORA, CORPORA)
+        write_json(PLANNED_CORPORA, MIXTURE.to_json())
 
 
 if BEHIND and workflow.is_main_process:
@@ -77,7 +79,7 @@ if MISSING and workflow.is_main_process:
         log:
             f"{SHARED_LOGS}/given/{{given}}.log",
         wildcard_constraints:
-            given=one_of(map(re.escape, MISSING.values())),
+            given=one_of(MISSING.values()),
         conda:
             ENVIRONMENT
         shell:
@@ -109,12 +111,12 @@ rule all:
 # Everything that needs the internet: run it where there is one, then the rest anywhere.
 rule fetch:
     input:
-        expand(f"{CORPUS}/download/{{generation}}.parquet", generation=GENERATIONS),
-        REPLAY_MANIFESTS,
+        CORPUS.gathered.each(generation=GENERATIONS.names),
+        CORPUS.replay_download_part.each(part=REPLAY_PARTS),
         FETCHED,
         FETCHED_SOURCES.keys(),
         FETCHED_BENCHMARKS.values(),
-        MODEL_FILES,
+        MODELS.fetched_files(),
 
 
 require_fetched(rules.fetch.input)
@@ -122,7 +124,7 @@ require_fetched(rules.fetch.input)
 
 rule data:
     input:
-        [] if GIVEN else expand(rules.shards_gather.output, generation=GENERATIONS),
+        [] if GIVEN else expand(rules.shards_gather.output, generation=GENERATIONS.names),
         ATTRIBUTIONS,
         REPLAY_ACCOUNTS,
 
@@ -134,7 +136,7 @@ rule train:
 
 rule evaluate:
     input:
-        SCORES,
+        SCORING.all_scores(),
 
 
 rule report:
@@ -162,7 +164,7 @@ rule compare:
         "python -m workflow_scripts.report.compare --runs {params.runs:q} --results {params.results:q} --log {log:q}"
 
 
-LATER_BENCHMARKS = [name for name in CSV_BENCHMARKS if name not in CONFIG.curate.clean_of]
+LATER_BENCHMARKS = [name for name, layout in LAYOUTS.items() if layout == "csv" and name not in CONFIG.curate.clean_of]
 
 
 # Whether the corpus holds images of the benchmarks that it was not kept clean of.

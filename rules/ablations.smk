@@ -1,113 +1,114 @@
 """The papers' ablations over one corpus: replay and its projector, and text types; a table of what each variant scores."""
 
-ABLATIONS = f"{RUN}/ablations"
 VARIANTS = CONFIG.ablations.variants(CONFIG.train)
-# What is scored, by how its classes are written: each benchmark under each text type, and replay under its captions.
-TESTED = {
-    (name, text_type): named_by(name, text_type)
-    for name in CONFIG.ablations.benchmarks
-    for text_type in CONFIG.train.text_types
-}
-TESTED |= {(CONFIG.ablations.replay, "captions"): CONFIG.benchmarks[CONFIG.ablations.replay]}
-SCORED_VARIANTS = ["start", *VARIANTS]
-ABLATION_SCORES = [
-    f"{ABLATIONS}/scores/{text_type}/{variant}/{benchmark}.json"
-    for benchmark, text_type in TESTED
-    for variant in SCORED_VARIANTS
-]
+# A variant has the files of a run.
+VARIANT = Run(RUN.ablation())
+
+
+# The model of each variant, and of what all of them start from.
+SCORED_VARIANTS = {"start": MODELS.start} | {name: Run(RUN.ablation(variant=name)).model() for name in VARIANTS}
+TESTED = CONFIG.ablations.tested(CONFIG.benchmarks, CONFIG.train.text_types)
+
+JOB = job("train_run", RUN_LOGS, "ablations/{variant}/train")
 
 
 use rule train_run as ablation_train with:
     input:
-        start=settled(f"{START}/open_clip_config.json"),
-        shards=settled(shard_tables()),
+        start=settled(f"{MODELS.start}/open_clip_config.json"),
+        shards=settled(MIXTURE.tables()),
         replay=settled(REPLAY_TABLES),
     output:
-        multiext(
-            f"{ABLATIONS}/{{variant}}/train/", "summary.json", "metrics.jsonl", "model.safetensors", "best.safetensors"
-        ),
+        VARIANT.training.each(file=TRAINING_FILES),
     log:
-        f"{RUN_LOGS}/ablations/{{variant}}/train.log",
+        JOB.log,
     benchmark:
-        f"{RUN_LOGS}/ablations/{{variant}}/train.tsv"
+        JOB.benchmark
     wildcard_constraints:
-        variant=one_of(map(re.escape, VARIANTS)),
+        variant=one_of(VARIANTS),
     resources:
-        **asks("train_run"),
+        **JOB.resources,
         limits=CONFIG.limits.train.to_json(),
         scratch=option("scratch", SITE.scratch),
-        torchrun=variant_torchrun,
+        torchrun=lambda w: torchrun("train_run", Run(RUN.ablation(variant=w.variant)).summary()),
     params:
         start=subpath(input.start, parent=True),
         model=CONFIG.model.to_json(),
-        corpora=CORPORA,
-        replay=variant_replay,
-        settings=variant_settings,
-        work=variant_work,
+        corpora=MIXTURE.to_json(),
+        replay=lambda w: REPLAY_OPTION if VARIANTS[w.variant].replay_batch else "",
+        settings=lambda w: VARIANTS[w.variant].to_json(),
+        work=lambda w: Run(RUN.ablation(variant=w.variant)).train_work(),
         out=parent_of_output,
         version=step_version("train.run"),
 
 
+JOB = job("model_export", RUN_LOGS, "ablations/{variant}/export")
+
+
 use rule model_export as ablation_export with:
     input:
-        trained=f"{ABLATIONS}/{{variant}}/train/summary.json",
-        start=f"{START}/open_clip_config.json",
+        trained=VARIANT.summary(),
+        start=f"{MODELS.start}/open_clip_config.json",
     output:
-        f"{ABLATIONS}/{{variant}}/model/open_clip_config.json",
+        VARIANT.model_config(),
     log:
-        f"{RUN_LOGS}/ablations/{{variant}}/export.log",
+        JOB.log,
     benchmark:
-        f"{RUN_LOGS}/ablations/{{variant}}/export.tsv"
+        JOB.benchmark
+
+
+JOB = job("embed", RUN_LOGS, "ablations/{variant}/embed.{benchmark}")
 
 
 use rule embed as ablation_embed with:
     input:
-        model=variant_model,
+        model=lambda w: f"{SCORED_VARIANTS[w.variant]}/open_clip_config.json",
         images=benchmark_images,
     output:
-        features=f"{ABLATIONS}/{{variant}}/features/{{benchmark}}.safetensors",
+        features=RUN.ablation_features(),
     log:
-        f"{RUN_LOGS}/ablations/{{variant}}/embed.{{benchmark}}.log",
+        JOB.log,
     benchmark:
-        f"{RUN_LOGS}/ablations/{{variant}}/embed.{{benchmark}}.tsv"
+        JOB.benchmark
     params:
-        model=variant_source,
+        model=lambda w: f"local-dir:{SCORED_VARIANTS[w.variant]}",
         projector=projector,
-        work=f"{SHARED}/.work/features",
+        work=SHARED.work(step="features"),
         version=step_version("evaluate.embed"),
 
 
 # One job for all variants.
 for (benchmark, text_type), spec in TESTED.items():
+    JOB = job("eval", RUN_LOGS, f"ablations/{benchmark}-{text_type}")
+    FEATURES = {name: RUN.ablation_features(variant=name, benchmark=benchmark) for name in SCORED_VARIANTS}
 
     rule:
         name:
             f"ablation_{benchmark}_{text_type}"
         input:
             images=f"{BENCHMARK_TABLES[benchmark]}/images.parquet",
-            features=expand(f"{ABLATIONS}/{{variant}}/features/{benchmark}.safetensors", variant=SCORED_VARIANTS),
-            models=[f"{variant_folder(variant)}/open_clip_config.json" for variant in SCORED_VARIANTS],
+            features=FEATURES.values(),
+            models=[f"{folder}/open_clip_config.json" for folder in SCORED_VARIANTS.values()],
         output:
-            expand(
-                f"{ABLATIONS}/scores/{text_type}/{{variant}}/{benchmark}.{{kind}}",
+            RUN.ablation_scores.each(
+                text_type=[text_type],
                 variant=SCORED_VARIANTS,
+                benchmark=[benchmark],
                 kind=["json", "predictions.parquet"],
             ),
         log:
-            f"{RUN_LOGS}/ablations/{benchmark}-{text_type}.log",
+            JOB.log,
         benchmark:
-            f"{RUN_LOGS}/ablations/{benchmark}-{text_type}.tsv"
+            JOB.benchmark
         conda:
             ENVIRONMENT
+        threads: JOB.cores
         resources:
-            **asks("eval"),
+            **JOB.resources,
         params:
             benchmark=benchmark,
             settings=spec.to_json(),
-            models=pairs({variant: f"local-dir:{variant_folder(variant)}" for variant in SCORED_VARIANTS}),
-            features=pairs(
-                {variant: f"{ABLATIONS}/{variant}/features/{benchmark}.safetensors" for variant in SCORED_VARIANTS}
-            ),
+            models=pairs({name: f"local-dir:{folder}" for name, folder in SCORED_VARIANTS.items()}),
+            features=pairs(FEATURES),
             out=grandparent_of_output,
             version=step_version("evaluate.score"),
         shell:
@@ -116,18 +117,28 @@ for (benchmark, text_type), spec in TESTED.items():
             "--threads {threads} --log {log:q}"
 
 
+JOB = job("report_build", RUN_LOGS, "ablations/tables")
+
+
 rule ablation_tables:
     input:
-        ABLATION_SCORES,
+        [
+            RUN.ablation_scores(text_type=text_type, variant=variant, benchmark=benchmark, kind="json")
+            for benchmark, text_type in TESTED
+            for variant in SCORED_VARIANTS
+        ],
     output:
-        csv=f"{ABLATIONS}/scores.csv",
-        parquet=f"{ABLATIONS}/scores.parquet",
+        csv=RUN.ablation_table(kind="csv"),
+        parquet=RUN.ablation_table(kind="parquet"),
     log:
-        f"{RUN_LOGS}/ablations/tables.log",
+        JOB.log,
+    benchmark:
+        JOB.benchmark
     conda:
         ENVIRONMENT
+    threads: JOB.cores
     resources:
-        **asks("report_build"),
+        **JOB.resources,
     params:
         version=step_version("report.ablations"),
     shell:
@@ -137,5 +148,5 @@ rule ablation_tables:
 # Two tables: what is forgotten without replay and with one projector; and each text type tested on each.
 rule ablations:
     input:
-        f"{ABLATIONS}/scores.parquet",
+        rules.ablation_tables.output.parquet,
     localrule: True

@@ -1,96 +1,88 @@
 """Every benchmark's images and labels as one kind of table."""
 
-BENCHMARK_TABLES = {
-    name: f"{SHARED}/benchmarks/{name}-{table_identity(spec)}" for name, spec in CONFIG.benchmarks.items()
-}
-CSV_BENCHMARKS = [name for name, benchmark in CONFIG.benchmarks.items() if benchmark.layout == "csv"]
-REPLAY_BENCHMARKS = [name for name, benchmark in CONFIG.benchmarks.items() if benchmark.layout == "replay"]
-CARVED_BENCHMARKS = [name for name, benchmark in CONFIG.benchmarks.items() if benchmark.layout == "carved"]
-IMAGE_SETS = {
-    name: benchmark
-    for name, benchmark in CONFIG.benchmarks.items()
-    if name not in [*REPLAY_BENCHMARKS, *CARVED_BENCHMARKS]
-}
-# What anybody may download goes to a folder of the workflow's own; what a person fills is no rule's output.
-FETCHED_BENCHMARKS = {
-    name: f"{SHARED}/benchmarks/fetched/{name}-{benchmark.fetch_identity}/fetched.json"
-    for name, benchmark in IMAGE_SETS.items()
-    if benchmark.fetch
-}
+LAYOUTS = {name: spec.layout for name, spec in CONFIG.benchmarks.items()}
+READERS = {name: f"index_{layout}" for name, layout in LAYOUTS.items()}
+IMAGE_SETS = {name: spec for name, spec in CONFIG.benchmarks.items() if LAYOUTS[name] not in ("replay", "carved")}
+
+JOB = job("benchmark_fetch", SHARED_LOGS, "benchmarks/fetch-{benchmark}-{identity}", internet=True)
 
 
 rule benchmark_fetch:
     output:
-        f"{SHARED}/benchmarks/fetched/{{benchmark}}-{{identity}}/fetched.json",
+        SHARED.benchmark_fetched(),
     log:
-        f"{SHARED_LOGS}/benchmarks/fetch-{{benchmark}}-{{identity}}.log",
+        JOB.log,
     benchmark:
-        f"{SHARED_LOGS}/benchmarks/fetch-{{benchmark}}-{{identity}}.tsv"
+        JOB.benchmark
     wildcard_constraints:
         benchmark=one_of(FETCHED_BENCHMARKS),
-        identity=r"[0-9a-f]{8}",
     localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
-    threads: cores("benchmark_fetch")
+    threads: JOB.cores
     resources:
-        **asks("benchmark_fetch", internet=True),
+        **JOB.resources,
     params:
-        settings=benchmark_settings,
-        downloads=f"{SHARED}/.work/benchmarks",
+        settings=lambda w: json.dumps(as_read(CONFIG.benchmarks[w.benchmark])),
+        downloads=SHARED.work(step="benchmarks"),
         version=step_version("benchmarks.fetch"),
     shell:
         "HF_HUB_OFFLINE=0 python -m workflow_scripts.benchmarks.fetch --name {wildcards.benchmark} "
         "--settings {params.settings:q} --out {output:q} --downloads {params.downloads:q} --log {log:q}"
 
 
+JOB = job("benchmark_index", SHARED_LOGS, "benchmarks/{benchmark}-{identity}")
+
+
 # Every layout has a reader of its name, which finds its files by the benchmark's settings.
 rule benchmark_index:
     input:
-        benchmark_inputs,
+        labels=lambda w: watched_files(IMAGE_SETS[w.benchmark], WORLD.benchmarks(), WORLD.served()),
+        fetched=lambda w: FETCHED_BENCHMARKS.get(w.benchmark, []),
     output:
-        images=f"{SHARED}/benchmarks/{{benchmark}}-{{identity}}/images.parquet",
-        account=f"{SHARED}/benchmarks/{{benchmark}}-{{identity}}/account.json",
+        images=SHARED.benchmark_images(),
+        account=SHARED.benchmark_account(),
     log:
-        f"{SHARED_LOGS}/benchmarks/{{benchmark}}-{{identity}}.log",
+        JOB.log,
     benchmark:
-        f"{SHARED_LOGS}/benchmarks/{{benchmark}}-{{identity}}.tsv"
+        JOB.benchmark
     wildcard_constraints:
         benchmark=one_of(IMAGE_SETS),
-        identity=r"[0-9a-f]{8}",
     conda:
         ENVIRONMENT
-    threads: cores("benchmark_index")
+    threads: JOB.cores
     resources:
-        **asks("benchmark_index"),
+        **JOB.resources,
     params:
-        reader=benchmark_reader,
-        settings=benchmark_settings,
-        version=benchmark_version,
+        reader=lambda w: READERS[w.benchmark],
+        settings=lambda w: json.dumps(as_read(CONFIG.benchmarks[w.benchmark])),
+        version=lambda w: step_version(f"benchmarks.{READERS[w.benchmark]}"),
     shell:
         "python -m workflow_scripts.benchmarks.{params.reader} --name {wildcards.benchmark} "
         "--settings {params.settings:q} --out {output.images:q} --account {output.account:q} --log {log:q}"
 
 
+JOB = job("benchmark_replay", SHARED_LOGS, "benchmarks/{benchmark}-{identity}")
+
+
 rule benchmark_replay:
     input:
-        manifest=f"{CORPUS}/replay/val/manifest.parquet",
-        index=f"{CORPUS}/replay/val/index.parquet",
+        manifest=CORPUS.replay_manifest(split="val"),
+        index=CORPUS.replay_index(split="val"),
     output:
-        images=f"{SHARED}/benchmarks/{{benchmark}}-{{identity}}/images.parquet",
-        account=f"{SHARED}/benchmarks/{{benchmark}}-{{identity}}/account.json",
+        images=SHARED.benchmark_images(),
+        account=SHARED.benchmark_account(),
     log:
-        f"{SHARED_LOGS}/benchmarks/{{benchmark}}-{{identity}}.log",
+        JOB.log,
     benchmark:
-        f"{SHARED_LOGS}/benchmarks/{{benchmark}}-{{identity}}.tsv"
+        JOB.benchmark
     wildcard_constraints:
-        benchmark=one_of(REPLAY_BENCHMARKS),
-        identity=r"[0-9a-f]{8}",
+        benchmark=one_of(name for name, layout in LAYOUTS.items() if layout == "replay"),
     conda:
         ENVIRONMENT
-    threads: cores("benchmark_replay")
+    threads: JOB.cores
     resources:
-        **asks("benchmark_replay"),
+        **JOB.resources,
     params:
         shards=subpath(input.manifest, parent=True),
         version=step_version("benchmarks.index_replay"),
@@ -99,30 +91,32 @@ rule benchmark_replay:
         "--out {output.images:q} --account {output.account:q} --log {log:q}"
 
 
+JOB = job("benchmark_carve", SHARED_LOGS, "benchmarks/{benchmark}-{identity}")
+
+
 # The first generation alone: a corpus that grows keeps its benchmark.
 rule benchmark_carve:
     input:
-        catalog=catalog_parts(GENERATIONS[0]),
-        downloads=f"{CORPUS}/download/{GENERATIONS[0]}.parquet",
-        labels=f"{CORPUS}/taxonomy/labels.parquet",
+        catalog=GENERATIONS.catalog(CORPUS, GENERATIONS.names[:1]),
+        downloads=CORPUS.gathered(generation=GENERATIONS.names[0]),
+        labels=CORPUS.labels(),
     output:
-        images=f"{SHARED}/benchmarks/{{benchmark}}-{{identity}}/images.parquet",
-        account=f"{SHARED}/benchmarks/{{benchmark}}-{{identity}}/account.json",
+        images=SHARED.benchmark_images(),
+        account=SHARED.benchmark_account(),
     log:
-        f"{SHARED_LOGS}/benchmarks/{{benchmark}}-{{identity}}.log",
+        JOB.log,
     benchmark:
-        f"{SHARED_LOGS}/benchmarks/{{benchmark}}-{{identity}}.tsv"
+        JOB.benchmark
     wildcard_constraints:
-        benchmark=one_of(CARVED_BENCHMARKS),
-        identity=r"[0-9a-f]{8}",
+        benchmark=one_of(name for name, layout in LAYOUTS.items() if layout == "carved"),
     conda:
         ENVIRONMENT
-    threads: cores("benchmark_carve")
+    threads: JOB.cores
     resources:
-        **asks("benchmark_carve"),
+        **JOB.resources,
     params:
-        settings=benchmark_settings,
-        parts=downloads_folder,
+        settings=lambda w: json.dumps(as_read(CONFIG.benchmarks[w.benchmark])),
+        parts=CORPUS.downloads(),
         version=step_version("benchmarks.carve"),
     shell:
         "python -m workflow_scripts.benchmarks.carve --name {wildcards.benchmark} --settings {params.settings:q} "

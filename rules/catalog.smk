@@ -1,98 +1,103 @@
-"""Metadata of every source into one catalogue, in parts to download."""
+"""Metadata of every source into one catalog, in parts to download."""
 
 FETCHED_SOURCES = {
-    file.path(SHARED): file
-    for generation in GENERATIONS
-    for source in sources_of(generation).values()
+    file.path(str(SHARED)): file
+    for sources in GENERATIONS.sources.values()
+    for source in sources.values()
     for file in source.inputs.values()
     if not isinstance(file, str)
 }
 
 
+JOB = job("catalog_fetch", SHARED_LOGS, "sources/{identity}/{file}", internet=True)
+
+
 # Needs the internet.
 rule catalog_fetch:
     output:
-        file=f"{SHARED}/sources/{{identity}}/{{file}}",
-        record=f"{SHARED}/sources/{{identity}}/{{file}}.fetched.json",
+        file=SHARED.source(),
+        record=f"{SHARED.source()}.fetched.json",
     log:
-        f"{SHARED_LOGS}/sources/{{identity}}/{{file}}.log",
+        JOB.log,
     benchmark:
-        f"{SHARED_LOGS}/sources/{{identity}}/{{file}}.tsv"
+        JOB.benchmark
     wildcard_constraints:
-        file=one_of(re.escape(Path(path).name) for path in FETCHED_SOURCES),
-        identity=r"[0-9a-f]{8}",
+        file=one_of(Path(path).name for path in FETCHED_SOURCES),
     localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
-    threads: cores("catalog_fetch")
+    threads: JOB.cores
     resources:
-        **asks("catalog_fetch", internet=True),
+        **JOB.resources,
         gbif_api=SITE.gbif_api,
     params:
-        remote=remote_file,
+        remote=lambda w: FETCHED_SOURCES[SHARED.source(identity=w.identity, file=w.file)].to_json(),
         version=step_version("catalog.fetch"),
     shell:
         "HF_HUB_OFFLINE=0 python -m workflow_scripts.catalog.fetch --remote {params.remote:q} --out {output.file:q} "
         "--record {output.record:q} --gbif-api {resources.gbif_api:q} --log {log:q}"
 
 
+JOB = job("catalog_source", CORPUS_LOGS, "catalog/{generation}/{source}")
+
+
 rule catalog_source:
     input:
-        unpack(source_inputs),
+        unpack(lambda w: GENERATIONS.source(w).paths(str(SHARED))),
     output:
-        records=f"{CORPUS}/catalog/{{generation}}/sources/{{source}}.parquet",
-        account=f"{CORPUS}/catalog/{{generation}}/sources/{{source}}.account.json",
+        records=CORPUS.source(),
+        account=CORPUS.source_account(),
     log:
-        f"{CORPUS_LOGS}/catalog/{{generation}}/{{source}}.log",
+        JOB.log,
     benchmark:
-        f"{CORPUS_LOGS}/catalog/{{generation}}/{{source}}.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("catalog_source")
+    threads: JOB.cores
     resources:
-        **asks("catalog_source"),
+        **JOB.resources,
     params:
-        reader=source_reader,
-        options=source_options,
-        settings=source_settings,
-        version=source_version,
+        reader=lambda w: GENERATIONS.source(w).reader,
+        options=lambda w: " ".join(
+            option(name, path) for name, path in GENERATIONS.source(w).paths(str(SHARED)).items()
+        ),
+        settings=lambda w: GENERATIONS.source(w).to_json(),
+        version=lambda w: step_version(f"catalog.{GENERATIONS.source(w).reader}"),
     shell:
         "python -m workflow_scripts.catalog.{params.reader} {params.options} --settings {params.settings:q} "
         "--out {output.records:q} --account {output.account:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
 # One rule a generation: its parts are as many outputs, known from the config.
-for generation in GENERATIONS:
+for generation in GENERATIONS.names:
+    JOB = job("catalog_merge", CORPUS_LOGS, f"catalog/{generation}/merge")
 
     rule:
         name:
             f"catalog_merge_{generation}"
         input:
-            sources=expand(
-                f"{CORPUS}/catalog/{generation}/sources/{{source}}.parquet",
-                source=sources_of(generation),
-            ),
-            older=[part for earlier in GENERATIONS[: number_of(generation)] for part in catalog_parts(earlier)],
+            sources=CORPUS.source.each(generation=[generation], source=GENERATIONS.sources[generation]),
+            older=GENERATIONS.catalog(CORPUS, GENERATIONS.older(generation)),
         output:
-            parts=catalog_parts(generation),
-            labels=f"{CORPUS}/catalog/{generation}/labels.parquet",
-            hosts=f"{CORPUS}/catalog/{generation}/hosts.parquet",
-            account=f"{CORPUS}/catalog/{generation}/account.json",
+            parts=GENERATIONS.catalog(CORPUS, [generation]),
+            labels=CORPUS.catalog_labels(generation=generation),
+            hosts=CORPUS.catalog_hosts(generation=generation),
+            account=CORPUS.catalog_account(generation=generation),
         log:
-            f"{CORPUS_LOGS}/catalog/{generation}/merge.log",
+            JOB.log,
         benchmark:
-            f"{CORPUS_LOGS}/catalog/{generation}/merge.tsv"
+            JOB.benchmark
         conda:
             ENVIRONMENT
-        threads: cores("catalog_merge")
+        threads: JOB.cores
         resources:
-            **asks("catalog_merge"),
+            **JOB.resources,
             limits=CONFIG.limits.download.to_json(),
-            dealt=f"{CORPUS}/.work/catalog/{generation}",
+            dealt=CORPUS.catalog_dealt(generation=generation),
         params:
-            number=number_of(generation),
-            parts=len(parts_of(generation)),
-            first=first_part(generation),
+            number=int(generation[1:]),
+            parts=len(GENERATIONS.parts[generation]),
+            first=int(GENERATIONS.parts[generation][0]),
             out=parent_of_output,
             version=step_version("catalog.merge"),
         shell:

@@ -1,26 +1,28 @@
-"""A verdict for every image of the catalogue."""
+"""A verdict for every image of the catalog."""
 
-ATTRIBUTIONS = expand(f"{CORPUS}/curate/{{generation}}/attribution.parquet", generation=GENERATIONS)
+CLEAN_OF = {name: f"{BENCHMARK_TABLES[name]}/images.parquet" for name in CONFIG.curate.clean_of}
+
+JOB = job("curate_leakage", CORPUS_LOGS, "curate/{generation}.leakage")
 
 
 rule curate_leakage:
     input:
-        downloads=f"{CORPUS}/download/{{generation}}.parquet",
-        benchmarks=clean_of_tables,
+        downloads=CORPUS.gathered(),
+        benchmarks=CLEAN_OF.values(),
     output:
-        leakage=f"{CORPUS}/curate/{{generation}}/leakage.parquet",
-        account=f"{CORPUS}/curate/{{generation}}/leakage.account.json",
+        leakage=CORPUS.leakage(),
+        account=CORPUS.leakage_account(),
     log:
-        f"{CORPUS_LOGS}/curate/{{generation}}.leakage.log",
+        JOB.log,
     benchmark:
-        f"{CORPUS_LOGS}/curate/{{generation}}.leakage.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("curate_leakage")
+    threads: JOB.cores
     resources:
-        **asks("curate_leakage"),
+        **JOB.resources,
     params:
-        benchmarks=clean_of_options,
+        benchmarks=pairs(CLEAN_OF),
         version=step_version("curate.leakage"),
     shell:
         "python -m workflow_scripts.curate.leakage --downloads {input.downloads:q} --benchmarks {params.benchmarks:q} "
@@ -28,28 +30,31 @@ rule curate_leakage:
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
+JOB = job("curate", CORPUS_LOGS, "curate/{generation}")
+
+
 rule curate:
     input:
-        catalog=generation_catalog,
-        downloads=f"{CORPUS}/download/{{generation}}.parquet",
-        labels=f"{CORPUS}/taxonomy/labels.parquet",
-        older=older_verdicts,
-        leakage=f"{CORPUS}/curate/{{generation}}/leakage.parquet",
-        held_out=held_out_tables,
+        catalog=lambda w: GENERATIONS.catalog(CORPUS, [w.generation]),
+        downloads=CORPUS.gathered(),
+        labels=CORPUS.labels(),
+        older=lambda w: CORPUS.verdicts.each(generation=GENERATIONS.older(w.generation)),
+        leakage=CORPUS.leakage(),
+        held_out=[f"{BENCHMARK_TABLES[name]}/images.parquet" for name in CONFIG.curate.hold_out_species_of],
         outside=CONFIG.curate.verdicts,
-        ledger=ledger,
+        ledger=lambda w: LEDGER if Path(LEDGER).exists() else [],
     output:
-        verdicts=f"{CORPUS}/curate/{{generation}}/verdicts.parquet",
-        account=f"{CORPUS}/curate/{{generation}}/account.json",
+        verdicts=CORPUS.verdicts(),
+        account=CORPUS.verdicts_account(),
     log:
-        f"{CORPUS_LOGS}/curate/{{generation}}.log",
+        JOB.log,
     benchmark:
-        f"{CORPUS_LOGS}/curate/{{generation}}.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("curate")
+    threads: JOB.cores
     resources:
-        **asks("curate"),
+        **JOB.resources,
     params:
         settings=CONFIG.curate.to_json(),
         version=step_version("curate.decide"),
@@ -61,22 +66,25 @@ rule curate:
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
+JOB = job("curate_attribution", CORPUS_LOGS, "curate/{generation}.attribution")
+
+
 # Whom the corpus owes its images to; no other step needs it.
 rule curate_attribution:
     input:
-        catalog=generation_catalog,
-        verdicts=f"{CORPUS}/curate/{{generation}}/verdicts.parquet",
+        catalog=lambda w: GENERATIONS.catalog(CORPUS, [w.generation]),
+        verdicts=CORPUS.verdicts(),
     output:
-        f"{CORPUS}/curate/{{generation}}/attribution.parquet",
+        CORPUS.attribution(),
     log:
-        f"{CORPUS_LOGS}/curate/{{generation}}.attribution.log",
+        JOB.log,
     benchmark:
-        f"{CORPUS_LOGS}/curate/{{generation}}.attribution.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("curate_attribution")
+    threads: JOB.cores
     resources:
-        **asks("curate_attribution"),
+        **JOB.resources,
     params:
         settings=CONFIG.attribution.to_json(),
         version=step_version("curate.attribute"),

@@ -1,58 +1,42 @@
-"""Images over HTTP, part by part. These rules need the internet."""
+"""Images over HTTP, part by part: replay first, then one generation after the other. These rules need the internet."""
 
-# The embedded world answers only while a job that needs it runs; a real run has no such prefix.
-SERVED = f"python -m workflow_scripts.world.serve {option('world', WORLD)} -- " if CONFIG.world is not None else ""
-CONTACT = option("contact", SITE.contact)
-SERVED_FROM = f"{WORLD}/world.json" if CONFIG.world is not None else []
+REPLAY_SELECTION = CORPUS.replay_part.each(part=REPLAY_PARTS)
+REPLAY_MANIFESTS = CORPUS.replay_download_part.each(part=REPLAY_PARTS)
+# What is downloaded before each generation: a host's policy holds over all jobs that run at once.
+EARLIER = dict(zip(GENERATIONS.names, [REPLAY_MANIFESTS, *CORPUS.gathered.each(generation=GENERATIONS.names)]))
 
 
-rule download_hosts:
-    input:
-        hosts=named_hosts,
-    output:
-        named=f"{CORPUS}/download/{{generation}}.named.parquet",
-    log:
-        f"{CORPUS_LOGS}/download/{{generation}}.named.log",
-    conda:
-        ENVIRONMENT
-    threads: cores("download_hosts")
-    resources:
-        **asks("download_hosts"),
-    params:
-        version=step_version("download.name_hosts"),
-    shell:
-        "python -m workflow_scripts.download.name_hosts --hosts {input.hosts:q} --out {output.named:q} "
-        "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
+JOB = job("download", CORPUS_LOGS, "download/part-{part}", internet=True)
 
 
 rule download:
     input:
-        part=catalog_part,
+        part=lambda w: CORPUS.catalog_part(generation=GENERATIONS.of_part(w.part), part=w.part),
         served=SERVED_FROM,
-        others=ancient(named_beside),
-        earlier=ancient(earlier_downloads),
+        others=ancient(lambda w: CORPUS.catalog_hosts(generation=GENERATIONS.of_part(w.part))),
+        earlier=ancient(lambda w: EARLIER[GENERATIONS.of_part(w.part)]),
     output:
-        manifest=f"{CORPUS}/download/part-{{part}}/manifest.parquet",
-        account=f"{CORPUS}/download/part-{{part}}/account.json",
+        manifest=CORPUS.download_part(),
+        account=CORPUS.download_part_account(),
     log:
-        f"{CORPUS_LOGS}/download/part-{{part}}.log",
+        JOB.log,
     benchmark:
-        f"{CORPUS_LOGS}/download/part-{{part}}.tsv"
+        JOB.benchmark
     localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
-    threads: cores("download")
+    threads: JOB.cores
     resources:
-        **asks("download", internet=True),
+        **JOB.resources,
         limits=CONFIG.limits.download.to_json(),
         served=SERVED,
         contact=CONTACT,
         ledger=LEDGER,
-        share=part_share,
+        share=lambda w: GENERATIONS.share(w.part),
     params:
         settings=CONFIG.download.to_json(),
-        work=f"{CORPUS}/.work/download",
-        out=subpath(output.manifest, parent=True),
+        work=CORPUS.download_work(),
+        out=parent_of_output,
         version=step_version("download.fetch"),
     shell:
         "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.fetch --part {input.part:q} "
@@ -60,23 +44,26 @@ rule download:
         "--ledger {resources.ledger:q} --others {input.others:q} {resources.share} --wait --work {params.work:q} --out-dir {params.out:q} --log {log:q}"
 
 
+JOB = job("retry_failed", CORPUS_LOGS, "download/retry", internet=True)
+
+
 # Only what failed for a passing reason, all in one job, which has every host's policy to itself. No flag stays, and what
 # follows reruns only if something came.
 rule retry_failed:
     input:
-        parts=[part for generation in GENERATIONS for part in catalog_parts(generation)],
-        manifests=download_manifests,
-        replay_parts=replay_selection,
-        replay_manifests=replay_manifests,
+        parts=GENERATIONS.catalog(CORPUS),
+        manifests=GENERATIONS.downloads(CORPUS),
+        replay_parts=REPLAY_SELECTION,
+        replay_manifests=REPLAY_MANIFESTS,
         served=SERVED_FROM,
     log:
-        f"{CORPUS_LOGS}/download/retry.log",
+        JOB.log,
     localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
-    threads: cores("retry_failed")
+    threads: JOB.cores
     resources:
-        **asks("retry_failed", internet=True),
+        **JOB.resources,
         limits=CONFIG.limits.download.to_json(),
         served=SERVED,
         contact=CONTACT,
@@ -84,7 +71,7 @@ rule retry_failed:
     params:
         settings=CONFIG.download.to_json(),
         replay=(option("replay-settings", CONFIG.replay.download.to_json()) if CONFIG.replay else ""),
-        work=f"{CORPUS}/.work/download",
+        work=CORPUS.download_work(),
     shell:
         "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.retry --parts {input.parts:q} "
         "--manifests {input.manifests:q} --settings {params.settings:q} --replay-parts {input.replay_parts:q} "
@@ -92,18 +79,21 @@ rule retry_failed:
         "{resources.contact} --ledger {resources.ledger:q} --work {params.work:q} --log {log:q}"
 
 
+JOB = job("estimate", CORPUS_LOGS, "download/estimate")
+
+
 rule estimate:
     input:
-        parts=[part for generation in GENERATIONS for part in catalog_parts(generation)],
-        replay=replay_selection,
-        labels=expand(f"{CORPUS}/catalog/{{generation}}/labels.parquet", generation=GENERATIONS),
+        parts=GENERATIONS.catalog(CORPUS),
+        replay=REPLAY_SELECTION,
+        labels=CORPUS.catalog_labels.each(generation=GENERATIONS.names),
     log:
-        f"{CORPUS_LOGS}/download/estimate.log",
+        JOB.log,
     conda:
         ENVIRONMENT
-    threads: cores("estimate")
+    threads: JOB.cores
     resources:
-        **asks("estimate"),
+        **JOB.resources,
         limits=CONFIG.limits.download.to_json(),
     params:
         settings=CONFIG.download.to_json(),
@@ -117,24 +107,27 @@ rule estimate:
         "--epochs {params.epochs} --model {params.model:q} --groups {params.groups}"
 
 
+JOB = job("download_gather", CORPUS_LOGS, "download/{generation}")
+
+
 rule download_gather:
     input:
-        manifests=generation_manifests,
+        manifests=lambda w: GENERATIONS.downloads(CORPUS, [w.generation]),
     output:
-        downloads=f"{CORPUS}/download/{{generation}}.parquet",
-        account=f"{CORPUS}/download/{{generation}}.account.json",
-        hosts=f"{CORPUS}/download/{{generation}}.hosts.parquet",
+        downloads=CORPUS.gathered(),
+        account=CORPUS.gathered_account(),
+        hosts=CORPUS.gathered_hosts(),
     log:
-        f"{CORPUS_LOGS}/download/{{generation}}.log",
+        JOB.log,
     benchmark:
-        f"{CORPUS_LOGS}/download/{{generation}}.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("download_gather")
+    threads: JOB.cores
     resources:
-        **asks("download_gather"),
+        **JOB.resources,
     params:
-        parts=generation_parts,
+        parts=lambda w: GENERATIONS.parts[w.generation],
         version=step_version("download.gather"),
     shell:
         "python -m workflow_scripts.download.gather --manifests {input.manifests:q} --parts {params.parts} "

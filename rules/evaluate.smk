@@ -1,34 +1,32 @@
 """Features once per model and benchmark, and one scoring job a benchmark for all models."""
 
-SCORED = {name: scored_models(spec) for name, spec in CONFIG.benchmarks.items()}
-SCORES = [f"{RUN}/scores/{model}/{name}.json" for name, models in SCORED.items() for model in models]
-# The corpus's list of species says what the run has seen where it was trained on that corpus alone, and on all of it.
-TRAINED_ON_ALL = CORPORA == [OWN.to_json()] and CONFIG.train.split == "train"
-SEEN = TRAINED_ON_ALL and f"{ABOUT}/curate/seen_species.parquet"
-PREDICTIONS = {name: [path for model in SCORED[name] for path in predictions(model, name)] for name in SCORED}
+# The corpus's list of species says what the run has seen where that corpus, and all of it, is what it trained on.
+SEEN = MIXTURE.is_own and ABOUT.seen_species()
+
+JOB = job("embed", RUN_LOGS, "evaluate/embed/{model}/{benchmark}")
 
 
 # What is embedded once is kept for all runs, by a digest of weights, preprocessing and images.
 rule embed:
     input:
-        model=model_input,
+        model=lambda w: MODELS.files(w.model),
         images=benchmark_images,
     output:
-        features=f"{RUN}/features/{{model}}/{{benchmark}}.safetensors",
+        features=RUN.features(),
     log:
-        f"{RUN_LOGS}/evaluate/embed/{{model}}/{{benchmark}}.log",
+        JOB.log,
     benchmark:
-        f"{RUN_LOGS}/evaluate/embed/{{model}}/{{benchmark}}.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("embed")
+    threads: JOB.cores
     resources:
-        **asks("embed"),
+        **JOB.resources,
         limits=CONFIG.limits.embed.to_json(),
     params:
-        model=model_source,
+        model=lambda w: MODELS.source(w.model),
         projector=projector,
-        work=f"{SHARED}/.work/features",
+        work=SHARED.work(step="features"),
         version=step_version("evaluate.embed"),
     shell:
         "python -m workflow_scripts.evaluate.embed --model {params.model:q} --images {input.images:q} "
@@ -36,21 +34,24 @@ rule embed:
         "--out {output.features:q} --threads {threads} --log {log:q}"
 
 
+JOB = job("seen_species", CORPUS_LOGS, "curate/seen_species")
+
+
 rule seen_species:
     input:
-        labels=f"{CORPUS}/taxonomy/labels.parquet",
-        verdicts=expand(f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=GENERATIONS),
+        labels=CORPUS.labels(),
+        verdicts=CORPUS.verdicts.each(generation=GENERATIONS.names),
     output:
-        species=f"{ABOUT}/curate/seen_species.parquet",
+        species=ABOUT.seen_species(),
     log:
-        f"{CORPUS_LOGS}/curate/seen_species.log",
+        JOB.log,
     benchmark:
-        f"{CORPUS_LOGS}/curate/seen_species.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("seen_species")
+    threads: JOB.cores
     resources:
-        **asks("seen_species"),
+        **JOB.resources,
     params:
         version=step_version("evaluate.seen_species"),
     shell:
@@ -58,26 +59,29 @@ rule seen_species:
         "--memory-mb {resources.mem_mb} --out {output.species:q} --log {log:q}"
 
 
+JOB = job("newt_search", RUN_LOGS, "evaluate/searches/{model}/{benchmark}-{part}-of-{parts}")
+
+
 # NeWT's machines are many: each job searches a share of the tasks for one model.
 rule newt_search:
     input:
         images=benchmark_images,
-        features=f"{RUN}/features/{{model}}/{{benchmark}}.safetensors",
+        features=RUN.features(),
     output:
-        f"{RUN}/searches/{{model}}/{{benchmark}}/of-{{parts}}/part-{{part}}.parquet",
+        RUN.searched_part(),
     log:
-        f"{RUN_LOGS}/evaluate/searches/{{model}}/{{benchmark}}-{{part}}-of-{{parts}}.log",
+        JOB.log,
     benchmark:
-        f"{RUN_LOGS}/evaluate/searches/{{model}}/{{benchmark}}-{{part}}-of-{{parts}}.tsv"
+        JOB.benchmark
     wildcard_constraints:
         parts=r"\d+",
     conda:
         ENVIRONMENT
-    threads: cores("newt_search")
+    threads: JOB.cores
     resources:
-        **asks("newt_search"),
+        **JOB.resources,
     params:
-        part=part_number,
+        part=lambda w: int(w.part),
         version=step_version("evaluate.search_newt"),
     shell:
         "python -m workflow_scripts.evaluate.search_newt --images {input.images:q} --features {input.features:q} "
@@ -87,33 +91,35 @@ rule newt_search:
 # One rule a benchmark, named without wildcards, so that `snakemake eval_rare_species` redoes one.
 for benchmark, spec in CONFIG.benchmarks.items():
 
+    JOB = job("eval", RUN_LOGS, f"evaluate/scores/{benchmark}")
+
     rule:
         name:
             f"eval_{benchmark}"
         input:
             images=f"{BENCHMARK_TABLES[benchmark]}/images.parquet",
-            features=expand(f"{RUN}/features/{{model}}/{benchmark}.safetensors", model=SCORED[benchmark]),
-            models=[file for model in SCORED[benchmark] for file in files_of_model(model)],
+            features=SCORING.features(benchmark).values(),
+            models=[file for model in SCORING.models[benchmark] for file in MODELS.files(model)],
             seen=SEEN or [],
-            searches=[path for model in SCORED[benchmark] for path in searches(model, benchmark)],
+            searches=SCORING.searches(benchmark),
         output:
-            scores=expand(f"{RUN}/scores/{{model}}/{benchmark}.json", model=SCORED[benchmark]),
-            predictions=PREDICTIONS[benchmark],
+            scores=SCORING.scores(benchmark),
+            predictions=SCORING.predictions(benchmark),
         log:
-            f"{RUN_LOGS}/evaluate/scores/{benchmark}.log",
+            JOB.log,
         benchmark:
-            f"{RUN_LOGS}/evaluate/scores/{benchmark}.tsv"
+            JOB.benchmark
         conda:
             ENVIRONMENT
-        threads: cores("eval")
+        threads: JOB.cores
         resources:
-            **asks("eval"),
+            **JOB.resources,
         params:
             benchmark=benchmark,
             settings=spec.to_json(),
-            models=pairs({name: source_of_model(name) for name in SCORED[benchmark]}),
-            features=pairs({name: f"{RUN}/features/{name}/{benchmark}.safetensors" for name in SCORED[benchmark]}),
-            searches=searches_option(benchmark),
+            models=pairs({name: MODELS.source(name) for name in SCORING.models[benchmark]}),
+            features=pairs(SCORING.features(benchmark)),
+            searches=option("searches", *pairs(SCORING.search_folders(benchmark))),
             seen=option("seen", SEEN),
             out=grandparent_of_output,
             version=step_version("evaluate.score"),
@@ -123,21 +129,26 @@ for benchmark, spec in CONFIG.benchmarks.items():
             "{params.searches} {params.seen} --threads {threads} --log {log:q}"
 
 
+JOB = job("leakage_search", RUN_LOGS, "evaluate/leakage/{benchmark}.{generation}")
+
+
 # How much of a benchmark is in the corpus, and what that does to its scores: for those that the corpus is not clean of.
 rule leakage_search:
     input:
-        downloads=f"{CORPUS}/download/{{generation}}.parquet",
+        downloads=CORPUS.gathered(),
         images=benchmark_images,
     output:
-        leakage=f"{RUN}/leakage/{{benchmark}}/{{generation}}.parquet",
-        account=f"{RUN}/leakage/{{benchmark}}/{{generation}}.account.json",
+        leakage=RUN.leakage_part(),
+        account=RUN.leakage_part_account(),
     log:
-        f"{RUN_LOGS}/evaluate/leakage/{{benchmark}}.{{generation}}.log",
+        JOB.log,
+    benchmark:
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("leakage_search")
+    threads: JOB.cores
     resources:
-        **asks("leakage_search"),
+        **JOB.resources,
     params:
         version=step_version("curate.leakage"),
     shell:
@@ -146,23 +157,25 @@ rule leakage_search:
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
+JOB = job("leakage_scores", RUN_LOGS, "evaluate/leakage/{benchmark}")
+
+
 rule leakage_scores:
     input:
-        leakage=expand(
-            f"{RUN}/leakage/{{{{benchmark}}}}/{{generation}}.parquet",
-            generation=GENERATIONS,
-        ),
-        verdicts=expand(f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=GENERATIONS),
-        predictions=predictions_of,
+        leakage=lambda w: RUN.leakage_part.each(benchmark=[w.benchmark], generation=GENERATIONS.names),
+        verdicts=CORPUS.verdicts.each(generation=GENERATIONS.names),
+        predictions=lambda w: SCORING.predictions(w.benchmark),
     output:
-        f"{RUN}/leakage/{{benchmark}}.json",
+        RUN.leakage(),
     log:
-        f"{RUN_LOGS}/evaluate/leakage/{{benchmark}}.log",
+        JOB.log,
+    benchmark:
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("leakage_scores")
+    threads: JOB.cores
     resources:
-        **asks("leakage_scores"),
+        **JOB.resources,
     params:
         version=step_version("evaluate.leaked_scores"),
     shell:

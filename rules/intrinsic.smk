@@ -1,23 +1,23 @@
 """Features looked at without a task: t-SNE, and how their distances follow the taxonomy."""
 
-INTRINSIC = CONFIG.intrinsic_benchmarks()
+JOB = job("tsne", RUN_LOGS, "evaluate/tsne/{model}/{benchmark}")
 
 
 rule tsne:
     input:
         images=benchmark_images,
-        features=f"{RUN}/features/{{model}}/{{benchmark}}.safetensors",
+        features=RUN.features(),
     output:
-        plane=f"{RUN}/intrinsic/{{model}}/{{benchmark}}.tsne.parquet",
+        plane=RUN.tsne(),
     log:
-        f"{RUN_LOGS}/evaluate/tsne/{{model}}/{{benchmark}}.log",
+        JOB.log,
     benchmark:
-        f"{RUN_LOGS}/evaluate/tsne/{{model}}/{{benchmark}}.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("tsne")
+    threads: JOB.cores
     resources:
-        **asks("tsne"),
+        **JOB.resources,
     params:
         version=step_version("evaluate.tsne"),
     shell:
@@ -26,28 +26,30 @@ rule tsne:
 
 
 # All models at once: they are held against each other over the same images and triplets.
-for benchmark in INTRINSIC:
+for benchmark in CONFIG.intrinsic_benchmarks():
+
+    JOB = job("intrinsic", RUN_LOGS, f"evaluate/intrinsic/{benchmark}")
 
     rule:
         name:
             f"intrinsic_{benchmark}"
         input:
             images=f"{BENCHMARK_TABLES[benchmark]}/images.parquet",
-            features=expand(f"{RUN}/features/{{model}}/{benchmark}.safetensors", model=MODELS),
+            features=RUN.features.each(benchmark=[benchmark], model=MODELS.folders),
         output:
-            expand(f"{RUN}/intrinsic/{{model}}/{benchmark}.json", model=MODELS),
+            RUN.intrinsic.each(benchmark=[benchmark], model=MODELS.folders),
         log:
-            f"{RUN_LOGS}/evaluate/intrinsic/{benchmark}.log",
+            JOB.log,
         benchmark:
-            f"{RUN_LOGS}/evaluate/intrinsic/{benchmark}.tsv"
+            JOB.benchmark
         conda:
             ENVIRONMENT
-        threads: cores("intrinsic")
+        threads: JOB.cores
         resources:
-            **asks("intrinsic"),
+            **JOB.resources,
         params:
             benchmark=benchmark,
-            features=pairs({name: f"{RUN}/features/{name}/{benchmark}.safetensors" for name in MODELS}),
+            features=pairs({name: RUN.features(model=name, benchmark=benchmark) for name in MODELS.folders}),
             out=grandparent_of_output,
             version=step_version("evaluate.intrinsic"),
         shell:

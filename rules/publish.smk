@@ -1,25 +1,27 @@
 """What others can use: model and dataset with their cards, licences and citations. Nothing is uploaded."""
 
+JOB = job("publish_model", RUN_LOGS, "publish/model")
+
 
 rule publish_model:
     input:
-        model=f"{RUN}/model/open_clip_config.json",
-        scores=SCORES,
-        made=f"{RUN}/model/README.md",
+        model=RUN.model_config(),
+        scores=SCORING.all_scores(),
+        made=RUN.model_card(),
         species=rules.species_texts.output,
-        facts=f"{RUN}/report/run.json",
-        table=f"{RUN}/report/scores.csv",
+        facts=RUN.facts(),
+        table=RUN.score_table(),
     output:
-        card=report(f"{RUN}/publish/model/README.md", caption="captions/model_card.rst", category="Cards"),
+        card=report(RUN.published_model_card(), caption="captions/model_card.rst", category="Cards"),
     log:
-        f"{RUN_LOGS}/publish/model.log",
+        JOB.log,
     benchmark:
-        f"{RUN_LOGS}/publish/model.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("publish_model")
+    threads: JOB.cores
     resources:
-        **asks("publish_model"),
+        **JOB.resources,
     params:
         model=subpath(input.model, parent=True),
         settings=CONFIG.publish.to_json(),
@@ -29,33 +31,32 @@ rule publish_model:
         "--facts {input.facts:q} --table {input.table:q} --settings {params.settings:q} --out {output.card:q} --log {log:q}"
 
 
+JOB = job("publish_dataset", RUN_LOGS, "publish/dataset")
+
+
 rule publish_dataset:
     input:
-        catalog=[path for generation in GENERATIONS for path in catalog_parts(generation)],
+        catalog=GENERATIONS.catalog(CORPUS),
         attribution=ATTRIBUTIONS,
-        labels=f"{CORPUS}/taxonomy/labels.parquet",
-        shards=expand(
-            f"{CORPUS}/shards/{{generation}}/{{split}}/index.parquet",
-            generation=GENERATIONS,
-            split=["train", "val"],
-        ),
-        identity=f"{ABOUT}/corpus.json",
+        labels=CORPUS.labels(),
+        shards=CORPUS.shard_index.each(generation=GENERATIONS.names, split=["train", "val"]),
+        identity=ABOUT.identity(),
     output:
-        card=report(f"{RUN}/publish/dataset/README.md", caption="captions/dataset_card.rst", category="Cards"),
+        card=report(RUN.published_dataset_card(), caption="captions/dataset_card.rst", category="Cards"),
     log:
-        f"{RUN_LOGS}/publish/dataset.log",
+        JOB.log,
     benchmark:
-        f"{RUN_LOGS}/publish/dataset.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("publish_dataset")
+    threads: JOB.cores
     resources:
-        **asks("publish_dataset"),
+        **JOB.resources,
     params:
-        shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
+        shards=CORPUS.shards.each(generation=GENERATIONS.names),
         config=CONFIG.recipe(SITE),
         settings=CONFIG.publish.to_json(),
-        work=f"{RUN}/.work/publish",
+        work=RUN.publish_work(),
         out=parent_of_output,
         version=step_version("report.publish_dataset"),
     shell:
@@ -65,26 +66,29 @@ rule publish_dataset:
         "--out-dir {params.out:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
+JOB = job("crate", RUN_LOGS, "publish/crate")
+
+
 # What ran, on what, and what came out, for tools that read Workflow Run RO-Crates.
 rule crate:
     input:
-        facts=f"{RUN}/report/run.json",
-        summary=f"{RUN}/train/summary.json",
-        page=f"{RUN}/report/index.html",
-        table=f"{RUN}/report/scores.csv",
-        model=f"{RUN}/model/open_clip_config.json",
+        facts=RUN.facts(),
+        summary=RUN.summary(),
+        page=RUN.report(),
+        table=RUN.score_table(),
+        model=RUN.model_config(),
         workflow=workflow.main_snakefile,
     output:
-        metadata=f"{RUN}/crate/ro-crate-metadata.json",
+        metadata=RUN.crate(),
     log:
-        f"{RUN_LOGS}/publish/crate.log",
+        JOB.log,
     benchmark:
-        f"{RUN_LOGS}/publish/crate.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("crate")
+    threads: JOB.cores
     resources:
-        **asks("crate"),
+        **JOB.resources,
     params:
         model=subpath(input.model, parent=True),
         version=step_version("report.crate"),

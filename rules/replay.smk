@@ -1,95 +1,92 @@
-"""Replay pairs: chosen from LAION-like metadata, downloaded like everything else, and sharded."""
+"""Replay pairs: chosen from LAION-like metadata, downloaded before the corpus, and sharded."""
 
-REPLAY = f"{CORPUS}/replay"
-REPLAY_METADATA = CONFIG.replay.metadata
-REPLAY_PARTS = [f"{number:04d}" for number in range(CONFIG.replay.parts)]
-REPLAY_SELECTION = expand(f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS)
-REPLAY_HOSTS = f"{REPLAY}/selection/hosts.parquet"
-REPLAY_MANIFESTS = expand(f"{REPLAY}/download/part-{{part}}/manifest.parquet", part=REPLAY_PARTS)
-REPLAY_ACCOUNTS = [f"{REPLAY}/selection/account.json", f"{REPLAY}/account.json"]
+JOB = job("replay_select", CORPUS_LOGS, "replay/select")
 
 
 rule replay_select:
     input:
-        metadata=REPLAY_METADATA,
-        # A later catalogue deals around what replay was dealt; it does not deal replay anew.
-        beside=ancient(f"{CORPUS}/catalog/g000/hosts.parquet"),
+        metadata=CONFIG.replay.metadata,
     output:
-        parts=expand(f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS),
-        account=f"{REPLAY}/selection/account.json",
-        hosts=REPLAY_HOSTS,
-        manifest=f"{REPLAY}/selection/selection.json",
+        parts=CORPUS.replay_part.each(part=REPLAY_PARTS),
+        account=CORPUS.replay_selection_account(),
+        hosts=CORPUS.replay_hosts(),
+        manifest=CORPUS.replay_selection(),
     log:
-        f"{CORPUS_LOGS}/replay/select.log",
+        JOB.log,
     benchmark:
-        f"{CORPUS_LOGS}/replay/select.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("replay_select")
+    threads: JOB.cores
     resources:
-        **asks("replay_select"),
+        **JOB.resources,
         limits=CONFIG.limits.download.to_json(),
-        dealt=f"{CORPUS}/.work/selection",
+        dealt=CORPUS.replay_dealt(),
     params:
         settings=CONFIG.replay.to_json(),
         out=parent_of_output,
         version=step_version("replay.select"),
     shell:
         "python -m workflow_scripts.replay.select --metadata {input.metadata:q} --settings {params.settings:q} "
-        "--limits {resources.limits:q} --dealt {resources.dealt:q} --beside {input.beside:q} --out-dir {params.out:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
+        "--limits {resources.limits:q} --dealt {resources.dealt:q} --out-dir {params.out:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
+
+
+JOB = job("replay_download", CORPUS_LOGS, "replay/part-{part}", internet=True)
 
 
 use rule download as replay_download with:
     input:
-        part=f"{REPLAY}/selection/part-{{part}}.parquet",
+        part=CORPUS.replay_part(),
         served=SERVED_FROM,
-        others=ancient(f"{CORPUS}/download/g000.named.parquet"),
-        earlier=ancient(corpus_first),
+        others=ancient(CORPUS.replay_hosts()),
     output:
-        manifest=f"{REPLAY}/download/part-{{part}}/manifest.parquet",
-        account=f"{REPLAY}/download/part-{{part}}/account.json",
+        manifest=CORPUS.replay_download_part(),
+        account=CORPUS.replay_download_part_account(),
     log:
-        f"{CORPUS_LOGS}/replay/part-{{part}}.log",
+        JOB.log,
     benchmark:
-        f"{CORPUS_LOGS}/replay/part-{{part}}.tsv"
+        JOB.benchmark
     localrule: INTERNET_HERE
-    threads: cores("replay_download")
+    threads: JOB.cores
     resources:
-        **asks("replay_download", internet=True),
+        **JOB.resources,
         limits=CONFIG.limits.download.to_json(),
         served=SERVED,
         contact=CONTACT,
         ledger=LEDGER,
-        share=replay_share,
+        share=lambda w: share(REPLAY_PARTS, w.part),
     params:
         settings=CONFIG.replay.download.to_json(),
-        work=f"{CORPUS}/.work/download",
-        out=subpath(output.manifest, parent=True),
+        work=CORPUS.download_work(),
+        out=parent_of_output,
         version=step_version("download.fetch"),
+
+
+JOB = job("replay_write", CORPUS_LOGS, "replay/write")
 
 
 rule replay_write:
     input:
-        selection=expand(f"{REPLAY}/selection/part-{{part}}.parquet", part=REPLAY_PARTS),
-        manifests=REPLAY_MANIFESTS,
+        selection=CORPUS.replay_part.each(part=REPLAY_PARTS),
+        manifests=CORPUS.replay_download_part.each(part=REPLAY_PARTS),
     output:
-        train=multiext(f"{REPLAY}/train/", "manifest.parquet", "index.parquet"),
-        val=multiext(f"{REPLAY}/val/", "manifest.parquet", "index.parquet"),
-        account=f"{REPLAY}/account.json",
+        manifests=CORPUS.replay_manifest.each(split=["train", "val"]),
+        indexes=CORPUS.replay_index.each(split=["train", "val"]),
+        account=CORPUS.replay_account(),
     log:
-        f"{CORPUS_LOGS}/replay/write.log",
+        JOB.log,
     benchmark:
-        f"{CORPUS_LOGS}/replay/write.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("replay_write")
+    threads: JOB.cores
     resources:
-        **asks("replay_write"),
+        **JOB.resources,
         ledger=LEDGER,
     params:
         settings=CONFIG.replay.to_json(),
-        work=f"{CORPUS}/.work/replay",
-        out=grandparent_of_output,
+        work=CORPUS.replay_work(),
+        out=CORPUS.replay(),
         version=step_version("replay.write"),
     shell:
         "python -m workflow_scripts.replay.write --selection {input.selection:q} --manifests {input.manifests:q} "

@@ -2,54 +2,57 @@
 
 ACCOUNTS = [
     *(
-        f"{CORPUS}/catalog/{generation}/sources/{source}.account.json"
-        for generation in GENERATIONS
-        for source in sources_of(generation)
+        CORPUS.source_account(generation=generation, source=source)
+        for generation in GENERATIONS.names
+        for source in GENERATIONS.sources[generation]
     ),
-    *expand(f"{CORPUS}/catalog/{{generation}}/account.json", generation=GENERATIONS),
-    *expand(f"{CORPUS}/download/{{generation}}.account.json", generation=GENERATIONS),
-    f"{CORPUS}/taxonomy/account.json",
-    *expand(f"{CORPUS}/curate/{{generation}}/account.json", generation=GENERATIONS),
-    *expand(f"{CORPUS}/curate/{{generation}}/leakage.account.json", generation=GENERATIONS),
-    *expand(f"{CORPUS}/shards/{{generation}}/account.json", generation=GENERATIONS),
+    *CORPUS.catalog_account.each(generation=GENERATIONS.names),
+    *CORPUS.gathered_account.each(generation=GENERATIONS.names),
+    CORPUS.labels_account(),
+    *CORPUS.verdicts_account.each(generation=GENERATIONS.names),
+    *CORPUS.leakage_account.each(generation=GENERATIONS.names),
+    *CORPUS.shards_account.each(generation=GENERATIONS.names),
     *REPLAY_ACCOUNTS,
     *(f"{folder}/account.json" for folder in BENCHMARK_TABLES.values()),
 ]
-METRICS = {"train": f"{RUN}/train/metrics.jsonl"}
-if PRETRAIN_START:
-    METRICS = {"pretrain": f"{START}/train/metrics.jsonl"} | METRICS
+METRICS = {"train": RUN.metrics()}
+if MODELS.pretrain_start:
+    METRICS = {"pretrain": f"{MODELS.start}/train/metrics.jsonl"} | METRICS
 # What a run has made in shared folders, for the cost of its jobs there.
 SHARED_FOLDERS = [
     *BENCHMARK_TABLES.values(),
-    *map(os.path.dirname, [*FETCHED_BENCHMARKS.values(), *BACKBONE_FILES.values()]),
-    *(START, *FETCHED_MODELS),
+    *(str(Path(file).parent) for file in FETCHED_BENCHMARKS.values()),
+    *(backbone.folder(str(SHARED)) for backbone in (CONFIG.taxonomy.backbones if CONFIG.taxonomy else [])),
+    *(MODELS.start, *MODELS.fetched),
 ]
+
+
+JOB = job("report_corpus", CORPUS_LOGS, "report/corpus")
 
 
 rule report_corpus:
     input:
-        shards=expand(
-            f"{CORPUS}/shards/{{generation}}/{{table}}.parquet",
-            generation=GENERATIONS,
-            table=["train/manifest", "train/index", "val/manifest"],
-        ),
-        labels=f"{CORPUS}/taxonomy/labels.parquet",
-        replay=expand(f"{CORPUS}/replay/{{split}}/manifest.parquet", split=["train", "val"] if HAS_REPLAY else []),
+        shards=[
+            *CORPUS.shard_manifest.each(generation=GENERATIONS.names, split=["train", "val"]),
+            *CORPUS.shard_index.each(generation=GENERATIONS.names, split=["train"]),
+        ],
+        labels=CORPUS.labels(),
+        replay=CORPUS.replay_manifest.each(split=["train", "val"] if HAS_REPLAY else []),
     output:
-        identity=f"{ABOUT}/corpus.json",
-        composition=f"{ABOUT}/composition.parquet",
+        identity=ABOUT.identity(),
+        composition=ABOUT.composition(),
     log:
-        f"{CORPUS_LOGS}/report/corpus.log",
+        JOB.log,
     benchmark:
-        f"{CORPUS_LOGS}/report/corpus.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("report_corpus")
+    threads: JOB.cores
     resources:
-        **asks("report_corpus"),
+        **JOB.resources,
     params:
-        corpus=CONFIG.corpus_name,
-        shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
+        corpus=CORPUS.name,
+        shards=CORPUS.shards.each(generation=GENERATIONS.names),
         replay=REPLAY_OPTION,
         version=step_version("report.corpus"),
     shell:
@@ -58,45 +61,44 @@ rule report_corpus:
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
+JOB = job("report_build", RUN_LOGS, "report/build")
+
+
 rule report_build:
     input:
-        scores=SCORES,
-        predictions=[path for paths in PREDICTIONS.values() for path in paths],
+        scores=SCORING.all_scores(),
+        predictions=[path for name in CONFIG.benchmarks for path in SCORING.predictions(name)],
         benchmarks=[f"{folder}/images.parquet" for folder in BENCHMARK_TABLES.values()],
         metrics=list(METRICS.values()),
         accounts=ACCOUNTS,
-        hosts=expand(f"{CORPUS}/download/{{generation}}.hosts.parquet", generation=GENERATIONS),
-        labels=f"{CORPUS}/taxonomy/labels.parquet",
-        taxonomy=f"{CORPUS}/taxonomy/stats.json",
-        summary=f"{RUN}/train/summary.json",
-        identity=f"{ABOUT}/corpus.json",
-        composition=f"{ABOUT}/composition.parquet",
-        intrinsic=expand(f"{RUN}/intrinsic/{{model}}/{{benchmark}}.json", model=MODELS, benchmark=INTRINSIC),
-        planes=expand(
-            f"{RUN}/intrinsic/{{model}}/{{benchmark}}.tsne.parquet",
-            model=MODELS,
-            benchmark=INTRINSIC,
-        ),
-        leakage=expand(f"{CORPUS}/curate/{{generation}}/leakage.parquet", generation=GENERATIONS),
+        hosts=CORPUS.gathered_hosts.each(generation=GENERATIONS.names),
+        labels=CORPUS.labels(),
+        taxonomy=CORPUS.labels_stats(),
+        summary=RUN.summary(),
+        identity=ABOUT.identity(),
+        composition=ABOUT.composition(),
+        intrinsic=RUN.intrinsic.each(model=MODELS.folders, benchmark=CONFIG.intrinsic_benchmarks()),
+        planes=RUN.tsne.each(model=MODELS.folders, benchmark=CONFIG.intrinsic_benchmarks()),
+        leakage=CORPUS.leakage.each(generation=GENERATIONS.names),
     output:
-        page=report(f"{RUN}/report/index.html", caption="captions/page.rst", category="Run"),
-        facts=f"{RUN}/report/run.json",
-        table=report(f"{RUN}/report/scores.csv", caption="captions/scores.rst", category="Run"),
-        scores=f"{RUN}/report/scores.parquet",
+        page=report(RUN.report(), caption="captions/page.rst", category="Run"),
+        facts=RUN.facts(),
+        table=report(RUN.score_table(), caption="captions/scores.rst", category="Run"),
+        scores=RUN.score_rows(),
     log:
-        f"{RUN_LOGS}/report/build.log",
+        JOB.log,
     benchmark:
-        f"{RUN_LOGS}/report/build.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("report_build")
+    threads: JOB.cores
     resources:
-        **asks("report_build"),
+        **JOB.resources,
     params:
         run=CONFIG.run,
-        corpus=CONFIG.corpus_name,
+        corpus=CORPUS.name,
         config=CONFIG.recipe(SITE),
-        downloads=downloads_folder,
+        downloads=CORPUS.downloads(),
         # What jobs cost is read when the page is made, and makes none.
         logs=[CORPUS_LOGS, RUN_LOGS],
         shared_logs=SHARED_LOGS,

@@ -1,31 +1,31 @@
 """Kept images into training shards, globally shuffled, by a fixed number of jobs."""
 
 SHARD_GROUPS = [f"{number:03d}" for number in range(CONFIG.shard_jobs)]
-KEPT = {
-    generation: sorted({name for source in sources_of(generation).values() for name in source.keep})
-    for generation in GENERATIONS
-}
+SPLITS = ["train", "train_small", "val"]
+
+
+JOB = job("shards_plan", CORPUS_LOGS, "shards/{generation}/plan")
 
 
 rule shards_plan:
     input:
-        verdicts=f"{CORPUS}/curate/{{generation}}/verdicts.parquet",
-        kept_in=kept_in,
+        verdicts=CORPUS.verdicts(),
+        kept_in=lambda w: GENERATIONS.catalog(CORPUS, [w.generation] if GENERATIONS.kept_columns(w.generation) else []),
     output:
-        plan=f"{CORPUS}/shards/{{generation}}/plan.parquet",
+        plan=CORPUS.shards_plan(),
     log:
-        f"{CORPUS_LOGS}/shards/{{generation}}/plan.log",
+        JOB.log,
     benchmark:
-        f"{CORPUS_LOGS}/shards/{{generation}}/plan.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("shards_plan")
+    threads: JOB.cores
     resources:
-        **asks("shards_plan"),
+        **JOB.resources,
     params:
         settings=CONFIG.shards.to_json(),
         groups=len(SHARD_GROUPS),
-        keep=kept_columns,
+        keep=lambda w: GENERATIONS.kept_columns(w.generation),
         version=step_version("shards.plan"),
     shell:
         "python -m workflow_scripts.shards.plan --verdicts {input.verdicts:q} --settings {params.settings:q} "
@@ -33,25 +33,28 @@ rule shards_plan:
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
+JOB = job("shards_write", CORPUS_LOGS, "shards/{generation}/group-{group}")
+
+
 rule shards_write:
     input:
-        plan=f"{CORPUS}/shards/{{generation}}/plan.parquet",
+        plan=CORPUS.shards_plan(),
     output:
-        manifest=f"{CORPUS}/shards/{{generation}}/groups/group-{{group}}.manifest.parquet",
-        index=f"{CORPUS}/shards/{{generation}}/groups/group-{{group}}.index.parquet",
+        manifest=CORPUS.group_manifest(),
+        index=CORPUS.group_index(),
     log:
-        f"{CORPUS_LOGS}/shards/{{generation}}/group-{{group}}.log",
+        JOB.log,
     benchmark:
-        f"{CORPUS_LOGS}/shards/{{generation}}/group-{{group}}.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("shards_write")
+    threads: JOB.cores
     resources:
-        **asks("shards_write"),
+        **JOB.resources,
     params:
         settings=CONFIG.shards.to_json(),
-        downloads=f"{CORPUS}/download",
-        work=f"{CORPUS}/.work/shards",
+        downloads=CORPUS.downloads(),
+        work=CORPUS.shards_work(),
         out=grandparent_of_output,
         version=step_version("shards.write"),
     shell:
@@ -60,68 +63,59 @@ rule shards_write:
         "--jobs {threads} --log {log:q}"
 
 
+JOB = job("shards_gather", CORPUS_LOGS, "shards/{generation}/gather")
+
+
 rule shards_gather:
     input:
-        plan=f"{CORPUS}/shards/{{generation}}/plan.parquet",
-        manifests=expand(
-            f"{CORPUS}/shards/{{{{generation}}}}/groups/group-{{group}}.manifest.parquet",
-            group=SHARD_GROUPS,
-        ),
-        indexes=expand(
-            f"{CORPUS}/shards/{{{{generation}}}}/groups/group-{{group}}.index.parquet",
-            group=SHARD_GROUPS,
-        ),
+        plan=CORPUS.shards_plan(),
+        manifests=lambda w: CORPUS.group_manifest.each(generation=[w.generation], group=SHARD_GROUPS),
+        indexes=lambda w: CORPUS.group_index.each(generation=[w.generation], group=SHARD_GROUPS),
     output:
-        train=multiext(
-            f"{CORPUS}/shards/{{generation}}/train/",
-            "manifest.parquet",
-            "index.parquet",
-        ),
-        train_small=multiext(
-            f"{CORPUS}/shards/{{generation}}/train_small/",
-            "manifest.parquet",
-            "index.parquet",
-        ),
-        val=multiext(f"{CORPUS}/shards/{{generation}}/val/", "manifest.parquet", "index.parquet"),
-        account=f"{CORPUS}/shards/{{generation}}/account.json",
+        account=CORPUS.shards_account(),
+        manifests=CORPUS.shard_manifest.each(split=SPLITS),
+        indexes=CORPUS.shard_index.each(split=SPLITS),
     log:
-        f"{CORPUS_LOGS}/shards/{{generation}}/gather.log",
+        JOB.log,
     benchmark:
-        f"{CORPUS_LOGS}/shards/{{generation}}/gather.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("shards_gather")
+    threads: JOB.cores
     resources:
-        **asks("shards_gather"),
+        **JOB.resources,
     params:
-        out=subpath(output.account, parent=True),
+        out=parent_of_output,
         version=step_version("shards.gather"),
     shell:
         "python -m workflow_scripts.shards.gather --manifests {input.manifests:q} --indexes {input.indexes:q} "
         "--plan {input.plan:q} --out-dir {params.out:q} --log {log:q}"
 
 
+JOB = job("verify", CORPUS_LOGS, "verify")
+
+
 # No inputs: what is missing must be named, not made.
 rule verify:
     log:
-        f"{CORPUS_LOGS}/verify.log",
+        JOB.log,
     conda:
         ENVIRONMENT
-    threads: cores("verify")
+    threads: JOB.cores
     resources:
-        **asks("verify"),
+        **JOB.resources,
     params:
-        shards=expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS),
-        verdicts=expand(f"{CORPUS}/curate/{{generation}}/verdicts.parquet", generation=GENERATIONS),
-        downloads=all_manifests,
+        shards=CORPUS.shards.each(generation=GENERATIONS.names),
+        verdicts=CORPUS.verdicts.each(generation=GENERATIONS.names),
+        downloads=[*GENERATIONS.downloads(CORPUS), *CORPUS.replay_download_part.each(part=REPLAY_PARTS)],
         replay=REPLAY_OPTION,
-        work=f"{CORPUS}/.work/download",
+        work=CORPUS.download_work(),
         ledger=LEDGER,
         others=[
-            *(part for generation in GENERATIONS for part in catalog_parts(generation)),
-            *expand(f"{CORPUS}/download/{{generation}}.parquet", generation=GENERATIONS),
-            *expand(f"{CORPUS}/curate/{{generation}}/leakage.parquet", generation=GENERATIONS),
-            f"{CORPUS}/taxonomy/labels.parquet",
+            *GENERATIONS.catalog(CORPUS),
+            *CORPUS.gathered.each(generation=GENERATIONS.names),
+            *CORPUS.leakage.each(generation=GENERATIONS.names),
+            CORPUS.labels(),
         ],
     shell:
         "python -m workflow_scripts.shards.verify --shards {params.shards:q} --verdicts {params.verdicts:q} "

@@ -1,105 +1,117 @@
 """Backbones into DuckDB, and every provider's label resolved against them."""
 
 BACKBONES = {backbone.name: backbone for backbone in CONFIG.taxonomy.backbones}
-BACKBONE_FILES = {name: f"{backbone.folder(SHARED)}/backbone.duckdb" for name, backbone in BACKBONES.items()}
-FETCHED = [archive_path(backbone) for backbone in BACKBONES.values() if backbone.url]
-OVERRIDES = CONFIG.taxonomy.overrides or []
+BACKBONE_FILES = {name: f"{backbone.folder(str(SHARED))}/backbone.duckdb" for name, backbone in BACKBONES.items()}
+
+
+FETCHED = [backbone.archive(str(SHARED)) for backbone in BACKBONES.values() if backbone.url]
+
+
+JOB = job("taxonomy_fetch", SHARED_LOGS, "taxonomy/fetch-{name}-{identity}", internet=True)
 
 
 # Needs the internet.
 rule taxonomy_fetch:
     output:
-        f"{SHARED}/backbones/{{name}}-{{identity}}/archive.zip",
+        SHARED.backbone_archive(),
     log:
-        f"{SHARED_LOGS}/taxonomy/fetch-{{name}}-{{identity}}.log",
+        JOB.log,
     benchmark:
-        f"{SHARED_LOGS}/taxonomy/fetch-{{name}}-{{identity}}.tsv"
+        JOB.benchmark
     wildcard_constraints:
         name=one_of(name for name, backbone in BACKBONES.items() if backbone.url),
-        identity=r"[0-9a-f]{8}",
     localrule: INTERNET_HERE
     conda:
         ENVIRONMENT
-    threads: cores("taxonomy_fetch")
+    threads: JOB.cores
     resources:
-        **asks("taxonomy_fetch", internet=True),
+        **JOB.resources,
     params:
-        release=backbone_release,
+        url=lambda w: BACKBONES[w.name].url,
+        sha256=lambda w: option("sha256", BACKBONES[w.name].sha256),
         version=step_version("taxonomy.fetch"),
     shell:
-        "python -m workflow_scripts.taxonomy.fetch {params.release} --out {output:q} --log {log:q}"
+        "python -m workflow_scripts.taxonomy.fetch --url {params.url:q} {params.sha256} --out {output:q} --log {log:q}"
+
+
+JOB = job("taxonomy_backbone", SHARED_LOGS, "taxonomy/{name}-{identity}")
 
 
 rule taxonomy_backbone:
     input:
-        backbone_archive,
+        lambda w: BACKBONES[w.name].watched(str(SHARED), str(WORLD)),
     output:
-        database=f"{SHARED}/backbones/{{name}}-{{identity}}/backbone.duckdb",
-        summary=f"{SHARED}/backbones/{{name}}-{{identity}}/summary.json",
+        database=SHARED.backbone(),
+        summary=SHARED.backbone_summary(),
     log:
-        f"{SHARED_LOGS}/taxonomy/{{name}}-{{identity}}.log",
+        JOB.log,
     benchmark:
-        f"{SHARED_LOGS}/taxonomy/{{name}}-{{identity}}.tsv"
+        JOB.benchmark
     wildcard_constraints:
         name=one_of(BACKBONES),
-        identity=r"[0-9a-f]{8}",
     conda:
         ENVIRONMENT
-    threads: cores("taxonomy_backbone")
+    threads: JOB.cores
     resources:
-        **asks("taxonomy_backbone"),
+        **JOB.resources,
     params:
-        archive=backbone_path,
-        reader=backbone_reader,
+        archive=lambda w: BACKBONES[w.name].archive(str(SHARED)),
+        reader=lambda w: BACKBONES[w.name].reader,
         version=step_version("taxonomy.backbone"),
     shell:
         "python -m workflow_scripts.taxonomy.backbone --name {wildcards.name} --archive {params.archive:q} "
         "--reader {params.reader} --out {output.database:q} --summary {output.summary:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
+JOB = job("taxonomy_resolve", CORPUS_LOGS, "taxonomy/resolve")
+
+
 rule taxonomy_resolve:
     input:
-        labels=expand(f"{CORPUS}/catalog/{{generation}}/labels.parquet", generation=GENERATIONS),
+        labels=CORPUS.catalog_labels.each(generation=GENERATIONS.names),
         backbones=list(BACKBONE_FILES.values()),
-        overrides=OVERRIDES,
+        overrides=CONFIG.taxonomy.overrides or [],
     output:
-        labels=f"{CORPUS}/taxonomy/labels.parquet",
-        account=f"{CORPUS}/taxonomy/account.json",
+        labels=CORPUS.labels(),
+        account=CORPUS.labels_account(),
     log:
-        f"{CORPUS_LOGS}/taxonomy/resolve.log",
+        JOB.log,
     benchmark:
-        f"{CORPUS_LOGS}/taxonomy/resolve.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("taxonomy_resolve")
+    threads: JOB.cores
     resources:
-        **asks("taxonomy_resolve"),
+        **JOB.resources,
     params:
-        backbones=["--backbones", *pairs(BACKBONE_FILES)] if BACKBONE_FILES else [],
-        overrides=option("overrides", OVERRIDES),
+        backbones=option("backbones", *pairs(BACKBONE_FILES)),
+        overrides=option("overrides", CONFIG.taxonomy.overrides),
         settings=CONFIG.taxonomy.to_json(),
         version=step_version("taxonomy.resolve"),
     shell:
-        "python -m workflow_scripts.taxonomy.resolve --labels {input.labels:q} {params.backbones:q} "
+        "python -m workflow_scripts.taxonomy.resolve --labels {input.labels:q} {params.backbones} "
         "{params.overrides} --settings {params.settings:q} --out {output.labels:q} --account {output.account:q} "
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
+JOB = job("taxonomy_stats", CORPUS_LOGS, "taxonomy/stats")
+
+
 rule taxonomy_stats:
     input:
-        labels=f"{CORPUS}/taxonomy/labels.parquet",
-        catalog=[part for generation in GENERATIONS for part in catalog_parts(generation)],
+        labels=CORPUS.labels(),
+        catalog=GENERATIONS.catalog(CORPUS),
     output:
-        f"{CORPUS}/taxonomy/stats.json",
+        CORPUS.labels_stats(),
     log:
-        f"{CORPUS_LOGS}/taxonomy/stats.log",
+        JOB.log,
     benchmark:
-        f"{CORPUS_LOGS}/taxonomy/stats.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("taxonomy_stats")
+    threads: JOB.cores
     resources:
-        **asks("taxonomy_stats"),
+        **JOB.resources,
     params:
         version=step_version("taxonomy.stats"),
     shell:

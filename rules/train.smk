@@ -1,57 +1,31 @@
 """Pretraining where the config asks for it, training, and the export."""
 
-SHARDS = expand(f"{CORPUS}/shards/{{generation}}", generation=GENERATIONS)
-OWN = CorpusShards(
-    shards=SHARDS,
-    labels=f"{CORPUS}/taxonomy/labels.parquet",
-    replay=f"{CORPUS}/replay" if HAS_REPLAY else None,
-    digest=CONFIG.corpus_digest,
-)
-# Tars of any origin, once they are indexed.
-INDEXED = {f"{SHARED}/indexed/{identity(entry.tars, entry.val_tars)}": entry for entry in CONFIG.mix if entry.tars}
-# What the main process planned, for its jobs: outputs are deleted before a job starts, and a training's record with them.
-PLANNED_CORPORA = Path(RUN, ".work/train/corpora.json")
-if PLANNED_CORPORA.exists() and not workflow.is_main_process:
-    CORPORA = json.loads(PLANNED_CORPORA.read_text())
-else:
-    CORPORA = [corpus.to_json() for corpus in (TRAINED.corpora(mixed_corpora()) if TRAINED else mixed_corpora())]
-
-REPLAY_TABLES = (
-    expand(
-        f"{CORPUS}/replay/{{split}}/{{table}}.parquet",
-        split=["train", "val"],
-        table=["manifest", "index"],
-    )
-    if HAS_REPLAY
-    else []
-)
-BEHIND = list(
-    TRAINED.behind(mixed_corpora(), CONFIG.train.split, Path(CORPUS, "replay") if CONFIG.train.replay_batch else None)
-    if TRAINED
-    else []
-)
 # On a cluster a training enters its image on each of its nodes, behind srun, which no image has.
 TRAINING_IMAGE = None if SLURM else IMAGE
 
 
+JOB = job("index_tars", SHARED_LOGS, "train/indexed-{indexed}.{split}")
+
+
 rule index_tars:
     output:
-        multiext(f"{SHARED}/indexed/{{indexed}}/{{split}}/", "manifest.parquet", "index.parquet"),
+        SHARED.indexed_manifest(),
+        SHARED.indexed_index(),
     log:
-        f"{SHARED_LOGS}/train/indexed-{{indexed}}.{{split}}.log",
+        JOB.log,
     benchmark:
-        f"{SHARED_LOGS}/train/indexed-{{indexed}}.{{split}}.tsv"
+        JOB.benchmark
     wildcard_constraints:
-        indexed=one_of(map(os.path.basename, INDEXED)),
+        indexed=one_of(Path(folder).name for folder in MIXTURE.indexed),
         split="train|val",
     conda:
         ENVIRONMENT
-    threads: cores("index_tars")
+    threads: JOB.cores
     resources:
-        **asks("index_tars"),
+        **JOB.resources,
     params:
-        tars=indexed_tars,
-        work=f"{SHARED}/.work/indexed",
+        tars=lambda w: MIXTURE.tars(w.indexed, w.split),
+        work=SHARED.work(step="indexed"),
         out=parent_of_output,
         version=step_version("train.index_tars"),
     shell:
@@ -59,36 +33,38 @@ rule index_tars:
         "--out-dir {params.out:q} --jobs {threads} --log {log:q}"
 
 
-if PRETRAIN_START:
-    PRETRAINED = "pretrain" not in WORDS.redo and Path(START, "train/summary.json").exists()
+if MODELS.pretrain_start:
+    PRETRAINED = "pretrain" not in WORDS.redo and Path(MODELS.start, "train/summary.json").exists()
+
+    JOB = job("pretrain", SHARED_LOGS, f"train/{Path(MODELS.start).name}.pretrain")
 
     rule pretrain:
         input:
-            start=f"{PRETRAIN_START}/open_clip_config.json",
+            start=f"{MODELS.pretrain_start}/open_clip_config.json",
             replay=ancient(REPLAY_TABLES) if PRETRAINED else REPLAY_TABLES,
         output:
-            multiext(f"{START}/train/", "summary.json", "metrics.jsonl", "model.safetensors", "best.safetensors"),
+            [f"{MODELS.start}/train/{file}" for file in TRAINING_FILES],
         log:
-            f"{SHARED_LOGS}/train/{Path(START).name}.pretrain.log",
+            JOB.log,
         benchmark:
-            f"{SHARED_LOGS}/train/{Path(START).name}.pretrain.tsv"
+            JOB.benchmark
         # What crashed is started again by the launcher, within the job; here bad input would be tried again too.
         retries: 0
         conda:
             ENVIRONMENT
         container:
             TRAINING_IMAGE
-        threads: cores("pretrain")
+        threads: JOB.cores
         resources:
-            **asks("pretrain"),
+            **JOB.resources,
             limits=CONFIG.limits.train.to_json(),
-            torchrun=torchrun("pretrain", f"{START}/train/summary.json"),
+            torchrun=torchrun("pretrain", f"{MODELS.start}/train/summary.json"),
         params:
             start=subpath(input.start, parent=True),
             model=CONFIG.model.to_json(),
             replay=REPLAY_OPTION,
             settings=CONFIG.pretrain.to_json(),
-            work=f"{SHARED}/.work/pretrain",
+            work=SHARED.work(step="pretrain"),
             out=parent_of_output,
             version=step_version("train.run"),
         shell:
@@ -96,21 +72,23 @@ if PRETRAIN_START:
             "{params.replay} --settings {params.settings:q} --limits {resources.limits:q} "
             "--work {params.work:q} --out-dir {params.out:q} --threads {threads} --log {log:q}"
 
+    JOB = job("pretrain_export", SHARED_LOGS, f"train/{Path(MODELS.start).name}.export")
+
     rule pretrain_export:
         input:
-            trained=f"{START}/train/summary.json",
-            start=f"{PRETRAIN_START}/open_clip_config.json",
+            trained=f"{MODELS.start}/train/summary.json",
+            start=f"{MODELS.pretrain_start}/open_clip_config.json",
         output:
-            f"{START}/open_clip_config.json",
+            f"{MODELS.start}/open_clip_config.json",
         log:
-            f"{SHARED_LOGS}/train/{Path(START).name}.export.log",
+            JOB.log,
         benchmark:
-            f"{SHARED_LOGS}/train/{Path(START).name}.export.tsv"
+            JOB.benchmark
         conda:
             ENVIRONMENT
-        threads: cores("pretrain_export")
+        threads: JOB.cores
         resources:
-            **asks("pretrain_export"),
+            **JOB.resources,
         params:
             trained=subpath(input.trained, parent=True),
             start=subpath(input.start, parent=True),
@@ -122,41 +100,39 @@ if PRETRAIN_START:
             "--settings {params.settings:q} --out {params.out:q} --log {log:q}"
 
 
-def settled(files):
-    """A training's inputs: a finished one does not mind that they have changed since."""
-    return ancient(files) if TRAINED else files
+JOB = job("train_run", RUN_LOGS, "train/run")
 
 
 rule train_run:
     input:
-        start=settled(f"{START}/open_clip_config.json"),
-        shards=settled(shard_tables()),
+        start=settled(f"{MODELS.start}/open_clip_config.json"),
+        shards=settled(MIXTURE.tables()),
         replay=settled(REPLAY_TABLES if CONFIG.train.replay_batch else []),
     output:
-        multiext(f"{RUN}/train/", "summary.json", "metrics.jsonl", "model.safetensors", "best.safetensors"),
+        RUN.training.each(file=TRAINING_FILES),
     log:
-        f"{RUN_LOGS}/train/run.log",
+        JOB.log,
     benchmark:
-        f"{RUN_LOGS}/train/run.tsv"
+        JOB.benchmark
     # What crashed is started again by the launcher, within the job; here bad input would be tried again too.
     retries: 0
     conda:
         ENVIRONMENT
     container:
         TRAINING_IMAGE
-    threads: cores("train_run")
+    threads: JOB.cores
     resources:
-        **asks("train_run"),
+        **JOB.resources,
         limits=CONFIG.limits.train.to_json(),
         scratch=option("scratch", SITE.scratch),
-        torchrun=torchrun("train_run", f"{RUN}/train/summary.json"),
+        torchrun=torchrun("train_run", RUN.summary()),
     params:
         start=subpath(input.start, parent=True),
         model=CONFIG.model.to_json(),
-        corpora=CORPORA,
+        corpora=MIXTURE.to_json(),
         replay=REPLAY_OPTION if CONFIG.train.replay_batch else "",
         settings=CONFIG.train.to_json(),
-        work=f"{RUN}/.work/train",
+        work=RUN.train_work(),
         out=parent_of_output,
         version=step_version("train.run"),
     shell:
@@ -166,21 +142,24 @@ rule train_run:
         "--work {params.work:q} --out-dir {params.out:q} --threads {threads} --log {log:q}"
 
 
+JOB = job("model_export", RUN_LOGS, "train/export")
+
+
 rule model_export:
     input:
-        trained=f"{RUN}/train/summary.json",
-        start=f"{START}/open_clip_config.json",
+        trained=RUN.summary(),
+        start=f"{MODELS.start}/open_clip_config.json",
     output:
-        f"{RUN}/model/open_clip_config.json",
+        RUN.model_config(),
     log:
-        f"{RUN_LOGS}/train/export.log",
+        JOB.log,
     benchmark:
-        f"{RUN_LOGS}/train/export.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("model_export")
+    threads: JOB.cores
     resources:
-        **asks("model_export"),
+        **JOB.resources,
     params:
         trained=subpath(input.trained, parent=True),
         start=subpath(input.start, parent=True),
@@ -192,25 +171,25 @@ rule model_export:
         "--settings {params.settings:q} --out {params.out:q} --log {log:q}"
 
 
-TRAINED_ON_OWN = any(CorpusShards.model_validate_json(corpus).labels == OWN.labels for corpus in CORPORA)
+JOB = job("species_texts", RUN_LOGS, "train/species_texts")
 
 
 # The corpus's species as pybioclip wants them.
 rule species_texts:
     input:
-        model=f"{RUN}/model/open_clip_config.json",
-        labels=f"{CORPUS}/taxonomy/labels.parquet",
+        model=RUN.model_config(),
+        labels=CORPUS.labels(),
     output:
-        multiext(f"{RUN}/model/txt_emb_species", ".npy", ".json"),
+        RUN.species_texts.each(kind=["npy", "json"]),
     log:
-        f"{RUN_LOGS}/train/species_texts.log",
+        JOB.log,
     benchmark:
-        f"{RUN_LOGS}/train/species_texts.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("species_texts")
+    threads: JOB.cores
     resources:
-        **asks("species_texts"),
+        **JOB.resources,
     params:
         model=subpath(input.model, parent=True),
         templates=CONFIG.export.species_templates,
@@ -221,32 +200,35 @@ rule species_texts:
         "--templates {params.templates} --memory-mb {resources.mem_mb} --out {params.out:q} --log {log:q}"
 
 
+JOB = job("model_card", RUN_LOGS, "train/card")
+
+
 rule model_card:
     input:
-        trained=f"{RUN}/train/summary.json",
-        model=f"{RUN}/model/open_clip_config.json",
-        scores=expand(f"{RUN}/scores/{CONFIG.run}/{{benchmark}}.json", benchmark=CONFIG.benchmarks),
+        trained=RUN.summary(),
+        model=RUN.model_config(),
+        scores=RUN.scores.each(model=[CONFIG.run], benchmark=CONFIG.benchmarks),
         attributions=ATTRIBUTIONS,
-        identity=f"{ABOUT}/corpus.json" if TRAINED_ON_OWN else [],
+        identity=ABOUT.identity() if MIXTURE.has_own else [],
     output:
-        card=f"{RUN}/model/README.md",
+        card=RUN.model_card(),
     log:
-        f"{RUN_LOGS}/train/card.log",
+        JOB.log,
     benchmark:
-        f"{RUN_LOGS}/train/card.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("model_card")
+    threads: JOB.cores
     resources:
-        **asks("model_card"),
+        **JOB.resources,
     params:
         trained=subpath(input.trained, parent=True),
         model=subpath(input.model, parent=True),
         settings=CONFIG.export.to_json(),
         title=CONFIG.run,
-        corpora=option("corpora", TRAINED_ON_OWN and OWN.to_json()),
-        replay=REPLAY_OPTION if TRAINED_ON_OWN else "",
-        identity=option("identity", TRAINED_ON_OWN and f"{ABOUT}/corpus.json"),
+        corpora=option("corpora", MIXTURE.has_own and MIXTURE.own.to_json()),
+        replay=REPLAY_OPTION if MIXTURE.has_own else "",
+        identity=option("identity", MIXTURE.has_own and ABOUT.identity()),
         version=step_version("train.card"),
     shell:
         "python -m workflow_scripts.train.card --trained {params.trained:q} --model {params.model:q} "

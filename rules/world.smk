@@ -1,30 +1,28 @@
 """The embedded world: everything that comes from outside in a real run, in small."""
 
-WORLD_BENCHMARKS = ["rare_species", "seen_species", "insects"]
+JOB = job("world", CORPUS_LOGS, "world/make")
 
 
 rule world:
     input:
         species=CONFIG.world.species or [],
     output:
-        catalog=f"{WORLD}/catalog.parquet",
-        provenance=f"{WORLD}/provenance.parquet",
-        table=f"{WORLD}/table.csv",
-        taxa=f"{WORLD}/backbone/Taxon.tsv",
-        names=f"{WORLD}/backbone/VernacularName.tsv",
-        meta=f"{WORLD}/backbone/meta.xml",
-        replay=f"{WORLD}/replay.parquet",
-        benchmarks=expand(f"{WORLD}/benchmarks/{{name}}/labels.csv", name=WORLD_BENCHMARKS),
-        served=f"{WORLD}/world.json",
+        catalog=WORLD.catalog(),
+        provenance=WORLD.provenance(),
+        table=WORLD.table(),
+        backbone=WORLD.backbone.each(file=["Taxon.tsv", "VernacularName.tsv", "meta.xml"]),
+        replay=WORLD.replay(),
+        benchmarks=WORLD.benchmark_labels.each(benchmark=["rare_species", "seen_species", "insects"]),
+        served=WORLD.served(),
     log:
-        f"{CORPUS_LOGS}/world/make.log",
+        JOB.log,
     benchmark:
-        f"{CORPUS_LOGS}/world/make.tsv"
+        JOB.benchmark
     conda:
         ENVIRONMENT
-    threads: cores("world")
+    threads: JOB.cores
     resources:
-        **asks("world"),
+        **JOB.resources,
     params:
         settings=CONFIG.world.to_json(),
         out=parent_of_output,

@@ -8,7 +8,7 @@ import pytest
 from workflow_scripts.common.config.root import Config, load_config, read_yaml
 from workflow_scripts.common.config.site import EXAMPLES, SiteSettings, SlurmSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.jobs import needs_of, resources_of
+from workflow_scripts.common.jobs import check_names, needs_of, resources_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SLURM = SlurmSettings(partition="cpu", gpu_partition="gpu", internet_partition="transfer", account="lab", minutes=600)
@@ -86,9 +86,10 @@ def test_a_slot_that_is_no_longer_than_its_warning_is_refused() -> None:
         SlurmSettings(partition="gpu", minutes=10)
 
 
-def test_a_misspelt_rule_is_named() -> None:
-    with pytest.raises(InputError, match=r"limits\.jobs: .*'shard_write'.*\bshards_write\b"):
-        recipe(limits={"jobs": {"shard_write": {"cores": 8}}})
+def test_a_misspelt_rule_is_named_and_rules_that_are_not_included_are_known() -> None:
+    check_names(["shards_write", "catalog_merge", "world", "replay_select"], ROOT / "rules", "a.yaml: limits.jobs")
+    with pytest.raises(InputError, match=r"a\.yaml: limits\.jobs: .*'shard_write'.*\bshards_write\b"):
+        check_names(["shard_write"], ROOT / "rules", "a.yaml: limits.jobs")
 
 
 def test_what_the_example_says_is_not_what_hosts_are_told() -> None:

@@ -16,7 +16,6 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings, HostLimits
 from workflow_scripts.common.host_parts import deal_hosts, write_hosts
 from workflow_scripts.contracts import DOWNLOADS, TO_FETCH
-from workflow_scripts.download.name_hosts import name_hosts
 
 PARTS = 3
 REPLAY_PARTS = 2
@@ -91,26 +90,22 @@ def test_no_host_sees_more_than_its_policy_over_all_jobs(recorder: Recorder, tmp
     replay = [f"http://{host}/r{number}" for host in [giant, *small[:10], *other] for number in range(SMALL_IMAGES)]
     limits = DownloadLimits(default_host=SMALL, hosts={giant: GIANT}, allow_hosts=["127.0.0.0/8"], threads=12, wait=0)
     corpus_hosts = deal(tmp_path / "corpus", wanted, limits, PARTS)
-    replay_hosts = deal(tmp_path / "replay", replay, limits, REPLAY_PARTS, beside=tmp_path / "corpus/hosts.parquet")
+    replay_hosts = deal(tmp_path / "replay", replay, limits, REPLAY_PARTS)
     assert all(len(parts_of) == 1 for host, parts_of in corpus_hosts.items() if host != giant)
     assert len(corpus_hosts[giant]) > 1, "the giant host was not spread over several jobs"
-    assert all(replay_hosts[host] == {REPLAY_PARTS - 1} for host in [giant, *small[:10]])
-    tables_of_hosts = (tmp_path / "corpus/hosts.parquet", tmp_path / "replay/hosts.parquet")
-    name_hosts(hosts=tables_of_hosts, out=tmp_path / "named.parquet")
 
-    def start(kind: str, part: int, turn: int) -> subprocess.Popen[bytes]:
+    def start(kind: str, part: int, parts: int) -> subprocess.Popen[bytes]:
         words = ["--part", tmp_path / kind / f"part-{part:04d}.parquet", "--out-dir", tmp_path / kind / f"out-{part}"]
         words += ["--work", tmp_path / "work", "--log", tmp_path / f"{kind}-{part}.log", "--limits", limits.to_json()]
-        words += ["--others", tmp_path / "named.parquet", "--parts", PARTS + REPLAY_PARTS, "--turn", turn]
+        words += ["--others", tmp_path / kind / "hosts.parquet", "--parts", parts, "--turn", part]
         words += ["--settings", DownloadSettings(images_per_tar=50).to_json()]
         command = [sys.executable, "-m", "workflow_scripts.download.fetch", *map(str, words)]
         return subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
-    jobs = [start("corpus", part, part) for part in range(PARTS)]
-    jobs += [start("replay", part, PARTS + part) for part in range(REPLAY_PARTS - 1)]
-    assert [job.wait(timeout=600) for job in jobs] == [0] * len(jobs)
-    # The rules start the last replay part when the corpus is there.
-    assert start("replay", REPLAY_PARTS - 1, PARTS + REPLAY_PARTS - 1).wait(timeout=600) == 0
+    # The corpus is downloaded when replay is there.
+    for kind, parts in (("replay", REPLAY_PARTS), ("corpus", PARTS)):
+        jobs = [start(kind, part, parts) for part in range(parts)]
+        assert [job.wait(timeout=600) for job in jobs] == [0] * parts
 
     manifests = [*tmp_path.glob("*/out-*/manifest.parquet")]
     rows = tables.read_rows(manifests, DOWNLOADS).to_pylist()
@@ -121,14 +116,12 @@ def test_no_host_sees_more_than_its_policy_over_all_jobs(recorder: Recorder, tmp
         policy = limits.of_host(host)
         assert recorder.most[host] <= policy.connections, host
         # Each of the jobs that share a host may send one request at the very beginning of any stretch of time.
-        jobs_of_host = len(corpus_hosts.get(host, set()) | {PARTS + part for part in replay_hosts.get(host, set())})
+        jobs_of_host = max(len(hosts.get(host, set())) for hosts in (corpus_hosts, replay_hosts))
         assert busiest_second(times) <= policy.rate * (1 + JITTER_SECONDS) + jobs_of_host, host
     assert recorder.most[giant] > 1
 
 
-def deal(
-    folder: Path, wanted: list[str], limits: DownloadLimits, parts: int, beside: Path | None = None
-) -> dict[str, set[int]]:
+def deal(folder: Path, wanted: list[str], limits: DownloadLimits, parts: int) -> dict[str, set[int]]:
     """Write the parts and their hosts; says in which parts each host is."""
     rows = [
         {"uuid": f"{folder.name}-{number:04d}", "source_url": url, "host": url.split("/")[2]}
@@ -136,7 +129,7 @@ def deal(
     ]
     tables.write_rows(rows, TO_FETCH, folder / "all.parquet")
     with tables.connect() as connection:
-        deal_hosts(connection, tables.scan(folder / "all.parquet"), parts, limits, beside=beside)
+        deal_hosts(connection, tables.scan(folder / "all.parquet"), parts, limits)
         for part in range(parts):
             query = f"SELECT * EXCLUDE (part) FROM dealt WHERE part = {part}"
             assert tables.write(connection, query, TO_FETCH, folder / f"part-{part:04d}.parquet") > len(wanted) / 8

@@ -1,5 +1,6 @@
 """The same recipe at other places: a cluster, one without internet, an image."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,14 +9,20 @@ from typing import Any
 
 import pytest
 
-from workflow_scripts.common.config.jobs import JOBS
-
 ROOT = Path(__file__).resolve().parents[2]
 RULES = "\n".join(file.read_text() for file in sorted((ROOT / "rules").glob("*.smk")))
 SLURM = ("--profile", "profiles/slurm", "--configfile", "config/config.yaml", "tests/workflow/micro.yaml")
 SITE = """\
 contact: me@institute.example
 slurm: {partition: cpu, gpu_partition: gpu, account: lab}
+"""
+# Prints what each rule has.
+CHECK = """
+include: "Snakefile"
+for one in workflow.rules:
+    print(json.dumps({"rule": one.name, "shell": bool(one.shellcmd), "output": len(one.output), "log": len(one.log),
+        "benchmark": bool(one.benchmark),
+        "mem_mb": bool({"mem", "mem_mb"} & set(one.resources)), "cores": one.resources["_cores"].value}))
 """
 TARGETS = {"all", "fetch", "data", "train", "evaluate", "report"}
 
@@ -93,7 +100,8 @@ def test_sbatch_options_of_a_person_add_to_those_that_a_training_cannot_do_witho
 
 
 def test_rules_that_need_the_internet_are_the_readmes() -> None:
-    marked = set(re.findall(r'\*\*asks\("(\w+)", internet=True\)', RULES))
+    marked = set(re.findall(r'\bjob\("(\w+)", .*internet=True\)|\*\*asks\("(\w+)", internet=True\)', RULES))
+    marked = {one or other for one, other in marked}
     listed = re.search(r"only these rules need it:(.*?)\.\s", (ROOT / "README.md").read_text(), re.S)
     assert listed and set(re.findall(r"`(\w+)`", listed[1])) == marked
     # Only their commands go online, and only they may run on the login node.
@@ -113,12 +121,24 @@ def test_no_command_that_is_written_anywhere_gives_snakemake_a_target_for_a_conf
     assert swallowed.search("snakemake --configfile config/a.yaml all")
 
 
-def test_every_rule_that_runs_something_asks_for_what_it_needs() -> None:
-    blocks = re.split(r"^(?= *(?:use )?rule\b.*:$)", RULES, flags=re.M)[1:]
-    running = [block for block in blocks if "shell:" in block or ("resources:" in block and "use rule" in block)]
-    assert [block.splitlines()[0] for block in running if "**asks(" not in block] == []
-    assert set(re.findall(r'\*\*asks\("(\w+)"', RULES)) == set(JOBS)
-    assert set(re.findall(r'cores\("(\w+)"\)', RULES)) == set(JOBS)
+def test_every_rule_takes_cores_log_and_benchmark_from_its_job(fresh: Any) -> None:
+    fresh.path("check.smk").write_text(CHECK)
+    done = snakemake(fresh, "-s", "check.smk", "-n", "all", "-c2", *SLURM[2:])
+    assert done.returncode == 0, done.stderr
+    rules = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"rule"')]
+    running = [rule for rule in rules if rule["shell"] and rule["rule"] not in ("given_by_a_person", "compare")]
+    assert len(running) > 40
+    # Threads that nobody sets are 1; limits.jobs sets another number for all.
+    assert [rule["rule"] for rule in running if not rule["mem_mb"]] == []
+    assert [rule["rule"] for rule in running if not rule["log"]] == []
+    # A benchmark would count as the output of a rule that has none.
+    assert [rule["rule"] for rule in running if not rule["benchmark"] and rule["output"]] == []
+    named = set(re.findall(r'\bjob\(\s*"(\w+)"', RULES))
+    limits = "limits={jobs: {" + ", ".join(f"{name}: {{cores: 7}}" for name in sorted(named)) + "}}"
+    done = snakemake(fresh, "-s", "check.smk", "-n", "all", "-c8", *SLURM[2:], "--config", limits)
+    rules = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"rule"')]
+    running = [rule for rule in rules if rule["shell"] and rule["rule"] not in ("given_by_a_person", "compare")]
+    assert [rule["rule"] for rule in running if rule["cores"] != 7] == []
 
 
 def test_without_internet_what_is_not_fetched_is_listed_with_the_command_that_fetches_it(fresh: Any) -> None:

@@ -158,6 +158,12 @@ def test_every_target_can_be_planned(plan_of: Callable[..., str]) -> None:
     assert planned["all"] == planned["report"] - {"report"} | beside
 
 
+def test_replay_is_downloaded_before_the_first_generation_and_waits_for_nothing_of_the_corpus(fresh: Any) -> None:
+    replay = fresh.planned("results/corpora/micro/replay/download/part-0000/manifest.parquet")
+    assert set(replay) == {"world", "replay_select", "replay_download"}
+    assert "replay_download" in fresh.planned("results/corpora/micro/download/part-0000/manifest.parquet")
+
+
 def test_commands_are_printed_as_they_would_run(plan_of: Callable[..., str]) -> None:
     text = plan_of("all")
     for stage in ("world.make", "catalog.table", "download.fetch", "taxonomy.resolve", "curate.decide", "shards.write"):

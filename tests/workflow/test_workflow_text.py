@@ -176,7 +176,7 @@ def hostile_config() -> dict[str, Any]:
             "download": {"content_types": [hostile("replay.content_types")]},
         },
         "model": {
-            "architecture": {"embed_dim": 8, "text_cfg": {"hf_model_name": hostile("architecture")}},
+            "architecture": {"embed_dim": 8, "vision_cfg": {"name": hostile("architecture")}, "text_cfg": {}},
             "start": f"local-dir:{hostile_path('start')}",
         },
         "train": {
@@ -214,7 +214,12 @@ def hostile_config() -> dict[str, Any]:
         },
         "baselines": {
             "folder": f"local-dir:{hostile_path('baseline')}",
-            "file": f"ViT-B-32:{hostile_path('checkpoint')}.pt",
+            "file": {
+                "architecture": "ViT-B-32",
+                "start": f"{hostile_path('checkpoint')}.pt",
+                "mean": [0, 0, 0],
+                "std": [1, 1, 1],
+            },
         },
         "publish": {
             "licences": [hostile("licences")],
@@ -250,6 +255,8 @@ NAMES = {
     ("Limits", "jobs"),
     ("WorldSettings", "species"),
     ("SiteSettings", "image"),
+    ("Config", "baselines"),
+    ("Baseline", "architecture"),
 }
 
 

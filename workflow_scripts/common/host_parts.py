@@ -2,8 +2,7 @@
 
 A host is given to at most as many parts as it takes connections at once. Each row says over how many parts its host is
 spread (`host_parts`) and which of them this one is (`host_turn`, from 0): a job takes that share of the policy, and the
-shares of all jobs never add up to more than the policy. Replay's parts are fetched beside the corpus's: what is at a
-host of both goes into its last part, which waits for the corpus.
+shares of all jobs never add up to more than the policy.
 """
 
 import heapq
@@ -30,7 +29,6 @@ def deal_hosts(
     parts: int,
     limits: DownloadLimits,
     *,
-    beside: Path | None = None,
     dealt: Path | None = None,
 ) -> None:
     """Make the view `dealt`: `rows` with the columns host_parts, host_turn and part (from 0).
@@ -39,8 +37,6 @@ def deal_hosts(
         rows: a table or view with the columns uuid, host and source_url; host is "" for a local file.
         parts: how many parts there are.
         limits: the policies.
-        beside: the hosts of other parts that are fetched at the same time (contract NAMED_HOSTS). What is at one of
-            these goes whole into the last part, which must wait for the others.
         dealt: the folder where `keep_dealt` keeps parts that were dealt before: their images stay where they are, and
             what is new at their hosts is spread like them.
     """
@@ -49,14 +45,6 @@ def deal_hosts(
     fair = max(1.0, tables.scalar(connection, "SELECT count(*) FROM given") / parts)
     loads = dict.fromkeys(range(parts), 0.0)
     loads |= {part: float(images) for part, images in _read_dealt(connection, dealt)}
-    tables.read(connection, [beside] if beside else [], NAMED_HOSTS, "beside")
-    loads[parts - 1] += tables.scalar(
-        connection, "SELECT count(*) FROM given SEMI JOIN beside USING (host) ANTI JOIN host_pieces USING (host)"
-    )
-    connection.execute(
-        "INSERT INTO host_pieces SELECT DISTINCT host, [getvariable('parts') - 1], [0] "
-        "FROM given SEMI JOIN beside USING (host) ANTI JOIN host_pieces USING (host)"
-    )
     large = connection.execute(
         "SELECT host, count(*) AS images FROM given ANTI JOIN host_pieces USING (host) GROUP BY host "
         f"HAVING count(*) > {fair * SMALL_SHARE} ORDER BY images DESC, host"

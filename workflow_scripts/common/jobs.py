@@ -1,16 +1,22 @@
 """What each rule's jobs ask for, as Snakemake's resources: numbers from the recipe, places from the site."""
 
-from collections.abc import Callable
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from workflow_scripts.common.config.jobs import JobLimits
 from workflow_scripts.common.config.root import Config
 from workflow_scripts.common.config.site import SiteSettings, SlurmSettings
+from workflow_scripts.common.errors import InputError
 
 TRAINING = ("train_run", "pretrain")
 # The resource of sbatch options that a rule cannot do without; `slurm_extra` is the person's, and they come after it.
 JOB_OPTIONS = "job_options"
+# How a rule file names a rule's jobs.
+JOB = re.compile(r'\bjob\(\s*"(\w+)"')
 MINUTES = 240
 # Of a training process: its model and its optimizer, and both once more when it is taken up again.
 PROCESS_MB = 16_000
@@ -73,6 +79,41 @@ def _worker_mb(rule: str, config: Config) -> int:
     processes = config.limits.train.nodes * config.limits.train.processes
     pairs = (recipe.global_batch + recipe.replay_batch) / processes
     return WORKER_MB + int(WORKER_BATCHES * pairs * 3 * config.shards.image_size**2 / 10**6)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a rule takes from its name: what its jobs ask for, and where they write what they say and cost.
+
+    Attributes:
+        cores: of the CPU.
+        resources: Snakemake's other resources.
+        log: path of the log file.
+        benchmark: path of Snakemake's table of time and memory.
+    """
+
+    cores: int
+    resources: Mapping[str, Any]
+    log: str
+    benchmark: str
+
+
+def check_names(limits: Iterable[str], rules: Path, where: str) -> None:
+    """Check that every rule whose jobs are given limits stands in one of the rule files, included or not.
+
+    Args:
+        limits: names of rules; of those made by name (`eval_<benchmark>`, `catalog_merge_g000`) the part in common.
+        rules: the folder of rule files.
+        where: what the message names as their place.
+
+    Raises:
+        InputError: one is no rule.
+    """
+    known = {name for file in rules.glob("*.smk") for name in JOB.findall(file.read_text(encoding="utf-8"))}
+    for name in limits:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise InputError(f"{where}: {name!r} is no rule" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 def resources_of(

@@ -41,7 +41,6 @@ def select(
     memory_mb: int = 2048,
     threads: int = 1,
     limits: DownloadLimits = DownloadLimits(),  # noqa: B008 (frozen)
-    beside: Path | None = None,
     dealt: Path | None = None,
 ) -> None:
     """Choose pairs by size, similarity and safety, clean their captions, and drop repeated pairs.
@@ -54,8 +53,6 @@ def select(
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
         limits: the hosts' policies: over how many parts a host may be spread.
-        beside: the hosts of the corpus (contract NAMED_HOSTS), whose images are fetched at the same time. The last
-            part, which has what is at these hosts, is to be fetched after them.
         dealt: the folder that keeps how pairs were dealt before; a rerun moves none of them.
 
     Raises:
@@ -74,7 +71,7 @@ def select(
             connection.execute(query)
         except duckdb.Error as error:
             raise InputError(f"replay metadata cannot be read: {str(error).splitlines()[0]}") from None
-        deal_hosts(connection, "selected", settings.parts, limits, beside=beside, dealt=dealt)
+        deal_hosts(connection, "selected", settings.parts, limits, dealt=dealt)
         connection.execute("CREATE TEMP TABLE planned AS SELECT * FROM dealt ORDER BY part, uuid")
         for part in range(settings.parts):
             tables.write(

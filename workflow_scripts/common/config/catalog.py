@@ -78,6 +78,10 @@ class SourceSettings(Section):
         """The files that it reads, by option name."""
         raise NotImplementedError
 
+    def paths(self, shared: str) -> dict[str, str]:
+        """Where those files lie, by option name: where a person put them, or where they are fetched to."""
+        return {name: file if isinstance(file, str) else file.path(shared) for name, file in self.inputs.items()}
+
 
 class TreeOfLife200M(SourceSettings):
     """TreeOfLife-200M's `catalog.parquet` with its `provenance.parquet` and the boxes of its FathomNet images."""

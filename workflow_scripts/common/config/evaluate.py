@@ -286,6 +286,24 @@ def as_read(benchmark: Section) -> dict[str, Any]:
     return benchmark.model_dump(mode="json", exclude={"shots", "jobs"}, exclude_defaults=True)
 
 
+def watched_files(benchmark: FeatureBenchmark | CsvBenchmark | SubsetsBenchmark, made: str, served: str) -> list[str]:
+    """The label files that a person gives, which its reader's job watches.
+
+    Args:
+        benchmark: one with images of its own.
+        made: the folder of the embedded world's benchmarks.
+        served: the world's last file: the world is made as a whole, and this file stands for all of it.
+    """
+    given = [path for path in benchmark.inputs.values() if f"{FETCHED_FOLDER}/" not in path]
+    return list(dict.fromkeys(served if path.startswith(f"{made}/") else path for path in given))
+
+
+def table_identity(benchmark: Section, corpus: str) -> str:
+    """What tells a benchmark's table from others of its name; some are made of the corpus itself."""
+    of_corpus = isinstance(benchmark, ReplayBenchmark | CarvedBenchmark)
+    return digest([as_read(benchmark), corpus if of_corpus else ""])[:8]
+
+
 class BenchmarkSettings(Section):
     """A benchmark of any layout, for the command line of a step: the benchmark's own JSON is enough."""
 

@@ -21,7 +21,7 @@ from workflow_scripts.common.config.evaluate import (
     ImageSet,
     fetch_identity,
 )
-from workflow_scripts.common.config.jobs import JOBS, JobLimits
+from workflow_scripts.common.config.jobs import JobLimits
 from workflow_scripts.common.config.model_source import FORMS, TIMM_FORMS, Baseline
 from workflow_scripts.common.config.replay import ReplaySettings
 from workflow_scripts.common.config.report import IntrinsicSettings, PublishSettings
@@ -55,15 +55,6 @@ class Limits(Section):
         default_factory=dict,
         description="What the jobs of a rule ask for, by rule (`eval`, `catalog_merge` where a name has more parts).",
     )
-
-    @field_validator("jobs")
-    @classmethod
-    def _rules(cls, value: dict[str, JobLimits]) -> dict[str, JobLimits]:
-        for name in value:
-            if name not in JOBS:
-                near = difflib.get_close_matches(name, JOBS, n=1)
-                raise ValueError(f"{name!r} is no rule" + (f"; did you mean {near[0]}?" if near else ""))
-        return value
 
 
 class Config(Section):

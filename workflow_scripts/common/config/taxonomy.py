@@ -1,5 +1,6 @@
 """Backbones and name resolution."""
 
+from pathlib import Path
 from typing import Literal, get_args
 
 from pydantic import Field, model_validator
@@ -47,6 +48,25 @@ class Backbone(Section):
     def folder(self, shared: str) -> str:
         """Where it is kept below what corpora and runs have in common: another release is another folder."""
         return f"{shared}/backbones/{self.name}-{digest([self.model_dump(mode='json')])[:8]}"
+
+    def archive(self, shared: str) -> str:
+        """Where its archive lies: where a person put it, or where it is fetched to."""
+        return self.path or f"{self.folder(shared)}/archive.zip"
+
+    def watched(self, shared: str, world: str) -> list[str]:
+        """What of its archive Snakemake can watch: its files, or the zip.
+
+        Args:
+            shared: the folder of what corpora and runs have in common.
+            world: the folder of the embedded world, whose tables are not made yet.
+        """
+        archive = self.archive(shared)
+        if archive.startswith(f"{world}/"):
+            return [f"{archive}/{name}" for name in ("Taxon.tsv", "VernacularName.tsv", "meta.xml")]
+        # Which of a folder's files hold what only its reader knows.
+        suffixes = (".csv", ".tsv", ".txt", ".tab", ".xml")
+        found = sorted(str(file) for file in Path(archive).rglob("*") if file.suffix.lower() in suffixes)
+        return found or [archive]
 
 
 class TaxonomySettings(Section):

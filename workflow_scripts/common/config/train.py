@@ -1,6 +1,7 @@
 """The model and its training."""
 
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -11,6 +12,8 @@ from workflow_scripts.common.open_clip_names import model_config
 
 # What open_clip takes where a model's config does not say.
 OPEN_CLIP_IMAGE_SIZE = 224
+
+S = TypeVar("S", bound=Section)
 
 
 class ModelSettings(ModelSource):
@@ -245,6 +248,24 @@ class AblationSettings(Section):
             for name in recipe.text_types
         }
         return {name: recipe.model_copy(update=change) for name, change in changes.items()}
+
+    def tested(self, benchmarks: Mapping[str, S], text_types: Sequence[str]) -> dict[tuple[str, str], S]:
+        """What is scored, by benchmark and by how its classes are written.
+
+        Each benchmark under each text type, and asked nothing else; replay under its captions.
+
+        Args:
+            benchmarks: the recipe's, by name.
+            text_types: the recipe's.
+        """
+        tested = {
+            (name, text_type): benchmarks[name].model_copy(
+                update={"text_type": text_type, "published_text_type": None, "shots": []}
+            )
+            for name in self.benchmarks
+            for text_type in text_types
+        }
+        return tested | {(self.replay, "captions"): benchmarks[self.replay]}
 
 
 class TrainLimits(Section):

@@ -1,0 +1,66 @@
+"""The models of a run, each as a folder: what training starts from, and what is scored beside the run's own."""
+
+from pathlib import Path
+
+from workflow_scripts.common.config.model_source import ModelSource
+from workflow_scripts.common.config.root import Config
+from workflow_scripts.common.files import digest
+from workflow_scripts.common.layout import Layout
+
+
+class Models:
+    """The models that a config names.
+
+    Attributes:
+        start: the folder of the starting weights.
+        pretrain_start: where pretraining makes those, the folder that it starts from itself.
+        folders: of the models to score, by name: the baselines, then the run's own.
+        without_text: the names of those that have no text tower.
+        fetched: what is fetched, by the name of its folder.
+    """
+
+    def __init__(self, config: Config, layout: Layout) -> None:
+        self._shared = layout.shared
+        self._baselines = config.baselines
+        model, own = config.model, _identity(config.model)
+        self.start = layout.shared.model(model=f"start-{own}")
+        self.pretrain_start: str | None = None
+        if model.kind == "pretrain":
+            made = _identity(model, config.pretrain, config.replay, config.corpus)
+            self.start = layout.shared.model(model=f"pretrained-{made}")
+            random = _identity(model.model_copy(update={"start": None}))
+            self.pretrain_start = layout.shared.model(model=f"random-{random}")
+        self.folders = {name: self._folder(one) for name, one in config.baselines.items()}
+        self.folders[config.run] = layout.run(config.run).model()
+        self.without_text = [name for name, one in config.baselines.items() if not one.has_text]
+        self.trainable = Path(self.pretrain_start or self.start).name
+        self.fetched: dict[str, ModelSource] = {self.trainable: model.fetched} | {
+            Path(self._folder(one)).name: one
+            for one in config.baselines.values()
+            if one.kind != "run" and not one.is_ready
+        }
+
+    def files(self, name: str) -> list[str]:
+        """What of a model to score Snakemake can watch."""
+        baseline = self._baselines.get(name)
+        if baseline is not None and baseline.is_ready:
+            return baseline.files
+        return [f"{self.folders[name]}/{baseline.config_name if baseline else 'open_clip_config.json'}"]
+
+    def source(self, name: str) -> str:
+        """A model to score, as the steps take it."""
+        return f"{'timm:' if name in self.without_text else ''}local-dir:{self.folders[name]}"
+
+    def fetched_files(self) -> list[str]:
+        """The files by which the folders of what is fetched are known to be models."""
+        return [f"{self._shared.model(model=name)}/{one.config_name}" for name, one in self.fetched.items()]
+
+    def _folder(self, baseline: ModelSource) -> str:
+        if baseline.kind == "run":
+            return self.start
+        return baseline.place if baseline.is_ready else self._shared.model(model=f"fetched-{_identity(baseline)}")
+
+
+def _identity(*values: object) -> str:
+    """A short name for what is shared by everything with the same settings."""
+    return digest([value.model_dump(mode="json") if hasattr(value, "model_dump") else value for value in values])[:8]
