@@ -1,6 +1,7 @@
 """What redoes finished costly work is said before the first job; the words of the command line are checked."""
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -65,6 +66,7 @@ class Job:
     def __init__(self, rule: str, output: list[Path], after: tuple[Any, ...] = (), **reason: Any) -> None:
         self.rule = SimpleNamespace(name=rule)
         self.output = [str(path) for path in output]
+        self.input: list[str] = []
         self.after = after
         nothing = dict.fromkeys(["forced", "params_changed", "input_changed", "code_changed", "software_stack_changed"])
         sets = {name: set() for name in ("updated_input", "updated_input_run", "missing_output")}
@@ -111,16 +113,22 @@ def test_growth_holds_nothing_up_unless_something_else_changed_with_it(account: 
     assert found.why == ("catalog_source runs: changed input metadata.parquet",)
 
 
-def test_a_takedown_holds_nothing_up_and_other_changes_within_the_corpus_do(account: Path) -> None:
+def test_a_takedown_holds_nothing_up_and_other_changes_within_the_corpus_do(account: Path, tmp_path: Path) -> None:
+    verdicts, ledger = tmp_path / "verdicts.parquet", tmp_path / "ledger.parquet"
+    corpus = Corpus(CORPUS.folder, str(ledger))
+    for path, time in ((verdicts, 1000), (ledger, 2000)):
+        path.touch()
+        os.utime(path, (time, time))
     manifest = f"{CORPUS.folder}/download/part-0000/manifest.parquet"
     gather = Job("download_gather", [], updated_input={manifest})
-    curate = Job("curate", [], (gather,), updated_input={CORPUS.ledger})
+    curate = Job("curate", [verdicts], (gather,), updated_input={"a"}, updated_input_run={"a"})
     job = Job("shards_write", [account], (curate, gather), updated_input={"plan"}, updated_input_run={"plan"})
-    assert redone(Plan(gather, curate, job), NOTHING, CORPUS) == []
-    curate.reason.updated_input = {"a"}
-    curate.reason.updated_input_run = {"a"}
-    (found,) = redone(Plan(gather, curate, job), NOTHING, CORPUS)
+    (found,) = redone(Plan(gather, curate, job), NOTHING, corpus)
     assert manifest in found.why[0]
+    curate.input = [str(ledger)]
+    assert redone(Plan(gather, curate, job), NOTHING, corpus) == []
+    os.utime(verdicts, (3000, 3000))
+    assert redone(Plan(gather, curate, job), NOTHING, corpus) != [], "that takedown was taken in before"
 
 
 def test_several_steps_are_named_in_one_line_and_one_word(account: Path) -> None:

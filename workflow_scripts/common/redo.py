@@ -159,12 +159,14 @@ def redone(dag: Any, words: Words, corpus: Corpus) -> list[Redone]:
     """
     jobs: dict[str, list[tuple[Any, list[Cause]]]] = {}
     # A dry run has finished all of them when it is asked.
-    for job in dag.needrun_jobs(exclude_finished=False):
+    planned = list(dag.needrun_jobs(exclude_finished=False))
+    taken_down = any(_is_older(job, corpus.ledger) for job in planned)
+    for job in planned:
         step = GUARDED.get(job.rule.name)
         if step is None or step in words.redo or dag.reason(job).forced:
             continue
         finished = job.output and all(Path(file).exists() for file in job.output)
-        if finished and (found := _that_matter(list(causes(dag, job)), corpus)):
+        if finished and (found := _that_matter(causes(dag, job), corpus, taken_down)):
             jobs.setdefault(step, []).append((job, found))
     return [
         Redone(
@@ -177,9 +179,16 @@ def redone(dag: Any, words: Words, corpus: Corpus) -> list[Redone]:
     ]
 
 
-def _that_matter(found: list[Cause], corpus: Corpus) -> list[Cause]:
-    """The causes other than growth and takedowns."""
-    taken_down = any(corpus.ledger in cause.files for cause in found)
+def _is_older(job: Any, ledger: str) -> bool:
+    """Whether a job reads the ledger and has not since something was taken down."""
+    if ledger not in map(str, job.input):
+        return False
+    made = [Path(file).stat().st_mtime_ns for file in job.output if Path(file).exists()]
+    return bool(made) and Path(ledger).stat().st_mtime_ns > min(made)
+
+
+def _that_matter(found: Iterable[Cause], corpus: Corpus, taken_down: bool) -> list[Cause]:
+    """The causes other than growth and, where something was taken down, what that has rewritten."""
 
     def is_known(file: str) -> bool:
         return file == corpus.ledger or (taken_down and file.startswith(f"{corpus.folder}/"))

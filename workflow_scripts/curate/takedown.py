@@ -105,7 +105,7 @@ def takedown(
             _forget("report", ["--pages", *concerned.thumbnails, "--published", *concerned.published])
     sys.stdout.write(
         f"taken down; recorded in {ledger}. `snakemake data` brings verdicts and attribution up to date; models stay "
-        "as they are, until `snakemake all` trains them again\n"
+        "as they are; `snakemake all --config redo=train` trains again\n"
     )
 
 
