@@ -16,7 +16,7 @@ help:
 	  'demo   the whole workflow on the embedded world, to a table of scores and a report' \
 	  'digests  the demo, and SHA-256 sums of what it made' \
 	  'test   every test, as CI runs them' \
-	  'quick  the tests that train nothing and run no workflow' \
+	  'quick  the tests that train nothing, run no workflow and take seconds' \
 	  'lint   format, types, and the generated documentation' \
 	  'docs   generate config/README.md and the table of docs/benchmarks.md' \
 	  'record the versions of steps whose code has changed; STEP="NAME ..." for some, NEXT=1 for other outputs' \

@@ -17,9 +17,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from workflow_scripts.common.clip import CONFIG_FILE, WEIGHTS_FILE, Clip, encode_image, encode_text, load, open_clip
+from workflow_scripts.common.clip import Clip, encode_image, encode_text, load
 from workflow_scripts.common.config.evaluate import EmbedLimits
 from workflow_scripts.common.geometry import unit
+from workflow_scripts.common.model_files import CONFIG_FILE, WEIGHTS_FILE
+from workflow_scripts.common.open_clip_models import open_clip
 from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
 from workflow_scripts.common.tables import write_rows
 from workflow_scripts.contracts import BENCHMARK_IMAGES

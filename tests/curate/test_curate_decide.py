@@ -281,6 +281,7 @@ some_images = st.lists(
 )
 
 
+@pytest.mark.slow
 @tries(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=some_images, second=some_images, share=st.sampled_from([0.2, 0.6, 0.95]), random=st.randoms())
 def test_order_and_threads_change_nothing_and_splits_are_sound(

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.curate.inputs import verdicts
 from tests.curate.pipeline import Pipeline
 from workflow_scripts.common import tables
@@ -17,6 +19,7 @@ def uuids(index: Path) -> set[str]:
     return set(tables.read_rows(index, SHARD_INDEX)["uuid"].to_pylist())
 
 
+@pytest.mark.slow
 def test_a_second_generation_of_300_images_leaves_the_first_as_it_is(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path)
     pipeline.catalog(0, range(120))

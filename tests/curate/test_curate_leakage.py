@@ -70,6 +70,7 @@ def search(
     return {row["uuid"]: row for row in rows}
 
 
+@pytest.mark.slow
 def test_planted_images_are_found_as_they_are_compressed_again_and_halved(tmp_path: Path) -> None:
     benchmark, catalogue = [], []
     for number in range(PLANTED):

@@ -79,6 +79,7 @@ def recorder(make_picture: Callable[..., bytes]) -> Any:
     made.http.server_close()
 
 
+@pytest.mark.slow
 def test_no_host_sees_more_than_its_policy_over_all_jobs(recorder: Recorder, tmp_path: Path) -> None:
     giant = f"127.0.0.7:{recorder.port}"
     small = [f"127.0.1.{number + 1}:{recorder.port}" for number in range(SMALL_HOSTS)]

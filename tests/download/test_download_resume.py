@@ -36,6 +36,7 @@ def wait_until_asked(server: Any, count: int, process: Any) -> None:
 
 
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.slow
 def test_after_a_kill_only_the_shard_in_hand_is_fetched_again(
     tmp_path: Path, slow: Any, make_part: Any, make_run: Any, by: signal.Signals
 ) -> None:

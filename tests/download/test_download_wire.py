@@ -237,6 +237,7 @@ def test_a_host_of_many_addresses_that_do_not_answer_ends_in_time(
     assert rows["a"]["error"].startswith("timeout: ")
 
 
+@pytest.mark.slow
 def test_the_connections_of_many_hosts_are_not_all_kept(
     wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
 ) -> None:

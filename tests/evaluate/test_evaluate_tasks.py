@@ -62,6 +62,7 @@ def test_newt_is_taken_over_all_test_images_of_all_tasks() -> None:
     assert outcome.metrics["svm/micro_std"] == 0
 
 
+@pytest.mark.slow
 def test_newt_does_not_depend_on_processes_or_on_the_order_of_tasks() -> None:
     tasks = newt_task("a", 1), newt_task("b", 2)
     one, two = (newt(*newt_benchmark(*given), threads=1, draws=3).metrics for given in (tasks, tasks[::-1]))

@@ -95,6 +95,7 @@ def test_the_page_works_in_a_browser(
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.slow
 def test_the_comparison_works_in_a_browser(browser: Browser, width: int, tmp_path: Path) -> None:
     write_run(tmp_path, "a", 0.1, [True] * 60 + [False] * 40)
     write_run(tmp_path, "b", 0.2, [True] * 80 + [False] * 20)

@@ -245,6 +245,7 @@ def move_to_a_tar_of_its_own(corpus: Path, number: int) -> Path:
     return tar
 
 
+@pytest.mark.slow
 def test_a_killed_job_writes_again_only_the_shard_in_hand(corpus: Path) -> None:
     in_third = next(row for row in index(build(corpus, work="first_work")) if row["shard"] == "shard-000002.tar")
     needed = move_to_a_tar_of_its_own(corpus, int(in_third["uuid"][1:]))

@@ -122,6 +122,7 @@ def said(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in answer.items() if name != "label_id"} for answer in answers]
 
 
+@pytest.mark.slow
 def test_other_labels_and_their_order_change_no_answer(
     resolved: Resolved, labels: list[dict[str, Any]], answers: list[dict[str, Any]]
 ) -> None:

@@ -42,6 +42,7 @@ def one_rank(rank: int, start: Path, settings: ModelSettings, folder: Path) -> N
             pass
 
 
+@pytest.mark.slow
 def test_a_rank_ends_while_a_thread_of_gloo_waits_for_the_interpreter(
     start: Path, model_settings: ModelSettings, tmp_path: Path
 ) -> None:

@@ -41,6 +41,8 @@ from workflow_scripts.train.model import TwoProjectorClip
 from workflow_scripts.train.ranks import Ranks
 from workflow_scripts.train.run import train_model
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 30
 # What a checkpoint file does not say.
