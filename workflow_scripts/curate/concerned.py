@@ -9,6 +9,7 @@ import duckdb
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.files import sha256_file, write_json
+from workflow_scripts.common.layout import Corpus, Layout
 from workflow_scripts.common.shards import INDEX, MANIFEST, shards_with
 from workflow_scripts.contracts import BENCHMARK_IMAGES
 
@@ -45,7 +46,8 @@ def list_concerned(connection: duckdb.DuckDBPyConnection, root: Path, place: Pat
         "SELECT DISTINCT folder || '/' || tar FROM acquired SEMI JOIN chosen USING (uuid) "
         "WHERE tar IS NOT NULL ORDER BY ALL",
     )
-    folders = [path.parent for kind in ("shards/g*/*", "replay/*") for path in sorted(place.glob(f"{kind}/{INDEX}"))]
+    layout, corpus = Layout(str(root)), Corpus(str(place))
+    folders = [path.parent for path in (*corpus.shard_index.found(), *corpus.replay_index.found())]
     shards = shards_with(folders, set(found.images))
     found.shards = [str(path) for path in shards]
     folders = sorted({path.parent for path in shards})
@@ -54,7 +56,7 @@ def list_concerned(connection: duckdb.DuckDBPyConnection, root: Path, place: Pat
     digests |= {digest for folder in folders for digest in remembered.get(_name(folder, place), [])}
     found.models = [str(folder) for folder in _trained_on(root, digests)]
     runs = set()
-    for images in sorted(root.glob("shared/benchmarks/*/images.parquet")):
+    for images in layout.shared.benchmark_images.found():
         tables.read(connection, images, BENCHMARK_IMAGES, "pictures")
         # A replay pair that is held out is a benchmark's image under its own id, and lies in a shard.
         connection.execute(
@@ -65,17 +67,17 @@ def list_concerned(connection: duckdb.DuckDBPyConnection, root: Path, place: Pat
         if paths:
             found.benchmark_images += [path for path in paths if Path(path) not in shards]
             benchmark = images.parent.name.rpartition("-")[0]
-            features = sorted(root.glob(f"runs/*/features/*/{benchmark}.safetensors"))
+            features = [path for run in layout.runs() for path in run.features.found(benchmark=benchmark)]
             found.features += [str(path) for path in features]
             runs |= {path.parents[2] for path in features}
     found.thumbnails = [
         str(page)
-        for page in sorted(root.glob("runs/*/report/index.html"))
+        for page in _of_runs(layout, "report")
         if page.parents[1] in runs or _says_any(page, set(found.images))
     ]
     found.published = [
         str(catalog.parent)
-        for catalog in sorted(root.glob("runs/*/publish/dataset/catalog.parquet"))
+        for catalog in _of_runs(layout, "published_catalog")
         if _column(connection, f"SELECT uuid FROM {tables.scan(catalog)} SEMI JOIN chosen USING (uuid) LIMIT 1")
     ]
     return found
@@ -112,9 +114,15 @@ def _name(folder: Path, place: Path) -> str:
     return folder.relative_to(place).as_posix()
 
 
+def _of_runs(layout: Layout, kind: str) -> list[Path]:
+    """The files of one kind that runs have."""
+    return [path for run in layout.runs() for path in getattr(run, kind).found()]
+
+
 def _trained_on(root: Path, tables_read: Set[str]) -> list[Path]:
     """Folders of the runs and models whose training read the tables, or began with the weights of one that did."""
-    left = [path for pattern in ("runs/*", "shared/models/*") for path in root.glob(f"{pattern}/train/summary.json")]
+    layout = Layout(str(root))
+    left = [*_of_runs(layout, "summary"), *layout.shared.model_summary.found()]
     found: list[Path] = []
     digests = set(tables_read)
     while concerned := [summary for summary in left if _says_any(summary, digests)]:

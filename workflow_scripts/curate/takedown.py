@@ -21,6 +21,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.root import load_site, read_yaml
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.layout import Corpus
 from workflow_scripts.contracts import (
     CATALOG,
     DOWNLOADS,
@@ -111,14 +112,15 @@ def takedown(
 
 def _read_corpus(connection: duckdb.DuckDBPyConnection, place: Path) -> None:
     """The tables of `takedown.sql`, of what the corpus has by now."""
-    catalog = sorted(place.glob("catalog/g*/part-*.parquet"))
+    files = Corpus(str(place))
+    catalog = files.catalog_part.found()
     if not catalog:
         raise InputError(f"{place}: no catalogue there; give --corpus and --results, or --config")
     tables.read(connection, catalog, CATALOG, "catalog")
-    tables.read(connection, sorted(place.glob("replay/selection/part-*.parquet")), REPLAY_SELECTION, "selection")
-    tables.read(connection, sorted(place.glob("curate/g*/verdicts.parquet")), VERDICTS, "verdicts")
-    tables.read(connection, sorted(place.glob("download/g???.parquet")), GATHERED_DOWNLOADS, "downloads")
-    manifests = sorted(place.glob("replay/download/part-*/manifest.parquet"))
+    tables.read(connection, files.replay_part.found(), REPLAY_SELECTION, "selection")
+    tables.read(connection, files.verdicts.found(), VERDICTS, "verdicts")
+    tables.read(connection, files.gathered.found(), GATHERED_DOWNLOADS, "downloads")
+    manifests = files.replay_download_part.found()
     tables.read(connection, manifests, DOWNLOADS, "replay_downloads")
     acquired = f"SELECT uuid, md5, {tables.literal(place / 'download')} || printf('/part-%04d', part) AS folder, tar"
     query = f"{acquired} FROM downloads"
@@ -126,7 +128,7 @@ def _read_corpus(connection: duckdb.DuckDBPyConnection, place: Path) -> None:
         named = f"{tables.scan(manifests).removesuffix(')')}, filename = true)"
         query += f" UNION ALL SELECT uuid, md5, parse_dirpath(filename), tar FROM {named}"
     connection.execute(f"CREATE TEMP VIEW acquired AS {query}")
-    held = [path for split in SPLITS if (path := place / f"replay/{split}/index.parquet").exists()]
+    held = [path for split in SPLITS if (path := Path(files.replay_index(split=split))).exists()]
     pairs = [f"SELECT uuid, {tables.literal(path.parent.name)} AS split FROM {tables.scan(path)}" for path in held]
     connection.execute(f"CREATE TEMP VIEW replayed AS {' UNION ALL '.join(pairs) or NO_PAIRS}")
 

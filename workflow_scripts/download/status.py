@@ -10,13 +10,11 @@ import duckdb
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.download.acquisition import MANIFEST
+from workflow_scripts.common.layout import Corpus
 from workflow_scripts.download.fetch import part_digest
 from workflow_scripts.download.summary import spelled
 
 SHOWN_HOSTS = 40
-# Part tables and, for each, the folder where its download is published.
-PLACES = (("catalog/g*", "download"), ("replay/selection", "replay/download"))
 
 
 def status(*, corpus: Path) -> None:
@@ -28,10 +26,14 @@ def status(*, corpus: Path) -> None:
     Raises:
         InputError: there is no catalogue in it.
     """
+    files = Corpus(str(corpus))
     parts = [
-        (part, corpus / published / part.stem / MANIFEST)
-        for pattern, published in PLACES
-        for part in sorted(corpus.glob(f"{pattern}/part-*.parquet"))
+        (part, Path(manifest(part=part.stem.removeprefix("part-"))))
+        for tables_of_parts, manifest in (
+            (files.catalog_part, files.download_part),
+            (files.replay_part, files.replay_download_part),
+        )
+        for part in tables_of_parts.found()
     ]
     if not parts:
         raise InputError(f"{corpus}: no catalogue there; give a corpus's folder, such as results/corpora/world")
@@ -57,7 +59,7 @@ def status(*, corpus: Path) -> None:
 def _begun(corpus: Path) -> dict[str, list[tuple[Path, str]]]:
     """The work folders by their part's name, each with the digest of what it fetches: looked through once."""
     found: dict[str, list[tuple[Path, str]]] = {}
-    for record in sorted((corpus / ".work" / "download").glob("*/key.json")):
+    for record in Corpus(str(corpus)).download_key.found():
         key = json.loads(record.read_text(encoding="utf-8"))
         found.setdefault(key["name"], []).append((record.parent, key["part"]))
     return found

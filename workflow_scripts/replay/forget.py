@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.shards import INDEX, REPLAY, forget_samples
+from workflow_scripts.common.layout import Corpus
+from workflow_scripts.common.shards import REPLAY, forget_samples
 from workflow_scripts.common.takedowns import read_taken_down
 
 
@@ -18,7 +19,7 @@ def forget(*, corpus: Path, images: Path) -> None:
         BusyError: a job is writing one of them.
         InputError: the table is missing or breaks its contract.
     """
-    folders = sorted(index.parent for index in corpus.glob(f"replay/*/{INDEX}"))
+    folders = [index.parent for index in Corpus(str(corpus)).replay_index.found()]
     forget_samples(REPLAY, folders, corpus / ".work/replay", read_taken_down(images))
 
 

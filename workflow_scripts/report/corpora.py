@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from workflow_scripts.common import tables
+from workflow_scripts.common import layout, tables
 from workflow_scripts.common.config.root import load_site
 from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.errors import InputError
@@ -33,9 +33,10 @@ class Corpus:
         """Its name."""
         return self.folder.name
 
-    def files(self, pattern: str) -> list[Path]:
-        """Tables by a pattern, in the order of their names."""
-        return sorted(self.folder.glob(pattern))
+    @property
+    def files(self) -> layout.Corpus:
+        """Where its tables lie."""
+        return layout.Corpus(str(self.folder))
 
     @cached_property
     def identity(self) -> Row:
@@ -46,7 +47,7 @@ class Corpus:
     @cached_property
     def sums(self) -> list[frozenset[str]]:
         """SHA-256 of the names' table and of the shards' manifests, for each split that a training may take."""
-        names = {sha256_file(path) for path in self.files("taxonomy/labels.parquet")}
+        names = {sha256_file(path) for path in self.files.labels.found()}
         splits: dict[str, set[str]] = {}
         for path, digest in self.manifests.items():
             splits.setdefault(path.parent.name, set()).add(digest)
@@ -55,12 +56,12 @@ class Corpus:
     @cached_property
     def manifests(self) -> dict[Path, str]:
         """The shards' manifests that a training may read, with the SHA-256 of each."""
-        return {path: sha256_file(path) for path in self.files("shards/*/train*/manifest.parquet")}
+        return {path: sha256_file(path) for path in self.files.shard_manifest.found() if path.parent.name != "val"}
 
     @cached_property
     def replay_sums(self) -> frozenset[str]:
         """SHA-256 of the replay shards' manifest, as a training records it."""
-        return frozenset(sha256_file(path) for path in self.files("replay/train/manifest.parquet"))
+        return frozenset(sha256_file(path) for path in self.files.replay_manifest.found(split="train"))
 
 
 @dataclass(frozen=True)
@@ -127,12 +128,12 @@ def places(results: Path | None) -> Path:
 
 def corpora_of(results: Path) -> list[Corpus]:
     """All corpora, by name."""
-    return [Corpus(folder) for folder in sorted((results / "corpora").glob("*")) if folder.is_dir()]
+    return [Corpus(Path(one.folder)) for one in layout.Layout(str(results)).corpora()]
 
 
 def runs_of(results: Path) -> list[Run]:
     """All runs that have trained, by name."""
-    return [Run(path.parents[1]) for path in sorted((results / "runs").glob("*/train/summary.json"))]
+    return [Run(Path(one.folder)) for one in layout.Layout(str(results)).runs() if Path(one.summary()).exists()]
 
 
 def mixture(config: Mapping[str, Any]) -> list[str]:

@@ -38,17 +38,19 @@ def image_record(connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: st
         InputError: a table of the corpus cannot be read.
     """
 
-    def found(pattern: str, condition: str = "uuid = $value", value: str = uuid) -> Row:
-        rows = rows_where(connection, corpus.files(pattern), condition, {"value": value})
+    files = corpus.files
+
+    def found(tables: Sequence[Path], condition: str = "uuid = $value", value: str = uuid) -> Row:
+        rows = rows_where(connection, tables, condition, {"value": value})
         return rows[0] if rows else {}
 
-    record = found("catalog/*/part-*.parquet")
+    record = found(files.catalog_part.found())
     if not record:
         return None
-    fetch = found("download/g*.parquet")
-    label = found("taxonomy/labels.parquet", "label_id = $value", record["label_id"])
-    verdict = found("curate/*/verdicts.parquet")
-    shard = found("shards/*/train/index.parquet") or found("shards/*/val/index.parquet")
+    fetch = found(files.gathered.found())
+    label = found(files.labels.found(), "label_id = $value", record["label_id"])
+    verdict = found(files.verdicts.found())
+    shard = found(files.shard_index.found(split="train")) or found(files.shard_index.found(split="val"))
     return {
         "corpus": corpus.identity.get("id", corpus.name),
         "uuid": uuid,
@@ -74,7 +76,7 @@ def image_record(connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: st
 
 def uuids_of(connection: duckdb.DuckDBPyConnection, corpus: Corpus, md5: str) -> list[str]:
     """The images whose original bytes have this MD5."""
-    rows = rows_where(connection, corpus.files("download/g*.parquet"), "md5 = $md5", {"md5": md5})
+    rows = rows_where(connection, corpus.files.gathered.found(), "md5 = $md5", {"md5": md5})
     return sorted(row["uuid"] for row in rows)
 
 

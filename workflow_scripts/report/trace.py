@@ -125,7 +125,7 @@ def _file_records(connection: duckdb.DuckDBPyConnection, results: Path, path: Pa
     """What a file is by its digest: a shard, a model's weights, or what a report was made from."""
     checksum = sha256_file(path)
     for corpus in corpora_of(results):
-        manifests = [*corpus.files("shards/*/*/manifest.parquet"), *corpus.files("replay/*/manifest.parquet")]
+        manifests = [*corpus.files.shard_manifest.found(), *corpus.files.replay_manifest.found()]
         rows = rows_where(connection, manifests, "sha256 = $sum", {"sum": checksum})
         # The small split's shards are train's own.
         listed = {Path(row["filename"]) for row in rows}

@@ -72,7 +72,7 @@ def _matches(
     connection: duckdb.DuckDBPyConnection, corpus: Corpus, runs: list[Run], md5: str, looks: str | None
 ) -> Iterator[dict[str, Any]]:
     """The corpus's images and replay pairs that have the photo's bytes, or look like it."""
-    downloads = [*corpus.files("download/g*.parquet"), *corpus.files("replay/download/part-*/manifest.parquet")]
+    downloads = [*corpus.files.gathered.found(), *corpus.files.replay_download_part.found()]
     condition, values = "md5 = $md5", dict[str, Any](md5=md5)
     if looks is not None:
         condition += f" OR {NEAR}"
@@ -99,7 +99,7 @@ def _matches(
 
 def _judged(connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: str) -> tuple[str, bool]:
     """What became of an image, and whether it is for training."""
-    verdicts = rows_where(connection, corpus.files("curate/*/verdicts.parquet"), "uuid = $uuid", {"uuid": uuid})
+    verdicts = rows_where(connection, corpus.files.verdicts.found(), "uuid = $uuid", {"uuid": uuid})
     if not verdicts:
         return "not judged yet", False
     [verdict] = verdicts
@@ -112,7 +112,7 @@ def _judged(connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: str) ->
 def _replayed(connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: str) -> tuple[str, bool]:
     """What became of a replay pair, and whether it is for training."""
     for split in SPLITS:
-        if rows_where(connection, corpus.files(f"replay/{split}/index.parquet"), "uuid = $uuid", {"uuid": uuid}):
+        if rows_where(connection, corpus.files.replay_index.found(split=split), "uuid = $uuid", {"uuid": uuid}):
             return f"a replay pair for {split}", split == "train"
     return "a replay pair that was left out", False
 
