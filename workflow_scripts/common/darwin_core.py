@@ -4,6 +4,7 @@ python-dwca-reader is not used: it takes one file of a section where the standar
 file of common names a language), and stops at a section whose id is left out or written otherwise.
 """
 
+import codecs
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from xml.etree import ElementTree
@@ -85,7 +86,7 @@ def _section(element: ElementTree.Element, place: str) -> Section:
         form=Form(
             delimiter=_text(element.get("fieldsTerminatedBy"), ","),
             quote=_text(element.get("fieldsEnclosedBy"), '"')[:1],
-            encoding=element.get("encoding") or "utf-8",
+            encoding=_encoding(element.get("encoding") or "utf-8", place),
             header_lines=_number(element.get("ignoreHeaderLines") or "0", place),
         ),
         id_index=next(iter(ids), None),
@@ -95,6 +96,13 @@ def _section(element: ElementTree.Element, place: str) -> Section:
             if (term := one.get("term"))
         ),
     )
+
+
+def _encoding(name: str, place: str) -> str:
+    try:
+        return codecs.lookup(name.strip()).name
+    except LookupError:
+        raise InputError(f"{place}: encoding {name!r} is unknown; correct it, or write the file as UTF-8") from None
 
 
 def _text(value: str | None, default: str) -> str:

@@ -38,7 +38,7 @@ class Form:
     Attributes:
         delimiter: what stands between two values.
         quote: what encloses a value that holds a delimiter; "" where nothing does.
-        encoding: its encoding; None where nobody says: UTF-8, else `FALLBACK_ENCODING`.
+        encoding: its encoding, as Python calls it; None where nobody says: UTF-8, else `FALLBACK_ENCODING`.
         header_lines: lines before the first row.
     """
 
@@ -134,14 +134,16 @@ def load(
     width = _width(path, form)
     widest = max(width, *(column.index + 1 for column in columns.values() if column.index is not None))
     reached = max((columns[name].index or 0 for name in needed), default=0) + 1
+    if width < reached:
+        raise InputError(
+            f"{path}: line 1 has {width} columns, and column {reached} is needed; is {form.delimiter!r} its delimiter?"
+        )
     before = _count(connection, table)
     padded = 0
     try:
-        if form.encoding is not None and codecs.lookup(form.encoding).name not in ("utf-8", "ascii"):
+        if form.encoding not in (None, "utf-8", "ascii"):
             raise _Ragged
         _append(connection, table, _scan(path, form, width), _within(columns, width))
-    except LookupError:
-        raise InputError(f"{path}: encoding {form.encoding} is unknown; write it as UTF-8") from None
     except (_Ragged, duckdb.Error):
         regular = scratch / f"{table}-regular.csv"
         padded = _write_regular(path, form, (reached, width, widest), regular)

@@ -1,11 +1,12 @@
 """Darwin Core Archives: by their `meta.xml`, or by the header of a file without one."""
 
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from workflow_scripts.common.darwin_core import META, Section, read_meta
 from workflow_scripts.common.delimited import Source
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.text_archives import Archive, Part, Table, best_table, header_columns, named
+from workflow_scripts.common.text_archives import Archive, Part, Table, best_table, header_columns, named, plain
 from workflow_scripts.taxonomy.columns import TAXON_COLUMNS, VERNACULAR_COLUMNS
 
 # Terms that were others' or earlier ones for the same.
@@ -31,6 +32,7 @@ TAXON_TERMS = named(
 VERNACULAR_TERMS = named(
     *VERNACULAR_COLUMNS, id="taxonID", coreid="taxonID", commonname="vernacularName", locale="language"
 )
+COLDP_FILES = ("nameusage", "nameusages")
 # What names a taxon: a name, or the parts of one.
 NAMES = ("scientificName", "canonicalName", "genus", "genericName", "specificEpithet")
 
@@ -87,6 +89,9 @@ def _part(archive: Archive, section: Section, name: str, terms: dict[str, str], 
 
 
 def _without_meta(archive: Archive) -> tuple[Table, Table]:
+    if usages := next((name for name in archive.tables() if plain(PurePosixPath(name).stem) in COLDP_FILES), None):
+        raise InputError(f"{archive.place}: {usages} is a ColDP archive's; set reader: coldp")
+
     def taxa_rate(part: Part) -> int:
         is_vernacular = "vernacularName" in header_columns(part.path, part.form, VERNACULAR_TERMS)
         return 0 if is_vernacular or not set(NAMES) & set(part.columns) else len(part.columns)
