@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 from rows import Row, measured, sized
+from species_lists import fuzzy_errors
 
 from workflow_scripts.common.tables import connect, literal, write
 from workflow_scripts.contracts import PROVIDER_LABELS
@@ -46,6 +47,7 @@ def taxonomy(species: int = SPECIES, labels: int = LABELS) -> Iterator[Row]:
     yield Row("taxonomy_resolve_seconds_per_label", resolving.seconds / labels * 1e6, "us", "of a tenth of the labels",
               fewer.seconds / (labels / 10) * 1e6)  # fmt: skip
     yield Row("taxonomy_peak_mb", max(build.peak_mb, resolving.peak_mb), "MiB", "dictionaries", peer.peak_mb)
+    yield from fuzzy_errors()
 
 
 def generate(folder: Path, species: int, labels: int) -> None:

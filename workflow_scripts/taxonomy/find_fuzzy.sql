@@ -153,7 +153,11 @@ SELECT
             OR (letters = 1 AND length >= 6 AND left(near.asked_epithet, 1) = left(near.epithet, 1))
             OR (letters = 1 AND is_slip(near.asked_epithet, near.epithet))
         )
-    ) AS is_mistake
+    ) AS is_mistake,
+    CASE
+        WHEN near.author IS NOT NULL AND near.authorship IS NOT NULL
+            THEN authors_agree(author_key(near.author), author_key(near.authorship))
+    END AS author_agrees
 FROM near
 LEFT JOIN words_elsewhere ON words_elsewhere.epithet = near.asked_epithet
 LEFT JOIN mistaken ON mistaken.asked_epithet = near.asked_epithet AND mistaken.epithet = near.epithet;
@@ -181,7 +185,7 @@ FROM plausible
 WHERE
     letters = 1 AND is_mistake
     -- Another author's name is another name.
-    AND coalesce(authors_agree(author_key(author), author_key(authorship)), 1) >= 0.5
+    AND coalesce(author_agrees, 1) >= 0.5
     AND 'fuzzy' IN (SELECT name FROM strategies)
 UNION ALL
 SELECT label, priority, asked, key, tier, taxon_id, accepted_id, letters

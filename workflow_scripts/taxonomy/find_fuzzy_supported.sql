@@ -13,7 +13,7 @@ WHERE
     AND length >= 8
     AND left(asked_epithet, 1) = left(epithet, 1)
     AND label NOT IN (SELECT label FROM near WHERE letters = 1)
-    AND (asked_family = family OR authors_agree(author_key(author), author_key(authorship)) >= 0.5)
+    AND (asked_family = family OR author_agrees >= 0.5)
     AND 'fuzzy_supported' IN (SELECT name FROM strategies)
 UNION ALL
 SELECT label, priority, asked, key, tier, taxon_id, accepted_id, letters

@@ -5,18 +5,22 @@
 -- The names at or above genus of the labels that are left. `rank` NULL: a name that may be of any rank ("Fagaceae" as
 -- the scientific name). The genus of what lives in a host is not the host's.
 CREATE OR REPLACE TEMP TABLE words AS
-SELECT label, rank, key, false AS is_lower
-FROM (
-    UNPIVOT (FROM label_ranks ANTI JOIN species_outcomes USING (label))
-    ON kingdom, phylum, class, "order", family, genus
-    INTO NAME rank VALUE key
+WITH read AS (
+    SELECT label, rank, key, false AS is_lower
+    FROM (
+        UNPIVOT (FROM label_ranks ANTI JOIN species_outcomes USING (label))
+        ON kingdom, phylum, class, "order", family, genus
+        INTO NAME rank VALUE key
+    )
+    WHERE rank != 'genus' OR label NOT IN (SELECT label FROM read_names WHERE whole IS NOT NULL)
+    UNION
+    SELECT label, CASE WHEN epithet IS NOT NULL THEN 'genus' END, name_key(word), is_lower AND epithet IS NULL
+    FROM (FROM read_names UNION ALL FROM hidden_names)
+    ANTI JOIN species_outcomes USING (label)
+    WHERE word IS NOT NULL
 )
-WHERE rank != 'genus' OR label NOT IN (SELECT label FROM read_names WHERE whole IS NOT NULL)
-UNION
-SELECT label, CASE WHEN epithet IS NOT NULL THEN 'genus' END, name_key(word), is_lower AND epithet IS NULL
-FROM (FROM read_names UNION ALL FROM hidden_names)
-ANTI JOIN species_outcomes USING (label)
-WHERE word IS NOT NULL;
+SELECT *, kingdoms_meant(key) AS kingdoms_named
+FROM read;
 
 -- A word in lower case that is an epithet of the backbone is no genus of that name.
 DELETE FROM words
@@ -58,8 +62,8 @@ JOIN backbone.names AS names
     -- A kingdom's name is that kingdom, not a genus in it; Bacteria in Animalia is a stick insect.
     AND (
         names.rank = 'kingdom'
-        OR kingdoms_meant(words.key) IS NULL
-        OR NOT coalesce(list_has_any(contexts.kingdoms, kingdoms_meant(words.key)), true)
+        OR words.kingdoms_named IS NULL
+        OR NOT coalesce(list_has_any(contexts.kingdoms, words.kingdoms_named), true)
     )
 JOIN backbone.taxa AS taxa ON taxa.taxon_id = names.accepted_id
 WHERE
