@@ -78,7 +78,7 @@ rule report_build:
         identity=ABOUT.identity(),
         composition=ABOUT.composition(),
         intrinsic=RUN.intrinsic.each(model=MODELS.folders, benchmark=CONFIG.intrinsic_benchmarks()),
-        planes=RUN.tsne.each(model=MODELS.folders, benchmark=CONFIG.intrinsic_benchmarks()),
+        embedding_maps=RUN.tsne.each(model=MODELS.folders, benchmark=CONFIG.intrinsic_benchmarks()),
         leakage=CORPUS.leakage.each(generation=GENERATIONS.names),
     output:
         page=report(RUN.report(), caption="captions/page.rst", category="Run"),
@@ -112,6 +112,6 @@ rule report_build:
         "--metrics {params.metrics:q} --accounts {input.accounts:q} --hosts {input.hosts:q} --labels {input.labels:q} "
         "--taxonomy {input.taxonomy:q} --summary {input.summary:q} "
         "--corpus-identity {input.identity:q} --composition {input.composition:q} --intrinsic {input.intrinsic:q} "
-        "--planes {input.planes:q} --leakage {input.leakage:q} --downloads {params.downloads:q} "
+        "--embedding-maps {input.embedding_maps:q} --leakage {input.leakage:q} --downloads {params.downloads:q} "
         "--logs {params.logs:q} --shared-logs {params.shared_logs:q} --shared {params.shared:q} "
         "--out {output.page:q} --log {log:q}"

@@ -13,8 +13,8 @@ from workflow_scripts.common.tables import read_rows, write_rows
 from workflow_scripts.contracts import BENCHMARK_IMAGES, EMBEDDING_MAP, RANKS
 from workflow_scripts.evaluate.cophenetic import heights, pairs_of
 from workflow_scripts.evaluate.features import Features, Origin, write_features
+from workflow_scripts.evaluate.image_sample import codes_of
 from workflow_scripts.evaluate.intrinsic import intrinsic
-from workflow_scripts.evaluate.looked_at import codes_of
 from workflow_scripts.evaluate.triplets import triplet_accuracy
 from workflow_scripts.evaluate.tsne import tsne
 
@@ -152,7 +152,7 @@ def test_of_many_images_the_same_few_are_drawn(
 ) -> None:
     images = table_of(tmp_path)
     features = features_of(faithful(codes), images, tmp_path / "f.safetensors")
-    monkeypatch.setattr("workflow_scripts.evaluate.looked_at.MOST", 12)
+    monkeypatch.setattr("workflow_scripts.evaluate.image_sample.MOST", 12)
     tsne(images=images, features=features, out=tmp_path / "map.parquet")
     positions = read_rows(tmp_path / "map.parquet", EMBEDDING_MAP)["position"].to_pylist()
     assert len(positions) == 12

@@ -136,7 +136,7 @@ def corpus(tmp_path: Path) -> dict[str, Path]:
 @pytest.fixture
 def looked_at(tmp_path: Path) -> dict[str, tuple[Path, ...]]:
     """What both models' features say by themselves."""
-    planes, intrinsic = [], []
+    embedding_maps, intrinsic = [], []
     for model, value in (("start", 0.4), ("demo", 0.7)):
         rows = [
             {
@@ -150,8 +150,8 @@ def looked_at(tmp_path: Path) -> dict[str, tuple[Path, ...]]:
             }
             for position in range(8)
         ]
-        planes.append(tmp_path / "intrinsic" / model / "tiny.tsne.parquet")
-        write_rows(rows, EMBEDDING_MAP, planes[-1])
+        embedding_maps.append(tmp_path / "intrinsic" / model / "tiny.tsne.parquet")
+        write_rows(rows, EMBEDDING_MAP, embedding_maps[-1])
         found = dict.fromkeys(("triplet/mean", "triplet/species", "triplet/kingdom", "cophenetic"), value)
         other = "start" if model == "demo" else "demo"
         described = {
@@ -166,7 +166,7 @@ def looked_at(tmp_path: Path) -> dict[str, tuple[Path, ...]]:
         }
         intrinsic.append(tmp_path / "intrinsic" / model / "tiny.json")
         intrinsic[-1].write_text(json.dumps(described))
-    return {"intrinsic": tuple(intrinsic), "planes": tuple(planes)}
+    return {"intrinsic": tuple(intrinsic), "embedding_maps": tuple(embedding_maps)}
 
 
 @pytest.fixture

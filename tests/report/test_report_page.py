@@ -223,7 +223,7 @@ def test_the_same_inputs_give_the_same_bytes(everything: Arguments, tmp_path: Pa
 
 def test_without_what_is_optional_the_page_still_stands(everything: Arguments) -> None:
     optional = ("predictions", "benchmarks", "metrics", "accounts", "labels", "summary", "corpus_identity")
-    optional += ("composition", "intrinsic", "planes", "logs", "shared_logs", "shared")
+    optional += ("composition", "intrinsic", "embedding_maps", "logs", "shared_logs", "shared")
     arguments = {name: value for name, value in everything().items() if name not in optional}
     build(**arguments)
     page = Page(arguments["out"])

@@ -33,7 +33,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.train import health
 from workflow_scripts.train.checkpoint import Checkpoints
 from workflow_scripts.train.data import TrainingData
-from workflow_scripts.train.endings import EXIT_PREEMPTED
+from workflow_scripts.train.exit_status import EXIT_PREEMPTED
 from workflow_scripts.train.export import export
 from workflow_scripts.train.forward import Forward
 from workflow_scripts.train.job import Job

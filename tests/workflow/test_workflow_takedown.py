@@ -64,9 +64,9 @@ def test_an_owner_is_gone_from_the_corpus_for_good(copy: Any) -> None:
     left = {uuid: shard for uuid, shard in placed.items() if uuid not in gone}
     assert samples(copy) == left
     after = sums(copy)
-    concerned = {placed[uuid] for uuid in gone if uuid in placed}
-    small = {shard.replace("/train/", "/train_small/") for shard in concerned}
-    assert {shard for shard in before if after[shard] != before[shard]} == (concerned | small) & set(before)
+    affected = {placed[uuid] for uuid in gone if uuid in placed}
+    small = {shard.replace("/train/", "/train_small/") for shard in affected}
+    assert {shard for shard in before if after[shard] != before[shard]} == (affected | small) & set(before)
 
     for name in ("download", "curate", "shards", ".work"):
         shutil.rmtree(copy.path(f"{CORPUS}/{name}"))

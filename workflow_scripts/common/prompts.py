@@ -13,7 +13,7 @@ from workflow_scripts.common.causal_text import encode_together, is_causal_clip
 from workflow_scripts.common.clip import Clip, encode_text
 from workflow_scripts.common.geometry import Floats, unit
 from workflow_scripts.common.open_clip_models import open_clip
-from workflow_scripts.common.words import WordTokenizer
+from workflow_scripts.common.word_tokenizer import WordTokenizer
 
 Template = Callable[[str], str]
 Encoder = Callable[[Sequence[str]], Floats]

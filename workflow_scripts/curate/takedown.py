@@ -1,6 +1,6 @@
 """Take images out of a corpus for good, at the wish of an owner, a host or a dataset.
 
-Lists what is concerned; unless that is all that is wanted, records it in the corpus's ledger, then has each stage
+Lists what is affected; unless that is all that is wanted, records it in the corpus's ledger, then has each stage
 forget what it holds: tars and shards are rewritten, pages and features that show such images removed. Typed again after
 an interruption, it finishes. What is listed later by the workflow (verdicts, plans, models) follows from the ledger.
 """
@@ -31,7 +31,7 @@ from workflow_scripts.contracts import (
     SPLITS,
     VERDICTS,
 )
-from workflow_scripts.curate.concerned import Concerned, list_concerned, remember
+from workflow_scripts.curate.affected import Affected, list_affected, remember
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def takedown(
         memory_mb: memory limit of DuckDB, MiB.
 
     Raises:
-        InputError: not exactly one choice is given, there is no such corpus, no image is concerned, or a job is
+        InputError: not exactly one choice is given, there is no such corpus, no image is affected, or a job is
             writing to what must be rewritten.
     """
     given = {"owner": owner, "url": url, "dataset": dataset, "uuid": uuid}
@@ -87,23 +87,23 @@ def takedown(
     with tables.connect(memory_mb) as connection:
         _read_corpus(connection, place)
         _choose(connection, owner=owner, url=url, dataset=dataset, uuid=uuid)
-        concerned = list_concerned(connection, root, place, former)
-        _say(concerned)
+        affected = list_affected(connection, root, place, former)
+        _say(affected)
         if dry_run:
             sys.stdout.write("dry run: nothing was changed\n")
             return
         # First the ledger: from here on nothing takes them in again, however this ends.
         _record(connection, ledger, reason)
-        remember(former, place, map(Path, concerned.shards))
+        remember(former, place, map(Path, affected.shards))
         with tempfile.TemporaryDirectory(prefix="takedown-") as folder:
             images = Path(folder) / "images.parquet"
             tables.write(connection, _rows_of_chosen(reason), LEDGER, images)
             for stage in HOLDERS:
                 _forget(stage, ["--corpus", place, "--images", images])
-        if concerned.features:
-            _forget("evaluate", ["--work", root / "shared/.work/features", "--features", *concerned.features])
-        if concerned.thumbnails or concerned.published:
-            _forget("report", ["--pages", *concerned.thumbnails, "--published", *concerned.published])
+        if affected.features:
+            _forget("evaluate", ["--work", root / "shared/.work/features", "--features", *affected.features])
+        if affected.thumbnails or affected.published:
+            _forget("report", ["--pages", *affected.thumbnails, "--published", *affected.published])
     sys.stdout.write(
         f"taken down; recorded in {ledger}. `snakemake data` brings verdicts and attribution up to date; models stay "
         "as they are; `snakemake all --config redo=train` trains again\n"
@@ -153,13 +153,13 @@ def _choose(
     if unknown is not None:
         raise InputError(f"--uuid {uuid}: {unknown[0]} is no image of the corpus; correct or remove that line")
     if connection.execute("SELECT 1 FROM chosen LIMIT 1").fetchone() is None:
-        raise InputError("no image of the corpus is concerned; check the spelling against the catalogue")
+        raise InputError("no image in this corpus matches; check the spelling against the catalogue")
 
 
-def _say(concerned: Concerned) -> None:
-    for kind, names in vars(concerned).items():
+def _say(affected: Affected) -> None:
+    for kind, names in vars(affected).items():
         _say_list(kind.replace("_", " "), names)
-    if concerned.benchmark_images:
+    if affected.benchmark_images:
         sys.stdout.write("benchmark folders are yours: remove those files, then evaluate again\n")
 
 

@@ -75,24 +75,24 @@ def _forget_in(work: WorkFolder, uuids: Set[str], target: Path | None) -> None:
     with tables.connect() as connection:
         register(connection, uuids)
         tables.read(connection, folder / MANIFEST, DOWNLOADS, "manifest")
-        concerned = [
+        affected = [
             tar
             for (tar,) in connection.execute(
                 "SELECT DISTINCT tar FROM manifest SEMI JOIN taken_down USING (uuid) WHERE tar IS NOT NULL ORDER BY tar"
             ).fetchall()
         ]
         # Out of sight first: should this be interrupted, the download's own rule publishes what is left.
-        for name in (MANIFEST, *concerned) if target is not None else ():
+        for name in (MANIFEST, *affected) if target is not None else ():
             (target / name).unlink(missing_ok=True)
         (folder / DONE).unlink(missing_ok=True)
-        _rewrite_tars(connection, folder, concerned, uuids)
+        _rewrite_tars(connection, folder, affected, uuids)
         query = Path(__file__).with_name("forget.sql").read_text(encoding="utf-8")
         connection.execute(f"CREATE TEMP TABLE rewritten AS {query}")
         _write_account(connection, folder / ACCOUNT)
         # By the manifest an image is still found, so it comes last.
         tables.write(connection, "SELECT * FROM rewritten", DOWNLOADS, folder / MANIFEST)
     work.finish([MANIFEST, ACCOUNT, *(tar.name for tar in folder.glob("images-*.tar"))])
-    logger.info("%s: %d tars rewritten", folder, len(concerned))
+    logger.info("%s: %d tars rewritten", folder, len(affected))
     if target is not None:
         work.publish(target, MANIFEST)
 

@@ -14,7 +14,7 @@ from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.resampling import Measure, differences, interval, resample, resampled_difference
 from workflow_scripts.contracts import BENCHMARK_SCORES
 from workflow_scripts.evaluate.cophenetic import Pairs, pairs_of
-from workflow_scripts.evaluate.looked_at import codes_of, look_at
+from workflow_scripts.evaluate.image_sample import codes_of, draw_sample
 from workflow_scripts.evaluate.triplets import triplet_accuracy
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def intrinsic(
     Raises:
         InputError: features that are missing or of other images, or images without ranks.
     """
-    chosen = look_at(images)
+    chosen = draw_sample(images)
     codes = codes_of(chosen.lineages)
     measures: dict[str, dict[str, Measure]] = {}
     pairs: dict[str, Pairs] = {}

@@ -8,7 +8,7 @@ import polars as pl
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.frames import write_frame
 from workflow_scripts.contracts import EMBEDDING_MAP
-from workflow_scripts.evaluate.looked_at import look_at
+from workflow_scripts.evaluate.image_sample import draw_sample
 
 SEED = 42
 # The default of van der Maaten and of scikit-learn; neighbourhoods of 30 images suit any set of this size.
@@ -34,7 +34,7 @@ def tsne(*, images: Path, features: Path, out: Path) -> None:
     """
     from openTSNE import TSNE
 
-    chosen = look_at(images)
+    chosen = draw_sample(images)
     vectors = chosen.features(features)
     plane = TSNE(
         perplexity=min(PERPLEXITY, max(1.5, (len(vectors) - 1) / NEIGHBOURS_A_UNIT)),

@@ -21,12 +21,12 @@ from workflow_scripts.report import figures
 from workflow_scripts.report.corpora import mixture
 from workflow_scripts.report.costs import Cost, read_costs
 from workflow_scripts.report.curves import read_curves
+from workflow_scripts.report.embedding_maps import read_embedding_maps
 from workflow_scripts.report.examples import Example, read_examples
 from workflow_scripts.report.flow import corpus_flow, gaps, steps_of
 from workflow_scripts.report.leakage import read_leaks
 from workflow_scripts.report.names import RANKS_SHOWN, ranks_by_source
 from workflow_scripts.report.pages import page_parts, page_templates
-from workflow_scripts.report.planes import read_planes
 from workflow_scripts.report.published import compare
 from workflow_scripts.report.scores import MAIN_METRIC, STD, Scores, read_scores, write_scores
 from workflow_scripts.report.treemap import treemap_nodes
@@ -63,7 +63,7 @@ def build(
     corpus_identity: Path | None = None,
     composition: Path | None = None,
     intrinsic: tuple[Path, ...] = (),
-    planes: tuple[Path, ...] = (),
+    embedding_maps: tuple[Path, ...] = (),
     leakage: tuple[Path, ...] = (),
     downloads: Path | None = None,
     logs: tuple[Path, ...] = (),
@@ -89,7 +89,7 @@ def build(
         corpus_identity: the corpus's corpus.json.
         composition: the corpus's training images by taxon (contract COMPOSITION).
         intrinsic: files in the form of scores that say how features follow the taxonomy.
-        planes: t-SNE layouts named MODEL/BENCHMARK.tsne.parquet (contract EMBEDDING_MAP).
+        embedding_maps: t-SNE layouts named MODEL/BENCHMARK.tsne.parquet (contract EMBEDDING_MAP).
         leakage: the corpus's images that benchmarks have too, of all generations.
         downloads: the folder of the corpus's download parts, for their thumbnails.
         logs: folders of the logs of the corpus and the run, for what their jobs cost.
@@ -156,7 +156,7 @@ def build(
         hosts=_hosts(hosts),
         examples=_examples(predictions, benchmarks, table),
         intrinsic=read_scores(intrinsic, own=run) if intrinsic else None,
-        planes=read_planes(planes, table.models),
+        embedding_maps=read_embedding_maps(embedding_maps, table.models),
         costs=costs,
         total=_sum(costs),
         provenance=provenance,

@@ -22,7 +22,7 @@ from workflow_scripts.contracts import (
     SHARD_PLAN,
     SPLITS,
 )
-from workflow_scripts.shards.again import SMALL, again
+from workflow_scripts.shards.rebuild import SMALL, rebuild_command
 
 SMALL_SHARE = 0.1
 
@@ -108,7 +108,7 @@ def _check_files(connection: duckdb.DuckDBPyConnection, out_dir: Path) -> None:
         found = tar.stat().st_size if tar.is_file() else None
         if found != size:
             what = "missing" if found is None else f"{found} bytes, not {size}"
-            raise InputError(f"{tar}: {what}; {again(tar.parent, shard)} makes it again")
+            raise InputError(f"{tar}: {what}; {rebuild_command(tar.parent, shard)} makes it again")
 
 
 def _index_of(split: str, indexes: tuple[Path, ...]) -> Iterator[pa.Table]:

@@ -31,7 +31,7 @@ from workflow_scripts.contracts import (
     VERDICTS,
     Contract,
 )
-from workflow_scripts.shards.again import SMALL, again
+from workflow_scripts.shards.rebuild import SMALL, rebuild_command
 
 logger = logging.getLogger(__name__)
 
@@ -172,9 +172,9 @@ def _of_folder(folder: Path, contract: Contract, jobs: int) -> list[str]:
 def _of_shard(folder: Path, entry: Entry) -> str | None:
     tar = folder / entry.shard
     if Path(entry.shard).name != entry.shard or not tar.is_file():
-        return f"{tar}: missing; {again(folder, entry.shard)} makes it again"
+        return f"{tar}: missing; {rebuild_command(folder, entry.shard)} makes it again"
     if tar.stat().st_size != entry.bytes or sha256_file(tar) != entry.sha256:
-        return f"{tar}: other bytes than its manifest says; {again(folder, entry.shard)} makes it again"
+        return f"{tar}: other bytes than its manifest says; {rebuild_command(folder, entry.shard)} makes it again"
     # A row group a shard: only this one is read.
     rows = pq.read_table(folder / INDEX, columns=["uuid", "position"], filters=[("shard", "==", entry.shard)])
     uuids = rows.sort_by("position")["uuid"].to_pylist()

@@ -30,7 +30,7 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import parse_args, run
 
-from workflow_scripts.train.endings import EXIT_PREEMPTED, EXIT_SIGNAL, is_crash
+from workflow_scripts.train.exit_status import EXIT_PREEMPTED, EXIT_SIGNAL, is_crash
 
 
 def launch(arguments: Sequence[str]) -> int:

@@ -37,7 +37,7 @@ from workflow_scripts.contracts import TRAINING
 from workflow_scripts.train.checkpoint import Checkpoints
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.done import Done
-from workflow_scripts.train.endings import BAD_INPUT, EXIT_PREEMPTED, OUTCOME
+from workflow_scripts.train.exit_status import BAD_INPUT, EXIT_PREEMPTED, OUTCOME
 from workflow_scripts.train.job import Job
 from workflow_scripts.train.loop import METRICS, Preempted, train
 from workflow_scripts.train.metrics import broken_samples

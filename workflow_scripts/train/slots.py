@@ -22,7 +22,7 @@ from pathlib import Path
 
 from workflow_scripts.common.cli import EXIT_BAD_INPUT
 from workflow_scripts.common.work_folder import holding_job
-from workflow_scripts.train.endings import BAD_INPUT, EXIT_PREEMPTED, OUTCOME, is_crash
+from workflow_scripts.train.exit_status import BAD_INPUT, EXIT_PREEMPTED, OUTCOME, is_crash
 
 PORTS = range(10_000, 30_000)
 POLL_SECONDS = 0.5

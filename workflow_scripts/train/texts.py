@@ -17,7 +17,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.captions import Taxon, caption, fill_template, template_columns
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
-from workflow_scripts.common.words import WordTokenizer
+from workflow_scripts.common.word_tokenizer import WordTokenizer
 from workflow_scripts.contracts import LABELS, RANKS
 
 if TYPE_CHECKING:

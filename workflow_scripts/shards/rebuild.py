@@ -1,4 +1,4 @@
-"""How a shard that was lost is made again."""
+"""The command that rebuilds a lost shard."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from pathlib import Path
 SMALL = "train_small"
 
 
-def again(folder: Path, shard: str) -> str:
+def rebuild_command(folder: Path, shard: str) -> str:
     """The command that makes a shard of a split again; the job that it starts finds its other shards made."""
     if folder.parent.name == "replay":
         return "snakemake data -R replay_write"

@@ -1,4 +1,4 @@
-"""The images whose features are looked at beyond their scores: those with ranks, at most so many, always the same."""
+"""A fixed sample of a benchmark's images with ranks, for analyses of features beyond scores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ MOST = 5000
 
 
 @dataclass(frozen=True)
-class LookedAt:
+class ImageSample:
     """Some of a benchmark's images.
 
     Attributes:
@@ -49,7 +49,7 @@ class LookedAt:
         return unit(found.vectors[self.rows])
 
 
-def look_at(images: Path) -> LookedAt:
+def draw_sample(images: Path) -> ImageSample:
     """Draw at most `MOST` of a benchmark's images that have a name at any rank.
 
     Raises:
@@ -64,7 +64,7 @@ def look_at(images: Path) -> LookedAt:
         )
     if len(known) > MOST:
         known = np.sort(np.random.default_rng(SEED).choice(known, MOST, replace=False))
-    return LookedAt(table[known], known, tuple(lineages[row] for row in known), sha256_file(images))
+    return ImageSample(table[known], known, tuple(lineages[row] for row in known), sha256_file(images))
 
 
 def codes_of(lineages: Sequence[Lineage]) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ WEIGHTS = ("train/*.safetensors", "model/*.safetensors", "*.safetensors")
 
 
 @dataclass
-class Concerned:
+class Affected:
     """What holds, shows or learnt from the images, by kind."""
 
     images: list[str] = field(default_factory=list)
@@ -30,8 +30,8 @@ class Concerned:
     benchmark_images: list[str] = field(default_factory=list)
 
 
-def list_concerned(connection: duckdb.DuckDBPyConnection, root: Path, place: Path, former: Path) -> Concerned:
-    """What is concerned by the images of the table `chosen`.
+def list_affected(connection: duckdb.DuckDBPyConnection, root: Path, place: Path, former: Path) -> Affected:
+    """What is affected by the images of the table `chosen`.
 
     Args:
         connection: with the tables `chosen` and `acquired` of `takedown`.
@@ -39,7 +39,7 @@ def list_concerned(connection: duckdb.DuckDBPyConnection, root: Path, place: Pat
         place: the corpus below it.
         former: digests of tables that earlier takedowns rewrote, see `remember`.
     """
-    found = Concerned()
+    found = Affected()
     found.images = _column(connection, "SELECT uuid FROM chosen ORDER BY uuid")
     found.tars = _column(
         connection,
@@ -125,9 +125,9 @@ def _trained_on(root: Path, tables_read: Set[str]) -> list[Path]:
     left = [*_of_runs(layout, "summary"), *layout.shared.model_summary.found()]
     found: list[Path] = []
     digests = set(tables_read)
-    while concerned := [summary for summary in left if _says_any(summary, digests)]:
-        left = [summary for summary in left if summary not in concerned]
-        folders = [summary.parents[1] for summary in concerned]
+    while affected := [summary for summary in left if _says_any(summary, digests)]:
+        left = [summary for summary in left if summary not in affected]
+        folders = [summary.parents[1] for summary in affected]
         found += folders
         digests = {sha256_file(path) for folder in folders for pattern in WEIGHTS for path in folder.glob(pattern)}
     return sorted(found)

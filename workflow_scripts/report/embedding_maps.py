@@ -18,10 +18,10 @@ SHOWN = 2000
 COLOURED = 9
 OTHER, UNKNOWN = -1, -2
 
-Plane = dict[str, Any]
+EmbeddingMap = dict[str, Any]
 
 
-def read_planes(files: Sequence[Path], models: Sequence[str]) -> dict[str, Plane]:
+def read_embedding_maps(files: Sequence[Path], models: Sequence[str]) -> dict[str, EmbeddingMap]:
     """By benchmark, what the page draws: `models`, their `x` and `y`, `hover`, and by rank `names` and `of`.
 
     `of` is for each image the place of its name in `names`, the most frequent first; -1 where it is none of them, -2
@@ -38,12 +38,12 @@ def read_planes(files: Sequence[Path], models: Sequence[str]) -> dict[str, Plane
     for path in files:
         by_benchmark.setdefault(path.name.removesuffix(ENDING), {})[path.parent.name] = path
     return {
-        benchmark: _plane({model: of_model[model] for model in models if model in of_model})
+        benchmark: _embedding_map({model: of_model[model] for model in models if model in of_model})
         for benchmark, of_model in by_benchmark.items()
     }
 
 
-def _plane(files: Mapping[str, Path]) -> Plane:
+def _embedding_map(files: Mapping[str, Path]) -> EmbeddingMap:
     shown = dict(list(files.items())[:2])
     tables = {model: read_frame(path, EMBEDDING_MAP) for model, path in shown.items()}
     first, *others = tables.values()

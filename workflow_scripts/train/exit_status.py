@@ -1,4 +1,4 @@
-"""How a training ends, as its exit status and a file say it; `train.launch` says what follows from each."""
+"""Exit statuses and outcomes of a training; `train.launch` says what follows from each."""
 
 from workflow_scripts.common.cli import EXIT_BAD_INPUT
 

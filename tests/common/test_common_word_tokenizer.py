@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflow_scripts.common import open_clip_models, words
-from workflow_scripts.common.words import WordTokenizer
+from workflow_scripts.common.word_tokenizer import WordTokenizer
 
 
 @cache
