@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflow_scripts.common import open_clip_models
+from workflow_scripts.common import open_clip_models, word_tokenizer
 from workflow_scripts.common.word_tokenizer import WordTokenizer
 
 
