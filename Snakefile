@@ -63,13 +63,6 @@ if BEHIND and workflow.is_main_process:
     )
 
 
-@atexit.register
-def say_what_is_redone():
-    """Last of all in a dry run, after its jobs."""
-    if DRY_RUN and (found := redone(workflow.dag, WORDS, THIS_CORPUS)):
-        sys.stderr.write(f"{refusal(found)}\n")
-
-
 # Files that are not there have a rule, for plans to be made without them. It never runs: what needs it does not start.
 if MISSING and workflow.is_main_process:
 

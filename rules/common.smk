@@ -191,6 +191,13 @@ def require_fetched(files):
         )
 
 
+@atexit.register
+def say_what_is_redone():
+    """Last of all in a dry run, after its jobs."""
+    if DRY_RUN and (found := redone(workflow.dag, WORDS, THIS_CORPUS)):
+        sys.stderr.write(f"{refusal(found)}\n")
+
+
 def settled(files):
     """A training's inputs: a finished one does not mind that they have changed since."""
     return ancient(files) if TRAINED else files
