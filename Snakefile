@@ -157,7 +157,9 @@ rule compare:
         "python -m workflow_scripts.report.compare --runs {params.runs:q} --results {params.results:q} --log {log:q}"
 
 
-LATER_BENCHMARKS = [name for name, layout in LAYOUTS.items() if layout == "csv" and name not in CONFIG.curate.clean_of]
+LATER_BENCHMARKS = [
+    name for name, layout in LAYOUTS.items() if layout in ("csv", "folders") and name not in CONFIG.curate.clean_of
+]
 
 
 # Whether the corpus holds images of the benchmarks that it was not kept clean of.
