@@ -148,7 +148,7 @@ def test_an_explanation_shows_the_candidates_and_who_chose(
     assert "answer: Plantae Tracheophyta Liliopsida Asparagales Orchidaceae Laelia rosea" in said
     explain(name="Agathis montana", family="Braconidae", config=config, backbones={"test": backbone})
     assert "ranks agreeing: kingdom, family, and by implication phylum, class, order" in capsys.readouterr().out
-    explain(name="Quercus albba", config=config, backbones={"test": backbone})
-    assert "near it, letters that differ: 1: Quercus alba" in capsys.readouterr().out
+    explain(name="Quercus albxyz", config=config, backbones={"test": backbone})
+    assert "near it, letters that differ: 3: Quercus alba" in capsys.readouterr().out
     explain(name="'; DROP TABLE given; --", config=config, backbones={"test": backbone})
     assert "answer: unresolved" in capsys.readouterr().out
