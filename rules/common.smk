@@ -194,7 +194,7 @@ def require_fetched(files):
 @atexit.register
 def say_what_is_redone():
     """Last of all in a dry run, after its jobs."""
-    if DRY_RUN and (found := redone(workflow.dag, WORDS, THIS_CORPUS)):
+    if DRY_RUN and workflow.dag is not None and (found := redone(workflow.dag, WORDS, THIS_CORPUS)):
         sys.stderr.write(f"{refusal(found)}\n")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.download.takedown import take_down
 from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings, HostLimits
@@ -19,7 +20,6 @@ from workflow_scripts.common.errors import BusyError, InputError
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.work_folder import WorkFolder, open_work_folder
 from workflow_scripts.contracts import LEDGER
-from workflow_scripts.curate import forget
 from workflow_scripts.download import retry as retry_module
 from workflow_scripts.download.estimate import estimate
 from workflow_scripts.download.fetch import work_key
@@ -213,7 +213,7 @@ def test_what_is_taken_down_after_a_try_was_killed_is_not_taken_in_by_the_next(
         with pytest.raises(KeyboardInterrupt):
             try_again()
     tables.write_rows([{"uuid": "a", "date": "2026-01-31", "reason": "asked for"}], LEDGER, ledger)
-    forget.from_downloads(tmp_path, {"a"})
+    take_down(tmp_path, "a")
     try_again()
     rows = run.rows()
     assert {uuid: row["status"] for uuid, row in rows.items()} == {"a": "refused", "b": "ok"}
@@ -233,7 +233,7 @@ def test_a_further_try_writes_over_no_tar_of_an_earlier_one(
     again(run)
     before = again(run)["b"]
     data = run.tars()[before["tar"]]
-    forget.from_downloads(tmp_path, {"a"})
+    take_down(tmp_path, "a")
     after = again(run)
     assert {uuid: row["status"] for uuid, row in after.items()} == {"a": "refused", "b": "ok", "c": "ok"}
     assert after["b"] == before

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests.download.takedown import take_down
 from workflow_scripts.common import tables
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.contracts import LEDGER
-from workflow_scripts.curate import forget
 from workflow_scripts.download import acquisition
 from workflow_scripts.download.earlier import MEASURES
 from workflow_scripts.download.fetch import fetch
@@ -205,7 +205,7 @@ def test_a_takedown_reaches_the_earlier_work_too(tmp_path: Path, server: Any, ma
     run.work, run.out = place / ".work/download", place / "download/part-0000"
     run()
     run({"images_per_tar": 1})
-    forget.from_downloads(place, {"gone"})
+    take_down(place, "gone")
     assert run.rows()["gone"]["status"] == "refused"
     assert not [tar for tar in run.work.rglob("*.tar") if b"gone.jpg" in tar.read_bytes()]
 

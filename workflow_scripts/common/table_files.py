@@ -102,10 +102,12 @@ def check_tables(generations: Sequence[Generation], where: str) -> None:
     """
     for number, generation in enumerate(generations):
         for source in generation.sources:
-            if isinstance(source, Table) and isinstance(source.table, str) and Path(source.table).is_file():
-                found = header_of(
-                    Path(source.table), delimiter=source.delimiter, encoding=source.encoding, sheet=source.sheet
-                )
+            if not isinstance(source, Table) or not isinstance(source.table, str):
+                continue
+            path = Path(source.table)
+            # An empty file stands for one that is still to come; its job refuses it.
+            if path.is_file() and path.stat().st_size:
+                found = header_of(path, delimiter=source.delimiter, encoding=source.encoding, sheet=source.sheet)
                 at = f"{where}: generations.{number}.sources.{source.name}: {source.table}"
                 match_columns(found, source.columns, at)
 
