@@ -50,9 +50,10 @@ onstart:
     # Whoever sizes or fetches the downloads may not have benchmarks and models yet.
     if MISSING and {*workflow.dag_settings.targets} not in ({"estimate"}, {"fetch"}):
         refuse_missing()
-    if REDONE := redone(workflow.dag, WORDS, THIS_CORPUS):
+    # `--touch` does no work again: it takes what is there as it is.
+    if not workflow.touch and (REDONE := redone(workflow.dag, WORDS, CORPUS, LEDGER)):
         sys.exit(f"error: {refusal(REDONE)}")
-    if any(job.rule.name == "train_run" for job in workflow.dag.needrun_jobs()):
+    if PLANNED_CORPORA.exists() or any(job.rule.name == "train_run" for job in workflow.dag.needrun_jobs()):
         write_json(PLANNED_CORPORA, MIXTURE.to_json())
 
 
@@ -70,7 +71,7 @@ if MISSING and workflow.is_main_process:
         output:
             "{given}",
         log:
-            f"{SHARED_LOGS}/given/{{given}}.log",
+            "logs/shared/given/{given}.log",
         wildcard_constraints:
             given=one_of(MISSING.values()),
         conda:
@@ -95,7 +96,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        f"{RUN}/report/index.html",
+        RUN.report(),
         rules.model_card.output,
         rules.species_texts.output,
         ATTRIBUTIONS,
@@ -124,7 +125,7 @@ rule data:
 
 rule train:
     input:
-        f"{RUN}/model/open_clip_config.json",
+        RUN.model_config(),
 
 
 rule evaluate:
@@ -134,7 +135,7 @@ rule evaluate:
 
 rule report:
     input:
-        f"{RUN}/report/index.html",
+        RUN.report(),
 
 
 # Model and dataset as others can use them; uploading is a command of its own.
@@ -165,9 +166,9 @@ LATER_BENCHMARKS = [
 # Whether the corpus holds images of the benchmarks that it was not kept clean of.
 rule leakage:
     input:
-        expand(f"{RUN}/leakage/{{benchmark}}.json", benchmark=LATER_BENCHMARKS),
+        RUN.leakage.each(benchmark=LATER_BENCHMARKS),
     message:
-        f"scores with and without what the corpus holds of {', '.join(LATER_BENCHMARKS)}: {RUN}/leakage"
+        f"scores with and without what the corpus holds of {', '.join(LATER_BENCHMARKS)}: {Path(RUN.leakage()).parent}"
         if LATER_BENCHMARKS
         else "nothing to compare: the corpus is kept clean of each benchmark (curate.clean_of)"
 

@@ -23,7 +23,6 @@ from workflow_scripts.common.generations import Generations, number_parts, share
 from workflow_scripts.common.jobs import Job, check_names, needs_of, resources_of
 from workflow_scripts.common.layout import TRAINING_FILES, Corpus, Layout, Run
 from workflow_scripts.common.mixture import Mixture
-from workflow_scripts.common.redo import Corpus as KeptCorpus
 from workflow_scripts.common.redo import keep_made, redone, refusal, take_words
 from workflow_scripts.common.scored_models import Models
 from workflow_scripts.common.scoring import Scoring
@@ -87,7 +86,6 @@ if workflow.is_main_process:
     sys.stderr.writelines(f"missing: {line}\n" for line in absent.values() if DRY_RUN)
 
 LEDGER = LAYOUT.ledger(CORPUS.name)
-THIS_CORPUS = KeptCorpus(CORPUS.folder, LEDGER)
 WORLD = LAYOUT.world(CORPUS.name)
 CORPUS_LOGS = f"logs/corpora/{CORPUS.name}"
 RUN_LOGS = f"logs/runs/{RUN.name}"
@@ -194,7 +192,7 @@ def require_fetched(files):
 @atexit.register
 def say_what_is_redone():
     """Last of all in a dry run, after its jobs."""
-    if DRY_RUN and workflow.dag is not None and (found := redone(workflow.dag, WORDS, THIS_CORPUS)):
+    if DRY_RUN and workflow.dag is not None and (found := redone(workflow.dag, WORDS, CORPUS, LEDGER)):
         sys.stderr.write(f"{refusal(found)}\n")
 
 

@@ -10,10 +10,12 @@ import pytest
 
 from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.redo import Corpus, Words, changed_params, cost_of, redone, refusal, take_words
+from workflow_scripts.common.layout import Corpus
+from workflow_scripts.common.redo import Words, changed_params, cost_of, redone, refusal, take_words
 
 NOTHING = Words(frozenset(), frozenset())
-CORPUS = Corpus("results/corpora/demo", "results/ledgers/demo.parquet")
+CORPUS = Corpus("results/corpora/demo")
+LEDGER = "results/ledgers/demo.parquet"
 
 
 def words(command_line: dict[str, Any], **in_files: Any) -> tuple[Words, dict[str, Any]]:
@@ -84,7 +86,7 @@ def test_a_finished_job_is_redone_with_its_cause_and_its_images(account: Path) -
     first = Job("catalog_source", [], updated_input={"metadata.parquet"})
     second = Job("catalog_merge_g000", [], (first,), updated_input={"a"}, updated_input_run={"a"})
     job = Job("download", [account], (second,), updated_input={"part"}, updated_input_run={"part"})
-    (found,) = redone(Plan(first, second, job), NOTHING, CORPUS)
+    (found,) = redone(Plan(first, second, job), NOTHING, CORPUS, LEDGER)
     assert (found.step, found.jobs, found.cost) == ("download", 1, "1,234 images")
     assert found.why == ("catalog_source runs: changed input metadata.parquet",)
     line = refusal([found])
@@ -96,26 +98,33 @@ def test_unfinished_forced_and_allowed_work_is_not_held_up(account: Path, tmp_pa
     missing = Job("download", [account, tmp_path / "manifest.parquet"], missing_output={"manifest.parquet"})
     forced = Job("download", [account], forced=True)
     cheap = Job("curate", [account], updated_input={"x"})
-    assert redone(Plan(missing, forced, cheap), NOTHING, CORPUS) == []
+    assert redone(Plan(missing, forced, cheap), NOTHING, CORPUS, LEDGER) == []
     job = Job("download", [account], updated_input={"x"})
-    assert redone(Plan(job), Words(frozenset({"download"}), frozenset()), CORPUS) == []
-    assert redone(Plan(job), Words(frozenset({"shards"}), frozenset()), CORPUS) != []
+    assert redone(Plan(job), Words(frozenset({"download"}), frozenset()), CORPUS, LEDGER) == []
+    assert redone(Plan(job), Words(frozenset({"shards"}), frozenset()), CORPUS, LEDGER) != []
 
 
 def test_growth_holds_nothing_up_unless_something_else_changed_with_it(account: Path) -> None:
     new = Job("catalog_source", [], missing_output={"g001/museum.parquet"})
     names = Job("taxonomy_resolve", [], (new,), input_changed=True)
     job = Job("shards_write", [account], (names,), updated_input={"plan"}, updated_input_run={"plan"})
-    assert redone(Plan(new, names, job), NOTHING, CORPUS) == []
+    assert redone(Plan(new, names, job), NOTHING, CORPUS, LEDGER) == []
     changed = Job("catalog_source", [], updated_input={"metadata.parquet"})
     names.after = (new, changed)
-    (found,) = redone(Plan(new, changed, names, job), NOTHING, CORPUS)
+    (found,) = redone(Plan(new, changed, names, job), NOTHING, CORPUS, LEDGER)
     assert found.why == ("catalog_source runs: changed input metadata.parquet",)
+
+
+def test_another_source_of_a_generation_that_is_there_is_no_growth(account: Path) -> None:
+    new = Job("catalog_source", [], missing_output={"g000/museum.parquet"})
+    merge = Job("catalog_merge_g000", [], (new,), input_changed=True)
+    job = Job("shards_write", [account], (merge,), updated_input={"plan"}, updated_input_run={"plan"})
+    (found,) = redone(Plan(new, merge, job), NOTHING, CORPUS, LEDGER)
+    assert "catalog_merge_g000" in found.why[0]
 
 
 def test_a_takedown_holds_nothing_up_and_other_changes_within_the_corpus_do(account: Path, tmp_path: Path) -> None:
     verdicts, ledger = tmp_path / "verdicts.parquet", tmp_path / "ledger.parquet"
-    corpus = Corpus(CORPUS.folder, str(ledger))
     for path, time in ((verdicts, 1000), (ledger, 2000)):
         path.touch()
         os.utime(path, (time, time))
@@ -123,17 +132,28 @@ def test_a_takedown_holds_nothing_up_and_other_changes_within_the_corpus_do(acco
     gather = Job("download_gather", [], updated_input={manifest})
     curate = Job("curate", [verdicts], (gather,), updated_input={"a"}, updated_input_run={"a"})
     job = Job("shards_write", [account], (curate, gather), updated_input={"plan"}, updated_input_run={"plan"})
-    (found,) = redone(Plan(gather, curate, job), NOTHING, corpus)
+    (found,) = redone(Plan(gather, curate, job), NOTHING, CORPUS, str(ledger))
     assert manifest in found.why[0]
     curate.input = [str(ledger)]
-    assert redone(Plan(gather, curate, job), NOTHING, corpus) == []
+    assert redone(Plan(gather, curate, job), NOTHING, CORPUS, str(ledger)) == []
     os.utime(verdicts, (3000, 3000))
-    assert redone(Plan(gather, curate, job), NOTHING, corpus) != [], "that takedown was taken in before"
+    assert redone(Plan(gather, curate, job), NOTHING, CORPUS, str(ledger)) != [], "that takedown was taken in before"
+
+
+def test_a_takedown_that_an_interrupted_run_has_half_followed_holds_nothing_up(account: Path, tmp_path: Path) -> None:
+    ledger, verdicts = tmp_path / "ledger.parquet", f"{CORPUS}/curate/g000/verdicts.parquet"
+    ledger.touch()
+    plan = Job("shards_plan", [account], updated_input={verdicts})
+    job = Job("shards_write", [account], (plan,), updated_input={"plan"}, updated_input_run={"plan"})
+    for made, is_held_up in ((-1000, False), (1000, True)):
+        time = ledger.stat().st_mtime + made
+        os.utime(account, (time, time))
+        assert bool(redone(Plan(plan, job), NOTHING, CORPUS, str(ledger))) is is_held_up
 
 
 def test_several_steps_are_named_in_one_line_and_one_word(account: Path) -> None:
     jobs = [Job(rule, [account], updated_input={"x"}) for rule in ("train_run", "download")]
-    line = refusal(redone(Plan(*jobs), NOTHING, CORPUS))
+    line = refusal(redone(Plan(*jobs), NOTHING, CORPUS, LEDGER))
     assert "'redo=[download,train]'" in line
     assert "\n" not in line
 

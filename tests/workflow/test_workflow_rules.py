@@ -58,6 +58,6 @@ def test_a_rule_file_uses_names_of_its_own_of_common_or_of_imports(file: Path) -
     assert {name for name in foreign if not name.startswith("__")} == set()
 
 
-@pytest.mark.parametrize("file", sorted(RULES.glob("*.smk")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", [ROOT / "Snakefile", *sorted(RULES.glob("*.smk"))], ids=lambda file: file.stem)
 def test_paths_in_rules_double_no_braces(file: Path) -> None:
     assert [line for line in file.read_text().splitlines() if "{{" in line] == []

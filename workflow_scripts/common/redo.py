@@ -14,6 +14,7 @@ from typing import Any
 
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.layout import Corpus
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ STEPS = {
     "pretrain": Costly(("pretrain",)),
     "train": Costly(("train_run", "ablation_train")),
 }
+# The rules that put a generation's sources together, one a generation.
+MERGE = "catalog_merge_"
 GUARDED = {rule: step for step, costly in STEPS.items() for rule in costly.guarded}
 KEPT = GUARDED | {rule: step for step, costly in STEPS.items() for rule in costly.others}
 
@@ -117,19 +120,6 @@ class Redone:
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """What changes in a corpus without redoing what it has: growth, and takedowns, which rewrite it in place.
-
-    Attributes:
-        folder: the corpus's folder.
-        ledger: what was taken down from it.
-    """
-
-    folder: str
-    ledger: str
-
-
-@dataclass(frozen=True)
 class Cause:
     """A reason of a job's own to run.
 
@@ -149,24 +139,27 @@ class Cause:
         return f"{self.rule} runs: {self.text}" if self.rule else self.text
 
 
-def redone(dag: Any, words: Words, corpus: Corpus) -> list[Redone]:
+def redone(dag: Any, words: Words, corpus: Corpus, ledger: str) -> list[Redone]:
     """The finished costly work that Snakemake's plan redoes, unless the command line asks for it, by step.
+
+    Growth of the corpus and takedowns do not count: they leave finished work equal, and equal work is adopted.
 
     Args:
         dag: Snakemake's plan.
         words: what the command line says.
-        corpus: the corpus, whose growth and takedowns are nobody's concern here: equal work is adopted.
+        corpus: the config's corpus.
+        ledger: what was taken down from it.
     """
     jobs: dict[str, list[tuple[Any, list[Cause]]]] = {}
     # A dry run has finished all of them when it is asked.
     planned = list(dag.needrun_jobs(exclude_finished=False))
-    taken_down = any(_is_older(job, corpus.ledger) for job in planned)
+    taken_down = any(_is_older(job, ledger) for job in planned)
     for job in planned:
         step = GUARDED.get(job.rule.name)
         if step is None or step in words.redo or dag.reason(job).forced:
             continue
         finished = job.output and all(Path(file).exists() for file in job.output)
-        if finished and (found := _that_matter(causes(dag, job), corpus, taken_down)):
+        if finished and (found := _that_matter(causes(dag, job), corpus, ledger, taken_down)):
             jobs.setdefault(step, []).append((job, found))
     return [
         Redone(
@@ -180,18 +173,18 @@ def redone(dag: Any, words: Words, corpus: Corpus) -> list[Redone]:
 
 
 def _is_older(job: Any, ledger: str) -> bool:
-    """Whether a job reads the ledger and has not since something was taken down."""
-    if ledger not in map(str, job.input):
+    """Whether a job has not followed a takedown yet: it reads the ledger, or makes shards of what was read there."""
+    if ledger not in map(str, job.input) and not (KEPT.get(job.rule.name) == "shards" and Path(ledger).exists()):
         return False
     made = [Path(file).stat().st_mtime_ns for file in job.output if Path(file).exists()]
     return bool(made) and Path(ledger).stat().st_mtime_ns > min(made)
 
 
-def _that_matter(found: Iterable[Cause], corpus: Corpus, taken_down: bool) -> list[Cause]:
+def _that_matter(found: Iterable[Cause], corpus: Corpus, ledger: str, taken_down: bool) -> list[Cause]:
     """The causes other than growth and, where something was taken down, what that has rewritten."""
 
     def is_known(file: str) -> bool:
-        return file == corpus.ledger or (taken_down and file.startswith(f"{corpus.folder}/"))
+        return file == ledger or (taken_down and file.startswith(f"{corpus}/"))
 
     return [
         cause
@@ -237,7 +230,8 @@ def _own(reason: Any, rule: str) -> Iterator[Cause]:
     if files := set(map(str, set(reason.updated_input) - set(reason.updated_input_run))):
         yield Cause(rule, f"changed input {_some(files)}", frozenset(files))
     if reason.input_changed:
-        yield Cause(rule, "other input files than before", is_new=True)
+        # A corpus grows by generations: other sources of a generation that is there change what it has.
+        yield Cause(rule, "other input files than before", is_new=not rule.startswith(MERGE))
     if reason.code_changed:
         yield Cause(rule, "its rule's command changed")
     if reason.software_stack_changed:
