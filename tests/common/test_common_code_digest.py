@@ -6,6 +6,7 @@ import pytest
 
 from workflow_scripts.common import code_digest as digests
 from workflow_scripts.common.code_digest import code_digest, code_of
+from workflow_scripts.common.step_versions import steps_of_rules
 
 
 @pytest.fixture
@@ -118,6 +119,24 @@ def test_names_imported_from_an_importer_are_followed_to_where_they_are_made(pro
 def test_a_step_that_does_not_exist_is_an_error() -> None:
     with pytest.raises(ModuleNotFoundError, match="no_such_step"):
         code_digest("workflow_scripts.catalog.no_such_step")
+
+
+def test_every_query_template_and_table_that_a_step_reads_counts() -> None:
+    """A file whose name is put together, or stands only in another such file, would change without a rerun."""
+    steps = steps_of_rules((digests.ROOT / "rules").glob("*.smk"))
+    counted = set()
+    for step in steps:
+        for name, statements in code_of(f"workflow_scripts.{step}").items():
+            source = digests._read(name, digests.ROOT)
+            assert source is not None
+            counted |= {file for number in statements for file in source.data_files(number)}
+    files = {file for file in (digests.ROOT / "workflow_scripts").rglob("*") if file.suffix in digests.DATA_SUFFIXES}
+    # What only commands of a person read.
+    by_hand = {
+        *("benchmark_sources.yaml", "takedown.sql", "forget.sql", "retried.sql", "retry.sql", "compare.html.j2"),
+        *("unit_costs.csv", "diff.sql", "explain.sql", "explain_near.sql", "explain_other_ranks.sql"),
+    }
+    assert {file.name for file in files - counted} == by_hand
 
 
 def test_no_stage_imports_another() -> None:

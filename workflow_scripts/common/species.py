@@ -8,7 +8,7 @@ import duckdb
 from workflow_scripts.common.captions import Taxon
 from workflow_scripts.common.tables import scalar
 
-QUERY = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
+QUERY = Path(__file__).with_name("species.sql").read_text(encoding="utf-8")
 
 
 def count_species(connection: duckdb.DuckDBPyConnection) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from workflow_scripts.common import tables
 from workflow_scripts.common.captions import Taxon
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.layout import Corpus
 from workflow_scripts.common.species import species_in_batches
 from workflow_scripts.contracts import LABELS, RANKS, SEEN_SPECIES
 
@@ -48,9 +49,10 @@ def trained_on(corpus: Path) -> list[Taxon]:
     Raises:
         InputError: the corpus has no labels, no list of its species, or none.
     """
+    files = Corpus(str(corpus))
     with tables.connect() as connection:
-        tables.read(connection, corpus / "curate" / "seen_species.parquet", SEEN_SPECIES, "seen")
-        tables.read(connection, corpus / "taxonomy" / "labels.parquet", LABELS, "labels", only=SEEN)
+        tables.read(connection, Path(files.seen_species()), SEEN_SPECIES, "seen")
+        tables.read(connection, Path(files.labels()), LABELS, "labels", only=SEEN)
         found = [taxon for batch in species_in_batches(connection, BATCH) for taxon in batch]
     if not found:
         raise InputError(f"{corpus}: trains on no species")

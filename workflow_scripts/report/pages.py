@@ -9,8 +9,6 @@ from plotly.offline import get_plotlyjs
 
 HERE = Path(__file__).parent
 STYLE, SCRIPT = "page.css", "page.js"
-# Pages import it; it is named here so that a change of it is seen as a change of their steps.
-MACROS = "macros.html.j2"
 
 
 def page_templates() -> Environment:
@@ -18,6 +16,8 @@ def page_templates() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    # Named here, and not in the templates that import it, to count as code of their steps.
+    environment.globals["macros"] = "macros.html.j2"
     environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
     environment.filters["breakable"] = _breakable
     environment.filters["count"] = lambda value: f"{value:,}"

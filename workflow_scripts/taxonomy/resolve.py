@@ -29,12 +29,12 @@ BEFORE_FINDERS = ("context.sql", "species_outcomes.sql", "find_direct.sql")
 # In order of trust; a label that one of them settles is not looked at by the next. A guess counts only when there is
 # one best: else it says nothing, and the label goes on.
 FINDERS = {
-    "named": False,
-    "title_case": False,
-    "filled": True,
-    "fuzzy": True,
-    "fuzzy_supported": True,
-    "hidden_binomial": False,
+    "find_named.sql": False,
+    "find_title_case.sql": False,
+    "find_filled.sql": True,
+    "find_fuzzy.sql": True,
+    "find_fuzzy_supported.sql": True,
+    "find_hidden_binomial.sql": False,
 }
 AFTER_FINDERS = ("higher_rank.sql", "answers.sql")
 BACKBONE_TABLES = {"names", "taxa", "vernaculars"}
@@ -105,10 +105,11 @@ def match_labels(
         _attach(connection, name, file)
         connection.execute(f"SET VARIABLE backbone_place = {place}")
         _run(connection, *BEFORE_FINDERS)
-        for finder, is_guess in FINDERS.items():
+        for script, is_guess in FINDERS.items():
+            finder = script.removeprefix("find_").removesuffix(".sql")
             connection.execute(f"SET VARIABLE finder = {literal(finder)}")
             connection.execute(f"SET VARIABLE is_guess = {is_guess}")
-            _run(connection, f"find_{finder}.sql", "judge.sql")
+            _run(connection, script, "judge.sql")
         _run(connection, *AFTER_FINDERS)
         yield name
         connection.execute("DETACH backbone")
