@@ -1,7 +1,9 @@
 """Features once per model and benchmark, and one scoring job a benchmark for all models."""
 
-# The corpus's list of species says what the run has seen where that corpus, and all of it, is what it trained on.
-SEEN = MIXTURE.is_own and ABOUT.seen_species()
+# The species of the trained generations were seen, where the run trained on this corpus alone. The list stands in the
+# corpus, or in the run whose training lacks newer generations.
+SEEN_IN = ABOUT if MIXTURE.generations in ([], GENERATIONS.names) else Corpus(RUN.about_corpus())
+SEEN = MIXTURE.generations and SEEN_IN.seen_species()
 
 JOB = job("embed", RUN_LOGS, "evaluate/embed/{model}/{benchmark}")
 
@@ -40,9 +42,9 @@ JOB = job("seen_species", CORPUS_LOGS, "curate/seen_species")
 rule seen_species:
     input:
         labels=CORPUS.labels(),
-        verdicts=CORPUS.verdicts.each(generation=GENERATIONS.names),
+        verdicts=CORPUS.verdicts.each(generation=MIXTURE.generations),
     output:
-        species=ABOUT.seen_species(),
+        species=SEEN_IN.seen_species(),
     log:
         JOB.log,
     benchmark:

@@ -175,6 +175,9 @@ generations:
     assert REDONE not in text
     assert planned["download"] == 1
     assert not {"train_run", "model_export", "embed"} & set(planned)
+    (listed,) = [line for line in finished.run("-np", *words).splitlines() if "seen_species --labels" in line]
+    assert f"{CORPUS}/curate/g000/verdicts.parquet" in listed
+    assert "g001" not in listed, "the training has seen no species of the new generation"
     assert f"{CORPUS}/shards/g001 is new" in text
     assert "redo=train" in text
     assert finished.planned(*words, "--config", "redo=train")["train_run"] == 1

@@ -40,9 +40,11 @@ class Mixture:
         return any(corpus.labels == self.own.labels for corpus in self.corpora)
 
     @property
-    def is_own(self) -> bool:
-        """Whether the config's own corpus is all of it, and all of that is trained on."""
-        return self.corpora == [self.own] and self._splits[0] == "train"
+    def generations(self) -> list[str]:
+        """The generations of the config's own corpus that are trained on whole, if it is the only corpus; else none."""
+        names = self._generations.names[: len(self.corpora[0].shards)]
+        own = self.own.model_copy(update={"shards": self.own.shards[: len(names)]})
+        return names if self.corpora == [own] and self._splits[0] == "train" else []
 
     def tars(self, indexed: str, split: str) -> str | None:
         """The tars of one split, as a glob, that are indexed in the folder of this name."""
