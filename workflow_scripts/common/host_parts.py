@@ -113,8 +113,13 @@ def keep_dealt(parts: Sequence[Path], folder: Path) -> None:
     new.mkdir(parents=True)
     for part in parts:
         link(part, new / part.name)
-    shutil.rmtree(folder, ignore_errors=True)
+    # A kill leaves the earlier ones whole, the new ones, or none; never some, whose numbers would be taken for all.
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.replace(old)
     new.replace(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_hosts(connection: duckdb.DuckDBPyConnection, rows: str, path: Path) -> None:
