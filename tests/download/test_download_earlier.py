@@ -210,22 +210,38 @@ def test_a_takedown_reaches_the_earlier_work_too(tmp_path: Path, server: Any, ma
     assert not [tar for tar in run.work.rglob("*.tar") if b"gone.jpg" in tar.read_bytes()]
 
 
-def test_an_image_that_is_lost_from_earlier_work_is_asked_for(
+def test_images_of_a_tar_that_changed_since_are_asked_for(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any
 ) -> None:
     server.asked.clear()
     run = make_run(tmp_path, make_part(tmp_path, {f"u{n}": server.url(f"ok/{880 + n}") for n in range(3)}))
-    first, kept = run(), pictures(run)
+    first = run({"images_per_tar": 2})
+    kept = pictures(run)
     (done,) = run.work.glob("*/done.json")
     tar = done.with_name(first["u1"]["tar"])
     data = bytearray(tar.read_bytes())
-    data[first["u1"]["offset"]] ^= 0xFF
+    # Within the picture, which begins and ends as before.
+    data[first["u1"]["offset"] + first["u1"]["size"] // 2] ^= 1
     tar.unlink()
     tar.write_bytes(data)
     assert json.loads(done.read_text())["files"]
-    second = run({"images_per_tar": 2, "passes": 3})
+    second = run({"images_per_tar": 3})
     assert {row["status"] for row in second.values()} == {"ok"}
     assert pictures(run) == kept
-    assert (server.asked["/ok/880"], server.asked["/ok/881"], server.asked["/ok/882"]) == (1, 2, 1)
+    beside = {uuid for uuid in first if first[uuid]["tar"] == first["u1"]["tar"]}
+    assert 1 < len(beside) < 3
+    assert {f"u{n}": server.asked[f"/ok/{880 + n}"] for n in range(3)} == {uuid: 1 + (uuid in beside) for uuid in first}
     assert all(second[uuid][name] == first[uuid][name] for uuid in first for name in MEASURES)
     assert acquisition.MANIFEST in json.loads(done.read_text())["files"]
+
+
+def test_robots_that_count_now_are_asked_about_what_was_taken_without_them(
+    server: Any, run_of: Any, urls: dict[str, str]
+) -> None:
+    run = run_of(urls)
+    assert run({"respect_robots": False})["u-noai"]["status"] == "ok"
+    before = server.asked.copy()
+    rows = run()
+    assert rows["u-noai"]["status"] == "refused"
+    assert "noai" in asked_since(server, before)
+    assert "missing" not in asked_since(server, before), "what failed for good stays"

@@ -2,7 +2,8 @@
 
 Earlier work is any work folder of another key, finished or not. An image is taken over when its id, address, crop, the
 settings of the kept picture and the step's version are the same. So is a lasting failure, unless a setting that decides
-what is taken (content types, sizes, robots) may have caused it and has another value now.
+what is taken (content types, sizes, robots) may have caused it and has another value now. Images that were taken
+whatever `X-Robots-Tag` says are asked for again once it counts.
 """
 
 import json
@@ -18,7 +19,8 @@ from pydantic import ValidationError
 from workflow_scripts.common import tables
 from workflow_scripts.common.config.download import DownloadSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.work_folder import DONE
+from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.work_folder import DONE, WorkFolder
 from workflow_scripts.download.attempts import ATTEMPT_FIELDS, IMAGES, Earlier
 
 logger = logging.getLogger(__name__)
@@ -155,6 +157,8 @@ class EarlierWork:
                 "AND NOT list_contains($rewritten, split_part(part.host, ':', 1))",
                 {"rewritten": self._rewritten(one.settings)},
             )
+            if one.finished:
+                _leave_damaged(connection, one.path)
         except (duckdb.Error, InputError, OSError) as error:
             # Another job may be at it, and finish, while it is read here.
             logger.warning("%s: not used: %s", one.path, str(error).splitlines()[0])
@@ -162,8 +166,9 @@ class EarlierWork:
     def _is_taken(self, settings: DownloadSettings) -> str:
         reasons = [reason for reason, names in LASTING.items() if self._decides_alike(settings, names)]
         listed = ", ".join(map(tables.literal, reasons))
+        heeds_robots = settings.respect_robots or not self._settings.respect_robots
         return (
-            f"found.status = 'ok' OR (found.status IN ('failed', 'refused') "
+            f"(found.status = 'ok' AND {heeds_robots}) OR (found.status IN ('failed', 'refused') "
             f"AND split_part(found.error, ':', 1) IN ({listed}) "
             f"AND (NOT starts_with(found.error, 'http_error') OR found.http_status IN {GONE}))"
         )
@@ -179,6 +184,17 @@ class EarlierWork:
         """Hosts of which another address was asked for the same image."""
         hosts = {*settings.hosts, *self._settings.hosts}
         return sorted(host for host in hosts if settings.of_host(host).rewrite != self._settings.of_host(host).rewrite)
+
+
+def _leave_damaged(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """Take nothing from tars of finished work that are not as they were left."""
+    sums = WorkFolder(folder, {}).sums()
+    for (file,) in connection.execute(
+        "SELECT DISTINCT file FROM earlier WHERE starts_with(file, $folder) ORDER BY file", {"folder": f"{folder}/"}
+    ).fetchall():
+        if not Path(file).is_file() or sha256_file(Path(file)) != sums.get(Path(file).name):
+            logger.warning("%s: missing or changed since it was finished; its images are fetched again", file)
+            connection.execute("DELETE FROM earlier WHERE file = $file", {"file": file})
 
 
 def tables_type(arrow: str) -> str:

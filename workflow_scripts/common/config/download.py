@@ -55,7 +55,9 @@ class DownloadSettings(Section):
         description="Content types that are taken; a host that names none is believed. `image/*` is any image.",
     )
     respect_robots: bool = Field(
-        True, description="Whether images that X-Robots-Tag forbids (noai, noimageai, noindex, noimageindex) are left."
+        True,
+        description="Whether images that X-Robots-Tag forbids (noai, noimageai, noindex, noimageindex) are left. "
+        "Turning it on downloads again.",
     )
     images_per_tar: int = Field(1000, ge=1, description="Images a tar: what is fetched again after a kill, at most.")
     passes: int = Field(3, ge=1, le=10, description="How often transient failures are tried, the first time included.")
