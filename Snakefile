@@ -57,7 +57,7 @@ onstart:
         write_json(PLANNED_CORPORA, MIXTURE.to_json())
 
 
-if BEHIND and workflow.is_main_process:
+if BEHIND:
     sys.stderr.write(
         f"run {CONFIG.run} keeps its training, which is behind: {'; '.join(BEHIND)}. "
         "--config redo=train trains again; --config run=NAME trains beside it\n"

@@ -210,9 +210,15 @@ def projector(wildcards):
 
 
 MIXTURE = Mixture(CONFIG, LAYOUT, GENERATIONS)
+MODELS = Models(CONFIG, LAYOUT)
 BEHIND = list(
-    TRAINED.behind(MIXTURE.corpora, CONFIG.train.split, Path(CORPUS.replay()) if CONFIG.train.replay_batch else None)
-    if TRAINED
+    TRAINED.behind(
+        MIXTURE.corpora,
+        CONFIG.train.split,
+        Path(CORPUS.replay()) if CONFIG.train.replay_batch else None,
+        Path(MODELS.start),
+    )
+    if TRAINED and workflow.is_main_process
     else []
 )
 # What the main process planned, for its jobs: outputs are deleted before a job starts, and a training's record with them.
@@ -221,7 +227,6 @@ if PLANNED_CORPORA.exists() and not workflow.is_main_process:
     MIXTURE.corpora = list(map(CorpusShards.model_validate_json, json.loads(PLANNED_CORPORA.read_text())))
 elif TRAINED:
     MIXTURE.corpora = TRAINED.corpora(MIXTURE.corpora)
-MODELS = Models(CONFIG, LAYOUT)
 SCORING = Scoring(RUN, CONFIG.benchmarks, MODELS.folders, MODELS.without_text)
 REPLAY_TABLES = [
     files(split=split)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.common.bound import finished_training
+from workflow_scripts.common.bound import START_FILES, finished_training
 from workflow_scripts.common.config.train import CorpusShards
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
@@ -35,7 +35,11 @@ def summary(corpus: CorpusShards, tmp_path: Path) -> Path:
     assert corpus.labels is not None
     biology = {"train": sums(Path(corpus.shards[0])), "val": [], "labels": sha256_file(Path(corpus.labels))}
     replay = {"train": sums(tmp_path / "replay"), "val": []}
-    path.write_text(json.dumps({"digests": {"data": {"biology": [biology], "replay": replay}}}))
+    start = []
+    for name in START_FILES:
+        (tmp_path / name).write_text(f"{name} of the model")
+        start.append(sha256_file(tmp_path / name))
+    path.write_text(json.dumps({"digests": {"data": {"biology": [biology], "replay": replay}, "start": start}}))
     return path
 
 
@@ -49,7 +53,7 @@ def changed(path: Path, text: str) -> None:
 def behind(summary: Path, corpus: CorpusShards) -> list[str]:
     training = finished_training(summary)
     assert training is not None
-    return list(training.behind([corpus], "train", summary.parent / "replay"))
+    return list(training.behind([corpus], "train", summary.parent / "replay", summary.parent))
 
 
 def test_growth_leaves_a_training_with_its_generations(summary: Path, corpus: CorpusShards) -> None:
@@ -70,10 +74,12 @@ def test_changed_tables_are_named_and_rewritten_equal_ones_are_not(
     changed(manifest, "without an image that was taken down")
     changed(tmp_path / "labels.parquet", "other names")
     changed(tmp_path / "replay/train/manifest.parquet", "less")
+    changed(tmp_path / START_FILES[-1], "other weights")
     assert behind(summary, old) == [
         f"{corpus.shards[0]}/train changed",
         f"{corpus.labels} changed",
         f"{tmp_path}/replay/train changed",
+        f"{tmp_path} changed",
     ]
 
 

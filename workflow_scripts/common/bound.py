@@ -9,9 +9,11 @@ from typing import Any
 from workflow_scripts.common.config.train import CorpusShards
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.model_files import CONFIG_FILE, WEIGHTS_FILE
 
 # The tables of a folder of shards whose digests a record names, in this order.
 TABLES = ("manifest.parquet", "index.parquet")
+START_FILES = (CONFIG_FILE, WEIGHTS_FILE)
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,12 @@ class Training:
     Attributes:
         path: its summary.json.
         data: the digests of what it was trained on: `biology` by corpus, and `replay`.
+        start: those of the files of the model that it started from, in the order of `START_FILES`.
     """
 
     path: Path
     data: dict[str, Any]
+    start: list[str]
 
     def corpora(self, now: Sequence[CorpusShards]) -> list[CorpusShards]:
         """The corpora with the generations that the training had; as they are now where the mix is another one."""
@@ -35,13 +39,14 @@ class Training:
             for corpus, known in zip(now, self.data["biology"], strict=True)
         ]
 
-    def behind(self, now: Sequence[CorpusShards], split: str, replay: Path | None) -> Iterator[str]:
-        """What has changed in the training's data since: new generations, and tables of other contents.
+    def behind(self, now: Sequence[CorpusShards], split: str, replay: Path | None, start: Path) -> Iterator[str]:
+        """What has changed since: new generations, tables of other contents, another model to start from.
 
         Args:
             now: the corpora as they are now.
             split: the split that is trained on.
             replay: the folder of replay, where it is used.
+            start: the folder of the model that training starts from.
         """
         for then, corpus, known in zip(self.corpora(now), now, self.data["biology"], strict=False):
             yield from (f"{folder} is new" for folder in corpus.shards[len(then.shards) :])
@@ -52,6 +57,8 @@ class Training:
                 yield f"{labels} changed"
         if replay is not None:
             yield from self._changed([replay / "train"], self.data["replay"]["train"])
+        if any(self._is_other(start / name, known) for name, known in zip(START_FILES, self.start, strict=False)):
+            yield f"{start} changed"
 
     def _changed(self, folders: Sequence[Path], known: Sequence[str]) -> Iterator[str]:
         # The manifest has the sum of every shard; the index may be too large to be read at every call.
@@ -74,7 +81,8 @@ def finished_training(summary: Path) -> Training | None:
     if not summary.exists():
         return None
     try:
-        data = json.loads(summary.read_text(encoding="utf-8"))["digests"]["data"]
-        return Training(summary, {"biology": list(data["biology"]), "replay": data["replay"]})
+        digests = json.loads(summary.read_text(encoding="utf-8"))["digests"]
+        data = {"biology": list(digests["data"]["biology"]), "replay": digests["data"]["replay"]}
+        return Training(summary, data, list(digests["start"]))
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{summary}: damaged ({error}); delete it, and the training is taken over again") from None
