@@ -54,7 +54,7 @@ def test_of_many_missing_inputs_the_rest_is_counted(fresh: Any) -> None:
     words = [str(Path(sys.executable).with_name("snakemake")), "all", "-c2", "--configfile", "config/beetles.yaml"]
     done = subprocess.run(words, cwd=fresh.folder, capture_output=True, text=True, check=False)
     assert complaint(done).endswith(
-        "my_beetles.table: beetles/images.csv: no such file or folder (and 6 more: snakemake -n names them)"
+        "my_beetles.table: beetles/images.csv: no such file or folder (and 5 more: snakemake -n names them)"
     )
 
 
