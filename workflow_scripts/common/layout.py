@@ -123,7 +123,6 @@ class Corpus(Folder):
     shard_manifest = At("shards/{generation}/{split}/manifest.parquet")
     shard_index = At("shards/{generation}/{split}/index.parquet")
     shards_work = At(".work/shards")
-    shards_key = At(".work/shards/{key}/key.json")
 
     replay = At("replay")
     replay_part = At("replay/selection/part-{part}.parquet")
@@ -131,14 +130,12 @@ class Corpus(Folder):
     replay_hosts = At("replay/selection/hosts.parquet")
     replay_selection = At("replay/selection/selection.json")
     replay_selection_account = At("replay/selection/account.json")
-    replay_downloads = At("replay/download")
     replay_download_part = At("replay/download/part-{part}/manifest.parquet")
     replay_download_part_account = At("replay/download/part-{part}/account.json")
     replay_manifest = At("replay/{split}/manifest.parquet")
     replay_index = At("replay/{split}/index.parquet")
     replay_account = At("replay/account.json")
     replay_work = At(".work/replay")
-    replay_key = At(".work/replay/{key}/key.json")
 
     identity = At("corpus.json")
     composition = At("composition.parquet")

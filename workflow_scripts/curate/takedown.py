@@ -21,7 +21,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.root import load_site, read_yaml
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.layout import Corpus
+from workflow_scripts.common.layout import Corpus, Layout
 from workflow_scripts.contracts import (
     CATALOG,
     DOWNLOADS,
@@ -81,8 +81,8 @@ def takedown(
         raise InputError("give exactly one of --owner, --url, --dataset and --uuid")
     root = results or Path(load_site().results)
     name = corpus or str(read_yaml(config).get("corpus"))
-    place = root / "corpora" / name
-    ledger = root / "ledgers" / f"{name}.parquet"
+    layout = Layout(str(root))
+    place, ledger = Path(layout.corpus(name).folder), Path(layout.ledger(name))
     former = ledger.with_suffix(".former.json")
     with tables.connect(memory_mb) as connection:
         _read_corpus(connection, place)
@@ -101,7 +101,7 @@ def takedown(
             for stage in HOLDERS:
                 _forget(stage, ["--corpus", place, "--images", images])
         if affected.features:
-            _forget("evaluate", ["--work", root / "shared/.work/features", "--features", *affected.features])
+            _forget("evaluate", ["--work", layout.shared.work(step="features"), "--features", *affected.features])
         if affected.thumbnails or affected.published:
             _forget("report", ["--pages", *affected.thumbnails, "--published", *affected.published])
     sys.stdout.write(

@@ -18,6 +18,7 @@ from workflow_scripts.common import tables, tars
 from workflow_scripts.common.accounts import read_account, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.layout import Corpus
 from workflow_scripts.common.takedowns import names_any, read_taken_down, register
 from workflow_scripts.common.work_folder import DONE, WorkFolder, exclusive, open_work_folder
 from workflow_scripts.contracts import DOWNLOADS
@@ -38,7 +39,7 @@ def forget(*, corpus: Path, images: Path) -> None:
         BusyError: a job is writing one of them.
         InputError: the table is missing or breaks its contract.
     """
-    root, uuids = corpus / ".work/download", read_taken_down(images)
+    root, uuids = Path(Corpus(str(corpus)).download_work()), read_taken_down(images)
     # What another try has brought that was killed, and is in no part yet; the next one fetches it again.
     for folder in sorted(root.glob("*retry-*")):
         with exclusive(root / ".retry.lock", wait=False):

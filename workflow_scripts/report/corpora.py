@@ -41,7 +41,7 @@ class Corpus:
     @cached_property
     def identity(self) -> Row:
         """What `corpus.json` says; only the name where there is none."""
-        path = self.folder / "corpus.json"
+        path = Path(self.files.identity())
         return read_document(path, CORPUS) if path.exists() else {"name": self.name}
 
     @cached_property
@@ -82,12 +82,12 @@ class Run:
     @cached_property
     def summary(self) -> Row:
         """What its training recorded."""
-        return read_document(self.folder / "train/summary.json", TRAINING)
+        return read_document(Path(layout.Run(str(self.folder)).summary()), TRAINING)
 
     @cached_property
     def facts(self) -> Row:
         """What its report says of it; empty before there is one."""
-        path = self.folder / "report/run.json"
+        path = Path(layout.Run(str(self.folder)).facts())
         return read_document(path, RUN) if path.exists() else {}
 
     def trained_on(self, corpus: Corpus) -> bool:

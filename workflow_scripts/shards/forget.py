@@ -19,8 +19,9 @@ def forget(*, corpus: Path, images: Path) -> None:
         BusyError: a job is writing one of them.
         InputError: the table is missing or breaks its contract.
     """
-    folders = [index.parent for index in Corpus(str(corpus)).shard_index.found()]
-    forget_samples(BIOLOGY, folders, corpus / ".work/shards", read_taken_down(images))
+    files = Corpus(str(corpus))
+    folders = [index.parent for index in files.shard_index.found()]
+    forget_samples(BIOLOGY, folders, Path(files.shards_work()), read_taken_down(images))
 
 
 if __name__ == "__main__":

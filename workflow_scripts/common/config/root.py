@@ -38,6 +38,7 @@ from workflow_scripts.common.config.train import (
 )
 from workflow_scripts.common.config.world import WorldSettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.layout import Layout
 
 S = TypeVar("S", bound=Section)
 
@@ -210,15 +211,6 @@ class Config(Section):
         """Whether the corpus was made elsewhere."""
         return "/" in self.corpus
 
-    @property
-    def corpus_name(self) -> str:
-        """The corpus in a word."""
-        return Path(self.corpus).name
-
-    def corpus_folder(self, results: str) -> str:
-        """Where the corpus lies."""
-        return self.corpus.rstrip("/") if self.corpus_is_given else f"{results}/corpora/{self.corpus}"
-
     def recipe(self, site: SiteSettings) -> str:
         """The config as JSON, without what cannot change what comes out and without the site's own paths."""
         text = self.model_copy(update={"limits": Limits(), "runs": []}).to_json()
@@ -271,12 +263,14 @@ class Config(Section):
         Args:
             results: the site's folder for everything that is made.
         """
-        own = Path(self.corpus_folder(results))
-        others = {
-            f"mix.{number}.corpus": entry.folder(results)
+        layout = Layout(results)
+        own = Path(layout.corpus(self.corpus).folder)
+        mixed = {
+            f"mix.{number}.corpus": layout.corpus(entry.corpus).folder
             for number, entry in enumerate(self.mix)
-            if entry.corpus is not None and Path(entry.folder(results)) != own
+            if entry.corpus is not None
         }
+        others = {key: folder for key, folder in mixed.items() if Path(folder) != own}
         return {
             key: path
             for key, path in (self.given_files() | others).items()

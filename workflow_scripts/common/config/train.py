@@ -88,11 +88,6 @@ class MixEntry(Section):
             raise ValueError("give either corpus or tars")
         return self
 
-    def folder(self, results: str) -> str:
-        """Where its corpus lies."""
-        assert self.corpus is not None
-        return self.corpus if "/" in self.corpus else f"{results}/corpora/{self.corpus}"
-
 
 class TrainSettings(Section):
     """One training run. Every field belongs to the recipe's fingerprint."""
