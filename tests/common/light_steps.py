@@ -18,16 +18,8 @@ WITH_TORCH = {
 LIGHT = sorted(COMMANDS - WITH_TORCH)
 """Commands whose work needs no torch."""
 WITH_IMAGES = {
-    *(name for name in LIGHT if name.startswith("benchmarks.index_") or name.endswith(".forget")),
-    *(
-        "curate.takedown",
-        "download.fetch",
-        "download.retry",
-        "download.status",
-        "replay.write",
-        "shards.gather",
-        "shards.write",
-    ),
+    *(name for name in LIGHT if name.startswith("benchmarks.index_")),
+    *("download.fetch", "download.retry", "replay.write", "shards.write"),
     *("report.trace", "report.trained_on", "world.make"),
 }
 """Of them, those that decode images."""

@@ -52,7 +52,11 @@ def test_commands_that_need_no_torch_and_no_scikit_learn_import_none() -> None:
 
 
 def test_commands_that_decode_no_image_import_no_decoder() -> None:
-    assert printed_by(PROBE, "cv2 simplejpeg", *sorted(set(LIGHT) - WITH_IMAGES)) == ""
+    assert printed_by(PROBE, "cv2 simplejpeg PIL", *sorted(set(LIGHT) - WITH_IMAGES)) == ""
+
+
+def test_no_command_imports_frames_and_plots_before_it_works_with_them() -> None:
+    assert printed_by(PROBE, "polars plotly", *sorted(COMMANDS)) == ""
 
 
 def test_commands_that_need_torch_import_no_scikit_learn() -> None:

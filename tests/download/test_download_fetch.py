@@ -14,7 +14,7 @@ import pytest
 from workflow_scripts.common import images, tables
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.contracts import DOWNLOAD_REASONS, TO_FETCH
-from workflow_scripts.download.fetch import part_digest
+from workflow_scripts.download.part_files import part_digest
 
 # kind of answer -> status, reason, HTTP code, attempts
 EXPECTED: dict[str, tuple[str, str | None, int | None, int]] = {
@@ -247,7 +247,7 @@ def test_a_part_of_any_length_is_named_within_the_memory_of_a_short_one(
     with tables.connect() as connection:
         tables.write(connection, f"SELECT {rows} FROM range(300_000)", TO_FETCH, tmp_path / "long.parquet")
         tables.write(connection, f"SELECT {rows} FROM range(2)", TO_FETCH, tmp_path / "short.parquet")
-    monkeypatch.setattr("workflow_scripts.download.fetch.MEMORY_MB", 64)
+    monkeypatch.setattr("workflow_scripts.download.part_files.MEMORY_MB", 64)
     lines = "".join(hashlib.md5(f"u{n}\nhttp://a.example/{n}\na.example".encode()).hexdigest() for n in range(2))
     assert part_digest(tmp_path / "short.parquet") == f"2 rows, {hashlib.md5(lines.encode()).hexdigest()}"
     assert part_digest(tmp_path / "long.parquet").startswith("300000 rows, ")

@@ -19,13 +19,11 @@ from workflow_scripts.download.attempts import ATTEMPT_FIELDS, IMAGES, Attempt, 
 from workflow_scripts.download.earlier import EarlierWork
 from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.memory import Room
-from workflow_scripts.download.passes import MEMORY_MB, Passes
+from workflow_scripts.download.part_files import ACCOUNT, MANIFEST, MEMORY_MB
+from workflow_scripts.download.passes import Passes
 from workflow_scripts.download.summary import account_of
 from workflow_scripts.download.taken_down import TakenDown
 from workflow_scripts.download.web import Web
-
-MANIFEST = "manifest.parquet"
-ACCOUNT = "account.json"
 
 
 @dataclass(frozen=True)

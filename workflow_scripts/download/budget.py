@@ -7,8 +7,8 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.config.download import DownloadLimits
 from workflow_scripts.common.host_parts import share_of
 from workflow_scripts.contracts import NAMED_HOSTS, TO_FETCH
+from workflow_scripts.download.part_files import MEMORY_MB
 
-MEMORY_MB = 512
 NOTHING = (0, 0.0)
 
 

@@ -22,11 +22,10 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.work_folder import DONE, WorkFolder
 from workflow_scripts.download.attempts import ATTEMPT_FIELDS, IMAGES, Earlier
+from workflow_scripts.download.part_files import MANIFEST, PART
 
 logger = logging.getLogger(__name__)
 
-PART = "part.parquet"
-MANIFEST = "manifest.parquet"
 # Settings that make another picture of the same body.
 PICTURE = ("min_size", "max_size", "jpeg_quality")
 # Failures that another try does not mend, and the settings that decide about them.

@@ -1,6 +1,5 @@
 """Download one part: a table of images into tars, and a manifest that accounts for every row."""
 
-import hashlib
 import logging
 import os
 import shutil
@@ -20,11 +19,12 @@ from workflow_scripts.common.files import link
 from workflow_scripts.common.step_versions import versioned
 from workflow_scripts.common.work_folder import WorkFolder, do_once
 from workflow_scripts.contracts import TO_FETCH
-from workflow_scripts.download.acquisition import ACCOUNT, MANIFEST, Acquisition
+from workflow_scripts.download.acquisition import Acquisition
 from workflow_scripts.download.budget import Budget
-from workflow_scripts.download.earlier import PART, EarlierWork
+from workflow_scripts.download.earlier import EarlierWork
 from workflow_scripts.download.hosts import Hosts
-from workflow_scripts.download.passes import MEMORY_MB, Stopped
+from workflow_scripts.download.part_files import ACCOUNT, MANIFEST, MEMORY_MB, PART, part_digest
+from workflow_scripts.download.passes import Stopped
 from workflow_scripts.download.stopped_hosts import STOPPED_HOSTS, StoppedHosts
 from workflow_scripts.download.taken_down import TakenDown
 
@@ -94,21 +94,6 @@ def work_key(part: Path, settings: DownloadSettings) -> dict[str, Any]:
         "settings": settings.model_dump(mode="json"),
         **versioned("download.fetch"),
     }
-
-
-def part_digest(part: Path) -> str:
-    """What of a part a download depends on; names, licences and the like may change and nothing is fetched again."""
-    with tables.connect(MEMORY_MB) as connection:
-        tables.read(connection, part, TO_FETCH, "part")
-        # A batch at a time: a part has as many rows as its hosts' policies leave it, which may be millions.
-        lines = connection.sql(
-            "SELECT md5(concat_ws(chr(10), uuid, source_url, host, crop::VARCHAR)) FROM part ORDER BY uuid"
-        )
-        rows, sums = 0, hashlib.md5(usedforsecurity=False)
-        for batch in lines.to_arrow_reader(tables.ROW_GROUP_ROWS):
-            rows += batch.num_rows
-            sums.update("".join(batch.column(0).to_pylist()).encode())
-    return f"{rows} rows, {sums.hexdigest()}"
 
 
 def _download(acquisition: Acquisition, part: Path, work: WorkFolder) -> list[str]:

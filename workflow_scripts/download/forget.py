@@ -22,7 +22,7 @@ from workflow_scripts.common.layout import Corpus
 from workflow_scripts.common.takedowns import names_any, read_taken_down, register
 from workflow_scripts.common.work_folder import DONE, WorkFolder, exclusive, open_work_folder
 from workflow_scripts.contracts import DOWNLOADS
-from workflow_scripts.download.acquisition import ACCOUNT, MANIFEST
+from workflow_scripts.download.part_files import ACCOUNT, MANIFEST
 from workflow_scripts.download.summary import account_of
 
 logger = logging.getLogger(__name__)

@@ -24,12 +24,12 @@ from workflow_scripts.download.attempts import IMAGES, Fetch, Row
 from workflow_scripts.download.earlier import EarlierWork
 from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.memory import Memory
+from workflow_scripts.download.part_files import MEMORY_MB
 from workflow_scripts.download.schedule import Schedule
 from workflow_scripts.download.verify import Verifier
 
 logger = logging.getLogger(__name__)
 
-MEMORY_MB = 512
 # In the first passes slow hosts are left behind; the passes after them wait for all.
 POSTPONING = 2
 

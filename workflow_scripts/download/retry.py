@@ -24,11 +24,11 @@ from workflow_scripts.common.files import digest, sha256_file
 from workflow_scripts.common.tars import read_at, write_tar
 from workflow_scripts.common.work_folder import DONE, WorkFolder, exclusive, open_work_folder
 from workflow_scripts.contracts import DOWNLOADS, TO_FETCH
-from workflow_scripts.download.acquisition import ACCOUNT, MANIFEST, Acquisition, list_places
+from workflow_scripts.download.acquisition import Acquisition, list_places
 from workflow_scripts.download.budget import Budget
 from workflow_scripts.download.fetch import stop_on_signals, work_key
 from workflow_scripts.download.hosts import Hosts
-from workflow_scripts.download.passes import MEMORY_MB
+from workflow_scripts.download.part_files import ACCOUNT, MANIFEST, MEMORY_MB
 from workflow_scripts.download.stopped_hosts import STOPPED_HOSTS, StoppedHosts
 from workflow_scripts.download.summary import account_of
 from workflow_scripts.download.taken_down import TakenDown

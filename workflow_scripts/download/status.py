@@ -11,7 +11,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.layout import Corpus
-from workflow_scripts.download.fetch import part_digest
+from workflow_scripts.download.part_files import part_digest
 from workflow_scripts.download.summary import spelled
 
 SHOWN_HOSTS = 40

@@ -4,7 +4,7 @@ The published macro F1 is taken over the first two attributes alone: `labels=np.
 and 1 where the labels are zeros and ones.
 """
 
-import polars as pl
+from typing import TYPE_CHECKING
 
 from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.resampling import Truths
@@ -12,12 +12,15 @@ from workflow_scripts.evaluate.columns import rows_of, targets
 from workflow_scripts.evaluate.measures import Outcome, macro_f1
 from workflow_scripts.evaluate.probe import predictions
 
+if TYPE_CHECKING:
+    import polars as pl
+
 ATTRIBUTES = 85
 LR = 1e-5
 PUBLISHED_COLUMNS = 2
 
 
-def awa2(features_ND: Floats, table: pl.DataFrame) -> Outcome:
+def awa2(features_ND: Floats, table: "pl.DataFrame") -> Outcome:
     """Macro F1 over the attributes of the test images, as `attributes/macro_f1`.
 
     Args:

@@ -1,15 +1,18 @@
 """The columns that only some benchmarks' tables have."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from workflow_scripts.common.errors import InputError
 
+if TYPE_CHECKING:
+    import polars as pl
 
-def texts(table: pl.DataFrame, column: str) -> list[str]:
+
+def texts(table: "pl.DataFrame", column: str) -> list[str]:
     """A column without empty cells.
 
     Raises:
@@ -24,7 +27,7 @@ def texts(table: pl.DataFrame, column: str) -> list[str]:
     return values.to_list()
 
 
-def rows_of(table: pl.DataFrame, split: str) -> NDArray[np.int64]:
+def rows_of(table: "pl.DataFrame", split: str) -> NDArray[np.int64]:
     """The rows of a split.
 
     Raises:
@@ -36,7 +39,7 @@ def rows_of(table: pl.DataFrame, split: str) -> NDArray[np.int64]:
     return rows
 
 
-def targets(table: pl.DataFrame, labels: Sequence[str] | int) -> NDArray[np.bool_]:
+def targets(table: "pl.DataFrame", labels: Sequence[str] | int) -> NDArray[np.bool_]:
     """Which labels each image has [N, L], from strings of L zeros and ones.
 
     Raises:

@@ -6,10 +6,9 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
@@ -26,6 +25,9 @@ from workflow_scripts.common.step_versions import versioned
 from workflow_scripts.common.work_folder import WorkFolder, do_once
 from workflow_scripts.contracts import BENCHMARK_IMAGES
 from workflow_scripts.evaluate.features import Features, origin_of, write_features
+
+if TYPE_CHECKING:
+    import polars as pl
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +92,7 @@ def _precision(device: torch.device) -> str:
 
 
 def _embed_chunks(
-    clip: Clip, table: pl.DataFrame, chunks: list[Path], projector: Projector, limits: EmbedLimits
+    clip: Clip, table: "pl.DataFrame", chunks: list[Path], projector: Projector, limits: EmbedLimits
 ) -> None:
     """Write the chunks that are missing, each [CHUNK, D] float32, in their order."""
     device = next(clip.model.parameters()).device
@@ -125,7 +127,7 @@ class BenchmarkImages(Dataset[torch.Tensor | str]):
     out of a loader worker.
     """
 
-    def __init__(self, table: pl.DataFrame, transform: Callable[[Image.Image], torch.Tensor]) -> None:
+    def __init__(self, table: "pl.DataFrame", transform: Callable[[Image.Image], torch.Tensor]) -> None:
         self.names = table["image"].to_list()
         self.paths = table["path"].to_list()
         self.offsets = table["offset"].to_list()

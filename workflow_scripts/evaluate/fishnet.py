@@ -1,7 +1,8 @@
 """FishNet: nine traits of a fish, all of which must be right (Khan et al. 2023; bioclip-2's protocol)."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import polars as pl
 
 from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.resampling import Truths, share
@@ -9,11 +10,14 @@ from workflow_scripts.evaluate.columns import rows_of, targets
 from workflow_scripts.evaluate.measures import Outcome
 from workflow_scripts.evaluate.probe import predictions
 
+if TYPE_CHECKING:
+    import polars as pl
+
 TRAITS = 9
 LR = 1e-4
 
 
-def fishnet(features_ND: Floats, table: pl.DataFrame) -> Outcome:
+def fishnet(features_ND: Floats, table: "pl.DataFrame") -> Outcome:
     """Share of test images with all nine traits right, as `traits/all_right`.
 
     Args:

@@ -6,8 +6,9 @@ as many clusters as there are classes. Clusters are then matched to classes, apa
 Shapes: N images, K clusters, D embedding dimensions.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from workflow_scripts.common.errors import InputError
@@ -15,6 +16,9 @@ from workflow_scripts.common.geometry import Floats, nearest, unit
 from workflow_scripts.common.resampling import Truths, share
 from workflow_scripts.evaluate.columns import texts
 from workflow_scripts.evaluate.measures import Outcome
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SEED = 0
 LABELLED_SHARE = 0.8
@@ -24,7 +28,7 @@ TOLERANCE = 1e-4
 Indices = NDArray[np.int64]
 
 
-def herbarium19(features_ND: Floats, table: pl.DataFrame) -> Outcome:
+def herbarium19(features_ND: Floats, table: "pl.DataFrame") -> Outcome:
     """Clustering accuracy over the unlabelled images, as `clustering/all`, and of Old and New classes alone.
 
     Args:

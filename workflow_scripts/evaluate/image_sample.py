@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from workflow_scripts.common.errors import InputError
@@ -15,6 +15,9 @@ from workflow_scripts.common.geometry import Floats, unit
 from workflow_scripts.contracts import BENCHMARK_IMAGES
 from workflow_scripts.evaluate.features import read_features
 from workflow_scripts.evaluate.hierarchy import Lineage, lineage
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SEED = 0
 # All pairs of so many images take 200 MB; a larger sample says no more.
@@ -32,7 +35,7 @@ class ImageSample:
         digest: SHA-256 of the whole table's file.
     """
 
-    table: pl.DataFrame
+    table: "pl.DataFrame"
     rows: NDArray[np.int64]
     lineages: tuple[Lineage, ...]
     digest: str

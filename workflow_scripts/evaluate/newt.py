@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -25,6 +24,9 @@ from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.resampling import Measure, Truths, share
 from workflow_scripts.evaluate.columns import texts
 from workflow_scripts.evaluate.measures import Outcome
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SEEDS = (0, 1, 2)
 DRAWS = 100
@@ -55,7 +57,7 @@ class Answers(NamedTuple):
 
 
 def search(
-    features_ND: Floats, table: pl.DataFrame, *, threads: int, draws: int = DRAWS, part: int = 0, parts: int = 1
+    features_ND: Floats, table: "pl.DataFrame", *, threads: int, draws: int = DRAWS, part: int = 0, parts: int = 1
 ) -> Answers:
     """Search the machines of every `parts`-th task, beginning with task number `part`, by each seed.
 
@@ -81,7 +83,7 @@ def search(
     return Answers(np.concatenate([task.test for task in tasks]), np.array(by_seed))
 
 
-def outcome(answers: Sequence[Answers], table: pl.DataFrame) -> Outcome:
+def outcome(answers: Sequence[Answers], table: "pl.DataFrame") -> Outcome:
     """The scores of the answers to all tasks.
 
     Raises:
@@ -104,7 +106,7 @@ def outcome(answers: Sequence[Answers], table: pl.DataFrame) -> Outcome:
     )
 
 
-def _tasks(features_ND: Floats, table: pl.DataFrame) -> list[BinaryTask]:
+def _tasks(features_ND: Floats, table: "pl.DataFrame") -> list[BinaryTask]:
     names, splits = np.array(texts(table, "task")), np.array(texts(table, "split"))
     classes = np.array(texts(table, "class"))
     tasks = []

@@ -6,8 +6,9 @@ Corrected: features are normalised, each repeat is seeded, and a class is the fo
 read the training images in a random order of its loader, which nobody can repeat; here it is the order of the rows.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from workflow_scripts.common.errors import InputError
@@ -17,10 +18,13 @@ from workflow_scripts.evaluate.columns import rows_of, texts
 from workflow_scripts.evaluate.measures import Outcome
 from workflow_scripts.evaluate.simpleshot import nearest_mean
 
+if TYPE_CHECKING:
+    import polars as pl
+
 REPEATS = 5
 
 
-def plantdoc(features_ND: Floats, table: pl.DataFrame) -> Outcome:
+def plantdoc(features_ND: Floats, table: "pl.DataFrame") -> Outcome:
     """Accuracy over the test images with one training image a class, as `few_shot/1`; the mean over five repeats.
 
     Args:

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
@@ -50,6 +49,9 @@ from workflow_scripts.evaluate.plantdoc import plantdoc
 from workflow_scripts.evaluate.search_newt import read_answers
 from workflow_scripts.evaluate.simpleshot import simpleshot
 from workflow_scripts.evaluate.zero_shot import Nearest, classify
+
+if TYPE_CHECKING:
+    import polars as pl
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +135,7 @@ class Task:
 
     benchmark: str
     settings: BenchmarkSettings
-    table: pl.DataFrame
+    table: "pl.DataFrame"
     digest: str
     seen: frozenset[str] | None = None
 
@@ -163,7 +165,7 @@ class Judged:
     """
 
     outcome: Outcome
-    predictions: pl.DataFrame | None = None
+    predictions: "pl.DataFrame | None" = None
     height: Measure | None = None
 
 
@@ -263,6 +265,8 @@ def _by_acquaintance(
 
 def _mean_of_subsets(task: Task, clip: Clip, vectors_ND: Floats, spec: SubsetsBenchmark) -> Judged:
     """Each subset among its own classes, and the mean over subsets of every score that all of them have."""
+    import polars as pl
+
     images = len(vectors_ND)
     predictions: list[pl.DataFrame] = []
     measures: dict[str, Measure] = {}
@@ -339,8 +343,10 @@ def _write(task: Task, model: str, scored: Mapping[str, Scored], folder: Path) -
     logger.info("%s, %s: %s", task.benchmark, model, outcome.metrics)
 
 
-def _predictions(table: pl.DataFrame, classes: Classes, nearest: Nearest) -> pl.DataFrame:
+def _predictions(table: "pl.DataFrame", classes: Classes, nearest: Nearest) -> "pl.DataFrame":
     """One row an image; a class is shown by the label of its first image."""
+    import polars as pl
+
     shown = table["class"][classes.first_image]
     return table.select("position", "image", "class").with_columns(
         predicted=shown[nearest.predicted],

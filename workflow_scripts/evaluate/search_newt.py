@@ -1,9 +1,9 @@
 """Search NeWT's machines for one model and a share of the tasks, so that the searches can be scattered over jobs."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
@@ -12,6 +12,9 @@ from workflow_scripts.common.frames import read_frame, write_frame
 from workflow_scripts.contracts import BENCHMARK_IMAGES, NEWT_ANSWERS
 from workflow_scripts.evaluate.features import Features, read_features
 from workflow_scripts.evaluate.newt import DRAWS, SEEDS, Answers, search
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def search_newt(
@@ -31,6 +34,8 @@ def search_newt(
     Raises:
         InputError: features of other images, or a task that cannot be searched.
     """
+    import polars as pl
+
     table, found = read_frame(images, BENCHMARK_IMAGES), read_features(features)
     positions = table["position"].to_numpy()
     if found.origin.images != sha256_file(images) or not np.array_equal(found.positions, positions):
@@ -46,7 +51,7 @@ def search_newt(
     write_frame(rows.with_columns(features=pl.lit(found.origin.digest)), NEWT_ANSWERS, out)
 
 
-def read_answers(folder: Path, parts: int, features: Features, table: pl.DataFrame) -> list[Answers]:
+def read_answers(folder: Path, parts: int, features: Features, table: "pl.DataFrame") -> list[Answers]:
     """The answers of all parts.
 
     Args:

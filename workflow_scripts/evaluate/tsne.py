@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.frames import write_frame
@@ -32,6 +31,8 @@ def tsne(*, images: Path, features: Path, out: Path) -> None:
     Raises:
         InputError: features that are missing or of other images, or images without ranks.
     """
+
+    import polars as pl
     from openTSNE import TSNE
 
     chosen = draw_sample(images)

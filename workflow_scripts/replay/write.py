@@ -12,17 +12,8 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.replay import ReplaySettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.progress import Progress
-from workflow_scripts.common.shards import (
-    INDEX,
-    MANIFEST,
-    REPLAY,
-    Sample,
-    Shard,
-    ShardWriter,
-    read_index,
-    read_manifest,
-    remove_others,
-)
+from workflow_scripts.common.shard_writer import Sample, Shard, ShardWriter, read_index, read_manifest
+from workflow_scripts.common.shards import INDEX, MANIFEST, REPLAY, remove_others
 from workflow_scripts.common.stored_images import Stored
 from workflow_scripts.common.work_folder import exclusive
 from workflow_scripts.contracts import DOWNLOADS, LEDGER, REPLAY_INDEX, REPLAY_SELECTION, SHARD_MANIFEST, SPLITS

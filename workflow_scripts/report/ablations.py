@@ -10,8 +10,7 @@ from csv import writer
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, pstdev
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
@@ -19,6 +18,9 @@ from workflow_scripts.common.files import whole
 from workflow_scripts.common.frames import write_frame
 from workflow_scripts.contracts import INTEGER, REAL, TEXT_TYPES, Column, Contract
 from workflow_scripts.report.scores import MAIN_METRIC, read_scores
+
+if TYPE_CHECKING:
+    import polars as pl
 
 ABLATIONS = Contract(
     "one variant's zero-shot top-1 on one benchmark",
@@ -33,7 +35,7 @@ ABLATIONS = Contract(
 )
 """`tested` is the text type of the classes' names, or `captions`; `seed` is null where nothing was trained."""
 
-SCHEMA = {"variant": pl.String, "seed": pl.Int64, "benchmark": pl.String, "tested": pl.String, "top1": pl.Float64}
+SCHEMA = {"variant": str, "seed": int, "benchmark": str, "tested": str, "top1": float}
 START = "start"
 CAPTIONS = "captions"
 REPLAY_VARIANTS = (START, "no_replay", "one_projector", "two_projectors")
@@ -63,6 +65,8 @@ def ablations(*, scores: tuple[Path, ...], csv: Path, parquet: Path) -> None:
     Raises:
         InputError: a score file is missing or unreadable, has no zero-shot top-1, or lies in no variant's folder.
     """
+    import polars as pl
+
     found = pl.DataFrame([_scored(path) for path in scores], schema=SCHEMA)
     write_frame(found, ABLATIONS, parquet)
     with whole(csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
@@ -84,11 +88,13 @@ def _scored(path: Path) -> Scored:
     return Scored(variant, int(seed) if seed else None, benchmark, tested, file["metrics"][MAIN_METRIC])
 
 
-def forgetting(scores: pl.DataFrame) -> list[str]:
+def forgetting(scores: "pl.DataFrame") -> list[str]:
     """Top-1 in percent of each replay variant, mean and deviation over seeds.
 
     Classes of organisms are written as fully as they can be, replay's as its captions.
     """
+    import polars as pl
+
     asked = scores.filter(pl.col("tested").is_in([TEXT_TYPES[-1], CAPTIONS]))
     benchmarks = _distinct(asked["benchmark"])
     rows = [["replay and its projector", *benchmarks]]
@@ -97,8 +103,10 @@ def forgetting(scores: pl.DataFrame) -> list[str]:
     return _aligned(rows)
 
 
-def text_types(scores: pl.DataFrame) -> list[str]:
+def text_types(scores: "pl.DataFrame") -> list[str]:
     """Top-1 in percent, a row for each text type that was trained on and one for the mix, a column for each tested."""
+    import polars as pl
+
     of_first_seed = pl.col("seed").is_null() | (pl.col("seed") == pl.col("seed").min())
     asked = scores.filter((pl.col("tested") != CAPTIONS) & of_first_seed)
     types = _distinct(asked["tested"])
@@ -111,14 +119,14 @@ def text_types(scores: pl.DataFrame) -> list[str]:
     return _aligned(rows)
 
 
-def _cell(scores: pl.DataFrame, **where: str) -> str:
+def _cell(scores: "pl.DataFrame", **where: str) -> str:
     values = [100 * top1 for top1 in scores.filter(**where)["top1"]]
     if not values:
         return "-"
     return f"{mean(values):.1f}" + (f" ± {pstdev(values):.1f}" if len(values) > 1 else "")
 
 
-def _distinct(values: pl.Series) -> list[str]:
+def _distinct(values: "pl.Series") -> list[str]:
     return values.unique(maintain_order=True).to_list()
 
 

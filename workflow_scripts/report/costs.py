@@ -5,8 +5,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import polars as pl
+if TYPE_CHECKING:
+    import polars as pl
+
 
 # Steps of many jobs end in the name of a generation, a part, a group of shards, or what made a shared folder.
 NUMBERED = re.compile(r"(?:^|[-./])(?:g\d{3}|(?:part|group)-\d+|[0-9a-f]{8})(?=[-./]|$)")
@@ -54,13 +57,15 @@ def read_costs(own: Sequence[Path], shared: Path | None = None, made: Sequence[s
         shared: the folder of logs of what several have in common.
         made: names of the folders that this run takes from there; the others' jobs do not count.
     """
+    import polars as pl
+
     found = [(path.relative_to(folder), path) for folder in own for path in sorted(folder.rglob("*.tsv"))]
     if shared is not None:
         stems = tuple(stem for name in made for stem in (f"{name}.", f"fetch-{name}."))
         files = sorted(path for path in shared.rglob("*.tsv") if path.name.startswith(stems))
         found += [(path.relative_to(shared), path) for path in files]
     jobs = [{"step": step_of(name.with_suffix("")), **row} for name, path in found if (row := _last_row(path))]
-    frame = pl.DataFrame(jobs, schema={"step": pl.String} | dict.fromkeys(MEASURED, pl.Float64))
+    frame = pl.DataFrame(jobs, schema={"step": str} | dict.fromkeys(MEASURED, float))
     costs = frame.group_by("step").agg(
         pl.len().alias("jobs"),
         pl.col("s").sum().alias("seconds"),
@@ -73,8 +78,10 @@ def read_costs(own: Sequence[Path], shared: Path | None = None, made: Sequence[s
     return [Cost(**row) for row in costs.sort("seconds", "step", descending=[True, False]).iter_rows(named=True)]
 
 
-def _total(column: str) -> pl.Expr:
+def _total(column: str) -> "pl.Expr":
     """The sum of what was measured; null where nothing was."""
+    import polars as pl
+
     return pl.when(pl.col(column).count() > 0).then(pl.col(column).sum())
 
 

@@ -6,14 +6,14 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import polars as pl
-from PIL import Image
+from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.frames import read_frame
 from workflow_scripts.contracts import BENCHMARK_IMAGES, PREDICTIONS
+
+if TYPE_CHECKING:
+    import polars as pl
 
 THUMBNAIL = 144
 QUALITY = 80
@@ -105,8 +105,10 @@ def _kind(correct: Sequence[bool]) -> str:
     return "another model is right, this one is not" if any(others) else "no model is right"
 
 
-def shuffled(images: pl.Series) -> pl.Series:
+def shuffled(images: "pl.Series") -> "pl.Series":
     """Row numbers in a random order that depends on the images' names alone: the first are not all of one class."""
+    import polars as pl
+
     digests = [hashlib.sha256(image.encode()).hexdigest() for image in images]
     return pl.DataFrame({"digest": digests}).with_row_index("row").sort("digest", maintain_order=True)["row"]
 
@@ -117,6 +119,8 @@ def _shown(place: Mapping[str, Any]) -> str:
 
 def thumbnail(path: Path, offset: int | None = None, size: int | None = None) -> str:
     """An image file, or the image at a place within a file, as a small data URI; empty where there is none."""
+    from PIL import Image
+
     try:
         with path.open("rb") as file:
             file.seek(offset or 0)

@@ -3,15 +3,15 @@
 import html
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
+from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.report.curves import Curves
 from workflow_scripts.report.flow import Link
 from workflow_scripts.report.scores import STD, Scores
 from workflow_scripts.report.treemap import Node
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 Figure = dict[str, Any]
 
@@ -37,6 +37,8 @@ PANELS = {
 
 def score_bars(scores: Scores, metric: str) -> Figure | None:
     """Bars of one metric by benchmark, one colour a model, chance as a line; None when no benchmark has it."""
+    import plotly.graph_objects as go
+
     benchmarks = [name for name in scores.benchmarks if metric in scores.metrics(name)]
     if not benchmarks:
         return None
@@ -80,6 +82,8 @@ def _reach(scores: Scores, benchmark: str, metric: str, model: str) -> tuple[flo
 
 def training(curves: Curves) -> Figure | None:
     """A run's losses, validation, learning rate, logit scale and speed over its steps; None without any of them."""
+    from plotly.subplots import make_subplots
+
     panels = {
         title: names
         for prefix, title in PANELS.items()
@@ -111,6 +115,8 @@ def training(curves: Curves) -> Figure | None:
 
 def overlaid(curves: Mapping[str, Curves]) -> Figure | None:
     """Several runs' losses, learning rates and speeds over their steps, one colour a run; None without any."""
+    from plotly.subplots import make_subplots
+
     shown = [
         name
         for prefix in PANELS
@@ -144,6 +150,8 @@ def overlaid(curves: Mapping[str, Curves]) -> Figure | None:
 
 def flow(links: Sequence[Link]) -> Figure | None:
     """A Sankey diagram of the rows from the sources to the shards; None without any."""
+    import plotly.graph_objects as go
+
     if not links:
         return None
     places = list(dict.fromkeys(place for link in links for place in (link.source, link.target)))
@@ -184,6 +192,8 @@ def flow(links: Sequence[Link]) -> Figure | None:
 
 def strategies(rows: Sequence[Mapping[str, Any]]) -> Figure | None:
     """Bars of the labels by strategy, coloured by match type; None without any."""
+    import plotly.graph_objects as go
+
     if not rows:
         return None
     figure = go.Figure()
@@ -206,6 +216,8 @@ def strategies(rows: Sequence[Mapping[str, Any]]) -> Figure | None:
 
 def treemap(nodes: Sequence[Node]) -> Figure | None:
     """A treemap of training images by taxon, one colour a class; None without any."""
+    import plotly.graph_objects as go
+
     if not nodes:
         return None
     sizes = {node.group: node.images for node in nodes if node.id == node.group}
@@ -238,7 +250,7 @@ def treemap(nodes: Sequence[Node]) -> Figure | None:
     return figure
 
 
-def _finished(figure: go.Figure, height: int) -> Figure:
+def _finished(figure: "go.Figure", height: int) -> Figure:
     figure.update_layout(
         template="plotly_white",
         height=height,

@@ -5,7 +5,6 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
-from plotly.offline import get_plotlyjs
 
 HERE = Path(__file__).parent
 STYLE, SCRIPT = "page.css", "page.js"
@@ -28,6 +27,8 @@ def page_templates() -> Environment:
 
 def page_parts() -> dict[str, Any]:
     """What makes a page whole without a network."""
+    from plotly.offline import get_plotlyjs
+
     return {"style": _file(STYLE), "script": _file(SCRIPT), "plotly": Markup(get_plotlyjs())}
 
 

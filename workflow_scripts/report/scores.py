@@ -4,15 +4,16 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
 from workflow_scripts.common.frames import write_frame
 from workflow_scripts.contracts import BENCHMARK_SCORES, INTEGER, RANKS, REAL, Column, Contract
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SCORES = Contract(
     "one model's value of one metric on one benchmark",
@@ -136,8 +137,10 @@ class Scores:
         file = next(file for (name, _), file in self.files.items() if name == benchmark)
         return file["n_images"], file["n_classes"]
 
-    def frame(self) -> pl.DataFrame:
+    def frame(self) -> "pl.DataFrame":
         """The contract `SCORES`, in the order in which people read them."""
+        import polars as pl
+
         rows = [
             {
                 "benchmark": benchmark,

@@ -12,7 +12,8 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.progress import Progress
-from workflow_scripts.common.shards import BIOLOGY, Sample, Shard, ShardWriter, read_index, read_manifest
+from workflow_scripts.common.shard_writer import Sample, Shard, ShardWriter, read_index, read_manifest
+from workflow_scripts.common.shards import BIOLOGY
 from workflow_scripts.common.stored_images import Stored
 from workflow_scripts.common.work_folder import exclusive
 from workflow_scripts.contracts import SHARD_GROUP_INDEX, SHARD_GROUP_MANIFEST, SHARD_PLAN
