@@ -19,7 +19,6 @@ import pyarrow as pa
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.config.root import load_site, read_yaml
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.layout import Corpus, Layout
 from workflow_scripts.contracts import (
@@ -76,6 +75,8 @@ def takedown(
         InputError: not exactly one choice is given, there is no such corpus, no image is affected, or a job is
             writing to what must be rewritten.
     """
+    from workflow_scripts.common.config.root import load_site, read_yaml
+
     given = {"owner": owner, "url": url, "dataset": dataset, "uuid": uuid}
     if sum(value is not None for value in given.values()) != 1:
         raise InputError("give exactly one of --owner, --url, --dataset and --uuid")

@@ -9,7 +9,6 @@ from typing import Any
 import duckdb
 
 from workflow_scripts.common import layout, tables
-from workflow_scripts.common.config.root import load_site
 from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
@@ -120,6 +119,8 @@ def places(results: Path | None) -> Path:
     Raises:
         InputError: there is none.
     """
+    from workflow_scripts.common.config.root import load_site
+
     folder = results or Path(load_site().results)
     if not folder.is_dir():
         raise InputError(f"{folder}: no results here; give --results")
