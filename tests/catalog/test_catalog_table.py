@@ -1,5 +1,8 @@
 """The reader of anybody's table."""
 
+import gzip
+import re
+import zipfile
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -8,10 +11,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from openpyxl import Workbook
+from pydantic import ValidationError
 
 from workflow_scripts.catalog.table import read_table
 from workflow_scripts.common.config.catalog import Table
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.table_files import header_of
 from workflow_scripts.contracts import SOURCE_RECORDS
 
 Read = Callable[..., tuple[list[dict[str, Any]], dict[str, Any]]]
@@ -236,6 +241,41 @@ def test_an_excel_workbook_is_read_sheet_by_name(tmp_path: Path) -> None:
         read_table(
             table=table, settings=settings.model_copy(update={"sheet": "absent"}), out=tmp_path / "x.parquet", **limits
         )
+
+
+@pytest.mark.parametrize("size", ["", '<dimension ref="A1"/>'], ids=["untold", "wrong"])
+def test_a_workbook_may_tell_no_size_or_a_wrong_one(tmp_path: Path, size: str) -> None:
+    book = Workbook()
+    for line in (
+        ["url", "species", "title"],
+        ["https://a.org/1.jpg", "Aus bus"],
+        ["https://a.org/2.jpg", "Aus cus", "b"],
+    ):
+        book.active.append(line)
+    book.save(tmp_path / "written.xlsx")
+    table = tmp_path / "images.xlsx"
+    with zipfile.ZipFile(tmp_path / "written.xlsx") as written, zipfile.ZipFile(table, "w") as copy:
+        for name in written.namelist():
+            content = written.read(name).decode()
+            copy.writestr(name, re.sub("<dimension[^>]*/>", size, content))
+    settings = Table(name="mine", reader="table", table=str(table))
+    limits: dict[str, Any] = {"account": tmp_path / "account.json", "memory_mb": 500, "threads": 1}
+    read_table(table=table, settings=settings, out=tmp_path / "records.parquet", **limits)
+    rows = pq.read_table(tmp_path / "records.parquet").to_pylist()
+    assert {(row["species"], row["title"]) for row in rows} == {("Aus bus", None), ("Aus cus", "b")}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_compressed_tables_header_is_found_like_any(tmp_path: Path, encoding: str) -> None:
+    table = tmp_path / "images.csv.gz"
+    table.write_bytes(gzip.compress("\npath;species\n1.jpg;Aus bus\n".encode(encoding)))
+    assert header_of(table) == ["path", "species"]
+
+
+def test_an_encoding_that_does_not_exist_is_refused_with_the_config() -> None:
+    for encoding in ("utf8x", "rot13"):
+        with pytest.raises(ValidationError, match=f"{encoding} is no encoding of text"):
+            Table(name="mine", reader="table", table="images.csv", encoding=encoding)
 
 
 @pytest.mark.parametrize(

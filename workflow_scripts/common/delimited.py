@@ -6,6 +6,7 @@ written anew; a row that cannot be read without guessing stops with its line num
 
 import codecs
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -27,6 +28,8 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+SEPARATOR = re.compile(r'\ufeff?"?sep=(.)"?')
+BLANK = "".join(DELIMITERS) + '\ufeff" '
 FALLBACK_ENCODING = "windows-1252"
 """What undeclared text that is not UTF-8 is taken for: what spreadsheets write in Europe and the Americas."""
 
@@ -80,14 +83,18 @@ def header_cells(path: Path, form: Form) -> list[str]:
         InputError: the file is empty or cannot be decoded.
     """
     lines = _head(path, form.encoding)
-    if not lines:
+    last = max(form.header_lines, 1) - 1
+    line = next((line for line in [*lines[last:], *reversed(lines[:last])] if line.strip()), None)
+    if line is None:
         raise InputError(f"{path}: empty; give a table with a header line")
-    line = lines[min(max(form.header_lines, 1), len(lines)) - 1]
     return _cells(line, form)
 
 
 def find_form(path: Path, is_known: Callable[[str], bool], encoding: str | None = None) -> Form:
-    """The form under which most cells of a file's first line are known column names.
+    """The form under which most cells of a file's header are known column names.
+
+    Where none is known, or as many by two delimiters, that counts which cuts the first rows to the header's width. The
+    header is the first line with a cell; Excel's `sep=;` before it names the delimiter.
 
     Args:
         path: the file; its suffix is not believed.
@@ -95,9 +102,18 @@ def find_form(path: Path, is_known: Callable[[str], bool], encoding: str | None 
         encoding: the file's encoding, if it is known.
     """
     lines = _head(path, encoding)
-    first = lines[0] if lines else ""
-    forms = [Form(delimiter, '"', encoding) for delimiter in DELIMITERS]
-    best = max(forms, key=lambda form: sum(is_known(cell) for cell in _cells(first, form)))
+    told = SEPARATOR.fullmatch(lines[0].strip()) if lines else None
+    if told is not None:
+        return Form(told[1], '"', encoding, header_lines=2)
+    place = next((place for place, line in enumerate(lines) if line.strip(BLANK)), 0)
+    first, *rows = lines[place : place + FIRST_ROWS] or [""]
+
+    def rate(form: Form) -> tuple[int, int, int]:
+        header = _cells(first, form)
+        fitting = sum(len(_cells(row, form)) == len(header) > 1 for row in rows)
+        return sum(map(is_known, header)), fitting, sum(map(bool, header))
+
+    best = max((Form(delimiter, '"', encoding, place + 1) for delimiter in DELIMITERS), key=rate)
     # Tab-separated text is quoted only where its header is.
     is_quoted = best.delimiter != "\t" or first.lstrip().startswith('"')
     return replace(best, quote='"' if is_quoted else "")
@@ -132,7 +148,7 @@ def load(
     if not path.stat().st_size:
         raise InputError(f"{path}: empty; give a table with a header line")
     width = _width(path, form)
-    widest = max(width, *(column.index + 1 for column in columns.values() if column.index is not None))
+    widest = max(width, *(column.index + 1 for column in columns.values() if column.index is not None), 0)
     reached = max((columns[name].index or 0 for name in needed), default=0) + 1
     if width < reached:
         raise InputError(
@@ -140,11 +156,17 @@ def load(
         )
     before = _count(connection, table)
     padded = 0
+    connection.begin()
     try:
         if form.encoding not in (None, "utf-8", "ascii"):
             raise _Ragged
         _append(connection, table, _scan(path, form, width), _within(columns, width))
-    except (_Ragged, duckdb.Error):
+        if form.quote and _count(connection, table) - before != _line_count(path) - form.header_lines:
+            for _ in _read(path, form, width, strict=True):
+                pass
+        connection.commit()
+    except (_Ragged, csv.Error, UnicodeDecodeError, duckdb.Error):
+        connection.rollback()
         regular = scratch / f"{table}-regular.csv"
         padded = _write_regular(path, form, (reached, width, widest), regular)
         _append(connection, table, _scan(regular, Form(",", '"', header_lines=0), widest), columns)
@@ -201,12 +223,12 @@ def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
 
 
 def _head(path: Path, encoding: str | None) -> list[str]:
-    """The first lines that are not empty."""
+    """The first lines; none where all of them are empty."""
     with path.open("rb") as file:
         start = file.read(HEAD_BYTES)
     marked = next((name for mark, name in BYTE_ORDER_MARKS.items() if start.startswith(mark)), None)
     text = start.decode(marked or encoding or "utf-8", errors="replace")
-    return [line for line in text.splitlines() if line.strip()]
+    return re.split(r"\r\n|\r|\n", text) if text.strip("\ufeff \r\n") else []
 
 
 def _cells(line: str, form: Form) -> list[str]:
@@ -225,7 +247,7 @@ def _width(path: Path, form: Form) -> int:
     """How many columns a file has: by its header, or by the longest of its first rows."""
     if form.header_lines:
         return len(header_cells(path, form))
-    return max(len(_cells(line, form)) for line in _head(path, form.encoding)[:FIRST_ROWS])
+    return max((len(_cells(line, form)) for line in _head(path, form.encoding)[:FIRST_ROWS]), default=0)
 
 
 def _write_regular(path: Path, form: Form, widths: tuple[int, int, int], target: Path) -> int:
@@ -237,10 +259,14 @@ def _write_regular(path: Path, form: Form, widths: tuple[int, int, int], target:
     """
     other = replace(form, quote="" if form.quote else '"')
     failures: list[str] = []
+    attempts = ((form, True), (other, True), (form, False))
     for encoding in _encodings(path, form):
-        for attempt, strict in ((form, True), (other, True), (form, False)):
+        filled_up: list[tuple[Form, bool]] = []
+        for attempt, strict in attempts:
+            if not strict and attempts[0] in filled_up:
+                continue
             try:
-                return _copy(path, replace(attempt, encoding=encoding), widths, target, strict)
+                padded = _copy(path, replace(attempt, encoding=encoding), widths, target, strict)
             except UnicodeDecodeError:
                 line = _undecodable_line(path, encoding)
                 failures.append(
@@ -250,8 +276,17 @@ def _write_regular(path: Path, form: Form, widths: tuple[int, int, int], target:
                 break
             except (_Ragged, csv.Error) as error:
                 failures.append(str(error) if isinstance(error, _Ragged) else f"{path}: {error}; mend its quotes")
-    # An encoding that nobody declared is no cause: what a row lacks is.
-    raise InputError(next((said for said in failures if " columns" in said), failures[0]))
+                continue
+            if not padded:
+                return 0
+            # Rows that lack columns may be pieces of one that another quoting reads whole.
+            filled_up.append((attempt, strict))
+        if filled_up:
+            attempt, strict = max(filled_up, key=lambda one: one[0] == form)
+            return _copy(path, replace(attempt, encoding=encoding), widths, target, strict)
+    # A stray quote is a cause, and what a row lacks; an encoding that nobody declared is none.
+    told = (said for mark in ("by their quotes", " columns") for said in failures if mark in said)
+    raise InputError(next(told, failures[0]))
 
 
 def _encodings(path: Path, form: Form) -> list[str]:
@@ -266,21 +301,20 @@ def _encodings(path: Path, form: Form) -> list[str]:
 def _copy(path: Path, form: Form, widths: tuple[int, int, int], target: Path, strict: bool) -> int:
     reached, width, widest = widths
     padded = 0
-    with path.open(encoding=form.encoding, newline=None) as file, target.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out, quoting=csv.QUOTE_ALL)
-        lines = _Counted(islice(file, form.header_lines, None), form.header_lines)
-        for cells in _records(lines, form, strict=strict):
+    with target.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n")
+        for number, cells in _read(path, form, width, strict=strict):
             if not any(cell.strip() for cell in cells):
                 continue
             is_comment = cells[0].startswith("#")
             if len(cells) > widest and not is_comment and any(cell.strip() for cell in cells[widest:]):
                 raise _Ragged(
-                    f"{path}: line {lines.number} has {len(cells)} columns where {width} are expected; "
+                    f"{path}: line {number} has {len(cells)} columns where {width} are expected; "
                     "is a delimiter inside a value?"
                 )
             if len(cells) < reached and not is_comment:
                 raise _Ragged(
-                    f"{path}: line {lines.number} has {len(cells)} of {width} columns; is a line break inside a value, "
+                    f"{path}: line {number} has {len(cells)} of {width} columns; is a line break inside a value, "
                     "or the file cut short?"
                 )
             padded += len(cells) < width and not is_comment
@@ -288,20 +322,69 @@ def _copy(path: Path, form: Form, widths: tuple[int, int, int], target: Path, st
     return padded
 
 
-class _Counted:
-    """Lines, and the number of the last one."""
+def _read(path: Path, form: Form, width: int, *, strict: bool) -> Iterator[tuple[int, list[str]]]:
+    """A file's rows, each with the number of its last line.
+
+    Raises:
+        csv.Error: not strictly quoted, and `strict`.
+        _Ragged: a stray quote takes the lines behind it for one value.
+    """
+    with path.open(encoding=form.encoding or "utf-8", newline=None) as file:
+        lines = _Lines(islice(file, form.header_lines, None), form.header_lines)
+        for cells in _records(lines, form, strict=strict):
+            taken = lines.take()
+            if len(taken) > 1 and (_are_rows(taken, form, width) or not (strict or _is_whole(taken, form))):
+                first = lines.number - len(taken) + 1
+                raise _Ragged(
+                    f"{path}: lines {first} to {lines.number} are one row by their quotes; mend the quotes of line "
+                    f"{first}"
+                )
+            yield lines.number, cells
+
+
+def _are_rows(lines: Sequence[str], form: Form, width: int) -> bool:
+    """Whether each line has as many columns as a row, its quotes passed over."""
+    return width > 1 and all(line.count(form.delimiter) == width - 1 for line in lines)
+
+
+def _is_whole(lines: Sequence[str], form: Form) -> bool:
+    """Whether lines are one row in strict quoting."""
+    try:
+        return len(list(_records(lines, form, strict=True))) == 1
+    except csv.Error:
+        return False
+
+
+def _line_count(path: Path) -> int:
+    """How many lines a file has by its line feeds."""
+    count, last = 0, b"\n"
+    with path.open("rb") as file:
+        while chunk := file.read(HEAD_BYTES):
+            count += chunk.count(b"\n")
+            last = chunk[-1:]
+    return count + (last != b"\n")
+
+
+class _Lines:
+    """Lines, the number of the last one, and those since the last row."""
 
     def __init__(self, lines: Iterator[str], number: int) -> None:
         self.lines = lines
         self.number = number
+        self.taken: list[str] = []
 
-    def __iter__(self) -> "_Counted":
+    def __iter__(self) -> "_Lines":
         return self
 
     def __next__(self) -> str:
         line = next(self.lines)
         self.number += 1
+        self.taken.append(line)
         return line
+
+    def take(self) -> list[str]:
+        taken, self.taken = self.taken, []
+        return taken
 
 
 def _undecodable_line(path: Path, encoding: str) -> int:

@@ -94,5 +94,13 @@ def match_columns(found: Sequence[str], given: Mapping[str, str], where: str) ->
     return matched
 
 
+def is_named(column: str) -> bool:
+    """Whether a column's name is one of ours, or another spelling of one."""
+    return _plain(column) in SPELLINGS
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).lower()
+
+
+SPELLINGS = frozenset(_plain(name) for column in TABLE_COLUMNS for name in (column.name, *column.spellings))

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workflow_scripts.common.config.catalog import Generation, Table
-from workflow_scripts.common.delimited import Form, Source, find_form, header_cells, load
+from workflow_scripts.common.delimited import HEAD_BYTES, Form, Source, find_form, header_cells, load
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.table_columns import match_columns
+from workflow_scripts.common.table_columns import is_named, match_columns
 from workflow_scripts.common.tables import scan
 
 PARQUET = (".parquet", ".pq")
@@ -48,9 +48,9 @@ def header_of(
             raise InputError(f"{path}: cannot be read as parquet: {error}") from None
     if kind in EXCEL:
         with _sheet(path, sheet) as rows:
-            return unique_names([_text(value) for value in next(rows, ())], path)
+            return unique_names(next(rows, []), path)
     with tempfile.TemporaryDirectory(prefix="table-") as scratch, _plain(path, Path(scratch), head_only=True) as text:
-        return unique_names(header_cells(text, _form(text, delimiter, encoding)), path)
+        return _names(text, _form(text, delimiter, encoding), path)
 
 
 def open_table(
@@ -85,7 +85,7 @@ def open_table(
     if kind in EXCEL:
         copy = scratch / "sheet.csv"
         with _sheet(path, sheet) as rows, copy.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([_text(value) for value in row] for row in rows)
+            csv.writer(file, lineterminator="\n").writerows(rows)
         _load(connection, table, copy, Form(",", '"', "utf-8"), path)
         return table
     with _plain(path, scratch) as text:
@@ -132,7 +132,7 @@ def unique_names(cells: Sequence[str], path: Path) -> list[str]:
 
 
 def _load(connection: duckdb.DuckDBPyConnection, table: str, text: Path, form: Form, path: Path) -> None:
-    columns = {name: Source(place) for place, name in enumerate(unique_names(header_cells(text, form), path))}
+    columns = {name: Source(place) for place, name in enumerate(_names(text, form, path))}
     connection.execute(f"DROP TABLE IF EXISTS {table}")
     try:
         with tempfile.TemporaryDirectory(prefix="table-") as scratch:
@@ -142,9 +142,16 @@ def _load(connection: duckdb.DuckDBPyConnection, table: str, text: Path, form: F
     connection.execute(f"ALTER TABLE {table} DROP COLUMN is_comment")
 
 
+def _names(text: Path, form: Form, path: Path) -> list[str]:
+    try:
+        return unique_names(header_cells(text, form), path)
+    except InputError as error:
+        raise InputError(str(error).replace(str(text), str(path))) from None
+
+
 def _form(text: Path, delimiter: str | None, encoding: str | None) -> Form:
     if delimiter is None:
-        return find_form(text, bool, encoding)
+        return find_form(text, is_named, encoding)
     return Form(delimiter, '"', encoding)
 
 
@@ -168,7 +175,7 @@ def _plain(path: Path, scratch: Path, *, head_only: bool = False) -> Iterator[Pa
     try:
         with gzip.open(path, "rb") as packed, copy.open("wb") as plain:
             if head_only:
-                plain.write(packed.readline())
+                plain.write(packed.read(HEAD_BYTES))
             else:
                 shutil.copyfileobj(packed, plain, 1 << 20)
         yield copy
@@ -179,8 +186,8 @@ def _plain(path: Path, scratch: Path, *, head_only: bool = False) -> Iterator[Pa
 
 
 @contextmanager
-def _sheet(path: Path, sheet: str | None) -> Iterator[Iterator[tuple[Any, ...]]]:
-    """The rows of a workbook's sheet, a few at a time."""
+def _sheet(path: Path, sheet: str | None) -> Iterator[Iterator[list[str]]]:
+    """The rows of a workbook's sheet as text, a few at a time, all of one width."""
     from openpyxl import load_workbook
     from openpyxl.utils.exceptions import InvalidFileException
 
@@ -192,9 +199,21 @@ def _sheet(path: Path, sheet: str | None) -> Iterator[Iterator[tuple[Any, ...]]]
         if sheet is not None and sheet not in book.sheetnames:
             raise InputError(f"{path}: no sheet {sheet}; it has {', '.join(book.sheetnames)}")
         chosen = book[sheet] if sheet is not None else book.worksheets[0]
-        yield (row for row in chosen.iter_rows(values_only=True) if any(value is not None for value in row))
+        # Not every program writes how large a sheet is, or writes it right.
+        chosen.reset_dimensions()
+        yield _even(chosen.iter_rows(values_only=True))
     finally:
         book.close()
+
+
+def _even(rows: Iterator[tuple[Any, ...]]) -> Iterator[list[str]]:
+    """Rows that are not empty, as wide as the first: what stands beside a table has no column."""
+    width = 0
+    for row in rows:
+        cells = [_text(value) for value in row]
+        if any(cells):
+            width = width or len(cells)
+            yield cells[:width] + [""] * (width - len(cells))
 
 
 def _text(value: Any) -> str:

@@ -119,6 +119,17 @@ class Table(SourceSettings):
     decimal: Literal[".", ","] = Field(".", description="Decimal mark of x, y, width and height.")
     sheet: str | None = Field(None, description="Sheet of an Excel workbook. Default: the first.")
 
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        try:
+            "".encode(value or "utf-8")
+        except LookupError:
+            raise ValueError(
+                f"{value} is no encoding of text; the usual ones are utf-8, windows-1252, utf-16"
+            ) from None
+        return value
+
     @property
     def inputs(self) -> dict[str, SourceFile]:
         """The files that it reads, by option name."""
