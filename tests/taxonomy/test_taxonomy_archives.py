@@ -91,14 +91,24 @@ def table(rows: Sequence[tuple[str, ...]], delimiter: str = "\t", quote: str = "
         ("taxa.txt", table([TERMS, *PLANTS]), {}, fields(*map(str.upper, TERMS))),
         ("taxa.txt", table([TERMS, *PLANTS]), {}, ""),
         ("taxa.txt", table([TERMS, *PLANTS]), {}, fields(*TERMS[1:], start=1)),
+        # A tab as such is a blank to XML; a header that is not counted; terms without a column.
+        ("taxa.txt", table([TERMS, *PLANTS]), {"fieldsTerminatedBy": "\t"}, fields(*TERMS)),
+        ("taxa.txt", table([TERMS, *PLANTS]), {"ignoreHeaderLines": "0"}, fields(*TERMS)),
+        ("taxa.txt", table([TERMS, *PLANTS]), {}, "".join(f'<field term="{DWC}{term}"/>' for term in TERMS)),
+        ("C:\\data\\taxa.txt", table([TERMS, *PLANTS], "||"), {"fieldsTerminatedBy": "||"}, fields(*TERMS)),
     ],
-    ids=["name", "quoted", "no-header", "two-headers", "utf-16", "cr", "upper-case", "by-header", "id-by-index"],
+    ids=[
+        *("name", "quoted", "no-header", "two-headers", "utf-16", "cr", "upper-case", "by-header", "id-by-index"),
+        *("tab", "uncounted-header", "no-index", "two-signs"),
+    ],
 )  # fmt: skip
 def test_a_core_file_is_read_as_meta_xml_says(
     tmp_path: Path, name: str, content: str | bytes, layout: dict[str, str], columns: str
 ) -> None:
-    archive = write(tmp_path / "a", {name: content, "meta.xml": meta(name, columns, **layout)})
-    found, _ = build(archive, tmp_path)
+    file = name.rpartition("\\")[2]
+    archive = write(tmp_path / "a", {file: content, "meta.xml": meta(name, columns, **layout)})
+    found, summary = build(archive, tmp_path)
+    assert summary["rows"] == len(PLANTS)
     assert found["quercus candida"][:3] == ("species", 1, "t:3")
     assert found["quercus alba"][3:] == ("Plantae", *[None] * 4, "Quercus", "alba", "Quercus alba", "species")
 
@@ -123,6 +133,21 @@ def test_defaults_and_files_of_common_names_are_those_of_meta_xml(tmp_path: Path
         found, summary = build(archive, tmp_path)
         assert found["quercus alba"][3:5] == ("Plantae", None)
         assert summary["common"] == [("de", "Weißeiche"), ("en", "oak, white")]
+
+
+@pytest.mark.parametrize(
+    "layout, told",
+    [
+        ({"linesTerminatedBy": "@@"}, "linesTerminatedBy is '@@'"),
+        ({"encoding": "rot13"}, "encoding 'rot13' is unknown"),
+        ({"ignoreHeaderLines": "²"}, "'²' is no number"),
+        ({"fieldsTerminatedBy": ""}, "is ',' its delimiter"),
+    ],
+)
+def test_a_meta_xml_that_nobody_can_follow_is_refused(tmp_path: Path, layout: dict[str, str], told: str) -> None:
+    files = {"taxa.txt": table([TERMS, *PLANTS]), "meta.xml": meta("taxa.txt", fields(*TERMS), **layout)}
+    with pytest.raises(InputError, match=told):
+        build(write(tmp_path / "a", files), tmp_path)
 
 
 def test_ids_may_be_the_cores_or_the_taxons(tmp_path: Path) -> None:

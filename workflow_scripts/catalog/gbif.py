@@ -20,7 +20,7 @@ from workflow_scripts.common.darwin_core import META, Section, read_meta
 from workflow_scripts.common.delimited import Form, Source, header_cells
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tables import connect
-from workflow_scripts.common.text_archives import Archive, Part, Table, load_table
+from workflow_scripts.common.text_archives import Archive, Part, Table, fit_section, load_table
 
 OCCURRENCE, MULTIMEDIA = "occurrence", "multimedia"
 ABOUT = "metadata.xml"
@@ -120,6 +120,8 @@ def _parts(archive: Archive, sections: Sequence[Section], kinds: Sequence[str], 
 
 def _part(path: Path, section: Section | None = None) -> Part:
     """A file with its columns by their terms, those that only its header names too, and the id of its occurrence."""
+    if section is not None:
+        section = fit_section(section, path)
     form = Form() if section is None else section.form
     columns: dict[str, Source] = {}
     for field in [] if section is None else section.fields:

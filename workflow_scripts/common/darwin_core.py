@@ -84,7 +84,7 @@ def _section(element: ElementTree.Element, place: str) -> Section:
         kind=local(element.get("rowType", "")).lower(),
         files=files,
         form=Form(
-            delimiter=_text(element.get("fieldsTerminatedBy"), ","),
+            delimiter=_delimiter(element, place),
             quote=_text(element.get("fieldsEnclosedBy"), '"')[:1],
             encoding=_encoding(element.get("encoding") or "utf-8", place),
             header_lines=_number(element.get("ignoreHeaderLines") or "0", place),
@@ -98,8 +98,26 @@ def _section(element: ElementTree.Element, place: str) -> Section:
     )
 
 
+def _delimiter(element: ElementTree.Element, place: str) -> str:
+    """What stands between two values.
+
+    Raises:
+        InputError: rows end with something else than a line break.
+    """
+    ends = _text(element.get("linesTerminatedBy"), "\n")
+    if ends.strip():
+        raise InputError(
+            f"{place}: linesTerminatedBy is {ends!r}; write the file with a row on each line, and linesTerminatedBy "
+            '"\\n"'
+        )
+    # XML reads a tab that is not written as a reference as a blank.
+    written = _text(element.get("fieldsTerminatedBy") or None, ",")
+    return "\t" if written == " " else written
+
+
 def _encoding(name: str, place: str) -> str:
     try:
+        "".encode(name.strip())
         return codecs.lookup(name.strip()).name
     except LookupError:
         raise InputError(f"{place}: encoding {name!r} is unknown; correct it, or write the file as UTF-8") from None
@@ -119,6 +137,6 @@ def _index(element: ElementTree.Element, place: str) -> int | None:
 
 
 def _number(written: str, place: str) -> int:
-    if not written.strip().isdigit():
+    if not written.strip().isdecimal():
         raise InputError(f"{place}: {written!r} is no number of a column or line; correct it")
     return int(written)

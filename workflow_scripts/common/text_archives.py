@@ -9,12 +9,12 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import duckdb
 
-from workflow_scripts.common.darwin_core import local
+from workflow_scripts.common.darwin_core import Section, local
 from workflow_scripts.common.delimited import Form, Source, find_form, header_cells, load
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tables import quoted
@@ -118,6 +118,30 @@ def by_header(path: Path, names: Mapping[str, str], encoding: str | None = None)
     """A file whose header names its columns; `names` are those that are known, by `plain` name."""
     form = find_form(path, lambda cell: plain(cell) in names, encoding)
     return Part(path, form, header_columns(path, form, names))
+
+
+def fit_section(section: Section, path: Path) -> Section:
+    """A section of `meta.xml` as a file of its has it.
+
+    A term with neither column nor default stands where the header names it; a first line that repeats the terms of its
+    columns is a header, whatever `ignoreHeaderLines` says.
+    """
+    if not path.stat().st_size:
+        return section
+    cells = [plain(cell) for cell in header_cells(path, section.form)]
+    form = section.form
+    given = [field for field in section.fields if field.index is not None]
+    if not form.header_lines and len(given) > 1:
+        names = (cells[field.index] for field in given if field.index is not None and field.index < len(cells))
+        if list(names) == [plain(field.term) for field in given]:
+            form = replace(form, header_lines=1)
+    fields = [
+        replace(field, index=cells.index(plain(field.term)))
+        if form.header_lines and field.index is None and field.default is None and plain(field.term) in cells
+        else field
+        for field in section.fields
+    ]
+    return replace(section, form=form, fields=tuple(fields))
 
 
 def header_columns(path: Path, form: Form, names: Mapping[str, str]) -> dict[str, Source]:

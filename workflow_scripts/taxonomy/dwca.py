@@ -6,7 +6,16 @@ from pathlib import PurePosixPath
 from workflow_scripts.common.darwin_core import META, Section, read_meta
 from workflow_scripts.common.delimited import Source
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.text_archives import Archive, Part, Table, best_table, header_columns, named, plain
+from workflow_scripts.common.text_archives import (
+    Archive,
+    Part,
+    Table,
+    best_table,
+    fit_section,
+    header_columns,
+    named,
+    plain,
+)
 from workflow_scripts.taxonomy.columns import TAXON_COLUMNS, VERNACULAR_COLUMNS
 
 # Terms that were others' or earlier ones for the same.
@@ -72,6 +81,7 @@ def _part(archive: Archive, section: Section, name: str, terms: dict[str, str], 
     if member is None:
         return None
     path = archive.path(member)
+    section = fit_section(section, path)
     columns: dict[str, Source] = {}
     for field in section.fields:
         if (column := terms.get(field.term.lower())) is not None:
