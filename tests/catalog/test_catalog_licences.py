@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.catalog.licences import spdx_of
+from workflow_scripts.catalog.licences import licence_of, spdx_of
 
 REAL_DATA = os.environ.get("TREEOFLIFE_REAL_DATA")
 
@@ -35,6 +35,10 @@ REAL_DATA = os.environ.get("TREEOFLIFE_REAL_DATA")
         ("CC BY", "CC-BY"),
         ("(c) Jo Smith, some rights reserved (CC BY-NC)", "CC-BY-NC"),
         ("CC BY-SA-NC, no commercial use", "CC-BY-NC-SA"),
+        ("CC BY-NC (Attribution)", "CC-BY-NC"),
+        ("ccbync", "CC-BY-NC"),
+        ("CCBY4.0", "CC-BY-4.0"),
+        ("Attribution-ShareAlike 3.0 Unported", "CC-BY-SA-3.0"),
         # English, and letters that belong to somebody's name.
         ("photo by Jo Smith", None),
         ("Museum of SA, CC BY 4.0", "CC-BY-4.0"),
@@ -47,6 +51,10 @@ REAL_DATA = os.environ.get("TREEOFLIFE_REAL_DATA")
         ("all rights reserved", None),
         ("(c) Jo Smith, all rights reserved (not CC BY)", None),
         ("not CC BY 4.0", None),
+        ("CC BY or CC BY-NC", None),
+        ("CC BY; commercial use prohibited", None),
+        ("Non-commercial use only (CC BY)", None),
+        ("CC BY-NC-SA 4.0 No Derivatives", None),
         ("UNSPECIFIED", None),
         ("", None),
         (None, None),
@@ -54,6 +62,23 @@ REAL_DATA = os.environ.get("TREEOFLIFE_REAL_DATA")
 )
 def test_a_licence_gets_its_identifier(written: str | None, spdx: str | None) -> None:
     assert spdx_of(written) == spdx
+
+
+@pytest.mark.parametrize(
+    "name, link, spdx",
+    [
+        ("CC BY", "https://creativecommons.org/licenses/by/4.0/", "CC-BY-4.0"),
+        ("CC BY 4.0", "https://creativecommons.org/licenses/by/4.0/", "CC-BY-4.0"),
+        ("see link", "https://creativecommons.org/licenses/by/4.0/", "CC-BY-4.0"),
+        ("CC BY 4.0", "https://a.org/terms", "CC-BY-4.0"),
+        ("CC BY", "https://creativecommons.org/licenses/by-nc/4.0/", None),
+        ("CC BY 3.0", "https://creativecommons.org/licenses/by/4.0/", None),
+        ("© All rights reserved", "https://creativecommons.org/licenses/by/4.0/", None),
+        (None, None, None),
+    ],
+)
+def test_a_name_and_a_link_give_one_licence_or_none(name: str | None, link: str | None, spdx: str | None) -> None:
+    assert licence_of(name, link) == spdx
 
 
 @pytest.mark.parametrize("form", ["CC {} {}", "cc_{}_{}", "https://creativecommons.org/licenses/{}/{}/deed.fr"])

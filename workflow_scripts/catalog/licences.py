@@ -44,6 +44,9 @@ ELEMENTS = r"by(?: (?:nc|sa|nd))*"
 VERSION = r"(\d)(?: (\d))?"
 # Words between a licence's letters and its version.
 BETWEEN = r"(?:(?:cc|licen[sc]es?|public|v|ver|version|generic|unported|international|internacional) )*"
+TITLE = rf"{ELEMENTS}(?: {BETWEEN}{VERSION}(?: (?:unported|generic|international))?)?(?: licen[sc]e)?"
+# Conditions that stand beside a licence's letters ("CC BY, no commercial use").
+CONDITIONS = (("nc", r"(?<!\S)nc(?!\S)|\bcommercial\b"), ("nd", r"(?<!\S)nd(?!\S)"))
 DENIED = re.compile(r"(?<!\S)(?:not|except|excluding|nicht|sauf) (?:\w+ ){0,3}cc(?!\S)")
 # A number that belongs to a licence of another kind than its letters say ("CC BY-XX 4.0").
 UNCLEAR = re.compile(rf"(?<!\S){ELEMENTS} \w+ \d \d(?!\S)")
@@ -73,6 +76,18 @@ def spdx_of(written: str | None) -> str | None:
     return found.pop() if len(found) == 1 and not parts else None
 
 
+def licence_of(name: str | None, link: str | None) -> str | None:
+    """The licence that a name and an address say together; None where they contradict each other."""
+    if re.search(RESERVED, _words(name or "")):
+        return None
+    found = {licence for licence in (spdx_of(name), spdx_of(link)) if licence is not None}
+    if len(found) < 2:
+        return next(iter(found), None)
+    # The address has the version that the name leaves out.
+    shorter, longer = sorted(found, key=len)
+    return longer if re.fullmatch(rf"{re.escape(shorter)}-\d.*", longer) else None
+
+
 def _words(written: str) -> str:
     """Lower-case ASCII words and numbers, the licences' own words as their letters."""
     plain = unicodedata.normalize("NFKD", written.lower())
@@ -84,6 +99,8 @@ def _words(written: str) -> str:
         r"\b(?:i )?creativecommons org (?:licen[sc]es|l|publicdomain|share your work public domain)\b", "cc", text
     )
     text = re.sub(r"\bcc (zero|mark)\b", r"public domain \1", text)
+    # "CCBYNC"
+    text = re.sub(r"\b(?:cc)?by(?:nc|sa|nd)*\b", lambda glued: " ".join(re.findall("..", glued[0])), text)
     for letters, names in WORDS.items():
         text = re.sub(rf"\b(?:{names})\b", letters, text)
     return text
@@ -92,7 +109,7 @@ def _words(written: str) -> str:
 def _creative_commons(text: str) -> frozenset[str] | None:
     """The elements (by, nc, sa, nd) of the one licence that a text names."""
     mentions = [(bool(found.group(1)), frozenset(found.group().split()) - {"cc"}) for found in MENTION.finditer(text)]
-    is_creative = bool(re.search(r"(?<!\S)cc(?!\S)", text)) or bool(re.fullmatch(rf"{ELEMENTS}(?: {VERSION})?", text))
+    is_creative = bool(re.search(r"(?<!\S)cc(?!\S)", text)) or bool(re.fullmatch(TITLE, text))
     # "by" alone is also a word of English: it counts behind "cc", or where the text is about such a licence alone.
     sure = {elements for is_named, elements in mentions if is_named or len(elements) > 1}
     if not is_creative or not mentions:
@@ -100,8 +117,11 @@ def _creative_commons(text: str) -> frozenset[str] | None:
     if not sure:
         sure = {frozenset({"by"})} if re.search(rf"(?<!\S)cc by|^by\b|by {VERSION}", text) else set()
     largest = max(sure, key=len, default=None)
-    # What is named in part and then in full is one licence; two that differ otherwise are two.
-    return largest if largest is not None and all(one <= largest for one in sure) else None
+    # What is named in part and then in full is one licence ("CC BY-NC (Attribution)"); two that differ are two.
+    named = {elements for is_named, elements in mentions if is_named}
+    if largest is None or len(named) > 1 or not all(one <= largest for one in sure):
+        return None
+    return largest if all(letters in largest or not re.search(words, text) for letters, words in CONDITIONS) else None
 
 
 def _identifier(elements: frozenset[str], text: str) -> str | None:

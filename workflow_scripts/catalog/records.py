@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 from duckdb.func import SPECIAL
 
-from workflow_scripts.catalog.licences import spdx_of
+from workflow_scripts.catalog.licences import licence_of
 from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import account_for, count_by_reason, write_account
 from workflow_scripts.common.config.catalog import SourceSettings
@@ -200,7 +200,7 @@ def write_records(
     """
     # The source's files are read to their ends only now.
     with one_line(f"source {name}: cannot be read as a table"):
-        connection.create_function("spdx_of", spdx_of, ["VARCHAR"], "VARCHAR", null_handling=SPECIAL)
+        connection.create_function("licence_of", licence_of, ["VARCHAR", "VARCHAR"], "VARCHAR", null_handling=SPECIAL)
         run_sql(connection, HERE / "records.sql")
         counts = count_by_reason(connection, "judged", "problem")
     kept_columns = "".join(f", kept[{literal(name)}] AS {quoted(name)}" for name in keep)

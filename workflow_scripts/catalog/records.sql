@@ -37,12 +37,12 @@ FROM judged
 WHERE problem IS NULL AND uuid IN (SELECT uuid FROM repeated)
 QUALIFY row_number() OVER (PARTITION BY uuid ORDER BY source_url, label_id, judged) = 1;
 
--- Licences are few: each is read once, whether it stands in the name or behind the link.
+-- Licences are few: each is read once, from its name and its link.
 CREATE OR REPLACE TEMP TABLE licences AS
 SELECT
     license_name,
     license_link,
-    coalesce(spdx_of(license_name), spdx_of(license_link)) AS license
+    licence_of(license_name, license_link) AS license
 FROM (SELECT DISTINCT license_name, license_link FROM survivors);
 
 CREATE OR REPLACE TEMP VIEW records AS
