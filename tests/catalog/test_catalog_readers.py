@@ -176,6 +176,72 @@ def test_the_records_licence_is_not_the_images_unless_the_config_says_so(tmp_pat
     assert rows["1"]["copyright_owner"] == "Kew"
 
 
+@pytest.mark.parametrize(
+    "given, genus, species",
+    [
+        ({"species": "× Sorbaronia mitschurinii", "genus": "× Sorbaronia"}, "× Sorbaronia", "mitschurinii"),
+        ({"species": "Quercus × rosacea", "genus": "Quercus"}, "Quercus", "× rosacea"),
+        ({"species": "Bidens 4-partita", "genus": "Bidens"}, "Bidens", "4-partita"),
+        ({"species": "Influenza A virus", "genus": "Alphainfluenzavirus"}, "Alphainfluenzavirus", "Influenza A virus"),
+        (
+            {"kingdom": "Viruses", "species": "Tobacco mosaic virus", "genus": "Tobamovirus"},
+            "Tobamovirus",
+            "Tobacco mosaic virus",
+        ),
+    ],
+)
+def test_an_accepted_species_is_cut_where_its_genus_ends(
+    tmp_path: Path, read: Read, given: dict[str, str], genus: str, species: str
+) -> None:
+    columns = {"gbifID": "1"} | given
+    rows, _ = gbif(tmp_path, read, "\t".join(columns) + "\n" + "\t".join(columns.values()) + "\n")
+    assert (rows["1"]["genus"], rows["1"]["species"]) == (genus, species)
+
+
+def test_an_occurrence_that_comes_twice_makes_no_image_twice(tmp_path: Path, read: Read) -> None:
+    occurrences = "gbifID\tspecies\n1\tPica pica\n1\tPica hudsonia\n1\tPica pica\n"
+    media = "gbifID\ttype\tidentifier\n1\tStillImage\thttps://x.example/1.jpg\n"
+    rows, account = gbif(tmp_path, read, occurrences, media)
+    assert rows["1"]["species"] == "hudsonia"
+    assert (account["rows_in"], account["kept"], account["dropped"]) == (1, 1, {})
+
+
+@pytest.mark.parametrize(
+    "medium, is_image",
+    [
+        ("Still Image\t\thttps://x.example/1", True),
+        ("\tJPG\thttps://x.example/1", True),
+        ("\timage/jpeg\thttps://x.example/1", True),
+        ("\t\thttps://x.example/1.JPG?size=big", True),
+        ("\t\thttps://x.example/1", False),
+        ("\taudio/mpeg\thttps://x.example/1.jpg", False),
+        ("Sound\timage/jpeg\thttps://x.example/1.jpg", False),
+    ],
+)
+def test_an_image_is_known_by_its_type_then_its_format_then_its_address(
+    tmp_path: Path, read: Read, medium: str, is_image: bool
+) -> None:
+    media = f"gbifID\ttype\tformat\tidentifier\n1\t{medium}\n"
+    rows, account = gbif(tmp_path, read, "gbifID\tspecies\n1\tPica pica\n", media)
+    assert (len(rows) == 1, account["dropped"]) == (is_image, {} if is_image else {"not_an_image": 1})
+
+
+def test_rows_of_the_image_extension_are_images(tmp_path: Path, read: Read) -> None:
+    dwc = "http://rs.tdwg.org/dwc/terms/"
+    section = 'fieldsTerminatedBy="," ignoreHeaderLines="1"><files><location>{}.csv</location></files>'
+    (tmp_path / "meta.xml").write_text(
+        f'<archive><extension rowType="http://rs.gbif.org/terms/1.0/Image" {section.format("image")}'
+        '<coreid index="0"/><field index="1" term="http://purl.org/dc/terms/identifier"/></extension>'
+        f'<core rowType="{dwc}Occurrence" {section.format("core")}'
+        f'<id index="0"/><field index="1" term="{dwc}scientificName"/></core></archive>'
+    )
+    (tmp_path / "core.csv").write_text("id,name\na,Pica pica\n")
+    (tmp_path / "image.csv").write_text("id,url\na,https://x.example/photo?id=7\n")
+    (row,), account = read(read_gbif, config.Gbif(name="gbif", reader="gbif", archive=str(tmp_path)), archive=tmp_path)
+    assert (row["scientific_name"], row["source_url"]) == ("Pica pica", "https://x.example/photo?id=7")
+    assert account["dropped"] == {}
+
+
 IMG_TYPES = [
     ({"basisOfRecord": "MACHINE_OBSERVATION", "publisher": "Museums Victoria"}, "Camera-trap"),
     ({"basisOfRecord": "MACHINE_OBSERVATION", "publisher": "Florida Museum of Natural History"}, "Unidentified"),

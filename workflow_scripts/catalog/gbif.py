@@ -126,6 +126,9 @@ def _part(path: Path, section: Section | None = None) -> Part:
     columns: dict[str, Source] = {}
     for field in [] if section is None else section.fields:
         columns.setdefault(field.term, Source(field.index, field.default))
+    if section is not None and section.kind == "image":
+        # Its rows need not say that they are images.
+        columns.setdefault("type", Source(None, "StillImage"))
     known = {name.lower() for name in columns}
     placed = {source.index for source in columns.values()}
     if form.header_lines and path.stat().st_size:

@@ -59,6 +59,19 @@ CREATE OR REPLACE TEMP MACRO img_type_of(basis, publisher, dataset, remarks, kin
 CREATE OR REPLACE TEMP MACRO lowest_of(kingdom, phylum, class, "order", family, genus) AS
     coalesce(genus, family, "order", class, phylum, kingdom);
 
+CREATE OR REPLACE TEMP MACRO image_suffix() AS '(jpe?g|png|tiff?|gif|webp|bmp|avif|heic)';
+
+-- Genus and epithet, either with a hybrid's sign.
+CREATE OR REPLACE TEMP MACRO binomial() AS '^((?:[×xX]\s+)?\S+)\s+((?:[×xX]\s*)?[\p{Ll}\d].*)$';
+
+-- Only the ids that come more than once are ever held, not the occurrences.
+CREATE OR REPLACE TEMP TABLE repeated_ids AS
+SELECT row_id
+FROM occurrence
+WHERE row_id IS NOT NULL
+GROUP BY row_id
+HAVING count(*) > 1;
+
 CREATE OR REPLACE TEMP VIEW joined AS
 WITH media AS (
     SELECT
@@ -67,14 +80,28 @@ WITH media AS (
             coalesce(license, "webStatement", "usageTerms", rights) AS license,
             coalesce("rightsHolder", owner) AS "rightsHolder"
         ),
-        -- An image by its type, or where that is empty by its format.
-        coalesce(lower(split_part(type, '/', -1)) IN ('stillimage', 'image'), false)
-        OR (type IS NULL AND coalesce(starts_with(lower(format), 'image'), false)) AS is_image,
+        -- An image by its type; where that is empty by its format, and where that is too by its address.
+        CASE
+            WHEN type IS NOT NULL
+                THEN regexp_replace(lower(split_part(type, '/', -1)), '[\s_-]+', '', 'g') IN ('stillimage', 'image')
+            WHEN format IS NOT NULL THEN regexp_matches(format, '(?i)^(image\b|\.?' || image_suffix() || '$)')
+            ELSE coalesce(
+                regexp_matches(coalesce("accessURI", identifier), '(?i)\.' || image_suffix() || '([?#]|$)'), false
+            )
+        END AS is_image,
         -- A picture of a sound.
         coalesce(regexp_matches(concat_ws(' ', title, description), '(?i)\b(sono|spectro|oscillo)gram'), false)
         OR coalesce(regexp_matches(identifier, '(?i)^https?://([^/]*\.)?xeno-canto\.org[:/]'), false)
         OR coalesce(regexp_matches(concat_ws(' ', publisher, "rightsHolder"), '(?i)xeno-canto'), false) AS is_sonogram
     FROM multimedia
+),
+
+-- Of several occurrences with one id the first by all of its values stays, so that it is the same one every time.
+once AS (
+    SELECT * FROM occurrence WHERE row_id NOT IN (SELECT row_id FROM repeated_ids)
+    UNION ALL BY NAME
+    SELECT * FROM occurrence WHERE row_id IN (SELECT row_id FROM repeated_ids)
+    QUALIFY row_number() OVER (PARTITION BY row_id ORDER BY occurrence) = 1
 ),
 
 -- GBIF's ranks, `genus` and `species` are of the accepted taxon; genericName, specificEpithet and scientificName are of
@@ -83,8 +110,10 @@ named AS (
     SELECT
         *,
         CASE WHEN getvariable('has_species') THEN coalesce("acceptedScientificName", species) ELSE '' END AS accepted_name,
-        getvariable('names') = 'accepted' AND getvariable('has_species') AS is_accepted
-    FROM occurrence
+        getvariable('names') = 'accepted' AND getvariable('has_species') AS is_accepted,
+        -- A virus's name is no binomial: its genus is GBIF's column.
+        coalesce(kingdom != 'Viruses', true) AND regexp_matches(species, binomial()) AS is_binomial
+    FROM once
 ),
 
 labelled AS (
@@ -96,12 +125,13 @@ labelled AS (
                     CASE WHEN starts_with("scientificName" || ' ', genus || ' ') THEN genus END,
                     CASE WHEN "scientificName" IS NULL THEN genus END
                 )
-                WHEN species IS NOT NULL THEN split_part(species, ' ', 1)
+                WHEN is_binomial THEN regexp_extract(species, binomial(), 1)
                 ELSE genus
             END AS genus,
             CASE
                 WHEN NOT is_accepted THEN "specificEpithet"
-                ELSE nullif(regexp_extract(species, '^\S+\s+(.+)$', 1), '')
+                WHEN is_binomial THEN regexp_extract(species, binomial(), 2)
+                ELSE species
             END AS species
         ),
         CASE
@@ -122,7 +152,7 @@ SELECT
     -- Every other column of the occurrence, so that any of them may be selected by or kept.
     labelled.* EXCLUDE (
         publisher, license, "rightsHolder", creator, title, type, format, identifier, description, row_id, is_accepted,
-        is_comment
+        is_binomial, is_comment
     ),
     labelled."scientificName" AS record_name,
     labelled."datasetKey" AS dataset_key,
