@@ -255,6 +255,18 @@ def test_a_burst_that_began_in_an_older_generation_is_counted_whole(corpus: Corp
     assert all(row["keep"] for row in verdicts(old).values()), "what an older generation has, it keeps"
 
 
+def test_a_machines_observation_is_a_camera_traps_only_where_no_image_type_says_otherwise(corpus: Corpus) -> None:
+    types = {"scan": "Museum Specimen: Insect", "sound": "Unidentified", "trap": "Camera-trap", "untold": None}
+    images = [
+        {"uuid": f"{of}{n}", "label": "oak", "occurrence": of, "img_type": kind, "basis": "MACHINE_OBSERVATION"}
+        for of, kind in types.items()
+        for n in range(3)
+    ]
+    decided = verdicts(corpus.decide(images, camera_trap_max=2))
+    dropped = {uuid[:-1] for uuid, row in decided.items() if row["reason"] == "camera_trap_sequence"}
+    assert dropped == {"trap", "untold"}
+
+
 def test_cap_and_floor_count_the_older_generations_first(corpus: Corpus) -> None:
     old = corpus.decide([{"uuid": f"old{n}", "label": "oak"} for n in range(3)], name="old")
     new = [{"uuid": f"{label}{n}", "label": label} for label in ("oak", "raven") for n in range(3)]

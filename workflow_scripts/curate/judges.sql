@@ -23,7 +23,8 @@ FROM (
 )
 GROUP BY uuid;
 
--- Camera traps take long bursts of one scene.
+-- Camera traps take long bursts of one scene. A machine's observation may also be a scan or a sound: it counts only
+-- where no `img_type` says what it is.
 CREATE TEMP TABLE sequences AS
 WITH trapped AS (
     SELECT
@@ -34,7 +35,10 @@ WITH trapped AS (
     FROM catalog
     WHERE
         occurrence_of(occurrence_id) IS NOT NULL
-        AND (img_type ILIKE 'camera%trap%' OR squeezed(basisOfRecord) = 'MACHINEOBSERVATION')
+        AND CASE
+            WHEN coalesce(img_type, '') != '' THEN img_type ILIKE 'camera%trap%'
+            ELSE squeezed(basisOfRecord) = 'MACHINEOBSERVATION'
+        END
 ),
 
 -- A burst may have begun in an older generation, which keeps what it has; a record that comes again is one image.

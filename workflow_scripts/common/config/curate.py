@@ -23,7 +23,11 @@ class TaxaFilter(Section):
 class LicenceFilter(Section):
     """Which licences are kept. Whatever they are, `attribution.parquet` names them."""
 
-    allow: list[str] | None = Field(None, description="SPDX identifiers that are kept (`CC-BY-4.0`). Default: all.")
+    allow: list[str] | None = Field(
+        None,
+        description="SPDX identifiers that are kept (`CC-BY-4.0`; `CC-BY` is a licence whose version nobody gives, and "
+        "covers no other). Default: all.",
+    )
     unknown: Literal["keep", "drop"] = Field(
         "keep", description="What becomes of images whose licence is absent or no known one."
     )
@@ -52,8 +56,8 @@ class CurateSettings(Section):
     camera_trap_max: int | None = Field(
         15,
         ge=1,
-        description="Camera-trap occurrences (by `img_type`, or `basisOfRecord` MACHINE_OBSERVATION) with more images "
-        "than this are left out.",
+        description="Camera-trap occurrences (by `img_type`, or where it is empty by `basisOfRecord` "
+        "MACHINE_OBSERVATION) with more images than this are left out.",
     )
     verdicts: list[str] = Field(
         default_factory=list,
