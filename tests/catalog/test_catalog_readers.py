@@ -493,6 +493,9 @@ def test_folders(tmp_path: Path, read: Read) -> None:
     put(images / "train" / "Pica hudsonia" / "deeper" / "b.jpg")
     put(images / "train" / "Pica hudsonia" / "c.tiff")
     put(images / "train" / "Pica hudsonia" / "Thumbs.db")
+    # Sorted by use within the species; by use alone they have no name.
+    put(images / "Corvus_corax" / "Test" / "images" / "f.jpg")
+    put(images / "train" / "g.jpg")
     put(images / ".hidden" / "d.jpg")
     put(images / "stray.png")
     (tmp_path / "elsewhere" / "Rosa canina").mkdir(parents=True)
@@ -506,10 +509,11 @@ def test_folders(tmp_path: Path, read: Read) -> None:
         ("b.jpg", "deeper", "deeper"),
         ("c.tiff", "Pica hudsonia", "Pica hudsonia"),
         ("e.jpg", "Rosa canina", "Rosa canina"),
+        ("f.jpg", "Corvus corax", "Corvus_corax"),
     }
     assert all(row["host"] == "" and Path(row["source_url"]).is_file() for row in rows)
-    assert account["rows_in"] == 6
-    assert account["dropped"] == {"in_no_folder": 1, "not_an_image": 1}
+    assert account["rows_in"] == 8
+    assert account["dropped"] == {"in_no_folder": 2, "not_an_image": 1}
     empty = tmp_path / "empty"
     put(empty / "a.jpg")
     for given, said in ((empty, "no folder in it holds an image"), (tmp_path / "absent", "no such folder")):

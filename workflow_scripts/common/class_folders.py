@@ -9,6 +9,10 @@ IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm", ".gif", ".avif", ".heic", ".dng"}
 )
 """Suffixes, in lower case, of files that a camera or scanner writes; whether one can be read is found on reading."""
+SORTING = frozenset(
+    {"train", "training", "val", "valid", "validation", "test", "testing", "images", "imgs", "photos", "pictures"}
+)
+"""Folders, in lower case, that sort images by their use: the folder around them names the organism."""
 NUMBERING = re.compile(r"^[\d]+[\s._-]+(?=[^\W\d_])")
 
 
@@ -18,9 +22,10 @@ def organism_of(folder: str) -> str:
 
 
 def files_by_folder(root: Path) -> Iterator[tuple[str, str]]:
-    """Every file below a folder, links followed, sorted: its path from there, and the name of the folder that holds it.
+    """Every file below a folder, links followed, sorted: its path from there, and the name of its class's folder.
 
-    Hidden files and folders are passed over; files that lie in `root` itself have "" as their folder.
+    That is the folder that holds it, or where that one is called like one of `SORTING` the folder around it. Hidden
+    files and folders are passed over; files that lie in no such folder have "" as theirs.
     """
     visited: set[str] = set()
     for folder, subfolders, files in os.walk(root, followlinks=True):
@@ -30,9 +35,10 @@ def files_by_folder(root: Path) -> Iterator[tuple[str, str]]:
         visited.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         inside = Path(folder).relative_to(root)
+        named = next((part for part in reversed(inside.parts) if part.lower() not in SORTING), "")
         for name in sorted(files):
             if not name.startswith("."):
-                yield (inside / name).as_posix(), inside.name
+                yield (inside / name).as_posix(), named
 
 
 def is_image(path: str) -> bool:

@@ -227,7 +227,10 @@ class INat21(SourceSettings):
 
 
 class Folders(SourceSettings):
-    """A folder of photos for each species, named by it (`Pica_hudsonia/1.jpg`), at any depth."""
+    """A folder of photos for each species, named by it (`Pica_hudsonia/1.jpg`), at any depth.
+
+    Folders within it that sort by use (`train`, `test`, `images`) are passed over.
+    """
 
     reader: Literal["folders"] = Field(description="Which reader.")
     images: str = Field(description="The folder of folders. It is read, never written.")
