@@ -192,3 +192,10 @@ def test_shards_are_redone_once_when_that_is_said(copy: Any) -> None:
     assert "shards" in refused(copy, "data"), "the earlier settings are another change"
     assert f"{CORPUS}/shards/g000/train changed" in copy.run("-n", "all", *other)
     assert "train_run" not in copy.planned("all", *other)
+
+
+def test_touching_redoes_nothing_and_is_let_through(copy: Any) -> None:
+    before = copy.path(f"{CORPUS}/download/part-0000/images-00000.tar").read_bytes()
+    copy.run("--touch", "data", "--config", MISTYPED)
+    assert copy.path(f"{CORPUS}/download/part-0000/images-00000.tar").read_bytes() == before
+    assert copy.planned("data", "--config", MISTYPED) == {}
