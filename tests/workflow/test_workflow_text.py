@@ -99,6 +99,8 @@ def hostile_config() -> dict[str, Any]:
                         table=hostile_path("table.csv"),
                         columns={hostile("our"): hostile("its")},
                         images=hostile_path("table.images"),
+                        encoding=hostile("encoding"),
+                        sheet=hostile("sheet"),
                     ),
                     hostile_source(
                         "gbif",
@@ -120,6 +122,7 @@ def hostile_config() -> dict[str, Any]:
                     ),
                     hostile_source("fathomnet", records=hostile_path("records")),
                     hostile_source("inat21", images=hostile_path("inat21")),
+                    hostile_source("folders", images=hostile_path("folders")),
                     hostile_source(
                         "treeoflife10m",
                         catalog=hostile_path("catalog10m"),
@@ -195,6 +198,7 @@ def hostile_config() -> dict[str, Any]:
         "benchmarks": {
             "csv": {"layout": "csv", "text_type": "sci", **images},
             "subsets": {"layout": "subsets", "subsets": dict.fromkeys("ab", images)},
+            "folders": {"layout": "folders", "images": hostile_path("benchmark.folders")},
             "carved": {"layout": "carved", "species": 2, "shots": [1], "among": hostile_path("among")},
             "pairs": {"layout": "replay"},
             **{name: {"layout": name, "folder": hostile_path(name)} for name in folders},
@@ -243,12 +247,14 @@ HOSTILE_SITE = {
     "contact": hostile("contact"),
     "gbif_api": hostile("gbif_api"),
 }
-# Text that names something else in the config, or that no command of these targets carries.
+# Text that names something else in the config, that no command of these targets carries, or of one character.
 NAMES = {
     ("Config", "benchmarks"),
     ("CurateSettings", "clean_of"),
     ("CurateSettings", "hold_out_species_of"),
     ("TrainSettings", "text_types"),
+    ("TrainSettings", "validation_text_type"),
+    ("Table", "delimiter"),
     ("AblationSettings", "benchmarks"),
     ("AblationSettings", "replay"),
     ("IntrinsicSettings", "benchmarks"),
