@@ -189,7 +189,7 @@ def test_a_crash_after_the_warning_of_a_slots_end_is_left_to_the_next_slot(tmp_p
         check=False,
     )
     assert done.returncode == EXIT_PREEMPTED, done.stderr
-    assert "starting again" not in done.stderr
+    assert "restarting" not in done.stderr
 
 
 def test_finished_work_is_adopted_and_other_limits_train_nothing_again(

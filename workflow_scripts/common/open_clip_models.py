@@ -265,8 +265,12 @@ def _config(source: ModelSource, theirs: Mapping[str, Any]) -> dict[str, Any]:
     model_cfg = (model_config(given) if isinstance(given, str) else given) or theirs["model_cfg"]
     # Names the image size even where the library's default would do: the preprocessing is written from it.
     model_cfg = {**model_cfg, "vision_cfg": {"image_size": 224, **model_cfg["vision_cfg"]}}
-    if theirs and theirs["model_cfg"].get("quick_gelu", False) != model_cfg.get("quick_gelu", False):
-        raise InputError(f"{source}: trained with the other GELU (quick_gelu) than the architecture {given}")
+    uses_quick_gelu = theirs and theirs["model_cfg"].get("quick_gelu", False)
+    if theirs and uses_quick_gelu != model_cfg.get("quick_gelu", False):
+        use, other = ("use", "with") if uses_quick_gelu else ("do not use", "without")
+        raise InputError(
+            f"{source}: these weights {use} QuickGELU; set an architecture {other} quick_gelu, not {given}"
+        )
     brought = theirs.get("preprocess_cfg", {})
     if source.kind == "tag":
         brought = pretrained_config(str(given), source.place)

@@ -32,7 +32,7 @@ class Acquisition:
 
     Attributes:
         settings: what is kept of an image.
-        limits: how hard hosts are pressed.
+        limits: limits of requests and memory.
         hosts: their policies in this job.
         contact: mail or web address in the user agent.
         taken_down: what is not taken in again.

@@ -52,7 +52,7 @@ def fetch(
     Args:
         part: parquet table of images to fetch; extra columns are allowed.
         settings: what is kept of an image. Images that earlier work has under the same picture settings are taken over.
-        limits: how hard hosts are pressed. A change downloads nothing again.
+        limits: limits of requests and memory. A change downloads nothing again.
         work: folder for the work folders of all parts.
         out_dir: where tars, account.json and, last, manifest.parquet are published.
         contact: mail or web address in the user agent.

@@ -58,7 +58,7 @@ def retry(
         parts: the parts' tables of images.
         manifests: where each is published.
         settings: as in their download.
-        limits: how hard hosts are pressed.
+        limits: limits of requests and memory.
         work: folder for the work folders of all parts.
         replay_parts: tables of replay pairs.
         replay_manifests: where each is published.

@@ -62,7 +62,7 @@ def launch(arguments: Sequence[str]) -> int:
         if not is_crash(status) or not restarts:
             return status
         restarts -= 1
-        sys.stderr.write(f"starting again; {restarts} more restarts are left\n")
+        sys.stderr.write(f"restarting, {restarts} restarts left\n")
 
 
 def run_once(options: Sequence[str]) -> int:

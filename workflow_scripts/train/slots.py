@@ -94,7 +94,7 @@ def slots(arguments: Sequence[str]) -> int:
             status = EXIT_BAD_INPUT
         if not is_crash(status) or slot.told_to_end or not left:
             break
-        say(f"ended with status {status}; starting again, {left - 1} more restarts are left")
+        say(f"ended with status {status}; restarting, {left - 1} restarts left")
     if status == EXIT_PREEMPTED and not slot.told_to_end:
         slot.give_back("saved before the time is up; going on in the next slot")
         say("this cluster puts no job back into its queue; run Snakemake again to go on")

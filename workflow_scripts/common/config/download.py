@@ -71,7 +71,7 @@ class DownloadSettings(Section):
 
 
 class HostLimits(Section):
-    """How hard one host may be pressed, over all jobs of a run together."""
+    """Limits for one host, over all jobs of a run together."""
 
     connections: int = Field(2, ge=1, le=10_000, description="Connections at once.")
     rate: float = Field(4.0, gt=0, description="Requests a second.")
@@ -88,7 +88,7 @@ PUBLISHED_LIMITS = {
 
 
 class DownloadLimits(Section):
-    """How hard hosts are pressed. It cannot change the bytes, so changing it downloads nothing again."""
+    """Limits of requests and memory. They never change the images, so changing them downloads nothing again."""
 
     threads: int = Field(16, ge=1, description="Connections at once a job.")
     default_host: HostLimits = Field(default_factory=HostLimits, description="The policy of hosts not named below.")
@@ -118,7 +118,7 @@ class DownloadLimits(Section):
     patience: float = Field(
         30.0,
         ge=0,
-        description="Seconds that a tar waits for slow hosts alone; what is left of theirs goes to a later pass.",
+        description="Seconds to wait when only slow hosts are left; their images move to a later pass.",
     )
     close_after: datetime | None = Field(
         None,

@@ -47,7 +47,7 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
 class Limits(Section):
-    """How hard to press. Nothing in here can change what comes out, so changing it reruns nothing."""
+    """Runtime limits: concurrency, memory, timeouts. They never change outputs, so changing them reruns nothing."""
 
     download: DownloadLimits = Field(default_factory=DownloadLimits, description="Downloads.")
     train: TrainLimits = Field(default_factory=TrainLimits, description="Training.")
@@ -85,13 +85,13 @@ class Config(Section):
         4,
         ge=1,
         le=5000,
-        description="Jobs that write a generation's shards. Another number plans them again and writes none.",
+        description="Jobs that write a generation's shards. Changing it re-plans the shards but rewrites none.",
     )
     replay: ReplaySettings | None = Field(None, description="Replay pairs; absent: no replay.")
     model: ModelSettings = Field(description="The model.")
     pretrain: TrainSettings | None = Field(None, description="Pretraining on replay, for `model.start: pretrain`.")
     train: TrainSettings = Field(description="Training.")
-    mix: list[MixEntry] = Field([], description="What is trained on, where it is not the corpus alone.")
+    mix: list[MixEntry] = Field([], description="Corpora to train on. Default: this config's own corpus.")
     export: ExportSettings = Field(default_factory=ExportSettings, description="What is made of the trained model.")
     ablations: AblationSettings | None = Field(None, description="What the target `ablations` trains and tests.")
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict, description="Benchmarks, by name.")
@@ -108,7 +108,7 @@ class Config(Section):
     runs: list[Annotated[str, Field(pattern=NAME)]] = Field(
         default_factory=list, description="Runs that the target `compare` lays side by side."
     )
-    limits: Limits = Field(default_factory=Limits, description="How hard to press.")
+    limits: Limits = Field(default_factory=Limits, description="Runtime limits: concurrency, memory, timeouts.")
 
     @field_validator("benchmarks", "baselines")
     @classmethod
