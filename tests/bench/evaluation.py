@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
 import torch
 from PIL import Image
 from rows import MeasuredValues, peak_mb, print_rows, sized
@@ -144,7 +144,7 @@ def category_discovery() -> Rows:
     images, classes = HERBARIUM19
     features = random_features(images)
     numbers = np.sort(np.arange(images) % classes)
-    table = pa.table(
+    table = pl.DataFrame(
         {
             "position": np.arange(images),
             "class": [f"{number:03d}" for number in numbers],
@@ -169,7 +169,7 @@ def newt_searches() -> Rows:
     generator = np.random.default_rng(0)
     labels = np.arange(NEWT_SEARCHED * 200) % 2
     features = unit(generator.standard_normal((len(labels), DIMENSIONS), dtype=np.float32) + labels[:, None] * 0.05)
-    table = pa.table(
+    table = pl.DataFrame(
         {
             "position": np.arange(len(labels)),
             "task": [f"task {row // 200}" for row in range(len(labels))],

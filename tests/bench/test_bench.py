@@ -48,7 +48,8 @@ def pretend_a_demo(folder: Path) -> None:
     log.write_text("s\th:m:s\n1.5\t0:00:01\n")
     summary = folder / "results/runs/demo/train/summary.json"
     summary.parent.mkdir(parents=True)
-    summary.write_text(json.dumps({"data_wait": 0.25, "seconds": 8.0}))
+    digests = {"data": {"biology": [], "replay": None}, "start": []}
+    summary.write_text(json.dumps({"data_wait": 0.25, "seconds": 8.0, "digests": digests}))
 
 
 @pytest.mark.slow

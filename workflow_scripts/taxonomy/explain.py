@@ -10,7 +10,6 @@ import tyro
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.config.root import load_config, load_site, read_yaml
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tables import quoted
@@ -57,6 +56,9 @@ def explain(
     Raises:
         InputError: the config is wrong, or a backbone is not built yet.
     """
+    # The whole config takes a quarter of a second to import, which `--help` need not wait for.
+    from workflow_scripts.common.config.root import load_config, load_site, read_yaml
+
     site = load_site()
     settings = load_config(read_yaml(config), str(config), site).taxonomy
     if settings is None:

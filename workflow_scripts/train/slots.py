@@ -110,7 +110,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--restarts", type=int, default=0, help="how often a crash is followed by another start")
     parser.add_argument("--publishes", type=Path, required=True, help="the file that says that the training is done")
     parser.add_argument("--image", help="Apptainer image to run in")
-    module = list(arguments).index("-m")
+    module = list(arguments).index("-m") if "-m" in arguments else len(arguments)
     return parser.parse_args(arguments[:module]), list(arguments[module:])
 
 
