@@ -6,14 +6,14 @@ import pytest
 
 from workflow_scripts.common.config.train import TrainSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.train.done import Done
 from workflow_scripts.train.health import MAX_SKIPPED_IN_A_ROW, check_broken, check_skipped
+from workflow_scripts.train.train_state import TrainState
 
 SETTINGS = TrainSettings(epochs=1, global_batch=8, max_broken_share=0.1, max_skipped=7)
 
 
-def done(**counts: int) -> Done:
-    found = Done()
+def done(**counts: int) -> TrainState:
+    found = TrainState()
     for name, count in counts.items():
         setattr(found, name, count)
     return found

@@ -11,8 +11,8 @@ import torch.distributed as dist
 from workflow_scripts.common import clip
 from workflow_scripts.common.config.train import ModelSettings, TrainSettings
 from workflow_scripts.train.data import TrainingData
-from workflow_scripts.train.depth import heights
 from workflow_scripts.train.forward import Forward
+from workflow_scripts.train.layer_depths import layer_depths
 from workflow_scripts.train.model import starting_model
 from workflow_scripts.train.optimizer import freeze, make_optimizer, set_lr
 from workflow_scripts.train.ranks import Ranks
@@ -74,7 +74,7 @@ def test_heights_count_from_each_towers_output() -> None:
         "clip.token_embedding.weight": 4,
         "clip.positional_embedding": 4,
     }
-    assert heights(named) == named
+    assert layer_depths(named) == named
 
 
 @pytest.mark.parametrize("blocks", [0, 1])

@@ -53,13 +53,13 @@ class Checkpoints:
     ) -> None:
         """Save what there is after `step` steps. Every rank calls this, with the same tensors.
 
-        It returns, on any rank, when the checkpoint is there: a rank that then ends has torchrun kill the first one, if
+        It returns, on any rank, when the checkpoint is there: a rank that then ends has torchrun kill the main rank, if
         that takes longer than 30 seconds to follow.
 
         Args:
             step: the step.
             tensors: by name.
-            state: plain values; the first rank's count.
+            state: plain values; the main rank's count.
             is_kept: whether the checkpoint of a step is kept though it is none of the newest; an epoch's, for instance.
         """
         rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)

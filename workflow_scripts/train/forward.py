@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from workflow_scripts.common.clip import Clip, normalised
 from workflow_scripts.common.config.train import TrainSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.train.depth import is_block
+from workflow_scripts.train.layer_depths import is_block
 from workflow_scripts.train.loss import contrastive_losses, losses_among
 from workflow_scripts.train.model import TwoProjectorClip
 from workflow_scripts.train.ranks import Ranks, summed
@@ -36,7 +36,7 @@ class Forward:
         start: the starting weights' preprocessing.
         settings: precision, checkpointing and compilation.
         ranks: this process among the others.
-        most: pairs that go through the model at once; None for all. More are taken piece by piece.
+        most: pairs that go through the model at once; None for all. More are taken by microbatch.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Forward:
 
     @torch.no_grad()
     def embed(self, images: torch.Tensor, tokens: torch.Tensor, biology: int) -> Features:
-        """`features` of however many pairs, without gradients and piece by piece."""
+        """`features` of however many pairs, without gradients and by microbatch."""
         found = [
             self.features(images[rows], tokens[rows], _within(rows, biology), train=False)
             for rows in split(len(images), self.most)
@@ -95,7 +95,7 @@ class Forward:
 
     @torch.no_grad()
     def embed_texts(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Text features [b, D] of length 1 and in fp32, of int32 [b, L], without gradients and piece by piece."""
+        """Text features [b, D] of length 1 and in fp32, of int32 [b, L], without gradients and by microbatch."""
         tokens = tokens.to(self.device).long()
         with self._autocast():
             found = [self.model.clip.encode_text(tokens[rows]) for rows in split(len(tokens), self.most)]
@@ -107,34 +107,34 @@ class Forward:
         tokens: torch.Tensor,
         parts: Sequence[int],
         *,
-        seed: Callable[[int], None] = lambda piece: None,
+        seed: Callable[[int], None] = lambda microbatch: None,
         stops: Callable[[], bool] = lambda: False,
     ) -> torch.Tensor | None:
         """This rank's loss of each part; their gradients are added up in the parameters.
 
-        The means over ranks are the global batch's, in however many pieces a rank takes its pairs. With several, all
-        features are computed first and the loss over them, and then each piece again, for the loss's gradient to go
-        back through (gradient caching, Gao et al. 2021, https://arxiv.org/abs/2101.06983).
+        The means over ranks are the global batch's, in however many microbatches a rank takes its pairs. With several,
+        all features are computed first and the loss over them, and then each microbatch again, for the loss's gradient
+        to go back through (gradient caching, Gao et al. 2021, https://arxiv.org/abs/2101.06983).
 
         Args:
             images: uint8 [B, S, S, 3].
             tokens: int32 [B, L].
             parts: pairs a part on this rank, summing to B; the first part has the first projector.
-            seed: called with a piece's number before that piece goes through the model.
-            stops: asked between pieces whether to give the step up; all ranks get the same answer.
+            seed: called with a microbatch's number before that microbatch goes through the model.
+            stops: asked between microbatches whether to give the step up; all ranks get the same answer.
 
         Returns:
             The losses, or None when the step was given up; the gradients are of no use then.
         """
-        pieces = split(sum(parts), self.most)
-        if len(pieces) == 1:
+        microbatches = split(sum(parts), self.most)
+        if len(microbatches) == 1:
             seed(0)
             losses = contrastive_losses(*self.features(images, tokens, parts[0]), parts)
             losses.sum().backward()
             return losses.detach()
 
         cached = []
-        for number, rows in enumerate(pieces):
+        for number, rows in enumerate(microbatches):
             if stops():
                 return None
             seed(number)
@@ -146,14 +146,16 @@ class Forward:
         losses.sum().backward()
         assert image_BD.grad is not None and text_BD.grad is not None and scale.grad is not None
 
-        for number, rows in enumerate(pieces):
+        for number, rows in enumerate(microbatches):
             if stops():
                 return None
             seed(number)
-            # Only the last piece's backward sums over ranks, what all pieces added up.
-            with self._without_sum() if number < len(pieces) - 1 else nullcontext():
+            # Only the last microbatch's backward sums over ranks, what all microbatches added up.
+            with self._without_sum() if number < len(microbatches) - 1 else nullcontext():
                 features = self.features(images[rows], tokens[rows], _within(rows, parts[0]))
-                torch.autograd.backward(features, [image_BD.grad[rows], text_BD.grad[rows], scale.grad / len(pieces)])
+                torch.autograd.backward(
+                    features, [image_BD.grad[rows], text_BD.grad[rows], scale.grad / len(microbatches)]
+                )
         return losses.detach()
 
     def fit(self, parts: Sequence[int], reserve: int) -> None:
@@ -177,7 +179,7 @@ class Forward:
                     "take more processes or a smaller model"
                 )
             self.most = (most + 1) // 2
-            if self.ranks.leads:
+            if self.ranks.is_main:
                 logger.warning("%d pairs at once do not fit the GPU's memory; trying %d", most, self.most)
 
     def _fits(self, parts: Sequence[int], reserve: int) -> bool:
@@ -197,12 +199,12 @@ class Forward:
         if self.device.type == "cuda":
             reserve += int(SPARE * torch.cuda.get_device_properties(self.device).total_memory)
         if most < count and self.parallel is self.model:
-            # The pieces before have left their gradients; DDP keeps room for its own from the start.
+            # The microbatches before have left their gradients; DDP keeps room for its own from the start.
             reserve += sum(parameter.nbytes for parameter in self.model.parameters() if parameter.requires_grad)
         taken = torch.empty(reserve, dtype=torch.uint8, device=self.device)
         images, tokens = self._blank(most)
-        piece_image, piece_text, scale = self.features(images, tokens, _within(slice(0, most), parts[0]), train=False)
-        image_BD, text_BD = (side.repeat(math.ceil(count / most), 1)[:count] for side in (piece_image, piece_text))
+        micro_image, micro_text, scale = self.features(images, tokens, _within(slice(0, most), parts[0]), train=False)
+        image_BD, text_BD = (side.repeat(math.ceil(count / most), 1)[:count] for side in (micro_image, micro_text))
         all_R2BD = torch.stack([image_BD, text_BD]).expand(self.ranks.size, -1, -1, -1)
         losses_among(image_BD, text_BD, all_R2BD, rank=self.ranks.rank, scale=scale, parts=parts).sum().backward()
         del taken
@@ -235,13 +237,15 @@ class Forward:
 
 
 def split(count: int, most: int | None) -> list[slice]:
-    """Consecutive pieces of a batch of `count` pairs, as equal as can be, none larger than `most`."""
-    pieces = 1 if most is None else math.ceil(count / most)
-    return [slice(count * number // pieces, count * (number + 1) // pieces) for number in range(pieces)]
+    """Consecutive microbatches of a batch of `count` pairs, as equal as can be, none larger than `most`."""
+    microbatches = 1 if most is None else math.ceil(count / most)
+    return [
+        slice(count * number // microbatches, count * (number + 1) // microbatches) for number in range(microbatches)
+    ]
 
 
 def _largest(count: int, most: int | None) -> int:
-    """Pairs of the largest piece that `split` makes."""
+    """Pairs of the largest microbatch that `split` makes."""
     return math.ceil(count / len(split(count, most)))
 
 

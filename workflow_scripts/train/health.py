@@ -7,7 +7,7 @@ from pathlib import Path
 
 from workflow_scripts.common.config.train import TrainSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.train.done import Done
+from workflow_scripts.train.train_state import TrainState
 
 NAMED = 3
 # A loss that is not finite so often in a row does not come back.
@@ -16,7 +16,7 @@ MAX_SKIPPED_IN_A_ROW = 5
 BROKEN_MATTERS_FROM = 10
 
 
-def check_broken(done: Done, settings: TrainSettings, pairs_a_step: int) -> None:
+def check_broken(done: TrainState, settings: TrainSettings, pairs_a_step: int) -> None:
     """Raise InputError when more samples are unreadable than the settings allow."""
     seen = done.steps * pairs_a_step
     if done.broken >= BROKEN_MATTERS_FROM and done.broken > settings.max_broken_share * seen:
@@ -26,7 +26,7 @@ def check_broken(done: Done, settings: TrainSettings, pairs_a_step: int) -> None
         )
 
 
-def check_skipped(done: Done, settings: TrainSettings, uuids: list[str], names: Path) -> None:
+def check_skipped(done: TrainState, settings: TrainSettings, uuids: list[str], names: Path) -> None:
     """Raise InputError when too many steps were skipped, at all or in a row.
 
     Args:

@@ -17,7 +17,6 @@ from workflow_scripts.common import clip
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.train.checkpoint import Checkpoints, restore, tensors_of
-from workflow_scripts.train.done import Done
 from workflow_scripts.train.forward import Forward
 from workflow_scripts.train.health import check_broken, check_skipped
 from workflow_scripts.train.job import Job
@@ -28,6 +27,7 @@ from workflow_scripts.train.optimizer import freeze, make_optimizer, memory_to_c
 from workflow_scripts.train.ranks import Ranks, summed
 from workflow_scripts.train.schedule import lr_at
 from workflow_scripts.train.signals import stop_requests
+from workflow_scripts.train.train_state import TrainState
 from workflow_scripts.train.validation import validate
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Preempted(Exception):
 
 def train(
     job: Job, ranks: Ranks, folder: Path, checkpoints: Checkpoints, resume: int | None
-) -> tuple[TwoProjectorClip, Done]:
+) -> tuple[TwoProjectorClip, TrainState]:
     """Train from the starting weights, or from a checkpoint, to the end.
 
     Args:
@@ -76,10 +76,10 @@ def train(
     model = starting_model(start, job.model, settings, second_projector=second).to(device)
     freeze(model, settings.tune_blocks)
     optimizer = make_optimizer(model, settings)
-    done = Done()
+    done = TrainState()
     if resume is not None:
         restore(checkpoints.load(resume), model, optimizer)
-        done = Done(**checkpoints.state(resume)["done"])
+        done = TrainState(**checkpoints.state(resume)["done"])
         done.resumed += 1
         logger.info("resumed after step %d of %d", done.steps, total)
     most = min((number for number in (limits.max_batch, done.at_once) if number is not None), default=None)
@@ -97,7 +97,7 @@ def train(
         ranks=ranks,
     )
     loader = make_loader(batches, range(done.steps, total), limits.workers, pin=device.type == "cuda")
-    metrics = open_metrics(job, folder, done.steps) if ranks.leads else None
+    metrics = open_metrics(job, folder, done.steps) if ranks.is_main else None
     broken_samples, skipped_batches = BrokenFile(folder, ranks.rank), SkippedFile(folder)
 
     def ends_epoch(steps: int) -> bool:
@@ -114,7 +114,7 @@ def train(
     with (
         stop_requests(ranks) as requests,
         metrics or nullcontext(),
-        Progress("training", total, "steps") if ranks.leads else nullcontext() as bar,
+        Progress("training", total, "steps") if ranks.is_main else nullcontext() as bar,
     ):
         if bar:
             bar.update(done.steps)
@@ -143,8 +143,8 @@ def train(
             # next step is prepared. So the scale is the one that this step's loss was taken with.
             norm, scale = torch.stack([gradient_norm, model.logit_scale.detach().exp()]).tolist()
             # One sum over ranks a step: the losses, and whether anybody met a broken sample or was asked to stop, or
-            # the first rank's clock says that it is time to save.
-            late = ranks.leads and time.monotonic() - saved_at > 60 * limits.checkpoint_minutes
+            # the main rank's clock says that it is time to save.
+            late = ranks.is_main and time.monotonic() - saved_at > 60 * limits.checkpoint_minutes
             *losses, broken, stops, overdue = summed(
                 [*local_losses.tolist(), len(batch.broken), requests.count, late], ranks
             )
@@ -167,7 +167,7 @@ def train(
             done.note_skip(not healthy)
             if not healthy:
                 uuids = batches.uuids(step)
-                if ranks.leads:
+                if ranks.is_main:
                     skipped_batches.add(done.steps, uuids)
                     logger.warning("step %d skipped: losses %s, gradient norm %s", done.steps, losses, norm)
                 check_skipped(done, settings, uuids, skipped_batches.path)

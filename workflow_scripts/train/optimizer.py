@@ -5,7 +5,7 @@ from collections import defaultdict
 import torch
 
 from workflow_scripts.common.config.train import TrainSettings
-from workflow_scripts.train.depth import heights
+from workflow_scripts.train.layer_depths import layer_depths
 
 UNDECAYED = ("bn", "ln", "bias", "logit_scale")
 
@@ -21,18 +21,18 @@ def freeze(model: torch.nn.Module, blocks: int | None) -> None:
     None: everything is trained.
     """
     if blocks is not None:
-        height = heights(name for name, _ in model.named_parameters())
+        depths = layer_depths(name for name, _ in model.named_parameters())
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(height[name] <= blocks)
+            parameter.requires_grad_(depths[name] <= blocks)
 
 
 def make_optimizer(model: torch.nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
     """AdamW over what is trained, in groups of equal weight decay and learning rate (`set_lr` sets it)."""
-    height = heights(name for name, _ in model.named_parameters())
+    depths = layer_depths(name for name, _ in model.named_parameters())
     groups: dict[tuple[bool, float], list[torch.nn.Parameter]] = defaultdict(list)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups[decays(name, parameter), settings.layer_decay ** height[name]].append(parameter)
+            groups[decays(name, parameter), settings.layer_decay ** depths[name]].append(parameter)
     return torch.optim.AdamW(
         [
             {"params": parameters, "weight_decay": settings.weight_decay if decayed else 0.0, "share": share}

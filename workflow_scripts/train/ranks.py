@@ -30,7 +30,7 @@ class Ranks:
     """This process among the others.
 
     Attributes:
-        rank: its number; 0 leads.
+        rank: its number; 0 is the main rank.
         size: how many there are.
         local_rank: its number on this machine.
         local_size: how many there are on this machine.
@@ -46,8 +46,8 @@ class Ranks:
     launched: bool = False
 
     @property
-    def leads(self) -> bool:
-        """Whether this is the one that decides, writes and talks."""
+    def is_main(self) -> bool:
+        """Whether this is the main rank, which decides, writes and logs."""
         return self.rank == 0
 
     @property
@@ -55,12 +55,12 @@ class Ranks:
         """The GPU of this process, or the CPU where there is none."""
         return torch.device("cuda", self.local_rank) if torch.cuda.is_available() else torch.device("cpu")
 
-    def tell(self, decision: dict[str, Any]) -> None:
-        """Tell all others what the first one decided."""
+    def broadcast(self, decision: dict[str, Any]) -> None:
+        """Broadcast the main rank's decision to all others."""
         self.store.set(DECISION, json.dumps(decision))
 
-    def hear(self) -> dict[str, Any]:
-        """What the first one decided; waits as long as it takes (it may be waiting for another run's work)."""
+    def receive(self) -> dict[str, Any]:
+        """The main rank's decision; waits as long as it takes (it may be waiting for another run's work)."""
         while True:
             try:
                 self.store.wait([DECISION], PATIENCE)

@@ -4,7 +4,7 @@ In: starting weights, shards with their labels, replay. Out, in the run's folder
 `model.safetensors`, the final weights under open_clip's names with the second projector as `replay_projector`, and
 `best.safetensors`, those of the lowest validation loss; `summary.json`, last.
 
-The first process decides: it checks the input, holds the work folder, adopts finished work or leads the training, and
+The main rank decides: it checks the input, holds the work folder, adopts finished work or leads the training, and
 publishes. The others do as they are told.
 """
 
@@ -36,7 +36,6 @@ from workflow_scripts.common.work_folder import DONE, WorkFolder, open_work_fold
 from workflow_scripts.contracts import TRAINING
 from workflow_scripts.train.checkpoint import Checkpoints
 from workflow_scripts.train.data import TrainingData
-from workflow_scripts.train.done import Done
 from workflow_scripts.train.exit_status import BAD_INPUT, EXIT_PREEMPTED, OUTCOME
 from workflow_scripts.train.job import Job
 from workflow_scripts.train.loop import METRICS, Preempted, train
@@ -44,6 +43,7 @@ from workflow_scripts.train.metrics import broken_samples
 from workflow_scripts.train.model import TwoProjectorClip
 from workflow_scripts.train.ranks import Ranks, find_ranks
 from workflow_scripts.train.staging import Stage
+from workflow_scripts.train.train_state import TrainState
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def train_model(
     )
     job = Job(start, model, settings, limits, TrainingData(corpora, replay, settings, stage))
     try:
-        if ranks.leads:
+        if ranks.is_main:
             _lead(job, ranks, work, out_dir)
         else:
             _follow(job, ranks)
@@ -136,7 +136,7 @@ def _lead(job: Job, ranks: Ranks, work: Path, out_dir: Path) -> None:
                 resume = checkpoints.newest_whole()
                 if resume is None:
                     _check_what_was_left(folder, work)
-                ranks.tell({"folder": str(folder.path), "resume": resume})
+                ranks.broadcast({"folder": str(folder.path), "resume": resume})
                 told = True
                 with ranks.group():
                     trained, done = train(job, ranks, folder.path, checkpoints, resume)
@@ -149,7 +149,7 @@ def _lead(job: Job, ranks: Ranks, work: Path, out_dir: Path) -> None:
             _note(work, "adopted" if adopted else "finished", folder.path)
     finally:
         if not told:
-            ranks.tell({})
+            ranks.broadcast({})
 
 
 def _check_what_was_left(folder: WorkFolder, work: Path) -> None:
@@ -182,7 +182,7 @@ def _note(work: Path, outcome: str, message: object) -> None:
 
 
 def _follow(job: Job, ranks: Ranks) -> None:
-    if decision := ranks.hear():
+    if decision := ranks.receive():
         with ranks.group():
             folder = Path(decision["folder"])
             train(job, ranks, folder, _checkpoints(job, folder), decision["resume"])
@@ -193,7 +193,7 @@ def _checkpoints(job: Job, folder: Path) -> Checkpoints:
     return Checkpoints(folder / CHECKPOINTS, fingerprint=folder.name, newest=job.limits.keep_checkpoints)
 
 
-def _save_best(folder: Path, checkpoints: Checkpoints, trained: TwoProjectorClip, done: Done) -> None:
+def _save_best(folder: Path, checkpoints: Checkpoints, trained: TwoProjectorClip, done: TrainState) -> None:
     """Write the weights of the lowest validation loss; the last ones where nothing was validated or it was the last.
 
     The model is left with them.
@@ -211,7 +211,7 @@ def _save_best(folder: Path, checkpoints: Checkpoints, trained: TwoProjectorClip
 
 
 def _summary(
-    job: Job, ranks: Ranks, folder: WorkFolder, model: TwoProjectorClip, done: Done, *, version: Mapping[str, str]
+    job: Job, ranks: Ranks, folder: WorkFolder, model: TwoProjectorClip, done: TrainState, *, version: Mapping[str, str]
 ) -> dict[str, Any]:
     with (folder.path / METRICS).open(encoding="utf-8") as file:
         last = json.loads(file.readlines()[-1])

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Done:
+class TrainState:
     """How far a training is.
 
     Attributes:
@@ -19,7 +19,7 @@ class Done:
         best_step: when that was; 0 before any validation.
         text_types: steps by text type.
         at_once: pairs that a process takes through the model at once, at most; None for its whole share. A training
-            that is taken up again keeps to it, for sums over other pieces would differ in their last bits.
+            that is taken up again keeps to it, for sums over other microbatches would differ in their last bits.
     """
 
     steps: int = 0

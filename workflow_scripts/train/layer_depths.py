@@ -1,6 +1,6 @@
 """How far a parameter is from its tower's output, for tuning the last blocks only and for layer-wise learning rates.
 
-A tower is embeddings, transformer blocks, and what follows them. What follows has height 0, the last block 1, the
+A tower is embeddings, transformer blocks, and what follows them. What follows has depth 0, the last block 1, the
 first block as many as there are blocks, and the embeddings one more.
 """
 
@@ -18,8 +18,8 @@ def is_block(module: str) -> bool:
     return module.rpartition(".")[0].endswith(".resblocks")
 
 
-def heights(names: Iterable[str]) -> dict[str, int]:
-    """The height of every parameter of a model, by name.
+def layer_depths(names: Iterable[str]) -> dict[str, int]:
+    """The layer depth of every parameter of a model, by name.
 
     Args:
         names: all of its parameters' names, as `TwoProjectorClip` has them.
@@ -30,10 +30,10 @@ def heights(names: Iterable[str]) -> dict[str, int]:
         if found := BLOCK.search(name):
             tower = _tower(name)
             blocks[tower] = max(blocks.get(tower, 0), int(found[1]) + 1)
-    return {name: _height(name, blocks.get(_tower(name), 0)) for name in names}
+    return {name: _layer_depth(name, blocks.get(_tower(name), 0)) for name in names}
 
 
-def _height(name: str, blocks: int) -> int:
+def _layer_depth(name: str, blocks: int) -> int:
     if found := BLOCK.search(name):
         return blocks - int(found[1])
     words = name.split(".")
