@@ -198,6 +198,19 @@ def test_coldp_is_read_whatever_its_files_are_called(tmp_path: Path, files: dict
     assert summary["refused"] == ({"bare_names": 1} if len(files) > 1 else {})
 
 
+def test_coldp_rows_that_point_at_no_name_are_counted_and_take_none_from_their_ranks(tmp_path: Path) -> None:
+    files = {
+        "Name.csv": "ID,rank,scientificName\nn1,genus,Pica\nn2,species,Pica pica\n",
+        "Taxon.csv": "ID,nameID,parentID,kingdom\n1,n1,,Animalia\n2,n2,1,Animalia\n3,gone,1,Animalia\n",
+        "Synonym.csv": "taxonID,nameID\n2,gone\n",
+    }
+    # `build` checks that every row is named or refused.
+    found, summary = build(write(tmp_path / "a", files), tmp_path, "coldp")
+    assert summary["refused"] == {"rows_without_name": 2}
+    assert {key for key, row in found.items() if row[0] != "kingdom"} == {"pica", "pica pica"}
+    assert "t:3" not in {row[2] for row in found.values()}
+
+
 def test_ones_own_table_needs_ranks_and_names_only(tmp_path: Path) -> None:
     text = "kingdom;cls;genus;species;common_name;accepted_name\nPlantae;;Quercus;alba;white oak;\n"
     text += "Plantae;;Quercus;Quercus candida;;Quercus alba\nAnimalia;Aves;Pica;;magpies;\n"

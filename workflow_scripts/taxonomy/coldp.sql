@@ -32,14 +32,20 @@ SELECT
     names_of_ids.* EXCLUDE ("ID", status, is_comment),
     names_of_ids.status AS "nameStatus"
 FROM placed_rows
-LEFT JOIN names_of_ids ON names_of_ids."ID" = placed_rows."nameID"
+JOIN names_of_ids ON names_of_ids."ID" = placed_rows."nameID"
+UNION ALL BY NAME
+-- Without its name a taxon's ranks would pass for one.
+SELECT "ID", "parentID", is_comment
+FROM placed_rows
+ANTI JOIN names_of_ids ON names_of_ids."ID" = placed_rows."nameID"
 UNION ALL BY NAME
 SELECT
     synonym_usages."ID",
     synonym_usages."parentID",
     synonym_usages.status,
-    names_of_ids.* EXCLUDE ("ID", status),
-    names_of_ids.status AS "nameStatus"
+    names_of_ids.* EXCLUDE ("ID", status, is_comment),
+    names_of_ids.status AS "nameStatus",
+    false AS is_comment
 FROM synonym_usages
 LEFT JOIN names_of_ids ON names_of_ids."ID" = synonym_usages."nameID"
 UNION ALL BY NAME
