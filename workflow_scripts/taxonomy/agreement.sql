@@ -3,9 +3,11 @@
 CREATE OR REPLACE TEMP MACRO agrees(one, other) AS coalesce((one = other)::INTEGER, 0);
 CREATE OR REPLACE TEMP MACRO differs(one, other) AS coalesce((one != other)::INTEGER, 0);
 
--- A candidate outside the kingdoms that the label allows is never the answer.
-CREATE OR REPLACE TEMP MACRO in_conflict(kingdoms, kingdom) AS
-    coalesce(NOT list_contains(kingdoms, kingdom_key(kingdom)), false);
+-- A candidate outside the kingdoms that the label allows is never the answer. `kingdom` is a `kingdom_key`.
+CREATE OR REPLACE TEMP MACRO in_conflict(kingdoms, kingdom) AS coalesce(NOT list_contains(kingdoms, kingdom), false);
+
+-- Where two or more ranks below the kingdom can be compared and none agrees, it is another organism of that name.
+CREATE OR REPLACE TEMP MACRO is_another(agreeing, differing) AS agreeing = 0 AND differing >= 2;
 
 -- Candidates that would give the same seven ranks are one answer. A name has no bar in it; NULL adds nothing.
 CREATE OR REPLACE TEMP MACRO answer_key(taxon) AS concat(

@@ -28,7 +28,7 @@ WHERE
 INSERT INTO species_outcomes BY NAME
 SELECT
     labels.label,
-    CASE WHEN in_conflict(contexts.kingdoms, taxa.kingdom) THEN 'conflict' END AS reason,
+    CASE WHEN in_conflict(contexts.kingdoms, kingdom_key(taxa.kingdom)) THEN 'conflict' END AS reason,
     CASE WHEN reason IS NULL THEN 'taxon_key' ELSE 'unresolved' END AS strategy,
     CASE WHEN reason IS NOT NULL THEN 'none' WHEN names.tier = 1 THEN 'synonym' ELSE 'exact' END AS match_type,
     CASE WHEN reason IS NULL THEN names.taxon_id END AS taxon_id,

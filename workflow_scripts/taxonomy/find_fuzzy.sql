@@ -154,11 +154,13 @@ SELECT
             OR (letters = 1 AND is_slip(near.asked_epithet, near.epithet))
         )
     ) AS is_mistake,
-    CASE
-        WHEN near.author IS NOT NULL AND near.authorship IS NOT NULL
-            THEN authors_agree(author_key(near.author), author_key(near.authorship))
-    END AS author_agrees
+    authors_agree(authors.asked, authors.of_name) AS author_agrees
 FROM near
+LEFT JOIN (
+    SELECT pair, author_key(author) AS asked, author_key(authorship) AS of_name
+    FROM near
+    WHERE author IS NOT NULL AND authorship IS NOT NULL
+) AS authors USING (pair)
 LEFT JOIN words_elsewhere ON words_elsewhere.epithet = near.asked_epithet
 LEFT JOIN mistaken ON mistaken.asked_epithet = near.asked_epithet AND mistaken.epithet = near.epithet;
 

@@ -38,7 +38,7 @@ SELECT
     placed_id(taxa) AS placed_id,
     kingdom_key(taxa.kingdom) AS kingdom,
     contexts.kingdoms,
-    in_conflict(contexts.kingdoms, taxa.kingdom) AS in_conflict,
+    in_conflict(contexts.kingdoms, kingdom_key(taxa.kingdom)) AS in_conflict,
     -- Only ranks above the name itself can speak for it.
     agrees(contexts.phylum, CASE WHEN place > 2 THEN name_key(taxa.phylum) END)
         + agrees(contexts.class, CASE WHEN place > 3 THEN name_key(taxa.class) END)

@@ -4,54 +4,58 @@
 
 -- The first of a label's binomials that the backbone knows decides; the others say nothing more.
 CREATE OR REPLACE TEMP TABLE candidates AS
-SELECT
-    found.label,
-    found.priority,
-    first.is_lone,
-    found.asked,
-    found.key,
-    found.tier,
-    found.taxon_id,
-    found.distance,
-    taxa.answer_id,
-    taxa.scientific_name,
-    CASE WHEN NOT first.is_lone THEN answer_key(taxa) END AS answer_key,
-    CASE WHEN NOT first.is_lone AND taxa.genus IS NOT NULL THEN answer_key_above(taxa, 6) END AS genus_key,
-    CASE WHEN NOT first.is_lone THEN placed_id(taxa) END AS placed_id,
-    kingdom_key(taxa.kingdom) AS kingdom,
-    contexts.kingdoms,
-    in_conflict(contexts.kingdoms, taxa.kingdom) AS in_conflict,
-    agrees(contexts.phylum, taxa.phylum_key)
-        + agrees(contexts.class, taxa.class_key)
-        + agrees(contexts."order", taxa.order_key)
-        + agrees(contexts.family, taxa.family_key) AS agreeing,
-    agrees(contexts.filled.phylum, taxa.phylum_key)
-        + agrees(contexts.filled.class, taxa.class_key)
-        + agrees(contexts.filled."order", taxa.order_key)
-        + agrees(contexts.filled.family, taxa.family_key) AS filled_agreeing,
-    differs(contexts.phylum, taxa.phylum_key)
-        + differs(contexts.class, taxa.class_key)
-        + differs(contexts."order", taxa.order_key)
-        + differs(contexts.family, taxa.family_key) AS differing,
-    (contexts.kingdoms IS NOT NULL AND taxa.kingdom IS NOT NULL)::INTEGER AS kingdom_agrees
-FROM found
-JOIN (
+WITH first AS (
     SELECT label, min(priority) AS priority, arg_min(candidates, priority) = 1 AS is_lone
     FROM (SELECT label, priority, count(*) AS candidates FROM found GROUP BY label, priority)
     GROUP BY label
-) AS first
-    USING (label, priority)
-JOIN contexts USING (label)
-JOIN (
+),
+-- Keys of the ranks only of the taxa that were found: a backbone has millions.
+keyed AS (
     SELECT
-        *,
-        name_key(phylum) AS phylum_key,
-        name_key(class) AS class_key,
-        name_key("order") AS order_key,
-        name_key(family) AS family_key
-    FROM backbone.taxa
-) AS taxa
-    ON taxa.taxon_id = found.accepted_id;
+        found.*,
+        first.is_lone,
+        taxa,
+        name_key(taxa.phylum) AS phylum_key,
+        name_key(taxa.class) AS class_key,
+        name_key(taxa."order") AS order_key,
+        name_key(taxa.family) AS family_key,
+        kingdom_key(taxa.kingdom) AS kingdom
+    FROM found
+    JOIN first USING (label, priority)
+    JOIN backbone.taxa AS taxa ON taxa.taxon_id = found.accepted_id
+)
+SELECT
+    keyed.label,
+    keyed.priority,
+    keyed.is_lone,
+    keyed.asked,
+    keyed.key,
+    keyed.tier,
+    keyed.taxon_id,
+    keyed.distance,
+    keyed.taxa.answer_id,
+    keyed.taxa.scientific_name,
+    CASE WHEN NOT is_lone THEN answer_key(keyed.taxa) END AS answer_key,
+    CASE WHEN NOT is_lone AND keyed.taxa.genus IS NOT NULL THEN answer_key_above(keyed.taxa, 6) END AS genus_key,
+    CASE WHEN NOT is_lone THEN placed_id(keyed.taxa) END AS placed_id,
+    keyed.kingdom,
+    contexts.kingdoms,
+    in_conflict(contexts.kingdoms, keyed.kingdom) AS in_conflict,
+    agrees(contexts.phylum, phylum_key)
+        + agrees(contexts.class, class_key)
+        + agrees(contexts."order", order_key)
+        + agrees(contexts.family, family_key) AS agreeing,
+    agrees(contexts.filled.phylum, phylum_key)
+        + agrees(contexts.filled.class, class_key)
+        + agrees(contexts.filled."order", order_key)
+        + agrees(contexts.filled.family, family_key) AS filled_agreeing,
+    differs(contexts.phylum, phylum_key)
+        + differs(contexts.class, class_key)
+        + differs(contexts."order", order_key)
+        + differs(contexts.family, family_key) AS differing,
+    (contexts.kingdoms IS NOT NULL AND keyed.kingdom IS NOT NULL)::INTEGER AS kingdom_agrees
+FROM keyed
+JOIN contexts USING (label);
 
 -- What the label's author and its word for an infraspecific rank say of each of several candidates.
 CREATE OR REPLACE TEMP TABLE rivals_worded AS
@@ -86,9 +90,6 @@ SELECT
 FROM candidates
 LEFT JOIN rivals_worded USING (label, taxon_id)
 WHERE getvariable('keeps_weighed');
-
--- Where two or more ranks below the kingdom can be compared and none agrees, it is another organism of that name.
-CREATE OR REPLACE TEMP MACRO is_another(agreeing, differing) AS agreeing = 0 AND differing >= 2;
 
 -- What an answer needs of the candidate that it rests on.
 CREATE OR REPLACE TEMP MACRO as_best(candidate) AS {

@@ -14,14 +14,17 @@ CREATE OR REPLACE TEMP MACRO plain_text(written) AS CASE
 END;
 
 -- Words that stand where a name should.
-CREATE OR REPLACE TEMP MACRO says_unknown(text) AS regexp_matches(
+CREATE OR REPLACE TEMP MACRO begins_unknown(text) AS regexp_matches(
     text,
     '^[^\p{L}\p{N}]*(?i:unknown|unidentified|unidentifiable|undetermined|indeterminate|indet|unassigned|unclassified|'
     || 'unplaced|unspecified|unranked|unnamed|uncertain|environmental|'
     || 'not[ -](?:identified|assigned|applicable|available|recorded)|'
     || 'no[ -](?:name|data|value)|incertae|incerta|inc\. ?sed|other|various|mixed|none|null|nan|n/?a|n\.a\.?)'
     || '(?:[^\p{L}\p{N}]|$)'
-) OR regexp_matches(text, '(?i)incertae ?sedis\b') OR NOT regexp_matches(text, '\p{L}');
+);
+
+CREATE OR REPLACE TEMP MACRO says_unknown(text) AS
+    begins_unknown(text) OR regexp_matches(text, '(?i)incertae ?sedis\b') OR NOT regexp_matches(text, '\p{L}');
 
 -- What lives in or on an organism, or is made from it, and is named after it: a virus, a plasmid, a symbiont.
 -- "Turkozelotes attavirus Chatzaki, 2019" is a spider: its second word is an epithet, for an author stands behind it.
@@ -69,7 +72,9 @@ END;
 
 -- Further keys of a name with umlauts and their like: "mülleri" is written "muelleri" too, "å" both "ao" and "aa".
 -- The reverse is not true: muelleri and mulleri are two names.
-CREATE OR REPLACE TEMP MACRO has_umlaut(name) AS regexp_matches(name, '(?i)[äöüøå]');
+CREATE OR REPLACE TEMP MACRO has_umlaut(name) AS
+    -- Only a name with letters of several bytes can have one.
+    CASE WHEN strlen(name) > length(name) THEN regexp_matches(name, '(?i)[äöüøå]') ELSE false END;
 CREATE OR REPLACE TEMP MACRO umlaut_keys(name) AS list_distinct(list_transform(
     ['ao', 'aa'],
     lambda ring: spelt_out(strip_accents(replace(replace(replace(replace(replace(
@@ -78,6 +83,8 @@ CREATE OR REPLACE TEMP MACRO umlaut_keys(name) AS list_distinct(list_transform(
 
 -- Kingdoms by other names, as one key. Protista holds what later became two kingdoms; see `kingdoms_meant`.
 CREATE OR REPLACE TEMP MACRO kingdom_key(name) AS CASE
+    -- Nearly all are written so.
+    WHEN name IN ('Animalia', 'Plantae', 'Fungi', 'Chromista', 'Protozoa', 'Bacteria', 'Archaea', 'Viruses') THEN lower(name)
     WHEN lower(strip_accents(name)) IN ('metazoa', 'animals', 'animal') THEN 'animalia'
     WHEN lower(strip_accents(name)) IN ('viridiplantae', 'archaeplastida', 'chloroplastida', 'plants', 'plant', 'metaphyta')
         THEN 'plantae'
@@ -96,26 +103,28 @@ CREATE OR REPLACE TEMP MACRO kingdoms_meant(name) AS CASE
     ) THEN [kingdom_key(name)]
 END;
 
--- Words of doubt: behind a genus or an epithet they are none.
-CREATE OR REPLACE TEMP MACRO is_doubt(word) AS lower(word) IN (
-    'sp', 'spp', 'species', 'cf', 'cfr', 'aff', 'nr', 'near', 'prox', 'indet', 'gen', 'nov', 'ined', 'auct', 'auctt',
-    'unknown', 'unidentified', 'undetermined', 'indeterminate', 'unspecified', 'incertae', 'sedis', 'hybrid', 'complex',
-    'group', 'agg', 'aggr', 'clade', 'environmental', 'enrichment', 'uncultured', 'serovar', 'serotype', 'strain', 'of', 'not', 'x'
-);
+-- Words of doubt, for regular expressions: behind a genus or an epithet they are none.
+CREATE OR REPLACE TEMP MACRO doubt_words() AS
+    'sp|spp|species|cf|cfr|aff|nr|near|prox|indet|gen|nov|ined|auct|auctt|'
+    || 'unknown|unidentified|undetermined|indeterminate|unspecified|incertae|sedis|hybrid|complex|'
+    || 'group|agg|aggr|clade|environmental|enrichment|uncultured|serovar|serotype|strain|of|not|x';
 
 -- Words that join authors, or stand for a rank or a remark. A few are epithets too (Tethea or, Bolitoglossa la): what
 -- they are is for the backbone to say.
-CREATE OR REPLACE TEMP MACRO is_joining(word) AS lower(word) IN (
-    'sensu', 'non', 'nec', 'nom', 'nomen', 'emend', 'et', 'ex', 'in', 'and', 'or', 'al', 'fil', 'pro', 'parte', 'sec',
-    'fide', 'vide', 'hort', 'ht', 'anon', 'mihi', 'bis', 'comb', 'stat', 'ms',
-    'de', 'da', 'do', 'dos', 'du', 'del', 'dela', 'della', 'delle', 'der', 'dem', 'den', 'des', 'di', 'la', 'le', 'el', 'los',
-    'van', 'von', 'vom', 'zu', 'zur', 'ter', 'ten', 'ver', 'af', 'und',
-    'subsp', 'ssp', 'var', 'subvar', 'forma', 'form', 'fo', 'fa', 'subf', 'morph', 'race', 'ab', 'cv', 'subgen', 'subg',
-    'sect', 'ser', 'spec', 'convar', 'agamovar', 'prol', 'natio', 'nvar', 'nothosubsp', 'nothovar', 'pv', 'pathovar',
-    'bv', 'biovar', 'tr', 'subtr', 'trib', 'subfam', 'div', 'subsect', 'subser'
-);
+CREATE OR REPLACE TEMP MACRO joining_words() AS
+    'sensu|non|nec|nom|nomen|emend|et|ex|in|and|or|al|fil|pro|parte|sec|'
+    || 'fide|vide|hort|ht|anon|mihi|bis|comb|stat|ms|'
+    || 'de|da|do|dos|du|del|dela|della|delle|der|dem|den|des|di|la|le|el|los|'
+    || 'van|von|vom|zu|zur|ter|ten|ver|af|und|'
+    || 'subsp|ssp|var|subvar|forma|form|fo|fa|subf|morph|race|ab|cv|subgen|subg|'
+    || 'sect|ser|spec|convar|agamovar|prol|natio|nvar|nothosubsp|nothovar|pv|pathovar|'
+    || 'bv|biovar|tr|subtr|trib|subfam|div|subsect|subser';
 
-CREATE OR REPLACE TEMP MACRO is_no_epithet(word) AS is_doubt(word) OR is_joining(word);
+CREATE OR REPLACE TEMP MACRO is_joining(word) AS regexp_full_match(lower(word), joining_words());
+
+CREATE OR REPLACE TEMP MACRO no_epithets() AS doubt_words() || '|' || joining_words();
+
+CREATE OR REPLACE TEMP MACRO is_no_epithet(word) AS regexp_full_match(lower(word), no_epithets());
 
 -- Words for infraspecific ranks, by the rank's name; NULL for any other word.
 CREATE OR REPLACE TEMP MACRO infraspecific_rank(word) AS CASE
@@ -132,16 +141,23 @@ END;
 
 -- Whether a text is a name and nothing else that the rules below would have to find out: "Aus", "Aus bus", and
 -- "Aus bus (Author, 1900)" without a word in lower case behind the epithet.
-CREATE OR REPLACE TEMP MACRO is_clean_name(written) AS
-    regexp_full_match(
-        written,
-        '[A-Z][a-z]{2,60}(?: [a-z]{2,60}(?: \(?[A-Z][A-Za-z.,)&-]{0,60}(?: [A-Z0-9&(][A-Za-z0-9.,)&-]{0,60}){0,9})?)?'
-    )
-    AND NOT contains(written, ' X ')
-    AND NOT is_no_epithet(split_part(written, ' ', 2))
-    AND NOT is_no_epithet(split_part(written, ' ', 1))
-    AND NOT says_unknown(written)
-    AND NOT is_named_after_host(written);
+-- Most names of a backbone are: one expression that a single scan answers goes before the many that it stands for.
+CREATE OR REPLACE TEMP MACRO is_clean_name(written) AS CASE
+    WHEN
+        NOT regexp_full_match(
+            written,
+            '[A-Z][a-z]{2,60}(?: [a-z]{2,60}(?: \(?[A-Z][A-Za-z.,)&-]{0,60}(?: [A-Z0-9&(][A-Za-z0-9.,)&-]{0,60}){0,9})?)?'
+        )
+        THEN false
+    WHEN regexp_matches(written, '^(?:[A-Z][a-z]+ )?(?i:' || no_epithets() || ')(?: |$)') THEN false
+    WHEN begins_unknown(written) OR contains(written, ' X ') THEN false
+    WHEN
+        regexp_matches(
+            written, '(?i)sedis|virus|phage|viroid|symbiont|npv|ictv|satellite|plasmid|prion|vector|particle'
+        )
+        THEN NOT says_unknown(written) AND NOT is_named_after_host(written)
+    ELSE true
+END;
 
 -- An epithet as it may be written, for regular expressions: "7-punctata", "d'orbignyi", "st.-johnii".
 CREATE OR REPLACE TEMP MACRO epithet_pattern() AS
@@ -184,10 +200,10 @@ plain AS (
     FROM sorted_out
     WHERE NOT is_clean
 ),
-hosted AS (
-    SELECT written, text AS whole
+known AS MATERIALIZED (
+    SELECT written, text, is_named_after_host(text) AS is_hosted
     FROM plain
-    WHERE NOT says_unknown(text) AND is_named_after_host(text)
+    WHERE NOT says_unknown(text)
 ),
 -- A hybrid mark, brackets or other signs in front of the name; "Genus?" keeps its mark behind.
 bare AS (
@@ -202,8 +218,8 @@ bare AS (
             -- "[Cicada] melanaria"
             '^(\p{Lu}\p{Ll}+)\] ', '\1 '
         ) AS text
-    FROM plain
-    WHERE NOT says_unknown(text) AND NOT is_named_after_host(text)
+    FROM known
+    WHERE NOT is_hosted
 ),
 -- A name in capitals only is written as names are; a lower-case beginning is a capital left out.
 cased AS (
@@ -300,19 +316,24 @@ binomials AS (
         )) AS tail
     FROM headed
 ),
+split AS (
+    SELECT *, regexp_split_to_array(tail, ' +') AS words
+    FROM binomials
+),
+epithets AS (
+    SELECT *, epithet_places(words) AS places
+    FROM split
+),
 placed AS (
     SELECT
-        * EXCLUDE (tail),
-        tail,
-        regexp_split_to_array(tail, ' +') AS words,
-        epithet_places(words) AS places,
+        *,
         coalesce(
             -- Behind a word for a rank, else directly behind the epithet, else behind its author.
             list_last(list_filter(places, lambda place: rank_before(words, place) IS NOT NULL)),
             list_last(list_filter(places, lambda place, number: place = number)),
             list_last(list_filter(places, lambda place: place > 1 AND regexp_matches(words[place - 1], '[.)]$')))
         ) AS infra_place
-    FROM binomials
+    FROM epithets
 ),
 names AS (
     SELECT
@@ -342,8 +363,9 @@ SELECT
     is_doubted
 FROM names
 UNION ALL
-SELECT written, NULL, NULL, NULL, NULL, NULL, NULL, NULL, whole, false, false
-FROM hosted
+SELECT written, NULL, NULL, NULL, NULL, NULL, NULL, NULL, text, false, false
+FROM known
+WHERE is_hosted
 UNION ALL
 SELECT
     written,

@@ -109,7 +109,9 @@ def match_labels(
             finder = script.removeprefix("find_").removesuffix(".sql")
             connection.execute(f"SET VARIABLE finder = {literal(finder)}")
             connection.execute(f"SET VARIABLE is_guess = {is_guess}")
-            _run(connection, script, "judge.sql")
+            _run(connection, script)
+            if connection.execute("SELECT 1 FROM found LIMIT 1").fetchone():
+                _run(connection, "judge.sql")
         _run(connection, *AFTER_FINDERS)
         yield name
         connection.execute("DETACH backbone")
