@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FIRST = (
     "workflow/test_workflow_end_to_end.py",
     "train/test_train_slurm.py",
-    "workflow",
     "train",
+    "workflow",
     "bench",
 )
 MICRO_PORTS = range(18_931, 18_991)
