@@ -197,8 +197,9 @@ def say_what_is_redone():
 
 
 def settled(files):
-    """A training's inputs: a finished one does not mind that they have changed since."""
-    return ancient(files) if TRAINED else files
+    """A training's inputs: a finished one does not mind that they have changed since, unless it is to be another one."""
+    same = TRAINED and TRAINED.is_of(CONFIG.train, CONFIG.model, step_version("train.run"))
+    return ancient(files) if same else files
 
 
 def benchmark_images(wildcards):

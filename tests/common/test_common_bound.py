@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from workflow_scripts.common.bound import START_FILES, finished_training
-from workflow_scripts.common.config.train import CorpusShards
+from workflow_scripts.common.config.train import CorpusShards, ModelSettings, TrainSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
 
@@ -81,6 +81,27 @@ def test_changed_tables_are_named_and_rewritten_equal_ones_are_not(
         f"{tmp_path}/replay/train changed",
         f"{tmp_path} changed",
     ]
+
+
+def test_other_settings_another_model_or_version_is_another_training(summary: Path) -> None:
+    settings, model = TrainSettings(epochs=1, global_batch=8), ModelSettings(start="ViT-B-16-quickgelu:openai")
+    record = json.loads(summary.read_text())
+    record |= {"settings": settings.model_dump(mode="json"), "model": model.model_dump(mode="json")}
+    record["digests"]["version"] = "1"
+    summary.write_text(json.dumps(record))
+    training = finished_training(summary)
+    assert training is not None
+    assert training.is_of(settings, model, "1")
+    assert not training.is_of(settings, model, "1-abc")
+    assert not training.is_of(settings.model_copy(update={"lr": 1.0}), model, "1")
+    assert not training.is_of(settings, model.model_copy(update={"start": None}), "1")
+
+
+def test_replay_that_a_training_did_not_have_is_new(summary: Path, corpus: CorpusShards) -> None:
+    record = json.loads(summary.read_text())
+    record["digests"]["data"]["replay"] = None
+    summary.write_text(json.dumps(record))
+    assert f"{summary.parent / 'replay'} is new" in behind(summary, corpus)
 
 
 def test_another_mix_is_another_training(summary: Path, corpus: CorpusShards) -> None:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.config.train import CorpusShards
+from pydantic import ValidationError
+
+from workflow_scripts.common.config.train import CorpusShards, ModelSettings, TrainSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.model_files import CONFIG_FILE, WEIGHTS_FILE
@@ -24,11 +26,24 @@ class Training:
         path: its summary.json.
         data: the digests of what it was trained on: `biology` by corpus, and `replay`.
         start: those of the files of the model that it started from, in the order of `START_FILES`.
+        made_with: its settings and model, as JSON, and the version of its code.
     """
 
     path: Path
     data: dict[str, Any]
     start: list[str]
+    made_with: dict[str, Any]
+
+    def is_of(self, settings: TrainSettings, model: ModelSettings, version: str) -> bool:
+        """Whether it was made with these settings, this model and this version of the code."""
+        then = self.made_with
+        try:
+            same = TrainSettings.model_validate(then["settings"]) == settings
+            same &= ModelSettings.model_validate(then["model"]) == model
+        except ValidationError:
+            # A key that is no more.
+            return False
+        return same and then["version"] in (version, None)
 
     def corpora(self, now: Sequence[CorpusShards]) -> list[CorpusShards]:
         """The corpora with the generations that the training had; as they are now where the mix is another one."""
@@ -55,7 +70,9 @@ class Training:
             labels = Path(corpus.labels) if corpus.labels else None
             if labels is not None and self._is_other(labels, known.get("labels")):
                 yield f"{labels} changed"
-        if replay is not None:
+        if replay is not None and self.data["replay"] is None:
+            yield f"{replay} is new"
+        elif replay is not None:
             yield from self._changed([replay / "train"], self.data["replay"]["train"])
         if any(self._is_other(start / name, known) for name, known in zip(START_FILES, self.start, strict=False)):
             yield f"{start} changed"
@@ -81,8 +98,11 @@ def finished_training(summary: Path) -> Training | None:
     if not summary.exists():
         return None
     try:
-        digests = json.loads(summary.read_text(encoding="utf-8"))["digests"]
+        record = json.loads(summary.read_text(encoding="utf-8"))
+        digests = record["digests"]
         data = {"biology": list(digests["data"]["biology"]), "replay": digests["data"]["replay"]}
-        return Training(summary, data, list(digests["start"]))
+        made_with = {"settings": record.get("settings"), "model": record.get("model")}
+        made_with["version"] = digests.get("version")
+        return Training(summary, data, list(digests["start"]), made_with)
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{summary}: damaged ({error}); delete it, and the training is taken over again") from None

@@ -31,6 +31,7 @@ from workflow_scripts.common.documents import write_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link, write_json
 from workflow_scripts.common.open_clip_models import open_clip, save_tensors
+from workflow_scripts.common.step_versions import step_version
 from workflow_scripts.common.version import workflow_version
 from workflow_scripts.common.work_folder import DONE, WorkFolder, open_work_folder
 from workflow_scripts.contracts import TRAINING
@@ -245,7 +246,7 @@ def _summary(
             **version,
         },
         "digests": {name: folder.key[name] for name in ("data", "start")}
-        | {"code": code_digest("workflow_scripts.train.run")},
+        | {"code": code_digest("workflow_scripts.train.run"), "version": step_version("train.run")},
     }
 
 

@@ -314,27 +314,33 @@ class _Fetches(ImageSet):
     """A benchmark's `fetch` alone, which says where the rest of it lies."""
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which a key stands once: of two blocks of one name, PyYAML drops the first without a word."""
+def _refuse_repeated_keys(node: yaml.Node | None) -> None:
+    """Refuse a mapping with a key twice: of two blocks of one name, PyYAML drops the first without a word.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of a node.
-
-        Raises:
-            yaml.constructor.ConstructorError: a key stands twice.
-        """
-        first: dict[Any, yaml.Mark] = {}
-        for key_node, _ in node.value:
+    Raises:
+        yaml.constructor.ConstructorError: a key stands twice.
+    """
+    seen: set[int] = set()
+    waiting = [node] if node else []
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, yaml.SequenceNode):
+            waiting += one.value
+        if not isinstance(one, yaml.MappingNode):
+            continue
+        first: dict[str, yaml.Mark] = {}
+        for key, value in one.value:
+            waiting.append(value)
             # `<<` may stand twice: what it merges is told apart by its own keys.
-            if key_node.tag == "tag:yaml.org,2002:merge" or not isinstance(key_node, yaml.ScalarNode):
+            if key.tag == "tag:yaml.org,2002:merge" or not isinstance(key, yaml.ScalarNode):
                 continue
-            if key_node.value in first:
-                problem = (
-                    f"key {key_node.value!r} already stands in line {first[key_node.value].line + 1}; merge the two"
-                )
-                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
-            first[key_node.value] = key_node.start_mark
-        return super().construct_mapping(node, deep)
+            if key.value in first:
+                problem = f"key {key.value!r} is already in line {first[key.value].line + 1}; merge the two"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            first[key.value] = key.start_mark
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -344,7 +350,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         InputError: missing, no YAML, no mapping, or a key stands twice in one mapping.
     """
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
+        text = path.read_text(encoding="utf-8")
+        _refuse_repeated_keys(yaml.compose(text, yaml.SafeLoader))
+        value = yaml.safe_load(text)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, ValueError) as error:
