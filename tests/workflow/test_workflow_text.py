@@ -99,7 +99,6 @@ def hostile_config() -> dict[str, Any]:
                         table=hostile_path("table.csv"),
                         columns={hostile("our"): hostile("its")},
                         images=hostile_path("table.images"),
-                        encoding=hostile("encoding"),
                         sheet=hostile("sheet"),
                     ),
                     hostile_source(
@@ -247,7 +246,7 @@ HOSTILE_SITE = {
     "contact": hostile("contact"),
     "gbif_api": hostile("gbif_api"),
 }
-# Text that names something else in the config, that no command of these targets carries, or of one character.
+# Text that names something else in the config, that no command of these targets carries, or from a closed list.
 NAMES = {
     ("Config", "benchmarks"),
     ("CurateSettings", "clean_of"),
@@ -255,6 +254,7 @@ NAMES = {
     ("TrainSettings", "text_types"),
     ("TrainSettings", "validation_text_type"),
     ("Table", "delimiter"),
+    ("Table", "encoding"),
     ("AblationSettings", "benchmarks"),
     ("AblationSettings", "replay"),
     ("IntrinsicSettings", "benchmarks"),
