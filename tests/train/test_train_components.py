@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from workflow_scripts.common import clip
 from workflow_scripts.common.captions import TEXT_TYPES, Taxon, caption
@@ -142,6 +143,17 @@ def test_a_random_crop_lies_within_the_image_and_the_asked_area(
 def test_the_centre_crop_is_the_largest_square() -> None:
     assert images.centre_crop(100, 60) == (20, 0, 60, 60)
     assert images.centre_crop(60, 101) == (0, 20, 60, 60)
+
+
+@pytest.mark.parametrize(("height", "width"), [(540, 720), (256, 256), (300, 180), (448, 448), (1000, 333)])
+def test_shrinking_gives_the_picture_that_evaluation_sees(height: int, width: int) -> None:
+    # Noise holds every frequency: what a resize does not blur away comes back as false detail.
+    noise = np.random.default_rng(0).integers(64, 192, (height, width, 3), dtype=np.uint8)
+    box = top, left, high, wide = images.random_crop(height, width, (0.9, 1.0), np.random.default_rng(1))
+    cut = Image.fromarray(noise).crop((left, top, left + wide, top + high))
+    square = np.empty((224, 224, 3), np.uint8)
+    images.resize(noise, box, square)
+    assert np.abs(square.astype(int) - np.asarray(cut.resize((224, 224), Image.Resampling.BICUBIC))).max() <= 2
 
 
 def test_a_header_that_claims_a_huge_image_is_not_decoded() -> None:

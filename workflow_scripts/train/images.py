@@ -5,6 +5,8 @@ import math
 import cv2
 import numpy as np
 import simplejpeg
+import torch
+import torch.nn.functional as F
 
 # Shards hold small images. What claims to be larger than this is no image of theirs, and is not decoded.
 MOST_PIXELS = 2**26
@@ -55,11 +57,17 @@ def centre_crop(height: int, width: int, ratios: tuple[float, float] = (1.0, 1.0
 
 
 def resize(image: np.ndarray, box: Box, square_SS3: np.ndarray) -> None:
-    """Cut `box` out of an image and resize it, bicubic, into `square_SS3`, uint8 [size, size, 3]."""
+    """Cut `box` out of an image and resize it, bicubic, into `square_SS3`, uint8 [size, size, 3].
+
+    What shrinks is antialiased, as Pillow does it in evaluation.
+    """
     top, left, high, wide = box
     size = len(square_SS3)
     cut = image[top : top + high, left : left + wide]
-    # OpenCV's cubic does not blur before it drops pixels, so a strong reduction averages areas first.
-    if min(high, wide) >= 2 * size:
-        cut = cv2.resize(cut, (2 * size, 2 * size), interpolation=cv2.INTER_AREA)
-    cv2.resize(cut, (size, size), dst=square_SS3, interpolation=cv2.INTER_CUBIC)
+    if max(high, wide) <= size:
+        cv2.resize(cut, (size, size), dst=square_SS3, interpolation=cv2.INTER_CUBIC)
+        return
+    # OpenCV's cubic does not blur before it drops pixels; torch's gives Pillow's picture in an eighth of the time.
+    pixels_13HW = torch.from_numpy(cut)[None].permute(0, 3, 1, 2)
+    small_13SS = F.interpolate(pixels_13HW, size=(size, size), mode="bicubic", antialias=True)
+    square_SS3[:] = small_13SS[0].permute(1, 2, 0).numpy()
