@@ -2,14 +2,16 @@
 
 import copy
 import json
+from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import pytest
 import yaml
 
 from workflow_scripts.common.config.download import HostLimits
-from workflow_scripts.common.config.root import Config, load_config, load_site, read_yaml
+from workflow_scripts.common.config.root import Config, load_config, load_site, read_yaml, sections
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.errors import InputError
 
@@ -93,6 +95,75 @@ def test_validation_has_a_caption_type_of_its_own(values: dict[str, Any]) -> Non
     assert load_config(values, "my.yaml", SiteSettings()).train.validation_text_type == "field"
     values["train"]["validation_text_type"] = "fields"
     assert "train: validation_text_type: 'fields'" in complaint(values)
+
+
+# Numbers without an upper bound, and why: no value that is too large is known before the data or the machine is.
+ANY_NUMBER = {
+    "as many as there is data for": {
+        "world.*", "download.images_per_tar", "curate.camera_trap_max", "curate.placeholder_taxa", "curate.taxa.*",
+        "*shards.samples_per_shard", "replay.max_shards", "train.epochs", "train.global_batch", "train.replay_batch",
+        "train.warmup_steps", "train.val_batches", "train.max_skipped", "train.shuffle_window", "benchmarks.*",
+    },
+    "images and bodies of any size exist": {
+        "download.m*_size", "download.max_*", "download.hosts.max_*", "curate.min_size", "replay.min_size",
+        "replay.download.*",
+    },
+    "a ratio, or one of the model's own quantities": {"mix.weight", "train.clip_norm", "train.tune_blocks"},
+    "what a machine, a host or a person's time allows": {"limits.*", "memory_mb", "slurm.*"},
+}  # fmt: skip
+
+
+def numbers(kind: Any, metadata: tuple[Any, ...] = ()) -> Iterator[list[Any]]:
+    """The constraints of every number within a type."""
+    if kind in (int, float):
+        yield [one for entry in metadata for one in getattr(entry, "metadata", [entry])]
+    elif get_origin(kind) is Annotated:
+        inner, *more = get_args(kind)
+        yield from numbers(inner, (*metadata, *more))
+    elif get_origin(kind) is not Literal:
+        for argument in get_args(kind):
+            yield from numbers(argument, metadata)
+
+
+def bounded(constraints: list[Any], *bounds: str) -> bool:
+    return any(getattr(one, bound, None) is not None for one in constraints for bound in bounds)
+
+
+def test_every_number_is_bounded_or_has_a_reason_to_have_no_upper_bound() -> None:
+    open_ended = {pattern for patterns in ANY_NUMBER.values() for pattern in patterns}
+    used = set()
+    for root in (Config, SiteSettings):
+        for path, section in [("", root), *sections(root)]:
+            for name, field in section.model_fields.items():
+                key = ".".join(filter(None, [path.replace("pretrain", "train"), name]))
+                for constraints in numbers(field.annotation, tuple(field.metadata)):
+                    assert bounded(constraints, "ge", "gt"), f"{key}: give it a lower bound"
+                    matching = {pattern for pattern in open_ended if fnmatch(key, pattern)}
+                    assert matching or bounded(constraints, "le", "lt"), f"{key}: give it an upper bound, or a reason"
+                    used |= matching
+    assert used == open_ended
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "key"),
+    [
+        ("replay", {"max_punsafe": 50}, "replay.max_punsafe"),
+        ("replay", {"min_similarity": -2}, "replay.min_similarity"),
+        ("train", {"betas": [0.9, 1.5]}, "train.betas.1"),
+        ("train", {"augment_scale": [0.9, 10]}, "train.augment_scale.1"),
+        ("train", {"lr": float("nan")}, "train.lr"),
+        ("train", {"epochs": float("inf")}, "train.epochs"),
+        ("download", {"min_size": 800}, "download: min_size: 800"),
+        ("model", {"architecture": "ViT-B-61"}, "ViT-B-61"),
+        ("model", {"mean": [120, 115, 100], "std": [60, 60, 60]}, "model.mean.0"),
+        ("shards", {"seed": -1}, "shards.seed"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(
+    values: dict[str, Any], section: str, change: dict[str, Any], key: str
+) -> None:
+    values[section] = values.get(section, {}) | change
+    assert key in complaint(values)
 
 
 RECIPES = sorted(path.name for path in (ROOT / "config").glob("*.yaml") if "generations:" in path.read_text())

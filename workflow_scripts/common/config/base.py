@@ -1,9 +1,14 @@
 """What every part of the config has in common."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 # Snakemake reads `{name}` and `<name>` in a file's path as its own, and has no escape for them.
 NOT_IN_PATHS = "{}<>"
+
+# Every generator of random numbers takes these: NumPy's takes 32 bits.
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 
 def check_path(path: str | None) -> str | None:
@@ -20,7 +25,7 @@ def check_path(path: str | None) -> str | None:
 class Section(BaseModel):
     """A part of the config: unknown keys are errors, values are frozen, every field is described."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     def to_json(self) -> str:
         """The JSON that a step's command line takes: only what differs from the defaults, in field order."""

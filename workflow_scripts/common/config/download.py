@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from typing import TypeVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from workflow_scripts.common.config.base import Section
 
@@ -64,6 +64,12 @@ class DownloadSettings(Section):
     hosts: dict[str, HostSettings] = Field(
         default_factory=dict, description="By host (`name` or `name:port`): what is taken from it."
     )
+
+    @model_validator(mode="after")
+    def _sizes_leave_something(self) -> "DownloadSettings":
+        if self.min_size > self.max_size:
+            raise ValueError(f"min_size: {self.min_size} is above max_size, {self.max_size}")
+        return self
 
     def of_host(self, host: str) -> HostSettings:
         """What is taken from a host."""

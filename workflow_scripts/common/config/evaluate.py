@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.config.base import Section, Seed
 from workflow_scripts.common.files import digest
 
 # Where fetched benchmarks lie, below the results.
@@ -248,7 +248,7 @@ class CarvedBenchmark(Classification):
     among: str | None = Field(
         None, description="Text file of the binomials to draw from, one a line (a red list, say). Default: all."
     )
-    seed: int = Field(0, description="What draws.")
+    seed: Seed = Field(0, description="What draws.")
 
     @property
     def given(self) -> dict[str, str]:

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -32,7 +32,8 @@ FORMS = (
 TIMM_FORMS = "`timm:local-dir:PATH`, `timm:hf-hub:NAME@COMMIT`"
 
 Architecture = str | dict[str, Any] | None
-Triple = tuple[float, float, float]
+Mean = Annotated[float, Field(ge=0, le=1)]
+Deviation = Annotated[float, Field(gt=0, le=1)]
 Kind = Literal["random", "run", "pretrain", "folder", "hub", "tag", "file"]
 
 _PINNED = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}")
@@ -56,12 +57,14 @@ class ModelSource(Section):
     start: str | None = Field(
         None, description=f"The weights: {FORMS}. Beside `architecture` the tag or the file stands alone."
     )
-    mean: Triple | None = Field(
+    mean: tuple[Mean, Mean, Mean] | None = Field(
         None,
         description="Image mean, RGB. Null: what the weights bring; ImageNet's, as both papers have it, for random "
         "ones. Weights that bring none, such as a checkpoint file, need it.",
     )
-    std: Triple | None = Field(None, description="Image standard deviation, RGB; as `mean`.")
+    std: tuple[Deviation, Deviation, Deviation] | None = Field(
+        None, description="Image standard deviation, RGB; as `mean`."
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -29,9 +29,13 @@ class ReplaySettings(Section):
     metadata: list[str] = Field(min_length=1, description="Parquet files, in order.")
     columns: ReplayColumns = Field(default_factory=ReplayColumns, description="Column names.")
     min_size: int = Field(0, ge=0, description="Least stated shorter side, pixels; rows without sizes pass.")
-    min_similarity: float | None = Field(None, description="Least similarity; rows without it fail.")
-    max_punsafe: float | None = Field(0.5, description="Largest probability of being unsafe; rows without it pass.")
-    max_pwatermark: float | None = Field(0.8, description="Largest probability of a watermark; rows without it pass.")
+    min_similarity: float | None = Field(None, ge=-1, le=1, description="Least similarity; rows without it fail.")
+    max_punsafe: float | None = Field(
+        0.5, ge=0, le=1, description="Largest probability of being unsafe; rows without it pass."
+    )
+    max_pwatermark: float | None = Field(
+        0.8, ge=0, le=1, description="Largest probability of a watermark; rows without it pass."
+    )
     licenses: list[str] | None = Field(
         None, description="Licences that are kept, as the metadata writes them; rows without one fail. Default: all."
     )

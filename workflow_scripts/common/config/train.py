@@ -1,12 +1,12 @@
 """The model and its training."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
 from workflow_scripts.common.captions import TEXT_TYPES, template_columns
-from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.config.base import Section, Seed
 from workflow_scripts.common.config.model_source import FORMS, PRETRAIN, ModelSource
 from workflow_scripts.common.open_clip_names import model_config
 
@@ -14,6 +14,9 @@ from workflow_scripts.common.open_clip_names import model_config
 OPEN_CLIP_IMAGE_SIZE = 224
 
 S = TypeVar("S", bound=Section)
+
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+AreaShare = Annotated[float, Field(gt=0, le=1)]
 
 
 class ModelSettings(ModelSource):
@@ -101,10 +104,12 @@ class TrainSettings(Section):
     second_projector: bool = Field(
         True, description="Whether replay images have a visual projector of their own (BioCLIP 2)."
     )
-    lr: float = Field(1e-4, gt=0, description="Peak learning rate.")
-    betas: tuple[float, float] = Field((0.9, 0.98), description="AdamW betas.")
-    eps: float = Field(1e-6, gt=0, description="AdamW epsilon.")
-    weight_decay: float = Field(0.2, ge=0, description="AdamW weight decay; norms, biases and logit_scale have none.")
+    lr: float = Field(1e-4, gt=0, le=1, description="Peak learning rate.")
+    betas: tuple[Momentum, Momentum] = Field((0.9, 0.98), description="AdamW betas.")
+    eps: float = Field(1e-6, gt=0, lt=1, description="AdamW epsilon.")
+    weight_decay: float = Field(
+        0.2, ge=0, le=10, description="AdamW weight decay; norms, biases and logit_scale have none."
+    )
     warmup_steps: int = Field(1000, ge=0, description="Linear warm-up, steps; then cosine to 0.")
     precision: Literal["fp32", "bf16", "pure_bf16"] = Field("bf16", description="bf16 keeps fp32 master weights.")
     grad_checkpointing: bool = Field(False, description="Recompute activations in the backward pass.")
@@ -123,7 +128,7 @@ class TrainSettings(Section):
         description="Learning rate of a transformer block, as a share of the next one's; the first stands behind the "
         "blocks. 1 for the same rate everywhere.",
     )
-    augment_scale: tuple[float, float] = Field((0.9, 1.0), description="Area range of RandomResizedCrop.")
+    augment_scale: tuple[AreaShare, AreaShare] = Field((0.9, 1.0), description="Area range of RandomResizedCrop.")
     text_types: list[str] = Field(
         default=list(TEXT_TYPES),
         min_length=1,
@@ -155,7 +160,7 @@ class TrainSettings(Section):
     max_broken_share: float = Field(
         0.01, ge=0, le=1, description="Unreadable samples are replaced; more than this share of them stops the run."
     )
-    seed: int = Field(42, ge=0, description="Seed of order, augmentation and text types.")
+    seed: Seed = Field(42, description="Seed of order, augmentation and text types.")
     allow_cpu: bool = Field(False, description="Whether training without a GPU is meant. Otherwise it is refused.")
     deterministic: bool = Field(False, description="Deterministic algorithms, at some cost.")
 
@@ -218,7 +223,7 @@ class WandbSettings(Section):
 class AblationSettings(Section):
     """The papers' ablations of the run's own recipe, for the target `ablations`."""
 
-    seeds: list[int] = Field(
+    seeds: list[Seed] = Field(
         [42, 43, 44], min_length=1, description="Each replay variant is trained with each of them."
     )
     benchmarks: list[str] = Field(

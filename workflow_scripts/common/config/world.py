@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.config.base import Section, Seed
 
 
 class WorldSettings(Section):
@@ -13,7 +13,7 @@ class WorldSettings(Section):
         description="CSV with the columns kingdom, phylum, class (or cls), order, family, genus, species (epithet) and "
         "common_name (one row a species; repeated rows count once). Default: the table that the project ships.",
     )
-    seed: int = Field(42, description="Seed of everything drawn.")
+    seed: Seed = Field(42, description="Seed of everything drawn.")
     images_per_species: int = Field(16, ge=2, description="Catalogue images a species.")
     unseen_species: int = Field(24, ge=2, description="Species that never appear in the catalogue: rare_species.")
     benchmark_images_per_species: int = Field(8, ge=6, description="Benchmark images a species.")
