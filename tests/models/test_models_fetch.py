@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -191,14 +192,14 @@ def test_a_timm_model_of_the_hub_is_had_at_its_commit(
         asked.append((name, revision))
         return str(saved)
 
-    monkeypatch.setattr(open_clip_models, "snapshot_download", snapshot)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     source = ModelSource(start=f"timm:hf-hub:timm/tiny@{COMMIT}")
     fetch(model=source, out=tmp_path / "model")
     assert asked == [("timm/tiny", COMMIT)]
     assert not load(f"timm:local-dir:{tmp_path}/model").has_text
     empty = tmp_path / "empty"
     shutil.copytree(saved, empty, ignore=shutil.ignore_patterns("*.safetensors", "*.bin"))
-    monkeypatch.setattr(open_clip_models, "snapshot_download", lambda *_, **__: str(empty))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(empty))
     with pytest.raises(InputError, match=r"holds no model\.safetensors"):
         fetch(model=source, out=tmp_path / "none")
 

@@ -5,10 +5,9 @@ Shapes: N items, H x W pixels, D embedding dimensions, P pooled dimensions.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from PIL import Image
 
 from workflow_scripts.common.config.model_source import ModelSource, model_source
 from workflow_scripts.common.errors import InputError
@@ -19,7 +18,9 @@ from workflow_scripts.common.open_clip_models import (
     open_clip,
     read_model,
 )
-from workflow_scripts.common.vision_model import VisionModel, load_vision_model
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Projector = Literal["proj", "replay"]
 
@@ -49,7 +50,7 @@ class Clip:
     @property
     def has_text(self) -> bool:
         """Whether texts can be encoded."""
-        return not isinstance(self.model, VisionModel)
+        return self.context_length > 0
 
 
 def load(source: str | ModelSource, device: str | torch.device = "cpu") -> Clip:
@@ -65,6 +66,9 @@ def load(source: str | ModelSource, device: str | torch.device = "cpu") -> Clip:
     source = model_source(source) if isinstance(source, str) else source
     with as_input_error(source):
         if not source.has_text:
+            # Needs timm, which open_clip's own models can do without.
+            from workflow_scripts.common.vision_model import load_vision_model
+
             return _without_text(load_vision_model(directory_of(source)), device)
         found = read_model(source)
     size = found.config["preprocess_cfg"]["size"]
@@ -79,7 +83,7 @@ def load(source: str | ModelSource, device: str | torch.device = "cpu") -> Clip:
     )
 
 
-def preprocess(clip: Clip) -> Callable[[Image.Image], torch.Tensor]:
+def preprocess(clip: Clip) -> "Callable[[Image.Image], torch.Tensor]":
     """What evaluation does to an image: resize the shorter side (bicubic), crop the centre, normalise.
 
     Returns:

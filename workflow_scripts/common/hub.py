@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from httpx2 import HTTPError
-
 from workflow_scripts.common.errors import InputError
 
 
@@ -15,6 +13,8 @@ def hub_errors(what: str) -> Iterator[None]:
     Raises:
         InputError: the hub refuses, cannot be reached, or what it gives cannot be kept.
     """
+    from httpx2 import HTTPError
+
     try:
         yield
     # Where no answer came, the client passes on what its HTTP library raises, which is no OSError.

@@ -17,7 +17,6 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -137,6 +136,9 @@ def directory_of(source: ModelSource) -> Path:
         if source.kind == "folder":
             folder = Path(source.place)
         else:
+            # Only models of the hub need it.
+            from huggingface_hub import snapshot_download
+
             name, _, commit = source.place.partition("@")
             wanted = [source.config_name, *TIMM_WEIGHTS]
             with hub_errors(f"{source}: cannot be fetched"):

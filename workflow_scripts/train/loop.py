@@ -23,7 +23,14 @@ from workflow_scripts.train.job import Job
 from workflow_scripts.train.loader import Batch, Batches, make_loader
 from workflow_scripts.train.metrics import BrokenFile, Metrics, SkippedFile, WandbLog
 from workflow_scripts.train.model import TwoProjectorClip, starting_model
-from workflow_scripts.train.optimizer import freeze, make_optimizer, memory_to_come, set_lr
+from workflow_scripts.train.optimizer import (
+    freeze,
+    gradient_norm,
+    make_optimizer,
+    memory_to_come,
+    set_lr,
+    update,
+)
 from workflow_scripts.train.ranks import Ranks, summed
 from workflow_scripts.train.schedule import lr_at
 from workflow_scripts.train.signals import stop_requests
@@ -35,7 +42,6 @@ logger = logging.getLogger(__name__)
 METRICS = "metrics.jsonl"
 # Classes among which validation classifies zero-shot, at most: their texts are encoded anew each time.
 VAL_CLASSES = 1000
-LN_100 = 4.605170185988092
 
 
 class Preempted(Exception):
@@ -138,10 +144,10 @@ def train(
                     f"stopped on request within step {done.steps + 1} of {total}; saved, run again to go on"
                 )
 
-            gradient_norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+            total_norm = gradient_norm(model)
             # A GPU is waited for here and in the sum over ranks, not behind the optimiser's step: that runs while the
             # next step is prepared. So the scale is the one that this step's loss was taken with.
-            norm, scale = torch.stack([gradient_norm, model.logit_scale.detach().exp()]).tolist()
+            norm, scale = torch.stack([total_norm, model.logit_scale.detach().exp()]).tolist()
             # One sum over ranks a step: the losses, and whether anybody met a broken sample or was asked to stop, or
             # the main rank's clock says that it is time to save.
             late = ranks.is_main and time.monotonic() - saved_at > 60 * limits.checkpoint_minutes
@@ -151,11 +157,7 @@ def train(
             losses = [value / ranks.size for value in losses]
             healthy = math.isfinite(sum(losses)) and math.isfinite(norm)
             if healthy:
-                if settings.clip_norm is not None:
-                    torch.nn.utils.clip_grads_with_norm_(model.parameters(), settings.clip_norm, gradient_norm)
-                optimizer.step()
-                with torch.no_grad():
-                    model.logit_scale.clamp_(0, LN_100)
+                update(model, optimizer, total_norm, settings.clip_norm)
             optimizer.zero_grad()
 
             seconds = time.monotonic() - began

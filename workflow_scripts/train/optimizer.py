@@ -6,7 +6,9 @@ import torch
 
 from workflow_scripts.common.config.train import TrainSettings
 from workflow_scripts.train.layer_depths import layer_depths
+from workflow_scripts.train.model import TwoProjectorClip
 
+LN_100 = 4.605170185988092
 UNDECAYED = ("bn", "ln", "bias", "logit_scale")
 
 
@@ -56,3 +58,26 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Give every group its share of the learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["share"]
+
+
+def gradient_norm(model: torch.nn.Module) -> torch.Tensor:
+    """The norm of all gradients together."""
+    return torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+
+
+def update(
+    model: TwoProjectorClip, optimizer: torch.optim.Optimizer, norm: torch.Tensor, clip_norm: float | None
+) -> None:
+    """Take the optimiser's step, and keep the temperature within CLIP's bounds.
+
+    Args:
+        model: with its gradients.
+        optimizer: of its parameters.
+        norm: the gradients' norm.
+        clip_norm: what the gradients are clipped to; None leaves them as they are.
+    """
+    if clip_norm is not None:
+        torch.nn.utils.clip_grads_with_norm_(model.parameters(), clip_norm, norm)
+    optimizer.step()
+    with torch.no_grad():
+        model.logit_scale.clamp_(0, LN_100)
