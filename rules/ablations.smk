@@ -105,15 +105,17 @@ for (benchmark, text_type), spec in TESTED.items():
         resources:
             **JOB.resources,
         params:
+            layout=spec.layout,
             benchmark=benchmark,
             settings=spec.to_json(),
             models=pairs({name: f"local-dir:{folder}" for name, folder in SCORED_VARIANTS.items()}),
             features=pairs(FEATURES),
             out=grandparent_of_output,
-            version=step_version("evaluate.score"),
+            version=step_version(f"evaluate.{spec.layout}.score"),
         shell:
-            "python -m workflow_scripts.evaluate.score --benchmark {params.benchmark:q} --settings {params.settings:q} "
-            "--images {input.images:q} --models {params.models:q} --features {params.features:q} --out-dir {params.out:q} "
+            "python -m workflow_scripts.evaluate.{params.layout}.score --benchmark {params.benchmark:q} "
+            "--settings {params.settings:q} --images {input.images:q} --models {params.models:q} "
+            "--features {params.features:q} --out-dir {params.out:q} "
             "--threads {threads} --log {log:q}"
 
 

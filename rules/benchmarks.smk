@@ -1,7 +1,6 @@
 """Every benchmark's images and labels as one kind of table."""
 
 LAYOUTS = {name: spec.layout for name, spec in CONFIG.benchmarks.items()}
-READERS = {name: f"index_{layout}" for name, layout in LAYOUTS.items()}
 IMAGE_SETS = {name: spec for name, spec in CONFIG.benchmarks.items() if LAYOUTS[name] not in ("replay", "carved")}
 
 JOB = job("benchmark_fetch", SHARED_LOGS, "benchmarks/fetch-{benchmark}-{identity}", internet=True)
@@ -25,16 +24,16 @@ rule benchmark_fetch:
     params:
         settings=lambda w: json.dumps(as_read(CONFIG.benchmarks[w.benchmark])),
         downloads=SHARED.work(step="benchmarks"),
-        version=step_version("benchmarks.fetch"),
+        version=step_version("evaluate.fetch"),
     shell:
-        "HF_HUB_OFFLINE=0 python -m workflow_scripts.benchmarks.fetch --name {wildcards.benchmark} "
+        "HF_HUB_OFFLINE=0 python -m workflow_scripts.evaluate.fetch --name {wildcards.benchmark} "
         "--settings {params.settings:q} --out {output:q} --downloads {params.downloads:q} --log {log:q}"
 
 
 JOB = job("benchmark_index", SHARED_LOGS, "benchmarks/{benchmark}-{identity}")
 
 
-# Every layout has a reader of its name, which finds its files by the benchmark's settings.
+# The reader of a layout finds its files by the benchmark's settings.
 rule benchmark_index:
     input:
         labels=lambda w: watched_files(IMAGE_SETS[w.benchmark], WORLD.benchmarks(), WORLD.served()),
@@ -54,11 +53,11 @@ rule benchmark_index:
     resources:
         **JOB.resources,
     params:
-        reader=lambda w: READERS[w.benchmark],
+        layout=lambda w: LAYOUTS[w.benchmark],
         settings=lambda w: json.dumps(as_read(CONFIG.benchmarks[w.benchmark])),
-        version=lambda w: step_version(f"benchmarks.{READERS[w.benchmark]}"),
+        version=lambda w: step_version(f"evaluate.{LAYOUTS[w.benchmark]}.index"),
     shell:
-        "python -m workflow_scripts.benchmarks.{params.reader} --name {wildcards.benchmark} "
+        "python -m workflow_scripts.evaluate.{params.layout}.index --name {wildcards.benchmark} "
         "--settings {params.settings:q} --out {output.images:q} --account {output.account:q} --log {log:q}"
 
 
@@ -85,9 +84,9 @@ rule benchmark_replay:
         **JOB.resources,
     params:
         shards=subpath(input.manifest, parent=True),
-        version=step_version("benchmarks.index_replay"),
+        version=step_version("evaluate.replay.index"),
     shell:
-        "python -m workflow_scripts.benchmarks.index_replay --name {wildcards.benchmark} --shards {params.shards:q} "
+        "python -m workflow_scripts.evaluate.replay.index --name {wildcards.benchmark} --shards {params.shards:q} "
         "--out {output.images:q} --account {output.account:q} --log {log:q}"
 
 
@@ -117,9 +116,9 @@ rule benchmark_carve:
     params:
         settings=lambda w: json.dumps(as_read(CONFIG.benchmarks[w.benchmark])),
         parts=CORPUS.downloads(),
-        version=step_version("benchmarks.carve"),
+        version=step_version("evaluate.carved.index"),
     shell:
-        "python -m workflow_scripts.benchmarks.carve --name {wildcards.benchmark} --settings {params.settings:q} "
+        "python -m workflow_scripts.evaluate.carved.index --name {wildcards.benchmark} --settings {params.settings:q} "
         "--catalog {input.catalog:q} --downloads {input.downloads:q} --parts {params.parts:q} --labels {input.labels:q} "
         "--out {output.images:q} --account {output.account:q} "
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"

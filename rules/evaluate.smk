@@ -84,9 +84,9 @@ rule newt_search:
         **JOB.resources,
     params:
         part=lambda w: int(w.part),
-        version=step_version("evaluate.search_newt"),
+        version=step_version("evaluate.newt.search"),
     shell:
-        "python -m workflow_scripts.evaluate.search_newt --images {input.images:q} --features {input.features:q} "
+        "python -m workflow_scripts.evaluate.newt.search --images {input.images:q} --features {input.features:q} "
         "--part {params.part} --parts {wildcards.parts} --out {output:q} --threads {threads} --log {log:q}"
 
 
@@ -117,6 +117,7 @@ for benchmark, spec in CONFIG.benchmarks.items():
         resources:
             **JOB.resources,
         params:
+            layout=spec.layout,
             benchmark=benchmark,
             settings=spec.to_json(),
             models=pairs({name: MODELS.source(name) for name in SCORING.models[benchmark]}),
@@ -124,10 +125,11 @@ for benchmark, spec in CONFIG.benchmarks.items():
             searches=option("searches", *pairs(SCORING.search_folders(benchmark))),
             seen=option("seen", SEEN),
             out=grandparent_of_output,
-            version=step_version("evaluate.score"),
+            version=step_version(f"evaluate.{spec.layout}.score"),
         shell:
-            "python -m workflow_scripts.evaluate.score --benchmark {params.benchmark:q} --settings {params.settings:q} "
-            "--images {input.images:q} --models {params.models:q} --features {params.features:q} --out-dir {params.out:q} "
+            "python -m workflow_scripts.evaluate.{params.layout}.score --benchmark {params.benchmark:q} "
+            "--settings {params.settings:q} --images {input.images:q} --models {params.models:q} "
+            "--features {params.features:q} --out-dir {params.out:q} "
             "{params.searches} {params.seen} --threads {threads} --log {log:q}"
 
 

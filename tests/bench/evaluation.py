@@ -27,8 +27,8 @@ from workflow_scripts.common.tables import write_rows
 from workflow_scripts.contracts import BENCHMARK_IMAGES
 from workflow_scripts.evaluate.classes import Classes
 from workflow_scripts.evaluate.embed import embed
-from workflow_scripts.evaluate.herbarium19 import ITERATIONS, herbarium19
-from workflow_scripts.evaluate.newt import DRAWS, FOLDS, SEEDS, search
+from workflow_scripts.evaluate.herbarium19.score import ITERATIONS, herbarium19
+from workflow_scripts.evaluate.newt.search import DRAWS, FOLDS, SEEDS, search
 from workflow_scripts.evaluate.simpleshot import simpleshot
 
 THREADS = 2

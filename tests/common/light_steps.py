@@ -12,13 +12,14 @@ COMMANDS = {
 WITH_TORCH = {
     "common.doctor",
     "models.fetch",
-    *(f"evaluate.{name}" for name in ("embed", "predict", "score")),
+    *(f"evaluate.{name}" for name in ("embed", "predict")),
+    *(name for name in COMMANDS if name.startswith("evaluate.") and name.endswith(".score")),
     *(f"train.{name}" for name in ("export", "launch", "run", "species_texts")),
 }
 LIGHT = sorted(COMMANDS - WITH_TORCH)
 """Commands whose work needs no torch."""
 WITH_IMAGES = {
-    *(name for name in LIGHT if name.startswith("benchmarks.index_")),
+    *(name for name in LIGHT if name.endswith(".index") and name != "evaluate.carved.index"),
     *("download.fetch", "download.retry", "replay.write", "shards.write"),
     *("report.trace", "report.trained_on", "world.make"),
 }

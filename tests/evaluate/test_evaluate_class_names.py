@@ -4,7 +4,7 @@ import pytest
 
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.contracts import RANKS
-from workflow_scripts.evaluate.class_names import class_name
+from workflow_scripts.evaluate.csv.texts import class_name
 
 MAGPIE = ("Animalia", "Chordata", "Aves", "Passeriformes", "Corvidae", "Pica", "hudsonia")
 

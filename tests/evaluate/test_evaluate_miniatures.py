@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.evaluate.scoring import score_layout
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.config.benchmark_sources import benchmark_sources
 from workflow_scripts.common.config.evaluate import BenchmarkSettings, EmbedLimits
@@ -15,8 +16,7 @@ from workflow_scripts.common.config.world import WorldSettings
 from workflow_scripts.common.tables import read_rows
 from workflow_scripts.contracts import BENCHMARK_IMAGES
 from workflow_scripts.evaluate.embed import embed
-from workflow_scripts.evaluate.score import score
-from workflow_scripts.evaluate.search_newt import search_newt
+from workflow_scripts.evaluate.newt.search import search_newt
 from workflow_scripts.world.make import make_world
 from workflow_scripts.world.table import SHIPPED
 
@@ -69,7 +69,7 @@ def test_a_miniature_is_read_embedded_and_scored(
     name: str, models: dict[str, str], world: Path, tmp_path: Path
 ) -> None:
     settings = settings_of(name, world)
-    reader: Any = importlib.import_module(f"workflow_scripts.benchmarks.index_{settings.spec.layout}")
+    reader: Any = importlib.import_module(f"workflow_scripts.evaluate.{settings.spec.layout}.index")
     images, account = tmp_path / "images.parquet", tmp_path / "account.json"
     getattr(reader, f"index_{settings.spec.layout}")(name=name, settings=settings.spec, out=images, account=account)
     rows, usable, metrics = EXPECTED[name]
@@ -84,7 +84,7 @@ def test_a_miniature_is_read_embedded_and_scored(
         for part in range(2):
             out = searches["ours"] / f"part-{part:04d}.parquet"
             search_newt(images=images, features=features["ours"], part=part, parts=2, out=out, draws=2)
-    score(
+    score_layout(
         benchmark=name,
         settings=settings,
         images=images,
@@ -102,7 +102,7 @@ def test_what_is_missing_or_broken_is_named_and_shifts_no_other(world: Path, tmp
     for name, reason in (("fungi", "missing"), ("plankton", "unreadable")):
         spec: Any = settings_of(name, world).spec
         images, account = tmp_path / f"{name}.parquet", tmp_path / f"{name}.json"
-        reader: Any = importlib.import_module("workflow_scripts.benchmarks.index_csv")
+        reader: Any = importlib.import_module("workflow_scripts.evaluate.csv.index")
         reader.index_csv(name=name, settings=spec, out=images, account=account)
         [(note, position)] = [(key, row) for key, row in read_account(account).notes.items() if key != "classes"]
         assert note.startswith(f"{reason} ")

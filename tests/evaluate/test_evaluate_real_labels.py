@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.benchmarks.index_csv import read_labels
-from workflow_scripts.benchmarks.indexing import Labelled
 from workflow_scripts.common.config.evaluate import LabelledFolder
 from workflow_scripts.common.prompts import TEMPLATES
-from workflow_scripts.evaluate.class_names import class_name
 from workflow_scripts.evaluate.classes import Classes
+from workflow_scripts.evaluate.csv.index import read_labels
+from workflow_scripts.evaluate.csv.texts import class_name
+from workflow_scripts.evaluate.indexing import Labelled
 
 
 def rows_of(name: str) -> list[Labelled]:

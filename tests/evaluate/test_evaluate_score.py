@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.evaluate.scoring import score_layout
 from workflow_scripts.common.clip import Clip
 from workflow_scripts.common.config.evaluate import BenchmarkSettings, EmbedLimits
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tables import read_rows, write_rows
 from workflow_scripts.contracts import BENCHMARK_IMAGES, PREDICTIONS, SEEN_SPECIES
-from workflow_scripts.evaluate import score as module
+from workflow_scripts.evaluate import zero_shot as module
 from workflow_scripts.evaluate.embed import embed
 from workflow_scripts.evaluate.features import Features, read_features, write_features
-from workflow_scripts.evaluate.score import score
-from workflow_scripts.evaluate.search_newt import search_newt
+from workflow_scripts.evaluate.newt.search import search_newt
 
 CSV = {"layout": "csv", "labels": "labels.csv", "images": "images", "text_type": "taxon_com", "shots": [1]}
 INLINE = EmbedLimits(workers=0)
@@ -43,7 +43,7 @@ def read_score(folder: Path, model: str = "ours") -> dict[str, Any]:
 def test_every_model_gets_scores_and_predictions(
     models: dict[str, str], images: Path, features: dict[str, Path], tmp_path: Path
 ) -> None:
-    score(
+    score_layout(
         benchmark="tiny", settings=settings(), images=images, models=models, features=features, out_dir=tmp_path / "s"
     )
     for model in models:
@@ -90,7 +90,7 @@ def test_features_made_by_hand_give_the_score_worked_out_on_paper(
     vectors = np.eye(3, dtype=np.float32)[shown] * 7
     made = read_features(features["ours"])
     write_features(features["ours"], Features(vectors, made.positions, made.origin))
-    score(
+    score_layout(
         benchmark="tiny",
         settings=settings(shots=[]),
         images=images,
@@ -123,7 +123,7 @@ def test_the_published_text_type_is_scored_besides(
     models: dict[str, str], images: Path, features: dict[str, Path], tmp_path: Path
 ) -> None:
     for name, chosen in (("both", settings(published_text_type="sci_com")), ("sci", settings(text_type="sci_com"))):
-        score(
+        score_layout(
             benchmark="tiny", settings=chosen, images=images, models=models, features=features, out_dir=tmp_path / name
         )
     both, sci = (read_score(tmp_path / name)["metrics"] for name in ("both", "sci"))
@@ -154,7 +154,7 @@ def test_replay_takes_captions_as_they_are_and_the_replay_projector(
             limits=INLINE,
         )
     ours = {"ours": models["ours"]}
-    score(
+    score_layout(
         benchmark="tiny",
         settings=replay,
         images=images,
@@ -165,7 +165,7 @@ def test_replay_takes_captions_as_they_are_and_the_replay_projector(
     assert texts == ["Pica hudsonia", "Corvus corax", "Apis mellifera"]
     assert not [metric for metric in read_score(tmp_path)["metrics"] if "few_shot" in metric]
     with pytest.raises(InputError, match="stale, made from other projector"):
-        score(
+        score_layout(
             benchmark="tiny",
             settings=replay,
             images=images,
@@ -180,7 +180,7 @@ def test_stale_features_are_refused(
 ) -> None:
     ours = {"ours": models["ours"]}
     with pytest.raises(InputError, match="stale, made from other weights"):
-        score(
+        score_layout(
             benchmark="tiny",
             settings=settings(),
             images=images,
@@ -192,7 +192,7 @@ def test_stale_features_are_refused(
     table[0]["class"] = "Corvus corax"
     write_rows(table, BENCHMARK_IMAGES, images)
     with pytest.raises(InputError, match="stale, made from other images"):
-        score(
+        score_layout(
             benchmark="tiny",
             settings=settings(),
             images=images,
@@ -207,7 +207,7 @@ def test_the_order_of_models_and_the_threads_change_no_byte(
     models: dict[str, str], images: Path, features: dict[str, Path], tmp_path: Path
 ) -> None:
     for name, given, threads in (("one", models, 1), ("two", dict(reversed(models.items())), 2)):
-        score(
+        score_layout(
             benchmark="tiny",
             settings=settings(),
             images=images,
@@ -226,7 +226,7 @@ def test_too_few_images_for_the_shots_and_models_without_features_are_errors(
     models: dict[str, str], images: Path, features: dict[str, Path], tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=r"'Pica hudsonia'.*\b4 images.*5-shot.*\b6\b"):
-        score(
+        score_layout(
             benchmark="tiny",
             settings=settings(shots=[1, 5]),
             images=images,
@@ -235,7 +235,7 @@ def test_too_few_images_for_the_shots_and_models_without_features_are_errors(
             out_dir=tmp_path,
         )
     with pytest.raises(InputError, match="features are given for none"):
-        score(benchmark="tiny", settings=settings(), images=images, models=models, features={}, out_dir=tmp_path)
+        score_layout(benchmark="tiny", settings=settings(), images=images, models=models, features={}, out_dir=tmp_path)
 
 
 def test_models_are_held_against_each_other_and_species_parted_by_what_was_seen(
@@ -243,7 +243,7 @@ def test_models_are_held_against_each_other_and_species_parted_by_what_was_seen(
 ) -> None:
     seen = tmp_path / "seen.parquet"
     write_rows([{"species": "pica hudsonia", "images": 3}], SEEN_SPECIES, seen)
-    score(
+    score_layout(
         benchmark="tiny",
         settings=settings(),
         images=images,
@@ -279,7 +279,7 @@ def test_subsets_are_each_scored_among_their_own_classes(models: dict[str, str],
     ours = {"ours": models["ours"]}
     made = {"ours": tmp_path / "ours.safetensors"}
     embed(work=tmp_path / "work", model=models["ours"], images=images, out=made["ours"], limits=INLINE)
-    score(benchmark="tiny", settings=spec, images=images, models=ours, features=made, out_dir=tmp_path / "s")
+    score_layout(benchmark="tiny", settings=spec, images=images, models=ours, features=made, out_dir=tmp_path / "s")
     found = read_score(tmp_path / "s")
     metrics = found["metrics"]
     assert metrics["subset/one/zero_shot/top1"] == 1
@@ -300,7 +300,7 @@ def test_a_benchmark_without_text_has_scores_and_no_predictions(
     for name, source in models.items():
         embed(work=tmp_path / "work", model=source, images=images, out=made[name], limits=INLINE)
     plants = BenchmarkSettings.model_validate({"layout": "plantdoc", "folder": "plants"})
-    score(benchmark="tiny", settings=plants, images=images, models=models, features=made, out_dir=tmp_path / "s")
+    score_layout(benchmark="tiny", settings=plants, images=images, models=models, features=made, out_dir=tmp_path / "s")
     found = read_score(tmp_path / "s")
     assert found["n_images"] == 6
     assert set(found["metrics"]) == {
@@ -316,7 +316,9 @@ def test_a_model_without_text_is_scored_by_few_shot_alone(
     both = {"ours": models["ours"], "vision": vision_model}
     made = {"ours": features["ours"], "vision": tmp_path / "vision.safetensors"}
     embed(work=tmp_path / "work", model=vision_model, images=images, out=made["vision"], limits=INLINE)
-    score(benchmark="tiny", settings=settings(), images=images, models=both, features=made, out_dir=tmp_path / "s")
+    score_layout(
+        benchmark="tiny", settings=settings(), images=images, models=both, features=made, out_dir=tmp_path / "s"
+    )
     found = read_score(tmp_path / "s", "vision")
     assert set(found["metrics"]) == {
         *(f"{prefix}few_shot/1{suffix}" for prefix in ("", "published/") for suffix in ("", "_std")),
@@ -325,7 +327,7 @@ def test_a_model_without_text_is_scored_by_few_shot_alone(
     assert set(found["against"]["ours"]) == {"few_shot/1", "published/few_shot/1"}
     assert not (tmp_path / "s/vision/tiny.predictions.parquet").exists()
     with pytest.raises(InputError, match="no text tower"):
-        score(
+        score_layout(
             benchmark="tiny",
             settings=BenchmarkSettings.model_validate({"layout": "replay"}),
             images=images,
@@ -355,7 +357,7 @@ def test_newt_is_scored_from_searches_of_the_same_features(
         out = folder / f"part-{part:04d}.parquet"
         search_newt(images=images, features=made["ours"], part=part, parts=2, out=out, draws=2)
     given = {"images": images, "models": {"ours": models["ours"]}, "features": made, "out_dir": tmp_path / "s"}
-    score(benchmark="tiny", settings=spec, searches={"ours": folder}, **given)
+    score_layout(benchmark="tiny", settings=spec, searches={"ours": folder}, **given)
     found = read_score(tmp_path / "s")
     assert (found["n_images"], found["n_classes"]) == (2, 2)
     assert set(found["metrics"]) == {"svm/micro", "svm/micro_std", "published/svm/micro", "chance"}
@@ -364,6 +366,6 @@ def test_newt_is_scored_from_searches_of_the_same_features(
     search_newt(images=images, features=made["ours"], part=1, parts=2, out=folder / "part-0001.parquet", draws=2)
     write_features(made["ours"], other)
     with pytest.raises(InputError, match=r"part-0001\.parquet: stale, made from other features"):
-        score(benchmark="tiny", settings=spec, searches={"ours": folder}, **given)
+        score_layout(benchmark="tiny", settings=spec, searches={"ours": folder}, **given)
     with pytest.raises(InputError, match="no searches are given"):
-        score(benchmark="tiny", settings=spec, **given)
+        score_layout(benchmark="tiny", settings=spec, **given)

@@ -6,15 +6,15 @@ import pytest
 
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.geometry import Floats
-from workflow_scripts.evaluate import awa2 as awa2_module
-from workflow_scripts.evaluate import fishnet as fishnet_module
-from workflow_scripts.evaluate.awa2 import awa2
-from workflow_scripts.evaluate.fishnet import fishnet
-from workflow_scripts.evaluate.herbarium19 import cluster, herbarium19, labelled_images, matched
+from workflow_scripts.evaluate.awa2 import score as awa2_module
+from workflow_scripts.evaluate.awa2.score import awa2
+from workflow_scripts.evaluate.fishnet import score as fishnet_module
+from workflow_scripts.evaluate.fishnet.score import fishnet
+from workflow_scripts.evaluate.herbarium19.score import cluster, herbarium19, labelled_images, matched
 from workflow_scripts.evaluate.measures import Outcome
-from workflow_scripts.evaluate.newt import outcome as newt_outcome
-from workflow_scripts.evaluate.newt import search
-from workflow_scripts.evaluate.plantdoc import plantdoc
+from workflow_scripts.evaluate.newt.score import outcome as newt_outcome
+from workflow_scripts.evaluate.newt.search import search
+from workflow_scripts.evaluate.plantdoc.score import plantdoc
 from workflow_scripts.evaluate.probe import decide
 
 

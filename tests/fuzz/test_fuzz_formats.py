@@ -14,7 +14,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workflow_scripts.benchmarks.index_csv import index_csv
 from workflow_scripts.catalog.gbif import read_gbif
 from workflow_scripts.catalog.table import read_table
 from workflow_scripts.catalog.treeoflife200m import read_treeoflife200m
@@ -26,6 +25,7 @@ from workflow_scripts.common.config.root import load_config, read_yaml
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.config.world import WorldSettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.evaluate.csv.index import index_csv
 from workflow_scripts.replay.select import select
 from workflow_scripts.taxonomy.backbone import build_backbone
 from workflow_scripts.world.make import make_world

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 ASKED = ("all", "publish", "crate", "--config", "world={port: 18947}")
 TEXTS = {".csv", ".html", ".json", ".jsonl", ".md", ".rst", ".tsv", ".txt"}
 TOKEN = re.compile(r"[\w.+-]+|\s+|.", re.DOTALL)
-STEP = re.compile(r"-m workflow_scripts\.(\w+\.\w+) ")
+STEP = re.compile(r"-m workflow_scripts\.([\w.]+) ")
 
 # The files that a step made, each as a list of pieces that are compared one by one.
 Made = dict[str, list[str]]

@@ -21,7 +21,8 @@ from workflow_scripts.common.files import digest
 from workflow_scripts.common.tables import read_rows
 from workflow_scripts.contracts import BENCHMARK_IMAGES, LABELS, VERDICTS
 from workflow_scripts.curate.decide import decide
-from workflow_scripts.evaluate.score import score
+from workflow_scripts.evaluate.carved.score import judge
+from workflow_scripts.evaluate.scoring import score
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,7 +64,7 @@ def test_forced_and_failing_runs_leave_a_persons_folder_alone(fresh: Any) -> Non
 def test_what_is_carved_is_held_out_before_anything_is_curated(fresh: Any) -> None:
     carved = "benchmarks={carved: {layout: carved, species: 4, images: 8}}"
     text = fresh.run("-np", "data", "--config", carved, "curate={hold_out_species_of: [carved]}")
-    assert "python -m workflow_scripts.benchmarks.carve --name carved" in text
+    assert "python -m workflow_scripts.evaluate.carved.index --name carved" in text
     (decide,) = [line for line in text.splitlines() if "workflow_scripts.curate.decide" in line]
     assert "--held-out results/shared/benchmarks/carved-" in decide
 
@@ -107,6 +108,7 @@ def test_a_benchmark_is_carved_of_a_corpus_and_training_then_lacks_its_species(f
 
     (start,) = finished.path("results/shared/models").glob("pretrained-*")
     score(
+        judge,
         benchmark="carved",
         settings=BenchmarkSettings(spec=spec),
         images=table,

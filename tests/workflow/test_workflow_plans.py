@@ -115,7 +115,7 @@ def test_seen_species_are_told_apart_only_where_the_corpus_is_all_that_is_traine
 
     def scored(*config: str) -> str:
         text = fresh.run("-np", "eval_rare_species", "--config", *config)
-        (command,) = [line for line in text.splitlines() if "evaluate.score --benchmark rare_species" in line]
+        (command,) = [line for line in text.splitlines() if "evaluate.csv.score --benchmark rare_species" in line]
         return command
 
     (fresh.folder / "elsewhere/shards/g000").mkdir(parents=True)
@@ -189,6 +189,6 @@ def test_a_layout_of_its_own_is_planned_by_config_alone(fresh: Any) -> None:
         (fresh.folder / folder).mkdir(parents=True)
     plants = "benchmarks={plantdoc: {layout: plantdoc, folder: plants}}"
     text = fresh.run("-np", "eval_plantdoc", "--config", plants)
-    assert "python -m workflow_scripts.benchmarks.index_plantdoc --name plantdoc" in text
+    assert "python -m workflow_scripts.evaluate.plantdoc.index --name plantdoc" in text
     assert "plantdoc.predictions.parquet" not in text
     assert "report_build" in fresh.planned("all", "--config", plants)

@@ -83,6 +83,13 @@ CHANGES = [
         new='return f"the photo of ',
     ),
     Change(
+        "a code line in a benchmark's protocol",
+        {"eval_rare_species", "eval_seen_species", "eval_insects", "model_card", "report_build"},
+        file="workflow_scripts/evaluate/csv/score.py",
+        old='\nif __name__ == "__main__"',
+        new='\nCHANGED = True\n\nif __name__ == "__main__"',
+    ),
+    Change(
         "a definition in a module of many",
         {"download_gather", "curate_leakage", "curate"} | AFTER_VERDICTS,
         file="workflow_scripts/contracts.py",

@@ -18,9 +18,10 @@ LOCK = ROOT / PACKAGE / "versions.lock"
 HEADER = """\
 # Each step: its version, and the digest of the code that the version was recorded at.
 """
-LINE = re.compile(r"(\w+\.\w+) (\d+) ([0-9a-f]{16})")
-# A step as the rules name it: whole, or a package's steps when a setting names the reader.
-NAMED = re.compile(r'step_version\(\s*f?"(\w+)\.(\w+|\{[^"]*)"')
+LINE = re.compile(r"(\w+(?:\.\w+)+) (\d+) ([0-9a-f]{16})")
+# A step as the rules name it; a setting may stand for a part of it.
+NAMED = re.compile(r'step_version\(\s*f?"([^"]+)"')
+SETTING = re.compile(r"\{[^}]*\}")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,10 @@ class Recorded:
 
 @cache
 def step_version(step: str) -> str:
-    """The version of the code that a step (`stage.module`) runs: a number where the code is the recorded code.
+    """The version of the code that a step runs: a number where the code is the recorded code.
+
+    Args:
+        step: `stage.module`, or `evaluate.LAYOUT.module`.
 
     Raises:
         InputError: the lock file is damaged.
@@ -82,16 +86,22 @@ def write_lock(steps: Mapping[str, Recorded], path: Path) -> None:
 def steps_of_rules(rule_files: Iterable[Path], root: Path = ROOT) -> set[str]:
     """The steps whose versions the rules name.
 
-    Where a setting picks the module (`catalog.{reader}`), these are all commands of the package.
+    Where a setting picks a module (`catalog.{reader}`) or a package (`evaluate.{layout}.score`), these are all commands
+    of that place.
     """
+    package = root / PACKAGE
     steps: set[str] = set()
     for file in rule_files:
-        for stage, module in NAMED.findall(file.read_text(encoding="utf-8")):
-            if module.isidentifier():
-                steps.add(f"{stage}.{module}")
+        for named in NAMED.findall(file.read_text(encoding="utf-8")):
+            if SETTING.search(named) is None:
+                steps.add(named)
                 continue
-            found = sorted((root / PACKAGE / stage).glob("*.py"))
-            steps |= {f"{stage}.{path.stem}" for path in found if '__name__ == "__main__"' in path.read_text("utf-8")}
+            found = sorted(package.glob(SETTING.sub("*", named).replace(".", "/") + ".py"))
+            steps |= {
+                ".".join(path.relative_to(package).with_suffix("").parts)
+                for path in found
+                if '__name__ == "__main__"' in path.read_text("utf-8")
+            }
     return steps
 
 

@@ -3,17 +3,30 @@
 Shapes: N images, C classes, D embedding dimensions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from workflow_scripts.common.clip import Clip
 from workflow_scripts.common.geometry import Floats
+from workflow_scripts.common.prompts import Template, class_weights, text_features
+from workflow_scripts.common.resampling import Measure, share
+from workflow_scripts.evaluate.classes import Classes
+from workflow_scripts.evaluate.measures import calibration_error
+
+if TYPE_CHECKING:
+    import polars as pl
 
 TOPS = (1, 3, 5)
 
 # Similarities held at once: 64 MiB of float32.
 BLOCK_VALUES = 2**24
+# Decimals kept of a prediction's score: what lies beyond is rounding, which depends on the number of threads.
+SCORE_DECIMALS = 5
 
 
 @dataclass(frozen=True)
@@ -63,3 +76,28 @@ def classify(images_ND: Floats, truth_N: NDArray[np.int64], weights_CD: Floats, 
         score[block] = similarity.max(axis=1)
         confidence[block] = 1 / np.exp(scale * (similarity - score[block, None])).sum(axis=1)
     return Nearest(predicted, score, confidence, rank)
+
+
+def zero_shot(clip: Clip, vectors_ND: Floats, classes: Classes, templates: Sequence[Template]) -> Nearest:
+    """The nearest class of each image, by the classes' prompts."""
+    weights_CD = class_weights(classes.names, templates, partial(text_features, clip))
+    return classify(vectors_ND, classes.of_image, weights_CD, clip.model.logit_scale.exp().item())
+
+
+def zero_shot_measures(nearest: Nearest, classes: Classes, prefix: str) -> dict[str, Measure]:
+    """`top1`, `top3`, `top5` and the calibration error, by metric."""
+    tops = {f"{prefix}/{top}": share(right_N) for top, right_N in nearest.right(len(classes.names)).items()}
+    return tops | {f"{prefix}/ece": calibration_error(nearest.confidence, nearest.rank == 0)}
+
+
+def predictions(table: "pl.DataFrame", classes: Classes, nearest: Nearest) -> "pl.DataFrame":
+    """One row an image; a class is shown by the label of its first image."""
+    import polars as pl
+
+    shown = table["class"][classes.first_image]
+    return table.select("position", "image", "class").with_columns(
+        predicted=shown[nearest.predicted],
+        # As Python rounds: numpy's and polars' rounding differ in the last bit.
+        score=pl.Series([round(float(value), SCORE_DECIMALS) for value in nearest.score], dtype=pl.Float64),
+        correct=pl.Series(nearest.rank == 0),
+    )

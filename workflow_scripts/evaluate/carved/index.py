@@ -1,0 +1,87 @@
+"""Carve a benchmark like Rare Species out of a corpus: some species, held out of training before it starts.
+
+As BioCLIP's Rare Species was made (Stevens et al. 2024, section 4): species drawn among those with enough images, as
+many images of each. The corpus's `curate.hold_out_species_of` then keeps the species out of training altogether. Only
+the first generation is carved, so that a corpus that grows keeps its benchmark.
+"""
+
+import logging
+from pathlib import Path
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.accounts import Account, write_account
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.evaluate import CarvedBenchmark
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.contracts import BENCHMARK_IMAGES, CATALOG, GATHERED_DOWNLOADS, LABELS
+from workflow_scripts.evaluate.label_files import read_lines
+
+logger = logging.getLogger(__name__)
+
+QUERY = "index.sql"
+
+
+def carve(
+    *,
+    name: str,
+    settings: CarvedBenchmark,
+    catalog: tuple[Path, ...],
+    downloads: Path,
+    parts: Path,
+    labels: Path,
+    out: Path,
+    account: Path,
+    memory_mb: int = 2048,
+    threads: int = 1,
+) -> None:
+    """Write the table of a carved benchmark; its images stay where they were downloaded.
+
+    Args:
+        name: the benchmark's name.
+        settings: how many species and images, of which species, by which seed.
+        catalog: the parts of the corpus's first generation.
+        downloads: what became of its images.
+        parts: the folder of the download parts, as the table will name it.
+        labels: the corpus's resolved labels.
+        out: the table.
+        account: rows in and out.
+        memory_mb: memory limit of DuckDB, MiB.
+        threads: threads of DuckDB.
+
+    Raises:
+        InputError: a table is missing or breaks its contract, or too few species have enough images.
+    """
+    among = [" ".join(line.split()).lower() for line in read_lines(Path(settings.among))] if settings.among else []
+    with tables.connect(memory_mb, threads) as connection:
+        tables.read(connection, catalog, CATALOG, "catalog")
+        tables.read(connection, downloads, GATHERED_DOWNLOADS, "downloads")
+        tables.read(connection, labels, LABELS, "labels")
+        variables = {
+            "species": settings.species,
+            "images": settings.images,
+            "seed": str(settings.seed),
+            "among": among,
+            "parts": str(parts),
+        }
+        for variable, value in variables.items():
+            connection.execute(f"SET VARIABLE {variable} = $value", {"value": value})
+        query = Path(__file__).with_name(QUERY).read_text(encoding="utf-8")
+        connection.execute(f"CREATE TEMP TABLE carved AS {query}")
+        species, rows = tables.one_row(
+            connection,
+            "SELECT count(DISTINCT (taxon_kingdom, class)), (SELECT count(*) FROM downloads) FROM carved",
+        )
+        if species < settings.species:
+            raise InputError(
+                f"benchmarks.{name}: {species} species have {settings.images} images, {settings.species} are asked "
+                "for; ask for fewer species or images"
+            )
+        kept = tables.write(connection, "SELECT * FROM carved", BENCHMARK_IMAGES, out)
+    write_account(
+        account, Account("benchmarks", name, "images", rows, kept, {"not_carved": rows - kept}, {"classes": species})
+    )
+    logger.info("%s: %d images of %d species", name, kept, species)
+
+
+if __name__ == "__main__":
+    run(carve)

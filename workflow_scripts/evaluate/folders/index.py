@@ -1,0 +1,51 @@
+"""Read a benchmark of one's own: a folder of images for each class."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from workflow_scripts.common.class_folders import files_by_folder, is_image, organism_of
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.evaluate import FoldersBenchmark
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.evaluate.indexing import Labelled, index_images
+
+
+def index_folders(*, name: str, settings: FoldersBenchmark, out: Path, account: Path, jobs: int = 2) -> None:
+    """Write the table of a folder of folders: each folder's name, without its numbering and underscores, is `class`.
+
+    A name of two words is also taken for genus and species, for the text types that need them.
+
+    Args:
+        name: the benchmark's name.
+        settings: the benchmark; its folder is only read.
+        out: the table.
+        account: rows in and out; files that are no images or unreadable are counted.
+        jobs: threads that decode and hash; they change no byte.
+
+    Raises:
+        InputError: there is no such folder, or no image can be used.
+    """
+    images = Path(settings.images)
+    if not images.is_dir():
+        raise InputError(f"benchmarks.{name}.images: {images}: no such folder")
+    index_images(_rows(images), benchmark=name, out=out, account=account, jobs=jobs)
+
+
+def _rows(images: Path) -> Iterator[Labelled]:
+    for position, (path, folder) in enumerate(files_by_folder(images)):
+        label = organism_of(folder)
+        words = label.split()
+        binomial = dict(zip(("genus", "species"), words, strict=True)) if len(words) == 2 else {}
+        yield Labelled(
+            position=position,
+            image=path,
+            path=images / path,
+            span=None,
+            label=label,
+            ranks={"genus": binomial.get("genus"), "species": binomial.get("species", "").lower() or None},
+            dropped="not_named_as_an_image" if not is_image(path) else "" if label else "in_no_folder",
+        )
+
+
+if __name__ == "__main__":
+    run(index_folders)

@@ -1,0 +1,7 @@
+"""Score folders of images as a classification benchmark: zero-shot and SimpleShot."""
+
+from workflow_scripts.evaluate.csv.score import judge
+from workflow_scripts.evaluate.scoring import score_command
+
+if __name__ == "__main__":
+    score_command(judge)

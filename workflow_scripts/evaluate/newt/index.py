@@ -1,0 +1,53 @@
+"""Read NeWT: `newt2021_labels.csv` (id, task, task_cluster, task_subcluster, label, split) and `newt2021_images/`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.evaluate import NewtBenchmark
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.evaluate.indexing import Labelled, index_images
+from workflow_scripts.evaluate.label_files import has_columns, one_name, read_csv
+
+COLUMNS = ("id", "task", "task_cluster", "task_subcluster", "label", "split")
+EXTRA = ("task", "task_cluster", "task_subcluster")
+
+
+def index_newt(*, name: str, settings: NewtBenchmark, out: Path, account: Path, jobs: int = 2) -> None:
+    """Write NeWT's table: a label as `class`, `task`, its clusters (`none` where there is none), and `split`.
+
+    Args:
+        name: the benchmark's name.
+        settings: the benchmark; its folder is only read.
+        out: the table.
+        account: rows in and out; images that are missing or unreadable are named in it.
+        jobs: threads that decode and hash; they change no byte.
+
+    Raises:
+        InputError: the CSV is missing, no CSV or incomplete, or no image can be used.
+    """
+    index_images(_rows(Path(settings.folder)), benchmark=name, out=out, account=account, jobs=jobs, extra=EXTRA)
+
+
+def _rows(folder: Path) -> Iterator[Labelled]:
+    labels = folder / "newt2021_labels.csv"
+    for position, (where, row) in enumerate(read_csv(labels, has_columns(labels, COLUMNS))):
+        for column in ("task", "label"):
+            if not row[column].strip():
+                raise InputError(f"{where}: {column} is empty")
+        if row["split"] not in ("train", "test"):
+            raise InputError(f"{where}: split is {row['split']!r}, neither train nor test")
+        image = f"{one_name(row['id'], where)}.jpg"
+        yield Labelled(
+            position=position,
+            image=image,
+            path=folder / "newt2021_images" / image,
+            span=None,
+            label=row["label"],
+            split=row["split"],
+            extra={column: row[column] or "none" for column in EXTRA},
+        )
+
+
+if __name__ == "__main__":
+    run(index_newt)

@@ -1,0 +1,91 @@
+"""Score NeWT: the share of test images of all tasks that the machines found get right.
+
+Published: one search, seed 0. Corrected: the mean over the seeds 0, 1 and 2, as later code does.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from workflow_scripts.common.config.evaluate import NewtBenchmark
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.frames import read_frame
+from workflow_scripts.common.resampling import Measure, share
+from workflow_scripts.contracts import NEWT_ANSWERS
+from workflow_scripts.evaluate.columns import texts
+from workflow_scripts.evaluate.features import Features
+from workflow_scripts.evaluate.measures import Outcome
+from workflow_scripts.evaluate.newt.search import SEEDS, Answers
+from workflow_scripts.evaluate.scoring import Embedded, Judged, Task, score_command
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def judge(task: Task, embedded: Embedded) -> Judged:
+    """Score the searches of a model.
+
+    Raises:
+        InputError: there are none, or they were made from other features.
+    """
+    spec = task.settings.spec
+    assert isinstance(spec, NewtBenchmark)
+    if embedded.searches is None:
+        raise InputError(f"{task.benchmark}: no searches are given; run evaluate.newt.search first")
+    answers = read_answers(embedded.searches, spec.jobs, embedded.features, task.table)
+    return Judged(outcome(answers, task.table))
+
+
+def outcome(answers: Sequence[Answers], table: "pl.DataFrame") -> Outcome:
+    """The scores of the answers to all tasks.
+
+    Raises:
+        InputError: some test images have no answer, or more than one.
+    """
+    rows = np.concatenate([part.rows for part in answers])
+    order = np.argsort(rows)
+    correct_SN = np.concatenate([part.correct for part in answers], axis=1)[:, order].astype(np.int64)
+    if rows[order].tolist() != np.flatnonzero(np.array(texts(table, "split")) == "test").tolist():
+        raise InputError("the searches do not answer each test image once; have them made again")
+    mean = share(correct_SN.sum(axis=0), np.full(len(rows), len(SEEDS)))
+    return Outcome(
+        {
+            "svm/micro": Measure(mean.terms, mean.statistic, float(np.std(correct_SN.mean(axis=1)))),
+            "published/svm/micro": share(correct_SN[0]),
+        },
+        images=len(rows),
+        classes=len(set(texts(table, "task"))),
+        chance=0.5,
+    )
+
+
+def read_answers(folder: Path, parts: int, features: Features, table: "pl.DataFrame") -> list[Answers]:
+    """The answers of all parts.
+
+    Args:
+        folder: where `part-NNNN.parquet` lie.
+        parts: how many there are.
+        features: the features that they must have been made from.
+        table: the images.
+
+    Raises:
+        InputError: a part is missing, or was made from other features.
+    """
+    row_of = table.select("position").with_row_index("row")
+    found = []
+    for number in range(parts):
+        path = folder / f"part-{number:04d}.parquet"
+        answers = read_frame(path, NEWT_ANSWERS)
+        if (answers["features"] != features.origin.digest).any():
+            raise InputError(f"{path}: stale, made from other features; delete it, so that it is made again")
+        # Rows are in the order of position and seed.
+        correct_MS = answers["correct"].to_numpy().reshape(-1, len(SEEDS))
+        images = answers.gather_every(len(SEEDS)).join(row_of, on="position", maintain_order="left")
+        found.append(Answers(images["row"].to_numpy().astype(np.int64), correct_MS.T))
+    return found
+
+
+if __name__ == "__main__":
+    score_command(judge)

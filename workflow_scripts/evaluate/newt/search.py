@@ -1,0 +1,184 @@
+"""Search NeWT's machines for one model and a share of the tasks, so that the searches can be scattered over jobs.
+
+A support vector machine for each of many binary tasks (Van Horn et al. 2021; bioclip-2's protocol). Features are
+normalised, centred on the mean of the task's training images and normalised again. A randomised search of 100 draws
+with five-fold cross-validation picks the machine.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from workflow_scripts.common.children import die_with_parent
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.frames import read_frame, write_frame
+from workflow_scripts.common.geometry import Floats, unit
+from workflow_scripts.common.progress import Progress
+from workflow_scripts.common.resampling import Truths
+from workflow_scripts.contracts import BENCHMARK_IMAGES, NEWT_ANSWERS
+from workflow_scripts.evaluate.columns import texts
+from workflow_scripts.evaluate.features import read_features
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SEEDS = (0, 1, 2)
+DRAWS = 100
+# scikit-learn's default for classifiers: stratified, not shuffled.
+FOLDS = 5
+
+
+class BinaryTask(NamedTuple):
+    """A task's rows of the images table and its training and test data."""
+
+    name: str
+    test: NDArray[np.int64]
+    train_x: Floats
+    train_y: list[str]
+    test_x: Floats
+
+
+class Answers(NamedTuple):
+    """What the searches of some tasks answered.
+
+    Attributes:
+        rows: rows of the test images in the images table [M].
+        correct: whether each image is right, by seed [S, M].
+    """
+
+    rows: NDArray[np.int64]
+    correct: Truths
+
+
+def search_newt(
+    *, images: Path, features: Path, part: int, parts: int, out: Path, draws: int = DRAWS, threads: int = 1
+) -> None:
+    """Write what the searches of every `parts`-th task answer to its test images.
+
+    Args:
+        images: NeWT's images.parquet.
+        features: a model's features of these images.
+        part: which of the parts this is, from 0.
+        parts: how many parts the tasks are dealt to.
+        out: the answers.
+        draws: machines that a search tries.
+        threads: processes that search; how many does not change a byte.
+
+    Raises:
+        InputError: features of other images, or a task that cannot be searched.
+    """
+    import polars as pl
+
+    table, found = read_frame(images, BENCHMARK_IMAGES), read_features(features)
+    positions = table["position"].to_numpy()
+    if found.origin.images != sha256_file(images) or not np.array_equal(found.positions, positions):
+        raise InputError(f"{features}: stale, made from other images; delete it, so that it is made again")
+    answers = search(found.vectors, table, threads=threads, draws=draws, part=part, parts=parts)
+    rows = pl.DataFrame(
+        {
+            "position": np.tile(positions[answers.rows], len(SEEDS)),
+            "seed": np.repeat(SEEDS, len(answers.rows)),
+            "correct": answers.correct.ravel(),
+        }
+    )
+    write_frame(rows.with_columns(features=pl.lit(found.origin.digest)), NEWT_ANSWERS, out)
+
+
+def search(
+    features_ND: Floats, table: "pl.DataFrame", *, threads: int, draws: int = DRAWS, part: int = 0, parts: int = 1
+) -> Answers:
+    """Search the machines of every `parts`-th task, beginning with task number `part`, by each seed.
+
+    Args:
+        features_ND: image features.
+        table: the images, with `task`, `split` (train, test) and the label as `class`.
+        threads: processes that search; how many does not change a number.
+        draws: machines that a search tries.
+        part: which of the parts this is, from 0.
+        parts: how many parts the tasks are dealt to.
+
+    Raises:
+        InputError: a task has not two labels, no test image, or too few training images.
+    """
+    tasks = _tasks(unit(features_ND), table)[part::parts]
+    if not tasks:
+        return Answers(np.zeros(0, np.int64), np.zeros((len(SEEDS), 0), np.bool_))
+    classes = np.array(texts(table, "class"))
+    searches = [(task, seed) for seed in SEEDS for task in tasks]
+    found = list(_in_parallel(partial(_predict, draws=draws), searches, threads))
+    right = [predicted == classes[task.test] for (task, _), predicted in zip(searches, found, strict=True)]
+    by_seed = [np.concatenate(right[start : start + len(tasks)]) for start in range(0, len(right), len(tasks))]
+    return Answers(np.concatenate([task.test for task in tasks]), np.array(by_seed))
+
+
+def _tasks(features_ND: Floats, table: "pl.DataFrame") -> list[BinaryTask]:
+    names, splits = np.array(texts(table, "task")), np.array(texts(table, "split"))
+    classes = np.array(texts(table, "class"))
+    tasks = []
+    for name in dict.fromkeys(names.tolist()):
+        train, test = (np.flatnonzero((names == name) & (splits == split)) for split in ("train", "test"))
+        labels, counts = np.unique(classes[train], return_counts=True)
+        if len(labels) != 2 or counts.min() < FOLDS or not len(test):
+            held = ", ".join(f"{count} of {label}" for label, count in zip(labels, counts, strict=True)) or "none"
+            raise InputError(
+                f"task {name}: training images are {held}, test images {len(test)}; it needs two labels with at least "
+                f"{FOLDS} training images each, and a test image"
+            )
+        mean_D = features_ND[train].mean(axis=0)
+        train_x, test_x = unit(features_ND[train] - mean_D), unit(features_ND[test] - mean_D)
+        tasks.append(BinaryTask(name, test, train_x, classes[train].tolist(), test_x))
+    return tasks
+
+
+def _in_parallel(
+    search: Callable[[tuple[BinaryTask, int]], Sequence[str]],
+    searches: Sequence[tuple[BinaryTask, int]],
+    processes: int,
+) -> Iterator[Sequence[str]]:
+    """What each search predicts, in their order."""
+    with Progress("searches", len(searches), "searches") as progress, ExitStack() as stack:
+        found: Iterable[Sequence[str]] = map(search, searches)
+        if processes > 1:
+            context = multiprocessing.get_context("spawn")
+            workers = ProcessPoolExecutor(processes, context, initializer=die_with_parent, initargs=(os.getpid(),))
+            found = stack.enter_context(workers).map(search, searches)
+        for predicted in found:
+            progress.update(1)
+            yield predicted
+
+
+def _predict(searched: tuple[BinaryTask, int], *, draws: int) -> Sequence[str]:
+    import scipy.stats
+    from sklearn.model_selection import RandomizedSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    task, seed = searched
+    settings = {
+        "svc__C": scipy.stats.loguniform(1e-3, 1e1),
+        "svc__kernel": ["rbf", "linear", "sigmoid", "poly"],
+        "svc__gamma": scipy.stats.loguniform(1e-4, 1e-3),
+    }
+    # The searches are the parallelism.
+    with threadpool_limits(1):
+        search = RandomizedSearchCV(
+            make_pipeline(StandardScaler(), SVC()), settings, n_iter=draws, random_state=seed, cv=FOLDS, n_jobs=1
+        )
+        predicted: Sequence[str] = search.fit(task.train_x, task.train_y).predict(task.test_x)
+        return predicted
+
+
+if __name__ == "__main__":
+    run(search_newt)
