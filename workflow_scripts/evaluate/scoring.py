@@ -176,7 +176,7 @@ def score_command(judge: Judge) -> None:
     command = functools.update_wrapper(functools.partial(score, judge), score)
     signature = inspect.signature(score)
     others = [parameter for name, parameter in signature.parameters.items() if name != "judge"]
-    command.__signature__ = signature.replace(parameters=others)
+    command.__signature__ = signature.replace(parameters=others)  # type: ignore[attr-defined]
     command.__annotations__ = {name: kind for name, kind in score.__annotations__.items() if name != "judge"}
     run(command)
 
