@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from workflow_scripts.common.config.base import Section
-from workflow_scripts.common.config.evaluate import BenchmarkSettings
+from workflow_scripts.common.config.evaluate import Benchmark, BenchmarkSettings
 
 SOURCES = "benchmark_sources.yaml"
 HEADER = ("benchmark", "layout", "text type", "protocol", "source", "licence", "how to get it")
@@ -41,6 +41,14 @@ def how_to_get(key: str) -> str:
     return f" ({source.get})" if source else ""
 
 
+def _fetched(spec: Benchmark) -> str:
+    """What of a recipe's benchmark `snakemake fetch` brings, before the words for the rest."""
+    if not getattr(spec, "fetch", []):
+        return ""
+    whole = all(path.startswith("{fetched}") for path in spec.given.values())
+    return "`snakemake fetch`, from " if whole else "labels: `snakemake fetch`; images: "
+
+
 def benchmark_table(benchmarks: dict[str, Any]) -> str:
     """The table of a recipe's benchmarks, in Markdown.
 
@@ -53,6 +61,7 @@ def benchmark_table(benchmarks: dict[str, Any]) -> str:
         published = getattr(spec, "published_text_type", None)
         text_type = getattr(spec, "text_type", "none") + (f" (published: {published})" if published else "")
         source = benchmark_sources()[name]
-        how = "`snakemake fetch`, from " if getattr(spec, "fetch", []) else ""
-        rows.append((name, spec.layout, text_type, spec.protocol, source.source, source.licence, how + source.get))
+        rows.append(
+            (name, spec.layout, text_type, spec.protocol, source.source, source.licence, _fetched(spec) + source.get)
+        )
     return "\n".join(f"| {' | '.join(row)} |".replace("| --- ", "|---").replace("--- |", "---|") for row in rows) + "\n"
