@@ -39,10 +39,12 @@ if not with_pdq:
     images.pdq = lambda image: None
 room = json.loads(sys.argv[3])
 limits = DownloadLimits(
-    threads=%d, default_host={"connections": 64, "rate": 100000}, allow_hosts=["127.0.0.0/8"],
+    threads=%d, default_host={"connections": 64, "rate": 100000},
     body_memory_mb=room["body_memory_mb"], image_memory_mb=room["image_memory_mb"],
 )
-settings = DownloadSettings(max_bytes=room["max_bytes"], max_pixels=room["max_pixels"])
+settings = DownloadSettings(
+    max_bytes=room["max_bytes"], max_pixels=room["max_pixels"], allow_hosts=["127.0.0.0/8"],
+)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 started, used = time.perf_counter(), time.process_time()
 fetch(part=folder / "part.parquet", settings=settings, limits=limits, work=folder / "w", out_dir=folder / "o")

@@ -158,6 +158,31 @@ def test_several_steps_are_named_in_one_line_and_one_word(account: Path) -> None
     assert "\n" not in line
 
 
+@pytest.mark.parametrize(
+    ("settings", "held_up"),
+    [
+        ({"allow_hosts": ["10.0.0.0/8"]}, False),
+        ({"hosts": {"a.example": {"max_pixels": 9, "content_types": ["*/*"]}}, "passes": 9}, False),
+        ({"hosts": {"a.example": {"max_pixels": 9, "rewrite": {"pattern": "a"}}}}, True),
+        ({"allow_hosts": ["10.0.0.0/8"], "jpeg_quality": 59}, True),
+        ({}, True),
+    ],
+)
+def test_settings_that_ask_only_for_what_was_refused_hold_no_download_up_but_what_follows_it(
+    account: Path, settings: dict[str, Any], held_up: bool
+) -> None:
+    changed = SimpleNamespace(only_old={repr("{}")}, only_new={repr(json.dumps(settings))})
+    job = Job("download", [account], params_changed=changed)
+    assert bool(redone(Plan(job), NOTHING, CORPUS, LEDGER)) is held_up
+    both = SimpleNamespace(only_old={repr("{}"), repr("1")}, only_new={repr(json.dumps(settings)), repr("2")})
+    job = Job("download", [account], params_changed=both)
+    assert redone(Plan(job), NOTHING, CORPUS, LEDGER) != []
+    job = Job("download", [account], params_changed=changed)
+    shards = Job("shards_write", [account], (job,), updated_input={"plan"}, updated_input_run={"plan"})
+    found = redone(Plan(job, shards), NOTHING, CORPUS, LEDGER)
+    assert [one.step for one in found] == (["download"] if held_up else []) + ["shards"]
+
+
 def test_changed_settings_are_named_by_key_and_versions_by_number() -> None:
     old = [repr(json.dumps({"quality": 95, "hosts": {"a": 1}})), repr("1"), repr("results/a")]
     new = [repr(json.dumps({"quality": 59, "hosts": {"a": 1}})), repr("2"), repr("results/b")]

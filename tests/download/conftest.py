@@ -24,13 +24,17 @@ from workflow_scripts.contracts import DOWNLOADS, TO_FETCH
 from workflow_scripts.download.fetch import fetch
 
 GZIPPED = gzip.compress(bytes(30_000_000))
-SETTINGS = {"images_per_tar": 20, "max_bytes": 5_000_000, "passes": 2}
+SETTINGS: dict[str, Any] = {
+    "images_per_tar": 20,
+    "max_bytes": 5_000_000,
+    "passes": 2,
+    "allow_hosts": ["127.0.0.0/8"],
+}
 # Long enough for a busy machine, short enough for the answers that never end.
 LIMITS: dict[str, Any] = {
     "timeout": 2.0,
     "total_timeout": 3.0,
     "wait": 0.05,
-    "allow_hosts": ["127.0.0.0/8"],
     "default_host": {"connections": 16, "rate": 1000},
 }
 
@@ -52,7 +56,7 @@ def bomb() -> bytes:
 
 
 class Server:
-    """The server, and what it was asked: `asked[path]` requests."""
+    """The server, on all loopback addresses, and what it was asked: `asked[path]` requests."""
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
@@ -85,7 +89,7 @@ class Server:
             def handle_error(self, request: Any, client_address: Any) -> None:
                 """Clients that hang up early are part of the tests."""
 
-        self.http = Listener(("127.0.0.1", 0), Handler)
+        self.http = Listener(("0.0.0.0", 0), Handler)
         threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
         self.host = f"127.0.0.1:{self.http.server_port}"
 

@@ -26,8 +26,8 @@ from workflow_scripts.download.fetch import work_key
 from workflow_scripts.download.retry import Again, retry
 from workflow_scripts.download.status import status
 
-LIMITS = DownloadLimits(allow_hosts=["127.0.0.0/8"], default_host=HostLimits(connections=8, rate=1000), wait=0)
-SETTINGS = DownloadSettings(images_per_tar=20, max_bytes=5_000_000, passes=1)
+LIMITS = DownloadLimits(default_host=HostLimits(connections=8, rate=1000), wait=0)
+SETTINGS = DownloadSettings(images_per_tar=20, max_bytes=5_000_000, passes=1, allow_hosts=["127.0.0.0/8"])
 
 
 @pytest.fixture
@@ -279,8 +279,7 @@ def test_a_second_process_on_a_part_says_so_and_stops(
     tmp_path: Path, make_part: Any, make_run: Any, again: Any
 ) -> None:
     run = make_run(tmp_path, make_part(tmp_path, {"a": "/nowhere"}))
-    settings = DownloadSettings(images_per_tar=20, max_bytes=5_000_000, passes=1)
-    with open_work_folder(run.work, work_key(run.part, settings)), pytest.raises(BusyError, match="in use by process"):
+    with open_work_folder(run.work, work_key(run.part, SETTINGS)), pytest.raises(BusyError, match="in use by process"):
         run({"passes": 1})
 
 

@@ -1,6 +1,8 @@
 """What earlier work of the corpus has of an image is taken over; hosts are asked for the rest alone."""
 
 import json
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +53,7 @@ def test_other_settings_of_the_work_ask_no_host_for_what_is_there(
     first, kept = run(), pictures(run)
     assert {"ok", "failed", "refused"} <= {row["status"] for row in first.values()}
     before = server.asked.copy()
-    # Another key: other tars, and one more try for what failed in passing.
+    # Another key: other tars, and another number of tries for what failed in passing.
     second = run({"images_per_tar": 3, "passes": 1})
     assert len(list(run.work.glob("*/done.json"))) == 2
     assert asked_since(server, before) == {"broken"}
@@ -81,7 +83,8 @@ def test_a_setting_that_widens_what_is_taken_asks_only_for_what_it_refused(
     run()
     kept, before = pictures(run), server.asked.copy()
     second = run(settings)
-    assert asked_since(server, before) == {"broken"} | asked
+    assert asked_since(server, before) == asked
+    assert second["u-broken"]["status"] == "failed"
     assert {uuid: jpeg for uuid, jpeg in pictures(run).items() if uuid in kept} == kept
     if "respect_robots" in settings:
         assert second["u-noai"]["status"] == "ok"
@@ -98,6 +101,45 @@ def test_another_picture_is_fetched_again(
     run()
     run(settings)
     assert server.asked["/ok/821"] == 2
+
+
+def test_settings_of_one_host_ask_no_other_host(server: Any, run_of: Any) -> None:
+    server.asked.clear()
+    port = server.http.server_port
+    hosts = [f"127.0.0.{number}:{port}" for number in (1, 2)]
+    run = run_of({f"u{host}".replace(".", "-").replace(":", "-"): f"http://{host}/bomb/{host[8]}" for host in hosts})
+    assert {row["status"] for row in run().values()} == {"refused"}
+    run({"hosts": {"127.0.0.2": {"max_pixels": 1_000_000_000, "max_bytes": 1_000_000}}})
+    assert (server.asked["/bomb/1"], server.asked["/bomb/2"]) == (1, 2)
+
+
+def test_images_at_a_private_address_are_refused_at_once_and_fetched_once_it_is_allowed(
+    server: Any, run_of: Any, urls: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, private = server.http.server_port, {}
+    for number in range(150):
+        private |= {f"v{number}": f"http://127.0.0.9:{port}/ok/{900 + number}"}
+        private |= {f"w{number}": f"http://inside.example:{port}/moved/{900 + number}"}
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(
+        "socket.getaddrinfo",
+        lambda host, *more, **how: look_up("127.0.0.9" if host == "inside.example" else host, *more, **how),
+    )
+    run = run_of(urls | private)
+    asked = {"allow_hosts": ["127.0.0.1"]}
+    started = time.monotonic()
+    first = run(asked, hosts={name: {"connections": 1, "rate": 0.5} for name in ("127.0.0.9", "inside.example")})
+    assert time.monotonic() - started < 20, "what nobody is asked for waits for no turn"
+    refused = {
+        (first[uuid]["status"], first[uuid]["error"].partition(":")[0], first[uuid]["attempts"]) for uuid in private
+    }
+    assert refused == {("refused", "disallowed_address", 0)}
+    before = server.asked.copy()
+    second = run({"allow_hosts": ["127.0.0.1", "127.0.0.9"]})
+    assert {second[uuid]["status"] for uuid in private} == {"ok"}
+    assert asked_since(server, before) == {"ok", "moved"}
+    assert {server.asked[f"/moved/{900 + number}"] for number in range(150)} == {1}
+    assert without_places({uuid: second[uuid] for uuid in urls}) == without_places({uuid: first[uuid] for uuid in urls})
 
 
 def test_another_address_crop_or_version_is_fetched_again(
@@ -182,8 +224,8 @@ def test_what_was_taken_down_does_not_come_back_from_earlier_work(
     # Earlier work still holds them, as where a takedown was interrupted.
     fetch(
         part=run.part,
-        settings=DownloadSettings(images_per_tar=2),
-        limits=DownloadLimits(allow_hosts=["127.0.0.0/8"], wait=0),
+        settings=DownloadSettings(images_per_tar=2, allow_hosts=["127.0.0.0/8"]),
+        limits=DownloadLimits(wait=0),
         work=run.work,
         out_dir=run.out,
         ledger=ledger,

@@ -166,7 +166,7 @@ def test_loopback_is_never_asked_unless_it_is_allowed(
     names = ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433", "0")
     urls = {f"u{number}": f"http://{name}:{port}/ok/{200 + number}" for number, name in enumerate(names)}
     run = make_run(tmp_path, make_part(tmp_path, urls))
-    rows = run(allow_hosts=["10.0.0.0/8", "elsewhere.example"])
+    rows = run({"allow_hosts": ["10.0.0.0/8", "elsewhere.example"]})
     assert {row["error"].partition(":")[0] for row in rows.values()} == {"disallowed_address"}
     assert not any(server.asked[f"/ok/{200 + number}"] for number in range(len(names)))
 
@@ -234,7 +234,7 @@ def test_a_proxy_of_the_environment_is_used_and_names_are_checked_before_it(
         "a": "http://images.example/ok/600",
         **{f"b{number}": f"http://{host}/ok/601" for number, host in enumerate(("127.0.0.1", "0x7f.1", "a.localhost"))},
     }
-    rows = make_run(tmp_path, make_part(tmp_path, urls))(allow_hosts=[])
+    rows = make_run(tmp_path, make_part(tmp_path, urls))({"allow_hosts": []})
     assert rows["a"]["status"] == "ok"
     assert {rows[f"b{number}"]["error"].partition(":")[0] for number in range(3)} == {"disallowed_address"}
     assert (server.asked["/ok/600"], server.asked["/ok/601"]) == (1, 0)

@@ -89,7 +89,7 @@ def test_no_host_sees_more_than_its_policy_over_all_jobs(recorder: Recorder, tmp
     # Pages that have moved to another part's host, and replay's images at hosts of the corpus.
     wanted += [f"http://{host}/to/{giant}" for host in small[:20]]
     replay = [f"http://{host}/r{number}" for host in [giant, *small[:10], *other] for number in range(SMALL_IMAGES)]
-    limits = DownloadLimits(default_host=SMALL, hosts={giant: GIANT}, allow_hosts=["127.0.0.0/8"], threads=12, wait=0)
+    limits = DownloadLimits(default_host=SMALL, hosts={giant: GIANT}, threads=12, wait=0)
     corpus_hosts = deal(tmp_path / "corpus", wanted, limits, PARTS)
     replay_hosts = deal(tmp_path / "replay", replay, limits, REPLAY_PARTS)
     assert all(len(parts_of) == 1 for host, parts_of in corpus_hosts.items() if host != giant)
@@ -99,7 +99,7 @@ def test_no_host_sees_more_than_its_policy_over_all_jobs(recorder: Recorder, tmp
         words = ["--part", tmp_path / kind / f"part-{part:04d}.parquet", "--out-dir", tmp_path / kind / f"out-{part}"]
         words += ["--work", tmp_path / "work", "--log", tmp_path / f"{kind}-{part}.log", "--limits", limits.to_json()]
         words += ["--others", tmp_path / kind / "hosts.parquet", "--parts", parts, "--turn", part]
-        words += ["--settings", DownloadSettings(images_per_tar=50).to_json()]
+        words += ["--settings", DownloadSettings(images_per_tar=50, allow_hosts=["127.0.0.0/8"]).to_json()]
         command = [sys.executable, "-m", "workflow_scripts.download.fetch", *map(str, words)]
         return subprocess.Popen(command, stderr=subprocess.DEVNULL)
 

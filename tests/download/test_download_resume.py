@@ -195,7 +195,7 @@ def test_bad_input_is_named(tmp_path: Path, server: Any, make_part: Any, make_ru
         run()
     run = make_run(tmp_path, make_part(tmp_path, {"a": server.url("ok/1")}))
     with pytest.raises(InputError, match="neither a host nor a network"):
-        run(allow_hosts=["10.0.0.0/99"])
+        run({"allow_hosts": ["10.0.0.0/99"]})
     with pytest.raises(InputError, match="missing"):
         make_run(tmp_path, tmp_path / "absent.parquet")()
 

@@ -206,9 +206,15 @@ def test_a_body_that_waits_for_room_has_its_time_all_the_same(wire: Wire, make_p
     body = make_picture(1)
     wire.answers = {"/a": [whole(body)]}
     stopping = threading.Event()
-    limits = DownloadLimits(allow_hosts=["127.0.0.0/8"], total_timeout=0.5)
+    limits = DownloadLimits(total_timeout=0.5)
     hosts = Hosts(limits, stopping, Budget(limits))
-    web = Web(settings=DownloadSettings(), limits=limits, hosts=hosts, contact=None, stopping=stopping)
+    web = Web(
+        settings=DownloadSettings(allow_hosts=["127.0.0.0/8"]),
+        limits=limits,
+        hosts=hosts,
+        contact=None,
+        stopping=stopping,
+    )
     memory = Memory(len(body), stopping)
     other = memory.begin()
     other.grow(len(body))

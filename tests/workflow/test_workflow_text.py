@@ -77,7 +77,11 @@ def hostile_config() -> dict[str, Any]:
         "content_types": [hostile("host.content_types")],
         "rewrite": {"pattern": rf"/(\d{{3}})/{re.escape(TEXT)}", "replacement": hostile("replacement")},
     }
-    download = {"content_types": [hostile("content_types")], "hosts": {hostile("host"): host}}
+    download = {
+        "content_types": [hostile("content_types")],
+        "allow_hosts": [hostile("allow_hosts")],
+        "hosts": {hostile("host"): host},
+    }
     images = {"labels": hostile_path("labels.csv"), "images": hostile_path("images")}
     folders = ("newt", "fishnet", "awa2", "plantdoc")
     return {
@@ -232,7 +236,6 @@ def hostile_config() -> dict[str, Any]:
         "limits": {
             "download": {
                 "hosts": {hostile("limited"): {"contact": hostile("host.contact")}},
-                "allow_hosts": [hostile("allow_hosts")],
             },
             "train": {"wandb": {"project": hostile("project"), "entity": hostile("entity")}},
         },

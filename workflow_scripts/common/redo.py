@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.common.accounts import read_account
+from workflow_scripts.common.config.download import keeps_images
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.layout import Corpus
 
@@ -37,6 +38,8 @@ STEPS = {
     "pretrain": Costly(("pretrain",)),
     "train": Costly(("train_run", "ablation_train")),
 }
+# The rules that fetch images, which are kept by image.
+DOWNLOADS = ("download", "replay_download")
 # The rules that put a generation's sources together, one a generation.
 MERGE = "catalog_merge_"
 GUARDED = {rule: step for step, costly in STEPS.items() for rule in costly.guarded}
@@ -127,6 +130,7 @@ class Cause:
         rule: the rule, or "" for the guarded job itself.
         text: the reason.
         files: changed input files.
+        keys: changed settings, where nothing else changed.
         is_new: whether something is made for the first time, or of further files.
     """
 
@@ -134,6 +138,7 @@ class Cause:
     text: str
     files: frozenset[str] = frozenset()
     is_new: bool = False
+    keys: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.rule} runs: {self.text}" if self.rule else self.text
@@ -159,7 +164,10 @@ def redone(dag: Any, words: Words, corpus: Corpus, ledger: str) -> list[Redone]:
         if step is None or step in words.redo or dag.reason(job).forced:
             continue
         finished = job.output and all(Path(file).exists() for file in job.output)
-        if finished and (found := _that_matter(causes(dag, job), corpus, ledger, taken_down)):
+        found = _that_matter(causes(dag, job), corpus, ledger, taken_down) if finished else []
+        if job.rule.name in DOWNLOADS and all(map(_fetches_nothing_again, found)):
+            continue
+        if found:
             jobs.setdefault(step, []).append((job, found))
     return [
         Redone(
@@ -226,7 +234,8 @@ def _own(reason: Any, rule: str) -> Iterator[Cause]:
     if reason.forced:
         yield Cause(rule, "forced")
     if reason.params_changed:
-        yield Cause(rule, changed_params(reason.params_changed.only_old, reason.params_changed.only_new))
+        old, new = reason.params_changed.only_old, reason.params_changed.only_new
+        yield Cause(rule, changed_params(old, new), keys=_changed_settings(old, new))
     if files := set(map(str, set(reason.updated_input) - set(reason.updated_input_run))):
         yield Cause(rule, f"changed input {_some(files)}", frozenset(files))
     if reason.input_changed:
@@ -253,12 +262,7 @@ def changed_params(old: Iterable[str], new: Iterable[str]) -> str:
         new: params that only the planned job has.
     """
     before, after = [sorted(map(_value, some), key=str) for some in (old, new)]
-    said = []
-    settings = [next((one for one in some if isinstance(one, dict)), {}) for some in (before, after)]
-    for key in sorted(set(_flat(settings[0])) | set(_flat(settings[1]))):
-        one, other = (_flat(some).get(key, "default") for some in settings)
-        if one != other:
-            said.append(f"{key} {_short(one)} -> {_short(other)}")
+    said = [f"{key} {_short(one)} -> {_short(other)}" for key, one, other in _changed_keys(before, after)]
     plain = [[one for one in some if not isinstance(one, dict)] for some in (before, after)]
     versions = [next((one for one in some if _is_version(one)), None) for some in plain]
     if all(versions):
@@ -266,6 +270,26 @@ def changed_params(old: Iterable[str], new: Iterable[str]) -> str:
     for one, other in zip(*([one for one in some if not _is_version(one)] for some in plain), strict=False):
         said.append(f"{_short(one)} -> {_short(other)}")
     return "changed settings: " + ", ".join(said) if said else "changed settings"
+
+
+def _changed_settings(old: Iterable[str], new: Iterable[str]) -> tuple[str, ...]:
+    """The keys of settings that differ, or nothing where other params do too."""
+    before, after = [list(map(_value, some)) for some in (old, new)]
+    if not all(isinstance(value, dict) for value in (*before, *after)):
+        return ()
+    return tuple(key for key, *_ in _changed_keys(before, after))
+
+
+def _changed_keys(before: Iterable[Any], after: Iterable[Any]) -> list[tuple[str, Any, Any]]:
+    """The keys of settings that differ, each with both values."""
+    one, other = (_flat(next((value for value in some if isinstance(value, dict)), {})) for some in (before, after))
+    both = ((key, one.get(key, "default"), other.get(key, "default")) for key in sorted({*one, *other}))
+    return [(key, old, new) for key, old, new in both if old != new]
+
+
+def _fetches_nothing_again(cause: Cause) -> bool:
+    """Whether a download's cause is a change of settings that asks hosts only for what was refused before."""
+    return bool(cause.keys) and keeps_images(cause.keys)
 
 
 def _value(text: str) -> Any:

@@ -21,6 +21,7 @@ from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.memory import Room
 from workflow_scripts.download.part_files import ACCOUNT, MANIFEST, MEMORY_MB
 from workflow_scripts.download.passes import Passes
+from workflow_scripts.download.schedule import Refuse
 from workflow_scripts.download.summary import account_of
 from workflow_scripts.download.taken_down import TakenDown
 from workflow_scripts.download.web import Web
@@ -58,12 +59,20 @@ class Acquisition:
             InputError: the contact, an allowed host or a proxy is not usable.
             Stopped: the job was told to end.
         """
+        web = Web(
+            settings=self.settings,
+            limits=self.limits,
+            hosts=self.hosts,
+            contact=self.contact,
+            stopping=self.stopping,
+        )
         passes = Passes(
             folder=folder,
             part=part,
             settings=self.settings,
             limits=self.limits,
-            fetch=self._fetch(),
+            fetch=self._fetch(web),
+            refuse=self._refuse(web),
             hosts=self.hosts,
             stopping=self.stopping,
             earlier=earlier,
@@ -72,17 +81,16 @@ class Acquisition:
         _write_tars(folder, passes)
         _write_manifest(folder, part, passes)
 
-    def _fetch(self) -> Fetch:
-        web = Web(
-            settings=self.settings,
-            limits=self.limits,
-            hosts=self.hosts,
-            contact=self.contact,
-            stopping=self.stopping,
-        )
-
-        def fetch(row: Row, attempt: Attempt, room: Room) -> bytes:
+    def _refuse(self, web: Web) -> Refuse:
+        def refuse(row: Row) -> None:
             self.taken_down.check_id(row.uuid)
+            if row.host:
+                web.check(row)
+
+        return refuse
+
+    def _fetch(self, web: Web) -> Fetch:
+        def fetch(row: Row, attempt: Attempt, room: Room) -> bytes:
             if row.earlier is not None:
                 self.taken_down.check_md5(row.earlier.measures["md5"])
                 return row.earlier.take(attempt)

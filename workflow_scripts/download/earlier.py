@@ -1,9 +1,10 @@
 """What earlier work of the same corpus has of a part's images, so that hosts are asked only for the rest.
 
 Earlier work is any work folder of another key, finished or not. An image is taken over when its id, address, crop, the
-settings of the kept picture and the step's version are the same. So is a lasting failure, unless a setting that decides
-what is taken (content types, sizes, robots) may have caused it and has another value now. Images that were taken
-whatever `X-Robots-Tag` says are asked for again once it counts.
+settings of the kept picture and the step's version are the same. So is a failure, unless a setting that decides about
+it (content types, sizes, allowed addresses, robots) has another value for its host now: other settings ask for nothing
+else. What failed in passing is for `retry_failed`, or for another number of `passes`. Images that were taken whatever
+`X-Robots-Tag` says are asked for again once it counts.
 """
 
 import json
@@ -14,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 from pydantic import ValidationError
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.config.download import DownloadSettings
+from workflow_scripts.common.config.download import PICTURE, DownloadSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.work_folder import DONE, WorkFolder
@@ -26,19 +28,22 @@ from workflow_scripts.download.part_files import MANIFEST, PART
 
 logger = logging.getLogger(__name__)
 
-# Settings that make another picture of the same body.
-PICTURE = ("min_size", "max_size", "jpeg_quality")
-# Failures that another try does not mend, and the settings that decide about them.
-LASTING: dict[str, tuple[str, ...]] = {
+# What an image may fail for, and the settings that decide about it.
+DECIDED_BY: dict[str, tuple[str, ...]] = {
     "http_error": (),
+    "connection": (),
+    "timeout": (),
     "truncated": (),
     "too_small": (),
     "bad_crop": (),
     "not_an_image": ("content_types",),
     "too_large": ("max_bytes", "max_pixels"),
     "disallowed_by_robots": ("respect_robots",),
+    "disallowed_address": ("allow_hosts",),
 }
-GONE = (404, 410)
+MAY_COME = Path(__file__).with_name("may_come.sql")
+# What a row failed for, or `ok`.
+_REASON = "split_part(coalesce(found.error, 'ok'), ':', 1)"
 FIELDS = [field.name for field in ATTEMPT_FIELDS if field.name != "pass_number"]
 MEASURES = ("md5", "width", "height")
 
@@ -143,18 +148,21 @@ class EarlierWork:
             found = _finished(one.path) if one.finished else _unfinished(one.path)
             if not found:
                 return
+            connection.execute(MAY_COME.read_text(encoding="utf-8"))
+            connection.register("reopened", self._reopened(connection, one.settings))
+            same_passes = "true" if one.settings.passes == self._settings.passes else "false"
             names = ", ".join([*FIELDS, *MEASURES, "file"])
+            reasons = ", ".join(map(tables.literal, DECIDED_BY))
             connection.execute(
                 f"INSERT INTO earlier ({names}) SELECT {', '.join(f'found.{name}' for name in names.split(', '))} "
                 f"FROM ({found}) AS found "
                 f"INNER JOIN {tables.scan(one.path / PART)} AS asked USING (uuid) "
                 "INNER JOIN part ON part.uuid = asked.uuid AND part.source_url = asked.source_url "
                 "AND part.host = asked.host AND part.crop IS NOT DISTINCT FROM asked.crop "
-                f"WHERE part.host <> '' AND NOT found.transient AND ({self._is_taken(one.settings)}) "
-                "AND part.uuid NOT IN (SELECT uuid FROM earlier) "
-                "AND NOT list_contains($rewritten, part.host) "
-                "AND NOT list_contains($rewritten, split_part(part.host, ':', 1))",
-                {"rewritten": self._rewritten(one.settings)},
+                f"WHERE part.host <> '' AND NOT found.transient AND (found.status = 'ok' OR {_REASON} IN ({reasons})) "
+                f"AND ({same_passes} OR NOT coalesce(may_come(found.status, found.error, found.http_status), false)) "
+                f"AND (part.host, {_REASON}) NOT IN (FROM reopened) "
+                "AND part.uuid NOT IN (SELECT uuid FROM earlier)"
             )
             if one.finished:
                 _leave_damaged(connection, one.path)
@@ -162,27 +170,23 @@ class EarlierWork:
             # Another job may be at it, and finish, while it is read here.
             logger.warning("%s: not used: %s", one.path, str(error).splitlines()[0])
 
-    def _is_taken(self, settings: DownloadSettings) -> str:
-        reasons = [reason for reason, names in LASTING.items() if self._decides_alike(settings, names)]
-        listed = ", ".join(map(tables.literal, reasons))
-        heeds_robots = settings.respect_robots or not self._settings.respect_robots
-        return (
-            f"(found.status = 'ok' AND {heeds_robots}) OR (found.status IN ('failed', 'refused') "
-            f"AND split_part(found.error, ':', 1) IN ({listed}) "
-            f"AND (NOT starts_with(found.error, 'http_error') OR found.http_status IN {GONE}))"
-        )
-
-    def _decides_alike(self, settings: DownloadSettings, names: Iterable[str]) -> bool:
-        def decided(by: DownloadSettings) -> list[Any]:
-            of_hosts = [{host: getattr(one, name, None) for host, one in by.hosts.items()} for name in names]
-            return [[getattr(by, name) for name in names], [_given(values) for values in of_hosts]]
-
-        return decided(settings) == decided(self._settings)
-
-    def _rewritten(self, settings: DownloadSettings) -> list[str]:
-        """Hosts of which another address was asked for the same image."""
-        hosts = {*settings.hosts, *self._settings.hosts}
-        return sorted(host for host in hosts if settings.of_host(host).rewrite != self._settings.of_host(host).rewrite)
+    def _reopened(self, connection: duckdb.DuckDBPyConnection, then: DownloadSettings) -> pa.Table:
+        """Hosts and what of theirs is asked for again: a reason of failure, or `ok`."""
+        now = self._settings
+        reopened: list[tuple[str, str]] = []
+        for (host,) in connection.execute("SELECT DISTINCT host FROM part WHERE host <> ''").fetchall():
+            reasons = {
+                reason
+                for reason, names in DECIDED_BY.items()
+                if any(then.decides(name, host) != now.decides(name, host) for name in names)
+            }
+            if now.respect_robots and not then.respect_robots:
+                reasons.add("ok")
+            if then.of_host(host).rewrite != now.of_host(host).rewrite:
+                reasons |= {"ok", *DECIDED_BY}
+            reopened += [(host, reason) for reason in reasons]
+        columns = dict(zip(("host", "reason"), zip(*reopened, strict=True), strict=True)) if reopened else {}
+        return pa.table({name: pa.array(columns.get(name, ()), pa.string()) for name in ("host", "reason")})
 
 
 def _leave_damaged(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
@@ -199,10 +203,6 @@ def _leave_damaged(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
 def tables_type(arrow: str) -> str:
     """DuckDB's name of an Arrow type."""
     return {"string": "VARCHAR", "bool": "BOOLEAN", "double": "DOUBLE"}.get(arrow, "BIGINT")
-
-
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {host: value for host, value in values.items() if value is not None}
 
 
 def _finished(folder: Path) -> str:

@@ -44,6 +44,8 @@ class Gate:
     asked: float = 0.0
     slowed_at: float = 0.0
     stopped: bool = False
+    # Why it is never asked.
+    forbidden: Fault | None = None
     # It was stopped before: one more refusal stops it, one good answer clears it.
     on_probation: bool = False
     answers: dict[str, int] = field(default_factory=lambda: {"good": 0, "refused": 0, "unreachable": 0})
@@ -53,6 +55,8 @@ class Gate:
 
     def objection(self, now: float, max_wait: float) -> Fault | None:
         """Why it is not asked at all in this pass."""
+        if self.forbidden is not None:
+            return self.forbidden
         if self.connections == 0:
             return Fault("other", f"{self.host} is left to other parts by its policy", status="deferred")
         if self.stopped:
@@ -171,6 +175,12 @@ class Hosts:
         """A host did not answer."""
         with self.condition:
             self._note(host, "unreachable")
+
+    def forbid(self, host: str, fault: Fault) -> None:
+        """A host is never asked: what is left of its images is refused without waiting for turns."""
+        with self.condition:
+            self.gate(host).forbidden = fault
+            self.condition.notify_all()
 
     def begin_pass(self) -> None:
         """Stopped hosts get another chance: one good answer is enough, one more refusal ends it."""

@@ -25,7 +25,7 @@ from workflow_scripts.download.earlier import EarlierWork
 from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.memory import Memory
 from workflow_scripts.download.part_files import MEMORY_MB
-from workflow_scripts.download.schedule import Schedule
+from workflow_scripts.download.schedule import Refuse, Schedule
 from workflow_scripts.download.verify import Verifier
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class Passes:
         settings: images a tar, and how many passes.
         limits: connections at once, and the waits between passes.
         fetch: gives an image's body.
+        refuse: raises `Fault` for a row that nobody is asked for.
         hosts: the hosts' policies.
         stopping: set when the job must end.
         earlier: earlier work from which the first pass takes images over.
@@ -60,6 +61,7 @@ class Passes:
         settings: DownloadSettings,
         limits: DownloadLimits,
         fetch: Fetch,
+        refuse: Refuse,
         hosts: Hosts,
         stopping: threading.Event,
         earlier: EarlierWork | None = None,
@@ -70,6 +72,7 @@ class Passes:
         self._settings = settings
         self._limits = limits
         self._fetch = fetch
+        self._refuse = refuse
         self._stopping = stopping
         self._hosts = hosts
         self._memory = Memory(limits.body_memory_mb * 2**20, stopping)
@@ -192,6 +195,7 @@ class Passes:
             hosts=self._hosts,
             stopping=self._stopping,
             closes=math.inf if closes is None else utc(closes).timestamp(),
+            refuse=self._refuse,
             others_wait=others_wait,
         )
         made = run_shard(

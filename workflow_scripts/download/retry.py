@@ -128,7 +128,7 @@ class Again:
 
     def _write_todo(self, todo: Path) -> None:
         """The rows of all parts to try again, each with its part's number in the list."""
-        query = (HERE / "retry.sql").read_text(encoding="utf-8")
+        query = "".join((HERE / name).read_text(encoding="utf-8") for name in ("may_come.sql", "retry.sql"))
         pieces = []
         for number, part in enumerate(self._parts):
             with self._hold(part, self._manifests[number]) as folder, tables.connect(MEMORY_MB) as connection:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from workflow_scripts.download.attempts import Fault, Row
 from workflow_scripts.download.hosts import Gate, Hosts
 
+Refuse = Callable[[Row], None]
 Answer = tuple[int, io.BytesIO | None, str | None]
 POLL_SECONDS = 0.5
 
@@ -42,6 +43,7 @@ class Schedule:
         hosts: the hosts' policies.
         stopping: set when the job must end.
         closes: the time (Unix) after which nothing is asked for.
+        refuse: raises `Fault` for a row that nobody is asked for; such rows wait for no turn.
         others_wait: says whether hosts other than those given have images in later shards; None when slow hosts
             are to be waited for.
     """
@@ -53,6 +55,7 @@ class Schedule:
         hosts: Hosts,
         stopping: threading.Event,
         closes: float = math.inf,
+        refuse: Refuse | None = None,
         others_wait: Callable[[set[str]], bool] | None = None,
     ) -> None:
         self._hosts = hosts
@@ -61,12 +64,19 @@ class Schedule:
         self._others_wait = others_wait
         self._condition = hosts.condition
         self._answers: deque[Answer] = deque()
+        self._refused: deque[Task] = deque()
         self._idle_since: float | None = None
         self._queues: OrderedDict[str, deque[tuple[int, ...]]] = OrderedDict()
         self._gates: dict[str, Gate] = {}
         sources: dict[tuple[str, str], list[int]] = {}
         for number, row in enumerate(rows):
-            sources.setdefault((row.host, row.url), []).append(number)
+            try:
+                if refuse is not None:
+                    refuse(row)
+            except Fault as fault:
+                self._refused.append(Task((number,), fault))
+            else:
+                sources.setdefault((row.host, row.url), []).append(number)
         with self._condition:
             for (host, _), numbers in sources.items():
                 if host not in self._queues:
@@ -81,6 +91,8 @@ class Schedule:
             while True:
                 if self._answers:
                     return Task(answer=self._answers.popleft())
+                if self._refused:
+                    return self._refused.popleft()
                 if self._queues:
                     task = self._next()
                     if task is not None:

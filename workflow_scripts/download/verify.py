@@ -75,7 +75,7 @@ class Verifier:
                 attempt = body.attempt
                 try:
                     if frame is None:
-                        frame = self._decoded(body.getvalue(), attempt, room)
+                        frame = self._decoded(body, room)
                     attempt.original_height, attempt.original_width = frame.shape[:2]
                     body.verdict = self._kept(frame, body.row, attempt)
                 except Exception as error:
@@ -86,17 +86,18 @@ class Verifier:
                     attempt.fail(error)
                     body.verdict = None, None, None, None, None, attempt.error
 
-    def _decoded(self, data: bytes, attempt: Attempt, room: Room) -> images.RgbImage:
-        settings = self._settings
+    def _decoded(self, body: Body, room: Room) -> images.RgbImage:
+        settings, attempt, data = self._settings, body.attempt, body.getvalue()
+        max_pixels = settings.of_host(body.row.host).max_pixels
         if not data:
             raise Fault("not_an_image", "no bytes", transient=attempt.open_ended)
         try:
-            width, height = images.read_size(data, settings.max_pixels)
+            width, height = images.read_size(data, max_pixels)
             attempt.original_width, attempt.original_height = width, height
             if min(width, height) < settings.min_size:
                 raise Fault("too_small", f"{width} x {height} pixels", status="refused")
             room.grow(width * height * BYTES_A_PIXEL)
-            return images.decode(data, settings.max_pixels, to_srgb=True)
+            return images.decode(data, max_pixels, to_srgb=True)
         except images.UnreadableImage as error:
             if error.fault == "too_large":
                 raise Fault(error.fault, error.detail, status="refused") from None

@@ -55,8 +55,8 @@ class Web:
     """Fetches bodies from many threads at once.
 
     Args:
-        settings: what is taken from each host.
-        limits: timeouts and allowed addresses.
+        settings: what is taken from each host, and allowed addresses.
+        limits: timeouts and limits of requests.
         hosts: the hosts' policies.
         contact: mail or web address for the user agent, where a host's policy has none.
         stopping: set when the job must end; requests then give up.
@@ -80,7 +80,7 @@ class Web:
         self._contact = contact
         for given in (contact, *(policy.contact for policy in limits.hosts.values())):
             _user_agent(given)
-        self._policy = AddressPolicy(limits.allow_hosts)
+        self._policy = AddressPolicy(settings.allow_hosts)
         self._hosts = hosts
         self._deadlines = Deadlines(stopping)
         self._proxies = getproxies()
@@ -90,6 +90,14 @@ class Web:
             for scheme, url in self._proxies.items()
             if scheme in ("http", "https", "all")
         }
+
+    def check(self, row: Row) -> None:
+        """Refuse a row whose address alone says that its host is never asked.
+
+        Raises:
+            Fault: it does.
+        """
+        self._policy.split(row.url)
 
     def get(self, row: Row, attempt: Attempt, room: Room) -> bytes:
         """The body at the row's address, to whose host this thread has a connection by its policy.
@@ -107,6 +115,9 @@ class Web:
                 return asking.get()
             except Fault as error:
                 fault = self._late(request) if request.cut else error
+                if fault.reason == "disallowed_address" and attempt.http_status is None:
+                    # Nothing was asked.
+                    attempt.requests -= 1
             except (ConnectTimeoutError, ReadTimeoutError) as error:
                 fault = Fault("timeout", _line(error), transient=True)
             except (LocationParseError, LocationValueError, UnicodeError) as error:
@@ -146,7 +157,6 @@ class _Fetch:
         self._room = room
         self._request = request
         self._settings = web._settings.of_host(row.host)
-        self._max_bytes = self._settings.max_bytes or web._settings.max_bytes
         self._requests = 0
         self.host = row.host
 
@@ -202,6 +212,11 @@ class _Fetch:
             try:
                 response = send()
                 break
+            except Fault as fault:
+                # Where its name leads shows only now; nothing more of that host is asked for.
+                if fault.reason == "disallowed_address":
+                    web._hosts.forbid(host, fault)
+                raise
             except ProtocolError:
                 # A host may hang up a kept connection just as it is used again (RFC 9110, 9.2.2).
                 if self._request.cut or not self._request.kept:
@@ -236,13 +251,13 @@ class _Fetch:
             if self._web._settings.respect_robots and is_disallowed(response.headers, AGENT, ROBOTS_DIRECTIVES):
                 raise Fault("disallowed_by_robots", response.headers.get("X-Robots-Tag", ""), status="refused")
             kind = (response.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
-            taken = self._settings.content_types or self._web._settings.content_types
+            taken = self._settings.content_types
             if kind and not any(fnmatchcase(kind, pattern.lower()) for pattern in taken):
                 hosts.good(host)
                 raise Fault("not_an_image", f"content type {kind}", status="refused")
             length = response.headers.get("Content-Length", "")
-            if length.isascii() and length.isdigit() and int(length[:19]) > self._max_bytes:
-                raise _too_many_bytes(self._max_bytes)
+            if length.isascii() and length.isdigit() and int(length[:19]) > self._settings.max_bytes:
+                raise _too_many_bytes(self._settings.max_bytes)
             return
         transient = status in TRANSIENT_STATUS or status >= 500
         if status in REFUSALS or status >= 500:
@@ -267,8 +282,8 @@ class _Fetch:
             ends, self._request.ends = self._request.ends, math.inf
             self._request.ends = ends + self._room.grow(len(chunk))
             body += chunk
-            if len(body) > self._max_bytes:
-                raise _too_many_bytes(self._max_bytes)
+            if len(body) > self._settings.max_bytes:
+                raise _too_many_bytes(self._settings.max_bytes)
             if time.monotonic() > self._request.ends:
                 raise self._web._late(self._request)
             self._check_stopping()

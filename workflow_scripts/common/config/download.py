@@ -1,14 +1,20 @@
 """Downloading images."""
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
 from workflow_scripts.common.config.base import Section
 
 T = TypeVar("T")
+
+# Settings that make another picture of the same body.
+PICTURE = ("min_size", "max_size", "jpeg_quality")
+# Settings that decide what is taken: another value asks only for what the earlier one refused.
+DECIDING = ("allow_hosts", "content_types", "max_bytes", "max_pixels", "check_certificates", "passes")
 
 
 class Rewrite(Section):
@@ -32,9 +38,19 @@ class HostSettings(Section):
 
     content_types: list[str] | None = Field(None, description="Content types that are taken.")
     max_bytes: int | None = Field(None, ge=1, description="Bodies are read up to this many bytes.")
+    max_pixels: int | None = Field(None, ge=1, description="Images of more pixels are refused undecoded.")
     rewrite: Rewrite | None = Field(
         None, description="A smaller rendition, asked for first; the catalogue's URL follows where it is not found."
     )
+
+
+class OfHost(NamedTuple):
+    """What is taken from one host: its own settings, and those of all hosts where it has none."""
+
+    content_types: list[str]
+    max_bytes: int
+    max_pixels: int
+    rewrite: Rewrite | None
 
 
 class DownloadSettings(Section):
@@ -61,6 +77,10 @@ class DownloadSettings(Section):
     )
     images_per_tar: int = Field(1000, ge=1, description="Images a tar: what is fetched again after a kill, at most.")
     passes: int = Field(3, ge=1, le=10, description="How often transient failures are tried, the first time included.")
+    allow_hosts: list[str] = Field(
+        default_factory=list,
+        description="Loopback or private addresses (CIDR or host) that may be asked all the same. Others never are.",
+    )
     hosts: dict[str, HostSettings] = Field(
         default_factory=dict, description="By host (`name` or `name:port`): what is taken from it."
     )
@@ -71,9 +91,24 @@ class DownloadSettings(Section):
             raise ValueError(f"min_size: {self.min_size} is above max_size, {self.max_size}")
         return self
 
-    def of_host(self, host: str) -> HostSettings:
+    def of_host(self, host: str) -> OfHost:
         """What is taken from a host."""
-        return find_host(self.hosts, host) or HostSettings()
+        own = find_host(self.hosts, host) or HostSettings()
+        return OfHost(
+            content_types=self.content_types if own.content_types is None else own.content_types,
+            max_bytes=own.max_bytes or self.max_bytes,
+            max_pixels=own.max_pixels or self.max_pixels,
+            rewrite=own.rewrite,
+        )
+
+    def decides(self, name: str, host: str) -> Any:
+        """The value of one of `DECIDING` as it holds for a host."""
+        return getattr(self.of_host(host), name) if name in OfHost._fields else getattr(self, name)
+
+
+def keeps_images(keys: Iterable[str]) -> bool:
+    """Whether a change of these settings (`max_bytes`, `hosts.a.example.max_bytes`) fetches no image again."""
+    return all(key.rpartition(".")[2] in DECIDING for key in keys)
 
 
 class HostLimits(Section):
@@ -131,10 +166,13 @@ class DownloadLimits(Section):
         description="A time (ISO 8601, UTC unless it says otherwise) after which nothing more is asked for: the "
         "rest is `deferred`.",
     )
-    allow_hosts: list[str] = Field(
-        default_factory=list,
-        description="Loopback or private addresses (CIDR or host) that may be asked all the same. Others never are.",
-    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _allow_hosts_has_moved(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "allow_hosts" in values:
+            raise ValueError("allow_hosts decides what is taken: move it to download.allow_hosts (replay.download)")
+        return values
 
     def of_host(self, host: str) -> HostLimits:
         """A host's policy: the config's, else what the host has published, else the default."""

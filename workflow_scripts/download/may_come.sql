@@ -1,0 +1,10 @@
+-- Whether an image may be had at another time, by its row's columns of the contract DOWNLOADS.
+CREATE OR REPLACE TEMP MACRO may_come(status, error, http_status) AS
+    status = 'deferred'
+    OR (
+        status = 'failed'
+        AND (
+            split_part(error, ':', 1) IN ('connection', 'timeout', 'missing_file')
+            OR (starts_with(error, 'http_error') AND (http_status >= 500 OR http_status IN (408, 425, 429)))
+        )
+    );
