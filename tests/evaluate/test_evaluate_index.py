@@ -201,6 +201,66 @@ def test_names_built_from_ranks_need_ranks(benchmark_of: Benchmark) -> None:
         benchmark_of.index(labels)
 
 
+TRAP = ["original_label", "scientific_name", "common_name", *HEADER[1:8], "filepath", "uuid"]
+LION = ["lion", "panthera leo", "lion", "animalia", "chordata", "mammalia", "carnivora", "felidae", "panthera", "leo"]
+BIRD = ["bird", "", "bird", "animalia", "chordata", "aves", "", "", "", ""]
+
+
+def test_without_a_class_column_the_class_is_the_text_that_is_written(benchmark_of: Benchmark) -> None:
+    """As the camera traps were published; a label may stop above the species."""
+    for number in range(3):
+        benchmark_of.add(f"{number}.png", photo(number))
+    rows = [[*taxon, f"{number}.png", f"u{number}"] for number, taxon in enumerate((LION, BIRD, LION))]
+    lion = "Animalia Chordata Mammalia Carnivora Felidae Panthera leo with common name lion"
+    for text_type, expected in {
+        "taxon_com": [lion, "Animalia Chordata Aves with common name bird", lion],
+        "com": ["lion", "bird", "lion"],
+    }.items():
+        read = benchmark_of.index(benchmark_of.labels(rows, TRAP), text_type=text_type)
+        assert [row["class"] for row in read] == expected
+    with pytest.raises(InputError, match=r"labels\.csv: missing column class"):
+        benchmark_of.index(benchmark_of.labels(rows, TRAP), text_type="asis")
+    with pytest.raises(InputError, match=r"labels\.csv: line 3: .* sci;"):
+        benchmark_of.index(benchmark_of.labels(rows, TRAP), text_type="sci")
+    # Where there is a column it is kept: few-shot goes by it.
+    labelled = benchmark_of.labels([[*row, row[0]] for row in rows], [*TRAP, "class"])
+    assert [row["class"] for row in benchmark_of.index(labelled, text_type="taxon_com")] == ["lion", "bird", "lion"]
+
+
+def test_columns_in_any_order_marks_and_line_ends_change_nothing(benchmark_of: Benchmark) -> None:
+    for name in ("a.JPG", "b.jpeg"):
+        benchmark_of.add(f"x/{name}", photo(1))
+    labels = benchmark_of.folder / "labels.csv"
+    absolute = benchmark_of.images.absolute() / "x" / "a.JPG"
+    labels.write_bytes(
+        "\ufeffclass,class_idx,Unnamed: 0,filepath,note\r\n"
+        f"Pica pica,7,0,{absolute},\r\n"
+        '"Larus, argentatus",3,1,x/b.jpeg,"two\r\nlines"\r\n'.encode()
+    )
+    rows = benchmark_of.index(labels)
+    assert [(row["class"], row["path"]) for row in rows] == [
+        ("Pica pica", str(benchmark_of.images / "x" / "a.JPG")),
+        ("Larus, argentatus", str(benchmark_of.images / "x" / "b.jpeg")),
+    ]
+
+
+def test_an_image_is_found_by_its_path_then_by_its_name_then_by_its_name_in_any_case(benchmark_of: Benchmark) -> None:
+    files = ["images/1.jpg", "Apidae/1.jpg", "images/2.JPG", "images/3.jpg", "deeper/still/3.JPG", "images/4.jpeg"]
+    for name in files:
+        benchmark_of.add(name, photo(1))
+    # The last two as written on another machine.
+    named = ["Apidae/1.jpg", "Apidae/2.jpg", "Apidae/3.JPG", "/home/somebody/x/4.jpeg", r"Apidae\4.jpeg"]
+    labels = benchmark_of.labels([[name, "c"] for name in named], ["filepath", "class"])
+    rows = benchmark_of.index(labels, find="name")
+    found = ["Apidae/1.jpg", "images/2.JPG", "deeper/still/3.JPG", "images/4.jpeg", "images/4.jpeg"]
+    assert [row["path"] for row in rows] == [str(benchmark_of.images / name) for name in found]
+    assert [row["image"] for row in rows] == named
+    for name, message in {"Apidae/4.JPEG/../1.jpg": "more than one 1.jpg", "a\0b.jpg": "no path"}.items():
+        labels.write_text(f"filepath,class\n{name},c\n")
+        with pytest.raises(InputError, match=f"line 2: .*{message}"):
+            benchmark_of.index(labels, find="name")
+
+
 cells = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(lambda cell: cell.strip())
 
 

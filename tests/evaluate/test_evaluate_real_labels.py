@@ -3,25 +3,37 @@
 They are data of others and not in the repository: the environment variable names the folder that has them.
 """
 
+import csv
 import os
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import simplejpeg
 
-from workflow_scripts.common.config.evaluate import LabelledFolder
+from workflow_scripts.common import tables
+from workflow_scripts.common.accounts import read_account
+from workflow_scripts.common.config.evaluate import LabelledFolder, SubsetsBenchmark
 from workflow_scripts.common.prompts import TEMPLATES
+from workflow_scripts.contracts import BENCHMARK_IMAGES
 from workflow_scripts.evaluate.classes import Classes
 from workflow_scripts.evaluate.csv.index import read_labels
 from workflow_scripts.evaluate.csv.texts import class_name
 from workflow_scripts.evaluate.indexing import Labelled
+from workflow_scripts.evaluate.subsets.index import index_subsets
+
+
+def real_labels(name: str) -> Path:
+    folder = os.environ.get("TREEOFLIFE_REAL_DATA")
+    if not folder or not (labels := Path(folder) / "labels" / name).exists():
+        pytest.skip(f"left out: TREEOFLIFE_REAL_DATA names no folder with labels/{name}")
+    return labels
 
 
 def rows_of(name: str) -> list[Labelled]:
-    folder = os.environ.get("TREEOFLIFE_REAL_DATA")
-    if not folder or not (labels := Path(folder) / f"labels/{name}.csv").exists():
-        pytest.skip(f"TREEOFLIFE_REAL_DATA names no folder with labels/{name}.csv")
-    given = LabelledFolder(labels=str(labels), images="images")
-    return list(read_labels(given, needs_ranks=name == "rare_species"))
+    given = LabelledFolder(labels=str(real_labels(f"{name}.csv")), images="images")
+    return list(read_labels(given, ("taxon_com", "sci_com") if name == "rare_species" else ("asis",)))
 
 
 def names_of(rows: list[Labelled], text_type: str) -> list[str]:
@@ -74,3 +86,63 @@ def test_rare_species_has_thirty_images_of_all_classes_but_five() -> None:
     for row in rows_of("rare_species"):
         counts[row.label] = counts.get(row.label, 0) + 1
     assert sorted(counts.values()) == [21, 27, 27, 29, 29, *[30] * 395]
+
+
+def filepaths(labels: Path) -> list[str]:
+    with labels.open(encoding="utf-8", newline="") as file:
+        return [row["filepath"] for row in csv.DictReader(file)]
+
+
+# Rows and classes of each, as IDLE-OO's card counts them.
+TRAPS = {
+    "desert-lion": (352, 32),
+    "ENA24": (1120, 20),
+    "island": (310, 33),
+    "orinoquia": (336, 28),
+    "ohio-small-animals": (468, 39),
+}
+
+
+def test_the_five_camera_traps_are_indexed_as_they_were_published(tmp_path: Path) -> None:
+    """Without a class column: a class is a text, and the island's 150 images known above the species only have one."""
+    photo = simplejpeg.encode_jpeg(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    (tmp_path / "photo.jpg").write_bytes(photo)
+    subsets = {}
+    for name in TRAPS:
+        labels = real_labels(f"camera_trap/{name}-balanced.csv")
+        for image in filepaths(labels):
+            place = tmp_path / "data/test" / image
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.hardlink_to(tmp_path / "photo.jpg")
+        subsets[name] = {"labels": str(labels), "images": str(tmp_path / "data/test" / name), "find": "name"}
+    settings = SubsetsBenchmark.model_validate({"layout": "subsets", "text_type": "taxon_com", "subsets": subsets})
+    out, account = tmp_path / "images.parquet", tmp_path / "account.json"
+    index_subsets(name="camera_trap", settings=settings, out=out, account=account)
+    assert read_account(account).dropped == {}
+    read = tables.read_rows(out, BENCHMARK_IMAGES).to_pylist()
+    found = {name: [row for row in read if row["image"].startswith(f"{name}/")] for name in TRAPS}
+    assert {name: (len(rows), len({row["class"] for row in rows})) for name, rows in found.items()} == TRAPS
+    for rows in found.values():
+        assert [row["class"] for row in rows] == [class_name(row, "taxon_com") for row in rows]
+    assert sorted(Counter(row["class"] for row in found["island"]).values())[:3] == [1, 1, 9]
+    above = Counter(row["class"] for row in found["island"] if row["taxon_species"] is None)
+    assert (len(above), above.total()) == (16, 150)
+    assert "Animalia Chordata Aves Columbiformes Columbidae with common name pigeon" in above
+
+
+def test_flat_archives_of_meta_album_hold_all_images_that_the_published_labels_name(tmp_path: Path) -> None:
+    names = ["PLK_Mini", "INS_Mini", "insects2", "PLT_NET_Mini", "fungi", "PLT_VIL_Mini", "MED_LF_Mini", "PLT_DOC_Mini"]
+    total = 0
+    for name in names:
+        labels = real_labels(f"{name}.csv")
+        images = tmp_path / name / "images"
+        images.mkdir(parents=True)
+        for image in filepaths(labels):
+            (images / image.rpartition("/")[2]).touch()
+        rows = list(read_labels(LabelledFolder(labels=str(labels), images=str(images.parent), find="name")))
+        assert all(row.path.is_file() for row in rows)
+        # Each class has forty images, and no image is another class's.
+        assert set(Counter(row.label for row in rows).values()) == {40}
+        assert len({row.path for row in rows}) == len(rows)
+        total += len(rows)
+    assert total == 17_280

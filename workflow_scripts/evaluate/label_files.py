@@ -1,7 +1,7 @@
 """Label files and folders of images as they come."""
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from workflow_scripts.common.errors import InputError
@@ -83,11 +83,17 @@ def files_of(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def files_by_name(folder: Path) -> dict[str, list[Path]]:
-    """Every file below a folder, by its name."""
+    """Every file below a folder, by its name in lower case."""
     found: dict[str, list[Path]] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        found.setdefault(path.name, []).append(path)
+        found.setdefault(path.name.lower(), []).append(path)
     return found
+
+
+def named_alike(name: str, files: Mapping[str, Sequence[Path]]) -> Sequence[Path]:
+    """The files of a name among those of `files_by_name`; where there is none, those that differ in case alone."""
+    alike = files.get(name.lower(), ())
+    return [path for path in alike if path.name == name] or alike
 
 
 def one_name(name: str, where: str) -> str:

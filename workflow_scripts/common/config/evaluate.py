@@ -78,20 +78,28 @@ class Classification(Section):
     )
 
     @property
+    def text_types(self) -> tuple[ClassText, ...]:
+        """How classes are written, that of the main score first."""
+        return tuple(one for one in (self.text_type, self.published_text_type) if one is not None)
+
+    @property
     def needs_ranks(self) -> bool:
         """Whether classes are written by their ranks."""
-        return bool({self.text_type, self.published_text_type} - {"asis", "com", None})
+        return bool({*self.text_types} - {"asis", "com"})
 
 
 class LabelledFolder(Section):
     """A CSV of labels and the folder of its images."""
 
-    labels: str = Field(description="CSV with `filepath` and `class`, and where known ranks and common_name.")
+    labels: str = Field(
+        description="CSV with `filepath`, `class` (needed by the text type `asis` alone), and where known ranks and "
+        "common_name."
+    )
     images: str = Field(description="Folder that `filepath` starts from. It is read, never written.")
     find: Literal["path", "name"] = Field(
         "path",
-        description="How an image is found: by its path, or by its file name alone, anywhere in the folder (for copies "
-        "that are sorted otherwise than the labels say).",
+        description="How an image is found: by its path, or, where there is none, by its file name anywhere in the "
+        "folder (for copies that are sorted otherwise than the labels say).",
     )
 
 

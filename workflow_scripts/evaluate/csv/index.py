@@ -1,21 +1,22 @@
 """Read a classification benchmark in the papers' common layout: a CSV of labels beside a folder of images.
 
-As BioCLIP and BioCLIP 2 published them, the CSV has an index column, `filepath` below the folder, `class`,
-and where known kingdom, phylum, `cls` for the rank class, order, family, genus, species (the epithet), common_name.
+As BioCLIP and BioCLIP 2 published them, the CSV has an index column, `filepath` below the folder, `class` (not that of
+the camera traps), and where known kingdom, phylum, `cls` for the rank class, order, family, genus, species (the
+epithet), common_name.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.config.evaluate import CsvBenchmark, LabelledFolder
+from workflow_scripts.common.config.evaluate import ClassText, CsvBenchmark, LabelledFolder
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.contracts import RANKS
+from workflow_scripts.evaluate.csv.texts import written
 from workflow_scripts.evaluate.indexing import Labelled, index_images
-from workflow_scripts.evaluate.label_files import files_by_name, read_csv
+from workflow_scripts.evaluate.label_files import files_by_name, named_alike, read_csv
 
-REQUIRED = ("filepath", "class")
 # `class` is the label, so the rank of that name has another column.
 RANK_COLUMNS = {rank: "cls" if rank == "class" else rank for rank in RANKS}
 
@@ -35,36 +36,51 @@ def index_csv(*, name: str, settings: CsvBenchmark, out: Path, account: Path, jo
     """
     if not Path(settings.images).is_dir():
         raise InputError(f"benchmarks.{name}.images: {settings.images}: no such folder")
-    rows = read_labels(settings, needs_ranks=settings.needs_ranks)
+    rows = read_labels(settings, settings.text_types)
     index_images(rows, benchmark=name, out=out, account=account, jobs=jobs)
 
 
-def read_labels(given: LabelledFolder, *, needs_ranks: bool = False) -> Iterator[Labelled]:
+def read_labels(given: LabelledFolder, text_types: Sequence[ClassText] = ("asis",)) -> Iterator[Labelled]:
     """The rows of a CSV of labels (UTF-8, with or without a byte-order mark), in their order.
+
+    Without a column `class` an image's class is the text that is written for it, as in the published code.
 
     Args:
         given: the CSV and the folder of its images.
-        needs_ranks: whether names are to be built from ranks, so that a CSV without them is of no use.
+        text_types: how classes are written; the first one names them where there is no column `class`.
 
     Raises:
         InputError: the file is missing or no CSV, lacks a column, or has a bad row; the message names file and line.
     """
     labels, folder = Path(given.labels), Path(given.images)
-    named = files_by_name(folder) if given.find == "name" else None
-    for position, (where, row) in enumerate(read_csv(labels, partial(_check_columns, labels, needs_ranks=needs_ranks))):
-        labelled = _labelled(position, row, folder, where)
-        if named is not None:
-            found = named.get(labelled.path.name, [labelled.path])
-            if len(found) > 1:
-                raise InputError(f"{where}: {folder} has more than one {labelled.path.name}")
-            labelled = labelled._replace(path=found[0])
-        yield labelled
+    files = files_by_name(folder) if given.find == "name" else None
+    rows = read_csv(labels, partial(_check_columns, labels, text_types=text_types))
+    for position, (where, row) in enumerate(rows):
+        taxon = {f"taxon_{rank}": row.get(column, "").strip() or None for rank, column in RANK_COLUMNS.items()}
+        named = taxon | {"common_name": row.get("common_name", "").strip() or None}
+        label = row["class"] if "class" in row else written(named, text_types[0])
+        if not label.strip():
+            why = "class is empty" if "class" in row else f"nothing to write as {text_types[0]}; fill in its ranks"
+            raise InputError(f"{where}: {why}")
+        yield Labelled(
+            position=position,
+            image=row["filepath"],
+            path=_image_path(folder, files, row["filepath"], where),
+            span=None,
+            label=label,
+            ranks={rank: taxon[f"taxon_{rank}"] for rank in RANKS},
+            common_name=named["common_name"],
+            split=row.get("split", "").strip() or None,
+        )
 
 
-def _check_columns(labels: Path, found: Sequence[str], *, needs_ranks: bool) -> None:
-    missing = [column for column in REQUIRED if column not in found]
-    if needs_ranks and not set(RANK_COLUMNS.values()) & set(found):
-        missing.append("genus and species (or other ranks), which its text_type needs")
+def _check_columns(labels: Path, found: Sequence[str], *, text_types: Sequence[ClassText]) -> None:
+    missing = [] if "filepath" in found else ["filepath"]
+    if "asis" in text_types and "class" not in found:
+        missing.append("class")
+    built = {*text_types} - {"asis"}
+    if built and not {*RANK_COLUMNS.values(), *(["common_name"] if built == {"com"} else [])} & {*found}:
+        missing.append(f"genus and species (or other ranks), which text_type {' and '.join(sorted(built))} needs")
     if missing:
         has = ", ".join(column for column in found if column) or "none"
         raise InputError(f"{labels}: missing column {', '.join(missing)}; found {has}")
@@ -72,23 +88,27 @@ def _check_columns(labels: Path, found: Sequence[str], *, needs_ranks: bool) -> 
         raise InputError(f"{labels}: more than one column {', '.join(twice)}")
 
 
-def _labelled(position: int, row: dict[str, str], folder: Path, where: str) -> Labelled:
-    for column in REQUIRED:
-        if not row[column].strip():
-            raise InputError(f"{where}: {column} is empty")
-    image = PurePosixPath(row["filepath"])
-    if image.is_absolute() or ".." in image.parts or "\0" in row["filepath"]:
-        raise InputError(f"{where}: filepath {row['filepath']!r} leaves the folder of images")
-    return Labelled(
-        position=position,
-        image=row["filepath"],
-        path=folder / image,
-        span=None,
-        label=row["class"],
-        ranks={rank: row.get(column, "").strip() or None for rank, column in RANK_COLUMNS.items()},
-        common_name=row.get("common_name", "").strip() or None,
-        split=row.get("split", "").strip() or None,
-    )
+def _image_path(folder: Path, files: Mapping[str, Sequence[Path]] | None, image: str, where: str) -> Path:
+    """The file of an image by its path below the folder, or, given the folder's files, by its name.
+
+    Raises:
+        InputError: the path is empty or leaves the folder, or several files have the name.
+    """
+    if not image.strip() or "\0" in image:
+        raise InputError(f"{where}: filepath {image!r} is empty or no path")
+    path = PurePosixPath(image)
+    if path.is_absolute() and path.is_relative_to(folder.absolute()):
+        path = path.relative_to(folder.absolute())
+    is_below = not path.is_absolute() and ".." not in path.parts
+    if is_below and (files is None or (folder / path).is_file()):
+        return folder / path
+    if files is None:
+        raise InputError(f"{where}: filepath {image!r} leaves the folder of images {folder}")
+    name = image.replace("\\", "/").rpartition("/")[2]
+    found = named_alike(name, files) or [folder / name]
+    if len(found) > 1:
+        raise InputError(f"{where}: {folder} has more than one {name}")
+    return found[0]
 
 
 if __name__ == "__main__":

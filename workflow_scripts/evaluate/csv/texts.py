@@ -27,12 +27,27 @@ def classes_of(table: "pl.DataFrame", text_type: ClassText) -> Classes:
 def class_name(row: Mapping[str, Any], text_type: str) -> str:
     """The name that prompts are made of, for one row of the images table.
 
+    Raises:
+        InputError: the row has no name of this type.
+    """
+    if name := written(row, text_type):
+        return name
+    raise InputError(
+        f"row {row['position']} of the labels, class {row['class']!r}: no name of the type {text_type}; "
+        "fill in its ranks, or take text_type asis"
+    )
+
+
+def written(row: Mapping[str, Any], text_type: str) -> str:
+    """The name of a class that a text type writes; "" where the row has none.
+
     `asis` is `class` verbatim, underscores and all. The others are built from the ranks, and differ from training's
     captions in two ways: without a kingdom only `Genus species` is written, and without a common name nothing is
     added. Where `com` has no common name it is the scientific name, for a prompt must name something.
 
-    Raises:
-        InputError: the row has no name of this type.
+    Args:
+        row: `class`, `common_name` and the seven ranks as `taxon_RANK`.
+        text_type: one of ClassText.
     """
     if text_type == "asis":
         return str(row["class"])
@@ -47,9 +62,4 @@ def class_name(row: Mapping[str, Any], text_type: str) -> str:
         "com": taxon.common_name or scientific,
         "taxon": taxon.taxonomic if kingdom else scientific,
     }[head]
-    if not name:
-        raise InputError(
-            f"row {row['position']} of the labels, class {row['class']!r}: no name of the type {text_type}; "
-            "fill in its ranks, or take text_type asis"
-        )
-    return with_common_name(name, taxon.common_name if with_common else "")
+    return name and with_common_name(name, taxon.common_name if with_common else "")

@@ -32,7 +32,7 @@ def index_subsets(*, name: str, settings: SubsetsBenchmark, out: Path, account: 
 def _rows(settings: SubsetsBenchmark) -> Iterator[Labelled]:
     position = 0
     for subset, folder in settings.subsets.items():
-        for row in read_labels(folder, needs_ranks=settings.needs_ranks):
+        for row in read_labels(folder, settings.text_types):
             yield row._replace(position=position, image=f"{subset}/{row.image}", extra={"subset": subset})
             position += 1
 
