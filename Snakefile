@@ -23,6 +23,7 @@ else:
 
     include: "rules/catalog.smk"
     include: "rules/download.smk"
+    include: "rules/screen.smk"
     include: "rules/taxonomy.smk"
     include: "rules/curate.smk"
     include: "rules/shards.smk"

@@ -19,7 +19,7 @@ from workflow_scripts.common.defined_rules import complete
 from workflow_scripts.common.config.train import CorpusShards
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_json
-from workflow_scripts.common.generations import Generations, number_parts, share
+from workflow_scripts.common.generations import Generations, number_groups, number_parts, share
 from workflow_scripts.common.jobs import Job, check_names, needs_of, resources_of
 from workflow_scripts.common.layout import TRAINING_FILES, Corpus, Layout, Run
 from workflow_scripts.common.mixture import Mixture

@@ -42,6 +42,7 @@ rule curate:
         leakage=CORPUS.leakage(),
         held_out=[f"{BENCHMARK_TABLES[name]}/images.parquet" for name in CONFIG.curate.hold_out_species_of],
         outside=CONFIG.curate.verdicts,
+        findings=lambda w: CORPUS.gathered_findings.each(judge=CONFIG.screen, generation=[w.generation]),
         ledger=lambda w: LEDGER if Path(LEDGER).exists() else [],
     output:
         verdicts=CORPUS.verdicts(),
@@ -57,11 +58,13 @@ rule curate:
         **JOB.resources,
     params:
         settings=CONFIG.curate.to_json(),
+        screened=option("refusals", CONFIG.refusals.rules and CONFIG.refusals.to_json()),
         version=step_version("curate.decide"),
     shell:
         "python -m workflow_scripts.curate.decide --catalog {input.catalog:q} --downloads {input.downloads:q} "
         "--labels {input.labels:q} --older {input.older:q} --leakage {input.leakage:q} --held-out {input.held_out:q} "
-        "--outside {input.outside:q} --ledger {input.ledger:q} --settings {params.settings:q} "
+        "--outside {input.outside:q} --findings {input.findings:q} {params.screened} --ledger {input.ledger:q} "
+        "--settings {params.settings:q} "
         "--out {output.verdicts:q} --account {output.account:q} "
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 

@@ -1,6 +1,6 @@
 """Kept images into training shards, globally shuffled, by a fixed number of jobs."""
 
-SHARD_GROUPS = [f"{number:03d}" for number in range(CONFIG.shard_jobs)]
+SHARD_GROUPS = number_groups(CONFIG.shard_jobs)
 SPLITS = ["train", "train_small", "val"]
 
 

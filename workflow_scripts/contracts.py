@@ -245,6 +245,20 @@ LEAKAGE = Contract(
 `positions` the nearest is named, by its `position` and `image`. Last come the places of both images' bytes.
 """
 
+_FINDING = (Column("label"), Column("score", REAL, null=True), Column("error", null=True))
+
+FINDINGS = Contract(
+    "what a judge found in an image", (Column("uuid"), Column("judge"), *_FINDING), key=("uuid", "label")
+)
+"""`label` is a class of the judge and `score` how sure it is: a cosine similarity or a probability. An image that could
+not be judged has the label `unjudged`, no score, and says why in `error`.
+"""
+
+SEEN_FINDINGS = Contract(
+    "what a judge found in a picture", (Column("uuid"), Column("picture"), *_FINDING), key=("uuid", "picture", "label")
+)
+"""`picture` is the MD5 of the file and the crop of it, where there is one."""
+
 SPLITS = ("train", "val")
 _SPLIT = Column("split", values=SPLITS)
 
@@ -257,6 +271,7 @@ VERDICT_REASONS = (
     "camera_trap_sequence",
     "licence",
     "outside_verdict",
+    "screened",
     "unresolved",
     "taxon_excluded",
     "rank_too_high",

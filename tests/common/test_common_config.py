@@ -269,6 +269,28 @@ def test_a_run_may_not_take_a_baselines_name(values: dict[str, Any]) -> None:
     assert "also the name of a baseline" in complaint(values)
 
 
+CLIP = {"judge": "clip", "model": "ViT-B-32-quickgelu:openai", "prompts": {"a plant": ["a plant"], "a page": ["text"]}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"of": "imgtype = 'x'"}, ("screen.mine.of", "imgtype")),
+        ({"of": "true; DROP TABLE x"}, ("screen.mine.of",)),
+        ({"of": "uuid IN (FROM read_text('/etc/passwd'))"}, ("screen.mine.of",)),
+        ({"refuse": {"a pge": 0.1}}, ("screen.mine.refuse", "'a pge'", "did you mean a page")),
+        ({"prompts": None}, ("screen.mine", "classes or prompts")),
+    ],
+)
+def test_a_judge_that_cannot_work_is_refused_before_anything_runs(
+    values: dict[str, Any], changed: dict[str, Any], said: tuple[str, ...]
+) -> None:
+    values["screen"] = {"mine": CLIP | {"of": "img_type LIKE 'Museum%'", "refuse": {"a page": 0.2}}}
+    assert load_config(values, "my.yaml", SiteSettings()).refusals.rules[0].at_least == 0.2
+    values["screen"]["mine"] |= changed
+    assert all(part in complaint(values) for part in said)
+
+
 @pytest.mark.parametrize("text", ["a: [1", "- 1\n- 2\n", "a: b: c"])
 def test_broken_yaml_is_one_line(tmp_path: Path, text: str) -> None:
     file = tmp_path / "broken.yaml"

@@ -6,9 +6,11 @@ from typing import Any
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.config.curate import CurateSettings
+from workflow_scripts.common.config.screen import Refusals
 from workflow_scripts.contracts import (
     BENCHMARK_IMAGES,
     CATALOG,
+    FINDINGS,
     GATHERED_DOWNLOADS,
     LABELS,
     LEAKAGE,
@@ -90,6 +92,8 @@ class Corpus:
         leakage: Sequence[dict[str, Any]] = (),
         held_out: Sequence[dict[str, Any]] = (),
         outside: Sequence[dict[str, Any]] = (),
+        findings: Sequence[dict[str, Any]] = (),
+        refusals: Sequence[dict[str, Any]] = (),
         ledger: Sequence[dict[str, Any]] = (),
         threads: int = 1,
         name: str = "out",
@@ -144,6 +148,7 @@ class Corpus:
             ("leakage", [leak(**row) for row in leakage], LEAKAGE),
             ("held_out", [benchmark_image(n, **row) for n, row in enumerate(held_out)], BENCHMARK_IMAGES),
             ("outside", outside, OUTSIDE_VERDICTS),
+            ("findings", findings, FINDINGS),
             ("ledger", [taken_down(**row) for row in ledger], LEDGER),
         ):
             if rows:
@@ -158,6 +163,7 @@ class Corpus:
             settings=CurateSettings.model_validate({"val_share": 0.0} | settings),
             out=out,
             account=out.with_name("account.json"),
+            refusals=Refusals.model_validate({"rules": refusals}),
             **given,
             memory_mb=256,
             threads=threads,

@@ -54,6 +54,7 @@ TROUBLES: list[tuple[dict[str, Any], str | None, str | None]] = [
     ({"uuid": "shared2", "img_type": "Citizen Science", "occurrence": "c"}, None, None),
     ({"uuid": "closed", "license": "CC-BY-NC-4.0"}, "licence", "CC-BY-NC-4.0"),
     ({"uuid": "face", "license": "CC-BY-4.0"}, "outside_verdict", "a face"),
+    ({"uuid": "page", "license": "CC-BY-4.0"}, "screened", "museum: text document"),
     ({"uuid": "bench", "label": "raven"}, "leakage", "birds: 1.jpg, 4 bits apart"),
     ({"uuid": "rare", "label": "crow"}, "held_out_species", "Animalia Corvus cornix"),
     ({"uuid": "lonely", "label": "jay"}, "below_floor", "1 images of its species"),
@@ -61,6 +62,14 @@ TROUBLES: list[tuple[dict[str, Any], str | None, str | None]] = [
     ({"uuid": "p2", "md5": "ph", "label": "magpie"}, "placeholder", "one picture under 3 species"),
     ({"uuid": "p3", "md5": "ph", "label": "oak"}, "taxon_excluded", "plantae"),
 ]
+
+
+NO_PAGES = {"judge": "museum", "label": "text document", "reason": "text document", "at_least": 0.3}
+
+
+def a_page(uuid: str) -> dict[str, Any]:
+    """What a judge says of a page of text."""
+    return {"uuid": uuid, "judge": "museum", "label": "text document", "score": 0.5}
 
 
 # A corpus without images is refused.
@@ -76,6 +85,7 @@ def test_each_trouble_gets_its_reason_and_the_sums_hold(corpus: Corpus) -> None:
         [*images, *ravens], taxa={"exclude": ["Plantae"], "floor": 2, "cap": 8}, labels=[*LABEL_ROWS, crow, jay],
         ledger=[{"uuid": "erased"}], outside=[{"uuid": "face", "reason": "a face"}], leakage=[{"uuid": "bench"}],
         held_out=[{"genus": "Corvus", "species": "cornix"}], licences={"allow": ["CC-BY-4.0"]}, camera_trap_max=1,
+        findings=[a_page("page")], refusals=[NO_PAGES],
     )  # fmt: skip
     decided = verdicts(out)
     given = {uuid: (row["reason"], row["detail"]) for uuid, row in decided.items() if not uuid.startswith("raven")}
@@ -119,6 +129,9 @@ def test_the_first_reason_of_the_documented_order_is_given(corpus: Corpus, first
                 image |= {"license": "CC-BY-NC-4.0"}
             case "outside_verdict":
                 given["outside"] = [{"uuid": "z", "reason": "a face"}]
+            case "screened":
+                given["findings"] = [a_page("z")]
+                given["refusals"] = [NO_PAGES]
             case "unresolved":
                 image |= {"label": "nothing"}
             case "taxon_excluded":
@@ -402,3 +415,41 @@ def test_a_label_without_a_row_and_a_download_without_one_are_named(corpus: Corp
             account=corpus.folder / "c" / "account.json",
         )
     assert good.exists() and not list((corpus.folder / "c").glob("*"))
+
+
+def test_thresholds_make_refusals_of_what_judges_found(corpus: Corpus) -> None:
+    found = [
+        ("page", "museum", "text document", 0.31),
+        ("faint", "museum", "text document", 0.29),
+        ("herb", "museum", "plant", 0.9),
+        ("night", "traps", "animal", 0.05),
+        ("night", "traps", "person", 0.01),
+        ("deer", "traps", "animal", 0.2),
+        ("walker", "traps", "animal", 0.7),
+        ("walker", "traps", "person", 0.8),
+        ("both", "museum", "text document", 0.5),
+        ("both", "traps", "animal", 0.0),
+        ("blank", "museum", "unjudged", None),
+        ("closed", "museum", "text document", 0.9),
+    ]
+    out = corpus.decide(
+        [{"uuid": uuid, "label": "magpie"} for uuid in sorted({row[0] for row in found} - {"closed"} | {"unseen"})]
+        + [{"uuid": "closed", "label": "magpie", "license": "CC-BY-NC-4.0"}],
+        licences={"allow": ["CC-BY-4.0"], "unknown": "keep"},
+        findings=[dict(zip(("uuid", "judge", "label", "score"), row, strict=True)) for row in found],
+        refusals=[
+            NO_PAGES,
+            {"judge": "traps", "label": "animal", "reason": "empty", "below": 0.2},
+            {"judge": "traps", "label": "person", "reason": "person", "at_least": 0.5},
+        ],
+    )
+    refused = {uuid: row["detail"] for uuid, row in verdicts(out).items() if row["reason"] == "screened"}
+    assert refused == {
+        "page": "museum: text document",
+        "night": "traps: empty",
+        "walker": "traps: person",
+        "both": "museum: text document",
+    }
+    assert verdicts(out)["closed"]["reason"] == "licence"
+    assert {uuid for uuid, row in verdicts(out).items() if row["keep"]} == {"faint", "herb", "deer", "blank", "unseen"}
+    assert read_account(out.with_name("account.json")).dropped == {"screened": 4, "licence": 1}

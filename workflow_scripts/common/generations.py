@@ -85,6 +85,11 @@ def number_parts(count: int, first: int = 0) -> list[str]:
     return [f"{number:04d}" for number in range(first, first + count)]
 
 
+def number_groups(count: int) -> list[str]:
+    """The numbers of `count` groups, jobs that parts or shards are divided among, as file names have them."""
+    return [f"{number:03d}" for number in range(count)]
+
+
 def share(parts: Sequence[str], part: str) -> str:
     """Options that say how many parts are downloaded side by side, and which of them this one is (from 0)."""
     return f"--parts {len(parts)} --turn {parts.index(part)}"

@@ -60,7 +60,9 @@ def needs_of(rule: str, config: Config, site: SiteSettings) -> Needs:
         memory_mb = train.processes * (PROCESS_MB + train.workers * _worker_mb(rule, config))
     elif rule == "embed":
         cores, gpus = 1 + embed.workers, int(uses_gpus)
-    elif rule == "species_texts":
+    elif rule == "screen":
+        cores, gpus = 1 + config.limits.screen.workers, int(uses_gpus)
+    elif rule in ("species_texts", "screen_classes"):
         gpus = int(uses_gpus)
     elif rule == "newt_search":
         cores = NEWT_CORES

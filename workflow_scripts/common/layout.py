@@ -104,6 +104,14 @@ class Corpus(Folder):
     download_work = At(".work/download")
     download_key = At(".work/download/{key}/key.json")
 
+    findings = At("screen/{judge}/part-{part}.parquet")
+    findings_group = At("screen/{judge}/{generation}/group-{group}.json")
+    gathered_findings = At("screen/{judge}/{generation}.parquet")
+    gathered_findings_account = At("screen/{judge}/{generation}.account.json")
+    judge_classes = At("screen/{judge}/classes.safetensors")
+    screen = At("screen/{judge}")
+    screen_work = At(".work/screen")
+
     labels = At("taxonomy/labels.parquet")
     labels_account = At("taxonomy/account.json")
     labels_stats = At("taxonomy/stats.json")

@@ -1,9 +1,10 @@
-"""The models of a run, each as a folder: what training starts from, and what is scored beside the run's own."""
+"""The models of a run, each as a folder: what training starts from, what is scored, what judges images."""
 
 from pathlib import Path
 
 from workflow_scripts.common.config.model_source import ModelSource
 from workflow_scripts.common.config.root import Config
+from workflow_scripts.common.config.screen import ClipJudge
 from workflow_scripts.common.files import digest
 from workflow_scripts.common.layout import Layout
 
@@ -16,12 +17,14 @@ class Models:
         pretrain_start: where pretraining makes those, the folder that it starts from itself.
         folders: of the models to score, by name: the baselines, then the run's own.
         without_text: the names of those that have no text tower.
+        judges: the folders of the models that judge images, by the judge's name.
         fetched: what is fetched, by the name of its folder.
     """
 
     def __init__(self, config: Config, layout: Layout) -> None:
         self._shared = layout.shared
         self._baselines = config.baselines
+        self._judges = {name: judge.model for name, judge in config.screen.items() if isinstance(judge, ClipJudge)}
         model, own = config.model, _identity(config.model)
         self.start = layout.shared.model(model=f"start-{own}")
         self.pretrain_start: str | None = None
@@ -33,10 +36,11 @@ class Models:
         self.folders = {name: self._folder(one) for name, one in config.baselines.items()}
         self.folders[config.run] = layout.run(config.run).model()
         self.without_text = [name for name, one in config.baselines.items() if not one.has_text]
+        self.judges = {name: self._folder(one) for name, one in self._judges.items()}
         self.trainable = Path(self.pretrain_start or self.start).name
         self.fetched: dict[str, ModelSource] = {self.trainable: model.fetched} | {
             Path(self._folder(one)).name: one
-            for one in config.baselines.values()
+            for one in (*config.baselines.values(), *self._judges.values())
             if one.kind != "run" and not one.is_ready
         }
 
@@ -46,6 +50,15 @@ class Models:
         if baseline is not None and baseline.is_ready:
             return baseline.files
         return [f"{self.folders[name]}/{baseline.config_name if baseline else 'open_clip_config.json'}"]
+
+    def judge_files(self, name: str) -> list[str]:
+        """What of a judge's model Snakemake can watch."""
+        model = self._judges[name]
+        return model.files if model.is_ready else [f"{self.judges[name]}/{model.config_name}"]
+
+    def judge_source(self, name: str) -> str:
+        """A judge's model, as the steps take it."""
+        return f"{'' if self._judges[name].has_text else 'timm:'}local-dir:{self.judges[name]}"
 
     def source(self, name: str) -> str:
         """A model to score, as the steps take it."""

@@ -1,7 +1,7 @@
 -- One row per catalogue row of a span of uuids, with the first reason against it that can be seen without comparing
 -- kept images.
 -- The order of the reasons is contracts.VERDICT_REASONS.
--- Tables: ordered (the catalogue by uuid), downloads, taxa, taken, sequences, refused, leaks. Variables: first, beyond,
+-- Tables: ordered (the catalogue by uuid), downloads, taxa, taken, sequences, refused, screened, leaks. Variables: first, beyond,
 -- min_size, val_share, exclude_basis, licences (null: all are allowed), unknown_licence ('keep' or 'drop').
 WITH acquired AS (
     SELECT
@@ -67,6 +67,8 @@ SELECT
             THEN {'reason': 'licence', 'detail': acquired.license}
         WHEN refused.uuid IS NOT NULL
             THEN {'reason': 'outside_verdict', 'detail': refused.reason}
+        WHEN screened.uuid IS NOT NULL
+            THEN {'reason': 'screened', 'detail': screened.refusal}
         WHEN taxa.objection IS NOT NULL
             THEN taxa.objection
     END AS objection
@@ -74,6 +76,7 @@ FROM acquired
 INNER JOIN taxa USING (label_id)
 LEFT JOIN taken ON acquired.uuid = taken.uuid
 LEFT JOIN refused ON acquired.uuid = refused.uuid
+LEFT JOIN screened ON acquired.uuid = screened.uuid
 LEFT JOIN leaks ON acquired.uuid = leaks.uuid
 LEFT JOIN sequences
     ON acquired.data_source = sequences.data_source AND acquired.occurrence_id = sequences.occurrence_id

@@ -14,10 +14,12 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import Account, account_for, count_by_reason, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.curate import CurateSettings
+from workflow_scripts.common.config.screen import Refusals
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.contracts import (
     BENCHMARK_IMAGES,
     CATALOG,
+    FINDINGS,
     GATHERED_DOWNLOADS,
     LABELS,
     LEAKAGE,
@@ -54,6 +56,8 @@ def decide(
     leakage: tuple[Path, ...] = (),
     held_out: tuple[Path, ...] = (),
     outside: tuple[Path, ...] = (),
+    findings: tuple[Path, ...] = (),
+    refusals: Refusals = Refusals(rules=[]),  # noqa: B008 (frozen)
     ledger: tuple[Path, ...] = (),
     memory_mb: int = 2048,
     threads: int = 1,
@@ -76,7 +80,9 @@ def decide(
         older: verdicts of all older generations, which stay as they are.
         leakage: the generation's images that benchmarks have too.
         held_out: images of benchmarks whose species are kept out.
-        outside: images that other judges refuse; all but uuid and reason is ignored.
+        outside: images that others refuse; all but uuid and reason is ignored.
+        findings: what the config's judges found in the generation's images, a table a judge.
+        refusals: which of those findings refuse an image.
         ledger: images that were taken down for good.
         memory_mb: memory limit of DuckDB, MiB.
         threads: threads of DuckDB; they change no byte.
@@ -101,6 +107,7 @@ def decide(
         tables.read(connection, leakage, LEAKAGE, "leakage")
         tables.read(connection, ledger, LEDGER, "ledger")
         tables.read(connection, outside, OUTSIDE_VERDICTS, "outside")
+        _read_findings(connection, findings, refusals)
         _list_held_out(connection, held_out)
         generation, rows_in = _generation(connection)
 
@@ -135,6 +142,16 @@ def _generation(connection: duckdb.DuckDBPyConnection) -> tuple[str, int]:
     if lowest != highest:
         raise InputError(f"--catalog: rows of generation {lowest} and of {highest}; give the parts of one generation")
     return (f"g{lowest:03d}" if rows else "empty"), int(rows)
+
+
+def _read_findings(connection: duckdb.DuckDBPyConnection, findings: tuple[Path, ...], refusals: Refusals) -> None:
+    """The view `findings` of what judges found, and the table `rules` of what of it refuses an image, in order."""
+    tables.read(connection, findings, FINDINGS, "findings")
+    connection.execute(
+        "CREATE TEMP TABLE rules (judge VARCHAR, label VARCHAR, reason VARCHAR, at_least DOUBLE, below DOUBLE)"
+    )
+    for rule in refusals.rules:
+        connection.execute("INSERT INTO rules VALUES ($judge, $label, $reason, $at_least, $below)", rule.model_dump())
 
 
 def _list_held_out(connection: duckdb.DuckDBPyConnection, benchmarks: tuple[Path, ...]) -> None:

@@ -1,5 +1,6 @@
 -- What speaks against images and is known before any is looked at.
--- Tables: catalog, downloads, older, ledger, outside, leakage. Variable: camera_trap_max (images).
+-- Tables: catalog, downloads, older, ledger, outside, findings (of the config's judges), rules (what of them refuses),
+-- leakage. Variable: camera_trap_max (images).
 
 -- By id, or by the bytes under another id; only the image itself had a place in a shard.
 CREATE TEMP TABLE taken AS
@@ -67,6 +68,20 @@ SELECT
     min(reason) AS reason
 FROM outside
 GROUP BY uuid;
+
+-- What the config's thresholds make of the judges' scores; of several refusals the first by name. The reason says no
+-- score, so that a threshold that refuses the same images changes nothing.
+CREATE TEMP TABLE screened AS
+SELECT
+    findings.uuid,
+    min(rules.judge || ': ' || rules.reason) AS refusal
+FROM findings
+INNER JOIN rules
+    ON
+        findings.judge = rules.judge
+        AND findings.label = rules.label
+        AND (findings.score >= rules.at_least OR findings.score < rules.below)
+GROUP BY findings.uuid;
 
 CREATE TEMP TABLE leaks AS
 SELECT

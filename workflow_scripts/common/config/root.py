@@ -25,6 +25,7 @@ from workflow_scripts.common.config.jobs import JobLimits
 from workflow_scripts.common.config.model_source import FORMS, TIMM_FORMS, Baseline
 from workflow_scripts.common.config.replay import ReplaySettings
 from workflow_scripts.common.config.report import IntrinsicSettings, PublishSettings
+from workflow_scripts.common.config.screen import Judge, Refusals, check_of, check_refused
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
@@ -39,6 +40,7 @@ from workflow_scripts.common.config.train import (
 from workflow_scripts.common.config.world import WorldSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.layout import Layout
+from workflow_scripts.contracts import CATALOG, STRING
 
 S = TypeVar("S", bound=Section)
 
@@ -52,6 +54,7 @@ class Limits(Section):
     download: DownloadLimits = Field(default_factory=DownloadLimits, description="Downloads.")
     train: TrainLimits = Field(default_factory=TrainLimits, description="Training.")
     embed: EmbedLimits = Field(default_factory=EmbedLimits, description="Embedding.")
+    screen: EmbedLimits = Field(default_factory=EmbedLimits, description="Screening: images a forward pass on a GPU.")
     jobs: dict[str, JobLimits] = Field(
         default_factory=dict,
         description="What the jobs of a rule ask for, by rule (`eval`, `catalog_merge` where a name has more parts).",
@@ -75,6 +78,16 @@ class Config(Section):
     world: WorldSettings | None = Field(None, description="The embedded world; absent in real recipes.")
     generations: list[Generation] = Field([], description="The corpus's records; append-only.")
     download: DownloadSettings = Field(default_factory=DownloadSettings, description="What is kept of an image.")
+    screen: dict[str, Judge] = Field(
+        default_factory=dict,
+        description="Judges that look at the downloaded images, by name; what their thresholds refuse is left out.",
+    )
+    screen_jobs: int = Field(
+        4,
+        ge=1,
+        le=1000,
+        description="Jobs that each judge's parts of a generation are divided among. Changing it judges nothing again.",
+    )
     taxonomy: TaxonomySettings | None = Field(
         None, description="How names are resolved. Default: labels are taken as they are written."
     )
@@ -110,7 +123,7 @@ class Config(Section):
     )
     limits: Limits = Field(default_factory=Limits, description="Runtime limits: concurrency, memory, timeouts.")
 
-    @field_validator("benchmarks", "baselines")
+    @field_validator("benchmarks", "baselines", "screen")
     @classmethod
     def _file_safe(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
@@ -141,7 +154,8 @@ class Config(Section):
     def _consistent(self) -> "Config":
         made = {"generations": self.generations, "taxonomy": self.taxonomy}
         if self.corpus_is_given:
-            if unread := [key for key, value in {**made, "replay": self.replay, "world": self.world}.items() if value]:
+            others = {"screen": self.screen, "replay": self.replay, "world": self.world}
+            if unread := [key for key, value in {**made, **others}.items() if value]:
                 raise ValueError(f"{unread[0]}: corpus: {self.corpus} was made elsewhere; leave out what makes one")
         elif missing := [key for key, value in made.items() if not value]:
             raise ValueError(f"{missing[0]}: missing")
@@ -183,6 +197,11 @@ class Config(Section):
                 raise ValueError(f"{key}: {error}") from None
         self._check_image_sizes()
         self._check_ablations()
+        columns = [(column.name, column.type) for column in CATALOG.columns]
+        columns += [(name, STRING) for name in sorted(kept)]
+        for name, judge in self.screen.items():
+            check_of(name, judge.of, columns)
+            check_refused(name, judge)
         names = [source.name for generation in self.generations for source in generation.sources]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"generations: more than one source is named {', '.join(sorted(twice))}")
@@ -205,6 +224,11 @@ class Config(Section):
         for name, layout in layouts.items():
             if name not in self.benchmarks or self.benchmarks[name].layout != layout:
                 raise ValueError(f"ablations: {name!r} is no benchmark with layout {layout}")
+
+    @property
+    def refusals(self) -> Refusals:
+        """What the judges' thresholds refuse."""
+        return Refusals(rules=[rule for name, judge in self.screen.items() for rule in judge.refusals(name)])
 
     @property
     def corpus_is_given(self) -> bool:
@@ -252,6 +276,9 @@ class Config(Section):
                 for key, path in benchmark.given.items()
                 if f"{FETCHED_FOLDER}/" not in path
             }
+        given |= {
+            f"screen.{name}.{key}": path for name, judge in self.screen.items() for key, path in judge.given.items()
+        }
         given |= {f"curate.verdicts.{number}": path for number, path in enumerate(self.curate.verdicts)}
         if self.world is not None and self.world.species is not None:
             given["world.species"] = self.world.species

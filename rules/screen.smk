@@ -1,0 +1,134 @@
+"""Judges look at the downloaded images, each at those that its `of` names, in a fixed number of jobs."""
+
+JUDGES = CONFIG.screen
+# By generation: no more than it has parts.
+SCREEN_GROUPS = {name: number_groups(min(CONFIG.screen_jobs, len(parts))) for name, parts in GENERATIONS.parts.items()}
+
+
+def parts_of_group(wildcards):
+    return GENERATIONS.parts[wildcards.generation][int(wildcards.group) :: len(SCREEN_GROUPS[wildcards.generation])]
+
+
+def judge_inputs(wildcards):
+    """What a judge is made of: weights and classes, by the option that names them."""
+    judge = JUDGES[wildcards.judge]
+    if judge.judge == "clip":
+        classes = judge.classes if judge.brings_embeddings else CORPUS.judge_classes(judge=wildcards.judge)
+        return {"model": MODELS.judge_files(wildcards.judge), "classes": classes}
+    return judge.given
+
+
+def judge_options(wildcards):
+    judge = JUDGES[wildcards.judge]
+    if judge.judge == "clip":
+        return shlex.join(
+            ["--model", MODELS.judge_source(wildcards.judge), "--classes", judge_inputs(wildcards)["classes"]]
+        )
+    return shlex.join(["--settings", judge.judged_by()])
+
+
+def support_images(wildcards):
+    """A folder of support images is watched image by image; the embedded world is made as a whole."""
+    folder = JUDGES[wildcards.judge].classes
+    if folder is None:
+        return []
+    if CONFIG.world is not None and folder.startswith(f"{WORLD}/"):
+        return SERVED_FROM
+    return sorted(str(path) for path in Path(folder).rglob("*") if path.is_file())
+
+
+JOB = job("screen_classes", CORPUS_LOGS, "screen/{judge}/classes")
+
+
+rule screen_classes:
+    input:
+        model=lambda w: MODELS.judge_files(w.judge),
+        support=support_images,
+    output:
+        CORPUS.judge_classes(),
+    log:
+        JOB.log,
+    benchmark:
+        JOB.benchmark
+    wildcard_constraints:
+        judge=one_of(JUDGES),
+    conda:
+        ENVIRONMENT
+    threads: JOB.cores
+    resources:
+        **JOB.resources,
+    params:
+        settings=lambda w: JUDGES[w.judge].judged_by(),
+        model=lambda w: MODELS.judge_source(w.judge),
+        version=step_version("screen.classes"),
+    shell:
+        "python -m workflow_scripts.screen.classes --settings {params.settings:q} --model {params.model:q} "
+        "--out {output:q} --threads {threads} --log {log:q}"
+
+
+JOB = job("screen", CORPUS_LOGS, "screen/{judge}/{generation}/group-{group}")
+
+
+# What was seen once is kept by picture: other thresholds, predicates and numbers of groups look at nothing twice.
+rule screen:
+    input:
+        unpack(judge_inputs),
+        parts=lambda w: CORPUS.catalog_part.each(generation=[w.generation], part=parts_of_group(w)),
+        manifests=lambda w: CORPUS.download_part.each(part=parts_of_group(w)),
+    output:
+        account=CORPUS.findings_group(),
+    log:
+        JOB.log,
+    benchmark:
+        JOB.benchmark
+    wildcard_constraints:
+        judge=one_of(JUDGES),
+        group=r"\d{3}",
+    conda:
+        ENVIRONMENT
+    threads: JOB.cores
+    resources:
+        **JOB.resources,
+        limits=CONFIG.limits.screen.to_json(),
+    params:
+        judge=lambda w: JUDGES[w.judge].judge,
+        options=judge_options,
+        of=lambda w: JUDGES[w.judge].of,
+        out=lambda w: CORPUS.screen(judge=w.judge),
+        work=CORPUS.screen_work(),
+        version=lambda w: step_version(f"screen.{JUDGES[w.judge].judge}"),
+    shell:
+        "python -m workflow_scripts.screen.{params.judge} --name {wildcards.judge} --of {params.of:q} {params.options} "
+        "--parts {input.parts:q} --manifests {input.manifests:q} --out-dir {params.out:q} --account {output.account:q} "
+        "--work {params.work:q} --limits {resources.limits:q} --threads {threads} --log {log:q}"
+
+
+JOB = job("screen_gather", CORPUS_LOGS, "screen/{judge}/{generation}")
+
+
+rule screen_gather:
+    input:
+        groups=lambda w: CORPUS.findings_group.each(
+            judge=[w.judge], generation=[w.generation], group=SCREEN_GROUPS[w.generation]
+        ),
+    output:
+        findings=CORPUS.gathered_findings(),
+        account=CORPUS.gathered_findings_account(),
+    log:
+        JOB.log,
+    benchmark:
+        JOB.benchmark
+    wildcard_constraints:
+        judge=one_of(JUDGES),
+    conda:
+        ENVIRONMENT
+    threads: JOB.cores
+    resources:
+        **JOB.resources,
+    params:
+        findings=lambda w: CORPUS.findings.each(judge=[w.judge], part=GENERATIONS.parts[w.generation]),
+        version=step_version("screen.gather"),
+    shell:
+        "python -m workflow_scripts.screen.gather --name {wildcards.judge} --groups {input.groups:q} "
+        "--findings {params.findings:q} --out {output.findings:q} --account {output.account:q} "
+        "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"

@@ -1,0 +1,188 @@
+"""Judges that look at the downloaded images, and what is refused by what they find."""
+
+import difflib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.config.model_source import Baseline
+
+UNJUDGED = "unjudged"
+"""The label of an image that a judge could not read; no threshold refuses it."""
+
+FACE, ANIMAL, PERSON, VEHICLE, EMPTY = "face", "animal", "person", "vehicle", "empty"
+CLASS_EMBEDDINGS = ".safetensors"
+MOST_HEADER_BYTES = 1 << 24
+
+
+class Refusal(Section):
+    """A rule by which an image is refused."""
+
+    judge: str = Field(description="The judge's name.")
+    label: str = Field(description="The label of the score.")
+    reason: str = Field(description="What the image is refused as.")
+    at_least: float | None = Field(None, description="Refuses scores from here on.")
+    below: float | None = Field(None, description="Refuses scores below this.")
+
+
+class Refusals(Section):
+    """All rules by which images are refused."""
+
+    rules: list[Refusal] = Field(description="The rules.")
+
+
+class JudgeSettings(Section):
+    """What all judges have in common."""
+
+    of: str = Field(
+        "true",
+        description="SQL predicate over the catalog's columns: the images to look at (`img_type = 'Camera-trap'`).",
+    )
+    refuse: dict[str, float] = Field(
+        default_factory=dict,
+        description="Classes to refuse, each with its threshold. Changing it reruns curate and no judge.",
+    )
+
+    @field_validator("of")
+    @classmethod
+    def _is_one_predicate(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("empty; leave it out to look at every image")
+        return value
+
+    def refusals(self, name: str) -> list[Refusal]:
+        """The rules that the thresholds make: a class is refused at its threshold and above.
+
+        Args:
+            name: the judge's name.
+        """
+        return [
+            Refusal(judge=name, label=label, reason=label, at_least=threshold)
+            for label, threshold in self.refuse.items()
+        ]
+
+    def judged_by(self) -> str:
+        """The settings that its findings depend on, as JSON: not which images it looks at, nor the thresholds."""
+        defaults = {
+            name: type(self).model_fields[name].get_default(call_default_factory=True) for name in ("of", "refuse")
+        }
+        return self.model_copy(update=defaults).to_json()
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The files and folders that a person gives, by key."""
+        return {}
+
+    def classes_known(self) -> list[str] | None:
+        """The classes that may be refused; None where that is not known yet."""
+        return None
+
+
+class ClipJudge(JudgeSettings):
+    """The nearest of some classes by a CLIP model, and the cosine similarity to it."""
+
+    judge: Literal["clip"] = Field(description="Which judge.")
+    model: Baseline = Field(description="The model, as under `baselines`; its weights are fetched once.")
+    classes: str | None = Field(
+        None,
+        description="Where the classes come from: class embeddings (`.safetensors`, a vector named `CLASS` or several "
+        "named `CLASS/N`), or a folder of support images, one folder a class.",
+    )
+    prompts: dict[str, Annotated[list[str], Field(min_length=1)]] | None = Field(
+        None, description="Or texts by class; a class is the mean of its texts' features."
+    )
+    clusters: int = Field(
+        20, ge=1, description="A class's support images are clustered into at most this many centres (k-means)."
+    )
+    seed: int = Field(42, description="Seed of the clustering.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "ClipJudge":
+        if (self.classes is None) == (self.prompts is None):
+            raise ValueError("give classes or prompts")
+        if self.prompts is not None and not self.model.has_text:
+            raise ValueError(f"prompts: {self.model} has no text tower; give classes")
+        return self
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The files and folders that a person gives, by key."""
+        files = {"classes": self.classes, "model": self.model.given_file}
+        return {key: path for key, path in files.items() if path is not None}
+
+    @property
+    def brings_embeddings(self) -> bool:
+        """Whether the classes are embeddings already."""
+        return self.classes is not None and self.classes.endswith(CLASS_EMBEDDINGS)
+
+    def classes_known(self) -> list[str] | None:
+        """The classes, where the prompts, the folder or the file's header tell them."""
+        if self.prompts is not None:
+            return list(self.prompts)
+        path = Path(str(self.classes))
+        if path.is_dir():
+            return sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        return _named_in(path) if path.is_file() else None
+
+
+def class_of(name: str) -> str:
+    """The class of an embedding named `CLASS` or `CLASS/N`."""
+    base, _, number = name.rpartition("/")
+    return base if base and number.isdigit() else name
+
+
+def _named_in(path: Path) -> list[str] | None:
+    """The classes of a file of class embeddings, by its header; the judge itself says what is wrong with it."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 0 < length <= MOST_HEADER_BYTES:
+            return None
+        try:
+            header = json.loads(file.read(length))
+        except ValueError:
+            return None
+    return sorted({class_of(name) for name in header if name != "__metadata__"})
+
+
+Judge = ClipJudge
+
+
+def check_refused(name: str, settings: JudgeSettings) -> None:
+    """Check that what a judge refuses is one of its classes.
+
+    Raises:
+        ValueError: it is none.
+    """
+    known = settings.classes_known()
+    for label in settings.refuse:
+        if known is not None and label not in known:
+            near = difflib.get_close_matches(label, known, n=1)
+            guess = f"; did you mean {near[0]}?" if near else f"; its classes: {', '.join(known)}"
+            raise ValueError(f"screen.{name}.refuse: {label!r} is no class of this judge{guess}")
+
+
+def check_of(name: str, of: str, columns: Sequence[tuple[str, str]]) -> None:
+    """Check that a judge's `of` is one predicate over the catalog's columns.
+
+    Args:
+        name: the judge's name.
+        of: the predicate.
+        columns: the catalog's columns and their DuckDB types.
+
+    Raises:
+        ValueError: it is not; the message is DuckDB's own.
+    """
+    # Only configs with judges pay for it.
+    import duckdb
+
+    empty = ", ".join(f'NULL::{kind} AS "{column}"' for column, kind in columns)
+    with duckdb.connect() as connection:
+        connection.execute("SET enable_external_access = false")
+        try:
+            connection.sql(f"SELECT {empty} WHERE false").filter(of).fetchall()
+        except duckdb.Error as error:
+            raise ValueError(f"screen.{name}.of: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,73 @@
+"""The CLIP model of a judge: features of images, the same whatever batch they come in."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from workflow_scripts.common.clip import Clip, encode_image, load
+from workflow_scripts.common.config.model_source import model_source
+from workflow_scripts.common.files import digest, sha256_file
+from workflow_scripts.common.geometry import Floats
+from workflow_scripts.common.open_clip_models import as_input_error, directory_of
+
+# Images a forward pass on a CPU, which wins nothing by more. A last batch is filled up, so that it is computed alike.
+CPU_BATCH = 16
+
+
+class ImageEncoder:
+    """A model that embeds images.
+
+    Attributes:
+        clip: the model.
+        batch: images a forward pass.
+        key: what its features depend on.
+    """
+
+    def __init__(self, model: str, batch: int) -> None:
+        """Load a model.
+
+        Args:
+            model: its source, such as `local-dir:PATH`.
+            batch: images a forward pass on a GPU.
+
+        Raises:
+            InputError: it cannot be loaded.
+        """
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.clip: Clip = load(model, device)
+        self.batch = batch if device.type == "cuda" else CPU_BATCH
+        self._is_half = device.type == "cuda"
+        self.key = {"model": _digest_of(model), "precision": "bf16" if self._is_half else "fp32"}
+
+    @torch.inference_mode()
+    def features(self, images: Sequence[torch.Tensor]) -> Floats:
+        """Features [N, D] of prepared images [N] of [3, H, W], not normalised."""
+        precision: Any = torch.autocast("cuda", torch.bfloat16) if self._is_half else nullcontext()
+        parts = []
+        for start in range(0, len(images), self.batch):
+            some = torch.stack(list(images[start : start + self.batch]))
+            missing = self.batch - len(some)
+            filled = torch.cat([some, some.new_zeros((missing, *some.shape[1:]))]) if missing else some
+            with precision:
+                parts.append(encode_image(self.clip, filled)[: len(some)].float().cpu().numpy())
+        return np.concatenate(parts)
+
+    @property
+    def dimensions(self) -> int:
+        """D of the features."""
+        side = self.clip.image_size
+        return int(self.features([torch.zeros(3, side, side)]).shape[1])
+
+
+def _digest_of(model: str) -> str:
+    """One digest of the files of a model's folder."""
+    source = model_source(model)
+    with as_input_error(source):
+        folder = directory_of(source)
+    kinds = (".json", ".safetensors", ".bin", ".pt", ".pth")
+    files = sorted(path for path in Path(folder).iterdir() if path.suffix in kinds)
+    return digest({path.name: sha256_file(path) for path in files})

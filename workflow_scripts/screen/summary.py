@@ -1,0 +1,20 @@
+"""How many images a judge looked at, and how many it could not judge."""
+
+import duckdb
+
+from workflow_scripts.common.accounts import Account, account_for, count_by_reason
+from workflow_scripts.common.config.screen import UNJUDGED
+
+
+def account_of_findings(connection: duckdb.DuckDBPyConnection, findings: str, part: str) -> Account:
+    """The account of a table of findings, image by image.
+
+    Args:
+        connection: where the table is.
+        findings: the table (contract FINDINGS).
+        part: what the account is of.
+    """
+    # An image that could not be judged has one row, others at least one.
+    images = f"(SELECT uuid, any_value(label) AS label FROM {findings} GROUP BY uuid)"
+    counts = count_by_reason(connection, images, f"CASE WHEN label = '{UNJUDGED}' THEN label END")
+    return account_for(counts, stage="screen", part=part, unit="images")
