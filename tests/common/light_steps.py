@@ -14,6 +14,7 @@ WITH_TORCH = {
     "models.fetch",
     *(f"evaluate.{name}" for name in ("embed", "predict")),
     *(name for name in COMMANDS if name.startswith("evaluate.") and name.endswith(".score")),
+    *(f"screen.{name}" for name in ("classes", "clip")),
     *(f"train.{name}" for name in ("export", "launch", "run", "species_texts")),
 }
 LIGHT = sorted(COMMANDS - WITH_TORCH)

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from sklearn.cluster import KMeans
 
 from workflow_scripts.common.class_folders import files_by_folder, is_image
 from workflow_scripts.common.cli import run
@@ -62,6 +61,8 @@ def _mean(features_ND: Floats) -> Floats:
 
 def _centres(encoder: ImageEncoder, folder: Path, most: int, seed: int) -> dict[str, Floats]:
     """Centres of each class [K, D] in the space of unit features."""
+    from sklearn.cluster import KMeans
+
     files: dict[str, list[Path]] = {}
     for path, label in files_by_folder(folder):
         if label and is_image(path):
