@@ -1,6 +1,7 @@
 """Kill -9 of jobs and of Snakemake itself: running again ends in the bytes of an undisturbed run."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -68,7 +69,20 @@ def sums(project: Any) -> dict[str, str]:
     return {str(file.relative_to(project.folder)): sha256_file(file) for file in files}
 
 
-def test_killed_jobs_and_a_killed_snakemake_end_in_the_undisturbed_result(fresh: Any, finished: Any) -> None:
+@pytest.fixture
+def before_downloads(copy: Any) -> Any:
+    """The finished project as it was before its first download: what comes before is not killed here."""
+    gone = [
+        *(f"{CORPUS}/{name}" for name in ("download", ".work/download", "curate", "shards", ".work/shards")),
+        *(RUN, "results/shared/.work/features"),
+    ]
+    for name in gone:
+        shutil.rmtree(copy.path(name))
+    return copy
+
+
+def test_killed_jobs_and_a_killed_snakemake_end_in_the_undisturbed_result(before_downloads: Any, finished: Any) -> None:
+    fresh = before_downloads
     # A download job dies: Snakemake stops, and nothing of its part is published.
     snakemake = start(fresh)
     wait_until(lambda: any(fresh.path(f"{CORPUS}/.work/download").glob("*/key.json")), snakemake)

@@ -10,8 +10,9 @@ Shapes: B texts, P tokens that all of them begin with, L further tokens, H heads
 from typing import Any
 
 import torch
-from open_clip.transformer import ResidualAttentionBlock
 from torch.nn.functional import linear, scaled_dot_product_attention
+
+from workflow_scripts.common.open_clip_models import open_clip
 
 KeysAndValues = tuple[torch.Tensor, torch.Tensor]
 
@@ -23,7 +24,10 @@ def is_causal_clip(model: Any) -> bool:
         getattr(model, "attn_mask", None) is not None
         and getattr(model, "text_pool_type", "") == "argmax"
         and isinstance(getattr(model, "text_projection", None), torch.Tensor)
-        and all(type(block) is ResidualAttentionBlock and not hasattr(block, "ln_1_kv") for block in blocks)
+        and all(
+            type(block) is open_clip.transformer.ResidualAttentionBlock and not hasattr(block, "ln_1_kv")
+            for block in blocks
+        )
     )
 
 
