@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -21,6 +23,7 @@ from workflow_scripts.evaluate.awa2.index import index_awa2
 from workflow_scripts.evaluate.fishnet.index import TRAITS, index_fishnet
 from workflow_scripts.evaluate.folders.index import index_folders
 from workflow_scripts.evaluate.herbarium19.index import index_herbarium19
+from workflow_scripts.evaluate.herbarium19.pickled import read_pickled_lists
 from workflow_scripts.evaluate.newt.index import index_newt
 from workflow_scripts.evaluate.plantdoc.index import index_plantdoc
 from workflow_scripts.evaluate.subsets.index import index_subsets
@@ -176,22 +179,61 @@ def test_awa2_refuses_a_matrix_that_does_not_fit(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("split", [{"Old": [1], "New": [0]}, {"Old": ["Carex b. & c."], "New": ["Carex a."]}])
-def test_herbarium_takes_numbers_of_sorted_folders_or_their_names(folder: Path, split: dict[str, Any]) -> None:
+@pytest.mark.parametrize("write", [lambda split: json.dumps(split).encode(), pickle.dumps], ids=["json", "pickle"])
+def test_herbarium_takes_numbers_of_sorted_folders_or_their_names(
+    folder: Path, split: dict[str, Any], write: Callable[[Any], bytes]
+) -> None:
     for name in ("Carex b. & c.", "Carex a.", "neither"):
         put(folder / "small-train" / name / "1.jpg")
     put(folder / "small-validation" / "Carex a." / "2.jpg")
-    (folder / "split.json").write_text(json.dumps(split))
+    (folder / "split.json").write_bytes(write(split))
     settings = {"layout": "herbarium19", "folder": str(folder), "classes": str(folder / "split.json")}
     rows, account = read(index_herbarium19, settings, folder)
     assert [(row["class"], row["split"]) for row in rows] == [("Carex a.", "new"), ("Carex b. & c.", "old")]
     assert account.dropped == {"class_neither_old_nor_new": 1}
 
 
-def test_herbarium_says_that_its_split_is_no_pickle(folder: Path) -> None:
+class Importing:
+    """What unpickling would run."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, ("touch imported",)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_pickled_split_of_any_protocol_is_read_and_nothing_in_it_is_run(
+    folder: Path, protocol: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    split = {"Old": [np.int64(300), 2**40, "Carex a."], "New": (np.uint8(200), np.dtype(">i4").type(-5))}
+    data = pickle.dumps(split, protocol)
+    assert read_pickled_lists(data) == {"Old": [300, 2**40, "Carex a."], "New": [200, -5]}
+    hostile = {"Old": Importing()}, {"Old": [1.5]}, {"Old": [[1]]}, {"Old": {}}, {1: [1]}, [1], {"Old": np.arange(3)}
+    for one in hostile:
+        with pytest.raises(ValueError):
+            read_pickled_lists(pickle.dumps(one, protocol))
+    for end in range(len(data) - 1):
+        with pytest.raises(ValueError):
+            read_pickled_lists(data[:end])
+    assert not (folder / "imported").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\x80\x04\x95", r"split\.json: neither JSON nor a pickle"),
+        (pickle.dumps({"Old": [0], "New": Importing()}), r"split\.json: .*import.*system"),
+        (pickle.dumps({"Old": [0]}), r"split\.json: .*New"),
+        (pickle.dumps({"Old": [0], "New": [7]}), r"split\.json: 7 is no class; there are 1 folders"),
+        (b"[" * 100_000, r"split\.json: neither JSON"),
+        (b'{"Old": ' + b"[" * 100_000, r"split\.json: neither JSON"),
+    ],
+)
+def test_another_split_is_refused_by_name(folder: Path, data: bytes, message: str) -> None:
     put(folder / "small-train" / "a" / "1.jpg")
-    (folder / "split.json").write_bytes(b"\x80\x04\x95")
+    (folder / "split.json").write_bytes(data)
     settings = {"layout": "herbarium19", "folder": str(folder), "classes": str(folder / "split.json")}
-    with pytest.raises(InputError, match=r"pickle.*JSON"):
+    with pytest.raises(InputError, match=message):
         read(index_herbarium19, settings, folder)
 
 

@@ -20,6 +20,7 @@ from workflow_scripts.contracts import BENCHMARK_IMAGES
 from workflow_scripts.evaluate.classes import Classes
 from workflow_scripts.evaluate.csv.index import read_labels
 from workflow_scripts.evaluate.csv.texts import class_name
+from workflow_scripts.evaluate.herbarium19.pickled import read_pickled_lists
 from workflow_scripts.evaluate.indexing import Labelled
 from workflow_scripts.evaluate.subsets.index import index_subsets
 
@@ -146,3 +147,11 @@ def test_flat_archives_of_meta_album_hold_all_images_that_the_published_labels_n
         assert len({row.path for row in rows}) == len(rows)
         total += len(rows)
     assert total == 17_280
+
+
+def test_the_published_split_of_herbarium19_is_read_from_its_pickle() -> None:
+    lists = read_pickled_lists(real_labels("herbarium_19_class_splits.pkl").read_bytes())
+    assert {name: len(numbers) for name, numbers in lists.items()} == {"Old": 341, "New": 342}
+    assert sorted(lists["Old"] + lists["New"]) == list(range(683))
+    # By hand: the file's first number is the eight bytes `q` and zeros, 113; then `z\\1` and zeros, 378.
+    assert lists["Old"][:2] == [0x71, 0x017A]

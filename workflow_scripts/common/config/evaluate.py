@@ -225,7 +225,8 @@ class Herbarium19Benchmark(FolderBenchmark):
 
     layout: Literal["herbarium19"] = Field(description="Which reader.")
     classes: str = Field(
-        description="JSON with the lists `Old` and `New`: names of folders, or their numbers among the sorted ones."
+        description="The lists `Old` and `New`: names of folders, or their numbers among the sorted ones. JSON, or the "
+        "published pickle, which is read without unpickling it."
     )
 
     @property

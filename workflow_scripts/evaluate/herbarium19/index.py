@@ -1,5 +1,6 @@
 """Read Herbarium19 for category discovery: `small-train/CLASS/` and a split of its classes into Old and New."""
 
+import codecs
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.evaluate import Herbarium19Benchmark
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.evaluate.herbarium19.pickled import read_pickled_lists
 from workflow_scripts.evaluate.indexing import Labelled, index_images
 from workflow_scripts.evaluate.label_files import class_folders, files_of
 
@@ -25,7 +27,7 @@ def index_herbarium19(*, name: str, settings: Herbarium19Benchmark, out: Path, a
         jobs: threads that decode and hash; they change no byte.
 
     Raises:
-        InputError: the split is no such JSON or names an unknown class, or no image can be used.
+        InputError: the split cannot be read or names an unknown class, or no image can be used.
     """
     folders = class_folders(Path(settings.folder) / "small-train")
     split_of = read_split(Path(settings.classes), [folder.name for folder in folders])
@@ -36,19 +38,21 @@ def read_split(path: Path, names: Sequence[str]) -> dict[str, str]:
     """`old` or `new` by class name.
 
     Args:
-        path: JSON with the lists `Old` and `New`: names, or numbers among the sorted names.
+        path: the lists `Old` and `New` of names, or of numbers among the sorted names: JSON, or the published pickle.
         names: the classes' names, sorted.
 
     Raises:
-        InputError: the file is no such JSON, or a class is unknown or in it twice.
+        InputError: the file is neither of the two, or a class is unknown or in it twice.
     """
     try:
-        lists = json.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
+        is_json = data.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{")
+        lists = json.loads(data.decode("utf-8-sig")) if is_json else read_pickled_lists(data)
         given: list[tuple[Any, str]] = [(one, group) for key, group in GROUPS.items() for one in lists[key]]
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: no JSON with the lists Old and New (a pickle must be turned into JSON)") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: neither JSON nor a pickle with the lists Old and New: {error}") from None
     split_of: dict[str, str] = {}
     for one, group in given:
         is_number = isinstance(one, int) and not isinstance(one, bool) and 0 <= one < len(names)
