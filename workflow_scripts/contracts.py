@@ -189,6 +189,7 @@ DOWNLOAD_REASONS = (
     "connection",
     "timeout",
     "not_an_image",
+    "unsupported",
     "truncated",
     "too_small",
     "too_large",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from workflow_scripts.common import images
+from workflow_scripts.common import colours, images
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.download.memory import Memory
 from workflow_scripts.download.verify import BYTES_A_PIXEL
@@ -38,7 +38,7 @@ def kinds() -> dict[str, bytes]:
         "rotated": encoded(red, "JPEG", exif=rotated),
         "animated": encoded(red, "GIF", save_all=True, append_images=[Image.new("RGB", SIZE, (0, 0, 255))]),
         "palette": encoded(palette, "PNG", transparency=0),
-        "icc-srgb": encoded(red, "JPEG", icc_profile=ImageCms.ImageCmsProfile(images.SRGB).tobytes()),
+        "icc-srgb": encoded(red, "JPEG", icc_profile=ImageCms.ImageCmsProfile(colours.SRGB).tobytes()),
         "icc-other": encoded(red, "JPEG", icc_profile=ImageCms.ImageCmsProfile(swapped).tobytes()),
         "icc-broken": encoded(red, "JPEG", icc_profile=b"no profile at all"),
         "small": encoded(red.resize((100, 300)), "JPEG"),
@@ -57,7 +57,7 @@ COLOURS = {
     "icc-srgb": (200, 30, 30),
     "icc-broken": (200, 30, 30),
 }
-REFUSED = {"small": "too_small", "float": "not_an_image", "svg": "not_an_image"}
+REFUSED = {"small": "too_small", "float": "unsupported", "svg": "unsupported"}
 
 
 def test_every_kind_is_handled_or_refused_by_name(tmp_path: Path, make_part: Any, make_run: Any) -> None:

@@ -242,7 +242,7 @@ def test_benchmark_labels(world: Path, tmp_path: Path, damage: Callable[[bytes],
 def test_image_headers(world: Path, damage: Callable[[bytes], bytes]) -> None:
     picture = next((world / "table_images").rglob("*.jpg"))
     data = damage(picture.read_bytes())
-    for look in (lambda: images.read_size(data, 10**7), lambda: images.decode(data, 10**7, to_srgb=True)):
+    for look in (lambda: images.read_size(data, 10**7), lambda: images.decode(data, 10**7)):
         try:
             look()
         except images.UnreadableImage as error:
@@ -297,4 +297,4 @@ def test_a_config_file(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None
 def test_an_untouched_world_is_taken(world: Path) -> None:
     """What the damages start from is right, so that an InputError says something."""
     picture = next((world / "table_images").rglob("*.jpg")).read_bytes()
-    assert images.decode(picture, 10**7, to_srgb=True).shape[2] == 3
+    assert images.decode(picture, 10**7).shape[2] == 3

@@ -105,7 +105,7 @@ def _write_tables(made: SmallCorpus) -> None:
             "attempts": 1,
             "http_status": 200,
             "md5": md5,
-            "pdq": pdq(decode(content, to_srgb=True)),
+            "pdq": pdq(decode(content)),
         }
         downloads.append({"uuid": uuid, **fetched, **place})
         kept = number < 3

@@ -1,43 +1,81 @@
-"""Images from outside: decoded under bounds, scaled, encoded, hashed. Arrays are (height, width, 3), uint8, RGB."""
+"""Images from outside: decoded under bounds, scaled, encoded, hashed. Arrays are (height, width, 3), uint8, RGB.
+
+One decoder serves all that looks at photos: downloads, shards, training, prediction. A photo is read into memory once
+as it is stored, then cut into strips that are converted one after the other, each to its place in the upright picture.
+"""
 
 import io
 import warnings
-from typing import Literal, NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL import AvifImagePlugin, ExifTags, Image
 
+from workflow_scripts.common import colours, jpeg
+from workflow_scripts.common.image_kinds import NO_IMAGES, kind_of
 from workflow_scripts.common.pdq import SIDE, pdq_hash
+from workflow_scripts.common.tiff import MAGIC as TIFF_MAGIC
+from workflow_scripts.common.tiff import Tiff, UnsupportedTiff, open_tiff
 
 RgbImage = NDArray[np.uint8]
 
 # Formats of photographs. Others (EPS, PSD, FITS, ...) only widen what hostile bytes can reach.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "JPEG2000")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "JPEG2000", "AVIF")
+# What a host is asked for: what is read, a JPEG first, then whatever it calls an image.
+ACCEPT = ", ".join(
+    ["image/jpeg"]
+    + [f"image/{name};q=0.8" for name in ("png", "webp", "tiff", "jp2", "bmp", "gif")]
+    + ["image/avif;q=0.5", "image/*;q=0.1"]
+)
 MAX_PIXELS = 100_000_000
 WHITE = (255, 255, 255)
-SRGB = ImageCms.createProfile("sRGB")
-# By the colour space of an embedded profile: the modes of images that it may describe.
-PROFILED = {"RGB": ("RGB", "RGBA", "P"), "GRAY": ("L", "LA"), "CMYK": ("CMYK",)}
+# A picture is converted in strips of so many stored bytes.
+STRIP_BYTES = 4_000_000
+# By EXIF orientation: how the upright picture is a view of the stored one (CIPA DC-008, 4.6.5.1.6).
+UPRIGHT: dict[int, Callable[[Any], Any]] = {
+    1: lambda stored: stored,
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.swapaxes(0, 1),
+    6: lambda stored: stored.swapaxes(0, 1)[:, ::-1],
+    7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
+    8: lambda stored: stored.swapaxes(0, 1)[::-1],
+}
+# The other way round: those that do not undo themselves.
+UNDONE_BY = {6: 8, 8: 6}
+# What Pillow holds of a picture that it has read, bytes a pixel.
+STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2}
+# What else a format's library holds meanwhile, bytes a pixel, as measured.
+CODEC_BYTES = {"WEBP": 16, "AVIF": 16, "JPEG2000": 24}
+# What converting strips, scaling and hashing take, whatever the picture's size.
+WORKING_BYTES = 24_000_000
 
 # Makes every format's reader known; Pillow else finds some of the names above only after others failed.
 Image.init()
 # Threads are the caller's affair: steps run several images or several jobs at once.
 cv2.setNumThreads(1)
-# Sizes are checked here before anything is decoded.
-warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+# Sizes are checked here before anything is decoded; Pillow's own bound is below that of a herbarium sheet.
+Image.MAX_IMAGE_PIXELS = None
+# What Pillow thinks of broken tags would go to the terminal.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
-Fault = Literal["not_an_image", "truncated", "too_large"]
+Fault = Literal["not_an_image", "unsupported", "truncated", "too_large"]
 
 
 class UnreadableImage(ValueError):
     """Bytes that give no image.
 
     Attributes:
-        fault: `not_an_image` (no known header), `too_large` (its header claims too many pixels), or `truncated`
-            (a good header, then data that ends early or is broken).
+        fault: `not_an_image`, `unsupported` (an image of a kind that is not read), `too_large` (its header claims too
+            many pixels), or `truncated` (a good header, then data that ends early or is broken).
+        detail: what exactly; of the first two, what the bytes are.
     """
 
     def __init__(self, fault: Fault, detail: str) -> None:
@@ -53,51 +91,104 @@ class ImageSize(NamedTuple):
     height: int
 
 
+class Photo(ABC):
+    """An image of which only the header was read.
+
+    Attributes:
+        stored: its size as it is stored.
+        orientation: EXIF orientation, 1 to 8.
+    """
+
+    stored: ImageSize
+    orientation: int
+
+    @property
+    def size(self) -> ImageSize:
+        """Its size upright."""
+        width, height = self.stored
+        return ImageSize(height, width) if self.orientation >= 5 else self.stored
+
+    def decode(self, at_least: int = 0) -> RgbImage:
+        """The whole picture, as `decode` gives it.
+
+        Raises:
+            UnreadableImage: its data is cut off or broken, or of a kind that is not read.
+        """
+        try:
+            return self._decode(at_least)
+        except UnreadableImage:
+            raise
+        except Exception as error:
+            raise UnreadableImage("truncated", _line(error)) from None
+
+    @abstractmethod
+    def bytes_needed(self, at_least: int = 0) -> int:
+        """The most memory that decoding takes, with what it returns."""
+
+    @abstractmethod
+    def _decode(self, at_least: int) -> RgbImage: ...
+
+
+def open_photo(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
+    """Read an image's header; nothing is decoded.
+
+    Raises:
+        UnreadableImage: no image, an image of a kind that is not read, or of more than `max_pixels` pixels.
+    """
+    try:
+        photo: Photo = _Jpeg(data) if data.startswith(jpeg.START) else _Other(data)
+    except UnreadableImage:
+        raise
+    except UnsupportedTiff as error:
+        raise UnreadableImage("unsupported", str(error)) from None
+    except jpeg.NotJpeg as error:
+        raise UnreadableImage("truncated", f"JPEG: {error}") from None
+    except Exception as error:
+        # Parsers of hostile headers raise whatever they stumble over.
+        raise UnreadableImage("not_an_image", _line(error)) from None
+    width, height = photo.stored
+    if width * height > max_pixels:
+        raise UnreadableImage("too_large", f"{width} x {height} pixels")
+    return photo
+
+
 def read_size(data: bytes, max_pixels: int = MAX_PIXELS) -> ImageSize:
     """Size from the header alone; nothing is decoded.
 
     Raises:
-        UnreadableImage: `not_an_image` or `too_large`.
+        UnreadableImage: as of `open_photo`.
     """
-    with _open(data, max_pixels) as image:
-        width, height = image.size
-        return ImageSize(height, width) if _orientation(image) >= 5 else ImageSize(width, height)
+    return open_photo(data, max_pixels).size
 
 
-def decode(data: bytes, max_pixels: int = MAX_PIXELS, at_least: int = 0, to_srgb: bool = False) -> RgbImage:
-    """Decode wholly to RGB, upright.
+def decode(data: bytes, max_pixels: int = MAX_PIXELS, at_least: int = 0) -> RgbImage:
+    """Decode wholly to RGB, upright, in sRGB.
 
-    With `at_least`, a JPEG may come out at a reduced scale whose shorter side is still that many pixels or more:
-    libjpeg then skips the finer frequencies, in about half the time.
+    With `at_least`, the picture may come out at a reduced scale whose shorter side is still that many pixels or more.
+    Of a JPEG libjpeg then skips the finer frequencies, which takes less time and memory; of others areas are averaged.
 
-    EXIF orientation is applied; CMYK and grey are converted; 16-bit samples keep their upper 8 bits; palettes and
-    alpha are laid on white, as img2dataset does; of an animation the first frame is taken. With `to_srgb`, the colours
-    of an embedded profile other than sRGB are converted; a broken profile is passed over.
+    EXIF orientation is applied; colours of an embedded profile are converted, as long as it is readable and fits; CMYK
+    and grey are converted; samples keep their upper 8 bits; palettes and alpha are laid on white, as img2dataset does;
+    of an animation the first frame is taken.
 
     Raises:
-        UnreadableImage: no image, an image of more than `max_pixels` pixels, cut-off or broken data.
+        UnreadableImage: no image, a kind that is not read, more than `max_pixels` pixels, cut-off or broken data.
     """
-    with _open(data, max_pixels) as image:
-        profile = _profile(image) if to_srgb else None
-        if profile is None and image.format == "JPEG" and image.mode in ("RGB", "L") and _orientation(image) == 1:
-            try:
-                return simplejpeg.decode_jpeg(
-                    data,
-                    colorspace="RGB",
-                    fastdct=False,
-                    fastupsample=False,
-                    min_height=at_least,
-                    min_width=at_least,
-                    strict=True,
-                )
-            except ValueError:
-                # Whether a flaw is only odd (extra bytes before a marker) or fatal is for Pillow to say.
-                pass
+    return open_photo(data, max_pixels).decode(at_least)
+
+
+def decode_plain(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode as `Image.open(file).convert("RGB")` does, which published evaluation code uses: not turned, colours as
+    they are stored. Sizes are bounded.
+
+    Raises:
+        UnreadableImage: no image, more than `max_pixels` pixels, cut-off or broken data.
+    """
+    with _opened(data) as image:
+        if image.width * image.height > max_pixels:
+            raise UnreadableImage("too_large", f"{image.width} x {image.height} pixels")
         try:
-            upright = ImageOps.exif_transpose(image)
-            return np.asarray(_to_rgb(upright if profile is None else _converted(upright, profile)))
-        except UnreadableImage:
-            raise
+            return image.convert("RGB")
         except Exception as error:
             raise UnreadableImage("truncated", _line(error)) from None
 
@@ -147,74 +238,209 @@ def pdq(image: RgbImage) -> str | None:
     return pdq_hash(np.asarray(square, np.uint8))
 
 
-def _open(data: bytes, max_pixels: int) -> Image.Image:
+class _Jpeg(Photo):
+    """A JPEG: libjpeg makes RGB of it, at a scale, without another copy."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._header = header = jpeg.read_header(data)
+        self.stored = ImageSize(header.width, header.height)
+        self.orientation = _orientation_of(header.exif) if header.exif else 1
+        if header.coding == jpeg.LOSSLESS_LS:
+            raise UnreadableImage("unsupported", "JPEG-LS")
+        if header.bits != 8:
+            raise UnreadableImage("unsupported", f"JPEG of {header.bits} bits a sample")
+        if not (header.width and header.height and header.components in (1, 3, 4)):
+            raise UnreadableImage("not_an_image", "JPEG without a size or with an odd number of colours")
+
+    def bytes_needed(self, at_least: int = 0) -> int:
+        width, height = self.stored
+        scale = self._pillow_scale(at_least)
+        # Four bytes as Pillow or CMYK has it, and three as it is returned.
+        pixels = 7 * -(-width // scale) * -(-height // scale)
+        return WORKING_BYTES + pixels + round(self._header.whole_coefficients * width * height)
+
+    def _decode(self, at_least: int) -> RgbImage:
+        mode = {1: "L", 3: "RGB", 4: "CMYK"}[self._header.components]
+        transform = colours.to_srgb(self._header.profile, mode) if self._header.profile else None
+        if mode == "L" and transform is None:
+            mode = "RGB"
+        try:
+            pixels = simplejpeg.decode_jpeg(
+                self._data,
+                colorspace={"L": "GRAY"}.get(mode, mode),
+                fastdct=False,
+                fastupsample=False,
+                min_height=at_least,
+                min_width=at_least,
+                strict=True,
+            )
+        except ValueError:
+            # Whether a flaw is only odd (extra bytes before a marker) or fatal is for Pillow to say.
+            return self._by_pillow(at_least, transform)
+        if mode == "RGB" and transform is None:
+            return np.ascontiguousarray(UPRIGHT[self.orientation](pixels))
+        if mode == "CMYK" and self._header.inverted:
+            np.invert(pixels, out=pixels)
+        height, width = pixels.shape[:2]
+
+        def strip(top: int, bottom: int) -> Image.Image:
+            return Image.fromarray(pixels[top:bottom] if mode != "L" else pixels[top:bottom, :, 0], mode)
+
+        return _assembled(ImageSize(width, height), strip, self.orientation, lambda some: _to_rgb(some, transform))
+
+    def _by_pillow(self, at_least: int, transform: colours.Transform | None) -> RgbImage:
+        image = _opened(self._data)
+        scale = self._pillow_scale(at_least)
+        image.draft(image.mode, (-(-self.stored.width // scale), -(-self.stored.height // scale)))
+        image.load()
+        return _assembled(
+            ImageSize(*image.size), _strips_of(image), self.orientation, lambda some: _to_rgb(some, transform)
+        )
+
+    def _pillow_scale(self, at_least: int) -> int:
+        """The power of two by which Pillow can have it reduced."""
+        factor = _reduction(self.stored, at_least)
+        return next(scale for scale in (8, 4, 2, 1) if scale <= factor)
+
+
+class _Other(Photo):
+    """An image that Pillow reads."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._image = image = open_tiff(data) if data.startswith(TIFF_MAGIC) else _opened(data)
+        self.stored = ImageSize(*image.size)
+        self.orientation = _orientation(image.orientation) if isinstance(image, Tiff) else _orientation_in(image)
+
+    def bytes_needed(self, at_least: int = 0) -> int:
+        image = self._image
+        pixels = self.stored.width * self.stored.height
+        wide, high = _reduced(self.stored, _reduction(self.stored, at_least))
+        codec = image.block_bytes if isinstance(image, Tiff) else CODEC_BYTES.get(image.format or "", 0) * pixels
+        stored = STORED_BYTES.get(image.mode, 4) * pixels
+        return WORKING_BYTES + 2 * len(self._data) + codec + stored + 3 * wide * high
+
+    def _decode(self, at_least: int) -> RgbImage:
+        image = self._image
+        image.load()
+        grey = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
+        mode = "L" if grey else "CMYK" if image.mode == "CMYK" else "RGB"
+        profile = image.info.get("icc_profile")
+        transform = colours.to_srgb(bytes(profile), mode) if profile else None
+        shift = image.depth - 8 if isinstance(image, Tiff) else 8
+        inverted = isinstance(image, Tiff) and image.white_is_zero
+        factor = _reduction(self.stored, at_least)
+
+        def to_rgb(strip: Image.Image) -> Image.Image:
+            if strip.mode.startswith("I"):
+                strip = _upper_bits(strip, shift, inverted)
+            rgb = _to_rgb(strip, transform)
+            return rgb.reduce(factor) if factor > 1 else rgb
+
+        return _assembled(self.stored, _strips_of(image), self.orientation, to_rgb, factor)
+
+
+def _opened(data: bytes) -> Image.Image:
+    """An image as Pillow opens it.
+
+    Raises:
+        UnreadableImage: it cannot.
+    """
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise UnreadableImage("too_large", _line(error)) from None
+        return Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception as error:
-        # Parsers of hostile headers raise whatever they stumble over.
+        kind = kind_of(data)
+        if kind in NO_IMAGES:
+            raise UnreadableImage("not_an_image", kind) from None
+        if kind is not None:
+            raise UnreadableImage("unsupported", kind) from None
         detail = "no known image header" if isinstance(error, Image.UnidentifiedImageError) else _line(error)
         raise UnreadableImage("not_an_image", detail) from None
-    width, height = image.size
-    if width * height > max_pixels:
-        raise UnreadableImage("too_large", f"{width} x {height} pixels")
-    return image
 
 
-def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 where it is absent or unreadable, and of TIFF, which Pillow turns by itself."""
-    if image.format == "TIFF":
-        return 1
+def _reduction(size: ImageSize, at_least: int) -> int:
+    """The largest whole number by which a picture may be reduced."""
+    return max(1, min(size) // at_least) if at_least else 1
+
+
+def _reduced(size: ImageSize, factor: int) -> ImageSize:
+    return ImageSize(-(-size.width // factor), -(-size.height // factor))
+
+
+def _assembled(
+    stored: ImageSize,
+    strip: Callable[[int, int], Image.Image],
+    orientation: int,
+    to_rgb: Callable[[Image.Image], Image.Image],
+    factor: int = 1,
+) -> RgbImage:
+    """The upright picture from strips of the stored one.
+
+    Args:
+        stored: the stored picture's size.
+        strip: gives the rows from one to another of the stored picture.
+        orientation: EXIF orientation.
+        to_rgb: makes RGB of a strip, reduced by `factor`.
+        factor: a whole number.
+    """
+    wide, high = _reduced(stored, factor)
+    upright = np.empty((wide, high, 3) if orientation >= 5 else (high, wide, 3), np.uint8)
+    place = UPRIGHT[UNDONE_BY.get(orientation, orientation)](upright)
+    rows = max(1, STRIP_BYTES // (4 * stored.width * factor)) * factor
+    for top in range(0, stored.height, rows):
+        rgb = np.asarray(to_rgb(strip(top, min(top + rows, stored.height))))
+        place[top // factor : top // factor + len(rgb)] = rgb
+    return upright
+
+
+def _strips_of(image: Image.Image) -> Callable[[int, int], Image.Image]:
+    width, _ = image.size
+    return lambda top, bottom: image.crop((0, top, width, bottom))
+
+
+def _orientation_in(image: Image.Image) -> int:
+    for name in ("xmp", "XML:com.adobe.xmp"):
+        # Pillow looks there too; who shows pictures does not.
+        image.info.pop(name, None)
     try:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return _orientation(image.getexif().get(ExifTags.Base.Orientation))
     except Exception:
         return 1
-    return value if value in range(1, 9) else 1
 
 
-def _profile(image: Image.Image) -> ImageCms.ImageCmsProfile | None:
-    """The embedded colour profile, when it is readable, fits the image, and is other than sRGB."""
-    data = image.info.get("icc_profile")
-    if not data:
-        return None
+def _orientation_of(exif: bytes) -> int:
+    found = Image.Exif()
     try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
-        name = ImageCms.getProfileDescription(profile)
-        fits = image.mode in PROFILED.get(profile.profile.xcolor_space.strip(), ())
+        found.load(exif)
+        return _orientation(found.get(ExifTags.Base.Orientation))
     except Exception:
-        return None
-    return profile if fits and "sRGB" not in name else None
+        return 1
 
 
-def _converted(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
-    """The image in sRGB, with its alpha as it was."""
-    image.load()
-    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-    colours = image.convert({"P": "RGB", "RGBA": "RGB", "LA": "L"}.get(image.mode, image.mode))
-    try:
-        converted = ImageCms.profileToProfile(colours, profile, SRGB, outputMode="RGB")
-    except ImageCms.PyCMSError:
-        return image
-    assert converted is not None
-    if alpha is not None:
-        converted.putalpha(alpha)
-    return converted
+def _orientation(value: Any) -> int:
+    """EXIF orientation, 1 to 8; 1 where it is absent or makes no sense: EXIF never costs the picture."""
+    return value if isinstance(value, int) and value in UPRIGHT else 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        samples = np.asarray(image)
-        if samples.min() < 0 or samples.max() > np.iinfo(np.uint16).max:
-            raise UnreadableImage("not_an_image", f"samples beyond 16 bits (mode {image.mode})")
-        image = Image.fromarray((samples.astype(np.uint16) >> 8).astype(np.uint8))
-    elif image.mode == "F":
-        raise UnreadableImage("not_an_image", "floating-point samples")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        paper = Image.new("RGBA", layer.size, (*WHITE, 255))
-        return Image.alpha_composite(paper, layer).convert("RGB")
-    return image.convert("RGB")
+def _upper_bits(image: Image.Image, shift: int, inverted: bool) -> Image.Image:
+    samples = np.asarray(image)
+    if image.mode == "I" and (samples.min() < 0 or samples.max() > np.iinfo(np.uint16).max):
+        raise UnreadableImage("unsupported", "samples beyond 16 bits")
+    grey = (samples >> shift).astype(np.uint8)
+    return Image.fromarray(255 - grey if inverted else grey)
+
+
+def _to_rgb(image: Image.Image, transform: colours.Transform | None) -> Image.Image:
+    """RGB, its colours converted, alpha and palettes laid on white."""
+    if image.mode == "F":
+        raise UnreadableImage("unsupported", "floating-point samples")
+    image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode]) if image.mode in ("La", "RGBa") else image
+    rgb = image.convert("RGB") if transform is None else colours.convert(image.convert(transform.input_mode), transform)
+    if not image.has_transparency_data:
+        return rgb
+    rgb.putalpha(image.convert("RGBA").getchannel("A"))
+    return Image.alpha_composite(Image.new("RGBA", rgb.size, (*WHITE, 255)), rgb).convert("RGB")
 
 
 def _line(error: Exception) -> str:

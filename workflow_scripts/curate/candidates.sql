@@ -49,7 +49,7 @@ SELECT
     CASE
         WHEN taken.uuid IS NOT NULL
             THEN {'reason': 'taken_down', 'detail': taken.date}
-        WHEN acquired.failure NOT IN ('not_an_image', 'truncated', 'too_large', 'too_small')
+        WHEN acquired.failure NOT IN ('not_an_image', 'unsupported', 'truncated', 'too_large', 'too_small')
             THEN {'reason': 'download_failed', 'detail': acquired.failure_detail}
         WHEN acquired.failure <> 'too_small'
             THEN {'reason': 'unreadable', 'detail': acquired.failure_detail}

@@ -34,6 +34,7 @@ DECIDED_BY: dict[str, tuple[str, ...]] = {
     "connection": (),
     "timeout": (),
     "truncated": (),
+    "unsupported": (),
     "too_small": (),
     "bad_crop": (),
     "not_an_image": ("content_types",),

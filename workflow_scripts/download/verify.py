@@ -97,7 +97,7 @@ class Verifier:
             if min(width, height) < settings.min_size:
                 raise Fault("too_small", f"{width} x {height} pixels", status="refused")
             room.grow(width * height * BYTES_A_PIXEL)
-            return images.decode(data, max_pixels, to_srgb=True)
+            return images.decode(data, max_pixels)
         except images.UnreadableImage as error:
             if error.fault == "too_large":
                 raise Fault(error.fault, error.detail, status="refused") from None

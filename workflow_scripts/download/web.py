@@ -28,6 +28,7 @@ from urllib3.util import make_headers, parse_url
 
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.images import ACCEPT
 from workflow_scripts.common.torchless import torch_hidden
 from workflow_scripts.download.addresses import AddressPolicy
 from workflow_scripts.download.attempts import Attempt, Fault, Row
@@ -202,7 +203,7 @@ class _Fetch:
             pools.request,
             "GET",
             url,
-            headers={"User-Agent": _user_agent(contact), "Accept": "image/*", "Accept-Encoding": "identity"},
+            headers={"User-Agent": _user_agent(contact), "Accept": ACCEPT, "Accept-Encoding": "identity"},
             redirect=False,
             retries=False,
             preload_content=False,

@@ -1,6 +1,5 @@
 """Embed a benchmark's images with one model."""
 
-import io
 import logging
 import math
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from workflow_scripts.common.config.evaluate import EmbedLimits
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, whole
 from workflow_scripts.common.frames import read_frame
-from workflow_scripts.common.images import FORMATS
+from workflow_scripts.common.images import decode_plain
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.step_versions import versioned
 from workflow_scripts.common.work_folder import WorkFolder, do_once
@@ -139,8 +138,7 @@ class BenchmarkImages(Dataset[torch.Tensor | str]):
 
     def __getitem__(self, index: int) -> torch.Tensor | str:
         try:
-            with Image.open(io.BytesIO(self._bytes(index)), formats=FORMATS) as image:
-                return self.transform(image.convert("RGB"))
+            return self.transform(decode_plain(self._bytes(index)))
         except Exception as error:
             # Parsers of broken files raise whatever they stumble over.
             return f"image {self.names[index]} ({self.paths[index]}) can no longer be read: {error}"

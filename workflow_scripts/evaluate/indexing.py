@@ -134,7 +134,7 @@ def _hash(row: Labelled) -> Hashes | Unusable:
         return Unusable("missing", error.strerror or str(error))
     try:
         # As downloads are: hashes of other colours would not meet.
-        pixels = images.decode(data, to_srgb=True)
+        pixels = images.decode(data)
     except images.UnreadableImage as error:
         return Unusable("unreadable", str(error))
     return Hashes(hashlib.md5(data, usedforsecurity=False).hexdigest(), images.pdq(pixels))

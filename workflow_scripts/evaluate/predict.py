@@ -159,7 +159,7 @@ class Photos(Dataset[torch.Tensor | str]):
 
     def __getitem__(self, index: int) -> torch.Tensor | str:
         try:
-            pixels = decode(self.files[index].read_bytes(), to_srgb=True)
+            pixels = decode(self.files[index].read_bytes())
         except (OSError, UnreadableImage) as error:
             return f"cannot be read: {error}"
         return self.transform(Image.fromarray(pixels))

@@ -44,7 +44,7 @@ def trained_on(
     folder = places(results)
     try:
         content = photo.read_bytes()
-        pixels = decode(content, to_srgb=True)
+        pixels = decode(content)
     except (OSError, UnreadableImage) as error:
         raise InputError(f"{photo}: no readable image: {error}") from None
     md5, looks = hashlib.md5(content, usedforsecurity=False).hexdigest(), pdq(pixels)

@@ -4,9 +4,10 @@ import math
 
 import cv2
 import numpy as np
-import simplejpeg
 import torch
 import torch.nn.functional as F
+
+from workflow_scripts.common import images
 
 # Shards hold small images. What claims to be larger than this is no image of theirs, and is not decoded.
 MOST_PIXELS = 2**26
@@ -18,15 +19,12 @@ Box = tuple[int, int, int, int]
 
 
 def decode(data: bytes) -> np.ndarray:
-    """A JPEG as RGB, uint8 [H, W, 3].
+    """An image as RGB, uint8 [H, W, 3], decoded as those that are downloaded or predicted.
 
     Raises:
-        ValueError: not a JPEG, damaged, or too large.
+        ValueError: not an image, damaged, or too large.
     """
-    height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-    if height * width > MOST_PIXELS:
-        raise ValueError(f"{width} x {height} pixels")
-    return simplejpeg.decode_jpeg(data, colorspace="RGB")
+    return images.decode(data, MOST_PIXELS)
 
 
 def random_crop(height: int, width: int, scale: tuple[float, float], draw: np.random.Generator) -> Box:

@@ -1,0 +1,118 @@
+"""What stands in a JPEG before its picture: size, kind of coding, EXIF, colour profile. Nothing is decoded."""
+
+from collections.abc import Iterator
+from math import prod
+from typing import NamedTuple
+
+START = b"\xff\xd8"
+EXIF = b"Exif\0\0"
+ICC = b"ICC_PROFILE\0"
+ADOBE = b"Adobe"
+APP1, APP2, APP14, SCAN, END = 0xE1, 0xE2, 0xEE, 0xDA, 0xD9
+# Markers without a length: TEM, and restarts.
+BARE = {0x01, *range(0xD0, 0xD9)}
+# Start-of-frame markers (ITU-T T.81, table B.1; 0xF7 is JPEG-LS).
+FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
+LOSSLESS_LS = 0xF7
+
+
+class NotJpeg(ValueError):
+    """The bytes end, or go astray, before the picture begins."""
+
+
+class JpegHeader(NamedTuple):
+    """The header of a JPEG.
+
+    Attributes:
+        width, height: of the stored picture, pixels.
+        bits: of a sample.
+        components: 1 (grey), 3 or 4 (CMYK).
+        coding: the start-of-frame marker's second byte.
+        whole_coefficients: bytes a pixel that libjpeg holds of the whole picture: those of all coefficients where the
+            picture comes in several scans, else 0.
+        exif: the EXIF block, a TIFF structure, or b"".
+        profile: the colour profile, or b"".
+        inverted: whether inks are stored inverted, as Adobe writes them.
+    """
+
+    width: int
+    height: int
+    bits: int
+    components: int
+    coding: int
+    whole_coefficients: float
+    exif: bytes
+    profile: bytes
+    inverted: bool
+
+
+def read_header(data: bytes) -> JpegHeader:
+    """Read the header of a JPEG.
+
+    Raises:
+        NotJpeg: there is none.
+    """
+    frame, exif, inverted = b"", b"", False
+    coding = scan_components = 0
+    profile: dict[int, bytes] = {}
+    for marker, start, end in _segments(data):
+        if marker in FRAMES:
+            coding, frame = marker, data[start:end]
+        elif marker == APP1 and data.startswith(EXIF, start):
+            # Of several, as some editors leave them, the first.
+            exif = exif or data[start + len(EXIF) : end]
+        elif marker == APP2 and data.startswith(ICC, start):
+            number = start + len(ICC)
+            profile[data[number]] = data[number + 2 : end]
+        elif marker == APP14 and data.startswith(ADOBE, start):
+            inverted = True
+        elif marker == SCAN:
+            scan_components = data[start]
+            break
+    if len(frame) < 6 or len(frame) < 6 + 3 * frame[5]:
+        raise NotJpeg("no frame header")
+    components = frame[5]
+    several_scans = coding in PROGRESSIVE or 0 < scan_components < components
+    return JpegHeader(
+        width=int.from_bytes(frame[3:5], "big"),
+        height=int.from_bytes(frame[1:3], "big"),
+        bits=frame[0],
+        components=components,
+        coding=coding,
+        whole_coefficients=2 * _samples_a_pixel(frame) if several_scans else 0,
+        exif=exif,
+        profile=b"".join(profile[number] for number in sorted(profile)),
+        inverted=inverted,
+    )
+
+
+def _samples_a_pixel(frame: bytes) -> float:
+    """How many samples of all components a pixel has, 3 at most where they are three."""
+    factors = [(byte >> 4 or 1, byte & 15 or 1) for byte in frame[7 : 6 + 3 * frame[5] : 3]]
+    return sum(map(prod, factors)) / (max(wide for wide, _ in factors) * max(high for _, high in factors))
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, and where its content starts and ends, of each segment up to the scan; stray bytes are passed over."""
+    at, size = len(START), len(data)
+    while True:
+        at = data.find(b"\xff", at)
+        if at < 0:
+            raise NotJpeg("it ends within its header")
+        while at < size and data[at] == 0xFF:
+            at += 1
+        if at + 3 > size:
+            raise NotJpeg("it ends within its header")
+        marker = data[at]
+        at += 1
+        if marker == END:
+            raise NotJpeg("it ends before its picture")
+        if marker == 0 or marker in BARE:
+            continue
+        end = at + (data[at] << 8) + data[at + 1]
+        if end < at + 2 or end > size:
+            raise NotJpeg("it ends within its header")
+        yield marker, at + 2, end
+        at = end
