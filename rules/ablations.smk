@@ -35,6 +35,7 @@ use rule train_run as ablation_train with:
         model=CONFIG.model.to_json(),
         corpora=MIXTURE.to_json(),
         replay=lambda w: REPLAY_OPTION if VARIANTS[w.variant].replay_batch else "",
+        validation=VALIDATION_OPTION,
         settings=lambda w: VARIANTS[w.variant].to_json(),
         work=lambda w: Run(RUN.ablation(variant=w.variant)).train_work(),
         out=parent_of_output,

@@ -102,6 +102,8 @@ if MODELS.pretrain_start:
 
 JOB = job("train_run", RUN_LOGS, "train/run")
 
+VALIDATION_OPTION = option("validation", *(further.to_json() for further in MIXTURE.validation))
+
 
 rule train_run:
     input:
@@ -131,13 +133,14 @@ rule train_run:
         model=CONFIG.model.to_json(),
         corpora=MIXTURE.to_json(),
         replay=REPLAY_OPTION if CONFIG.train.replay_batch else "",
+        validation=VALIDATION_OPTION,
         settings=CONFIG.train.to_json(),
         work=RUN.train_work(),
         out=parent_of_output,
         version=step_version("train.run"),
     shell:
         "{resources.torchrun} -m workflow_scripts.train.run --start {params.start:q} --model {params.model:q} "
-        "--corpora {params.corpora:q} {params.replay} {resources.scratch} "
+        "--corpora {params.corpora:q} {params.replay} {params.validation} {resources.scratch} "
         "--settings {params.settings:q} --limits {resources.limits:q} "
         "--work {params.work:q} --out-dir {params.out:q} --threads {threads} --log {log:q}"
 

@@ -8,10 +8,14 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from tests.messages import says
 from workflow_scripts.common import clip
-from workflow_scripts.common.config.train import ModelSettings, TrainSettings
+from workflow_scripts.common.config.train import ModelSettings, TrainSettings, ValidationShards
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.shards.export_reference_layout import export_reference_layout
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.forward import Forward
+from workflow_scripts.train.index_tars import index_tars
 from workflow_scripts.train.layer_depths import layer_depths
 from workflow_scripts.train.model import starting_model
 from workflow_scripts.train.optimizer import freeze, make_optimizer, set_lr
@@ -181,6 +185,33 @@ def test_validation_measures_loss_retrieval_and_zero_shot_also_when_compiled(
     assert found == pytest.approx(plain, rel=1e-4)
     few = validate(forward, held_out, batches=8, classes=1, text_type="taxon_com", ranks=ALONE)
     assert few["val_zero_shot"] == 1.0
+
+
+def test_a_further_validation_set_is_measured_as_the_held_out_split_is(
+    corpus, tmp_path: Path, forward_of: Callable[..., Forward]
+) -> None:
+    """The held-out pairs once more, as tars in the published layout: the same pairs give the same figures."""
+    export_reference_layout(shards=corpus.shards / "val", labels=corpus.labels, out_dir=tmp_path / "tars")
+    index_tars(tars=str(tmp_path / "tars/*.tar"), work=tmp_path / "work", out_dir=tmp_path / "indexed/val")
+    further = ValidationShards(name="treeoflife10m", shards=str(tmp_path / "indexed"))
+    forward = forward_of()
+    data = TrainingData((corpus.biology,), corpus.replay, SETTINGS, validation=(further,))
+    data.check(ranks=1)
+    data.prepare(tmp_path)
+    assert [part.name for part in data.parts("train", tmp_path, forward.start.tokenizer, 1)] == ["biology", "replay"]
+    held_out = data.parts("val", tmp_path, forward.start.tokenizer, 1)
+    found = validate(forward, held_out, batches=8, classes=1000, text_type="taxon_com", ranks=ALONE)
+    assert found["val_loss_treeoflife10m"] == pytest.approx(found["val_loss_biology"], rel=1e-3)
+    assert found["val_retrieval_treeoflife10m"] == found["val_retrieval_biology"]
+    assert found["val_zero_shot_treeoflife10m"] == found["val_zero_shot"]
+    templated = SETTINGS.model_copy(update={"templates": {"x": "{sci}"}, "validation_text_type": "x"})
+    with pytest.raises(InputError) as error:
+        TrainingData((corpus.biology,), corpus.replay, templated, validation=(further,)).check(ranks=1)
+    assert says(str(error.value), "validation", "x", "train.validation_text_type")
+    (tmp_path / "indexed/val/shard-000000.tar").unlink()
+    with pytest.raises(InputError) as error:
+        data.check(ranks=1)
+    assert says(str(error.value), str(tmp_path / "indexed/val/shard-000000.tar"), "missing")
 
 
 def test_equal_texts_are_one_when_the_nearest_is_sought() -> None:

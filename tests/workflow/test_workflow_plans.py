@@ -97,13 +97,18 @@ def test_a_mixture_plans_the_index_of_foreign_tars_and_reads_a_foreign_corpus_as
         "mix=[{corpus: micro, weight: 2}, {tars: 'tol10m/*.tar', val_tars: 'held_out/*.tar', weight: 1}, "
         "{corpus: ./elsewhere, weight: 1, digest: abcd}]"
     )
-    printed = fresh.run("-np", "train_run", "--config", mix)
+    validation = "validation={tol10m: 'val10m/shard-*.tar'}"
+    done = fresh.snakemake("-np", "train_run", "--config", mix, validation)
+    assert says(done.stderr, "validation.tol10m", "val10m/shard-*.tar")
+    printed = done.stdout
     planned = jobs_of(printed)
-    assert (planned["index_tars"], planned["shards_gather"]) == (2, 1)
+    assert (planned["index_tars"], planned["shards_gather"]) == (3, 1)
     indexed = [line for line in printed.splitlines() if "train.index_tars " in line]
     assert [("held_out/" in line, "/val " in line) for line in indexed].count((True, True)) == 1
     assert [("tol10m/" in line, "/train " in line) for line in indexed].count((True, True)) == 1
+    assert [("val10m/" in line, "/val " in line) for line in indexed].count((True, True)) == 1
     command = printed.split("workflow_scripts.train.run ")[-1]
+    assert says(command, "--validation", '"name":"tol10m"', "results/shared/indexed/")
     assert '"shards":["elsewhere/shards/g000"],"labels":"./elsewhere/taxonomy/labels.parquet"' in command
     assert '"digest":"abcd"' in command
     done = fresh.snakemake("-n", "--config", "mix=[{corpus: micro, weight: 2}, {tars: 'x/*.tar'}]")

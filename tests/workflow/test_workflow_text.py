@@ -197,6 +197,7 @@ def hostile_config() -> dict[str, Any]:
             {"corpus": hostile_path("mix.corpus")},
             {"tars": hostile_path("tars"), "val_tars": hostile_path("val_tars")},
         ],
+        "validation": {"further": hostile_path("validation")},
         "ablations": {"benchmarks": ["csv"], "replay": "pairs"},
         "benchmarks": {
             "csv": {"layout": "csv", "text_type": "sci", **images},

@@ -17,6 +17,15 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def matching(pattern: str) -> list[Path]:
+    """The files and folders that a glob finds, in no order; none where it is no glob."""
+    path = Path(pattern)
+    try:
+        return list(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    except ValueError:
+        return []
+
+
 def sha256_file(path: Path) -> str:
     """SHA-256 (hex) of a file's bytes."""
     with path.open("rb") as file:

@@ -1,9 +1,9 @@
-"""What a run trains on: the config's own corpus, or what its mix names."""
+"""What a run trains on (the config's own corpus, or what its mix names), and what it is validated on besides."""
 
 from pathlib import Path
 
 from workflow_scripts.common.config.root import Config
-from workflow_scripts.common.config.train import CorpusShards, MixEntry
+from workflow_scripts.common.config.train import CorpusShards, MixEntry, ValidationShards
 from workflow_scripts.common.files import digest
 from workflow_scripts.common.generations import Generations
 from workflow_scripts.common.layout import Corpus, Layout
@@ -30,8 +30,17 @@ class Mixture:
             replay=_replay(corpus, config.replay is not None),
             digest=config.corpus_digest,
         )
-        # Tars of any origin are indexed first: the entry of each folder that their index goes to.
-        self.indexed: dict[str, MixEntry] = {_indexed(layout, entry): entry for entry in config.mix if entry.tars}
+        self.validation = [
+            ValidationShards(name=name, shards=_indexed(layout, None, tars)) for name, tars in config.validation.items()
+        ]
+        # Tars of any origin are indexed first: the tars of each split, by the folder that their index goes to.
+        self.indexed: dict[str, dict[str, str]] = {
+            _indexed(layout, train, val): {split: tars for split, tars in (("train", train), ("val", val)) if tars}
+            for train, val in [
+                *((entry.tars, entry.val_tars) for entry in config.mix if entry.tars),
+                *((None, tars) for tars in config.validation.values()),
+            ]
+        }
         self.corpora = [self._corpus(entry) for entry in config.mix] or [self.own]
 
     @property
@@ -46,10 +55,9 @@ class Mixture:
         own = self.own.model_copy(update={"shards": self.own.shards[: len(names)]})
         return names if self.corpora == [own] and self._splits[0] == "train" else []
 
-    def tars(self, indexed: str, split: str) -> str | None:
+    def tars(self, indexed: str, split: str) -> str:
         """The tars of one split, as a glob, that are indexed in the folder of this name."""
-        entry = next(entry for folder, entry in self.indexed.items() if Path(folder).name == indexed)
-        return entry.tars if split == "train" else entry.val_tars
+        return next(tars for folder, tars in self.indexed.items() if Path(folder).name == indexed)[split]
 
     def to_json(self) -> list[str]:
         """The corpora as a training's command line takes them."""
@@ -57,10 +65,12 @@ class Mixture:
 
     def tables(self) -> list[str]:
         """The tables that a training waits for; of a corpus that was made elsewhere, those that are there."""
-        waited = []
+        waited = [
+            f"{further.shards}/val/{table}.parquet" for further in self.validation for table in ("manifest", "index")
+        ]
         for corpus in self.corpora:
-            entry = self.indexed.get(corpus.shards[0])
-            splits = self._splits if entry is None or entry.val_tars else self._splits[:1]
+            indexed = self.indexed.get(corpus.shards[0])
+            splits = self._splits if indexed is None else list(indexed)
             found = [
                 f"{shards}/{split}/{table}.parquet"
                 for shards in corpus.shards
@@ -70,14 +80,15 @@ class Mixture:
             found += [corpus.labels] if corpus.labels else []
             if corpus.digest and corpus.replay:
                 found += [f"{corpus.replay}/{split}/manifest.parquet" for split in ("train", "val")]
-            made = entry is not None or corpus.labels == self.own.labels
+            made = indexed is not None or corpus.labels == self.own.labels
             waited += [path for path in found if made or Path(path).exists()]
         return waited
 
     def _corpus(self, entry: MixEntry) -> CorpusShards:
         """The shards of one entry; a corpus that was made elsewhere has the generations that are there."""
         if entry.corpus is None:
-            return CorpusShards(shards=[_indexed(self._layout, entry)], weight=entry.weight, digest=entry.digest)
+            shards = [_indexed(self._layout, entry.tars, entry.val_tars)]
+            return CorpusShards(shards=shards, weight=entry.weight, digest=entry.digest)
         corpus = self._layout.corpus(entry.corpus)
         if Path(corpus.folder) == self._folder:
             return self.own.model_copy(update={"weight": entry.weight, "digest": entry.digest})
@@ -96,5 +107,5 @@ def _replay(corpus: Corpus, is_made: bool = False) -> str | None:
     return corpus.replay() if is_made or Path(corpus.replay_manifest(split="train")).exists() else None
 
 
-def _indexed(layout: Layout, entry: MixEntry) -> str:
-    return layout.shared.indexed(indexed=digest([entry.tars, entry.val_tars])[:8])
+def _indexed(layout: Layout, train: str | None, val: str | None) -> str:
+    return layout.shared.indexed(indexed=digest([train, val])[:8])

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.config.train import CorpusShards, TrainSettings
+from workflow_scripts.common.config.train import CorpusShards, TrainSettings, ValidationShards
 from workflow_scripts.common.corpus_identity import identify, identify_folder
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tables import connect
 from workflow_scripts.common.work_folder import file_digests
-from workflow_scripts.contracts import REFERENCE_INDEX, REPLAY_INDEX, SHARD_INDEX, Contract
+from workflow_scripts.contracts import REFERENCE_INDEX, REPLAY_INDEX, SHARD_INDEX, TEXT_TYPES, Contract
 from workflow_scripts.train import samples, texts
 from workflow_scripts.train.staging import Stage
 from workflow_scripts.train.stream import Mixture, Order, Stream, rank_positions, shares_of
@@ -24,9 +24,9 @@ from workflow_scripts.train.texts import CaptionTexts, LabelTexts, Texts, Tokeni
 if TYPE_CHECKING:
     from workflow_scripts.train.loader import Pairs
 
-# Their places in this list keep the orders of the parts of a batch apart.
-PARTS = ("biology", "replay")
 SPLITS = ("train", "val")
+# The held-out splits, as validation names them.
+HELD_OUT = ("biology", "replay")
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,14 @@ class TrainingData:
         replay: folder of replay shards, with `train` and perhaps `val`.
         settings: the recipe.
         stage: where shards are copied to before they are read, or None.
+        validation: further validation sets, beside the held-out splits.
     """
 
     corpora: tuple[CorpusShards, ...]
     replay: Path | None
     settings: TrainSettings
     stage: Stage | None = None
+    validation: tuple[ValidationShards, ...] = ()
 
     def check(self, ranks: int) -> None:
         """Raise InputError unless the data is there, whole, and fits together; batches must be shared equally."""
@@ -72,6 +74,13 @@ class TrainingData:
         for split in SPLITS:
             for folder in self.replay_folders(split):
                 samples.check(folder, REPLAY_INDEX)
+        if self.validation and self.validation_text_type not in TEXT_TYPES:
+            raise InputError(
+                f"validation: tars in the published layout have no captions of type {self.validation_text_type}; "
+                "choose another train.validation_text_type"
+            )
+        for further in self.validation:
+            samples.check(_val(further), REFERENCE_INDEX)
 
     def biology_folders(self, corpus: CorpusShards, split: str) -> list[Path]:
         """A corpus's folders of a split, of those for validation the ones that exist."""
@@ -95,7 +104,10 @@ class TrainingData:
             for corpus in self.corpora
         ]
         replay = file_digests(_tables({split: self.replay_folders(split) for split in SPLITS}, None))
-        return {"biology": biology, "replay": replay}
+        validation = {
+            further.name: file_digests(_tables({"val": [_val(further)]}, None)) for further in self.validation
+        }
+        return {"biology": biology, "replay": replay, "validation": validation}
 
     def prepare(self, folder: Path) -> None:
         """Write what all processes map into memory into the work folder."""
@@ -104,7 +116,9 @@ class TrainingData:
                 texts.write_label_names(Path(corpus.labels), _labels_folder(folder, number))
 
     def parts(self, split: str, folder: Path, tokenizer: Tokenizer, ranks: int) -> list["Pairs"]:
-        """The parts of a batch: biology and replay, or replay alone; for validation those that have a val split.
+        """The parts of a batch: biology and replay, or replay alone.
+
+        For validation those that have a val split, and the further validation sets.
 
         Args:
             split: `train` or `val`.
@@ -112,16 +126,25 @@ class TrainingData:
             tokenizer: texts -> token ids.
             ranks: how many processes share a batch.
         """
-        found = []
-        for name, shards, words in (
+        captions = [CaptionTexts(tokenizer)]
+        sources: list[tuple[str, list[samples.Shard], Sequence[Texts]]] = [
             ("biology", self._biology_shards(split), [self._texts(n, folder, tokenizer) for n in self._numbers()]),
-            ("replay", samples.list_shards(self.replay_folders(split), REPLAY_INDEX), [CaptionTexts(tokenizer)]),
-        ):
+            ("replay", samples.list_shards(self.replay_folders(split), REPLAY_INDEX), captions),
+        ]
+        if split == "val":
+            sources += [
+                (further.name, samples.list_shards([_val(further)], REFERENCE_INDEX), captions)
+                for further in self.validation
+            ]
+        found = []
+        # A part's place in this list keeps its order apart from the others'.
+        for place, (name, shards, words) in enumerate(sources):
             count = sum(shard.samples for shard in shards)
             wanted = self.settings.replay_batch if name == "replay" and self.corpora else self.settings.global_batch
             batch = min(wanted, count) // ranks * ranks if split == "val" else wanted
             if batch and (count or self._is_used(name)):
-                found.append(self._pairs(name, shards, words, batch, augment=split == "train"))
+                seed = (self.settings.seed, place)
+                found.append(self._pairs(name, shards, words, batch, seed, augment=split == "train"))
         return found
 
     @property
@@ -153,11 +176,17 @@ class TrainingData:
         ]
 
     def _pairs(
-        self, name: str, shards: Sequence[samples.Shard], words: Sequence[Texts], batch: int, *, augment: bool
+        self,
+        name: str,
+        shards: Sequence[samples.Shard],
+        words: Sequence[Texts],
+        batch: int,
+        seed: tuple[int, int],
+        *,
+        augment: bool,
     ) -> "Pairs":
         from workflow_scripts.train.loader import Pairs
 
-        seed = (self.settings.seed, PARTS.index(name))
         return Pairs(
             name=name,
             reader=samples.SampleReader(
@@ -218,6 +247,10 @@ def _tables(folders: dict[str, list[Path]], labels: str | None) -> dict[str, Pat
 
 def _labels_folder(folder: Path, number: int) -> Path:
     return folder / f"labels-{number}"
+
+
+def _val(further: ValidationShards) -> Path:
+    return Path(further.shards) / "val"
 
 
 def _is_shards(folder: Path) -> bool:

@@ -22,7 +22,7 @@ from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.children import die_with_parent
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import write_json
+from workflow_scripts.common.files import matching, write_json
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.step_versions import versioned
 from workflow_scripts.common.tars import Span
@@ -49,8 +49,7 @@ def index_tars(*, tars: str, work: Path, out_dir: Path, jobs: int = 1) -> None:
     Raises:
         InputError: nothing is found, a tar is damaged, or no sample of any has an image and all five captions.
     """
-    pattern = Path(tars)
-    found = sorted(path.resolve() for path in Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
+    found = sorted(path.resolve() for path in matching(tars))
     if not found:
         raise InputError(f"{tars}: no such tars")
     stats = [path.stat() for path in found]

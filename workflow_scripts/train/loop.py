@@ -17,6 +17,7 @@ from workflow_scripts.common import clip
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.train.checkpoint import Checkpoints, restore, tensors_of
+from workflow_scripts.train.data import HELD_OUT
 from workflow_scripts.train.forward import Forward
 from workflow_scripts.train.health import check_broken, check_skipped
 from workflow_scripts.train.job import Job
@@ -184,8 +185,10 @@ def train(
                     text_type=job.data.validation_text_type,
                     ranks=ranks,
                 )
-            if val_losses := [value for name, value in measured.items() if name.startswith("val_loss")]:
-                done.note_validation(sum(val_losses))
+            val_losses = {name: value for name, value in measured.items() if name.startswith("val_loss")}
+            held_out_losses = [val_losses[name] for part in HELD_OUT if (name := f"val_loss_{part}") in val_losses]
+            if val_losses:
+                done.note_validation(sum(held_out_losses or val_losses.values()))
 
             if metrics and bar:
                 part_losses = dict(zip([part.name for part in parts], losses, strict=True))

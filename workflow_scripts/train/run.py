@@ -26,7 +26,13 @@ import torch.distributed as dist
 from workflow_scripts.common.children import die_with_parent
 from workflow_scripts.common.cli import EXIT_BAD_INPUT, run
 from workflow_scripts.common.code_digest import code_digest
-from workflow_scripts.common.config.train import CorpusShards, ModelSettings, TrainLimits, TrainSettings
+from workflow_scripts.common.config.train import (
+    CorpusShards,
+    ModelSettings,
+    TrainLimits,
+    TrainSettings,
+    ValidationShards,
+)
 from workflow_scripts.common.documents import write_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link, write_json
@@ -66,6 +72,7 @@ def train_model(
     threads: int,
     corpora: tuple[CorpusShards, ...] = (),
     replay: Path | None = None,
+    validation: tuple[ValidationShards, ...] = (),
     scratch: str | None = None,
 ) -> None:
     """Train, or adopt what was trained before from the same inputs, settings and code.
@@ -81,6 +88,7 @@ def train_model(
         corpora: biology shards and the names of their labels, as JSON. None: plain CLIP on replay captions, whose
             passes `settings.epochs` then counts.
         replay: folder of replay shards with `train/` and `val/`.
+        validation: further validation sets in the published layout, as JSON.
         scratch: the node's own disk, where shards are copied to before they are read if the limits give it room.
 
     Raises:
@@ -95,7 +103,7 @@ def train_model(
     stage = (
         Stage(Path(os.path.expandvars(scratch)), int(limits.stage_gb * 10**9)) if scratch and limits.stage_gb else None
     )
-    job = Job(start, model, settings, limits, TrainingData(corpora, replay, settings, stage))
+    job = Job(start, model, settings, limits, TrainingData(corpora, replay, settings, stage, validation))
     try:
         if ranks.is_main:
             _lead(job, ranks, work, out_dir)

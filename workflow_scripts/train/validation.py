@@ -29,8 +29,8 @@ def validate(
 
     Returns:
         For each part `val_loss_<part>`, and `val_retrieval_<part>`: the share of images whose own text is the nearest
-        of the global batch's (equal texts are one). For biology `val_zero_shot`, the share of images whose own class's
-        text is the nearest of the classes'.
+        of the global batch's (equal texts are one). But for replay `val_zero_shot`, and `val_zero_shot_<set>` of a
+        further set: the share of images whose own class's text is the nearest of the classes'.
     """
     found: dict[str, float] = {}
     forward.model.eval()
@@ -39,7 +39,7 @@ def validate(
         if not steps:
             continue
         held_out = Batches([part], size=forward.start.image_size, types=[text_type], seed=0, ranks=ranks)
-        first_projector = forward.model.replay_projector is None or part.name == "biology"
+        first_projector = forward.model.replay_projector is None or part.name != "replay"
         losses, retrieved = 0.0, 0.0
         seen = []
         for step in range(steps):
@@ -55,9 +55,10 @@ def validate(
             f"val_loss_{part.name}": losses / steps,
             f"val_retrieval_{part.name}": retrieved / (steps * part.batch),
         }
-        if part.name == "biology":
+        if part.name != "replay":
             image_BD, tokens_BL = (torch.cat(side) for side in zip(*seen, strict=True))
-            found["val_zero_shot"] = zero_shot(forward, image_BD, tokens_BL, classes, ranks)
+            name = "val_zero_shot" if part.name == "biology" else f"val_zero_shot_{part.name}"
+            found[name] = zero_shot(forward, image_BD, tokens_BL, classes, ranks)
     forward.model.train()
     return found
 

@@ -39,8 +39,9 @@ from workflow_scripts.common.config.train import (
 )
 from workflow_scripts.common.config.world import WorldSettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import matching
 from workflow_scripts.common.layout import Layout
-from workflow_scripts.contracts import CATALOG, STRING
+from workflow_scripts.contracts import CATALOG, STRING, TEXT_TYPES
 
 S = TypeVar("S", bound=Section)
 
@@ -105,6 +106,12 @@ class Config(Section):
     pretrain: TrainSettings | None = Field(None, description="Pretraining on replay, for `model.start: pretrain`.")
     train: TrainSettings = Field(description="Training.")
     mix: list[MixEntry] = Field([], description="Corpora to train on. Default: this config's own corpus.")
+    validation: dict[str, str] = Field(
+        default_factory=dict,
+        description="Further validation sets, by name: tars in the published layout, as a glob. Each is measured after "
+        "every epoch as the held-out split is (`val_loss_<name>` in metrics.jsonl), and never decides which weights "
+        "are best while there is a held-out split.",
+    )
     export: ExportSettings = Field(default_factory=ExportSettings, description="What is made of the trained model.")
     ablations: AblationSettings | None = Field(None, description="What the target `ablations` trains and tests.")
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict, description="Benchmarks, by name.")
@@ -123,7 +130,7 @@ class Config(Section):
     )
     limits: Limits = Field(default_factory=Limits, description="Runtime limits: concurrency, memory, timeouts.")
 
-    @field_validator("benchmarks", "baselines", "screen")
+    @field_validator("benchmarks", "baselines", "screen", "validation")
     @classmethod
     def _file_safe(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
@@ -168,6 +175,13 @@ class Config(Section):
             raise ValueError(f"train.templates: no source keeps a column {', '.join(unknown)}; name it in its `keep`")
         if 0 < sum(entry.weight is not None for entry in self.mix) < len(self.mix):
             raise ValueError("mix: give every corpus a weight, or none")
+        if taken := {"biology", "replay"} & self.validation.keys():
+            raise ValueError(f"validation: {taken.pop()} is the name of a held-out split; choose another")
+        if self.validation and self.train.validation_text_type not in TEXT_TYPES:
+            raise ValueError(
+                f"validation: tars in the published layout have no captions of type {self.train.validation_text_type}; "
+                f"set train.validation_text_type to one of {', '.join(TEXT_TYPES)}"
+            )
         if self.run in self.baselines:
             raise ValueError(f"run: {self.run!r} is also the name of a baseline")
         for name, benchmark in self.benchmarks.items():
@@ -250,7 +264,7 @@ class Config(Section):
         return [name for name, one in self.benchmarks.items() if isinstance(one, Classification) and one.needs_ranks]
 
     def given_files(self) -> dict[str, str]:
-        """The files and folders that a person gives, by dotted key."""
+        """The files and folders that a person gives (globs among them), by dotted key."""
         given = {
             f"generations.{number}.sources.{source.name}.{option}": path
             for number, generation in enumerate(self.generations)
@@ -280,6 +294,7 @@ class Config(Section):
             f"screen.{name}.{key}": path for name, judge in self.screen.items() for key, path in judge.given.items()
         }
         given |= {f"curate.verdicts.{number}": path for number, path in enumerate(self.curate.verdicts)}
+        given |= {f"validation.{name}": tars for name, tars in self.validation.items()}
         if self.world is not None and self.world.species is not None:
             given["world.species"] = self.world.species
         return given
@@ -298,10 +313,12 @@ class Config(Section):
             if entry.corpus is not None
         }
         others = {key: folder for key, folder in mixed.items() if Path(folder) != own}
+        globs = {f"validation.{name}" for name in self.validation}
         return {
             key: path
             for key, path in (self.given_files() | others).items()
-            if not Path(path).exists() and not (self.world is not None and path.startswith(f"{results}/world/"))
+            if not (matching(path) if key in globs else Path(path).exists())
+            and not (self.world is not None and path.startswith(f"{results}/world/"))
         }
 
 

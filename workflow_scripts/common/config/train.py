@@ -64,6 +64,13 @@ class CorpusShards(Section):
     digest: str | None = Field(None, description="The digest that the corpus must have.")
 
 
+class ValidationShards(Section):
+    """A further validation set, as a training reads it."""
+
+    name: str = Field(description="What its metrics are named by.")
+    shards: str = Field(description="Folder with a split `val` in the published layout.")
+
+
 class MixEntry(Section):
     """One of several corpora that are trained on together."""
 
