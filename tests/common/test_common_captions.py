@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from workflow_scripts.common.captions import (
     TEXT_TYPES,
+    Captions,
     Taxon,
     caption,
     fill_template,
@@ -50,6 +51,42 @@ def test_the_most_specific_known_rank_names_an_unidentified_organism() -> None:
 def test_a_nameless_taxon_has_no_caption() -> None:
     with pytest.raises(ValueError, match="without any name"):
         caption(Taxon(("",) * 7), "sci")
+
+
+def test_captions_by_the_rules_of_treeoflife_10ms_writer() -> None:
+    """make_wds.py: genus and species make the scientific name; the common name falls back to it, then to all ranks."""
+    beetle = Taxon(("Animalia", "Arthropoda", "Insecta", "Coleoptera", "", "", ""), scientific_name="Coleoptera")
+    written = {text_type: caption(beetle, text_type, "treeoflife10m") for text_type in TEXT_TYPES}
+    # The writer leaves two blanks before "with"; tokenizers make one of them.
+    assert written == {
+        "sci": "a photo of .",
+        "com": "a photo of Animalia Arthropoda Insecta Coleoptera.",
+        "taxon": "a photo of Animalia Arthropoda Insecta Coleoptera.",
+        "sci_com": "a photo of  with common name Animalia Arthropoda Insecta Coleoptera.",
+        "taxon_com": "a photo of Animalia Arthropoda Insecta Coleoptera"
+        " with common name Animalia Arthropoda Insecta Coleoptera.",
+    }
+    genus = Taxon(("Animalia", "", "", "", "", "Pica", ""))
+    assert caption(genus, "sci_com", "treeoflife10m") == "a photo of Pica with common name Pica."
+    assert fill_template("{com}: {sci}", beetle, {}, "treeoflife10m") == "Animalia Arthropoda Insecta Coleoptera:"
+    with pytest.raises(ValueError, match="without any name"):
+        caption(Taxon(("",) * 7), "sci", "treeoflife10m")
+
+
+def test_captions_by_the_rules_of_treeoflife_200ms_writer() -> None:
+    """tol2webdataset/utils.py: trailing dots are stripped, ranks named unknown are left out."""
+    spider = Taxon(("Animalia", "Arthropoda", "unknown", "Araneae", "Unknown", "", ""), scientific_name="Araneae sp.")
+    assert caption(spider, "sci", "treeoflife200m") == "a photo of Araneae sp."
+    assert caption(spider, "taxon", "treeoflife200m") == "a photo of Animalia Arthropoda Araneae."
+    assert caption(spider, "sci") == "a photo of Araneae sp.."
+    assert "unknown" in caption(spider, "taxon")
+    assert caption(Taxon(("Unknown",) * 7), "sci", "treeoflife200m") == "a photo of Unknown."
+
+
+@pytest.mark.parametrize("captions", ["treeoflife10m", "treeoflife200m"])
+@pytest.mark.parametrize("text_type", TEXT_TYPES)
+def test_a_species_has_the_same_captions_by_all_rules(captions: Captions, text_type: str) -> None:
+    assert caption(MAGPIE, text_type, captions) == caption(MAGPIE, text_type)
 
 
 def test_templates_leave_out_what_is_not_known() -> None:

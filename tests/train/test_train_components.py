@@ -108,6 +108,20 @@ def test_captions_are_written_from_the_labels(corpus, start: Path, tmp_path: Pat
         written.taxon("ffff")
 
 
+def test_a_recipe_may_write_captions_as_treeoflife_10m_does(make_corpus, start: Path, tmp_path: Path) -> None:
+    corpus = make_corpus()
+    labels = pq.read_table(corpus.labels)
+    for rank in ("genus", "species"):
+        labels = labels.set_column(labels.column_names.index(rank), rank, pa.nulls(len(labels), pa.string()))
+    pq.write_table(labels, corpus.labels)
+    tokenizer = clip.load(f"local-dir:{start}").tokenizer
+    data = job_of(corpus, start, SETTINGS.model_copy(update={"captions": "treeoflife10m"})).data
+    data.prepare(tmp_path)
+    biology, _ = data.parts("train", tmp_path, tokenizer, 1)
+    found = biology.texts[0].tokens((labels["label_id"][0].as_py(),), "sci")
+    assert np.array_equal(found, tokenizer(["a photo of ."])[0].numpy())
+
+
 def test_templates_name_columns_that_the_index_carries(corpus, start: Path, tmp_path: Path) -> None:
     texts.write_label_names(corpus.labels, tmp_path)
     tokenizer = clip.load(f"local-dir:{start}").tokenizer

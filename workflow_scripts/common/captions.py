@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from workflow_scripts.contracts import RANKS, TEXT_TYPES
 
 NAMED_BY_TEMPLATES = ("sci", "com", "taxon", "taxonTag")
 """What a template may name of the organism, besides the columns that the config keeps of the sources."""
+
+Captions = Literal["standard", "treeoflife10m", "treeoflife200m"]
+"""Whose rules captions follow where a label is not known to the species, see `names_of`."""
 
 
 @dataclass(frozen=True)
@@ -76,19 +79,39 @@ def with_common_name(name: str, common_name: str) -> str:
     return f"{name} with common name {common_name}" if common_name else name
 
 
-def name_of(taxon: Taxon, text_type: str) -> str:
+def names_of(taxon: Taxon, captions: Captions = "standard") -> dict[str, str]:
+    """What captions call an organism: the names of `NAMED_BY_TEMPLATES`.
+
+    `standard` writes the most specific known name wherever another one is unknown. The others do what the writers of
+    the published shards did: `treeoflife10m` (Imageomics/bioclip, make_wds.py) writes genus and epithet as the
+    scientific name, so nothing above the genus, and takes the taxonomic name for a common name that is then unknown;
+    `treeoflife200m` (Imageomics/TreeOfLife-toolbox, tol2webdataset) strips the dots behind a scientific name and leaves
+    out ranks named "unknown".
+    """
+    if captions == "treeoflife200m":
+        ranks = tuple("" if name.lower() == "unknown" else name for name in taxon.ranks)
+        known = replace(taxon, ranks=ranks, scientific_name=taxon.scientific_name.rstrip("."))
+        taxon = known if known.scientific else replace(known, scientific_name="Unknown")
+    names = {"sci": taxon.scientific, "com": taxon.common, "taxon": taxon.taxonomic, "taxonTag": taxon.tagged}
+    if captions == "treeoflife10m":
+        binomial = " ".join(name for name in taxon.ranks[-2:] if name)
+        names |= {"sci": binomial, "com": taxon.common_name or binomial or taxon.taxonomic}
+    return names
+
+
+def name_of(taxon: Taxon, text_type: str, captions: Captions = "standard") -> str:
     """What a caption of `text_type` names, without the sentence around it.
 
     Raises:
         ValueError: the taxon has no name at all, or the text type is unknown.
     """
     head, _, with_common = text_type.partition("_")
-    names = {"sci": taxon.scientific, "com": taxon.common, "taxon": taxon.taxonomic, "taxonTag": taxon.tagged}
+    names = names_of(taxon, captions)
     if head not in names or with_common not in ("", "com"):
         raise ValueError(f"unknown text type {text_type}")
-    if not names[head]:
+    if not (names[head] or names["taxon"]):
         raise ValueError("a taxon without any name has no caption")
-    return with_common_name(names[head], taxon.common if with_common else "")
+    return with_common_name(names[head], names["com"] if with_common else "")
 
 
 def sentence(name: str) -> str:
@@ -96,13 +119,13 @@ def sentence(name: str) -> str:
     return f"a photo of {name}."
 
 
-def caption(taxon: Taxon, text_type: str) -> str:
+def caption(taxon: Taxon, text_type: str, captions: Captions = "standard") -> str:
     """The caption of `text_type`: the sentence around the name.
 
     Raises:
         ValueError: the taxon has no name at all, or the text type is unknown.
     """
-    return sentence(name_of(taxon, text_type))
+    return sentence(name_of(taxon, text_type, captions))
 
 
 _FIELD = re.compile(r"\{([^{}]+)\}")
@@ -123,7 +146,9 @@ def template_columns(template: str) -> list[str]:
     return [name for name in fields if name not in NAMED_BY_TEMPLATES]
 
 
-def fill_template(template: str, taxon: Taxon, values: Mapping[str, str | None]) -> str:
+def fill_template(
+    template: str, taxon: Taxon, values: Mapping[str, str | None], captions: Captions = "standard"
+) -> str:
     """A caption by a template such as `a photo of {sci}[, {lifeStage}].`
 
     Names in braces are those of `NAMED_BY_TEMPLATES` and of the columns in `values`; what stands in square brackets is
@@ -132,7 +157,7 @@ def fill_template(template: str, taxon: Taxon, values: Mapping[str, str | None])
     Raises:
         ValueError: the taxon has no name at all.
     """
-    known = {name: name_of(taxon, name) for name in NAMED_BY_TEMPLATES}
+    known = {name: name_of(taxon, name, captions) for name in NAMED_BY_TEMPLATES}
     known |= {name: _clean(value) for name, value in values.items()}
 
     def written(piece: str) -> str:

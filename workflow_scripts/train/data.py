@@ -166,7 +166,7 @@ class TrainingData:
     def _texts(self, number: int, folder: Path, tokenizer: Tokenizer) -> Texts:
         if self.corpora[number].labels is None:
             return CaptionTexts(tokenizer)
-        return LabelTexts(_labels_folder(folder, number), tokenizer, self.settings.templates)
+        return LabelTexts(_labels_folder(folder, number), tokenizer, self.settings.templates, self.settings.captions)
 
     def _biology_shards(self, split: str) -> list[samples.Shard]:
         return [

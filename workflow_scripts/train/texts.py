@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.captions import Taxon, caption, fill_template, template_columns
+from workflow_scripts.common.captions import Captions, Taxon, caption, fill_template, template_columns
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
 from workflow_scripts.common.word_tokenizer import WordTokenizer
@@ -67,12 +67,20 @@ class LabelTexts:
         folder: where `write_label_names` wrote the labels.
         tokenizer: texts -> token ids.
         templates: further text types; what they name besides the organism stands in columns of the index.
+        captions: whose rules captions follow.
     """
 
-    def __init__(self, folder: Path, tokenizer: Tokenizer, templates: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        tokenizer: Tokenizer,
+        templates: Mapping[str, str] = {},
+        captions: Captions = "standard",
+    ) -> None:
         kept = {name for template in templates.values() for name in template_columns(template)}
         self.columns = ("label_id", *sorted(kept))
         self.templates = templates
+        self.captions = captions
         self.folder = folder
         self._tokenizer = WordTokenizer(tokenizer)
         self.ids = np.load(folder / "label_ids.npy", mmap_mode="r")
@@ -99,9 +107,9 @@ class LabelTexts:
         taxon = self.taxon(key[0])
         if text_type in self.templates:
             values = dict(zip(self.columns, key, strict=True))
-            text = fill_template(self.templates[text_type], taxon, values)
+            text = fill_template(self.templates[text_type], taxon, values, self.captions)
         else:
-            text = caption(taxon, text_type)
+            text = caption(taxon, text_type, self.captions)
         return self._tokenizer(text)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from workflow_scripts.common.captions import TEXT_TYPES, template_columns
+from workflow_scripts.common.captions import TEXT_TYPES, Captions, template_columns
 from workflow_scripts.common.config.base import Section, Seed
 from workflow_scripts.common.config.model_source import FORMS, PRETRAIN, ModelSource
 from workflow_scripts.common.open_clip_names import model_config
@@ -118,7 +118,14 @@ class TrainSettings(Section):
         0.2, ge=0, le=10, description="AdamW weight decay; norms, biases and logit_scale have none."
     )
     warmup_steps: int = Field(1000, ge=0, description="Linear warm-up, steps; then cosine to 0.")
-    precision: Literal["fp32", "bf16", "pure_bf16"] = Field("bf16", description="bf16 keeps fp32 master weights.")
+    precision: Literal["fp32", "bf16", "pure_bf16"] = Field(
+        "bf16",
+        description="`bf16`: autocast over fp32 weights and optimiser state (open_clip's `amp_bf16`). `pure_bf16`: "
+        "weights, gradients and optimiser state in bf16, as open_clip's of that name (BioCLIP 2's code since v2.0.0); "
+        "changes smaller than a weight's last bit are lost, so at a rate of 1e-4 logit_scale stays where it starts. "
+        "Neither is the `bf16` of BioCLIP 2's code at v1.0.1, whose weights are bf16 but for norms and embeddings, "
+        "without fp32 masters and without autocast.",
+    )
     grad_checkpointing: bool = Field(False, description="Recompute activations in the backward pass.")
     compile: bool = Field(False, description="torch.compile the transformer blocks.")
     clip_norm: float | None = Field(None, gt=0, description="Clip the gradient's norm.")
@@ -153,6 +160,15 @@ class TrainSettings(Section):
         description="Further caption types by name, such as `a photo of {sci}[, {lifeStage}].` In braces stand sci, "
         "com, taxon, taxonTag and columns that the sources `keep`; what stands in square brackets is left out where "
         "such a column is empty.",
+    )
+    captions: Captions = Field(
+        "standard",
+        description="How training captions name a label that is not known to the species. `standard`: by its most "
+        "specific known name. The others do what the writers of the published shards did. `treeoflife10m`: the "
+        "scientific name is genus and species alone, so above the genus a caption says `a photo of .`, and the whole "
+        "taxonomic name stands in for a missing common name (a tenth of TreeOfLife-10M). `treeoflife200m`: dots behind "
+        "a scientific name are stripped, and ranks named `unknown` are left out. Tars in the published layout bring "
+        "their own captions.",
     )
     split: Literal["train", "train_small"] = Field(
         "train", description="Which images are trained on; train_small is a tenth of train, to try things out."
