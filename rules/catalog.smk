@@ -6,7 +6,7 @@ FETCHED_SOURCES = {
     for source in sources.values()
     for file in source.inputs.values()
     if not isinstance(file, str)
-}
+} | {file.path(str(SHARED)): file for judge in CONFIG.screen.values() for file in judge.fetched}
 
 
 JOB = job("catalog_fetch", SHARED_LOGS, "sources/{identity}/{file}", internet=True)

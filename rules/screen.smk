@@ -15,6 +15,9 @@ def judge_inputs(wildcards):
     if judge.judge == "clip":
         classes = judge.classes if judge.brings_embeddings else CORPUS.judge_classes(judge=wildcards.judge)
         return {"model": MODELS.judge_files(wildcards.judge), "classes": classes}
+    if judge.judge == "animals":
+        weights = judge.weights
+        return {"weights": weights if isinstance(weights, str) else weights.path(str(SHARED))}
     return judge.given
 
 
@@ -24,7 +27,8 @@ def judge_options(wildcards):
         return shlex.join(
             ["--model", MODELS.judge_source(wildcards.judge), "--classes", judge_inputs(wildcards)["classes"]]
         )
-    return shlex.join(["--settings", judge.judged_by()])
+    weights = ["--weights", judge_inputs(wildcards)["weights"]] if judge.judge == "animals" else []
+    return shlex.join(["--settings", judge.judged_by(), *weights])
 
 
 def support_images(wildcards):

@@ -14,7 +14,7 @@ WITH_TORCH = {
     "models.fetch",
     *(f"evaluate.{name}" for name in ("embed", "predict")),
     *(name for name in COMMANDS if name.startswith("evaluate.") and name.endswith(".score")),
-    *(f"screen.{name}" for name in ("classes", "clip")),
+    *(f"screen.{name}" for name in ("classes", "clip", "faces")),
     *(f"train.{name}" for name in ("export", "launch", "run", "species_texts")),
 }
 LIGHT = sorted(COMMANDS - WITH_TORCH)
@@ -22,6 +22,6 @@ LIGHT = sorted(COMMANDS - WITH_TORCH)
 WITH_IMAGES = {
     *(name for name in LIGHT if name.endswith(".index") and name != "evaluate.carved.index"),
     *("download.fetch", "download.retry", "replay.write", "shards.write"),
-    *("report.trace", "report.trained_on", "world.make"),
+    *("report.trace", "report.trained_on", "screen.animals", "world.make"),
 }
 """Of them, those that decode images."""

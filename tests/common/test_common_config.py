@@ -279,6 +279,7 @@ CLIP = {"judge": "clip", "model": "ViT-B-32-quickgelu:openai", "prompts": {"a pl
         ({"of": "true; DROP TABLE x"}, ("screen.mine.of",)),
         ({"of": "uuid IN (FROM read_text('/etc/passwd'))"}, ("screen.mine.of",)),
         ({"refuse": {"a pge": 0.1}}, ("screen.mine.refuse", "'a pge'", "did you mean a page")),
+        ({"judge": "clipp"}, ("screen.mine.judge", "clipp")),
         ({"prompts": None}, ("screen.mine", "classes or prompts")),
     ],
 )

@@ -9,12 +9,14 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from workflow_scripts.common.config.base import Section
+from workflow_scripts.common.config.catalog import Remote, SourceFile
 from workflow_scripts.common.config.model_source import Baseline
 
 UNJUDGED = "unjudged"
 """The label of an image that a judge could not read; no threshold refuses it."""
 
 FACE, ANIMAL, PERSON, VEHICLE, EMPTY = "face", "animal", "person", "vehicle", "empty"
+DETECTED = (ANIMAL, PERSON, VEHICLE)
 CLASS_EMBEDDINGS = ".safetensors"
 MOST_HEADER_BYTES = 1 << 24
 
@@ -76,6 +78,11 @@ class JudgeSettings(Section):
     def given(self) -> dict[str, str]:
         """The files and folders that a person gives, by key."""
         return {}
+
+    @property
+    def fetched(self) -> list[Remote]:
+        """The files that the workflow fetches."""
+        return []
 
     def classes_known(self) -> list[str] | None:
         """The classes that may be refused; None where that is not known yet."""
@@ -148,7 +155,75 @@ def _named_in(path: Path) -> list[str] | None:
     return sorted({class_of(name) for name in header if name != "__metadata__"})
 
 
-Judge = ClipJudge
+class FacesJudge(JudgeSettings):
+    """Human faces by MTCNN. The score is the mean of those of the faces in an image; class: `face`."""
+
+    judge: Literal["faces"] = Field(description="Which judge.")
+    refuse: dict[str, float] = Field(
+        {FACE: 0.985}, description="The threshold. Changing it reruns curate and no judge."
+    )
+    thresholds: tuple[float, float, float] = Field(
+        (0.9, 0.95, 0.95), description="The least scores after each of MTCNN's three networks."
+    )
+    size: int = Field(720, ge=48, description="Side of the square that an image is scaled to, pixels.")
+    weights: str | None = Field(
+        None, description="Folder of `pnet.pt`, `rnet.pt` and `onet.pt`. Default: those that facenet-pytorch installs."
+    )
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The files and folders that a person gives, by key."""
+        return {} if self.weights is None else {"weights": self.weights}
+
+    def classes_known(self) -> list[str]:
+        """The only class."""
+        return [FACE]
+
+
+class AnimalsJudge(JudgeSettings):
+    """Animals, persons and vehicles by a MegaDetector. Classes: `animal`, `person`, `vehicle` by their highest score.
+
+    `empty` is refused where no animal has its threshold's score.
+    """
+
+    judge: Literal["animals"] = Field(description="Which judge.")
+    refuse: dict[str, float] = Field(
+        {EMPTY: 0.2},
+        description="Classes to refuse, each with its threshold: `empty` where no animal reaches it, the others where "
+        "one does. Changing it reruns curate and no judge.",
+    )
+    weights: SourceFile = Field(
+        description="The detector as ONNX: RT-DETR's export, or a YOLO's. A path, or what to fetch it from."
+    )
+    classes: list[str] = Field(list(DETECTED), description="The detector's classes, by number.")
+    size: int = Field(640, ge=32, description="Side of the square that the detector takes, pixels.")
+    overlap: float = Field(
+        0.45, ge=0, le=1, description="Boxes of one class with more in common are one (YOLO before version 10)."
+    )
+
+    def refusals(self, name: str) -> list[Refusal]:
+        """The rules that the thresholds make; an empty frame is one without a sure animal."""
+        return [
+            Refusal(judge=name, label=ANIMAL, reason=EMPTY, below=rule.at_least) if rule.label == EMPTY else rule
+            for rule in super().refusals(name)
+        ]
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The files and folders that a person gives, by key."""
+        return {"weights": self.weights} if isinstance(self.weights, str) else {}
+
+    @property
+    def fetched(self) -> list[Remote]:
+        """The files that the workflow fetches."""
+        return [] if isinstance(self.weights, str) else [self.weights]
+
+    def classes_known(self) -> list[str]:
+        """The classes that may be refused."""
+        return [EMPTY, *DETECTED]
+
+
+Judge = Annotated[ClipJudge | FacesJudge | AnimalsJudge, Field(discriminator="judge")]
 
 
 def check_refused(name: str, settings: JudgeSettings) -> None:

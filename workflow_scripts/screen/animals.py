@@ -1,0 +1,162 @@
+"""The judge `animals`: animals, persons and vehicles by a MegaDetector, as TreeOfLife-200M's camera-trap images.
+
+In: the parts of one group, a detector exported to ONNX. Out: a table of findings for each part.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.evaluate import EmbedLimits
+from workflow_scripts.common.config.screen import DETECTED, AnimalsJudge
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.images import RgbImage
+from workflow_scripts.common.step_versions import versioned
+from workflow_scripts.screen.detections import Detections, Layout, from_rtdetr, from_yolo, letterbox, squash
+from workflow_scripts.screen.judging import Finding, Group, Judge, judge_group
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+CUDA = "CUDAExecutionProvider"
+
+
+def judge_animals(
+    *,
+    name: str,
+    of: str,
+    settings: AnimalsJudge,
+    weights: Path,
+    parts: tuple[Path, ...],
+    manifests: tuple[Path, ...],
+    out_dir: Path,
+    account: Path,
+    work: Path,
+    limits: EmbedLimits = EmbedLimits(),  # noqa: B008 (frozen)
+    threads: int = 1,
+) -> None:
+    """Find the highest score of an animal, a person and a vehicle in each image, 0 where there is none.
+
+    Args:
+        name: the judge's name in the config.
+        of: SQL predicate over the catalog: the images to look at.
+        settings: the judge's settings.
+        weights: the detector (ONNX).
+        parts: the catalog parts.
+        manifests: the manifests of their downloads, in the same order.
+        out_dir: the folder of the parts' findings.
+        account: the account of the group.
+        work: where the work folders are.
+        limits: images a forward pass, where the detector takes several, and threads that read images.
+        threads: threads of the forward pass.
+
+    Raises:
+        InputError: the detector cannot be loaded, or tables and tars do not belong together.
+    """
+    detector = Detector(weights, settings, threads)
+
+    def prepare(image: Image.Image) -> RgbImage:
+        return detector.prepare(np.asarray(image))
+
+    def judge(images: Sequence[RgbImage]) -> list[list[Finding]]:
+        return [highest(found, settings.classes) for found in detector.detect(images)]
+
+    key = {"weights": sha256_file(weights), "settings": settings.judged_by(), **versioned("screen.animals")}
+    group = Group(parts, manifests, of, out_dir, account, work, limits.workers)
+    judge_group(Judge(name, key, prepare, judge, limits.batch if detector.is_on_gpu else 1), group)
+
+
+def highest(found: Detections, classes: Sequence[str]) -> list[Finding]:
+    """The highest score of each kind of object that a judge tells apart.
+
+    Args:
+        found: the detections; classes beyond the named ones do not count.
+        classes: the names of the detector's classes, by number.
+    """
+    best = dict.fromkeys(DETECTED, 0.0)
+    for score, number in zip(found.scores.tolist(), found.classes.tolist(), strict=True):
+        if number < len(classes) and classes[number] in best:
+            best[classes[number]] = max(best[classes[number]], score)
+    return [Finding(label, score) for label, score in best.items()]
+
+
+class Detector:
+    """A detector by ONNX Runtime.
+
+    Attributes:
+        layout: whose inputs and outputs it has.
+        is_on_gpu: whether it runs on a GPU.
+    """
+
+    def __init__(self, weights: Path, settings: AnimalsJudge, threads: int) -> None:
+        """Load the detector.
+
+        Raises:
+            InputError: ONNX Runtime is missing, or the file is no detector that is known here.
+        """
+        self._settings = settings
+        self._session = _session(weights, threads)
+        self.is_on_gpu = CUDA in self._session.get_providers()
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        self._inputs, self._outputs = [one.name for one in inputs], [one.name for one in outputs]
+        takes_one = isinstance(inputs[0].shape[0], int)
+        self._batch = inputs[0].shape[0] if takes_one else None
+        self.layout: Layout
+        if len(inputs) == 2 and {"labels", "boxes", "scores"} <= set(self._outputs):
+            self.layout = "rtdetr"
+        elif len(inputs) == 1 and len(outputs) == 1 and len(outputs[0].shape) == 3:
+            self.layout = "yolo"
+        else:
+            raise InputError(
+                f"{weights}: inputs {', '.join(self._inputs)} and outputs {', '.join(self._outputs)} are those of no "
+                "detector known here; export RT-DETR with its tools/export_onnx.py, or a YOLO with ultralytics"
+            )
+
+    def prepare(self, image: RgbImage) -> RgbImage:
+        """The image as the detector's square."""
+        return (letterbox if self.layout == "yolo" else squash)(image, self._settings.size)
+
+    def detect(self, images: Sequence[RgbImage]) -> list[Detections]:
+        """The objects in each of the prepared images."""
+        at_once = self._batch or len(images)
+        found: list[Detections] = []
+        for start in range(0, len(images), at_once):
+            some = np.stack(images[start : start + at_once])
+            filled = np.concatenate([some, np.zeros((at_once - len(some), *some.shape[1:]), np.uint8)])
+            found += self._detect(filled.transpose(0, 3, 1, 2).astype(np.float32) / 255)[: len(some)]
+        return found
+
+    def _detect(self, pixels: np.ndarray) -> list[Detections]:
+        given: dict[str, Any] = {self._inputs[0]: pixels}
+        if self.layout == "rtdetr":
+            given[self._inputs[1]] = np.full((len(pixels), 2), self._settings.size, np.int64)
+            answer = dict(zip(self._outputs, self._session.run(None, given), strict=True))
+            return [from_rtdetr(*one) for one in zip(answer["labels"], answer["boxes"], answer["scores"], strict=True)]
+        return [from_yolo(one, self._settings.overlap) for one in self._session.run(None, given)[0]]
+
+
+def _session(weights: Path, threads: int) -> "onnxruntime.InferenceSession":
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        raise InputError(
+            "the judge `animals` needs ONNX Runtime: .venv/bin/pip install onnxruntime (onnxruntime-gpu for GPUs)"
+        ) from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    providers = [name for name in (CUDA, "CPUExecutionProvider") if name in onnxruntime.get_available_providers()]
+    try:
+        return onnxruntime.InferenceSession(str(weights), options, providers=providers)
+    except Exception as error:
+        # Its errors have no common class.
+        first = next(iter(str(error).splitlines()), "")
+        raise InputError(f"{weights}: ONNX Runtime cannot load it: {first}") from None
+
+
+if __name__ == "__main__":
+    run(judge_animals)
