@@ -4,7 +4,7 @@ Shapes: N detections as boxes [N, 4] of left, top, right, bottom in pixels of th
 classes [N]; A anchors, C classes.
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -32,6 +32,10 @@ class Detections(NamedTuple):
     boxes: Boxes
     scores: Scores
     classes: NDArray[np.int64]
+
+    def chosen(self, rows: NDArray[Any]) -> "Detections":
+        """Those of some rows, by number or by a mask."""
+        return Detections(self.boxes[rows], self.scores[rows], self.classes[rows])
 
 
 def letterbox(image: RgbImage, side: int) -> RgbImage:
@@ -68,7 +72,7 @@ def from_yolo(output: NDArray[np.float32], most_overlap: float) -> Detections:
     if output.shape[1] == 6:
         found = Detections(output[:, :4], output[:, 4], output[:, 5].astype(np.int64))
         sure = found.scores >= LEAST_SCORE
-        return Detections(*(values[sure] for values in found))
+        return found.chosen(sure)
     scores_AC = output[4:].T
     classes, scores = scores_AC.argmax(axis=1), scores_AC.max(axis=1)
     sure = scores >= LEAST_SCORE
@@ -81,4 +85,4 @@ def from_yolo(output: NDArray[np.float32], most_overlap: float) -> Detections:
         for one in np.unique(found.classes)
     ]
     order = np.concatenate(kept) if kept else np.empty(0, np.int64)
-    return Detections(*(values[order] for values in found))
+    return found.chosen(order)

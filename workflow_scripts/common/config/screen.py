@@ -15,6 +15,10 @@ from workflow_scripts.common.config.model_source import Baseline
 UNJUDGED = "unjudged"
 """The label of an image that a judge could not read; no threshold refuses it."""
 
+Threshold = Annotated[float, Field(ge=-1, le=1)]
+"""Of a cosine similarity or of a probability."""
+Probability = Annotated[float, Field(ge=0, le=1)]
+
 FACE, ANIMAL, PERSON, VEHICLE, EMPTY = "face", "animal", "person", "vehicle", "empty"
 DETECTED = (ANIMAL, PERSON, VEHICLE)
 CLASS_EMBEDDINGS = ".safetensors"
@@ -27,8 +31,8 @@ class Refusal(Section):
     judge: str = Field(description="The judge's name.")
     label: str = Field(description="The label of the score.")
     reason: str = Field(description="What the image is refused as.")
-    at_least: float | None = Field(None, description="Refuses scores from here on.")
-    below: float | None = Field(None, description="Refuses scores below this.")
+    at_least: Threshold | None = Field(None, description="Refuses scores from here on.")
+    below: Threshold | None = Field(None, description="Refuses scores below this.")
 
 
 class Refusals(Section):
@@ -44,7 +48,7 @@ class JudgeSettings(Section):
         "true",
         description="SQL predicate over the catalog's columns: the images to look at (`img_type = 'Camera-trap'`).",
     )
-    refuse: dict[str, float] = Field(
+    refuse: dict[str, Threshold] = Field(
         default_factory=dict,
         description="Classes to refuse, each with its threshold. Changing it reruns curate and no judge.",
     )
@@ -103,9 +107,12 @@ class ClipJudge(JudgeSettings):
         None, description="Or texts by class; a class is the mean of its texts' features."
     )
     clusters: int = Field(
-        20, ge=1, description="A class's support images are clustered into at most this many centres (k-means)."
+        20,
+        ge=1,
+        le=10_000,
+        description="A class's support images are clustered into at most this many centres (k-means).",
     )
-    seed: int = Field(42, description="Seed of the clustering.")
+    seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of the clustering.")
 
     @model_validator(mode="after")
     def _one_source(self) -> "ClipJudge":
@@ -159,13 +166,13 @@ class FacesJudge(JudgeSettings):
     """Human faces by MTCNN. The score is the mean of those of the faces in an image; class: `face`."""
 
     judge: Literal["faces"] = Field(description="Which judge.")
-    refuse: dict[str, float] = Field(
+    refuse: dict[str, Threshold] = Field(
         {FACE: 0.985}, description="The threshold. Changing it reruns curate and no judge."
     )
-    thresholds: tuple[float, float, float] = Field(
+    thresholds: tuple[Probability, Probability, Probability] = Field(
         (0.9, 0.95, 0.95), description="The least scores after each of MTCNN's three networks."
     )
-    size: int = Field(720, ge=48, description="Side of the square that an image is scaled to, pixels.")
+    size: int = Field(720, ge=48, le=8192, description="Side of the square that an image is scaled to, pixels.")
     weights: str | None = Field(
         None, description="Folder of `pnet.pt`, `rnet.pt` and `onet.pt`. Default: those that facenet-pytorch installs."
     )
@@ -187,7 +194,7 @@ class AnimalsJudge(JudgeSettings):
     """
 
     judge: Literal["animals"] = Field(description="Which judge.")
-    refuse: dict[str, float] = Field(
+    refuse: dict[str, Threshold] = Field(
         {EMPTY: 0.2},
         description="Classes to refuse, each with its threshold: `empty` where no animal reaches it, the others where "
         "one does. Changing it reruns curate and no judge.",
@@ -196,7 +203,7 @@ class AnimalsJudge(JudgeSettings):
         description="The detector as ONNX: RT-DETR's export, or a YOLO's. A path, or what to fetch it from."
     )
     classes: list[str] = Field(list(DETECTED), description="The detector's classes, by number.")
-    size: int = Field(640, ge=32, description="Side of the square that the detector takes, pixels.")
+    size: int = Field(640, ge=32, le=8192, description="Side of the square that the detector takes, pixels.")
     overlap: float = Field(
         0.45, ge=0, le=1, description="Boxes of one class with more in common are one (YOLO before version 10)."
     )
