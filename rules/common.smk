@@ -248,5 +248,5 @@ FETCHED_BENCHMARKS = {
 }
 # The embedded world answers only while a job that needs it runs; a real run has no such prefix.
 SERVED = f"python -m workflow_scripts.world.serve {option('world', WORLD)} -- " if CONFIG.world is not None else ""
-CONTACT = option("contact", SITE.contact)
+CONTACT = f"{option('contact', SITE.contact)} {option('product', SITE.product)}".strip()
 SERVED_FROM = WORLD.served() if CONFIG.world is not None else []

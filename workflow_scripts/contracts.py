@@ -152,6 +152,7 @@ _DOWNLOAD = (
     Column("tar", null=True),
     Column("offset", INTEGER, null=True),
     Column("size", INTEGER, null=True),
+    Column("unverified", TRUTH, null=True),
 )
 
 DOWNLOADS = Contract("what became of one image's acquisition", _DOWNLOAD, key=("uuid",))
@@ -160,7 +161,8 @@ DOWNLOADS = Contract("what became of one image's acquisition", _DOWNLOAD, key=("
 
 `host` is as in the table of images; `seconds` is how long the last attempt took, from request to body.
 `tar` is the tar's name beside the manifest; `md5` is of the original bytes; `error` begins with a reason of
-`DOWNLOAD_REASONS`, then ": " and details where there are any.
+`DOWNLOAD_REASONS`, then ": " and details where there are any. `unverified` says whether a host was asked whose TLS
+certificate was not checked.
 """
 
 GATHERED_DOWNLOADS = Contract(
@@ -179,14 +181,20 @@ DOWNLOAD_HOSTS = Contract(
         Column("attempts", INTEGER),
         Column("seconds", REAL, null=True),
         Column("stopped", TRUTH),
+        Column("unverified", INTEGER, null=True),
+        Column("detail", null=True),
     ),
     key=("host", "status", "reason"),
 )
-"""`reason` is of DOWNLOAD_REASONS, or ""; `seconds` is the mean; a `stopped` host refused nearly all in some part."""
+"""`reason` is of DOWNLOAD_REASONS, or ""; `seconds` is the mean; a `stopped` host refused nearly all in some part, or
+did not answer; `unverified` images came without a check of the host's certificate; `detail` is one of their errors.
+"""
 
 DOWNLOAD_REASONS = (
     "http_error",
     "connection",
+    "unknown_host",
+    "certificate",
     "timeout",
     "not_an_image",
     "unsupported",

@@ -54,7 +54,8 @@ def test_rows_carry_their_part_and_accounts_are_summed(tmp_path: Path, manifest_
 
 def test_failures_are_summed_by_host_and_cause(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [
-        {"uuid": "a", "host": "x", "status": "failed", "error": "http_error: 404", "attempts": 1, "seconds": 1.0},
+        {"uuid": "a", "host": "x", "status": "failed", "error": "http_error: 404", "attempts": 1, "seconds": 1.0}
+        | {"unverified": True},
         {"uuid": "b", "host": "x", "status": "failed", "error": "http_error: 500", "attempts": 3, "seconds": 2.0},
         {"uuid": "c", "host": "x", "status": "deferred", "error": "http_error: x was stopped: it", "attempts": 0},
         {"uuid": "d", "host": "y", "status": "refused", "error": "too_small: 1 x 1", "attempts": 1, "seconds": 0.5},
@@ -65,9 +66,9 @@ def test_failures_are_summed_by_host_and_cause(tmp_path: Path) -> None:
     gather(manifests=(tmp_path / "manifest.parquet",), parts=(0,), out=out, account=account, hosts=hosts)
     found = [tuple(row.values()) for row in tables.read_rows(hosts, DOWNLOAD_HOSTS).to_pylist()]
     assert found == [
-        ("x", "deferred", "http_error", 1, 0, None, True),
-        ("x", "failed", "http_error", 2, 4, 1.5, False),
-        ("y", "refused", "too_small", 1, 1, 0.5, False),
+        ("x", "deferred", "http_error", 1, 0, None, True, 0, "http_error: x was stopped: it"),
+        ("x", "failed", "http_error", 2, 4, 1.5, False, 1, "http_error: 404"),
+        ("y", "refused", "too_small", 1, 1, 0.5, False, 0, "too_small: 1 x 1"),
     ]
 
 

@@ -19,6 +19,9 @@ from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.schedule import Schedule
 from workflow_scripts.download.stopped_hosts import StoppedHosts
 
+BUSY = Fault("http_error", "503", transient=True)
+FORBIDDEN = Fault("http_error", "403")
+
 
 def hosts(**limits: Any) -> Hosts:
     given = {"default_host": HostLimits(connections=2, rate=100), "stop_after": 4, "max_wait": 0.5} | limits
@@ -81,14 +84,14 @@ def test_a_refusal_halves_the_rate_once_and_good_answers_earn_it_back() -> None:
     gate = policies.gate("a")
     begun = time.monotonic()
     for _ in range(3):
-        assert policies.refused("a", begun, slow_down=True)
+        assert policies.refused("a", BUSY, begun, slow_down=True) is BUSY
     assert gate.rate == 50
-    policies.refused("a", time.monotonic(), slow_down=True)
+    policies.refused("a", BUSY, time.monotonic(), slow_down=True)
     assert gate.rate == 25
-    policies.good("a")
+    policies.good("a", time.monotonic())
     assert 25 < gate.rate < 30
     for _ in range(60):
-        policies.good("a")
+        policies.good("a", time.monotonic())
     assert gate.rate == 100
 
 
@@ -96,17 +99,17 @@ def test_a_host_that_refuses_nearly_all_is_stopped_until_the_next_pass() -> None
     policies = hosts()
     plan = schedule(policies, rows(a=3, b=1))
     for _ in range(4):
-        policies.refused("a", time.monotonic(), slow_down=False)
+        policies.refused("a", FORBIDDEN, time.monotonic())
     faults = {str(task.fault).partition(":")[0] for task in (plan.take() for _ in range(4)) if task.fault}
     assert faults == {"http_error"}
     assert list(policies.stopped()) == ["a"]
     policies.begin_pass()
     assert schedule(policies, rows(a=1)).take().fault is None
-    policies.unreachable("a")
+    policies.unreachable("a", Fault("connection", "nobody there"))
     assert list(policies.stopped()) == ["a"]
     policies.begin_pass()
-    policies.good("a")
-    policies.refused("a", time.monotonic(), slow_down=False)
+    policies.good("a", time.monotonic())
+    policies.refused("a", FORBIDDEN, time.monotonic())
     assert not policies.stopped()
 
 
@@ -118,14 +121,14 @@ def test_other_jobs_ask_a_stopped_host_once_until_it_answers_again(tmp_path: Pat
 
     first = job()
     for _ in range(4):
-        first.refused("a", time.monotonic(), slow_down=False)
+        first.refused("a", FORBIDDEN, time.monotonic())
     assert list(first.stopped()) == ["a"]
     second = job()
-    second.refused("a", time.monotonic(), slow_down=False)
+    second.refused("a", FORBIDDEN, time.monotonic())
     assert list(second.stopped()) == ["a"]
-    job().good("a")
+    job().good("a", time.monotonic())
     after = job()
-    after.refused("a", time.monotonic(), slow_down=False)
+    after.refused("a", FORBIDDEN, time.monotonic())
     assert not after.stopped()
 
 
@@ -145,8 +148,8 @@ def test_a_host_that_other_parts_name_is_not_asked_when_a_redirect_leads_there(t
 def test_a_host_that_rests_is_waited_for_and_one_that_rests_too_long_is_not() -> None:
     policies = hosts()
     plan = schedule(policies, rows(a=1, b=1, c=1))
-    assert policies.refused("a", 0.0, slow_down=False, rest=0.3)
-    assert not policies.refused("b", 0.0, slow_down=False, rest=60)
+    assert policies.refused("a", BUSY, 0.0, rest=0.3) is BUSY
+    assert policies.refused("b", BUSY, 0.0, rest=60).status == "deferred"
     started = time.monotonic()
     tasks = [plan.take() for _ in range(3)]
     assert time.monotonic() - started >= 0.3

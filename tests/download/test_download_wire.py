@@ -17,6 +17,7 @@ from workflow_scripts.download.attempts import Attempt, Row
 from workflow_scripts.download.budget import Budget
 from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.memory import Memory
+from workflow_scripts.download.user_agent import UserAgent
 from workflow_scripts.download.web import Web
 
 
@@ -110,6 +111,8 @@ def test_a_host_that_is_gone_is_stopped(gone: str, run_of: Any) -> None:
     rows = run_of(urls)({"passes": 1}, stop_after=4, threads=1, wait=0)
     # Four in the first pass, and one in each of the two that follow.
     assert errors_of(rows) == {"failed": 6, "stopped": 14}
+    assert {row["error"].partition(":")[0] for row in rows.values()} == {"connection"}
+    assert all("refused" in row["error"] for row in rows.values())
 
 
 def test_a_host_that_sends_on_is_not_blamed_for_where_it_leads(
@@ -131,6 +134,63 @@ def test_an_address_in_plain_utf8_is_followed(wire: Wire, run_of: Any, make_pict
     wire.answers["/fl%C3%83%C2%BCgel%201.jpg"] = [answer(b"", "Content-Length: 0", status="404 Not Found")]
     rows = run_of({"a": wire.url("/old")})()
     assert (rows["a"]["status"], rows["a"]["final_url"]) == ("ok", wire.url("/fl\u00fcgel 1.jpg"))
+
+
+@pytest.mark.parametrize(
+    ("location", "asked"),
+    [
+        (b"/fl\xfcgel.jpg", "/fl%FCgel.jpg"),
+        (b"\\b\\photo.jpg?a=\\", "/b/photo.jpg?a=%5C"),
+        (b"http:\\\\127.0.0.1:PORT\\photo.jpg", "/photo.jpg"),
+        (b"  /spaces.jpg ", "/spaces.jpg"),
+    ],
+    ids=["latin-1", "backslashes", "backslashes-before-the-host", "spaces"],
+)
+def test_an_address_is_followed_as_browsers_read_it(
+    wire: Wire, run_of: Any, make_picture: Callable[..., bytes], location: bytes, asked: str
+) -> None:
+    location = location.replace(b"PORT", str(wire.port).encode())
+    wire.answers = {"/old": [b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n"]}
+    wire.answers[asked] = [whole(make_picture(1))]
+    rows = run_of({"a": wire.url("/old"), "b": wire.url("/old").replace("/", "\\")})()
+    assert [row["error"] for row in rows.values()] == [None, None]
+
+
+def test_cookies_and_ten_redirects_lead_to_the_image_and_eleven_do_not(
+    server: Any, run_of: Any, make_picture: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str | None] = []
+
+    def counted(self: Any, to: Any, most: int, time_asked: int) -> None:
+        seen.append(to.headers["Cookie"])
+        count = int((to.headers["Cookie"] or "step=0").partition("step=")[2])
+        if count == most:
+            self.answer(to, 200, make_picture(1))
+        else:
+            self.answer(to, 302, Location=to.path, Set_Cookie=f"step={count + 1}; Path=/; HttpOnly")
+
+    monkeypatch.setattr(type(server), "do_counted", counted, raising=False)
+    rows = run_of({"a": server.url("counted/10"), "b": server.url("counted/11")})({"passes": 1}, threads=1)
+    assert [rows[uuid]["status"] for uuid in "ab"] == ["ok", "failed"]
+    assert seen.count(None) == 2, "an image begins without the cookies of another"
+
+
+def test_a_photo_is_known_by_its_bytes_and_a_page_by_both(
+    server: Any, run_of: Any, make_picture: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = ["text/html; charset=utf-8", "application/force-download", "video/mp4", "nonsense", "image/jpeg"]
+    page = b"<!DOCTYPE html><html>" + b" " * 100_000
+    forms = {0: make_picture(1), 1: make_picture(1, form="PNG"), 2: make_picture(1, form="WEBP"), 3: page, 4: b""}
+
+    def labelled(self: Any, to: Any, number: int, time_asked: int) -> None:
+        self.answer(to, 200, forms[number % 5], Content_Type=labels[number // 5])
+
+    monkeypatch.setattr(type(server), "do_labelled", labelled, raising=False)
+    rows = run_of({f"u{number:02d}": server.url(f"labelled/{number}") for number in range(25)})()
+    for uuid, row in rows.items():
+        expected = "ok" if int(uuid[1:]) % 5 < 3 else "failed" if uuid > "u19" else "refused"
+        assert row["status"] == expected, row
+        assert expected == "ok" or row["error"].startswith("not_an_image"), row
 
 
 def test_a_cut_body_whose_length_was_not_said_is_asked_for_again(
@@ -212,7 +272,7 @@ def test_a_body_that_waits_for_room_has_its_time_all_the_same(wire: Wire, make_p
         settings=DownloadSettings(allow_hosts=["127.0.0.0/8"]),
         limits=limits,
         hosts=hosts,
-        contact=None,
+        agent=UserAgent(),
         stopping=stopping,
     )
     memory = Memory(len(body), stopping)

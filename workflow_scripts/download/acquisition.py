@@ -20,10 +20,11 @@ from workflow_scripts.download.earlier import EarlierWork
 from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.memory import Room
 from workflow_scripts.download.part_files import ACCOUNT, MANIFEST, MEMORY_MB
-from workflow_scripts.download.passes import Passes
+from workflow_scripts.download.passes import Passes, judge
 from workflow_scripts.download.schedule import Refuse
 from workflow_scripts.download.summary import account_of
 from workflow_scripts.download.taken_down import TakenDown
+from workflow_scripts.download.user_agent import UserAgent
 from workflow_scripts.download.web import Web
 
 
@@ -35,7 +36,7 @@ class Acquisition:
         settings: what is kept of an image.
         limits: limits of requests and memory.
         hosts: their policies in this job.
-        contact: mail or web address in the user agent.
+        agent: who asks.
         taken_down: what is not taken in again.
         stopping: set when the job must end.
     """
@@ -43,7 +44,7 @@ class Acquisition:
     settings: DownloadSettings
     limits: DownloadLimits
     hosts: Hosts
-    contact: str | None
+    agent: UserAgent
     taken_down: TakenDown
     stopping: threading.Event
 
@@ -63,7 +64,7 @@ class Acquisition:
             settings=self.settings,
             limits=self.limits,
             hosts=self.hosts,
-            contact=self.contact,
+            agent=self.agent,
             stopping=self.stopping,
         )
         passes = Passes(
@@ -79,7 +80,23 @@ class Acquisition:
         )
         passes.run()
         _write_tars(folder, passes)
-        _write_manifest(folder, part, passes)
+        self._write_manifest(folder, part, passes)
+
+    def _write_manifest(self, folder: Path, part: Path, passes: Passes) -> None:
+        """The account, then the manifest, by which a reader knows that all is there."""
+        shards = [*passes.shards(1), *passes.later_shards()]
+        query = Path(__file__).with_name("manifest.sql").read_text(encoding="utf-8")
+        with tables.connect(MEMORY_MB) as connection:
+            tables.read(connection, part, TO_FETCH, "part")
+            if shards:
+                connection.execute(f"CREATE TEMP VIEW attempts AS SELECT * FROM {tables.scan(shards)}")
+            else:
+                connection.register("attempts", _no_attempts())
+            judge(connection, self.limits)
+            list_places(connection, folder.glob("images-*.tar"))
+            connection.execute(f"CREATE TEMP TABLE manifest AS {query}")
+            write_account(folder / ACCOUNT, account_of(connection, "manifest", part.stem))
+            tables.write(connection, "SELECT * FROM manifest", DOWNLOADS, folder / MANIFEST)
 
     def _refuse(self, web: Web) -> Refuse:
         def refuse(row: Row) -> None:
@@ -133,22 +150,6 @@ def _kept(connection: duckdb.DuckDBPyConnection, shard: Path) -> Iterator[tuple[
         files = {name: opened.enter_context(Path(name).with_suffix(IMAGES).open("rb")) for name in names}
         for uuid, name, offset, size in places:
             yield uuid, {"jpg": read_at(files[name], offset, size)}
-
-
-def _write_manifest(folder: Path, part: Path, passes: Passes) -> None:
-    """The account, then the manifest, by which a reader knows that all is there."""
-    shards = [*passes.shards(1), *passes.later_shards()]
-    query = Path(__file__).with_name("manifest.sql").read_text(encoding="utf-8")
-    with tables.connect(MEMORY_MB) as connection:
-        tables.read(connection, part, TO_FETCH, "part")
-        if shards:
-            connection.execute(f"CREATE TEMP VIEW attempts AS SELECT * FROM {tables.scan(shards)}")
-        else:
-            connection.register("attempts", _no_attempts())
-        list_places(connection, folder.glob("images-*.tar"))
-        connection.execute(f"CREATE TEMP TABLE manifest AS {query}")
-        write_account(folder / ACCOUNT, account_of(connection, "manifest", part.stem))
-        tables.write(connection, "SELECT * FROM manifest", DOWNLOADS, folder / MANIFEST)
 
 
 def list_places(connection: duckdb.DuckDBPyConnection, tars: Iterable[Path]) -> None:

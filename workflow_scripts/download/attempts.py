@@ -91,6 +91,7 @@ class Fault(Exception):
     def __init__(self, reason: str, detail: str = "", *, status: str = "failed", transient: bool = False) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
+        self.detail = detail
         self.status = status
         self.transient = transient
 
@@ -104,10 +105,12 @@ class Attempt:
         pass_number: which pass, from 1.
         requests: 1, or 0 when its host was not asked because it wants to be left alone, or is slow.
         seconds: from the request to the end of the body.
-        status, error, http_status, final_url, retrieved_at, content_type, pdq, original_width, original_height: as
-            in `contracts.DOWNLOADS`.
+        status, error, http_status, final_url, retrieved_at, content_type, pdq, original_width, original_height,
+            unverified: as in `contracts.DOWNLOADS`.
         transient: whether another pass may do better.
         open_ended: whether the host did not say how long the body is, so that a cut one looks like a broken image.
+        refusals: which of its host's rows of refusals (403 and the like) it was refused in, if any: between two of them
+            there is a good answer.
         image_offset, image_size: where the kept image lies in the pass's file of images.
     """
 
@@ -123,6 +126,8 @@ class Attempt:
     retrieved_at: str | None = None
     content_type: str | None = None
     open_ended: bool = False
+    unverified: bool = False
+    refusals: str | None = None
     pdq: str | None = None
     original_width: int | None = None
     original_height: int | None = None
@@ -148,8 +153,10 @@ _INTEGERS = (
     "image_offset",
     "image_size",
 )
-_ARROW = {"transient": pa.bool_(), "open_ended": pa.bool_(), "seconds": pa.float64()} | dict.fromkeys(
-    _INTEGERS, pa.int64()
+_ARROW = (
+    dict.fromkeys(("transient", "open_ended", "unverified"), pa.bool_())
+    | dict.fromkeys(_INTEGERS, pa.int64())
+    | {"seconds": pa.float64()}
 )
 ATTEMPT_FIELDS = [pa.field(field.name, _ARROW.get(field.name, pa.string())) for field in dataclasses.fields(Attempt)]
 

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 DECIDED_BY: dict[str, tuple[str, ...]] = {
     "http_error": (),
     "connection": (),
+    "unknown_host": (),
+    "certificate": ("check_certificates",),
     "timeout": (),
     "truncated": (),
     "unsupported": (),
@@ -43,8 +45,13 @@ DECIDED_BY: dict[str, tuple[str, ...]] = {
     "disallowed_address": ("allow_hosts",),
 }
 MAY_COME = Path(__file__).with_name("may_come.sql")
-# What a row failed for, or `ok`.
-_REASON = "split_part(coalesce(found.error, 'ok'), ':', 1)"
+# What a row failed for; of an image `ok`, or `unverified` where a host's certificate was not checked.
+_REASON = (
+    "CASE WHEN found.error IS NOT NULL THEN split_part(found.error, ':', 1) "
+    "WHEN found.unverified THEN 'unverified' ELSE 'ok' END"
+)
+# Whose settings decide: a certificate may be that of a host that the image's own sends on to.
+_CERTIFICATE_OF = r"nullif(regexp_extract(found.error, '^certificate: ([^ ]+?):? ', 1), '')"
 FIELDS = [field.name for field in ATTEMPT_FIELDS if field.name != "pass_number"]
 MEASURES = ("md5", "width", "height")
 
@@ -150,7 +157,7 @@ class EarlierWork:
             if not found:
                 return
             connection.execute(MAY_COME.read_text(encoding="utf-8"))
-            connection.register("reopened", self._reopened(connection, one.settings))
+            connection.register("reopened", self._reopened(connection, found, one.settings))
             same_passes = "true" if one.settings.passes == self._settings.passes else "false"
             names = ", ".join([*FIELDS, *MEASURES, "file"])
             reasons = ", ".join(map(tables.literal, DECIDED_BY))
@@ -162,7 +169,7 @@ class EarlierWork:
                 "AND part.host = asked.host AND part.crop IS NOT DISTINCT FROM asked.crop "
                 f"WHERE part.host <> '' AND NOT found.transient AND (found.status = 'ok' OR {_REASON} IN ({reasons})) "
                 f"AND ({same_passes} OR NOT coalesce(may_come(found.status, found.error, found.http_status), false)) "
-                f"AND (part.host, {_REASON}) NOT IN (FROM reopened) "
+                f"AND (coalesce({_CERTIFICATE_OF}, part.host), {_REASON}) NOT IN (FROM reopened) "
                 "AND part.uuid NOT IN (SELECT uuid FROM earlier)"
             )
             if one.finished:
@@ -171,20 +178,26 @@ class EarlierWork:
             # Another job may be at it, and finish, while it is read here.
             logger.warning("%s: not used: %s", one.path, str(error).splitlines()[0])
 
-    def _reopened(self, connection: duckdb.DuckDBPyConnection, then: DownloadSettings) -> pa.Table:
+    def _reopened(self, connection: duckdb.DuckDBPyConnection, found: str, then: DownloadSettings) -> pa.Table:
         """Hosts and what of theirs is asked for again: a reason of failure, or `ok`."""
         now = self._settings
         reopened: list[tuple[str, str]] = []
-        for (host,) in connection.execute("SELECT DISTINCT host FROM part WHERE host <> ''").fetchall():
+        hosts = connection.execute(
+            "SELECT host FROM part WHERE host <> '' "
+            f"UNION SELECT {_CERTIFICATE_OF} FROM ({found}) AS found WHERE starts_with(found.error, 'certificate')"
+        ).fetchall()
+        for (host,) in hosts:
             reasons = {
                 reason
                 for reason, names in DECIDED_BY.items()
                 if any(then.decides(name, host) != now.decides(name, host) for name in names)
             }
             if now.respect_robots and not then.respect_robots:
-                reasons.add("ok")
+                reasons |= {"ok", "unverified"}
+            if then.unchecked_hosts - now.unchecked_hosts:
+                reasons.add("unverified")
             if then.of_host(host).rewrite != now.of_host(host).rewrite:
-                reasons |= {"ok", *DECIDED_BY}
+                reasons |= {"ok", "unverified", *DECIDED_BY}
             reopened += [(host, reason) for reason in reasons]
         columns = dict(zip(("host", "reason"), zip(*reopened, strict=True), strict=True)) if reopened else {}
         return pa.table({name: pa.array(columns.get(name, ()), pa.string()) for name in ("host", "reason")})
@@ -212,6 +225,7 @@ def _finished(folder: Path) -> str:
         "requests": "attempts",
         "transient": "false",
         "open_ended": "false",
+        "refusals": "NULL",
         "image_offset": '"offset"',
         "image_size": "size",
     }

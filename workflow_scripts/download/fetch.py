@@ -14,6 +14,7 @@ from typing import Any
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
+from workflow_scripts.common.config.site import PRODUCT
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link
 from workflow_scripts.common.step_versions import versioned
@@ -27,6 +28,7 @@ from workflow_scripts.download.part_files import ACCOUNT, MANIFEST, MEMORY_MB, P
 from workflow_scripts.download.passes import Stopped
 from workflow_scripts.download.stopped_hosts import STOPPED_HOSTS, StoppedHosts
 from workflow_scripts.download.taken_down import TakenDown
+from workflow_scripts.download.user_agent import UserAgent
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ def fetch(
     work: Path,
     out_dir: Path,
     contact: str | None = None,
+    product: str = PRODUCT,
     ledger: Path | None = None,
     others: tuple[Path, ...] = (),
     parts: int = 1,
@@ -56,6 +59,7 @@ def fetch(
         work: folder for the work folders of all parts.
         out_dir: where tars, account.json and, last, manifest.parquet are published.
         contact: mail or web address in the user agent.
+        product: name in the user agent.
         ledger: what was taken down from the corpus for good, once anything was. It is no part of what a part depends
             on: `curate.takedown` rewrites the parts that had such images.
         others: tables of the hosts that this part and those beside it name (contract NAMED_HOSTS): a redirect to
@@ -75,8 +79,8 @@ def fetch(
             acquisition = Acquisition(
                 settings=settings,
                 limits=limits,
-                hosts=Hosts(limits, stopping, budget, StoppedHosts(work / STOPPED_HOSTS)),
-                contact=contact,
+                hosts=Hosts(limits, stopping, budget, StoppedHosts(work / STOPPED_HOSTS), contact=contact),
+                agent=UserAgent(product, contact),
                 taken_down=TakenDown(ledger),
                 stopping=stopping,
             )

@@ -17,7 +17,8 @@ SELECT
     NULL AS height,
     NULL AS tar,
     NULL AS "offset",
-    NULL AS size
+    NULL AS size,
+    NULL AS unverified
 FROM manifest
 SEMI JOIN taken_down USING (uuid)
 UNION ALL BY NAME

@@ -1,6 +1,11 @@
-"""Each host's policy in this job: connections, rate, rest asked for, and the end of hosts that refuse nearly all."""
+"""Each host's policy in this job: connections, rate, rest asked for, and the end of hosts that refuse nearly all.
+
+A host that begins to refuse is stopped until the next pass, and then asked once. One that serves again and bans again
+is left to the person: it does not stand this rate.
+"""
 
 import email.utils
+import logging
 import math
 import threading
 import time
@@ -15,6 +20,12 @@ from workflow_scripts.download.attempts import Fault
 from workflow_scripts.download.budget import Budget
 from workflow_scripts.download.stopped_hosts import StoppedHosts
 
+logger = logging.getLogger(__name__)
+
+# So many refusals in a row are a ban, or as few as stop a host: they are not about the images.
+BAN_AFTER = 5
+# A host that bans so often is left to the person.
+MOST_BANS = 2
 # Of the last `stop_after` answers at most this share may be good in a host that is stopped.
 GOOD_SHARE_OF_STOPPED = 0.05
 SLOWEST = 1 / 64
@@ -29,13 +40,19 @@ class Gate:
         host: name and port.
         connections: at once.
         full_rate: requests a second by the policy; `rate` is what it is now.
+        contact: what its operator finds in the user agent.
         outcomes: whether each of its last answers was good.
+        cause: its last answer that was not.
+        row: counts its rows of refusals, between which there are good answers; `row_began` is when the first request
+            of the present one began.
+        bans: how often it began to refuse after good answers, and was stopped.
     """
 
     host: str
     connections: int
     full_rate: float
     outcomes: deque[bool]
+    contact: str | None = None
     rate: float = 0.0
     in_flight: int = 0
     next_at: float = 0.0
@@ -44,6 +61,13 @@ class Gate:
     asked: float = 0.0
     slowed_at: float = 0.0
     stopped: bool = False
+    stopped_at: float = 0.0
+    cause: Fault | None = None
+    row: int = 0
+    row_began: float | None = None
+    bans: int = 0
+    good_since_ban: bool = False
+    left: bool = False
     # Why it is never asked.
     forbidden: Fault | None = None
     # It was stopped before: one more refusal stops it, one good answer clears it.
@@ -59,15 +83,29 @@ class Gate:
             return self.forbidden
         if self.connections == 0:
             return Fault("other", f"{self.host} is left to other parts by its policy", status="deferred")
+        if self.left:
+            return Fault("http_error", f"{self.host} was stopped: {self.remedy}", status="deferred")
         if self.stopped:
-            return _deferred(f"{self.host} was stopped: it refuses nearly all requests")
+            cause = self.cause or Fault("http_error", "it refused another job")
+            return _deferred(f"{self.host} was stopped: {cause.detail}", cause.reason)
         if self.hold_until > now and self.asked > max_wait:
             return _deferred(f"{self.host} wants to be left alone for {self.hold_until - now:.0f} s")
         return None
 
+    @property
+    def remedy(self) -> str:
+        """What a person can do about a host that bans."""
+        return (
+            f"it banned this corpus's downloads {MOST_BANS} times. Lower limits.download.hosts: {{{self.host}: {{rate: "
+            f"{self.full_rate / 2:g}, connections: 1}}}} (now {self.full_rate:g} and {self.connections}), ask its "
+            f"operator, who knows you as {self.contact or 'nobody (set contact in config/site.yaml)'}, then run: "
+            "snakemake retry_failed"
+        )
+
     def ready_in(self, now: float) -> float:
         """Seconds until it may be asked; infinite while all its connections are in use."""
-        return math.inf if self.in_flight >= self.connections else self.pause(now)
+        most = min(self.connections, 1) if self.on_probation else self.connections
+        return math.inf if self.in_flight >= most else self.pause(now)
 
     def pause(self, now: float) -> float:
         """Seconds until the next request on a connection that is already had."""
@@ -86,24 +124,39 @@ class Hosts:
         stopping: set when the job must end.
         budget: how much of each host's policy is this job's.
         stopped: what other jobs know of hosts that are stopped.
+        contact: mail or web address in the user agent, where a host's policy has none.
+        again: whether a person asks to try again hosts that were left to them.
     """
 
     def __init__(
-        self, limits: DownloadLimits, stopping: threading.Event, budget: Budget, stopped: StoppedHosts | None = None
+        self,
+        limits: DownloadLimits,
+        stopping: threading.Event,
+        budget: Budget,
+        stopped: StoppedHosts | None = None,
+        *,
+        contact: str | None = None,
+        again: bool = False,
     ) -> None:
         self.limits = limits
         self.condition = threading.Condition()
         self._stopping = stopping
         self._budget = budget
         self._noted = stopped or StoppedHosts(None)
+        self._contact = contact
+        self._again = again
         self._gates: dict[str, Gate] = {}
 
     def gate(self, host: str) -> Gate:
         """A host's gate. The condition is held."""
         found = self._gates.get(host)
         if found is None:
-            found = Gate(host, *self._budget.of(host), deque(maxlen=self.limits.stop_after))
-            found.on_probation = self._noted.knows(host)
+            policy, noted = self.limits.of_host(host), self._noted.find(host)
+            contact = policy.contact or self._contact
+            found = Gate(host, *self._budget.of(host), deque(maxlen=self.limits.stop_after), contact)
+            found.on_probation = noted is not None
+            # Until its policy is lowered, or a person asks.
+            found.left = bool(noted and noted.rate is not None and policy.rate >= noted.rate and not self._again)
             self._gates[host] = found
         return found
 
@@ -139,27 +192,40 @@ class Hosts:
                 gate.in_flight -= host != had
                 self.condition.notify_all()
 
-    def good(self, host: str) -> None:
-        """A host answered as it should, be it that there is no such image."""
+    def good(self, host: str, begun: float) -> None:
+        """A host answered as it should, be it that there is no such image, to a request that began at `begun`."""
         with self.condition:
-            gate = self._note(host, "good")
+            gate = self._note(host, "good", begun=begun)
+            if gate.row_began is not None and begun > gate.row_began:
+                gate.row, gate.row_began = gate.row + 1, None
             gate.asked = 0.0
             gate.rate = min(gate.full_rate, gate.rate + RECOVERY * gate.full_rate)
 
-    def refused(self, host: str, begun: float, slow_down: bool, rest: float | None = None) -> bool:
+    def refused(
+        self,
+        host: str,
+        fault: Fault,
+        begun: float,
+        *,
+        slow_down: bool = False,
+        bans: bool = False,
+        rest: float | None = None,
+    ) -> Fault:
         """A host refused a request.
 
         Args:
             host: which.
+            fault: what it answered.
             begun: when the request began; what was on its way when the rate was halved does not halve it again.
             slow_down: whether it means too much at once (429, 503).
+            bans: whether it means whoever asks (403, 429, ...), and not that it is broken.
             rest: seconds of rest that it asks for.
 
         Returns:
-            False when it asks for more rest than it is given.
+            Why there is no image: `fault`, or that the host was stopped, or wants more rest than it is given.
         """
         with self.condition:
-            gate = self._note(host, "refused")
+            gate = self._note(host, "refused", fault, bans)
             now = time.monotonic()
             if slow_down and begun >= gate.slowed_at:
                 gate.rate = max(gate.rate / 2, gate.full_rate * SLOWEST)
@@ -169,12 +235,23 @@ class Hosts:
                 until = max(gate.hold_until, now + rest)
                 gate.asked += until - max(gate.hold_until, now)
                 gate.hold_until = until
-            return gate.asked <= self.limits.max_wait
+            if gate.asked > self.limits.max_wait:
+                return _deferred(f"{fault.detail}, wants to be left alone for {rest or 0:.0f} s")
+            # The request that stopped it, and those on their way, are refused with the host and not for the image.
+            objection = gate.objection(now, self.limits.max_wait) if gate.stopped else None
+            return fault if fault.transient or objection is None else objection
 
-    def unreachable(self, host: str) -> None:
-        """A host did not answer."""
+    def row_of_refusals(self, host: str, begun: float) -> str:
+        """The row of refusals to which one belongs whose request began at `begun`."""
         with self.condition:
-            self._note(host, "unreachable")
+            gate = self.gate(host)
+            gate.row_began = begun if gate.row_began is None else min(gate.row_began, begun)
+            return f"{host} {gate.row}"
+
+    def unreachable(self, host: str, fault: Fault) -> None:
+        """A host did not answer, because of `fault`."""
+        with self.condition:
+            self._note(host, "unreachable", fault)
 
     def forbid(self, host: str, fault: Fault) -> None:
         """A host is never asked: what is left of its images is refused without waiting for turns."""
@@ -192,18 +269,22 @@ class Hosts:
     def stopped(self) -> dict[str, dict[str, int]]:
         """The hosts that are stopped, with their answers."""
         with self.condition:
-            return {host: dict(gate.answers) for host, gate in sorted(self._gates.items()) if gate.stopped}
+            return {host: dict(gate.answers) for host, gate in sorted(self._gates.items()) if gate.stopped or gate.left}
 
     def rates(self) -> dict[str, float]:
         """Requests a second that each host gets at present."""
         with self.condition:
             return {host: 0.0 if gate.stopped else gate.rate for host, gate in sorted(self._gates.items())}
 
-    def _note(self, host: str, answer: str) -> Gate:
+    def _note(self, host: str, answer: str, fault: Fault | None = None, bans: bool = False, begun: float = 0.0) -> Gate:
         gate = self.gate(host)
         gate.answers[answer] += 1
         good = answer == "good"
-        if good and (gate.stopped or gate.on_probation):
+        # What was on its way when the host was stopped says nothing of what it does since.
+        serves = good and begun > gate.stopped_at
+        gate.good_since_ban |= serves
+        gate.cause = fault or gate.cause
+        if serves and (gate.stopped or gate.on_probation):
             gate.outcomes.clear()
             gate.stopped = gate.on_probation = False
             self._noted.remove(host)
@@ -211,13 +292,18 @@ class Hosts:
         full = len(gate.outcomes) == gate.outcomes.maxlen
         nearly_all = full and sum(gate.outcomes) <= GOOD_SHARE_OF_STOPPED * len(gate.outcomes)
         if not good and not gate.stopped and (gate.on_probation or nearly_all):
-            gate.stopped = True
-            self._noted.add(host)
+            gate.stopped, gate.stopped_at = True, time.monotonic()
+            if bans and gate.good_since_ban:
+                gate.bans, gate.good_since_ban = gate.bans + 1, False
+                gate.rate = max(gate.rate / 2, gate.full_rate * SLOWEST)
+            gate.left = gate.bans >= MOST_BANS
+            self._noted.add(host, self.limits.of_host(host).rate if gate.left else None)
+            logger.warning("%s is not asked further in this pass: %s", host, gate.remedy if gate.left else gate.cause)
         return gate
 
 
-def _deferred(detail: str) -> Fault:
-    return Fault("http_error", detail, status="deferred", transient=True)
+def _deferred(detail: str, reason: str = "http_error") -> Fault:
+    return Fault(reason, detail, status="deferred", transient=True)
 
 
 def retry_after(value: str | None) -> float | None:

@@ -6,6 +6,8 @@ SELECT
     count(*) AS images,
     sum(attempts)::BIGINT AS attempts,
     round(avg(seconds), 3) AS seconds,
-    coalesce(bool_or(contains(error, 'was stopped')), false) AS stopped
+    coalesce(bool_or(contains(error, 'was stopped')), false) AS stopped,
+    count(*) FILTER (unverified) AS unverified,
+    min(error) AS detail
 FROM gathered
 GROUP BY ALL

@@ -22,7 +22,7 @@ from workflow_scripts.common.progress import Progress
 from workflow_scripts.contracts import TO_FETCH
 from workflow_scripts.download.attempts import IMAGES, Fetch, Row
 from workflow_scripts.download.earlier import EarlierWork
-from workflow_scripts.download.hosts import Hosts
+from workflow_scripts.download.hosts import BAN_AFTER, Hosts
 from workflow_scripts.download.memory import Memory
 from workflow_scripts.download.part_files import MEMORY_MB
 from workflow_scripts.download.schedule import Refuse, Schedule
@@ -95,18 +95,19 @@ class Passes:
                 finished = [shard for earlier in range(1, number) for shard in self.shards(earlier)]
                 if not finished:
                     return
+                connection.execute(f"CREATE OR REPLACE TEMP VIEW attempts AS SELECT * FROM {tables.scan(finished)}")
+                judge(connection, self._limits)
                 connection.execute(
-                    "CREATE OR REPLACE TEMP TABLE open_rows AS SELECT uuid, requests FROM ("
-                    "SELECT uuid, sum(requests) AS requests, arg_max(transient, pass_number) AS transient "
-                    f"FROM {tables.scan(finished)} GROUP BY uuid) "
-                    f"WHERE transient AND requests < {self._settings.passes}"
+                    "CREATE OR REPLACE TEMP TABLE open_rows AS SELECT uuid, error FROM outcomes "
+                    f"WHERE transient AND all_requests < {self._settings.passes}"
                 )
-                rows_left, tried = tables.one_row(
-                    connection, "SELECT count(*), count(*) FILTER (requests > 0) FROM open_rows"
+                # What was only left to a later pass has nothing to wait for.
+                rows_left, failed = tables.one_row(
+                    connection, "SELECT count(*), count(*) FILTER (NOT starts_with(error, 'other')) FROM open_rows"
                 )
                 if not rows_left:
                     return
-                if tried and not self._directory(number).exists():
+                if failed and not self._directory(number).exists():
                     self._wait(self._limits.wait * 2 ** (number - 2))
                 self._hosts.begin_pass()
                 self._run(number, f"{rows} WHERE uuid IN (SELECT uuid FROM open_rows)", connection)
@@ -218,6 +219,12 @@ class Passes:
                 os.fsync(file.fileno())
             source.replace(target)
         shutil.rmtree(in_hand)
+
+
+def judge(connection: duckdb.DuckDBPyConnection, limits: DownloadLimits) -> None:
+    """Make the view `outcomes` of the view `attempts`: what became of each image so far, and whether a ban did it."""
+    connection.execute(f"SET VARIABLE ban_after = {min(BAN_AFTER, limits.stop_after)}")
+    connection.execute(Path(__file__).with_name("outcomes.sql").read_text(encoding="utf-8"))
 
 
 def utc(time: datetime) -> datetime:

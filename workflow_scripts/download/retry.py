@@ -19,6 +19,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
+from workflow_scripts.common.config.site import PRODUCT
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest, sha256_file
 from workflow_scripts.common.tars import read_at, write_tar
@@ -32,6 +33,7 @@ from workflow_scripts.download.part_files import ACCOUNT, MANIFEST, MEMORY_MB
 from workflow_scripts.download.stopped_hosts import STOPPED_HOSTS, StoppedHosts
 from workflow_scripts.download.summary import account_of
 from workflow_scripts.download.taken_down import TakenDown
+from workflow_scripts.download.user_agent import UserAgent
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ def retry(
     replay_manifests: tuple[Path, ...] = (),
     replay_settings: DownloadSettings = DownloadSettings(),  # noqa: B008 (frozen)
     contact: str | None = None,
+    product: str = PRODUCT,
     ledger: Path | None = None,
 ) -> None:
     """Try again what failed for a passing reason, or was deferred, in finished parts: the corpus's, then replay's.
@@ -64,6 +67,7 @@ def retry(
         replay_manifests: where each is published.
         replay_settings: as in their download.
         contact: mail or web address in the user agent.
+        product: name in the user agent.
         ledger: what was taken down from the corpus for good, once anything was.
 
     Raises:
@@ -76,8 +80,10 @@ def retry(
             acquisition = Acquisition(
                 settings=how,
                 limits=limits,
-                hosts=Hosts(limits, stopping, Budget(limits), StoppedHosts(work / STOPPED_HOSTS)),
-                contact=contact,
+                hosts=Hosts(
+                    limits, stopping, Budget(limits), StoppedHosts(work / STOPPED_HOSTS), contact=contact, again=True
+                ),
+                agent=UserAgent(product, contact),
                 taken_down=TakenDown(ledger),
                 stopping=stopping,
             )

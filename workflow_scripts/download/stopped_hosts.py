@@ -1,12 +1,25 @@
-"""Hosts that refused nearly all that some job asked of them, noted where the other jobs of a corpus see it."""
+"""Hosts that some job stopped asking, noted where the other jobs of a corpus see it."""
 
+import json
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from workflow_scripts.common.files import digest, write_text
+from workflow_scripts.common.files import digest, write_json
 
 STOPPED_HOSTS = "stopped_hosts"
 NAME_LENGTH = 16
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What is noted of a host that was stopped, and has given no good answer since.
+
+    Attributes:
+        rate: requests a second by its policy when it banned a job for the second time; None when it did not.
+    """
+
+    rate: float | None = None
 
 
 class StoppedHosts:
@@ -19,14 +32,17 @@ class StoppedHosts:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
-    def knows(self, host: str) -> bool:
-        """Whether some job stopped a host, and none has had a good answer since."""
-        return self._folder is not None and self._note(self._folder, host).exists()
-
-    def add(self, host: str) -> None:
-        """Note that a host was stopped."""
+    def find(self, host: str) -> Stopped | None:
+        """What some job noted of a host, if none has had a good answer since."""
         if self._folder is not None:
-            write_text(self._note(self._folder, host), f"{host}\n")
+            with suppress(FileNotFoundError, ValueError, KeyError):
+                return Stopped(json.loads(self._note(self._folder, host).read_text(encoding="utf-8"))["rate"])
+        return None
+
+    def add(self, host: str, rate: float | None = None) -> None:
+        """Note that a host was stopped; `rate` as in `Stopped`."""
+        if self._folder is not None:
+            write_json(self._note(self._folder, host), {"host": host, "rate": rate})
 
     def remove(self, host: str) -> None:
         """Note that it answers again."""
@@ -35,4 +51,4 @@ class StoppedHosts:
                 self._note(self._folder, host).unlink()
 
     def _note(self, folder: Path, host: str) -> Path:
-        return folder / f"{digest(host)[:NAME_LENGTH]}.txt"
+        return folder / f"{digest(host)[:NAME_LENGTH]}.json"

@@ -3,13 +3,15 @@
 import math
 import re
 import socket
+import ssl
 import threading
 import time
 from contextlib import nullcontext
-from fnmatch import fnmatchcase
 from functools import partial
+from http.cookiejar import CookieJar
 from typing import Any
-from urllib.parse import SplitResult, urljoin
+from urllib.parse import SplitResult, quote, urljoin
+from urllib.request import Request as CookieRequest
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
@@ -18,13 +20,16 @@ from urllib3.exceptions import (
     ConnectTimeoutError,
     DecodeError,
     HTTPError,
+    InsecureRequestWarning,
     LocationParseError,
     LocationValueError,
     ProtocolError,
     ReadTimeoutError,
+    SSLError,
 )
 from urllib3.util import connection as sockets
 from urllib3.util import make_headers, parse_url
+from urllib3.util.ssl_match_hostname import CertificateError
 
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.common.errors import InputError
@@ -32,14 +37,15 @@ from workflow_scripts.common.images import ACCEPT
 from workflow_scripts.common.torchless import torch_hidden
 from workflow_scripts.download.addresses import AddressPolicy
 from workflow_scripts.download.attempts import Attempt, Fault, Row
+from workflow_scripts.download.content_types import START_BYTES, content_type, is_taken
 from workflow_scripts.download.deadlines import Deadlines, Request, watched
 from workflow_scripts.download.hosts import Hosts, retry_after
 from workflow_scripts.download.memory import Room
+from workflow_scripts.download.user_agent import UserAgent
 
-AGENT = "treeoflife-workflow"
 # X-Robots-Tag directives that img2dataset honours by default.
 ROBOTS_DIRECTIVES = {"noai", "noimageai", "noindex", "noimageindex"}
-MAX_REDIRECTS = 5
+MAX_REDIRECTS = 10
 REDIRECTS = {301, 302, 303, 307, 308}
 ASKS_FOR_TIME = {429, 503}
 # Answers of a host that does not want to be asked, as far as one can tell; 5xx besides.
@@ -47,7 +53,9 @@ REFUSALS = {401, 403, 407, 429, 451}
 NOT_FOUND = {403, 404, 410}
 TRANSIENT_STATUS = {408, 425, 429}
 # Reasons that mean that a host did not answer to the end.
-NO_ANSWER = {"connection", "timeout"}
+NO_ANSWER = {"connection", "unknown_host", "certificate", "timeout"}
+# What a resolver says of a name that does not exist, and not of a network that is away.
+NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 CHUNK_BYTES = 65_536
 USUAL_PORT = re.compile(r":(80|443)$")
 
@@ -59,7 +67,7 @@ class Web:
         settings: what is taken from each host, and allowed addresses.
         limits: timeouts and limits of requests.
         hosts: the hosts' policies.
-        contact: mail or web address for the user agent, where a host's policy has none.
+        agent: who asks.
         stopping: set when the job must end; requests then give up.
 
     Raises:
@@ -72,25 +80,29 @@ class Web:
         settings: DownloadSettings,
         limits: DownloadLimits,
         hosts: Hosts,
-        contact: str | None,
+        agent: UserAgent,
         stopping: threading.Event,
     ) -> None:
         self._settings = settings
         self._limits = limits
         self._stopping = stopping
-        self._contact = contact
-        for given in (contact, *(policy.contact for policy in limits.hosts.values())):
-            _user_agent(given)
+        self._agent = agent
+        for policy in limits.hosts.values():
+            agent.text(policy.contact)
         self._policy = AddressPolicy(settings.allow_hosts)
         self._hosts = hosts
         self._deadlines = Deadlines(stopping)
         self._proxies = getproxies()
-        self._direct = _CheckedPools(self._policy, self._deadlines, limits.threads)
-        self._through = {
-            url: _proxy_pools(url, self._deadlines, limits.threads)
-            for scheme, url in self._proxies.items()
-            if scheme in ("http", "https", "all")
-        }
+        if not all(host.check_certificates for host in settings.hosts.values()):
+            # The manifest says of which images.
+            urllib3.disable_warnings(InsecureRequestWarning)
+        proxies = [url for scheme, url in self._proxies.items() if scheme in ("http", "https", "all")]
+        self._connections: dict[tuple[str | None, bool], urllib3.PoolManager] = {}
+        for checks in (True, False):
+            options = {} if checks else {"cert_reqs": ssl.CERT_NONE, "assert_hostname": False}
+            self._connections[None, checks] = _CheckedPools(self._policy, self._deadlines, limits.threads, **options)
+            for url in proxies:
+                self._connections[url, checks] = _proxy_pools(url, self._deadlines, limits.threads, **options)
 
     def check(self, row: Row) -> None:
         """Refuse a row whose address alone says that its host is never asked.
@@ -98,7 +110,7 @@ class Web:
         Raises:
             Fault: it does.
         """
-        self._policy.split(row.url)
+        self._policy.split(as_browsers_read(row.url))
 
     def get(self, row: Row, attempt: Attempt, room: Room) -> bytes:
         """The body at the row's address, to whose host this thread has a connection by its policy.
@@ -121,6 +133,8 @@ class Web:
                     attempt.requests -= 1
             except (ConnectTimeoutError, ReadTimeoutError) as error:
                 fault = Fault("timeout", _line(error), transient=True)
+            except SSLError as error:
+                fault = _certificate_fault(asking.host, error)
             except (LocationParseError, LocationValueError, UnicodeError) as error:
                 fault = Fault("other", f"not a URL: {_line(error)}")
             except DecodeError as error:
@@ -130,7 +144,7 @@ class Web:
             finally:
                 attempt.seconds = round(time.monotonic() - started, 3)
         if fault.reason in NO_ANSWER:
-            self._hosts.unreachable(asking.host)
+            self._hosts.unreachable(asking.host, fault)
         raise fault
 
     def _late(self, request: Request) -> Fault:
@@ -138,14 +152,15 @@ class Web:
             return Fault("other", "stopped", status="deferred", transient=True)
         return Fault("timeout", f"no end after {self._limits.total_timeout:g} s", transient=True)
 
-    def _pools(self, url: str) -> urllib3.PoolManager:
-        parts = self._policy.split(url)
-        assert parts.hostname is not None
-        self._policy.check_name(parts.hostname)
+    def _checks(self, parts: SplitResult) -> bool:
+        """Whether a URL's host must prove who it is."""
+        return parts.scheme != "https" or self._settings.of_host(host_of(parts)).check_certificates
+
+    def _pools(self, parts: SplitResult) -> urllib3.PoolManager:
         proxy = self._proxies.get(parts.scheme) or self._proxies.get("all")
         if proxy is None or proxy_bypass(parts.netloc.rpartition("@")[2]):
-            return self._direct
-        return self._through[proxy]
+            proxy = None
+        return self._connections[proxy, self._checks(parts)]
 
 
 class _Fetch:
@@ -175,35 +190,42 @@ class _Fetch:
         return self._follow(self._row.url)
 
     def _follow(self, url: str) -> bytes:
+        self._attempt.refusals = None
+        # Some hosts send on and on until a cookie comes back; each image begins without any.
+        cookies = CookieJar()
         for _ in range(MAX_REDIRECTS + 1):
-            pools = self._web._pools(url)
-            host = host_of(self._web._policy.split(url))
+            url = as_browsers_read(url)
+            parts = self._web._policy.split(url)
+            host = host_of(parts)
             # The first request's turn came with the row; every other one waits for its own.
             first = self._requests == 0 and host == self._row.host
             self._requests += 1
             with nullcontext() if first else self._web._hosts.visit(host, self._row.host, self._request.ends):
                 self.host = host
-                body, location = self._ask(pools, url, host)
+                body, location = self._ask(url, parts, cookies)
             if body is not None:
                 return body
             try:
-                # Headers are read as Latin-1; an address that is not written in ASCII is in UTF-8.
-                url = urljoin(url, location.encode("latin-1").decode("utf-8", "replace"))
+                url = urljoin(url, as_browsers_read(_location(location)))
             except ValueError as error:
                 raise Fault("other", f"redirect to what is no URL: {error}") from None
         raise Fault("http_error", f"more than {MAX_REDIRECTS} redirects")
 
-    def _ask(self, pools: urllib3.PoolManager, url: str, host: str) -> tuple[bytes | None, str]:
+    def _ask(self, url: str, parts: SplitResult, cookies: CookieJar) -> tuple[bytes | None, str]:
         """The body, or None and where it is."""
-        web, attempt = self._web, self._attempt
+        web, attempt, host = self._web, self._attempt, self.host
         self._check_stopping()
         begun = time.monotonic()
-        contact = web._limits.of_host(host).contact or web._contact
+        attempt.unverified |= not web._checks(parts)
+        agent = web._agent.text(web._limits.of_host(host).contact)
+        headers = {"User-Agent": agent, "Accept": ACCEPT, "Accept-Encoding": "identity"}
+        asked = CookieRequest(url)
+        cookies.add_cookie_header(asked)
         send = partial(
-            pools.request,
+            web._pools(parts).request,
             "GET",
             url,
-            headers={"User-Agent": _user_agent(contact), "Accept": ACCEPT, "Accept-Encoding": "identity"},
+            headers=headers | dict(asked.header_items()),
             redirect=False,
             retries=False,
             preload_content=False,
@@ -227,15 +249,19 @@ class _Fetch:
             attempt.final_url = url
             attempt.content_type = response.headers.get("Content-Type")
             attempt.open_ended = response.length_remaining is None and not response.chunked
+            cookies.extract_cookies(response, asked)  # type: ignore[arg-type]
             location = response.headers.get("Location")
             if response.status in REDIRECTS and location is not None:
-                web._hosts.good(host)
+                web._hosts.good(host, begun)
                 return None, location
             self._check_answer(response, host, begun)
             body = self._read(response)
             if self._request.cut:
                 raise web._late(self._request)
-            web._hosts.good(host)
+            web._hosts.good(host, begun)
+            if not self._is_taken(body):
+                kind = content_type(attempt.content_type, body)
+                raise Fault("not_an_image", f"content type {kind}", status="refused")
             return body, ""
         finally:
             # A body read to its end leaves a connection for the next request; another one is cut.
@@ -249,13 +275,11 @@ class _Fetch:
         status = response.status
         hosts = self._web._hosts
         if 200 <= status < 300:
-            if self._web._settings.respect_robots and is_disallowed(response.headers, AGENT, ROBOTS_DIRECTIVES):
+            is_forbidden = any(
+                is_disallowed(response.headers, name, ROBOTS_DIRECTIVES) for name in self._web._agent.names
+            )
+            if self._web._settings.respect_robots and is_forbidden:
                 raise Fault("disallowed_by_robots", response.headers.get("X-Robots-Tag", ""), status="refused")
-            kind = (response.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
-            taken = self._settings.content_types
-            if kind and not any(fnmatchcase(kind, pattern.lower()) for pattern in taken):
-                hosts.good(host)
-                raise Fault("not_an_image", f"content type {kind}", status="refused")
             length = response.headers.get("Content-Length", "")
             if length.isascii() and length.isdigit() and int(length[:19]) > self._settings.max_bytes:
                 raise _too_many_bytes(self._settings.max_bytes)
@@ -263,16 +287,17 @@ class _Fetch:
         transient = status in TRANSIENT_STATUS or status >= 500
         if status in REFUSALS or status >= 500:
             busy = status in ASKS_FOR_TIME
-            seconds = retry_after(response.headers.get("Retry-After")) if busy else None
-            if not hosts.refused(host, begun, busy, seconds):
-                raise Fault(
-                    "http_error",
-                    f"{status}, wants to be left alone for {seconds or 0:.0f} s",
-                    status="deferred",
-                    transient=True,
-                )
-        else:
-            hosts.good(host)
+            if not transient:
+                self._attempt.refusals = hosts.row_of_refusals(host, begun)
+            raise hosts.refused(
+                host,
+                Fault("http_error", str(status), transient=transient),
+                begun,
+                slow_down=busy,
+                bans=status in REFUSALS,
+                rest=retry_after(response.headers.get("Retry-After")) if busy else None,
+            )
+        hosts.good(host, begun)
         raise Fault("http_error", str(status), transient=transient)
 
     def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
@@ -283,12 +308,19 @@ class _Fetch:
             ends, self._request.ends = self._request.ends, math.inf
             self._request.ends = ends + self._room.grow(len(chunk))
             body += chunk
+            if len(body) - len(chunk) < START_BYTES <= len(body) and not self._is_taken(body):
+                break
             if len(body) > self._settings.max_bytes:
                 raise _too_many_bytes(self._settings.max_bytes)
             if time.monotonic() > self._request.ends:
                 raise self._web._late(self._request)
             self._check_stopping()
         return bytes(body)
+
+    def _is_taken(self, body: bytes | bytearray) -> bool:
+        return is_taken(
+            content_type(self._attempt.content_type, bytes(body[:START_BYTES])), self._settings.content_types
+        )
 
     def _check_stopping(self) -> None:
         if self._web._stopping.is_set():
@@ -300,12 +332,38 @@ def host_of(parts: SplitResult) -> str:
     return USUAL_PORT.sub("", parts.netloc.rpartition("@")[2].lower())
 
 
+def as_browsers_read(url: str) -> str:
+    """An address without spaces around it, and its backslashes before the query read as slashes (WHATWG URL)."""
+    url = url.strip(" \t\r\n")
+    place = re.search(r"[?#]", url)
+    end = place.start() if place else len(url)
+    return url[:end].replace("\\", "/") + url[end:]
+
+
+def _location(header: str) -> str:
+    """An address as a `Location` header gives it, which urllib3 reads as Latin-1: UTF-8, or its bytes as they are."""
+    data = header.encode("latin-1")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return quote(data, safe=bytes(range(128)))
+
+
+def _certificate_fault(host: str, error: SSLError) -> Fault:
+    """A TLS connection that did not come about: by the host's certificate, or otherwise."""
+    cause = error.args[0] if error.args else error
+    if isinstance(cause, ssl.SSLCertVerificationError | CertificateError):
+        said = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else str(cause)
+        return Fault("certificate", f"{host}: {said}", transient=True)
+    return Fault("connection", f"{host}: TLS: {_line(error)}", transient=True)
+
+
 class _CheckedPools(urllib3.PoolManager):
     """Connections without a proxy, to checked addresses only."""
 
-    def __init__(self, policy: AddressPolicy, deadlines: Deadlines, threads: int) -> None:
+    def __init__(self, policy: AddressPolicy, deadlines: Deadlines, threads: int, **options: Any) -> None:
         # Each connection that is kept takes two of the job's open files, which often may be no more than 1,024.
-        super().__init__(num_pools=threads, maxsize=threads)
+        super().__init__(num_pools=threads, maxsize=threads, **options)
         self._classes = {
             "http": watched(_checked(HTTPConnection, policy), deadlines),
             "https": watched(_checked(HTTPSConnection, policy), deadlines),
@@ -327,7 +385,9 @@ def _checked(base: type[HTTPConnection], policy: AddressPolicy) -> type[HTTPConn
             try:
                 addresses = policy.resolve(self.host, self.port)
             except (socket.gaierror, UnicodeError) as error:
-                raise Fault("connection", f"{self.host} is not known: {error}", transient=True) from None
+                is_known = isinstance(error, socket.gaierror) and error.errno not in NO_SUCH_NAME
+                what = ("connection", "cannot be looked up") if is_known else ("unknown_host", "is not known")
+                raise Fault(what[0], f"{self.host} {what[1]}: {_line(error)}", transient=True) from None
             failure: OSError | None = None
             for address in addresses:
                 try:
@@ -356,22 +416,14 @@ class _ProxyPools(urllib3.ProxyManager):
         return pool
 
 
-def _proxy_pools(url: str, deadlines: Deadlines, threads: int) -> urllib3.ProxyManager:
+def _proxy_pools(url: str, deadlines: Deadlines, threads: int, **options: Any) -> urllib3.ProxyManager:
     parts = parse_url(url if "://" in url else f"http://{url}")
     if parts.scheme not in ("http", "https"):
         raise InputError(f"the proxy of the environment is {parts.scheme}://..., only http and https are supported")
     headers = make_headers(proxy_basic_auth=parts.auth) if parts.auth else None
-    pools = _ProxyPools(parts.url, proxy_headers=headers, num_pools=threads, maxsize=threads)
+    pools = _ProxyPools(parts.url, proxy_headers=headers, num_pools=threads, maxsize=threads, **options)
     pools.deadlines = deadlines
     return pools
-
-
-def _user_agent(contact: str | None) -> str:
-    if contact is None:
-        return f"{AGENT} (img2dataset)"
-    if not contact.isascii() or not contact.isprintable():
-        raise InputError(f"contact: {contact!r} cannot stand in a user agent; give a mail or web address")
-    return f"{AGENT} (img2dataset; +{contact})"
 
 
 def _too_many_bytes(limit: int) -> Fault:

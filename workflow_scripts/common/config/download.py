@@ -39,6 +39,10 @@ class HostSettings(Section):
     content_types: list[str] | None = Field(None, description="Content types that are taken.")
     max_bytes: int | None = Field(None, ge=1, description="Bodies are read up to this many bytes.")
     max_pixels: int | None = Field(None, ge=1, description="Images of more pixels are refused undecoded.")
+    check_certificates: bool = Field(
+        True,
+        description="Whether its TLS certificate is checked. Manifest and report mark images that come without.",
+    )
     rewrite: Rewrite | None = Field(
         None, description="A smaller rendition, asked for first; the catalogue's URL follows where it is not found."
     )
@@ -50,6 +54,7 @@ class OfHost(NamedTuple):
     content_types: list[str]
     max_bytes: int
     max_pixels: int
+    check_certificates: bool
     rewrite: Rewrite | None
 
 
@@ -98,8 +103,14 @@ class DownloadSettings(Section):
             content_types=self.content_types if own.content_types is None else own.content_types,
             max_bytes=own.max_bytes or self.max_bytes,
             max_pixels=own.max_pixels or self.max_pixels,
+            check_certificates=own.check_certificates,
             rewrite=own.rewrite,
         )
+
+    @property
+    def unchecked_hosts(self) -> set[str]:
+        """Hosts whose TLS certificates are not checked."""
+        return {name.lower() for name, host in self.hosts.items() if not host.check_certificates}
 
     def decides(self, name: str, host: str) -> Any:
         """The value of one of `DECIDING` as it holds for a host."""

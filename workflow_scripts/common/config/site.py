@@ -1,5 +1,7 @@
 """What belongs to a place, not to a recipe: `config/site.yaml`."""
 
+import re
+
 from pydantic import Field, field_validator, model_validator
 
 from workflow_scripts.common.config.base import Section, check_path
@@ -7,6 +9,28 @@ from workflow_scripts.common.errors import InputError
 
 # What stands in config/site.example.yaml to be replaced; hosts would be told to write to nobody.
 EXAMPLES = ("someone@your-institute.example", "your_account")
+
+
+# Who asks hosts for images, where the site says nothing else.
+PRODUCT = "treeoflife-workflow"
+# A name, and its version where it has one (RFC 9110, 10.1.5).
+_TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+_PRODUCT = re.compile(f"({_TOKEN})(/{_TOKEN})?")
+BROWSERS = {"mozilla", "applewebkit", "chrome", "chromium", "safari", "gecko", "firefox", "opera", "opr", "edge", "edg"}
+
+
+def check_product(product: str) -> str:
+    """A name for the user agent.
+
+    Raises:
+        ValueError: it is none, or a browser's.
+    """
+    found = _PRODUCT.fullmatch(product)
+    if found is None:
+        raise ValueError(f"product: {product!r} is no name of a product; give one like my-lab or my-lab/1.0")
+    if found[1].lower() in BROWSERS:
+        raise ValueError(f"product: {product} is a browser's name; hosts are told who asks: give your own")
+    return product
 
 
 class SlurmSettings(Section):
@@ -60,6 +84,10 @@ class SiteSettings(Section):
     contact: str | None = Field(
         None, description="Mail or web address in the user agent, so that a host can reach you."
     )
+    product: str = Field(
+        PRODUCT,
+        description="Name in the user agent (`my-lab` or `my-lab/1.0`), beside the project's. Never a browser's.",
+    )
     gbif_api: str = Field(
         "https://api.gbif.org/v1", description="GBIF's interface, or a mirror of it, that downloads are fetched from."
     )
@@ -72,6 +100,8 @@ class SiteSettings(Section):
     slurm: SlurmSettings | None = Field(None, description="The cluster, for `--profile profiles/slurm`.")
 
     _paths = field_validator("results", "data", "image")(check_path)
+
+    _product = field_validator("product")(check_product)
 
     @property
     def cluster(self) -> SlurmSettings:
