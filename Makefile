@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed$(if $(ACCEL),-$(ACCEL))
 TESTED := .venv/.tested
 RESULTS = $(shell $(BIN)/python -c 'from workflow_scripts.common.config.root import load_site; print(load_site().results)')
 
-.PHONY: help demo digests test quick lint docs kills bench fuzz soak lock clean
+.PHONY: help demo digests test quick lint docs kills bench device device-packages fuzz soak lock clean
 
 help:
 	@printf 'make %s\n' \
@@ -21,6 +21,8 @@ help:
 	  'docs   generate config/README.md and the table of docs/benchmarks.md' \
 	  'record the versions of steps whose code has changed; STEP="NAME ..." for some, NEXT=1 for other outputs' \
 	  'bench  speed and memory beside peers; ONLY="NAME ..." for some, SMALL=1 to see that they run' \
+	  'device  the trainer on one GPU in under 8 minutes, by PYTHON and its PyTorch; SMALL=1 to see that it runs' \
+	  'device-packages  what `device` needs besides, for PYTHON_VERSION (3.12), into .device' \
 	  'kills, fuzz, soak: what goes beyond `make test`' \
 	  'lock   new versions of what is installed' \
 	  'clean  remove the environment and caches; results stay'
@@ -69,6 +71,24 @@ kills: $(TESTED)
 bench: $(TESTED)
 	PYTHONPATH=. $(BIN)/python tests/bench/bench.py $(ONLY)
 
+# By PYTHON where it is given, else by the first Python that has PyTorch. Fetches nothing, and asks for no environment of
+# the project's: envs/device.in names what must be there, or in .device.
+WITH_TORCH = $(if $(filter file,$(origin PYTHON)),$(shell for python in $(BIN)/python python3 python3.12 python3.11; do \
+  $$python -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)' 2>/dev/null && \
+  echo $$python && break; done),$(PYTHON))
+device:
+	PYTHONPATH=. $(or $(WITH_TORCH),python3) tests/bench/device.py
+
+# Where there is no index, copy the folder from where there is one.
+PYTHON_VERSION ?= $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+WHEELS = --only-binary :all: --python-version $(PYTHON_VERSION) \
+  $(foreach libc,manylinux_2_28 manylinux_2_17 manylinux2014,--platform $(libc)_$(shell uname -m))
+device-packages:
+	$(PYTHON) -m pip install --quiet --no-deps --require-hashes --no-compile --upgrade $(WHEELS) \
+	  --target .device/$(PYTHON_VERSION) --requirement <(awk \
+	  'NR == FNR { wanted[$$1]; next } /^[^ ]/ { split($$1, name, "=="); on = name[1] in wanted } on' \
+	  envs/device.in envs/workflow.lock)
+
 # Other damages than those of `make test`, and many.
 fuzz: $(TESTED)
 	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/fuzz
@@ -104,4 +124,4 @@ $(TESTED): $(INSTALLED) envs/tests.lock
 	@touch $@
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .device .mypy_cache .pytest_cache .ruff_cache

@@ -63,18 +63,18 @@ def _pretrained() -> ModuleType:
     package = ModuleType("_open_clip_names")
     package.__path__ = [str(_folder())]
     sys.modules[package.__name__] = package
-    with _hidden(HEAVY):
+    with modules_replaced(dict.fromkeys(HEAVY)):
         return importlib.import_module(f"{package.__name__}.pretrained")
 
 
 @contextmanager
-def _hidden(names: Sequence[str]) -> Iterator[None]:
-    """Imports of these modules fail, also where they are loaded."""
-    before = {name: sys.modules[name] for name in names if name in sys.modules}
-    sys.modules |= dict.fromkeys(names)  # type: ignore[arg-type]
+def modules_replaced(modules: Mapping[str, Any]) -> Iterator[None]:
+    """Imports find these modules instead of their own, also where those are loaded; None: the import fails."""
+    before = {name: sys.modules[name] for name in modules if name in sys.modules}
+    sys.modules |= modules
     try:
         yield
     finally:
-        for name in names:
+        for name in modules:
             del sys.modules[name]
         sys.modules |= before
