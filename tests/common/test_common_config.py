@@ -191,7 +191,7 @@ def test_placeholders_follow_the_site(values: dict[str, Any]) -> None:
     assert config.generations[0].sources[0].inputs["catalog"] == "/scratch/me/world/world/catalog.parquet"
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "bioclip2.yaml", "beetles.yaml"])
+@pytest.mark.parametrize("name", ["config.yaml", "bioclip2.yaml", "bioclip25.yaml", "beetles.yaml"])
 def test_a_recipe_knows_no_place_and_is_the_same_config_elsewhere(name: str) -> None:
     values = read_yaml(ROOT / "config" / name)
     here, there = SiteSettings(results="/scratch/me", data="/scratch/me/d\u00e9p\u00f4t"), SiteSettings()

@@ -10,7 +10,13 @@ from workflow_scripts.common.config.root import read_yaml
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("recipe", ["bioclip2", "bioclip"])
+def test_bioclip_2_5_is_scored_as_bioclip_2_is() -> None:
+    ours, theirs = (read_yaml(ROOT / f"config/{recipe}.yaml") for recipe in ("bioclip25", "bioclip2"))
+    assert ours["benchmarks"] == theirs["benchmarks"]
+    assert ours["curate"] == theirs["curate"]
+
+
+@pytest.mark.parametrize("recipe", ["bioclip2", "bioclip", "bioclip25"])
 def test_the_recipes_name_known_benchmarks_and_the_docs_show_them(recipe: str) -> None:
     benchmarks = read_yaml(ROOT / f"config/{recipe}.yaml")["benchmarks"]
     assert set(benchmark_sources()) - {"replay"} <= set(benchmarks) <= set(benchmark_sources())

@@ -42,7 +42,9 @@ BENCHMARKS = {
 }
 
 
-@pytest.mark.parametrize("recipe", ["bioclip", pytest.param("bioclip2", marks=SLOW)])
+@pytest.mark.parametrize(
+    "recipe", ["bioclip", pytest.param("bioclip2", marks=SLOW), pytest.param("bioclip25", marks=SLOW)]
+)
 def test_a_recipe_plans_its_whole_run_on_a_machine_with_no_data(fresh: Any, recipe: str) -> None:
     text = snakemake(fresh.folder, "all", "-n", "-c1", "--configfile", f"config/{recipe}.yaml")
     jobs = {line.split()[0]: line.split()[1] for line in text.split("Job stats:")[-1].splitlines() if line.split()[1:2]}
@@ -50,7 +52,9 @@ def test_a_recipe_plans_its_whole_run_on_a_machine_with_no_data(fresh: Any, reci
     assert int(jobs["total"]) < 4000
     assert "given_by_a_person" in jobs
     assert "world" not in jobs
-    assert ("replay_write" in jobs) == (recipe == "bioclip2")
+    assert ("replay_write" in jobs) == (recipe != "bioclip")
+    # The tars that both papers were validated on.
+    assert jobs["index_tars"] == "1"
     assert not list(fresh.folder.glob("data/**/*"))
 
 
@@ -65,7 +69,7 @@ def test_finetuning_plans_without_data_and_tunes_what_its_recipe_says(fresh: Any
     assert '"start_share":0.3' in export
 
 
-@pytest.mark.parametrize("recipe", ["bioclip", "bioclip2", "beetles", "finetune"])
+@pytest.mark.parametrize("recipe", ["bioclip", "bioclip2", "bioclip25", "beetles", "finetune"])
 def test_recipes_name_no_path_of_a_place(recipe: str) -> None:
     name = f"config/{recipe}.yaml"
     config = load_config(read_yaml(ROOT / name), name, SiteSettings(results="RESULTS", data="DATA"))
