@@ -4,6 +4,7 @@ import copy
 import json
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -175,15 +176,28 @@ def test_recipes_ask_no_host_more_than_it_permits(name: str) -> None:
     limits = load_config(read_yaml(ROOT / "config" / name), name, SiteSettings()).limits.download
     assert limits.of_host("static.inaturalist.org").rate <= 1
     assert limits.of_host("static.inaturalist.org:443").connections == 1
+    assert (limits.of_host("static.inaturalist.org").gb_per_hour or 9) <= 5
+    assert (limits.of_host("static.inaturalist.org").gb_per_day or 99) <= 24
     if limits.of_host("a.museum.example").rate <= HostLimits().rate:
         raised = {host for host, policy in limits.hosts.items() if policy.rate > HostLimits().rate}
         assert raised <= {"inaturalist-open-data.s3.amazonaws.com"}
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_each_host_that_a_recipe_limits_has_its_source_beside_it(name: str) -> None:
+    lines = (ROOT / "config" / name).read_text().splitlines()
+    hosts = read_yaml(ROOT / "config" / name).get("limits", {}).get("download", {}).get("hosts", {})
+    for host in hosts:
+        (place,) = [number for number, line in enumerate(lines) if line.strip().startswith(f"{host}:")]
+        comment = list(takewhile(lambda line: line.strip().startswith("#"), reversed(lines[:place])))
+        assert any("https://" in line for line in comment), f"{name}: {host}: say who published its limit"
+
+
 def test_the_config_may_name_another_limit_for_a_host_with_a_published_one(values: dict[str, Any]) -> None:
     values["limits"]["download"]["hosts"] = {"static.inaturalist.org": {"rate": 0.5, "connections": 1}}
     config = load_config(values, "my.yaml", SiteSettings())
-    assert config.limits.download.of_host("static.inaturalist.org").rate == 0.5
+    policy = config.limits.download.of_host("static.inaturalist.org")
+    assert (policy.rate, policy.gb_per_hour, policy.gb_per_day) == (0.5, 5, 24), "what it does not speak of holds"
 
 
 def test_placeholders_follow_the_site(values: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.download.takedown import take_down
+from tests.messages import says
 from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings, HostLimits
@@ -352,3 +353,15 @@ def test_status_reads_where_things_stand(
     assert lines[2].split()[:5] == ["all", "hosts", "3", "of", "6"]
     with pytest.raises(InputError, match="no catalogue there"):
         status(corpus=tmp_path / "absent")
+
+
+def test_estimate_counts_days_by_bytes_too(tmp_path: Path, make_part: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    urls = {f"u{number}": f"http://static.inaturalist.org/{number}" for number in range(100)}
+    estimate(
+        parts=(make_part(tmp_path, urls),),
+        settings=DownloadSettings(),
+        limits=DownloadLimits(hosts={"static.inaturalist.org": HostLimits(rate=0.5, connections=1)}),
+        bytes_served=600_000_000,
+    )
+    # 60 GB at 24 a day, by what iNaturalist publishes and no config repeats.
+    assert says(capsys.readouterr().out, "2.5 days", "static.inaturalist.org", "0.5/s", "5 GB/hour", "24 GB/day")

@@ -17,7 +17,6 @@ from workflow_scripts.download.attempts import Fault, Row
 from workflow_scripts.download.budget import Budget
 from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.schedule import Schedule
-from workflow_scripts.download.stopped_hosts import StoppedHosts
 
 BUSY = Fault("http_error", "503", transient=True)
 FORBIDDEN = Fault("http_error", "403")
@@ -117,7 +116,7 @@ def test_other_jobs_ask_a_stopped_host_once_until_it_answers_again(tmp_path: Pat
     limits = DownloadLimits(stop_after=4)
 
     def job() -> Hosts:
-        return Hosts(limits, threading.Event(), Budget(limits), StoppedHosts(tmp_path))
+        return Hosts(limits, threading.Event(), Budget(limits), tmp_path)
 
     first = job()
     for _ in range(4):

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
+from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings, HostLimits
 from workflow_scripts.download.summary import spelled
+from workflow_scripts.download.traffic import GIGABYTE, WINDOWS
 
 # Means of photographs in TreeOfLife's sources: as served, and scaled to 720 pixels as JPEG.
 BYTES_SERVED = 1_500_000
@@ -48,20 +49,34 @@ def estimate(
         f"(at {_size(bytes_served)} and {_size(bytes_kept)} an image)",
         f"{tars + FILES_OF_A_PART * len(parts):,} files ({tars:,} tars)",
     ]
-    seconds = {host: addresses / limits.of_host(host).rate for host, _, addresses in hosts if host}
+    seconds = {host: _seconds(limits.of_host(host), addresses, bytes_served) for host, _, addresses in hosts if host}
     slowest = sorted(seconds, key=lambda host: (-seconds[host], host))
     if slowest:
         lines.append(f"at least {spelled(seconds[slowest[0]])} at the hosts' policies, the slowest of them first:")
     counts = {host: rows for host, rows, _ in hosts}
     for host in slowest[:SHOWN_HOSTS]:
         policy = limits.of_host(host)
-        lines.append(
-            f"  {host:<48} {counts[host]:>12,} images {spelled(seconds[host]):>12} "
-            f"({policy.rate:g}/s, {policy.connections} connections)"
-        )
+        lines.append(f"  {host:<48} {counts[host]:>12,} images {spelled(seconds[host]):>12} ({_policy(policy)})")
     if len(slowest) > SHOWN_HOSTS:
         lines.append(f"  and {len(slowest) - SHOWN_HOSTS:,} hosts that take less")
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _seconds(policy: HostLimits, requests: int, bytes_served: int) -> float:
+    """How long a host's images take at its policy: by requests or by bytes, whichever is slower."""
+    by_bytes = [
+        requests * bytes_served / GIGABYTE / limit * seconds
+        for name, seconds in WINDOWS.items()
+        if (limit := getattr(policy, name))
+    ]
+    return max(requests / policy.rate, *by_bytes, 0)
+
+
+def _policy(policy: HostLimits) -> str:
+    sizes = [
+        f"{getattr(policy, name):g} GB/{name.removeprefix('gb_per_')}" for name in WINDOWS if getattr(policy, name)
+    ]
+    return ", ".join([f"{policy.rate:g}/s", *sizes, f"{policy.connections} connections"])
 
 
 def _size(count: float) -> str:

@@ -26,7 +26,6 @@ from workflow_scripts.download.earlier import EarlierWork
 from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.part_files import ACCOUNT, MANIFEST, MEMORY_MB, PART, part_digest
 from workflow_scripts.download.passes import Stopped
-from workflow_scripts.download.stopped_hosts import STOPPED_HOSTS, StoppedHosts
 from workflow_scripts.download.taken_down import TakenDown
 from workflow_scripts.download.user_agent import UserAgent
 
@@ -79,7 +78,7 @@ def fetch(
             acquisition = Acquisition(
                 settings=settings,
                 limits=limits,
-                hosts=Hosts(limits, stopping, budget, StoppedHosts(work / STOPPED_HOSTS), contact=contact),
+                hosts=Hosts(limits, stopping, budget, work, contact=contact),
                 agent=UserAgent(product, contact),
                 taken_down=TakenDown(ledger),
                 stopping=stopping,

@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from workflow_scripts.common.config.download import DownloadLimits
 from workflow_scripts.download.attempts import Fault
 from workflow_scripts.download.budget import Budget
-from workflow_scripts.download.stopped_hosts import StoppedHosts
+from workflow_scripts.download.stopped_hosts import STOPPED_HOSTS, StoppedHosts
+from workflow_scripts.download.traffic import TRAFFIC, HostTraffic, Traffic
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class Gate:
         host: name and port.
         connections: at once.
         full_rate: requests a second by the policy; `rate` is what it is now.
+        traffic: what it has sent, where its policy limits bytes.
         contact: what its operator finds in the user agent.
         outcomes: whether each of its last answers was good.
         cause: its last answer that was not.
@@ -53,6 +56,7 @@ class Gate:
     full_rate: float
     outcomes: deque[bool]
     contact: str | None = None
+    traffic: HostTraffic | None = None
     rate: float = 0.0
     in_flight: int = 0
     next_at: float = 0.0
@@ -105,11 +109,12 @@ class Gate:
     def ready_in(self, now: float) -> float:
         """Seconds until it may be asked; infinite while all its connections are in use."""
         most = min(self.connections, 1) if self.on_probation else self.connections
-        return math.inf if self.in_flight >= most else self.pause(now)
+        return math.inf if self.in_flight >= most else self.pause(now, self.in_flight)
 
-    def pause(self, now: float) -> float:
-        """Seconds until the next request on a connection that is already had."""
-        return max(0.0, self.next_at - now, self.hold_until - now)
+    def pause(self, now: float, beside: int) -> float:
+        """Seconds until the next request on a connection that is already had, `beside` so many others under way."""
+        sent = self.traffic.wait(beside) if self.traffic is not None else 0.0
+        return max(0.0, self.next_at - now, self.hold_until - now, sent)
 
     def count_request(self, now: float) -> None:
         """A request begins."""
@@ -123,7 +128,7 @@ class Hosts:
         limits: what all hosts have in common.
         stopping: set when the job must end.
         budget: how much of each host's policy is this job's.
-        stopped: what other jobs know of hosts that are stopped.
+        shared: the folder where the jobs of a corpus tell each other of hosts that are stopped, and of what was sent.
         contact: mail or web address in the user agent, where a host's policy has none.
         again: whether a person asks to try again hosts that were left to them.
     """
@@ -133,7 +138,7 @@ class Hosts:
         limits: DownloadLimits,
         stopping: threading.Event,
         budget: Budget,
-        stopped: StoppedHosts | None = None,
+        shared: Path | None = None,
         *,
         contact: str | None = None,
         again: bool = False,
@@ -142,7 +147,8 @@ class Hosts:
         self.condition = threading.Condition()
         self._stopping = stopping
         self._budget = budget
-        self._noted = stopped or StoppedHosts(None)
+        self._noted = StoppedHosts(shared / STOPPED_HOSTS if shared else None)
+        self._traffic = Traffic(shared / TRAFFIC if shared else None)
         self._contact = contact
         self._again = again
         self._gates: dict[str, Gate] = {}
@@ -154,6 +160,7 @@ class Hosts:
             policy, noted = self.limits.of_host(host), self._noted.find(host)
             contact = policy.contact or self._contact
             found = Gate(host, *self._budget.of(host), deque(maxlen=self.limits.stop_after), contact)
+            found.traffic = self._traffic.of(host, policy)
             found.on_probation = noted is not None
             # Until its policy is lowered, or a person asks.
             found.left = bool(noted and noted.rate is not None and policy.rate >= noted.rate and not self._again)
@@ -177,7 +184,7 @@ class Hosts:
                 now = time.monotonic()
                 if (fault := self.objection(gate, now)) is not None:
                     raise fault
-                wait = gate.pause(now) if host == had else gate.ready_in(now)
+                wait = gate.pause(now, gate.in_flight - 1) if host == had else gate.ready_in(now)
                 if wait <= 0:
                     break
                 if now + (wait if math.isfinite(wait) else 0) > until or self._stopping.is_set():
@@ -247,6 +254,13 @@ class Hosts:
             gate = self.gate(host)
             gate.row_began = begun if gate.row_began is None else min(gate.row_began, begun)
             return f"{host} {gate.row}"
+
+    def received(self, host: str, size: int) -> None:
+        """A host has sent so many bytes of a body."""
+        with self.condition:
+            traffic = self.gate(host).traffic
+            if traffic is not None:
+                traffic.add(size)
 
     def unreachable(self, host: str, fault: Fault) -> None:
         """A host did not answer, because of `fault`."""

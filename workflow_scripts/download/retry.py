@@ -30,7 +30,6 @@ from workflow_scripts.download.budget import Budget
 from workflow_scripts.download.fetch import stop_on_signals, work_key
 from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.part_files import ACCOUNT, MANIFEST, MEMORY_MB
-from workflow_scripts.download.stopped_hosts import STOPPED_HOSTS, StoppedHosts
 from workflow_scripts.download.summary import account_of
 from workflow_scripts.download.taken_down import TakenDown
 from workflow_scripts.download.user_agent import UserAgent
@@ -80,9 +79,7 @@ def retry(
             acquisition = Acquisition(
                 settings=how,
                 limits=limits,
-                hosts=Hosts(
-                    limits, stopping, Budget(limits), StoppedHosts(work / STOPPED_HOSTS), contact=contact, again=True
-                ),
+                hosts=Hosts(limits, stopping, Budget(limits), work, contact=contact, again=True),
                 agent=UserAgent(product, contact),
                 taken_down=TakenDown(ledger),
                 stopping=stopping,

@@ -302,19 +302,22 @@ class _Fetch:
 
     def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
         body = bytearray()
-        # read1 returns what has come, so that a body that drips is seen to.
-        while chunk := response.read1(CHUNK_BYTES, decode_content=True):
-            # Waiting for room is not the host's time.
-            ends, self._request.ends = self._request.ends, math.inf
-            self._request.ends = ends + self._room.grow(len(chunk))
-            body += chunk
-            if len(body) - len(chunk) < START_BYTES <= len(body) and not self._is_taken(body):
-                break
-            if len(body) > self._settings.max_bytes:
-                raise _too_many_bytes(self._settings.max_bytes)
-            if time.monotonic() > self._request.ends:
-                raise self._web._late(self._request)
-            self._check_stopping()
+        try:
+            # read1 returns what has come, so that a body that drips is seen to.
+            while chunk := response.read1(CHUNK_BYTES, decode_content=True):
+                # Waiting for room is not the host's time.
+                ends, self._request.ends = self._request.ends, math.inf
+                self._request.ends = ends + self._room.grow(len(chunk))
+                body += chunk
+                if len(body) - len(chunk) < START_BYTES <= len(body) and not self._is_taken(body):
+                    break
+                if len(body) > self._settings.max_bytes:
+                    raise _too_many_bytes(self._settings.max_bytes)
+                if time.monotonic() > self._request.ends:
+                    raise self._web._late(self._request)
+                self._check_stopping()
+        finally:
+            self._web._hosts.received(self.host, len(body))
         return bytes(body)
 
     def _is_taken(self, body: bytes | bytearray) -> bool:

@@ -126,16 +126,20 @@ class HostLimits(Section):
     """Limits for one host, over all jobs of a run together."""
 
     connections: int = Field(2, ge=1, le=10_000, description="Connections at once.")
-    rate: float = Field(4.0, gt=0, description="Requests a second.")
+    rate: float = Field(4.0, gt=0, le=100_000, description="Requests a second.")
+    gb_per_hour: float | None = Field(
+        None, gt=0, le=1_000_000, description="GB (10^9 bytes) of images in any hour. Default: no limit."
+    )
+    gb_per_day: float | None = Field(
+        None, gt=0, le=1_000_000, description="GB of images in any 24 hours. Default: no limit."
+    )
     contact: str | None = Field(None, description="Contact in the user agent, where it is not the site's.")
 
 
-PUBLISHED_LIMITS = {
-    # https://www.inaturalist.org/pages/api+recommended+practices: one request a second; whoever takes more is banned.
-    "static.inaturalist.org": HostLimits(connections=1, rate=1.0),
-    "api.inaturalist.org": HostLimits(connections=1, rate=1.0),
-    "www.inaturalist.org": HostLimits(connections=1, rate=1.0),
-}
+# https://www.inaturalist.org/pages/api+recommended+practices: one request a second, 5 GB of media an hour and 24 GB a
+# day; whoever takes more is banned for good.
+INATURALIST = HostLimits(connections=1, rate=1.0, gb_per_hour=5, gb_per_day=24)
+PUBLISHED_LIMITS = dict.fromkeys(("static.inaturalist.org", "api.inaturalist.org", "www.inaturalist.org"), INATURALIST)
 """What hosts permit by their own published word, where that is less than the default."""
 
 
@@ -186,8 +190,12 @@ class DownloadLimits(Section):
         return values
 
     def of_host(self, host: str) -> HostLimits:
-        """A host's policy: the config's, else what the host has published, else the default."""
-        return find_host(self.hosts, host) or find_host(PUBLISHED_LIMITS, host) or self.default_host
+        """A host's policy: what the config says of it, else what the host has published, else the default."""
+        own, published = find_host(self.hosts, host), find_host(PUBLISHED_LIMITS, host)
+        if own is None or published is None:
+            return own or published or self.default_host
+        # A limit that the config does not speak of still holds.
+        return published.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
 
 def find_host(hosts: dict[str, T], host: str) -> T | None:

@@ -1,0 +1,90 @@
+"""What a host permits an hour and a day holds over all jobs of a corpus, at once and one after the other."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
+from workflow_scripts.contracts import DOWNLOADS
+from workflow_scripts.download.traffic import HostTraffic
+
+SECONDS = 2.0
+BODY = 20_000
+BODIES = 5
+# An hour of the policy, shrunk to seconds.
+JOB = f"""
+from workflow_scripts.common.cli import run
+from workflow_scripts.download import traffic
+from workflow_scripts.download.fetch import fetch
+traffic.WINDOWS["gb_per_hour"] = {SECONDS}
+run(fetch)
+"""
+
+
+def test_no_job_begins_what_would_break_the_limit_of_all(
+    tmp_path: Path, server: Any, make_part: Callable[..., Path], make_picture: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[float] = []
+    body = make_picture(1) + bytes(BODY)
+
+    def weighed(self: Any, to: Any, number: int, time_asked: int) -> None:
+        with self.lock:
+            sent.append(time.monotonic())
+        self.answer(to, 200, body)
+
+    monkeypatch.setattr(type(server), "do_weighed", weighed, raising=False)
+    policy = {"connections": 2, "rate": 100, "gb_per_hour": BODIES * len(body) / 1e9}
+    limits = DownloadLimits(hosts={server.host: policy}, threads=4, wait=0)
+
+    def start(number: int) -> subprocess.Popen[bytes]:
+        urls = {f"u{number}-{image}": server.url(f"weighed/{10 * number + image}") for image in range(5)}
+        words = ["--part", make_part(tmp_path, urls, name=f"part-{number:04d}"), "--out-dir", tmp_path / str(number)]
+        words += ["--settings", DownloadSettings(allow_hosts=["127.0.0.1"]).to_json(), "--limits", limits.to_json()]
+        words += ["--work", tmp_path / "work", "--log", tmp_path / f"{number}.log"]
+        return subprocess.Popen([sys.executable, "-c", JOB, *map(str, words)], stderr=subprocess.DEVNULL)
+
+    assert [job.wait(timeout=120) for job in [start(0), start(1)]] == [0, 0]
+    rows = tables.read_rows(sorted(tmp_path.glob("[0-9]/manifest.parquet")), DOWNLOADS).to_pylist()
+    assert [row["status"] for row in rows] == ["ok"] * 10
+    # A body counts when it has come: in a window a little shorter there are no more, but for those that the other
+    # job had under way.
+    busiest = max(sum(begin <= other < begin + 0.8 * SECONDS for other in sent) for begin in sent)
+    assert busiest <= BODIES + 2
+    assert max(sent) - min(sent) >= SECONDS
+
+
+def test_an_hour_and_a_day_are_waited_for_once_their_bytes_are_used_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1_000_000.0]
+    monkeypatch.setattr("workflow_scripts.download.traffic.time.time", lambda: clock[0])
+    limits = {3600.0: 100.0, 86_400.0: 250.0}
+    traffic = HostTraffic(limits, tmp_path)
+    assert traffic.wait(0) == 0
+    assert 0 < traffic.wait(1) < 1, "the first body tells how large they are"
+    for _ in range(2):
+        traffic.add(50)
+    assert traffic.wait(0) == 3600
+    clock[0] += 3600
+    assert (traffic.wait(0), traffic.wait(1)) == (0, 0)
+    traffic.add(50)
+    clock[0] += 1
+    traffic.add(50)
+    assert (traffic.wait(0), traffic.wait(1)) == (3599, 86_400 - 3601)
+    clock[0] += 3599
+    traffic.add(50)
+    assert traffic.wait(0) == 86_400 - 7200
+    # A job that comes later, after a kill, knows it.
+    assert HostTraffic(limits, tmp_path).wait(0) == 86_400 - 7200
+    # More than is ever permitted goes alone.
+    alone = HostTraffic({3600.0: 10.0}, None)
+    alone.add(50)
+    assert alone.wait(0) == 3600
+    clock[0] += 3600
+    assert alone.wait(0) == 0
