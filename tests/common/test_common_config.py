@@ -32,7 +32,7 @@ def complaint(values: dict[str, Any]) -> str:
     return text
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "beetles.yaml"])
+@pytest.mark.parametrize("name", ["config.yaml", "beetles.yaml", "gbif.yaml"])
 def test_shipped_configs_are_valid(name: str) -> None:
     load_config(read_yaml(ROOT / "config" / name), name, SiteSettings())
 

@@ -33,7 +33,7 @@ def test_a_step_is_taken_out_of_the_config(value: Any) -> None:
 @pytest.mark.parametrize("word", ["redo", "keep"])
 def test_an_unknown_step_is_refused_with_the_steps_there_are(word: str) -> None:
     for value in ("shard", ["shard"]):
-        with pytest.raises(InputError, match=rf"{word}=shard: .*download, replay, shards, pretrain, train"):
+        with pytest.raises(InputError, match=rf"{word}=shard: .*download, screen, replay, shards, pretrain, train"):
             words({word: value})
 
 

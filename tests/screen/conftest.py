@@ -87,6 +87,13 @@ class Downloaded:
             )
         self.write(part, rows, downloads)
 
+    def drop(self, part: int, uuids: set[str]) -> None:
+        """As if images had been taken down: their downloads are refused."""
+        rows = tables.read_rows(self.manifest(part), DOWNLOADS).to_pylist()
+        gone = {"status": "refused", "error": "taken_down", "tar": None, "offset": None, "size": None, "md5": None}
+        rows = [row | gone if row["uuid"] in uuids else row for row in rows]
+        tables.write_rows(rows, DOWNLOADS, self.manifest(part))
+
     def write(self, part: int, rows: Sequence[dict[str, Any]], downloads: Sequence[dict[str, Any]]) -> None:
         """Write a part's catalog and manifest."""
         tables.write_rows(rows, CATALOG, self.catalog(part))
@@ -107,7 +114,7 @@ class Downloaded:
             "parts": tuple(map(self.catalog, parts)),
             "manifests": tuple(map(self.manifest, parts)),
             "out_dir": self.folder / "screen" / name,
-            "account": self.folder / "screen" / name / "g000" / "group-000.json",
+            "account": self.folder / "screen" / name / "g000" / "group-000.account.json",
             "work": self.folder / ".work" / "screen",
         }
 

@@ -105,10 +105,12 @@ class Corpus(Folder):
     download_key = At(".work/download/{key}/key.json")
 
     findings = At("screen/{judge}/part-{part}.parquet")
-    findings_group = At("screen/{judge}/{generation}/group-{group}.json")
+    findings_group = At("screen/{judge}/{generation}/group-{group}.account.json")
     gathered_findings = At("screen/{judge}/{generation}.parquet")
     gathered_findings_account = At("screen/{judge}/{generation}.account.json")
     judge_classes = At("screen/{judge}/classes.safetensors")
+    review = At("screen/{judge}/review.json")
+    sample = At("screen/{judge}/sample.html")
     screen = At("screen/{judge}")
     screen_work = At(".work/screen")
 

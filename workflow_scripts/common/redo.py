@@ -25,14 +25,17 @@ class Costly:
     Attributes:
         guarded: the rules that do the costly work.
         others: the rules before and after them that belong to the step, and are kept with it.
+        adopts: folders of the corpus whose changes leave finished work as it is: only what is new is worked on.
     """
 
     guarded: tuple[str, ...]
     others: tuple[str, ...] = ()
+    adopts: tuple[str, ...] = ()
 
 
 STEPS = {
     "download": Costly(("download",)),
+    "screen": Costly(("screen",), ("screen_classes", "screen_gather"), adopts=("catalog", "download")),
     "replay": Costly(("replay_download", "replay_write"), ("replay_select",)),
     "shards": Costly(("shards_write",), ("shards_plan", "shards_gather")),
     "pretrain": Costly(("pretrain",)),
@@ -164,7 +167,7 @@ def redone(dag: Any, words: Words, corpus: Corpus, ledger: str) -> list[Redone]:
         if step is None or step in words.redo or dag.reason(job).forced:
             continue
         finished = job.output and all(Path(file).exists() for file in job.output)
-        found = _that_matter(causes(dag, job), corpus, ledger, taken_down) if finished else []
+        found = _that_matter(causes(dag, job), STEPS[step], corpus, ledger, taken_down) if finished else []
         if job.rule.name in DOWNLOADS and all(map(_fetches_nothing_again, found)):
             continue
         if found:
@@ -188,11 +191,12 @@ def _is_older(job: Any, ledger: str) -> bool:
     return bool(made) and Path(ledger).stat().st_mtime_ns > min(made)
 
 
-def _that_matter(found: Iterable[Cause], corpus: Corpus, ledger: str, taken_down: bool) -> list[Cause]:
+def _that_matter(found: Iterable[Cause], costly: Costly, corpus: Corpus, ledger: str, taken_down: bool) -> list[Cause]:
     """The causes other than growth and, where something was taken down, what that has rewritten."""
 
     def is_known(file: str) -> bool:
-        return file == ledger or (taken_down and file.startswith(f"{corpus}/"))
+        is_adopted = any(file.startswith(f"{corpus}/{folder}/") for folder in costly.adopts)
+        return file == ledger or is_adopted or (taken_down and file.startswith(f"{corpus}/"))
 
     return [
         cause
@@ -332,7 +336,7 @@ def cost_of(outputs: Sequence[Path]) -> str:
             query = f"SELECT coalesce(sum(samples), 0)::BIGINT FROM {tables.scan(manifests)}"
             images += connection.execute(query).fetchall()[0][0]
     for path in outputs:
-        if path.name == "account.json":
+        if path.name.endswith("account.json"):
             images += read_account(path).kept
         elif path.name == "summary.json":
             summary = json.loads(path.read_text(encoding="utf-8"))

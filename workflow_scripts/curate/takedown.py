@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = 20
 # Stages whose folders of the corpus hold images, in the order in which they have to forget them.
-HOLDERS = ("download", "shards", "replay")
+HOLDERS = ("download", "screen", "shards", "replay")
 NO_PAIRS = "SELECT NULL::VARCHAR AS uuid, NULL::VARCHAR AS split WHERE false"
 
 

@@ -50,6 +50,7 @@ def image_record(connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: st
     fetch = found(files.gathered.found())
     label = found(files.labels.found(), "label_id = $value", record["label_id"])
     verdict = found(files.verdicts.found())
+    findings = rows_where(connection, files.gathered_findings.found(), "uuid = $value", {"value": uuid})
     shard = found(files.shard_index.found(split="train")) or found(files.shard_index.found(split="val"))
     return {
         "corpus": corpus.identity.get("id", corpus.name),
@@ -69,6 +70,7 @@ def image_record(connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: st
             "resolved": _of(label, (*NAMES, "common_name", "taxon_id", "accepted_id")),
             "how": _of(label, ("match_type", "strategy", "confidence", "reason", "detail")),
         },
+        **({"judged": _judged(findings)} if findings else {}),
         "verdict": _of(verdict, ("keep", "split", "reason", "detail")),
         "shard": _of(shard, ("position",)) | ({"in": _place(shard, _shard_of(shard))} if shard else {}),
     }
@@ -78,6 +80,15 @@ def uuids_of(connection: duckdb.DuckDBPyConnection, corpus: Corpus, md5: str) ->
     """The images whose original bytes have this MD5."""
     rows = rows_where(connection, corpus.files.gathered.found(), "md5 = $md5", {"md5": md5})
     return sorted(row["uuid"] for row in rows)
+
+
+def _judged(findings: Sequence[Row]) -> dict[str, str]:
+    """What each judge found, in a word or two."""
+    found: dict[str, list[str]] = {}
+    for row in sorted(findings, key=lambda row: (row["judge"], row["label"])):
+        said = row["error"] if row["score"] is None else f"{row['score']:.3f}"
+        found.setdefault(row["judge"], []).append(f"{row['label']} {said}")
+    return {judge: "; ".join(said) for judge, said in found.items()}
 
 
 def _of(row: Row, names: Sequence[str]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 CHUNK = 1024
 SEEN = "seen.parquet"
 FOUND = "findings.parquet"
+CHUNKS = "chunk-*.parquet"
 # Batches that are read and prepared ahead of the one in hand.
 AHEAD = 2
 
@@ -119,7 +120,7 @@ def judge_group(judge: Judge[Any], group: Group) -> None:
             link(folder.path / FOUND, published)
     with tables.connect() as connection:
         tables.read(connection, findings, FINDINGS, "findings")
-        account = account_of_findings(connection, "findings", f"{judge.name} {group.account.stem}")
+        account = account_of_findings(connection, "findings", f"{judge.name} {group.account.name.partition('.')[0]}")
     write_account(group.account, account)
 
 
@@ -151,7 +152,7 @@ def _judge_part(judge: Judge[Any], group: Group, part: Path, manifest: Path, fol
             FINDINGS,
             folder.path / FOUND,
         )
-    for chunk in folder.path.glob("chunk-*.parquet"):
+    for chunk in folder.path.glob(CHUNKS):
         chunk.unlink()
     folder.finish([SEEN, FOUND])
 
@@ -175,7 +176,7 @@ def _read_wanted(connection: duckdb.DuckDBPyConnection, part: Path, manifest: Pa
 
 def _read_seen(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """The view `seen`: what the judge found in this part so far."""
-    files = [path for path in (folder / SEEN, *sorted(folder.glob("chunk-*.parquet"))) if path.exists()]
+    files = [path for path in (folder / SEEN, *sorted(folder.glob(CHUNKS))) if path.exists()]
     tables.read(connection, files, SEEN_FINDINGS, "seen")
 
 
@@ -183,7 +184,7 @@ def _judge_missing(
     judge: Judge[Any], missing: Sequence[tuple[Any, ...]], downloads: Path, folder: Path, workers: int
 ) -> None:
     """Write chunks of what the judge finds in images that it has not seen."""
-    first = 1 + max((int(path.stem.rpartition("-")[2]) for path in folder.glob("chunk-*.parquet")), default=-1)
+    first = 1 + max((int(path.stem.rpartition("-")[2]) for path in folder.glob(CHUNKS)), default=-1)
     with Progress(f"{judge.name} {downloads.name}", len(missing), "images") as progress:
         for number, start in enumerate(range(0, len(missing), CHUNK), start=first):
             rows: list[dict[str, Any]] = []
