@@ -12,7 +12,7 @@ from workflow_scripts.common.layout import Corpus
 from workflow_scripts.common.takedowns import names_any, read_taken_down, register
 from workflow_scripts.common.work_folder import DONE, open_work_folder
 from workflow_scripts.contracts import FINDINGS, SEEN_FINDINGS, Contract
-from workflow_scripts.screen.judging import CHUNKS, FOUND, SEEN
+from workflow_scripts.screen.part_files import CHUNKS, FOUND, SEEN
 
 logger = logging.getLogger(__name__)
 

@@ -26,15 +26,13 @@ from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.stored_images import Stored, StoredImages
 from workflow_scripts.common.work_folder import DONE, WorkFolder, open_work_folder
 from workflow_scripts.contracts import CATALOG, DOWNLOADS, FINDINGS, SEEN_FINDINGS
+from workflow_scripts.screen.part_files import CHUNKS, FOUND, SEEN
 from workflow_scripts.screen.summary import account_of_findings
 
 logger = logging.getLogger(__name__)
 
 # Images after which an interrupted job need not start again.
 CHUNK = 1024
-SEEN = "seen.parquet"
-FOUND = "findings.parquet"
-CHUNKS = "chunk-*.parquet"
 # Batches that are read and prepared ahead of the one in hand.
 AHEAD = 2
 
