@@ -103,6 +103,10 @@ rule all:
         ATTRIBUTIONS,
 
 
+FETCH_LOSSES = [] if GIVEN else CORPUS.gathered_loss.each(generation=GENERATIONS.names)
+FETCH_LOSSES += [CORPUS.replay_loss()] if REPLAY_PARTS else []
+
+
 # Everything that needs the internet: run it where there is one, then the rest anywhere.
 rule fetch:
     input:
@@ -112,9 +116,10 @@ rule fetch:
         FETCHED_SOURCES.keys(),
         FETCHED_BENCHMARKS.values(),
         MODELS.fetched_files(),
+        losses=FETCH_LOSSES,
 
 
-require_fetched(rules.fetch.input)
+require_fetched(file for file in rules.fetch.input if file not in FETCH_LOSSES)
 
 
 rule data:

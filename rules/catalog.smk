@@ -104,3 +104,35 @@ for generation in GENERATIONS.names:
             "python -m workflow_scripts.catalog.merge --sources {input.sources:q} --older {input.older:q} "
             "--generation {params.number} --parts {params.parts} --first-part {params.first} --out-dir {params.out:q} "
             "--limits {resources.limits:q} --dealt {resources.dealt:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
+
+
+JOB = job("catalog_loss", CORPUS_LOGS, "catalog/{generation}.loss")
+
+
+# Before anything is downloaded: does a source lack too many rows? Its result is no reason to run anything again.
+rule catalog_loss:
+    input:
+        accounts=lambda w: CORPUS.source_account.each(
+            generation=[w.generation], source=GENERATIONS.sources[w.generation]
+        ),
+        records=lambda w: CORPUS.source.each(generation=[w.generation], source=GENERATIONS.sources[w.generation]),
+        account=CORPUS.catalog_account(),
+        older=lambda w: CORPUS.catalog_account.each(generation=GENERATIONS.older(w.generation)),
+    output:
+        loss=CORPUS.catalog_loss(),
+    log:
+        JOB.log,
+    benchmark:
+        JOB.benchmark
+    localrule: True
+    conda:
+        ENVIRONMENT
+    threads: JOB.cores
+    resources:
+        **JOB.resources,
+    params:
+        max_loss=CONFIG.max_loss.to_json(),
+        version=step_version("catalog.loss"),
+    shell:
+        "python -m workflow_scripts.catalog.loss --accounts {input.accounts:q} --records {input.records:q} "
+        "--account {input.account:q} --older {input.older:q} --max-loss {params.max_loss:q} --out {output.loss:q} --log {log:q}"

@@ -9,6 +9,7 @@ rule curate_leakage:
     input:
         downloads=CORPUS.gathered(),
         benchmarks=CLEAN_OF.values(),
+        checked=ancient(CORPUS.gathered_loss()),
     output:
         leakage=CORPUS.leakage(),
         account=CORPUS.leakage_account(),
@@ -44,6 +45,7 @@ rule curate:
         outside=CONFIG.curate.verdicts,
         findings=lambda w: CORPUS.gathered_findings.each(judge=CONFIG.screen, generation=[w.generation]),
         ledger=lambda w: LEDGER if Path(LEDGER).exists() else [],
+        checked=ancient(CORPUS.gathered_loss()),
     output:
         verdicts=CORPUS.verdicts(),
         account=CORPUS.verdicts_account(),
@@ -67,6 +69,34 @@ rule curate:
         "--settings {params.settings:q} "
         "--out {output.verdicts:q} --account {output.account:q} "
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
+
+
+JOB = job("curate_loss", CORPUS_LOGS, "curate/{generation}.loss")
+
+
+# Before shards are made: do too many images of a source have no name? Its result is no reason to run anything again.
+rule curate_loss:
+    input:
+        account=CORPUS.verdicts_account(),
+        labels=CORPUS.labels(),
+    output:
+        loss=CORPUS.verdicts_loss(),
+    log:
+        JOB.log,
+    benchmark:
+        JOB.benchmark
+    localrule: True
+    conda:
+        ENVIRONMENT
+    threads: JOB.cores
+    resources:
+        **JOB.resources,
+    params:
+        max_loss=CONFIG.max_loss.to_json(),
+        version=step_version("curate.loss"),
+    shell:
+        "python -m workflow_scripts.curate.loss --account {input.account:q} --labels {input.labels:q} "
+        "--max-loss {params.max_loss:q} --out {output.loss:q} --log {log:q}"
 
 
 JOB = job("curate_attribution", CORPUS_LOGS, "curate/{generation}.attribution")

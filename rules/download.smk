@@ -15,6 +15,7 @@ rule download:
         served=SERVED_FROM,
         others=ancient(lambda w: CORPUS.catalog_hosts(generation=GENERATIONS.of_part(w.part))),
         earlier=ancient(lambda w: EARLIER[GENERATIONS.of_part(w.part)]),
+        checked=ancient(lambda w: CORPUS.catalog_loss(generation=GENERATIONS.of_part(w.part))),
     output:
         manifest=CORPUS.download_part(),
         account=CORPUS.download_part_account(),
@@ -112,11 +113,13 @@ JOB = job("download_gather", CORPUS_LOGS, "download/{generation}")
 
 rule download_gather:
     input:
+        catalog=lambda w: GENERATIONS.catalog(CORPUS, [w.generation]),
         manifests=lambda w: GENERATIONS.downloads(CORPUS, [w.generation]),
     output:
         downloads=CORPUS.gathered(),
         account=CORPUS.gathered_account(),
         hosts=CORPUS.gathered_hosts(),
+        lost=CORPUS.gathered_lost(),
     log:
         JOB.log,
     benchmark:
@@ -130,6 +133,37 @@ rule download_gather:
         parts=lambda w: GENERATIONS.parts[w.generation],
         version=step_version("download.gather"),
     shell:
-        "python -m workflow_scripts.download.gather --manifests {input.manifests:q} --parts {params.parts} "
-        "--out {output.downloads:q} --account {output.account:q} --hosts {output.hosts:q} "
+        "python -m workflow_scripts.download.gather --catalog {input.catalog:q} --manifests {input.manifests:q} "
+        "--parts {params.parts} --out {output.downloads:q} --account {output.account:q} --hosts {output.hosts:q} "
+        "--lost {output.lost:q} "
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
+
+
+JOB = job("download_loss", CORPUS_LOGS, "download/{generation}.loss")
+
+
+# Before anything is made of them: did too many images of a source not come? Its result is no reason to run anything again.
+rule download_loss:
+    input:
+        account=CORPUS.gathered_account(),
+        hosts=CORPUS.gathered_hosts(),
+        lost=CORPUS.gathered_lost(),
+        older=lambda w: CORPUS.gathered_account.each(generation=GENERATIONS.older(w.generation)),
+    output:
+        loss=CORPUS.gathered_loss(),
+    log:
+        JOB.log,
+    benchmark:
+        JOB.benchmark
+    localrule: True
+    conda:
+        ENVIRONMENT
+    threads: JOB.cores
+    resources:
+        **JOB.resources,
+    params:
+        max_loss=CONFIG.max_loss.to_json(),
+        version=step_version("download.loss"),
+    shell:
+        "python -m workflow_scripts.download.loss --account {input.account:q} --hosts {input.hosts:q} --lost {input.lost:q} --older {input.older:q} "
+        "--max-loss {params.max_loss:q} --out {output.loss:q} --log {log:q}"

@@ -62,6 +62,33 @@ use rule download as replay_download with:
         version=step_version("download.fetch"),
 
 
+JOB = job("replay_loss", CORPUS_LOGS, "replay/loss")
+
+
+# Before shards are made: did too many pairs not come? Its result is no reason to run anything again.
+rule replay_loss:
+    input:
+        manifests=CORPUS.replay_download_part.each(part=REPLAY_PARTS),
+    output:
+        loss=CORPUS.replay_loss(),
+    log:
+        JOB.log,
+    benchmark:
+        JOB.benchmark
+    localrule: True
+    conda:
+        ENVIRONMENT
+    threads: JOB.cores
+    resources:
+        **JOB.resources,
+    params:
+        max_loss=CONFIG.max_loss.to_json(),
+        version=step_version("replay.loss"),
+    shell:
+        "python -m workflow_scripts.replay.loss --manifests {input.manifests:q} "
+        "--max-loss {params.max_loss:q} --out {output.loss:q} --log {log:q}"
+
+
 JOB = job("replay_write", CORPUS_LOGS, "replay/write")
 
 
@@ -69,6 +96,7 @@ rule replay_write:
     input:
         selection=CORPUS.replay_part.each(part=REPLAY_PARTS),
         manifests=CORPUS.replay_download_part.each(part=REPLAY_PARTS),
+        checked=ancient(CORPUS.replay_loss()),
     output:
         manifests=CORPUS.replay_manifest.each(split=["train", "val"]),
         indexes=CORPUS.replay_index.each(split=["train", "val"]),

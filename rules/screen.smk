@@ -79,6 +79,7 @@ rule screen:
         unpack(judge_inputs),
         parts=lambda w: CORPUS.catalog_part.each(generation=[w.generation], part=parts_of_group(w)),
         manifests=lambda w: CORPUS.download_part.each(part=parts_of_group(w)),
+        checked=ancient(CORPUS.gathered_loss()),
     output:
         account=CORPUS.findings_group(),
     log:

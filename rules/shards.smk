@@ -10,6 +10,7 @@ JOB = job("shards_plan", CORPUS_LOGS, "shards/{generation}/plan")
 rule shards_plan:
     input:
         verdicts=CORPUS.verdicts(),
+        checked=ancient(CORPUS.verdicts_loss()),
         kept_in=lambda w: GENERATIONS.catalog(CORPUS, [w.generation] if GENERATIONS.kept_columns(w.generation) else []),
     output:
         plan=CORPUS.shards_plan(),

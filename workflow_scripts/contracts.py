@@ -96,7 +96,9 @@ CATALOG = Contract(
     key=("uuid",),
     extra=True,
 )
-"""`host` is the URL's host and port, or "" for a local file, whose `source_url` is then an absolute path."""
+"""`host` is the URL's host and port, or "" for a local file, whose `source_url` is then an absolute path. The extra
+column `catalog_source` is the source's name in the config.
+"""
 
 PROVIDER_LABELS = Contract(
     "a distinct label as its provider wrote it",
@@ -172,8 +174,9 @@ GATHERED_DOWNLOADS = Contract(
 )
 
 DOWNLOAD_HOSTS = Contract(
-    "images of one host that ended alike",
+    "images of one source and host that ended alike",
     (
+        Column("catalog_source"),
         Column("host"),
         Column("status", values=DOWNLOAD_STATUS),
         Column("reason"),
@@ -183,11 +186,13 @@ DOWNLOAD_HOSTS = Contract(
         Column("stopped", TRUTH),
         Column("unverified", INTEGER, null=True),
         Column("detail", null=True),
+        Column("again", INTEGER),
     ),
-    key=("host", "status", "reason"),
+    key=("catalog_source", "host", "status", "reason"),
 )
-"""`reason` is of DOWNLOAD_REASONS, or ""; `seconds` is the mean; a `stopped` host refused nearly all in some part, or
-did not answer; `unverified` images came without a check of the host's certificate; `detail` is one of their errors.
+"""`catalog_source` is the source's name in the config, or "" where nobody knows it. `reason` is of DOWNLOAD_REASONS,
+or ""; `seconds` is the mean; a `stopped` host refused nearly all in some part, or did not answer; `unverified` images
+came without a check of the host's certificate; `detail` is one of their errors; `again` images may come another time.
 """
 
 DOWNLOAD_REASONS = (

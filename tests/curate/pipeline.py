@@ -73,9 +73,10 @@ class Pipeline:
             )  # fmt: skip
         gathered = self.corpus / f"download/{name}.parquet"
         downloads.gather(
+            catalog=catalog,
             manifests=tuple(self.corpus / f"download/part-{p:04d}/manifest.parquet" for p in self.parts(generation)),
             parts=self.parts(generation), out=gathered, account=gathered.with_suffix(".json"),
-            hosts=gathered.with_suffix(".hosts.parquet"),
+            hosts=gathered.with_suffix(".hosts.parquet"), lost=gathered.with_suffix(".lost.csv"),
         )  # fmt: skip
         verdicts = self.corpus / f"curate/{name}/verdicts.parquet"
         decide(

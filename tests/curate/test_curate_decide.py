@@ -160,7 +160,7 @@ def test_a_corpus_without_images_is_refused_with_its_causes(corpus: Corpus) -> N
     assert all(
         part in said for part in ("no images", "4", "g000", "3 download_failed", "404", "1 too_small", "9 x 300")
     )
-    assert "download/g000.hosts.parquet" in said
+    assert "download/g000.lost.csv" in said
     # A generation may add nothing to a corpus that has images.
     old = corpus.decide([{"uuid": "good", "label": "raven"}], name="old")
     corpus.decide(lost, generation=1, older=[old], name="new")

@@ -140,6 +140,18 @@ def test_the_limits_on_unsafe_and_watermarked_images_are_the_config_s(
     assert watermarked == (limits.get("max_pwatermark", 0.8) is None)
 
 
+@pytest.mark.parametrize("value", [None, "unlikely"])
+def test_a_set_without_safety_is_refused_unless_the_config_says_that_it_has_none(
+    make_metadata: Any, make_settings: Any, tmp_path: Path, value: str | None
+) -> None:
+    metadata = make_metadata([{"punsafe": 0.1}], "good"), make_metadata([{"punsafe": value}], "unsafe")
+    with pytest.raises(InputError, match=r"unsafe\.parquet: .*replay\.columns\.punsafe: null"):
+        select(metadata=metadata, settings=make_settings(), out_dir=tmp_path / "out")
+    columns = ReplayColumns(punsafe=None)
+    select(metadata=metadata, settings=make_settings(columns=columns), out_dir=tmp_path / "out")
+    assert read_account(tmp_path / "out/account.json").rows_in == 2
+
+
 def test_a_missing_column_is_named_with_its_file(
     tmp_path: Path, make_metadata: Callable[..., Path], make_settings: MakeSettings
 ) -> None:

@@ -165,7 +165,8 @@ def test_of_three_models_an_example_says_only_what_is_so(predictions: list[Path]
 
 def test_a_hosts_time_is_the_mean_over_the_images_whose_time_is_known(everything: Arguments, tmp_path: Path) -> None:
     """Thirty images of the first generation were never asked for; of the second ten took 2 s each, and ten 1 s."""
-    failed = {"host": "museum.org", "status": "failed", "reason": "timeout", "attempts": 1, "stopped": False}
+    failed = {"catalog_source": "tol", "host": "museum.org", "status": "failed", "reason": "timeout", "attempts": 1}
+    failed |= {"stopped": False, "again": 0}
     parts = (
         [failed | {"images": 30, "seconds": None}],
         [

@@ -31,7 +31,7 @@ AFTER_VERDICTS = {
     "model_card",
     "report_build",
 } | SCORING
-AFTER_NAMES = {"taxonomy_stats", "curate", "species_texts"} | AFTER_VERDICTS
+AFTER_NAMES = {"taxonomy_stats", "curate", "curate_loss", "species_texts"} | AFTER_VERDICTS
 # Of these rules more than one job is planned; the run's model, and not its starting point, is embedded anew.
 SEVERAL = {"embed": 4, "tsne": 2, "shards_write": 2}
 BOTH_MODELS = {"embed": 8, "tsne": 4}
@@ -91,7 +91,7 @@ CHANGES = [
     ),
     Change(
         "a definition in a module of many",
-        {"download_gather", "curate_leakage", "curate"} | AFTER_VERDICTS,
+        {"download_gather", "download_loss", "curate_leakage", "curate", "curate_loss"} | AFTER_VERDICTS,
         file="workflow_scripts/contracts.py",
         old="DOWNLOAD_HOSTS = Contract(",
         new="DOWNLOAD_HOSTS = (Contract)(\n    *[],\n",
@@ -121,6 +121,12 @@ CHANGES = [
         "limits",
         set(),
         words=["--config", "limits={download: {threads: 3}, train: {checkpoint_steps: 7}, embed: {batch: 16}}"],
+    ),
+    # What was made of what is there stays as it is.
+    Change(
+        "how much may be lost",
+        {"catalog_loss", "download_loss", "curate_loss", "replay_loss", "report_build"},
+        words=["--config", "max_loss={network: 0.4, files: 0.2}"],
     ),
     Change("retried downloads", {"retry_failed"}, target="retry_failed"),
 ]
@@ -166,7 +172,15 @@ def test_one_catalogue_part_plans_its_own_download(project: Any) -> None:
     fewer.unlink()
     with changed(part, content):
         planned = project.planned("all")
-    before = {"download", "download_gather", "curate_leakage", "taxonomy_stats", "curate"}
+    before = {
+        "download",
+        "download_gather",
+        "download_loss",
+        "curate_leakage",
+        "taxonomy_stats",
+        "curate",
+        "curate_loss",
+    }
     change = Change("one part", before | AFTER_VERDICTS)
     assert planned == change.jobs
 

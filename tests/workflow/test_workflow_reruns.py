@@ -27,6 +27,7 @@ EVALUATION = {
 # A finished training keeps the names that it was trained on.
 AFTER_TAXONOMY = {
     "curate",
+    "curate_loss",
     "curate_attribution",
     "taxonomy_stats",
     "seen_species",

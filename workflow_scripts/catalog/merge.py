@@ -64,6 +64,8 @@ def merge(
         connection.execute(f"CREATE TEMP VIEW offered AS {offered}")
         tables.read(connection, older, CATALOG, "older")
         set_variable(connection, "generation", generation)
+        names = ", ".join(literal(source.stem) for source in sources)
+        connection.execute(f"SET VARIABLE sources = [{names}]::VARCHAR[]")
         run_sql(connection, HERE / "merge.sql")
         deal_hosts(connection, "merged", parts, limits, dealt=dealt)
         # Sorted by part once, so that writing a part reads its own row groups and not the whole catalogue.

@@ -1,5 +1,6 @@
 -- Records of a generation's sources into one catalogue. `offered` has the sources' records with the source's place in
--- the list; `older` the uuids of older generations. Existing images win, then earlier sources.
+-- the list; `older` the uuids of older generations; the variable `sources` has the sources' names by place. Existing
+-- images win, then earlier sources.
 
 CREATE OR REPLACE TEMP TABLE taken AS
 SELECT uuid, min(place) AS place, count(*) AS times
@@ -10,6 +11,7 @@ HAVING count(*) > 1;
 CREATE OR REPLACE TEMP VIEW merged AS
 SELECT
     * EXCLUDE (place),
+    getvariable('sources')[place + 1] AS catalog_source,
     getvariable('generation')::BIGINT AS generation
 FROM offered
 WHERE

@@ -94,6 +94,7 @@ class Corpus(Folder):
     catalog_hosts = At("catalog/{generation}/hosts.parquet")
     catalog_dealt = At(".work/catalog/{generation}")
     catalog_account = At("catalog/{generation}/account.json")
+    catalog_loss = At("catalog/{generation}/loss.json")
 
     downloads = At("download")
     download_part = At("download/part-{part}/manifest.parquet")
@@ -101,6 +102,8 @@ class Corpus(Folder):
     gathered = At("download/{generation}.parquet")
     gathered_account = At("download/{generation}.account.json")
     gathered_hosts = At("download/{generation}.hosts.parquet")
+    gathered_lost = At("download/{generation}.lost.csv")
+    gathered_loss = At("download/{generation}.loss.json")
     download_work = At(".work/download")
     download_key = At(".work/download/{key}/key.json")
 
@@ -122,6 +125,7 @@ class Corpus(Folder):
     leakage_account = At("curate/{generation}/leakage.account.json")
     verdicts = At("curate/{generation}/verdicts.parquet")
     verdicts_account = At("curate/{generation}/account.json")
+    verdicts_loss = At("curate/{generation}/loss.json")
     attribution = At("curate/{generation}/attribution.parquet")
     seen_species = At("curate/seen_species.parquet")
 
@@ -145,6 +149,7 @@ class Corpus(Folder):
     replay_manifest = At("replay/{split}/manifest.parquet")
     replay_index = At("replay/{split}/index.parquet")
     replay_account = At("replay/account.json")
+    replay_loss = At("replay/loss.json")
     replay_work = At(".work/replay")
 
     identity = At("corpus.json")

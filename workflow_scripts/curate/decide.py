@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.accounts import Account, account_for, count_by_reason, write_account
+from workflow_scripts.common.accounts import Account, SourceRows, account_for, by_source, count_by_reason, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.curate import CurateSettings
 from workflow_scripts.common.config.screen import Refusals
@@ -127,7 +127,7 @@ def decide(
             raise ValueError(f"{out}: {rows_out} verdicts for {rows_in} catalogue rows")
 
         connection.execute(f"CREATE TEMP VIEW verdicts AS SELECT * FROM {tables.scan(out)}")
-        counted = _account(connection, generation, rows_in)
+        counted = _account(connection, generation, rows_in, _sources(connection, spans))
         write_account(account, counted)
         _check_some_kept(connection, counted)
 
@@ -192,9 +192,12 @@ def _order_catalog(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     Its parts are by host, so that each has uuids of every span: a span would be read from all of them.
     """
     file = folder / "catalog.parquet"
+    # Catalogs of older releases do not say which source of the config a row is from.
+    source = "catalog_source" if "catalog_source" in connection.view("catalog").columns else "data_source"
     connection.execute(
-        "COPY (SELECT uuid, label_id, crop, data_source, occurrence_id, basisOfRecord, license, license_name "
-        f"FROM catalog ORDER BY uuid) TO {tables.literal(file)} (FORMAT parquet)"
+        "COPY (SELECT uuid, label_id, crop, data_source, occurrence_id, basisOfRecord, license, license_name, "
+        f"{source} AS source, host = '' AS is_local FROM catalog ORDER BY uuid) "
+        f"TO {tables.literal(file)} (FORMAT parquet)"
     )
     connection.execute(f"CREATE TEMP VIEW ordered AS SELECT * FROM {tables.scan(file)}")
 
@@ -294,7 +297,20 @@ def _check_names(connection: duckdb.DuckDBPyConnection, labels: Path, settings: 
             raise InputError(f"curate.taxa.{key}: {written} is no taxon in {labels}{guess}")
 
 
-def _account(connection: duckdb.DuckDBPyConnection, generation: str, rows_in: int) -> Account:
+def _sources(connection: duckdb.DuckDBPyConnection, spans: Sequence[Span]) -> list[SourceRows]:
+    counts = []
+    for span in spans:
+        _take(connection, span)
+        counts += connection.execute(
+            "SELECT source, is_local, reason, count(*) FROM ordered INNER JOIN verdicts USING (uuid) "
+            "WHERE in_span(ordered.uuid) AND in_span(verdicts.uuid) GROUP BY ALL"
+        ).fetchall()
+    return by_source(counts)
+
+
+def _account(
+    connection: duckdb.DuckDBPyConnection, generation: str, rows_in: int, sources: Sequence[SourceRows]
+) -> Account:
     train, val, taxa, trained = tables.one_row(
         connection,
         "SELECT count(*) FILTER (split = 'train'), count(*) FILTER (split = 'val'), "
@@ -308,6 +324,7 @@ def _account(connection: duckdb.DuckDBPyConnection, generation: str, rows_in: in
         unit="images",
         rows_in=rows_in,
         notes={"train": train, "val": val, "taxa": taxa, "taxa in train": trained},
+        sources=sources,
     )
     logger.info("%s: %d kept for train, %d for val; left out: %s", generation, train, val, counted.dropped)
     return counted
@@ -329,7 +346,7 @@ def _check_some_kept(connection: duckdb.DuckDBPyConnection, account: Account) ->
         f"the corpus has no images: none of the {account.rows_in} in catalog {account.part} is kept"
         + (f": {causes}" if causes else "; check the paths and filters in generations")
         + (
-            f". download/{account.part}.hosts.parquet lists failures by host"
+            f". download/{account.part}.lost.csv lists those that did not come"
             if "download_failed" in account.dropped
             else ""
         )

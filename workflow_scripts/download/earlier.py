@@ -22,6 +22,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.config.download import PICTURE, DownloadSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.losses import may_come
 from workflow_scripts.common.work_folder import DONE, WorkFolder
 from workflow_scripts.download.attempts import ATTEMPT_FIELDS, IMAGES, Earlier
 from workflow_scripts.download.part_files import MANIFEST, PART
@@ -44,7 +45,6 @@ DECIDED_BY: dict[str, tuple[str, ...]] = {
     "disallowed_by_robots": ("respect_robots",),
     "disallowed_address": ("allow_hosts",),
 }
-MAY_COME = Path(__file__).with_name("may_come.sql")
 # What a row failed for; of an image `ok`, or `unverified` where a host's certificate was not checked.
 _REASON = (
     "CASE WHEN found.error IS NOT NULL THEN split_part(found.error, ':', 1) "
@@ -156,7 +156,7 @@ class EarlierWork:
             found = _finished(one.path) if one.finished else _unfinished(one.path)
             if not found:
                 return
-            connection.execute(MAY_COME.read_text(encoding="utf-8"))
+            connection.execute(may_come())
             connection.register("reopened", self._reopened(connection, found, one.settings))
             same_passes = "true" if one.settings.passes == self._settings.passes else "false"
             names = ", ".join([*FIELDS, *MEASURES, "file"])

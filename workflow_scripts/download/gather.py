@@ -1,45 +1,62 @@
-"""Gather the manifests of a generation's download parts into one table and one account."""
+"""Gather the manifests of a generation's download parts into one table and one account, by source and by host."""
 
 from pathlib import Path
 
 import duckdb
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.accounts import write_account
+from workflow_scripts.common.accounts import SourceRows, by_source, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.contracts import DOWNLOAD_HOSTS, DOWNLOADS, GATHERED_DOWNLOADS
+from workflow_scripts.common.files import whole
+from workflow_scripts.common.losses import may_come
+from workflow_scripts.contracts import CATALOG, DOWNLOAD_HOSTS, DOWNLOADS, GATHERED_DOWNLOADS
 from workflow_scripts.download.summary import account_of
+
+HERE = Path(__file__).parent
+COUNTED = (
+    "catalog_source VARCHAR, host VARCHAR, status VARCHAR, reason VARCHAR, images BIGINT, attempts BIGINT, "
+    "seconds DOUBLE, timed BIGINT, stopped BOOLEAN, unverified BIGINT, detail VARCHAR, again BIGINT"
+)
+LOST = "source VARCHAR, uuid VARCHAR, source_url VARCHAR, host VARCHAR, cause VARCHAR, detail VARCHAR"
 
 
 def gather(
     *,
+    catalog: tuple[Path, ...],
     manifests: tuple[Path, ...],
     parts: tuple[int, ...],
     out: Path,
     account: Path,
-    hosts: Path | None = None,
+    hosts: Path,
+    lost: Path,
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
     """Gather manifests, after checking that the tars that they name are there.
 
     Args:
-        manifests: the parts' manifests, with their tars beside them.
+        catalog: the parts' tables of images.
+        manifests: the parts' manifests, in the same order, with their tars beside them.
         parts: the number of each part, in the same order.
         out: the gathered table.
-        account: where the sum of the parts' accounts goes.
-        hosts: where the sums by host and cause go (contract DOWNLOAD_HOSTS).
+        account: where the sum of the parts' accounts goes, by source too.
+        hosts: where the sums by source, host and cause go (contract DOWNLOAD_HOSTS).
+        lost: where the images that did not come are listed for a person, as CSV: source, uuid, source_url, host, cause,
+            detail. What was taken down is not in it.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 
     Raises:
         InputError: a manifest is missing or breaks its contract, or a tar is missing or too short.
     """
-    if len(manifests) != len(parts):
-        raise InputError(f"{len(manifests)} manifests, but {len(parts)} part numbers; give one for each")
+    if not len(catalog) == len(manifests) == len(parts):
+        raise InputError(
+            f"{len(catalog)} catalog parts, {len(manifests)} manifests and {len(parts)} part numbers; give one for each"
+        )
     with tables.connect(memory_mb, threads) as connection:
         tables.read(connection, manifests, DOWNLOADS, "manifests")
+        tables.read(connection, catalog, CATALOG, "images")
         query = "SELECT *, NULL::BIGINT AS part FROM manifests"
         if manifests:
             _check_tars(connection, manifests)
@@ -51,11 +68,41 @@ def gather(
                 f"INNER JOIN (VALUES {numbered}) AS numbered (filename, part) USING (filename)"
             )
         tables.write(connection, query, GATHERED_DOWNLOADS, out)
-        write_account(account, account_of(connection, tables.scan(out), out.stem))
-        if hosts is not None:
-            connection.execute(f"CREATE TEMP VIEW gathered AS SELECT * FROM {tables.scan(out)}")
-            query = Path(__file__).with_name("hosts.sql").read_text(encoding="utf-8")
-            tables.write(connection, query, DOWNLOAD_HOSTS, hosts)
+        _count(connection, catalog, manifests)
+        write_account(account, account_of(connection, tables.scan(out), out.stem, sources=_sources(connection)))
+        tables.write(connection, (HERE / "hosts.sql").read_text(encoding="utf-8"), DOWNLOAD_HOSTS, hosts)
+        with whole(lost) as temporary:
+            connection.execute(
+                "COPY (SELECT * FROM lost ORDER BY source, cause, uuid) "
+                f"TO {tables.literal(temporary)} (FORMAT csv, HEADER)"
+            )
+
+
+def _count(connection: duckdb.DuckDBPyConnection, catalog: tuple[Path, ...], manifests: tuple[Path, ...]) -> None:
+    """Make the tables `counted` and `lost`. A part at a time: joining all would hold every image."""
+    connection.execute(f"CREATE TEMP TABLE counted ({COUNTED})")
+    connection.execute(f"CREATE TEMP TABLE lost ({LOST})")
+    connection.execute(may_come())
+    script = (HERE / "count_part.sql").read_text(encoding="utf-8")
+    for images, manifest in zip(catalog, manifests, strict=True):
+        columns = connection.sql(f"SELECT * FROM {tables.scan(images)}").columns
+        # Catalogs of older releases do not say which source of the config a row is from.
+        source = "catalog_source" if "catalog_source" in columns else "data_source"
+        connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW catalog AS SELECT uuid, source_url, {source} AS source "
+            f"FROM {tables.scan(images)}"
+        )
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW manifest AS SELECT * FROM {tables.scan(manifest)}")
+        connection.execute(script)
+
+
+def _sources(connection: duckdb.DuckDBPyConnection) -> list[SourceRows]:
+    return by_source(
+        connection.execute(
+            "SELECT catalog_source, host = '', CASE WHEN status <> 'ok' THEN reason END, sum(images)::BIGINT "
+            "FROM counted GROUP BY ALL"
+        ).fetchall()
+    )
 
 
 def _check_tars(connection: duckdb.DuckDBPyConnection, manifests: tuple[Path, ...]) -> None:

@@ -1,13 +1,15 @@
--- What became of the images of each host. Table: gathered (contract GATHERED_DOWNLOADS).
+-- What became of the images of each source and host. Table: counted (count_part.sql).
 SELECT
-    coalesce(host, '') AS host,
+    catalog_source,
+    host,
     status,
-    coalesce(split_part(error, ':', 1), '') AS reason,
-    count(*) AS images,
+    reason,
+    sum(images)::BIGINT AS images,
     sum(attempts)::BIGINT AS attempts,
-    round(avg(seconds), 3) AS seconds,
-    coalesce(bool_or(contains(error, 'was stopped')), false) AS stopped,
-    count(*) FILTER (unverified) AS unverified,
-    min(error) AS detail
-FROM gathered
+    round(sum(seconds) / sum(timed), 3) AS seconds,
+    bool_or(stopped) AS stopped,
+    sum(unverified)::BIGINT AS unverified,
+    min(detail) AS detail,
+    sum(again)::BIGINT AS again
+FROM counted
 GROUP BY ALL

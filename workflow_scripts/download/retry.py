@@ -22,6 +22,8 @@ from workflow_scripts.common.config.download import DownloadLimits, DownloadSett
 from workflow_scripts.common.config.site import PRODUCT
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest, sha256_file
+from workflow_scripts.common.losses import may_come
+from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.common.tars import read_at, write_tar
 from workflow_scripts.common.work_folder import DONE, WorkFolder, exclusive, open_work_folder
 from workflow_scripts.contracts import DOWNLOADS, TO_FETCH
@@ -131,7 +133,7 @@ class Again:
 
     def _write_todo(self, todo: Path) -> None:
         """The rows of all parts to try again, each with its part's number in the list."""
-        query = "".join((HERE / name).read_text(encoding="utf-8") for name in ("may_come.sql", "retry.sql"))
+        query = may_come() + (HERE / "retry.sql").read_text(encoding="utf-8")
         pieces = []
         for number, part in enumerate(self._parts):
             with self._hold(part, self._manifests[number]) as folder, tables.connect(MEMORY_MB) as connection:
@@ -159,7 +161,7 @@ class Again:
                 is_published = sha256_file(folder / MANIFEST) == sha256_file(published)
                 found.append((is_published, key == wanted, folder.name, key))
         if not found:
-            raise InputError(f"{part}: not downloaded yet with these settings; `snakemake fetch` downloads it")
+            raise InputError(f"{part}: not downloaded yet with these settings; `{snakemake('fetch')}` downloads it")
         *_, key = max(found, key=lambda entry: entry[:-1])
         return open_work_folder(self._work, key, wait=False)
 

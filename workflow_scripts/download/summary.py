@@ -1,13 +1,17 @@
 """The account of a table of downloads."""
 
+from collections.abc import Sequence
+
 import duckdb
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.accounts import Account, account_for, count_by_reason
+from workflow_scripts.common.accounts import Account, SourceRows, account_for, count_by_reason
 
 
-def account_of(connection: duckdb.DuckDBPyConnection, table: str, part: str) -> Account:
-    """Count what became of the images in `table` (contract DOWNLOADS): kept, dropped by reason.
+def account_of(
+    connection: duckdb.DuckDBPyConnection, table: str, part: str, sources: Sequence[SourceRows] = ()
+) -> Account:
+    """Count what became of the images in `table` (contract DOWNLOADS): kept, dropped by reason; by source, where given.
 
     Notes: attempts (requests and files read), retried (images asked for more than once) and deferred (not tried to
     the end).
@@ -23,6 +27,7 @@ def account_of(connection: duckdb.DuckDBPyConnection, table: str, part: str) -> 
         part=part,
         unit="images",
         notes={"attempts": attempts, "retried": retried, "deferred": deferred},
+        sources=sources,
     )
 
 

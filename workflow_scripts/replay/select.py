@@ -61,6 +61,8 @@ def select(
     query = Path(__file__).with_name("select.sql").read_text(encoding="utf-8")
     with tables.connect(memory_mb, threads) as connection:
         connection.execute(f"CREATE TEMP VIEW metadata AS {_mapped(connection, metadata, settings.columns)}")
+        if settings.max_punsafe is not None and settings.columns.punsafe is not None:
+            _check_safety(connection, metadata, settings.columns.punsafe)
         connection.create_function("clean_captions", clean_captions, ["VARCHAR"], "VARCHAR", type=ARROW)
         for name in ("min_size", "min_similarity", "max_punsafe", "max_pwatermark", "val_share"):
             value = getattr(settings, name)
@@ -101,13 +103,34 @@ def _mapped(connection: duckdb.DuckDBPyConnection, files: tuple[Path, ...], colu
         for meaning, name in names.items():
             if name is not None and name not in present:
                 raise InputError(
-                    f"{file}: no column {name} (replay.columns.{meaning}); it has {', '.join(sorted(present))}"
+                    f"{file}: no column {name} (replay.columns.{meaning}, null where there is none); "
+                    f"it has {', '.join(sorted(present))}"
                 )
     mapped = ", ".join(
         f"TRY_CAST({tables.quoted(name) if name else 'NULL'} AS {TYPES[meaning]}) AS {meaning}"
         for meaning, name in names.items()
     )
     return f"SELECT {mapped} FROM {tables.scan(files).removesuffix(')')}, union_by_name = true)"
+
+
+def _check_safety(connection: duckdb.DuckDBPyConnection, files: tuple[Path, ...], column: str) -> None:
+    """Refuse a file without any probability of being unsafe: all of its rows would pass.
+
+    Raises:
+        InputError: a file has rows, and not one with a number in that column.
+    """
+    number = f"TRY_CAST({tables.quoted(column)} AS {TYPES['punsafe']})"
+    for file in files:
+        some = f"SELECT {number} AS number FROM {tables.scan(file)}"
+        any_row, any_number = (
+            tables.scalar(connection, f"SELECT count(*) FROM (FROM ({some}) {condition} LIMIT 1)")
+            for condition in ("", "WHERE number IS NOT NULL")
+        )
+        if any_row and not any_number:
+            raise InputError(
+                f"{file}: column {column} (replay.columns.punsafe) holds no numbers, so no row would be left out as "
+                "unsafe; name another column, or set replay.columns.punsafe: null to take all rows"
+            )
 
 
 def _write_manifest(connection: duckdb.DuckDBPyConnection, settings: ReplaySettings, path: Path) -> None:

@@ -98,9 +98,7 @@ def _plan(
     counts = count_by_reason(connection, "plan")
     if counts and None not in counts:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
-        raise InputError(
-            f"{manifests[0].parent}: not one of the selected pairs came ({reasons}); snakemake retry_failed asks again"
-        )
+        raise InputError(f"{manifests[0].parent}: not one of the selected pairs came ({reasons})")
 
 
 def _shards(connection: duckdb.DuckDBPyConnection, split: str) -> Iterator[Shard]:

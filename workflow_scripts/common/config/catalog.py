@@ -11,7 +11,7 @@ from workflow_scripts.common.config.base import NOT_IN_PATHS, Section
 from workflow_scripts.common.files import digest
 from workflow_scripts.contracts import CATALOG
 
-CONTRACT_COLUMNS = {column.name.lower() for column in CATALOG.columns} | {"place", "kept", "problem"}
+CONTRACT_COLUMNS = {column.name.lower() for column in CATALOG.columns} | {"place", "kept", "problem", "catalog_source"}
 
 
 class Remote(Section):

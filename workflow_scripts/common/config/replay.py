@@ -17,7 +17,9 @@ class ReplayColumns(Section):
     width: str | None = Field("WIDTH", description="Width in pixels.")
     height: str | None = Field("HEIGHT", description="Height in pixels.")
     similarity: str | None = Field("similarity", description="CLIP similarity of image and caption.")
-    punsafe: str | None = Field("punsafe", description="Probability of being unsafe.")
+    punsafe: str | None = Field(
+        "punsafe", description="Probability of being unsafe. `null` says that there is none, and all rows pass."
+    )
     pwatermark: str | None = Field("pwatermark", description="Probability of a watermark.")
     license: str | None = Field(None, description="Licence, as the metadata writes it (`LICENSE`).")
     language: str | None = Field(None, description="Language of the caption (`LANGUAGE`).")

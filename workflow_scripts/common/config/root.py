@@ -22,6 +22,7 @@ from workflow_scripts.common.config.evaluate import (
     fetch_identity,
 )
 from workflow_scripts.common.config.jobs import JobLimits
+from workflow_scripts.common.config.loss import REPLAY, LossSettings
 from workflow_scripts.common.config.model_source import FORMS, TIMM_FORMS, Baseline
 from workflow_scripts.common.config.replay import ReplaySettings
 from workflow_scripts.common.config.report import IntrinsicSettings, PublishSettings
@@ -88,6 +89,10 @@ class Config(Section):
         ge=1,
         le=1000,
         description="Jobs that each judge's parts of a generation are divided among. Changing it judges nothing again.",
+    )
+    max_loss: LossSettings = Field(
+        default_factory=LossSettings,
+        description="Share of a source's rows that a stage may lose before the run stops.",
     )
     taxonomy: TaxonomySettings | None = Field(
         None, description="How names are resolved. Default: labels are taken as they are written."
@@ -219,6 +224,8 @@ class Config(Section):
         names = [source.name for generation in self.generations for source in generation.sources]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"generations: more than one source is named {', '.join(sorted(twice))}")
+        if unknown := sorted(set(self.max_loss.sources) - {*names, REPLAY}):
+            raise ValueError(f"max_loss.sources.{unknown[0]}: no such source; they are {', '.join([*names, REPLAY])}")
         return self
 
     def _check_image_sizes(self) -> None:

@@ -1,0 +1,174 @@
+"""Losses of downloads, made by the real steps: what a person reads, and that what it says mends them."""
+
+import csv
+import json
+import re
+import socket
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.download.conftest import LIMITS, SETTINGS, Server, picture
+from tests.messages import says
+from workflow_scripts.common import tables
+from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
+from workflow_scripts.common.config.loss import LossSettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.contracts import CATALOG
+from workflow_scripts.download.fetch import fetch
+from workflow_scripts.download.gather import gather
+from workflow_scripts.download.loss import check_loss
+from workflow_scripts.download.retry import retry
+
+SETTING = DownloadSettings(**SETTINGS | {"passes": 1})
+LIMIT = DownloadLimits(**LIMITS | {"wait": 0})
+
+
+@dataclass
+class Corpus:
+    """One download part with the images of some sources."""
+
+    folder: Path
+    settings: DownloadSettings = SETTING
+    limits: DownloadLimits = LIMIT
+
+    def catalog(self, sources: Mapping[str, list[str]]) -> None:
+        """Source: addresses or paths."""
+        rows = [
+            {"uuid": f"{source}-{number}", "label_id": "l", "data_source": "gbif", "catalog_source": source}
+            | {"source_url": url, "host": "" if url.startswith("/") else url.split("/")[2], "generation": 0, "part": 0}
+            for source, urls in sources.items()
+            for number, url in enumerate(urls)
+        ]
+        tables.write_rows(rows, CATALOG, self.part)
+
+    @property
+    def part(self) -> Path:
+        return self.folder / "part-0000.parquet"
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "part-0000/manifest.parquet"
+
+    def fetch(self) -> None:
+        fetch(
+            part=self.part, settings=self.settings, limits=self.limits, work=self.folder / "work",
+            out_dir=self.manifest.parent,
+        )  # fmt: skip
+
+    def retry(self) -> None:
+        retry(
+            parts=(self.part,), manifests=(self.manifest,), settings=self.settings, limits=self.limits,
+            work=self.folder / "work",
+        )  # fmt: skip
+
+    def check(self, **max_loss: Any) -> list[dict[str, Any]]:
+        """What the check finds after the parts are gathered."""
+        account, hosts = self.folder / "g000.account.json", self.folder / "g000.hosts.parquet"
+        lost, out = self.folder / "g000.lost.csv", self.folder / "g000.loss.json"
+        gather(
+            catalog=(self.part,), manifests=(self.manifest,), parts=(0,), out=self.folder / "g000.parquet",
+            account=account, hosts=hosts, lost=lost,
+        )  # fmt: skip
+        check_loss(account=account, hosts=hosts, lost=lost, max_loss=LossSettings(**max_loss), out=out)
+        return list(json.loads(out.read_text()))
+
+    def complaint(self, **max_loss: Any) -> str:
+        with pytest.raises(InputError) as caught:
+            self.check(**max_loss)
+        assert "\n" not in str(caught.value)
+        print(f"\n{caught.value}")
+        return str(caught.value)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    return Corpus(tmp_path)
+
+
+def photos(folder: Path, names: range) -> list[str]:
+    """Paths of photos in a folder; those of even number are there."""
+    folder.mkdir(exist_ok=True)
+    for number in names:
+        if number % 2 == 0:
+            (folder / f"{number}.jpg").write_bytes(picture(number))
+    return [str(folder / f"{number}.jpg") for number in names]
+
+
+def test_missing_files_are_counted_listed_and_come_by_another_try(corpus: Corpus, server: Server) -> None:
+    mine = photos(corpus.folder / "photos", range(10))
+    corpus.catalog({"mine": mine, "other": [server.url(f"ok/{number}") for number in range(30)]})
+    corpus.fetch()
+    said = corpus.complaint()
+    assert says(said, "download", "mine", "5 of 10", "50 %", "10 %", "missing_file 5", "g000.lost.csv")
+    assert says(said, "put the files", "snakemake retry_failed", "max_loss.sources.mine: 0.5")
+    with (corpus.folder / "g000.lost.csv").open() as file:
+        listed = list(csv.DictReader(file))
+    assert [row["source_url"] for row in listed] == mine[1::2]
+    assert {row["source"] for row in listed} == {"mine"}
+    # Both of what the line says.
+    assert [row["lost"] for row in corpus.check(sources={"mine": 0.5})] == [5, 0]
+    for number, path in enumerate(mine[1::2]):
+        Path(path).write_bytes(picture(100 + number))
+    corpus.retry()
+    assert {row["lost"] for row in corpus.check()} == {0}
+
+
+def test_a_host_that_refuses_is_named_and_its_images_may_be_gone_on_without(corpus: Corpus, server: Server) -> None:
+    gone = [server.url(f"missing/{number}") for number in range(6)]
+    corpus.catalog({"tol": [*gone, *(server.url(f"ok/{number}") for number in range(4))]})
+    corpus.fetch()
+    said = corpus.complaint()
+    assert says(said, "tol", "6 of 10", "60 %", "50 %", f"http_error 6 at {server.host}", "g000.lost.csv")
+    # Another try would bring nothing, and the line does not say that it would.
+    assert "retry_failed" not in said
+    enough = re.search(r"max_loss\.sources\.tol: ([\d.]+)", said)
+    assert enough
+    (found,) = corpus.check(sources={"tol": float(enough[1])})
+    assert (found["lost"], found["rows_in"]) == (6, 10)
+
+
+def test_a_dead_network_stops_at_once_and_is_asked_again_when_it_is_back(corpus: Corpus, server: Server) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        dead = f"127.0.0.1:{taken.getsockname()[1]}"
+    urls = [f"http://{dead}/ok/{number}" for number in range(4)]
+    corpus.catalog({"tol": urls})
+    corpus.fetch()
+    # No share that may be lost lets a corpus without images pass.
+    said = corpus.complaint(network=1)
+    assert says(said, "no images", "4 images", f"connection 4 at {dead}", "g000.lost.csv", "snakemake retry_failed")
+    back = ThreadingHTTPServer(("127.0.0.1", int(dead.rpartition(":")[2])), server.http.RequestHandlerClass)
+    threading.Thread(target=back.serve_forever, args=(0.05,), daemon=True).start()
+    corpus.retry()
+    back.shutdown()
+    back.server_close()
+    assert corpus.check()[0]["lost"] == 0
+
+
+@pytest.mark.parametrize(
+    ("refusing", "kind", "cause", "mended"),
+    [
+        ({"min_size": 1000}, "ok", "too_small", {"min_size": 100}),
+        ({"max_pixels": 1000}, "ok", "too_large", {"max_pixels": 10**6}),
+        ({"max_bytes": 1000}, "ok", "too_large", {"max_bytes": 10**6}),
+        ({"allow_hosts": []}, "ok", "disallowed_address", {"allow_hosts": ["127.0.0.0/8"]}),
+        ({}, "noai", "disallowed_by_robots", {"respect_robots": False}),
+    ],
+)
+def test_the_setting_that_a_refusal_names_lets_the_images_in(
+    tmp_path: Path, server: Server, *, refusing: dict[str, Any], kind: str, cause: str, mended: dict[str, Any]
+) -> None:
+    corpus = Corpus(tmp_path, SETTING.model_copy(update=refusing))
+    corpus.catalog({"tol": [server.url(f"{kind}/{number}") for number in range(3)]})
+    corpus.fetch()
+    said = corpus.complaint()
+    assert says(said, f"{cause} 3", *(f"download.{key}" for key in mended))
+    corpus.settings = SETTING.model_copy(update=mended)
+    corpus.fetch()
+    assert corpus.check()[0]["lost"] == 0

@@ -1,0 +1,58 @@
+"""Stop a run whose sources lost too many rows on their way into the catalog, before anything is downloaded."""
+
+from pathlib import Path
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.accounts import Account, SourceRows, read_account
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.loss import LossSettings
+from workflow_scripts.common.losses import Cause, losses_of, lost_of, refuse, refuse_nothing, write_losses
+
+
+def check_loss(
+    *,
+    accounts: tuple[Path, ...],
+    records: tuple[Path, ...],
+    account: Path,
+    max_loss: LossSettings,
+    out: Path,
+    older: tuple[Path, ...] = (),
+) -> None:
+    """Check that no source of a generation lost more rows than it may, and that the catalog has any.
+
+    Args:
+        accounts: the sources' accounts.
+        records: the sources' records, in the same order.
+        account: the account of the generation's catalog.
+        max_loss: how much each source may lose.
+        out: where what was found is written (JSON).
+        older: the accounts of older generations' catalogs.
+
+    Raises:
+        InputError: a source lost too much, or the corpus would have no images.
+    """
+    read = [read_account(path) for path in accounts]
+    merged = read_account(account)
+    key = "check the entries of its sources in `generations`"
+    if not merged.kept and not any(read_account(path).kept for path in older):
+        causes = [Cause(reason, rows) for one in [*read, merged] for reason, rows in one.dropped.items()]
+        raise refuse_nothing(merged, causes, where=account.parent / "sources", remedies=[key])
+    losses = losses_of("catalog", map(_rows, read, records), max_loss)
+    if beyond := [loss for loss in losses if loss.is_too_much]:
+        worst = beyond[0].source
+        causes = [Cause(reason, rows) for reason, rows in lost_of("catalog", worst.dropped).items()]
+        where = next(path for path, one in zip(accounts, read, strict=True) if one.part == worst.source)
+        key = f"check the entry of {worst.source} in `generations`: its columns and folders"
+        raise refuse("catalog", "rows", beyond, causes, where=where, remedies=[key])
+    write_losses(out, losses)
+
+
+def _rows(account: Account, records: Path) -> SourceRows:
+    """What became of a source's rows; its images are files where all that are known are."""
+    with tables.connect() as connection:
+        is_local = tables.scalar(connection, f"SELECT coalesce(bool_and(host = ''), false) FROM {tables.scan(records)}")
+    return SourceRows(account.part, bool(is_local), account.rows_in, account.kept, account.dropped)
+
+
+if __name__ == "__main__":
+    run(check_loss)

@@ -1,0 +1,168 @@
+"""What of a source's rows is lost, how much may be, and the line that a person gets when it is more."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow_scripts.common.accounts import Account, SourceRows
+from workflow_scripts.common.config.loss import LossSettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import write_json
+from workflow_scripts.contracts import VERDICT_REASONS
+
+LEFT_OUT = {
+    "catalog": frozenset(
+        {
+            *("not_selected", "repeated", "in_older_generation", "train_small", "other_folder", "rejected"),
+            *("not_an_image", "sonogram", "material_citation"),
+        }
+    ),
+    "download": frozenset({"taken_down"}),
+    # What did not come was judged before.
+    "curate": frozenset(VERDICT_REASONS) - {"unresolved", "placeholder"},
+}
+"""By stage: reasons that settings or the corpus itself give. Rows that are dropped for any other reason are lost."""
+
+MOST_CAUSES = 3
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Rows that were lost alike.
+
+    Attributes:
+        reason: why, in a word.
+        rows: how many.
+        place: where, such as a host; "" where that says nothing.
+        again: of so many `retry_failed` asks again.
+    """
+
+    reason: str
+    rows: int
+    place: str = ""
+    again: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.reason} {self.rows:,}" + (f" at {self.place}" if self.place else "")
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What one source lost in a stage.
+
+    Attributes:
+        source: the source's rows.
+        rows: how many of them are lost.
+        allowed: the share that may be.
+    """
+
+    source: SourceRows
+    rows: int
+    allowed: float
+
+    @property
+    def share(self) -> float:
+        """The share that is lost."""
+        return self.rows / self.source.rows_in if self.source.rows_in else 0.0
+
+    @property
+    def is_too_much(self) -> bool:
+        """Whether it is more than is allowed."""
+        return self.share > self.allowed
+
+
+def lost_of(stage: str, dropped: Mapping[str, int]) -> dict[str, int]:
+    """Of rows that a stage dropped by reason those that are lost."""
+    return {reason: rows for reason, rows in dropped.items() if rows and reason not in LEFT_OUT[stage]}
+
+
+def losses_of(stage: str, sources: Iterable[SourceRows], max_loss: LossSettings) -> list[Loss]:
+    """What each source lost in a stage, the largest share first."""
+    found = [
+        Loss(
+            source,
+            sum(lost_of(stage, source.dropped).values()),
+            max_loss.of(source.source, is_local=source.is_local),
+        )
+        for source in sources
+    ]
+    return sorted(found, key=lambda loss: (-loss.share, loss.source.source))
+
+
+def refuse(
+    stage: str,
+    unit: str,
+    losses: Sequence[Loss],
+    causes: Sequence[Cause],
+    *,
+    where: Path,
+    remedies: Iterable[str] = (),
+) -> InputError:
+    """The line that stops a run: what was lost, why, where the list is, and what to do.
+
+    Args:
+        stage: the stage that lost it.
+        unit: what a row is, in the plural.
+        losses: what the sources lost that lost too much, the worst first.
+        causes: why the worst one lost its rows.
+        where: the list of them.
+        remedies: what mends it, a clause each.
+    """
+    worst, *others = losses
+    name = worst.source.source
+    ordered = sorted(causes, key=lambda cause: -cause.rows)
+    shown = ", ".join(map(str, ordered[:MOST_CAUSES]))
+    if rest := sum(cause.rows for cause in ordered[MOST_CAUSES:]):
+        shown += f", others {rest:,}"
+    also = "".join(f", {other.source.source} ({_percent(other.share)} %)" for other in others)
+    # What is allowed must not be below what was lost.
+    enough = min(1.0, math.ceil(100 * worst.share) / 100)
+    clauses = [*remedies, f"set max_loss.sources.{name}: {enough:g} to go on without them"]
+    return InputError(
+        f"{stage}: source {name} lost {worst.rows:,} of {worst.source.rows_in:,} {unit} "
+        f"({_percent(worst.share)} %, max_loss is {_percent(worst.allowed)} %): {shown}"
+        + (f"; too much also of {also.removeprefix(', ')}" if also else "")
+        + f". List: {where}. Remedy: "
+        + "; or ".join(clauses)
+    )
+
+
+def refuse_nothing(
+    account: Account, causes: Sequence[Cause], *, where: Path, remedies: Iterable[str] = ()
+) -> InputError:
+    """The line that stops a run whose corpus would have no images."""
+    shown = ", ".join(map(str, sorted(causes, key=lambda cause: -cause.rows)[:MOST_CAUSES]))
+    return InputError(
+        f"{account.stage}: the corpus has no images: none of the {account.rows_in:,} {account.unit} of {account.part} "
+        f"is left"
+        + (f": {shown}" if shown else "")
+        + f". List: {where}"
+        + (f". Remedy: {'; or '.join(clauses)}" if (clauses := [*remedies]) else "")
+    )
+
+
+def write_losses(path: Path, losses: Sequence[Loss]) -> None:
+    """Write down what was judged."""
+    write_json(
+        path,
+        [
+            {
+                "source": loss.source.source,
+                "is_local": loss.source.is_local,
+                "rows_in": loss.source.rows_in,
+                "lost": loss.rows,
+                "max_loss": loss.allowed,
+            }
+            for loss in losses
+        ],
+    )
+
+
+def may_come() -> str:
+    """The SQL macro `may_come(status, error, http_status)`: whether `retry_failed` asks for an image again."""
+    return Path(__file__).with_name("may_come.sql").read_text(encoding="utf-8")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g}"

@@ -1,0 +1,60 @@
+"""Stop a run whose images lost their names, or were no pictures of organisms, before shards are made of the rest."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.accounts import read_account
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.loss import LossSettings
+from workflow_scripts.common.losses import Cause, losses_of, lost_of, refuse, write_losses
+from workflow_scripts.contracts import LABELS, RANKS
+
+# Labels without a taxon that the line names.
+MOST_LABELS = 3
+SETTINGS = {
+    "unresolved": "taxonomy.overrides gives them a taxon",
+    "placeholder": "curate.placeholder_taxa says under how many taxa one picture is a placeholder",
+}
+"""By cause: the setting that lets such images in."""
+
+
+def check_loss(*, account: Path, labels: Path, max_loss: LossSettings, out: Path) -> None:
+    """Check that no source of a generation lost more images than it may for what they are named or show.
+
+    Args:
+        account: the account of the generation's verdicts.
+        labels: the taxon of each label (contract LABELS).
+        max_loss: how much each source may lose.
+        out: where what was found is written (JSON).
+
+    Raises:
+        InputError: a source lost too much.
+    """
+    losses = losses_of("curate", read_account(account).sources, max_loss)
+    if beyond := [loss for loss in losses if loss.is_too_much]:
+        lost = lost_of("curate", beyond[0].source.dropped)
+        causes = [
+            Cause(reason, rows, ", ".join(_unresolved(labels)) if reason == "unresolved" else "")
+            for reason, rows in lost.items()
+        ]
+        where, remedies = labels, [text for reason, text in SETTINGS.items() if reason in lost]
+        raise refuse("curate", "images", beyond, causes, where=where, remedies=remedies)
+    write_losses(out, losses)
+
+
+def _unresolved(labels: Path) -> Iterator[str]:
+    """The labels without a taxon that most images have, as their source writes them."""
+    names = ", ".join(f"provider_{rank}" for rank in RANKS)
+    with tables.connect() as connection:
+        tables.read(connection, labels, LABELS, "labels")
+        found = connection.execute(
+            f"SELECT coalesce(provider_scientific_name, nullif(concat_ws(' ', {names}), ''), provider_common, 'none') "
+            "FROM labels WHERE match_type = 'none' ORDER BY images DESC, label_id LIMIT $most",
+            {"most": MOST_LABELS},
+        ).fetchall()
+    yield from (repr(name) for (name,) in found)
+
+
+if __name__ == "__main__":
+    run(check_loss)

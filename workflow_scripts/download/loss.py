@@ -1,0 +1,80 @@
+"""Stop a run whose downloads lost too much of a source, before anything is made of the rest."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.accounts import read_account
+from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.loss import LossSettings
+from workflow_scripts.common.losses import Cause, losses_of, refuse, refuse_nothing, write_losses
+from workflow_scripts.common.remedies import snakemake
+from workflow_scripts.contracts import DOWNLOAD_HOSTS
+
+SETTINGS = {
+    "disallowed_address": "download.allow_hosts lets private addresses be asked",
+    "disallowed_by_robots": "download.respect_robots: false takes what robots directives forbid",
+    "too_small": "a smaller download.min_size takes smaller images",
+    "too_large": "larger download.max_pixels and download.max_bytes take larger images",
+}
+"""By cause: the setting that lets such images in. What it refused is then asked for again."""
+
+
+def check_loss(
+    *,
+    account: Path,
+    hosts: Path,
+    lost: Path,
+    max_loss: LossSettings,
+    out: Path,
+    older: tuple[Path, ...] = (),
+) -> None:
+    """Check that no source of a generation lost more images than it may, and that some came.
+
+    Args:
+        account: the generation's account.
+        hosts: what became of its images by source, host and cause (contract DOWNLOAD_HOSTS).
+        lost: the list of images that did not come.
+        max_loss: how much each source may lose.
+        out: where what was found is written (JSON).
+        older: accounts of older generations.
+
+    Raises:
+        InputError: a source lost too much, or the corpus would have no images.
+    """
+    counted = read_account(account)
+    losses = losses_of("download", counted.sources, max_loss)
+    rows = [row for row in tables.read_rows(hosts, DOWNLOAD_HOSTS).to_pylist() if row["status"] != "ok"]
+    if not counted.kept and not any(read_account(path).kept for path in older):
+        causes = _causes(rows)
+        raise refuse_nothing(counted, causes, where=lost, remedies=_remedies(causes))
+    if beyond := [loss for loss in losses if loss.is_too_much]:
+        worst = beyond[0].source
+        causes = _causes(
+            row for row in rows if row["catalog_source"] == worst.source and (row["host"] == "") == worst.is_local
+        )
+        raise refuse("download", "images", beyond, causes, where=lost, remedies=_remedies(causes))
+    write_losses(out, losses)
+
+
+def _causes(rows: Any) -> list[Cause]:
+    """By cause and host, over status and source."""
+    found: dict[tuple[str, str], Cause] = {}
+    for row in rows:
+        key = row["reason"], row["host"]
+        before = found.get(key, Cause(row["reason"], 0, row["host"]))
+        found[key] = Cause(*key[:1], before.rows + row["images"], row["host"], before.again + row["again"])
+    return list(found.values())
+
+
+def _remedies(causes: Sequence[Cause]) -> Iterator[str]:
+    reasons = {cause.reason for cause in causes}
+    if again := sum(cause.again for cause in causes):
+        first = "put the files where the list has them, then " if "missing_file" in reasons else ""
+        yield f"{first}`{snakemake('retry_failed')}` asks for {again:,} of them again"
+    yield from (text for reason, text in SETTINGS.items() if reason in reasons)
+
+
+if __name__ == "__main__":
+    run(check_loss)
