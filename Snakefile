@@ -47,6 +47,18 @@ if CONFIG.ablations is not None:
     include: "rules/ablations.smk"
 
 
+LAST_LINES = Places(CORPUS, RUN, GENERATIONS, SCORING)
+say_when_nothing_ran(workflow, LAST_LINES)
+
+
+onsuccess:
+    say_at_the_end(workflow, LAST_LINES, failed=False)
+
+
+onerror:
+    say_at_the_end(workflow, LAST_LINES, failed=True)
+
+
 onstart:
     # Whoever sizes or fetches the downloads may not have benchmarks and models yet.
     if MISSING and {*workflow.dag_settings.targets} not in ({"estimate"}, {"fetch"}):

@@ -21,9 +21,11 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.generations import Generations, number_groups, number_parts, share
 from workflow_scripts.common.jobs import Job, check_names, needs_of, resources_of
+from workflow_scripts.common.last_lines import Places, say_at_the_end, say_when_nothing_ran
 from workflow_scripts.common.layout import TRAINING_FILES, Corpus, Layout, Run
 from workflow_scripts.common.mixture import Mixture
 from workflow_scripts.common.redo import keep_made, redone, refusal, take_words
+from workflow_scripts.common.remedies import remember_options, snakemake
 from workflow_scripts.common.scored_models import Models
 from workflow_scripts.common.scoring import Scoring
 from workflow_scripts.common.step_versions import step_version
@@ -82,6 +84,7 @@ except InputError as error:
     sys.exit(f"error: {error}")
 
 if workflow.is_main_process:
+    remember_options(sys.argv[1:])
     sys.stderr.write(f"config {' + '.join(CONFIG_FILES)}, corpus {CONFIG.corpus}, run {CONFIG.run}\n")
     sys.stderr.writelines(f"missing: {line}\n" for line in absent.values() if DRY_RUN)
 

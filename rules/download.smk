@@ -49,13 +49,22 @@ JOB = job("retry_failed", CORPUS_LOGS, "download/retry", internet=True)
 
 
 # Only what failed for a passing reason, all in one job, which has every host's policy to itself. No flag stays, and what
-# follows reruns only if something came.
+# follows reruns only if something came. Parts that are not downloaded yet are left to their own jobs.
+DONE_PARTS, DONE_REPLAY_PARTS = (
+    {part: manifest for part, manifest in zip(parts, manifests, strict=True) if Path(manifest).exists()}
+    for parts, manifests in (
+        (GENERATIONS.catalog(CORPUS), GENERATIONS.downloads(CORPUS)),
+        (REPLAY_SELECTION, REPLAY_MANIFESTS),
+    )
+)
+
+
 rule retry_failed:
     input:
-        parts=GENERATIONS.catalog(CORPUS),
-        manifests=GENERATIONS.downloads(CORPUS),
-        replay_parts=REPLAY_SELECTION,
-        replay_manifests=REPLAY_MANIFESTS,
+        parts=DONE_PARTS.keys(),
+        manifests=DONE_PARTS.values(),
+        replay_parts=DONE_REPLAY_PARTS.keys(),
+        replay_manifests=DONE_REPLAY_PARTS.values(),
         served=SERVED_FROM,
     log:
         JOB.log,

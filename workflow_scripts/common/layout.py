@@ -105,6 +105,7 @@ class Corpus(Folder):
     gathered_lost = At("download/{generation}.lost.csv")
     gathered_loss = At("download/{generation}.loss.json")
     download_work = At(".work/download")
+    retried = At(".work/download/retried-{kind}.json")
     download_key = At(".work/download/{key}/key.json")
 
     findings = At("screen/{judge}/part-{part}.parquet")

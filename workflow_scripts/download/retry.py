@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.accounts import write_account
+from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.common.config.site import PRODUCT
@@ -75,9 +75,13 @@ def retry(
         BusyError: another process is at a part, or tries again.
         InputError: a part is not downloaded, or was with other settings.
     """
+    if not (parts or replay_parts):
+        raise InputError(f"{work}: nothing is downloaded yet; `{snakemake('fetch')}` downloads")
     with stop_on_signals() as stopping, exclusive(work / ".retry.lock", wait=False):
-        kinds = ((parts, manifests, settings), (replay_parts, replay_manifests, replay_settings))
-        for tables_of, published, how in kinds:
+        kinds = {"corpus": (parts, manifests, settings), "replay": (replay_parts, replay_manifests, replay_settings)}
+        for kind, (tables_of, published, how) in kinds.items():
+            account = work / f"retried-{kind}.json"
+            account.unlink(missing_ok=True)
             acquisition = Acquisition(
                 settings=how,
                 limits=limits,
@@ -87,7 +91,7 @@ def retry(
                 stopping=stopping,
             )
             if tables_of:
-                Again(tables_of, published, acquisition, work).run()
+                write_account(account, Again(tables_of, published, acquisition, work).run(kind))
 
 
 class Again:
@@ -113,8 +117,13 @@ class Again:
             if record.with_name(MANIFEST).exists():
                 self._done.setdefault(key["name"], []).append((record.parent, key))
 
-    def run(self) -> None:
-        """Try again, and take over what came; a kill at any point leaves each part whole, with or without it."""
+    def run(self, kind: str) -> Account:
+        """Try again, and take over what came; a kill at any point leaves each part whole, with or without it.
+
+        Returns:
+            What became of the images that were asked for again.
+        """
+        tried = Account("retry", kind, "images", 0, 0, {})
         todo = self._folder / TODO
         if not todo.exists():
             self._write_todo(todo)
@@ -125,11 +134,15 @@ class Again:
                 self._acquisition.run(todo, self._folder)
             for (number,) in found:
                 self._take_over(self._parts[number], self._manifests[number])
+            with tables.connect(MEMORY_MB) as connection:
+                tried = account_of(connection, tables.scan(self._folder / MANIFEST), kind)
+        logger.info("asked for %d images again, %d came: %s", tried.rows_in, tried.kept, dict(tried.dropped))
         # Out of the way in one go: what a kill left of it would be taken for the next try's.
         spent = self._folder.with_name(f".{self._folder.name}.spent")
         shutil.rmtree(spent, ignore_errors=True)
         self._folder.replace(spent)
         shutil.rmtree(spent)
+        return tried
 
     def _write_todo(self, todo: Path) -> None:
         """The rows of all parts to try again, each with its part's number in the list."""

@@ -1,0 +1,289 @@
+"""The last lines of a run: what came in, what was kept and lost, how the model scores, and where the result is.
+
+After a failure it is the error again, with the log that has the rest. Whatever goes wrong here ends no run.
+"""
+
+import atexit
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.common.accounts import Account, read_account
+from workflow_scripts.common.generations import Generations
+from workflow_scripts.common.layout import Corpus, Run
+from workflow_scripts.common.losses import lost_of
+from workflow_scripts.common.remedies import snakemake
+from workflow_scripts.common.scoring import Scoring
+
+ERROR = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ ERROR [\w.]+: (.*)$")
+MAIN_METRIC = "zero_shot/top1"
+# Verdicts on images that did not come.
+NOT_THERE = ("download_failed", "unreadable")
+MOST_ERRORS = 3
+MOST_REASONS = 5
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the files are that the last lines are made of.
+
+    Attributes:
+        corpus: the run's corpus.
+        run: the run.
+        generations: the corpus's generations with their sources.
+        scoring: where the scores are.
+    """
+
+    corpus: Corpus
+    run: Run
+    generations: Generations
+    scoring: Scoring
+
+
+def say_at_the_end(workflow: Any, places: Places, *, failed: bool) -> None:
+    """Write the last lines when the process ends, behind all that Snakemake says.
+
+    Args:
+        workflow: Snakemake's workflow.
+        places: where its files are.
+        failed: whether a job failed.
+    """
+    lines = _safely(
+        lambda: after_failure(workflow.scheduler.failed) if failed else after_success(_targets(workflow), places)
+    )
+    if workflow.is_main_process:
+        atexit.register(lambda: sys.stderr.write("".join(f"{line}\n" for line in lines)))
+
+
+def say_when_nothing_ran(workflow: Any, places: Places) -> None:
+    """The same after a run that had nothing to do: Snakemake calls no hook then."""
+
+    def say() -> None:
+        ran = workflow.scheduler is not None and not workflow.output_settings.dryrun and workflow.dag is not None
+        if ran and not any(workflow.dag.needrun_jobs(exclude_finished=False)):
+            lines = _safely(lambda: after_success(_targets(workflow), places))
+            sys.stderr.write("".join(f"{line}\n" for line in lines))
+
+    if workflow.is_main_process:
+        atexit.register(say)
+
+
+def _targets(workflow: Any) -> list[str]:
+    return sorted(workflow.dag_settings.targets or {workflow.default_target})
+
+
+def _safely(make: Callable[[], Iterable[str]]) -> list[str]:
+    try:
+        return list(make())
+    except Exception as error:
+        return [f"no summary of this run: {type(error).__name__}: {error}"]
+
+
+def after_failure(failed: Iterable[Any]) -> Iterator[str]:
+    """The errors of the jobs that failed, each with its log.
+
+    Args:
+        failed: Snakemake's jobs.
+    """
+    jobs = sorted(failed, key=str)
+    for job in jobs[:MOST_ERRORS]:
+        log = next((str(path) for path in job.log), "")
+        yield f"error: {error_of(Path(log)) or f'rule {job.rule.name} failed without a message'} (log: {log or 'none'})"
+    if len(jobs) > MOST_ERRORS:
+        yield f"and {len(jobs) - MOST_ERRORS} more failed jobs"
+
+
+def error_of(log: Path) -> str:
+    """The last error that a step's log has; its last line where it has none, and nothing where there is no log."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    errors = [found[1] for line in lines if (found := ERROR.match(line))]
+    return errors[-1] if errors else next((line for line in reversed(lines) if line.strip()), "")
+
+
+def after_success(targets: Sequence[str], places: Places) -> Iterator[str]:
+    """What a run has to show for its targets; nothing for single files.
+
+    Args:
+        targets: names of rules, or files.
+        places: where the files are.
+    """
+    corpus, run = places.corpus, places.run
+    results = {
+        "fetch": corpus.downloads(),
+        "data": corpus.folder,
+        "retry_failed": corpus.downloads(),
+        "train": run.model(),
+        "evaluate": f"{run}/scores",
+        "report": run.report(),
+        "all": run.report(),
+        "publish": str(Path(run.published_model_card()).parents[1]),
+        "crate": run.crate(),
+    }
+    benchmarks = [name for name in places.scoring.models if f"eval_{name}" in targets]
+    asked = [target for target in targets if target in results]
+    if not asked and not benchmarks:
+        return
+    if {"fetch", "data", "all", "report", "publish", "crate"} & set(asked):
+        yield from corpus_lines(places)
+    if "retry_failed" in asked:
+        yield from retried_lines(places)
+    if {"evaluate", "all", "report", "publish", "crate"} & set(asked):
+        benchmarks = list(places.scoring.models)
+    yield from score_lines(places, benchmarks)
+    for place in dict.fromkeys([results[target] for target in asked] or [f"{run}/scores"]):
+        yield f"result: {place}"
+
+
+def corpus_lines(places: Places) -> Iterator[str]:
+    """What became of the rows of each source, of replay's pairs and of the labels."""
+    corpus = places.corpus
+    yield f"corpus {corpus.name}:"
+    sources = places.generations.sources
+    names = list(dict.fromkeys(name for of_generation in sources.values() for name in of_generation))
+    verdicts = [_account(corpus.verdicts_account(generation=generation)) for generation in sources]
+    # Corpora of older releases do not count by source.
+    apart = all(account is None or account.sources for account in verdicts)
+    for group in [[name] for name in names] if apart else [names]:
+        rows = Rows()
+        for generation, of_generation in sources.items():
+            _add_sources(corpus, generation, [name for name in group if name in of_generation], rows)
+        yield f"  {', '.join(group)}: {rows.sentence('rows')}"
+    yield from _replay_lines(corpus)
+    yield from _label_lines(corpus)
+    for path in corpus.gathered_lost.found():
+        if path.stat().st_size and len(path.open(encoding="utf-8").readline()) < path.stat().st_size:
+            yield f"  images that did not come: {path}"
+
+
+@dataclass
+class Rows:
+    """Rows that came in, and what became of them.
+
+    Attributes:
+        rows_in: how many came in.
+        kept: how many are left.
+        lost: the others by reason, where nobody asked for it.
+        left_out: those that settings or the corpus itself leave out, by reason.
+    """
+
+    rows_in: int = 0
+    kept: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def drop(self, stage: str, dropped: Mapping[str, int]) -> None:
+        """Add rows that a stage dropped, by reason."""
+        lost = lost_of(stage, dropped)
+        self.lost.update(lost)
+        self.left_out.update({reason: rows for reason, rows in dropped.items() if reason not in lost})
+
+    def sentence(self, unit: str) -> str:
+        """Rows in, kept, lost and left out, with the most frequent reasons."""
+        return f"{self.rows_in:,} {unit} in, {self.kept:,} kept" + "".join(
+            f", {reasons.total():,} {what} ({_reasons(reasons)})"
+            for what, reasons in (("lost", +self.lost), ("left out", +self.left_out))
+            if reasons
+        )
+
+
+def _reasons(reasons: Counter[str]) -> str:
+    most = reasons.most_common(MOST_REASONS)
+    others = reasons.total() - sum(rows for _, rows in most)
+    return ", ".join(f"{reason} {rows:,}" for reason, rows in most) + (f", others {others:,}" if others else "")
+
+
+def _add_sources(corpus: Corpus, generation: str, names: Sequence[str], rows: Rows) -> None:
+    """Add up what some sources of one generation became, as far as they have come."""
+    read = [_account(corpus.source_account(generation=generation, source=name)) for name in names]
+    kept = 0
+    for account in filter(None, read):
+        rows.rows_in += account.rows_in
+        kept += account.kept
+        rows.drop("catalog", account.dropped)
+    if (merged := _account(corpus.catalog_account(generation=generation))) is not None:
+        before, kept = kept, sum(merged.notes.get(f"kept of {name}", 0) for name in names)
+        rows.drop("catalog", {"repeated": before - kept})
+    came = _of_sources(_account(corpus.gathered_account(generation=generation)), names)
+    judged = _of_sources(_account(corpus.verdicts_account(generation=generation)), names)
+    if came is not None:
+        kept, dropped = came
+        rows.drop("download", dropped)
+        if judged is not None:
+            # Verdicts count what did not come once more, by fewer reasons.
+            same = Counter({reason: dropped[reason] for reason in ("too_small", "taken_down")})
+            kept = judged[0]
+            rows.drop("curate", judged[1] - same - Counter(dict.fromkeys(NOT_THERE, dropped.total())))
+    rows.kept += kept
+
+
+def _of_sources(account: Account | None, names: Sequence[str]) -> tuple[int, Counter[str]] | None:
+    """How many rows of some sources an account keeps, and the others by reason."""
+    if account is None:
+        return None
+    found = [source for source in account.sources if source.source in names] if account.sources else [account]
+    dropped = Counter[str]()
+    for rows in found:
+        dropped.update(rows.dropped)
+    return sum(rows.kept for rows in found), dropped
+
+
+def _replay_lines(corpus: Corpus) -> Iterator[str]:
+    chosen, written = _account(corpus.replay_selection_account()), _account(corpus.replay_account())
+    if chosen is not None and written is not None:
+        kept_back = {reason: written.dropped.get(reason, 0) for reason in ("beyond_max_shards", "taken_down")}
+        left_out = Counter(chosen.dropped) + Counter(kept_back)
+        rows = Rows(chosen.rows_in, written.kept, Counter(written.dropped) - Counter(kept_back), left_out)
+        yield f"  replay: {rows.sentence('pairs')}"
+
+
+def _label_lines(corpus: Corpus) -> Iterator[str]:
+    if (labels := _account(corpus.labels_account())) is not None:
+        higher, of_higher = (labels.notes.get(f"{what} by higher_rank", 0) for what in ("labels", "images"))
+        of_unresolved = labels.notes.get("images by unresolved", 0)
+        yield (
+            f"  labels: {labels.rows_in:,}, of which {labels.rows_in - labels.kept:,} unresolved "
+            f"({of_unresolved:,} images) and {higher:,} fallen to a higher rank ({of_higher:,} images)"
+        )
+
+
+def retried_lines(places: Places) -> Iterator[str]:
+    """What another try brought."""
+    came = 0
+    for path in places.corpus.retried.found():
+        tried = read_account(path)
+        came += tried.kept
+        rows = Rows(tried.rows_in, tried.kept, Counter(tried.dropped))
+        yield f"asked again ({tried.part}): {rows.sentence(tried.unit)}"
+    if came:
+        yield f"next: `{snakemake('data')}` takes in what came"
+
+
+def score_lines(places: Places, benchmarks: Sequence[str]) -> Iterator[str]:
+    """The run's scores beside those of the model that it is held against, and chance."""
+    own, found = places.run.name, []
+    for benchmark in benchmarks:
+        models = [own, *(name for name in places.scoring.models[benchmark] if name != own)]
+        files = {name: Path(places.run.scores(model=name, benchmark=benchmark)) for name in models[:2]}
+        metrics = {name: json.loads(path.read_text())["metrics"] for name, path in files.items() if path.exists()}
+        if own not in metrics:
+            continue
+        metric = MAIN_METRIC if MAIN_METRIC in metrics[own] else next(name for name in metrics[own] if "/" in name)
+        beside = [f"{name} {100 * one[metric]:.1f}" for name, one in metrics.items() if name != own and metric in one]
+        if "chance" in metrics[own] and metric == MAIN_METRIC:
+            beside.append(f"chance {100 * metrics[own]['chance']:.1f}")
+        of_metric = "" if metric == MAIN_METRIC else f" {metric}"
+        found.append(f"{benchmark}{of_metric} {100 * metrics[own][metric]:.1f} ({', '.join(beside)})")
+    if found:
+        yield f"scores of {own}, zero-shot top-1 in percent: {', '.join(found)}"
+
+
+def _account(path: str) -> Account | None:
+    return read_account(Path(path)) if Path(path).exists() else None
