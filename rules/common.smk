@@ -25,7 +25,7 @@ from workflow_scripts.common.last_lines import Places, say_at_the_end, say_when_
 from workflow_scripts.common.layout import TRAINING_FILES, Corpus, Layout, Run
 from workflow_scripts.common.mixture import Mixture
 from workflow_scripts.common.redo import keep_made, redone, refusal, take_words
-from workflow_scripts.common.remedies import remember_options, snakemake
+from workflow_scripts.common.remedies import remember_options
 from workflow_scripts.common.scored_models import Models
 from workflow_scripts.common.scoring import Scoring
 from workflow_scripts.common.step_versions import step_version

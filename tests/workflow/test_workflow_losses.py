@@ -1,0 +1,88 @@
+"""What a person reads when images are lost, and at the end of a run: carried out on photos of one's own."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.download.conftest import picture
+from tests.messages import says
+
+pytestmark = pytest.mark.slow
+
+NAMES = ("Pica hudsonia", "Corvus corax", "Quercus alba")
+
+
+def own_photos(folder: Path, there: int, of: int) -> None:
+    """A config of photos of one's own, and a table that names more of them than there are."""
+    shipped = yaml.safe_load((folder / "config/config.yaml").read_text())
+    architecture = shipped["model"]["architecture"]
+    train = {name: value for name, value in shipped["train"].items() if name != "replay_batch"}
+    source = {"name": "mine", "reader": "table", "table": "mine.csv"}
+    config = {"run": "mine", "corpus": "mine", "model": {"architecture": architecture}, "train": train}
+    config |= {"generations": [{"parts": 1, "sources": [source]}], "shards": {"image_size": 64}}
+    (folder / "mine.yaml").write_text(yaml.safe_dump(config))
+    rows = [f"photos/{number}.jpg,{NAMES[number % 3]}" for number in range(of)]
+    (folder / "mine.csv").write_text("\n".join(["path,species", *rows]) + "\n")
+    (folder / "photos").mkdir()
+    for number in range(there):
+        (folder / f"photos/{number}.jpg").write_bytes(picture(number))
+
+
+def snakemake(project: Any, command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as it is printed."""
+    program, *words = shlex.split(command)
+    assert program == "snakemake"
+    snakemake = str(Path(sys.executable).with_name(program))
+    return subprocess.run(
+        [snakemake, *words],
+        cwd=project.folder,
+        env=project.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_missing_photos_stop_the_run_and_come_by_the_command_that_its_last_line_names(fresh: Any) -> None:
+    own_photos(fresh.folder, there=9, of=12)
+    command = "snakemake data --profile profiles/local --configfile mine.yaml"
+    done = snakemake(fresh, command)
+    assert done.returncode != 0
+    last = done.stderr.splitlines()[-1]
+    print(f"\n{last}")
+    assert says(
+        last, "error: ", "mine", "3 of 12 images", "missing_file 3", "g000.lost.csv", "(log: ", "g000.loss.log)"
+    )
+    assert not fresh.path("results/corpora/mine/curate").exists()
+    for number in range(9, 12):
+        fresh.path(f"photos/{number}.jpg").write_bytes(picture(number))
+    (retry,) = re.findall(r"`(snakemake retry_failed[^`]*)`", last)
+    done = snakemake(fresh, retry)
+    assert done.returncode == 0, done.stderr
+    print("\n".join(lines := done.stderr.splitlines()[-3:]))
+    assert says("\n".join(lines), "3 images in, 3 kept", "result: results/corpora/mine/download")
+    (data,) = re.findall(r"`(snakemake data[^`]*)`", "\n".join(lines))
+    assert data == command
+    done = snakemake(fresh, data)
+    assert done.returncode == 0, done.stderr
+    print("\n".join(lines := done.stderr.splitlines()[-4:]))
+    assert says(
+        "\n".join(lines), "corpus mine", "mine: 12 rows in, 12 kept", "labels: 3", "result: results/corpora/mine"
+    )
+    # A run that has nothing to do says the same.
+    assert snakemake(fresh, data).stderr.splitlines()[-4:] == lines
+
+
+def test_what_was_lost_is_gone_on_without_where_the_config_says_so(fresh: Any) -> None:
+    own_photos(fresh.folder, there=9, of=12)
+    command = "snakemake data --profile profiles/local --configfile mine.yaml"
+    done = snakemake(fresh, f"{command} --config 'max_loss={{sources: {{mine: 0.25}}}}'")
+    assert done.returncode == 0, done.stderr
+    print("\n".join(lines := done.stderr.splitlines()[-5:]))
+    assert says("\n".join(lines), "12 rows in, 9 kept, 3 lost (missing_file 3)", "g000.lost.csv", "result: ")
