@@ -11,6 +11,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.settings.types import DeploymentMethod
 
+from workflow_scripts.common import remedies
 from workflow_scripts.common.bound import finished_training
 from workflow_scripts.common.config.benchmark_sources import how_to_get
 from workflow_scripts.common.config.evaluate import as_read, table_identity, watched_files
@@ -25,7 +26,6 @@ from workflow_scripts.common.last_lines import Places, say_at_the_end, say_when_
 from workflow_scripts.common.layout import TRAINING_FILES, Corpus, Layout, Run
 from workflow_scripts.common.mixture import Mixture
 from workflow_scripts.common.redo import keep_made, redone, refusal, take_words
-from workflow_scripts.common.remedies import remember_options
 from workflow_scripts.common.scored_models import Models
 from workflow_scripts.common.scoring import Scoring
 from workflow_scripts.common.step_versions import step_version
@@ -41,6 +41,10 @@ CONFIG_FILES = [
 ] or ["config/config.yaml"]
 # For messages: what is wrong may stand on the command line.
 WHERE = " + ".join([*CONFIG_FILES, *(["--config"] if workflow.config_settings.config else [])])
+
+
+if workflow.is_main_process:
+    remedies.remember_options(sys.argv[1:])
 
 
 def refuse_missing():
@@ -84,7 +88,6 @@ except InputError as error:
     sys.exit(f"error: {error}")
 
 if workflow.is_main_process:
-    remember_options(sys.argv[1:])
     sys.stderr.write(f"config {' + '.join(CONFIG_FILES)}, corpus {CONFIG.corpus}, run {CONFIG.run}\n")
     sys.stderr.writelines(f"missing: {line}\n" for line in absent.values() if DRY_RUN)
 
@@ -185,10 +188,9 @@ def require_fetched(files):
     missing = [file for file in files if not Path(file).exists()]
     if SITE.offline and CONFIG.world is None and missing and workflow.is_main_process:
         sys.stderr.writelines(f"missing: {file}\n" for file in missing)
-        command = shlex.join(["snakemake", "fetch", "--profile", "profiles/local", "--configfile", *CONFIG_FILES])
         sys.exit(
             f"error: config/site.yaml says offline, and {len(missing)} files are not fetched yet; "
-            f"where there is internet, run: {command}"
+            f"where there is internet, run: {remedies.snakemake('fetch')}"
         )
 
 

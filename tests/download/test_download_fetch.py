@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.messages import says
 from workflow_scripts.common import images, tables
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.contracts import DOWNLOAD_REASONS, TO_FETCH
@@ -251,3 +252,20 @@ def test_a_part_of_any_length_is_named_within_the_memory_of_a_short_one(
     lines = "".join(hashlib.md5(f"u{n}\nhttp://a.example/{n}\na.example".encode()).hexdigest() for n in range(2))
     assert part_digest(tmp_path / "short.parquet") == f"2 rows, {hashlib.md5(lines.encode()).hexdigest()}"
     assert part_digest(tmp_path / "long.parquet").startswith("300000 rows, ")
+
+
+def test_the_log_counts_what_came_and_ends_with_the_account(
+    server: Any, run_of: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    urls = {f"good{number}": server.url(f"ok/{number}") for number in range(3)}
+    run = run_of(urls | {"gone": server.url("missing/1"), "page": server.url("html/1")})
+    with caplog.at_level("INFO"):
+        run({"passes": 1})
+        lines = [record.getMessage() for record in caplog.records]
+        counted = next(line for line in lines if line.startswith("download part-0000:"))
+        assert says(counted, "3 of 5 images", "2 lost")
+        assert says(lines[-1], "part-0000", "5 images", "3 came", "http_error", "not_an_image")
+        caplog.clear()
+        # Finished work that is taken over is accounted for, too.
+        run({"passes": 1})
+        assert caplog.records[-1].getMessage() == lines[-1]

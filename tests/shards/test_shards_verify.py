@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.curate.pipeline import Pipeline
+from tests.messages import says
 from workflow_scripts.common import tables
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.contracts import LEDGER, SHARD_INDEX, VERDICTS
+from workflow_scripts.contracts import LEDGER, SHARD_INDEX, SHARD_MANIFEST, VERDICTS
 from workflow_scripts.shards.verify import verify
 
 
@@ -51,7 +52,23 @@ def check(corpus: Path) -> list[str]:
 
 def test_a_whole_corpus_passes(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(corpus) == []
-    assert "all shards and download tars are whole" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    images = len(uuids(corpus, "train")) + len(uuids(corpus, "val"))
+    assert says(
+        said, "all shards and download tars are whole", f"{images} training and validation images", "2 download"
+    )
+
+
+def test_a_corpus_without_images_does_not_pass(corpus: Path) -> None:
+    for split in ("train", "val"):
+        folder = corpus / "shards/g000" / split
+        for shard in folder.glob("*.tar"):
+            shard.unlink()
+        tables.write_rows([], SHARD_MANIFEST, folder / "manifest.parquet")
+        tables.write_rows([], SHARD_INDEX, folder / "index.parquet")
+    tables.write_rows([], VERDICTS, corpus / "curate/g000/verdicts.parquet")
+    with pytest.raises(InputError, match="no image"):
+        verify(shards=(corpus / "shards/g000",), verdicts=(corpus / "curate/g000/verdicts.parquet",))
 
 
 def flip(path: Path) -> None:
@@ -133,5 +150,5 @@ def test_the_small_split_is_looked_at_and_an_unreadable_table_hides_nothing_else
     (small / "shard-000000.tar").unlink()
     (corpus / "shards/g000/val/manifest.parquet").write_bytes(b"damaged")
     wrong = check(corpus)
-    assert f"{small / 'shard-000000.tar'}: missing; snakemake data -R shards_gather makes it again" in wrong
+    assert says("\n".join(wrong), f"{small / 'shard-000000.tar'}: missing", "`snakemake data -R shards_gather ")
     assert any("val/manifest.parquet" in line for line in wrong)

@@ -325,7 +325,7 @@ def test_gather_refuses_a_missing_shard_and_a_group_of_another_plan(corpus: Path
     folder = build(corpus)
     tar = folder / "train" / "shard-000002.tar"
     tar.unlink()
-    with pytest.raises(InputError, match=r"shard-000002\.tar: missing; snakemake data -R \S*manifest\.parquet"):
+    with pytest.raises(InputError, match=r"shard-000002\.tar: missing; `snakemake data -R \S*manifest\.parquet"):
         gather_groups(folder, 2)
     plan(
         verdicts=corpus / "verdicts.parquet", settings=SETTINGS.model_copy(update={"seed": 1}), groups=2,

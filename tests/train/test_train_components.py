@@ -298,7 +298,7 @@ def test_a_tar_of_another_size_than_the_manifest_says_is_refused(make_corpus, st
     tar = corpus.shards / "train" / "shard-000001.tar"
     with tar.open("ab") as file:
         file.write(bytes(10))
-    with pytest.raises(InputError, match=r"shard-000001.tar: \d+ bytes, .* snakemake verify"):
+    with pytest.raises(InputError, match=r"shard-000001.tar: \d+ bytes, .* `snakemake verify"):
         job_of(corpus, start).check(ranks_of())
 
 

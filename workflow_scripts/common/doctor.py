@@ -10,6 +10,7 @@ import torch
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.root import Config, load_config, load_site, read_yaml
+from workflow_scripts.common.remedies import snakemake
 
 INTERNET = ("huggingface.co", 443)
 INTERNET_SECONDS = 3.0
@@ -31,18 +32,24 @@ def doctor(*, config: Path = Path("config/config.yaml")) -> None:
     lines += ["", f"For {config} (corpus {recipe.corpus}, run {recipe.run}):"]
     lines += [
         f"- {consequence}"
-        for consequence in consequences(recipe, gpus=torch.cuda.device_count(), site_disk=_free(Path(site.results)))
+        for consequence in consequences(
+            recipe,
+            gpus=torch.cuda.device_count(),
+            site_disk=_free(Path(site.results)),
+            configfile=str(config),
+        )
     ]
     sys.stdout.write("\n".join(lines) + "\n")
 
 
-def consequences(recipe: Config, gpus: int, site_disk: float) -> list[str]:
+def consequences(recipe: Config, gpus: int, site_disk: float, configfile: str = "") -> list[str]:
     """What the machine means for the recipe, a sentence each.
 
     Args:
         recipe: the config.
         gpus: how many GPUs torch sees.
         site_disk: free space where results are kept, GiB.
+        configfile: the config file.
     """
     train, processes = recipe.train, recipe.limits.train.processes
     found = []
@@ -62,7 +69,8 @@ def consequences(recipe: Config, gpus: int, site_disk: float) -> list[str]:
         found.append(f"train.precision is {train.precision}: slow on most CPUs")
     if recipe.world is None:
         found.append(
-            "the rules that download need the internet (see `internet` above); `snakemake fetch` runs just these"
+            "the rules that download need the internet (see `internet` above); "
+            f"`{snakemake('fetch', configfile=configfile)}` runs just these"
         )
     else:
         found.append("nothing needs the internet: the embedded world is served on loopback")

@@ -26,24 +26,27 @@ class Progress:
         self.total = total
         self.unit = unit
         self.done = 0
+        self.lost = 0
         self.started = self.said = time.monotonic()
         on_terminal = sys.stderr.isatty()
         self.bar = tqdm(total=total, desc=what, unit=f" {unit}", disable=not on_terminal, dynamic_ncols=True)
 
-    def update(self, count: int = 1, note: str = "") -> None:
-        """Add `count` finished items; `note` is shown behind the count."""
+    def update(self, count: int = 1, note: str = "", *, lost: int = 0) -> None:
+        """Add `count` finished items, and `lost` ones that were tried in vain; `note` is shown behind the count."""
         self.done += count
+        self.lost += lost
         self.bar.update(count)
-        if note:
-            self.bar.set_postfix_str(note, refresh=False)
+        if shown := ", ".join(filter(None, [f"{self.lost:,} lost" if self.lost else "", note])):
+            self.bar.set_postfix_str(shown, refresh=False)
         if time.monotonic() - self.said >= SECONDS_BETWEEN_LINES:
             self._line(note)
 
     def _line(self, note: str) -> None:
         self.said = time.monotonic()
         of = f" of {self.total}" if self.total is not None else ""
-        rate = self.done / max(self.said - self.started, 1e-9)
-        logger.info("%s: %d%s %s, %.1f/s %s", self.what, self.done, of, self.unit, rate, note)
+        lost = f", {self.lost} lost" if self.lost else ""
+        rate = (self.done + self.lost) / max(self.said - self.started, 1e-9)
+        logger.info("%s: %d%s %s%s, %.1f/s %s", self.what, self.done, of, self.unit, lost, rate, note)
 
     def __enter__(self) -> "Progress":
         return self

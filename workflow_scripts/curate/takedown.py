@@ -21,6 +21,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.layout import Corpus, Layout
+from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.contracts import (
     CATALOG,
     DOWNLOADS,
@@ -82,6 +83,7 @@ def takedown(
         raise InputError("give exactly one of --owner, --url, --dataset and --uuid")
     root = results or Path(load_site().results)
     name = corpus or str(read_yaml(config).get("corpus"))
+    recipe = "" if corpus else str(config)
     layout = Layout(str(root))
     place, ledger = Path(layout.corpus(name).folder), Path(layout.ledger(name))
     former = ledger.with_suffix(".former.json")
@@ -106,8 +108,9 @@ def takedown(
         if affected.thumbnails or affected.published:
             _forget("report", ["--pages", *affected.thumbnails, "--published", *affected.published])
     sys.stdout.write(
-        f"taken down; recorded in {ledger}. `snakemake data` brings verdicts and attribution up to date; models stay "
-        "as they are; `snakemake all --config redo=train` trains again\n"
+        f"taken down; recorded in {ledger}. `{snakemake('data', configfile=recipe)}` brings verdicts and attribution "
+        "up to date; models stay as they are; "
+        f"`{snakemake('all', config=['redo=train'], configfile=recipe)}` trains again\n"
     )
 
 

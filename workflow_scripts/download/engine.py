@@ -78,7 +78,7 @@ class AttemptWriter(ParquetSampleWriter):
         *arguments: Any,
         attempts: Mapping[str, Attempt],
         earlier: Mapping[str, Earlier],
-        on_row: Callable[[], None],
+        on_row: Callable[[bool], None],
     ) -> None:
         shard_id, folder, *others, schema, encode_format = arguments
         ours = {field.name for field in ATTEMPT_FIELDS}
@@ -102,7 +102,7 @@ class AttemptWriter(ParquetSampleWriter):
             found |= self._earlier[attempt.uuid].measures
         super().write(None, key, caption, found)
         self.written += 1
-        self._on_row()
+        self._on_row(img_str is not None)
 
     def close(self) -> None:
         """Finish both files."""
@@ -120,7 +120,7 @@ def run_shard(
     verify: Verifier,
     threads: int,
     folder: Path,
-    on_row: Callable[[], None],
+    on_row: Callable[[bool], None],
 ) -> Path:
     """Fetch and verify the rows with `threads` connections at once.
 
@@ -133,7 +133,7 @@ def run_shard(
         verify: looks at each body.
         threads: connections at once.
         folder: an empty folder, for img2dataset's files.
-        on_row: called after each row.
+        on_row: called after each row: whether an image came.
 
     Returns:
         A parquet file in `folder` with a row for each of `rows`: its uuid, url and host, the fields of `Attempt`, and

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from workflow_scripts.common import tables
+from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.common.config.site import PRODUCT
@@ -86,6 +87,8 @@ def fetch(
             return _download(acquisition, part, folder)
 
     do_once(work, work_key(part, settings), download, out_dir, MANIFEST, wait=wait)
+    account = read_account(out_dir / ACCOUNT)
+    logger.info("%s: %d images, %d came; not: %s", part.stem, account.rows_in, account.kept, dict(account.dropped))
 
 
 def work_key(part: Path, settings: DownloadSettings) -> dict[str, Any]:

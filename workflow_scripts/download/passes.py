@@ -141,7 +141,10 @@ class Passes:
             for shard, images in shards:
                 finished = directory / f"{shard:05d}.parquet"
                 if finished.exists():
-                    progress.update(images)
+                    came = tables.scalar(
+                        connection, f"SELECT count(*) FROM {tables.scan(finished)} WHERE status = 'ok'"
+                    )
+                    progress.update(came, lost=images - came)
                     continue
                 # They were planned by what this pass left, which may come out otherwise now.
                 for later in range(number + 1, self._last + 1):
@@ -208,7 +211,7 @@ class Passes:
             verify=self._verify,
             threads=min(self._limits.threads, len(rows)),
             folder=in_hand,
-            on_row=progress.update,
+            on_row=lambda came: progress.update(int(came), lost=int(not came)),
         )
         # What is missing in a shard cut short by a signal was not the hosts' fault.
         if self._stopping.is_set():

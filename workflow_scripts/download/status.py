@@ -11,6 +11,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.layout import Corpus
+from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.download.part_files import part_digest
 from workflow_scripts.download.summary import spelled
 
@@ -104,7 +105,7 @@ def _lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     begun = f", {spelled(longest)} left for the slowest host that is begun" if longest else ""
     yield f"  {'all hosts':<48} {through:>12,} of {total:,} ({kept:,} ok){begun}\n"
     if later:
-        yield f"  {later:,} deferred images: `snakemake retry_failed` takes them up\n"
+        yield f"  {later:,} deferred images: `{snakemake('retry_failed')}` takes them up\n"
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 from workflow_scripts.common.cli import run as run_command
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_text
+from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.report import figures
 from workflow_scripts.report.corpora import Run, places
 from workflow_scripts.report.curves import read_curves
@@ -50,7 +51,7 @@ def compare(*, runs: tuple[str, ...] = (), results: Path | None = None, out: Pat
     found = [Run(folder / "runs" / name) for name in runs]
     for one in found:
         if not one.facts:
-            command = f"snakemake report -c2 --config run={one.name}"
+            command = snakemake("report", config=[f"run={one.name}"])
             raise InputError(f"{one.folder}/report/run.json: missing; run `{command}`")
     scores = read_scores([path for one in found for path in _score_files(one)], own=runs[0])
     page = out or folder / "compare" / "-".join(runs) / "index.html"

@@ -17,6 +17,7 @@ from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link, sha256_file, whole, write_text
 from workflow_scripts.common.progress import Progress
+from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.common.step_versions import versioned
 from workflow_scripts.common.tars import read_at, write_tar
 from workflow_scripts.common.work_folder import WorkFolder, do_once
@@ -198,7 +199,7 @@ def _write_shard(source: Path, target: Path, samples: Sequence[tuple[Any, ...]])
     if target.exists():
         return
     if not source.is_file():
-        raise InputError(f"{source}: missing; run `snakemake data`")
+        raise InputError(f"{source}: missing; run `{snakemake('data')}`")
     if len(samples) == samples[0][6]:
         link(source, target)
         return

@@ -11,6 +11,7 @@ from workflow_scripts.common.config.report import PublishSettings
 from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link, write_text
+from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.contracts import RUN
 from workflow_scripts.report.cards import citation, render
 from workflow_scripts.report.corpora import mixture
@@ -53,7 +54,7 @@ def publish_model(
     found = read_scores(scores, own=told["run"])
     files = [path for path in sorted(model.iterdir()) if path.suffix in (".safetensors", ".json", ".npy")]
     if missing := set(WEIGHTS) - {path.name for path in files}:
-        raise InputError(f"{model}: no {', '.join(sorted(missing))}; run `snakemake train`")
+        raise InputError(f"{model}: no {', '.join(sorted(missing))}; run `{snakemake('train')}`")
     for path in (*files, facts, table):
         link(path, out.with_name(path.name))
     identity = told["corpus"]["id"]

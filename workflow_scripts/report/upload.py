@@ -10,6 +10,7 @@ from huggingface_hub import HfApi
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.hub import hub_errors
+from workflow_scripts.common.remedies import snakemake
 
 TOKEN = "HF_TOKEN"
 
@@ -33,7 +34,7 @@ def upload(
     """
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
     if not (folder / "README.md").is_file():
-        raise InputError(f"{folder}: no README.md there; run `snakemake publish` first")
+        raise InputError(f"{folder}: no README.md there; run `{snakemake('publish')}` first")
     if dry_run:
         for path in files:
             sys.stdout.write(f"{path.stat().st_size:>15,}  {path.relative_to(folder)}\n")

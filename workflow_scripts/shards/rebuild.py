@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from workflow_scripts.common.remedies import snakemake
+
 # Of train, to try things out on.
 SMALL = "train_small"
 
@@ -9,13 +11,13 @@ SMALL = "train_small"
 def rebuild_command(folder: Path, shard: str) -> str:
     """The command that makes a shard of a split again; the job that it starts finds its other shards made."""
     if folder.parent.name == "replay":
-        return "snakemake data -R replay_write"
+        return snakemake("data", "-R", "replay_write")
     if folder.name == SMALL:
-        return "snakemake data -R shards_gather"
+        return snakemake("data", "-R", "shards_gather")
     import pyarrow.dataset as ds
 
     is_it = (ds.field("split") == folder.name) & (ds.field("shard") == shard)
     for manifest in sorted(folder.parent.glob("groups/*.manifest.parquet")):
         if ds.dataset(manifest).count_rows(filter=is_it):
-            return f"snakemake data -R {manifest}"
-    return "snakemake data -R shards_write"
+            return snakemake("data", "-R", str(manifest))
+    return snakemake("data", "-R", "shards_write")

@@ -7,7 +7,7 @@ import functools
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, ParamSpec
@@ -20,6 +20,7 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, write_json
 from workflow_scripts.common.progress import Progress
+from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.common.torchless import torch_hidden
 from workflow_scripts.contracts import (
     DOWNLOADS,
@@ -101,7 +102,23 @@ def verify(
         for line in wrong[:SHOWN]:
             sys.stderr.write(f"{line}\n")
         raise InputError(f"{len(wrong)} things are missing or changed, the first: {wrong[0]}")
-    sys.stdout.write("all shards and download tars are whole\n")
+    read = {
+        "training and validation images": [folder / split / MANIFEST for folder in shards for split in SPLITS],
+        "replay pairs": [replay / split / MANIFEST for split in SPLITS] if replay is not None else [],
+    }
+    counts = {what: sum(_samples(manifests)) for what, manifests in read.items()}
+    if not any(counts.values()):
+        raise InputError(f"{shards[0] if shards else replay}: no image is in these shards; nothing could be checked")
+    sys.stdout.write(
+        f"all shards and download tars are whole: {', '.join(f'{count:,} {what}' for what, count in counts.items())} "
+        f"and {len(downloads):,} download parts were read\n"
+    )
+
+
+def _samples(manifests: Iterable[Path]) -> Iterator[int]:
+    """How many samples the shards of some manifests hold."""
+    for manifest in manifests:
+        yield sum(pq.read_table(manifest, columns=["samples"])["samples"].to_pylist())
 
 
 def _named(check: Callable[P, list[str]]) -> Callable[P, list[str]]:
@@ -124,7 +141,7 @@ def _of_generation(folder: Path, verdicts: Path, ledger: Path | None, jobs: int)
     wrong = [line for split in splits for line in _of_folder(folder / split, SHARD_INDEX, jobs)]
     indexes = [folder / split / INDEX for split in SPLITS]
     if not all(path.is_file() for path in (*indexes, verdicts)):
-        return wrong if verdicts.is_file() else [*wrong, f"{verdicts}: missing; curate again"]
+        return wrong if verdicts.is_file() else [*wrong, f"{verdicts}: missing; `{snakemake('data')}` makes it again"]
     with tables.connect() as connection:
         tables.read(connection, verdicts, VERDICTS, "verdicts")
         tables.read(connection, [ledger] if ledger and ledger.exists() else [], LEDGER, "gone")
@@ -152,7 +169,7 @@ def _of_generation(folder: Path, verdicts: Path, ledger: Path | None, jobs: int)
 def _of_folder(folder: Path, contract: Contract, jobs: int) -> list[str]:
     """What is wrong with a folder of shards."""
     if missing := [name for name in (MANIFEST, INDEX) if not (folder / name).is_file()]:
-        return [f"{folder / name}: missing; write the shards again" for name in missing]
+        return [f"{folder / name}: missing; `{snakemake('data')}` makes it again" for name in missing]
     with tables.connect() as connection, ThreadPoolExecutor(jobs) as pool:
         tables.read(connection, folder / MANIFEST, SHARD_MANIFEST, "manifest")
         tables.read(connection, folder / INDEX, contract, "samples")
@@ -172,9 +189,9 @@ def _of_folder(folder: Path, contract: Contract, jobs: int) -> list[str]:
 def _of_shard(folder: Path, entry: Entry) -> str | None:
     tar = folder / entry.shard
     if Path(entry.shard).name != entry.shard or not tar.is_file():
-        return f"{tar}: missing; {rebuild_command(folder, entry.shard)} makes it again"
+        return f"{tar}: missing; `{rebuild_command(folder, entry.shard)}` makes it again"
     if tar.stat().st_size != entry.bytes or sha256_file(tar) != entry.sha256:
-        return f"{tar}: other bytes than its manifest says; {rebuild_command(folder, entry.shard)} makes it again"
+        return f"{tar}: other bytes than its manifest says; `{rebuild_command(folder, entry.shard)}` makes it again"
     # A row group a shard: only this one is read.
     rows = pq.read_table(folder / INDEX, columns=["uuid", "position"], filters=[("shard", "==", entry.shard)])
     uuids = rows.sort_by("position")["uuid"].to_pylist()
@@ -196,32 +213,34 @@ def _finished_downloads(work: Path) -> dict[str, dict[str, str]]:
 def _of_download(manifest: Path, made: Mapping[str, Mapping[str, str]]) -> list[str]:
     """What is wrong with a download part's tars."""
     if not manifest.is_file():
-        return [f"{manifest}: missing; the part has to be downloaded again"]
+        return [f"{manifest}: missing; `{snakemake(str(manifest))}` downloads the part again"]
     with tables.connect() as connection:
         tables.read(connection, manifest, DOWNLOADS, "manifest")
         ends = connection.execute(
             'SELECT tar, max("offset" + size) FROM manifest WHERE tar IS NOT NULL GROUP BY tar ORDER BY tar'
         ).fetchall()
     sums = made.get(sha256_file(manifest), {})
+    remedy = f"`{snakemake(str(manifest), '-R', str(manifest))}` downloads its images again"
     wrong = []
     for tar, end in ends:
         path = manifest.parent / Path(tar).name
         if not path.is_file() or path.stat().st_size < end:
-            wrong.append(f"{path}: missing or cut short; its images have to be downloaded again")
+            wrong.append(f"{path}: missing or cut short; {remedy}")
         elif tar in sums and sha256_file(path) != sums[tar]:
-            wrong.append(f"{path}: other bytes than when it was made; its images have to be downloaded again")
+            wrong.append(f"{path}: other bytes than when it was made; {remedy}")
     return wrong
 
 
 def _of_table(path: Path) -> list[str]:
     """What is wrong with a table of which nothing but itself is known."""
     if not path.is_file():
-        return [f"{path}: missing; run the workflow again"]
+        return [f"{path}: missing; `{snakemake(str(path))}` makes it again"]
     try:
         for group in range((file := pq.ParquetFile(path)).num_row_groups):
             file.read_row_group(group)
     except (OSError, pa.ArrowInvalid) as error:
-        return [f"{path}: cannot be read: {str(error).splitlines()[0]}; delete it and run the workflow again"]
+        remedy = f"delete it, then `{snakemake(str(path))}` makes it again"
+        return [f"{path}: cannot be read: {str(error).splitlines()[0]}; {remedy}"]
     return []
 
 

@@ -19,6 +19,7 @@ from workflow_scripts.common.accounts import account_for, count_by_reason, write
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.common.tables import literal
 from workflow_scripts.contracts import LABELS, PROVIDER_LABELS
 from workflow_scripts.taxonomy.overrides import check_targets, read_overrides
@@ -131,7 +132,7 @@ def _list_table(connection: duckdb.DuckDBPyConnection, table: str, values: Seque
 
 def _attach(connection: duckdb.DuckDBPyConnection, name: str, file: Path) -> None:
     if not file.is_file():
-        raise InputError(f"{file}: missing (backbone {name}); build it: snakemake {file}")
+        raise InputError(f"{file}: missing (backbone {name}); build it: `{snakemake(str(file))}`")
     try:
         connection.execute(f"ATTACH {literal(file)} AS backbone (READ_ONLY)")
     except duckdb.Error as error:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.contracts import REFERENCE_INDEX, SHARD_MANIFEST, TEXT_TYPES, Contract
 from workflow_scripts.train.staging import Stage
 from workflow_scripts.train.texts import TextKey
@@ -93,9 +94,13 @@ def check(folder: Path, contract: Contract) -> None:
         for shard, size in connection.sql("SELECT shard, bytes FROM manifest ORDER BY shard").fetchall():
             tar = folder / shard
             if Path(shard).name != shard or not tar.is_file():
-                raise InputError(f"{tar}: missing (named in {MANIFEST}); snakemake verify says how to make it again")
+                raise InputError(
+                    f"{tar}: missing (named in {MANIFEST}); `{snakemake('verify')}` says how to make it again"
+                )
             if tar.stat().st_size != size:
-                raise InputError(f"{tar}: {tar.stat().st_size} bytes, {MANIFEST} has {size}; see snakemake verify")
+                raise InputError(
+                    f"{tar}: {tar.stat().st_size} bytes, {MANIFEST} has {size}; see `{snakemake('verify')}`"
+                )
 
 
 class Footer:
