@@ -261,6 +261,7 @@ NAMES = {
     ("Table", "encoding"),
     ("AblationSettings", "benchmarks"),
     ("AblationSettings", "replay"),
+    ("LossSettings", "sources"),
     ("IntrinsicSettings", "benchmarks"),
     ("Limits", "jobs"),
     ("WorldSettings", "species"),
