@@ -77,7 +77,7 @@ def few_shot() -> Rows:
     features = random_features(images)
     numbered = Classes.in_order([str(number % classes) for number in range(images)])
     before = peak_mb()
-    ours = seconds(lambda: simpleshot(features, numbered, [1, 5], published=False))
+    ours = seconds(lambda: simpleshot(features, numbered, [1, 5], accumulate=False))
     memory = peak_mb()
     bare = seconds(lambda: [features @ features[:classes].T for _ in range(10)])
     return [

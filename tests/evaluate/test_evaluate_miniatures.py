@@ -35,11 +35,15 @@ EXPECTED: dict[str, tuple[int, int, set[str]]] = {
     "plantdoc_meta": (21, 21, CLASSIFIED),
     "birds525": (21, 21, CLASSIFIED),
     "camera_trap": (70, 70, CLASSIFIED | {"subset/ENA24/zero_shot/top1"}),
-    "newt": (36, 36, {"svm/micro", "published/svm/micro"}),
-    "fishnet": (18, 16, {"traits/all_right", "published/traits/all_right"}),
-    "awa2": (16, 16, {"attributes/macro_f1", "published/attributes/macro_f1"}),
-    "herbarium19": (32, 32, {"clustering/all", "clustering/old", "clustering/new"}),
-    "plantdoc": (15, 15, {"few_shot/1", "published/few_shot/1"}),
+    "newt": (36, 36, {"svm/micro", "v1.0.1/svm/micro"}),
+    "fishnet": (18, 16, {"traits/all_right", "v1.0.1/traits/all_right", "v2.0.0/traits/all_right"}),
+    "awa2": (16, 16, {"attributes/macro_f1", "v1.0.1/attributes/macro_f1"}),
+    "herbarium19": (
+        32,
+        32,
+        {"clustering/all", "clustering/old", "v2.0.0/clustering/new", "main-49e1cf5/clustering/all"},
+    ),
+    "plantdoc": (15, 15, {"few_shot/1", "v1.0.1/few_shot/1"}),
 }
 
 

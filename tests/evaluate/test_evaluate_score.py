@@ -56,7 +56,7 @@ def test_every_model_gets_scores_and_predictions(
         assert set(metrics) == {
             *(f"zero_shot/top{k}" for k in (1, 3, 5)),
             "zero_shot/ece",
-            *(f"{prefix}few_shot/1{suffix}" for prefix in ("", "published/") for suffix in ("", "_std")),
+            *(f"{prefix}few_shot/1{suffix}" for prefix in ("", "v1.0.1/") for suffix in ("", "_std")),
             *(f"hierarchy/{rank}" for rank in ("kingdom", "genus", "species")),
             "chance",
         }
@@ -127,7 +127,10 @@ def test_the_published_text_type_is_scored_besides(
             benchmark="tiny", settings=chosen, images=images, models=models, features=features, out_dir=tmp_path / name
         )
     both, sci = (read_score(tmp_path / name)["metrics"] for name in ("both", "sci"))
-    assert both["published/zero_shot/top1"] == sci["zero_shot/top1"]
+    assert both["v1.0.1/zero_shot/top1"] == sci["zero_shot/top1"]
+    protocols = read_score(tmp_path / "both")["protocols"]
+    assert protocols["v1.0.1/zero_shot/top1"] == ["v1.0.1"]
+    assert protocols["zero_shot/top1"] == ["v2.0.0", "main-49e1cf5", "corrected"]
     assert both["few_shot/1"] == sci["few_shot/1"]
 
 
@@ -304,7 +307,7 @@ def test_a_benchmark_without_text_has_scores_and_no_predictions(
     found = read_score(tmp_path / "s")
     assert found["n_images"] == 6
     assert set(found["metrics"]) == {
-        *(f"{prefix}few_shot/1{suffix}" for prefix in ("", "published/") for suffix in ("", "_std")),
+        *(f"{prefix}few_shot/1{suffix}" for prefix in ("", "v1.0.1/", "main-49e1cf5/") for suffix in ("", "_std")),
         "chance",
     }
     assert not (tmp_path / "s/ours/tiny.predictions.parquet").exists()
@@ -321,10 +324,10 @@ def test_a_model_without_text_is_scored_by_few_shot_alone(
     )
     found = read_score(tmp_path / "s", "vision")
     assert set(found["metrics"]) == {
-        *(f"{prefix}few_shot/1{suffix}" for prefix in ("", "published/") for suffix in ("", "_std")),
+        *(f"{prefix}few_shot/1{suffix}" for prefix in ("", "v1.0.1/") for suffix in ("", "_std")),
         "chance",
     }
-    assert set(found["against"]["ours"]) == {"few_shot/1", "published/few_shot/1"}
+    assert set(found["against"]["ours"]) == {"few_shot/1", "v1.0.1/few_shot/1"}
     assert not (tmp_path / "s/vision/tiny.predictions.parquet").exists()
     with pytest.raises(InputError, match="no text tower"):
         score_layout(
@@ -360,7 +363,7 @@ def test_newt_is_scored_from_searches_of_the_same_features(
     score_layout(benchmark="tiny", settings=spec, searches={"ours": folder}, **given)
     found = read_score(tmp_path / "s")
     assert (found["n_images"], found["n_classes"]) == (2, 2)
-    assert set(found["metrics"]) == {"svm/micro", "svm/micro_std", "published/svm/micro", "chance"}
+    assert set(found["metrics"]) == {"svm/micro", "svm/micro_std", "v1.0.1/svm/micro", "chance"}
     other = read_features(made["ours"])
     write_features(made["ours"], Features(other.vectors, other.positions, replace(other.origin, preprocessing="x")))
     search_newt(images=images, features=made["ours"], part=1, parts=2, out=folder / "part-0001.parquet", draws=2)

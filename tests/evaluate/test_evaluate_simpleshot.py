@@ -22,11 +22,11 @@ def at_degrees(*degrees: float) -> Floats:
     return floats(np.stack([np.cos(angles), np.sin(angles)], axis=1))
 
 
-@pytest.mark.parametrize("published", [False, True])
-def test_well_separated_classes_are_all_found(published: bool) -> None:
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_well_separated_classes_are_all_found(accumulate: bool) -> None:
     features = at_degrees(0, 2, 4, 6, 8, 10, 120, 122, 124, 126, 128, 130, 240, 242, 244, 246, 248, 250)
     classes = Classes.in_order(["a"] * 6 + ["b"] * 6 + ["c"] * 6)
-    found = simpleshot(features, classes, [1, 5], published=published)
+    found = simpleshot(features, classes, [1, 5], accumulate=accumulate)
     assert {k: folds.accuracies for k, folds in found.items()} == {1: [1.0] * FOLDS, 5: [1.0] * FOLDS}
 
 
@@ -39,7 +39,7 @@ def test_an_image_among_the_others_class_is_wrong_in_every_fold_that_queries_it(
     """
     features = at_degrees(0, 0, 180, 180, 180, 180, 180)
     names = ["a", "a", "a", "b", "b", "b", "b"]
-    accuracies = simpleshot(features, Classes.in_order(names), [1], published=False)[1].accuracies
+    accuracies = simpleshot(features, Classes.in_order(names), [1], accumulate=False)[1].accuracies
     for fold, accuracy in enumerate(accuracies):
         images = [0, 1, 2]
         random.Random(fold).shuffle(images)
@@ -84,7 +84,7 @@ def test_class_means_are_not_normalised_again() -> None:
 def test_published_shuffles_accumulate_over_folds_and_shots(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: dict[bool, list[list[int]]] = {False: [], True: []}
 
-    for published, supports in drawn.items():
+    for accumulate, supports in drawn.items():
 
         def record(
             features: Floats, support: np.ndarray, query: np.ndarray, kept: list[list[int]] = supports
@@ -94,7 +94,7 @@ def test_published_shuffles_accumulate_over_folds_and_shots(monkeypatch: pytest.
             return np.zeros(len(query), dtype=np.int64)
 
         monkeypatch.setattr(module, "nearest_mean", record)
-        simpleshot(np.eye(14, dtype=np.float32), Classes.in_order(["a", "b"] * 7), [1, 5], published=published)
+        simpleshot(np.eye(14, dtype=np.float32), Classes.in_order(["a", "b"] * 7), [1, 5], accumulate=accumulate)
 
     accumulated, expected = {"a": list(range(0, 14, 2)), "b": list(range(1, 14, 2))}, []
     fresh = []
@@ -118,20 +118,20 @@ def test_published_shuffles_accumulate_over_folds_and_shots(monkeypatch: pytest.
 def test_a_class_with_too_few_images_is_named() -> None:
     classes = Classes.in_order(["many"] * 6 + ["few"] * 5)
     with pytest.raises(InputError, match=r"'few'.*\b5 images.*5-shot.*\b6\b"):
-        simpleshot(np.ones((11, 2), np.float32), classes, [1, 5], published=False)
+        simpleshot(np.ones((11, 2), np.float32), classes, [1, 5], accumulate=False)
 
 
 def test_permuted_labels_give_chance() -> None:
     generator = np.random.default_rng(0)
     features = unit(floats(generator.normal(size=(1000, 16))))
     classes = Classes.in_order([f"{number}" for number in generator.permutation(np.repeat(np.arange(10), 100))])
-    assert np.mean(simpleshot(features, classes, [5], published=False)[5].accuracies) == pytest.approx(0.1, abs=0.03)
+    assert np.mean(simpleshot(features, classes, [5], accumulate=False)[5].accuracies) == pytest.approx(0.1, abs=0.03)
 
 
 def test_the_order_of_the_classes_labels_does_not_matter() -> None:
     generator = np.random.default_rng(0)
     features = unit(floats(generator.normal(size=(60, 4))))
     numbers = np.repeat(np.arange(6), 10)
-    named = simpleshot(features, Classes.in_order([f"class {n}" for n in numbers]), [1], published=True)
-    renamed = simpleshot(features, Classes.in_order([f"class {9 - n}" for n in numbers]), [1], published=True)
+    named = simpleshot(features, Classes.in_order([f"class {n}" for n in numbers]), [1], accumulate=True)
+    renamed = simpleshot(features, Classes.in_order([f"class {9 - n}" for n in numbers]), [1], accumulate=True)
     assert named[1].accuracies == renamed[1].accuracies

@@ -6,8 +6,11 @@ import pytest
 
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.geometry import Floats
+from workflow_scripts.common.protocols import PROTOCOLS, PUBLISHED
+from workflow_scripts.evaluate import probe
 from workflow_scripts.evaluate.awa2 import score as awa2_module
 from workflow_scripts.evaluate.awa2.score import awa2
+from workflow_scripts.evaluate.features import Features, Origin
 from workflow_scripts.evaluate.fishnet import score as fishnet_module
 from workflow_scripts.evaluate.fishnet.score import fishnet
 from workflow_scripts.evaluate.herbarium19.score import cluster, herbarium19, labelled_images, matched
@@ -25,6 +28,11 @@ def table(**columns: list[str]) -> pl.DataFrame:
 
 def axes(numbers: list[int], dimensions: int, scale: float = 1.0) -> Floats:
     return (np.eye(dimensions, dtype=np.float32) * scale)[numbers]
+
+
+def featured(vectors: Floats) -> Features:
+    """Features of images that all versions decode alike."""
+    return Features(vectors, np.arange(len(vectors)), Origin("", "", "", "proj"))
 
 
 def newt(features: Floats, images: pl.DataFrame, *, threads: int, draws: int = 100, parts: int = 1) -> Outcome:
@@ -58,7 +66,7 @@ def test_newt_is_taken_over_all_test_images_of_all_tasks() -> None:
     outcome = newt(features, images, threads=1, draws=10)
     assert (outcome.images, outcome.classes, outcome.chance) == (12, 3, 0.5)
     assert outcome.metrics["svm/micro"] == pytest.approx(9 / 12)
-    assert outcome.metrics["published/svm/micro"] == pytest.approx(9 / 12)
+    assert outcome.metrics["v1.0.1/svm/micro"] == pytest.approx(9 / 12)
     assert outcome.metrics["svm/micro_std"] == 0
 
 
@@ -84,13 +92,13 @@ def test_newt_names_a_task_that_cannot_be_searched() -> None:
         newt(*newt_benchmark((on_axis, columns)), threads=1)
 
 
-def plants(test_folders: list[str]) -> tuple[Floats, pl.DataFrame]:
+def plants(test_folders: list[str]) -> tuple[Features, pl.DataFrame]:
     """Three folders of two training images, each on its own axis; two test images of each folder given."""
     folders = ["apple", "mite", "vine"]
     named = [("train", name) for name in folders for _ in range(2)]
     named += [("test", name) for name in test_folders for _ in range(2)]
     listed = {"train": folders, "test": test_folders}
-    return axes([folders.index(name) for _, name in named], 3, 5.0), table(
+    return featured(axes([folders.index(name) for _, name in named], 3, 5.0)), table(
         **{
             "split": [split for split, _ in named],
             "class": [name for _, name in named],
@@ -103,9 +111,9 @@ def test_plantdoc_follows_folder_names_and_as_published_their_numbers() -> None:
     """Test lacks `mite`, so `vine` is number 1 there and 2 in train: as published all of it is wrong."""
     metrics = plantdoc(*plants(["apple", "vine"])).metrics
     assert metrics["few_shot/1"] == 1
-    assert metrics["published/few_shot/1"] == 0.5
+    assert metrics["v1.0.1/few_shot/1"] == 0.5
     assert metrics["chance"] == pytest.approx(1 / 3)
-    assert plantdoc(*plants(["apple", "mite", "vine"])).metrics["published/few_shot/1"] == 1
+    assert plantdoc(*plants(["apple", "mite", "vine"])).metrics["v1.0.1/few_shot/1"] == 1
 
 
 def test_plantdoc_only_normalises_when_corrected() -> None:
@@ -125,16 +133,16 @@ def test_plantdoc_only_normalises_when_corrected() -> None:
             "class_index": ["0", "1", "1", "0", "0"],
         }
     )
-    metrics = plantdoc(features, images).metrics
+    metrics = plantdoc(featured(features), images).metrics
     assert metrics["few_shot/1"] == 1
-    assert metrics["published/few_shot/1"] == pytest.approx(2 / 3)
+    assert metrics["v1.0.1/few_shot/1"] == pytest.approx(2 / 3)
 
 
 def test_a_test_class_without_training_images_is_an_error() -> None:
     features, images = plants(["apple"])
     without = images.filter((pl.col("class") != "apple") | (pl.col("split") == "test"))
     with pytest.raises(InputError, match=r"'apple'.*training"):
-        plantdoc(features[: len(without)], without)
+        plantdoc(features.of(np.arange(len(without))), without)
 
 
 def test_published_thresholds_hold_the_logit_against_one_half() -> None:
@@ -149,8 +157,9 @@ def test_all_nine_traits_must_be_right() -> None:
     corrected = truth.copy()
     corrected[1, 8] = False
     corrected[2:] = False
-    outcome = fishnet_module.outcome(truth, corrected, ~truth)
-    assert outcome.metrics == {"traits/all_right": 0.25, "published/traits/all_right": 0}
+    published = dict.fromkeys(PUBLISHED, (~truth,))
+    outcome = fishnet_module.outcome(truth, {**published, "corrected": (corrected,)})
+    assert outcome.metrics == {"traits/all_right": 0.25, "v1.0.1/traits/all_right": 0}
 
 
 def test_macro_f1_is_over_all_attributes_and_as_published_over_the_first_two() -> None:
@@ -159,31 +168,34 @@ def test_macro_f1_is_over_all_attributes_and_as_published_over_the_first_two() -
     truth[:, 0] = predicted[:, 0] = True
     truth[0, 1], predicted[:, 1] = True, True
     truth[0, 2:] = True
-    metrics = awa2_module.outcome(truth, predicted, predicted).metrics
+    metrics = awa2_module.outcome(truth, dict.fromkeys(PROTOCOLS, (predicted,))).metrics
     assert metrics["attributes/macro_f1"] == pytest.approx((1 + 2 / 3) / 85)
-    assert metrics["published/attributes/macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
+    assert metrics["v1.0.1/attributes/macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
 
 
 @pytest.mark.parametrize(
     ("task", "labels", "metric"), [(fishnet, 9, "traits/all_right"), (awa2, 85, "attributes/macro_f1")]
 )
-def test_what_features_tell_is_learned_and_what_they_do_not_tell_is_not(task: object, labels: int, metric: str) -> None:
+def test_what_features_tell_is_learned_and_what_they_do_not_tell_is_not(
+    task: object, labels: int, metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All labels of an image are on or off, and its features say which; then test labels are exchanged by lot."""
+    monkeypatch.setattr(probe, "SEEDS_OF", dict.fromkeys(PROTOCOLS, (0,)))
     generator = np.random.default_rng(0)
     on = generator.integers(0, 2, 1700)
     features = np.where(on[:, None] == 1, 200.0, -200.0).astype(np.float32) * np.ones((1, 8), np.float32)
     split = ["train"] * 1600 + ["test"] * 100
     told = table(targets=[str(bit) * labels for bit in on], split=split)
     assert callable(task)
-    assert task(features, told).metrics[metric] > 0.95
+    assert task(featured(features), told).metrics[metric] > 0.95
     exchanged = generator.integers(0, 2, 1700)
     untold = table(targets=[str(bit) * labels for bit in exchanged], split=split)
-    assert task(features, untold).metrics[metric] < 0.8
+    assert task(featured(features), untold).metrics[metric] < 0.8
 
 
 def test_targets_of_another_length_are_an_error() -> None:
     with pytest.raises(InputError, match=r"position 1\b.*'01'.*\b9\b"):
-        fishnet(np.ones((2, 4), np.float32), table(targets=["0" * 9, "01"], split=["train", "test"]))
+        fishnet(featured(np.ones((2, 4), np.float32)), table(targets=["0" * 9, "01"], split=["train", "test"]))
 
 
 def test_four_fifths_of_old_images_are_labelled_and_none_of_the_new() -> None:
@@ -210,15 +222,13 @@ def test_clusters_on_axes_are_found_and_swapped_images_are_wrong() -> None:
     right, all of Old, 19 of 20 of New.
     """
     features, images = herbarium()
-    assert set(herbarium19(features, images).metrics.values()) == {1.0}
+    assert {measure.value for measure in herbarium19(featured(features), images).measures.values()} == {1.0}
     features[39] = features[0]
-    outcome = herbarium19(features, images)
+    outcome = herbarium19(featured(features), images)
     assert outcome.images == 24
-    assert outcome.metrics == {
-        "clustering/all": pytest.approx(23 / 24),
-        "clustering/old": 1,
-        "clustering/new": pytest.approx(19 / 20),
-    }
+    expected = {"all": 23 / 24, "old": 1, "new": 19 / 20}
+    for version in ("", "v1.0.1/", "v2.0.0/", "main-49e1cf5/"):
+        assert {name: outcome.metrics[f"{version}clustering/{name}"] for name in expected} == pytest.approx(expected)
 
 
 def test_old_and_new_are_matched_apart() -> None:
@@ -230,7 +240,7 @@ def test_old_and_new_are_matched_apart() -> None:
 def test_labelled_images_keep_their_cluster_and_an_empty_one_stays_finite() -> None:
     """More clusters than distinct images: one stays without any, and nothing becomes NaN."""
     features = axes([0, 0, 1, 1, 0, 1], 2)
-    found = cluster(features, np.array([0, 1, 1, 1, 9, 9]), np.array([True] * 4 + [False] * 2), clusters=4)
+    found = cluster(features, np.array([0, 1, 1, 1, 9, 9]), np.array([True] * 4 + [False] * 2), clusters=4).corrected
     assert found[:4].tolist() == [0, 1, 1, 1]
     assert (found >= 0).all()
     assert found[4] != found[5]
@@ -242,14 +252,14 @@ def test_chance_classes_cluster_at_random() -> None:
     images = table(
         **{"class": [f"{n % 8}" for n in range(400)], "split": ["old" if n % 8 < 4 else "new" for n in range(400)]}
     )
-    assert herbarium19(features, images).metrics["clustering/all"] < 0.45
+    assert herbarium19(featured(features), images).metrics["clustering/all"] < 0.45
 
 
 def test_the_names_of_classes_change_no_cluster() -> None:
     features, images = herbarium()
     features[39] = features[0]
     renamed = images.with_columns(pl.lit("z") + pl.col("class"))
-    assert herbarium19(features, renamed).metrics == herbarium19(features, images).metrics
+    assert herbarium19(featured(features), renamed).metrics == herbarium19(featured(features), images).metrics
 
 
 def test_labels_exchanged_by_lot_leave_newt_and_plantdoc_at_chance() -> None:
@@ -261,6 +271,6 @@ def test_labels_exchanged_by_lot_leave_newt_and_plantdoc_at_chance() -> None:
     told = table(task=["a"] * images, split=split, **{"class": labels})
     assert newt(features, told, threads=1, draws=3).metrics["svm/micro"] == pytest.approx(0.5, abs=0.1)
     numbered = table(class_index=labels, split=split, **{"class": labels})
-    metrics = plantdoc(features, numbered).metrics
+    metrics = plantdoc(featured(features), numbered).metrics
     assert metrics["few_shot/1"] == pytest.approx(0.5, abs=0.1)
-    assert metrics["published/few_shot/1"] == pytest.approx(0.5, abs=0.1)
+    assert metrics["v1.0.1/few_shot/1"] == pytest.approx(0.5, abs=0.1)

@@ -12,8 +12,8 @@ def floats(values: object) -> Floats:
     return np.array(values, dtype=np.float32)
 
 
-def accuracy(nearest: Nearest, classes: int) -> dict[str, float]:
-    return {top: float(np.mean(right)) for top, right in nearest.right(classes).items()}
+def accuracy(nearest: Nearest) -> dict[str, float]:
+    return {top: float(np.mean(right)) for top, right in nearest.right().items()}
 
 
 def test_classes_are_numbered_by_first_appearance() -> None:
@@ -31,12 +31,12 @@ def test_top_k_counts_how_many_classes_come_before_the_true_one() -> None:
     assert nearest.rank.tolist() == [0, 1, 2, 3, 4, 5]
     assert nearest.predicted.tolist() == [0] * 6
     assert nearest.score.tolist() == [1] * 6
-    assert accuracy(nearest, 6) == pytest.approx({"top1": 1 / 6, "top3": 3 / 6, "top5": 5 / 6})
+    assert accuracy(nearest) == pytest.approx({"top1": 1 / 6, "top3": 3 / 6, "top5": 5 / 6})
 
 
 def test_with_fewer_classes_than_k_every_image_is_within_the_top_k() -> None:
     nearest = classify(floats([[1, 0], [1, 0]]), np.array([0, 1]), floats([[1, 0], [0, 1]]), 100.0)
-    assert accuracy(nearest, 2) == {"top1": 0.5, "top3": 1.0, "top5": 1.0}
+    assert accuracy(nearest) == {"top1": 0.5, "top3": 1.0, "top5": 1.0}
 
 
 def test_of_two_classes_equally_near_the_first_wins() -> None:
@@ -60,7 +60,7 @@ def test_permuted_labels_give_chance() -> None:
     truth = np.repeat(np.arange(20), 200)
     weights = np.eye(20, dtype=np.float32)
     images = weights[truth]
-    assert accuracy(classify(images, truth, weights, 100.0), 20)["top1"] == 1
-    permuted = accuracy(classify(images, generator.permutation(truth), weights, 100.0), 20)
+    assert accuracy(classify(images, truth, weights, 100.0))["top1"] == 1
+    permuted = accuracy(classify(images, generator.permutation(truth), weights, 100.0))
     assert permuted["top1"] == pytest.approx(1 / 20, abs=0.02)
     assert permuted["top5"] == pytest.approx(5 / 20, abs=0.12)

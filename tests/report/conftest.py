@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from workflow_scripts.common.accounts import Account, write_account
+from workflow_scripts.common.protocols import PROTOCOLS
 from workflow_scripts.common.tables import write_rows
 from workflow_scripts.contracts import BENCHMARK_IMAGES, COMPOSITION, EMBEDDING_MAP, LABELS, PREDICTIONS, RANKS
 
@@ -30,14 +31,20 @@ def score_files(tmp_path: Path) -> list[Path]:
                 "zero_shot/top5": 1.0,
                 "few_shot/1": value,
                 "few_shot/1_std": 0.0125,
-                "published/few_shot/1": value + 0.001,
-                "published/few_shot/1_std": 0.02,
+                "v1.0.1/few_shot/1": value + 0.001,
+                "v1.0.1/few_shot/1_std": 0.02,
                 "chance": 0.5,
             }
             path = tmp_path / "scores" / model / f"{benchmark}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             described = {"benchmark": benchmark, "model": model, "protocol": "corrected", "n_images": 8, "n_classes": 2}
-            path.write_text(json.dumps({**described, "metrics": metrics, "inputs": {"weights": f"w-{model}"}}))
+            protocols = {
+                **{f"zero_shot/top{k}": list(PROTOCOLS) for k in (1, 3, 5)},
+                "few_shot/1": ["main-49e1cf5", "corrected"],
+                "v1.0.1/few_shot/1": ["v1.0.1", "v2.0.0"],
+            }
+            scored = {"metrics": metrics, "protocols": protocols, "inputs": {"weights": f"w-{model}"}}
+            path.write_text(json.dumps(described | scored))
             files.append(path)
     return files
 

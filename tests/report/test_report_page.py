@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.protocols import PROTOCOLS
 from workflow_scripts.common.tables import read_rows, write_rows
 from workflow_scripts.contracts import DOWNLOAD_HOSTS, PREDICTIONS
 from workflow_scripts.report.build import build
@@ -206,7 +207,11 @@ def test_the_scores_stand_beside_the_page_as_tables(everything: Arguments, tmp_p
     assert len(rows) == 2 * 2 * 5
     first = next(row for row in rows if (row["benchmark"], row["metric"]) == ("tiny", "few_shot/1"))
     assert (first["model"], first["value"], first["std"], first["chance"]) == ("demo", "0.75", "0.0125", "0.5")
-    assert {row["protocol"] for row in rows} == {"corrected", "published"}
+    assert {row["protocol"] for row in rows} == {
+        ", ".join(PROTOCOLS),
+        "main-49e1cf5, corrected",
+        "v1.0.1, v2.0.0",
+    }
     table = read_rows(tmp_path / "report" / "scores.parquet", SCORES).to_pylist()
     assert {tuple(map(str, row.values())) for row in table} == {
         tuple("None" if value == "" else value for value in row.values()) for row in rows
@@ -264,12 +269,14 @@ def test_intervals_differences_heights_and_published_scores_are_shown(everything
     build(**arguments)
     text = arguments["out"].read_text()
     assert "[12.3, 98.8]" in text
-    assert "its five folds, PlantDoc's five repeats or NeWT's three seeds" in text
+    assert "its five folds, PlantDoc's five repeats or three seeds" in text
+    assert "not known which of its versions made BioCLIP 2's table" in text
     assert 'data-value="0.25">+25.0<span class="muted"> p 0.034' in text
     assert '2.50<span class="muted"> [2.00, 3.00]' in text
     published = text[text.index('id="published-table"') :]
     assert "BioCLIP 2</th>" in published
     assert ">55.3</td>" in published
+    assert "<td>v1.0.1, v2.0.0, main-49e1cf5</td>" in published
 
 
 def test_the_corpus_is_named_by_its_digest_and_shown_by_rank(page: Page) -> None:

@@ -190,7 +190,7 @@ def test_a_model_of_a_mixture_is_not_published_as_of_its_own_corpus_alone(
 def test_an_f1_is_published_as_one(made: SmallCorpus, score_files: list[Path], tmp_path: Path) -> None:
     for path in score_files:
         described = json.loads(path.read_text())
-        described["metrics"] = {"attributes/macro_f1": 0.5, "published/attributes/macro_f1": 0.25}
+        described["metrics"] = {"attributes/macro_f1": 0.5, "v1.0.1/attributes/macro_f1": 0.25}
         path.write_text(json.dumps(described))
     front = metadata_load(publish_card(made, score_files, tmp_path))
     found = [metric for one in front["model-index"][0]["results"] for metric in one["metrics"]]

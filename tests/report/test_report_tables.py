@@ -150,23 +150,36 @@ def test_what_follows_the_published_code_is_held_against_the_published_score(sco
     for path in score_files:
         described = json.loads(path.read_text()) | {"benchmark": path.stem.replace("tiny", "plantdoc")}
         path.write_text(json.dumps(described))
-    [found] = compare(read_scores(score_files))
-    assert found.metric == "published/few_shot/1"
-    assert found.ours["demo"] == pytest.approx(0.751)
+    of_two, of_main = sorted(compare(read_scores(score_files)), key=lambda one: one.metric, reverse=True)
+    assert (of_two.metric, of_two.protocols) == ("v1.0.1/few_shot/1", ("v1.0.1", "v2.0.0"))
+    assert (of_main.metric, of_main.protocols) == ("few_shot/1", ("main-49e1cf5",))
+    assert of_two.theirs == of_main.theirs
+    assert of_two.ours["demo"] == pytest.approx(0.751)
+
+
+def test_what_only_the_corrected_protocol_says_stands_beside_no_published_score(score_files: list[Path]) -> None:
+    for path in score_files:
+        described = json.loads(path.read_text()) | {"benchmark": path.stem.replace("tiny", "plantdoc")}
+        described["protocols"]["few_shot/1"] = ["corrected"]
+        path.write_text(json.dumps(described))
+    assert [one.metric for one in compare(read_scores(score_files))] == ["v1.0.1/few_shot/1"]
 
 
 def test_the_first_papers_scores_are_not_held_against_the_second_papers_slips(score_files: list[Path]) -> None:
     """Its own code wrote Rare Species by taxonomic and common names (eval_zero_shot.sh), as the corrected protocol."""
     for path in score_files:
         described = json.loads(path.read_text()) | {"benchmark": path.stem.replace("tiny", "rare_species")}
-        described["metrics"]["published/zero_shot/top1"] = 0.125
+        described["metrics"]["v1.0.1/zero_shot/top1"] = 0.125
+        described["protocols"]["v1.0.1/zero_shot/top1"] = ["v1.0.1"]
+        described["protocols"]["zero_shot/top1"] = ["v2.0.0", "main-49e1cf5", "corrected"]
         path.write_text(json.dumps(described))
     found = {one.metric: one for one in compare(read_scores(score_files))}
-    assert list(found["zero_shot/top1"].theirs) == ["BioCLIP (first paper)"]
+    assert "BioCLIP (first paper)" in found["zero_shot/top1"].theirs
+    assert found["zero_shot/top1"].protocols == ("v2.0.0", "main-49e1cf5")
     assert found["zero_shot/top1"].ours["demo"] == 0.75
-    assert "BioCLIP (first paper)" not in found["published/zero_shot/top1"].theirs
-    assert found["published/zero_shot/top1"].theirs["BioCLIP 2"] == pytest.approx(0.768)
-    assert found["published/zero_shot/top1"].ours["demo"] == 0.125
+    assert "BioCLIP (first paper)" not in found["v1.0.1/zero_shot/top1"].theirs
+    assert found["v1.0.1/zero_shot/top1"].theirs["BioCLIP 2"] == pytest.approx(0.768)
+    assert found["v1.0.1/zero_shot/top1"].ours["demo"] == 0.125
 
 
 def test_jobs_of_one_step_are_one_row_of_the_costs_however_many_they_are() -> None:

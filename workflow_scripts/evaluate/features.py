@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,14 @@ from safetensors.numpy import save_file
 
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest, whole
-from workflow_scripts.common.geometry import Floats
+from workflow_scripts.common.geometry import Floats, unit
+from workflow_scripts.common.protocols import CORRECTED, Protocol
 
 if TYPE_CHECKING:
     from workflow_scripts.common.clip import Clip, Projector
+
+# Versions whose code embeds FishNet, AwA2, NeWT and Herbarium19 in full precision.
+WITHOUT_AUTOCAST: tuple[Protocol, ...] = ("v1.0.1", "v2.0.0")
 
 
 @dataclass(frozen=True)
@@ -49,11 +54,40 @@ class Features:
         vectors: features [N, D], float32, not normalised.
         positions: each image's position in the benchmark's labels [N], int64.
         origin: what they were made from.
+        published: features of the pictures as the published code decodes them [N, D]; None where no image differs.
+        precise: the same without autocast [N, D]; None where that is how all were made.
     """
 
     vectors: Floats
     positions: NDArray[np.int64]
     origin: Origin
+    published: Floats | None = None
+    precise: Floats | None = None
+
+    def of(self, rows: NDArray[np.int64]) -> "Features":
+        """The features of some images, by their rows."""
+        return self._each(lambda vectors: vectors[rows], self.positions[rows])
+
+    def normalised(self) -> "Features":
+        """The features at unit length."""
+        return self._each(unit, self.positions)
+
+    def _each(self, change: Callable[[Floats], Floats], positions: NDArray[np.int64]) -> "Features":
+        published, precise = (None if one is None else change(one) for one in (self.published, self.precise))
+        return Features(change(self.vectors), positions, self.origin, published, precise)
+
+    def followed(self, protocol: Protocol, *, autocast: bool = True) -> Floats:
+        """The features that a protocol takes.
+
+        Args:
+            protocol: the protocol.
+            autocast: whether the code of v1.0.1 and v2.0.0 embeds under autocast, as main-49e1cf5 always does.
+        """
+        if protocol == CORRECTED:
+            return self.vectors
+        if not autocast and protocol in WITHOUT_AUTOCAST and self.precise is not None:
+            return self.precise
+        return self.vectors if self.published is None else self.published
 
 
 def origin_of(clip: "Clip", images_digest: str, projector: "Projector") -> Origin:

@@ -55,9 +55,10 @@ def score(
     Metrics are fractions: `zero_shot/top1`, `top3`, `top5`, and `ece`, the calibration error; `few_shot/K`, the mean
     over five folds, and `few_shot/K_std`, its population standard deviation; `chance` for top-1; `hierarchy/RANK`,
     top-1 at a rank by the same prediction; `seen/` and `unseen/zero_shot/top1`; `subset/NAME/zero_shot/top1`; and what
-    the benchmarks without text say (see their modules). A model without a text tower has no zero-shot score. They
-    follow the corrected protocol; where the published code (bioclip-2 v1.0.1) does otherwise, its number stands
-    besides under `published/`.
+    the benchmarks without text say (see their modules). A model without a text tower has no zero-shot score. A metric
+    without a prefix follows the corrected protocol; where a version of the published code does otherwise, its number
+    stands besides, below the version's name (`v1.0.1/few_shot/1`). `protocols` says of each metric which versions it
+    follows: those that agree share one number.
 
     Beside them stand `intervals` (95 %, bootstrap over images) by metric; `against`, by other model and metric, the
     paired difference, its interval and p; and `lca_height`, the mean height of the lowest common ancestor on errors.
@@ -215,6 +216,7 @@ def _write(task: Task, model: str, scored: Mapping[str, Scored], folder: Path) -
         "n_images": outcome.images,
         "n_classes": outcome.classes,
         "metrics": outcome.metrics,
+        "protocols": outcome.protocols,
         "intervals": {metric: interval(own.drawn[metric]) for metric in outcome.measures},
         "against": against,
         "inputs": {

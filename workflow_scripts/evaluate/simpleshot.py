@@ -41,15 +41,15 @@ class Folds:
         return Measure(mean.terms, mean.statistic, float(np.std(self.accuracies)))
 
 
-def simpleshot(features_ND: Floats, classes: Classes, shots: Sequence[int], *, published: bool) -> dict[int, Folds]:
+def simpleshot(features_ND: Floats, classes: Classes, shots: Sequence[int], *, accumulate: bool) -> dict[int, Folds]:
     """What five folds say, by number of support images.
 
     Args:
         features_ND: image features, normalised.
         classes: each image's class; lists of images are in the order of the rows.
         shots: numbers of support images a class, in the order in which they are run.
-        published: shuffle the same lists again and again, as bioclip-2 v1.0.1 did, so that a fold depends on all
-            folds and shots before it. Otherwise each fold shuffles the rows' order afresh.
+        accumulate: shuffle the same lists again and again, as bioclip-2 v1.0.1 and v2.0.0 do, so that a fold depends on
+            all folds and shots before it. Otherwise each fold shuffles the rows' order afresh.
 
     Raises:
         InputError: a class has too few images.
@@ -65,7 +65,7 @@ def simpleshot(features_ND: Floats, classes: Classes, shots: Sequence[int], *, p
     for k in shots:
         found[k] = Folds([], np.zeros_like(classes.of_image), np.zeros_like(classes.of_image))
         for fold in range(FOLDS):
-            if not published:
+            if not accumulate:
                 members = _members(classes)
             generator = random.Random(fold)
             for of_class in members:

@@ -3,9 +3,9 @@
 Shapes: N images, C classes, D embedding dimensions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from workflow_scripts.common.clip import Clip
 from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.prompts import Template, class_weights, text_features
+from workflow_scripts.common.protocols import CORRECTED, Protocol
 from workflow_scripts.common.resampling import Measure, share
 from workflow_scripts.evaluate.classes import Classes
-from workflow_scripts.evaluate.measures import calibration_error
+from workflow_scripts.evaluate.measures import ByProtocol, by_protocol, calibration_error, corrected
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,20 +35,22 @@ class Nearest:
     """What zero-shot classification says of each image.
 
     Attributes:
+        classes: how many classes there are.
         predicted: the class with the highest similarity [N].
         score: that similarity, a cosine [N].
         confidence: the probability of that class [N], by softmax over the classes at the model's own temperature.
         rank: how many classes come before the true one [N]; 0 is right.
     """
 
+    classes: int
     predicted: NDArray[np.int64]
     score: Floats
     confidence: Floats
     rank: NDArray[np.int64]
 
-    def right(self, classes: int) -> dict[str, NDArray[np.bool_]]:
+    def right(self) -> dict[str, NDArray[np.bool_]]:
         """Which images are right [N], by top-1, top-3 and top-5; with fewer classes than that, by top-`classes`."""
-        return {f"top{k}": self.rank < min(classes, k) for k in TOPS}
+        return {f"top{k}": self.rank < min(self.classes, k) for k in TOPS}
 
 
 def classify(images_ND: Floats, truth_N: NDArray[np.int64], weights_CD: Floats, scale: float) -> Nearest:
@@ -75,19 +78,42 @@ def classify(images_ND: Floats, truth_N: NDArray[np.int64], weights_CD: Floats, 
         predicted[block] = similarity.argmax(axis=1)
         score[block] = similarity.max(axis=1)
         confidence[block] = 1 / np.exp(scale * (similarity - score[block, None])).sum(axis=1)
-    return Nearest(predicted, score, confidence, rank)
+    return Nearest(classes, predicted, score, confidence, rank)
 
 
-def zero_shot(clip: Clip, vectors_ND: Floats, classes: Classes, templates: Sequence[Template]) -> Nearest:
-    """The nearest class of each image, by the classes' prompts."""
-    weights_CD = class_weights(classes.names, templates, partial(text_features, clip))
-    return classify(vectors_ND, classes.of_image, weights_CD, clip.model.logit_scale.exp().item())
+def zero_shot(
+    clip: Clip, given: Mapping[Protocol, tuple[Floats, Classes]], templates: Sequence[Template]
+) -> dict[Protocol, Nearest]:
+    """The nearest class of each image, by the classes' prompts.
+
+    Args:
+        clip: the model.
+        given: each protocol's normalised image features and classes.
+        templates: what makes prompts of a class's name.
+    """
+
+    @cache
+    def weights_CD(names: tuple[str, ...]) -> Floats:
+        return class_weights(names, templates, partial(text_features, clip))
+
+    def nearest(vectors_ND: Floats, classes: Classes) -> Nearest:
+        return classify(vectors_ND, classes.of_image, weights_CD(classes.names), clip.model.logit_scale.exp().item())
+
+    return by_protocol(given, nearest)
 
 
-def zero_shot_measures(nearest: Nearest, classes: Classes, prefix: str) -> dict[str, Measure]:
-    """`top1`, `top3`, `top5` and the calibration error, by metric."""
-    tops = {f"{prefix}/{top}": share(right_N) for top, right_N in nearest.right(len(classes.names)).items()}
-    return tops | {f"{prefix}/ece": calibration_error(nearest.confidence, nearest.rank == 0)}
+def zero_shot_measures(nearest: Mapping[Protocol, Nearest]) -> dict[str, ByProtocol]:
+    """`zero_shot/top1`, `top3` and `top5`, and `zero_shot/ece`, the calibration error, which no published code has."""
+
+    def tops(of: Nearest) -> dict[str, Measure]:
+        return {top: share(right_N) for top, right_N in of.right().items()}
+
+    found = by_protocol({protocol: (of,) for protocol, of in nearest.items()}, tops)
+    ece = calibration_error(nearest[CORRECTED].confidence, nearest[CORRECTED].rank == 0)
+    return {
+        f"zero_shot/{top}": {protocol: measures[top] for protocol, measures in found.items()}
+        for top in found[CORRECTED]
+    } | {"zero_shot/ece": corrected(ece)}
 
 
 def predictions(table: "pl.DataFrame", classes: Classes, nearest: Nearest) -> "pl.DataFrame":

@@ -4,10 +4,13 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from workflow_scripts.report.scores import PUBLISHED, Scores
+from workflow_scripts.common.protocols import PUBLISHED
+from workflow_scripts.report.scores import Scores
 
 TABLE = Path(__file__).with_name("published.csv")
-SECOND_PAPER = "bioclip2"
+# Which version of its code made BioCLIP 2's table is not known. BioCLIP's own code scores as BioCLIP 2's of v2.0.0 does
+# the benchmarks that both have: Rare Species by taxonomic and common names.
+MADE_BY = {"bioclip2": PUBLISHED, "bioclip": ("v2.0.0",)}
 
 
 @dataclass(frozen=True)
@@ -16,35 +19,39 @@ class Comparison:
 
     Attributes:
         benchmark: its name.
-        metric: ours; the one that follows the papers' own code, where there is one.
+        metric: ours, which follows published code.
+        protocols: the versions that it follows, of those that may have made the published score.
         ours: our models' scores as fractions.
         theirs: the published scores as fractions, by model.
     """
 
     benchmark: str
     metric: str
+    protocols: tuple[str, ...]
     ours: dict[str, float | None]
     theirs: dict[str, float]
 
 
 def compare(scores: Scores, table: Path = TABLE) -> list[Comparison]:
-    """Each benchmark that the papers score too, in the order of ours.
+    """Each benchmark that the papers score too, in the order of ours: only scores of the same protocol.
 
     Zero-shot top-1 and the tasks without text as the model card of BioCLIP 2 gives them, and zero-shot top-1 of the
-    first paper.
+    first paper. Where the versions that may have made a published score differ, there is one comparison for each.
     """
     with table.open(encoding="utf-8", newline="") as file:
         published = list(csv.DictReader(file))
     found = []
     for benchmark in scores.benchmarks:
-        of_benchmark = [row for row in published if row["benchmark"] == benchmark]
         theirs: dict[str, dict[str, float]] = {}
-        for row in of_benchmark:
-            # What is `published` follows the second paper's code.
-            names = (PUBLISHED + row["metric"], row["metric"]) if row["paper"] == SECOND_PAPER else (row["metric"],)
-            if ours := next((name for name in names if name in scores.metrics(benchmark)), ""):
-                theirs.setdefault(ours, {})[row["model"]] = float(row["percent"]) / 100
+        followed: dict[str, dict[str, None]] = {}
+        for row in published:
+            if row["benchmark"] != benchmark:
+                continue
+            for protocol in MADE_BY[row["paper"]]:
+                if (ours := scores.following(benchmark, row["metric"], protocol)) is not None:
+                    theirs.setdefault(ours, {})[row["model"]] = float(row["percent"]) / 100
+                    followed.setdefault(ours, {})[protocol] = None
         for ours, of_papers in theirs.items():
             values = {model: scores.value(benchmark, ours, model) for model in scores.models}
-            found.append(Comparison(benchmark, ours, values, of_papers))
+            found.append(Comparison(benchmark, ours, tuple(followed[ours]), values, of_papers))
     return found

@@ -10,6 +10,7 @@ from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
 from workflow_scripts.common.frames import write_frame
+from workflow_scripts.common.protocols import PUBLISHED, plain_metric
 from workflow_scripts.contracts import BENCHMARK_SCORES, INTEGER, RANKS, REAL, Column, Contract
 
 if TYPE_CHECKING:
@@ -36,11 +37,11 @@ SCORES = Contract(
 )
 """`value`, `std`, `low`, `high`, `difference` and `chance` are fractions; `std` is over folds, repeats or seeds; `low`
 and `high` end the 95 % interval over images; `difference` is to the model that the run's own is held against, `p` that
-of a paired permutation test; `chance` is given for top-1 and few-shot."""
+of a paired permutation test; `chance` is given for top-1 and few-shot; `protocol` lists what a score follows: versions
+of the published code, and `corrected`."""
 
 MAIN_METRIC = "zero_shot/top1"
 STD = "_std"
-PUBLISHED = "published/"
 # What comes first in the table; whatever else follows by name.
 FAMILIES = (
     "zero_shot",
@@ -79,7 +80,7 @@ class Scores:
     files: dict[tuple[str, str], dict[str, Any]]
 
     def metrics(self, benchmark: str) -> list[str]:
-        """The benchmark's metrics: zero-shot before few-shot, the published protocol last."""
+        """The benchmark's metrics: zero-shot before few-shot, those that only published versions follow last."""
         found = {
             metric
             for (name, _), file in self.files.items()
@@ -93,6 +94,21 @@ class Scores:
         """A score as a fraction, or None where there is none."""
         file = self.files.get((benchmark, model))
         return None if file is None else file["metrics"].get(metric)
+
+    def of_version(self, metric: str) -> bool:
+        """Whether a score is of published versions alone."""
+        return plain_metric(metric) != metric
+
+    def protocols(self, benchmark: str, metric: str) -> list[str]:
+        """Which versions of the protocol a score follows."""
+        file = next(file for (name, _), file in self.files.items() if name == benchmark and metric in file["metrics"])
+        followed: list[str] = file.get("protocols", {}).get(metric, [file["protocol"]])
+        return followed
+
+    def following(self, benchmark: str, metric: str, protocol: str) -> str | None:
+        """The name of a metric's score that follows a protocol; None where there is none."""
+        named = (name for name in self.metrics(benchmark) if plain_metric(name) == metric)
+        return next((name for name in named if protocol in self.protocols(benchmark, name)), None)
 
     def interval(self, benchmark: str, metric: str, model: str) -> tuple[float, float] | None:
         """The ends of a score's 95 % interval, where its file has them."""
@@ -127,7 +143,7 @@ class Scores:
         file = next(file for (name, _), file in self.files.items() if name == benchmark)
         if "chance" not in file["metrics"] or metric.endswith(ERRORS):
             return None
-        if metric.removeprefix(PUBLISHED).startswith(WITHOUT_CHANCE):
+        if plain_metric(metric).startswith(WITHOUT_CHANCE):
             return None
         _, top, guesses = metric.rpartition("/top")
         return min(1.0, file["metrics"]["chance"] * (int(guesses) if top else 1))
@@ -153,7 +169,7 @@ class Scores:
                 "chance": self.chance(benchmark, metric),
                 "n_images": self.files[benchmark, model]["n_images"],
                 "n_classes": self.files[benchmark, model]["n_classes"],
-                "protocol": "published" if metric.startswith(PUBLISHED) else self.files[benchmark, model]["protocol"],
+                "protocol": ", ".join(self.protocols(benchmark, metric)),
             }
             for benchmark in self.benchmarks
             for metric in self.metrics(benchmark)
@@ -199,11 +215,12 @@ def write_scores(scores: Scores, folder: Path) -> None:
     write_frame(frame, SCORES, folder / "scores.parquet")
 
 
-def _order(metric: str) -> tuple[bool, int, str, bool, int, str]:
-    plain = metric.removeprefix(PUBLISHED)
+def _order(metric: str) -> tuple[int, int, str, bool, int, str]:
+    plain = plain_metric(metric)
+    version = next((place for place, one in enumerate(PUBLISHED, 1) if metric.startswith(f"{one}/")), 0)
     family, _, name = plain.partition("/")
     place = FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
     number = "".join(character for character in name if character.isdigit())
     # The mean over ranks comes before them.
     rank = 1 + RANKS.index(name) if family in BY_RANK and name in RANKS else 0
-    return metric.startswith(PUBLISHED), place, family, metric.endswith(ERRORS), int(number or rank), name
+    return version, place, family, metric.endswith(ERRORS), int(number or rank), name

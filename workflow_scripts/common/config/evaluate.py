@@ -70,8 +70,8 @@ class Classification(Section):
     )
     published_text_type: ClassText | None = Field(
         None,
-        description="How the code behind the published table wrote it, where that was otherwise (Rare Species: "
-        "`sci_com`); scored besides, as `published/zero_shot`.",
+        description="How v1.0.1 of the published code wrote it, where that was otherwise (Rare Species: `sci_com`); "
+        "scored besides, as `v1.0.1/zero_shot`.",
     )
     shots: list[Annotated[int, Field(ge=1)]] = Field(
         default=[1, 5], description="Few-shot: support images a class; empty for none."

@@ -1,61 +1,83 @@
 """Score a classification benchmark: zero-shot by all templates, few-shot by SimpleShot."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workflow_scripts.common.clip import Clip
 from workflow_scripts.common.config.evaluate import Classification
-from workflow_scripts.common.geometry import Floats, unit
+from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.prompts import TEMPLATES
+from workflow_scripts.common.protocols import CORRECTED, PROTOCOLS, Protocol
 from workflow_scripts.common.resampling import Measure, share
 from workflow_scripts.evaluate.classes import Classes
 from workflow_scripts.evaluate.csv.texts import classes_of
+from workflow_scripts.evaluate.features import Features
 from workflow_scripts.evaluate.hierarchy import Lineage, height_on_errors, lineage, top1_by_rank
-from workflow_scripts.evaluate.measures import Outcome
+from workflow_scripts.evaluate.measures import ByProtocol, Outcome, by_protocol, corrected
 from workflow_scripts.evaluate.scoring import Embedded, Judged, Task, score_command
 from workflow_scripts.evaluate.simpleshot import simpleshot
 from workflow_scripts.evaluate.zero_shot import Nearest, predictions, zero_shot, zero_shot_measures
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def judge(task: Task, embedded: Embedded) -> Judged:
     """Score a model on a benchmark whose images have a class each."""
     spec = task.settings.spec
     assert isinstance(spec, Classification)
-    return classify(task, embedded.clip, unit(embedded.features.vectors), spec)
+    return classify(task, embedded.clip, embedded.features.normalised(), spec)
 
 
-def classify(task: Task, clip: Clip, vectors_ND: Floats, spec: Classification) -> Judged:
-    """Few-shot, and where the model reads text zero-shot by all templates and how wrong the wrong predictions are."""
-    few_shot = _few_shot_measures(vectors_ND, Classes.in_order(task.table["class"].to_list()), spec.shots)
+def classify(task: Task, clip: Clip, features: Features, spec: Classification) -> Judged:
+    """Few-shot, and where the model reads text zero-shot by all templates and how wrong the wrong predictions are.
+
+    Args:
+        task: the benchmark or one of its subsets.
+        clip: the model.
+        features: its normalised features of the images.
+        spec: the benchmark's settings.
+    """
     classes = classes_of(task.table, spec.text_type)
-    images, count = len(vectors_ND), len(classes.names)
+    images, count = len(task.table), len(classes.names)
+    few_shot = _few_shot(features, task.table, classes, spec.shots)
     if not clip.has_text:
         return Judged(Outcome(few_shot, images, count, 1 / count))
-    nearest = zero_shot(clip, vectors_ND, classes, TEMPLATES)
-    measures = zero_shot_measures(nearest, classes, "zero_shot")
-    if spec.published_text_type is not None:
-        published = classes_of(task.table, spec.published_text_type)
-        measures |= zero_shot_measures(
-            zero_shot(clip, vectors_ND, published, TEMPLATES), published, "published/zero_shot"
-        )
+    first = classes_of(task.table, spec.published_text_type) if spec.published_text_type else classes
+    given = {
+        protocol: (features.followed(protocol), first if protocol == "v1.0.1" else classes) for protocol in PROTOCOLS
+    }
+    found = zero_shot(clip, given, TEMPLATES)
+    nearest = found[CORRECTED]
     lineages = [lineage(row) for row in task.table[classes.first_image].iter_rows(named=True)]
     by_rank = top1_by_rank(lineages, classes.of_image, nearest.predicted)
-    if task.seen is not None:
-        measures |= _by_acquaintance(task.seen, lineages, classes, nearest)
+    seen = {} if task.seen is None else _by_acquaintance(task.seen, lineages, classes, nearest)
+    more = {metric: corrected(measure) for metric, measure in (by_rank | seen).items()}
     return Judged(
-        Outcome(measures | few_shot | by_rank, images, count, 1 / count),
+        Outcome(zero_shot_measures(found) | few_shot | more, images, count, 1 / count),
         predictions(task.table, classes, nearest),
         height_on_errors(lineages, classes.of_image, nearest.predicted) if by_rank else None,
     )
 
 
-def _few_shot_measures(vectors_ND: Floats, classes: Classes, shots: Sequence[int]) -> dict[str, Measure]:
-    return {
-        f"{prefix}/{k}": folds.measure
-        for prefix, as_published in (("few_shot", False), ("published/few_shot", True))
-        for k, folds in simpleshot(vectors_ND, classes, shots, published=as_published).items()
+def _few_shot(features: Features, table: "pl.DataFrame", named: Classes, shots: Sequence[int]) -> dict[str, ByProtocol]:
+    """SimpleShot by protocol. v1.0.1 and v2.0.0 take labels for classes, main-49e1cf5 what prompts call them."""
+    classes = Classes.in_order(table["class"].to_list())
+    by_name = classes if np.array_equal(classes.of_image, named.of_image) else named
+
+    def measures(vectors_ND: Floats, classes: Classes, accumulate: bool) -> dict[int, Measure]:
+        return {k: folds.measure for k, folds in simpleshot(vectors_ND, classes, shots, accumulate=accumulate).items()}
+
+    given: dict[Protocol, tuple[Any, ...]] = {
+        "v1.0.1": (features.followed("v1.0.1"), classes, True),
+        "v2.0.0": (features.followed("v2.0.0"), classes, True),
+        "main-49e1cf5": (features.followed("main-49e1cf5"), by_name, False),
+        "corrected": (features.followed("corrected"), classes, False),
     }
+    found = by_protocol(given, measures)
+    return {f"few_shot/{k}": {protocol: of[k] for protocol, of in found.items()} for k in shots}
 
 
 def _by_acquaintance(

@@ -1,13 +1,15 @@
 """FishNet: nine traits of a fish, all of which must be right (Khan et al. 2023; bioclip-2's protocol)."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workflow_scripts.common.geometry import Floats
-from workflow_scripts.common.resampling import Truths, share
+from workflow_scripts.common.protocols import Protocol
+from workflow_scripts.common.resampling import Measure, Truths
 from workflow_scripts.evaluate.columns import rows_of, targets
-from workflow_scripts.evaluate.measures import Outcome
+from workflow_scripts.evaluate.features import Features
+from workflow_scripts.evaluate.measures import Outcome, by_protocol, mean_over_seeds
 from workflow_scripts.evaluate.probe import predictions
 from workflow_scripts.evaluate.scoring import Embedded, Judged, Task, score_command
 
@@ -18,11 +20,11 @@ TRAITS = 9
 LR = 1e-4
 
 
-def fishnet(features_ND: Floats, table: "pl.DataFrame") -> Outcome:
-    """Share of test images with all nine traits right, as `traits/all_right`.
+def fishnet(features: Features, table: "pl.DataFrame") -> Outcome:
+    """Share of test images with all nine traits right, as `traits/all_right`: the mean over seeds.
 
     Args:
-        features_ND: image features, not normalised.
+        features: image features.
         table: the images, with `split` (train, test) and `targets`, nine zeros and ones.
 
     Raises:
@@ -30,25 +32,21 @@ def fishnet(features_ND: Floats, table: "pl.DataFrame") -> Outcome:
     """
     truth_NL = targets(table, TRAITS)
     train, test = rows_of(table, "train"), rows_of(table, "test")
-    corrected, published = predictions(features_ND[train], truth_NL[train], features_ND[test], lr=LR)
-    return outcome(truth_NL[test], corrected, published)
+    return outcome(truth_NL[test], predictions(features, truth_NL, train, test, lr=LR))
 
 
-def outcome(truth_NL: Truths, corrected_NL: Truths, published_NL: Truths) -> Outcome:
-    """The scores of both protocols' predictions."""
-    return Outcome(
-        {
-            "traits/all_right": share(np.all(corrected_NL == truth_NL, axis=1)),
-            "published/traits/all_right": share(np.all(published_NL == truth_NL, axis=1)),
-        },
-        images=len(truth_NL),
-        classes=truth_NL.shape[1],
-    )
+def outcome(truth_NL: Truths, predicted: Mapping[Protocol, tuple[Truths, ...]]) -> Outcome:
+    """The scores of each protocol's predictions, by seed."""
+
+    def all_right(*predicted_NL: Truths) -> Measure:
+        return mean_over_seeds(np.array([np.all(one == truth_NL, axis=1) for one in predicted_NL]))
+
+    return Outcome({"traits/all_right": by_protocol(predicted, all_right)}, *truth_NL.shape)
 
 
 def judge(task: Task, embedded: Embedded) -> Judged:
     """Score a model on the benchmark."""
-    return Judged(fishnet(embedded.features.vectors, task.table))
+    return Judged(fishnet(embedded.features, task.table))
 
 
 if __name__ == "__main__":

@@ -1,39 +1,79 @@
 """Herbarium19: generalised category discovery by semi-supervised k-means (Vaze et al. 2022; bioclip-2's protocol).
 
 Four fifths of the images of Old classes are labelled; the others and all images of New classes are to be sorted into
-as many clusters as there are classes. Clusters are then matched to classes, apart for Old and New.
+as many clusters as there are classes. Clusters are then matched to classes, apart for Old and New. The labelled images
+are the same in all versions. v1.0.1 clusters features as they are by one seed, v2.0.0 by the seeds 0 to 2,
+main-49e1cf5 normalised ones by these seeds; a cluster that loses all its images ends their iterations, for its centre
+is no number any more. Corrected: as main-49e1cf5, and such a cluster stays where it was.
 
-Shapes: N images, K clusters, D embedding dimensions.
+Sums are taken in single precision and in the order of the published code, so that a seed draws the same centres.
+
+Shapes: N images, L labelled and U unlabelled ones, K clusters, D embedding dimensions, S seeds.
 """
 
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.geometry import Floats, nearest, unit
-from workflow_scripts.common.resampling import Truths, share
+from workflow_scripts.common.geometry import BLOCK_VALUES, Floats
+from workflow_scripts.common.protocols import CORRECTED, Protocol
+from workflow_scripts.common.resampling import Truths
 from workflow_scripts.evaluate.columns import texts
-from workflow_scripts.evaluate.measures import Outcome
+from workflow_scripts.evaluate.features import Features
+from workflow_scripts.evaluate.measures import Outcome, mean_over_seeds
 from workflow_scripts.evaluate.scoring import Embedded, Judged, Task, score_command
 
 if TYPE_CHECKING:
     import polars as pl
 
+# What draws the labelled images.
 SEED = 0
+SEEDS = (0, 1, 2)
 LABELLED_SHARE = 0.8
 ITERATIONS = 10
 TOLERANCE = 1e-4
+# Centres whose distances are worked out term by term: the nearest by a matrix product, whose rounding may swap them.
+CANDIDATES = 3
 
 Indices = NDArray[np.int64]
 
 
-def herbarium19(features_ND: Floats, table: "pl.DataFrame") -> Outcome:
+class Version(NamedTuple):
+    """What a version of the protocol does: whether features are normalised, and what draws the centres."""
+
+    normalised: bool
+    seeds: tuple[int, ...]
+
+
+VERSIONS: dict[Protocol, Version] = {
+    "v1.0.1": Version(False, SEEDS[:1]),
+    "v2.0.0": Version(False, SEEDS),
+    "main-49e1cf5": Version(True, SEEDS),
+    "corrected": Version(True, SEEDS),
+}
+
+
+class Clustering(NamedTuple):
+    """The cluster of each image [N].
+
+    Attributes:
+        published: by iterations that end when a cluster is empty.
+        corrected: by iterations in which an empty cluster stays where it was.
+    """
+
+    published: Indices
+    corrected: Indices
+
+
+def herbarium19(features: Features, table: "pl.DataFrame") -> Outcome:
     """Clustering accuracy over the unlabelled images, as `clustering/all`, and of Old and New classes alone.
 
     Args:
-        features_ND: image features.
+        features: image features.
         table: the images in the order of their sorted folders, with `class` and `split` (old, new).
 
     Raises:
@@ -47,18 +87,34 @@ def herbarium19(features_ND: Floats, table: "pl.DataFrame") -> Outcome:
     labelled_N = labelled_images(old_N)
     if silent := sorted(set(class_N[old_N]) - set(class_N[labelled_N])):
         raise InputError(f"class {str(names[silent[0]])!r}: none of its images was drawn as labelled; it has too few")
-    cluster_N = cluster(unit(features_ND), class_N, labelled_N, clusters=len(names))
-    correct_N = np.zeros(len(table), np.int64)
-    for group_N in (old_N & ~labelled_N, ~old_N):
-        correct_N[group_N] = matched(class_N[group_N], cluster_N[group_N], len(names))
-    correct_U, old_U = correct_N[~labelled_N], old_N[~labelled_N]
+    taken = {False: features, True: features.normalised()}
+    vectors = {
+        protocol: taken[version.normalised].followed(protocol, autocast=False) for protocol, version in VERSIONS.items()
+    }
+    distinct = {id(one): one for one in vectors.values()}
+
+    @cache
+    def clustering(which: int, seed: int) -> Clustering:
+        return cluster(distinct[which], class_N, labelled_N, clusters=len(names), seed=seed)
+
+    def correct_SU(protocol: Protocol) -> Truths:
+        correct = np.zeros((len(VERSIONS[protocol].seeds), len(table)), np.bool_)
+        for row, seed in enumerate(VERSIONS[protocol].seeds):
+            found = clustering(id(vectors[protocol]), seed)
+            cluster_N = found.corrected if protocol == CORRECTED else found.published
+            for group_N in (old_N & ~labelled_N, ~old_N):
+                correct[row, group_N] = matched(class_N[group_N], cluster_N[group_N], len(names))
+        return correct[:, ~labelled_N]
+
+    old_U = old_N[~labelled_N]
+    groups = {"all": np.ones_like(old_U), "old": old_U, "new": ~old_U}
+    correct = {protocol: correct_SU(protocol) for protocol in VERSIONS}
     return Outcome(
         {
-            "clustering/all": share(correct_U),
-            "clustering/old": share(correct_U * old_U, old_U),
-            "clustering/new": share(correct_U * ~old_U, ~old_U),
+            f"clustering/{name}": {protocol: mean_over_seeds(of, group_U) for protocol, of in correct.items()}
+            for name, group_U in groups.items()
         },
-        images=len(correct_U),
+        images=len(old_U),
         classes=len(names),
     )
 
@@ -72,43 +128,44 @@ def labelled_images(old_N: Truths) -> Truths:
     return labelled
 
 
-def cluster(features_ND: Floats, class_N: Indices, labelled_N: Truths, *, clusters: int) -> Indices:
-    """Semi-supervised k-means: the cluster of each image [N].
+def cluster(
+    features_ND: Floats, class_N: Indices, labelled_N: Truths, *, clusters: int, seed: int = SEED
+) -> Clustering:
+    """Semi-supervised k-means.
 
     Labelled images keep their class's cluster. Their means are the first centres, k-means++ over the unlabelled images
-    picks the others; all of them move. A cluster that has lost every image stays where it was. The assignment with
-    the least inertia is kept.
+    picks the others; all of them move. The assignment with the least inertia is kept.
 
     Args:
-        features_ND: normalised features.
+        features_ND: features.
         class_N: classes; those of unlabelled images are not looked at.
         labelled_N: which images are labelled.
         clusters: how many clusters.
+        seed: what draws the centres of k-means++.
     """
-    labelled_of = class_N[labelled_N]
-    known, cluster_of_labelled = np.unique(labelled_of, return_inverse=True)
-    labelled_LD, free_UD = features_ND[labelled_N], features_ND[~labelled_N]
-    sums, counts = _sums(labelled_LD, cluster_of_labelled, len(known))
-    centres_KD = _plus_plus(free_UD, (sums / counts[:, None]).astype(np.float32), clusters)
-    best = np.inf
-    kept = np.empty(len(class_N), np.int64)
+    known, of_labelled = np.unique(class_N[labelled_N], return_inverse=True)
+    labelled_L = torch.from_numpy(of_labelled)
+    labelled_LD, free_UD = torch.from_numpy(features_ND[labelled_N]), torch.from_numpy(features_ND[~labelled_N])
+    all_ND = torch.cat([labelled_LD, free_UD])
+    means_KD = _means(labelled_LD, labelled_L, torch.zeros(len(known), features_ND.shape[1]))
+    centres_KD = _plus_plus(free_UD, means_KD, clusters, np.random.RandomState(seed))
+    best = torch.tensor(torch.inf)
+    kept = torch.empty(len(all_ND), dtype=torch.int64)
+    published: torch.Tensor | None = None
     for _ in range(ITERATIONS):
-        nearest_U, distance_U = nearest(free_UD, centres_KD)
-        inertia = distance_U.sum() + ((labelled_LD - centres_KD[cluster_of_labelled]) ** 2).sum(dtype=np.float64)
+        nearest_U, distance_U = _nearest(free_UD, centres_KD)
+        inertia = distance_U.sum() + torch.sum((labelled_LD - centres_KD[labelled_L]) ** 2, dim=1).sum()
+        cluster_N = torch.cat([labelled_L, nearest_U])
         if inertia < best:
-            best = inertia
-            kept[labelled_N], kept[~labelled_N] = cluster_of_labelled, nearest_U
-        free_sums, free_counts = _sums(free_UD, nearest_U, clusters)
-        free_sums[: len(known)] += sums
-        free_counts[: len(known)] += counts
-        filled = free_counts > 0
-        moved_KD = centres_KD.copy()
-        moved_KD[filled] = free_sums[filled] / free_counts[filled, None]
-        shift = np.linalg.norm(moved_KD - centres_KD, axis=1).sum()
+            best, kept = inertia, cluster_N
+        if published is None and len(torch.unique(cluster_N)) < clusters:
+            published = kept
+        moved_KD = _means(all_ND, cluster_N, centres_KD)
+        shift = torch.sum(torch.sqrt(torch.sum((moved_KD - centres_KD) ** 2, dim=1)))
         centres_KD = moved_KD
         if shift**2 < TOLERANCE:
             break
-    return kept
+    return Clustering(_in_order(kept if published is None else published, labelled_N), _in_order(kept, labelled_N))
 
 
 def matched(class_N: Indices, cluster_N: Indices, classes: int) -> Truths:
@@ -120,34 +177,60 @@ def matched(class_N: Indices, cluster_N: Indices, classes: int) -> Truths:
     return np.asarray(of_cluster[cluster_N] == class_N)
 
 
-def _sums(features_ND: Floats, cluster_N: Indices, clusters: int) -> tuple[NDArray[np.float64], Indices]:
-    """Sum and number of the features of each cluster."""
-    sums = np.zeros((clusters, features_ND.shape[1]))
-    order = np.argsort(cluster_N, kind="stable")
-    counts = np.bincount(cluster_N, minlength=clusters)
-    filled = np.flatnonzero(counts)
-    starts = (np.cumsum(counts) - counts)[filled]
-    sums[filled] = np.add.reduceat(features_ND[order].astype(np.float64), starts, axis=0)
-    return sums, counts
+def _in_order(cluster_N: torch.Tensor, labelled_N: Truths) -> Indices:
+    """Clusters of labelled images, then of the others, in the order of all images."""
+    ordered = np.empty(len(labelled_N), np.int64)
+    labelled = int(labelled_N.sum())
+    ordered[labelled_N], ordered[~labelled_N] = cluster_N[:labelled].numpy(), cluster_N[labelled:].numpy()
+    return ordered
 
 
-def _plus_plus(features_ND: Floats, centres_KD: Floats, clusters: int) -> Floats:
+def _means(features_ND: torch.Tensor, cluster_N: torch.Tensor, centres_KD: torch.Tensor) -> torch.Tensor:
+    """The mean of each cluster [K, D]; of an empty one, the centre that it had."""
+    order_N = torch.argsort(cluster_N, stable=True)
+    members = torch.split(order_N, torch.bincount(cluster_N, minlength=len(centres_KD)).tolist())
+    return torch.stack(
+        [features_ND[rows].mean(dim=0) if len(rows) else old_D for rows, old_D in zip(members, centres_KD, strict=True)]
+    )
+
+
+def _nearest(features_ND: torch.Tensor, centres_KD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The nearest centre of each vector and the squared distance to it, as the sum of squared differences."""
+    lengths_K = (centres_KD**2).sum(dim=1)
+    candidates = min(CANDIDATES, len(centres_KD))
+    found, distances = [], []
+    for block_BD in features_ND.split(max(1, BLOCK_VALUES // max(len(centres_KD), CANDIDATES * features_ND.shape[1]))):
+        # |v - c|^2 = |v|^2 - 2 v.c + |c|^2: a matrix product, for the differences themselves would take N x K x D.
+        rough_BK = lengths_K - 2 * (block_BD @ centres_KD.T)
+        near_BC = torch.topk(rough_BK, candidates, largest=False).indices.sort(dim=1).values
+        distance_BC = ((block_BD[:, None] - centres_KD[near_BC]) ** 2).sum(dim=-1)
+        distance_B, place_B = distance_BC.min(dim=1)
+        found.append(near_BC.gather(1, place_B[:, None])[:, 0])
+        distances.append(distance_B)
+    return torch.cat(found), torch.cat(distances)
+
+
+def _plus_plus(
+    features_ND: torch.Tensor, centres_KD: torch.Tensor, clusters: int, generator: np.random.RandomState
+) -> torch.Tensor:
     """The centres and those that k-means++ adds to them: images, drawn in proportion to their squared distance."""
-    generator = np.random.RandomState(SEED)
     chosen = [centres_KD]
-    _, distance_N = nearest(features_ND, centres_KD)
+    _, distance_N = _nearest(features_ND, centres_KD)
+    drawn = len(features_ND) - 1
     for _ in range(clusters - len(centres_KD)):
-        total = np.cumsum(distance_N)
-        drawn = min(int(np.searchsorted(total, generator.rand() * total[-1])), len(features_ND) - 1)
-        centre = features_ND[drawn]
-        chosen.append(centre[None])
-        distance_N = np.minimum(distance_N, np.maximum(2 - 2 * (features_ND @ centre), 0))
-    return np.concatenate(chosen)
+        reached_N = torch.cumsum(distance_N / distance_N.sum(), dim=0)
+        place = int(torch.searchsorted(reached_N, torch.tensor(generator.rand(), dtype=reached_N.dtype)))
+        # Rounding may leave the last sum below the draw; the published code then takes the image before once more.
+        drawn = place if place < len(reached_N) else drawn
+        centre_D = features_ND[drawn]
+        chosen.append(centre_D[None])
+        distance_N = torch.minimum(distance_N, ((features_ND - centre_D) ** 2).sum(dim=-1))
+    return torch.cat(chosen)
 
 
 def judge(task: Task, embedded: Embedded) -> Judged:
     """Score a model on the benchmark."""
-    return Judged(herbarium19(embedded.features.vectors, task.table))
+    return Judged(herbarium19(embedded.features, task.table))
 
 
 if __name__ == "__main__":

@@ -1,21 +1,23 @@
 """PlantDoc: one-shot classification of the test split by SimpleShot (Singh et al. 2020; bioclip-2's protocol).
 
-Published: features are not normalised before centring, the generator is seeded once for all repeats, and a class is
-the number of its folder within its split, so that the folders behind one that test lacks are taken for others.
-Corrected: features are normalised, each repeat is seeded, and a class is the folder's name. The published code also
-read the training images in a random order of its loader, which nobody can repeat; here it is the order of the rows.
+v1.0.1 and v2.0.0 do not normalise features before centring, and seed the generator once for all repeats; main-49e1cf5
+normalises them and seeds each repeat. In all of them a class is the number of its folder within its split, so that the
+folders behind one that test lacks are taken for others; corrected, it is the folder's name. The published code reads
+the training images in an order that its loader draws, which depends on the version of torch; here it is that of rows.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.geometry import Floats, unit
-from workflow_scripts.common.resampling import Measure, share
+from workflow_scripts.common.protocols import Protocol
+from workflow_scripts.common.resampling import Measure
 from workflow_scripts.evaluate.columns import rows_of, texts
-from workflow_scripts.evaluate.measures import Outcome
+from workflow_scripts.evaluate.features import Features
+from workflow_scripts.evaluate.measures import Outcome, by_protocol, mean_over_seeds
 from workflow_scripts.evaluate.scoring import Embedded, Judged, Task, score_command
 from workflow_scripts.evaluate.simpleshot import nearest_mean
 
@@ -25,11 +27,11 @@ if TYPE_CHECKING:
 REPEATS = 5
 
 
-def plantdoc(features_ND: Floats, table: "pl.DataFrame") -> Outcome:
+def plantdoc(features: Features, table: "pl.DataFrame") -> Outcome:
     """Accuracy over the test images with one training image a class, as `few_shot/1`; the mean over five repeats.
 
     Args:
-        features_ND: image features.
+        features: image features.
         table: the images, with `split` (train, test), the folder as `class`, and `class_index`, its number within the
             split.
 
@@ -41,13 +43,20 @@ def plantdoc(features_ND: Floats, table: "pl.DataFrame") -> Outcome:
     if unknown := sorted(set(names[test]) - set(names[train])):
         raise InputError(f"test class {str(unknown[0])!r} has no training image; add its folder to train")
     numbers = np.array([int(number) for number in texts(table, "class_index")])
-    corrected = [np.random.RandomState(repeat) for repeat in range(REPEATS)]
-    published = [np.random.RandomState(0)] * REPEATS
+
+    def one_shot(features_ND: Floats, normalised: bool, class_N: NDArray[np.generic], seeded: str) -> Measure:
+        first = np.random.RandomState(0)
+        generators = [first if seeded == "once" else np.random.RandomState(repeat) for repeat in range(REPEATS)]
+        return _one_shot(unit(features_ND) if normalised else features_ND, class_N, train, test, generators)
+
+    given: dict[Protocol, tuple[Any, ...]] = {
+        "v1.0.1": (features.followed("v1.0.1"), False, numbers, "once"),
+        "v2.0.0": (features.followed("v2.0.0"), False, numbers, "once"),
+        "main-49e1cf5": (features.followed("main-49e1cf5"), True, numbers, "each"),
+        "corrected": (features.followed("corrected"), True, names, "each"),
+    }
     return Outcome(
-        {
-            "few_shot/1": _one_shot(unit(features_ND), names, train, test, corrected),
-            "published/few_shot/1": _one_shot(features_ND, numbers, train, test, published),
-        },
+        {"few_shot/1": by_protocol(given, one_shot)},
         images=len(test),
         classes=len(set(names[train])),
         chance=1 / len(set(names[train])),
@@ -74,13 +83,12 @@ def _one_shot(
         generator.shuffle(np.arange(len(support)))
         nearest = nearest_mean(features_ND, np.array(support), test)
         correct_RN[repeat] = classes[nearest] == class_N[test]
-    mean = share(correct_RN.sum(axis=0), np.full(len(test), REPEATS))
-    return Measure(mean.terms, mean.statistic, float(np.std(correct_RN.mean(axis=1))))
+    return mean_over_seeds(correct_RN)
 
 
 def judge(task: Task, embedded: Embedded) -> Judged:
     """Score a model on the benchmark."""
-    return Judged(plantdoc(embedded.features.vectors, task.table))
+    return Judged(plantdoc(embedded.features, task.table))
 
 
 if __name__ == "__main__":

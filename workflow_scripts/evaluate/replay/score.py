@@ -1,6 +1,7 @@
 """Score held-out replay pairs: each image among all distinct captions."""
 
 from workflow_scripts.common.geometry import unit
+from workflow_scripts.common.protocols import CORRECTED
 from workflow_scripts.evaluate.measures import Outcome
 from workflow_scripts.evaluate.replay.texts import TEMPLATES, captions_of
 from workflow_scripts.evaluate.scoring import Embedded, Judged, Task, score_command
@@ -11,9 +12,10 @@ def judge(task: Task, embedded: Embedded) -> Judged:
     """How often an image's own caption is the nearest of all."""
     classes = captions_of(task.table)
     images, captions = len(task.table), len(classes.names)
-    nearest = zero_shot(embedded.clip, unit(embedded.features.vectors), classes, TEMPLATES)
-    measures = zero_shot_measures(nearest, classes, "zero_shot")
-    return Judged(Outcome(measures, images, captions, 1 / captions), predictions(task.table, classes, nearest))
+    given = {CORRECTED: (unit(embedded.features.vectors), classes)}
+    found = zero_shot(embedded.clip, given, TEMPLATES)
+    outcome = Outcome(zero_shot_measures(found), images, captions, 1 / captions)
+    return Judged(outcome, predictions(task.table, classes, found[CORRECTED]))
 
 
 if __name__ == "__main__":

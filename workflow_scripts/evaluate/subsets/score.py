@@ -1,16 +1,13 @@
 """Score several classification benchmarks as one: each by itself, and the mean of them."""
 
-from typing import TYPE_CHECKING
-
 from workflow_scripts.common.config.evaluate import SubsetsBenchmark
-from workflow_scripts.common.geometry import unit
-from workflow_scripts.common.resampling import Measure
+from workflow_scripts.common.protocols import PROTOCOLS
+from workflow_scripts.common.resampling import Integers, Measure
 from workflow_scripts.evaluate.csv.score import classify
-from workflow_scripts.evaluate.measures import Outcome, among, mean_of
+from workflow_scripts.evaluate.measures import ByProtocol, Outcome, among, by_protocol, mean_of
 from workflow_scripts.evaluate.scoring import Embedded, Judged, Task, score_command
 
-if TYPE_CHECKING:
-    pass
+TOP1 = "zero_shot/top1"
 
 
 def judge(task: Task, embedded: Embedded) -> Judged:
@@ -19,26 +16,36 @@ def judge(task: Task, embedded: Embedded) -> Judged:
 
     spec = task.settings.spec
     assert isinstance(spec, SubsetsBenchmark)
-    vectors_ND = unit(embedded.features.vectors)
-    images = len(vectors_ND)
-    predictions: list[pl.DataFrame] = []
-    measures: dict[str, Measure] = {}
-    outcomes = []
-    classes, chance = 0, 0.0
-    for name in spec.subsets:
-        rows, part = task.subset(name)
-        judged = classify(part, embedded.clip, vectors_ND[rows], spec)
-        if judged.predictions is not None:
-            predictions.append(judged.predictions)
-        outcomes.append({metric: among(one, rows, images) for metric, one in judged.outcome.measures.items()})
-        if "zero_shot/top1" in outcomes[-1]:
-            measures[f"subset/{name}/zero_shot/top1"] = outcomes[-1]["zero_shot/top1"]
-        classes += judged.outcome.classes
-        chance += judged.outcome.chance or 0.0
-    shared = [metric for metric in outcomes[0] if all(metric in outcome for outcome in outcomes)]
-    means = {metric: mean_of([outcome[metric] for outcome in outcomes]) for metric in shared}
-    outcome = Outcome(means | measures, images, classes, chance / len(outcomes))
-    return Judged(outcome, pl.concat(predictions) if predictions else None)
+    features, images = embedded.features.normalised(), len(task.table)
+    parts = {name: task.subset(name) for name in spec.subsets}
+    rows = {name: rows for name, (rows, _) in parts.items()}
+    judged = {name: classify(part, embedded.clip, features.of(rows[name]), spec) for name, (_, part) in parts.items()}
+    outcomes = [one.outcome for one in judged.values()]
+    shared = [metric for metric in outcomes[0].by_metric if all(metric in one.by_metric for one in outcomes)]
+    means = {
+        metric: _mean([one.by_metric[metric] for one in outcomes], list(rows.values()), images) for metric in shared
+    }
+    own = {
+        f"subset/{name}/{TOP1}": by_protocol(
+            {protocol: (measure,) for protocol, measure in one.outcome.by_metric[TOP1].items()},
+            lambda measure, of=rows[name]: among(measure, of, images),
+        )
+        for name, one in judged.items()
+        if TOP1 in one.outcome.by_metric
+    }
+    classes, chance = sum(one.classes for one in outcomes), sum(one.chance or 0.0 for one in outcomes) / len(outcomes)
+    predictions = [one.predictions for one in judged.values() if one.predictions is not None]
+    return Judged(Outcome(means | own, images, classes, chance), pl.concat(predictions) if predictions else None)
+
+
+def _mean(of_subsets: list[ByProtocol], rows: list[Integers], images: int) -> ByProtocol:
+    """A metric's mean over subsets, by each protocol that all of them have it of."""
+
+    def mean(*measures: Measure) -> Measure:
+        return mean_of([among(one, its, images) for one, its in zip(measures, rows, strict=True)])
+
+    shared = [protocol for protocol in PROTOCOLS if all(protocol in one for one in of_subsets)]
+    return by_protocol({protocol: tuple(one[protocol] for one in of_subsets) for protocol in shared}, mean)
 
 
 if __name__ == "__main__":
