@@ -63,6 +63,12 @@ def test_a_source_is_read(source: Any, kind: str, place: str, architecture: Any)
         ({"start": "timm:local-dir:dino", **SEEN}, ["timm:local-dir:dino", "mean"]),
         ({"architecture": {"embed_dim": 16}, "start": "x.pt", **SEEN}, ["architecture", "vision_cfg, text_cfg"]),
         ({"architecture": TINY, "start": "openai"}, ["openai", "architecture by its name"]),
+        ({"architecture": {**TINY, "embed_dmi": 8}, "start": "x.pt", **SEEN}, ["embed_dmi", "unknown key"]),
+        (
+            {"architecture": {**TINY, "vision_cfg": {"wdith": 8}}, "start": "x.pt", **SEEN},
+            ["architecture", "vision_cfg.wdith", "unknown key", "width"],
+        ),
+        ({"architecture": {**TINY, "text_cfg": None}, "start": "x.pt", **SEEN}, ["text_cfg"]),
     ],
 )
 def test_what_is_no_source_is_refused_and_the_remedy_named(source: Any, said: list[str]) -> None:

@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from tests.messages import says
 from workflow_scripts.common import clip, open_clip_models, tables
 from workflow_scripts.common.captions import Taxon
 from workflow_scripts.common.config.train import CorpusShards, ExportSettings, TrainSettings
+from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
 from workflow_scripts.contracts import ATTRIBUTION, LABELS
@@ -85,11 +87,29 @@ def test_the_checkpoint_for_bioclip_2_holds_the_second_projector_in_the_visual_t
     expected = load_file(trained / "model.safetensors")
     assert torch.equal(saved["state_dict"].pop("visual.continual_proj"), expected.pop("replay_projector"))
     assert saved["state_dict"].keys() == expected.keys()
-    # open_clip reads it as it reads BioCLIP 2's own.
+    # open_clip, and BioCLIP 2's code for `--pretrained`, read it as they read BioCLIP 2's own.
     model = open_clip_models.build(json.loads((tmp_path / open_clip_models.CONFIG_FILE).read_text()))
     second = open_clip_models.load_weights(model, tmp_path / "bioclip2.pt")
     assert second is not None
     assert torch.equal(model.visual.proj, expected["visual.proj"])
+
+
+def test_a_model_that_is_described_or_built_otherwise_is_refused_in_one_line(start: Path, tmp_path: Path) -> None:
+    described = json.loads((start / open_clip_models.CONFIG_FILE).read_text())
+    weights = load_file(start / open_clip_models.WEIGHTS_FILE)
+    unknown = {**described["model_cfg"], "vision_cfg": {**described["model_cfg"]["vision_cfg"], "wdith": 8}}
+    open_clip_models.save_model(tmp_path / "unknown", {**described, "model_cfg": unknown}, weights, None)
+    # BioCAP's checkpoints have a second projector, and a second temperature, for captions.
+    biocap = {
+        **weights,
+        "visual.caption_proj": weights["visual.proj"] + 1,
+        "caption_logit_scale": weights["logit_scale"] + 1,
+    }
+    open_clip_models.save_model(tmp_path / "biocap", described, biocap, None)
+    for folder, parts in (("unknown", ("vision_cfg.wdith", "width")), ("biocap", ("visual.caption_proj", "BioCAP"))):
+        with pytest.raises(InputError) as error:
+            clip.load(f"local-dir:{tmp_path / folder}")
+        assert says(str(error.value), str(tmp_path / folder), *parts) and "\n" not in str(error.value)
 
 
 def test_pybioclip_classifies_with_the_export(trained: Path, start: Path, tmp_path: Path) -> None:
@@ -196,4 +216,4 @@ def test_the_card_says_how_it_was_trained_how_it_scores_and_what_to_cite(
     tables.write_rows([{**row, "common_name": "mended"} for row in labels], LABELS, tmp_path / "labels.parquet")
     card = card_about(corpus.biology.model_copy(update={"labels": str(tmp_path / "labels.parquet")}))
     assert "The corpus `shapes` has changed since" in card and "shapes:1dea" not in card
-    assert "bioclip2.pt" in card
+    assert says(card, "bioclip2.pt", "--pretrained")

@@ -182,7 +182,7 @@ def hostile_config() -> dict[str, Any]:
             "download": {"content_types": [hostile("replay.content_types")]},
         },
         "model": {
-            "architecture": {"embed_dim": 8, "vision_cfg": {"name": hostile("architecture")}, "text_cfg": {}},
+            "architecture": {"embed_dim": 8, "vision_cfg": {"pool_type": hostile("architecture")}, "text_cfg": {}},
             "start": f"local-dir:{hostile_path('start')}",
         },
         "train": {

@@ -25,13 +25,15 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole, write_json
 from workflow_scripts.common.hub import hub_errors
 from workflow_scripts.common.model_files import CONFIG_FILE, REPLAY_PROJECTOR_FILE, WEIGHTS_FILE
-from workflow_scripts.common.open_clip_names import model_config, pretrained_config
+from workflow_scripts.common.open_clip_names import check_model_config, model_config, pretrained_config
 
 logger = logging.getLogger(__name__)
 
 REPLAY_PROJECTOR_KEY = "replay_projector"
 # The second projector's name in checkpoints of BioCLIP 2's code, below the visual tower.
 PUBLISHED_REPLAY_PROJECTOR = "continual_proj"
+# BioCAP's second projector, for images that captions describe.
+CAPTION_PROJECTOR = "visual.caption_proj"
 
 # timm's weights in the order of preference; a pickle is read with weights_only.
 TIMM_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -164,7 +166,7 @@ def build(config: Mapping[str, Any]) -> Any:
         torch.manual_seed(SEED)
         try:
             return _without_weights(Path(folder))
-        except (TypeError, ValueError, KeyError, RuntimeError, AssertionError) as error:
+        except (TypeError, ValueError, KeyError, RuntimeError, AssertionError, ArithmeticError) as error:
             raise InputError(f"architecture: open_clip cannot build it: {str(error).splitlines()[0]}") from error
 
 
@@ -192,6 +194,7 @@ def load_weights(model: Any, path: Path) -> torch.Tensor | None:
             raise InputError(
                 f"{path}: not the weights of this model: {len(missing)} tensors missing ({', '.join(missing[:3])}), "
                 f"{len(unexpected)} unknown ({', '.join(unexpected[:3])})"
+                + ("; BioCAP's projector for captions is not supported" if CAPTION_PROJECTOR in unexpected else "")
             )
         return None if second is None or name in found.missing_keys else second.detach()
 
@@ -265,6 +268,10 @@ def _config(source: ModelSource, theirs: Mapping[str, Any]) -> dict[str, Any]:
     """`model_cfg` and `preprocess_cfg`: what the source gives, else what its weights bring."""
     given = source.given_architecture
     model_cfg = (model_config(given) if isinstance(given, str) else given) or theirs["model_cfg"]
+    try:
+        check_model_config(model_cfg)
+    except ValueError as error:
+        raise InputError(f"{source}: {error}") from None
     # Names the image size even where the library's default would do: the preprocessing is written from it.
     model_cfg = {**model_cfg, "vision_cfg": {"image_size": 224, **model_cfg["vision_cfg"]}}
     uses_quick_gelu = theirs and theirs["model_cfg"].get("quick_gelu", False)

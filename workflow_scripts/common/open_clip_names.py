@@ -1,5 +1,7 @@
 """What open_clip knows by name: architectures, and the tags of pretrained weights. Imports no torch."""
 
+import ast
+import difflib
 import importlib
 import importlib.util
 import json
@@ -14,6 +16,11 @@ from typing import Any
 # What open_clip's table of weights imports in order to fetch them, and can do without.
 HEAVY = ("torch", "safetensors.torch", "huggingface_hub")
 WHOLE = ("embed_dim", "vision_cfg", "text_cfg")
+# Whose fields the keys of a model config are, and those of its sections.
+MODELS = ("CLIP", "CustomTextCLIP")
+SECTIONS = {"vision_cfg": "CLIPVisionCfg", "text_cfg": "CLIPTextCfg"}
+# What open_clip's factory takes out of a config before it builds the model.
+OF_THE_FACTORY = {"custom_text", "multimodal_cfg"}
 
 
 def architectures() -> list[str]:
@@ -31,6 +38,44 @@ def model_config(name: str) -> dict[str, Any] | None:
     path = _folder() / "model_configs" / f"{name}.json"
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found if all(key in found for key in WHOLE) else None
+
+
+def check_model_config(config: Mapping[str, Any]) -> None:
+    """Check that open_clip knows the keys of a model config.
+
+    Raises:
+        ValueError: a key is unknown or missing, or a section is none.
+    """
+    if missing := [key for key in WHOLE if key not in config]:
+        raise ValueError(f"no {', '.join(missing)}; an open_clip model config has {', '.join(WHOLE)}")
+    for section, known in _config_keys().items():
+        values = config[section] if section else config
+        if not isinstance(values, Mapping):
+            raise ValueError(f"{section}: must be a section of keys")
+        for key in values:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, n=1)
+                name = f"{section}.{key}" if section else key
+                raise ValueError(f"{name}: unknown key" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+@cache
+def _config_keys() -> dict[str, set[str]]:
+    """The keys that open_clip knows, by section ("" for the config itself).
+
+    They are read from its source, for to import it takes torch.
+    """
+    source = (_folder() / "model.py").read_text(encoding="utf-8")
+    classes = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)}
+    keys = {"": set(OF_THE_FACTORY)}
+    for name in MODELS:
+        for method in classes[name].body:
+            if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+                keys[""] |= {argument.arg for argument in method.args.args} - {"self"}
+    for section, name in SECTIONS.items():
+        fields = [field.target for field in classes[name].body if isinstance(field, ast.AnnAssign)]
+        keys[section] = {target.id for target in fields if isinstance(target, ast.Name)}
+    return keys
 
 
 def pretrained_tags(name: str) -> Sequence[str]:

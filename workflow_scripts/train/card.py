@@ -71,8 +71,8 @@ def heading(title: str, *, second: bool) -> str:
     projector = (
         f"""
 `{REPLAY_PROJECTOR_FILE}` holds BioCLIP 2's second visual projector, for images unlike biology: multiply the pooled
-features with it in place of `visual.proj`. `{BIOCLIP2_FILE}` is the whole model as the code of BioCLIP 2 saves it, with
-the second projector as `visual.continual_proj`.
+features with it in place of `visual.proj`. `{BIOCLIP2_FILE}` is the whole model for `--pretrained` of BioCLIP 2's code,
+with the second projector as `visual.continual_proj`.
 """
         if second
         else ""

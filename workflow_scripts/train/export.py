@@ -89,7 +89,10 @@ def averaged(trained: Weights, start: Mapping[str, torch.Tensor], share: float) 
 
 
 def save_for_bioclip2(path: Path, weights: Weights, projector: torch.Tensor) -> None:
-    """Write a checkpoint as BioCLIP 2's code saves and resumes it, the second projector within the visual tower."""
+    """Write a checkpoint that BioCLIP 2's code takes as `--pretrained`, the second projector within the visual tower.
+
+    Not as `--resume`, which wants an epoch's optimiser state besides.
+    """
     state = {**weights, f"visual.{PUBLISHED_REPLAY_PROJECTOR}": projector}
     with whole(path) as temporary:
         torch.save({"epoch": 0, "name": path.stem, "state_dict": state}, temporary)

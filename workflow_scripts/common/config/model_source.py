@@ -11,8 +11,8 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from workflow_scripts.common.config.base import Section
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.open_clip_names import (
-    WHOLE,
     architectures,
+    check_model_config,
     model_config,
     pretrained_config,
     pretrained_tags,
@@ -234,8 +234,8 @@ def _config_of(architecture: str | Mapping[str, Any], *, trainable: bool) -> Map
         raise ValueError(
             f"open_clip knows no architecture {architecture!r}{_guess(str(architecture), architectures())}"
         )
-    if missing := [key for key in WHOLE if key not in found]:
-        raise ValueError(f"no {', '.join(missing)}; an open_clip model config has {', '.join(WHOLE)}")
+    if found is architecture:
+        check_model_config(found)
     if trainable:
         check_trainable(found)
     return found
