@@ -80,7 +80,7 @@ def checks(rows: ModuleType, machine: Any) -> Iterator[Check]:
         given = {"grad_checkpointing": recomputed, **others}
         return Check(name, seconds, partial(rows.rehearsal, machine, model, precision, recipes[model], **given))
 
-    yield Check(f"correctness {base}", 60, partial(rows.correctness, machine, base))
+    yield Check(f"correctness {base}", 90, partial(rows.correctness, machine, base))
     yield training(base, "bf16", 30)
     yield training(base, "bf16", 90, compiled=True)
     yield training(large, "bf16", 30)
@@ -94,7 +94,7 @@ def checks(rows: ModuleType, machine: Any) -> Iterator[Check]:
     yield beside(large, "bf16", 40)
     yield beside(base, "pure_bf16", 30)
     for memory in (80, 141):
-        yield rehearsal(huge, "pure_bf16", 30, recomputed=True, memory_gb=memory, steps=False)
+        yield rehearsal(huge, "pure_bf16", 40, recomputed=True, memory_gb=memory, steps=False)
         yield rehearsal(huge, "pure_bf16", 30, recomputed=False, memory_gb=memory, steps=False)
 
 

@@ -22,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from workflow_scripts.common.clip import Clip, encode_image, normalised
 from workflow_scripts.common.config.train import ModelSettings, TrainSettings
 from workflow_scripts.train.forward import Forward
+from workflow_scripts.train.loss import contrastive_losses
 from workflow_scripts.train.model import starting_model
 from workflow_scripts.train.optimizer import decays, gradient_norm, make_optimizer, memory_to_come, set_lr, update
 from workflow_scripts.train.ranks import find_ranks
@@ -232,9 +233,8 @@ def correctness(machine: Machine, model: str) -> Correctness:
     pairs = CORRECTNESS_PAIRS
     batch = random_pairs(config_of(model), sum(pairs), machine.device)
     exact = Trainer(model, settings_of(pairs, "fp32"), pairs, machine.device)
-    others = {name: Trainer(model, settings_of(pairs, name), pairs, machine.device) for name in ALLOWED}
     cpu_distance = abs(exact.loss(batch) - exact.loss_on_cpu(batch))
-
+    others = {name: Trainer(model, settings_of(pairs, name), pairs, machine.device) for name in ALLOWED}
     losses: dict[str, list[float]] = {"fp32": []}
     found: dict[str, list[float]] = {name: [] for name in others}
     for step in range(CORRECTNESS_STEPS):
@@ -432,18 +432,17 @@ class Trainer:
 
     def loss(self, batch: Pairs) -> float:
         """The loss, of which nothing is learned."""
-        losses = self.forward.backward(*batch, self.parts)
-        assert losses is not None
-        self.optimizer.zero_grad()
-        return float(losses.sum())
+        parts = self.parts
+        with torch.no_grad():
+            return float(contrastive_losses(*self.forward.embed(*batch, parts[0]), parts).sum())
 
     def loss_on_cpu(self, batch: Pairs) -> float:
-        """The loss that the CPU finds."""
+        """The same as the CPU finds it."""
         device = self.forward.device
         self.forward.model.cpu()
         self.forward.device = torch.device("cpu")
         try:
-            return self.loss((batch[0].cpu(), batch[1].cpu()))
+            return self.loss(batch)
         finally:
             self.forward.model.to(device)
             self.forward.device = device
