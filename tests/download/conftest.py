@@ -20,6 +20,7 @@ from PIL import Image
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
+from workflow_scripts.common.config.site import PRODUCT
 from workflow_scripts.contracts import DOWNLOADS, TO_FETCH
 from workflow_scripts.download.fetch import fetch
 
@@ -258,7 +259,10 @@ class Run:
     Attributes:
         work: the work folders.
         out: where the part is published.
+        product: name in the user agent.
     """
+
+    product = PRODUCT
 
     def __init__(self, folder: Path, part: Path) -> None:
         self.part = part
@@ -274,6 +278,7 @@ class Run:
             work=self.work,
             out_dir=self.out,
             contact="mailto:someone@example.org",
+            product=self.product,
         )
         return self.rows()
 

@@ -172,7 +172,8 @@ def test_a_hosts_time_is_the_mean_over_the_images_whose_time_is_known(everything
         [failed | {"images": 30, "seconds": None}],
         [
             failed | {"images": 10, "seconds": 2.0},
-            failed | {"status": "ok", "reason": "", "images": 10, "seconds": 1.0},
+            failed | {"status": "ok", "reason": "", "images": 10, "seconds": 1.0, "unverified": 10},
+            failed | {"host": "gone.org", "images": 3, "stopped": True, "detail": "certificate: gone.org: <expired>"},
         ],
     )
     files = tuple(tmp_path / f"g00{number}.hosts.parquet" for number in range(2))
@@ -180,7 +181,10 @@ def test_a_hosts_time_is_the_mean_over_the_images_whose_time_is_known(everything
         write_rows(rows, DOWNLOAD_HOSTS, path)
     arguments = everything() | {"hosts": files}
     build(**arguments)
-    assert "museum.org 50 40 timeout 40 1.5" in " ".join(Page(arguments["out"]).text.split())
+    text = " ".join(Page(arguments["out"]).text.split())
+    assert "museum.org 50 40 timeout 40 1.5 10" in text
+    assert "10 images were taken without a check" in text
+    assert "gone.org 3 3 timeout 3 \u2013 certificate: gone.org: <expired>" in text
 
 
 def test_curves_hold_the_training_with_its_gaps(page: Page) -> None:

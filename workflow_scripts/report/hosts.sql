@@ -8,7 +8,9 @@ WITH endings AS (
         sum(images)::BIGINT AS images,
         sum(seconds * images) AS seconds,
         sum(images) FILTER (seconds IS NOT NULL) AS timed,
-        bool_or(stopped) AS stopped
+        bool_or(stopped) AS stopped,
+        sum(unverified)::BIGINT AS unverified,
+        min(detail) FILTER (stopped) AS why
     FROM hosts
     WHERE host <> ''
     GROUP BY host, status, reason
@@ -22,7 +24,9 @@ SELECT
         string_agg(reason || ' ' || images, ', ' ORDER BY images DESC, reason) FILTER (status <> 'ok'), ''
     ) AS causes,
     round(sum(seconds) / sum(timed), 2) AS seconds,
-    bool_or(stopped) AS stopped
+    bool_or(stopped) AS stopped,
+    coalesce(min(why), '') AS why,
+    coalesce(sum(unverified), 0)::BIGINT AS unverified
 FROM endings
 GROUP BY host
 ORDER BY stopped DESC, failed DESC, seconds DESC NULLS LAST, host
