@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from itertools import takewhile
@@ -320,3 +321,58 @@ def test_sections_survive_the_command_line(values: dict[str, Any]) -> None:
     for section in (config.train, config.model, config.generations[0], config.taxonomy, config.limits):
         assert type(section).model_validate_json(section.to_json()) == section
     assert Config.model_validate_json(config.to_json()) == config
+
+
+NO_REPLAY: dict[str, Any] = {
+    "replay": None,
+    "pretrain": None,
+    "model": {"start": None},
+    "benchmarks": {"replay": None},
+    "ablations": None,
+}
+TABLE = {"name": "mine", "reader": "table", "table": "mine.csv"}
+STAGES: dict[str, Any] = {
+    "train": {"templates": {"staged": "a {lifeStage} of {sci}"}},
+    "generations": [{"sources": [TABLE]}],
+}
+CARVED: dict[str, Any] = {"carved": {"layout": "carved", "species": 3, "images": 8}}
+REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "model.start": ({"pretrain": None}, {"pretrain": None, "model": {"start": None}}),
+    "train.replay_batch": (NO_REPLAY, NO_REPLAY | {"train": {"replay_batch": 0}}),
+    "curate.hold_out_species_of": (
+        {"benchmarks": CARVED},
+        {"benchmarks": CARVED, "curate": {"hold_out_species_of": ["carved"]}},
+    ),
+    "intrinsic.benchmarks": ({"intrinsic": {"benchmarks": ["replay"]}}, {"intrinsic": {"benchmarks": []}}),
+    "shards.image_size": ({"shards": {"image_size": 72}}, {"shards": {"image_size": 64}}),
+    "replay.shards.image_size": ({"replay": {"shards": {"image_size": 72}}}, {}),
+    "download.allow_hosts": (
+        {"limits": {"download": {"allow_hosts": ["10.0.0.0/8"]}}},
+        {"download": {"allow_hosts": ["10.0.0.0/8"]}, "replay": {"download": {"allow_hosts": ["10.0.0.0/8"]}}},
+    ),
+    "max_loss.sources": (
+        {"max_loss": {"sources": {"musem": 0.3}}},
+        {"max_loss": {"sources": {"museum": 0.3, "replay": 1}}},
+    ),
+    "train.templates": (STAGES, STAGES | {"generations": [{"sources": [TABLE | {"keep": ["lifeStage"]}]}]}),
+}
+"""By the key that a refusal names: a change that is refused, and the one that it asks for."""
+
+
+@pytest.mark.parametrize("key", REFUSED)
+def test_what_a_refusal_asks_for_is_accepted(key: str) -> None:
+    def changed(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+        """Sections are merged, as Snakemake merges them; None takes a key away."""
+        merged = {
+            name: changed(values[name], new) if isinstance(new, dict) and name in values else new
+            for name, new in changes.items()
+        }
+        return {name: value for name, value in (values | merged).items() if value is not None}
+
+    def load(changes: dict[str, Any]) -> Config:
+        return load_config(changed(read_yaml(ROOT / "config/config.yaml"), changes), "config", SiteSettings())
+
+    refused, asked_for = REFUSED[key]
+    with pytest.raises(InputError, match=re.escape(key)):
+        load(refused)
+    load(asked_for)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -317,8 +318,16 @@ def test_training_on_the_cpu_is_refused_unless_meant(corpus, start: Path) -> Non
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     settings = SETTINGS.model_copy(update={"allow_cpu": False})
-    with pytest.raises(InputError, match="refused"):
+    with pytest.raises(InputError, match=r"refused.*train\.allow_cpu"):
         job_of(corpus, start, settings).check(ranks_of())
+    job_of(corpus, start, settings.model_copy(update={"allow_cpu": True})).check(ranks_of())
+
+
+def test_nodes_that_are_not_there_are_refused_until_there_is_one(corpus, start: Path) -> None:
+    job = job_of(corpus, start)
+    with pytest.raises(InputError, match=r"limits\.train\.nodes is 2"):
+        replace(job, limits=TrainLimits(nodes=2)).check(ranks_of())
+    replace(job, limits=TrainLimits(nodes=1)).check(ranks_of())
 
 
 def test_metrics_after_the_resumed_step_and_half_lines_are_cut(tmp_path: Path) -> None:

@@ -458,6 +458,10 @@ def test_losses_that_are_not_finite_stop_the_run_and_their_images_are_named(
     known |= set(pq.read_table(corpus.replay / "train/index.parquet")["uuid"].to_pylist())
     assert all(len(row["uuids"]) == 12 and set(row["uuids"]) <= known for row in rows)
     assert json.loads((tmp_path / "work/outcome.json").read_text())["outcome"] == "bad input"
+    # What the line names lets the training end.
+    mended = FAST.model_copy(update={"lr": 1e-4, "warmup_steps": 2, "clip_norm": 1.0})
+    in_process(corpus, start, tmp_path / "mended", mended)
+    assert json.loads((tmp_path / "mended/train/summary.json").read_text())["skipped"] == 0
 
 
 def test_one_step_without_a_finite_loss_is_skipped_and_changes_no_weight(

@@ -81,8 +81,15 @@ def test_missing_photos_stop_the_run_and_come_by_the_command_that_its_last_line_
 
 def test_what_was_lost_is_gone_on_without_where_the_config_says_so(fresh: Any) -> None:
     own_photos(fresh.folder, there=9, of=12)
-    command = "snakemake data --profile profiles/local --configfile mine.yaml"
-    done = snakemake(fresh, f"{command} --config 'max_loss={{sources: {{mine: 0.25}}}}'")
+    with fresh.path("mine.yaml").open("a") as config:
+        config.write("max_loss: {sources: {mine: 0.25}}\n")
+    options = "--profile profiles/local --configfile mine.yaml"
+    last = snakemake(fresh, f"snakemake retry_failed {options}").stderr.splitlines()[-1]
+    (fetch,) = re.findall(r"`(snakemake fetch[^`]*)`", last)
+    assert fetch == f"snakemake fetch {options}"
+    done = snakemake(fresh, fetch)
+    assert done.returncode == 0, done.stderr
+    done = snakemake(fresh, f"snakemake data {options}")
     assert done.returncode == 0, done.stderr
     print("\n".join(lines := done.stderr.splitlines()[-5:]))
     assert says("\n".join(lines), "12 rows in, 9 kept, 3 lost (missing_file 3)", "g000.lost.csv", "result: ")

@@ -1,8 +1,5 @@
 """What would run again, and why: `snakemake -n` after each kind of change to a finished project."""
 
-import re
-import shlex
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -128,23 +125,6 @@ def test_shards_lost_from_view_are_published_again(copy: Any) -> None:
     copy.run("data")
     assert [file.read_bytes() for file in lost] == kept
     assert "3 of them made before" in copy.path("logs/corpora/micro/shards/g000/group-000.log").read_text()
-
-
-def test_verify_names_a_lost_shard_and_the_command_that_makes_it_again(copy: Any) -> None:
-    assert "all shards and download tars are whole" in copy.run("verify")
-    shard = copy.path("results/corpora/micro/shards/g000/train/shard-000000.tar")
-    whole = shard.read_bytes()
-    shard.unlink()
-    done = copy.snakemake("verify")
-    assert done.returncode != 0
-    name = re.escape(str(shard.relative_to(copy.folder)))
-    found = re.search(rf"^{name}: missing; `snakemake (.*)` makes it again$", done.stdout + done.stderr, re.M)
-    assert found
-    assert not shard.exists(), "verify writes nothing"
-    # As it is printed: no profile and no config are added.
-    command = [copy.command()[0], *shlex.split(found[1])]
-    subprocess.run(command, cwd=copy.folder, env=copy.environment(), capture_output=True, check=True)
-    assert shard.read_bytes() == whole
 
 
 def test_a_purged_download_is_named_and_not_fetched_again(finished: Any) -> None:

@@ -185,9 +185,13 @@ def test_another_program_on_the_port_is_one_line_and_status_2(world: Path, port:
             text=True,
             check=False,
         )
-    assert done.returncode == 2
-    assert says(done.stderr, str(port), "another program")
-    assert done.stderr.count("\n") == 1
+        assert done.returncode == 2
+        assert says(done.stderr, str(port), "another program", "world.port")
+        assert done.stderr.count("\n") == 1
+        with socket.create_server((site.FAST, 0)) as free:
+            other = free.getsockname()[1]
+        with serving(make_site(tmp_path / "elsewhere", other)):
+            pass
 
 
 def test_a_folder_without_a_world_is_refused(tmp_path: Path) -> None:
