@@ -47,7 +47,7 @@ if CONFIG.ablations is not None:
     include: "rules/ablations.smk"
 
 
-LAST_LINES = Places(CORPUS, RUN, GENERATIONS, SCORING)
+LAST_LINES = Places(CORPUS, RUN, GENERATIONS, SCORING, BENCHMARK_TABLES)
 say_when_nothing_ran(workflow, LAST_LINES)
 
 

@@ -51,7 +51,9 @@ def places(tmp_path: Path) -> Places:
     for model, top1 in (("start", 0.031), ("first", 0.425)):
         write_json(run.scores(model=model, benchmark="birds"), {"metrics": {"zero_shot/top1": top1, "chance": 0.02}})
     write_json(run.scores(model="first", benchmark="pairs"), {"metrics": {"few_shot/1": 0.5, "few_shot/1_std": 0.1}})
-    return Places(corpus, run, Generations({"g000": ["0000"]}, names), scoring)
+    folders = {name: f"{tmp_path}/benchmarks/{name}" for name in ("birds", "pairs")}
+    account(f"{folders['birds']}/account.json", "benchmarks", {"": {"kept": 60, "missing": 40}}, by_source=False)
+    return Places(corpus, run, Generations({"g000": ["0000"]}, names), scoring, folders)
 
 
 def write_json(path: str, value: Any) -> None:
@@ -94,7 +96,16 @@ def test_a_corpus_that_does_not_count_by_source_is_summed_as_a_whole(places: Pla
     ("target", "parts"),
     [
         ("all", ("corpus lab", "scores of first", "report/index.html")),
-        ("evaluate", ("scores of first", "birds 42.5 (start 3.1, chance 2.0)", "pairs few_shot/1 50.0", "scores")),
+        (
+            "evaluate",
+            (
+                "scores of first",
+                "birds 42.5 (start 3.1, chance 2.0)",
+                "40 of 100 images (missing 40)",
+                "pairs few_shot/1 50.0",
+                "scores",
+            ),
+        ),
         ("eval_birds", ("birds 42.5", "results/runs/first/scores")),
         ("publish", ("corpus lab", "result: ", "publish")),
         ("crate", ("corpus lab", "ro-crate-metadata.json")),

@@ -143,7 +143,8 @@ def test_a_dead_network_stops_at_once_and_is_asked_again_when_it_is_back(corpus:
     # No share that may be lost lets a corpus without images pass.
     said = corpus.complaint(network=1)
     assert says(said, "no images", "4 images", f"connection 4 at {dead}", "g000.lost.csv", "snakemake retry_failed")
-    back = ThreadingHTTPServer(("127.0.0.1", int(dead.rpartition(":")[2])), server.http.RequestHandlerClass)
+    handler: Any = server.http.RequestHandlerClass
+    back = ThreadingHTTPServer(("127.0.0.1", int(dead.rpartition(":")[2])), handler)
     threading.Thread(target=back.serve_forever, args=(0.05,), daemon=True).start()
     corpus.retry()
     back.shutdown()

@@ -37,12 +37,14 @@ class Places:
         run: the run.
         generations: the corpus's generations with their sources.
         scoring: where the scores are.
+        benchmarks: the folder of each benchmark's table, by name.
     """
 
     corpus: Corpus
     run: Run
     generations: Generations
     scoring: Scoring
+    benchmarks: Mapping[str, str]
 
 
 def say_at_the_end(workflow: Any, places: Places, *, failed: bool) -> None:
@@ -90,7 +92,8 @@ def after_failure(failed: Iterable[Any]) -> Iterator[str]:
     Args:
         failed: Snakemake's jobs.
     """
-    jobs = sorted(failed, key=str)
+    # A group of jobs fails as one.
+    jobs = sorted((one for job in failed for one in getattr(job, "jobs", [job])), key=str)
     for job in jobs[:MOST_ERRORS]:
         log = next((str(path) for path in job.log), "")
         yield f"error: {error_of(Path(log)) or f'rule {job.rule.name} failed without a message'} (log: {log or 'none'})"
@@ -280,9 +283,20 @@ def score_lines(places: Places, benchmarks: Sequence[str]) -> Iterator[str]:
         if "chance" in metrics[own] and metric == MAIN_METRIC:
             beside.append(f"chance {100 * metrics[own]['chance']:.1f}")
         of_metric = "" if metric == MAIN_METRIC else f" {metric}"
-        found.append(f"{benchmark}{of_metric} {100 * metrics[own][metric]:.1f} ({', '.join(beside)})")
+        found.append(
+            f"{benchmark}{of_metric} {100 * metrics[own][metric]:.1f}"
+            + (f" ({', '.join(beside)})" if beside else "")
+            + _lost_of_benchmark(places.benchmarks[benchmark])
+        )
     if found:
         yield f"scores of {own}, zero-shot top-1 in percent: {', '.join(found)}"
+
+
+def _lost_of_benchmark(folder: str) -> str:
+    """How many of a benchmark's images could not be used; nothing where all could."""
+    found = _account(f"{folder}/account.json")
+    lost = Counter(found.dropped) if found else Counter()
+    return f", without {lost.total():,} of {found.rows_in:,} images ({_reasons(lost)})" if found and lost else ""
 
 
 def _account(path: str) -> Account | None:
