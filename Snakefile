@@ -68,6 +68,7 @@ onstart:
         sys.exit(f"error: {refusal(REDONE)}")
     if PLANNED_CORPORA.exists() or any(job.rule.name == "train_run" for job in workflow.dag.needrun_jobs()):
         write_json(PLANNED_CORPORA, MIXTURE.to_json())
+    record_running()
 
 
 if BEHIND:

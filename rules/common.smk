@@ -28,6 +28,7 @@ from workflow_scripts.common.mixture import Mixture
 from workflow_scripts.common.redo import keep_made, redone, refusal, take_words
 from workflow_scripts.common.scored_models import Models
 from workflow_scripts.common.scoring import Scoring
+from workflow_scripts.common.snakemake_errors import check_writable, explain, record_running
 from workflow_scripts.common.step_versions import step_version
 from workflow_scripts.common.table_files import check_tables
 
@@ -73,6 +74,8 @@ try:
     DRY_RUN = workflow.output_settings.dryrun
     MISSING = CONFIG.missing_files(SITE.results)
     absent = {key: f"{WHERE}: {key}: {path}: no such file or folder{how_to_get(key)}" for key, path in MISSING.items()}
+    if not DRY_RUN:
+        check_writable(Path(SITE.results))
     if not DRY_RUN and any(key.startswith(("generations.", "replay.", "world.")) for key in absent):
         refuse_missing()
     LAYOUT = Layout(SITE.results)
@@ -192,6 +195,12 @@ def require_fetched(files):
             f"error: config/site.yaml says offline, and {len(missing)} files are not fetched yet; "
             f"where there is internet, run: {remedies.snakemake('fetch')}"
         )
+
+
+@atexit.register
+def say_why_nothing_started():
+    if workflow.is_main_process and (found := explain(workflow)):
+        sys.stderr.write(f"error: {found}\n")
 
 
 @atexit.register

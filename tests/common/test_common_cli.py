@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.messages import says
 
 STEP = '''
 from pathlib import Path
@@ -18,6 +21,11 @@ def step(*, inputs: tuple[Path, ...] = (), named: dict[str, str] = {}, settings:
         raise InputError("table.csv: no column url")
     if how == "wrongly":
         raise RuntimeError("a bug")
+    if how == "much":
+        with inputs[0].open("wb") as file:
+            file.write(bytes(2 << 20))
+    if how == "quoting":
+        raise RuntimeError("IO Error: Could not write: No space left on device")
     print(len(inputs), named, settings.lr)
 
 run(step)
@@ -60,6 +68,30 @@ def test_a_bug_is_one_line_and_its_traceback_is_in_the_log(tmp_path: Path) -> No
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "Traceback" in (tmp_path / "logs/step.log").read_text()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("mounting a small disk is not permitted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk_is_named_with_what_is_left_on_it(tmp_path: Path, small_disk: Path) -> None:
+    words = ("--settings", SETTINGS, "--how", "much", "--inputs", str(small_disk / "result.bin"))
+    for done in (by_hand(tmp_path, *words, "--log", str(small_disk / "step.log")), command(tmp_path, *words)):
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert says(done.stderr, "error: disk full", f"{small_disk}", "0 of 1 MiB", "make room")
+
+
+def test_a_librarys_own_error_about_a_full_disk_is_known(tmp_path: Path) -> None:
+    assert "disk full" in command(tmp_path, "--settings", SETTINGS, "--how", "quoting").stderr
 
 
 @pytest.mark.parametrize("settings", ['{"epochs": 1}', '{"epochs": 1, "global_batch": 2, "lrr": 3}', "no json"])

@@ -1,7 +1,9 @@
 """Bad input gets one line that says what and where, a status that is not 0, and loses nothing."""
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,43 @@ def test_a_mix_with_a_corpus_that_nobody_made_is_said_before_anything_runs(fresh
     missing = "mix.1.corpus: results/corpora/other: no such file or folder"
     assert complaint(fresh.snakemake("data", *mix)).endswith(f" + --config: {missing}")
     assert missing in fresh.snakemake("-n", "data", *mix).stderr
+
+
+def test_a_misspelt_target_is_named_with_the_nearest_one(fresh: Any) -> None:
+    done = fresh.snakemake("-n", "eval_rare_specis")
+    assert says(complaint(done), "eval_rare_specis", "eval_rare_species?")
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+
+
+def test_results_that_cannot_be_written_are_refused_before_anything_runs(fresh: Any) -> None:
+    fresh.path("results").write_text("")
+    assert says(complaint(fresh.snakemake("data")), "results", "is a file", "config/site.yaml")
+    fresh.path("results").unlink()
+    if os.getuid() == 0:
+        pytest.skip("root may write anywhere")
+    fresh.path("results").mkdir(mode=0o500)
+    assert says(complaint(fresh.snakemake("data")), "no permission", "config/site.yaml")
+
+
+def test_a_second_run_at_once_is_told_of_the_first_and_a_dead_ones_lock_how_to_go(fresh: Any) -> None:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    first = subprocess.Popen(fresh.command("data"), cwd=fresh.folder, env=fresh.environment(), **quiet)
+    try:
+        deadline = time.monotonic() + 120
+        while not list(fresh.path(".snakemake/running").glob("*")):
+            assert first.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        said = complaint(fresh.snakemake("data"))
+        assert says(said, f"process {first.pid}", f"kill -INT {first.pid}")
+    finally:
+        first.kill()
+        first.wait()
+    said = complaint(fresh.snakemake("data"))
+    assert says(said, "killed", "snakemake --unlock")
+    assert "--cleanup-metadata" not in said
+    fresh.run("--unlock")
+    assert fresh.planned("data")
 
 
 def test_broken_config_file(fresh: Any) -> None:

@@ -4,12 +4,15 @@
 and for the one line that says what is wrong.
 """
 
+import errno
 import inspect
 import logging
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -20,6 +23,7 @@ from workflow_scripts.common.config.base import Section
 from workflow_scripts.common.errors import InputError
 
 EXIT_BAD_INPUT = 2
+NEARLY_FULL = 64 * 2**20
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +67,8 @@ def _log_to(path: Path | None) -> None:
     layout = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=logging.INFO, format=layout, handlers=handlers, force=True)
     logging.captureWarnings(True)
+    # A log that cannot be written (a full disk) must not bury the step's own error.
+    logging.raiseExceptions = False
 
 
 def run(step: Callable[..., Any]) -> None:
@@ -86,6 +92,10 @@ def run(step: Callable[..., Any]) -> None:
             _say(error)
             raise SystemExit(EXIT_BAD_INPUT) from None
         except Exception as error:
+            if full := full_disks(error, [path, *arguments.values()]):
+                logger.exception("%s", error)
+                _say(f"{full}; make room, then give the same command again: finished work is kept")
+                raise SystemExit(1) from None
             if path is None:
                 raise
             logger.exception("%s", error)
@@ -105,6 +115,30 @@ def _command_name() -> str | None:
     """How this program is called: `python -m MODULE`, where a module it is."""
     spec = sys.modules["__main__"].__spec__
     return f"python -m {spec.name}" if spec else None
+
+
+def full_disks(error: Exception, arguments: Sequence[object]) -> str:
+    """Which disks of a step are full, where its error says that one is.
+
+    Args:
+        error: what the step raised; a library's own error may only quote the system's words.
+        arguments: the step's; paths among them say which disks it uses.
+    """
+    if getattr(error, "errno", None) not in (errno.ENOSPC, errno.EDQUOT) and not any(
+        os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT)
+    ):
+        return ""
+    lists = (value if isinstance(value, list | tuple) else (value,) for value in arguments)
+    given = (value for values in lists for value in values if isinstance(value, Path))
+    places = [Path.cwd(), Path(tempfile.gettempdir()), *given]
+    existing = (next(one for one in (path.absolute(), *path.absolute().parents) if one.exists()) for path in places)
+    disks = {path.stat().st_dev: (path, shutil.disk_usage(path)) for path in existing}
+    full = [(path, usage) for path, usage in disks.values() if usage.free < NEARLY_FULL] or [
+        min(disks.values(), key=lambda disk: disk[1].free)
+    ]
+    return "disk full, or a quota reached: " + ", ".join(
+        f"{path} has {usage.free // 2**20} of {usage.total // 2**20} MiB left" for path, usage in full
+    )
 
 
 def _say(message: object) -> None:

@@ -1,0 +1,58 @@
+"""`./run` checks a Snakemake command line before Snakemake reads it."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.messages import says
+from workflow_scripts.common.entry import check, config_files
+from workflow_scripts.common.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([ROOT / "run", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def refusal(*words: str) -> str:
+    with pytest.raises(InputError) as error:
+        check(words)
+    return str(error.value)
+
+
+def test_config_files_are_those_that_snakemake_takes() -> None:
+    words = ["all", "--configfile", "a.yaml", "b.yaml", "-n", "x", "--configfile=c.yaml", "--config", "y=1"]
+    assert list(config_files(words)) == ["a.yaml", "b.yaml", "c.yaml"]
+
+
+def test_a_missing_config_file_is_named_with_the_nearest_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config").mkdir()
+    Path("config/photos.yaml").touch()
+    assert says(refusal("-n", "--configfile", "config/photo.yaml"), "config/photo.yaml", "config/photos.yaml?")
+
+
+def test_a_target_behind_the_config_file_is_told_where_it_belongs(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").touch()
+    said = refusal("--configfile", str(tmp_path / "mine.yaml"), "evaluate")
+    assert says(said, "evaluate: ", "evaluate --configfile")
+    check(["evaluate", "--configfile", str(tmp_path / "mine.yaml")])
+
+
+def test_a_broken_config_file_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("run: a\ncorpus: [\n  x: {\n")
+    done = run("-n", "--configfile", str(path))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert says(done.stderr, "error: ", f"{path}: line 4")
+
+
+def test_what_is_right_becomes_snakemake(tmp_path: Path) -> None:
+    done = run("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout[0].isdigit()
+    assert os.access(ROOT / "run", os.X_OK)
