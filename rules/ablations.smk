@@ -73,6 +73,7 @@ use rule embed as ablation_embed with:
     params:
         model=lambda w: f"local-dir:{SCORED_VARIANTS[w.variant]}",
         projector=projector,
+        precise="",
         work=SHARED.work(step="features"),
         version=step_version("evaluate.embed"),
 

@@ -14,7 +14,7 @@ from snakemake.settings.types import DeploymentMethod
 from workflow_scripts.common import remedies
 from workflow_scripts.common.bound import finished_training
 from workflow_scripts.common.config.benchmark_sources import how_to_get
-from workflow_scripts.common.config.evaluate import as_read, table_identity, watched_files
+from workflow_scripts.common.config.evaluate import IN_FULL_PRECISION, as_read, table_identity, watched_files
 from workflow_scripts.common.config.root import load_config, load_site, read_yaml
 from workflow_scripts.common.defined_rules import complete
 from workflow_scripts.common.config.train import CorpusShards

@@ -28,11 +28,12 @@ rule embed:
     params:
         model=lambda w: MODELS.source(w.model),
         projector=projector,
+        precise=lambda w: "--precise" if LAYOUTS[w.benchmark] in IN_FULL_PRECISION else "",
         work=SHARED.work(step="features"),
         version=step_version("evaluate.embed"),
     shell:
         "python -m workflow_scripts.evaluate.embed --model {params.model:q} --images {input.images:q} "
-        "--projector {params.projector:q} --limits {resources.limits:q} --work {params.work:q} "
+        "--projector {params.projector:q} {params.precise} --limits {resources.limits:q} --work {params.work:q} "
         "--out {output.features:q} --threads {threads} --log {log:q}"
 
 

@@ -474,6 +474,7 @@ BENCHMARK_IMAGES = Contract(
         Column("class"),
         *_maybe(*(f"taxon_{rank}" for rank in RANKS), "common_name"),
         Column("split", null=True),
+        Column("differs", TRUTH, null=True),
     ),
     key=("position",),
     extra=True,
@@ -481,7 +482,8 @@ BENCHMARK_IMAGES = Contract(
 """`image` is the name as the labels give it; `path` is the file, and with `offset` and `size` the bytes within it.
 
 `position` is the row's place in the labels, from 0; class order is the order of first appearance. Images that are
-missing or unreadable have no row: they are counted and named in the account beside the table.
+missing or unreadable have no row: they are counted and named in the account beside the table. `differs` says whether
+published evaluation code, which neither turns an image nor converts its colours, sees other pixels.
 """
 
 SEEN_SPECIES = Contract(
@@ -505,8 +507,14 @@ PREDICTIONS = Contract(
 
 NEWT_ANSWERS = Contract(
     "a NeWT test image's answer by one seed's search",
-    (Column("position", INTEGER), Column("seed", INTEGER), Column("correct", TRUTH), Column("features")),
-    key=("position", "seed"),
+    (
+        Column("position", INTEGER),
+        Column("protocol"),
+        Column("seed", INTEGER),
+        Column("correct", TRUTH),
+        Column("features"),
+    ),
+    key=("position", "protocol", "seed"),
 )
 """`features` is the digest of what the features were made from."""
 

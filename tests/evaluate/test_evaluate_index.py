@@ -25,6 +25,7 @@ from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.images import decode, pdq
 from workflow_scripts.contracts import BENCHMARK_IMAGES, REPLAY_INDEX, SHARD_MANIFEST
 from workflow_scripts.evaluate.csv.index import index_csv, read_labels
+from workflow_scripts.evaluate.label_files import DIFFERING
 from workflow_scripts.evaluate.replay.index import index_replay
 
 HEADER = ["", "kingdom", "phylum", "cls", "order", "family", "genus", "species", "common_name", "filepath", "class"]
@@ -117,6 +118,7 @@ def test_missing_and_unreadable_images_are_named_and_shift_no_other(benchmark_of
     assert (account.rows_in, account.kept, account.dropped) == (5, 2, {"missing": 1, "unreadable": 2})
     assert account.notes == {
         "classes": 2,
+        DIFFERING: 0,
         "missing gone.jpg, row": 1,
         "unreadable cut.jpg, row": 2,
         "unreadable page.jpg, row": 3,
@@ -322,7 +324,7 @@ def test_held_out_pairs_are_rows_whose_bytes_lie_in_the_shards(replay: Path, mon
         data = Path(row["path"]).read_bytes()[row["offset"] : row["offset"] + row["size"]]
         assert data == photo(hash_of(row["image"]))
         assert row["md5"] == hashlib.md5(data).hexdigest()
-    assert read_account(out.with_name("account.json")).notes == {"classes": 5}
+    assert read_account(out.with_name("account.json")).notes == {"classes": 5, DIFFERING: 0}
 
 
 def test_replay_shards_are_verified_first(replay: Path, tmp_path: Path) -> None:

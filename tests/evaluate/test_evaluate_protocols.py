@@ -120,7 +120,8 @@ def newt_table(tasks: int) -> tuple[Vectors, pl.DataFrame]:
 
 def test_newt_is_scikit_learns_search_by_seed_0_and_later_by_three() -> None:
     vectors, images = newt_table(3)
-    found = scores(newt([search(vectors, images, threads=1, draws=2)], images), "svm/micro")
+    features = featured(vectors)
+    found = scores(newt([search(features, images, threads=1, draws=2)], images, features), "svm/micro")
     unit, by_seed = normalize(vectors), []
     for seed in (0, 1, 2):
         right: list[bool] = []
@@ -327,6 +328,29 @@ def test_plantdoc_is_scikit_learns_nearest_centroid_by_each_versions_seeds() -> 
 
 
 def test_protocols_that_agree_share_one_number_below_the_first_of_them() -> None:
-    _, images = newt_table(1)
-    named = newt([search(newt_table(1)[0], images, threads=1, draws=1)], images)
+    vectors, images = newt_table(1)
+    features = featured(vectors)
+    named = newt([search(features, images, threads=1, draws=1)], images, features)
     assert named.protocols == {"svm/micro": list(PROTOCOLS[1:]), "v1.0.1/svm/micro": ["v1.0.1"]}
+
+
+def test_newt_searches_again_only_tasks_whose_features_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three tasks by three seeds; published code sees another picture in the second task."""
+    vectors, images = newt_table(3)
+    published = vectors.copy()
+    published[35] = -published[35]
+    features = Features(vectors, np.arange(len(vectors)), Origin("", "", "", "proj"), published)
+    searched: list[str] = []
+
+    def predicted(one: tuple[Any, int], *, draws: int) -> list[str]:
+        searched.append(one[0].name)
+        return ["0"] * len(one[0].test)
+
+    monkeypatch.setattr("workflow_scripts.evaluate.newt.search._predict", predicted)
+    found = search(features, images, threads=1, draws=1)
+    assert sorted(searched) == ["t0"] * 3 + ["t1"] * 6 + ["t2"] * 3
+    assert newt([found], images, features).protocols == {
+        "v1.0.1/svm/micro": ["v1.0.1"],
+        "v2.0.0/svm/micro": ["v2.0.0", "main-49e1cf5"],
+        "svm/micro": ["corrected"],
+    }

@@ -37,8 +37,9 @@ def featured(vectors: Floats) -> Features:
 
 def newt(features: Floats, images: pl.DataFrame, *, threads: int, draws: int = 100, parts: int = 1) -> Outcome:
     """NeWT's scores, the searches dealt to some parts."""
-    found = [search(features, images, threads=threads, draws=draws, part=part, parts=parts) for part in range(parts)]
-    return newt_outcome(found, images)
+    of = featured(features)
+    found = [search(of, images, threads=threads, draws=draws, part=part, parts=parts) for part in range(parts)]
+    return newt_outcome(found, images, of)
 
 
 def newt_task(name: str, swapped: int = 0) -> tuple[list[int], dict[str, list[str]]]:
@@ -79,10 +80,10 @@ def test_newt_does_not_depend_on_processes_or_on_the_order_of_tasks() -> None:
     assert newt(*newt_benchmark(*tasks), threads=1, draws=3, parts=2).metrics == one
     assert newt(*newt_benchmark(*tasks), threads=1, draws=3, parts=3).metrics == one
     features, images = newt_benchmark(*tasks)
-    half = search(features, images, threads=1, draws=3, part=0, parts=2)
+    half = search(featured(features), images, threads=1, draws=3, part=0, parts=2)
     for answers in ([half], [half, half]):
         with pytest.raises(InputError, match="do not answer each test image once"):
-            newt_outcome(answers, images)
+            newt_outcome(answers, images, featured(features))
 
 
 def test_newt_names_a_task_that_cannot_be_searched() -> None:

@@ -3,12 +3,12 @@
 import logging
 import math
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
@@ -18,7 +18,8 @@ from workflow_scripts.common.config.evaluate import EmbedLimits
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, whole
 from workflow_scripts.common.frames import read_frame
-from workflow_scripts.common.images import decode_plain
+from workflow_scripts.common.geometry import Floats
+from workflow_scripts.common.images import decode, decode_plain
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.step_versions import versioned
 from workflow_scripts.common.work_folder import WorkFolder, do_once
@@ -41,10 +42,15 @@ def embed(
     out: Path,
     work: Path,
     projector: Projector = "proj",
+    precise: bool = False,
     limits: EmbedLimits = EmbedLimits(),  # noqa: B008 (frozen)
     threads: int = 1,
 ) -> None:
     """Embed a benchmark's images with one model.
+
+    Images are decoded as those that models train on. The few that published evaluation code decodes otherwise
+    (`differs`) are embedded once more as it does, for the scores that follow it. On a GPU the model runs in fp16 by
+    autocast, as there.
 
     The work is kept by a digest of weights, preprocessing and images: another run that scores the same model adopts
     it, and an interrupted one goes on after its last chunk.
@@ -52,9 +58,12 @@ def embed(
     Args:
         model: the model's source, such as `local-dir:PATH`.
         images: the benchmark's images.parquet.
-        out: the features to write, safetensors: `features` [N, D] float32, not normalised, and `positions` [N].
+        out: the features to write, safetensors: `features` [N, D] float32, not normalised, and `positions` [N]; where
+            images differ, `published` [M, D] and their `rows` [M]; and `precise` [N, D].
         work: where the work is kept, for all runs.
         projector: which visual projector; a model with a single one takes that.
+        precise: whether v1.0.1 and v2.0.0 of the published code embed this benchmark in full precision; on a GPU all
+            images are then embedded once more, as `precise`.
         limits: batch and loader workers.
         threads: threads of the forward pass.
 
@@ -70,53 +79,87 @@ def embed(
     origin = origin_of(clip, sha256_file(images), projector)
     logger.info("%s: %d images on %s, projector %s", model, table.height, device, origin.projector)
 
+    passes = [Pass("corrected", np.arange(table.height), plain=False, autocast=True)]
+    if len(differing := np.flatnonzero(table["differs"].fill_null(False).to_numpy())):
+        passes.append(Pass("published", differing, plain=True, autocast=True))
+    if precise and device.type == "cuda":
+        passes.append(Pass("precise", np.arange(table.height), plain=True, autocast=False))
+
     def make(folder: WorkFolder) -> list[str]:
-        chunks = [folder.path / f"chunk-{number:05d}.npy" for number in range(math.ceil(table.height / CHUNK))]
-        _embed_chunks(clip, table, chunks, "replay" if origin.projector == "replay" else "proj", limits)
-        vectors = np.concatenate([np.load(chunk) for chunk in chunks])
-        if not np.isfinite(vectors).all():
+        taken: Projector = "replay" if origin.projector == "replay" else "proj"
+        made = {one.name: _embed_pass(clip, table, one, folder.path, projector=taken, limits=limits) for one in passes}
+        if not all(np.isfinite(vectors).all() for vectors in made.values()):
             raise InputError(f"{model}: some features are not numbers; its weights are broken")
-        write_features(folder.path / out.name, Features(vectors, table["position"].to_numpy(), origin))
-        for chunk in chunks:
+        published = None
+        if "published" in made:
+            published = made["corrected"].copy()
+            published[differing] = made["published"]
+        features = Features(made["corrected"], table["position"].to_numpy(), origin, published, made.get("precise"))
+        write_features(folder.path / out.name, features)
+        for chunk in folder.path.glob("*.npy"):
             chunk.unlink()
         return [out.name]
 
-    key = {"name": out.name, "precision": _precision(device), **versioned("evaluate.embed"), **vars(origin)}
+    key = {
+        "name": out.name,
+        "device": device.type,
+        "passes": [one.name for one in passes],
+        **versioned("evaluate.embed"),
+        **vars(origin),
+    }
     do_once(work, key, make, out.parent, out.name)
 
 
-def _precision(device: torch.device) -> str:
-    """bf16 halves the time on a GPU; on a CPU without such arithmetic it would cost time."""
-    return "bf16" if device.type == "cuda" else "fp32"
+class Pass(NamedTuple):
+    """One way over the images.
+
+    Attributes:
+        name: what it makes.
+        rows: which images [M].
+        plain: whether they are decoded as published code does.
+        autocast: whether the model runs in half precision, where there is a GPU: as in published code, in fp16.
+    """
+
+    name: str
+    rows: NDArray[np.int64]
+    plain: bool
+    autocast: bool
 
 
-def _embed_chunks(
-    clip: Clip, table: "pl.DataFrame", chunks: list[Path], projector: Projector, limits: EmbedLimits
-) -> None:
-    """Write the chunks that are missing, each [CHUNK, D] float32, in their order."""
+def _embed_pass(
+    clip: Clip, table: "pl.DataFrame", one: Pass, folder: Path, *, projector: Projector, limits: EmbedLimits
+) -> Floats:
+    """Features of a pass's images [M, D], made chunk by chunk; what an interrupted job made is taken over."""
     device = next(clip.model.parameters()).device
-    precision: Any = torch.autocast("cuda", torch.bfloat16) if _precision(device) == "bf16" else nullcontext()
+    half = torch.autocast(device.type, torch.float16, enabled=one.autocast and device.type == "cuda")
+    count = len(one.rows)
+    chunks = [folder / f"{one.name}-{number:05d}.npy" for number in range(math.ceil(count / CHUNK))]
     missing = [number for number, chunk in enumerate(chunks) if not chunk.exists()]
     batches = [
         list(range(start, min(start + limits.batch, end)))
-        for first, end in ((number * CHUNK, min((number + 1) * CHUNK, table.height)) for number in missing)
+        for first, end in ((number * CHUNK, min((number + 1) * CHUNK, count)) for number in missing)
         for start in range(first, end, limits.batch)
     ]
-    done = table.height - sum(map(len, batches))
+    done = count - sum(map(len, batches))
     if done:
         logger.info("%d images were embedded before", done)
     parts = []
-    with Progress("embed", table.height, "images") as progress:
+    with Progress(f"embed ({one.name})", count, "images") as progress:
         progress.update(done)
-        loaded = _loaded(BenchmarkImages(table, preprocess(clip)), batches, limits.workers)
-        for rows, batch in zip(batches, loaded, strict=True):
-            with precision:
-                parts.append(encode_image(clip, batch, projector).float().cpu().numpy())
-            progress.update(len(rows))
-            if (rows[-1] + 1) % CHUNK == 0 or rows[-1] + 1 == table.height:
-                with whole(chunks[rows[-1] // CHUNK]) as temporary:
+        images = BenchmarkImages(table[one.rows], preprocess(clip), plain=one.plain)
+        for places, batch in zip(batches, _loaded(images, batches, limits.workers), strict=True):
+            with half:
+                vectors = encode_image(clip, batch, projector).float()
+            if not torch.isfinite(vectors).all():
+                # Some models leave the range of half precision.
+                vectors = encode_image(clip, batch, projector).float()
+            parts.append(vectors.cpu().numpy())
+            progress.update(len(places))
+            if (places[-1] + 1) % CHUNK == 0 or places[-1] + 1 == count:
+                with whole(chunks[places[-1] // CHUNK]) as temporary:
                     np.save(temporary, np.concatenate(parts))
                 parts = []
+    return np.concatenate([np.load(chunk) for chunk in chunks])
 
 
 class BenchmarkImages(Dataset[torch.Tensor | str]):
@@ -126,19 +169,23 @@ class BenchmarkImages(Dataset[torch.Tensor | str]):
     out of a loader worker.
     """
 
-    def __init__(self, table: "pl.DataFrame", transform: Callable[[Image.Image], torch.Tensor]) -> None:
+    def __init__(
+        self, table: "pl.DataFrame", transform: Callable[[Image.Image], torch.Tensor], *, plain: bool = False
+    ) -> None:
         self.names = table["image"].to_list()
         self.paths = table["path"].to_list()
         self.offsets = table["offset"].to_list()
         self.sizes = table["size"].to_list()
         self.transform = transform
+        self.plain = plain
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> torch.Tensor | str:
         try:
-            return self.transform(decode_plain(self._bytes(index)))
+            data = self._bytes(index)
+            return self.transform(decode_plain(data) if self.plain else Image.fromarray(decode(data)))
         except Exception as error:
             # Parsers of broken files raise whatever they stumble over.
             return f"image {self.names[index]} ({self.paths[index]}) can no longer be read: {error}"

@@ -117,8 +117,14 @@ def write_features(path: Path, features: Features) -> None:
     """Write features as safetensors."""
     # One entry: the library keeps no order among several, and the bytes would differ from run to run.
     metadata = {"origin": json.dumps(vars(features.origin), sort_keys=True)}
+    tensors: dict[str, NDArray[Any]] = {"features": features.vectors, "positions": features.positions}
+    if features.published is not None:
+        rows = np.flatnonzero((features.published != features.vectors).any(axis=1))
+        tensors |= {"rows": rows, "published": features.published[rows]}
+    if features.precise is not None:
+        tensors["precise"] = features.precise
     with whole(path) as temporary:
-        save_file({"features": features.vectors, "positions": features.positions}, temporary, metadata)
+        save_file(tensors, temporary, metadata)
 
 
 def read_features(path: Path) -> Features:
@@ -130,8 +136,12 @@ def read_features(path: Path) -> Features:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata: dict[str, Any] = file.metadata() or {}
-            return Features(
-                file.get_tensor("features"), file.get_tensor("positions"), Origin(**json.loads(metadata["origin"]))
-            )
+            vectors, published, names = file.get_tensor("features"), None, set(file.keys())
+            if "published" in names:
+                published = vectors.copy()
+                published[file.get_tensor("rows")] = file.get_tensor("published")
+            precise = file.get_tensor("precise") if "precise" in names else None
+            origin = Origin(**json.loads(metadata["origin"]))
+            return Features(vectors, file.get_tensor("positions"), origin, published, precise)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: no readable features ({error}); delete it, so that it is made again") from None

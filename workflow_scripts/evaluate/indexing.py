@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
-from workflow_scripts.common import images, tables, tars
+from workflow_scripts.common import images, jpeg, tables, tars
 from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.contracts import BENCHMARK_IMAGES, RANKS
+from workflow_scripts.evaluate.label_files import DIFFERING
 
 logger = logging.getLogger(__name__)
 
 BATCH = 512
+# Components of a JPEG in CMYK.
+CMYK = 4
 # Images named one by one in the account; the log names all.
 NAMED = 100
 
@@ -54,10 +58,17 @@ class Labelled(NamedTuple):
 
 
 class Hashes(NamedTuple):
-    """MD5 of an image's bytes and PDQ of its pixels (None where PDQ finds no feature), hex."""
+    """What is known of an image's bytes.
+
+    Attributes:
+        md5: their MD5, hex.
+        pdq: PDQ of the pixels, hex; None where PDQ finds no feature.
+        differs: whether published evaluation code sees other pixels.
+    """
 
     md5: str
     pdq: str | None
+    differs: bool
 
 
 class Unusable(NamedTuple):
@@ -115,12 +126,14 @@ def index_images(
                     named[f"{outcome.reason} {row.image}, row"] = row.position
             _append(connection, hashed)
             progress.update(len(batch))
-        kept, classes = tables.one_row(connection, "SELECT count(*), count(DISTINCT class) FROM found")
+        kept, classes, differing = tables.one_row(
+            connection, "SELECT count(*), count(DISTINCT class), count_if(differs) FROM found"
+        )
         if not kept:
             why = f"none of its {progress.done} images can be used, the first: {first_unusable}"
             raise InputError(f"benchmark {benchmark}: {why if progress.done else 'its labels name no image'}")
         tables.write(connection, "SELECT * FROM found", BENCHMARK_IMAGES, out)
-    noted = {"classes": classes, **notes, **named}
+    noted = {"classes": classes, DIFFERING: differing, **notes, **named}
     write_account(account, Account("benchmarks", benchmark, "images", progress.done, kept, dict(dropped), noted))
 
 
@@ -137,7 +150,20 @@ def _hash(row: Labelled) -> Hashes | Unusable:
         pixels = images.decode(data)
     except images.UnreadableImage as error:
         return Unusable("unreadable", str(error))
-    return Hashes(hashlib.md5(data, usedforsecurity=False).hexdigest(), images.pdq(pixels))
+    differs = _differs(data, pixels)
+    return Hashes(hashlib.md5(data, usedforsecurity=False).hexdigest(), images.pdq(pixels), differs)
+
+
+def _differs(data: bytes, pixels: images.RgbImage) -> bool:
+    """Whether Pillow alone makes other pixels of an image; one that only Pillow cannot read is the same to all."""
+    if data.startswith(jpeg.START):
+        header = jpeg.read_header(data)
+        if header.components != CMYK and not header.profile and images.open_photo(data).orientation == 1:
+            return False
+    try:
+        return not np.array_equal(np.asarray(images.decode_plain(data)), pixels)
+    except images.UnreadableImage:
+        return False
 
 
 def _append(connection: duckdb.DuckDBPyConnection, hashed: list[tuple[Labelled, Hashes]]) -> None:
@@ -154,6 +180,7 @@ def _append(connection: duckdb.DuckDBPyConnection, hashed: list[tuple[Labelled, 
             **{f"taxon_{rank}": row.ranks.get(rank) for rank in RANKS},
             "common_name": row.common_name,
             "split": row.split,
+            "differs": hashes.differs,
             **row.extra,
         }
         for row, hashes in hashed

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from workflow_scripts.common.errors import InputError
 
+# How accounts call the images that published evaluation code decodes otherwise.
+DIFFERING = "published code sees other pixels"
 # What torchvision's ImageFolder takes for images, as the published readers do.
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
 

@@ -285,6 +285,10 @@ Benchmark = Annotated[
 ]
 
 
+# Layouts that v1.0.1 and v2.0.0 of the published code embed in full precision, not under autocast.
+IN_FULL_PRECISION = ("newt", "fishnet", "awa2", "herbarium19")
+
+
 def needs_text(benchmark: Classification | ReplayBenchmark | FolderBenchmark) -> bool:
     """Whether images are held against texts, so that there are predictions to show."""
     return not isinstance(benchmark, FolderBenchmark)

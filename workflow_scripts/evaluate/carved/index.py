@@ -14,7 +14,7 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.evaluate import CarvedBenchmark
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.contracts import BENCHMARK_IMAGES, CATALOG, GATHERED_DOWNLOADS, LABELS
-from workflow_scripts.evaluate.label_files import read_lines
+from workflow_scripts.evaluate.label_files import DIFFERING, read_lines
 
 logger = logging.getLogger(__name__)
 
@@ -77,9 +77,8 @@ def carve(
                 "for; ask for fewer species or images"
             )
         kept = tables.write(connection, "SELECT * FROM carved", BENCHMARK_IMAGES, out)
-    write_account(
-        account, Account("benchmarks", name, "images", rows, kept, {"not_carved": rows - kept}, {"classes": species})
-    )
+    notes = {"classes": species, DIFFERING: 0}
+    write_account(account, Account("benchmarks", name, "images", rows, kept, {"not_carved": rows - kept}, notes))
     logger.info("%s: %d images of %d species", name, kept, species)
 
 

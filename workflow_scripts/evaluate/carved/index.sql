@@ -66,7 +66,9 @@ SELECT
     written.genus AS taxon_genus,
     written.species AS taxon_species,
     written.common_name,
-    NULL::VARCHAR AS split
+    NULL::VARCHAR AS split,
+    -- Downloads are stored upright and in sRGB.
+    false AS differs
 FROM numbered
 JOIN written
     ON written.kingdom IS NOT DISTINCT FROM numbered.kingdom

@@ -12,11 +12,14 @@ import numpy as np
 from workflow_scripts.common.config.evaluate import NewtBenchmark
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.frames import read_frame
+from workflow_scripts.common.geometry import Floats
+from workflow_scripts.common.protocols import CORRECTED, PROTOCOLS
+from workflow_scripts.common.resampling import Measure
 from workflow_scripts.contracts import NEWT_ANSWERS
 from workflow_scripts.evaluate.columns import texts
 from workflow_scripts.evaluate.features import Features
-from workflow_scripts.evaluate.measures import Outcome, everywhere, mean_over_seeds
-from workflow_scripts.evaluate.newt.search import SEEDS, Answers
+from workflow_scripts.evaluate.measures import Outcome, by_protocol, mean_over_seeds
+from workflow_scripts.evaluate.newt.search import SEARCHED, SEEDS, Answers
 from workflow_scripts.evaluate.scoring import Embedded, Judged, Task, score_command
 
 if TYPE_CHECKING:
@@ -34,23 +37,36 @@ def judge(task: Task, embedded: Embedded) -> Judged:
     if embedded.searches is None:
         raise InputError(f"{task.benchmark}: no searches are given; run evaluate.newt.search first")
     answers = read_answers(embedded.searches, spec.jobs, embedded.features, task.table)
-    return Judged(outcome(answers, task.table))
+    return Judged(outcome(answers, task.table, embedded.features))
 
 
-def outcome(answers: Sequence[Answers], table: "pl.DataFrame") -> Outcome:
+def outcome(answers: Sequence[Answers], table: "pl.DataFrame", features: Features) -> Outcome:
     """The scores of the answers to all tasks.
+
+    Args:
+        answers: of all parts.
+        table: the images.
+        features: what was searched: protocols that take the same features share a score.
 
     Raises:
         InputError: some test images have no answer, or more than one.
     """
     rows = np.concatenate([part.rows for part in answers])
     order = np.argsort(rows)
-    correct_SN = np.concatenate([part.correct for part in answers], axis=1)[:, order].astype(np.int64)
     if rows[order].tolist() != np.flatnonzero(np.array(texts(table, "split")) == "test").tolist():
         raise InputError("the searches do not answer each test image once; have them made again")
-    first, mean = mean_over_seeds(correct_SN[:1]), mean_over_seeds(correct_SN)
+
+    def score(vectors_ND: Floats, seeds: int) -> Measure:
+        searched = next(one for one in SEARCHED if features.followed(one, autocast=False) is vectors_ND)
+        correct_SN = np.concatenate([part.correct[searched] for part in answers], axis=1)[:, order]
+        return mean_over_seeds(correct_SN[:seeds])
+
+    given = {
+        protocol: (features.followed(protocol, autocast=False), 1 if protocol == "v1.0.1" else len(SEEDS))
+        for protocol in PROTOCOLS
+    }
     return Outcome(
-        {"svm/micro": everywhere(mean) | {"v1.0.1": first}},
+        {"svm/micro": by_protocol(given, score)},
         images=len(rows),
         classes=len(set(texts(table, "task"))),
         chance=0.5,
@@ -76,10 +92,13 @@ def read_answers(folder: Path, parts: int, features: Features, table: "pl.DataFr
         answers = read_frame(path, NEWT_ANSWERS)
         if (answers["features"] != features.origin.digest).any():
             raise InputError(f"{path}: stale, made from other features; delete it, so that it is made again")
-        # Rows are in the order of position and seed.
-        correct_MS = answers["correct"].to_numpy().reshape(-1, len(SEEDS))
-        images = answers.gather_every(len(SEEDS)).join(row_of, on="position", maintain_order="left")
-        found.append(Answers(images["row"].to_numpy().astype(np.int64), correct_MS.T))
+        # Rows are in the order of position, protocol and seed.
+        of_protocol = {protocol: answers.filter(protocol=protocol) for protocol in SEARCHED}
+        correct = {
+            protocol: one["correct"].to_numpy().reshape(-1, len(SEEDS)).T for protocol, one in of_protocol.items()
+        }
+        images = of_protocol[CORRECTED].gather_every(len(SEEDS)).join(row_of, on="position", maintain_order="left")
+        found.append(Answers(images["row"].to_numpy().astype(np.int64), correct))
     return found
 
 

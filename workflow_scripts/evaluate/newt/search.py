@@ -25,15 +25,19 @@ from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.frames import read_frame, write_frame
 from workflow_scripts.common.geometry import Floats, unit
 from workflow_scripts.common.progress import Progress
+from workflow_scripts.common.protocols import CORRECTED, Protocol
 from workflow_scripts.common.resampling import Truths
 from workflow_scripts.contracts import BENCHMARK_IMAGES, NEWT_ANSWERS
 from workflow_scripts.evaluate.columns import texts
-from workflow_scripts.evaluate.features import read_features
+from workflow_scripts.evaluate.features import Features, read_features
+from workflow_scripts.evaluate.measures import by_protocol
 
 if TYPE_CHECKING:
     import polars as pl
 
 SEEDS = (0, 1, 2)
+# Of v1.0.1, which embeds as v2.0.0 does, seed 0 is taken.
+SEARCHED: tuple[Protocol, ...] = ("v2.0.0", "main-49e1cf5", "corrected")
 DRAWS = 100
 # scikit-learn's default for classifiers: stratified, not shuffled.
 FOLDS = 5
@@ -54,11 +58,11 @@ class Answers(NamedTuple):
 
     Attributes:
         rows: rows of the test images in the images table [M].
-        correct: whether each image is right, by seed [S, M].
+        correct: whether each image is right, by protocol and seed [S, M].
     """
 
     rows: NDArray[np.int64]
-    correct: Truths
+    correct: dict[Protocol, Truths]
 
 
 def search_newt(
@@ -84,24 +88,31 @@ def search_newt(
     positions = table["position"].to_numpy()
     if found.origin.images != sha256_file(images) or not np.array_equal(found.positions, positions):
         raise InputError(f"{features}: stale, made from other images; delete it, so that it is made again")
-    answers = search(found.vectors, table, threads=threads, draws=draws, part=part, parts=parts)
-    rows = pl.DataFrame(
-        {
-            "position": np.tile(positions[answers.rows], len(SEEDS)),
-            "seed": np.repeat(SEEDS, len(answers.rows)),
-            "correct": answers.correct.ravel(),
-        }
-    )
-    write_frame(rows.with_columns(features=pl.lit(found.origin.digest)), NEWT_ANSWERS, out)
+    answers = search(found, table, threads=threads, draws=draws, part=part, parts=parts)
+    rows = [
+        pl.DataFrame(
+            {
+                "position": np.tile(positions[answers.rows], len(SEEDS)),
+                "protocol": [protocol] * correct_SM.size,
+                "seed": np.repeat(SEEDS, len(answers.rows)),
+                "correct": correct_SM.ravel(),
+            },
+            schema={"position": pl.Int64, "protocol": pl.String, "seed": pl.Int64, "correct": pl.Boolean},
+        )
+        for protocol, correct_SM in answers.correct.items()
+    ]
+    write_frame(pl.concat(rows).with_columns(features=pl.lit(found.origin.digest)), NEWT_ANSWERS, out)
 
 
 def search(
-    features_ND: Floats, table: "pl.DataFrame", *, threads: int, draws: int = DRAWS, part: int = 0, parts: int = 1
+    features: Features, table: "pl.DataFrame", *, threads: int, draws: int = DRAWS, part: int = 0, parts: int = 1
 ) -> Answers:
     """Search the machines of every `parts`-th task, beginning with task number `part`, by each seed.
 
+    A task is searched again where a protocol takes other features of its images.
+
     Args:
-        features_ND: image features.
+        features: image features.
         table: the images, with `task`, `split` (train, test) and the label as `class`.
         threads: processes that search; how many does not change a number.
         draws: machines that a search tries.
@@ -111,15 +122,35 @@ def search(
     Raises:
         InputError: a task has not two labels, no test image, or too few training images.
     """
-    tasks = _tasks(unit(features_ND), table)[part::parts]
-    if not tasks:
-        return Answers(np.zeros(0, np.int64), np.zeros((len(SEEDS), 0), np.bool_))
+    given = {protocol: (features.followed(protocol, autocast=False),) for protocol in SEARCHED}
+    tasks = by_protocol(given, lambda vectors_ND: _tasks(unit(vectors_ND), table)[part::parts])
+    if not tasks[CORRECTED]:
+        return Answers(np.zeros(0, np.int64), {one: np.zeros((len(SEEDS), 0), np.bool_) for one in SEARCHED})
+    distinct: list[BinaryTask] = []
+    place_of: dict[Protocol, list[int]] = {protocol: [] for protocol in SEARCHED}
+    for number in range(len(tasks[CORRECTED])):
+        first = len(distinct)
+        for protocol in SEARCHED:
+            task = tasks[protocol][number]
+            alike = (place for place in range(first, len(distinct)) if _alike(task, distinct[place]))
+            place = next(alike, len(distinct))
+            distinct += [task] * (place == len(distinct))
+            place_of[protocol].append(place)
     classes = np.array(texts(table, "class"))
-    searches = [(task, seed) for seed in SEEDS for task in tasks]
+    searches = [(task, seed) for seed in SEEDS for task in distinct]
     found = list(_in_parallel(partial(_predict, draws=draws), searches, threads))
     right = [predicted == classes[task.test] for (task, _), predicted in zip(searches, found, strict=True)]
-    by_seed = [np.concatenate(right[start : start + len(tasks)]) for start in range(0, len(right), len(tasks))]
-    return Answers(np.concatenate([task.test for task in tasks]), np.array(by_seed))
+    by_seed = [right[start : start + len(distinct)] for start in range(0, len(right), len(distinct))]
+    correct = {
+        protocol: np.array([np.concatenate([of_seed[place] for place in places]) for of_seed in by_seed])
+        for protocol, places in place_of.items()
+    }
+    return Answers(np.concatenate([task.test for task in tasks[CORRECTED]]), correct)
+
+
+def _alike(task: BinaryTask, other: BinaryTask) -> bool:
+    """Whether two protocols' features of a task's images are the same."""
+    return np.array_equal(task.train_x, other.train_x) and np.array_equal(task.test_x, other.test_x)
 
 
 def _tasks(features_ND: Floats, table: "pl.DataFrame") -> list[BinaryTask]:
