@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.download.bare import BareServer
+from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.download.addresses import AddressPolicy
 from workflow_scripts.download.attempts import Attempt, Row
@@ -19,6 +20,8 @@ from workflow_scripts.download.hosts import Hosts
 from workflow_scripts.download.memory import Memory
 from workflow_scripts.download.user_agent import UserAgent
 from workflow_scripts.download.web import Web
+
+AWAY = (socket.EAI_AGAIN, "Temporary failure in name resolution")
 
 
 class Wire(BareServer):
@@ -113,6 +116,21 @@ def test_a_host_that_is_gone_is_stopped(gone: str, run_of: Any) -> None:
     assert errors_of(rows) == {"failed": 6, "stopped": 14}
     assert {row["error"].partition(":")[0] for row in rows.values()} == {"connection"}
     assert all("refused" in row["error"] for row in rows.values())
+
+
+def test_a_name_that_does_not_exist_is_no_network_that_is_away(run_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look_up(host: str, *more: Any, **how: Any) -> Any:
+        raise socket.gaierror(*{"gone.example": (socket.EAI_NONAME, "Name or service not known")}.get(host, AWAY))
+
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
+    hosts = ("gone.example", "away.example")
+    rows = run_of({f"{host[0]}{n}": f"http://{host}/{n}" for host in hosts for n in range(6)})(
+        {"passes": 1}, stop_after=3
+    )
+    reasons = {host: {row["error"].partition(":")[0] for row in rows.values() if row["host"] == host} for host in hosts}
+    assert reasons == {"gone.example": {"unknown_host"}, "away.example": {"connection"}}
+    account = read_account(run_of({}).out / "account.json")
+    assert (account.dropped["unknown_host"], account.dropped["connection"]) == (6, 6)
 
 
 def test_a_host_that_sends_on_is_not_blamed_for_where_it_leads(

@@ -13,6 +13,9 @@ STARTS = {
     "image/jp2": (0, (b"\0\0\0\x0cjP  \r\n", b"\xff\x4f\xff\x51")),
     "image/webp": (8, (b"WEBP",)),
     "image/avif": (4, (b"ftypavif", b"ftypavis")),
+    # Not read, but refused as what they are.
+    "image/heic": (4, (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1")),
+    "image/jxl": (0, (b"\xff\x0a", b"\0\0\0\x0cJXL ")),
 }
 
 

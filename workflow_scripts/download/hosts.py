@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from workflow_scripts.common.config.download import DownloadLimits
+from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.download.attempts import Fault
 from workflow_scripts.download.budget import Budget
 from workflow_scripts.download.stopped_hosts import STOPPED_HOSTS, StoppedHosts
@@ -103,7 +104,7 @@ class Gate:
             f"it banned this corpus's downloads {MOST_BANS} times. Lower limits.download.hosts: {{{self.host}: {{rate: "
             f"{self.full_rate / 2:g}, connections: 1}}}} (now {self.full_rate:g} and {self.connections}), ask its "
             f"operator, who knows you as {self.contact or 'nobody (set contact in config/site.yaml)'}, then run: "
-            "snakemake retry_failed"
+            f"{snakemake('retry_failed')}"
         )
 
     def ready_in(self, now: float) -> float:
