@@ -12,9 +12,11 @@ ACCOUNTS = [
     *CORPUS.verdicts_account.each(generation=GENERATIONS.names),
     *CORPUS.leakage_account.each(generation=GENERATIONS.names),
     *CORPUS.shards_account.each(generation=GENERATIONS.names),
+    *CORPUS.gathered_findings_account.each(judge=CONFIG.screen, generation=GENERATIONS.names),
     *REPLAY_ACCOUNTS,
     *(f"{folder}/account.json" for folder in BENCHMARK_TABLES.values()),
 ]
+FINDINGS = CORPUS.gathered_findings.each(judge=CONFIG.screen, generation=GENERATIONS.names)
 METRICS = {"train": RUN.metrics()}
 if MODELS.pretrain_start:
     METRICS = {"pretrain": f"{MODELS.start}/train/metrics.jsonl"} | METRICS
@@ -80,6 +82,8 @@ rule report_build:
         intrinsic=RUN.intrinsic.each(model=MODELS.folders, benchmark=CONFIG.intrinsic_benchmarks()),
         embedding_maps=RUN.tsne.each(model=MODELS.folders, benchmark=CONFIG.intrinsic_benchmarks()),
         leakage=CORPUS.leakage.each(generation=GENERATIONS.names),
+        findings=FINDINGS,
+        gathered=CORPUS.gathered.each(generation=GENERATIONS.names) if FINDINGS else [],
     output:
         page=report(RUN.report(), caption="captions/page.rst", category="Run"),
         facts=RUN.facts(),
@@ -99,6 +103,7 @@ rule report_build:
         corpus=CORPUS.name,
         config=CONFIG.recipe(SITE),
         downloads=CORPUS.downloads(),
+        screened=option("refusals", CONFIG.refusals.rules and CONFIG.refusals.to_json()),
         # What jobs cost is read when the page is made, and makes none.
         logs=[CORPUS_LOGS, RUN_LOGS],
         shared_logs=SHARED_LOGS,
@@ -113,5 +118,6 @@ rule report_build:
         "--taxonomy {input.taxonomy:q} --summary {input.summary:q} "
         "--corpus-identity {input.identity:q} --composition {input.composition:q} --intrinsic {input.intrinsic:q} "
         "--embedding-maps {input.embedding_maps:q} --leakage {input.leakage:q} --downloads {params.downloads:q} "
+        "--findings {input.findings:q} --gathered {input.gathered:q} {params.screened} "
         "--logs {params.logs:q} --shared-logs {params.shared_logs:q} --shared {params.shared:q} "
         "--out {output.page:q} --log {log:q}"

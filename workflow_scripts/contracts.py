@@ -262,7 +262,9 @@ LEAKAGE = Contract(
 _FINDING = (Column("label"), Column("score", REAL, null=True), Column("error", null=True))
 
 FINDINGS = Contract(
-    "what a judge found in an image", (Column("uuid"), Column("judge"), *_FINDING), key=("uuid", "label")
+    "what a judge found in an image",
+    (Column("uuid"), Column("judge"), *_FINDING, Column("data_source")),
+    key=("uuid", "label"),
 )
 """`label` is a class of the judge and `score` how sure it is: a cosine similarity or a probability. An image that could
 not be judged has the label `unjudged`, no score, and says why in `error`.

@@ -148,7 +148,7 @@ class Corpus:
             ("leakage", [leak(**row) for row in leakage], LEAKAGE),
             ("held_out", [benchmark_image(n, **row) for n, row in enumerate(held_out)], BENCHMARK_IMAGES),
             ("outside", outside, OUTSIDE_VERDICTS),
-            ("findings", findings, FINDINGS),
+            ("findings", [{"data_source": "test"} | row for row in findings], FINDINGS),
             ("ledger", [taken_down(**row) for row in ledger], LEDGER),
         ):
             if rows:

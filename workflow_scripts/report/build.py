@@ -10,6 +10,7 @@ from typing import Any
 
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.cli import run as run_command
+from workflow_scripts.common.config.screen import Refusals
 from workflow_scripts.common.documents import read_document, write_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, write_text
@@ -29,6 +30,7 @@ from workflow_scripts.report.names import RANKS_SHOWN, ranks_by_source
 from workflow_scripts.report.pages import page_parts, page_templates
 from workflow_scripts.report.published import compare
 from workflow_scripts.report.scores import MAIN_METRIC, STD, Scores, read_scores, write_scores
+from workflow_scripts.report.screening import read_screening
 from workflow_scripts.report.treemap import treemap_nodes
 
 HERE = Path(__file__).parent
@@ -66,6 +68,9 @@ def build(
     embedding_maps: tuple[Path, ...] = (),
     leakage: tuple[Path, ...] = (),
     downloads: Path | None = None,
+    findings: tuple[Path, ...] = (),
+    gathered: tuple[Path, ...] = (),
+    refusals: Refusals = Refusals(rules=[]),  # noqa: B008 (frozen)
     logs: tuple[Path, ...] = (),
     shared_logs: Path | None = None,
     shared: tuple[str, ...] = (),
@@ -92,6 +97,9 @@ def build(
         embedding_maps: t-SNE layouts named MODEL/BENCHMARK.tsne.parquet (contract EMBEDDING_MAP).
         leakage: the corpus's images that benchmarks have too, of all generations.
         downloads: the folder of the corpus's download parts, for their thumbnails.
+        findings: what the corpus's judges found, of all generations (contract FINDINGS).
+        gathered: the gathered downloads of all generations, where there are findings.
+        refusals: what of the findings refuses an image.
         logs: folders of the logs of the corpus and the run, for what their jobs cost.
         shared_logs: the folder of logs of what several runs have in common.
         shared: names of the shared folders that this run takes.
@@ -130,6 +138,7 @@ def build(
         "treemap": figures.treemap(treemap_nodes(composition)) if composition else None,
         **{f"training-{name}": figures.training(read_curves(path)) for name, path in metrics.items()},
     }
+    screening = read_screening(findings, gathered, refusals, downloads) if findings and downloads else []
     text = page.render(
         run=run,
         corpus=corpus,
@@ -153,6 +162,7 @@ def build(
         lost_species=named.get("lost_species", []) if named else [],
         ranks=RANKS_SHOWN,
         leaks=read_leaks(leakage, downloads) if downloads else [],
+        screening=screening,
         hosts=_hosts(hosts),
         examples=_examples(predictions, benchmarks, table),
         intrinsic=read_scores(intrinsic, own=run) if intrinsic else None,

@@ -1,6 +1,7 @@
 """Export a run as a Workflow Run RO-Crate: what ran, on what, and what came out, in the words of others' tools."""
 
 import json
+import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ PROFILES = (
     ("https://w3id.org/workflowhub/workflow-ro-crate/1.0", "Workflow RO-Crate", "1.0"),
 )
 LICENCE = "https://spdx.org/licenses/MIT"
+SCREENING_LINK = re.compile(r'\s*<a href="#screening">Screening</a>')
 WEIGHTS = "open_clip_model.safetensors"
 
 
@@ -48,7 +50,10 @@ def crate(*, facts: Path, summary: Path, page: Path, table: Path, model: Path, w
     for path in (facts, summary, page, table, workflow):
         # Not linked: what a person edits in place, the Snakefile say, must not change in a crate.
         with whole(folder / path.name) as temporary:
-            shutil.copyfile(path, temporary)
+            if path == page:
+                temporary.write_text(without_screening(page.read_text(encoding="utf-8")), encoding="utf-8")
+            else:
+                shutil.copyfile(path, temporary)
     write_json(folder / "config.json", told["config"])
     made = ROCrate(version=VERSION)
     made.metadata.extra_contexts.append(TERMS)
@@ -90,6 +95,11 @@ def crate(*, facts: Path, summary: Path, page: Path, table: Path, model: Path, w
     made.metadata.write(folder)
     # The library's order of keys is its own affair.
     write_json(out, json.loads((folder / METADATA).read_text(encoding="utf-8")))
+
+
+def without_screening(page: str) -> str:
+    """A report's page without what judges found in images: whom they take for a person goes to nobody."""
+    return re.sub(r"<section id=\"screening\">.*?</section>\n*", "", SCREENING_LINK.sub("", page), flags=re.DOTALL)
 
 
 def _time_of(path: Path) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 THUMBNAIL = 144
 QUALITY = 80
+# Of a coarse thumbnail, along its longer side.
+SQUARES = 12
 ENDING = ".predictions.parquet"
 # How many examples of each kind a benchmark shows.
 KINDS = {
@@ -117,8 +119,11 @@ def _shown(place: Mapping[str, Any]) -> str:
     return thumbnail(Path(place["path"]), place["offset"], place["size"])
 
 
-def thumbnail(path: Path, offset: int | None = None, size: int | None = None) -> str:
-    """An image file, or the image at a place within a file, as a small data URI; empty where there is none."""
+def thumbnail(path: Path, offset: int | None = None, size: int | None = None, *, coarse: bool = False) -> str:
+    """An image file, or the image at a place within a file, as a small data URI; empty where there is none.
+
+    A coarse one has so few squares that no face can be told by it.
+    """
     from PIL import Image
 
     try:
@@ -130,6 +135,9 @@ def thumbnail(path: Path, offset: int | None = None, size: int | None = None) ->
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return ""
     small.thumbnail((THUMBNAIL, THUMBNAIL))
+    if coarse:
+        whole, shown = small.size, [max(1, side * SQUARES // THUMBNAIL) for side in small.size]
+        small = small.resize((shown[0], shown[1]), Image.Resampling.BOX).resize(whole, Image.Resampling.NEAREST)
     packed = io.BytesIO()
     small.save(packed, "JPEG", quality=QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()

@@ -145,8 +145,8 @@ def _judge_part(judge: Judge[Any], group: Group, part: Path, manifest: Path, fol
         tables.write(connection, "FROM kept", SEEN_FINDINGS, folder.path / SEEN)
         tables.write(
             connection,
-            f"SELECT uuid, {tables.literal(judge.name)} AS judge, label, score, error FROM kept "
-            "SEMI JOIN wanted USING (uuid, picture)",
+            f"SELECT uuid, {tables.literal(judge.name)} AS judge, label, score, error, wanted.data_source FROM kept "
+            "INNER JOIN wanted USING (uuid, picture)",
             FINDINGS,
             folder.path / FOUND,
         )
@@ -162,7 +162,7 @@ def _read_wanted(connection: duckdb.DuckDBPyConnection, part: Path, manifest: Pa
     try:
         connection.view("catalog").filter(of).create_view("asked", replace=True)
         connection.execute(
-            "CREATE TEMP TABLE wanted AS SELECT downloads.uuid, "
+            "CREATE TEMP TABLE wanted AS SELECT downloads.uuid, asked.data_source, "
             # A picture is a file and a crop of it, as for duplicates.
             "concat_ws(' ', downloads.md5, asked.crop::VARCHAR) AS picture, "
             'downloads.tar, downloads."offset", downloads.size '

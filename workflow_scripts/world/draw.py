@@ -29,8 +29,8 @@ def draw_organism(look: Look, random: np.random.Generator, short_side: int) -> I
         random: what makes this photo differ from the next.
         short_side: shorter side in pixels; some photos are up to half as large again.
     """
-    width, height = _size(random, short_side)
-    image = _surroundings(look.background, random, width, height)
+    width, height = size_of(random, short_side)
+    image = surroundings(look.background, random, width, height)
     side = min(width, height)
     matrix = _placement(random, width, height, side * random.uniform(0.4, 0.47))
     value = random.uniform(0.9, 1.05)
@@ -41,14 +41,14 @@ def draw_organism(look: Look, random: np.random.Generator, short_side: int) -> I
     for role, corners in parts:
         if role == "body":
             cv2.fillPoly(body, [corners], 255, cv2.LINE_8, PLACES)
-        fill = {"body": look.main, "limb": look.limb, "head": _mixed(look.main, (255, 255, 255), 0.45)}[role]
-        cv2.fillPoly(image, [corners], _scaled(fill, value), cv2.LINE_AA, PLACES)
+        fill = {"body": look.main, "limb": look.limb, "head": mixed(look.main, (255, 255, 255), 0.45)}[role]
+        cv2.fillPoly(image, [corners], scaled(fill, value), cv2.LINE_AA, PLACES)
         if role == "body":
             _paint_pattern(image, look, body, matrix, value)
             body[:] = 0
         cv2.polylines(image, [corners], True, (40, 40, 40), thickness, cv2.LINE_AA, PLACES)
     _paint_mark(image, look, matrix, thickness)
-    return _photographed(image, random)
+    return photographed(image, random)
 
 
 def encoded(image: Image) -> bytes:
@@ -58,19 +58,21 @@ def encoded(image: Image) -> bytes:
     return data.tobytes()
 
 
-def _size(random: np.random.Generator, short_side: int) -> tuple[int, int]:
+def size_of(random: np.random.Generator, short_side: int) -> tuple[int, int]:
+    """Width and height of a photo, pixels."""
     side = round(short_side * (1.5 if random.random() < 0.08 else 1.0))
     longer = round(side * random.choice([1.0, 1.15, 1.33], p=[0.3, 0.4, 0.3]))
     return (side, longer) if random.random() < 0.35 else (longer, side)
 
 
-def _surroundings(background: Colour, random: np.random.Generator, width: int, height: int) -> Image:
+def surroundings(background: Colour, random: np.random.Generator, width: int, height: int) -> Image:
+    """What is behind an organism: a background of uneven light with blots of its own colour."""
     corners = np.array(background, np.float64) * random.uniform(0.85, 1.15, (2, 2, 1))
     image = cv2.resize(corners.clip(0, 255).astype(np.uint8), (width, height)).astype(np.uint8, copy=False)
     for _ in range(int(random.integers(3, 8))):
         centre = (int(random.integers(width)), int(random.integers(height)))
         axes = (int(random.integers(6, width // 6)), int(random.integers(4, height // 10)))
-        shade = _scaled(background, random.uniform(0.75, 1.2))
+        shade = scaled(background, random.uniform(0.75, 1.2))
         cv2.ellipse(image, centre, axes, float(random.uniform(0, 180)), 0, 360, shade, cv2.FILLED, cv2.LINE_AA)
     return image
 
@@ -95,7 +97,7 @@ def _paint_pattern(image: Image, look: Look, body: Image, matrix: NDArray[np.flo
     onto = matrix @ np.array([[step, 0, -REACH], [0, step, -REACH], [0, 0, 1]])
     tile = cv2.warpAffine(_tile(look.pattern, look.coarseness), onto, (width, height), flags=cv2.INTER_LINEAR)
     painted = cv2.bitwise_and(tile, body)
-    image[painted > 127] = _scaled(look.second, value)
+    image[painted > 127] = scaled(look.second, value)
 
 
 @cache
@@ -128,7 +130,7 @@ def _paint_mark(image: Image, look: Look, matrix: NDArray[np.float64], thickness
     cv2.polylines(image, [corners], True, rim, 2 * thickness, cv2.LINE_AA, PLACES)
 
 
-def _photographed(image: Image, random: np.random.Generator) -> Image:
+def photographed(image: Image, random: np.random.Generator) -> Image:
     """Light from one side, and noise."""
     height, width = image.shape[:2]
     light = cv2.resize(random.uniform(0.8, 1.15, (2, 2)).astype(np.float32), (width, height))
@@ -138,11 +140,13 @@ def _photographed(image: Image, random: np.random.Generator) -> Image:
     return cv2.add(lit, cv2.merge([noise] * 3), dtype=cv2.CV_8U).astype(np.uint8, copy=False)
 
 
-def _scaled(colour: Colour, factor: float) -> Colour:
+def scaled(colour: Colour, factor: float) -> Colour:
+    """A colour, darker or lighter."""
     blue, green, red = (min(255, round(channel * factor)) for channel in colour)
     return blue, green, red
 
 
-def _mixed(one: Colour, other: Colour, share: float) -> Colour:
+def mixed(one: Colour, other: Colour, share: float) -> Colour:
+    """A colour between two; `share` is the other's."""
     blue, green, red = (round(a * (1 - share) + b * share) for a, b in zip(one, other, strict=True))
     return blue, green, red
