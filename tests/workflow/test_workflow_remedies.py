@@ -74,7 +74,7 @@ def test_what_messages_ask_for_makes_the_report_and_publishes(copy: Any) -> None
     shutil.rmtree(copy.path("results/runs/micro/report"))
     command = asked(copy, "compare", "--runs", "micro", "other")
     assert typed(copy, command).splitlines()[-1] == "result: results/runs/micro/report/index.html"
-    command = asked(copy, "upload", "--folder", "results/runs/micro/publish/model", "--repo", "a/b")
+    command = asked(copy, "upload", "--folder", "results/runs/micro/publish/model", "--repo", "a/b", "--kind", "model")
     assert typed(copy, command).splitlines()[-1] == "result: results/runs/micro/publish"
     assert copy.path("results/runs/micro/publish/model/README.md").exists()
 
