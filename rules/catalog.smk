@@ -109,7 +109,7 @@ for generation in GENERATIONS.names:
 JOB = job("catalog_loss", CORPUS_LOGS, "catalog/{generation}.loss")
 
 
-# Before anything is downloaded: does a source lack too many rows? Its result is no reason to run anything again.
+# Before anything is downloaded: does a source lack too many rows? It runs again only where it would fail (see `exceeded`).
 rule catalog_loss:
     input:
         accounts=lambda w: CORPUS.source_account.each(
@@ -130,9 +130,9 @@ rule catalog_loss:
     threads: JOB.cores
     resources:
         **JOB.resources,
-    params:
         max_loss=CONFIG.max_loss.to_json(),
-        version=step_version("catalog.loss"),
+    params:
+        exceeded=lambda w: exceeded(CORPUS.catalog_loss(generation=w.generation), CONFIG.max_loss),
     shell:
         "python -m workflow_scripts.catalog.loss --accounts {input.accounts:q} --records {input.records:q} "
-        "--account {input.account:q} --older {input.older:q} --max-loss {params.max_loss:q} --out {output.loss:q} --log {log:q}"
+        "--account {input.account:q} --older {input.older:q} --max-loss {resources.max_loss:q} --out {output.loss:q} --log {log:q}"

@@ -74,7 +74,7 @@ rule curate:
 JOB = job("curate_loss", CORPUS_LOGS, "curate/{generation}.loss")
 
 
-# Before shards are made: do too many images of a source have no name? Its result is no reason to run anything again.
+# Before shards are made: do too many images of a source have no name? It runs again only where it would fail (see `exceeded`).
 rule curate_loss:
     input:
         account=CORPUS.verdicts_account(),
@@ -91,12 +91,12 @@ rule curate_loss:
     threads: JOB.cores
     resources:
         **JOB.resources,
-    params:
         max_loss=CONFIG.max_loss.to_json(),
-        version=step_version("curate.loss"),
+    params:
+        exceeded=lambda w: exceeded(CORPUS.verdicts_loss(generation=w.generation), CONFIG.max_loss),
     shell:
         "python -m workflow_scripts.curate.loss --account {input.account:q} --labels {input.labels:q} "
-        "--max-loss {params.max_loss:q} --out {output.loss:q} --log {log:q}"
+        "--max-loss {resources.max_loss:q} --out {output.loss:q} --log {log:q}"
 
 
 JOB = job("curate_attribution", CORPUS_LOGS, "curate/{generation}.attribution")

@@ -151,7 +151,7 @@ rule download_gather:
 JOB = job("download_loss", CORPUS_LOGS, "download/{generation}.loss")
 
 
-# Before anything is made of them: did too many images of a source not come? Its result is no reason to run anything again.
+# Before anything is made of them: did too many images of a source not come? It runs again only where it would fail (see `exceeded`).
 rule download_loss:
     input:
         account=CORPUS.gathered_account(),
@@ -170,9 +170,9 @@ rule download_loss:
     threads: JOB.cores
     resources:
         **JOB.resources,
-    params:
         max_loss=CONFIG.max_loss.to_json(),
-        version=step_version("download.loss"),
+    params:
+        exceeded=lambda w: exceeded(CORPUS.gathered_loss(generation=w.generation), CONFIG.max_loss),
     shell:
         "python -m workflow_scripts.download.loss --account {input.account:q} --hosts {input.hosts:q} --lost {input.lost:q} --older {input.older:q} "
-        "--max-loss {params.max_loss:q} --out {output.loss:q} --log {log:q}"
+        "--max-loss {resources.max_loss:q} --out {output.loss:q} --log {log:q}"

@@ -65,7 +65,7 @@ use rule download as replay_download with:
 JOB = job("replay_loss", CORPUS_LOGS, "replay/loss")
 
 
-# Before shards are made: did too many pairs not come? Its result is no reason to run anything again.
+# Before shards are made: did too many pairs not come? It runs again only where it would fail (see `exceeded`).
 rule replay_loss:
     input:
         manifests=CORPUS.replay_download_part.each(part=REPLAY_PARTS),
@@ -81,12 +81,12 @@ rule replay_loss:
     threads: JOB.cores
     resources:
         **JOB.resources,
-    params:
         max_loss=CONFIG.max_loss.to_json(),
-        version=step_version("replay.loss"),
+    params:
+        exceeded=lambda w: exceeded(CORPUS.replay_loss(), CONFIG.max_loss),
     shell:
         "python -m workflow_scripts.replay.loss --manifests {input.manifests:q} "
-        "--max-loss {params.max_loss:q} --out {output.loss:q} --log {log:q}"
+        "--max-loss {resources.max_loss:q} --out {output.loss:q} --log {log:q}"
 
 
 JOB = job("replay_write", CORPUS_LOGS, "replay/write")

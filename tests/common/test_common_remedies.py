@@ -66,7 +66,9 @@ def test_words_with_blanks_are_quoted() -> None:
 
 
 KEY = re.compile(r"(?<![\w./-])([a-z_]+(?:\.[a-z_]+)+)(?![\w(]|\.\w)")
-WORDS = re.compile(r"python -m workflow_scripts\.[\w.]+|--config [*']?\w+=")
+WORDS = re.compile(
+    r"python -m workflow_scripts\.[\w.]+|--config [*']?\w+=|\./run [\w-]+|snakemake --?\w+|`snakemake [\w -]+`"
+)
 IN_PAGES = re.compile(r"snakemake (?:[a-z_]+)(?= --)")
 
 
@@ -112,7 +114,7 @@ def named() -> dict[str, str]:
         module = ast.parse(file.read_text())
         for text in texts_of(module):
             names = [*(key for key in KEY.findall(text) if key in keys), *WORDS.findall(text)]
-            found |= {name.replace("*", "").replace("'", ""): file.name for name in names}
+            found |= {re.sub("[*'`]", "", name): file.name for name in names}
         found |= dict.fromkeys(commands_of(module), file.name)
     for file in [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]:
         lines = [

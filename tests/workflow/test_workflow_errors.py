@@ -109,7 +109,7 @@ def test_a_second_run_at_once_is_told_of_the_first_and_a_dead_ones_lock_how_to_g
         first.kill()
         first.wait()
     said = complaint(fresh.snakemake("data"))
-    assert says(said, "killed", "snakemake --unlock")
+    assert says(said, "killed", "`snakemake --unlock ")
     assert "--cleanup-metadata" not in said
     fresh.run("--unlock")
     assert fresh.planned("data")

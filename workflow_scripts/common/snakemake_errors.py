@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.remedies import snakemake
 
 RUNNING = Path(".snakemake/running")
 """Beside Snakemake's locks: a file for each of its processes, named by host and process."""
@@ -65,10 +66,10 @@ def _is_known(target: str, rules: Iterable[Any]) -> bool:
 
 
 def _locked() -> str:
-    here = socket.gethostname()
+    here, unlock = socket.gethostname(), snakemake("--unlock")
     running = [(host, pid) for host, pid in _recorded() if host != here or _is_snakemake(pid)]
     if not running:
-        return "a killed run left its lock, and nothing runs here any more: snakemake --unlock, then this command again"
+        return f"a killed run left its lock, and nothing runs here any more: `{unlock}`, then this command again"
     host, pid = running[-1]
     since = datetime.fromtimestamp((RUNNING / f"{host}:{pid}").stat().st_mtime).strftime("%Y-%m-%d %H:%M")
     if host == here:
@@ -78,7 +79,7 @@ def _locked() -> str:
         )
     return (
         f"another snakemake works on the same files: process {pid} on {host}, since {since}; wait for it, or, if it no "
-        "longer runs there: snakemake --unlock, then this command again"
+        f"longer runs there: `{unlock}`, then this command again"
     )
 
 

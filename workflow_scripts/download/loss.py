@@ -14,6 +14,7 @@ from workflow_scripts.contracts import DOWNLOAD_HOSTS
 
 SETTINGS = {
     "disallowed_address": "download.allow_hosts lets private addresses be asked",
+    "certificate": "download.hosts: {HOST: {check_certificates: false}} checks no certificate of HOST",
     "disallowed_by_robots": "download.respect_robots: false takes what robots directives forbid",
     "too_small": "a smaller download.min_size takes smaller images",
     "too_large": "larger download.max_pixels and download.max_bytes take larger images",
