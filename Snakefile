@@ -66,6 +66,8 @@ onstart:
     # `--touch` does no work again: it takes what is there as it is.
     if not workflow.touch and (REDONE := redone(workflow.dag, WORDS, CORPUS, LEDGER)):
         sys.exit(f"error: {refusal(REDONE)}")
+    if LOST := too_much_by_now(workflow.dag, CONFIG.max_loss):
+        sys.exit(f"error: {LOST}")
     if PLANNED_CORPORA.exists() or any(job.rule.name == "train_run" for job in workflow.dag.needrun_jobs()):
         write_json(PLANNED_CORPORA, MIXTURE.to_json())
     record_running()

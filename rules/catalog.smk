@@ -109,7 +109,7 @@ for generation in GENERATIONS.names:
 JOB = job("catalog_loss", CORPUS_LOGS, "catalog/{generation}.loss")
 
 
-# Before anything is downloaded: does a source lack too many rows? It runs again only where it would fail (see `exceeded`).
+# Before anything is downloaded: does a source lack too many rows?
 rule catalog_loss:
     input:
         accounts=lambda w: CORPUS.source_account.each(
@@ -131,8 +131,6 @@ rule catalog_loss:
     resources:
         **JOB.resources,
         max_loss=CONFIG.max_loss.to_json(),
-    params:
-        exceeded=lambda w: exceeded(CORPUS.catalog_loss(generation=w.generation), CONFIG.max_loss),
     shell:
         "python -m workflow_scripts.catalog.loss --accounts {input.accounts:q} --records {input.records:q} "
         "--account {input.account:q} --older {input.older:q} --max-loss {resources.max_loss:q} --out {output.loss:q} --log {log:q}"

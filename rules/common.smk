@@ -24,7 +24,7 @@ from workflow_scripts.common.generations import Generations, number_groups, numb
 from workflow_scripts.common.jobs import Job, check_names, needs_of, resources_of
 from workflow_scripts.common.last_lines import Places, say_at_the_end, say_when_nothing_ran
 from workflow_scripts.common.layout import TRAINING_FILES, Corpus, Layout, Run
-from workflow_scripts.common.losses import exceeded
+from workflow_scripts.common.losses import too_much_by_now
 from workflow_scripts.common.mixture import Mixture
 from workflow_scripts.common.redo import keep_made, redone, refusal, take_words
 from workflow_scripts.common.scored_models import Models
@@ -209,6 +209,8 @@ def say_what_is_redone():
     """Last of all in a dry run, after its jobs."""
     if DRY_RUN and workflow.dag is not None and (found := redone(workflow.dag, WORDS, CORPUS, LEDGER)):
         sys.stderr.write(f"{refusal(found)}\n")
+    if DRY_RUN and workflow.dag is not None and (found := too_much_by_now(workflow.dag, CONFIG.max_loss)):
+        sys.stderr.write(f"{found}\n")
 
 
 def settled(files):

@@ -74,7 +74,7 @@ rule curate:
 JOB = job("curate_loss", CORPUS_LOGS, "curate/{generation}.loss")
 
 
-# Before shards are made: do too many images of a source have no name? It runs again only where it would fail (see `exceeded`).
+# Before shards are made: do too many images of a source have no name?
 rule curate_loss:
     input:
         account=CORPUS.verdicts_account(),
@@ -92,8 +92,6 @@ rule curate_loss:
     resources:
         **JOB.resources,
         max_loss=CONFIG.max_loss.to_json(),
-    params:
-        exceeded=lambda w: exceeded(CORPUS.verdicts_loss(generation=w.generation), CONFIG.max_loss),
     shell:
         "python -m workflow_scripts.curate.loss --account {input.account:q} --labels {input.labels:q} "
         "--max-loss {resources.max_loss:q} --out {output.loss:q} --log {log:q}"

@@ -151,7 +151,7 @@ rule download_gather:
 JOB = job("download_loss", CORPUS_LOGS, "download/{generation}.loss")
 
 
-# Before anything is made of them: did too many images of a source not come? It runs again only where it would fail (see `exceeded`).
+# Before anything is made of them: did too many images of a source not come?
 rule download_loss:
     input:
         account=CORPUS.gathered_account(),
@@ -171,8 +171,6 @@ rule download_loss:
     resources:
         **JOB.resources,
         max_loss=CONFIG.max_loss.to_json(),
-    params:
-        exceeded=lambda w: exceeded(CORPUS.gathered_loss(generation=w.generation), CONFIG.max_loss),
     shell:
         "python -m workflow_scripts.download.loss --account {input.account:q} --hosts {input.hosts:q} --lost {input.lost:q} --older {input.older:q} "
         "--max-loss {resources.max_loss:q} --out {output.loss:q} --log {log:q}"

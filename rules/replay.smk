@@ -65,7 +65,7 @@ use rule download as replay_download with:
 JOB = job("replay_loss", CORPUS_LOGS, "replay/loss")
 
 
-# Before shards are made: did too many pairs not come? It runs again only where it would fail (see `exceeded`).
+# Before shards are made: did too many pairs not come?
 rule replay_loss:
     input:
         manifests=CORPUS.replay_download_part.each(part=REPLAY_PARTS),
@@ -82,8 +82,6 @@ rule replay_loss:
     resources:
         **JOB.resources,
         max_loss=CONFIG.max_loss.to_json(),
-    params:
-        exceeded=lambda w: exceeded(CORPUS.replay_loss(), CONFIG.max_loss),
     shell:
         "python -m workflow_scripts.replay.loss --manifests {input.manifests:q} "
         "--max-loss {resources.max_loss:q} --out {output.loss:q} --log {log:q}"

@@ -13,6 +13,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from tests.messages import says
+
 pytestmark = pytest.mark.slow
 
 CORPUS = "results/corpora/micro"
@@ -122,13 +124,7 @@ CHANGES = [
         set(),
         words=["--config", "limits={download: {threads: 3}, train: {checkpoint_steps: 7}, embed: {batch: 16}}"],
     ),
-    # What was made of what is there stays as it is.
-    Change(
-        "how much may be lost",
-        {"report_build"},
-        words=["--config", "max_loss={network: 0.4, files: 0.2}"],
-    ),
-    Change("less than was lost", {"download_loss"}, words=["--config", "max_loss={files: 0.01}"]),
+    Change("how much may be lost", {"report_build"}, words=["--config", "max_loss={network: 0.4, files: 0.2}"]),
     Change("retried downloads", {"retry_failed"}, target="retry_failed"),
 ]
 
@@ -163,6 +159,15 @@ def test_a_change_plans_what_it_reaches_and_nothing_else(project: Any, change: C
     content = text.replace(change.old, change.new, 1) if change.old else text + change.new
     with changed(path, content.encode()):
         assert project.planned(change.target, *change.words) == change.jobs
+
+
+def test_less_loss_than_there_was_stops_a_run_and_plans_nothing(project: Any) -> None:
+    less = ("--config", "max_loss={files: 0.01}")
+    assert project.planned("data", *less) == {}
+    last = project.snakemake("report", *less).stderr.splitlines()
+    (line,) = [line for line in last if line.startswith("error: ")]
+    assert says(line, "curate", "museum", "1 of 36", "1 %", "max_loss.sources.museum: 0.03")
+    assert project.planned("data") == {}
 
 
 def test_one_catalogue_part_plans_its_own_download(project: Any) -> None:

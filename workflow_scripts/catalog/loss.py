@@ -44,7 +44,7 @@ def check_loss(
         where = next(path for path, one in zip(accounts, read, strict=True) if one.part == worst.source)
         key = f"check the entry of {worst.source} in `generations`: its columns and folders"
         raise refuse("catalog", "rows", beyond, causes, where=where, remedies=[key])
-    write_losses(out, losses)
+    write_losses(out, "catalog", losses, account.parent / "sources")
 
 
 def _rows(account: Account, records: Path) -> SourceRows:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from workflow_scripts.common.accounts import Account, SourceRows
 from workflow_scripts.common.config.loss import LossSettings
@@ -122,7 +123,8 @@ def refuse(
     clauses = [*remedies, f"set max_loss.sources.{name}: {enough:g} to go on without them"]
     return InputError(
         f"{stage}: source {name} lost {worst.rows:,} of {worst.source.rows_in:,} {unit} "
-        f"({_percent(worst.share)} %, max_loss is {_percent(worst.allowed)} %): {shown}"
+        f"({_percent(worst.share)} %, max_loss is {_percent(worst.allowed)} %)"
+        + (f": {shown}" if shown else "")
         + (f"; too much also of {also.removeprefix(', ')}" if also else "")
         + f". List: {where}. Remedy: "
         + "; or ".join(clauses)
@@ -143,12 +145,14 @@ def refuse_nothing(
     )
 
 
-def write_losses(path: Path, losses: Sequence[Loss]) -> None:
-    """Write down what was judged."""
+def write_losses(path: Path, stage: str, losses: Sequence[Loss], where: Path) -> None:
+    """Write down what was judged, and where the list of what is lost is."""
     write_json(
         path,
         [
             {
+                "stage": stage,
+                "list": str(where),
                 "source": loss.source.source,
                 "is_local": loss.source.is_local,
                 "rows_in": loss.source.rows_in,
@@ -160,22 +164,28 @@ def write_losses(path: Path, losses: Sequence[Loss]) -> None:
     )
 
 
-def exceeded(path: str, max_loss: LossSettings) -> str:
-    """A param for a check: the sources that lost more than they may by now; "" where there are none.
+def too_much_by_now(dag: Any, max_loss: LossSettings) -> str:
+    """The line that stops a run whose finished checks allowed more than the config does by now; "" where none did.
 
-    A check is an ancient input of what follows it, and behind a job that runs again Snakemake overlooks other changes.
-    So a check runs again only where it is going to stop the run.
+    A check does not run again for another `max_loss`: it is an ancient input of what follows it, and behind a job that
+    runs again Snakemake overlooks other changes.
+
+    Args:
+        dag: Snakemake's plan.
+        max_loss: how much each source may lose.
     """
-    try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-        over = [
-            one["source"]
-            for one in found
-            if one["lost"] > max_loss.of(one["source"], is_local=one["is_local"]) * one["rows_in"]
-        ]
-    except (OSError, ValueError, TypeError, KeyError):
-        return ""
-    return ", ".join(over)
+    planned = set(dag.needrun_jobs(exclude_finished=False))
+    for job in sorted(dag.jobs, key=str):
+        path = Path(str(job.output[0])) if job.rule.name.endswith("_loss") else None
+        # What was checked once may be gone by now, where nothing that follows has to run.
+        if path is None or job in planned or not path.exists():
+            continue
+        for one in json.loads(path.read_text(encoding="utf-8")):
+            source = SourceRows(one["source"], one["is_local"], one["rows_in"], one["rows_in"] - one["lost"], {})
+            loss = Loss(source, one["lost"], max_loss.of(source.source, is_local=source.is_local))
+            if loss.is_too_much:
+                return str(refuse(one["stage"], "rows", [loss], [], where=Path(one["list"])))
+    return ""
 
 
 def may_come() -> str:

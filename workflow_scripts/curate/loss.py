@@ -40,7 +40,7 @@ def check_loss(*, account: Path, labels: Path, max_loss: LossSettings, out: Path
         ]
         where, remedies = labels, [text for reason, text in SETTINGS.items() if reason in lost]
         raise refuse("curate", "images", beyond, causes, where=where, remedies=remedies)
-    write_losses(out, losses)
+    write_losses(out, "curate", losses, labels)
 
 
 def _unresolved(labels: Path) -> Iterator[str]:

@@ -56,7 +56,7 @@ def check_loss(
             row for row in rows if row["catalog_source"] == worst.source and (row["host"] == "") == worst.is_local
         )
         raise refuse("download", "images", beyond, causes, where=lost, remedies=_remedies(causes))
-    write_losses(out, losses)
+    write_losses(out, "download", losses, lost)
 
 
 def _causes(rows: Any) -> list[Cause]:

@@ -35,7 +35,7 @@ def check_loss(*, manifests: tuple[Path, ...], max_loss: LossSettings, out: Path
         again = sum(cause.again for cause in causes)
         remedies = [f"`{snakemake('retry_failed')}` asks for {again:,} of them again"] if again else []
         raise refuse(REPLAY, "pairs", beyond, causes, where=manifests[0].parents[1], remedies=remedies)
-    write_losses(out, losses)
+    write_losses(out, REPLAY, losses, manifests[0].parents[1])
 
 
 if __name__ == "__main__":
