@@ -209,6 +209,7 @@ DOWNLOAD_REASONS = (
     "disallowed_by_robots",
     "disallowed_address",
     "bad_crop",
+    "needs_memory",
     "missing_file",
     "taken_down",
     "other",

@@ -75,6 +75,27 @@ def test_a_training_asks_for_the_memory_of_the_batches_that_its_workers_keep() -
     assert needs_of("train_run", config, SITE).memory_mb > 8 * 16_000 + ready
 
 
+def test_a_download_asks_for_what_its_limits_let_it_hold_and_at_most_two_gib() -> None:
+    assert needs_of("download", recipe(), SITE).memory_mb <= 2048
+    larger = recipe(limits={"download": {"image_memory_mb": 3000}})
+    assert needs_of("retry_failed", larger, SITE).memory_mb > 3000
+    with pytest.raises(InputError, match=r"limits\.jobs\.download\.memory_mb: 1500 .*image_memory_mb"):
+        needs_of("download", recipe(limits={"jobs": {"download": {"memory_mb": 1500}}}), SITE)
+    with pytest.raises(InputError, match=r"download: .*limits\.download.*memory_mb is 1024"):
+        resources_of("download", recipe(), SiteSettings(memory_mb=1024), slurm=None)
+
+
+def test_pixels_that_do_not_fit_a_downloads_memory_are_refused() -> None:
+    sheets = {"max_pixels": 300_000_000}
+    assert recipe(download=sheets).download.max_pixels == sheets["max_pixels"]
+    for download in ({"max_pixels": 500_000_000}, {"hosts": {"herbarium.example": {"max_pixels": 500_000_000}}}):
+        with pytest.raises(
+            InputError, match=r"download\.max_pixels: 500000000 .*limits\.download\.image_memory_mb is 1200"
+        ):
+            recipe(download=download)
+        assert recipe(download=download, limits={"download": {"image_memory_mb": 2000}})
+
+
 def test_on_one_machine_nothing_is_asked_of_a_cluster() -> None:
     config = recipe(limits={"jobs": {"curate": {"memory_mb": 90_000}}})
     assert set(asked("train_run", config, slurm=None)) == {"mem_mb"}

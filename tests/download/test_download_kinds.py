@@ -11,8 +11,7 @@ from PIL import Image, ImageCms
 
 from workflow_scripts.common import colours, images
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.download.memory import Memory
-from workflow_scripts.download.verify import BYTES_A_PIXEL
+from workflow_scripts.download.memory import DecodingMemory, Memory
 
 SIZE = (300, 260)
 
@@ -127,25 +126,29 @@ def test_bodies_wait_for_room_and_the_first_always_has_it() -> None:
     assert not waiting.is_alive()
 
 
-def test_decoded_images_stay_within_the_room_for_images(
+def test_images_stay_within_their_memory_and_one_that_needs_more_may_come_later(
     tmp_path: Path, make_part: Any, make_run: Any, make_picture: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[Memory] = []
-    begin = Memory.begin
+    made: list[DecodingMemory] = []
+    hold = DecodingMemory.hold
 
-    def noted(memory: Memory) -> Any:
+    def noted(memory: DecodingMemory, size: int) -> Any:
         made.append(memory)
-        return begin(memory)
+        return hold(memory, size)
 
-    monkeypatch.setattr(Memory, "begin", noted)
+    monkeypatch.setattr(DecodingMemory, "hold", noted)
     (tmp_path / "large.png").write_bytes(make_picture(1, 3000, 2000, form="PNG"))
-    part = make_part(tmp_path, {f"u{number}": str(tmp_path / "large.png") for number in range(4)})
-    rows = make_run(tmp_path, part)(image_memory_mb=1, threads=4)
-    assert {row["status"] for row in rows.values()} == {"ok"}
-    most = 3000 * 2000 * BYTES_A_PIXEL
+    (tmp_path / "larger.png").write_bytes(make_picture(2, 4000, 3000, form="PNG"))
+    urls = {f"u{number}": str(tmp_path / "large.png") for number in range(4)} | {"v": str(tmp_path / "larger.png")}
+    run = make_run(tmp_path, make_part(tmp_path, urls))
+    rows = run(image_memory_mb=64, threads=4)
+    assert [rows[uuid]["status"] for uuid in sorted(rows)] == 4 * ["ok"] + ["deferred"]
+    error = rows["v"]["error"]
+    assert all(part in error for part in ("needs_memory", "4000 x 3000", "image_memory_mb", "64"))
     held = {memory.most_held for memory in made}
-    assert most in held, "an image larger than the room is decoded alone"
-    assert max(held) == most
+    assert all(3000 * 2000 * 4 < most <= 64 * 2**20 for most in held)
+    part = make_part(tmp_path, {"v": urls["v"]}, "part-0001")
+    assert make_run(tmp_path / "again", part)(image_memory_mb=100)["v"]["status"] == "ok"
 
 
 def test_many_large_bodies_at_once_stay_within_the_room_for_bodies(

@@ -13,6 +13,7 @@ from workflow_scripts.common.config.site import SiteSettings, SlurmSettings
 from workflow_scripts.common.errors import InputError
 
 TRAINING = ("train_run", "pretrain")
+DOWNLOADING = ("download", "replay_download", "retry_failed")
 # The resource of sbatch options that a rule cannot do without; `slurm_extra` is the person's, and they come after it.
 JOB_OPTIONS = "job_options"
 # How a rule file names a rule's jobs.
@@ -58,6 +59,8 @@ def needs_of(rule: str, config: Config, site: SiteSettings) -> Needs:
         gpus = uses_gpus * train.processes
         nodes = train.nodes
         memory_mb = train.processes * (PROCESS_MB + train.workers * _worker_mb(rule, config))
+    elif rule in DOWNLOADING:
+        memory_mb = _download_mb(rule, config, asked.memory_mb)
     elif rule == "embed":
         cores, gpus = 1 + embed.workers, int(uses_gpus)
     elif rule == "screen":
@@ -73,6 +76,22 @@ def needs_of(rule: str, config: Config, site: SiteSettings) -> Needs:
         gpus=gpus if asked.gpus is None else asked.gpus,
         nodes=nodes,
     )
+
+
+def _download_mb(rule: str, config: Config, asked_mb: int | None) -> int:
+    """Memory of a job that downloads: what its limits let it hold.
+
+    Raises:
+        InputError: the recipe asks for less.
+    """
+    limits = config.limits.download
+    needed = limits.memory_mb(max(settings.most_bytes for settings in config.downloads.values()))
+    if asked_mb is not None and asked_mb < needed:
+        raise InputError(
+            f"limits.jobs.{rule}.memory_mb: {asked_mb} is less than the {needed} MiB that limits.download lets a job "
+            "hold; ask for that, or lower its image_memory_mb and body_memory_mb"
+        )
+    return needed
 
 
 def _worker_mb(rule: str, config: Config) -> int:
@@ -129,9 +148,17 @@ def resources_of(
         site: the place.
         slurm: the cluster that jobs are sent to; None: this machine.
         internet: whether its jobs need the internet. Without a partition for them they run where Snakemake runs.
+
+    Raises:
+        InputError: a download needs more memory than there is.
     """
     needs = needs_of(rule, config, site)
     most_mb = slurm.memory_mb if slurm else site.memory_mb
+    if rule in DOWNLOADING and needs.memory_mb > most_mb:
+        raise InputError(
+            f"{rule}: a job needs {needs.memory_mb} MiB by limits.download, and the site's memory_mb is {most_mb}: "
+            "raise that, or lower image_memory_mb and body_memory_mb of limits.download"
+        )
     resources: dict[str, Any] = {"mem_mb": _more_each_time(needs.memory_mb, most_mb)}
     if internet:
         resources["internet"] = 1

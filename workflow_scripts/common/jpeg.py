@@ -16,6 +16,8 @@ FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
 LOSSLESS_LS = 0xF7
+# JPEG 2000: start of the codestream with its size, and default coding style.
+START_2000, CODING_2000 = b"\xff\x4f\xff\x51", b"\xff\x52"
 
 
 class NotJpeg(ValueError):
@@ -86,6 +88,13 @@ def read_header(data: bytes) -> JpegHeader:
         profile=b"".join(profile[number] for number in sorted(profile)),
         inverted=inverted,
     )
+
+
+def levels_of_2000(data: bytes) -> int:
+    """Halvings that a JPEG 2000 picture is coded in (ISO 15444-1, A.6.1); 0 where that is not to be seen."""
+    start = data.find(START_2000)
+    at = data.find(CODING_2000, start) if start >= 0 else -1
+    return data[at + 9] if 0 <= at < len(data) - 9 else 0
 
 
 def _samples_a_pixel(frame: bytes) -> float:

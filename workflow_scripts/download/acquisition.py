@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import write_account
+from workflow_scripts.common.allocator import give_back_freed
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.common.tars import member_places, read_at, write_tar
 from workflow_scripts.contracts import DOWNLOADS, TO_FETCH
@@ -67,6 +68,7 @@ class Acquisition:
             agent=self.agent,
             stopping=self.stopping,
         )
+        give_back_freed()
         passes = Passes(
             folder=folder,
             part=part,

@@ -1,12 +1,45 @@
-"""What many threads hold in memory together is bounded: bodies, and decoded images."""
+"""What many threads hold in memory together is bounded: bodies, and images while they are decoded."""
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 
 
+class DecodingMemory:
+    """Bytes that the images of a job may take together while they are decoded: `limit`, and never more.
+
+    What an image takes is known from its header, so it is asked for at once. It waits its turn: small images do not
+    keep a large one waiting for ever.
+    """
+
+    def __init__(self, limit: int, stopping: threading.Event) -> None:
+        self.limit = limit
+        self.most_held = 0
+        self._stopping = stopping
+        self._held = 0
+        self._turn = threading.Lock()
+        self._condition = threading.Condition()
+
+    @contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Hold `size` bytes, at most the limit, once they are free."""
+        with self._turn, self._condition:
+            while self._held + size > self.limit and not self._stopping.is_set():
+                self._condition.wait(0.5)
+            self._held += size
+            self.most_held = max(self.most_held, self._held)
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._held -= size
+                self._condition.notify()
+
+
 class Memory:
-    """Bytes that all bodies of a job (or all its decoded images) may hold together.
+    """Bytes that all bodies of a job may hold together.
 
     When nothing that is held will be given back by itself, the body that began to come first may grow all the same, so
     that it is finished and the others get its room: at most `limit` bytes and one more body are ever held. Sources of

@@ -10,7 +10,7 @@ PART = "part.parquet"
 MANIFEST = "manifest.parquet"
 ACCOUNT = "account.json"
 # Of DuckDB, beside the images in flight.
-MEMORY_MB = 512
+MEMORY_MB = 256
 
 
 def part_digest(part: Path) -> str:

@@ -23,7 +23,7 @@ from workflow_scripts.contracts import TO_FETCH
 from workflow_scripts.download.attempts import IMAGES, Fetch, Row
 from workflow_scripts.download.earlier import EarlierWork
 from workflow_scripts.download.hosts import BAN_AFTER, Hosts
-from workflow_scripts.download.memory import Memory
+from workflow_scripts.download.memory import DecodingMemory, Memory
 from workflow_scripts.download.part_files import MEMORY_MB
 from workflow_scripts.download.schedule import Refuse, Schedule
 from workflow_scripts.download.verify import Verifier
@@ -76,7 +76,7 @@ class Passes:
         self._stopping = stopping
         self._hosts = hosts
         self._memory = Memory(limits.body_memory_mb * 2**20, stopping)
-        self._verify = Verifier(settings, Memory(limits.image_memory_mb * 2**20, stopping))
+        self._verify = Verifier(settings, DecodingMemory(limits.image_memory_mb * 2**20, stopping))
         self._last = settings.passes + POSTPONING
 
     def run(self) -> None:

@@ -1,7 +1,8 @@
-"""Every body is looked at before it counts: bounds from the header, a full decode, then scaling and hashing."""
+"""Every body is looked at before it counts: bounds from the header, a whole decode, then scaling and hashing."""
 
 import io
 import logging
+import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -12,12 +13,9 @@ import numpy as np
 from workflow_scripts.common import images
 from workflow_scripts.common.config.download import DownloadSettings
 from workflow_scripts.download.attempts import Attempt, Fault, Row
-from workflow_scripts.download.memory import Memory, Room
+from workflow_scripts.download.memory import DecodingMemory, Room
 
 logger = logging.getLogger(__name__)
-
-# While an image is decoded, turned upright and converted, up to three copies of four bytes a pixel.
-BYTES_A_PIXEL = 12
 
 Verdict = tuple[bytes | None, int | None, int | None, int | None, int | None, str | None]
 
@@ -53,10 +51,10 @@ class Verifier:
 
     Args:
         settings: what is kept of an image.
-        memory: where decoded images find room.
+        memory: where images find room while they are decoded.
     """
 
-    def __init__(self, settings: DownloadSettings, memory: Memory) -> None:
+    def __init__(self, settings: DownloadSettings, memory: DecodingMemory) -> None:
         self._settings = settings
         self._memory = memory
         # A decoded image is large: as many at once as there are cores to work on them.
@@ -69,39 +67,50 @@ class Verifier:
 
     def look_at(self, bodies: Sequence[Body]) -> None:
         """Judge the bodies of one image, which is decoded once for all its crops; called in many threads."""
-        with self._turns, self._memory.begin() as room:
-            frame: images.RgbImage | None = None
-            for body in bodies:
-                attempt = body.attempt
-                try:
-                    if frame is None:
-                        frame = self._decoded(body, room)
-                    attempt.original_height, attempt.original_width = frame.shape[:2]
-                    body.verdict = self._kept(frame, body.row, attempt)
-                except Exception as error:
-                    # img2dataset would lose the row, and the shard with it.
-                    if not isinstance(error, Fault):
-                        logger.exception("%s: unforeseen", attempt.uuid)
-                        error = Fault("other", f"{type(error).__name__}: {error}")
-                    attempt.fail(error)
-                    body.verdict = None, None, None, None, None, attempt.error
+        with self._turns:
+            try:
+                self._judge(bodies)
+            except Exception as error:
+                for body in bodies:
+                    _fail(body, error)
 
-    def _decoded(self, body: Body, room: Room) -> images.RgbImage:
-        settings, attempt, data = self._settings, body.attempt, body.getvalue()
-        max_pixels = settings.of_host(body.row.host).max_pixels
+    def _judge(self, bodies: Sequence[Body]) -> None:
+        first = bodies[0]
+        photo = self._opened(first)
+        # What is cropped is cut out of the picture at its full size.
+        whole = any(body.row.crop is not None for body in bodies)
+        at_least = 0 if whole else max(self._settings.max_size, images.HASHED_AT)
+        kept = min(math.prod(photo.size), self._settings.max_size**2)
+        needed = photo.bytes_needed(at_least) + 3 * (whole * math.prod(photo.size) + 2 * kept)
+        if needed > self._memory.limit:
+            width, height = photo.size
+            detail = f"{needed >> 20} MiB for {width} x {height} pixels; limits.download.image_memory_mb"
+            raise Fault("needs_memory", f"{detail} is {self._memory.limit >> 20}", status="deferred")
+        with self._memory.hold(needed):
+            try:
+                frame = photo.decode(at_least)
+            except images.UnreadableImage as error:
+                raise _fault(error, first.attempt) from None
+            for body in bodies:
+                try:
+                    body.attempt.original_width, body.attempt.original_height = photo.size
+                    body.verdict = self._kept(frame, body.row, body.attempt)
+                except Exception as error:
+                    _fail(body, error)
+
+    def _opened(self, body: Body) -> images.Photo:
+        attempt, data = body.attempt, body.getvalue()
         if not data:
             raise Fault("not_an_image", "no bytes", transient=attempt.open_ended)
         try:
-            width, height = images.read_size(data, max_pixels)
-            attempt.original_width, attempt.original_height = width, height
-            if min(width, height) < settings.min_size:
-                raise Fault("too_small", f"{width} x {height} pixels", status="refused")
-            room.grow(width * height * BYTES_A_PIXEL)
-            return images.decode(data, max_pixels)
+            photo = images.open_photo(data, self._settings.of_host(body.row.host).max_pixels)
         except images.UnreadableImage as error:
-            if error.fault == "too_large":
-                raise Fault(error.fault, error.detail, status="refused") from None
-            raise Fault(error.fault, error.detail, transient=attempt.open_ended) from None
+            raise _fault(error, attempt) from None
+        width, height = photo.size
+        attempt.original_width, attempt.original_height = width, height
+        if min(width, height) < self._settings.min_size:
+            raise Fault("too_small", f"{width} x {height} pixels", status="refused")
+        return photo
 
     def _kept(self, frame: images.RgbImage, row: Row, attempt: Attempt) -> Verdict:
         wanted = frame if row.crop is None else _cropped(frame, *row.crop)
@@ -109,6 +118,21 @@ class Verifier:
         kept = images.scale_down(wanted, self._settings.max_size)
         jpeg = images.encode_jpeg(kept, self._settings.jpeg_quality)
         return jpeg, kept.shape[1], kept.shape[0], attempt.original_width, attempt.original_height, None
+
+
+def _fault(error: images.UnreadableImage, attempt: Attempt) -> Fault:
+    if error.fault == "too_large":
+        return Fault(error.fault, error.detail, status="refused")
+    return Fault(error.fault, error.detail, transient=attempt.open_ended)
+
+
+def _fail(body: Body, error: Exception) -> None:
+    """Note why there is no image. Img2dataset would lose the row to an exception, and the shard with it."""
+    if not isinstance(error, Fault):
+        logger.exception("%s: unforeseen", body.attempt.uuid, exc_info=error)
+        error = Fault("other", f"{type(error).__name__}: {error}")
+    body.attempt.fail(error)
+    body.verdict = None, None, None, None, None, body.attempt.error
 
 
 def _cropped(image: images.RgbImage, x: int, y: int, width: int, height: int) -> images.RgbImage:

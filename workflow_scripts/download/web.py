@@ -1,5 +1,6 @@
 """Bodies over HTTP: bounded in bytes and time, polite, and never from addresses that are not allowed."""
 
+import io
 import math
 import re
 import socket
@@ -301,29 +302,28 @@ class _Fetch:
         raise Fault("http_error", str(status), transient=transient)
 
     def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
-        body = bytearray()
+        # Its value is what it holds, and no copy.
+        body = io.BytesIO()
         try:
             # read1 returns what has come, so that a body that drips is seen to.
             while chunk := response.read1(CHUNK_BYTES, decode_content=True):
                 # Waiting for room is not the host's time.
                 ends, self._request.ends = self._request.ends, math.inf
                 self._request.ends = ends + self._room.grow(len(chunk))
-                body += chunk
-                if len(body) - len(chunk) < START_BYTES <= len(body) and not self._is_taken(body):
+                body.write(chunk)
+                if body.tell() - len(chunk) < START_BYTES <= body.tell() and not self._is_taken(body.getvalue()):
                     break
-                if len(body) > self._settings.max_bytes:
+                if body.tell() > self._settings.max_bytes:
                     raise _too_many_bytes(self._settings.max_bytes)
                 if time.monotonic() > self._request.ends:
                     raise self._web._late(self._request)
                 self._check_stopping()
         finally:
-            self._web._hosts.received(self.host, len(body))
-        return bytes(body)
+            self._web._hosts.received(self.host, body.tell())
+        return body.getvalue()
 
-    def _is_taken(self, body: bytes | bytearray) -> bool:
-        return is_taken(
-            content_type(self._attempt.content_type, bytes(body[:START_BYTES])), self._settings.content_types
-        )
+    def _is_taken(self, body: bytes) -> bool:
+        return is_taken(content_type(self._attempt.content_type, body[:START_BYTES]), self._settings.content_types)
 
     def _check_stopping(self) -> None:
         if self._web._stopping.is_set():

@@ -147,7 +147,7 @@ def _hash(row: Labelled) -> Hashes | Unusable:
         return Unusable("missing", error.strerror or str(error))
     try:
         # As downloads are: hashes of other colours would not meet.
-        pixels = images.decode(data)
+        pixels = images.decode(data, at_least=images.HASHED_AT)
     except images.UnreadableImage as error:
         return Unusable("unreadable", str(error))
     differs = _differs(data, pixels)

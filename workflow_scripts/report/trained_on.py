@@ -13,7 +13,7 @@ import tyro
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.images import UnreadableImage, decode, pdq
+from workflow_scripts.common.images import HASHED_AT, UnreadableImage, decode, pdq
 from workflow_scripts.common.pdq_distance import BITS, NEAR, distance, near_values
 from workflow_scripts.contracts import SPLITS
 from workflow_scripts.report.corpora import Corpus, Run, corpora_of, places, rows_where, runs_of
@@ -44,7 +44,7 @@ def trained_on(
     folder = places(results)
     try:
         content = photo.read_bytes()
-        pixels = decode(content)
+        pixels = decode(content, at_least=HASHED_AT)
     except (OSError, UnreadableImage) as error:
         raise InputError(f"{photo}: no readable image: {error}") from None
     md5, looks = hashlib.md5(content, usedforsecurity=False).hexdigest(), pdq(pixels)

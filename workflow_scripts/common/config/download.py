@@ -1,5 +1,6 @@
 """Downloading images."""
 
+import math
 import re
 from collections.abc import Iterable
 from datetime import datetime
@@ -67,8 +68,8 @@ class DownloadSettings(Section):
     max_pixels: int = Field(
         100_000_000,
         ge=1,
-        le=178_956_970,
-        description="Images whose header claims more pixels are refused undecoded. At most Pillow's own bound.",
+        description="Images whose header claims more pixels are refused undecoded. "
+        "`limits.download.image_memory_mb` must have room for one: 4 bytes a pixel.",
     )
     max_bytes: int = Field(50_000_000, ge=1, description="Bodies are read up to this many bytes.")
     content_types: list[str] = Field(
@@ -112,6 +113,16 @@ class DownloadSettings(Section):
         """Hosts whose TLS certificates are not checked."""
         return {name.lower() for name, host in self.hosts.items() if not host.check_certificates}
 
+    @property
+    def most_bytes(self) -> int:
+        """The longest body that is taken from any host."""
+        return max([self.max_bytes, *(own.max_bytes or 0 for own in self.hosts.values())])
+
+    @property
+    def most_pixels(self) -> int:
+        """The largest image that is taken from any host."""
+        return max([self.max_pixels, *(own.max_pixels or 0 for own in self.hosts.values())])
+
     def decides(self, name: str, host: str) -> Any:
         """The value of one of `DECIDING` as it holds for a host."""
         return getattr(self.of_host(host), name) if name in OfHost._fields else getattr(self, name)
@@ -143,6 +154,12 @@ PUBLISHED_LIMITS = dict.fromkeys(("static.inaturalist.org", "api.inaturalist.org
 """What hosts permit by their own published word, where that is less than the default."""
 
 
+# Of a download process beside bodies and images, MiB: the interpreter with its libraries, 16 threads, and DuckDB.
+PROCESS_MB = 600
+# A body that is being read takes up to an eighth more than it has.
+GROWING_BODY = 1.125
+
+
 class DownloadLimits(Section):
     """Limits of requests and memory. They never change the images, so changing them downloads nothing again."""
 
@@ -156,9 +173,12 @@ class DownloadLimits(Section):
     stop_after: int = Field(
         20, ge=2, description="A host that refuses nearly all of this many requests is left alone until the next pass."
     )
-    body_memory_mb: int = Field(256, ge=1, description="Bodies held in memory at once a job, MiB, and one more body.")
+    body_memory_mb: int = Field(128, ge=1, description="Bodies held in memory at once a job, MiB, and one more body.")
     image_memory_mb: int = Field(
-        1024, ge=1, description="Decoded images in memory at once a job, MiB (12 bytes a pixel), and one more image."
+        1200,
+        ge=64,
+        description="Memory for images while they are decoded, MiB. An image that alone needs more is `deferred` as "
+        "`needs_memory`; `retry_failed` asks for it again. The job asks for this, the bodies and its own memory.",
     )
     timeout: float = Field(20.0, gt=0, description="Seconds without data before a connection is given up.")
     total_timeout: float = Field(120.0, gt=0, description="Seconds for one body before it is given up.")
@@ -188,6 +208,11 @@ class DownloadLimits(Section):
         if isinstance(values, dict) and "allow_hosts" in values:
             raise ValueError("allow_hosts decides what is taken: move it to download.allow_hosts (replay.download)")
         return values
+
+    def memory_mb(self, max_bytes: int) -> int:
+        """Memory that a job needs whose bodies have up to `max_bytes` bytes, MiB: no mixture of images takes more."""
+        bodies = GROWING_BODY * (self.body_memory_mb + max_bytes / 2**20)
+        return PROCESS_MB + math.ceil(bodies) + self.image_memory_mb
 
     def of_host(self, host: str) -> HostLimits:
         """A host's policy: what the config says of it, else what the host has published, else the default."""

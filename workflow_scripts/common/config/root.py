@@ -42,6 +42,7 @@ from workflow_scripts.common.config.world import WorldSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import matching
 from workflow_scripts.common.layout import Layout
+from workflow_scripts.common.picture_memory import least_mb
 from workflow_scripts.contracts import CATALOG, STRING, TEXT_TYPES
 
 S = TypeVar("S", bound=Section)
@@ -171,6 +172,13 @@ class Config(Section):
                 raise ValueError(f"{unread[0]}: corpus: {self.corpus} was made elsewhere; leave out what makes one")
         elif missing := [key for key, value in made.items() if not value]:
             raise ValueError(f"{missing[0]}: missing")
+        for key, settings in self.downloads.items():
+            room, least = self.limits.download.image_memory_mb, least_mb(settings.most_pixels)
+            if least > room:
+                raise ValueError(
+                    f"{key}.max_pixels: {settings.most_pixels} pixels need {least} MiB to decode, and "
+                    f"limits.download.image_memory_mb is {room}: raise that to {least}, or lower max_pixels"
+                )
         if self.model.start == "pretrain" and (self.pretrain is None or self.replay is None):
             raise ValueError("model.start: pretrain needs the sections pretrain and replay")
         if self.train.replay_batch and self.replay is None and not self.corpus_is_given:
@@ -250,6 +258,11 @@ class Config(Section):
     def refusals(self) -> Refusals:
         """What the judges' thresholds refuse."""
         return Refusals(rules=[rule for name, judge in self.screen.items() for rule in judge.refusals(name)])
+
+    @property
+    def downloads(self) -> dict[str, DownloadSettings]:
+        """What is kept of the images that are downloaded, by key."""
+        return {"download": self.download} | ({"replay.download": self.replay.download} if self.replay else {})
 
     @property
     def corpus_is_given(self) -> bool:
