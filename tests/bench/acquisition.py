@@ -19,8 +19,6 @@ import numpy as np
 from PIL import Image
 from rows import MeasuredValues, sized
 
-from workflow_scripts.download.verify import BYTES_A_PIXEL
-
 HERE = Path(__file__)
 IMAGES = sized(600, 12)
 REPEATS = sized(3, 1)
@@ -100,8 +98,7 @@ def download_rate() -> Iterator[MeasuredValues]:
         for name, taken in (("download_images_per_s", seconds), ("download_images_per_core_s", of_a_core)):
             yield f"{name}{suffix}", IMAGES / taken[kind], "/s", f"{plain}, {what}", IMAGES / taken["plain"]
     bodies = ROOM["body_memory_mb"] + ROOM["max_bytes"] / 1e6
-    decoded = ROOM["image_memory_mb"] + ROOM["max_pixels"] * BYTES_A_PIXEL / 1e6
-    bound = before / 1000 + bodies + decoded
+    bound = before / 1000 + bodies + ROOM["image_memory_mb"]
     yield "download_part_peak_mb", peak, "MB", "at its start, and the rooms of the config", bound
 
 
