@@ -18,6 +18,7 @@ from workflow_scripts.common.config.evaluate import BenchmarkSettings, LabelledF
 from workflow_scripts.common.config.root import load_config
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.files import sha256_file
 from workflow_scripts.evaluate import fetch as module
 from workflow_scripts.evaluate.csv.index import read_labels
 from workflow_scripts.evaluate.fetch import fetch_benchmark
@@ -121,6 +122,27 @@ def test_pinned_archives_are_unpacked_and_adopted_when_asked_again(host: Host, f
     (fetching.files / "set/labels.csv").unlink()
     fetching.fetch(*entries)
     assert fetching.found()["set/labels.csv"] == FILES["set/labels.csv"]
+
+
+def test_a_label_file_is_fetched_as_it_is_and_read_beside_a_persons_images(
+    host: Host, fetching: Fetching, tmp_path: Path
+) -> None:
+    """As the recipes have the published label files: labels from the web, images from a person."""
+    (host.folder / "metadata.csv").write_bytes(b",filepath,class\r\n0,Apidae/1.jpg,Apidae\r\n")
+    checksum = sha256_file(host.folder / "metadata.csv")
+    fetching.fetch({"url": host.url("metadata.csv"), "sha256": checksum, "unpack": False})
+    assert fetching.found() == {"metadata.csv": (host.folder / "metadata.csv").read_bytes()}
+    (tmp_path / "given/images").mkdir(parents=True)
+    (tmp_path / "given/images/1.jpg").touch()
+    given = {"labels": str(fetching.files / "metadata.csv"), "images": str(tmp_path / "given"), "find": "name"}
+    (row,) = read_labels(LabelledFolder.model_validate(given))
+    assert (row.label, row.path) == ("Apidae", tmp_path / "given/images/1.jpg")
+    # Another content under the same pin leaves what was fetched.
+    (host.folder / "metadata.csv").write_bytes(b",filepath,class\n")
+    (fetching.files / "metadata.csv").unlink()
+    with pytest.raises(InputError, match=checksum):
+        fetching.fetch({"url": host.url("metadata.csv"), "sha256": checksum, "unpack": False})
+    assert not fetching.found()
 
 
 def test_without_a_pin_it_says_which_one_came_and_fetches_that_no_second_time(host: Host, fetching: Fetching) -> None:
