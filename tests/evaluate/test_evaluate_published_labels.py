@@ -48,7 +48,7 @@ def label_file(config: Config, benchmark: str) -> FetchedFile:
     return entry
 
 
-@pytest.mark.parametrize("name", ["bioclip", "bioclip2"])
+@pytest.mark.parametrize("name", ["bioclip", "bioclip2", "bioclip25"])
 def test_label_files_are_fetched_and_a_person_brings_images_alone(name: str) -> None:
     config = recipe(name)
     for benchmark, place in PLACES.items():

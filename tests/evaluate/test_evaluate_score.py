@@ -1,6 +1,7 @@
 """One job scores all models on one benchmark, and refuses features of anything else."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -249,18 +250,27 @@ def test_the_order_of_models_and_the_threads_change_no_byte(
         assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes()
 
 
-def test_too_few_images_for_the_shots_and_models_without_features_are_errors(
+def test_a_class_with_too_few_images_costs_those_few_shot_scores_alone(
     models: dict[str, str], images: Path, features: dict[str, Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match=r"'Pica hudsonia'.*\b4 images.*5-shot.*\b6\b"):
+    """Each class has four images."""
+
+    def scored(*shots: int) -> dict[str, Any]:
+        spec, out = settings(shots=shots), tmp_path / str(shots)
         score_layout(
-            benchmark="tiny",
-            settings=settings(shots=[1, 5]),
-            images=images,
-            models=models,
-            features=features,
-            out_dir=tmp_path,
-        )
+            benchmark="tiny", settings=spec, images=images, models=models, features=features, out_dir=out
+        )  # fmt: skip
+        return read_score(out)
+
+    found = scored(5, 1)
+    assert found["metrics"] == scored(1)["metrics"]
+    assert list(found["left_out"]) == ["few_shot/5"]
+    assert re.search(r"\b6 images.*'Pica hudsonia' has 4", found["left_out"]["few_shot/5"])
+    assert "few_shot/3" in scored(3)["metrics"]
+    assert scored(3)["left_out"] == {}
+
+
+def test_models_without_features_are_errors(models: dict[str, str], images: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="features are given for none"):
         score_layout(benchmark="tiny", settings=settings(), images=images, models=models, features={}, out_dir=tmp_path)
 
@@ -301,7 +311,7 @@ def test_subsets_are_each_scored_among_their_own_classes(models: dict[str, str],
     write_rows(table, BENCHMARK_IMAGES, images)
     place = {"labels": "labels.csv", "images": "images"}
     spec = BenchmarkSettings.model_validate(
-        {"layout": "subsets", "subsets": {"one": place, "two": place}, "text_type": "taxon_com", "shots": [1]}
+        {"layout": "subsets", "subsets": {"one": place, "two": place}, "text_type": "taxon_com", "shots": [1, 5]}
     )
     ours = {"ours": models["ours"]}
     made = {"ours": tmp_path / "ours.safetensors"}
@@ -314,6 +324,9 @@ def test_subsets_are_each_scored_among_their_own_classes(models: dict[str, str],
     assert metrics["chance"] == pytest.approx((1 + 1 / 2) / 2)
     assert (found["n_images"], found["n_classes"]) == (12, 3)
     assert len(read_rows(tmp_path / "s/ours/tiny.predictions.parquet", PREDICTIONS)) == 12
+    # A subset whose class has too few images costs the mean, and is named with the class.
+    assert {"few_shot/1", "few_shot/5"} & metrics.keys() == {"few_shot/1"}
+    assert re.search(r"subset one: .*'Pica hudsonia' has 4.*; subset two: ", found["left_out"]["few_shot/5"])
 
 
 def test_a_benchmark_without_text_has_scores_and_no_predictions(

@@ -1,16 +1,16 @@
 """SimpleShot scores that can be worked out on paper, for both protocols."""
 
 import random
+import re
 import tracemalloc
 
 import numpy as np
 import pytest
 
-from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.geometry import Floats, unit
 from workflow_scripts.evaluate import simpleshot as module
 from workflow_scripts.evaluate.classes import Classes
-from workflow_scripts.evaluate.simpleshot import FOLDS, simpleshot
+from workflow_scripts.evaluate.simpleshot import FOLDS, simpleshot, too_few_images
 
 
 def floats(values: object) -> Floats:
@@ -115,10 +115,19 @@ def test_published_shuffles_accumulate_over_folds_and_shots(monkeypatch: pytest.
     assert expected[0] == fresh[0]
 
 
-def test_a_class_with_too_few_images_is_named() -> None:
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_a_class_with_too_few_images_costs_the_shots_that_need_more_and_is_named(accumulate: bool) -> None:
     classes = Classes.in_order(["many"] * 6 + ["few"] * 5)
-    with pytest.raises(InputError, match=r"'few'.*\b5 images.*5-shot.*\b6\b"):
-        simpleshot(np.ones((11, 2), np.float32), classes, [1, 5], accumulate=False)
+    features = unit(floats(np.random.default_rng(0).normal(size=(11, 3))))
+    found = simpleshot(features, classes, [5, 1], accumulate=accumulate)
+    alone = simpleshot(features, classes, [1], accumulate=accumulate)
+    assert list(found) == [1]
+    assert found[1].accuracies == alone[1].accuracies
+    assert too_few_images(classes, 1) == ""
+    assert re.search(r"5-shot needs 6 .*'few' has 5$", too_few_images(classes, 5))
+    assert "'many' has 6" in too_few_images(classes, 6)
+    singles = Classes.in_order([f"c{number}" for number in range(9)])
+    assert re.search(r"'c4' has 1 and 4 more", too_few_images(singles, 1))
 
 
 def test_permuted_labels_give_chance() -> None:

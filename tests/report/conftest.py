@@ -43,7 +43,13 @@ def score_files(tmp_path: Path) -> list[Path]:
                 "few_shot/1": ["main-49e1cf5", "corrected"],
                 "v1.0.1/few_shot/1": ["v1.0.1", "v2.0.0"],
             }
-            scored = {"metrics": metrics, "protocols": protocols, "inputs": {"weights": f"w-{model}"}}
+            left_out = {"few_shot/5": f"5-shot needs 6 images a class; '{HOSTILE}' has 4"}
+            scored = {
+                "metrics": metrics,
+                "protocols": protocols,
+                "left_out": left_out,
+                "inputs": {"weights": f"w-{model}"},
+            }
             path.write_text(json.dumps(described | scored))
             files.append(path)
     return files

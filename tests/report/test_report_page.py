@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.report.conftest import HOSTILE
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.protocols import PROTOCOLS
 from workflow_scripts.common.tables import read_rows, write_rows
@@ -116,6 +117,10 @@ def test_the_runs_own_model_comes_first_beside_the_start_and_chance(page: Page) 
     bars = page.figures["zero-shot"]["data"]
     assert [bar["name"] for bar in bars] == ["demo", "start", "chance"]
     assert [bar["y"] for bar in bars] == [[75, 25], [50, 37.5], [50, 50]]
+
+
+def test_a_score_that_was_left_out_is_named_with_its_reason(page: Page) -> None:
+    assert f"few_shot/5 of tiny: 5-shot needs 6 images a class; '{HOSTILE}' has 4" in page.text
 
 
 def test_rows_are_summed_and_flow_into_training(page: Page) -> None:

@@ -4,7 +4,7 @@ Shapes: N images, M terms an image, B resamples, L labels.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -33,12 +33,14 @@ class Outcome:
         images: how many images the main metric is taken over.
         classes: how many classes (or labels) there are.
         chance: what guessing gives, where that is one number.
+        left_out: why a score that was asked for is not there, by metric.
     """
 
     by_metric: Mapping[str, ByProtocol]
     images: int
     classes: int
     chance: float | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def _named(self) -> dict[str, tuple[Measure, list[Protocol]]]:

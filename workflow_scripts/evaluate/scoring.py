@@ -58,7 +58,8 @@ def score(
     the benchmarks without text say (see their modules). A model without a text tower has no zero-shot score. A metric
     without a prefix follows the corrected protocol; where a version of the published code does otherwise, its number
     stands besides, below the version's name (`v1.0.1/few_shot/1`). `protocols` says of each metric which versions it
-    follows: those that agree share one number.
+    follows: those that agree share one number. `left_out` says why a few-shot score is not there: by name, the classes
+    with too few images.
 
     Beside them stand `intervals` (95 %, bootstrap over images) by metric; `against`, by other model and metric, the
     paired difference, its interval and p; and `lca_height`, the mean height of the lowest common ancestor on errors.
@@ -76,8 +77,8 @@ def score(
         threads: threads of the text tower and of the matrix products.
 
     Raises:
-        InputError: features that are missing, or were made from other images or another model; a class with too few
-            images; a class without a name of the benchmark's text type.
+        InputError: features that are missing, or were made from other images or another model; a class without a name
+            of the benchmark's text type.
     """
     if set(models) != set(features):
         raise InputError(
@@ -217,6 +218,7 @@ def _write(task: Task, model: str, scored: Mapping[str, Scored], folder: Path) -
         "n_classes": outcome.classes,
         "metrics": outcome.metrics,
         "protocols": outcome.protocols,
+        "left_out": dict(outcome.left_out),
         "intervals": {metric: interval(own.drawn[metric]) for metric in outcome.measures},
         "against": against,
         "inputs": {
@@ -232,3 +234,5 @@ def _write(task: Task, model: str, scored: Mapping[str, Scored], folder: Path) -
         described[HEIGHT] = {"mean": height if np.isfinite(height) else None, "interval": interval(own.drawn[HEIGHT])}
     write_document(folder / f"{task.benchmark}.json", described, BENCHMARK_SCORES)
     logger.info("%s, %s: %s", task.benchmark, model, outcome.metrics)
+    for metric, why in outcome.left_out.items():
+        logger.warning("%s, %s: no %s: %s", task.benchmark, model, metric, why)

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.geometry import Floats, nearest, unit
 from workflow_scripts.common.resampling import Measure, share
 from workflow_scripts.evaluate.classes import Classes
 
 FOLDS = 5
+# Classes with too few images that are named.
+NAMED = 5
 
 Indices = NDArray[np.int64]
 
@@ -41,8 +42,18 @@ class Folds:
         return Measure(mean.terms, mean.statistic, float(np.std(self.accuracies)))
 
 
+def too_few_images(classes: Classes, k: int) -> str:
+    """Why there is no k-shot score: the classes that have not k images and one to query, by name; "" where all have."""
+    sizes = np.bincount(classes.of_image, minlength=len(classes.names))
+    short = [f"{classes.names[number]!r} has {sizes[number]}" for number in np.flatnonzero(sizes <= k)]
+    if not short:
+        return ""
+    more = f" and {len(short) - NAMED} more classes have too few" if len(short) > NAMED else ""
+    return f"{k}-shot needs {k + 1} images a class; {', '.join(short[:NAMED])}{more}"
+
+
 def simpleshot(features_ND: Floats, classes: Classes, shots: Sequence[int], *, accumulate: bool) -> dict[int, Folds]:
-    """What five folds say, by number of support images.
+    """What five folds say, by number of support images; of numbers for which a class has too few images, nothing.
 
     Args:
         features_ND: image features, normalised.
@@ -50,19 +61,12 @@ def simpleshot(features_ND: Floats, classes: Classes, shots: Sequence[int], *, a
         shots: numbers of support images a class, in the order in which they are run.
         accumulate: shuffle the same lists again and again, as bioclip-2 v1.0.1 and v2.0.0 do, so that a fold depends on
             all folds and shots before it. Otherwise each fold shuffles the rows' order afresh.
-
-    Raises:
-        InputError: a class has too few images.
     """
     members = _members(classes)
-    for number, images in enumerate(members):
-        if shots and len(images) <= max(shots):
-            raise InputError(
-                f"class {classes.names[number]!r} has {len(images)} images; {max(shots)}-shot needs at least "
-                f"{max(shots) + 1} (leave it out, or set fewer shots)"
-            )
     found: dict[int, Folds] = {}
     for k in shots:
+        if too_few_images(classes, k):
+            continue
         found[k] = Folds([], np.zeros_like(classes.of_image), np.zeros_like(classes.of_image))
         for fold in range(FOLDS):
             if not accumulate:

@@ -148,6 +148,11 @@ class Scores:
         _, top, guesses = metric.rpartition("/top")
         return min(1.0, file["metrics"]["chance"] * (int(guesses) if top else 1))
 
+    def left_out(self) -> list[tuple[str, str, str]]:
+        """Scores that are not there: benchmark, metric and why, as the first model's files say it."""
+        files = ((name, file) for (name, model), file in self.files.items() if model == self.models[0])
+        return [(name, metric, why) for name, file in files for metric, why in file.get("left_out", {}).items()]
+
     def size(self, benchmark: str) -> tuple[int, int]:
         """How many images and classes the benchmark has."""
         file = next(file for (name, _), file in self.files.items() if name == benchmark)

@@ -17,7 +17,7 @@ from workflow_scripts.evaluate.features import Features
 from workflow_scripts.evaluate.hierarchy import Lineage, height_on_errors, lineage, top1_by_rank
 from workflow_scripts.evaluate.measures import ByProtocol, Outcome, by_protocol, corrected
 from workflow_scripts.evaluate.scoring import Embedded, Judged, Task, score_command
-from workflow_scripts.evaluate.simpleshot import simpleshot
+from workflow_scripts.evaluate.simpleshot import simpleshot, too_few_images
 from workflow_scripts.evaluate.zero_shot import Nearest, predictions, zero_shot, zero_shot_measures
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ def classify(task: Task, clip: Clip, features: Features, spec: Classification) -
     """
     classes = classes_of(task.table, spec.text_type)
     images, count = len(task.table), len(classes.names)
-    few_shot = _few_shot(features, task.table, classes, spec.shots)
+    few_shot, left_out = _few_shot(features, task.table, classes, spec.shots)
     if not clip.has_text:
-        return Judged(Outcome(few_shot, images, count, 1 / count))
+        return Judged(Outcome(few_shot, images, count, 1 / count, left_out))
     first = classes_of(task.table, spec.published_text_type) if spec.published_text_type else classes
     given = {
         protocol: (features.followed(protocol), first if protocol == "v1.0.1" else classes) for protocol in PROTOCOLS
@@ -56,14 +56,19 @@ def classify(task: Task, clip: Clip, features: Features, spec: Classification) -
     seen = {} if task.seen is None else _by_acquaintance(task.seen, lineages, classes, nearest)
     more = {metric: corrected(measure) for metric, measure in (by_rank | seen).items()}
     return Judged(
-        Outcome(zero_shot_measures(found) | few_shot | more, images, count, 1 / count),
+        Outcome(zero_shot_measures(found) | few_shot | more, images, count, 1 / count, left_out),
         predictions(task.table, classes, nearest),
         height_on_errors(lineages, classes.of_image, nearest.predicted) if by_rank else None,
     )
 
 
-def _few_shot(features: Features, table: "pl.DataFrame", named: Classes, shots: Sequence[int]) -> dict[str, ByProtocol]:
-    """SimpleShot by protocol. v1.0.1 and v2.0.0 take labels for classes, main-49e1cf5 what prompts call them."""
+def _few_shot(
+    features: Features, table: "pl.DataFrame", named: Classes, shots: Sequence[int]
+) -> tuple[dict[str, ByProtocol], dict[str, str]]:
+    """SimpleShot by protocol, and why the scores are left out for which a class has too few images.
+
+    v1.0.1 and v2.0.0 take labels for classes, main-49e1cf5 what prompts call them.
+    """
     classes = Classes.in_order(table["class"].to_list())
     by_name = classes if np.array_equal(classes.of_image, named.of_image) else named
 
@@ -77,7 +82,9 @@ def _few_shot(features: Features, table: "pl.DataFrame", named: Classes, shots: 
         "corrected": (features.followed("corrected"), classes, False),
     }
     found = by_protocol(given, measures)
-    return {f"few_shot/{k}": {protocol: of[k] for protocol, of in found.items()} for k in shots}
+    scored = {f"few_shot/{k}": {protocol: of[k] for protocol, of in found.items() if k in of} for k in shots}
+    why = {f"few_shot/{k}": too_few_images(classes, k) or too_few_images(by_name, k) for k in shots}
+    return scored, {metric: reason for metric, reason in why.items() if reason}
 
 
 def _by_acquaintance(

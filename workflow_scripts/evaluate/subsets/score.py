@@ -35,7 +35,12 @@ def judge(task: Task, embedded: Embedded) -> Judged:
     }
     classes, chance = sum(one.classes for one in outcomes), sum(one.chance or 0.0 for one in outcomes) / len(outcomes)
     predictions = [one.predictions for one in judged.values() if one.predictions is not None]
-    return Judged(Outcome(means | own, images, classes, chance), pl.concat(predictions) if predictions else None)
+    left_out: dict[str, str] = {}
+    for name, one in judged.items():
+        for metric, why in one.outcome.left_out.items():
+            left_out[metric] = "; ".join(filter(None, (left_out.get(metric), f"subset {name}: {why}")))
+    outcome = Outcome(means | own, images, classes, chance, left_out)
+    return Judged(outcome, pl.concat(predictions) if predictions else None)
 
 
 def _mean(of_subsets: list[ByProtocol], rows: list[Integers], images: int) -> ByProtocol:
