@@ -13,6 +13,7 @@ rule world:
         backbone=WORLD.backbone.each(file=["Taxon.tsv", "VernacularName.tsv", "meta.xml"]),
         replay=WORLD.replay(),
         benchmarks=WORLD.benchmark_labels.each(benchmark=["rare_species", "seen_species", "insects"]),
+        planted=[WORLD.planted()] if CONFIG.world.planted else [],
         served=WORLD.served(),
     log:
         JOB.log,

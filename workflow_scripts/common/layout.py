@@ -234,6 +234,8 @@ class World(Folder):
     replay = At("replay.parquet")
     benchmark_labels = At("benchmarks/{benchmark}/labels.csv")
     benchmarks = At("benchmarks")
+    planted = At("planted.csv")
+    support = At("support")
     served = At("world.json")
 
 

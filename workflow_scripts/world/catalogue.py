@@ -12,6 +12,7 @@ from workflow_scripts.world import lies, site
 from workflow_scripts.world.labels import TROUBLES, Label, plain_label
 from workflow_scripts.world.looks import Look
 from workflow_scripts.world.pictures import Picture, random_of
+from workflow_scripts.world.planted import EMPTY, FACE, LABEL, LANDSCAPE, ORGANISM, Planted, kinds_of
 from workflow_scripts.world.site import Page, Site
 from workflow_scripts.world.table import Species
 
@@ -38,6 +39,16 @@ PATHS = {
 }
 SMALL_SIDE = 160
 TABLE_FOLDER = "table_images"
+SUPPORT = "support"
+# Beyond every photo's number.
+FIRST_PLANTED = 5_000_000
+# What records of such pictures claim to be: `img_type` and `basisOfRecord`.
+PLANTED_AS = {
+    LABEL: ("Museum Specimen: Plant", "PRESERVED_SPECIMEN"),
+    LANDSCAPE: ("Museum Specimen: Vertebrate Zoology - Amphibians", "PRESERVED_SPECIMEN"),
+    EMPTY: ("Camera-trap", "MACHINE_OBSERVATION"),
+    FACE: ("Citizen Science", "HUMAN_OBSERVATION"),
+}
 LEAKY = "benchmarks/seen_species/images"
 
 
@@ -174,6 +185,56 @@ def plan_catalogue(
         # A row whose file is nowhere: local sources have their holes too.
         catalogue.table.append(catalogue.table[0] | {"source_id": "lost", "path": "lost/00000.jpg"})
     return catalogue
+
+
+def plant(
+    catalogue: Catalogue, species: Sequence[Species], looks: Sequence[Look], *, seed: int, count: int, side: int
+) -> list[Row]:
+    """Plant pictures without an organism, labelled as if they showed one; nothing is written yet.
+
+    Args:
+        catalogue: where they go.
+        species: the species that they are labelled as, in turn.
+        looks: the looks of these, whose colours and backgrounds they have.
+        seed: seed of everything drawn.
+        count: pictures of each class.
+        side: shorter side of a picture in pixels.
+
+    Returns:
+        What was planted, a row each: source_url, class, kind.
+    """
+    rows: list[Row] = []
+    for what, (image_type, basis) in PLANTED_AS.items():
+        kinds = kinds_of(what, is_support=False)
+        for number in range(count):
+            place = (len(rows) * 7 + number) % len(species)
+            photo = Photo(
+                place, FIRST_PLANTED + len(rows), FIRST_PLANTED + len(rows), False, plain_label(species[place])
+            )
+            file = f"site/planted/{what.replace(' ', '_')}/{number:05d}.jpg"
+            subject = Planted(what, kinds[number % len(kinds)], looks[place])
+            catalogue.pictures.append(Picture(file, subject, side))
+            path = PATHS[site.FAST].format(40_000_000 + 7 * photo.number)
+            _serve(catalogue, "good", site.FAST, path, file)
+            _record(catalogue, photo, site.FAST, path, seed)
+            catalogue.records[-1] |= {"img_type": image_type, "basisOfRecord": basis}
+            rows.append({"source_url": catalogue.records[-1]["source_url"], "class": what, "kind": subject.kind})
+    return rows
+
+
+def support_pictures(looks: Sequence[Look], side: int) -> list[Picture]:
+    """Support images, a folder a class: other kinds than those that are planted, and organisms."""
+    pictures = [
+        Picture(f"{SUPPORT}/{ORGANISM}/{place:04d}-{number}.jpg", look, side)
+        for place, look in enumerate(looks)
+        for number in range(2)
+    ]
+    return pictures + [
+        Picture(f"{SUPPORT}/{what}/{place:04d}-{kind}.jpg", Planted(what, kind, look), side)
+        for what in PLANTED_AS
+        for place, look in enumerate(looks)
+        for kind in kinds_of(what, is_support=True)
+    ]
 
 
 def body(kind: str, source: bytes, side: int) -> bytes:

@@ -18,7 +18,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole, write_json
 from workflow_scripts.contracts import RANKS
 from workflow_scripts.world.backbone import write_backbone
-from workflow_scripts.world.catalogue import TABLE_FOLDER, body, plan_catalogue
+from workflow_scripts.world.catalogue import SUPPORT, TABLE_FOLDER, Row, body, plan_catalogue, plant, support_pictures
 from workflow_scripts.world.looks import Look, looks_of
 from workflow_scripts.world.miniatures import folders, plan_miniatures
 from workflow_scripts.world.pictures import Picture, draw_pictures, put
@@ -67,6 +67,12 @@ def make_world(*, settings: WorldSettings, out: Path, species: Path | None = Non
     }
     miniatures = plan_miniatures(seen, look_of, settings.image_size)
     pictures = [*catalogue.pictures, *replay.pictures, *miniatures.pictures]
+    planted: list[Row] = []
+    if settings.planted:
+        looks = [look_of[one] for one in seen]
+        drawn = len(catalogue.pictures)
+        planted = plant(catalogue, seen, looks, seed=settings.seed, count=settings.planted, side=settings.image_size)
+        pictures += [*catalogue.pictures[drawn:], *support_pictures(looks, settings.image_size)]
     for name, classes in benchmarks.items():
         pictures += _benchmark_pictures(name, classes, look_of, settings)
     draw_pictures(pictures, out=out, seed=settings.seed, jobs=jobs)
@@ -86,6 +92,10 @@ def make_world(*, settings: WorldSettings, out: Path, species: Path | None = Non
     _write_parquet(out / "provenance.parquet", sorted(catalogue.provenance, key=lambda row: str(row["uuid"])))
     _write_parquet(out / "replay.parquet", replay.rows)
     _write_csv(out / "table.csv", list(catalogue.table[0]), (row.values() for row in catalogue.table))
+    if planted:
+        _write_csv(out / "planted.csv", list(planted[0]), (row.values() for row in planted))
+    else:
+        (out / "planted.csv").unlink(missing_ok=True)
     write_json(out / "world.json", site.to_json())
 
 
@@ -100,7 +110,12 @@ def _claim(out: Path) -> None:
 
 
 def _remove_leftovers(out: Path, kept: set[str], whole_folders: set[str]) -> None:
-    pictured = [out / "site", out / TABLE_FOLDER, *(out / "benchmarks" / name / "images" for name in BENCHMARKS)]
+    pictured = [
+        out / "site",
+        out / TABLE_FOLDER,
+        out / SUPPORT,
+        *(out / "benchmarks" / name / "images" for name in BENCHMARKS),
+    ]
     for folder in [*pictured, *(out / name for name in sorted(whole_folders))]:
         for path in folder.rglob("*"):
             if path.is_file() and path.relative_to(out).as_posix() not in kept:

@@ -17,6 +17,7 @@ from workflow_scripts.common.children import die_with_parent
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.world.draw import draw_organism, encoded
 from workflow_scripts.world.looks import Look
+from workflow_scripts.world.planted import Planted, draw_planted
 from workflow_scripts.world.shapes import Shape, draw_shape
 
 BATCH = 64
@@ -33,7 +34,7 @@ class Picture:
     """
 
     path: str
-    subject: Look | Shape
+    subject: Look | Shape | Planted
     side: int
 
 
@@ -77,6 +78,8 @@ def _draw_batch(pictures: Sequence[Picture], *, out: Path, seed: int) -> int:
         random = random_of(seed, picture.path)
         if isinstance(picture.subject, Shape):
             image = draw_shape(picture.subject, random, picture.side)
+        elif isinstance(picture.subject, Planted):
+            image = draw_planted(picture.subject, random, picture.side)
         else:
             image = draw_organism(picture.subject, random, picture.side)
         put(out / picture.path, encoded(image))

@@ -22,4 +22,10 @@ class WorldSettings(Section):
     port: int = Field(
         18_917, ge=1024, le=65535, description="Port of the world's hosts, which are addresses from 127.0.0.2 on."
     )
+    planted: int = Field(
+        0,
+        ge=0,
+        description="Pictures without an organism planted in the catalog, of each class (labels, landscapes, empty "
+        "frames, faces), for judges to find; with them come support images (`{world}/support`) and `planted.csv`.",
+    )
     troubles: bool = Field(True, description="Whether some hosts are slow, fail or lie, and some labels are wrong.")
