@@ -123,6 +123,9 @@ def test_another_try_says_what_it_brought_and_what_takes_it_in(places: Places) -
     write_account(Path(places.corpus.retried(kind="corpus")), tried)
     lines = "\n".join(after_success(["retry_failed"], places))
     assert says(lines, "5 images in, 3 kept, 2 lost (timeout 2)", "snakemake data", "result: ", "download")
+    assert "redo=" not in lines
+    write_account(Path(places.corpus.shards_account(generation="g000")), tried)
+    assert "--config redo=shards`" in "\n".join(after_success(["retry_failed"], places))
 
 
 def test_a_file_as_a_target_has_no_last_lines(places: Places) -> None:

@@ -93,3 +93,11 @@ def test_what_was_lost_is_gone_on_without_where_the_config_says_so(fresh: Any) -
     assert done.returncode == 0, done.stderr
     print("\n".join(lines := done.stderr.splitlines()[-5:]))
     assert says("\n".join(lines), "12 rows in, 9 kept, 3 lost (missing_file 3)", "g000.lost.csv", "result: ")
+    # What comes later is taken in, too, though there are finished shards.
+    for number in range(9, 12):
+        fresh.path(f"photos/{number}.jpg").write_bytes(picture(number))
+    said = snakemake(fresh, f"snakemake retry_failed {options}").stderr
+    (data,) = re.findall(r"`(snakemake data[^`]*)`", said.splitlines()[-2])
+    done = snakemake(fresh, data)
+    assert done.returncode == 0, done.stderr
+    assert "mine: 12 rows in, 12 kept" in done.stderr

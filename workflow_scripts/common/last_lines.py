@@ -259,14 +259,19 @@ def _label_lines(corpus: Corpus) -> Iterator[str]:
 
 def retried_lines(places: Places) -> Iterator[str]:
     """What another try brought."""
-    came = 0
+    came = {}
     for path in places.corpus.retried.found():
         tried = read_account(path)
-        came += tried.kept
+        came[tried.part] = tried.kept
         rows = Rows(tried.rows_in, tried.kept, Counter(tried.dropped))
         yield f"asked again ({tried.part}): {rows.sentence(tried.unit)}"
-    if came:
-        yield f"next: `{snakemake('data')}` takes in what came"
+    # Finished work is redone only where that is said.
+    made = {"shards": came.get("corpus") and places.corpus.shards_account.found()}
+    made["replay"] = came.get("replay") and places.corpus.replay_account.found()
+    steps = [step for step, files in made.items() if files]
+    words = [f"redo={steps[0] if len(steps) == 1 else '[' + ','.join(steps) + ']'}"] if steps else []
+    if any(came.values()):
+        yield f"next: `{snakemake('data', config=words)}` takes in what came"
 
 
 def score_lines(places: Places, benchmarks: Sequence[str]) -> Iterator[str]:
