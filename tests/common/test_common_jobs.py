@@ -86,7 +86,7 @@ def test_a_download_asks_for_what_its_limits_let_it_hold_and_at_most_two_gib() -
     # What both lines ask for is accepted.
     assert needs_of("download", recipe(limits={"jobs": {"download": {"memory_mb": 2500}}}), SITE).memory_mb == 2500
     smaller = recipe(
-        download={"max_pixels": 10_000_000}, limits={"download": {"image_memory_mb": 300, "body_memory_mb": 64}}
+        download={"max_pixels": 10_000_000}, limits={"download": {"image_memory_mb": 200, "body_memory_mb": 64}}
     )
     assert resources_of("download", smaller, SiteSettings(memory_mb=1024), slurm=None)
 
