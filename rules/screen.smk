@@ -137,3 +137,46 @@ rule screen_gather:
         "python -m workflow_scripts.screen.gather --name {wildcards.judge} --groups {input.groups:q} "
         "--findings {params.findings:q} --out {output.findings:q} --account {output.account:q} "
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
+
+
+JOB = job("screen_labelling", CORPUS_LOGS, "screen/{judge}/sample")
+
+
+# Images of each class to label by hand; with labels, precision and recall at each threshold.
+rule screen_labelling:
+    input:
+        findings=lambda w: CORPUS.gathered_findings.each(judge=[w.judge], generation=GENERATIONS.names),
+        gathered=CORPUS.gathered.each(generation=GENERATIONS.names),
+        labels=lambda w: JUDGES[w.judge].labels or [],
+    output:
+        CORPUS.sample(),
+    log:
+        JOB.log,
+    benchmark:
+        JOB.benchmark
+    wildcard_constraints:
+        judge=one_of(JUDGES),
+    conda:
+        ENVIRONMENT
+    threads: JOB.cores
+    resources:
+        **JOB.resources,
+    params:
+        downloads=CORPUS.downloads(),
+        images=lambda w: JUDGES[w.judge].sample,
+        labels=lambda w: option("labels", JUDGES[w.judge].labels),
+        screened=option("refusals", CONFIG.refusals.rules and CONFIG.refusals.to_json()),
+        version=step_version("screen.sample"),
+    shell:
+        "python -m workflow_scripts.screen.sample --name {wildcards.judge} --findings {input.findings:q} "
+        "--gathered {input.gathered:q} --downloads {params.downloads:q} {params.labels} {params.screened} "
+        "--count {params.images} --memory-mb {resources.mem_mb} --out {output:q} --log {log:q}"
+
+
+localrules:
+    screen_sample,
+
+
+rule screen_sample:
+    input:
+        CORPUS.sample.each(judge=JUDGES),

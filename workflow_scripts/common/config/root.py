@@ -313,6 +313,7 @@ class Config(Section):
         given |= {
             f"screen.{name}.{key}": path for name, judge in self.screen.items() for key, path in judge.given.items()
         }
+        given |= {f"screen.{name}.labels": judge.labels for name, judge in self.screen.items() if judge.labels}
         given |= {f"curate.verdicts.{number}": path for number, path in enumerate(self.curate.verdicts)}
         given |= {f"validation.{name}": tars for name, tars in self.validation.items()}
         if self.world is not None and self.world.species is not None:

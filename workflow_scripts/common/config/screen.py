@@ -19,6 +19,9 @@ Threshold = Annotated[float, Field(ge=-1, le=1)]
 """Of a cosine similarity or of a probability."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 
+UNSEEN = ("of", "refuse", "sample", "labels")
+"""Settings that a judge's findings do not depend on."""
+
 FACE, ANIMAL, PERSON, VEHICLE, EMPTY = "face", "animal", "person", "vehicle", "empty"
 DETECTED = (ANIMAL, PERSON, VEHICLE)
 CLASS_EMBEDDINGS = ".safetensors"
@@ -53,6 +56,11 @@ class JudgeSettings(Section):
         description="Classes to refuse, each with its threshold. Changing it reruns curate and no judge.",
     )
 
+    sample: int = Field(24, ge=1, le=1000, description="Images of each class on the page of `snakemake screen_sample`.")
+    labels: str | None = Field(
+        None, description="CSV (`uuid`, `truth`) that this page saves: what the images are. It changes no verdict."
+    )
+
     @field_validator("of")
     @classmethod
     def _is_one_predicate(cls, value: str) -> str:
@@ -73,14 +81,12 @@ class JudgeSettings(Section):
 
     def judged_by(self) -> str:
         """The settings that its findings depend on, as JSON: not which images it looks at, nor the thresholds."""
-        defaults = {
-            name: type(self).model_fields[name].get_default(call_default_factory=True) for name in ("of", "refuse")
-        }
+        defaults = {name: type(self).model_fields[name].get_default(call_default_factory=True) for name in UNSEEN}
         return self.model_copy(update=defaults).to_json()
 
     @property
     def given(self) -> dict[str, str]:
-        """The files and folders that a person gives, by key."""
+        """The files and folders that a person gives to judge by, by key."""
         return {}
 
     @property
