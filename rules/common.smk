@@ -52,7 +52,9 @@ if workflow.is_main_process:
 def refuse_missing():
     """Stop because of what a person has to give: its first line, and how many more there are."""
     first, *others = absent.values()
-    sys.exit(f"error: {first}" + (f" (and {len(others)} more: snakemake -n names them)" if others else ""))
+    sys.exit(
+        f"error: {first}" + (f" (and {len(others)} more: `{remedies.snakemake('-n')}` names them)" if others else "")
+    )
 
 
 # Snakemake merges config files deeply: the embedded world is read only when nobody names another config.

@@ -1,6 +1,8 @@
 """Bad input gets one line that says what and where, a status that is not 0, and loses nothing."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -52,12 +54,18 @@ def test_a_column_that_a_table_lacks_is_refused_by_the_dry_run(fresh: Any) -> No
     assert all(part in said for part in ("generations.0.sources.mine", "mine.csv", "Gattung", "columns.species", "Art"))
 
 
-def test_of_many_missing_inputs_the_rest_is_counted(fresh: Any) -> None:
-    words = [str(Path(sys.executable).with_name("snakemake")), "all", "-c2", "--configfile", "config/beetles.yaml"]
-    done = subprocess.run(words, cwd=fresh.folder, capture_output=True, text=True, check=False)
-    assert complaint(done).endswith(
-        "my_beetles.table: beetles/images.csv: no such file or folder (and 5 more: snakemake -n names them)"
+def test_of_many_missing_inputs_the_rest_is_counted_and_named_by_the_command_that_is_printed(fresh: Any) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        snakemake = str(Path(sys.executable).with_name("snakemake"))
+        return subprocess.run([snakemake, *words], cwd=fresh.folder, capture_output=True, text=True, check=False)
+
+    line = complaint(run("all", "-c2", "--configfile", "config/beetles.yaml"))
+    found = re.search(
+        r"my_beetles\.table: beetles/images\.csv: .*\(and (\d+) more: `snakemake (.+)` names them\)$", line
     )
+    assert found
+    lines = [line for line in run(*shlex.split(found[2])).stderr.splitlines() if line.startswith("missing: ")]
+    assert len(lines) == 1 + int(found[1])
 
 
 @pytest.mark.slow
