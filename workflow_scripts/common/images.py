@@ -35,6 +35,7 @@ ACCEPT = ", ".join(
 )
 MAX_PIXELS = 100_000_000
 WHITE = (255, 255, 255)
+PNG_START = b"\x89PNG\r\n\x1a\n"
 # A picture is converted in strips of so many stored bytes.
 STRIP_BYTES = 4_000_000
 # By EXIF orientation: how the upright picture is a view of the stored one (CIPA DC-008, 4.6.5.1.6).
@@ -315,6 +316,8 @@ class _Other(Photo):
         self._data = data
         self._image = image = open_tiff(data) if data.startswith(TIFF_MAGIC) else _opened(data)
         self.stored = ImageSize(*image.size)
+        if image.format == "PNG" and "exif" not in image.info and (exif := _exif_of_png(data)):
+            image.info["exif"] = exif
         self.orientation = _orientation(image.orientation) if isinstance(image, Tiff) else _orientation_in(image)
 
     def bytes_needed(self, at_least: int = 0) -> int:
@@ -418,9 +421,21 @@ def _orientation_in(image: Image.Image) -> int:
         # Pillow looks there too; who shows pictures does not.
         image.info.pop(name, None)
     try:
-        return _orientation(image.getexif().get(ExifTags.Base.Orientation))
+        # Of a PNG Pillow's own method decodes the whole picture first.
+        return _orientation(Image.Image.getexif(image).get(ExifTags.Base.Orientation))
     except Exception:
         return 1
+
+
+def _exif_of_png(data: bytes) -> bytes:
+    """The EXIF chunk of a PNG, which may stand behind the picture; b"" where there is none."""
+    at = len(PNG_START)
+    while at + 8 <= len(data):
+        length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if name == b"eXIf":
+            return data[at + 8 : at + 8 + length]
+        at += 12 + length
+    return b""
 
 
 def _orientation_of(exif: bytes) -> int:
