@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.download.conftest import LIMITS, SETTINGS, Server, picture
+from tests.download.test_download_bans import Bouncer
 from tests.messages import says
 from workflow_scripts.common import tables
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
@@ -173,3 +174,22 @@ def test_the_setting_that_a_refusal_names_lets_the_images_in(
     corpus.settings = SETTING.model_copy(update=mended)
     corpus.fetch()
     assert corpus.check()[0]["lost"] == 0
+
+
+def test_a_host_that_bans_again_is_named_with_the_limit_to_lower_which_then_mends_it(
+    corpus: Corpus, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bouncer = Bouncer(server, [10, 15], seconds=0.25)
+    monkeypatch.setattr(
+        type(server), "do_guarded", lambda self, to, number, asked: bouncer.answer(to, 10 * number), raising=False
+    )
+    corpus.catalog({"museum": [server.url(f"guarded/{number}") for number in range(60)]})
+    corpus.limits = DownloadLimits(**LIMITS | {"wait": 0.3, "stop_after": 5, "threads": 1})
+    corpus.fetch()
+    said = corpus.complaint()
+    assert says(said, "museum", "http_error", server.host, "banned", "Lower limits.download.hosts", "rate: 500")
+    bouncer.pardon()
+    lower = {server.host: {"rate": 500, "connections": 1}}
+    corpus.limits = DownloadLimits(**LIMITS | {"wait": 0, "hosts": lower})
+    corpus.retry()
+    corpus.check(network=0)

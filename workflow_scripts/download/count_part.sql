@@ -29,7 +29,10 @@ SELECT
     count(seconds) AS timed,
     bool_or(stopped) AS stopped,
     count(*) FILTER (unverified) AS unverified,
-    min(error) AS detail,
+    -- What says why a host was stopped, and before that what a person can do about it.
+    coalesce(
+        min(error) FILTER (contains(error, 'limits.download.hosts')), min(error) FILTER (stopped), min(error)
+    ) AS detail,
     count(*) FILTER (again) AS again
 FROM ended
 GROUP BY ALL;

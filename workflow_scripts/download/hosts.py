@@ -1,7 +1,7 @@
 """Each host's policy in this job: connections, rate, rest asked for, and the end of hosts that refuse nearly all.
 
-A host that begins to refuse is stopped until the next pass, and then asked once. One that serves again and bans again
-is left to the person: it does not stand this rate.
+A host that begins to refuse is stopped until the next pass, and then asked a few times, one by one. One that serves
+again and bans again is left to the person: it does not stand this rate.
 """
 
 import email.utils
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from workflow_scripts.common.config.download import DownloadLimits
+from workflow_scripts.common.config.download import DownloadLimits, HostLimits
 from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.download.attempts import Fault
 from workflow_scripts.download.budget import Budget
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 # So many refusals in a row are a ban, or as few as stop a host: they are not about the images.
 BAN_AFTER = 5
+# A host that was stopped is asked so often for images that it may refuse by themselves, before it is stopped again.
+PROBES = 3
 # A host that bans so often is left to the person.
 MOST_BANS = 2
 # Of the last `stop_after` answers at most this share may be good in a host that is stopped.
@@ -44,11 +46,12 @@ class Gate:
         connections: at once.
         full_rate: requests a second by the policy; `rate` is what it is now.
         traffic: what it has sent, where its policy limits bytes.
+        policy: over all jobs.
         contact: what its operator finds in the user agent.
         outcomes: whether each of its last answers was good.
         cause: its last answer that was not.
-        row: counts its rows of refusals, between which there are good answers; `row_began` is when the first request
-            of the present one began.
+        row: counts its rows of refusals, between which there are good answers to requests that began later;
+            `row_began` is when the first answer of the present one came.
         bans: how often it began to refuse after good answers, and was stopped.
     """
 
@@ -58,6 +61,7 @@ class Gate:
     outcomes: deque[bool]
     contact: str | None = None
     traffic: HostTraffic | None = None
+    policy: HostLimits = field(default_factory=HostLimits)
     rate: float = 0.0
     in_flight: int = 0
     next_at: float = 0.0
@@ -75,8 +79,9 @@ class Gate:
     left: bool = False
     # Why it is never asked.
     forbidden: Fault | None = None
-    # It was stopped before: one more refusal stops it, one good answer clears it.
+    # It was stopped before: a few more refusals stop it, one good answer clears it.
     on_probation: bool = False
+    probes: int = 0
     answers: dict[str, int] = field(default_factory=lambda: {"good": 0, "refused": 0, "unreachable": 0})
 
     def __post_init__(self) -> None:
@@ -100,11 +105,11 @@ class Gate:
     @property
     def remedy(self) -> str:
         """What a person can do about a host that bans."""
+        rate, connections = self.policy.rate, self.policy.connections
         return (
             f"it banned this corpus's downloads {MOST_BANS} times. Lower limits.download.hosts: {{{self.host}: {{rate: "
-            f"{self.full_rate / 2:g}, connections: 1}}}} (now {self.full_rate:g} and {self.connections}), ask its "
-            f"operator, who knows you as {self.contact or 'nobody (set contact in config/site.yaml)'}, then run: "
-            f"{snakemake('retry_failed')}"
+            f"{rate / 2:g}, connections: 1}}}} (now {rate:g} and {connections}), ask its operator, who knows you as "
+            f"{self.contact or 'nobody (set contact in config/site.yaml)'}, then run: {snakemake('retry_failed')}"
         )
 
     def ready_in(self, now: float) -> float:
@@ -161,7 +166,7 @@ class Hosts:
             policy, noted = self.limits.of_host(host), self._noted.find(host)
             contact = policy.contact or self._contact
             found = Gate(host, *self._budget.of(host), deque(maxlen=self.limits.stop_after), contact)
-            found.traffic = self._traffic.of(host, policy)
+            found.policy, found.traffic = policy, self._traffic.of(host, policy)
             found.on_probation = noted is not None
             # Until its policy is lowered, or a person asks.
             found.left = bool(noted and noted.rate is not None and policy.rate >= noted.rate and not self._again)
@@ -249,11 +254,11 @@ class Hosts:
             objection = gate.objection(now, self.limits.max_wait) if gate.stopped else None
             return fault if fault.transient or objection is None else objection
 
-    def row_of_refusals(self, host: str, begun: float) -> str:
-        """The row of refusals to which one belongs whose request began at `begun`."""
+    def row_of_refusals(self, host: str) -> str:
+        """The row of refusals to which the one belongs that came just now."""
         with self.condition:
             gate = self.gate(host)
-            gate.row_began = begun if gate.row_began is None else min(gate.row_began, begun)
+            gate.row_began = gate.row_began or time.monotonic()
             return f"{host} {gate.row}"
 
     def received(self, host: str, size: int) -> None:
@@ -275,11 +280,11 @@ class Hosts:
             self.condition.notify_all()
 
     def begin_pass(self) -> None:
-        """Stopped hosts get another chance: one good answer is enough, one more refusal ends it."""
+        """Stopped hosts get another chance: one good answer is enough, a few more refusals end it."""
         with self.condition:
             for gate in self._gates.values():
                 gate.on_probation |= gate.stopped
-                gate.stopped = False
+                gate.stopped, gate.probes = False, 0
 
     def stopped(self) -> dict[str, dict[str, int]]:
         """The hosts that are stopped, with their answers."""
@@ -306,7 +311,9 @@ class Hosts:
         gate.outcomes.append(good)
         full = len(gate.outcomes) == gate.outcomes.maxlen
         nearly_all = full and sum(gate.outcomes) <= GOOD_SHARE_OF_STOPPED * len(gate.outcomes)
-        if not good and not gate.stopped and (gate.on_probation or nearly_all):
+        gate.probes += gate.on_probation and not good
+        fails = gate.on_probation and gate.probes >= (PROBES if bans else 1)
+        if not good and not gate.stopped and (fails or (nearly_all and not gate.on_probation)):
             gate.stopped, gate.stopped_at = True, time.monotonic()
             if bans and gate.good_since_ban:
                 gate.bans, gate.good_since_ban = gate.bans + 1, False

@@ -9,7 +9,9 @@ SELECT
     round(sum(seconds) / sum(timed), 3) AS seconds,
     bool_or(stopped) AS stopped,
     sum(unverified)::BIGINT AS unverified,
-    min(detail) AS detail,
+    coalesce(
+        min(detail) FILTER (contains(detail, 'limits.download.hosts')), min(detail) FILTER (stopped), min(detail)
+    ) AS detail,
     sum(again)::BIGINT AS again
 FROM counted
 GROUP BY ALL

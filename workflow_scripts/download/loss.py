@@ -49,13 +49,12 @@ def check_loss(
     rows = [row for row in tables.read_rows(hosts, DOWNLOAD_HOSTS).to_pylist() if row["status"] != "ok"]
     if not counted.kept and not any(read_account(path).kept for path in older):
         causes = _causes(rows)
-        raise refuse_nothing(counted, causes, where=lost, remedies=_remedies(causes))
+        raise refuse_nothing(counted, causes, where=lost, remedies=_remedies(causes, rows))
     if beyond := [loss for loss in losses if loss.is_too_much]:
         worst = beyond[0].source
-        causes = _causes(
-            row for row in rows if row["catalog_source"] == worst.source and (row["host"] == "") == worst.is_local
-        )
-        raise refuse("download", "images", beyond, causes, where=lost, remedies=_remedies(causes))
+        rows = [row for row in rows if row["catalog_source"] == worst.source and (row["host"] == "") == worst.is_local]
+        causes = _causes(rows)
+        raise refuse("download", "images", beyond, causes, where=lost, remedies=_remedies(causes, rows))
     write_losses(out, "download", losses, lost)
 
 
@@ -69,7 +68,10 @@ def _causes(rows: Any) -> list[Cause]:
     return list(found.values())
 
 
-def _remedies(causes: Sequence[Cause]) -> Iterator[str]:
+def _remedies(causes: Sequence[Cause], rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    # A host that banned again is asked no more before a person has lowered its limit; its rows say how.
+    details = {row["detail"] or "" for row in rows}
+    yield from sorted(detail.partition(": ")[2] for detail in details if "limits.download.hosts" in detail)[:3]
     reasons = {cause.reason for cause in causes}
     if again := sum(cause.again for cause in causes):
         first = "put the files where the list has them, then " if "missing_file" in reasons else ""

@@ -289,7 +289,7 @@ class _Fetch:
         if status in REFUSALS or status >= 500:
             busy = status in ASKS_FOR_TIME
             if not transient:
-                self._attempt.refusals = hosts.row_of_refusals(host, begun)
+                self._attempt.refusals = hosts.row_of_refusals(host)
             raise hosts.refused(
                 host,
                 Fault("http_error", str(status), transient=transient),

@@ -10,7 +10,9 @@ WITH endings AS (
         sum(images) FILTER (seconds IS NOT NULL) AS timed,
         bool_or(stopped) AS stopped,
         sum(unverified)::BIGINT AS unverified,
-        min(detail) FILTER (stopped) AS why
+        coalesce(
+            min(detail) FILTER (contains(detail, 'limits.download.hosts')), min(detail) FILTER (stopped)
+        ) AS why
     FROM hosts
     WHERE host <> ''
     GROUP BY host, status, reason
