@@ -82,7 +82,9 @@ def _few_shot(
         "corrected": (features.followed("corrected"), classes, False),
     }
     found = by_protocol(given, measures)
-    scored = {f"few_shot/{k}": {protocol: of[k] for protocol, of in found.items() if k in of} for k in shots}
+    scored: dict[str, ByProtocol] = {
+        f"few_shot/{k}": {protocol: of[k] for protocol, of in found.items() if k in of} for k in shots
+    }
     why = {f"few_shot/{k}": too_few_images(classes, k) or too_few_images(by_name, k) for k in shots}
     return scored, {metric: reason for metric, reason in why.items() if reason}
 
