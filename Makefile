@@ -119,8 +119,8 @@ $(INSTALLED): envs/workflow.lock envs/torch.txt
 	@rm -f .venv/.installed*
 	@touch $@
 
-$(TESTED): $(INSTALLED) envs/tests.lock
-	$(PINNED) envs/tests.lock
+$(TESTED): $(INSTALLED) envs/tests.lock envs/faces.lock
+	$(PINNED) envs/tests.lock --requirement envs/faces.lock
 	@touch $@
 
 clean:

@@ -143,8 +143,8 @@ def _package_weights() -> Path:
     found = find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise InputError(
-            "the judge `faces` needs the weights of facenet-pytorch: .venv/bin/pip install --no-deps "
-            "facenet-pytorch==2.6.0, or give `weights`, a folder with pnet.pt, rnet.pt and onet.pt"
+            "the judge `faces` needs the weights of facenet-pytorch: .venv/bin/pip install --no-deps --requirement "
+            "envs/faces.lock, or give `weights`, a folder with pnet.pt, rnet.pt and onet.pt"
         )
     return Path(found.submodule_search_locations[0]) / "data"
 
