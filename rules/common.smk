@@ -97,7 +97,7 @@ if workflow.is_main_process:
     sys.stderr.write(f"config {' + '.join(CONFIG_FILES)}, corpus {CONFIG.corpus}, run {CONFIG.run}\n")
     sys.stderr.writelines(f"missing: {line}\n" for line in absent.values() if DRY_RUN)
 
-LEDGER = LAYOUT.ledger(CORPUS.name)
+LEDGER, HELD = LAYOUT.ledger(CORPUS.name), str(LAYOUT.held(CORPUS.name))
 WORLD = LAYOUT.world(CORPUS.name)
 CORPUS_LOGS = f"logs/corpora/{CORPUS.name}"
 RUN_LOGS = f"logs/runs/{RUN.name}"

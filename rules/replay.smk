@@ -109,6 +109,7 @@ rule replay_write:
     resources:
         **JOB.resources,
         ledger=LEDGER,
+        held=HELD,
     params:
         settings=CONFIG.replay.to_json(),
         work=CORPUS.replay_work(),
@@ -116,5 +117,5 @@ rule replay_write:
         version=step_version("replay.write"),
     shell:
         "python -m workflow_scripts.replay.write --selection {input.selection:q} --manifests {input.manifests:q} "
-        "--ledger {resources.ledger:q} --settings {params.settings:q} --work {params.work:q} --out-dir {params.out:q} "
-        "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
+        "--ledger {resources.ledger:q} --held {resources.held:q} --settings {params.settings:q} --work {params.work:q} "
+        "--out-dir {params.out:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"

@@ -85,12 +85,16 @@ rule shards_gather:
     threads: JOB.cores
     resources:
         **JOB.resources,
+        # What is written down of the images changes no shard.
+        downloads=lambda w: CORPUS.gathered(generation=w.generation),
+        held=HELD,
     params:
         out=parent_of_output,
         version=step_version("shards.gather"),
     shell:
         "python -m workflow_scripts.shards.gather --manifests {input.manifests:q} --indexes {input.indexes:q} "
-        "--plan {input.plan:q} --out-dir {params.out:q} --log {log:q}"
+        "--plan {input.plan:q} --out-dir {params.out:q} --downloads {resources.downloads:q} --held {resources.held:q} "
+        "--log {log:q}"
 
 
 JOB = job("verify", CORPUS_LOGS, "verify")

@@ -380,6 +380,18 @@ SHARD_PLAN = Contract(
 )
 """`group` is the job that writes the shard. Further columns are those that the config keeps of the sources."""
 
+HELD = Contract(
+    "an image that a shard has held",
+    (
+        Column("sha256"),
+        Column("uuid"),
+        Column("md5", null=True),
+        Column("pdq", null=True),
+    ),
+    key=("sha256", "uuid"),
+)
+"""`sha256` is the shard's. `md5` and `pdq` are null where the image was held before this was written down."""
+
 SHARD_MANIFEST = Contract(
     "a shard",
     (
@@ -564,6 +576,9 @@ TRAINING = Document(
 BENCHMARK_SCORES = Document(
     "what a model scored on a benchmark", ("benchmark", "model", "protocol", "n_images", "n_classes", "metrics")
 )
+
+LINEAGE = Document("what a model and those that it began with were trained on", ("trainings",))
+"""`trainings` is a list, the model's own first: `name`, and `data`, `start` and `code` as its record's digests."""
 
 OPEN_CLIP = Document("how open_clip makes a model", ("model_cfg", "preprocess_cfg"))
 

@@ -1,6 +1,7 @@
 """What is made of a trained model: averages, checkpoints for others' code, species texts, the card."""
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -110,6 +111,17 @@ def test_a_model_that_is_described_or_built_otherwise_is_refused_in_one_line(sta
         with pytest.raises(InputError) as error:
             clip.load(f"local-dir:{tmp_path / folder}")
         assert says(str(error.value), str(tmp_path / folder), *parts) and "\n" not in str(error.value)
+
+
+def test_a_model_names_what_it_and_its_start_were_trained_on(trained: Path, start: Path, tmp_path: Path) -> None:
+    own = json.loads((trained / "summary.json").read_text())["digests"]
+    older = {"name": "older", "data": {"biology": [{"train": ["a" * 64]}], "replay": None}, "start": [], "code": "1"}
+    began = tmp_path / "start"
+    shutil.copytree(start, began)
+    (began / "lineage.json").write_text(json.dumps({"trainings": [older]}))
+    export(trained=trained, start=began, settings=ExportSettings(), out=tmp_path / "model")
+    first, second = json.loads((tmp_path / "model/lineage.json").read_text())["trainings"]
+    assert (first["data"], first["start"], second) == (own["data"], own["start"], older)
 
 
 def test_pybioclip_classifies_with_the_export(trained: Path, start: Path, tmp_path: Path) -> None:

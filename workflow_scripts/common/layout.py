@@ -172,6 +172,7 @@ class Run(Folder):
     model = At("model")
     model_config = At("model/open_clip_config.json")
     model_card = At("model/README.md")
+    lineage = At("model/lineage.json")
     species_texts = At("model/txt_emb_species.{kind}")
 
     features = At("features/{model}/{benchmark}.safetensors")
@@ -224,6 +225,13 @@ class Shared(Folder):
     work = At(".work/{step}")
 
 
+class Held(Folder):
+    """`results/ledgers/<corpus>.held`: what a corpus's shards have held."""
+
+    manifest = At("{of}/{digest}.manifest.parquet")
+    images = At("{of}/{digest}.images.parquet")
+
+
 class World(Folder):
     """`results/world/<corpus>`: the embedded world."""
 
@@ -269,6 +277,10 @@ class Layout:
     def ledger(self, corpus: str) -> str:
         """What was taken down from a corpus; beside the corpus, so that it outlives a corpus that is built anew."""
         return f"{self.results}/ledgers/{corpus}.parquet"
+
+    def held(self, corpus: str) -> Held:
+        """What a corpus's shards have held, as hashes; beside the corpus, for the same reason."""
+        return Held(f"{self.results}/ledgers/{corpus}.held")
 
     def corpora(self) -> list[Corpus]:
         """The corpora that are there, by name."""

@@ -3,5 +3,6 @@
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
 REPLAY_PROJECTOR_FILE = "replay_projector.safetensors"
+LINEAGE_FILE = "lineage.json"
 BIOCLIP2_FILE = "bioclip2.pt"
 """The whole model, for `--pretrained` of BioCLIP 2's code."""

@@ -1,15 +1,16 @@
 """Everything below the folder of results that holds, shows or learnt from images that are to go."""
 
 import json
-from collections.abc import Iterable, Set
+from collections.abc import Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.files import sha256_file, write_json
-from workflow_scripts.common.layout import Corpus, Layout
+from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.held import held_images
+from workflow_scripts.common.layout import Corpus, Held, Layout
 from workflow_scripts.common.shards import INDEX, MANIFEST, shards_with
 from workflow_scripts.contracts import BENCHMARK_IMAGES
 
@@ -30,14 +31,15 @@ class Affected:
     benchmark_images: list[str] = field(default_factory=list)
 
 
-def list_affected(connection: duckdb.DuckDBPyConnection, root: Path, place: Path, former: Path) -> Affected:
+def list_affected(connection: duckdb.DuckDBPyConnection, root: Path, place: Path, held: Held, former: Path) -> Affected:
     """What is affected by the images of the table `chosen`.
 
     Args:
         connection: with the tables `chosen` and `acquired` of `takedown`.
         root: the folder of results.
         place: the corpus below it.
-        former: digests of tables that earlier takedowns rewrote, see `remember`.
+        held: what the corpus's shards have held.
+        former: digests of the tables that takedowns rewrote before there was `held`.
     """
     found = Affected()
     found.images = _column(connection, "SELECT uuid FROM chosen ORDER BY uuid")
@@ -54,6 +56,8 @@ def list_affected(connection: duckdb.DuckDBPyConnection, root: Path, place: Path
     remembered = _read(former)
     digests = {digest for folder in folders for digest in _digests_of(folder)}
     digests |= {digest for folder in folders for digest in remembered.get(_name(folder, place), [])}
+    gone = held_images(connection, held, "uuid IN (SELECT uuid FROM chosen)")
+    digests |= {digest for image in gone for digest in image.manifests}
     found.models = [str(folder) for folder in _trained_on(root, digests)]
     runs = set()
     for images in layout.shared.benchmark_images.found():
@@ -81,18 +85,6 @@ def list_affected(connection: duckdb.DuckDBPyConnection, root: Path, place: Path
         if _column(connection, f"SELECT uuid FROM {tables.scan(catalog)} SEMI JOIN chosen USING (uuid) LIMIT 1")
     ]
     return found
-
-
-def remember(former: Path, place: Path, shards: Iterable[Path]) -> None:
-    """Note the digests of the tables beside shards that are about to be rewritten.
-
-    A training names what it read by them, and what a later takedown asks for was in those shards too.
-    """
-    remembered = _read(former)
-    for folder in sorted({path.parent for path in shards}):
-        name = _name(folder, place)
-        remembered[name] = sorted({*remembered.get(name, []), *_digests_of(folder)})
-    write_json(former, remembered)
 
 
 def _digests_of(folder: Path) -> list[str]:
@@ -125,12 +117,18 @@ def _trained_on(root: Path, tables_read: Set[str]) -> list[Path]:
     left = [*_of_runs(layout, "summary"), *layout.shared.model_summary.found()]
     found: list[Path] = []
     digests = set(tables_read)
-    while affected := [summary for summary in left if _says_any(summary, digests)]:
+    while affected := [one for one in left if any(_says_any(path, digests) for path in _records(one))]:
         left = [summary for summary in left if summary not in affected]
         folders = [summary.parents[1] for summary in affected]
         found += folders
         digests = {sha256_file(path) for folder in folders for pattern in WEIGHTS for path in folder.glob(pattern)}
     return sorted(found)
+
+
+def _records(summary: Path) -> list[Path]:
+    """A training's record, and what its model says of those that it began with."""
+    lineages = (summary.parents[1] / place for place in ("model/lineage.json", "lineage.json"))
+    return [summary, *(path for path in lineages if path.exists())]
 
 
 def _column(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:

@@ -20,6 +20,7 @@ import pyarrow as pa
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.held import keep_all
 from workflow_scripts.common.layout import Corpus, Layout
 from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.contracts import (
@@ -31,7 +32,7 @@ from workflow_scripts.contracts import (
     SPLITS,
     VERDICTS,
 )
-from workflow_scripts.curate.affected import Affected, list_affected, remember
+from workflow_scripts.curate.affected import Affected, list_affected
 
 logger = logging.getLogger(__name__)
 
@@ -86,18 +87,19 @@ def takedown(
     recipe = "" if corpus else str(config)
     layout = Layout(str(root))
     place, ledger = Path(layout.corpus(name).folder), Path(layout.ledger(name))
-    former = ledger.with_suffix(".former.json")
+    held, former = layout.held(name), ledger.with_suffix(".former.json")
     with tables.connect(memory_mb) as connection:
         _read_corpus(connection, place)
         _choose(connection, owner=owner, url=url, dataset=dataset, uuid=uuid)
-        affected = list_affected(connection, root, place, former)
+        affected = list_affected(connection, root, place, held, former)
         _say(affected)
         if dry_run:
             sys.stdout.write("dry run: nothing was changed\n")
             return
         # First the ledger: from here on nothing takes them in again, however this ends.
         _record(connection, ledger, reason)
-        remember(former, place, map(Path, affected.shards))
+        # Then what the shards held: no takedown changes what a model was trained on.
+        keep_all(connection, held, Corpus(str(place)))
         with tempfile.TemporaryDirectory(prefix="takedown-") as folder:
             images = Path(folder) / "images.parquet"
             tables.write(connection, _rows_of_chosen(reason), LEDGER, images)

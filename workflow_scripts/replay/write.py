@@ -11,6 +11,8 @@ from workflow_scripts.common.accounts import Account, account_for, count_by_reas
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.replay import ReplaySettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.held import keep
+from workflow_scripts.common.layout import Held
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.shard_writer import Sample, Shard, ShardWriter, read_index, read_manifest
 from workflow_scripts.common.shards import INDEX, MANIFEST, REPLAY, remove_others
@@ -29,6 +31,7 @@ def write(
     work: Path,
     out_dir: Path,
     ledger: Path | None = None,
+    held: Path | None = None,
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
@@ -44,6 +47,7 @@ def write(
         out_dir: where `train/`, `val/` and, last, account.json are published.
         ledger: what was taken down for good, once anything was; the places of such pairs stay empty, so that no other
             moves.
+        held: folder of the ledgers of what shards have held.
         memory_mb: DuckDB's memory limit, MiB.
         threads: images decoded at once; no byte depends on it.
 
@@ -70,6 +74,8 @@ def write(
                 kept[split] = tables.write_row_groups(map(read_index, made.values()), REPLAY_INDEX, folder / INDEX)
                 tables.write_rows([read_manifest(one) for one in made.values()], SHARD_MANIFEST, folder / MANIFEST)
                 remove_others(folder, made)
+        if held is not None:
+            keep(connection, Held(str(held)), "replay", [out_dir / "train"], manifests)
         write_account(account, _account(connection, kept))
 
 

@@ -77,9 +77,12 @@ def image_record(connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: st
 
 
 def uuids_of(connection: duckdb.DuckDBPyConnection, corpus: Corpus, md5: str) -> list[str]:
-    """The images whose original bytes have this MD5."""
-    rows = rows_where(connection, corpus.files.gathered.found(), "md5 = $md5", {"md5": md5})
-    return sorted(row["uuid"] for row in rows)
+    """The images whose original bytes have this MD5, also those that the corpus had once."""
+    asked = {"md5": md5}
+    rows = rows_where(connection, corpus.files.gathered.found(), "md5 = $md5", asked)
+    rows += corpus.taken_down(connection, "md5 = $md5", asked)
+    held = (image.uuid for image in corpus.has_held(connection, "md5 = $md5", asked))
+    return sorted({*held, *(row["uuid"] for row in rows)})
 
 
 def _judged(findings: Sequence[Row]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import duckdb
 import tyro
@@ -31,7 +31,7 @@ def trace(
     *,
     what: tyro.conf.Positional[str],
     results: Path | None = None,
-    json_lines: bool = False,
+    json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
@@ -85,9 +85,19 @@ def images_of(connection: duckdb.DuckDBPyConnection, results: Path, name: str) -
     """The records of an image by its uuid or MD5, of every corpus that has it, with the models that saw it."""
     for corpus in corpora_of(results):
         for uuid in uuids_of(connection, corpus, name) if MD5.fullmatch(name) else [name]:
-            if (record := image_record(connection, corpus, uuid)) is not None:
+            gone = corpus.taken_down(connection, "uuid = $uuid", {"uuid": uuid})
+            held = corpus.has_held(connection, "uuid = $uuid", {"uuid": uuid})
+            record = image_record(connection, corpus, uuid)
+            if record is None and (gone or held):
+                record = {"corpus": corpus.identity.get("id", corpus.name), "uuid": uuid}
+            if record is not None:
                 runs = [one.name for one in runs_of(results) if one.saw(connection, corpus, uuid)]
-                yield {"what": "an image of a corpus", **record, "models trained on it": runs or "none here"}
+                yield {
+                    "what": "an image of a corpus",
+                    **record,
+                    **({"taken down": {"date": gone[0]["date"], "reason": gone[0]["reason"]}} if gone else {}),
+                    "models trained on it": runs or "none here",
+                }
 
 
 def _of_path(connection: duckdb.DuckDBPyConnection, results: Path, path: Path) -> Iterator[dict[str, Any]]:

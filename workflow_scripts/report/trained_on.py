@@ -3,9 +3,9 @@
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import duckdb
 import tyro
@@ -13,33 +13,41 @@ import tyro
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.held import REPLAY, HeldImage
 from workflow_scripts.common.images import HASHED_AT, UnreadableImage, decode, pdq
 from workflow_scripts.common.pdq_distance import BITS, NEAR, distance, near_values
 from workflow_scripts.contracts import SPLITS
 from workflow_scripts.report.corpora import Corpus, Run, corpora_of, places, rows_where, runs_of
+
+YES, NO, UNKNOWN = 0, 1, 3
 
 
 def trained_on(
     *,
     photo: tyro.conf.Positional[Path],
     results: Path | None = None,
-    json_lines: bool = False,
+    json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
     """Print whether a photo, or a copy of it, is among what the models here were trained on.
 
-    By the MD5 of its bytes, and by its PDQ hash, as in the search for leaked benchmarks. One line for each image found.
+    By the MD5 of its bytes, and by its PDQ hash, as in the search for leaked benchmarks. What the corpora hold now
+    counts, and what their ledgers say that shards held before: no takedown or new build changes the answer. A model
+    counts for what its starting weights were trained on too. One line for each image found.
+
+    Exit status: 0 yes; 1 no; 2 bad input; 3 not found, but of a model not everything is known that it was trained on.
 
     Args:
         photo: an image file.
         results: the results folder; the site's own by default.
-        json_lines: print JSON.
+        json_lines: print one JSON object: photo, answer (yes, no or unknown), models, unknown, found.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 
     Raises:
         InputError: no image.
+        SystemExit: with the status.
     """
     folder = places(results)
     try:
@@ -51,49 +59,75 @@ def trained_on(
     runs, corpora = runs_of(folder), corpora_of(folder)
     with tables.connect(memory_mb, threads) as connection:
         found = [match for corpus in corpora for match in _matches(connection, corpus, runs, md5, looks)]
-    if json_lines:
-        for match in found:
-            sys.stdout.write(json.dumps(match) + "\n")
-        return
     models = sorted({model for match in found for model in match["models"]})
-    if models:
-        answer = f"yes, {', '.join(models)}"
-    elif any(match["for_training"] for match in found) or not all(one.is_of(corpora) for one in runs):
-        # What shards held that were rewritten since, or that lie elsewhere, nobody knows here.
-        answer = "in no shard that a model here was trained on, as the shards are now"
+    unknown = {one.name: names for one in runs if (names := one.unknown(corpora))}
+    status = YES if models else UNKNOWN if unknown else NO
+    if json_lines:
+        answer = {YES: "yes", NO: "no", UNKNOWN: "unknown"}[status]
+        told = {"photo": str(photo), "answer": answer, "models": models, "unknown": unknown, "found": found}
+        sys.stdout.write(json.dumps(told) + "\n")
     else:
-        answer = "no model here was trained on it"
-    sys.stdout.write(f"{photo}: {answer}\n")
-    for match in found:
-        sys.stdout.write(f"  {match['how']}: image {match['uuid']} of {match['corpus']}, {match['became']}\n")
+        sys.stdout.write(f"{photo}: {_answer(models, unknown)}\n")
+        for match in found:
+            sys.stdout.write(f"  {match['how']}: image {match['uuid']} of {match['corpus']}, {match['became']}\n")
+    if status != YES:
+        raise SystemExit(status)
+
+
+def _answer(models: Sequence[str], unknown: Mapping[str, Sequence[str]]) -> str:
+    if models:
+        return f"yes, {', '.join(models)}"
+    if not unknown:
+        return "no model here was trained on it"
+    return (
+        f"not found, but not everything is known that {', '.join(sorted(unknown))} read: "
+        "it was trained on shards from elsewhere, or on some that were rewritten before the corpus kept ledgers"
+    )
 
 
 def _matches(
     connection: duckdb.DuckDBPyConnection, corpus: Corpus, runs: list[Run], md5: str, looks: str | None
 ) -> Iterator[dict[str, Any]]:
-    """The corpus's images and replay pairs that have the photo's bytes, or look like it."""
-    downloads = [*corpus.files.gathered.found(), *corpus.files.replay_download_part.found()]
+    """The images and replay pairs that have the photo's bytes, or look like it: those that the corpus has or had."""
     condition, values = "md5 = $md5", dict[str, Any](md5=md5)
     if looks is not None:
         condition += f" OR {NEAR}"
         values |= near_values(looks)
-    rows = rows_where(connection, downloads, condition, values)
-    for row in sorted(rows, key=lambda row: str(row["uuid"])):
-        alike = f"looks alike ({distance(row['pdq'], str(looks))} of {BITS} bits differ)" if row["md5"] != md5 else ""
-        replay = corpus.folder / "replay" in Path(row["filename"]).parents
+    held: dict[tuple[str, bool], list[HeldImage]] = {}
+    for image in corpus.has_held(connection, condition, values):
+        held.setdefault((image.uuid, image.of == REPLAY), []).append(image)
+    downloads = [*corpus.files.gathered.found(), *corpus.files.replay_download_part.found()]
+    known: dict[tuple[str, bool], tuple[str | None, str | None]] = {
+        key: (images[0].md5, images[0].pdq) for key, images in held.items()
+    }
+    for row in rows_where(connection, downloads, condition, values):
+        known[row["uuid"], corpus.folder / "replay" in Path(row["filename"]).parents] = (row["md5"], row["pdq"])
+    gone = {
+        row["uuid"]: row
+        for row in corpus.taken_down(
+            connection, "md5 = $md5 OR list_contains($uuids, uuid)", {"md5": md5, "uuids": [uuid for uuid, _ in known]}
+        )
+    }
+    for uuid, row in gone.items():
+        known.setdefault((uuid, row["generation"] is None), (row["md5"], None))
+    for (uuid, replay), (its_md5, its_looks) in sorted(known.items()):
+        alike = ""
+        if its_md5 != md5:
+            alike = f"looks alike ({distance(str(its_looks), str(looks))} of {BITS} bits differ)"
+        became, for_training = (_replayed if replay else _judged)(connection, corpus, uuid)
+        if uuid in gone:
+            became = f"taken down on {gone[uuid]['date']}"
+        saw = [one.name for one in runs if one.read_any(held.get((uuid, replay), []))]
         if replay:
-            became, for_training = _replayed(connection, corpus, row["uuid"])
-            saw = [one.name for one in runs if for_training and one.read(corpus.replay_sums)]
+            saw += [one.name for one in runs if for_training and one.read(corpus.replay_sums)]
         else:
-            became, for_training = _judged(connection, corpus, row["uuid"])
-            saw = [one.name for one in runs if one.saw(connection, corpus, row["uuid"])]
+            saw += [one.name for one in runs if one.saw(connection, corpus, uuid)]
         yield {
-            "uuid": row["uuid"],
+            "uuid": uuid,
             "corpus": corpus.identity.get("id", corpus.name),
             "how": alike or "the same bytes",
             "became": became,
-            "for_training": for_training,
-            "models": saw,
+            "models": sorted(set(saw)),
         }
 
 

@@ -13,6 +13,8 @@ from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link
+from workflow_scripts.common.held import keep
+from workflow_scripts.common.layout import Held
 from workflow_scripts.common.shards import remove_others
 from workflow_scripts.contracts import (
     SHARD_GROUP_INDEX,
@@ -27,16 +29,26 @@ from workflow_scripts.shards.rebuild import SMALL, rebuild_command
 SMALL_SHARE = 0.1
 
 
-def gather(*, manifests: tuple[Path, ...], indexes: tuple[Path, ...], plan: Path, out_dir: Path) -> None:
+def gather(
+    *,
+    manifests: tuple[Path, ...],
+    indexes: tuple[Path, ...],
+    plan: Path,
+    out_dir: Path,
+    downloads: Path | None = None,
+    held: Path | None = None,
+) -> None:
     """Write `manifest.parquet` and `index.parquet` of train, train_small and val, and the account.
 
-    Shards that are no more are removed.
+    Shards that are no more are removed. What the training shards hold is written down beside the corpus.
 
     Args:
         manifests: the manifests of all groups.
         indexes: their indexes.
         plan: the generation's plan.
         out_dir: the generation's folder, where the shards are.
+        downloads: what became of the generation's downloads, for the images' hashes.
+        held: folder of the ledgers of what shards have held.
 
     Raises:
         InputError: a sample is not where the plan puts it, or a shard is missing or has another size.
@@ -60,6 +72,9 @@ def gather(*, manifests: tuple[Path, ...], indexes: tuple[Path, ...], plan: Path
             remove_others(folder, {name for (name,) in names})
         notes["train_small shards"] = _write_small(connection, out_dir)
         planned = tables.scalar(connection, "SELECT count(*) FROM plan")
+        if held is not None:
+            folders = [out_dir / "train", out_dir / SMALL]
+            keep(connection, Held(str(held)), out_dir.name, folders, [downloads] if downloads else [])
     written = sum(notes[f"{split} samples"] for split in SPLITS)
     account = Account("shards", out_dir.name, "samples", rows_in=planned, kept=written, dropped={}, notes=notes)
     write_account(out_dir / "account.json", account)

@@ -1,7 +1,7 @@
 """Export a trained model: an open_clip directory, and a checkpoint for the code of BioCLIP 2.
 
 In: a run's `model.safetensors`, `best.safetensors` and `summary.json`, and the directory that it started from. Out:
-`open_clip_model.safetensors`; with replay also `replay_projector.safetensors` and `bioclip2.pt`;
+`open_clip_model.safetensors`; with replay also `replay_projector.safetensors` and `bioclip2.pt`; `lineage.json`;
 `open_clip_config.json` (last). `open_clip.create_model_and_transforms("local-dir:OUT")` loads the directory and needs
 nothing of this project.
 """
@@ -17,9 +17,10 @@ from safetensors.torch import load_file
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.train import ExportSettings
+from workflow_scripts.common.documents import read_document, write_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
-from workflow_scripts.common.model_files import BIOCLIP2_FILE
+from workflow_scripts.common.model_files import BIOCLIP2_FILE, LINEAGE_FILE
 from workflow_scripts.common.open_clip_models import (
     CONFIG_FILE,
     PUBLISHED_REPLAY_PROJECTOR,
@@ -28,6 +29,7 @@ from workflow_scripts.common.open_clip_models import (
     WEIGHTS_FILE,
     save_model,
 )
+from workflow_scripts.contracts import LINEAGE, TRAINING
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +64,17 @@ def export(*, trained: Path, start: Path, settings: ExportSettings, out: Path) -
         (out / BIOCLIP2_FILE).unlink(missing_ok=True)
     else:
         save_for_bioclip2(out / BIOCLIP2_FILE, weights, projector)
+    write_lineage(trained, start, out)
     save_model(out, described, weights, projector)
+
+
+def write_lineage(trained: Path, start: Path, out: Path) -> None:
+    """Write beside a model the digests of what it was trained on, and those that it began with, as far as is known."""
+    digests = read_document(trained / "summary.json", TRAINING)["digests"]
+    own = {name: digests.get(name) for name in ("data", "start", "code")} | {"name": trained.resolve().parent.name}
+    former = start / LINEAGE_FILE
+    older = read_document(former, LINEAGE)["trainings"] if former.is_file() else []
+    write_document(out / LINEAGE_FILE, {"trainings": [own, *older]}, LINEAGE)
 
 
 def starting_weights(start: Path) -> Weights:

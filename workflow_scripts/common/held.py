@@ -1,0 +1,133 @@
+"""What the shards of a corpus have held: ledgers of hashes that are written once, beside the corpus.
+
+For each manifest that a training may have read there are its copy, named by its SHA-256, and the images of those of its
+shards that no earlier manifest lists. A training names the manifests that it read by the same digests. So a takedown, a
+new plan or another build of the corpus changes no answer about the past.
+"""
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from workflow_scripts.common import tables
+from workflow_scripts.common.files import sha256_file, whole
+from workflow_scripts.common.layout import Corpus, Held
+from workflow_scripts.contracts import HELD, SHARD_MANIFEST
+
+INDEX, MANIFEST = "index.parquet", "manifest.parquet"
+REPLAY = "replay"
+NO_HASHES = "SELECT NULL::VARCHAR AS uuid, NULL::VARCHAR AS md5, NULL::VARCHAR AS pdq WHERE false"
+
+
+@dataclass(frozen=True)
+class HeldImage:
+    """An image that shards have held.
+
+    Attributes:
+        uuid: its uuid.
+        md5: of the original bytes.
+        pdq: its perceptual hash.
+        of: the generation, or `replay`.
+        manifests: digests of the manifests of all folders that held it.
+    """
+
+    uuid: str
+    md5: str | None
+    pdq: str | None
+    of: str
+    manifests: frozenset[str]
+
+
+def keep(
+    connection: duckdb.DuckDBPyConnection, held: Held, of: str, folders: Iterable[Path], downloads: Sequence[Path]
+) -> None:
+    """Write down what some folders of shards hold, where that is not written down yet.
+
+    Args:
+        connection: a connection.
+        held: the corpus's ledgers.
+        of: the generation, or `replay`.
+        folders: each with a manifest and an index.
+        downloads: tables with uuid, md5 and pdq of what was downloaded.
+
+    Raises:
+        InputError: a table is missing or breaks its contract.
+    """
+    for folder in folders:
+        digest = sha256_file(folder / MANIFEST)
+        copy = Path(held.manifest(of=of, digest=digest))
+        if copy.exists():
+            continue
+        tables.read(connection, folder / MANIFEST, SHARD_MANIFEST, "holding")
+        tables.read(connection, held.manifest.found(of=of), SHARD_MANIFEST, "written_down")
+        hashes = f"SELECT uuid, md5, pdq FROM {tables.scan(downloads)}" if downloads else NO_HASHES
+        query = (
+            "SELECT holding.sha256, samples.uuid, hashes.md5, hashes.pdq "
+            "FROM holding ANTI JOIN written_down USING (sha256) "
+            f"INNER JOIN {tables.scan(folder / INDEX)} AS samples USING (shard) "
+            f"LEFT JOIN ({hashes}) AS hashes USING (uuid)"
+        )
+        tables.write(connection, query, HELD, Path(held.images(of=of, digest=digest)))
+        # The manifest last: with it the ledger counts.
+        with whole(copy) as temporary:
+            shutil.copyfile(folder / MANIFEST, temporary)
+
+
+def keep_all(connection: duckdb.DuckDBPyConnection, held: Held, corpus: Corpus) -> None:
+    """Write down what a corpus's training shards hold now, before something rewrites them."""
+    for index in corpus.shard_index.found():
+        if index.parent.name != "val":
+            generation = index.parents[1].name
+            keep(connection, held, generation, [index.parent], corpus.gathered.found(generation=generation))
+    pairs = [index.parent for index in corpus.replay_index.found(split="train")]
+    keep(connection, held, REPLAY, pairs, corpus.replay_download_part.found())
+
+
+def held_images(
+    connection: duckdb.DuckDBPyConnection, held: Held, condition: str, values: Mapping[str, Any] | None = None
+) -> list[HeldImage]:
+    """The images of a corpus's ledgers that meet an SQL condition on uuid, md5 and pdq.
+
+    Args:
+        connection: a connection.
+        held: the ledgers.
+        condition: which images.
+        values: the condition's parameters.
+    """
+    manifests, images = held.manifest.found(), held.images.found()
+    if not manifests:
+        return []
+    query = f"SELECT sha256, uuid, md5, pdq FROM {tables.scan(images)} WHERE {condition}"
+    rows = connection.execute(query, dict(values) if values else None).fetchall()
+    connection.register("asked_for", pa.table({"sha256": pa.array(sorted({row[0] for row in rows}), pa.string())}))
+    found: dict[str, set[tuple[str, str]]] = {}
+    for sha256, filename in connection.execute(
+        f"SELECT sha256, filename FROM {tables.scan_named(manifests)} SEMI JOIN asked_for USING (sha256)"
+    ).fetchall():
+        found.setdefault(sha256, set()).add((Path(filename).parent.name, digest_of(Path(filename))))
+    merged: dict[tuple[str, str], HeldImage] = {}
+    for sha256, uuid, md5, pdq in rows:
+        for of, digest in found.get(sha256, ()):
+            one = merged.get((of, uuid))
+            known = one.manifests if one else frozenset[str]()
+            merged[of, uuid] = HeldImage(uuid, md5, pdq, of, known | {digest})
+    return [merged[key] for key in sorted(merged)]
+
+
+def digest_of(manifest: Path) -> str:
+    """The digest of the manifest that a ledger's file is named by."""
+    return manifest.name.partition(".")[0]
+
+
+def digests_in(value: Any) -> frozenset[str]:
+    """Every text in a nested value: all digests of what a training's record says of its data."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return frozenset().union(*map(digests_in, value))
+    return frozenset([value]) if isinstance(value, str) else frozenset()
