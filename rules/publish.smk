@@ -89,10 +89,12 @@ rule crate:
     threads: JOB.cores
     resources:
         **JOB.resources,
+        logs=RUN_LOGS,
     params:
         model=subpath(input.model, parent=True),
+        settings=CONFIG.publish.to_json(),
         version=step_version("report.crate"),
     shell:
         "python -m workflow_scripts.report.crate --facts {input.facts:q} --summary {input.summary:q} "
         "--page {input.page:q} --table {input.table:q} --model {params.model:q} --workflow {input.workflow:q} "
-        "--out {output.metadata:q} --log {log:q}"
+        "--settings {params.settings:q} --logs {resources.logs:q} --out {output.metadata:q} --log {log:q}"

@@ -213,6 +213,8 @@ rule model_card:
         scores=RUN.scores.each(model=[CONFIG.run], benchmark=CONFIG.benchmarks),
         attributions=ATTRIBUTIONS,
         identity=ABOUT.identity() if MIXTURE.has_own else [],
+        # What was taken down since stands on the card.
+        ledgers=lambda w: [str(path) for path in LAYOUT.ledgers()],
     output:
         card=RUN.model_card(),
     log:
@@ -236,4 +238,5 @@ rule model_card:
     shell:
         "python -m workflow_scripts.train.card --trained {params.trained:q} --model {params.model:q} "
         "--settings {params.settings:q} --title {params.title:q} --scores {input.scores:q} "
-        "--attributions {input.attributions:q} {params.identity} {params.corpora} {params.replay} --out {output.card:q} --log {log:q}"
+        "--attributions {input.attributions:q} {params.identity} {params.corpora} {params.replay} "
+        "--ledgers {input.ledgers:q} --out {output.card:q} --log {log:q}"

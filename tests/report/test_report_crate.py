@@ -1,6 +1,7 @@
 """A run's crate is what the profile of Workflow Run RO-Crates asks for, and names corpus, code and model."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,25 @@ from rocrate_validator import models, services
 from rocrate_validator.utils.http import HttpRequester
 
 from tests.report import small_corpus
+from workflow_scripts.common.config.report import PublishSettings
 from workflow_scripts.report.crate import crate
 
 # The contexts lie on the internet: this stands in for them, with the terms that crates of runs are made of.
 SCHEMA_ORG = (
     *("CreateAction", "CreativeWork", "ComputerLanguage", "Dataset", "Organization", "PropertyValue"),
     *("SoftwareApplication", "SoftwareSourceCode", "about", "actionStatus", "agent", "contentSize", "datePublished"),
-    *("description", "encodingFormat", "endTime", "hasPart", "identifier", "instrument", "license", "mainEntity"),
-    *("mentions", "name", "object", "programmingLanguage", "result", "url", "value", "version"),
+    *(
+        "description",
+        "encodingFormat",
+        "endTime",
+        "hasPart",
+        "startTime",
+        "identifier",
+        "instrument",
+        "license",
+        "mainEntity",
+    ),
+    *("mentions", "name", "object", "programmingLanguage", "result", "startTime", "url", "value", "version"),
 )
 CONTEXT = {term: f"http://schema.org/{term}" for term in SCHEMA_ORG} | {
     "File": "http://schema.org/MediaObject",
@@ -42,6 +54,14 @@ def made(tmp_path: Path) -> Path:
     for name in ("index.html", "scores.csv"):
         (corpus.run / "report" / name).write_text("x")
     (tmp_path / "Snakefile").write_text("rule all:\n")
+    summary = json.loads((corpus.run / "train/summary.json").read_text())
+    summary["model"] = {"start": "local-dir:/home/somebody/weights", "architecture": "ViT-B-32"}
+    (corpus.run / "train/summary.json").write_text(json.dumps(summary))
+    jobs = tmp_path / "logs/train/run.tsv"
+    jobs.parent.mkdir(parents=True)
+    jobs.write_text("s\th:m:s\n3600.5\t1:00:00\n")
+    os.utime(jobs, (1_800_003_600.5, 1_800_003_600.5))
+    os.utime(corpus.run / "report/index.html", (1_800_010_000, 1_800_010_000))
     crate(
         facts=corpus.run / "report/run.json",
         summary=corpus.run / "train/summary.json",
@@ -49,7 +69,9 @@ def made(tmp_path: Path) -> Path:
         table=corpus.run / "report/scores.csv",
         model=corpus.run / "model",
         workflow=tmp_path / "Snakefile",
+        settings=PublishSettings(authors=["A. Group"], model_license="cc-by-4.0"),
         out=corpus.run / "crate/ro-crate-metadata.json",
+        logs=tmp_path / "logs",
     )
     return corpus.run / "crate"
 
@@ -84,6 +106,11 @@ def test_the_run_names_what_it_used_and_made(made: Path) -> None:
     }
     run = graph["#run"]
     assert run["instrument"] == {"@id": "Snakefile"}
+    assert (run["startTime"], run["endTime"]) == ("2027-01-15T08:00:00+00:00", "2027-01-15T10:46:40+00:00")
+    assert [graph[one["@id"]]["name"] for one in run["agent"]] == ["A. Group"]
+    assert graph[graph["./"]["license"]["@id"]]["name"] == "cc-by-4.0"
+    assert json.loads((made / "summary.json").read_text())["model"]["start"] == "local-dir:weights"
+    assert not any(b"/home/somebody" in path.read_bytes() for path in made.iterdir())
     assert {part["@id"] for part in run["object"]} == {"config.json", "#corpus", "#code"}
     assert {part["@id"] for part in run["result"]} >= {"index.html", "scores.csv", "#model"}
     corpus = json.loads((made / "run.json").read_text())["corpus"]

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from huggingface_hub import metadata_load
 
+from tests.messages import says
 from tests.report import small_corpus
 from tests.report.small_corpus import SmallCorpus
 from workflow_scripts.common.config.report import PublishSettings
@@ -43,7 +44,7 @@ def publish(made: SmallCorpus, **settings: Any) -> Path:
         shards=(corpus / "shards/g000",),
         identity=corpus / "corpus.json",
         config='{"run": "demo"}',
-        settings=PublishSettings(**settings),
+        settings=PublishSettings(**({"authors": ["A. Group"]} | settings)),
         work=made.run / ".work/publish",
         out_dir=made.run / "publish/dataset",
     )
@@ -131,10 +132,26 @@ def test_card_citation_and_what_to_cite(made: SmallCorpus) -> None:
     assert (row["cite"], row["images"]) == ("10.15468/dl.abc", "3")
 
 
+def test_nothing_is_published_whose_makers_or_licence_nobody_gave(
+    made: SmallCorpus, score_files: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError) as error:
+        publish(made, authors=[])
+    assert says(str(error.value), "publish.authors", "config", "authors: [")
+    for settings, key in ((PublishSettings(authors=["A"]), "publish.model_license"), (PublishSettings(), "authors")):
+        with pytest.raises(InputError, match=key):
+            publish_model(
+                model=made.run / "model", scores=tuple(score_files), facts=made.run / "report/run.json",
+                table=tmp_path / "scores.csv", settings=settings, out=made.run / "publish/model/README.md",
+            )  # fmt: skip
+    assert not (made.run / "publish").exists()
+
+
 def test_the_croissant_metadata_is_valid_and_gives_the_records(made: SmallCorpus) -> None:
     folder = publish(made)
     dataset = mlcroissant.Dataset(jsonld=folder / "croissant.json")
     assert dataset.metadata.issues.errors == set()
+    assert [one.name for one in dataset.metadata.creators] == ["A. Group"]
     records = list(dataset.records("catalog"))
     assert {record["catalog/uuid"].decode() for record in records} == set(made.uuids[:3])
 
@@ -155,7 +172,7 @@ def publish_card(made: SmallCorpus, score_files: list[Path], tmp_path: Path) -> 
         scores=tuple(score_files),
         facts=made.run / "report/run.json",
         table=table,
-        settings=PublishSettings(model_license="apache-2.0"),
+        settings=PublishSettings(model_license="apache-2.0", authors=["A. Group"]),
         out=made.run / "publish/model/README.md",
     )
     return made.run / "publish/model/README.md"

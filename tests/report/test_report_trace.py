@@ -363,7 +363,7 @@ def test_a_replay_pair_is_recognised_where_the_model_was_trained_on_replay(
     photo.write_bytes(small_corpus.photo(50))
     manifest = small_corpus.add_replay(made, photo)
     told = asked(made, photo, capsys)
-    assert says(told, "a replay pair for train", "no model")
+    assert says(told, "no model", "a replay pair for train")
     summary = json.loads((made.run / "train/summary.json").read_text())
     summary["digests"]["data"]["replay"] = {"train": [sha256_file(manifest)]}
     (made.run / "train/summary.json").write_text(json.dumps(summary))

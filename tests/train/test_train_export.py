@@ -18,9 +18,10 @@ from workflow_scripts.common.captions import Taxon
 from workflow_scripts.common.config.train import CorpusShards, ExportSettings, TrainSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.layout import Layout
 from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
-from workflow_scripts.contracts import ATTRIBUTION, LABELS
-from workflow_scripts.train.card import write_card
+from workflow_scripts.contracts import ATTRIBUTION, HELD, LABELS, LEDGER, SHARD_MANIFEST
+from workflow_scripts.train.card import taken_down, write_card
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.export import export
 from workflow_scripts.train.species_texts import species_texts
@@ -122,6 +123,27 @@ def test_a_model_names_what_it_and_its_start_were_trained_on(trained: Path, star
     export(trained=trained, start=began, settings=ExportSettings(), out=tmp_path / "model")
     first, second = json.loads((tmp_path / "model/lineage.json").read_text())["trainings"]
     assert (first["data"], first["start"], second) == (own["data"], own["start"], older)
+
+
+def test_the_card_says_what_was_taken_down_of_what_the_model_and_its_start_were_trained_on(
+    trained: Path, tmp_path: Path
+) -> None:
+    data = json.loads((trained / "summary.json").read_text())["digests"]["data"]
+    older = {"name": "older", "data": {"biology": [{"train": ["a" * 64, "b" * 64]}], "replay": None}}
+    lineage = tmp_path / "lineage.json"
+    lineage.write_text(json.dumps({"trainings": [{"name": "own", "data": data}, older]}))
+    held = Layout(str(tmp_path)).held("birds")
+    for digest, tar, uuids in ((data["biology"][0]["train"][0], "1", "xy"), ("a" * 64, "2", "z"), ("c" * 64, "3", "w")):
+        shard = {"shard": "shard-000000.tar", "samples": len(uuids), "bytes": 1, "sha256": tar * 64}
+        tables.write_rows([shard], SHARD_MANIFEST, Path(held.manifest(of="g000", digest=digest)))
+        images = [{"sha256": tar * 64, "uuid": uuid} for uuid in uuids]
+        tables.write_rows(images, HELD, Path(held.images(of="g000", digest=digest)))
+    ledger = tmp_path / "ledgers/birds.parquet"
+    tables.write_rows([{"uuid": uuid, "date": "2026-11-30", "reason": "x"} for uuid in "wxz"], LEDGER, ledger)
+    summary = json.loads((trained / "summary.json").read_text())
+    told = taken_down(summary, lineage, [ledger])
+    assert says(told, "birds", "1 images that this model", "birds", "1 images that its start `older`")
+    assert taken_down(summary, lineage, []) == ""
 
 
 def test_pybioclip_classifies_with_the_export(trained: Path, start: Path, tmp_path: Path) -> None:

@@ -36,6 +36,16 @@ def write_document(path: Path, value: Mapping[str, Any], document: Document) -> 
     write_json(path, value)
 
 
+def without_folders(value: Any) -> Any:
+    """A nested value in which each absolute path is its last name alone: where files lie is one machine's affair."""
+    if isinstance(value, dict):
+        return {name: without_folders(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [without_folders(inner) for inner in value]
+    scheme, separator, path = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    return f"{scheme}{separator}{Path(path).name}" if path.startswith("/") and not path.startswith("//") else value
+
+
 def _missing(value: Any, document: Document) -> list[str]:
     return [key for key in document.keys if not _has(value, key.split("."))]
 

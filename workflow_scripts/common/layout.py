@@ -278,6 +278,10 @@ class Layout:
         """What was taken down from a corpus; beside the corpus, so that it outlives a corpus that is built anew."""
         return f"{self.results}/ledgers/{corpus}.parquet"
 
+    def ledgers(self) -> list[Path]:
+        """The ledgers of takedowns that there are, by corpus."""
+        return Files(self.results, "ledgers/{corpus}.parquet").found()
+
     def held(self, corpus: str) -> Held:
         """What a corpus's shards have held, as hashes; beside the corpus, for the same reason."""
         return Held(f"{self.results}/ledgers/{corpus}.held")

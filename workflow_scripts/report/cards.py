@@ -7,6 +7,9 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from workflow_scripts.common.config.report import PublishSettings
+from workflow_scripts.common.errors import InputError
+
 HERE = Path(__file__).parent
 # Whose recipes the workflow carries out.
 PAPERS = (
@@ -32,6 +35,19 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(values)
 
 
+def check_given(settings: PublishSettings, *keys: str) -> None:
+    """Refuse to publish what only a person can say.
+
+    Raises:
+        InputError: one of these settings is not given.
+    """
+    if missing := [f"publish.{key}" for key in keys if not getattr(settings, key)]:
+        raise InputError(
+            f"{', '.join(missing)}: not given, and nobody else can say it; set it in the config, as in "
+            "`publish: {authors: [A. Person], model_license: mit}`, and type the same command again"
+        )
+
+
 def citation(title: str, kind: str, identity: str, authors: Sequence[str]) -> str:
     """A CITATION.cff.
 
@@ -39,14 +55,14 @@ def citation(title: str, kind: str, identity: str, authors: Sequence[str]) -> st
         title: what is cited.
         kind: `software` or `dataset`.
         identity: the name of the corpus that is fit to print.
-        authors: who made it; without any, those who made it are said to be so.
+        authors: who made it.
     """
     described = {
         "cff-version": "1.2.0",
         "message": "If you use this, please cite it, and the sources that it is made of.",
         "title": title,
         "type": kind,
-        "authors": [{"name": name} for name in authors] or [{"name": f"The makers of {title}"}],
+        "authors": [{"name": name} for name in authors],
         "identifiers": [{"type": "other", "value": identity, "description": "Digest of the training data"}],
         "references": [
             {

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from rocrate.model.contextentity import ContextEntity
 from rocrate.rocrate import ROCrate
 
 from workflow_scripts.common.cli import run as run_command
-from workflow_scripts.common.documents import read_document
+from workflow_scripts.common.config.report import PublishSettings
+from workflow_scripts.common.documents import read_document, without_folders
 from workflow_scripts.common.files import sha256_file, whole, write_json
 from workflow_scripts.contracts import RUN, TRAINING
+from workflow_scripts.report.cards import check_given
 
 METADATA = "ro-crate-metadata.json"
 # RO-Crate 1.1 is what version 0.5 of the run profiles builds on; `sha256` is a term of theirs.
@@ -23,12 +26,22 @@ PROFILES = (
     ("https://w3id.org/ro/wfrun/workflow/0.5", "Workflow Run Crate", "0.5"),
     ("https://w3id.org/workflowhub/workflow-ro-crate/1.0", "Workflow RO-Crate", "1.0"),
 )
-LICENCE = "https://spdx.org/licenses/MIT"
 SCREENING_LINK = re.compile(r'\s*<a href="#screening">Screening</a>')
 WEIGHTS = "open_clip_model.safetensors"
 
 
-def crate(*, facts: Path, summary: Path, page: Path, table: Path, model: Path, workflow: Path, out: Path) -> None:
+def crate(
+    *,
+    facts: Path,
+    summary: Path,
+    page: Path,
+    table: Path,
+    model: Path,
+    workflow: Path,
+    settings: PublishSettings,
+    out: Path,
+    logs: Path | None = None,
+) -> None:
     """Write the crate: the Snakefile, the config, the report, the scores, and metadata that ties them together.
 
     It is thin: the weights and the corpus are named by their digests, and lie where the run left them.
@@ -40,14 +53,17 @@ def crate(*, facts: Path, summary: Path, page: Path, table: Path, model: Path, w
         table: the report's scores.csv.
         model: the exported model's folder.
         workflow: the Snakefile.
+        settings: licence and authors.
         out: the crate's ro-crate-metadata.json; everything else goes beside it.
+        logs: folder of what the run's jobs took, for when it began.
 
     Raises:
-        InputError: a file is missing or no JSON.
+        InputError: a file is missing or no JSON, or nobody gave authors and licence.
     """
+    check_given(settings, "authors", "model_license")
     told, trained = read_document(facts, RUN), read_document(summary, TRAINING)
     folder = out.parent
-    for path in (facts, summary, page, table, workflow):
+    for path in (facts, page, table, workflow):
         # Not linked: what a person edits in place, the Snakefile say, must not change in a crate.
         with whole(folder / path.name) as temporary:
             if path == page:
@@ -55,11 +71,13 @@ def crate(*, facts: Path, summary: Path, page: Path, table: Path, model: Path, w
             else:
                 shutil.copyfile(path, temporary)
     write_json(folder / "config.json", told["config"])
+    # Its folders are one machine's.
+    write_json(folder / summary.name, without_folders(trained))
     made = ROCrate(version=VERSION)
     made.metadata.extra_contexts.append(TERMS)
     made.name = f"Run {told['run']} on corpus {told['corpus'].get('id', told['corpus']['name'])}"
     made.description = "A CLIP model of images and names of organisms: how it was trained, and its scores."
-    made.license = _entity(made, LICENCE, "CreativeWork", name="MIT License")
+    made.license = _entity(made, "#licence", "CreativeWork", name=settings.model_license)
     # The report is the last that a run makes: its time stands for the run's, so that the same run gives the same crate.
     made.root_dataset["datePublished"] = _time_of(page)
     made.root_dataset["conformsTo"] = [
@@ -78,7 +96,10 @@ def crate(*, facts: Path, summary: Path, page: Path, table: Path, model: Path, w
     ]
     corpus = _named(made, "#corpus", f"Corpus {told['corpus']['name']}", "sha256", told["corpus"].get("digest", ""))
     code = _named(made, "#code", "Code of the training", "digest", str(trained["digests"]["code"]))
-    agent = _entity(made, "#operator", "Organization", name="Who ran it")
+    agents = [
+        _entity(made, f"#author-{number}", "Organization", name=name)
+        for number, name in enumerate(settings.authors, start=1)
+    ]
     action = made.add_action(
         steps,
         identifier="#run",
@@ -86,11 +107,12 @@ def crate(*, facts: Path, summary: Path, page: Path, table: Path, model: Path, w
         result=results,
         properties={
             "name": made.name,
+            **({"startTime": began} if (began := _start_of(logs)) else {}),
             "endTime": _time_of(page),
             "actionStatus": "http://schema.org/CompletedActionStatus",
         },
     )
-    action["agent"] = agent
+    action["agent"] = agents
     made.root_dataset["mentions"] = [action]
     made.metadata.write(folder)
     # The library's order of keys is its own affair.
@@ -103,7 +125,21 @@ def without_screening(page: str) -> str:
 
 
 def _time_of(path: Path) -> str:
-    return datetime.fromtimestamp(int(path.stat().st_mtime), UTC).isoformat()
+    return _written(path.stat().st_mtime)
+
+
+def _written(seconds: float) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).isoformat()
+
+
+def _start_of(logs: Path | None) -> str | None:
+    """When the first of a run's jobs began, by what Snakemake measured of them; None where it measured nothing."""
+    began = []
+    for path in logs.rglob("*.tsv") if logs is not None else ():
+        with suppress(ValueError, IndexError):
+            seconds = path.read_text(encoding="utf-8").splitlines()[1].split("\t")[0]
+            began.append(path.stat().st_mtime - float(seconds))
+    return _written(min(began)) if began else None
 
 
 def _file(made: ROCrate, path: Path, kind: str, name: str) -> Any:

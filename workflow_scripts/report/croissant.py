@@ -15,7 +15,13 @@ CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
 
 
 def croissant(
-    title: str, identity: Mapping[str, Any], folder: Path, contracts: Sequence[Contract], *, images: bool
+    title: str,
+    identity: Mapping[str, Any],
+    folder: Path,
+    contracts: Sequence[Contract],
+    authors: Sequence[str],
+    *,
+    images: bool,
 ) -> dict[str, Any]:
     """The metadata, as JSON-LD.
 
@@ -24,6 +30,7 @@ def croissant(
         identity: what names the corpus.
         folder: where `catalog.parquet` and `provenance.parquet` lie.
         contracts: of the two tables, in this order.
+        authors: who made it.
         images: whether there are tars of images.
     """
     names = ("catalog", "provenance")
@@ -65,6 +72,7 @@ def croissant(
         f"SHA-256 {identity['digest']}.",
         conforms_to=[CONFORMS_TO],
         license=["Each image under its own licence: provenance.parquet"],
+        creators=[mlc.Organization(name=name) for name in authors],
         url=".",
         version="1.0.0",
         distribution=files,

@@ -32,7 +32,7 @@ from workflow_scripts.contracts import (
     Column,
     Contract,
 )
-from workflow_scripts.report.cards import citation, render
+from workflow_scripts.report.cards import check_given, citation, render
 
 HERE = Path(__file__).parent
 QUERY, CARD = "published_rows.sql", "dataset_card.md.j2"
@@ -109,8 +109,10 @@ def publish_dataset(
         threads: DuckDB's threads.
 
     Raises:
-        InputError: a table is missing or breaks its contract, or a shard is not what its index says.
+        InputError: a table is missing or breaks its contract, a shard is not what its index says, or no authors
+            are given.
     """
+    check_given(settings, "authors")
     described = read_document(identity, CORPUS)
     key = {
         "corpus": described["digest"],
@@ -255,9 +257,8 @@ def _write_papers(
 
     title = f"{identity['name']} training data"
     write_text(folder / "CITATION.cff", citation(title, "dataset", identity["id"], settings.authors))
-    found = croissant(
-        title, identity, folder, (PUBLISHED_CATALOG, PUBLISHED_PROVENANCE), images=counts["passed_on"] > 0
-    )
+    tables_of = (PUBLISHED_CATALOG, PUBLISHED_PROVENANCE)
+    found = croissant(title, identity, folder, tables_of, settings.authors, images=counts["passed_on"] > 0)
     write_text(folder / CROISSANT, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     front = DatasetCardData(
         pretty_name=title,

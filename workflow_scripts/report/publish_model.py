@@ -13,14 +13,14 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link, write_text
 from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.contracts import RUN
-from workflow_scripts.report.cards import citation, render
+from workflow_scripts.report.cards import check_given, citation, render
 from workflow_scripts.report.corpora import mixture
 from workflow_scripts.report.scores import MAIN_METRIC, PUBLISHED, Scores, read_scores
 
 CARD = "model_card.md.j2"
 SECTION = re.compile(r"^## (?=\S)", re.MULTILINE)
 # Sections of the card beside the exported model that are taken over: what the model itself knows of its making.
-TAKEN = ("Training", "Sources to cite", "Recipe", "Architecture and preprocessing", "Data and code")
+TAKEN = ("Taken down", "Training", "Sources to cite", "Recipe", "Architecture and preprocessing", "Data and code")
 # What the card shows of a benchmark; everything else is in the report's tables.
 SHOWN = re.compile(r"(zero_shot/top1|few_shot/\d+|svm/.*|traits/.*|attributes/.*|clustering/all)")
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_config.json")
@@ -48,8 +48,9 @@ def publish_model(
         out: the card; everything else goes beside it.
 
     Raises:
-        InputError: a file is missing or unreadable.
+        InputError: a file is missing or unreadable, or nobody gave authors and licence.
     """
+    check_given(settings, "authors", "model_license")
     told = read_document(facts, RUN)
     found = read_scores(scores, own=told["run"])
     files = [path for path in sorted(model.iterdir()) if path.suffix in (".safetensors", ".json", ".npy")]

@@ -12,11 +12,18 @@ from typing import Any
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.train import CorpusShards, ExportSettings, TrainSettings
-from workflow_scripts.common.documents import read_document
+from workflow_scripts.common.documents import read_document, without_folders
 from workflow_scripts.common.files import write_text
-from workflow_scripts.common.model_files import BIOCLIP2_FILE, CONFIG_FILE, REPLAY_PROJECTOR_FILE
-from workflow_scripts.contracts import ATTRIBUTION, BENCHMARK_SCORES, CORPUS, OPEN_CLIP, TRAINING
+from workflow_scripts.common.held import digests_in, held_images
+from workflow_scripts.common.layout import Held
+from workflow_scripts.common.model_files import BIOCLIP2_FILE, CONFIG_FILE, LINEAGE_FILE, REPLAY_PROJECTOR_FILE
+from workflow_scripts.contracts import ATTRIBUTION, BENCHMARK_SCORES, CORPUS, LINEAGE, OPEN_CLIP, TRAINING
 from workflow_scripts.train.data import TrainingData
+
+TRAIN_AGAIN = (
+    "A takedown removes images from the corpus and from what is trained later. Weights hold no images, but these "
+    "learned from them; only training again, from weights that did not, leaves them out."
+)
 
 
 def write_card(
@@ -31,6 +38,7 @@ def write_card(
     identity: Path | None = None,
     corpora: tuple[CorpusShards, ...] = (),
     replay: Path | None = None,
+    ledgers: tuple[Path, ...] = (),
 ) -> None:
     """Write the model card.
 
@@ -45,6 +53,7 @@ def write_card(
         identity: the corpus's corpus.json, where the model was trained on it.
         corpora: that one corpus as it is now, as JSON.
         replay: its replay shards as they are now.
+        ledgers: of what was taken down from corpora, with those of what their shards have held beside them.
 
     Raises:
         InputError: a file is missing or unreadable.
@@ -55,9 +64,10 @@ def write_card(
     parts = [
         heading(title, second=second),
         training(summary, settings),
+        taken_down(summary, model / LINEAGE_FILE, ledgers),
         scoring([read_document(path, BENCHMARK_SCORES) for path in scores]),
         citations(attributions),
-        f"## Recipe\n\n{_json({'model': summary['model'], 'settings': summary['settings']})}",
+        f"## Recipe\n\n{_json(without_folders({name: summary[name] for name in ('model', 'settings')}))}",
         f"## Architecture and preprocessing\n\n{_json(architecture)}",
         provenance(
             summary, trained_on(summary, read_document(identity, CORPUS), *corpora, replay=replay) if identity else ""
@@ -113,6 +123,24 @@ def training(summary: Mapping[str, Any], settings: ExportSettings) -> str:
 Steps skipped for a loss that was not finite: {summary["skipped"]}. Unreadable samples replaced:
 {len(summary["broken_samples"])}. These are the weights of step {step:,}{share}.
 """
+
+
+def taken_down(summary: Mapping[str, Any], lineage: Path, ledgers: Sequence[Path]) -> str:
+    """What was taken down of the images that the model, or its starting weights, were trained on; nothing without."""
+    trainings = read_document(lineage, LINEAGE)["trainings"][1:] if lineage.is_file() else []
+    known = [("this model", summary["digests"]), *((f"its start `{one['name']}`", one) for one in trainings)]
+    rows = []
+    with tables.connect() as connection:
+        for ledger in ledgers:
+            gone = f"uuid IN (SELECT uuid FROM {tables.scan(ledger)})"
+            images = held_images(connection, Held(str(ledger.with_suffix(".held"))), gone)
+            for name, digests in known:
+                read = digests_in(digests["data"])
+                if count := sum(bool(image.manifests & read) for image in images):
+                    rows.append(f"- corpus `{ledger.stem}`: {count:,} images that {name} was trained on")
+    if not rows:
+        return ""
+    return "\n".join(["## Taken down since the training\n", *rows, "", TRAIN_AGAIN, ""])
 
 
 def scoring(scores: Sequence[Mapping[str, Any]]) -> str:

@@ -34,5 +34,13 @@ class PublishSettings(Section):
         description="How the SPDX identifiers begin of licences whose images are passed on. The default is every "
         "Creative Commons licence but those without derivatives: training images are scaled.",
     )
-    model_license: str = Field("mit", description="Licence of the model, as Hugging Face's cards write it.")
-    authors: list[str] = Field(default_factory=list, description="Who made model and dataset, for CITATION.cff.")
+    model_license: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="Licence of the model and of the run's crate, as Hugging Face's cards write it (`mit`, "
+        "`cc-by-4.0`). `publish` and `crate` need it.",
+    )
+    authors: list[Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=list,
+        description="Who ran this, and made model and dataset, for CITATION.cff, Croissant and the crate. `publish` "
+        "and `crate` need it.",
+    )

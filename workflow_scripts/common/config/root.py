@@ -270,11 +270,18 @@ class Config(Section):
         return "/" in self.corpus
 
     def recipe(self, site: SiteSettings) -> str:
-        """The config as JSON, without what cannot change what comes out and without the site's own paths."""
+        """The config as JSON, without what cannot change what comes out and without the paths of one machine.
+
+        The site's folders stand as in a config; of other absolute paths the last name is left.
+        """
         text = self.model_copy(update={"limits": Limits(), "runs": []}).to_json()
         for name, place in sorted(_places(site).items(), key=lambda item: -len(item[1])):
             if Path(place).is_absolute():
                 text = text.replace(f"{json.dumps(place, ensure_ascii=False)[1:-1]}/", f"{name}/")
+        mixed = [entry.corpus or entry.tars or "" for entry in self.mix]
+        for place in sorted({*self.given_files().values(), *mixed, self.corpus}, key=len, reverse=True):
+            if Path(place).is_absolute():
+                text = text.replace(json.dumps(place, ensure_ascii=False)[1:-1], Path(place).name)
         return text
 
     def intrinsic_benchmarks(self) -> list[str]:
