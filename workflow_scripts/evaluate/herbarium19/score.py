@@ -36,7 +36,9 @@ SEEDS = (0, 1, 2)
 LABELLED_SHARE = 0.8
 ITERATIONS = 10
 TOLERANCE = 1e-4
-# Centres whose distances are worked out term by term: the nearest by a matrix product, whose rounding may swap them.
+# Distances by a matrix product are off by less than this share of the squared lengths; where that may swap the nearest
+# centres, the distances to so many are worked out term by term.
+ROUNDING = 2e-5
 CANDIDATES = 3
 
 Indices = NDArray[np.int64]
@@ -196,18 +198,29 @@ def _means(features_ND: torch.Tensor, cluster_N: torch.Tensor, centres_KD: torch
 
 def _nearest(features_ND: torch.Tensor, centres_KD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The nearest centre of each vector and the squared distance to it, as the sum of squared differences."""
-    lengths_K = (centres_KD**2).sum(dim=1)
+    squares_N, squares_K = (features_ND**2).sum(dim=1), (centres_KD**2).sum(dim=1)
     candidates = min(CANDIDATES, len(centres_KD))
     found, distances = [], []
-    for block_BD in features_ND.split(max(1, BLOCK_VALUES // max(len(centres_KD), CANDIDATES * features_ND.shape[1]))):
+    rows = max(1, BLOCK_VALUES // max(len(centres_KD), features_ND.shape[1]))
+    for block_BD, squares_B in zip(features_ND.split(rows), squares_N.split(rows), strict=True):
         # |v - c|^2 = |v|^2 - 2 v.c + |c|^2: a matrix product, for the differences themselves would take N x K x D.
-        rough_BK = lengths_K - 2 * (block_BD @ centres_KD.T)
-        near_BC = torch.topk(rough_BK, candidates, largest=False).indices.sort(dim=1).values
-        distance_BC = ((block_BD[:, None] - centres_KD[near_BC]) ** 2).sum(dim=-1)
-        distance_B, place_B = distance_BC.min(dim=1)
-        found.append(near_BC.gather(1, place_B[:, None])[:, 0])
+        rough_BC, near_BC = torch.topk(squares_K - 2 * (block_BD @ centres_KD.T), candidates, largest=False)
+        near_B = near_BC[:, 0].clone()
+        distance_B = _apart(block_BD, centres_KD[near_B])
+        if candidates > 1:
+            unsure = torch.nonzero(rough_BC[:, 1] - rough_BC[:, 0] < ROUNDING * (squares_B + squares_K.max()))[:, 0]
+            of_unsure = near_BC[unsure].sort(dim=1).values
+            exact = _apart(block_BD[unsure, None], centres_KD[of_unsure])
+            distance_B[unsure], place = exact.min(dim=1)
+            near_B[unsure] = of_unsure.gather(1, place[:, None])[:, 0]
+        found.append(near_B)
         distances.append(distance_B)
     return torch.cat(found), torch.cat(distances)
+
+
+def _apart(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Squared distances, as the published code sums them."""
+    return ((one - other) ** 2).sum(dim=-1)
 
 
 def _plus_plus(
@@ -215,6 +228,7 @@ def _plus_plus(
 ) -> torch.Tensor:
     """The centres and those that k-means++ adds to them: images, drawn in proportion to their squared distance."""
     chosen = [centres_KD]
+    squares_N = (features_ND**2).sum(dim=1)
     _, distance_N = _nearest(features_ND, centres_KD)
     drawn = len(features_ND) - 1
     for _ in range(clusters - len(centres_KD)):
@@ -224,7 +238,10 @@ def _plus_plus(
         drawn = place if place < len(reached_N) else drawn
         centre_D = features_ND[drawn]
         chosen.append(centre_D[None])
-        distance_N = torch.minimum(distance_N, ((features_ND - centre_D) ** 2).sum(dim=-1))
+        squares_of_both_N = squares_N + squares_N[drawn]
+        rough_N = squares_of_both_N - 2 * (features_ND @ centre_D)
+        nearer = torch.nonzero(rough_N < distance_N + ROUNDING * squares_of_both_N)[:, 0]
+        distance_N[nearer] = torch.minimum(distance_N[nearer], _apart(features_ND[nearer], centre_D))
     return torch.cat(chosen)
 
 
