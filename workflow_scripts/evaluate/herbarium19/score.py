@@ -204,7 +204,8 @@ def _nearest(features_ND: torch.Tensor, centres_KD: torch.Tensor) -> tuple[torch
     rows = max(1, BLOCK_VALUES // max(len(centres_KD), features_ND.shape[1]))
     for block_BD, squares_B in zip(features_ND.split(rows), squares_N.split(rows), strict=True):
         # |v - c|^2 = |v|^2 - 2 v.c + |c|^2: a matrix product, for the differences themselves would take N x K x D.
-        rough_BC, near_BC = torch.topk(squares_K - 2 * (block_BD @ centres_KD.T), candidates, largest=False)
+        rough_BK = torch.addmm(squares_K, block_BD, centres_KD.T, alpha=-2)
+        rough_BC, near_BC = torch.topk(rough_BK, candidates, largest=False)
         near_B = near_BC[:, 0].clone()
         distance_B = _apart(block_BD, centres_KD[near_B])
         if candidates > 1:
@@ -238,9 +239,8 @@ def _plus_plus(
         drawn = place if place < len(reached_N) else drawn
         centre_D = features_ND[drawn]
         chosen.append(centre_D[None])
-        squares_of_both_N = squares_N + squares_N[drawn]
-        rough_N = squares_of_both_N - 2 * (features_ND @ centre_D)
-        nearer = torch.nonzero(rough_N < distance_N + ROUNDING * squares_of_both_N)[:, 0]
+        rough_N = torch.addmv(squares_N, features_ND, centre_D, alpha=-2) + squares_N[drawn]
+        nearer = torch.nonzero(rough_N < distance_N + ROUNDING * (squares_N + squares_N[drawn]))[:, 0]
         distance_N[nearer] = torch.minimum(distance_N[nearer], _apart(features_ND[nearer], centre_D))
     return torch.cat(chosen)
 
