@@ -1,6 +1,6 @@
-"""Whether going on makes sense: losses that are not finite, and samples that cannot be read.
+"""When a training stops itself: too many steps skipped for a loss that is not finite, or too many unreadable samples.
 
-All ranks see the same numbers, so all come to the same answer.
+All ranks see the same numbers, so all decide alike.
 """
 
 from pathlib import Path
@@ -16,29 +16,29 @@ MAX_SKIPPED_IN_A_ROW = 5
 BROKEN_MATTERS_FROM = 10
 
 
-def check_broken(done: TrainState, settings: TrainSettings, pairs_a_step: int) -> None:
+def check_broken(state: TrainState, settings: TrainSettings, pairs_a_step: int) -> None:
     """Raise InputError when more samples are unreadable than the settings allow."""
-    seen = done.steps * pairs_a_step
-    if done.broken >= BROKEN_MATTERS_FROM and done.broken > settings.max_broken_share * seen:
+    seen = state.steps * pairs_a_step
+    if state.broken >= BROKEN_MATTERS_FROM and state.broken > settings.max_broken_share * seen:
         raise InputError(
-            f"{done.broken} of {seen} samples are unreadable, more than train.max_broken_share; the work folder's "
+            f"{state.broken} of {seen} samples are unreadable, more than train.max_broken_share; the work folder's "
             "broken-*.jsonl name them"
         )
 
 
-def check_skipped(done: TrainState, settings: TrainSettings, uuids: list[str], names: Path) -> None:
+def check_skipped(state: TrainState, settings: TrainSettings, uuids: list[str], names: Path) -> None:
     """Raise InputError when too many steps were skipped, at all or in a row.
 
     Args:
-        done: how far the training is.
+        state: how far the training is.
         settings: how many are allowed.
         uuids: of the batch that was skipped last.
         names: the file that names every skipped batch.
     """
-    if done.skipped_in_a_row > MAX_SKIPPED_IN_A_ROW:
-        trouble = f"{done.skipped_in_a_row} steps in a row, the last of them {done.steps}, were"
-    elif done.skipped > settings.max_skipped:
-        trouble = f"{done.skipped} of {done.steps} steps were"
+    if state.skipped_in_a_row > MAX_SKIPPED_IN_A_ROW:
+        trouble = f"{state.skipped_in_a_row} steps in a row, the last of them {state.steps}, were"
+    elif state.skipped > settings.max_skipped:
+        trouble = f"{state.skipped} of {state.steps} steps were"
     else:
         return
     raise InputError(

@@ -15,7 +15,7 @@ import torch.distributed as dist
 logger = logging.getLogger(__name__)
 
 DECISION = "decision"
-COMPLAINTS = "complaints"
+REPORTS = "reports"
 PATIENCE = timedelta(seconds=60)
 # How long ranks wait for one that is held up; parallel file systems may stand still for longer than NCCL's ten minutes.
 STANDSTILL = timedelta(minutes=30)
@@ -68,9 +68,9 @@ class Ranks:
             except dist.DistStoreError:
                 continue
 
-    def complains_first(self) -> bool:
+    def reports_first(self) -> bool:
         """Whether nobody has reported an error yet, so that one error gives one line."""
-        return self.store.add(COMPLAINTS, 1) == 1
+        return self.store.add(REPORTS, 1) == 1
 
     @contextmanager
     def group(self) -> Iterator[None]:

@@ -4,8 +4,8 @@ In: starting weights, shards with their labels, replay. Out, in the run's folder
 `model.safetensors`, the final weights under open_clip's names with the second projector as `replay_projector`, and
 `best.safetensors`, those of the lowest validation loss; `summary.json`, last.
 
-The main rank decides: it checks the input, holds the work folder, adopts finished work or leads the training, and
-publishes. The others do as they are told.
+The main rank decides: it checks the input, locks the work folder, adopts finished work or leads the training, and
+publishes. The other ranks wait for its decision and train along.
 """
 
 import json
@@ -97,7 +97,7 @@ def train_model(
     ranks = find_ranks()
     if ranks.launched:
         die_with_parent()
-    # Before and behind the steps, which have their own answer, there is nothing to save.
+    # Outside the training loop, which handles the signal itself, there is nothing to save.
     signal.signal(signal.SIGUSR1, lambda *_: sys.exit(EXIT_PREEMPTED))
     torch.set_num_threads(max(1, threads // ranks.local_size))
     stage = (
@@ -110,29 +110,29 @@ def train_model(
         else:
             _follow(job, ranks)
     except InputError as error:
-        if not ranks.complains_first():
+        if not ranks.reports_first():
             raise SystemExit(EXIT_BAD_INPUT) from None
         _note(work, BAD_INPUT, error)
         raise
     except Preempted as error:
-        if ranks.complains_first():
+        if ranks.reports_first():
             _note(work, "preempted", error)
             logger.warning("%s", error)
             sys.stderr.write(f"{error}\n")
         raise SystemExit(EXIT_PREEMPTED) from None
     except Exception as error:
-        # A rank that fails because another one did finds its complaint there already, or nobody to ask.
+        # A rank that fails because another one failed finds its report there, or the store gone.
         with suppress(dist.DistError):
-            if ranks.complains_first():
+            if ranks.reports_first():
                 _note(work, "crashed", f"{type(error).__name__}: {error}")
         raise
 
 
 def _lead(job: Job, ranks: Ranks, work: Path, out_dir: Path) -> None:
-    told = False
-    # As it is now, not when the training ends.
+    broadcast = False
+    # The code's version at the start, not at the end of the training.
     version = workflow_version()
-    _note(work, "unfinished", "running, or ended without a word")
+    _note(work, "unfinished", "running, or killed")
     try:
         job.check(ranks)
         with open_work_folder(work, job.key(), target=out_dir / SUMMARY) as folder:
@@ -146,7 +146,7 @@ def _lead(job: Job, ranks: Ranks, work: Path, out_dir: Path) -> None:
                 if resume is None:
                     _check_what_was_left(folder, work)
                 ranks.broadcast({"folder": str(folder.path), "resume": resume})
-                told = True
+                broadcast = True
                 with ranks.group():
                     trained, done = train(job, ranks, folder.path, checkpoints, resume)
                 save_tensors(folder.path / MODEL, trained.open_clip_state())
@@ -157,15 +157,15 @@ def _lead(job: Job, ranks: Ranks, work: Path, out_dir: Path) -> None:
             folder.publish(out_dir, last=SUMMARY)
             _note(work, "adopted" if adopted else "finished", folder.path)
     finally:
-        if not told:
+        if not broadcast:
             ranks.broadcast({})
 
 
 def _check_what_was_left(folder: WorkFolder, work: Path) -> None:
-    """Before the first step: say which unfinished training this one is not going on with.
+    """Before the first step: name the unfinished trainings in the same folder that this one does not resume.
 
     Raises:
-        InputError: of which nothing but the code has changed; days of it are not thrown away for an update.
+        InputError: one differs in nothing but the version of the code; an update does not throw days of training away.
     """
     for file in sorted(work.glob("*/key.json")):
         steps = sorted(path.name for path in file.parent.glob(f"{CHECKPOINTS}/step-*"))
@@ -183,7 +183,7 @@ def _check_what_was_left(folder: WorkFolder, work: Path) -> None:
 
 
 def _note(work: Path, outcome: str, message: object) -> None:
-    """Write down how the run stands or ended, for whoever decides whether to try again; and behind all earlier ones."""
+    """Record the run's outcome in `outcome.json`, by which a restart is decided, and append it to `outcomes.jsonl`."""
     found = {"outcome": outcome, "message": str(message), "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
     write_json(work / OUTCOME, found)
     with (work / OUTCOMES).open("a", encoding="utf-8") as file:
