@@ -7,23 +7,26 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import product
-from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
 from PIL import Image
 from rows import MeasuredValues, sized
 
+from tests.common.test_common_images import ADOBE_RGB
+
 HERE = Path(__file__)
 IMAGES = sized(600, 12)
 REPEATS = sized(3, 1)
+TURNED = sized(48, 4)
 KINDS = ("plain", "md5", "pdq")
 THREADS = 16
+USUAL_ROOM = {"body_memory_mb": 128, "image_memory_mb": 1200, "max_bytes": 50_000_000, "max_pixels": 100_000_000}
 ROOM = {"body_memory_mb": 64, "image_memory_mb": 128, "max_bytes": 5_000_000, "max_pixels": 4_000_000}
 
 OURS = """
@@ -71,35 +74,63 @@ print(0, time.process_time() - used, time.perf_counter() - started, file=sys.std
 """
 
 
+class Taken(NamedTuple):
+    """What a run took: seconds, seconds of a core, peak memory and that at its start, MB."""
+
+    seconds: float
+    of_a_core: float
+    peak: float
+    before: float
+
+
 def download_rate() -> Iterator[MeasuredValues]:
     """Images a second from a friendly host on loopback, beside img2dataset's own downloader with as many threads."""
-    with tempfile.TemporaryDirectory() as name, _served(_photos()) as port:
+    taken = _taken(_photos(), IMAGES, KINDS, ROOM)
+    plain = f"img2dataset, {THREADS} threads"
+    for kind, suffix, what in (("md5", "", "verified and md5"), ("pdq", "_pdq", "with PDQ too")):
+        # Cores shared with other jobs go to whoever has more threads at work; a core's seconds tell the cost.
+        ours, theirs = taken[kind], taken["plain"]
+        of, on = f"{plain}, {what}", "download_images_per"
+        yield f"{on}_s{suffix}", IMAGES / ours.seconds, "/s", of, IMAGES / theirs.seconds
+        yield f"{on}_core_s{suffix}", IMAGES / ours.of_a_core, "/s", of, IMAGES / theirs.of_a_core
+    bodies = ROOM["body_memory_mb"] + ROOM["max_bytes"] / 1e6
+    bound = taken["pdq"].before + bodies + ROOM["image_memory_mb"]
+    yield "download_part_peak_mb", taken["pdq"].peak, "MB", "at its start, and the rooms of the config", bound
+
+
+def turned_rate() -> Iterator[MeasuredValues]:
+    """The same of photos of 24 megapixels that are to be turned, in the colours of Adobe RGB."""
+    taken = _taken(_turned_photos(), TURNED, ("plain", "pdq"), USUAL_ROOM)
+    ours, theirs = taken["pdq"], taken["plain"]
+    peer = f"img2dataset, {THREADS} threads, which neither turns nor converts"
+    yield "download_turned_per_s", TURNED / ours.seconds, "/s", peer, TURNED / theirs.seconds
+    yield "download_turned_per_core_s", TURNED / ours.of_a_core, "/s", peer, TURNED / theirs.of_a_core
+    yield "download_turned_peak_mb", ours.peak, "MB", peer, theirs.peak
+
+
+def _taken(photos: list[bytes], images: int, kinds: Sequence[str], room: dict[str, int]) -> dict[str, Taken]:
+    """What downloading so many images took, by kind: each several times in turn, and the best of them.
+
+    Another job's hour must not count against one kind.
+    """
+    found: dict[str, list[Taken]] = {kind: [] for kind in kinds}
+    with tempfile.TemporaryDirectory() as name, _served(photos) as port:
         folder = Path(name)
         duckdb.sql(
             f"COPY (SELECT printf('u%06d', i) AS uuid, 'http://127.0.0.1:{port}/' || i AS source_url, "
             f"'127.0.0.1:{port}' AS host, NULL::STRUCT(x BIGINT, y BIGINT, width BIGINT, height BIGINT) AS crop "
-            f"FROM range({IMAGES}) AS t(i)) TO '{folder}/part.parquet'"
+            f"FROM range({images}) AS t(i)) TO '{folder}/part.parquet'"
         )
-        seconds = dict.fromkeys(KINDS, inf)
-        of_a_core = dict.fromkeys(KINDS, inf)
-        # Each kind several times in turn, and the best of them: another job's hour must not count against one kind.
-        for number, kind in product(range(REPEATS), KINDS):
+        for number, kind in product(range(REPEATS), kinds):
             run = folder / f"{kind}-{number}"
             run.mkdir()
             (run / "part.parquet").symlink_to(folder / "part.parquet")
             script = (PLAIN if kind == "plain" else OURS) % THREADS
-            said, peak = _run([sys.executable, "-c", script, str(run), kind, json.dumps(ROOM)])
+            said, peak = _run([sys.executable, "-c", script, str(run), kind, json.dumps(room)])
             before, used, passed = map(float, said.split()[-3:])
-            seconds[kind], of_a_core[kind] = min(passed, seconds[kind]), min(used, of_a_core[kind])
+            found[kind].append(Taken(passed, used, peak, before / 1000))
             shutil.rmtree(run)
-    plain = f"img2dataset, {THREADS} threads"
-    for kind, suffix, what in (("md5", "", "verified and md5"), ("pdq", "_pdq", "with PDQ too")):
-        # Cores shared with other jobs go to whoever has more threads at work; a core's seconds tell the cost.
-        for name, taken in (("download_images_per_s", seconds), ("download_images_per_core_s", of_a_core)):
-            yield f"{name}{suffix}", IMAGES / taken[kind], "/s", f"{plain}, {what}", IMAGES / taken["plain"]
-    bodies = ROOM["body_memory_mb"] + ROOM["max_bytes"] / 1e6
-    bound = before / 1000 + bodies + ROOM["image_memory_mb"]
-    yield "download_part_peak_mb", peak, "MB", "at its start, and the rooms of the config", bound
+    return {kind: Taken(*(min(values) for values in zip(*runs, strict=True))) for kind, runs in found.items()}
 
 
 def _run(words: list[str]) -> tuple[str, float]:
@@ -124,6 +155,17 @@ def _photos() -> list[bytes]:
         Image.fromarray(small).resize((1024, 768), Image.Resampling.BICUBIC).save(out, "JPEG", quality=90)
         photos.append(out.getvalue())
     return photos
+
+
+def _turned_photos() -> list[bytes]:
+    """Photos as cameras write them that are held upright and set to Adobe RGB."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    out = io.BytesIO()
+    small = np.random.default_rng(1).integers(0, 256, (300, 450, 3), np.uint8)
+    large = Image.fromarray(small).resize(sized((6000, 4000), (1500, 1000)), Image.Resampling.BICUBIC)
+    large.save(out, "JPEG", quality=90, exif=exif, icc_profile=ADOBE_RGB)
+    return [out.getvalue()]
 
 
 class _served:

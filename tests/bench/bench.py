@@ -70,7 +70,9 @@ def dag_dry_run_recipes() -> Iterator[Row]:
 
 def downloads() -> Iterator[Row]:
     """Images a second from a friendly host, and the memory of a part."""
-    yield from (Row(*values) for values in acquisition.download_rate())
+    yield from (
+        Row(*values) for measured in (acquisition.download_rate, acquisition.turned_rate) for values in measured()
+    )
 
 
 def evaluation() -> Iterator[Row]:
