@@ -376,3 +376,18 @@ def test_what_a_refusal_asks_for_is_accepted(key: str) -> None:
     with pytest.raises(InputError, match=re.escape(key)):
         load(refused)
     load(asked_for)
+
+
+def test_a_recipe_that_is_published_names_no_folder_of_a_machine(values: dict[str, Any]) -> None:
+    values["curate"] = values.get("curate", {}) | {"verdicts": ['/home/somebody/an "odd" name.parquet']}
+    given = {"architecture": "ViT-B-32", "start": "/home/somebody/weights.pt", "mean": [0, 0, 0], "std": [1, 1, 1]}
+    values["baselines"] = {"theirs": given}
+    config = load_config(values, "my.yaml", SiteSettings())
+    found = json.loads(config.recipe(SiteSettings()))
+    assert found["curate"]["verdicts"] == ['an "odd" name.parquet']
+    assert found["baselines"]["theirs"]["start"] == "weights.pt"
+    assert "/home/somebody" not in json.dumps(found)
+    values["baselines"]["theirs"] = {"start": "local-dir:/home/somebody/model"}
+    values["curate"]["verdicts"] = ["/home"]
+    found = json.loads(load_config(values, "my.yaml", SiteSettings()).recipe(SiteSettings()))
+    assert (found["curate"]["verdicts"], found["baselines"]["theirs"]["start"]) == (["home"], "local-dir:model")

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -62,6 +63,10 @@ class Limits(Section):
         default_factory=dict,
         description="What the jobs of a rule ask for, by rule (`eval`, `catalog_merge` where a name has more parts).",
     )
+
+
+# A model in a folder that is given by its absolute path, as JSON; the group is the folder's own name.
+LOCAL_MODEL = re.compile(r'"local-dir:(?=/)(?:[^"\\]|\\.)*/((?:[^"\\/]|\\.)+)"')
 
 
 class Config(Section):
@@ -277,12 +282,12 @@ class Config(Section):
         text = self.model_copy(update={"limits": Limits(), "runs": []}).to_json()
         for name, place in sorted(_places(site).items(), key=lambda item: -len(item[1])):
             if Path(place).is_absolute():
-                text = text.replace(f"{json.dumps(place, ensure_ascii=False)[1:-1]}/", f"{name}/")
+                text = text.replace(f"{_escaped(place)}/", f"{name}/")
         mixed = [entry.corpus or entry.tars or "" for entry in self.mix]
         for place in sorted({*self.given_files().values(), *mixed, self.corpus}, key=len, reverse=True):
             if Path(place).is_absolute():
-                text = text.replace(json.dumps(place, ensure_ascii=False)[1:-1], Path(place).name)
-        return text
+                text = text.replace(f'"{_escaped(place)}"', f'"{_escaped(Path(place).name)}"')
+        return LOCAL_MODEL.sub(r'"local-dir:\1"', text)
 
     def intrinsic_benchmarks(self) -> list[str]:
         """The benchmarks whose features are looked at beyond their scores."""
@@ -376,6 +381,11 @@ def load_config(values: Mapping[str, Any], where: str, site: SiteSettings) -> Co
             place = f"{site.results}/{FETCHED_FOLDER}/{name}-{fetch_identity(entries)}/files"
             filled["benchmarks"][name] = _fill(benchmark, {"{fetched}": place})
     return _validate(Config, filled, where)
+
+
+def _escaped(text: str) -> str:
+    """A text as it stands within a string of JSON."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def _places(site: SiteSettings) -> dict[str, str]:
