@@ -204,7 +204,7 @@ def test_an_unforeseen_failure_costs_its_row_alone(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stumble(image: Any) -> str:
-        if image.shape[1] > 1000:
+        if image.shape[1] > 400:
             raise MemoryError("too much")
         return "0" * 64
 

@@ -248,6 +248,8 @@ HOSTILE_SITE = {
     "data": f"data{PATH}",
     "scratch": hostile("scratch"),
     "contact": hostile("contact"),
+    # What a user agent's grammar lets through.
+    "product": "$HOME-`'|&%s*!~/1.0^#",
     "gbif_api": hostile("gbif_api"),
 }
 # Text that names something else in the config, that no command of these targets carries, or from a closed list.
