@@ -96,6 +96,11 @@ def curation() -> Iterator[Row]:
     yield from _rows_of("curation.py", ("decide", "leakage", "planted", "dedup"))
 
 
+def screening() -> Iterator[Row]:
+    """Images a second of judges: the rows of `screening.py`."""
+    yield from _rows_of("screening.py", ("clip",), threads=2)
+
+
 def startup() -> Iterator[Row]:
     """What commands take before they work, beside bare Python with duckdb and pyarrow."""
     yield from _rows_of("startup.py", ("commands",))
@@ -120,6 +125,7 @@ BENCHES: tuple[Callable[[], Iterator[Row]], ...] = (
     catalogues,
     taxonomy,
     curation,
+    screening,
     shards,
     training,
     evaluation,
