@@ -13,11 +13,14 @@ from workflow_scripts.__main__ import COMMANDS, summary_of
 ROOT = Path(__file__).resolve().parents[2]
 LISTED = [module for modules in COMMANDS.values() for module in modules]
 RULES = "\n".join(path.read_text() for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")])
-# Commands that neither a person types nor a rule file names: a prefix, a launcher, what profiles and `make` call.
-OTHERS = {"common.controller", "common.config.document", "train.launch", "world.launch", "train.run", "train.slots"}
+# Commands that neither a person types nor a rule file names: a prefix, a launcher, what profiles, `make` and `run` call.
+OTHERS = {
+    *("common.controller", "common.config.document", "common.entry"),
+    *("train.launch", "world.launch", "train.run", "train.slots"),
+}
 
 
-BY_CONFIG = re.compile(r"catalog\.\w+|evaluate\.\w+\.(index|score)")
+BY_CONFIG = re.compile(r"catalog\.\w+|evaluate\.\w+\.(index|score)|screen\.\w+")
 
 
 def is_command(path: Path) -> bool:

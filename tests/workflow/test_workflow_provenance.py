@@ -166,7 +166,7 @@ def test_less_loss_than_there_was_stops_a_run_and_plans_nothing(project: Any) ->
     assert project.planned("data", *less) == {}
     last = project.snakemake("report", *less).stderr.splitlines()
     (line,) = [line for line in last if line.startswith("error: ")]
-    assert says(line, "curate", "museum", "1 of 36", "1 %", "max_loss.sources.museum: 0.03")
+    assert says(line, "museum", "1 of 36", "1 %", "max_loss.sources.museum: 0.03")
     assert project.planned("data") == {}
 
 

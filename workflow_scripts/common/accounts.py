@@ -118,7 +118,7 @@ def account_for(
         kept=without if kept is None else kept,
         dropped={reason: count for reason, count in dropped.items() if count},
         notes=notes,
-        sources=sources,
+        sources=tuple(sources),
     )
 
 
@@ -159,6 +159,6 @@ def read_account(path: Path) -> Account:
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return Account(**found | {"sources": [SourceRows(**source) for source in found.get("sources", ())]})
+        return Account(**found | {"sources": tuple(SourceRows(**source) for source in found.get("sources", ()))})
     except (OSError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a valid account of rows: {error}") from None
