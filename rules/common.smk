@@ -255,6 +255,7 @@ REPLAY_TABLES = [
     if HAS_REPLAY
 ]
 REPLAY_OPTION = option("replay", HAS_REPLAY and CORPUS.replay())
+VALIDATION_OPTION = option("validation", *(further.to_json() for further in MIXTURE.validation))
 BENCHMARK_TABLES = {
     name: SHARED.benchmark(benchmark=name, identity=table_identity(spec, CONFIG.corpus))
     for name, spec in CONFIG.benchmarks.items()

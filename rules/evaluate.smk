@@ -28,7 +28,7 @@ rule embed:
     params:
         model=lambda w: MODELS.source(w.model),
         projector=projector,
-        precise=lambda w: "--precise" if LAYOUTS[w.benchmark] in IN_FULL_PRECISION else "",
+        precise=lambda w: "--precise" if CONFIG.benchmarks[w.benchmark].layout in IN_FULL_PRECISION else "",
         work=SHARED.work(step="features"),
         version=step_version("evaluate.embed"),
     shell:

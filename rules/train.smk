@@ -102,8 +102,6 @@ if MODELS.pretrain_start:
 
 JOB = job("train_run", RUN_LOGS, "train/run")
 
-VALIDATION_OPTION = option("validation", *(further.to_json() for further in MIXTURE.validation))
-
 
 rule train_run:
     input:

@@ -13,7 +13,7 @@ from workflow_scripts.__main__ import COMMANDS, summary_of
 ROOT = Path(__file__).resolve().parents[2]
 LISTED = [module for modules in COMMANDS.values() for module in modules]
 RULES = "\n".join(path.read_text() for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")])
-# Commands that neither a person types nor a rule file names: a prefix, a launcher, what profiles, `make` and `run` call.
+# Commands that neither a person types nor a rule file names: a prefix, a launcher, what profiles, make and run call.
 OTHERS = {
     *("common.controller", "common.config.document", "common.entry"),
     *("train.launch", "world.launch", "train.run", "train.slots"),
