@@ -123,7 +123,7 @@ def _check_files(connection: duckdb.DuckDBPyConnection, out_dir: Path) -> None:
         found = tar.stat().st_size if tar.is_file() else None
         if found != size:
             what = "missing" if found is None else f"{found} bytes, not {size}"
-            raise InputError(f"{tar}: {what}; {rebuild_command(tar.parent, shard)} makes it again")
+            raise InputError(f"{tar}: {what}; `{rebuild_command(tar.parent, shard)}` makes it again")
 
 
 def _index_of(split: str, indexes: tuple[Path, ...]) -> Iterator[pa.Table]:
