@@ -66,6 +66,11 @@ def hostile_path(key: str) -> str:
     return f"{{data}}/{key}{PATH}"
 
 
+def hostile_predicate(key: str) -> str:
+    quoted = hostile(key).replace("'", "''")
+    return f"publisher <> '{quoted}' /* it's */"
+
+
 def hostile_source(reader: str, **keys: Any) -> dict[str, Any]:
     return {"name": reader, "reader": reader, "select": hostile(f"{reader}.select"), "keep": [hostile("kept")], **keys}
 
@@ -181,6 +186,34 @@ def hostile_config() -> dict[str, Any]:
             "languages": [hostile("replay.languages")],
             "download": {"content_types": [hostile("replay.content_types")]},
         },
+        "screen": {
+            "nearest": {
+                "judge": "clip",
+                "of": hostile_predicate("nearest"),
+                "model": f"local-dir:{hostile_path('judge.model')}",
+                "classes": hostile_path("classes"),
+                "refuse": {hostile("refused"): 0.5},
+                "labels": hostile_path("labels.of.nearest"),
+            },
+            "prompted": {
+                "judge": "clip",
+                "model": f"local-dir:{hostile_path('judge.model')}",
+                "prompts": {hostile("class"): [hostile("prompt")]},
+            },
+            "people": {
+                "judge": "faces",
+                "of": hostile_predicate("people"),
+                "weights": hostile_path("faces"),
+                "labels": hostile_path("labels.of.people"),
+            },
+            "traps": {
+                "judge": "animals",
+                "of": hostile_predicate("traps"),
+                "weights": hostile_path("animals.onnx"),
+                "classes": [hostile("detected")],
+                "labels": hostile_path("labels.of.traps"),
+            },
+        },
         "model": {
             "architecture": {"embed_dim": 8, "vision_cfg": {"pool_type": hostile("architecture")}, "text_cfg": {}},
             "start": f"local-dir:{hostile_path('start')}",
@@ -268,6 +301,11 @@ NAMES = {
     ("Limits", "jobs"),
     ("WorldSettings", "species"),
     ("SiteSettings", "image"),
+    # A user agent's grammar has no apostrophe, by which texts are found again here.
+    ("SiteSettings", "product"),
+    ("Config", "screen"),
+    ("FacesJudge", "refuse"),
+    ("AnimalsJudge", "refuse"),
     ("Config", "baselines"),
     ("Baseline", "architecture"),
 }

@@ -267,7 +267,9 @@ def check_of(name: str, of: str, columns: Sequence[tuple[str, str]]) -> None:
     # Only configs with judges pay for it.
     import duckdb
 
-    empty = ", ".join(f'NULL::{kind} AS "{column}"' for column, kind in columns)
+    from workflow_scripts.common.tables import quoted
+
+    empty = ", ".join(f"NULL::{kind} AS {quoted(column)}" for column, kind in columns)
     with duckdb.connect() as connection:
         connection.execute("SET enable_external_access = false")
         try:
