@@ -224,6 +224,9 @@ def test_without_a_class_column_the_class_is_the_text_that_is_written(benchmark_
         benchmark_of.index(benchmark_of.labels(rows, TRAP), text_type="asis")
     with pytest.raises(InputError, match=r"labels\.csv: line 3: .* sci;"):
         benchmark_of.index(benchmark_of.labels(rows, TRAP), text_type="sci")
+    # An empty one is as good as none.
+    empty = benchmark_of.labels([[*row, ""] for row in rows], [*TRAP, "class"])
+    assert [row["class"] for row in benchmark_of.index(empty, text_type="com")] == ["lion", "bird", "lion"]
     # Where there is a column it is kept: few-shot goes by it.
     labelled = benchmark_of.labels([[*row, row[0]] for row in rows], [*TRAP, "class"])
     assert [row["class"] for row in benchmark_of.index(labelled, text_type="taxon_com")] == ["lion", "bird", "lion"]

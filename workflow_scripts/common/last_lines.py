@@ -17,6 +17,7 @@ from workflow_scripts.common.accounts import Account, read_account
 from workflow_scripts.common.generations import Generations
 from workflow_scripts.common.layout import Corpus, Run
 from workflow_scripts.common.losses import lost_of
+from workflow_scripts.common.protocols import plain_metric
 from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.common.scoring import Scoring
 
@@ -283,7 +284,7 @@ def score_lines(places: Places, benchmarks: Sequence[str]) -> Iterator[str]:
         metrics = {name: json.loads(path.read_text())["metrics"] for name, path in files.items() if path.exists()}
         if own not in metrics:
             continue
-        metric = MAIN_METRIC if MAIN_METRIC in metrics[own] else next(name for name in metrics[own] if "/" in name)
+        metric = MAIN_METRIC if MAIN_METRIC in metrics[own] else _headline(metrics[own])
         beside = [f"{name} {100 * one[metric]:.1f}" for name, one in metrics.items() if name != own and metric in one]
         if "chance" in metrics[own] and metric == MAIN_METRIC:
             beside.append(f"chance {100 * metrics[own]['chance']:.1f}")
@@ -295,6 +296,11 @@ def score_lines(places: Places, benchmarks: Sequence[str]) -> Iterator[str]:
         )
     if found:
         yield f"scores of {own}, zero-shot top-1 in percent: {', '.join(found)}"
+
+
+def _headline(metrics: Mapping[str, float]) -> str:
+    """The first metric that follows no published version alone."""
+    return next(name for name in metrics if "/" in name and plain_metric(name) == name)
 
 
 def _lost_of_benchmark(folder: str) -> str:

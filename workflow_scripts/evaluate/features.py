@@ -137,9 +137,9 @@ def read_features(path: Path) -> Features:
         with safe_open(path, framework="numpy") as file:
             metadata: dict[str, Any] = file.metadata() or {}
             vectors, published, names = file.get_tensor("features"), None, set(file.keys())
-            if "published" in names:
+            if "published" in names and len(rows := file.get_tensor("rows")):
                 published = vectors.copy()
-                published[file.get_tensor("rows")] = file.get_tensor("published")
+                published[rows] = file.get_tensor("published")
             precise = file.get_tensor("precise") if "precise" in names else None
             origin = Origin(**json.loads(metadata["origin"]))
             return Features(vectors, file.get_tensor("positions"), origin, published, precise)

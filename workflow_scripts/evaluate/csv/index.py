@@ -43,7 +43,7 @@ def index_csv(*, name: str, settings: CsvBenchmark, out: Path, account: Path, jo
 def read_labels(given: LabelledFolder, text_types: Sequence[ClassText] = ("asis",)) -> Iterator[Labelled]:
     """The rows of a CSV of labels (UTF-8, with or without a byte-order mark), in their order.
 
-    Without a column `class` an image's class is the text that is written for it, as in the published code.
+    Without a `class` an image's class is the text that is written for it, as in the published code.
 
     Args:
         given: the CSV and the folder of its images.
@@ -58,9 +58,13 @@ def read_labels(given: LabelledFolder, text_types: Sequence[ClassText] = ("asis"
     for position, (where, row) in enumerate(rows):
         taxon = {f"taxon_{rank}": row.get(column, "").strip() or None for rank, column in RANK_COLUMNS.items()}
         named = taxon | {"common_name": row.get("common_name", "").strip() or None}
-        label = row["class"] if "class" in row else written(named, text_types[0])
+        label = row.get("class", "")
+        if not label.strip() and "asis" not in text_types:
+            label = written(named, text_types[0])
         if not label.strip():
-            why = "class is empty" if "class" in row else f"nothing to write as {text_types[0]}; fill in its ranks"
+            why = (
+                "class is empty" if "asis" in text_types else f"nothing to write as {text_types[0]}; fill in its ranks"
+            )
             raise InputError(f"{where}: {why}")
         yield Labelled(
             position=position,
