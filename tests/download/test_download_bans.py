@@ -12,6 +12,7 @@ from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings, HostLimits
 from workflow_scripts.download.hosts import PROBES
 from workflow_scripts.download.retry import retry
+from workflow_scripts.download.stopped_hosts import STOPPED_HOSTS, StoppedHosts
 
 
 class Bouncer:
@@ -73,6 +74,17 @@ def by_status(rows: dict[str, dict[str, Any]]) -> dict[str, int]:
     return {status: found.count(status) for status in set(found)}
 
 
+def again(run: Any, settings: dict[str, Any]) -> None:
+    """`retry_failed`."""
+    retry(
+        parts=(run.part,),
+        manifests=(run.out / "manifest.parquet",),
+        settings=DownloadSettings(**SETTINGS | settings),
+        limits=DownloadLimits(**LIMITS | {"wait": 0, "stop_after": 10}),
+        work=run.work,
+    )
+
+
 def test_a_ban_that_passes_costs_no_image_and_what_is_forbidden_by_itself_stays_so(
     server: Any, run_of: Any, bouncer: Any
 ) -> None:
@@ -96,14 +108,7 @@ def test_a_ban_that_does_not_end_is_deferred_and_tried_again(server: Any, run_of
     assert {row["error"].partition(":")[0] for row in rows.values() if row["status"] == "deferred"} == {"http_error"}
     assert len(host.refused) == 10 + 2 * PROBES
     host.pardon()
-    limits = DownloadLimits(**LIMITS | {"wait": 0, "stop_after": 10})
-    retry(
-        parts=(run.part,),
-        manifests=(run.out / "manifest.parquet",),
-        settings=DownloadSettings(**SETTINGS | settings),
-        limits=limits,
-        work=run.work,
-    )
+    again(run, settings)
     assert by_status(run.rows()) == {"ok": 54, "failed": 6}
 
 
@@ -112,6 +117,20 @@ def test_a_short_ban_that_stops_nothing_costs_no_image_either(server: Any, run_o
     slow = {"default_host": {"connections": 1, "rate": 30}}
     rows = run_of(urls(server, 40))({"passes": 3, "images_per_tar": 100}, stop_after=20, **slow)
     assert by_status(rows) == {"ok": 36, "failed": 4}
+
+
+def test_images_of_a_host_that_another_job_stopped_come_once_it_serves_again(
+    server: Any, run_of: Any, bouncer: Any
+) -> None:
+    host = bouncer([0])
+    # Fewer images than what makes a ban.
+    run = run_of(urls(server, 4))
+    StoppedHosts(run.work / STOPPED_HOSTS).add(server.host)
+    assert by_status(run({"passes": 2}, threads=1)) == {"deferred": 4}
+    assert 1 <= len(host.refused) <= 2 * PROBES + 2
+    host.pardon()
+    again(run, {"passes": 2})
+    assert by_status(run.rows()) == {"ok": 4}
 
 
 def test_a_host_that_bans_twice_is_left_to_a_person_with_contact_and_limit(
@@ -127,9 +146,9 @@ def test_a_host_that_bans_twice_is_left_to_a_person_with_contact_and_limit(
     assert read_account(run.out / "account.json").notes["deferred"] == len(left)
     # Other jobs leave it alone too, until the limit is lowered.
     asked = sum(server.asked.values())
-    again = {"passes": 3, "images_per_tar": 100, "jpeg_quality": 50}
-    run(again, threads=1, stop_after=5, wait=0)
+    other = {"passes": 3, "images_per_tar": 100, "jpeg_quality": 50}
+    run(other, threads=1, stop_after=5, wait=0)
     assert sum(server.asked.values()) == asked
     policy = {server.host: HostLimits(connections=1, rate=500)}
-    lower = run(again | {"jpeg_quality": 51}, threads=1, stop_after=5, wait=0, hosts=policy)
+    lower = run(other | {"jpeg_quality": 51}, threads=1, stop_after=5, wait=0, hosts=policy)
     assert by_status(lower)["ok"] == 54

@@ -5,17 +5,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.messages import says
 from workflow_scripts.common import tables
 from workflow_scripts.common.config.download import DownloadLimits, HostLimits
 from workflow_scripts.common.host_parts import share_of
 from workflow_scripts.contracts import NAMED_HOSTS, TO_FETCH
 from workflow_scripts.download.attempts import Fault, Row
 from workflow_scripts.download.budget import Budget
-from workflow_scripts.download.hosts import Hosts
+from workflow_scripts.download.hosts import BAN_AFTER, Hosts
+from workflow_scripts.download.passes import judge
 from workflow_scripts.download.schedule import Schedule
 
 BUSY = Fault("http_error", "503", transient=True)
@@ -152,8 +155,40 @@ def test_a_host_that_rests_is_waited_for_and_one_that_rests_too_long_is_not() ->
     started = time.monotonic()
     tasks = [plan.take() for _ in range(3)]
     assert time.monotonic() - started >= 0.3
-    assert [str(task.fault) for task in tasks if task.fault] == ["http_error: b wants to be left alone for 60 s"]
+    (said,) = [str(task.fault) for task in tasks if task.fault]
+    assert says(said, "http_error: b", "60 s", "limits.download.max_wait")
     assert tasks[-1].fault is None
+    assert hosts(max_wait=60).refused("b", BUSY, 0.0, rest=60) is BUSY
+
+
+def test_faults_of_a_host_that_is_never_asked_keep_nothing_of_each_other_alive() -> None:
+    policies = hosts()
+    policies.forbid("a", Fault("disallowed_address", "10.0.0.1", status="refused"))
+    plan = schedule(policies, rows(a=3))
+    faults = [plan.take().fault for _ in range(3)]
+    for fault in faults:
+        # A traceback holds the frames of whoever raised it, with all rows of their shard.
+        assert fault is not None and fault.__traceback__ is None
+        with pytest.raises(Fault, match=r"disallowed_address: 10\.0\.0\.1") as caught:
+            raise fault
+        assert (caught.value.status, caught.value.transient) == ("refused", False)
+
+
+def test_refusals_that_two_processes_saw_are_not_one_row() -> None:
+    jobs = [hosts(stop_after=50) for _ in range(2)]
+    first = (BAN_AFTER - 1) * [0]
+    for seen_by, status in (([*first, 1], "failed"), ([*first, 0], "deferred")):
+        seen = [jobs[job].row_of_refusals("a") for job in seen_by]
+        with duckdb.connect() as connection:
+            connection.execute(
+                "CREATE VIEW attempts AS SELECT uuid::VARCHAR AS uuid, 1 AS pass_number, 1 AS requests, "
+                "'failed' AS status, 'http_error: 403' AS error, false AS transient, refusals "
+                f"FROM unnest({seen}) WITH ORDINALITY AS rows (refusals, uuid)"
+            )
+            judge(connection, jobs[0].limits)
+            found = connection.execute("SELECT DISTINCT status, error FROM outcomes").fetchall()
+        assert [row[0] for row in found] == [status]
+        assert ("temporary ban" in found[0][1]) == (status == "deferred")
 
 
 def test_slow_hosts_are_left_to_a_later_pass_only_while_others_wait() -> None:
@@ -180,7 +215,7 @@ def test_a_request_sent_on_to_another_host_keeps_that_hosts_policy() -> None:
     policies = of_job(limits)
     with (
         policies.visit("b", "a", time.monotonic() + 1),
-        pytest.raises(Fault, match="no turn"),
+        pytest.raises(Fault, match=r"redirect to b .*rate limit"),
         policies.visit("b", "c", time.monotonic() - 1),
     ):
         pass

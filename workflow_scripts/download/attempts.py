@@ -95,6 +95,10 @@ class Fault(Exception):
         self.status = status
         self.transient = transient
 
+    def copy(self) -> "Fault":
+        """The same fault without a traceback."""
+        return Fault(self.reason, self.detail, status=self.status, transient=self.transient)
+
 
 @dataclass
 class Attempt:
@@ -103,7 +107,7 @@ class Attempt:
     Attributes:
         uuid: the image's.
         pass_number: which pass, from 1.
-        requests: 1, or 0 when its host was not asked because it wants to be left alone, or is slow.
+        requests: 1, or 0 when its host was not asked because it asked to wait too long, or is slow.
         seconds: from the request to the end of the body.
         status, error, http_status, final_url, retrieved_at, content_type, pdq, original_width, original_height,
             unverified: as in `contracts.DOWNLOADS`.

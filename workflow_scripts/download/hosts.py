@@ -9,6 +9,7 @@ import logging
 import math
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ MOST_BANS = 2
 GOOD_SHARE_OF_STOPPED = 0.05
 SLOWEST = 1 / 64
 RECOVERY = 0.02
+NO_CONTACT = "no contact is set; set `contact` in config/site.yaml"
 
 
 @dataclass
@@ -90,7 +92,8 @@ class Gate:
     def objection(self, now: float, max_wait: float) -> Fault | None:
         """Why it is not asked at all in this pass."""
         if self.forbidden is not None:
-            return self.forbidden
+            # A fault that was raised keeps the frames of its traceback alive.
+            return self.forbidden.copy()
         if self.connections == 0:
             return Fault("other", f"{self.host} is left to other parts by its policy", status="deferred")
         if self.left:
@@ -99,17 +102,18 @@ class Gate:
             cause = self.cause or Fault("http_error", "it refused another job")
             return _deferred(f"{self.host} was stopped: {cause.detail}", cause.reason)
         if self.hold_until > now and self.asked > max_wait:
-            return _deferred(f"{self.host} wants to be left alone for {self.hold_until - now:.0f} s")
+            return _deferred(_waits_too_long(self.host, self.hold_until - now))
         return None
 
     @property
     def remedy(self) -> str:
         """What a person can do about a host that bans."""
         rate, connections = self.policy.rate, self.policy.connections
+        contact = f"contact in the user agent: {self.contact}" if self.contact else NO_CONTACT
         return (
             f"it banned this corpus's downloads {MOST_BANS} times. Lower limits.download.hosts: {{{self.host}: {{rate: "
-            f"{rate / 2:g}, connections: 1}}}} (now {rate:g} and {connections}), ask its operator, who knows you as "
-            f"{self.contact or 'nobody (set contact in config/site.yaml)'}, then run: {snakemake('retry_failed')}"
+            f"{rate / 2:g}, connections: 1}}}} (now {rate:g} and {connections}), ask its operator ({contact}), "
+            f"then run: {snakemake('retry_failed')}"
         )
 
     def ready_in(self, now: float) -> float:
@@ -157,6 +161,7 @@ class Hosts:
         self._traffic = Traffic(shared / TRAFFIC if shared else None)
         self._contact = contact
         self._again = again
+        self._process = uuid.uuid4().hex[:8]
         self._gates: dict[str, Gate] = {}
 
     def gate(self, host: str) -> Gate:
@@ -194,7 +199,7 @@ class Hosts:
                 if wait <= 0:
                     break
                 if now + (wait if math.isfinite(wait) else 0) > until or self._stopping.is_set():
-                    raise _deferred(f"{host} has no turn for a request that was sent on to it")
+                    raise _deferred(f"redirect to {host} not followed: its rate limit is used up")
                 self.condition.wait(min(wait, 0.5))
             gate.count_request(now)
             gate.in_flight += host != had
@@ -249,17 +254,20 @@ class Hosts:
                 gate.asked += until - max(gate.hold_until, now)
                 gate.hold_until = until
             if gate.asked > self.limits.max_wait:
-                return _deferred(f"{fault.detail}, wants to be left alone for {rest or 0:.0f} s")
+                return _deferred(f"{fault.detail}, {_waits_too_long(host, rest or 0)}")
             # The request that stopped it, and those on their way, are refused with the host and not for the image.
             objection = gate.objection(now, self.limits.max_wait) if gate.stopped else None
+            if objection is None and bans and gate.on_probation:
+                # Not one good answer since it was stopped: the refusal is the host's.
+                objection = _deferred(f"{host} was stopped: {fault.detail}", fault.reason)
             return fault if fault.transient or objection is None else objection
 
     def row_of_refusals(self, host: str) -> str:
-        """The row of refusals to which the one belongs that came just now."""
+        """The row of refusals to which the one belongs that came just now; no other process has one of this name."""
         with self.condition:
             gate = self.gate(host)
             gate.row_began = gate.row_began or time.monotonic()
-            return f"{host} {gate.row}"
+            return f"{host} {self._process} {gate.row}"
 
     def received(self, host: str, size: int) -> None:
         """A host has sent so many bytes of a body."""
@@ -276,7 +284,7 @@ class Hosts:
     def forbid(self, host: str, fault: Fault) -> None:
         """A host is never asked: what is left of its images is refused without waiting for turns."""
         with self.condition:
-            self.gate(host).forbidden = fault
+            self.gate(host).forbidden = fault.copy()
             self.condition.notify_all()
 
     def begin_pass(self) -> None:
@@ -303,7 +311,7 @@ class Hosts:
         # What was on its way when the host was stopped says nothing of what it does since.
         serves = good and begun > gate.stopped_at
         gate.good_since_ban |= serves
-        gate.cause = fault or gate.cause
+        gate.cause = fault.copy() if fault else gate.cause
         if serves and (gate.stopped or gate.on_probation):
             gate.outcomes.clear()
             gate.stopped = gate.on_probation = False
@@ -322,6 +330,10 @@ class Hosts:
             self._noted.add(host, self.limits.of_host(host).rate if gate.left else None)
             logger.warning("%s is not asked further in this pass: %s", host, gate.remedy if gate.left else gate.cause)
         return gate
+
+
+def _waits_too_long(host: str, seconds: float) -> str:
+    return f"{host} asked to wait {seconds:.0f} s (Retry-After), longer than limits.download.max_wait"
 
 
 def _deferred(detail: str, reason: str = "http_error") -> Fault:

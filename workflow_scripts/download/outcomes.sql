@@ -21,7 +21,7 @@ SELECT
     * EXCLUDE (is_banned) REPLACE (
         transient OR is_banned AS transient,
         CASE WHEN is_banned THEN 'deferred' ELSE status END AS status,
-        error || CASE WHEN is_banned THEN ', like the requests around it: the host may have banned this job' ELSE '' END
+        error || CASE WHEN is_banned THEN ' on several requests in a row: probably a temporary ban' ELSE '' END
             AS error
     )
 FROM judged;
