@@ -22,7 +22,22 @@ GIGABYTE = 1e9
 WINDOWS = {"gb_per_hour": 3600.0, "gb_per_day": 86_400.0}
 # How often it is looked for what other jobs received.
 LOOK_SECONDS = 0.05
+# Bodies within this share of a window are summed, and leave it together: so a window has at most 1,001 entries.
+STEP_SHARE = 0.001
 NAME_LENGTH = 16
+
+
+@dataclass(slots=True)
+class _Step:
+    """Bodies that are counted at the time of the last of them, never too early."""
+
+    began: float
+    last: float
+    size: int
+
+    def add(self, when: float, size: int) -> None:
+        self.last = max(self.last, when)
+        self.size += size
 
 
 @dataclass
@@ -31,23 +46,30 @@ class _Window:
 
     seconds: float
     limit: float
-    bodies: deque[tuple[float, int]] = field(default_factory=deque)
+    steps: deque[_Step] = field(default_factory=deque)
     total: int = 0
 
     def add(self, when: float, size: int) -> None:
-        self.bodies.append((when, size))
+        self._drop(when)
+        if self.steps and when < self.steps[-1].began + STEP_SHARE * self.seconds:
+            self.steps[-1].add(when, size)
+        else:
+            self.steps.append(_Step(when, when, size))
         self.total += size
 
     def wait(self, now: float, expected: float) -> float:
         """Seconds until `expected` bytes more are within the limit, or nothing is left to wait for."""
-        while self.bodies and self.bodies[0][0] <= now - self.seconds:
-            self.total -= self.bodies.popleft()[1]
+        self._drop(now)
         left, ends = self.total, now
-        for when, size in self.bodies:
+        for step in self.steps:
             if left + expected <= self.limit:
                 break
-            left, ends = left - size, when + self.seconds
+            left, ends = left - step.size, step.last + self.seconds
         return max(0.0, ends - now)
+
+    def _drop(self, now: float) -> None:
+        while self.steps and self.steps[0].last <= now - self.seconds:
+            self.total -= self.steps.popleft().size
 
 
 class HostTraffic:
@@ -71,6 +93,7 @@ class HostTraffic:
     def add(self, size: int) -> None:
         """A body, or the part of it that was read."""
         now = time.time()
+        self._largest = max(self._largest, size)
         self._count(now, size)
         if self._own is not None:
             with self._own.open("a", encoding="ascii") as file:
@@ -85,7 +108,6 @@ class HostTraffic:
         return max(window.wait(now, (in_flight + 1) * self._largest) for window in self._windows)
 
     def _count(self, when: float, size: int) -> None:
-        self._largest = max(self._largest, size)
         for window in self._windows:
             window.add(when, size)
 
@@ -93,24 +115,27 @@ class HostTraffic:
         if self._folder is None or time.monotonic() < self._looked_at + LOOK_SECONDS:
             return
         self._looked_at = time.monotonic()
-        found: list[tuple[float, int]] = []
-        longest = max(window.seconds for window in self._windows)
+        found: dict[int, _Step] = {}
+        seconds = [window.seconds for window in self._windows]
         for path in self._folder.glob("*.txt"):
             with suppress(FileNotFoundError):
                 if path == self._own:
                     continue
-                if path.stat().st_mtime < time.time() - longest:
+                if path.stat().st_mtime < time.time() - max(seconds):
                     path.unlink()
                     continue
-                with path.open(encoding="ascii") as file:
-                    file.seek(self._read.get(path, 0))
-                    text = file.read()
-                # A line that is being written is read the next time.
-                whole = text.rpartition("\n")[0]
-                self._read[path] = self._read.get(path, 0) + len(whole) + bool(whole)
-                found += [(float(when), int(size)) for when, size in map(str.split, whole.splitlines())]
-        for when, size in sorted(found):
-            self._count(when, size)
+                with path.open("rb") as file:
+                    self._read[path] = file.seek(self._read.get(path, 0))
+                    for line in file:
+                        # A line that is being written is read the next time.
+                        if not line.endswith(b"\n"):
+                            break
+                        self._read[path] += len(line)
+                        when, size = float(line.split()[0]), int(line.split()[1])
+                        self._largest = max(self._largest, size)
+                        found.setdefault(int(when / (STEP_SHARE * min(seconds))), _Step(when, when, 0)).add(when, size)
+        for _, step in sorted(found.items()):
+            self._count(step.last, step.size)
 
 
 class Traffic:
