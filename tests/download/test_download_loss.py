@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.download.conftest import LIMITS, SETTINGS, Server, picture
 from tests.download.test_download_bans import Bouncer
@@ -172,6 +173,37 @@ def test_the_setting_that_a_refusal_names_lets_the_images_in(
     said = corpus.complaint()
     assert says(said, f"{cause} 3", *(f"download.{key}" for key in mended))
     corpus.settings = SETTING.model_copy(update=mended)
+    corpus.fetch()
+    assert corpus.check()[0]["lost"] == 0
+
+
+def test_photos_that_need_memory_come_once_there_is_more_and_another_try_alone_is_not_offered(corpus: Corpus) -> None:
+    for name, (width, height) in {"large": (3000, 2000), "small": (320, 240)}.items():
+        (corpus.folder / name).write_bytes(picture(1, width, height, "PNG"))
+    corpus.catalog({"mine": [str(corpus.folder / name) for name in ("large", "small")]})
+    corpus.limits = LIMIT.model_copy(update={"image_memory_mb": 24})
+    corpus.fetch()
+    said = corpus.complaint()
+    assert says(said, "needs_memory 1", "Remedy: raise limits.download.image_memory_mb", "retry_failed", "for 1 of")
+    assert said.count("retry_failed") == 1
+    (listed,) = csv.DictReader((corpus.folder / "g000.lost.csv").open())
+    enough = re.search(r"(\d+) MiB", listed["detail"])
+    assert enough, listed
+    # One MiB for what is rounded off.
+    corpus.limits = LIMIT.model_copy(update={"image_memory_mb": int(enough[1]) + 1})
+    corpus.retry()
+    assert corpus.check()[0]["lost"] == 0
+
+
+def test_photos_refused_by_type_are_let_in_by_the_key_of_their_host(corpus: Corpus, server: Server) -> None:
+    corpus.settings = SETTING.model_copy(update={"content_types": ["image/png"]})
+    corpus.catalog({"museum": [server.url(f"ok/{number}") for number in range(2)]})
+    corpus.fetch()
+    said = corpus.complaint()
+    key = re.search(r"download\.hosts: (\{.*?\}\}) takes", said)
+    assert says(said, "not_an_image 2") and key
+    hosts = DownloadSettings(hosts=yaml.safe_load(key[1])).hosts
+    corpus.settings = corpus.settings.model_copy(update={"hosts": hosts})
     corpus.fetch()
     assert corpus.check()[0]["lost"] == 0
 

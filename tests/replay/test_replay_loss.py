@@ -23,6 +23,7 @@ def check(folder: Path, rows: list[dict[str, Any]], **max_loss: Any) -> None:
 GOOD: dict[str, Any] = {"host": "a.org", "status": "ok"}
 GONE = {"host": "a.org", "status": "failed", "error": "http_error: 404", "http_status": 404}
 LATE = {"host": "b.org", "status": "failed", "error": "timeout: 20 s"}
+LARGE = {"host": "a.org", "status": "deferred", "error": "needs_memory: 91 MiB for 4000 x 3000 pixels"}
 
 
 def test_pairs_lost_by_cause_and_host_with_what_another_try_may_bring(tmp_path: Path) -> None:
@@ -39,5 +40,13 @@ def test_pairs_lost_by_cause_and_host_with_what_another_try_may_bring(tmp_path: 
 def test_no_pairs_at_all_stop_whatever_may_be_lost(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         check(tmp_path, [GONE, GONE], sources={"replay": 1})
-    assert says(str(caught.value), "2 of 2 pairs", "http_error 2 at a.org")
-    assert "retry_failed" not in str(caught.value)
+    said = str(caught.value)
+    assert says(said, "none of the 2 pairs", "http_error 2 at a.org", "remove `replay`", "train.replay_batch")
+    assert "retry_failed" not in said
+    assert "max_loss" not in said, "it is set, and no share lets a run go on without pairs"
+
+
+def test_pairs_that_need_more_memory_are_not_told_to_be_asked_for_as_they_are(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        check(tmp_path, [GOOD, LARGE, LARGE, LATE])
+    assert says(str(caught.value), "needs_memory 2", "retry_failed", "for 1 of", "image_memory_mb", "for 2 of them")

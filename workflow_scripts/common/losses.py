@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from workflow_scripts.common.accounts import Account, SourceRows
 from workflow_scripts.common.config.loss import LossSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_json
+from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.contracts import VERDICT_REASONS
 
 LEFT_OUT = {
@@ -131,13 +132,31 @@ def refuse(
     )
 
 
+def ask_again(causes: Sequence[Cause]) -> Iterator[str]:
+    """How `retry_failed` brings rows that may come another time, a clause for each thing that has to be done first."""
+    large = sum(cause.again for cause in causes if cause.reason == "needs_memory")
+    others = sum(cause.again for cause in causes) - large
+    command = f"`{snakemake('retry_failed')}` asks for"
+    if others:
+        missing = any(cause.reason == "missing_file" for cause in causes)
+        yield f"{'put the files where the list has them, then ' if missing else ''}{command} {others:,} of them again"
+    # Without more memory they are only deferred again.
+    if large:
+        yield f"raise limits.download.image_memory_mb to what the list names, then {command} {large:,} of them again"
+
+
 def refuse_nothing(
-    account: Account, causes: Sequence[Cause], *, where: Path, remedies: Iterable[str] = ()
+    account: Account,
+    causes: Sequence[Cause],
+    *,
+    where: Path,
+    remedies: Iterable[str] = (),
+    missing: str = "the corpus has no images",
 ) -> InputError:
-    """The line that stops a run whose corpus would have no images."""
+    """The line that stops a run of whose corpus, or `missing`, nothing would be left."""
     shown = ", ".join(map(str, sorted(causes, key=lambda cause: -cause.rows)[:MOST_CAUSES]))
     return InputError(
-        f"{account.stage}: the corpus has no images: none of the {account.rows_in:,} {account.unit} of {account.part} "
+        f"{account.stage}: {missing}: none of the {account.rows_in:,} {account.unit} of {account.part} "
         f"is left"
         + (f": {shown}" if shown else "")
         + f". List: {where}"

@@ -8,8 +8,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.loss import LossSettings
-from workflow_scripts.common.losses import Cause, losses_of, refuse, refuse_nothing, write_losses
-from workflow_scripts.common.remedies import snakemake
+from workflow_scripts.common.losses import Cause, ask_again, losses_of, refuse, refuse_nothing, write_losses
 from workflow_scripts.contracts import DOWNLOAD_HOSTS
 
 SETTINGS = {
@@ -72,11 +71,16 @@ def _remedies(causes: Sequence[Cause], rows: Sequence[dict[str, Any]]) -> Iterat
     # A host that banned again is asked no more before a person has lowered its limit; its rows say how.
     details = {row["detail"] or "" for row in rows}
     yield from sorted(detail.partition(": ")[2] for detail in details if "limits.download.hosts" in detail)[:3]
+    yield from ask_again(causes)
     reasons = {cause.reason for cause in causes}
-    if again := sum(cause.again for cause in causes):
-        first = "put the files where the list has them, then " if "missing_file" in reasons else ""
-        yield f"{first}`{snakemake('retry_failed')}` asks for {again:,} of them again"
     yield from (text for reason, text in SETTINGS.items() if reason in reasons)
+    # What has a type that is taken, and cannot be read, fails; nothing lets it in.
+    by_type = [row for row in rows if row["reason"] == "not_an_image" and row["status"] == "refused"]
+    if by_type:
+        worst = max(by_type, key=lambda row: row["images"])
+        host, kind = worst["host"], (worst["detail"] or "").rpartition(" ")[2]
+        taken = f'{{{host}: {{content_types: ["image/*", "{kind}"]}}}}'
+        yield f"download.hosts: {taken} takes images that {host} serves as {kind}"
 
 
 if __name__ == "__main__":

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.accounts import by_source
+from workflow_scripts.common.accounts import Account, by_source
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.loss import REPLAY, LossSettings
-from workflow_scripts.common.losses import Cause, losses_of, may_come, refuse, write_losses
-from workflow_scripts.common.remedies import snakemake
+from workflow_scripts.common.losses import Cause, ask_again, losses_of, may_come, refuse, refuse_nothing, write_losses
 from workflow_scripts.contracts import DOWNLOADS
 
 
@@ -30,12 +29,18 @@ def check_loss(*, manifests: tuple[Path, ...], max_loss: LossSettings, out: Path
             "count(*), count(*) FILTER (may_come(status, error, http_status)) FROM manifests GROUP BY ALL"
         ).fetchall()
     losses = losses_of("download", by_source((REPLAY, False, reason, rows) for reason, _, rows, _ in counts), max_loss)
-    if beyond := [loss for loss in losses if loss.is_too_much or not loss.source.kept]:
-        causes = [Cause(reason, rows, host, again) for reason, host, rows, again in counts if reason is not None]
-        again = sum(cause.again for cause in causes)
-        remedies = [f"`{snakemake('retry_failed')}` asks for {again:,} of them again"] if again else []
-        raise refuse(REPLAY, "pairs", beyond, causes, where=manifests[0].parents[1], remedies=remedies)
-    write_losses(out, REPLAY, losses, manifests[0].parents[1])
+    where = manifests[0].parents[1]
+    causes = [Cause(reason, rows, host, again) for reason, host, rows, again in counts if reason is not None]
+    remedies = [*ask_again(causes)]
+    for loss in losses:
+        source = loss.source
+        if not source.kept:
+            account = Account(REPLAY, "the replay set", "pairs", source.rows_in, 0, source.dropped)
+            remedies.append("remove `replay` and `train.replay_batch`")
+            raise refuse_nothing(account, causes, where=where, remedies=remedies, missing="there are no replay pairs")
+        if loss.is_too_much:
+            raise refuse(REPLAY, "pairs", [loss], causes, where=where, remedies=remedies)
+    write_losses(out, REPLAY, losses, where)
 
 
 if __name__ == "__main__":
