@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageFile, ImageOps
 
 from workflow_scripts.common import images
+from workflow_scripts.common.image_kinds import MIME, START_BYTES, kind_of
 from workflow_scripts.evaluate.predict import Photos
 from workflow_scripts.train import images as training
 
@@ -136,6 +137,19 @@ def test_what_is_not_read_is_refused_by_its_true_name(name: str) -> None:
     with pytest.raises(images.UnreadableImage, match=name) as raised:
         images.decode(refused()[name])
     assert raised.value.fault == ("not_an_image" if name in ("web page", "PDF") else "unsupported")
+
+
+@pytest.mark.parametrize("form", images.FORMATS)
+def test_every_format_that_is_read_is_a_known_kind(form: str) -> None:
+    data = encoded(picture(), form)
+    assert kind_of(data[:START_BYTES]) == form
+    assert MIME[form] == Image.MIME[form]
+
+
+@pytest.mark.parametrize("header", [12, 40, 52, 56, 64, 108, 124, 16, int.from_bytes(b"cars", "little")])
+def test_a_bitmap_has_a_header_of_a_known_size(header: int) -> None:
+    start = b"BMW, Audi: all" + struct.pack("<I", header) + bytes(46)
+    assert (kind_of(start) == "BMP") == (header not in (16, int.from_bytes(b"cars", "little")))
 
 
 def _planes_of_16_bits() -> tuple[bytes, Any]:

@@ -211,6 +211,40 @@ def test_a_photo_is_known_by_its_bytes_and_a_page_by_both(
         assert expected == "ok" or row["error"].startswith("not_an_image"), row
 
 
+def iso_media(brand: bytes) -> bytes:
+    """The first bytes of an ISO base media file."""
+    return b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1" + brand + bytes(200)
+
+
+# Bodies that are called pages, and what they are refused as.
+CALLED_PAGES = {
+    "heim": (iso_media(b"heim"), "unsupported: HEIC"),
+    "hevc": (iso_media(b"hevc"), "unsupported: HEIC"),
+    "big": (b"II+\0" + bytes(200), "unsupported: BigTIFF"),
+    "psd": (b"8BPS\0\1" + bytes(200), "unsupported: Photoshop document"),
+    "cars": (b"BMW and Audi are makes of cars. " * 9, "not_an_image: content type text/html"),
+    "webp": (b"What is WEBP? A format of photos. " * 9, "not_an_image: content type text/html"),
+    "pdf": (b"%PDF-1.7" + bytes(200), "not_an_image: content type text/html"),
+}
+
+
+def test_the_label_counts_where_the_bytes_are_of_no_kind_of_image(
+    wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
+) -> None:
+    # It names the container first, and what is in it among the compatible brands.
+    avif = make_picture(1, form="AVIF")
+    avif = avif[:8] + b"mif1" + avif[12:]
+    bodies = {name: body for name, (body, _) in CALLED_PAGES.items()} | {"avif": avif}
+    wire.answers = {f"/{name}": [whole(body, "Content-Type: text/html")] for name, body in bodies.items()}
+    run = run_of({name: wire.url(f"/{name}") for name in bodies})
+    rows = run({"content_types": ["image/jpeg", "image/avif"]})
+    assert rows["avif"]["status"] == "ok", rows["avif"]
+    assert rows["heim"]["error"] == "not_an_image: content type image/heic"
+    rows = run({"content_types": ["image/*"]})
+    for name, (_, error) in CALLED_PAGES.items():
+        assert rows[name]["error"] == error, name
+
+
 def test_a_cut_body_whose_length_was_not_said_is_asked_for_again(
     wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
 ) -> None:

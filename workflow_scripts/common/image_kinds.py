@@ -1,57 +1,84 @@
-"""What bytes are, by their first few: to refuse under its true name what is not read."""
+"""What bytes are, by their first few: photographs, other images, and what is no image at all."""
 
-from typing import NamedTuple
+import re
 
-
-class Start(NamedTuple):
-    """How bytes of a kind begin."""
-
-    name: str
-    at: int
-    starts: tuple[bytes, ...]
-
-
+# Enough of a file to know a photograph by, with the compatible brands of ISO base media files.
+START_BYTES = 64
+# Where a page or a drawing says what it is: after a byte-order mark, comments and declarations.
+LOOKED_AT = 1024
 # Brands of ISO base media files (`ftyp`), by what is in them.
 BRANDS = {
     "AVIF": (b"avif", b"avis"),
     "HEIC": (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
     "CR3 (raw photo)": (b"crx ",),
 }
-STARTS = (
-    Start("BigTIFF", 0, (b"II+\0", b"MM\0+")),
-    Start("JPEG XL", 0, (b"\xff\x0a", b"\0\0\0\x0cJXL ")),
-    Start("JPEG XR", 0, (b"II\xbc",)),
-    Start("CR2 (raw photo)", 8, (b"CR\x02",)),
-    Start("raw photo", 0, (b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"FUJIFILM", b"FOVb", b"\0MRM")),
-    Start("Photoshop document", 0, (b"8BPS",)),
-    Start("OpenEXR", 0, (b"v/1\x01",)),
-    Start("FITS", 0, (b"SIMPLE  =",)),
-    Start("DICOM", 128, (b"DICM",)),
-    Start("PostScript", 0, (b"%!PS", b"\xc5\xd0\xd3\xc6")),
-    Start("PDF", 0, (b"%PDF",)),
-    Start("DjVu", 0, (b"AT&TFORM",)),
-    Start("icon", 0, (b"\0\0\1\0", b"icns")),
-    Start("NetPBM", 0, tuple(b"P%d" % number + space for number in range(1, 8) for space in (b"\n", b" "))),
-    Start("video", 0, (b"\x1aE\xdf\xa3", b"OggS", b"FLV\x01", b"\0\0\1\xba", b"\0\0\1\xb3")),
-    Start("video", 8, (b"AVI ",)),
-    Start("sound", 0, (b"ID3", b"fLaC")),
-    Start("sound", 8, (b"WAVE",)),
-    Start("ZIP archive", 0, (b"PK\x03\x04",)),
-    Start("gzip archive", 0, (b"\x1f\x8b",)),
-)
+# How bytes of a kind begin. Signatures that text may begin with are followed up to what text does not hold.
+STARTS = {
+    name: re.compile(start, re.DOTALL)
+    for name, start in {
+        "JPEG": rb"\xff\xd8\xff",
+        "PNG": rb"\x89PNG\r\n\x1a\n",
+        "GIF": rb"GIF8[79]a",
+        "WEBP": rb"RIFF.{4}WEBP",
+        # The size of the second header is one of seven.
+        "BMP": rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00{3}",
+        "JPEG2000": rb"\x00{3}\x0cjP  \r\n|\xff\x4f\xff\x51",
+        "CR2 (raw photo)": rb"II\*\x00.{4}CR\x02",
+        "TIFF": rb"II\*\x00|MM\x00\*",
+        "BigTIFF": rb"II\+\x00|MM\x00\+",
+        "JPEG XL": rb"\xff\x0a|\x00{3}\x0cJXL ",
+        "JPEG XR": rb"II\xbc",
+        "raw photo": rb"IIU\x00|IIR[OS]\x08\x00|MMOR\x00|FUJIFILMCCD-RAW|FOVb.{2}[\x00-\x08]\x00|\x00MRM",
+        "Photoshop document": rb"8BPS\x00",
+        "OpenEXR": rb"v/1\x01",
+        "FITS": rb"SIMPLE  =",
+        "DICOM": rb".{128}DICM",
+        "PostScript": rb"%!PS|\xc5\xd0\xd3\xc6",
+        "PDF": rb"%PDF",
+        "DjVu": rb"AT&TFORM",
+        "icon": rb"\x00\x00\x01\x00|icns\x00",
+        "NetPBM": rb"P[1-6][\n ][\d#]|P7\nWIDTH |P7\n#",
+        "video": rb"\x1aE\xdf\xa3|OggS|FLV\x01|\x00\x00\x01[\xba\xb3]|RIFF.{4}AVI ",
+        "sound": rb"ID3|fLaC|RIFF.{4}WAVE",
+        "ZIP archive": rb"PK\x03\x04",
+        "gzip archive": rb"\x1f\x8b",
+    }.items()
+}
 MARKUP = {"SVG": (b"<svg",), "web page": (b"<!doctype html", b"<html", b"<head", b"<body", b"<script")}
-# Kinds of the above that are no images at all.
-NO_IMAGES = {"web page", "XML", "PDF", "PostScript", "video", "sound", "ZIP archive", "gzip archive"}
-# Where a page or a drawing says what it is: after a byte-order mark, comments and declarations.
-LOOKED_AT = 1024
+# MIME types of images. Other kinds of the above are pages, documents, streams and archives: no images at all.
+MIME = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "GIF": "image/gif",
+    "WEBP": "image/webp",
+    "BMP": "image/bmp",
+    "JPEG2000": "image/jp2",
+    "TIFF": "image/tiff",
+    "BigTIFF": "image/tiff",
+    "AVIF": "image/avif",
+    "HEIC": "image/heic",
+    "JPEG XL": "image/jxl",
+    "JPEG XR": "image/jxr",
+    "CR2 (raw photo)": "image/x-canon-cr2",
+    "CR3 (raw photo)": "image/x-canon-cr3",
+    "raw photo": "image/x-dcraw",
+    "Photoshop document": "image/vnd.adobe.photoshop",
+    "OpenEXR": "image/x-exr",
+    "FITS": "image/fits",
+    "DICOM": "application/dicom",
+    "DjVu": "image/vnd.djvu",
+    "icon": "image/vnd.microsoft.icon",
+    "NetPBM": "image/x-portable-anymap",
+    "SVG": "image/svg+xml",
+}
 
 
 def kind_of(data: bytes) -> str | None:
-    """The name of what the bytes are, among kinds that are no photographs or are not read; None: no known kind."""
+    """The name of what the bytes are, of a photograph as Pillow names its format; None: no known kind."""
     if data[4:8] == b"ftyp":
         return _of_brands(data)
-    for name, at, starts in STARTS:
-        if data.startswith(starts, at):
+    for name, start in STARTS.items():
+        if start.match(data):
             return name
     text = data[:LOOKED_AT].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith(b"<"):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import AvifImagePlugin, ExifTags, Image, Jpeg2KImagePlugin
 
 from workflow_scripts.common import colours, jpeg
-from workflow_scripts.common.image_kinds import NO_IMAGES, kind_of
+from workflow_scripts.common.image_kinds import MIME, kind_of
 from workflow_scripts.common.pdq import SIDE, pdq_hash
 from workflow_scripts.common.picture_memory import WORKING_BYTES
 from workflow_scripts.common.tiff import MAGIC as TIFF_MAGIC
@@ -368,11 +368,10 @@ def _opened(data: bytes) -> Image.Image:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception as error:
         kind = kind_of(data)
-        if kind in NO_IMAGES:
-            raise UnreadableImage("not_an_image", kind) from None
-        if kind is not None:
-            raise UnreadableImage("unsupported", kind) from None
-        detail = "no known image header" if isinstance(error, Image.UnidentifiedImageError) else _line(error)
+        if kind is not None and kind not in FORMATS:
+            raise UnreadableImage("unsupported" if kind in MIME else "not_an_image", kind) from None
+        unknown = "no known image header" if kind is None else f"broken {kind} header"
+        detail = unknown if isinstance(error, Image.UnidentifiedImageError) else _line(error)
         raise UnreadableImage("not_an_image", detail) from None
 
 

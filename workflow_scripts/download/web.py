@@ -34,11 +34,12 @@ from urllib3.util.ssl_match_hostname import CertificateError
 
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.image_kinds import START_BYTES
 from workflow_scripts.common.images import ACCEPT
 from workflow_scripts.common.torchless import torch_hidden
 from workflow_scripts.download.addresses import AddressPolicy
 from workflow_scripts.download.attempts import Attempt, Fault, Row
-from workflow_scripts.download.content_types import START_BYTES, content_type, is_taken
+from workflow_scripts.download.content_types import content_type, is_taken
 from workflow_scripts.download.deadlines import Deadlines, Request, watched
 from workflow_scripts.download.hosts import Hosts, retry_after
 from workflow_scripts.download.memory import Room
@@ -323,7 +324,7 @@ class _Fetch:
         return body.getvalue()
 
     def _is_taken(self, body: bytes) -> bool:
-        return is_taken(content_type(self._attempt.content_type, body[:START_BYTES]), self._settings.content_types)
+        return is_taken(content_type(self._attempt.content_type, body), self._settings.content_types)
 
     def _check_stopping(self) -> None:
         if self._web._stopping.is_set():
