@@ -251,8 +251,8 @@ class _Jpeg(Photo):
         self._header = header = jpeg.read_header(data)
         self.stored = ImageSize(header.width, header.height)
         self.orientation = _orientation_of(header.exif) if header.exif else 1
-        if header.coding == jpeg.LOSSLESS_LS:
-            raise UnreadableImage("unsupported", "JPEG-LS")
+        if header.coding in jpeg.UNSUPPORTED:
+            raise UnreadableImage("unsupported", jpeg.UNSUPPORTED[header.coding])
         if header.bits != 8:
             raise UnreadableImage("unsupported", f"JPEG of {header.bits} bits a sample")
         if not (header.width and header.height and header.components in (1, 3, 4)):

@@ -13,9 +13,13 @@ APP1, APP2, APP14, SCAN, END = 0xE1, 0xE2, 0xEE, 0xDA, 0xD9
 BARE = {0x01, *range(0xD0, 0xD9)}
 # Start-of-frame markers (ITU-T T.81, table B.1; 0xF7 is JPEG-LS).
 FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
-PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
-LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
-LOSSLESS_LS = 0xF7
+PROGRESSIVE = {0xC2, 0xCA}
+# Codings that are not read, by name.
+UNSUPPORTED = {
+    **dict.fromkeys((0xC3, 0xC7, 0xCB, 0xCF), "lossless JPEG"),
+    **dict.fromkeys((0xC5, 0xC6, 0xCD, 0xCE), "hierarchical JPEG"),
+    0xF7: "JPEG-LS",
+}
 # JPEG 2000: start of the codestream with its size, and default coding style.
 START_2000, CODING_2000 = b"\xff\x4f\xff\x51", b"\xff\x52"
 
