@@ -3,6 +3,8 @@
 import io
 import os
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from workflow_scripts.train import images as training
 
 REAL = os.environ.get("TREEOFLIFE_REAL_DATA")
 FOLDER = Path(REAL or "/nowhere") / "real" / "images"
+ROOT = Path(__file__).resolve().parents[2]
 SIZE = (90, 64)
 
 
@@ -140,6 +143,45 @@ def test_what_is_not_read_is_refused_by_its_true_name(name: str) -> None:
     with pytest.raises(images.UnreadableImage, match=name) as raised:
         images.decode(refused()[name])
     assert raised.value.fault == ("not_an_image" if name in ("web page", "PDF") else "unsupported")
+
+
+def run_length_bitmap(side: int) -> bytes:
+    """A square bitmap of 8 bits a pixel in runs (BI_RLE8), its palette in colour."""
+    full, rest = divmod(side, 255)
+    row = full * b"\xff\x07" + bytes([rest, 9] if rest else []) + b"\0\0"
+    pixels = side * row + b"\0\1"
+    palette = b"".join(bytes([number, 255 - number, 9, 0]) for number in range(256))
+    start = 14 + 40 + len(palette)
+    info = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 8, 1, len(pixels), 0, 0, 256, 0)
+    return struct.pack("<2sIHHI", b"BM", start + len(pixels), 0, 0, start) + info + palette + pixels
+
+
+# Decodes a small bitmap, then a large one, and prints what the large one was said to need and what it took, bytes.
+# The most memory is that of this program alone: `ru_maxrss` begins with that of the process that starts it.
+MEASURED = """
+import re, sys
+from pathlib import Path
+from workflow_scripts.common import images
+def now(name):
+    return 1024 * int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+small, large = (Path(path).read_bytes() for path in sys.argv[1:])
+images.decode(small, at_least=images.HASHED_AT)
+before = now("VmRSS")
+photo = images.open_photo(large)
+needed = photo.bytes_needed(images.HASHED_AT)
+photo.decode(images.HASHED_AT)
+print(needed, now("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is measured as Linux tells it")
+def test_a_bitmap_in_runs_takes_no_more_memory_than_is_said(tmp_path: Path) -> None:
+    for name, side in (("small", 90), ("large", 6000)):
+        (tmp_path / name).write_bytes(run_length_bitmap(side))
+    words = [sys.executable, "-c", MEASURED, str(tmp_path / "small"), str(tmp_path / "large")]
+    needed, taken = map(int, subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split())
+    print(f"needed {needed >> 20} MiB, taken {taken >> 20} MiB")
+    assert 2 * 6000 * 6000 < taken < needed
 
 
 @pytest.mark.parametrize("form", images.FORMATS)

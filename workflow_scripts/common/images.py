@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import AvifImagePlugin, ExifTags, Image, Jpeg2KImagePlugin
+from PIL import AvifImagePlugin, BmpImagePlugin, ExifTags, Image, Jpeg2KImagePlugin
 
 from workflow_scripts.common import colours, jpeg
 from workflow_scripts.common.image_kinds import MIME, kind_of
@@ -55,6 +55,9 @@ UNDONE_BY = {6: 8, 8: 6}
 STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2}
 # What else a format's library holds meanwhile, bytes a pixel, as measured.
 CODEC_BYTES = {"WEBP": 13, "AVIF": 17, "JPEG2000": 20}
+# Likewise of run-length bitmaps, which Pillow unpacks in Python: an array that grows, and its copy.
+RUN_LENGTH_BYTES = 3
+RUN_LENGTHS = {BmpImagePlugin.BmpImageFile.COMPRESSIONS[name] for name in ("RLE8", "RLE4")}
 # Formats whose reader copies the encoded bytes.
 COPIED = ("WEBP", "AVIF")
 # A perceptual hash is taken of a picture whose shorter side has at least so many pixels, if it has them at all: what
@@ -325,6 +328,8 @@ class _Other(Photo):
         pixels = self.stored.width * self.stored.height
         wide, high = _reduced(self.stored, _reduction(self.stored, at_least))
         held = STORED_BYTES.get(image.mode, 4) + CODEC_BYTES.get(form, 0)
+        if form == "BMP" and image.info["compression"] in RUN_LENGTHS:
+            held += RUN_LENGTH_BYTES
         if form == "JPEG2000":
             pixels //= 4 if self._halved(at_least) else 1
         unpacked = image.block_bytes if isinstance(image, Tiff) else 0
