@@ -80,7 +80,9 @@ def test_every_rule_that_runs_a_step_and_makes_something_names_its_version() -> 
     rules = [rule for file in RULES for rule in re.split(r"\n(?= *rule\b)", file.read_text())[1:]]
     making = [rule for rule in rules if "output:" in rule and "-m workflow_scripts." in rule]
     assert len(making) > 30
-    assert [rule.splitlines()[0] for rule in making if "version=" not in rule] == []
+    # A check of losses makes nothing that others read, and reruns with what it checks.
+    unversioned = [name for rule in making if "version=" not in rule for name in rule.split(":", 1)[0].split()[1:]]
+    assert [name for name in unversioned if not name.endswith("_loss")] == []
 
 
 def test_steps_picked_by_a_setting_are_all_commands_of_their_package() -> None:
