@@ -1,6 +1,7 @@
 """Judges in the workflow: a threshold reruns curate alone, a new judge looks at its parts, a comment does nothing."""
 
 import csv
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,9 @@ class Screened(Project):
 
     def judge(self, comment: str = "", **judges: dict[str, Any]) -> None:
         """Write the judges' config."""
-        values = {"world": {"planted": PLANTED}, "screen": judges, "screen_jobs": 2}
+        # Another world than the one that other tests serve meanwhile.
+        port = int(os.environ.get("MICRO_PORT", "18931")) + 100
+        values = {"world": {"planted": PLANTED, "port": port}, "screen": judges, "screen_jobs": 2}
         self.path("screen.yaml").write_text(comment + yaml.safe_dump(values))
 
 
