@@ -94,7 +94,7 @@ def test_few_shot_is_scikit_learns_nearest_centroid_over_each_versions_folds(by_
             means.append(float(np.mean(accuracies)))
         return means
 
-    found = classification._few_shot(
+    found, left_out = classification._few_shot(
         featured(vectors).normalised(), table(**{"class": labels}), Classes.in_order(names), [1, 5]
     )
     accumulated, fresh = expected(labels, accumulate=True), expected(labels, accumulate=False)
@@ -105,6 +105,7 @@ def test_few_shot_is_scikit_learns_nearest_centroid_over_each_versions_folds(by_
         "corrected": fresh,
     }
     assert accumulated != fresh
+    assert left_out == {}
     for place, k in enumerate((1, 5)):
         of_k = {protocol: measure.value for protocol, measure in found[f"few_shot/{k}"].items()}
         assert of_k == pytest.approx({protocol: means[place] for protocol, means in by_protocol.items()})
