@@ -63,7 +63,7 @@ def test_rows_carry_their_part_and_accounts_are_summed(tmp_path: Path, manifest_
     account = read_account(tmp_path / "g000.account.json")
     assert (account.rows_in, account.kept, account.dropped) == (6, 2, {"http_error": 4})
     assert account.notes == {"attempts": 10, "retried": 2, "deferred": 2}
-    assert account.sources == [SourceRows("museum", is_local=True, rows_in=6, kept=2, dropped={"http_error": 4})]
+    assert account.sources == (SourceRows("museum", is_local=True, rows_in=6, kept=2, dropped={"http_error": 4}),)
     lost = (tmp_path / "g000.lost.csv").read_text().splitlines()
     assert lost[:2] == [
         "source,uuid,source_url,host,cause,detail",

@@ -120,7 +120,9 @@ def test_keep_goes_on_with_what_is_there(finished: Any) -> None:
 def test_an_unknown_step_is_named_with_those_there_are(finished: Any, word: str) -> None:
     done = finished.snakemake("all", "--config", word)
     assert done.returncode != 0
-    assert re.search(r"error: .*(dwnload|tain).*download, screen, replay, shards, pretrain, train", done.stderr + done.stdout)
+    assert re.search(
+        r"error: .*(dwnload|tain).*download, screen, replay, shards, pretrain, train", done.stderr + done.stdout
+    )
 
 
 def test_a_new_version_stops_and_a_version_recorded_again_plans_nothing(finished: Any) -> None:
