@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import MagicMock
 
-from workflow_scripts.common.open_clip_names import modules_replaced
+from workflow_scripts.common.torchless import modules_replaced
 
 OPTIONAL = ("horovod", "huggingface_hub", "timm", "transformers", "wandb")
 TORCHVISION = (

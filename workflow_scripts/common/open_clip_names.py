@@ -6,12 +6,13 @@ import importlib
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from workflow_scripts.common.torchless import modules_replaced
 
 # What open_clip's table of weights imports in order to fetch them, and can do without.
 HEAVY = ("torch", "safetensors.torch", "huggingface_hub")
@@ -110,16 +111,3 @@ def _pretrained() -> ModuleType:
     sys.modules[package.__name__] = package
     with modules_replaced(dict.fromkeys(HEAVY)):
         return importlib.import_module(f"{package.__name__}.pretrained")
-
-
-@contextmanager
-def modules_replaced(modules: Mapping[str, Any]) -> Iterator[None]:
-    """Imports find these modules instead of their own, also where those are loaded; None: the import fails."""
-    before = {name: sys.modules[name] for name in modules if name in sys.modules}
-    sys.modules |= modules
-    try:
-        yield
-    finally:
-        for name in modules:
-            del sys.modules[name]
-        sys.modules |= before

@@ -6,8 +6,9 @@ seconds and 200 MB in a step that writes a tar. Their writers, readers and downl
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 _TURN = threading.RLock()
 
@@ -19,9 +20,18 @@ def torch_hidden() -> Iterator[None]:
         if "torch" in sys.modules:
             yield
             return
-        # The import system takes None for a module that cannot be imported.
-        sys.modules["torch"] = None  # type: ignore[assignment]
-        try:
+        with modules_replaced({"torch": None}):
             yield
-        finally:
-            del sys.modules["torch"]
+
+
+@contextmanager
+def modules_replaced(modules: Mapping[str, Any]) -> Iterator[None]:
+    """Imports find these modules instead of their own, also where those are loaded; None: the import fails."""
+    before = {name: sys.modules[name] for name in modules if name in sys.modules}
+    sys.modules |= modules
+    try:
+        yield
+    finally:
+        for name in modules:
+            del sys.modules[name]
+        sys.modules |= before
