@@ -1,5 +1,6 @@
 """Steps that tests start as commands find the project, and use one thread each; tests may fork and run side by side."""
 
+import compileall
 import fcntl
 import gc
 import importlib
@@ -33,9 +34,13 @@ os.register_at_fork(after_in_child=gc.freeze)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take a port for the micro world, which all workers of this session share and no other session has."""
+    """Take a port for the micro world, which all workers of this session share and no other session has.
+
+    Compile the project, once for its many copies.
+    """
     if "MICRO_PORT" in os.environ:
         return
+    compileall.compile_dir(ROOT / "workflow_scripts", quiet=1)
     for port in MICRO_PORTS:
         lock = (Path(tempfile.gettempdir()) / f"treeoflife-port-{port}.lock").open("w")
         try:

@@ -1,5 +1,6 @@
 """The code digest sees what a step runs, and nothing else."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,8 @@ def project(tmp_path: Path) -> Path:
 
 
 def digest_of(project: Path) -> str:
-    code_digest.cache_clear()
-    digests._read.cache_clear()
+    for known in (code_digest, digests._read, digests._kept, digests._sum_of_sources):
+        known.cache_clear()
     return code_digest("workflow_scripts.stage.step", project)
 
 
@@ -114,6 +115,22 @@ def test_names_imported_from_an_importer_are_followed_to_where_they_are_made(pro
     assert digest_of(project) == before
     replace(project / "workflow_scripts/common/numbers.py", "THREE = 3", "THREE = 5")
     assert digest_of(project) != before
+
+
+def test_a_digest_is_kept_for_the_next_process_as_long_as_no_source_changes(project: Path) -> None:
+    digest = digest_of(project)
+    kept = project / "workflow_scripts/__pycache__/code_digests.kept"
+    replace(kept, digest, "f" * 16)
+    assert digest_of(project) == "f" * 16
+    (project / "workflow_scripts/stage/query.sql").write_text("SELECT 2")
+    assert digest_of(project) not in ("f" * 16, digest)
+    (project / "workflow_scripts/stage/query.sql").write_text("SELECT 1")
+    for damage in ("", "[]", "{}", '{"sources": 1}'):
+        kept.write_text(damage)
+        assert digest_of(project) == digest
+    shutil.rmtree(kept.parent)
+    kept.parent.write_text("no folder can be made here")
+    assert digest_of(project) == digest
 
 
 def test_a_step_that_does_not_exist_is_an_error() -> None:

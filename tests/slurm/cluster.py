@@ -117,9 +117,13 @@ class Cluster:
         lines = self.run("squeue", "--states=all", "--noheader", "--sort=i", "--format=%i|%k|%T|%r|%P|%D").splitlines()
         return [Job(*fields[:5], int(fields[5])) for fields in (line.split("|") for line in lines)]
 
+    def shown(self, number: str) -> str:
+        """What `scontrol` knows of a job."""
+        return self.run("scontrol", "show", "job", number)
+
     def started(self, number: str) -> int:
         """How often a job was put back into the queue."""
-        return int(self.run("scontrol", "show", "job", number).split("Restarts=")[1].split()[0])
+        return int(self.shown(number).split("Restarts=")[1].split()[0])
 
 
 @contextmanager

@@ -92,7 +92,8 @@ def copy_project(folder: Path) -> Project:
     for name in PARTS_OF_PROJECT:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "site.yaml"))
+            # With what is compiled, which is valid where the sources are the same; not with what is just being written.
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.pyc.*", "*.[0-9]*", "site.yaml"))
         else:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, folder / name)

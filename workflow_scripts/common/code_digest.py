@@ -6,10 +6,16 @@ a contract that download never mentions can change without a second download. Ho
 and is named in counted code by a string literal (SQL, templates, tables) counts, and so do statements that run on
 import and define nothing. Comments, docstrings, formatting and the descriptions of config keys do not count: code
 enters as its syntax tree, without the empty fields in which Python versions differ.
+
+Digests are kept beside Python's own compiled files, under the sum of all that they may cover: every dry run needs all of
+them, and reading the sources takes a fiftieth of the time of parsing them.
 """
 
 import ast
 import hashlib
+import json
+import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -29,6 +35,14 @@ def code_digest(module: str, root: Path = ROOT) -> str:
     Raises:
         ModuleNotFoundError: there is no such module.
     """
+    kept = _kept(root)
+    if module not in kept:
+        kept[module] = _digest(module, root)
+        _keep(kept, root)
+    return kept[module]
+
+
+def _digest(module: str, root: Path) -> str:
     sums = hashlib.sha256()
     for name, statements in sorted(code_of(module, root).items()):
         source = _read(name, root)
@@ -41,6 +55,45 @@ def code_digest(module: str, root: Path = ROOT) -> str:
         for path in sorted(data):
             sums.update(f"data {path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return sums.hexdigest()[:16]
+
+
+@cache
+def _sum_of_sources(root: Path) -> str:
+    """SHA-256 over every file that a digest may cover, with its name."""
+    sums = hashlib.sha256()
+    for folder, folders, names in os.walk(root / PACKAGE):
+        folders[:] = sorted(set(folders) - {"__pycache__"})
+        for path in (Path(folder, name) for name in sorted(names)):
+            if path.suffix in {".py", *DATA_SUFFIXES}:
+                content = path.read_bytes()
+                sums.update(f"{path.relative_to(root)} {len(content)}\n".encode())
+                sums.update(content)
+    return sums.hexdigest()
+
+
+def _kept_in(root: Path) -> Path:
+    return root / PACKAGE / "__pycache__" / "code_digests.kept"
+
+
+@cache
+def _kept(root: Path) -> dict[str, str]:
+    """Digests by module that an earlier process kept for these very sources."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(_kept_in(root).read_text(encoding="utf-8"))
+        if kept["sources"] == _sum_of_sources(root):
+            return dict(kept["digests"])
+    return {}
+
+
+def _keep(digests: dict[str, str], root: Path) -> None:
+    """Keep the digests for the next process, where the folder can be written."""
+    path = _kept_in(root)
+    kept = {"sources": _sum_of_sources(root), "digests": digests}
+    with suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        written = path.with_suffix(f".{os.getpid()}")
+        written.write_text(json.dumps(kept), encoding="utf-8")
+        written.replace(path)
 
 
 def code_of(module: str, root: Path = ROOT) -> dict[str, set[int]]:
