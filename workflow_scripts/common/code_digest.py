@@ -7,8 +7,8 @@ and is named in counted code by a string literal (SQL, templates, tables) counts
 import and define nothing. Comments, docstrings, formatting and the descriptions of config keys do not count: code
 enters as its syntax tree, without the empty fields in which Python versions differ.
 
-Digests are kept beside Python's own compiled files, under the sum of all that they may cover: every dry run needs all of
-them, and reading the sources takes a fiftieth of the time of parsing them.
+Digests are kept beside Python's own compiled files, under the sum of all that they may cover: every dry run needs all
+of them, and reading the sources takes a fiftieth of the time of parsing them.
 """
 
 import ast
