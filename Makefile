@@ -9,10 +9,11 @@ INSTALLED := .venv/.installed$(if $(ACCEL),-$(ACCEL))
 TESTED := .venv/.tested
 RESULTS = $(shell $(BIN)/python -c 'from workflow_scripts.common.config.root import load_site; print(load_site().results)')
 
-.PHONY: help demo digests test quick lint docs kills bench device device-packages fuzz soak lock clean
+.PHONY: help setup demo digests test quick lint docs kills bench device device-packages fuzz soak lock clean
 
 help:
 	@printf 'make %s\n' \
+	  'setup  the environment alone, in .venv; ACCEL=cpu for PyTorch without a GPU' \
 	  'demo   the whole workflow on the embedded world, to a table of scores and a report' \
 	  'digests  the demo, and SHA-256 sums of what it made' \
 	  'test   every test, as CI runs them' \
@@ -26,6 +27,8 @@ help:
 	  'kills, fuzz, soak: what goes beyond `make test`' \
 	  'lock   new versions of what is installed' \
 	  'clean  remove the environment and caches; results stay'
+
+setup: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --profile profiles/local all
@@ -116,6 +119,8 @@ $(INSTALLED): envs/workflow.lock envs/torch.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PINNED) envs/workflow.lock
 	$(BIN)/pip install --quiet $(if $(ACCEL),--index-url $(TORCH_INDEX)) --requirement envs/torch.txt
+	@# Steps are found from any folder: `python -m workflow_scripts.STAGE.STEP`.
+	@echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/treeoflife.pth"
 	@rm -f .venv/.installed*
 	@touch $@
 

@@ -194,6 +194,6 @@ rule leakage:
         else "nothing to compare: the corpus is kept clean of each benchmark (curate.clean_of)"
 
 
-for defined in workflow.rules:
+for defined in workflow.modifier.rules:
     complete(defined)
-keep_made(workflow.rules, WORDS.keep)
+keep_made(workflow.modifier.rules, WORDS.keep)

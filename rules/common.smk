@@ -5,11 +5,38 @@ import json
 import re
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(workflow.basedir))
-
 from snakemake.settings.types import DeploymentMethod
+
+
+def project_folder(rules_folder):
+    """Where this project lies, which as a module of another workflow is not where the Snakefile lies.
+
+    Of a module on a git host Snakemake fetches rule files alone; steps run from a checkout of their commit.
+    """
+    if not hasattr(rules_folder, "hosted_repo"):
+        return Path(rules_folder.get_path_or_uri(secret_free=True)).parent
+    import git
+
+    hosted = rules_folder.hosted_repo
+    commit = hosted.repo.commit(rules_folder.ref).hexsha
+    folder = hosted.repo_clone.with_name(f"{hosted.repo_clone.name}-{commit}")
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as temporary:
+            checkout = Path(temporary, "checkout")
+            git.Repo.clone_from(hosted.repo_clone, checkout, no_checkout=True).git.checkout(commit, quiet=True)
+            try:
+                checkout.rename(folder)
+            except OSError:
+                if not folder.exists():
+                    raise
+    return folder
+
+
+PROJECT = project_folder(workflow.current_basedir)
+sys.path.insert(0, str(PROJECT))
 
 from workflow_scripts.common import remedies
 from workflow_scripts.common.bound import finished_training
@@ -32,15 +59,19 @@ from workflow_scripts.common.scoring import Scoring
 from workflow_scripts.common.snakemake_errors import check_writable, explain, record_running
 from workflow_scripts.common.step_versions import step_version
 from workflow_scripts.common.table_files import check_tables
+from workflow_scripts.common.used_as_module import check_module
 
-DEFAULT_CONFIG = f"{workflow.basedir}/config/config.yaml"
-ENVIRONMENT = f"{workflow.basedir}/envs/workflow.yaml"
+# Without any other config: the working folder's, or this project's own, the embedded world.
+DEFAULT_CONFIG = next(filter(Path.exists, [Path("config/config.yaml")]), PROJECT / "config/config.yaml")
+ENVIRONMENT = f"{PROJECT}/envs/workflow.yaml"
 
+# A workflow that uses this one as a module gives it its config.
+IS_MODULE = not workflow.modifier.is_main_snakefile()
 # As a person would write them, where Snakemake has absolute paths.
 CONFIG_FILES = [
     str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-    for path in map(Path, workflow.config_settings.configfiles)
-] or ["config/config.yaml"]
+    for path in map(Path, workflow.configfiles)
+] or ([f"module {workflow.modifier.namespace}"] if IS_MODULE else [str(DEFAULT_CONFIG)])
 # For messages: what is wrong may stand on the command line.
 WHERE = " + ".join([*CONFIG_FILES, *(["--config"] if workflow.config_settings.config else [])])
 
@@ -59,12 +90,14 @@ def refuse_missing():
 
 # Snakemake merges config files deeply: the embedded world is read only when nobody names another config.
 try:
-    for path in map(Path, workflow.config_settings.configfiles):
+    if IS_MODULE:
+        check_module(workflow.modifier)
+    for path in map(Path, workflow.configfiles):
         # Snakemake has read it, and kept the last of two blocks of one name.
         read_yaml(path)
-    if not workflow.config_settings.configfiles:
+    if not workflow.configfiles and not IS_MODULE:
         given = dict(config)
-        config.update(read_yaml(Path(DEFAULT_CONFIG)))
+        config.update(read_yaml(DEFAULT_CONFIG))
         update_config(config, given)
     WORDS = take_words(config, workflow.config_settings.config)
     SITE = load_site()
@@ -72,7 +105,7 @@ try:
     SLURM = SITE.cluster if "through" in (workflow.resource_settings.default_resources or {}) else None
     CONFIG = load_config(config, WHERE, SITE)
     check_tables(CONFIG.generations, WHERE)
-    check_names(CONFIG.limits.jobs, Path(workflow.basedir, "rules"), f"{WHERE}: limits.jobs")
+    check_names(CONFIG.limits.jobs, PROJECT / "rules", f"{WHERE}: limits.jobs")
     # A dry run plans without what is not there yet, and says what it is.
     DRY_RUN = workflow.output_settings.dryrun
     MISSING = CONFIG.missing_files(SITE.results)
@@ -126,7 +159,7 @@ IMAGE = SITE.image if DeploymentMethod.APPTAINER in workflow.deployment_settings
 PYTHON = Path(sys.executable)
 ON_PATH = "" if IMAGE else f'PATH={shlex.quote(str(PYTHON.parent))}:"$PATH" '
 shell.prefix(
-    f"set -euo pipefail; export {ON_PATH}PYTHONPATH={shlex.quote(str(workflow.basedir))} "
+    f"set -euo pipefail; export {ON_PATH}PYTHONPATH={shlex.quote(str(PROJECT))} "
     "HF_HUB_OFFLINE=1 NO_ALBUMENTATIONS_UPDATE=1; "
 )
 

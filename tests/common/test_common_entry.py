@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.messages import says
-from workflow_scripts.common.entry import check, config_files
+from workflow_scripts.common.entry import check, config_files, located
 from workflow_scripts.common.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +49,24 @@ def test_a_broken_config_file_is_named_with_its_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert says(done.stderr, "error: ", f"{path}: line 4")
+
+
+def test_in_another_folder_the_projects_snakefile_and_profiles_are_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    local, snakefile = f"{ROOT}/profiles/local", f"--snakefile={ROOT}/Snakefile"
+    words = ["all", "--profile", "profiles/local", "--configfile", "a.yaml"]
+    assert list(located(words)) == [snakefile, "all", "--profile", local, *words[3:]]
+    assert list(located(["--profile=profiles/local"])) == [snakefile, f"--profile={local}"]
+    assert list(located(["-s", "other.smk", "--profile", "none"])) == ["-s", "other.smk", "--profile", "none"]
+    # A folder that has them keeps its own.
+    Path("profiles/local").mkdir(parents=True)
+    Path("workflow").mkdir()
+    Path("workflow/Snakefile").touch()
+    assert list(located(words)) == words
+    monkeypatch.chdir(ROOT)
+    assert list(located(words)) == words
 
 
 def test_what_is_right_becomes_snakemake(tmp_path: Path) -> None:

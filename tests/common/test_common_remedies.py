@@ -40,6 +40,7 @@ def _no_run(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ("--configfile=a.yaml -c4 -k data", "--configfile a.yaml -c4"),
         ("-c all --cores 8", "-c all --cores 8"),
+        ("--snakefile=/a/Snakefile -n -d there", "--snakefile /a/Snakefile -d there"),
         ("all -n --config run=x redo=train 'train={lr: 1}'", "--config run=x 'train={lr: 1}'"),
         ("all --config keep=shards -j 3", ""),
     ],

@@ -1,7 +1,7 @@
 """Check a Snakemake command line, then become Snakemake.
 
 Snakemake reads config files before the workflow's own code runs, and answers with a traceback where one is missing, is
-broken, or is a target that stands behind them.
+broken, or is a target that stands behind them. From another folder it is told where the Snakefile and the profiles are.
 """
 
 import difflib
@@ -14,6 +14,9 @@ from workflow_scripts.common.cli import EXIT_BAD_INPUT
 from workflow_scripts.common.config.root import read_yaml
 from workflow_scripts.common.errors import InputError
 
+PROJECT = Path(__file__).resolve().parents[2]
+SNAKEFILES = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
+PROFILE = "--profile"
 CONFIG_FILES = ("--configfile", "--configfiles")
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -51,10 +54,27 @@ def check(words: Sequence[str]) -> None:
         read_yaml(path)
 
 
+def located(words: Sequence[str]) -> Iterator[str]:
+    """The command line with the project's Snakefile and profiles, where the folder that it is given in has none.
+
+    Args:
+        words: the command line behind `snakemake`.
+    """
+    named = any(word.startswith("-s") or word.partition("=")[0] == "--snakefile" for word in words)
+    if not named and not any(map(os.path.exists, SNAKEFILES)):
+        yield f"--snakefile={PROJECT / 'Snakefile'}"
+    before = ""
+    for word in words:
+        option, _, value = f"{PROFILE}={word}".partition("=") if before == PROFILE else word.partition("=")
+        is_ours = option == PROFILE and value and not Path(value).exists() and Path(PROJECT, value).is_dir()
+        yield word.removesuffix(value) + str(PROJECT / value) if is_ours else word
+        before = word
+
+
 if __name__ == "__main__":
     try:
         check(sys.argv[1:])
     except InputError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(EXIT_BAD_INPUT)
-    os.execv(sys.executable, [sys.executable, "-m", "snakemake", *sys.argv[1:]])
+    os.execv(sys.executable, [sys.executable, "-m", "snakemake", *located(sys.argv[1:])])

@@ -14,7 +14,10 @@ UNKNOWN = ["--profile", "profiles/local", "--configfile", "CONFIG"]
 # Each stands for one run alone.
 ONCE = ("redo=", "keep=")
 # With how many values they come; None: all up to the next option.
-TAKEN = {"--profile": 1, "--cores": 1, "-c": 1} | dict.fromkeys(("--configfile", "--configfiles", "--config", "-C"))
+TAKEN: dict[str, int | None] = {
+    **dict.fromkeys(("--profile", "--cores", "-c", "--snakefile", "-s", "--directory", "-d"), 1),
+    **dict.fromkeys(("--configfile", "--configfiles", "--config", "-C")),
+}
 CONFIG = ("--config", "-C")
 
 

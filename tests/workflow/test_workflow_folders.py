@@ -1,0 +1,126 @@
+"""The workflow in a folder of one's own: its config and site are read there, and nothing is written elsewhere."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from snakemake.path_modifier import PathModifier
+
+from tests.messages import says
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.used_as_module import check_module
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = """\
+run: own
+corpus: own
+generations: [{parts: 1, sources: [{name: own, reader: folders, images: photos}]}]
+model: {architecture: ViT-B-32, start: null}
+train: {epochs: 1, global_batch: 8, allow_cpu: true}
+"""
+# As the guide writes it.
+MODULE = re.search(r"```python\n(.*?)```", (ROOT / "docs/working_folder.md").read_text(), re.S)
+USE = "use rule * from treeoflife\n"
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A working folder with a config, a site and a photo."""
+    folder = tmp_path / "own {work} 'folder'"
+    (folder / "photos/Pica_pica").mkdir(parents=True)
+    (folder / "photos/Pica_pica/1.jpg").touch()
+    (folder / "config").mkdir()
+    (folder / "config/config.yaml").write_text(CONFIG)
+    (folder / "config/site.yaml").write_text("results: made\n")
+    return folder
+
+
+def plan(folder: Path, *command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    words = [*command, "-np", "-c2"]
+    return subprocess.run(words, cwd=folder, env=inherited | environment, capture_output=True, text=True, check=False)
+
+
+def snakemake(folder: Path, *words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return plan(folder, Path(sys.executable).with_name("snakemake"), *words, **environment)
+
+
+def commands(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The commands of a plan, each once."""
+    assert done.returncode == 0, done.stderr
+    found = {line.strip() for line in done.stdout.splitlines() if "python -m workflow_scripts." in line}
+    assert any("train.run " in command for command in found)
+    return sorted(found)
+
+
+def write_module(folder: Path, snakefile: str = f'"{ROOT}/Snakefile"', use: str = USE) -> None:
+    assert MODULE
+    written = MODULE[1].replace('"/path/to/treeoflife/Snakefile"', snakefile)
+    assert snakefile in written and USE in written
+    (folder / "workflow").mkdir()
+    (folder / "workflow/Snakefile").write_text(written.replace(USE, use))
+
+
+def test_a_folder_of_ones_own_is_planned_alike_by_the_entry_and_as_a_module(own: Path) -> None:
+    by_entry = plan(own, ROOT / "run", "all", "--profile", "profiles/local")
+    assert says(
+        by_entry.stderr, f"Using profile {ROOT}/profiles/local", "config config/config.yaml, corpus own, run own"
+    )
+    assert "made/runs/own/" in by_entry.stdout
+    # Guards of finished work are a main Snakefile's hooks.
+    write_module(own, use=USE + "assert workflow._onstart and workflow._onsuccess\n")
+    as_module = snakemake(own)
+    assert commands(by_entry) == commands(as_module)
+    assert sorted(path.name for path in own.iterdir() if path.name != ".snakemake") == ["config", "photos", "workflow"]
+
+
+def test_a_folder_without_a_config_plans_the_embedded_world(own: Path) -> None:
+    shutil.rmtree(own / "config")
+    done = snakemake(own, "-s", ROOT / "Snakefile", "world")
+    assert done.returncode == 0
+    assert says(done.stderr, f"config {ROOT}/config/config.yaml, corpus world")
+    assert "results/world/world" in done.stdout
+
+
+def test_a_module_whose_rules_would_be_called_otherwise_is_refused(own: Path) -> None:
+    write_module(own, use="use rule * from treeoflife as tol_*\n")
+    done = snakemake(own)
+    assert done.returncode != 0
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert says(line, "module treeoflife", "`use rule * from treeoflife`")
+
+
+@pytest.mark.parametrize("moved", [("there", None), (None, {"results/": "there/"})])
+def test_a_module_whose_files_would_be_moved_is_refused(moved: tuple[str | None, dict[str, str] | None]) -> None:
+    prefix, replaced = moved
+    modifier = SimpleNamespace(namespace="treeoflife", path_modifier=PathModifier(replaced, prefix, None))
+    with pytest.raises(InputError) as error:
+        check_module(modifier)
+    assert says(str(error.value), "module treeoflife", "prefix", "config/site.yaml")
+
+
+@pytest.mark.slow
+def test_a_module_on_a_git_host_runs_the_steps_of_its_commit(own: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "host/lab/treeoflife"
+    shutil.copytree(
+        ROOT, repository, ignore=shutil.ignore_patterns(".git", ".venv", "results", "tests", "__pycache__", "docs")
+    )
+    who = ("-c", "user.name=a", "-c", "user.email=a@b.example")
+    for words in (("init", "-q"), ("add", "-A"), (*who, "commit", "-qm", "all"), ("tag", "v1")):
+        subprocess.run(["git", *words], cwd=repository, check=True)
+    write_module(own, 'github("lab/treeoflife", path="Snakefile", tag="v1")')
+    done = snakemake(
+        own,
+        XDG_CACHE_HOME=str(tmp_path / "cache"),
+        GIT_CONFIG_COUNT="1",
+        GIT_CONFIG_KEY_0=f"url.{tmp_path}/host/.insteadOf",
+        GIT_CONFIG_VALUE_0="https://github.com/",
+    )
+    assert commands(done)
+    (checkout,) = (tmp_path / "cache").rglob("workflow_scripts")
+    assert (checkout.parent / "config/README.md").exists()
