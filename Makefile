@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed$(if $(ACCEL),-$(ACCEL))
 TESTED := .venv/.tested
 RESULTS = $(shell $(BIN)/python -c 'from workflow_scripts.common.config.root import load_site; print(load_site().results)')
 
-.PHONY: help setup demo digests test quick lint docs kills bench device device-packages fuzz soak lock clean
+.PHONY: help setup demo digests test quick lint docs site kills bench device device-packages fuzz soak lock clean
 
 help:
 	@printf 'make %s\n' \
@@ -19,7 +19,8 @@ help:
 	  'test   every test, as CI runs them' \
 	  'quick  the tests that train nothing, run no workflow and take seconds' \
 	  'lint   format, types, and the generated documentation' \
-	  'docs   generate config/README.md and the table of docs/benchmarks.md' \
+	  'docs   generate config/README.md, the JSON schemas and the reference pages' \
+  'site   the documentation as a site, into .site/html' \
 	  'record the versions of steps whose code has changed; STEP="NAME ..." for some, NEXT=1 for other outputs' \
 	  'bench  speed and memory beside peers; ONLY="NAME ..." for some, SMALL=1 to see that they run' \
 	  'device  the trainer on one GPU in under 8 minutes, by PYTHON and its PyTorch; SMALL=1 to see that it runs' \
@@ -61,6 +62,17 @@ lint: $(TESTED)
 
 docs: $(INSTALLED)
 	$(BIN)/python -m workflow_scripts.common.config.document
+
+# The site has an environment of its own. What it serves and shows is in .site/html; nothing is fetched by its pages.
+SITE := .site/.installed
+site: $(SITE)
+	NO_MKDOCS_2_WARNING=1 .site/bin/mkdocs build --quiet
+	@echo "site: $(CURDIR)/.site/html/index.html; for its search: python3 -m http.server --directory .site/html"
+
+$(SITE): envs/site.lock
+	test -x .site/bin/python || $(PYTHON) -m venv .site
+	.site/bin/pip install --quiet --no-deps --require-hashes --requirement envs/site.lock
+	@touch $@
 
 # The recorded versions of steps (workflow_scripts/versions.lock). STEP="a.b c.d" for some, NEXT=1 where outputs changed.
 RECORD = PYTHONPATH=.:tests/workflow $(BIN)/python tests/record/record.py
@@ -109,6 +121,7 @@ lock: $(TESTED)
 	$(COMPILE) --upgrade envs/workflow.in envs/tests.in envs/torch.txt --output-file .venv/versions
 	$(LOCK) envs/workflow.in --output-file envs/workflow.lock
 	$(LOCK) $$(sed -n 's/^\([^ =]*\)==.*/--no-emit-package \1/p' envs/workflow.lock) envs/tests.in --output-file envs/tests.lock
+	$(COMPILE) --upgrade --generate-hashes envs/site.in --output-file envs/site.lock
 	sed -i "s/^LOCK=.*/LOCK=$$(sha256sum envs/workflow.lock | cut -d' ' -f1)/" envs/workflow.post-deploy.sh
 
 # A lock is complete, so nothing is resolved; what torch needs beside it depends on its build.
@@ -129,4 +142,4 @@ $(TESTED): $(INSTALLED) envs/tests.lock envs/faces.lock
 	@touch $@
 
 clean:
-	rm -rf .venv .device .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .device .site .mypy_cache .pytest_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""Write what the docs say of the config: the table of every key, and that of the papers' benchmarks."""
+"""Write the documents that follow from the code: the config's keys and schemas, benchmarks, commands, contracts."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -9,7 +9,10 @@ from pydantic_core import PydanticUndefined
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.base import Section
 from workflow_scripts.common.config.benchmark_sources import benchmark_table
+from workflow_scripts.common.config.project import about, citation_head, read_project
+from workflow_scripts.common.config.reference import commands_page, contracts_page
 from workflow_scripts.common.config.root import Config, read_yaml, sections
+from workflow_scripts.common.config.schema import editor_schema
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_text
@@ -34,36 +37,54 @@ Written by `make docs` from the config model (`workflow_scripts/common/config/`)
 # The table stands between these two, both lines of the page itself.
 TABLE_BEGINS = "<!-- Written by `make docs`"
 TABLE_ENDS = "## What to write"
+ABOUT_BEGINS = "<!-- Written by `make docs` from pyproject.toml -->"
+ABOUT_ENDS = "<!-- end -->"
 
 
-def document(
-    *,
-    out: Path = Path("config/README.md"),
-    benchmarks: Path = Path("docs/benchmarks.md"),
-    recipe: Path = Path("config/bioclip2.yaml"),
-    check: bool = False,
-) -> None:
-    """Write the table of every config key, and that of the benchmarks.
+def document(*, root: Path = Path(), check: bool = False) -> None:
+    """Write every document, or the part of one, that is made from the code.
 
     Args:
-        out: the Markdown file of the keys.
-        benchmarks: the page of the benchmarks, whose table is replaced.
-        recipe: the config that has all of them.
+        root: the project's folder.
         check: write nothing; fail when a file is not what would be written.
+
+    Raises:
+        InputError: with `check`, a file is behind the code.
     """
-    page = benchmarks.read_text(encoding="utf-8")
-    before, begins, rest = page.partition(TABLE_BEGINS)
-    line, _, rest = rest.partition("\n")
-    table = benchmark_table(read_yaml(recipe)["benchmarks"])
-    texts = {
-        out: "\n".join([HEAD, *_tables()]),
-        benchmarks: f"{before}{begins}{line}\n\n{table}\n{TABLE_ENDS}{rest.partition(TABLE_ENDS)[2]}",
-    }
-    for path, text in texts.items():
+    for name, text in documents(root).items():
+        path = root / name
         if not check:
             write_text(path, text)
         elif not path.exists() or path.read_text(encoding="utf-8") != text:
-            raise InputError(f"{path}: behind the config model; run `make docs`")
+            raise InputError(f"{name}: behind the code; run `make docs`")
+
+
+def documents(root: Path) -> dict[str, str]:
+    """The whole text of each document, by its path in the project."""
+    project = read_project(root)
+    table = benchmark_table(read_yaml(root / "config/bioclip2.yaml")["benchmarks"])
+    references = _text(root / "CITATION.cff").partition("references:\n")
+    return {
+        "config/README.md": "\n".join([HEAD, *_tables()]),
+        "config/schema.json": editor_schema(Config),
+        "config/site.schema.json": editor_schema(SiteSettings),
+        "docs/benchmarks.md": _between(_text(root / "docs/benchmarks.md"), TABLE_BEGINS, TABLE_ENDS, table),
+        "docs/reference/commands.md": commands_page(),
+        "docs/reference/contracts.md": contracts_page(),
+        "README.md": _between(_text(root / "README.md"), ABOUT_BEGINS, ABOUT_ENDS, about(project)),
+        "CITATION.cff": citation_head(project) + "".join(references[1:]),
+    }
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _between(page: str, begins: str, ends: str, text: str) -> str:
+    """A page with other text between the line that begins with `begins` and the one that begins with `ends`."""
+    before, begins, rest = page.partition(begins)
+    line, _, rest = rest.partition("\n")
+    return f"{before}{begins}{line}\n\n{text}\n{ends}{rest.partition(ends)[2]}"
 
 
 def _tables() -> list[str]:
