@@ -48,7 +48,8 @@ from workflow_scripts.common.config.train import CorpusShards
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.generations import Generations, number_groups, number_parts, share
-from workflow_scripts.common.jobs import Job, check_names, needs_of, resources_of
+from workflow_scripts.common.job_environment import literal_prefix, setup
+from workflow_scripts.common.jobs import Job, check_names, granted, resources_of
 from workflow_scripts.common.last_lines import Places, say_at_the_end, say_when_nothing_ran
 from workflow_scripts.common.layout import TRAINING_FILES, Corpus, Layout, Run
 from workflow_scripts.common.losses import too_much_by_now
@@ -106,6 +107,8 @@ try:
     CONFIG = load_config(config, WHERE, SITE)
     check_tables(CONFIG.generations, WHERE)
     check_names(CONFIG.limits.jobs, PROJECT / "rules", f"{WHERE}: limits.jobs")
+    if SLURM and SLURM.mail:
+        check_names(SLURM.mail.rules, PROJECT / "rules", "config/site.yaml: slurm.mail.rules")
     # A dry run plans without what is not there yet, and says what it is.
     DRY_RUN = workflow.output_settings.dryrun
     MISSING = CONFIG.missing_files(SITE.results)
@@ -155,12 +158,14 @@ INTERNET_HERE = SLURM is not None and SLURM.internet_partition is None
 IMAGE = SITE.image if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method else None
 
 # Jobs use this interpreter's environment, activated or not, or that of the image, and run offline unless their command
-# says otherwise.
+# says otherwise. What the site has them load comes before; in an image there is none of it.
 PYTHON = Path(sys.executable)
 ON_PATH = "" if IMAGE else f'PATH={shlex.quote(str(PYTHON.parent))}:"$PATH" '
 shell.prefix(
-    f"set -euo pipefail; export {ON_PATH}PYTHONPATH={shlex.quote(str(PROJECT))} "
-    "HF_HUB_OFFLINE=1 NO_ALBUMENTATIONS_UPDATE=1; "
+    literal_prefix(
+        f"{setup(None if IMAGE else SLURM)}set -euo pipefail; export {ON_PATH}PYTHONPATH={shlex.quote(str(PROJECT))} "
+        "HF_HUB_OFFLINE=1 NO_ALBUMENTATIONS_UPDATE=1; "
+    )
 )
 
 
@@ -175,7 +180,8 @@ wildcard_constraints:
 def job(rule, logs, log, internet=False):
     """What a rule's jobs ask for (`cores`, `resources`) and write beside their outputs (`log`, `benchmark`)."""
     asked = resources_of(rule, CONFIG, SITE, slurm=SLURM, internet=internet)
-    return Job(needs_of(rule, CONFIG, SITE).cores, asked, f"{logs}/{log}.log", f"{logs}/{log}.tsv")
+    cores = granted(rule, CONFIG, SITE, slurm=SLURM, internet=internet).cores
+    return Job(cores, asked, f"{logs}/{log}.log", f"{logs}/{log}.tsv")
 
 
 def option(name, *values):
@@ -217,7 +223,7 @@ def torchrun(rule, publishes):
             f"--standalone --nproc-per-node {train.processes}"
         )
     return (
-        f"{shlex.quote(str(PYTHON)) if IMAGE else 'python'} -m workflow_scripts.train.slots --nodes {train.nodes} --processes {train.processes} --cores {needs_of(rule, CONFIG, SITE).cores} "
+        f"{shlex.quote(str(PYTHON)) if IMAGE else 'python'} -m workflow_scripts.train.slots --nodes {train.nodes} --processes {train.processes} --cores {granted(rule, CONFIG, SITE, slurm=SLURM).cores} "
         f"--restarts {train.restarts} {option('image', IMAGE)} --publishes {shlex.quote(publishes)}"
     )
 

@@ -1,5 +1,8 @@
 """What jobs ask for: the recipe's numbers within the place's limits, at the place's partitions."""
 
+import re
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +11,15 @@ import pytest
 from workflow_scripts.common.config.root import Config, load_config, read_yaml
 from workflow_scripts.common.config.site import EXAMPLES, SiteSettings, SlurmSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.jobs import check_names, needs_of, resources_of
+from workflow_scripts.common.job_environment import setup
+from workflow_scripts.common.jobs import TRAINING, check_names, granted, measured, needs_of, resources_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SLURM = SlurmSettings(partition="cpu", gpu_partition="gpu", internet_partition="transfer", account="lab", minutes=600)
 SITE = SiteSettings(memory_mb=6000, contact="me@institute.example", slurm=SLURM)
+
+
+RULES = "\n".join(file.read_text() for file in sorted((ROOT / "rules").glob("*.smk")))
 
 
 def recipe(**changes: Any) -> Config:
@@ -41,6 +48,94 @@ def test_partitions_and_account_are_the_sites() -> None:
     networked = asked("download", config, internet=True)
     assert (networked["slurm_partition"], networked["internet"]) == ("transfer", 1)
     assert {asked(rule, config)["slurm_account"] for rule in ("curate", "embed", "train_run")} == {"lab"}
+
+
+def test_light_jobs_ask_for_minutes_and_little_memory_and_for_more_when_tried_again() -> None:
+    config = recipe()
+    for rule in ("curate_loss", "model_card"):
+        assert asked(rule, config)["mem_mb"] <= 1000
+        assert asked(rule, config)["runtime"] <= 15
+    assert asked("model_card", config, attempt=3) == asked("model_card", config) | {"mem_mb": 3000, "runtime": 30}
+    # A host's pace is not known beforehand.
+    day = SLURM.model_copy(update={"minutes": 7200})
+    assert asked("download", config, slurm=day, internet=True)["runtime"] == 1440
+
+
+def test_every_rule_has_its_measured_needs_and_what_bounds_duckdb_is_the_sites() -> None:
+    rules = set(re.findall(r'\bjob\(\s*"(\w+)"', RULES)) - {*TRAINING}
+    assert set(measured()) == rules
+    assert all(minutes > 0 for _, minutes in measured().values())
+    bound = [
+        block.split(":", 1)[0]
+        for block in re.split(r"^ *rule ", RULES, flags=re.M)
+        if "{resources.mem_mb}" in block and block.split(":", 1)[0] in measured()
+    ]
+    assert len(bound) > 15
+    assert [rule for rule in bound if measured()[rule][0] is not None] == []
+
+
+def test_a_job_asks_for_no_more_than_its_partition_has() -> None:
+    limits = {"cpu": {"minutes": 30, "memory_mb": 3000, "cpus": 2}, "gpu": {"minutes": 90, "gpus": 4, "cpus": 12}}
+    slurm = SlurmSettings(partition="cpu", gpu_partition="gpu", minutes=600, limits=limits)
+    config = recipe(limits={"jobs": {"curate": {"cores": 8}}, "train": {"processes": 4, "workers": 7}})
+    curate = asked("curate", config, slurm=slurm)
+    assert (curate["runtime"], curate["mem_mb"]) == (30, 3000)
+    assert granted("curate", config, SITE, slurm=slurm).cores == 2
+    # Of memory the partition of GPUs has what is said of all.
+    training = asked("train_run", config, slurm=slurm)
+    assert (training["runtime"], training["mem_mb"] > 3000) == (90, True)
+    assert granted("train_run", config, SITE, slurm=slurm).cores == 12
+    more = recipe(limits={"train": {"processes": 8}})
+    with pytest.raises(InputError, match=r"train_run: .*8 GPUs.*slurm\.limits\.gpu\.gpus.*limits\.train\.processes"):
+        resources_of("train_run", more, SITE, slurm=slurm)
+    with pytest.raises(ValueError, match=r"limits: gpus is none of the partitions"):
+        SlurmSettings(partition="cpu", limits={"gpus": {}})
+    with pytest.raises(ValueError, match=r"minutes: 5 .*warning_seconds"):
+        SlurmSettings(partition="cpu", gpu_partition="gpu", limits={"gpu": {"minutes": 5}})
+
+
+def test_gpus_may_be_charged_to_another_account() -> None:
+    slurm = SLURM.model_copy(update={"gpu_account": "grant"})
+    found = {rule: asked(rule, recipe(), slurm=slurm)["slurm_account"] for rule in ("curate", "embed", "train_run")}
+    assert found == {"curate": "lab", "embed": "grant", "train_run": "grant"}
+
+
+def test_mails_are_of_trainings_and_further_options_of_every_job() -> None:
+    slurm = SlurmSettings(
+        partition="cpu", mail={"address": "me@lab.example"}, extra="--exclude=n1  --nice '--wckey=a b'"
+    )
+    assert asked("curate", recipe(), slurm=slurm)["job_options"] == "--exclude=n1 --nice '--wckey=a b'"
+    words = shlex.split(asked("train_run", recipe(), slurm=slurm)["job_options"])
+    assert {"--exclude=n1", "--wckey=a b", "--mail-user=me@lab.example", "--mail-type=END,FAIL"} <= set(words)
+    assert "--signal=USR1@600" in words
+
+
+@pytest.mark.parametrize("extra", ["--mem=0", "--partition x", "-p x", "-Ax", "--nice --qos=long", "--mail-type ALL"])
+def test_options_that_are_set_elsewhere_are_refused(extra: str) -> None:
+    with pytest.raises(ValueError, match=r"set elsewhere"):
+        SlurmSettings(partition="cpu", extra=extra)
+
+
+def test_jobs_load_modules_and_the_sites_file_and_say_what_could_not_be_loaded(tmp_path: Path) -> None:
+    file = tmp_path / "it's {mine}; $HOME.sh"
+    file.write_text("export LOADED=$unset$MODULES\n")
+    # Stands for Environment Modules or Lmod.
+    module = 'module() { [ "$2" != none ] && MODULES="$*"; }; '
+
+    def run(slurm: SlurmSettings | None) -> subprocess.CompletedProcess[str]:
+        command = f'{module}{setup(slurm)}set -u; echo "${{LOADED:-nothing}}"'
+        return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+
+    settings = SlurmSettings.model_construct(modules=["gcc/12", "a b"], setup=str(file))
+    assert run(settings).stdout == "load gcc/12 a b\n"
+    assert run(None).stdout == "nothing\n"
+    for wrong, key in (
+        (SlurmSettings(partition="cpu", modules=["none"]), "slurm.modules: `module load none`"),
+        (SlurmSettings(partition="cpu", setup="/no/such.sh"), "slurm.setup: /no/such.sh"),
+    ):
+        done = run(wrong)
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1].startswith(f"error: config/site.yaml: {key} failed")
 
 
 def test_quality_of_service_and_type_of_gpu_are_the_sites() -> None:

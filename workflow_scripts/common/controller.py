@@ -14,11 +14,14 @@ def controller() -> None:
         InputError: the site file names no cluster.
     """
     slurm = load_site().cluster
-    options = [f"--partition={slurm.partition}", f"--time={slurm.minutes}"]
+    options = [f"--partition={slurm.partition}", f"--time={slurm.most(slurm.partition).minutes}"]
     if slurm.account:
         options.append(f"--account={slurm.account}")
     if slurm.qos:
         options.append(f"--qos={slurm.qos}")
+    if slurm.mail:
+        options += slurm.mail.options
+    options += shlex.split(slurm.extra)
     sys.stdout.write(shlex.join(options) + "\n")
 
 

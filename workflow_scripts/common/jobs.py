@@ -1,15 +1,22 @@
-"""What each rule's jobs ask for, as Snakemake's resources: numbers from the recipe, places from the site."""
+"""What each rule's jobs ask for, as Snakemake's resources: numbers from the recipe, places from the site.
 
+`job_needs.csv` holds a line a rule: the memory and time that its jobs were measured to need, with room to spare, for
+recipes that say nothing else (`limits.jobs`). Where no memory stands there, it is the site's, which bounds DuckDB.
+"""
+
+import csv
 import difflib
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.common.config.jobs import JobLimits
 from workflow_scripts.common.config.root import Config
-from workflow_scripts.common.config.site import SiteSettings, SlurmSettings
+from workflow_scripts.common.config.site import PartitionLimits, SiteSettings, SlurmSettings
 from workflow_scripts.common.errors import InputError
 
 TRAINING = ("train_run", "pretrain")
@@ -18,7 +25,9 @@ DOWNLOADING = ("download", "replay_download", "retry_failed")
 JOB_OPTIONS = "job_options"
 # How a rule file names a rule's jobs.
 JOB = re.compile(r'\bjob\(\s*"(\w+)"')
-MINUTES = 240
+NEEDS = Path(__file__).with_name("job_needs.csv")
+# In a job of Slurm two Snakemakes of 250 MB run beside the step: one that starts the job's step, and one that runs it.
+SNAKEMAKE_MB = 500
 # Of a training process: its model and its optimizer, and both once more when it is taken up again.
 PROCESS_MB = 16_000
 # Of each of its workers: the words and captions that it keeps, and batches, two that wait and one in the making.
@@ -47,12 +56,23 @@ class Needs:
     nodes: int
 
 
+@cache
+def measured() -> Mapping[str, tuple[int | None, int]]:
+    """Memory (MB; None: the site's) and time (minutes) that a rule's jobs were measured to need."""
+    with NEEDS.open(encoding="utf-8", newline="") as file:
+        return {
+            row["rule"]: (int(row["memory_mb"]) if row["memory_mb"] else None, int(row["minutes"]))
+            for row in csv.DictReader(file)
+        }
+
+
 def needs_of(rule: str, config: Config, site: SiteSettings) -> Needs:
     """What a rule's jobs need: what the recipe says, or what follows from the rest of it."""
     asked = config.limits.jobs.get(rule, JobLimits())
     train, embed = config.limits.train, config.limits.embed
     uses_gpus = not config.train.allow_cpu
-    cores, gpus, memory_mb, nodes = 1, 0, site.memory_mb, 1
+    fixed_mb, minutes = (None, None) if rule in TRAINING else measured()[rule]
+    cores, gpus, memory_mb, nodes = 1, 0, fixed_mb or site.memory_mb, 1
     if rule in TRAINING:
         # On CPUs the processes compute on all their threads, and results shall not depend on the loader's workers.
         cores = train.processes * (1 + train.workers if uses_gpus else 1)
@@ -72,7 +92,7 @@ def needs_of(rule: str, config: Config, site: SiteSettings) -> Needs:
     return Needs(
         cores=asked.cores or cores,
         memory_mb=asked.memory_mb or memory_mb,
-        minutes=asked.minutes or (None if rule in TRAINING else MINUTES),
+        minutes=asked.minutes or minutes,
         gpus=gpus if asked.gpus is None else asked.gpus,
         nodes=nodes,
     )
@@ -150,10 +170,11 @@ def resources_of(
         internet: whether its jobs need the internet. Without a partition for them they run where Snakemake runs.
 
     Raises:
-        InputError: a download needs more memory than there is.
+        InputError: a download needs more memory than there is, or a job more GPUs than a node has.
     """
-    needs = needs_of(rule, config, site)
-    most_mb = slurm.memory_mb if slurm else site.memory_mb
+    needs = granted(rule, config, site, slurm=slurm, internet=internet)
+    most = _most(needs, slurm, internet) if slurm else PartitionLimits()
+    most_mb = most.memory_mb or site.memory_mb
     # What a recipe asks of a cluster beyond that is cut to what the site has, as of any other rule.
     if rule in DOWNLOADING and (needed := _download_mb(rule, config, None)) > most_mb:
         raise InputError(
@@ -165,22 +186,70 @@ def resources_of(
         resources["internet"] = 1
     if slurm is None or (internet and slurm.internet_partition is None):
         return resources
-    resources["runtime"] = _more_each_time(needs.minutes, slurm.minutes) if needs.minutes else slurm.minutes
-    partition, qos = slurm.internet_partition if internet else slurm.partition, slurm.qos
+    if rule in DOWNLOADING:
+        # What bounds other steps is the resource itself.
+        resources["mem_mb"] = _more_each_time(needs.memory_mb + SNAKEMAKE_MB, most_mb)
+    minutes = most.minutes or slurm.minutes
+    resources["runtime"] = _more_each_time(needs.minutes, minutes) if needs.minutes else minutes
+    resources["slurm_partition"] = _partition(needs, slurm, internet)
+    account, qos = slurm.account, slurm.qos
     if needs.gpus:
-        partition, qos = slurm.gpu_partition or slurm.partition, slurm.gpu_qos or slurm.qos
+        account, qos = slurm.gpu_account or account, slurm.gpu_qos or qos
         resources["gres"] = f"{slurm.gpu}:{needs.gpus}"
-    resources["slurm_partition"] = partition
     if qos:
         resources["qos"] = qos
-    if slurm.account:
-        resources["slurm_account"] = slurm.account
+    if account:
+        resources["slurm_account"] = account
+    options = [slurm.extra] if slurm.extra else []
+    if slurm.mail and rule in slurm.mail.rules:
+        options.append(shlex.join(slurm.mail.options))
     if rule in TRAINING:
-        resources |= _steps(needs, slurm)
+        resources |= _steps(needs)
+        options.append(f"--signal=USR1@{slurm.warning_seconds} --open-mode=append")
+    if options:
+        resources[JOB_OPTIONS] = " ".join(options)
     return resources
 
 
-def _steps(needs: Needs, slurm: SlurmSettings) -> dict[str, Any]:
+def granted(
+    rule: str, config: Config, site: SiteSettings, *, slurm: SlurmSettings | None, internet: bool = False
+) -> Needs:
+    """What a rule's jobs need, with no more cores than a node of their partition has.
+
+    Args:
+        rule: its name.
+        config: the recipe.
+        site: the place.
+        slurm: the cluster that jobs are sent to; None: this machine.
+        internet: whether its jobs need the internet.
+
+    Raises:
+        InputError: a job needs more GPUs than a node of its partition has.
+    """
+    needs = needs_of(rule, config, site)
+    if slurm is None or (internet and slurm.internet_partition is None):
+        return needs
+    most, partition = _most(needs, slurm, internet), _partition(needs, slurm, internet)
+    if most.gpus is not None and needs.gpus > most.gpus:
+        raise InputError(
+            f"{rule}: a job needs {needs.gpus} GPUs on each node, and config/site.yaml says {most.gpus} "
+            f"(slurm.limits.{partition}.gpus): lower limits.train.processes (or limits.jobs.{rule}.gpus) to that, "
+            "and raise limits.train.nodes"
+        )
+    return replace(needs, cores=min(needs.cores, most.cpus or needs.cores))
+
+
+def _partition(needs: Needs, slurm: SlurmSettings, internet: bool) -> str:
+    if needs.gpus:
+        return slurm.gpu_partition or slurm.partition
+    return slurm.internet_partition or slurm.partition if internet else slurm.partition
+
+
+def _most(needs: Needs, slurm: SlurmSettings, internet: bool) -> PartitionLimits:
+    return slurm.most(_partition(needs, slurm, internet))
+
+
+def _steps(needs: Needs) -> dict[str, Any]:
     """A job whose command starts its own job step, a task a node (`train.slots`), and is warned before its end.
 
     To the plugin that is an MPI job: any other is one step itself, in which the warning would end Snakemake. It takes
@@ -192,7 +261,6 @@ def _steps(needs: Needs, slurm: SlurmSettings) -> dict[str, Any]:
         "tasks": needs.nodes,
         # Or the tasks would be counted by GPU as well.
         "tasks_per_gpu": 0,
-        JOB_OPTIONS: f"--signal=USR1@{slurm.warning_seconds} --open-mode=append",
     }
 
 

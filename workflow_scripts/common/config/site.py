@@ -1,6 +1,8 @@
 """What belongs to a place, not to a recipe: `config/site.yaml`."""
 
 import re
+import shlex
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -8,7 +10,7 @@ from workflow_scripts.common.config.base import Section, check_path
 from workflow_scripts.common.errors import InputError
 
 # What stands in config/site.example.yaml to be replaced; hosts would be told to write to nobody.
-EXAMPLES = ("someone@your-institute.example", "your_account")
+EXAMPLES = ("someone@your-institute.example", "your_account", "your_gpu_account")
 
 
 # Who asks hosts for images, where the site says nothing else.
@@ -33,6 +35,46 @@ def check_product(product: str) -> str:
     return product
 
 
+# Options of sbatch that the workflow or Snakemake's plugin sets.
+SET_ELSEWHERE = re.compile(
+    r"(--(?:job-name|output|error|parsable|export|comment|chdir|workdir|account|partition|mem|mem-per-cpu|ntasks|"
+    r"ntasks-per-gpu|cpus-per-task|cpus-per-gpu|time|constraint|qos|nodes|clusters|gres|gpus|array|wrap|signal|open-mode|"
+    r"mail-user|mail-type)(?=[= ])|-[JoeADpnctCNMGa](?=[^-]))"
+)
+# Trainings, which may wait and run for days; a mail for each of thousands of other jobs is read by nobody.
+MAILED = ("pretrain", "train_run")
+
+
+class PartitionLimits(Section):
+    """The most that one job may ask for in a partition."""
+
+    minutes: int | None = Field(None, ge=1, description="Longest run time, minutes; none: `slurm.minutes`.")
+    memory_mb: int | None = Field(None, ge=1024, description="Memory of a node, MB; none: `slurm.memory_mb`.")
+    cpus: int | None = Field(None, ge=1, description="Cores of a node; none: no limit.")
+    gpus: int | None = Field(None, ge=0, description="GPUs of a node; none: no limit.")
+
+
+class MailSettings(Section):
+    """Mails that Slurm sends about jobs."""
+
+    address: str = Field(pattern=r"^[^\s@]+@[^\s@]+$", description="Address that Slurm writes to.")
+    types: list[
+        Literal[
+            "BEGIN", "END", "FAIL", "REQUEUE", "ALL", "INVALID_DEPEND", "STAGE_OUT", "ARRAY_TASKS",
+            "TIME_LIMIT", "TIME_LIMIT_90", "TIME_LIMIT_80", "TIME_LIMIT_50",
+        ]
+    ] = Field(["END", "FAIL"], min_length=1, description="Events, as `sbatch --mail-type` names them.")  # fmt: skip
+    rules: list[str] = Field(
+        list(MAILED),
+        description="Rules whose jobs are mailed about. The controller (`profiles/slurm/controller.sbatch`) always is.",
+    )
+
+    @property
+    def options(self) -> list[str]:
+        """The words of `sbatch` that ask for the mails."""
+        return [f"--mail-user={self.address}", f"--mail-type={','.join(self.types)}"]
+
+
 class SlurmSettings(Section):
     """This place's Slurm, for `--profile profiles/slurm`."""
 
@@ -44,27 +86,74 @@ class SlurmSettings(Section):
         "run where Snakemake runs, which is the login node.",
     )
     account: str | None = Field(None, description="Account that jobs are charged to, where the cluster asks for one.")
+    gpu_account: str | None = Field(None, description="Account of jobs that need GPUs; none: `account`.")
     qos: str | None = Field(None, description="Quality of service of jobs, where the cluster asks for one.")
     gpu_qos: str | None = Field(None, description="Quality of service of jobs that need GPUs; none: `qos`.")
     gpu: str = Field("gpu", description="Name of a GPU in `--gres=NAME:COUNT`, such as `gpu:a100`.")
     minutes: int = Field(
         1440,
         ge=1,
-        description="Longest that a job may run in any of these partitions. A training that takes longer goes on in "
-        "the next slot.",
+        description="Longest that a job may run, where `limits` says nothing else. A longer training goes on "
+        "in the next slot.",
     )
-    memory_mb: int = Field(256_000, ge=1024, description="Most memory that a job may ask of a node, MB.")
+    memory_mb: int = Field(
+        256_000,
+        ge=1024,
+        description="Most memory that a job may ask of a node, MB, where `limits` says nothing else.",
+    )
+    limits: dict[str, PartitionLimits] = Field(
+        {}, description="Limits by partition. Jobs ask for no more time, memory and cores than these."
+    )
     warning_seconds: int = Field(
         600, ge=1, le=65535, description="How long before its time is up a training is told to save and stop."
     )
+    mail: MailSettings | None = Field(None, description="Mails that Slurm sends; none: none.")
+    extra: str = Field(
+        "", description="Further options of `sbatch` for every job, such as `--reservation=NAME` or `--exclude=NODES`."
+    )
+    modules: list[str] = Field([], description="Environment modules that every job loads before its command.")
+    setup: str | None = Field(
+        None,
+        description="A file of shell commands that every job reads (`source`) before its command, after `modules`.",
+    )
+
+    _paths = field_validator("setup")(check_path)
+
+    @field_validator("extra")
+    @classmethod
+    def _is_own(cls, extra: str) -> str:
+        """Options that neither this file nor Snakemake sets already."""
+        for word in shlex.split(extra):
+            if option := SET_ELSEWHERE.match(f"{word} "):
+                raise ValueError(
+                    f"{option[1]} is set elsewhere: account, partition, qos, GPUs, time, memory and mail by keys "
+                    "beside this one; others of one rule by --set-resources RULE:NAME=VALUE (constraint, nodes)"
+                )
+        return shlex.join(shlex.split(extra))
+
+    def most(self, partition: str | None) -> PartitionLimits:
+        """What a job may ask for in a partition, with minutes and memory always given."""
+        own = self.limits.get(partition or self.partition, PartitionLimits())
+        return own.model_copy(
+            update={"minutes": own.minutes or self.minutes, "memory_mb": own.memory_mb or self.memory_mb}
+        )
 
     @model_validator(mode="after")
     def _time_to_train(self) -> "SlurmSettings":
-        if self.warning_seconds >= 60 * self.minutes:
+        minutes = self.most(self.gpu_partition).minutes or self.minutes
+        if self.warning_seconds >= 60 * minutes:
             raise ValueError(
-                f"minutes: {self.minutes} are no more than the warning_seconds, {self.warning_seconds}: a "
+                f"minutes: {minutes} are no more than the warning_seconds, {self.warning_seconds}: a "
                 "training would be told to stop as it starts, slot after slot"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _known_partitions(self) -> "SlurmSettings":
+        known = {self.partition, self.gpu_partition, self.internet_partition} - {None}
+        if unknown := sorted(set(self.limits) - known):
+            names = ", ".join(sorted(map(str, known)))
+            raise ValueError(f"limits: {unknown[0]} is none of the partitions that jobs are sent to ({names})")
         return self
 
 
@@ -116,7 +205,9 @@ class SiteSettings(Section):
                 "(your address, which every host that images are fetched from is told); copy "
                 "config/site.example.yaml there and fill them in"
             )
-        as_copied = [value for value in (self.contact, self.slurm.account) if value in EXAMPLES]
+        mail = self.slurm.mail.address if self.slurm.mail else None
+        given = (self.contact, self.slurm.account, self.slurm.gpu_account, mail)
+        as_copied = list(dict.fromkeys(value for value in given if value in EXAMPLES))
         if as_copied:
             raise InputError(f"config/site.yaml: {', '.join(as_copied)} is the example's; put your own there")
         return self.slurm
