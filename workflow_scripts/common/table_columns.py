@@ -94,6 +94,11 @@ def match_columns(found: Sequence[str], given: Mapping[str, str], where: str) ->
     return matched
 
 
+def column_named(found: Sequence[str], name: str) -> str | None:
+    """The table's column of that name, if there is one; case, `_` and blanks do not count."""
+    return next((column for column in found if _plain(column) == _plain(name)), None)
+
+
 def is_named(column: str) -> bool:
     """Whether a column's name is one of ours, or another spelling of one."""
     return _plain(column) in SPELLINGS
@@ -104,3 +109,5 @@ def _plain(name: str) -> str:
 
 
 SPELLINGS = frozenset(_plain(name) for column in TABLE_COLUMNS for name in (column.name, *column.spellings))
+PATH_SPELLINGS = next((column.name, *column.spellings) for column in TABLE_COLUMNS if column.name == "path")
+"""What a table's column of files may be called."""

@@ -1,6 +1,6 @@
-"""The species that images may be of: a list of a person's own, or what a corpus trains on."""
+"""The species that images may be of: a list of a person's own, what a corpus trains on, or embeddings of names."""
 
-import csv
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -9,38 +9,65 @@ from workflow_scripts.common.captions import Taxon
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.layout import Corpus
 from workflow_scripts.common.species import species_in_batches
+from workflow_scripts.common.table_columns import NAMES, TABLE_COLUMNS, column_named
+from workflow_scripts.common.table_files import open_table
 from workflow_scripts.contracts import LABELS, RANKS, SEEN_SPECIES
 
 BATCH = 65_536
 SEEN = "lower(genus || ' ' || species) IN (SELECT species FROM seen)"
+NAMING = {
+    column.name: (column.name, *column.spellings) for column in TABLE_COLUMNS if column.name in (*NAMES, "common")
+}
 
 
 def listed(path: Path) -> list[Taxon]:
-    """The species of a CSV with columns named like ranks (`cls` or `class`) and `common_name`; each once.
+    """The species of a list; each once.
+
+    A table with columns named like ranks, or `scientific_name`, and `common_name`, in the spellings of a source's
+    table; or a `.txt` file with a scientific name on each line.
 
     Raises:
-        InputError: the file is missing, no CSV, has none of the columns, or names nothing.
+        InputError: the file is missing, no table, or names nothing.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as a CSV of species: {error}") from None
-    found = list(dict.fromkeys(_taxa(rows)))
+    with tempfile.TemporaryDirectory(prefix="species-") as scratch, tables.connect() as connection:
+        source = open_table(connection, path, "species", Path(scratch))
+        columns = [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
+        spelt = {
+            name: next(filter(None, (column_named(columns, word) for word in NAMING[name])), None) for name in NAMING
+        }
+        named = {name: column for name, column in spelt.items() if column is not None}
+        # Where both are there, `class` is a benchmark's label and `cls` the rank.
+        if rank := column_named(columns, "cls"):
+            named["class"] = rank
+        header = []
+        if not named and path.suffix == ".txt" and len(columns) == 1:
+            named, header = {"scientific_name": columns[0]}, columns
+        if not named:
+            raise InputError(
+                f"{path}: names no taxon; it needs columns such as genus, species and common_name, or scientific_name; "
+                f"it has {', '.join(columns)}"
+            )
+        selected = ", ".join(f"CAST({tables.quoted(column)} AS VARCHAR)" for column in named.values())
+        rows = [header, *connection.execute(f"SELECT {selected} FROM {source}").fetchall()]
+    found = list(dict.fromkeys(_taxa([dict(zip(named, row, strict=False)) for row in rows])))
     if not found:
-        raise InputError(f"{path}: names no taxon; it needs columns such as genus, species and common_name")
+        raise InputError(f"{path}: names no taxon; its columns {', '.join(named.values())} are empty")
     return found
 
 
 def _taxa(rows: Sequence[Mapping[str, str | None]]) -> Iterator[Taxon]:
     for row in rows:
-        # Where both are there, `class` is a benchmark's label and `cls` the rank.
-        values = {**row, "class": row.get("cls", row.get("class"))}
-        *higher, epithet = (" ".join((values.get(rank) or "").split()) for rank in RANKS)
-        # Lists often give the binomial where the epithet belongs.
+        *higher, epithet = (" ".join((row.get(rank) or "").split()) for rank in RANKS)
+        name = " ".join((row.get("scientific_name") or "").split())
+        # Lists often give the binomial where the epithet belongs, or alone.
+        binomial = (epithet or name).split()
+        if len(binomial) == 2 and binomial[0].istitle() and higher[-1] in ("", binomial[0]):
+            higher[-1], epithet, name = *binomial, ""
+        elif epithet:
+            name = ""
         ranks = (*higher, epithet.removeprefix(f"{higher[-1]} ").lower())
-        if any(ranks):
-            yield Taxon(ranks, common_name=" ".join((row.get("common_name") or "").split()))
+        if any(ranks) or name:
+            yield Taxon(ranks, scientific_name=name, common_name=" ".join((row.get("common") or "").split()))
 
 
 def trained_on(corpus: Path) -> list[Taxon]:

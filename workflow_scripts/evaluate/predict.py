@@ -1,200 +1,299 @@
-"""Say what a folder of images shows: a trained model, and a list of species to choose from."""
+"""Say what images show: a trained model, and a list of species to choose from."""
 
+import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import torch
-from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+import tyro
+from tqdm import tqdm
 
+from workflow_scripts.common import tables
 from workflow_scripts.common.captions import Taxon
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.clip import Clip, encode_image, load, preprocess
+from workflow_scripts.common.clip import Clip, load, preprocess
 from workflow_scripts.common.config.curate import Rank
+from workflow_scripts.common.config.model_source import ModelSource
+from workflow_scripts.common.embedding import Batch, ImageFiles, ImagePlace, encode, load_batches
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
-from workflow_scripts.common.geometry import Floats, unit
-from workflow_scripts.common.images import UnreadableImage, decode
+from workflow_scripts.common.geometry import Floats
+from workflow_scripts.common.image_lists import ImageList, list_images
+from workflow_scripts.common.interruptions import Interrupted, interruptions
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
-from workflow_scripts.contracts import RANKS
+from workflow_scripts.common.species_embeddings import has_species_embeddings, read_species_embeddings
+from workflow_scripts.common.typed_models import model_name, typed_model
 from workflow_scripts.evaluate.candidates import listed, trained_on
+from workflow_scripts.evaluate.features import weights_digest
+from workflow_scripts.evaluate.predictions import (
+    Best,
+    IdentificationTable,
+    Identifier,
+    PredictionTable,
+    Taxa,
+    answers,
+)
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-PROBABILITY_DECIMALS = 6
+UNREADABLE = 3
+"""Exit status: some images could not be read."""
+FORMATS = (".csv", ".parquet")
+BLOCK = 4096
+SHOWN = 10
 NAMED_ON_TERMINAL = 5
-
-# An image that cannot be read, and why.
-Broken = tuple[str, str]
 
 
 def predict(
     *,
     model: str,
-    images: Path,
-    out: Path,
+    images: tuple[Path, ...],
     species: Path | None = None,
     corpus: Path | None = None,
+    out: Path | None = None,
     rank: Rank = "species",
     top: int = 5,
     templates: Literal["all", "one"] = "all",
+    darwin_core: bool = False,
+    identified_by: str | None = None,
+    folder: Path | None = None,
+    path_column: str | None = None,
+    json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
     batch: int = 64,
     workers: int = 1,
     threads: int = 2,
+    memory_mb: int = 1024,
 ) -> None:
-    """Write the most probable taxa of every image of a folder, as CSV or parquet.
+    """Print the most probable taxa of images, and write them as a table.
 
-    A row is an image's taxon: `image` (its path below the folder), `place` (1 is the best), the ranks down to the one
-    asked for, `common_name` (of species), `probability`, and `error` where the image cannot be read. Probabilities are
-    a softmax over all species; a higher rank has the sum of its species.
+    python -m workflow_scripts.evaluate.predict --model results/runs/demo/model --images photo.jpg
+
+    The species to choose from are those of --species or --corpus, or those whose embeddings lie beside the model. A row
+    of the table is an image's taxon: `image`, the columns of the table that was given, `place` (1 is the best), the
+    ranks down to the one asked for, `scientific_name`, `common_name` (of species), `probability`, and `error` where
+    the image cannot be read. Probabilities are a softmax over all species; a higher rank has the sum of its species.
+
+    Ctrl-C and SIGTERM keep what is done until then.
+
+    Exit status: 0 all images are answered; 2 bad input, nothing is written; 3 some images could not be read, the others
+    are answered; 130 or 143 interrupted.
 
     Args:
-        model: `local-dir:PATH` (a run's `model`), or another source that `evaluate.embed` takes.
-        images: the folder; folders in it are searched too.
-        out: the file, `.csv` or `.parquet`.
-        species: a CSV of the species to choose from, with columns named like ranks and `common_name`.
-        corpus: instead of it, a corpus's folder: the species that it trains on.
+        model: the model's folder, such as a run's `model`, or `hf-hub:NAME`.
+        images: image files, folders (searched through), or one table with a column of paths.
+        species: a table with columns named like ranks, or scientific_name, and common_name; a .txt with a name on each
+            line; or a folder with txt_emb_species.npy and .json, which takes the embeddings of names as they are.
+        corpus: a corpus's folder instead: the species that it trains on.
+        out: the table, .csv or .parquet. Without it, answers are only printed.
         rank: the rank to answer at.
         top: how many taxa an image.
         templates: all 81 prompts a species, or the first one (for very long lists).
+        darwin_core: write Darwin Core identifications instead (identifiedBy, dateIdentified, scientificName, taxonRank,
+            ...), a row for each; --top 1 for one an image.
+        identified_by: identifiedBy. Default: the model.
+        folder: where the paths of a table start. Default: the table's folder.
+        path_column: the table's column of paths. Default: path, filepath, file_name or image.
+        json_lines: print a line of JSON for each image: image, given (the columns of its table), predictions, error.
         batch: images a forward pass.
-        workers: loader workers.
+        workers: processes that decode images.
         threads: threads of the forward pass.
+        memory_mb: for listing images, MiB.
 
     Raises:
-        InputError: not one list of species, no image, a model without text, or another kind of file to write.
+        InputError: no model, no list of species, no image, a model without text, or another kind of file to write.
+        SystemExit: with the status.
     """
-    if out.suffix not in (".csv", ".parquet"):
+    if out is not None and out.suffix not in FORMATS:
         raise InputError(f"{out}: give it the ending .csv or .parquet")
-    if (species is None) == (corpus is None):
-        raise InputError("give --species or --corpus, one of them")
-    candidates = listed(species) if species is not None else trained_on(Path(str(corpus)))
-    files = sorted(path for path in images.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not images.is_dir():
-        raise InputError(f"{images}: no such folder")
-    if not files:
-        raise InputError(f"{images}: no images in it")
+    if darwin_core and out is None:
+        raise InputError("--darwin-core: name the table to write by --out")
+    if identified_by is not None and not darwin_core:
+        raise InputError("--identified-by goes with --darwin-core")
+    if top < 1 or batch < 1:
+        raise InputError("--top and --batch are at least 1")
     torch.set_num_threads(threads)
-    clip = load(model, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    with ExitStack() as stack:
+        listed_images = list_images(
+            stack.enter_context(tables.connect(memory_mb)), images, folder=folder, path_column=path_column
+        )
+        source = typed_model(model)
+        clip = load(source, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        candidates, species_DS = _species(clip, source, species, corpus, templates)
+        taxa = Taxa(candidates, rank)
+        types = listed_images.kept_types()
+        table: PredictionTable | IdentificationTable
+        if darwin_core:
+            kept = listed_images.kept_columns(IdentificationTable.own)
+            who = _identifier(clip, source, identified_by, len(candidates))
+            table = IdentificationTable(taxa, kept, types, who)
+        else:
+            kept = listed_images.kept_columns(PredictionTable.own)
+            table = PredictionTable(taxa, kept, types)
+        console = Console(taxa, kept, json_lines=json_lines, most=None if out is None else SHOWN)
+        scale = clip.model.logit_scale.exp().item()
+        stop = stack.enter_context(interruptions())
+        progress = stack.enter_context(Progress("predict", listed_images.count, "images"))
+        status = 0
+        # Entered last: what is written is renamed before anything is said of it.
+        with _writer(out, table.schema) as writer:
+            try:
+                for given, loaded in _loaded(listed_images, clip, batch, workers):
+                    best = taxa.best(encode(clip, loaded.pixels_BCHW), species_DS, scale, top) if loaded.read else NONE
+                    with stop.held_back():
+                        writer.write_table(table.rows(given, loaded, best))
+                        console.tell(given, loaded, best)
+                        progress.update(len(loaded.read) + len(loaded.errors))
+            except Interrupted as interrupted:
+                if not progress.done:
+                    raise SystemExit(interrupted.status) from None
+                status = interrupted.status
+    console.close(progress.done, listed_images.count, out)
+    if status or console.unreadable:
+        raise SystemExit(status or UNREADABLE)
+
+
+NONE = Best(np.zeros((0, 0), np.int64), np.zeros((0, 0)))
+
+
+class Console:
+    """What a person or a script sees while images are answered.
+
+    Args:
+        taxa: the taxa.
+        kept: the columns that are kept of the person's table.
+        json_lines: print JSON.
+        most: print so many images in words; None: all.
+    """
+
+    def __init__(self, taxa: Taxa, kept: dict[str, str], *, json_lines: bool, most: int | None) -> None:
+        self.unreadable = 0
+        self._taxa = taxa
+        self._kept = kept
+        self._json = json_lines
+        self._left = most
+
+    def tell(self, given: pa.Table, loaded: Batch, best: Best) -> None:
+        """Print the answers of a batch."""
+        names = given["image"]
+        for index, error in sorted(loaded.errors.items()):
+            self.unreadable += 1
+            logger.info("%s: cannot be read: %s", names[index], error)
+            if self.unreadable <= NAMED_ON_TERMINAL:
+                tqdm.write(f"{names[index]}: cannot be read: {error}", file=sys.stderr)
+        if self._json:
+            for answer in answers(given, self._kept, loaded, best, self._taxa):
+                tqdm.write(json.dumps(answer, ensure_ascii=False, default=str), file=sys.stdout)
+            return
+        for row, index in enumerate(loaded.read[: self._left]):
+            tqdm.write(str(names[index]), file=sys.stdout)
+            for taxon, probability in zip(best.taxa_NK[row].tolist(), best.probabilities_NK[row], strict=True):
+                common = f" ({self._taxa.common[taxon]})" if self._taxa.common[taxon] else ""
+                tqdm.write(f"  {probability:.4f}  {self._taxa.names[taxon]}{common}", file=sys.stdout)
+        if self._left is not None:
+            self._left = max(0, self._left - len(loaded.read))
+
+    def close(self, done: int, count: int, out: Path | None) -> None:
+        """Print the sum."""
+        said = [f"answered {done - self.unreadable:,} of {count:,} images"]
+        if self.unreadable:
+            said.append(f"{self.unreadable:,} could not be read")
+        if done < count:
+            said.append(f"interrupted, {count - done:,} not looked at")
+        where = "" if out is None else f": {out}"
+        stream = sys.stderr if self._json or out is None else sys.stdout
+        stream.write(f"{', '.join(said)}{where}\n")
+
+
+def _species(
+    clip: Clip, source: ModelSource, species: Path | None, corpus: Path | None, templates: Literal["all", "one"]
+) -> tuple[list[Taxon], Floats]:
+    """The species to choose from, and their text features [D, S], of length 1.
+
+    Raises:
+        InputError: no list of species or more than one, or embeddings of another model.
+    """
+    if species is not None and corpus is not None:
+        raise InputError("give --species or --corpus, one of them")
+    if species is None and corpus is None and source.kind == "folder" and has_species_embeddings(Path(source.place)):
+        species = Path(source.place)
+    if species is not None and species.is_dir():
+        taxa, columns_DS = read_species_embeddings(species)
+        wanted = len(text_features(clip, ["a photo of a species."])[0])
+        if len(columns_DS) != wanted:
+            raise InputError(
+                f"{species}: embeddings of species have {len(columns_DS)} dimensions, the model's {wanted}; "
+                "take those that were made with this model"
+            )
+        return taxa, columns_DS
+    if species is None and corpus is None:
+        raise InputError("give --species or --corpus: the species to choose from")
+    taxa = listed(species) if species is not None else trained_on(Path(str(corpus)))
     chosen = TEMPLATES if templates == "all" else TEMPLATES[:1]
-    names = [taxon.taxonomic_with_common for taxon in candidates]
-    sys.stderr.write(f"writing {len(chosen)} prompts for each of {len(names)} species (--templates one is faster)\n")
-    weights_CD = class_weights(names, chosen, lambda texts: text_features(clip, texts))
-    taxa = Taxa(candidates, rank)
-    unreadable: list[Broken] = []
-    with whole(out) as temporary, _writer(temporary, taxa.schema) as writer:
-        for found, vectors_ND, broken in _embedded(clip, images, files, batch, workers):
-            if found:
-                writer.write_table(taxa.rows(found, _probabilities(clip, vectors_ND, weights_CD), top))
-            writer.write_table(taxa.errors(broken))
-            unreadable += broken
-    for image, why in unreadable:
-        logger.warning("%s: %s", image, why)
-    for image, why in unreadable[:NAMED_ON_TERMINAL]:
-        sys.stderr.write(f"{image}: {why}\n")
-    sys.stdout.write(f"{len(files) - len(unreadable)} images, {len(unreadable)} unreadable: {out}\n")
+    if len(taxa) * len(chosen) > WORTH_SAYING:
+        sys.stderr.write(
+            f"writing {len(chosen)} prompts for each of {len(taxa):,} species (--templates one is faster)\n"
+        )
+    names = [taxon.taxonomic_with_common for taxon in taxa]
+    return taxa, class_weights(names, chosen, partial(text_features, clip)).T
 
 
-class Taxa:
-    """The taxa at one rank that the species belong to.
-
-    Attributes:
-        schema: the columns of the answer.
-    """
-
-    def __init__(self, candidates: list[Taxon], rank: Rank) -> None:
-        lineages = [taxon.ranks[: RANKS.index(rank) + 1] for taxon in candidates]
-        first: dict[tuple[str, ...], int] = {}
-        for number, lineage in enumerate(lineages):
-            first.setdefault(lineage, number)
-        number_of = {lineage: number for number, lineage in enumerate(first)}
-        self._lineages = list(first)
-        self._of_species = np.array([number_of[lineage] for lineage in lineages])
-        self._common = [candidates[number].common_name if rank == "species" else "" for number in first.values()]
-        columns = ["image", "place", *RANKS[: RANKS.index(rank) + 1], "common_name", "probability", "error"]
-        kinds = {"place": pa.int64(), "probability": pa.float64()}
-        self.schema = pa.schema([(name, kinds.get(name, pa.string())) for name in columns])
-
-    def rows(self, images: list[str], probabilities_NS: Floats, top: int) -> pa.Table:
-        """The best taxa of each image, from the probabilities of all species."""
-        taxa_NT = np.zeros((len(images), len(self._lineages)))
-        np.add.at(taxa_NT.T, self._of_species, probabilities_NS.T)
-        best_NK = np.argsort(-taxa_NT, axis=1, kind="stable")[:, :top]
-        rows = [
-            {"image": image, "place": place, "probability": round(float(taxa_NT[number, taxon]), PROBABILITY_DECIMALS)}
-            | {rank: name or None for rank, name in zip(RANKS, self._lineages[taxon], strict=False)}
-            | {"common_name": self._common[taxon] or None}
-            for number, image in enumerate(images)
-            for place, taxon in enumerate(best_NK[number].tolist(), 1)
-        ]
-        return pa.Table.from_pylist(rows, self.schema)
-
-    def errors(self, broken: list[Broken]) -> pa.Table:
-        """A row for each image that cannot be read."""
-        return pa.Table.from_pylist([{"image": image, "error": why} for image, why in broken], self.schema)
+WORTH_SAYING = 20_000
 
 
-class Photos(Dataset[torch.Tensor | str]):
-    """Image files as the model takes them, decoded as those that it was trained on.
-
-    An item is a float tensor [3, H, W], or what is wrong with the file: an exception would lose its text on its way out
-    of a loader worker.
-    """
-
-    def __init__(self, files: Sequence[Path], transform: Callable[[Image.Image], torch.Tensor]) -> None:
-        self.files = files
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> torch.Tensor | str:
-        try:
-            pixels = decode(self.files[index].read_bytes())
-        except (OSError, UnreadableImage) as error:
-            return f"cannot be read: {error}"
-        return self.transform(Image.fromarray(pixels))
-
-
-def _probabilities(clip: Clip, vectors_ND: Floats, weights_CD: Floats) -> Floats:
-    similarity_NC = clip.model.logit_scale.exp().item() * (unit(vectors_ND) @ weights_CD.T)
-    powers_NC = np.exp(similarity_NC - similarity_NC.max(axis=1, keepdims=True))
-    return np.asarray(powers_NC / powers_NC.sum(axis=1, keepdims=True))
-
-
-def _embedded(
-    clip: Clip, folder: Path, files: list[Path], batch: int, workers: int
-) -> Iterator[tuple[list[str], Floats, list[Broken]]]:
-    """Batch by batch: the names of the images, their features [N, D], and what is wrong with the others."""
-    names = [path.relative_to(folder).as_posix() for path in files]
-    loader: DataLoader[Any] = DataLoader(
-        Photos(files, preprocess(clip)), batch_size=batch, num_workers=workers, collate_fn=list
+def _identifier(clip: Clip, source: ModelSource, name: str | None, species: int) -> Identifier:
+    reference = ""
+    if source.kind == "hub":
+        repository, _, commit = source.place.partition("@")
+        reference = f"https://huggingface.co/{repository}/tree/{commit}"
+    return Identifier(
+        name=name or model_name(source),
+        reference=reference,
+        date=datetime.now(UTC).date().isoformat(),
+        how=f" among {species:,} species; weights SHA-256 {weights_digest(clip)}",
     )
-    start = 0
-    with Progress("predict", len(files), "images") as progress:
-        for items in loader:
-            here = list(zip(names[start : start + len(items)], items, strict=True))
-            start += len(items)
-            read = [(name, item) for name, item in here if isinstance(item, torch.Tensor)]
-            broken = [(name, item) for name, item in here if isinstance(item, str)]
-            vectors_ND = np.zeros((0, 0), np.float32)
-            if read:
-                vectors_ND = encode_image(clip, torch.stack([item for _, item in read])).float().cpu().numpy()
-            progress.update(len(items))
-            yield [name for name, _ in read], vectors_ND, broken
 
 
-def _writer(path: Path, schema: pa.Schema) -> Any:
-    return pacsv.CSVWriter(path, schema) if path.suffix == ".csv" else pq.ParquetWriter(path, schema)
+def _loaded(listed_images: ImageList, clip: Clip, batch: int, workers: int) -> Iterator[tuple[pa.Table, Batch]]:
+    """Batch by batch the images loaded, with the rows that the batch's indexes count in."""
+    transform = preprocess(clip)
+    for block in listed_images.blocks(BLOCK):
+        files = ImageFiles([ImagePlace(str(path)) for path in block["path"]], transform)
+        batches = [list(range(start, min(start + batch, len(files)))) for start in range(0, len(files), batch)]
+        # A worker takes longer to start than a batch to load.
+        for loaded in load_batches(files, batches, workers if len(batches) > 1 else 0):
+            yield block, loaded
+
+
+class _Writer(Protocol):
+    def write_table(self, table: pa.Table) -> None: ...
+
+
+class _Nowhere:
+    def write_table(self, table: pa.Table) -> None:
+        """Write nothing."""
+
+
+@contextmanager
+def _writer(out: Path | None, schema: pa.Schema) -> Iterator[_Writer]:
+    """A writer of rows, whose file is there under its name when the block ends."""
+    if out is None:
+        yield _Nowhere()
+        return
+    with whole(out) as temporary:
+        made: Any = pacsv.CSVWriter if out.suffix == ".csv" else pq.ParquetWriter
+        with made(temporary, schema) as writer:
+            yield writer
 
 
 if __name__ == "__main__":

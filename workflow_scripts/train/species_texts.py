@@ -1,7 +1,7 @@
 """Text embeddings of the corpus's species, in the layout that pybioclip reads.
 
-In: an exported model and the corpus's labels. Out: `txt_emb_species.npy`, float32 [D, N], each column of length 1; and
-`txt_emb_species.json`, N entries `[[kingdom, ..., genus, epithet], common name]`.
+In: an exported model and the corpus's labels. Out: `txt_emb_species.npy` and `txt_emb_species.json`, see
+`common.species_embeddings`.
 
 Shapes: N species, n of them at once, D embedding dimensions.
 """
@@ -21,10 +21,9 @@ from workflow_scripts.common.files import whole
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
 from workflow_scripts.common.species import count_species, species_in_batches
+from workflow_scripts.common.species_embeddings import EMBEDDINGS, NAMES
 from workflow_scripts.contracts import LABELS
 
-EMBEDDINGS = "txt_emb_species.npy"
-NAMES = "txt_emb_species.json"
 # Species between two lines of progress.
 SPECIES_AT_ONCE = 4096
 

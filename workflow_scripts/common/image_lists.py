@@ -1,0 +1,220 @@
+"""The images that a person gives to a command: files, folders, or a table with a column of paths.
+
+They are listed in a DuckDB table, which spills to disk, and read back a block at a time: memory does not grow with
+their number.
+"""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from workflow_scripts.common.class_folders import files_by_folder, is_image
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.table_columns import PATH_SPELLINGS, column_named
+from workflow_scripts.common.table_files import EXCEL, PARQUET, TEXT, open_table
+from workflow_scripts.common.tables import quoted, scalar
+
+TABLES = (*TEXT, *EXCEL, *PARQUET)
+LISTED_AT_ONCE = 65_536
+FILES = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("image", pa.string()),
+        ("path", pa.string()),
+        ("bytes", pa.int64()),
+        ("modified", pa.int64()),
+    ]
+)
+# In DuckDB the columns of a person's table have names that none of ours has.
+KEPT = "kept_{}"
+PREFIX = "given_"
+PATH_COLUMNS = (*PATH_SPELLINGS, "image")
+"""What a table's column of files may be called; the last is what these commands write themselves."""
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """Images in a DuckDB table: row, image (as the command names it), path, bytes, modified (ns; both null where there
+    is no such file), and the columns of the table that was given.
+
+    Attributes:
+        connection: where the table is.
+        count: how many images.
+        kept: the columns that the person's table has, in its order.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    count: int
+    kept: tuple[str, ...]
+
+    table = "images"
+
+    def kept_columns(self, taken: Iterable[str]) -> dict[str, str]:
+        """The kept columns by the names that they get in an output, with the DuckDB column of each.
+
+        A name that the output itself uses gets `given_` before it.
+
+        Args:
+            taken: the output's own columns.
+        """
+        used = {name.lower() for name in taken}
+        return {f"{PREFIX * (name.lower() in used)}{name}": KEPT.format(n) for n, name in enumerate(self.kept)}
+
+    def kept_types(self) -> dict[str, pa.DataType]:
+        """The type of each kept column, by its DuckDB column."""
+        schema = self.connection.sql(f"SELECT * FROM {self.table} LIMIT 0").to_arrow_table().schema
+        return {field.name: field.type for field in schema if field.name not in FILES.names}
+
+    def blocks(self, size: int, only: str = "true") -> Iterator[pa.Table]:
+        """The images, in order, at most `size` at a time.
+
+        Args:
+            size: images a block.
+            only: an SQL condition that chooses among them.
+        """
+        with self.connection.cursor() as cursor:
+            reader = cursor.sql(f"SELECT * FROM {self.table} WHERE {only} ORDER BY row").to_arrow_reader(size)
+            for batch in reader:
+                yield pa.Table.from_batches([batch])
+
+
+def list_images(
+    connection: duckdb.DuckDBPyConnection,
+    images: Sequence[Path],
+    *,
+    folder: Path | None = None,
+    path_column: str | None = None,
+) -> ImageList:
+    """List the images that a command line names.
+
+    Args:
+        connection: where the table is made.
+        images: image files and folders, which are searched through; or one table.
+        folder: where the paths of a table start; None: the table's own folder.
+        path_column: the table's column of paths; None: the first of `PATH_COLUMNS` that it has.
+
+    Raises:
+        InputError: no images, or a file, folder, table or column that is not there.
+    """
+    for path in images:
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder")
+    tables = [path for path in images if path.is_file() and _is_table(path)]
+    if tables and len(images) > 1:
+        raise InputError(f"{tables[0]}: give one table alone, or image files and folders")
+    if not tables and (folder is not None or path_column is not None):
+        raise InputError(f"{images[0]}: no table; leave out --folder and --path-column")
+    connection.register("no_files", FILES.empty_table())
+    if tables:
+        kept = _list_table(connection, tables[0], folder, path_column)
+    else:
+        kept = ()
+        connection.execute(f"CREATE OR REPLACE TABLE {ImageList.table} AS SELECT * FROM no_files")
+        _insert(connection, _files(images))
+    count = int(scalar(connection, f"SELECT count(*) FROM {ImageList.table}"))
+    if not count:
+        raise InputError(f"{', '.join(map(str, images))}: no images in it")
+    return ImageList(connection, count, kept)
+
+
+def _files(images: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+    """Each image's name and file: below a single folder as it lies there, else as the words name it."""
+    for path in images:
+        if not path.is_dir():
+            yield str(path), path
+            continue
+        for name, _ in files_by_folder(path):
+            if is_image(name):
+                yield name if len(images) == 1 else (path / name).as_posix(), path / name
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, files: Iterator[tuple[str, Path]]) -> None:
+    numbered = enumerate(files)
+    while some := list(islice(numbered, LISTED_AT_ONCE)):
+        rows = [(row, name, str(path), *_size_and_time(path)) for row, (name, path) in some]
+        columns = [pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), FILES, strict=True)]
+        connection.register("files", pa.table(columns, schema=FILES))
+        connection.execute(f"INSERT INTO {ImageList.table} SELECT * FROM files")
+        connection.unregister("files")
+
+
+def _list_table(
+    connection: duckdb.DuckDBPyConnection, table: Path, folder: Path | None, path_column: str | None
+) -> tuple[str, ...]:
+    """Make the DuckDB table of a person's table; the columns that are kept.
+
+    Raises:
+        InputError: the table cannot be read, or has no such column.
+    """
+    start = table.parent if folder is None else folder
+    if not start.is_dir():
+        raise InputError(f"{start}: no such folder")
+    with tempfile.TemporaryDirectory(prefix="images-") as scratch:
+        source = open_table(connection, table, "given_table", Path(scratch))
+        described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+        found = [row[0] for row in described]
+        place = column_named(found, path_column) if path_column is not None else _path_column(found)
+        if place is None:
+            wanted = path_column or f"path ({', '.join(PATH_COLUMNS[1:])})"
+            raise InputError(
+                f"{table}: no column {wanted}; it has {', '.join(found)}; name the column of files by --path-column"
+            )
+        # A column called `image` that holds the paths is the output's own.
+        kept = [
+            row[0] for row in described if not _is_nested(row[1]) and not (row[0] == place and place.lower() == "image")
+        ]
+        columns = ", ".join(f"{quoted(name)} AS {KEPT.format(number)}" for number, name in enumerate(kept))
+        connection.execute("SET preserve_insertion_order = true")
+        connection.execute(
+            f"CREATE OR REPLACE TABLE rows_of_table AS SELECT row_number() OVER () - 1 AS row, "
+            f"CAST({quoted(place)} AS VARCHAR) AS image{', ' * bool(columns)}{columns} FROM {source}"
+        )
+        connection.execute("SET preserve_insertion_order = false")
+    connection.execute(f"CREATE OR REPLACE TABLE {ImageList.table} AS SELECT * FROM no_files")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT image FROM rows_of_table ORDER BY row")
+        _insert(connection, _placed(cursor, start))
+    connection.execute(
+        f"CREATE OR REPLACE TABLE {ImageList.table} AS SELECT i.*, t.* EXCLUDE (row, image) "
+        f"FROM {ImageList.table} i JOIN rows_of_table t USING (row)"
+    )
+    connection.execute("DROP TABLE rows_of_table")
+    return tuple(kept)
+
+
+def _placed(cursor: duckdb.DuckDBPyConnection, start: Path) -> Iterator[tuple[str, Path]]:
+    while rows := cursor.fetchmany(LISTED_AT_ONCE):
+        for (written,) in rows:
+            yield written or "", _placed_below(start, written or "")
+
+
+def _placed_below(start: Path, written: str) -> Path:
+    """A file of a table; tables from Windows write backslashes."""
+    path = start / written
+    return path if "\\" not in written or path.exists() else start / written.replace("\\", "/")
+
+
+def _size_and_time(path: Path) -> tuple[int | None, int | None]:
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None, None
+    return found.st_size, found.st_mtime_ns
+
+
+def _is_table(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(TABLES)
+
+
+def _is_nested(kind: str) -> bool:
+    """Whether a DuckDB type is of lists or of several values, which a CSV has no place for."""
+    return kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION"))
+
+
+def _path_column(found: Sequence[str]) -> str | None:
+    return next((name for word in PATH_COLUMNS if (name := column_named(found, word)) is not None), None)

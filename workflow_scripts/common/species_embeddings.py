@@ -1,0 +1,52 @@
+"""`txt_emb_species.npy` and `txt_emb_species.json`: text embeddings of species, in the layout that pybioclip reads.
+
+The first is float32 [D, N], each column of length 1; the second N entries `[[kingdom, ..., genus, epithet], common
+name]`. `train.species_texts` writes them beside a model; TreeOfLife's are published with the data sets.
+
+Shapes: N species, D embedding dimensions.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from workflow_scripts.common.captions import Taxon
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.geometry import Floats
+from workflow_scripts.contracts import RANKS
+
+EMBEDDINGS = "txt_emb_species.npy"
+NAMES = "txt_emb_species.json"
+
+
+def has_species_embeddings(folder: Path) -> bool:
+    """Whether both files are there."""
+    return (folder / EMBEDDINGS).is_file() and (folder / NAMES).is_file()
+
+
+def read_species_embeddings(folder: Path) -> tuple[list[Taxon], Floats]:
+    """The species, and their embeddings [D, N], which are mapped and not read into memory.
+
+    Raises:
+        InputError: a file is missing, is none of these, or they do not belong together.
+    """
+    path, names = folder / EMBEDDINGS, folder / NAMES
+    try:
+        columns_DN = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read as embeddings of species: {error}") from None
+    try:
+        taxa = [_taxon(*entry) for entry in json.loads(names.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{names}: cannot be read as names of species: {error}") from None
+    if columns_DN.ndim != 2 or columns_DN.shape[1] != len(taxa) or columns_DN.dtype.kind != "f":
+        shape = " x ".join(map(str, columns_DN.shape))
+        raise InputError(f"{path}: {columns_DN.dtype} {shape}, but {names} names {len(taxa)} species")
+    return taxa, columns_DN
+
+
+def _taxon(ranks: list[str], common_name: str | None) -> Taxon:
+    if len(ranks) != len(RANKS):
+        raise ValueError(f"{ranks} are not {len(RANKS)} ranks")
+    return Taxon(tuple(" ".join((name or "").split()) for name in ranks), common_name=common_name or "")
