@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageFile, ImageOps
 
 from workflow_scripts.common import images
+from workflow_scripts.common.embedding import ImageFiles, ImagePlace
 from workflow_scripts.common.image_kinds import MIME, START_BYTES, kind_of
-from workflow_scripts.evaluate.predict import Photos
 from workflow_scripts.train import images as training
 
 REAL = os.environ.get("TREEOFLIFE_REAL_DATA")
@@ -267,9 +268,8 @@ def test_downloads_training_and_prediction_see_the_same_picture(name: str) -> No
     pixels = images.decode(data)
     assert images.read_size(data) == pixels.shape[1::-1] == SIZES[name]
     assert (training.decode(data) == pixels).all()
-    shown: list[Any] = []
-    assert Photos([FOLDER / name], lambda image: shown.append(image) or 0)[0] == 0  # type: ignore[arg-type, func-returns-value, return-value]
-    assert (np.asarray(shown[0]) == pixels).all()
+    files = ImageFiles([ImagePlace(str(FOLDER / name))], lambda image: torch.from_numpy(np.array(image)))
+    assert (np.asarray(files[0].pixels) == pixels).all()
 
 
 @pytest.mark.skipif(REAL is None, reason="TREEOFLIFE_REAL_DATA is not set")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from workflow_scripts.common import embedding
 from workflow_scripts.common.clip import Clip, Projector, encode_image, encode_text, load, preprocess
 from workflow_scripts.common.config.evaluate import EmbedLimits
 from workflow_scripts.common.errors import InputError
@@ -156,7 +157,7 @@ def test_an_interrupted_job_goes_on_after_its_last_chunk(
             raise KeyboardInterrupt
         return encode_image(clip, batch, projector)
 
-    monkeypatch.setattr(module, "encode_image", interrupted)
+    monkeypatch.setattr(embedding, "encode_image", interrupted)
     out = tmp_path / "f.safetensors"
     with pytest.raises(KeyboardInterrupt):
         embed(work=tmp_path / "work", model=models["ours"], images=images, out=out, limits=INLINE)

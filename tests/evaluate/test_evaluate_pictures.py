@@ -93,7 +93,7 @@ def test_only_images_that_differ_are_embedded_again_and_published_versions_take_
         embedded.append(len(batch))
         return encode_image(clip, batch, projector)
 
-    monkeypatch.setattr("workflow_scripts.evaluate.embed.encode_image", counted)
+    monkeypatch.setattr("workflow_scripts.common.embedding.encode_image", counted)
     out = tmp_path / "ours.safetensors"
     given = {"images": benchmark_of_kinds, "limits": EmbedLimits(workers=0), "work": tmp_path / "work"}
     embed(model=models["ours"], out=out, **given)

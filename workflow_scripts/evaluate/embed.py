@@ -2,24 +2,22 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
-from torch.utils.data import DataLoader, Dataset
 
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.clip import Clip, Projector, encode_image, load, preprocess
+from workflow_scripts.common.clip import Clip, Projector, load, preprocess
 from workflow_scripts.common.config.evaluate import EmbedLimits
+from workflow_scripts.common.embedding import ImageFiles, ImagePlace, encode, load_batches
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, whole
 from workflow_scripts.common.frames import read_frame
 from workflow_scripts.common.geometry import Floats
-from workflow_scripts.common.images import decode, decode_plain
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.step_versions import versioned
 from workflow_scripts.common.work_folder import WorkFolder, do_once
@@ -130,8 +128,6 @@ def _embed_pass(
     clip: Clip, table: "pl.DataFrame", one: Pass, folder: Path, *, projector: Projector, limits: EmbedLimits
 ) -> Floats:
     """Features of a pass's images [M, D], made chunk by chunk; what an interrupted job made is taken over."""
-    device = next(clip.model.parameters()).device
-    half = torch.autocast(device.type, torch.float16, enabled=one.autocast and device.type == "cuda")
     count = len(one.rows)
     chunks = [folder / f"{one.name}-{number:05d}.npy" for number in range(math.ceil(count / CHUNK))]
     missing = [number for number, chunk in enumerate(chunks) if not chunk.exists()]
@@ -146,74 +142,33 @@ def _embed_pass(
     parts = []
     with Progress(f"embed ({one.name})", count, "images") as progress:
         progress.update(done)
-        images = BenchmarkImages(table[one.rows], preprocess(clip), plain=one.plain)
-        for places, batch in zip(batches, _loaded(images, batches, limits.workers), strict=True):
-            with half:
-                vectors = encode_image(clip, batch, projector).float()
-            if not torch.isfinite(vectors).all():
-                # Some models leave the range of half precision.
-                vectors = encode_image(clip, batch, projector).float()
-            parts.append(vectors.cpu().numpy())
-            progress.update(len(places))
-            if (places[-1] + 1) % CHUNK == 0 or places[-1] + 1 == count:
-                with whole(chunks[places[-1] // CHUNK]) as temporary:
+        rows = table[one.rows]
+        places = [ImagePlace(*place) for place in zip(rows["path"], rows["offset"], rows["size"], strict=True)]
+        images = ImageFiles(places, preprocess(clip), plain=one.plain)
+        loaded = _loaded(images, rows["image"].to_list(), batches, limits.workers)
+        for numbers, batch in zip(batches, loaded, strict=True):
+            parts.append(encode(clip, batch, projector, half=one.autocast))
+            progress.update(len(numbers))
+            if (numbers[-1] + 1) % CHUNK == 0 or numbers[-1] + 1 == count:
+                with whole(chunks[numbers[-1] // CHUNK]) as temporary:
                     np.save(temporary, np.concatenate(parts))
                 parts = []
     return np.concatenate([np.load(chunk) for chunk in chunks])
 
 
-class BenchmarkImages(Dataset[torch.Tensor | str]):
-    """A benchmark's images, ready for the model.
+def _loaded(images: ImageFiles, names: Sequence[str], batches: list[list[int]], workers: int) -> Iterator[torch.Tensor]:
+    """The batches of rows as tensors [B, 3, H, W].
 
-    An item is a float tensor [3, H, W], or what is wrong with the image: an exception would lose its text on its way
-    out of a loader worker.
+    Raises:
+        InputError: an image cannot be read.
     """
-
-    def __init__(
-        self, table: "pl.DataFrame", transform: Callable[[Image.Image], torch.Tensor], *, plain: bool = False
-    ) -> None:
-        self.names = table["image"].to_list()
-        self.paths = table["path"].to_list()
-        self.offsets = table["offset"].to_list()
-        self.sizes = table["size"].to_list()
-        self.transform = transform
-        self.plain = plain
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> torch.Tensor | str:
-        try:
-            data = self._bytes(index)
-            return self.transform(decode_plain(data) if self.plain else Image.fromarray(decode(data)))
-        except Exception as error:
-            # Parsers of broken files raise whatever they stumble over.
-            return f"image {self.names[index]} ({self.paths[index]}) can no longer be read: {error}"
-
-    def _bytes(self, index: int) -> bytes:
-        with Path(self.paths[index]).open("rb") as file:
-            file.seek(self.offsets[index] or 0)
-            return file.read(-1 if self.sizes[index] is None else self.sizes[index])
-
-
-def _loaded(images: BenchmarkImages, batches: list[list[int]], workers: int) -> Iterator[torch.Tensor]:
-    """The batches of rows as tensors [B, 3, H, W]."""
-    loader: DataLoader[Any] = DataLoader(
-        images,
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=_stacked,
-    )
-    for batch in loader:
-        if isinstance(batch, str):
-            raise InputError(f"{batch}; mend it, or have the benchmark's images listed again")
-        yield batch
-
-
-def _stacked(items: list[torch.Tensor | str]) -> torch.Tensor | str:
-    """One tensor, or what is wrong with the first bad image."""
-    wrong = next((item for item in items if isinstance(item, str)), None)
-    return wrong or torch.stack([item for item in items if isinstance(item, torch.Tensor)])
+    for batch in load_batches(images, batches, workers):
+        for index, error in batch.errors.items():
+            raise InputError(
+                f"image {names[index]} ({images.places[index].path}) can no longer be read: {error}; mend it, or have "
+                "the benchmark's images listed again"
+            )
+        yield batch.pixels_BCHW
 
 
 if __name__ == "__main__":

@@ -1,0 +1,154 @@
+"""Image files through a model, batch by batch: for benchmarks, prediction, and embeddings of one's own images.
+
+Shapes: B images of a batch, D embedding dimensions, H x W pixels.
+"""
+
+import hashlib
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from workflow_scripts.common.clip import Clip, Projector, encode_image
+from workflow_scripts.common.geometry import Floats
+from workflow_scripts.common.images import decode, decode_plain
+
+
+class ImagePlace(NamedTuple):
+    """Where an image's bytes are: a file, or `size` bytes of it from `offset`."""
+
+    path: str
+    offset: int | None = None
+    size: int | None = None
+
+    def read(self) -> bytes:
+        """The image's bytes.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        with Path(self.path).open("rb") as file:
+            file.seek(self.offset or 0)
+            return file.read(-1 if self.size is None else self.size)
+
+
+@dataclass(frozen=True)
+class LoadedImage:
+    """An image ready for the model, or what is wrong with it.
+
+    Attributes:
+        index: its index among the images that were asked for.
+        md5: of its bytes; "" where they cannot be read.
+        pixels: float tensor [3, H, W], or the error: an exception would lose its text on its way out of a worker.
+    """
+
+    index: int
+    md5: str
+    pixels: torch.Tensor | str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images that were loaded together.
+
+    Attributes:
+        read: indexes of those that could be read [B].
+        md5: of their bytes [B].
+        pixels_BCHW: the images, float.
+        errors: by index, what is wrong with the others.
+    """
+
+    read: list[int]
+    md5: list[str]
+    pixels_BCHW: torch.Tensor
+    errors: dict[int, str]
+
+
+class ImageFiles(Dataset[LoadedImage]):
+    """Image files as the model takes them, decoded as those that it was trained on.
+
+    Args:
+        places: the images.
+        transform: what the model wants done to an image, see `clip.preprocess`.
+        plain: decode as the published evaluation code does instead, see `images.decode_plain`.
+    """
+
+    def __init__(
+        self, places: Sequence[ImagePlace], transform: Callable[[Image.Image], torch.Tensor], *, plain: bool = False
+    ) -> None:
+        self.places = places
+        self.transform = transform
+        self.plain = plain
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> LoadedImage:
+        md5 = ""
+        try:
+            data = self.places[index].read()
+            md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+            pixels = self.transform(decode_plain(data) if self.plain else Image.fromarray(decode(data)))
+        except Exception as error:
+            # Parsers of broken files raise whatever they stumble over.
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            return LoadedImage(index, md5, " ".join(reason.split()) or type(error).__name__)
+        return LoadedImage(index, md5, pixels)
+
+
+def load_batches(images: ImageFiles, batches: Sequence[list[int]], workers: int) -> Iterator[Batch]:
+    """The images of each batch of indexes.
+
+    Args:
+        images: the images.
+        batches: indexes of images.
+        workers: processes that decode; 0 decodes in this one.
+    """
+    loader: DataLoader[Any] = DataLoader(
+        images,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=_collated,
+        worker_init_fn=_ignore_stop_signals,
+    )
+    yield from loader
+
+
+def encode(clip: Clip, pixels_BCHW: torch.Tensor, projector: Projector = "proj", *, half: bool = True) -> Floats:
+    """Image features [B, D], float32, not normalised.
+
+    Args:
+        clip: the model.
+        pixels_BCHW: the images.
+        projector: which visual projector.
+        half: on a GPU, run in fp16 by autocast, as the published evaluation code does.
+    """
+    device = next(clip.model.parameters()).device
+    with torch.autocast(device.type, torch.float16, enabled=half and device.type == "cuda"):
+        vectors = encode_image(clip, pixels_BCHW, projector).float()
+    if not torch.isfinite(vectors).all():
+        # Some models leave the range of half precision.
+        vectors = encode_image(clip, pixels_BCHW, projector).float()
+    features: Floats = vectors.cpu().numpy()
+    return features
+
+
+def _collated(items: list[LoadedImage]) -> Batch:
+    good = [(item.index, item.md5, item.pixels) for item in items if isinstance(item.pixels, torch.Tensor)]
+    return Batch(
+        read=[index for index, _, _ in good],
+        md5=[md5 for _, md5, _ in good],
+        pixels_BCHW=torch.stack([pixels for _, _, pixels in good]) if good else torch.empty(0, 3, 0, 0),
+        errors={item.index: item.pixels for item in items if isinstance(item.pixels, str)},
+    )
+
+
+def _ignore_stop_signals(worker: int) -> None:
+    """Ctrl-C reaches all processes; the main one decides when its workers end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
