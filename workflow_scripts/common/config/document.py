@@ -37,6 +37,8 @@ Written by `make docs` from the config model (`workflow_scripts/common/config/`)
 # The table stands between these two, both lines of the page itself.
 TABLE_BEGINS = "<!-- Written by `make docs`"
 TABLE_ENDS = "## What to write"
+# A section that may stand in more places has them below its title.
+MOST_PLACES = 2
 ABOUT_BEGINS = "<!-- Written by `make docs` from pyproject.toml -->"
 ABOUT_ENDS = "<!-- end -->"
 
@@ -94,10 +96,7 @@ def _tables() -> list[str]:
     for path, section in sections():
         if path not in (known := places.setdefault(section, [])):
             known.append(path)
-    blocks += [
-        _table(f"{', '.join(f'`{path}`' for path in paths)}{_kind(section)}", section)
-        for section, paths in places.items()
-    ]
+    blocks += [_table(_title(paths, section), section, paths) for section, paths in places.items()]
     blocks.append(_columns())
     blocks.append(_table("`config/site.yaml`", SiteSettings))
     blocks += [_table(f"`config/site.yaml`: `{path}`", section) for path, section in sections(SiteSettings)]
@@ -125,16 +124,23 @@ def _columns() -> str:
     )
 
 
+def _title(paths: list[str], section: type[Section]) -> str:
+    shown = ", ".join(f"`{path}`" for path in paths[:MOST_PLACES])
+    return f"{shown}{' and others' if len(paths) > MOST_PLACES else ''}{_kind(section)}"
+
+
 def _kind(section: type[Section]) -> str:
-    """What tells one alternative from the others: the one value of its `reader` or `layout`."""
-    for name in ("reader", "layout"):
+    """What tells one alternative from the others: the one value of its `reader`, `layout` or `judge`."""
+    for name in ("reader", "layout", "judge"):
         if (field := section.model_fields.get(name)) and len(values := get_args(field.annotation)) == 1:
             return f" with `{name}: {values[0]}`"
     return ""
 
 
-def _table(title: str, section: type[Section]) -> str:
+def _table(title: str, section: type[Section], places: list[str] | None = None) -> str:
     summary = (section.__doc__ or "").strip().splitlines()[0]
+    if places and len(places) > MOST_PLACES:
+        summary += f" It stands at {', '.join(f'`{path}`' for path in places)}."
     rows = [
         f"| `{name}` | {_type(field)} | {_default(field)} | {field.description} |"
         for name, field in section.model_fields.items()
