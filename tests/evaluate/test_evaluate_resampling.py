@@ -5,7 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workflow_scripts.common.resampling import Measure, differences, interval, resample, share
+from workflow_scripts.common.resampling import (
+    Measure,
+    differences,
+    interval,
+    interval_of,
+    ratio,
+    resample,
+    share,
+    wilson,
+)
 from workflow_scripts.common.tables import read_rows, write_rows
 from workflow_scripts.contracts import LABELS, RANKS, SEEN_SPECIES, VERDICTS
 from workflow_scripts.evaluate.hierarchy import height_on_errors, lineage, top1_by_rank
@@ -133,3 +142,21 @@ def test_a_species_is_seen_when_a_training_image_of_it_was_kept(tmp_path: Path) 
         labels=tmp_path / "labels.parquet", verdicts=(tmp_path / "verdicts.parquet",), out=tmp_path / "seen.parquet"
     )
     assert read_rows(tmp_path / "seen.parquet", SEEN_SPECIES).to_pylist() == [{"species": "buteo buteo", "images": 2}]
+
+
+@pytest.mark.parametrize(("correct", "ends"), [(0, (0.0, 0.2775)), (5, (0.2366, 0.7634)), (10, (0.7225, 1.0))])
+def test_the_interval_of_a_share_has_width_at_its_ends_too(correct: int, ends: tuple[float, float]) -> None:
+    """Ten images; the ends are those that Wilson's formula is tabulated with."""
+    measures = right(correct, 10)
+    assert interval_of(measures["top1"], resample(measures)["top1"]) == pytest.approx(ends, abs=1e-4)
+
+
+def test_an_image_that_is_tried_often_counts_once_where_all_tries_are_right() -> None:
+    folds = share(np.full(4, 5), np.full(4, 5))
+    assert interval_of(folds, resample({"few": folds})["few"]) == wilson(1.0, 4)
+
+
+def test_what_is_no_share_of_images_keeps_its_resampled_interval() -> None:
+    heights = Measure(np.array([[7, 1], [1, 1], [0, 0], [3, 1]]), ratio)
+    drawn = resample({"height": heights})["height"]
+    assert interval_of(heights, drawn) == interval(drawn)

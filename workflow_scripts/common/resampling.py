@@ -19,6 +19,8 @@ DRAWS = 1000
 BLOCK = 64
 SEED = 0
 PERCENTILES = (2.5, 97.5)
+# Standard errors from an estimate to each end of its 95 % interval.
+NORMAL_95 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,13 @@ class Measure:
     terms: Integers
     statistic: Statistic
     spread: float | None = None
+
+    @property
+    def images(self) -> int | None:
+        """Of a share of answers that are right, how many images it is a share of; of any other score None."""
+        if self.statistic is not ratio or (self.terms[:, 0] > self.terms[:, 1]).any():
+            return None
+        return int((self.terms[:, 1] > 0).sum())
 
     @property
     def value(self) -> float:
@@ -95,6 +104,30 @@ def interval(values_B: Reals) -> tuple[float, float] | None:
         return None
     low, high = np.percentile(known, PERCENTILES)
     return float(low), float(high)
+
+
+def interval_of(measure: Measure, values_B: Reals) -> tuple[float, float] | None:
+    """A score's 95 % interval: Wilson's for a share of images that are tried once, else by bootstrap.
+
+    The bootstrap of a share that is 0 or 1 has no width, however few images there are; Wilson's has.
+
+    Args:
+        measure: the score.
+        values_B: what `resample` gave for it.
+    """
+    images = measure.images
+    if images and (measure.terms[:, 1].max() == 1 or measure.value in (0, 1)):
+        return wilson(measure.value, images)
+    return interval(values_B)
+
+
+def wilson(share: float, number: int) -> tuple[float, float]:
+    """The 95 % interval of a share of so many independent trials (Wilson 1927)."""
+    squared = NORMAL_95**2 / number
+    centre = (share + squared / 2) / (1 + squared)
+    reach = NORMAL_95 * np.sqrt(share * (1 - share) / number + squared / (4 * number)) / (1 + squared)
+    # Rounding must not leave the share itself outside.
+    return min(share, max(0.0, float(centre - reach))), max(share, min(1.0, float(centre + reach)))
 
 
 def differences(

@@ -21,7 +21,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import digest, sha256_file
 from workflow_scripts.common.frames import read_frame, write_frame
 from workflow_scripts.common.progress import Progress
-from workflow_scripts.common.resampling import Measure, Reals, differences, interval, resample
+from workflow_scripts.common.resampling import Measure, Reals, differences, interval, interval_of, resample
 from workflow_scripts.contracts import BENCHMARK_IMAGES, BENCHMARK_SCORES, PREDICTIONS, SEEN_SPECIES
 from workflow_scripts.evaluate.columns import texts
 from workflow_scripts.evaluate.features import Features, Origin, origin_of, read_features
@@ -61,7 +61,7 @@ def score(
     follows: those that agree share one number. `left_out` says why a few-shot score is not there: by name, the classes
     with too few images.
 
-    Beside them stand `intervals` (95 %, bootstrap over images) by metric; `against`, by other model and metric, the
+    Beside them stand `intervals` (95 %, see `interval_of`) by metric; `against`, by other model and metric, the
     paired difference, its interval and p; and `lca_height`, the mean height of the lowest common ancestor on errors.
 
     Args:
@@ -219,7 +219,7 @@ def _write(task: Task, model: str, scored: Mapping[str, Scored], folder: Path) -
         "metrics": outcome.metrics,
         "protocols": outcome.protocols,
         "left_out": dict(outcome.left_out),
-        "intervals": {metric: interval(own.drawn[metric]) for metric in outcome.measures},
+        "intervals": {metric: interval_of(one, own.drawn[metric]) for metric, one in outcome.measures.items()},
         "against": against,
         "inputs": {
             "images": task.digest,
