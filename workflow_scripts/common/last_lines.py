@@ -16,15 +16,13 @@ from typing import Any
 from workflow_scripts.common.accounts import Account, read_account
 from workflow_scripts.common.generations import Generations
 from workflow_scripts.common.layout import Corpus, Run
-from workflow_scripts.common.losses import lost_of
+from workflow_scripts.common.losses import lost_of, not_lost_before
 from workflow_scripts.common.protocols import plain_metric
 from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.common.scoring import Scoring
 
 ERROR = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ ERROR [\w.]+: (.*)$")
 MAIN_METRIC = "zero_shot/top1"
-# Verdicts on images that did not come.
-NOT_THERE = ("download_failed", "unreadable")
 MOST_ERRORS = 3
 MOST_REASONS = 5
 
@@ -221,10 +219,8 @@ def _add_sources(corpus: Corpus, generation: str, names: Sequence[str], rows: Ro
         kept, dropped = came
         rows.drop("download", dropped)
         if judged is not None:
-            # Verdicts count what did not come once more, by fewer reasons.
-            same = Counter({reason: dropped[reason] for reason in ("too_small", "taken_down")})
             kept = judged[0]
-            rows.drop("curate", judged[1] - same - Counter(dict.fromkeys(NOT_THERE, dropped.total())))
+            rows.drop("curate", not_lost_before(dropped, judged[1]))
     rows.kept += kept
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,11 @@ LEFT_OUT = {
     "curate": frozenset(VERDICT_REASONS) - {"unresolved", "placeholder"},
 }
 """By stage: reasons that settings or the corpus itself give. Rows that are dropped for any other reason are lost."""
+
+NOT_THERE = ("download_failed", "unreadable")
+"""Verdicts on images that did not come."""
+AS_BEFORE = ("too_small", "taken_down")
+"""Reasons that downloads and verdicts have in common."""
 
 MOST_CAUSES = 3
 
@@ -73,6 +79,14 @@ class Loss:
     def is_too_much(self) -> bool:
         """Whether it is more than is allowed."""
         return self.share > self.allowed
+
+
+def not_lost_before(downloads: Mapping[str, int], verdicts: Mapping[str, int]) -> Counter[str]:
+    """Of what verdicts drop by reason that which downloads did not lose: they count it once more, by fewer reasons."""
+    if not downloads:
+        return Counter(verdicts)
+    before = Counter({reason: downloads.get(reason, 0) for reason in AS_BEFORE})
+    return Counter(verdicts) - before - Counter(dict.fromkeys(NOT_THERE, sum(downloads.values())))
 
 
 def lost_of(stage: str, dropped: Mapping[str, int]) -> dict[str, int]:
