@@ -72,23 +72,27 @@ def test_the_page_works_in_a_browser(
     assert overflow(page) <= 0
     assert page.locator("section:visible").count() == 9
     assert page.locator(".plot .main-svg").count() >= 8
-    page.click("#scores-table thead th:nth-child(3)")
+    page.click("#scores-table thead th:nth-child(3) button")
     ascending = column(page, "#scores-table", 2)
     assert ascending == sorted(ascending)
     assert len(set(ascending)) > 1
-    page.click("#scores-table thead th:nth-child(3)")
+    page.focus("#scores-table thead th:nth-child(3) button")
+    page.keyboard.press("Space")
     assert column(page, "#scores-table", 2) == ascending[::-1]
     assert_every_table_is_copied_as_it_stands(page)
     # An image's species shows where the pointer is.
-    point = "plane.data[0].text.findIndex(name => name.includes('hudsonia'))"
-    hover = f"plane => Plotly.Fx.hover(plane, [{{curveNumber: 0, pointNumber: {point}}}])"
+    trace = "plane.data.findIndex(one => one.text.some(name => name.includes('hudsonia')))"
+    point = "plane.data[trace].text.findIndex(name => name.includes('hudsonia'))"
+    hover = (
+        f"plane => {{ const trace = {trace}; Plotly.Fx.hover(plane, [{{curveNumber: trace, pointNumber: {point}}}]); }}"
+    )
     page.locator("#features .plane").first.evaluate(hover)
     assert "hudsonia" in (page.locator("#features .hovertext").text_content() or "")
     # Another rank, and one of its names brought out.
     page.select_option("#features select", "species")
     assert page.locator("#features .legend button").all_inner_texts() == ["hudsonia", "unknown"]
     page.click("#features .legend button:first-child")
-    faint = "plane => plane.data[0].marker.opacity.filter(value => value < 0.5).length"
+    faint = "plane => plane.data.filter(one => one.opacity < 0.5).reduce((sum, one) => sum + one.x.length, 0)"
     assert page.eval_on_selector("#features .plane", faint) == 4
     assert overflow(page) <= 0
     assert_quiet(seen, arguments["out"])
@@ -117,8 +121,23 @@ def assert_every_table_is_copied_as_it_stands(page: Page) -> None:
         button = table.locator("xpath=ancestor::div[contains(@class, 'scroll')]/preceding-sibling::div[1]/button")
         button.click()
         copied = list(csv.reader(page.evaluate("navigator.clipboard.readText()").splitlines()))
-        cells = "table => [...table.rows].map(row => [...row.cells].map(cell => cell.textContent))"
-        assert copied == [[" ".join(cell.split()) for cell in row] for row in table.evaluate(cells)]
+        cells = table.evaluate(
+            "table => [...table.rows].map(row => "
+            "[...row.cells].map(cell => ({text: cell.textContent, ...cell.dataset})))"
+        )
+        ends = {column for row in cells for column, cell in enumerate(row) if "low" in cell}
+        assert len({*map(len, copied)}) == 1
+        for line, row in zip(copied[1:], cells[1:], strict=True):
+            fields = iter(line)
+            for column, cell in enumerate(row):
+                field = next(fields)
+                if "value" in cell:
+                    # Numbers are copied as numbers, and where none is, nothing.
+                    assert field == cell["value"] == "" or float(field) == float(cell["value"])
+                else:
+                    assert field == " ".join(cell["text"].split())
+                if column in ends:
+                    assert (next(fields), next(fields)) == (cell.get("low", ""), cell.get("high", ""))
 
 
 def assert_quiet(seen: Seen, path: Path) -> None:

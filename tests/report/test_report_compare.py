@@ -40,7 +40,7 @@ def test_what_differs_is_shown_and_what_does_not_is_not(tmp_path: Path) -> None:
     text = " ".join(page.text.split())
     assert "train.lr 0.1 0.2" in text
     assert "train.seed" not in text
-    assert "tiny zero_shot/top1 60.0 80.0 +20.0 [+12.0, +29.0] p < 0.002" in text
+    assert "tiny zero_shot/top1 60.0 80.0 ▲ +20.0 [+12.0, +29.0] p < 0.002" in text
     assert "train/run 10.0 s 50 20.0 s 50" in text
     figures = json.loads(page.scripts[0])
     assert [(trace["name"], trace["y"]) for trace in figures["training"]["data"]] == [

@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from workflow_scripts.common.accounts import Account, read_account
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.resampling import Difference
 from workflow_scripts.report.costs import step_of
 from workflow_scripts.report.curves import POINTS, read_curves
 from workflow_scripts.report.flow import CORPUS, corpus_flow, gaps, steps_of
@@ -121,7 +124,7 @@ def test_intervals_and_differences_are_read_and_missing_ones_are_none(score_file
     assert bare.with_heights() == []
     scores = read_scores(with_intervals(score_files), own="demo")
     assert scores.interval("tiny", "zero_shot/top1", "demo") == (0.625, 0.875)
-    assert scores.against("tiny", "zero_shot/top1", "demo") == (0.25, 0.03)
+    assert scores.against("tiny", "zero_shot/top1", "demo") == Difference(0.25, 0.1, 0.4, 0.03)
     assert scores.against("tiny", "few_shot/1", "demo") is None
     assert scores.height("tiny", "demo") == (2.5, (2.0, 3.0))
     row = next(
@@ -132,13 +135,24 @@ def test_intervals_and_differences_are_read_and_missing_ones_are_none(score_file
     assert (row["low"], row["high"], row["difference"], row["p"]) == (0.625, 0.875, 0.25, 0.03)
 
 
+def renamed(files: list[Path], **names: tuple[str, int, int]) -> Iterator[dict[str, Any]]:
+    """What the score files of some benchmarks hold, under other names and of other sizes; written when changed."""
+    for path in files:
+        described = json.loads(path.read_text())
+        if described["benchmark"] in names:
+            name, images, classes = names[described["benchmark"]]
+            described |= {"benchmark": name, "n_images": images, "n_classes": classes}
+        yield described
+        path.write_text(json.dumps(described))
+
+
+PLANTDOC = ("plantdoc", 236, 28)
+
+
 def test_published_scores_stand_beside_benchmarks_of_their_names(score_files: list[Path]) -> None:
     """Herbarium19 is scored by another metric than any here, tiny is in no paper; insects is in both."""
     assert compare(read_scores(score_files)) == []
-    for path in score_files:
-        described = json.loads(path.read_text())
-        described["benchmark"] = {"tiny": "insects", "other": "herbarium19"}[described["benchmark"]]
-        path.write_text(json.dumps(described))
+    list(renamed(score_files, tiny=("insects", 4160, 104), other=("herbarium19", 8, 683)))
     [found] = compare(read_scores(score_files))
     assert (found.benchmark, found.metric) == ("insects", "zero_shot/top1")
     assert found.ours == {"start": 0.5, "demo": 0.75}
@@ -146,10 +160,16 @@ def test_published_scores_stand_beside_benchmarks_of_their_names(score_files: li
     assert found.theirs["BioCLIP (first paper)"] == pytest.approx(0.327)
 
 
+@pytest.mark.parametrize("size", [(8, 104), (4160, 28), (3000, 104), (4161, 104)])
+def test_a_benchmark_of_a_published_name_and_another_size_is_another(
+    score_files: list[Path], size: tuple[int, int]
+) -> None:
+    list(renamed(score_files, tiny=("insects", *size)))
+    assert compare(read_scores(score_files)) == []
+
+
 def test_what_follows_the_published_code_is_held_against_the_published_score(score_files: list[Path]) -> None:
-    for path in score_files:
-        described = json.loads(path.read_text()) | {"benchmark": path.stem.replace("tiny", "plantdoc")}
-        path.write_text(json.dumps(described))
+    list(renamed(score_files, tiny=PLANTDOC))
     of_two, of_main = sorted(compare(read_scores(score_files)), key=lambda one: one.metric, reverse=True)
     assert (of_two.metric, of_two.protocols) == ("v1.0.1/few_shot/1", ("v1.0.1", "v2.0.0"))
     assert (of_main.metric, of_main.protocols) == ("few_shot/1", ("main-49e1cf5",))
@@ -158,21 +178,17 @@ def test_what_follows_the_published_code_is_held_against_the_published_score(sco
 
 
 def test_what_only_the_corrected_protocol_says_stands_beside_no_published_score(score_files: list[Path]) -> None:
-    for path in score_files:
-        described = json.loads(path.read_text()) | {"benchmark": path.stem.replace("tiny", "plantdoc")}
+    for described in renamed(score_files, tiny=PLANTDOC):
         described["protocols"]["few_shot/1"] = ["corrected"]
-        path.write_text(json.dumps(described))
     assert [one.metric for one in compare(read_scores(score_files))] == ["v1.0.1/few_shot/1"]
 
 
 def test_the_first_papers_scores_are_not_held_against_the_second_papers_slips(score_files: list[Path]) -> None:
     """Its own code wrote Rare Species by taxonomic and common names (eval_zero_shot.sh), as the corrected protocol."""
-    for path in score_files:
-        described = json.loads(path.read_text()) | {"benchmark": path.stem.replace("tiny", "rare_species")}
+    for described in renamed(score_files, tiny=("rare_species", 11983, 400)):
         described["metrics"]["v1.0.1/zero_shot/top1"] = 0.125
         described["protocols"]["v1.0.1/zero_shot/top1"] = ["v1.0.1"]
         described["protocols"]["zero_shot/top1"] = ["v2.0.0", "main-49e1cf5", "corrected"]
-        path.write_text(json.dumps(described))
     found = {one.metric: one for one in compare(read_scores(score_files))}
     assert "BioCLIP (first paper)" in found["zero_shot/top1"].theirs
     assert found["zero_shot/top1"].protocols == ("v2.0.0", "main-49e1cf5")

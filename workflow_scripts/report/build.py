@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from workflow_scripts.common.files import sha256_file, write_text
 from workflow_scripts.common.pdq_distance import BITS, MAX_DISTANCE
 from workflow_scripts.common.tables import connect
 from workflow_scripts.common.tables import read as read_table
+from workflow_scripts.common.version import workflow_version
 from workflow_scripts.contracts import CORPUS, DOWNLOAD_HOSTS, LABEL_STATISTICS, LABELS, RUN, TRAINING
 from workflow_scripts.report import figures
 from workflow_scripts.report.corpora import mixture
@@ -25,9 +26,12 @@ from workflow_scripts.report.curves import read_curves
 from workflow_scripts.report.embedding_maps import read_embedding_maps
 from workflow_scripts.report.examples import Example, read_examples
 from workflow_scripts.report.flow import corpus_flow, gaps, steps_of
+from workflow_scripts.report.headline import effect_of, explain_model, lines, outcome
 from workflow_scripts.report.leakage import read_leaks
+from workflow_scripts.report.means import means
 from workflow_scripts.report.names import RANKS_SHOWN, ranks_by_source
 from workflow_scripts.report.pages import page_parts, page_templates
+from workflow_scripts.report.problems import problems
 from workflow_scripts.report.published import compare
 from workflow_scripts.report.scores import MAIN_METRIC, STD, Scores, read_scores, write_scores
 from workflow_scripts.report.screening import read_screening
@@ -36,16 +40,6 @@ from workflow_scripts.report.treemap import treemap_nodes
 HERE = Path(__file__).parent
 TEMPLATE = "page.html.j2"
 PACKAGES = ("snakemake", "torch", "open_clip_torch", "img2dataset", "webdataset", "duckdb", "plotly")
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What beats what on one benchmark, in the main metric, as fractions."""
-
-    benchmark: str
-    own: float
-    start: float | None
-    chance: float | None
 
 
 def build(
@@ -130,9 +124,13 @@ def build(
         "costs": [asdict(cost) for cost in costs],
     }
     write_document(out.with_name("run.json"), facts, RUN)
+    compared = compare(table)
+    averages = means(table, apart=_replay_benchmarks(facts["config"]))
+    headline = lines(table, averages, compared)
+    by_host, missing = _hosts(hosts), gaps(steps)
     drawn = {
-        "zero-shot": figures.score_bars(table, MAIN_METRIC),
-        **{f"few-shot-{k}": figures.score_bars(table, f"few_shot/{k}") for k in _shots(table)},
+        "zero-shot": figures.score_dots(table, MAIN_METRIC),
+        **{f"few-shot-{k}": figures.score_dots(table, f"few_shot/{k}") for k in _shots(table)},
         "flow": figures.flow(corpus_flow(steps)),
         "strategies": figures.strategies(strategies),
         "treemap": figures.treemap(treemap_nodes(composition)) if composition else None,
@@ -148,14 +146,21 @@ def build(
         looks_alike=f"{MAX_DISTANCE} of {BITS} bits",
         scores=table,
         std=STD,
-        verdicts=_verdicts(table),
-        comparisons=(compared := compare(table)),
+        headline=headline,
+        outcome=outcome(headline) if headline else None,
+        held_against=explain_model(table.models[1], facts["config"]) if len(table.models) > 1 else "",
+        problems=problems(lines=headline, scores=table, steps=steps, gaps=missing, hosts=by_host, training=trained),
+        averages=averages,
+        effect_of=effect_of,
+        main=MAIN_METRIC,
+        comparisons=compared,
         published_models=list(dict.fromkeys(model for one in compared for model in one.theirs)),
         shots=_shots(table),
         trainings=list(metrics),
         summary=_flat(trained),
+        trained=trained,
         steps=steps,
-        gaps=gaps(steps),
+        gaps=missing,
         strategies=strategies,
         ranks_by_source=ranks_by_source(named) if named else [],
         costliest=named["costliest"] if named else [],
@@ -163,7 +168,7 @@ def build(
         ranks=RANKS_SHOWN,
         leaks=read_leaks(leakage, downloads) if downloads else [],
         screening=screening,
-        hosts=_hosts(hosts),
+        hosts=by_host,
         examples=_examples(predictions, benchmarks, table),
         intrinsic=read_scores(intrinsic, own=run) if intrinsic else None,
         embedding_maps=read_embedding_maps(embedding_maps, table.models),
@@ -177,18 +182,9 @@ def build(
     write_text(out, text)
 
 
-def _verdicts(scores: Scores) -> list[Verdict]:
-    own, *others = scores.models
-    return [
-        Verdict(
-            benchmark,
-            value,
-            scores.value(benchmark, MAIN_METRIC, others[0]) if others else None,
-            scores.chance(benchmark, MAIN_METRIC),
-        )
-        for benchmark in scores.benchmarks
-        if (value := scores.value(benchmark, MAIN_METRIC, own)) is not None
-    ]
+def _replay_benchmarks(config: Mapping[str, Any]) -> list[str]:
+    """Benchmarks of what replay keeps, which are no task about organisms."""
+    return [name for name, one in config.get("benchmarks", {}).items() if one.get("layout") == "replay"]
 
 
 def _shots(scores: Scores) -> list[int]:
@@ -231,7 +227,7 @@ def _provenance(inputs: Mapping[str, Path | None], scores: Scores) -> list[tuple
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    found = workflow_version() | {"python": ".".join(map(str, sys.version_info[:3]))}
     for package in PACKAGES:
         try:
             found[package] = version(package)

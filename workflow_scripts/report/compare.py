@@ -13,6 +13,7 @@ from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.report import figures
 from workflow_scripts.report.corpora import Run, places
 from workflow_scripts.report.curves import read_curves
+from workflow_scripts.report.headline import effect_of
 from workflow_scripts.report.pages import page_parts, page_templates
 from workflow_scripts.report.paired import Paired, paired
 from workflow_scripts.report.scores import MAIN_METRIC, STD, Scores, read_scores
@@ -56,7 +57,7 @@ def compare(*, runs: tuple[str, ...] = (), results: Path | None = None, out: Pat
     scores = read_scores([path for one in found for path in _score_files(one)], own=runs[0])
     page = out or folder / "compare" / "-".join(runs) / "index.html"
     curves = {one.name: read_curves(one.folder / "train/metrics.jsonl") for one in found}
-    drawn = {"zero-shot": figures.score_bars(scores, MAIN_METRIC), "training": figures.overlaid(curves)}
+    drawn = {"zero-shot": figures.score_dots(scores, MAIN_METRIC), "training": figures.overlaid(curves)}
     text = (
         page_templates()
         .get_template(TEMPLATE)
@@ -68,6 +69,7 @@ def compare(*, runs: tuple[str, ...] = (), results: Path | None = None, out: Pat
             scores=scores,
             std=STD,
             main=MAIN_METRIC,
+            effect_of=effect_of,
             pairs=_pairs(found, scores),
             steps=_steps(found),
             costs=[{cost["step"]: cost for cost in one.facts["costs"]} for one in found],

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.report.curves import Curves
-from workflow_scripts.report.flow import Link
+from workflow_scripts.report.flow import ENDS, Link
 from workflow_scripts.report.scores import STD, Scores
 from workflow_scripts.report.treemap import Node
 
@@ -15,12 +15,18 @@ if TYPE_CHECKING:
 
 Figure = dict[str, Any]
 
-COLOURS = ("#1b7f5c", "#9aa5b1", "#3b6fb6", "#c98a1b", "#8a5bb0", "#c4513f")
-CHANCE = "#c4513f"
+# Colours that colour-blind people tell apart (after Okabe and Ito 2008), dark enough for lines on white; what tells a
+# colour tells a shape, a dash or a pattern too.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#a08f00", "#56b4e9", "#6a51a3", "#8c6d4f")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+PATTERNS = ("", "/", ".", "x", "-", "|", "+", "\\")
+CHANCE = "#8a4b00"
+KEPT, LOST = "#0072b2", "#d55e00"
 # Parts of a loss, by how the name of a metric ends.
-PARTS = {"biology": "#3b6fb6", "replay": "#c98a1b"}
+PARTS = {"biology": ("#009e73", "dash"), "replay": ("#d55e00", "dot")}
 # Groups of taxa; what has none of its own is grey.
-TAXA = ("#4e79a7", "#f28e2b", "#59a14f", "#b6575a", "#5b9a97", "#c7a12b", "#8f6690", "#d37a84", "#8a6a55")
+TAXA = ("#7fb3d9", "#f2b14b", "#66c2a5", "#e0a8c8", "#a6d3f0", "#f0996b", "#d8cf6a", "#b8a9d9", "#c9b49a")
 GREY = "#aab6b0"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 # What belongs to one plot, by how the name of a metric starts; whatever else is numeric is left to metrics.jsonl.
@@ -35,40 +41,55 @@ PANELS = {
 }
 
 
-def score_bars(scores: Scores, metric: str) -> Figure | None:
-    """Bars of one metric by benchmark, one colour a model, chance as a line; None when no benchmark has it."""
+def score_dots(scores: Scores, metric: str) -> Figure | None:
+    """One metric by benchmark, a mark a model with its interval, and chance; None when no benchmark has it."""
     import plotly.graph_objects as go
 
     benchmarks = [name for name in scores.benchmarks if metric in scores.metrics(name)]
     if not benchmarks:
         return None
     figure = go.Figure()
+    figure.add_scatter(
+        name="chance",
+        x=[_percent(scores.chance(name, metric)) for name in benchmarks],
+        y=[*range(len(benchmarks))],
+        mode="markers",
+        marker={"symbol": "line-ns", "size": 10 + 7 * len(scores.models), "line": {"width": 2, "color": CHANCE}},
+        hovertemplate="chance %{x:.1f} %<extra></extra>",
+    )
     for number, model in enumerate(scores.models):
         reach = [_reach(scores, name, metric, model) for name in benchmarks]
-        figure.add_bar(
+        # The models of a benchmark stand below each other.
+        apart = 0.7 * ((number + 0.5) / len(scores.models) - 0.5)
+        figure.add_scatter(
             name=_plain(model),
-            x=[_plain(name) for name in benchmarks],
-            y=[_percent(scores.value(name, metric, model)) for name in benchmarks],
-            error_y={
+            x=[_percent(scores.value(name, metric, model)) for name in benchmarks],
+            y=[row + apart for row in range(len(benchmarks))],
+            mode="markers",
+            error_x={
                 "array": [_percent(up) for up, _ in reach],
                 "arrayminus": [_percent(down) for _, down in reach],
                 "visible": any(up or down for up, down in reach),
-                "thickness": 1,
+                "thickness": 1.5,
+                "width": 3,
             },
-            marker_color=COLOURS[number % len(COLOURS)],
-            hovertemplate="%{y:.1f} %",
+            marker={
+                "symbol": SYMBOLS[number % len(SYMBOLS)],
+                "size": 11 if number == 0 else 8,
+                "color": COLOURS[number % len(COLOURS)],
+            },
+            hovertemplate="%{x:.1f} %",
         )
-    figure.add_scatter(
-        name="chance",
-        x=[_plain(name) for name in benchmarks],
-        y=[_percent(scores.chance(name, metric)) for name in benchmarks],
-        mode="markers",
-        marker={"symbol": "line-ew", "size": 36, "line": {"width": 2, "color": CHANCE}},
-        hovertemplate="%{y:.1f} %",
+    figure.update_xaxes(title="percent", rangemode="tozero")
+    figure.update_yaxes(
+        tickvals=[*range(len(benchmarks))],
+        ticktext=[_plain(name.replace("_", " ")) for name in benchmarks],
+        range=[len(benchmarks) - 0.45, -0.55],
+        automargin=True,
+        zeroline=False,
+        showgrid=False,
     )
-    figure.update_yaxes(title="percent", rangemode="tozero")
-    figure.update_layout(barmode="group", hovermode="x unified", bargap=0.3)
-    return _finished(figure, 340)
+    return _finished(figure, 130 + len(benchmarks) * (16 + 12 * len(scores.models)))
 
 
 def _reach(scores: Scores, benchmark: str, metric: str, model: str) -> tuple[float, float]:
@@ -101,7 +122,9 @@ def training(curves: Curves) -> Figure | None:
                 mode="lines",
                 # Some values are not taken at every step.
                 connectgaps=True,
-                line={"color": PARTS.get(name.rpartition("_")[2], COLOURS[0]), "width": 1.5},
+                line=dict(
+                    zip(("color", "dash"), PARTS.get(name.rpartition("_")[2], (COLOURS[0], "solid")), strict=True)
+                ),
                 # The panels below have the same parts in the same colours.
                 showlegend=row == 1 and len(names) > 1,
                 row=row,
@@ -137,7 +160,7 @@ def overlaid(curves: Mapping[str, Curves]) -> Figure | None:
                 legendgroup=run,
                 mode="lines",
                 connectgaps=True,
-                line={"color": COLOURS[(0, 3, 2, 4, 5, 1)[number % 6]], "width": 1.5},
+                line={"color": COLOURS[number % len(COLOURS)], "dash": DASHES[number % len(DASHES)], "width": 1.5},
                 showlegend=row == 1,
                 row=row,
                 col=1,
@@ -155,7 +178,7 @@ def flow(links: Sequence[Link]) -> Figure | None:
     if not links:
         return None
     places = list(dict.fromkeys(place for link in links for place in (link.source, link.target)))
-    lost = [place not in {link.source for link in links} and place != "training" for place in places]
+    lost = [place not in {link.source for link in links} and place not in ENDS for place in places]
     number = {place: index for index, place in enumerate(places)}
     sums = {
         place: max(
@@ -169,7 +192,7 @@ def flow(links: Sequence[Link]) -> Figure | None:
             arrangement="snap",
             node={
                 "label": [f"{_plain(_short(place))} {sums[place]:,}" for place in places],
-                "color": [CHANCE if is_lost else COLOURS[0] for is_lost in lost],
+                "color": [LOST if is_lost else KEPT for is_lost in lost],
                 "align": "left",
                 "pad": 14,
                 "thickness": 12,
@@ -181,7 +204,7 @@ def flow(links: Sequence[Link]) -> Figure | None:
                 "target": [number[link.target] for link in links],
                 "value": [link.rows for link in links],
                 "color": [
-                    "rgba(196,81,63,.25)" if lost[number[link.target]] else "rgba(27,127,92,.22)" for link in links
+                    "rgba(213,94,0,.3)" if lost[number[link.target]] else "rgba(0,114,178,.22)" for link in links
                 ],
                 "hovertemplate": "%{source.label} → %{target.label}: %{value:,}<extra></extra>",
             },
@@ -205,7 +228,10 @@ def strategies(rows: Sequence[Mapping[str, Any]]) -> Figure | None:
             y=[_plain(name) for name in names],
             x=[labels.get(name, 0) for name in names],
             orientation="h",
-            marker_color=COLOURS[number % len(COLOURS)],
+            marker={
+                "color": COLOURS[number % len(COLOURS)],
+                "pattern": {"shape": PATTERNS[number % len(PATTERNS)], "solidity": 0.25},
+            },
             hovertemplate="%{x:,} labels",
         )
     figure.update_layout(barmode="stack")
@@ -257,7 +283,7 @@ def _finished(figure: "go.Figure", height: int) -> Figure:
         margin={"l": 56, "r": 16, "t": 60, "b": 40},
         font={"family": FONT, "size": 13, "color": "#243b33"},
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"},
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#b8c4be", "activecolor": COLOURS[0]},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#b8c4be", "activecolor": KEPT},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
     )

@@ -1,14 +1,18 @@
 """Rows accounted for: what entered each step, what it kept, and why the others were left out."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 
 from workflow_scripts.common.accounts import Account
+from workflow_scripts.common.losses import not_lost_before
 
 CORPUS = ("sources", "catalog", "download", "curate", "shards")
 """The steps that an image passes from its source's metadata to a training shard."""
+TRAINING, VALIDATION = "training", "validation"
+ENDS = (TRAINING, VALIDATION)
+"""Where an image ends that no step leaves out."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,19 @@ def corpus_flow(steps: Sequence[Step]) -> list[Link]:
     """The links of a flow from the sources' records to the shards, each reason a place of its own."""
     chain = [step for step in steps if step.name in CORPUS]
     links = []
+    lost_before: Mapping[str, int] = {}
     for step, following in zip_longest(chain, chain[1:]):
-        if following is not None and following.rows_in == step.rows_in:
-            # The next step judges every row, also those that this one lost, and says why each is left out.
-            links.append(Link(step.name, following.name, step.rows_in))
-            continue
-        links.append(Link(step.name, following.name if following else "training", step.kept))
-        links += [Link(step.name, f"{step.name}: {reason}", rows) for reason, rows in step.dropped.items()]
-    return [link for link in links if link.rows]
+        dropped = not_lost_before(lost_before, step.dropped)
+        kept = step.rows_in - sum(lost_before.values()) - sum(dropped.values())
+        # The next step may judge every row, also those that this one lost.
+        lost_before = step.dropped if following is not None and following.rows_in == step.rows_in else {}
+        if following is not None:
+            links.append(Link(step.name, following.name, kept))
+        else:
+            validation = step.notes.get("val samples", 0)
+            links += [Link(step.name, TRAINING, kept - validation), Link(step.name, VALIDATION, validation)]
+        links += [Link(step.name, f"{step.name}: {reason}", rows) for reason, rows in dropped.items()]
+    return [link for link in links if link.rows > 0]
 
 
 def gaps(steps: Sequence[Step]) -> list[str]:

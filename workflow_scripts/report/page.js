@@ -11,19 +11,60 @@ const settings = {
   // Nothing leaves this page: no button that uploads a chart, and no address to upload it to.
   showSendToCloud: false,
   plotlyServerURL: "",
-  modeBarButtonsToRemove: ["select2d", "lasso2d"],
-  // What is saved can stand in a paper.
-  toImageButtonOptions: { format: "svg" },
+  modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"],
+  modeBarButtonsToAdd: [{ name: "Save as SVG", icon: Plotly.Icons.camera, click: save }],
 };
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+// The colours of a plot's text and lines, which follow the page's; paper and saved pictures are white.
+function colours(onPaper = false) {
+  const style = getComputedStyle(document.documentElement);
+  const of = (name) => style.getPropertyValue(name).trim();
+  return onPaper && dark.matches
+    ? { ink: "#1e2f29", grid: "#e6ebe8", card: "#fff" }
+    : { ink: of("--ink"), grid: of("--grid"), card: of("--card") };
+}
+
+function repainted(layout, { ink, grid, card }) {
+  const axes = Object.keys(layout).filter((name) => /^[xy]axis\d*$/.test(name));
+  const painted = { ...layout, font: { ...layout.font, color: ink } };
+  painted.hoverlabel = { ...layout.hoverlabel, bgcolor: card, font: { color: ink } };
+  for (const name of axes) painted[name] = { ...layout[name], gridcolor: grid, zerolinecolor: grid, linecolor: grid };
+  return painted;
+}
+
+// A picture that can stand in a paper: white, with its legend and its title.
+function save(place) {
+  const layout = repainted(place.layout, colours(true));
+  const title = { text: place.getAttribute("aria-label").replaceAll("<", "&lt;"), font: { size: 14 } };
+  const margin = { ...layout.margin, t: (layout.margin?.t ?? 0) + 40 };
+  const named = place.data.some((trace) => trace.name);
+  const { width, height } = place._fullLayout;
+  return Plotly.downloadImage(
+    { data: place.data, layout: { ...layout, title, margin, showlegend: named, paper_bgcolor: "#fff", plot_bgcolor: "#fff" } },
+    { format: "svg", width, height: height + 40, filename: title.text },
+  );
+}
 
 function draw(place) {
   const figure = figures[place.dataset.figure];
-  Plotly.newPlot(place, figure.data, figure.layout, settings);
+  Plotly.newPlot(place, figure.data, repainted(figure.layout, colours()), settings);
 }
 
-const COLOURS = ["#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#76b7b2", "#edc948", "#b07aa1", "#ff9da7", "#9c755f"];
-const OTHER = "#c3cec8";
-const UNKNOWN = "#e9eeeb";
+function repaint(onPaper) {
+  for (const place of document.querySelectorAll(".js-plotly-plot")) {
+    Plotly.relayout(place, repainted(place.layout, colours(onPaper)));
+    Plotly.Plots.resize(place);
+  }
+}
+
+// Colours that colour-blind people tell apart (Okabe and Ito), and a shape for each.
+const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#a08f00", "#6a51a3", "#8c6d4f"];
+const SYMBOLS = ["circle", "square", "triangle-up", "diamond", "cross", "x", "star", "triangle-down", "hexagon"];
+const GLYPHS = ["●", "■", "▲", "◆", "✚", "✖", "★", "▼", "⬢"];
+const OTHER = "#a3b0a9";
+const UNKNOWN = "#ccd5d0";
 
 function drawMap(place) {
   const map = maps[place.dataset.map];
@@ -32,41 +73,53 @@ function drawMap(place) {
   const planes = [...place.querySelectorAll(".plane")];
   let chosen = null;
 
-  planes.forEach((plane, number) => {
-    const axis = { visible: false };
-    const marks = {
-      type: "scatter", mode: "markers", x: map.x[number], y: map.y[number], text: map.hover,
-      hovertemplate: "%{text}<extra></extra>", marker: { size: 6, line: { width: 0.5, color: "#fff" } },
-    };
-    const layout = {
-      height: 420, margin: { l: 4, r: 4, t: 4, b: 4 }, hovermode: "closest", showlegend: false,
-      xaxis: axis, yaxis: { visible: false, scaleanchor: "x" },
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: "pan",
-      hoverlabel: { align: "left", bgcolor: "#fff", font: { color: "#1e2f29" } },
-    };
-    Plotly.newPlot(plane, [marks], layout, { ...settings, scrollZoom: false, displayModeBar: "hover" });
-  });
+  const names = () => [...map.ranks[select.value].names, "others", "unknown"];
+  const slot = (place) => (place >= 0 ? place : names().length + (place === -1 ? -2 : -1));
 
-  function colour() {
+  // A trace a name, so that a saved picture has a legend.
+  function paint() {
     const { of } = map.ranks[select.value];
-    const colours = of.map((place) => (place >= 0 ? COLOURS[place] : place === -1 ? OTHER : UNKNOWN));
-    const opacity = of.map((place) => (chosen === null || place === chosen ? 0.9 : 0.08));
-    for (const plane of planes) Plotly.restyle(plane, { "marker.color": [colours], "marker.opacity": [opacity] });
+    planes.forEach((plane, number) => {
+      const traces = names().map((name, position) => {
+        const rows = of.flatMap((place, row) => (slot(place) === position ? [row] : []));
+        const coded = position < names().length - 2;
+        const faded = chosen !== null && slot(chosen) !== position;
+        return {
+          type: "scatter", mode: "markers", name, showlegend: rows.length > 0,
+          x: rows.map((row) => map.x[number][row]), y: rows.map((row) => map.y[number][row]),
+          text: rows.map((row) => map.hover[row]), hovertemplate: "%{text}<extra></extra>", opacity: faded ? 0.08 : 0.9,
+          marker: {
+            size: 7, line: { width: 0.5, color: "#fff" }, symbol: coded ? SYMBOLS[position] : "circle",
+            color: coded ? COLOURS[position] : position === names().length - 2 ? OTHER : UNKNOWN,
+          },
+        };
+      });
+      const axis = { visible: false };
+      const layout = {
+        height: 420, margin: { l: 4, r: 4, t: 4, b: 4 }, hovermode: "closest", showlegend: false,
+        xaxis: axis, yaxis: { visible: false, scaleanchor: "x" },
+        paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: "pan", hoverlabel: { align: "left" },
+      };
+      Plotly.react(plane, traces, repainted(layout, colours()), { ...settings, scrollZoom: false, displayModeBar: "hover" });
+    });
   }
 
   function chip(text, shade, number) {
     const button = document.createElement("button");
     button.type = "button";
     const dot = document.createElement("i");
-    dot.style.background = shade;
+    dot.style.color = shade;
+    dot.dataset.glyph = GLYPHS[number] ?? "●";
+    dot.setAttribute("aria-hidden", "true");
     // The names are HTML without tags, as plots want them.
     const name = document.createElement("span");
     name.textContent = new DOMParser().parseFromString(text, "text/html").body.textContent;
     button.append(dot, name);
+    button.setAttribute("aria-pressed", "false");
     button.addEventListener("click", () => {
       chosen = chosen === number ? null : number;
       for (const other of legend.children) other.setAttribute("aria-pressed", String(other === button && chosen !== null));
-      colour();
+      paint();
     });
     legend.append(button);
   }
@@ -78,7 +131,7 @@ function drawMap(place) {
     names.forEach((name, number) => chip(name, COLOURS[number], number));
     if (others) chip(`${others} more`, OTHER, -1);
     if (of.includes(-2)) chip("unknown", UNKNOWN, -2);
-    colour();
+    paint();
   }
 
   select.addEventListener("change", choose);
@@ -107,9 +160,23 @@ function sortBy(heading) {
   body.append(...rows, ...total);
 }
 
+const field = (text) => (typeof text === "number" ? String(text) : '"' + text.trim().replace(/\s+/g, " ").replaceAll('"', '""') + '"');
+
+// A cell that sorts by a number is copied as that number; one with an interval has its ends in columns of their own.
+function fieldsOf(cell, withEnds) {
+  if (cell.tagName === "TH" && cell.closest("thead")) {
+    const name = cell.dataset.csv ?? cell.textContent;
+    return withEnds ? [name, `${name}, low`, `${name}, high`].map(field) : [field(name)];
+  }
+  const numeric = "value" in cell.dataset;
+  const value = numeric ? (cell.dataset.value === "" ? "" : field(Number(cell.dataset.value))) : field(cell.textContent);
+  return withEnds ? [value, cell.dataset.low ?? "", cell.dataset.high ?? ""] : [value];
+}
+
 function asCsv(table) {
-  const field = (cell) => '"' + cell.textContent.trim().replace(/\s+/g, " ").replaceAll('"', '""') + '"';
-  return [...table.rows].map((row) => [...row.cells].map(field).join(",")).join("\n") + "\n";
+  const withEnds = (column) => [...table.tBodies[0].rows].some((row) => row.cells[column]?.dataset.low !== undefined);
+  const ends = [...table.tHead.rows[0].cells].map((_, column) => withEnds(column));
+  return [...table.rows].map((row) => [...row.cells].flatMap((cell, column) => fieldsOf(cell, ends[column])).join(",")).join("\n") + "\n";
 }
 
 async function copy(button, text) {
@@ -146,10 +213,35 @@ for (const table of document.querySelectorAll("table.sortable")) {
   bar.append(button);
 }
 for (const heading of document.querySelectorAll("table.sortable thead th")) {
-  heading.tabIndex = 0;
-  heading.addEventListener("click", () => sortBy(heading));
-  heading.addEventListener("keydown", (event) => { if (event.key === "Enter") sortBy(heading); });
+  // A button is reached and pressed by keys as by a pointer.
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "sort";
+  button.append(...heading.childNodes);
+  heading.append(button);
+  button.addEventListener("click", () => sortBy(heading));
+}
+for (const place of document.querySelectorAll(".scroll, pre")) {
+  // What scrolls can be scrolled by keys.
+  if (place.scrollWidth > place.clientWidth || place.scrollHeight > place.clientHeight) {
+    place.tabIndex = 0;
+    place.setAttribute("role", "region");
+    place.setAttribute("aria-label", place.closest("section")?.querySelector("h2")?.textContent ?? "Table");
+  }
 }
 for (const button of document.querySelectorAll("button[data-copy]")) {
   button.addEventListener("click", () => copy(button, document.getElementById(button.dataset.copy).textContent));
 }
+
+// Paper shows what is folded on the screen, in the colours of paper.
+let folded = [];
+addEventListener("beforeprint", () => {
+  folded = [...document.querySelectorAll("details:not([open])")];
+  for (const one of folded) one.open = true;
+  repaint(true);
+});
+addEventListener("afterprint", () => {
+  for (const one of folded) one.open = false;
+  repaint(false);
+});
+dark.addEventListener("change", () => repaint(false));

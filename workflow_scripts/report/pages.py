@@ -7,6 +7,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 HERE = Path(__file__).parent
+# Metrics as people call them.
+NAMES = {"zero_shot/top1": "zero-shot top-1"}
 STYLE, SCRIPT = "page.css", "page.js"
 
 
@@ -18,6 +20,9 @@ def page_templates() -> Environment:
     # Named here, and not in the templates that import it, to count as code of their steps.
     environment.globals["macros"] = "macros.html.j2"
     environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
+    # What a table sorts by and copies, in the unit that it shows.
+    environment.filters["points"] = lambda value: "" if value is None else f"{100 * value:.4f}"
+    environment.filters["metric"] = lambda name: NAMES.get(name, name.replace("_", " "))
     environment.filters["breakable"] = _breakable
     environment.filters["count"] = lambda value: f"{value:,}"
     environment.filters["duration"] = duration

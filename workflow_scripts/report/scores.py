@@ -11,6 +11,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
 from workflow_scripts.common.frames import write_frame
 from workflow_scripts.common.protocols import PUBLISHED, plain_metric
+from workflow_scripts.common.resampling import Difference
 from workflow_scripts.contracts import BENCHMARK_SCORES, INTEGER, RANKS, REAL, Column, Contract
 
 if TYPE_CHECKING:
@@ -95,6 +96,10 @@ class Scores:
         file = self.files.get((benchmark, model))
         return None if file is None else file["metrics"].get(metric)
 
+    def main_metric(self, benchmark: str) -> str:
+        """The metric that stands for the benchmark: zero-shot top-1, or the first one that its protocol has."""
+        return next(name for name in self.metrics(benchmark) if not self.of_version(name))
+
     def of_version(self, metric: str) -> bool:
         """Whether a score is of published versions alone."""
         return plain_metric(metric) != metric
@@ -115,11 +120,11 @@ class Scores:
         ends = self.files.get((benchmark, model), {}).get("intervals", {}).get(metric)
         return None if ends is None else (ends[0], ends[1])
 
-    def against(self, benchmark: str, metric: str, model: str) -> tuple[float, float] | None:
-        """The difference to the model that the run's own is held against, and its p, where they are known."""
+    def against(self, benchmark: str, metric: str, model: str) -> Difference | None:
+        """The paired difference to the model that the run's own is held against, where it is known."""
         other = next(iter(self.models[1:]), None)
         found = self.files.get((benchmark, model), {}).get("against", {}).get(other, {}).get(metric)
-        return None if found is None else (found["difference"], found["p"])
+        return None if found is None else Difference(**found)
 
     def height(self, benchmark: str, model: str) -> tuple[float, tuple[float, float]] | None:
         """The mean height of the lowest common ancestor on errors, and its interval; None without ranks or errors."""
@@ -135,13 +140,13 @@ class Scores:
     def best(self, benchmark: str, metric: str) -> float | None:
         """The best score of any model: the highest, or the lowest of an error."""
         values = [self.value(benchmark, metric, model) for model in self.models]
-        choose = min if metric.endswith(ERRORS) else max
+        choose = min if is_error(metric) else max
         return choose((value for value in values if value is not None), default=None)
 
     def chance(self, benchmark: str, metric: str) -> float | None:
         """What guessing gives: 1 / classes for the first guess, k / classes for one of the first k."""
         file = next(file for (name, _), file in self.files.items() if name == benchmark)
-        if "chance" not in file["metrics"] or metric.endswith(ERRORS):
+        if "chance" not in file["metrics"] or is_error(metric):
             return None
         if plain_metric(metric).startswith(WITHOUT_CHANCE):
             return None
@@ -170,7 +175,8 @@ class Scores:
                 "value": value,
                 "std": self.value(benchmark, metric + STD, model),
                 **dict(zip(("low", "high"), self.interval(benchmark, metric, model) or (None, None), strict=True)),
-                **dict(zip(("difference", "p"), self.against(benchmark, metric, model) or (None, None), strict=True)),
+                "difference": None if (held := self.against(benchmark, metric, model)) is None else held.difference,
+                "p": None if held is None else held.p,
                 "chance": self.chance(benchmark, metric),
                 "n_images": self.files[benchmark, model]["n_images"],
                 "n_classes": self.files[benchmark, model]["n_classes"],
@@ -182,6 +188,11 @@ class Scores:
             if (value := self.value(benchmark, metric, model)) is not None
         ]
         return pl.DataFrame(rows, schema=[column.name for column in SCORES.columns], infer_schema_length=None)
+
+
+def is_error(metric: str) -> bool:
+    """Whether a metric is better when low."""
+    return metric.endswith(ERRORS)
 
 
 def read_scores(paths: Sequence[Path], own: str | None = None) -> Scores:
@@ -228,4 +239,4 @@ def _order(metric: str) -> tuple[int, int, str, bool, int, str]:
     number = "".join(character for character in name if character.isdigit())
     # The mean over ranks comes before them.
     rank = 1 + RANKS.index(name) if family in BY_RANK and name in RANKS else 0
-    return version, place, family, metric.endswith(ERRORS), int(number or rank), name
+    return version, place, family, is_error(metric), int(number or rank), name
