@@ -98,7 +98,7 @@ def curation() -> Iterator[Row]:
 
 def screening() -> Iterator[Row]:
     """Images a second of judges: the rows of `screening.py`."""
-    yield from _rows_of("screening.py", ("clip",), threads=2)
+    yield from _rows_of("screening.py", ("clip", "faces", "animals"), threads=2)
 
 
 def startup() -> Iterator[Row]:

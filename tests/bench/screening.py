@@ -1,23 +1,31 @@
-"""Benches of judges: images a second by the whole step, beside the model's forward pass alone. `screening.py clip`."""
+"""Benches of judges: images a second by the whole step, beside what it cannot do without. `screening.py clip`."""
 
 import io
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from rows import MeasuredValues, print_rows, sized
 
+from tests.screen.detectors import detector as made_detector
 from workflow_scripts.common import tables, tars
-from workflow_scripts.common.clip import preprocess
 from workflow_scripts.common.config.evaluate import EmbedLimits
+from workflow_scripts.common.config.screen import AnimalsJudge, FacesJudge
+from workflow_scripts.common.images import decode
 from workflow_scripts.common.open_clip_models import open_clip, save_model
 from workflow_scripts.contracts import CATALOG, DOWNLOADS
+from workflow_scripts.screen.animals import Detector, judge_animals
 from workflow_scripts.screen.clip import judge_by_class
 from workflow_scripts.screen.embeddings import write_embeddings
+from workflow_scripts.screen.faces import judge_faces
+from workflow_scripts.screen.judging import Group
 from workflow_scripts.screen.model import CPU_BATCH, ImageEncoder
+from workflow_scripts.screen.mtcnn import Mtcnn
 
 THREADS = 2
 # The image tower of a ViT-B/32; no text is embedded.
@@ -26,13 +34,16 @@ VISION = sized(
     {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},
 )
 TEXT = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
-IMAGES = sized(192, 16)
+IMAGES = sized(96, 16)
 # As downloads are kept: the longer side 720 px, JPEG quality 95.
 SIDES = (720, 540)
+# Of a small detector, each layer at half the size of the one before.
+CHANNELS = sized((16, 64, 128, 256), (4,))
+REPEATS = sized(3, 1)
 
 
-def pictures(folder: Path) -> None:
-    """A part of downloaded photo-like images."""
+def pictures(folder: Path) -> list[bytes]:
+    """A part of downloaded photo-like images, and their bytes."""
     random = np.random.default_rng(0)
     samples, rows, downloads = [], [], []
     for number in range(IMAGES):
@@ -50,6 +61,42 @@ def pictures(folder: Path) -> None:
         downloads.append({"uuid": name, "status": "ok", "attempts": 1, "md5": name} | spot)
     tables.write_rows(rows, CATALOG, folder / "catalog.parquet")
     tables.write_rows(downloads, DOWNLOADS, folder / "download/part-0000/manifest.parquet")
+    return [content["jpg"] for _, content in samples]
+
+
+def rates(folder: Path, judge: Callable[..., None], bare: Callable[[], object], **options: Any) -> tuple[float, float]:
+    """Images a second by a judge's whole step and by what it is held against, in turn, the best of a few.
+
+    Of a step, its start is spread over a part's hundred thousand images, so it is left out.
+    """
+
+    def seconds(name: str, of: str) -> float:
+        group = Group(
+            name=name,
+            of=of,
+            parts=(folder / "catalog.parquet",),
+            manifests=(folder / "download/part-0000/manifest.parquet",),
+            out_dir=folder / "screen" / name,
+            account=folder / f"{name}.json",
+            work=folder / "work",
+            limits=EmbedLimits(workers=2),
+            threads=THREADS,
+        )
+        started = time.perf_counter()
+        judge(group=group, **options)
+        return time.perf_counter() - started
+
+    def bare_seconds() -> float:
+        started = time.perf_counter()
+        bare()
+        return time.perf_counter() - started
+
+    start = min(seconds(f"start{number}", "false") for number in range(REPEATS))
+    ours, theirs = [], []
+    for number in range(REPEATS):
+        ours.append(seconds(f"whole{number}", "true") - start)
+        theirs.append(bare_seconds())
+    return IMAGES / min(ours), IMAGES / min(theirs)
 
 
 def clip() -> MeasuredValues:
@@ -60,44 +107,58 @@ def clip() -> MeasuredValues:
         pictures(folder)
         architecture = {"embed_dim": 512, "vision_cfg": VISION, "text_cfg": TEXT}
         config = {"model_cfg": architecture, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
-        network = open_clip.CLIP(**architecture)
-        save_model(folder / "model", config, network.state_dict(), None)
-        model = f"local-dir:{folder / 'model'}"
+        save_model(folder / "model", config, open_clip.CLIP(**architecture).state_dict(), None)
+        model, classes = f"local-dir:{folder / 'model'}", folder / "classes.safetensors"
         encoder = ImageEncoder(model, CPU_BATCH)
         random = np.random.default_rng(1)
         write_embeddings(
-            folder / "classes.safetensors",
-            {name: random.normal(size=(20, encoder.dimensions)).astype(np.float32) for name in ("a", "b", "c")},
+            classes, {name: random.normal(size=(20, encoder.dimensions)).astype(np.float32) for name in "abc"}
         )
-        ready = [preprocess(encoder.clip)(Image.new("RGB", SIDES))] * CPU_BATCH
-        encoder.features(ready)
-        started = time.perf_counter()
-        for _ in range(IMAGES // CPU_BATCH):
-            encoder.features(ready)
-        bare = IMAGES // CPU_BATCH * CPU_BATCH / (time.perf_counter() - started)
+        ready = torch.rand(CPU_BATCH, 3, VISION["image_size"], VISION["image_size"])
 
-        def judge(name: str, of: str) -> float:
-            started = time.perf_counter()
-            judge_by_class(
-                name=name,
-                of=of,
-                model=model,
-                classes=folder / "classes.safetensors",
-                parts=(folder / "catalog.parquet",),
-                manifests=(folder / "download/part-0000/manifest.parquet",),
-                out_dir=folder / "screen",
-                account=folder / f"{name}.json",
-                work=folder / "work",
-                limits=EmbedLimits(workers=2),
-                threads=THREADS,
-            )
-            return time.perf_counter() - started
+        def bare() -> None:
+            with torch.inference_mode():
+                for _ in range(IMAGES // CPU_BATCH):
+                    encoder.clip.model.encode_image(ready)
 
-        # Of a job, its start is spread over a part's hundred thousand images.
-        start = judge("start", "false")
-        rate = IMAGES / (judge("whole", "true") - start)
-    yield "screen_images_per_s_clip", rate, "images/s", "the forward pass alone (ViT-B/32)", bare
+        found = rates(folder, judge_by_class, bare, model=model, classes=classes)
+    yield "screen_images_per_s_clip", found[0], "images/s", "the forward pass alone (ViT-B/32)", found[1]
+
+
+def faces() -> MeasuredValues:
+    """The judge `faces`, beside decoding and its networks one after the other."""
+    torch.set_num_threads(THREADS)
+    settings = FacesJudge(judge="faces", size=sized(720, 96))
+    detector = Mtcnn(None, settings.thresholds, torch.device("cpu"))
+    with tempfile.TemporaryDirectory() as temporary:
+        images = pictures(Path(temporary))
+
+        def bare() -> None:
+            for data in images:
+                square = Image.fromarray(decode(data)).resize((settings.size, settings.size), Image.Resampling.BILINEAR)
+                detector.detect([np.asarray(square)])
+
+        found = rates(Path(temporary), judge_faces, bare, settings=settings)
+    yield "screen_images_per_s_faces", found[0], "images/s", "decoding and MTCNN, image by image", found[1]
+
+
+def animals() -> MeasuredValues:
+    """The judge `animals` with a small detector, beside decoding and the detector one after the other."""
+    side = sized(640, 64)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        images = pictures(folder)
+        weights = made_detector(folder, "rtdetr", side=side, channels=CHANNELS)
+        settings = AnimalsJudge(judge="animals", weights=str(weights), size=side)
+        detector = Detector(weights, settings, THREADS)
+
+        def bare() -> None:
+            for data in images:
+                detector.detect([detector.prepare(decode(data))])
+
+        found = rates(folder, judge_animals, bare, settings=settings, weights=weights)
+    yield "screen_images_per_s_animals", found[0], "images/s", "decoding and the detector, image by image", found[1]
 
 
 if __name__ == "__main__":
-    print_rows([clip])
+    print_rows([clip, faces, animals])

@@ -1,7 +1,9 @@
 """A takedown reaches replay pairs, and names every model that learnt from what goes."""
 
+import base64
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +16,13 @@ from tests.curate.pipeline import Pipeline
 from tests.messages import says
 from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import read_account
+from workflow_scripts.common.config.screen import Refusal, Refusals
 from workflow_scripts.common.files import sha256_file
-from workflow_scripts.contracts import BENCHMARK_IMAGES, LEDGER, REPLAY_INDEX
+from workflow_scripts.common.layout import Corpus
+from workflow_scripts.contracts import BENCHMARK_IMAGES, DOWNLOADS, FINDINGS, GATHERED_DOWNLOADS, LEDGER, REPLAY_INDEX
 from workflow_scripts.curate.takedown import takedown
+from workflow_scripts.report.screening import read_screening
+from workflow_scripts.screen.sample import sample
 
 SPLITS = ("train", "val")
 
@@ -117,6 +123,57 @@ def test_a_published_dataset_that_holds_an_image_goes_and_another_stays(
     left = [path.parent.name for path in pipeline.results.glob("runs/*/publish") if any(path.iterdir())]
     assert left == ["other"]
     assert [path.parents[1].name for path in pipeline.results.glob("runs/*/.work/publish")] == ["other"]
+
+
+def test_findings_and_the_pages_that_show_an_image_go_with_it(
+    pipeline: Pipeline, url: Callable[[int], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = Corpus(str(pipeline.corpus))
+    images = tables.read_rows(Path(files.download_part(part="0000")), DOWNLOADS).to_pylist()
+    taken, downloads = images[0], Path(files.downloads())
+    gathered, sampled = Path(files.gathered(generation="g000")), Path(files.sample(judge="museum"))
+    findings = [
+        Path(files.findings(judge="museum", part="0000")),
+        Path(files.gathered_findings(judge="museum", generation="g000")),
+    ]
+    scores = [{"uuid": row["uuid"], "score": 0.5 + place / 100} for place, row in enumerate(images)]
+    for table in findings:
+        tables.write_rows(
+            [row | {"judge": "museum", "label": "page", "data_source": "test"} for row in scores], FINDINGS, table
+        )
+    report = pipeline.results / "runs/a/report/index.html"
+
+    def make_pages() -> list[str]:
+        sample(name="museum", findings=(findings[1],), gathered=(gathered,), downloads=downloads, out=sampled)
+        rules = Refusals(rules=[Refusal(judge="museum", label="page", reason="page", at_least=0.51)])
+        (judge,) = read_screening([findings[1]], [gathered], rules, downloads)
+        near = [*judge.thresholds[0].refused, *judge.thresholds[0].kept]
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text("".join(f'<figure><img src="{one.thumbnail}">{one.uuid}</figure>' for one in near))
+        return [figure for page in (sampled, report) for figure in page.read_text().split("<figure>")[1:]]
+
+    pictures = [re.findall(r'base64,([^"]+)', figure)[0] for figure in make_pages() if taken["uuid"] in figure]
+    assert len(pictures) == 2
+    content = (downloads / "part-0000" / taken["tar"]).read_bytes()[taken["offset"] :][: taken["size"]]
+    hidden = [content, base64.b64encode(content), *(picture.encode() for picture in pictures)]
+
+    def holders() -> list[Path]:
+        every = [path for path in pipeline.results.rglob("*") if path.is_file()]
+        return [path for path in every if any(shown in path.read_bytes() for shown in hidden)]
+
+    assert len(holders()) >= 3
+    take_down(pipeline, url=url(int(taken["uuid"][-4:])))
+    said = capsys.readouterr().out
+    assert listed(said, "findings") == list(map(str, findings))
+    assert (listed(said, "samples"), listed(said, "thumbnails")) == ([str(sampled)], [str(report)])
+    assert not sampled.exists() and not report.exists()
+    for table in findings:
+        left = tables.read_rows(table, FINDINGS).to_pylist()
+        assert [row["uuid"] for row in left] == [row["uuid"] for row in images[1:]]
+    assert not holders()
+    downloaded = tables.read_rows(Path(files.download_part(part="0000")), DOWNLOADS).to_pylist()
+    tables.write_rows([row | {"part": 0} for row in downloaded], GATHERED_DOWNLOADS, gathered)
+    assert not [figure for figure in make_pages() if taken["uuid"] in figure] and not holders()
 
 
 def training(pipeline: Pipeline, name: str, *, read: tuple[str, ...] = (), start: str = "random") -> Path:

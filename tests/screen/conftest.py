@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from workflow_scripts.common import tables, tars
 from workflow_scripts.common.open_clip_models import CONFIG_FILE, WEIGHTS_FILE, open_clip
 from workflow_scripts.contracts import CATALOG, DOWNLOADS, FINDINGS
+from workflow_scripts.screen.judging import Group
 
 MODEL = {
     "embed_dim": 16,
@@ -107,16 +108,18 @@ class Downloaded:
         """The manifest of a part's download."""
         return self.folder / "download" / f"part-{part:04d}" / "manifest.parquet"
 
-    def options(self, name: str, parts: Sequence[int] = (0, 1)) -> dict[str, Any]:
-        """What a judge's step takes of the corpus."""
-        return {
-            "name": name,
-            "parts": tuple(map(self.catalog, parts)),
-            "manifests": tuple(map(self.manifest, parts)),
-            "out_dir": self.folder / "screen" / name,
-            "account": self.folder / "screen" / name / "g000" / "group-000.account.json",
-            "work": self.folder / ".work" / "screen",
-        }
+    def group(self, name: str, parts: Sequence[int] = (0, 1), of: str = "true", **more: Any) -> Group:
+        """What a judge is to look at."""
+        return Group(
+            name=name,
+            of=of,
+            parts=tuple(map(self.catalog, parts)),
+            manifests=tuple(map(self.manifest, parts)),
+            out_dir=self.folder / "screen" / name,
+            account=self.folder / "screen" / name / "g000" / "group-000.account.json",
+            work=self.folder / ".work" / "screen",
+            **more,
+        )
 
     def findings(self, name: str, parts: Sequence[int] = (0, 1)) -> list[dict[str, Any]]:
         """What a judge found."""

@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,50 +15,12 @@ from workflow_scripts.screen.animals import highest, judge_animals
 from workflow_scripts.screen.boxes import suppress
 from workflow_scripts.screen.detections import Detections, from_rtdetr, from_yolo, letterbox
 
-onnx = pytest.importorskip("onnx", reason="left out: onnx is not installed")
+pytest.importorskip("onnx", reason="left out: onnx is not installed")
 pytest.importorskip("onnxruntime", reason="left out: onnxruntime is not installed")
+from tests.screen.detectors import detector
 
 SIDE = 64
 COLOURS = {"animal": (230, 20, 20), "person": (20, 230, 20), "vehicle": (20, 20, 230), "empty": (20, 20, 20)}
-
-
-def detector(folder: Path, kind: str, *, batch: int | str = "batch") -> Path:
-    """A network that takes the mean of red, green and blue for the scores of an animal, a person and a vehicle."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    def constant(name: str, value: Any) -> Any:
-        return numpy_helper.from_array(np.asarray(value, np.float32), name)
-
-    boxes = np.tile(np.array([8, 8, 24, 24], np.float32), (1, 3, 1)) + 30 * np.arange(3, dtype=np.float32).reshape(
-        1, 3, 1
-    )
-    constants = [constant("boxes_of", boxes), constant("numbers", [[0, 1, 2]]), constant("zero", 0.0)]
-    constants += [numpy_helper.from_array(np.array([2], np.int64), "last")]
-    nodes = [
-        helper.make_node("ReduceMean", ["images"], ["scores"], axes=[2, 3], keepdims=0),
-        helper.make_node("Mul", ["scores", "zero"], ["none"]),
-        helper.make_node("Add", ["none", "numbers"], ["classes"]),
-        helper.make_node("Unsqueeze", ["none", "last"], ["none3"]),
-        helper.make_node("Add", ["none3", "boxes_of"], ["boxes"]),
-    ]
-    inputs = [helper.make_tensor_value_info("images", TensorProto.FLOAT, [batch, 3, SIDE, SIDE])]
-    if kind == "rtdetr":
-        nodes.append(helper.make_node("Cast", ["classes"], ["labels"], to=TensorProto.INT64))
-        inputs.append(helper.make_tensor_value_info("orig_target_sizes", TensorProto.INT64, [batch, 2]))
-        outputs = [
-            helper.make_tensor_value_info("labels", TensorProto.INT64, [batch, 3]),
-            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [batch, 3, 4]),
-            helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, 3]),
-        ]
-    else:
-        nodes += [helper.make_node("Unsqueeze", [name, "last"], [f"{name}3"]) for name in ("scores", "classes")]
-        nodes.append(helper.make_node("Concat", ["boxes", "scores3", "classes3"], ["output0"], axis=2))
-        outputs = [helper.make_tensor_value_info("output0", TensorProto.FLOAT, [batch, 3, 6])]
-    graph = helper.make_graph(nodes, kind, inputs, outputs, constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    path = folder / f"{kind}-{batch}.onnx"
-    onnx.save(model, path)
-    return path
 
 
 @pytest.fixture
@@ -75,13 +36,12 @@ def frames(tmp_path: Path) -> Downloaded:
 def test_animals_stay_and_empty_frames_and_persons_go(
     frames: Downloaded, corpus_of_verdicts: Corpus, tmp_path: Path, kind: str, batch: int | str
 ) -> None:
-    weights = detector(tmp_path, kind, batch=batch)
+    weights = detector(tmp_path, kind, side=SIDE, batch=batch)
     settings = AnimalsJudge.model_validate(
         {"judge": "animals", "weights": str(weights), "size": SIDE, "refuse": {"empty": 0.2, "person": 0.5}}
     )
-    judge_animals(
-        **frames.options("traps", parts=(0,)), of="img_type = 'Camera-trap'", settings=settings, weights=weights
-    )
+    group = frames.group("traps", parts=(0,), of="img_type = 'Camera-trap'")
+    judge_animals(settings=settings, weights=weights, group=group)
     found = frames.findings("traps", parts=(0,))
     scores = {(row["uuid"], row["label"]): row["score"] for row in found}
     for kind_of_frame, colour in COLOURS.items():
@@ -172,4 +132,4 @@ def test_what_is_no_detector_is_refused_with_its_name(frames: Downloaded, tmp_pa
     weights.write_bytes(os.urandom(64))
     settings = AnimalsJudge(judge="animals", weights=str(weights))
     with pytest.raises(InputError, match=r"weights\.onnx"):
-        judge_animals(**frames.options("traps", parts=(0,)), of="true", settings=settings, weights=weights)
+        judge_animals(settings=settings, weights=weights, group=frames.group("traps", parts=(0,)))

@@ -48,7 +48,7 @@ def classes(tmp_path: Path) -> Path:
 def judge(
     corpus: Downloaded, model: str, classes: Path, *, name: str = "museum", of: str = "true", **more: Any
 ) -> None:
-    judge_by_class(**corpus.options(name), of=of, model=model, classes=classes, **more)
+    judge_by_class(model=model, classes=classes, group=corpus.group(name, of=of, **more))
 
 
 def test_each_image_asked_for_gets_the_class_nearest_by_cosine(corpus: Downloaded, model: str, classes: Path) -> None:
@@ -67,7 +67,7 @@ def test_each_image_asked_for_gets_the_class_nearest_by_cosine(corpus: Downloade
         cosines = embeddings.vectors_KD @ features / np.linalg.norm(features)
         assert row["label"] == embeddings.labels[int(cosines.argmax())]
         assert row["score"] == pytest.approx(cosines.max(), abs=1e-5)
-    account = read_account(corpus.options("museum")["account"])
+    account = read_account(corpus.group("museum").account)
     assert (account.rows_in, account.kept, account.dropped) == (24, 23, {UNJUDGED: 1})
 
 
@@ -114,10 +114,10 @@ def _catalog(corpus: Downloaded, part: int) -> list[dict[str, Any]]:
 
 def test_a_killed_judge_goes_on_after_its_last_chunk(corpus: Downloaded, model: str, classes: Path) -> None:
     judge(corpus, model, classes, name="whole")
-    options = corpus.options("killed")
-    words = [f"{word}" for key in ("parts", "manifests") for word in (f"--{key}", *options[key])]
+    group = corpus.group("killed")
+    words = [f"{word}" for key in ("parts", "manifests") for word in (f"--{key}", *getattr(group, key))]
     words += ["--name", "killed", "--of", "true", "--model", model, "--classes", str(classes)]
-    words += [f"--{key.replace('_', '-')}={options[key]}" for key in ("out_dir", "account", "work")]
+    words += [f"--{key.replace('_', '-')}={getattr(group, key)}" for key in ("out_dir", "account", "work")]
     # Small chunks, each of which takes long enough to be killed at.
     program = (
         "import time; from workflow_scripts.screen import judging, clip; from workflow_scripts.common.cli import run; "
@@ -127,14 +127,14 @@ def test_a_killed_judge_goes_on_after_its_last_chunk(corpus: Downloaded, model: 
     running = subprocess.Popen([sys.executable, "-c", program, *words], stderr=subprocess.PIPE)
     try:
         until = time.monotonic() + 60
-        while len(list(options["work"].rglob("chunk-*.parquet"))) < 2 and running.poll() is None:
+        while len(list(group.work.rglob("chunk-*.parquet"))) < 2 and running.poll() is None:
             assert time.monotonic() < until
             time.sleep(0.02)
     finally:
         running.send_signal(signal.SIGKILL)
         running.communicate()
-    assert not options["account"].exists()
-    kept = {path: path.stat().st_mtime_ns for path in options["work"].rglob("chunk-*.parquet")}
+    assert not group.account.exists()
+    kept = {path: path.stat().st_mtime_ns for path in group.work.rglob("chunk-*.parquet")}
     assert kept
     judge(corpus, model, classes, name="killed")
     for name in ("whole", "killed"):
@@ -145,15 +145,14 @@ def test_a_killed_judge_goes_on_after_its_last_chunk(corpus: Downloaded, model: 
 
 def test_gathering_counts_every_image_and_finds_a_missing_part(corpus: Downloaded, model: str, classes: Path) -> None:
     judge(corpus, model, classes)
-    options = corpus.options("museum")
     folder = corpus.folder / "screen" / "museum"
     parts = tuple(folder / f"part-{part:04d}.parquet" for part in (0, 1))
     where = {"out": folder / "g000.parquet", "account": folder / "g000.account.json"}
-    gather(name="museum", groups=(options["account"],), findings=parts, **where)
+    gather(name="museum", groups=(corpus.group("museum").account,), findings=parts, **where)
     assert read_account(where["account"]).dropped == {UNJUDGED: 1}
     assert read_rows(where["out"], FINDINGS).num_rows == 48
     with pytest.raises(InputError, match="48"):
-        gather(name="museum", groups=(options["account"],), findings=parts[:1], **where)
+        gather(name="museum", groups=(corpus.group("museum").account,), findings=parts[:1], **where)
 
 
 def test_support_images_become_centres_and_find_their_like(tmp_path: Path, model: str) -> None:

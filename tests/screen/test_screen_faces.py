@@ -59,7 +59,7 @@ def test_the_recipe_s_threshold_keeps_monkeys_and_finds_a_portrait(tmp_path: Pat
     images["torn"] = noise(4)[:300]
     corpus = Downloaded(tmp_path / "corpus")
     corpus.add(0, images)
-    judge_faces(**corpus.options("people", parts=(0,)), of="true", settings=settings)
+    judge_faces(settings=settings, group=corpus.group("people", parts=(0,)))
     rows = {row["uuid"]: row for row in corpus.findings("people", parts=(0,))}
     assert rows["torn"]["label"] == "unjudged"
     refused = {
@@ -90,4 +90,4 @@ def test_missing_weights_are_named_with_the_remedy(tmp_path: Path) -> None:
     corpus.add(0, {"a": noise(1)})
     settings = FacesJudge(judge="faces", weights=str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match=r"nowhere/pnet\.pt"):
-        judge_faces(**corpus.options("people", parts=(0,)), of="true", settings=settings)
+        judge_faces(settings=settings, group=corpus.group("people", parts=(0,)))

@@ -49,7 +49,7 @@ def test_precision_and_recall_count_each_image_for_those_that_it_stands_for() ->
 def judged(corpus: Downloaded, model: str, tmp_path: Path) -> dict[str, object]:
     random = np.random.default_rng(2)
     save_file({name: random.normal(size=16).astype(np.float32) for name in "ab"}, tmp_path / "classes.safetensors")
-    judge_by_class(**corpus.options("museum"), of="true", model=model, classes=tmp_path / "classes.safetensors")
+    judge_by_class(model=model, classes=tmp_path / "classes.safetensors", group=corpus.group("museum"))
     rows = [
         row | {"part": part}
         for part in (0, 1)

@@ -39,9 +39,9 @@ def test_a_takedown_reaches_findings_and_pages_and_nothing_is_looked_at_again(
         {name: np.random.default_rng(seed).normal(size=16).astype(np.float32) for seed, name in enumerate("ab")},
         classes,
     )
-    judge = {"of": "true", "model": model, "classes": classes}
+    judge = {"model": model, "classes": classes, "group": corpus.group("museum")}
     files, folder = Corpus(str(corpus.folder)), corpus.folder / "screen" / "museum"
-    judge_by_class(**corpus.options("museum"), **judge)
+    judge_by_class(**judge)
     # A judge that was killed: its chunks are still there.
     unfinished = next(
         path
@@ -52,13 +52,12 @@ def test_a_takedown_reaches_findings_and_pages_and_nothing_is_looked_at_again(
     (unfinished / "seen.parquet").rename(unfinished / "chunk-00000.parquet")
     where = {"out": folder / "g000.parquet", "account": folder / "g000.account.json"}
     parts = tuple(folder / f"part-{part:04d}.parquet" for part in (0, 1))
-    gather(name="museum", groups=(corpus.options("museum")["account"],), findings=parts, **where)
-    for name in (files.review, files.sample):
-        Path(name(judge="museum")).write_text("shows u003")
-    Path(files.review(judge="other")).parent.mkdir()
-    Path(files.review(judge="other")).write_text("shows u004")
+    gather(name="museum", groups=(corpus.group("museum").account,), findings=parts, **where)
+    Path(files.sample(judge="museum")).write_text("shows u003")
+    Path(files.sample(judge="other")).parent.mkdir()
+    Path(files.sample(judge="other")).write_text("shows u004")
     before = uuids_in(corpus.folder / "screen") | uuids_in(corpus.folder / ".work")
-    assert sum(bool(uuids & TAKEN) for uuids in before.values()) >= 9
+    assert sum(bool(uuids & TAKEN) for uuids in before.values()) >= 8
 
     images = tmp_path / "images.parquet"
     rows = [{"uuid": uuid, "date": "2026-01-31", "reason": "asked"} for uuid in sorted(TAKEN)]
@@ -67,14 +66,12 @@ def test_a_takedown_reaches_findings_and_pages_and_nothing_is_looked_at_again(
         forget(corpus=corpus.folder, images=images)
         after = uuids_in(corpus.folder / "screen") | uuids_in(corpus.folder / ".work")
         assert after == {
-            path: uuids - TAKEN
-            for path, uuids in before.items()
-            if path.name not in ("review.json", "sample.html") or "other" in path.parts
+            path: uuids - TAKEN for path, uuids in before.items() if path.name != "sample.html" or "other" in path.parts
         }
 
     # The download forgets them too; nobody is looked at again.
     for part in (0, 1):
         corpus.drop(part, TAKEN)
     monkeypatch.setattr(StoredImages, "read", lambda self, stored: pytest.fail(f"{stored.uuid} was read"))
-    judge_by_class(**corpus.options("museum"), **judge)
+    judge_by_class(**judge)
     assert {row["uuid"] for row in corpus.findings("museum")} == before[where["out"]] - TAKEN

@@ -139,10 +139,10 @@ def refused(corpus: Downloaded, world: Path, model: str, name: str) -> set[str]:
     classes = dict.fromkeys(KINDS, -1.0)
     settings = ClipJudge(judge="clip", model=model, classes=str(world / "support"), refuse=classes)
     make_classes(settings=settings, model=model, out=folder / "classes.safetensors")
-    judge_by_class(**corpus.options(name), of=settings.of, model=model, classes=folder / "classes.safetensors")
+    judge_by_class(model=model, classes=folder / "classes.safetensors", group=corpus.group(name, of=settings.of))
     where = {"out": folder / "g000.parquet", "account": folder / "g000.account.json"}
     parts = tuple(folder / f"part-{part:04d}.parquet" for part in (0, 1))
-    gather(name=name, groups=(corpus.options(name)["account"],), findings=parts, **where)
+    gather(name=name, groups=(corpus.group(name).account,), findings=parts, **where)
     findings = read_rows(where["out"], FINDINGS).to_pylist()
     out = Corpus(corpus.folder / f"curate-{name}").decide(
         [{"uuid": row["uuid"], "label": "magpie"} for row in findings],

@@ -96,6 +96,12 @@ def preprocess(clip: Clip) -> "Callable[[Image.Image], torch.Tensor]":
     return open_clip.transform.image_transform_v2(config, is_train=False)
 
 
+def preprocess_pixels(clip: Clip) -> "Callable[[Image.Image], Image.Image]":
+    """What `preprocess` does but for the last two steps, to floats and normalised: `encode_image` does them at once."""
+    transform: Any = preprocess(clip)
+    return type(transform)(transform.transforms[:-2])
+
+
 def preprocessing(clip: Clip) -> dict[str, Any]:
     """What `preprocess` does, as settings that can be compared."""
     settings: dict[str, Any] = open_clip.get_model_preprocess_cfg(clip.model) if clip.has_text else clip.model.data

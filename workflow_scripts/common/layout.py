@@ -113,7 +113,6 @@ class Corpus(Folder):
     gathered_findings = At("screen/{judge}/{generation}.parquet")
     gathered_findings_account = At("screen/{judge}/{generation}.account.json")
     judge_classes = At("screen/{judge}/classes.safetensors")
-    review = At("screen/{judge}/review.json")
     sample = At("screen/{judge}/sample.html")
     screen = At("screen/{judge}")
     screen_work = At(".work/screen")

@@ -12,6 +12,7 @@ from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.held import held_images
 from workflow_scripts.common.layout import Corpus, Held, Layout
 from workflow_scripts.common.shards import INDEX, MANIFEST, shards_with
+from workflow_scripts.common.takedowns import names_any
 from workflow_scripts.contracts import BENCHMARK_IMAGES
 
 WEIGHTS = ("train/*.safetensors", "model/*.safetensors", "*.safetensors")
@@ -23,6 +24,8 @@ class Affected:
 
     images: list[str] = field(default_factory=list)
     tars: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    samples: list[str] = field(default_factory=list)
     shards: list[str] = field(default_factory=list)
     features: list[str] = field(default_factory=list)
     thumbnails: list[str] = field(default_factory=list)
@@ -49,8 +52,12 @@ def list_affected(connection: duckdb.DuckDBPyConnection, root: Path, place: Path
         "WHERE tar IS NOT NULL ORDER BY ALL",
     )
     layout, corpus = Layout(str(root)), Corpus(str(place))
+    uuids = set(found.images)
+    tables_found = (*corpus.findings.found(), *corpus.gathered_findings.found())
+    found.findings = [str(path) for path in tables_found if names_any(path, uuids)]
+    found.samples = [str(page) for page in corpus.sample.found() if _says_any(page, uuids)]
     folders = [path.parent for path in (*corpus.shard_index.found(), *corpus.replay_index.found())]
-    shards = shards_with(folders, set(found.images))
+    shards = shards_with(folders, uuids)
     found.shards = [str(path) for path in shards]
     folders = sorted({path.parent for path in shards})
     remembered = _read(former)
@@ -75,9 +82,7 @@ def list_affected(connection: duckdb.DuckDBPyConnection, root: Path, place: Path
             found.features += [str(path) for path in features]
             runs |= {path.parents[2] for path in features}
     found.thumbnails = [
-        str(page)
-        for page in _of_runs(layout, "report")
-        if page.parents[1] in runs or _says_any(page, set(found.images))
+        str(page) for page in _of_runs(layout, "report") if page.parents[1] in runs or _says_any(page, uuids)
     ]
     found.published = [
         str(catalog.parent)

@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.config.evaluate import EmbedLimits
 from workflow_scripts.common.config.screen import DETECTED, AnimalsJudge
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.images import RgbImage
 from workflow_scripts.common.step_versions import versioned
 from workflow_scripts.screen.detections import Detections, Layout, from_rtdetr, from_yolo, letterbox, squash
-from workflow_scripts.screen.judging import Finding, Group, Judge, judge_group
+from workflow_scripts.screen.judging import Finding, GroupOptions, Judge, judge_group
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -28,47 +26,27 @@ CUDA = "CUDAExecutionProvider"
 
 def judge_animals(
     *,
-    name: str,
-    of: str,
     settings: AnimalsJudge,
     weights: Path,
-    parts: tuple[Path, ...],
-    manifests: tuple[Path, ...],
-    out_dir: Path,
-    account: Path,
-    work: Path,
-    limits: EmbedLimits = EmbedLimits(),  # noqa: B008 (frozen)
-    threads: int = 1,
+    group: GroupOptions,
 ) -> None:
     """Find the highest score of an animal, a person and a vehicle in each image, 0 where there is none.
 
     Args:
-        name: the judge's name in the config.
-        of: SQL predicate over the catalog: the images to look at.
         settings: the judge's settings.
         weights: the detector (ONNX).
-        parts: the catalog parts.
-        manifests: the manifests of their downloads, in the same order.
-        out_dir: the folder of the parts' findings.
-        account: the account of the group.
-        work: where the work folders are.
-        limits: images a forward pass, where the detector takes several, and threads that read images.
-        threads: threads of the forward pass.
+        group: what to look at, and where what is found goes.
 
     Raises:
         InputError: the detector cannot be loaded, or tables and tars do not belong together.
     """
-    detector = Detector(weights, settings, threads)
-
-    def prepare(image: Image.Image) -> RgbImage:
-        return detector.prepare(np.asarray(image))
+    detector = Detector(weights, settings, group.threads)
 
     def judge(images: Sequence[RgbImage]) -> list[list[Finding]]:
         return [highest(found, settings.classes) for found in detector.detect(images)]
 
     key = {"weights": sha256_file(weights), "settings": settings.judged_by(), **versioned("screen.animals")}
-    group = Group(parts, manifests, of, out_dir, account, work, limits.workers)
-    judge_group(Judge(name, key, prepare, judge, limits.batch if detector.is_on_gpu else 1), group)
+    judge_group(Judge(key, detector.prepare, judge, group.limits.batch if detector.is_on_gpu else 1), group)
 
 
 def highest(found: Detections, classes: Sequence[str]) -> list[Finding]:

@@ -4,20 +4,17 @@ In: a folder of support images, one folder a class; or texts by class. Out: a sa
 """
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from workflow_scripts.common.class_folders import files_by_folder, is_image
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.clip import preprocess
 from workflow_scripts.common.config.screen import ClipJudge
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.geometry import Floats, unit
-from workflow_scripts.common.images import FORMATS
+from workflow_scripts.common.images import RgbImage, UnreadableImage, decode
 from workflow_scripts.common.prompts import text_features
 from workflow_scripts.screen.embeddings import write_embeddings
 from workflow_scripts.screen.model import ImageEncoder
@@ -71,13 +68,12 @@ def _centres(encoder: ImageEncoder, folder: Path, most: int, seed: int) -> dict[
         raise InputError(
             f"{folder}: {len(files)} classes; a support set has a folder of images for each of two or more"
         )
-    transform = preprocess(encoder.clip)
     centres = {}
     for label, paths in sorted(files.items()):
         features_ND = unit(
             np.concatenate(
                 [
-                    encoder.features([_read(path, transform) for path in paths[start : start + CHUNK]])
+                    encoder.features([encoder.prepare(_read(path)) for path in paths[start : start + CHUNK]])
                     for start in range(0, len(paths), CHUNK)
                 ]
             )
@@ -88,11 +84,10 @@ def _centres(encoder: ImageEncoder, folder: Path, most: int, seed: int) -> dict[
     return centres
 
 
-def _read(path: Path, transform: Callable[[Image.Image], torch.Tensor]) -> torch.Tensor:
+def _read(path: Path) -> RgbImage:
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            return transform(image.convert("RGB"))
-    except Exception as error:
+        return decode(path.read_bytes())
+    except (OSError, UnreadableImage) as error:
         raise InputError(f"{path}: support image cannot be read: {error}; replace or remove it") from None
 
 

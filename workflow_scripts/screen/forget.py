@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def forget(*, corpus: Path, images: Path) -> None:
-    """Rewrite the tables of findings without the images, and remove reviews and samples that show one of them.
+    """Rewrite the tables of findings without the images, and remove the samples that show one of them.
 
     Args:
         corpus: the corpus's folder.
@@ -30,7 +30,7 @@ def forget(*, corpus: Path, images: Path) -> None:
     """
     files, uuids = Corpus(str(corpus)), read_taken_down(images)
     # First what is shown; it is made again from what is left.
-    for page in (*files.review.found(), *files.sample.found()):
+    for page in files.sample.found():
         text = page.read_text(encoding="utf-8", errors="replace")
         if any(uuid in text for uuid in uuids):
             page.unlink()

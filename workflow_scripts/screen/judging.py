@@ -5,23 +5,24 @@ that it has seen there. A killed job goes on after its last chunk; images that c
 predicate or another number of groups looks at nothing twice.
 """
 
-import io
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import duckdb
-from PIL import Image
+from tyro.conf import OmitArgPrefixes
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import write_account
+from workflow_scripts.common.config.evaluate import EmbedLimits
 from workflow_scripts.common.config.screen import UNJUDGED
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link
-from workflow_scripts.common.images import FORMATS
+from workflow_scripts.common.images import RgbImage, decode
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.stored_images import Stored, StoredImages
 from workflow_scripts.common.work_folder import DONE, WorkFolder, open_work_folder
@@ -56,41 +57,47 @@ class Judge(Generic[Prepared]):
     """A judge that is ready to look at images.
 
     Attributes:
-        name: its name in the config.
         key: what its findings depend on: digests of weights and classes, settings, precision, code version.
-        prepare: makes an image ready, on a thread of its own.
+        prepare: makes a decoded image ready, on a thread of its own.
         judge: the findings of each image of a batch, at least one; which images are together changes none.
         batch: images a batch.
     """
 
-    name: str
     key: Mapping[str, Any]
-    prepare: Callable[[Image.Image], Prepared]
+    prepare: Callable[[RgbImage], Prepared]
     judge: Callable[[Sequence[Prepared]], Sequence[Sequence[Finding]]]
     batch: int
 
 
 @dataclass(frozen=True)
 class Group:
-    """The parts that one job looks at.
+    """What one job looks at, and where what it finds goes.
 
     Attributes:
-        parts: their catalog parts.
-        manifests: the manifests of their downloads, in the same order.
+        name: the judge's name in the config.
         of: SQL predicate over the catalog: the images to look at.
-        out_dir: where each part's table goes (`part-NNNN.parquet`, contract FINDINGS).
-        account: where the group's account goes.
+        parts: the catalog parts.
+        manifests: the manifests of their downloads, in the same order.
+        out_dir: the folder of the parts' findings (`part-NNNN.parquet`, contract FINDINGS).
+        account: the account of the group.
         work: where the work folders are.
-        workers: threads that read and prepare images.
+        limits: images a forward pass on a GPU, and threads that read images.
+        threads: threads of the forward pass.
     """
 
-    parts: Sequence[Path]
-    manifests: Sequence[Path]
+    name: str
     of: str
+    parts: tuple[Path, ...]
+    manifests: tuple[Path, ...]
     out_dir: Path
     account: Path
     work: Path
-    workers: int
+    limits: EmbedLimits = EmbedLimits()  # noqa: RUF009 (frozen)
+    threads: int = 1
+
+
+GroupOptions = OmitArgPrefixes[Group]
+"""A step's parameter whose attributes are options of its command: `--parts`, not `--group.parts`."""
 
 
 def judge_group(judge: Judge[Any], group: Group) -> None:
@@ -111,14 +118,14 @@ def judge_group(judge: Judge[Any], group: Group) -> None:
     for part, manifest in zip(group.parts, group.manifests, strict=True):
         name = manifest.parent.name
         published = group.out_dir / f"{name}.parquet"
-        key = {"name": name, "judge": judge.name, **judge.key}
+        key = {"name": name, "judge": group.name, **judge.key}
         with open_work_folder(group.work, key, target=published) as folder:
             findings.append(published)
             _judge_part(judge, group, part, manifest, folder)
             link(folder.path / FOUND, published)
     with tables.connect() as connection:
         tables.read(connection, findings, FINDINGS, "findings")
-        account = account_of_findings(connection, "findings", f"{judge.name} {group.account.name.partition('.')[0]}")
+        account = account_of_findings(connection, "findings", f"{group.name} {group.account.name.partition('.')[0]}")
     write_account(group.account, account)
 
 
@@ -129,23 +136,23 @@ def _judge_part(judge: Judge[Any], group: Group, part: Path, manifest: Path, fol
         (folder.path / SEEN).unlink(missing_ok=True)
     (folder.path / DONE).unlink(missing_ok=True)
     with tables.connect() as connection:
-        _read_wanted(connection, part, manifest, group.of, judge.name)
+        _read_wanted(connection, part, manifest, group)
         _read_seen(connection, folder.path)
         missing = connection.execute(
             'SELECT uuid, picture, tar, "offset", size FROM wanted ANTI JOIN seen USING (uuid, picture) ORDER BY uuid'
         ).fetchall()
         images = tables.scalar(connection, "SELECT count(*) FROM wanted")
-    logger.info("%s, %s: %d images, %d of them seen before", judge.name, part, images, images - len(missing))
-    _judge_missing(judge, missing, manifest.parent, folder.path, group.workers)
+    logger.info("%s, %s: %d images, %d of them seen before", group.name, part, images, images - len(missing))
+    _judge_missing(judge, group, missing, manifest.parent, folder.path)
     with tables.connect() as connection:
-        _read_wanted(connection, part, manifest, group.of, judge.name)
+        _read_wanted(connection, part, manifest, group)
         _read_seen(connection, folder.path)
         # A job that was killed right here left what it had collected beside its chunks.
         connection.execute("CREATE TEMP TABLE kept AS SELECT DISTINCT * FROM seen")
         tables.write(connection, "FROM kept", SEEN_FINDINGS, folder.path / SEEN)
         tables.write(
             connection,
-            f"SELECT uuid, {tables.literal(judge.name)} AS judge, label, score, error, wanted.data_source FROM kept "
+            f"SELECT uuid, {tables.literal(group.name)} AS judge, label, score, error, wanted.data_source FROM kept "
             "INNER JOIN wanted USING (uuid, picture)",
             FINDINGS,
             folder.path / FOUND,
@@ -155,12 +162,12 @@ def _judge_part(judge: Judge[Any], group: Group, part: Path, manifest: Path, fol
     folder.finish([SEEN, FOUND])
 
 
-def _read_wanted(connection: duckdb.DuckDBPyConnection, part: Path, manifest: Path, of: str, name: str) -> None:
+def _read_wanted(connection: duckdb.DuckDBPyConnection, part: Path, manifest: Path, group: Group) -> None:
     """The view `wanted`: the downloaded images for which the judge's predicate holds, and where they lie."""
     tables.read(connection, part, CATALOG, "catalog")
     tables.read(connection, manifest, DOWNLOADS, "downloads")
     try:
-        connection.view("catalog").filter(of).create_view("asked", replace=True)
+        connection.view("catalog").filter(group.of).create_view("asked", replace=True)
         connection.execute(
             "CREATE TEMP TABLE wanted AS SELECT downloads.uuid, asked.data_source, "
             # A picture is a file and a crop of it, as for duplicates.
@@ -169,7 +176,9 @@ def _read_wanted(connection: duckdb.DuckDBPyConnection, part: Path, manifest: Pa
             "FROM asked INNER JOIN downloads USING (uuid) WHERE downloads.status = 'ok'"
         )
     except duckdb.Error as error:
-        raise InputError(f"screen.{name}.of: {of!r} does not work on {part}: {str(error).splitlines()[0]}") from None
+        raise InputError(
+            f"screen.{group.name}.of: {group.of!r} does not work on {part}: {str(error).splitlines()[0]}"
+        ) from None
 
 
 def _read_seen(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
@@ -179,31 +188,33 @@ def _read_seen(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
 
 def _judge_missing(
-    judge: Judge[Any], missing: Sequence[tuple[Any, ...]], downloads: Path, folder: Path, workers: int
+    judge: Judge[Any], group: Group, missing: Sequence[tuple[Any, ...]], downloads: Path, folder: Path
 ) -> None:
     """Write chunks of what the judge finds in images that it has not seen."""
-    first = 1 + max((int(path.stem.rpartition("-")[2]) for path in folder.glob(CHUNKS)), default=-1)
-    with Progress(f"{judge.name} {downloads.name}", len(missing), "images") as progress:
-        for number, start in enumerate(range(0, len(missing), CHUNK), start=first):
-            rows: list[dict[str, Any]] = []
-            chunk = missing[start : start + CHUNK]
-            for batch in _prepared(judge, chunk, downloads, workers):
-                good = [prepared for _, prepared, error in batch if error is None]
-                found = iter(judge.judge(good) if good else [])
-                for (uuid, picture, *_), _, error in batch:
-                    findings = next(found) if error is None else [Finding(UNJUDGED, float("nan"))]
-                    rows += [
-                        {
-                            "uuid": uuid,
-                            "picture": picture,
-                            "label": finding.label,
-                            "score": None if error is not None else finding.score,
-                            "error": error,
-                        }
-                        for finding in findings
-                    ]
-                progress.update(len(batch))
-            tables.write_rows(rows, SEEN_FINDINGS, folder / f"chunk-{number:05d}.parquet")
+    number = 1 + max((int(path.stem.rpartition("-")[2]) for path in folder.glob(CHUNKS)), default=-1)
+    rows: list[dict[str, Any]] = []
+    done = written = 0
+    with Progress(f"{group.name} {downloads.name}", len(missing), "images") as progress:
+        for batch in _prepared(judge, missing, downloads, group.limits.workers):
+            good = [prepared for _, prepared, error in batch if error is None]
+            found = iter(judge.judge(good) if good else [])
+            for (uuid, picture, *_), _, error in batch:
+                findings = next(found) if error is None else [Finding(UNJUDGED, float("nan"))]
+                rows += [
+                    {
+                        "uuid": uuid,
+                        "picture": picture,
+                        "label": finding.label,
+                        "score": None if error is not None else finding.score,
+                        "error": error,
+                    }
+                    for finding in findings
+                ]
+            progress.update(len(batch))
+            done += len(batch)
+            if done - written >= CHUNK or done == len(missing):
+                tables.write_rows(rows, SEEN_FINDINGS, folder / f"chunk-{number:05d}.parquet")
+                rows, written, number = [], done, number + 1
 
 
 def _prepared(
@@ -216,20 +227,20 @@ def _prepared(
         uuid, _, tar, offset, size = row
         data = reader.read(Stored(uuid, downloads, tar, offset, size))
         try:
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                return row, judge.prepare(image.convert("RGB")), None
+            return row, judge.prepare(decode(data)), None
         except Exception as error:
             # Parsers of broken files raise whatever they stumble over.
             return row, None, " ".join(str(error).split()) or type(error).__name__
 
-    batches = [rows[start : start + judge.batch] for start in range(0, len(rows), judge.batch)]
+    batches = (rows[start : start + judge.batch] for start in range(0, len(rows), judge.batch))
     if not workers:
         yield from ([ready(row) for row in batch] for batch in batches)
         return
     with ThreadPoolExecutor(workers) as pool:
-        waiting = [[pool.submit(ready, row) for row in batch] for batch in batches[: AHEAD + 1]]
-        for place in range(len(batches)):
-            done = [future.result() for future in waiting.pop(0)]
-            if place + AHEAD + 1 < len(batches):
-                waiting.append([pool.submit(ready, row) for row in batches[place + AHEAD + 1]])
-            yield done
+        waiting: deque[list[Future[tuple[tuple[Any, ...], Prepared | None, str | None]]]] = deque()
+        for batch in batches:
+            waiting.append([pool.submit(ready, row) for row in batch])
+            if len(waiting) > AHEAD:
+                yield [future.result() for future in waiting.popleft()]
+        while waiting:
+            yield [future.result() for future in waiting.popleft()]

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
-from workflow_scripts.common.clip import Clip, encode_image, load
+from workflow_scripts.common.clip import Clip, encode_image, load, preprocess_pixels
 from workflow_scripts.common.config.model_source import model_source
 from workflow_scripts.common.files import digest, sha256_file
 from workflow_scripts.common.geometry import Floats
+from workflow_scripts.common.images import RgbImage
 from workflow_scripts.common.open_clip_models import as_input_error, directory_of
 
 # Images a forward pass on a CPU, which wins nothing by more. A last batch is filled up, so that it is computed alike.
@@ -40,27 +42,31 @@ class ImageEncoder:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.clip: Clip = load(model, device)
         self.batch = batch if device.type == "cuda" else CPU_BATCH
+        self._resize = preprocess_pixels(self.clip)
         self._is_half = device.type == "cuda"
         self.key = {"model": _digest_of(model), "precision": "bf16" if self._is_half else "fp32"}
 
-    @torch.inference_mode()
-    def features(self, images: Sequence[torch.Tensor]) -> Floats:
-        """Features [N, D] of prepared images [N] of [3, H, W], not normalised."""
+    def prepare(self, image: RgbImage) -> RgbImage:
+        """An image as the model takes it, [H, W, 3]; its values are normalised together with a batch's."""
+        return np.asarray(self._resize(Image.fromarray(image)))
+
+    def features(self, images: Sequence[RgbImage]) -> Floats:
+        """Features [N, D] of prepared images [N], not normalised."""
         precision: Any = torch.autocast("cuda", torch.bfloat16) if self._is_half else nullcontext()
         parts = []
         for start in range(0, len(images), self.batch):
-            some = torch.stack(list(images[start : start + self.batch]))
-            missing = self.batch - len(some)
-            filled = torch.cat([some, some.new_zeros((missing, *some.shape[1:]))]) if missing else some
+            some = images[start : start + self.batch]
+            filled = np.zeros((self.batch, *some[0].shape), np.uint8)
+            np.stack(some, out=filled[: len(some)])
             with precision:
-                parts.append(encode_image(self.clip, filled)[: len(some)].float().cpu().numpy())
+                parts.append(encode_image(self.clip, torch.from_numpy(filled))[: len(some)].float().cpu().numpy())
         return np.concatenate(parts)
 
     @property
     def dimensions(self) -> int:
         """D of the features."""
         side = self.clip.image_size
-        return int(self.features([torch.zeros(3, side, side)]).shape[1])
+        return int(self.features([np.zeros((side, side, 3), np.uint8)]).shape[1])
 
 
 def _digest_of(model: str) -> str:

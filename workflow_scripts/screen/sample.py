@@ -20,7 +20,7 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.screen import UNJUDGED, Refusal, Refusals
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_text
-from workflow_scripts.common.images import FORMATS
+from workflow_scripts.common.images import decode
 from workflow_scripts.common.stored_images import Stored, StoredImages
 from workflow_scripts.contracts import FINDINGS, GATHERED_DOWNLOADS
 
@@ -182,8 +182,7 @@ def _read_labels(path: Path) -> dict[str, str]:
 
 
 def _picture(data: bytes) -> str:
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        small = image.convert("RGB")
+    small = Image.fromarray(decode(data))
     small.thumbnail((SIDE, SIDE))
     packed = io.BytesIO()
     small.save(packed, "JPEG", quality=QUALITY)
