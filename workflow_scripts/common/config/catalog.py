@@ -17,15 +17,17 @@ CONTRACT_COLUMNS = {column.name.lower() for column in CATALOG.columns} | {"place
 class Remote(Section):
     """A file that the workflow fetches: `url`; or `dataset`, `revision` and `file` of Hugging Face; or `gbif`."""
 
-    url: str | None = Field(None, pattern=r"^https?://", description="Where it is.")
+    url: str | None = Field(None, pattern=r"^https?://", description="Address of the file.")
     sha256: str | None = Field(
-        None, pattern=r"^[0-9a-fA-F]{64}$", description="Pins what comes; without it whatever comes is taken."
+        None,
+        pattern=r"^[0-9a-fA-F]{64}$",
+        description="Expected SHA-256 of the file. Default: any content is accepted.",
     )
     dataset: str | None = Field(
         None, pattern=r"^[\w.-]+/[\w.-]+$", description="A dataset on Hugging Face. A token is read from `HF_TOKEN`."
     )
-    revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$", description="The dataset's commit, in full.")
-    file: str | None = Field(None, description="The file's path in the dataset.")
+    revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$", description="Commit of the dataset, all 40 digits.")
+    file: str | None = Field(None, description="Path of the file in the dataset.")
     gbif: str | None = Field(
         None, pattern=r"^(\d{7}-\d{15}|10\.\d{4,9}/\S+)$", description="Key or DOI of an occurrence download at GBIF."
     )
@@ -60,7 +62,8 @@ class SourceSettings(Section):
     select: str | None = Field(None, description="SQL predicate over the source's columns; other rows are left out.")
     keep: list[str] = Field(
         default_factory=list,
-        description="Further columns of the source that the catalogue carries, as text (lifeStage, sex, eventDate).",
+        description="Further columns of the source to carry into the catalog, as text (lifeStage, sex, "
+        "eventDate). Captions can name them.",
     )
 
     @field_validator("keep")
@@ -86,10 +89,12 @@ class SourceSettings(Section):
 class TreeOfLife200M(SourceSettings):
     """TreeOfLife-200M's `catalog.parquet` with its `provenance.parquet` and the boxes of its FathomNet images."""
 
-    reader: Literal["treeoflife200m"] = Field(description="Which reader.")
-    catalog: SourceFile = Field(description="Path of catalog.parquet, or what to fetch it from.")
-    provenance: SourceFile | None = Field(None, description="The same of provenance.parquet.")
-    crops: SourceFile | None = Field(None, description="The same of fathom_metadata.csv (uuid, x, y, width, height).")
+    reader: Literal["treeoflife200m"] = Field(description="Format of the source.")
+    catalog: SourceFile = Field(description="Path of catalog.parquet, or where to fetch it.")
+    provenance: SourceFile | None = Field(None, description="Path of provenance.parquet, or where to fetch it.")
+    crops: SourceFile | None = Field(
+        None, description="Path of fathom_metadata.csv (uuid, x, y, width, height), or where to fetch it."
+    )
 
     @property
     def inputs(self) -> dict[str, SourceFile]:
@@ -99,22 +104,22 @@ class TreeOfLife200M(SourceSettings):
 
 
 class Table(SourceSettings):
-    """Any table (CSV, TSV, Excel, parquet) with a column of addresses or files and one that names the organism."""
+    """A table (CSV, TSV, Excel, parquet) with a column of addresses or files and one that names the organism."""
 
-    reader: Literal["table"] = Field(description="Which reader.")
-    table: SourceFile = Field(description="Path of the table, or what to fetch it from.")
+    reader: Literal["table"] = Field(description="Format of the source.")
+    table: SourceFile = Field(description="Path of the table, or where to fetch it.")
     columns: dict[str, str] = Field(
         default_factory=dict,
-        description="Our column name: its name in the table, where they differ (for example {species: binomial}).",
+        description="Column names that differ, as our name: name in the table ({species: binomial}).",
     )
     images: str | None = Field(
-        None, description="Folder that relative values of `path` start from. Default: the table's."
+        None, description="Folder that relative values of `path` start from. Default: the folder of the table."
     )
     delimiter: str | None = Field(
-        None, min_length=1, max_length=1, description="What separates values of text. Default: found."
+        None, min_length=1, max_length=1, description="Delimiter of a text table. Default: detected."
     )
     encoding: str | None = Field(
-        None, description="Encoding of text. Default: UTF-8 or UTF-16, and Windows-1252 for what is neither."
+        None, description="Encoding of a text table. Default: detected (UTF-8 or UTF-16, else Windows-1252)."
     )
     decimal: Literal[".", ","] = Field(".", description="Decimal mark of x, y, width and height.")
     sheet: str | None = Field(None, description="Sheet of an Excel workbook. Default: the first.")
@@ -139,23 +144,25 @@ class Table(SourceSettings):
 class Gbif(SourceSettings):
     """A GBIF download: a Darwin Core Archive with occurrence.txt and multimedia.txt."""
 
-    reader: Literal["gbif"] = Field(description="Which reader.")
-    archive: SourceFile = Field(description="Its zip or folder, or what to fetch it from (`{gbif: KEY or DOI}`).")
-    doi: str | None = Field(None, description="DOI to cite. Default: the one in the archive's metadata.xml.")
+    reader: Literal["gbif"] = Field(description="Format of the source.")
+    archive: SourceFile = Field(
+        description="Zip or folder of the archive, or where to fetch it (`{gbif: KEY or DOI}`)."
+    )
+    doi: str | None = Field(None, description="DOI to cite. Default: the DOI in the archive's metadata.xml.")
     names: Literal["accepted", "record"] = Field(
         "accepted",
-        description="Which name labels an image: GBIF's accepted one (`species`, `genus`), or the record's own "
-        "(`scientificName`). The other is kept beside it, as `record_name` or `accepted_name`.",
+        description="Name that labels an image: the accepted name by GBIF (`species`, `genus`) or the "
+        "record's own (`scientificName`). The other one is kept as the column `record_name` or `accepted_name`.",
     )
     stand_in: list[Literal["license", "rightsHolder"]] = Field(
         default_factory=list,
-        description="What of the record counts for an image that states none. The record's licence covers its data; it "
-        "is kept as `record_license` either way.",
+        description="Values to take from the record when the image states none. The record's licence covers "
+        "the record's data, not the image; it is always kept as `record_license`.",
     )
     taxon_keys: str = Field(
         "gbif",
-        description="Name of the backbone whose ids stand in `taxonKey`: its records' labels are then resolved by id. "
-        "A name that no backbone has: by their names only.",
+        description="Backbone whose ids are in `taxonKey`; labels are then resolved by id. If no backbone has "
+        "this name, they are resolved by name only.",
     )
 
     @property
@@ -167,13 +174,13 @@ class Gbif(SourceSettings):
 class Eol(SourceSettings):
     """The Encyclopedia of Life's `media_manifest.csv` with the `taxon.tab` of its hierarchy."""
 
-    reader: Literal["eol"] = Field(description="Which reader.")
-    manifest: SourceFile = Field(description="Path of media_manifest.csv, or what to fetch it from.")
-    taxa: SourceFile = Field(description="Path of taxon.tab, or what to fetch it from.")
+    reader: Literal["eol"] = Field(description="Format of the source.")
+    manifest: SourceFile = Field(description="Path of media_manifest.csv, or where to fetch it.")
+    taxa: SourceFile = Field(description="Path of taxon.tab, or where to fetch it.")
     taxon_keys: str = Field(
         "eol",
-        description="Name of the backbone whose ids stand in taxon.tab: its records' labels are then resolved by id. "
-        "A name that no backbone has: by their names only.",
+        description="Backbone whose ids are in taxon.tab; labels are then resolved by id. If no backbone has "
+        "this name, they are resolved by name only.",
     )
 
     @property
@@ -185,13 +192,13 @@ class Eol(SourceSettings):
 class Bioscan(SourceSettings):
     """BIOSCAN-1M or BIOSCAN-5M metadata over a folder of their images."""
 
-    reader: Literal["bioscan"] = Field(description="Which reader.")
-    metadata: SourceFile = Field(description="Path of the metadata (.csv of 5M, .tsv of 1M), or what to fetch it from.")
+    reader: Literal["bioscan"] = Field(description="Format of the source.")
+    metadata: SourceFile = Field(description="Path of the metadata (.csv of 5M, .tsv of 1M), or where to fetch it.")
     images: str = Field(description="Folder of the images.")
     path: str | None = Field(
         None,
-        description="An image's path in that folder, of columns in braces. Default: `{split}/{chunk}/{processid}.jpg` "
-        "for 5M, `part{chunk_number}/{image_file}` for 1M.",
+        description="Path of an image in that folder, with column names in braces. Default: "
+        "`{split}/{chunk}/{processid}.jpg` for 5M, `part{chunk_number}/{image_file}` for 1M.",
     )
 
     @property
@@ -203,9 +210,9 @@ class Bioscan(SourceSettings):
 class FathomNet(SourceSettings):
     """Image records of FathomNet's interface as JSON: each box is an image of its own."""
 
-    reader: Literal["fathomnet"] = Field(description="Which reader.")
+    reader: Literal["fathomnet"] = Field(description="Format of the source.")
     records: SourceFile = Field(
-        description="Path of the JSON (a list of records with url and boundingBoxes), or what to fetch it from."
+        description="Path of the JSON (a list of records with url and boundingBoxes), or where to fetch it."
     )
 
     @property
@@ -217,8 +224,8 @@ class FathomNet(SourceSettings):
 class INat21(SourceSettings):
     """iNat21's folders, `NNNNN_Kingdom_Phylum_Class_Order_Family_Genus_species/*.jpg`."""
 
-    reader: Literal["inat21"] = Field(description="Which reader.")
-    images: str = Field(description="The folder of folders (`train`, `train_mini` or `val`).")
+    reader: Literal["inat21"] = Field(description="Format of the source.")
+    images: str = Field(description="Folder that holds one folder for each species (`train`, `train_mini` or `val`).")
 
     @property
     def inputs(self) -> dict[str, SourceFile]:
@@ -232,8 +239,8 @@ class Folders(SourceSettings):
     Folders within it that sort by use (`train`, `test`, `images`) are passed over.
     """
 
-    reader: Literal["folders"] = Field(description="Which reader.")
-    images: str = Field(description="The folder of folders. It is read, never written.")
+    reader: Literal["folders"] = Field(description="Format of the source.")
+    images: str = Field(description="Folder that holds one folder for each species. It is read, never written.")
 
     @property
     def inputs(self) -> dict[str, SourceFile]:
@@ -244,8 +251,8 @@ class Folders(SourceSettings):
 class TreeOfLife10M(SourceSettings):
     """TreeOfLife-10M's `catalog.csv` over the image sets of its three sources."""
 
-    reader: Literal["treeoflife10m"] = Field(description="Which reader.")
-    catalog: SourceFile = Field(description="Path of catalog.csv, or what to fetch it from.")
+    reader: Literal["treeoflife10m"] = Field(description="Format of the source.")
+    catalog: SourceFile = Field(description="Path of catalog.csv, or where to fetch it.")
     eol: str | None = Field(None, description="Folder of EOL's unpacked image sets (`image_set_01/...`).")
     bioscan: str | None = Field(None, description="Folder of BIOSCAN-1M's images (`part1/...`).")
     inat21: str | None = Field(None, description="Folder of iNat21's folders (`NNNNN_.../...`).")
@@ -264,7 +271,12 @@ Source = Annotated[
 
 
 class Generation(Section):
-    """What the corpus grows by at one time. Once built, a generation is never changed; add another one."""
+    """Records added to the corpus at one time. Never change a generation that is built; append another one."""
 
-    sources: list[Source] = Field(min_length=1, description="Where its records come from, in order of preference.")
-    parts: int = Field(4, ge=1, le=5000, description="How many download parts it is split into: the size to restart.")
+    sources: list[Source] = Field(min_length=1, description="Sources of the records, in order of preference.")
+    parts: int = Field(
+        4,
+        ge=1,
+        le=5000,
+        description="Number of parts, each downloaded by one job. A job that fails restarts its part only.",
+    )

@@ -13,63 +13,77 @@ Rank = Literal["kingdom", "phylum", "class", "order", "family", "genus", "specie
 class TaxaFilter(Section):
     """Which taxa are kept."""
 
-    include: list[str] = Field(default_factory=list, description="Names at any rank; when given, only these are kept.")
-    exclude: list[str] = Field(default_factory=list, description="Names at any rank that are left out.")
-    min_rank: Rank = Field("genus", description="Labels resolved only to a rank above this one are left out.")
-    cap: int | None = Field(None, ge=1, description="Most images a species; older generations count first.")
-    floor: int | None = Field(None, ge=1, description="Species with fewer images than this are left out.")
+    include: list[str] = Field(default_factory=list, description="Taxa to keep, by names at any rank. Default: all.")
+    exclude: list[str] = Field(default_factory=list, description="Taxa to leave out, by names at any rank.")
+    min_rank: Rank = Field("genus", description="Labels resolved only to a higher rank than this are left out.")
+    cap: int | None = Field(
+        None, ge=1, description="Maximum number of images per species. Images of older generations are kept first."
+    )
+    floor: int | None = Field(
+        None, ge=1, description="Minimum number of images per species. Species with fewer are left out."
+    )
 
 
 class LicenceFilter(Section):
-    """Which licences are kept. Whatever they are, `attribution.parquet` names them."""
+    """Licences to keep. `attribution.parquet` lists the licence of each image in any case."""
 
     allow: list[str] | None = Field(
         None,
-        description="SPDX identifiers that are kept (`CC-BY-4.0`; `CC-BY` is a licence whose version nobody gives, and "
-        "covers no other). Default: all.",
+        description="SPDX identifiers to keep. `CC-BY` means a licence stated without a version, and does not "
+        "cover `CC-BY-4.0`. Default: all.",
     )
     unknown: Literal["keep", "drop"] = Field(
-        "keep", description="What becomes of images whose licence is absent or no known one."
+        "keep", description="Whether to keep images whose licence is missing or unknown."
     )
 
 
 class CurateSettings(Section):
-    """What becomes of each image. Changing it downloads nothing again."""
+    """Rules by which images are kept. Changing them downloads nothing again."""
 
     taxa: TaxaFilter = Field(default_factory=TaxaFilter, description="Which taxa are kept.")
     licences: LicenceFilter = Field(default_factory=LicenceFilter, description="Which licences are kept.")
     clean_of: list[str] = Field(
         default_factory=list,
-        description="Benchmarks (CSV layout) whose images are kept out: those with the same bytes, or with a PDQ hash "
-        f"at most {MAX_DISTANCE} of {BITS} bits away. A benchmark that is added later belongs into a new corpus's "
-        "list, not into this one's: the target `leakage` reports on it.",
+        description="Benchmarks (CSV or folders layout) whose images are left out: images with the same bytes, or "
+        f"with a PDQ hash at most {MAX_DISTANCE} of {BITS} bits away. For a benchmark that is added later use the "
+        "target `leakage`; list it here only for a new corpus.",
     )
     hold_out_species_of: list[str] = Field(
-        default_factory=list, description="Benchmarks (CSV layout, with ranks) whose species are kept out altogether."
+        default_factory=list,
+        description="Benchmarks (CSV layout, with ranks) whose species are left out of the corpus entirely.",
     )
     min_size: int = Field(
-        224, ge=0, description="Images whose original's shorter side is below this are left out, pixels."
+        224, ge=0, description="Minimum shorter side of the original, pixels. Smaller images are left out."
     )
     exclude_basis: list[str] = Field(
-        default=["MATERIAL_CITATION"], description="Values of basisOfRecord that are left out (GBIF)."
+        default=["MATERIAL_CITATION"], description="Values of basisOfRecord to leave out (GBIF)."
     )
     camera_trap_max: int | None = Field(
         15,
         ge=1,
-        description="Camera-trap occurrences (by `img_type`, or where it is empty by `basisOfRecord` "
-        "MACHINE_OBSERVATION) with more images than this are left out.",
+        description="Maximum number of images per camera-trap occurrence; occurrences with more are left out. "
+        "Camera traps are recognised by `img_type`, or if that is empty by `basisOfRecord` MACHINE_OBSERVATION.",
     )
     verdicts: list[str] = Field(
         default_factory=list,
-        description="Parquet files with `uuid` and `reason` of images that another judge refuses (of faces, say).",
+        description="Parquet files with `uuid` and `reason` of images to leave out, written by another program.",
     )
-    placeholder_taxa: int = Field(3, ge=2, description="One picture under at least this many taxa is a placeholder.")
-    val_share: float = Field(0.02, ge=0, lt=1, description="Share of the occurrences held out for validation.")
+    placeholder_taxa: int = Field(
+        3,
+        ge=2,
+        description="A picture that occurs under this many taxa or more is treated as a placeholder and left out.",
+    )
+    val_share: float = Field(
+        0.02,
+        ge=0,
+        lt=1,
+        description="Share of occurrences held out for validation. All images of an occurrence are in the same split.",
+    )
 
 
 class AttributionSettings(Section):
-    """Whom the corpus names."""
+    """Citations in the corpus's attribution."""
 
     cite: dict[str, Annotated[str, Field(min_length=1)]] = Field(
-        default_factory=dict, description="What to cite, by `dataset_key` or `data_source` (usually a DOI)."
+        default_factory=dict, description="Citations (usually DOIs) by `dataset_key` or `data_source`."
     )

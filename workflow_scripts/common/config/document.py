@@ -24,13 +24,14 @@ Written by `make docs` from the config model (`workflow_scripts/common/config/`)
 
 - A config is one YAML file given with `--configfile`; without one, `config/config.yaml` (the embedded world) is read.
 - `--config run=NAME 'train={lr: 5.0e-4}'` changes single keys on the command line.
-- In any string, `{results}` and `{data}` stand for the site's folders and `{world}` for the embedded world's; in a
-  benchmark, `{fetched}` for what it fetches.
-- An unknown key, a missing key or a wrong value is one line on the terminal, and nothing runs.
-- A file or folder that a person gives and that is not there stops a run, in one line; a dry run names it and plans on.
-- What belongs to a place (folders, memory, partitions, contact) is in `config/site.yaml`, which git ignores;
-  `config/site.example.yaml` shows it.
-- `limits` cannot change what comes out; changing it reruns nothing. Any other key reruns the steps that use it.
+- In any string, `{results}` and `{data}` stand for the folders of `config/site.yaml`, `{world}` for the folder of the
+  embedded world, and in a benchmark `{fetched}` for the folder of its downloaded files.
+- An unknown key, a missing key or a wrong value is reported in one line, and nothing runs.
+- A missing file or folder stops a run; a dry run reports it and plans the rest.
+- Settings of one place (folders, memory, partitions, contact) are in `config/site.yaml`, which git ignores;
+  `config/site.example.yaml` is a template.
+- `limits` never changes results; changing it reruns nothing. Any other key reruns the steps that use it.
+- `config/schema.json` and `config/site.schema.json` are for editors: the first line of each config names its schema.
 """
 
 
@@ -112,9 +113,9 @@ def _columns() -> str:
         [
             "## Columns of a table of images",
             "",
-            "For `reader: table`. One of `url` and `path` is needed, and one that names the organism. Capitals, `_` "
-            "and blanks in names do not count; a source's `columns` maps any other name. Further columns are for "
-            "`select` and `keep`.",
+            "For `reader: table`. A table needs `url` or `path`, and a column that names the organism. Case, `_` and "
+            "blanks in column names are ignored; a source's `columns` maps other names. Further columns can be used "
+            "in `select` and `keep`.",
             "",
             "| column | also found as | what it holds |",
             "|---|---|---|",

@@ -19,10 +19,10 @@ DECIDING = ("allow_hosts", "content_types", "max_bytes", "max_pixels", "check_ce
 
 
 class Rewrite(Section):
-    """A smaller rendition that a host offers: its address made from the catalogue's."""
+    """A smaller rendition that a host offers. Its address is derived from the address in the catalog."""
 
-    pattern: str = Field(description="Regular expression that is searched in the URL.")
-    replacement: str = Field(description="What stands in its place (`\\1` is the first group).")
+    pattern: str = Field(description="Regular expression to search for in the URL.")
+    replacement: str = Field(description="Replacement (`\\1` is the first group).")
 
     @field_validator("pattern")
     @classmethod
@@ -35,17 +35,22 @@ class Rewrite(Section):
 
 
 class HostSettings(Section):
-    """What is taken from one host, if not as from the rest. A change asks again for what it refused or rewrites."""
+    """Settings of one host. A change only retries images that it refused or rewrites."""
 
-    content_types: list[str] | None = Field(None, description="Content types that are taken.")
-    max_bytes: int | None = Field(None, ge=1, description="Bodies are read up to this many bytes.")
-    max_pixels: int | None = Field(None, ge=1, description="Images of more pixels are refused undecoded.")
+    content_types: list[str] | None = Field(None, description="Content types to accept.")
+    max_bytes: int | None = Field(
+        None, ge=1, description="Maximum size of an image file, bytes. Larger ones are refused."
+    )
+    max_pixels: int | None = Field(
+        None, ge=1, description="Maximum number of pixels. Larger images are refused without decoding."
+    )
     check_certificates: bool = Field(
         True,
-        description="Whether its TLS certificate is checked. Manifest and report mark images that come without.",
+        description="Whether to check the host's TLS certificate. Images fetched without the check are marked "
+        "in manifest and report.",
     )
     rewrite: Rewrite | None = Field(
-        None, description="A smaller rendition, asked for first; the catalogue's URL follows where it is not found."
+        None, description="A smaller rendition to request first. If it is not found, the URL in the catalog is used."
     )
 
 
@@ -60,35 +65,42 @@ class OfHost(NamedTuple):
 
 
 class DownloadSettings(Section):
-    """What is kept of an image. Sizes and quality download again; other changes ask again for what they refused."""
+    """Sizes and checks of images. Changing sizes or quality downloads again; other changes retry refused images."""
 
-    min_size: int = Field(224, ge=0, description="Images whose shorter side is below this are refused, pixels.")
-    max_size: int = Field(720, ge=1, description="Images are scaled so that the longer side is at most this, pixels.")
-    jpeg_quality: int = Field(95, ge=1, le=100, description="JPEG quality of what is kept.")
+    min_size: int = Field(224, ge=0, description="Minimum shorter side, pixels. Smaller images are refused.")
+    max_size: int = Field(720, ge=1, description="Maximum longer side, pixels. Larger images are scaled down to it.")
+    jpeg_quality: int = Field(95, ge=1, le=100, description="JPEG quality of stored images.")
     max_pixels: int = Field(
         100_000_000,
         ge=1,
-        description="Images whose header claims more pixels are refused undecoded. "
-        "`limits.download.image_memory_mb` must have room for one: 4 bytes a pixel.",
+        description="Maximum number of pixels by the image's header. Larger images are refused without "
+        "decoding. `limits.download.image_memory_mb` must hold one such image at 4 bytes per pixel.",
     )
-    max_bytes: int = Field(50_000_000, ge=1, description="Bodies are read up to this many bytes.")
+    max_bytes: int = Field(
+        50_000_000, ge=1, description="Maximum size of an image file, bytes. Larger ones are refused."
+    )
     content_types: list[str] = Field(
         default=["image/*", "application/octet-stream", "binary/octet-stream"],
-        description="Content types that are taken; a host that names none is believed. `image/*` is any image.",
+        description="Content types to accept; `image/*` is any image. A response without a content type is accepted.",
     )
     respect_robots: bool = Field(
         True,
-        description="Whether images that X-Robots-Tag forbids (noai, noimageai, noindex, noimageindex) are left. "
-        "Turning it on downloads again.",
+        description="Whether to respect X-Robots-Tag (noai, noimageai, noindex, noimageindex). Turning it on "
+        "downloads again.",
     )
-    images_per_tar: int = Field(1000, ge=1, description="Images a tar: what is fetched again after a kill, at most.")
-    passes: int = Field(3, ge=1, le=10, description="How often transient failures are tried, the first time included.")
+    images_per_tar: int = Field(
+        1000, ge=1, description="Images per tar. After a kill, at most one tar is fetched again."
+    )
+    passes: int = Field(
+        3, ge=1, le=10, description="Number of passes: the first one, and retries of transient failures."
+    )
     allow_hosts: list[str] = Field(
         default_factory=list,
-        description="Loopback or private addresses (CIDR or host) that may be asked all the same. Others never are.",
+        description="Loopback or private addresses (CIDR or host) that may be requested. All others of these "
+        "are refused.",
     )
     hosts: dict[str, HostSettings] = Field(
-        default_factory=dict, description="By host (`name` or `name:port`): what is taken from it."
+        default_factory=dict, description="Settings by host (`name` or `name:port`)."
     )
 
     @model_validator(mode="after")
@@ -136,15 +148,15 @@ def keeps_images(keys: Iterable[str]) -> bool:
 class HostLimits(Section):
     """Limits for one host, over all jobs of a run together."""
 
-    connections: int = Field(2, ge=1, le=10_000, description="Connections at once.")
-    rate: float = Field(4.0, gt=0, le=100_000, description="Requests a second.")
+    connections: int = Field(2, ge=1, le=10_000, description="Maximum number of simultaneous connections.")
+    rate: float = Field(4.0, gt=0, le=100_000, description="Maximum number of requests per second.")
     gb_per_hour: float | None = Field(
-        None, gt=0, le=1_000_000, description="GB (10^9 bytes) of images in any hour. Default: no limit."
+        None, gt=0, le=1_000_000, description="Maximum GB (10^9 bytes) of images in any hour. Default: no limit."
     )
     gb_per_day: float | None = Field(
-        None, gt=0, le=1_000_000, description="GB of images in any 24 hours. Default: no limit."
+        None, gt=0, le=1_000_000, description="Maximum GB of images in any 24 hours. Default: no limit."
     )
-    contact: str | None = Field(None, description="Contact in the user agent, where it is not the site's.")
+    contact: str | None = Field(None, description="Contact in the user agent for this host. Default: the site's.")
 
 
 # https://www.inaturalist.org/pages/api+recommended+practices: one request a second, 5 GB of media an hour and 24 GB a
@@ -163,33 +175,41 @@ GROWING_BODY = 1.125
 class DownloadLimits(Section):
     """Limits of requests and memory. They never change the images, so changing them downloads nothing again."""
 
-    threads: int = Field(16, ge=1, description="Connections at once a job.")
-    default_host: HostLimits = Field(default_factory=HostLimits, description="The policy of hosts not named below.")
+    threads: int = Field(16, ge=1, description="Maximum number of simultaneous connections per job.")
+    default_host: HostLimits = Field(
+        default_factory=HostLimits, description="Limits for hosts that are not under `hosts` and have published none."
+    )
     hosts: dict[str, HostLimits] = Field(
         default_factory=dict,
-        description="By host (`name` or `name:port`): its policy. Over as many parts as its connections a host's "
-        "images may be spread; what was planned once stays, and a lowered policy is kept all the same.",
+        description="Limits by host (`name` or `name:port`). A host's images are spread over at most as many "
+        "parts as it takes connections. Lower limits also hold for parts that are already planned.",
     )
     stop_after: int = Field(
-        20, ge=2, description="A host that refuses nearly all of this many requests is left alone until the next pass."
+        20,
+        ge=2,
+        description="Stop requesting from a host until the next pass after it refused nearly all of this many "
+        "requests.",
     )
-    body_memory_mb: int = Field(128, ge=1, description="Bodies held in memory at once a job, MiB, and one more body.")
+    body_memory_mb: int = Field(
+        128, ge=1, description="Memory per job for image files being downloaded, MiB. One further file may exceed it."
+    )
     image_memory_mb: int = Field(
         1200,
         ge=64,
-        description="Memory for images while they are decoded, MiB. An image that alone needs more is `deferred` as "
-        "`needs_memory`; `retry_failed` asks for it again. The job asks for this, the bodies and its own memory.",
+        description="Memory for decoding images, MiB. An image that needs more is `deferred` as "
+        "`needs_memory`; `retry_failed` requests it again. The job reserves this, `body_memory_mb` and its own "
+        "memory.",
     )
-    timeout: float = Field(20.0, gt=0, description="Seconds without data before a connection is given up.")
-    total_timeout: float = Field(120.0, gt=0, description="Seconds for one body before it is given up.")
+    timeout: float = Field(20.0, gt=0, description="Seconds without data after which a connection is closed.")
+    total_timeout: float = Field(120.0, gt=0, description="Maximum seconds for one image file.")
     wait: float = Field(
-        5.0, ge=0, description="Seconds before the first retry pass; each further one waits twice as long."
+        5.0, ge=0, description="Seconds before the first retry pass. The wait doubles with each further pass."
     )
     max_wait: float = Field(
         60.0,
         ge=0,
-        description="Seconds that a host's Retry-After may keep its images waiting since its last good answer; beyond "
-        "it they are left to a later pass, and are `deferred` in the end.",
+        description="Maximum seconds to wait for a host's Retry-After since its last good response. Beyond "
+        "it, its images move to a later pass and are `deferred` after the last one.",
     )
     patience: float = Field(
         30.0,
@@ -198,8 +218,8 @@ class DownloadLimits(Section):
     )
     close_after: datetime | None = Field(
         None,
-        description="A time (ISO 8601, UTC unless it says otherwise) after which nothing more is asked for: the "
-        "rest is `deferred`.",
+        description="Time after which nothing more is requested (ISO 8601, UTC by default). The remaining "
+        "images are `deferred`.",
     )
 
     @model_validator(mode="before")

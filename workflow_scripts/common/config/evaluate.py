@@ -20,25 +20,25 @@ class Fetched(Section):
     into: str = Field(
         "",
         pattern=r"^([\w-][\w. -]*(/[\w-][\w. -]*)*)?$",
-        description="Folder below `{fetched}` that it goes to.",
+        description="Folder below `{fetched}` to store it in.",
     )
 
 
 class FetchedFile(Fetched):
-    """A file that anybody may download. Without a checksum the fetch says which one came, and stops."""
+    """A file to download. Without a checksum, the fetch reports the checksum of what it got and stops."""
 
-    url: str = Field(pattern=r"^https?://", description="Where it is.")
-    sha256: str | None = Field(None, pattern=r"^[0-9a-fA-F]{64}$", description="Its SHA-256.")
-    md5: str | None = Field(None, pattern=r"^[0-9a-fA-F]{32}$", description="Its MD5, where its source gives that.")
-    unpack: bool = Field(True, description="Whether it is an archive (tar or zip) to unpack.")
-    max_gb: float = Field(50.0, gt=0, description="Most that it may unpack to, GB.")
+    url: str = Field(pattern=r"^https?://", description="Address of the file.")
+    sha256: str | None = Field(None, pattern=r"^[0-9a-fA-F]{64}$", description="Expected SHA-256.")
+    md5: str | None = Field(None, pattern=r"^[0-9a-fA-F]{32}$", description="Expected MD5, if its source states one.")
+    unpack: bool = Field(True, description="Whether to unpack it (tar or zip).")
+    max_gb: float = Field(50.0, gt=0, description="Maximum unpacked size, GB.")
 
 
 class FetchedDataset(Fetched):
-    """A dataset of Hugging Face. Without a commit the fetch says which is the newest, and stops."""
+    """A dataset on Hugging Face. Without a commit, the fetch reports the newest one and stops."""
 
-    dataset: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="Its name on the hub.")
-    revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$", description="Its commit.")
+    dataset: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="Name of the dataset on the hub.")
+    revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$", description="Commit of the dataset.")
     files: list[str] = Field(default=["*"], min_length=1, description="Patterns of the files to fetch.")
 
 
@@ -47,8 +47,7 @@ class ImageSet(Section):
 
     fetch: list[FetchedFile | FetchedDataset] = Field(
         default_factory=list,
-        description="What to download, where anybody may; its paths then start with `{fetched}`, a folder of the "
-        "workflow's own.",
+        description="Files to download. Paths that start with `{fetched}` point into the folder they are stored in.",
     )
 
     @property
@@ -66,15 +65,17 @@ class Classification(Section):
     """What all benchmarks have in common whose images are classified by text and by few examples."""
 
     text_type: ClassText = Field(
-        "asis", description="How a class is written: `asis` takes `class` verbatim, others build it from the ranks."
+        "asis",
+        description="How a class is named in prompts: `asis` uses the column `class` verbatim, the others "
+        "build the name from the ranks.",
     )
     published_text_type: ClassText | None = Field(
         None,
-        description="How v1.0.1 of the published code wrote it, where that was otherwise (Rare Species: `sci_com`); "
-        "scored besides, as `v1.0.1/zero_shot`.",
+        description="Text type of v1.0.1 of the published code, if it differs (Rare Species: `sci_com`). "
+        "Scored in addition, as `v1.0.1/zero_shot`.",
     )
     shots: list[Annotated[int, Field(ge=1)]] = Field(
-        default=[1, 5], description="Few-shot: support images a class; empty for none."
+        default=[1, 5], description="Numbers of support images per class for few-shot; empty: no few-shot."
     )
 
     @property
@@ -92,14 +93,14 @@ class LabelledFolder(Section):
     """A CSV of labels and the folder of its images."""
 
     labels: str = Field(
-        description="CSV with `filepath`, `class` (needed by the text type `asis` alone), and where known ranks and "
-        "common_name."
+        description="CSV with `filepath`, `class` (required for the text type `asis` only), and if known the "
+        "ranks and common_name."
     )
     images: str = Field(description="Folder that `filepath` starts from. It is read, never written.")
     find: Literal["path", "name"] = Field(
         "path",
-        description="How an image is found: by its path, or, where there is none, by its file name anywhere in the "
-        "folder (for copies that are sorted otherwise than the labels say).",
+        description="How to find an image: by its path, or with `name` also by its file name anywhere in the "
+        "folder (for copies sorted differently from the labels).",
     )
 
 
@@ -108,7 +109,7 @@ class CsvBenchmark(LabelledFolder, Classification, ImageSet):
 
     protocol: ClassVar[str] = "zero-shot and SimpleShot, 1 and 5"
 
-    layout: Literal["csv"] = Field(description="Which reader.")
+    layout: Literal["csv"] = Field(description="Layout of the benchmark.")
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -122,12 +123,12 @@ class CsvBenchmark(LabelledFolder, Classification, ImageSet):
 
 
 class FoldersBenchmark(Classification, ImageSet):
-    """A classification benchmark of one's own: a folder of images for each class, named by it."""
+    """A classification benchmark of your own: one folder of images per class, named after it."""
 
     protocol: ClassVar[str] = "zero-shot and SimpleShot, 1 and 5"
 
-    layout: Literal["folders"] = Field(description="Which reader.")
-    images: str = Field(description="The folder of folders. It is read, never written.")
+    layout: Literal["folders"] = Field(description="Layout of the benchmark.")
+    images: str = Field(description="Folder that holds one folder for each species. It is read, never written.")
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -141,11 +142,11 @@ class FoldersBenchmark(Classification, ImageSet):
 
 
 class SubsetsBenchmark(Classification, ImageSet):
-    """Several such benchmarks scored as one: each by itself, and the mean of them (camera_trap)."""
+    """Several benchmarks in the CSV layout, scored separately and as their mean (camera_trap)."""
 
     protocol: ClassVar[str] = "the same, the mean of its subsets"
 
-    layout: Literal["subsets"] = Field(description="Which reader.")
+    layout: Literal["subsets"] = Field(description="Layout of the benchmark.")
     subsets: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], LabelledFolder] = Field(
         min_length=2, description="The subsets, by name."
     )
@@ -170,7 +171,7 @@ class FolderBenchmark(ImageSet):
 
     label_files: ClassVar[tuple[str, ...]] = ()
 
-    folder: str = Field(description="The folder as it comes, unpacked. It is read, never written.")
+    folder: str = Field(description="Folder with the unpacked benchmark. It is read, never written.")
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -190,9 +191,12 @@ class NewtBenchmark(FolderBenchmark):
 
     protocol: ClassVar[str] = "a support vector machine a task, micro accuracy"
 
-    layout: Literal["newt"] = Field(description="Which reader.")
+    layout: Literal["newt"] = Field(description="Layout of the benchmark.")
     jobs: int = Field(
-        1, ge=1, le=164, description="Jobs a model that its searches are dealt to. Another number searches again."
+        1,
+        ge=1,
+        le=164,
+        description="Number of jobs per model for the hyperparameter searches. Changing it repeats them.",
     )
 
 
@@ -203,7 +207,7 @@ class FishnetBenchmark(FolderBenchmark):
 
     protocol: ClassVar[str] = "probe, all nine traits right"
 
-    layout: Literal["fishnet"] = Field(description="Which reader.")
+    layout: Literal["fishnet"] = Field(description="Layout of the benchmark.")
 
 
 class Awa2Benchmark(FolderBenchmark):
@@ -213,7 +217,7 @@ class Awa2Benchmark(FolderBenchmark):
 
     protocol: ClassVar[str] = "probe, macro F1 over 85 attributes"
 
-    layout: Literal["awa2"] = Field(description="Which reader.")
+    layout: Literal["awa2"] = Field(description="Layout of the benchmark.")
 
 
 class Herbarium19Benchmark(FolderBenchmark):
@@ -223,10 +227,10 @@ class Herbarium19Benchmark(FolderBenchmark):
 
     protocol: ClassVar[str] = "semi-supervised k-means, clustering accuracy"
 
-    layout: Literal["herbarium19"] = Field(description="Which reader.")
+    layout: Literal["herbarium19"] = Field(description="Layout of the benchmark.")
     classes: str = Field(
-        description="The lists `Old` and `New`: names of folders, or their numbers among the sorted ones. JSON, or the "
-        "published pickle, which is read without unpickling it."
+        description="File with the lists `Old` and `New`: folder names, or positions in the sorted list of "
+        "folders. JSON, or the published pickle, which is read without unpickling it."
     )
 
     @property
@@ -242,22 +246,24 @@ class PlantdocBenchmark(FolderBenchmark):
 
     protocol: ClassVar[str] = "SimpleShot, 1"
 
-    layout: Literal["plantdoc"] = Field(description="Which reader.")
+    layout: Literal["plantdoc"] = Field(description="Layout of the benchmark.")
 
 
 class CarvedBenchmark(Classification):
-    """Species of the corpus itself, held out of its training: Rare Species for a corpus of your own."""
+    """Species of the corpus that are held out of training, as in Rare Species."""
 
     protocol: ClassVar[str] = "zero-shot and SimpleShot, 1 and 5"
 
-    layout: Literal["carved"] = Field(description="Which reader.")
-    text_type: ClassText = Field("taxon_com", description="How a class is written.")
-    species: int = Field(ge=1, description="Species to draw among those of the first generation with enough images.")
-    images: int = Field(30, ge=2, description="Images of each.")
-    among: str | None = Field(
-        None, description="Text file of the binomials to draw from, one a line (a red list, say). Default: all."
+    layout: Literal["carved"] = Field(description="Layout of the benchmark.")
+    text_type: ClassText = Field("taxon_com", description="How a class is named in prompts.")
+    species: int = Field(
+        ge=1, description="Number of species to draw from those in the first generation with enough images."
     )
-    seed: Seed = Field(0, description="What draws.")
+    images: int = Field(30, ge=2, description="Images per species.")
+    among: str | None = Field(
+        None, description="Text file with the binomials to draw from, one per line (such as a red list). Default: all."
+    )
+    seed: Seed = Field(0, description="Seed of the draw.")
 
     @property
     def given(self) -> dict[str, str]:
@@ -266,11 +272,11 @@ class CarvedBenchmark(Classification):
 
 
 class ReplayBenchmark(Section):
-    """Held-out replay pairs of the corpus: each image among all distinct captions. It measures forgetting."""
+    """Held-out replay pairs: each image is matched with all distinct captions. It measures forgetting."""
 
     protocol: ClassVar[str] = "each image among all captions"
 
-    layout: Literal["replay"] = Field(description="Which reader.")
+    layout: Literal["replay"] = Field(description="Layout of the benchmark.")
 
     @property
     def given(self) -> dict[str, str]:
@@ -329,7 +335,7 @@ class BenchmarkSettings(Section):
 
 
 class EmbedLimits(Section):
-    """How features are made. It cannot change the numbers beyond rounding."""
+    """Batch size and workers. They change results by rounding only."""
 
-    batch: int = Field(256, ge=1, description="Images a forward pass.")
+    batch: int = Field(256, ge=1, description="Images per forward pass.")
     workers: int = Field(1, ge=0, description="Loader workers.")

@@ -17,11 +17,11 @@ class LossSettings(Section):
     Rows that settings or the corpus itself leave out (`select`, licences, duplicates) are not lost.
     """
 
-    network: Share = Field(0.5, description="Of images on the network.")
-    files: Share = Field(0.1, description="Of images that are files on this machine.")
+    network: Share = Field(0.5, description="Allowed share of images fetched over the network.")
+    files: Share = Field(0.1, description="Allowed share of images that are local files.")
     sources: dict[str, Share] = Field(
         default_factory=dict,
-        description=f"By source: its own share, 1 for any loss. `{REPLAY}` stands for the replay pairs.",
+        description=f"Allowed share by source; 1 allows any loss. `{REPLAY}` means the replay pairs.",
     )
 
     def of(self, source: str, *, is_local: bool) -> float:

@@ -50,20 +50,20 @@ class ModelSource(Section):
 
     architecture: str | dict[str, Any] | None = Field(
         None,
-        description="Name of an open_clip model config, or such a config itself (embed_dim, vision_cfg, text_cfg). May "
-        "be left out for `hf-hub:` and `local-dir:`, which bring theirs, and where `start` names it. OpenAI's weights "
-        "want a `-quickgelu` one.",
+        description="Name of an open_clip model config, or the config itself (embed_dim, vision_cfg, "
+        "text_cfg). Optional for `hf-hub:` and `local-dir:`, which contain it, and when `start` names it. "
+        "OpenAI's weights need an architecture with `-quickgelu`.",
     )
     start: str | None = Field(
-        None, description=f"The weights: {FORMS}. Beside `architecture` the tag or the file stands alone."
+        None, description=f"The weights: {FORMS}. With `architecture`, give only the tag or the file."
     )
     mean: tuple[Mean, Mean, Mean] | None = Field(
         None,
-        description="Image mean, RGB. Null: what the weights bring; ImageNet's, as both papers have it, for random "
-        "ones. Weights that bring none, such as a checkpoint file, need it.",
+        description="Mean for image normalisation, RGB. Default: the weights' own; for random weights, "
+        "ImageNet's. Required for weights that do not state it, such as a checkpoint file.",
     )
     std: tuple[Deviation, Deviation, Deviation] | None = Field(
-        None, description="Image standard deviation, RGB; as `mean`."
+        None, description="Standard deviation for image normalisation, RGB. Default: as for `mean`."
     )
 
     @model_validator(mode="before")
@@ -194,7 +194,7 @@ class Baseline(ModelSource):
 
     words = (RUN_START,)
 
-    start: str = Field(description="The weights, or `start`: what the run starts from.")
+    start: str = Field(description="The weights, or `start` for the run's starting weights.")
 
 
 def model_source(text: str) -> ModelSource:

@@ -10,45 +10,48 @@ from workflow_scripts.common.config.shards import ShardSettings
 
 
 class ReplayColumns(Section):
-    """Names of the metadata's columns; they differ between releases of LAION. An absent one is null."""
+    """Column names of the metadata, which differ between releases of LAION. Null: there is no such column."""
 
-    url: str = Field("URL", description="Image address.")
-    caption: str = Field("TEXT", description="Caption.")
-    width: str | None = Field("WIDTH", description="Width in pixels.")
-    height: str | None = Field("HEIGHT", description="Height in pixels.")
-    similarity: str | None = Field("similarity", description="CLIP similarity of image and caption.")
+    url: str = Field("URL", description="Column with the image's address.")
+    caption: str = Field("TEXT", description="Column with the caption.")
+    width: str | None = Field("WIDTH", description="Column with the width in pixels.")
+    height: str | None = Field("HEIGHT", description="Column with the height in pixels.")
+    similarity: str | None = Field("similarity", description="Column with the CLIP similarity of image and caption.")
     punsafe: str | None = Field(
-        "punsafe", description="Probability of being unsafe. `null` says that there is none, and all rows pass."
+        "punsafe",
+        description="Column with the probability of unsafe content. `null`: the metadata has none, and all rows pass.",
     )
-    pwatermark: str | None = Field("pwatermark", description="Probability of a watermark.")
-    license: str | None = Field(None, description="Licence, as the metadata writes it (`LICENSE`).")
-    language: str | None = Field(None, description="Language of the caption (`LANGUAGE`).")
+    pwatermark: str | None = Field("pwatermark", description="Column with the probability of a watermark.")
+    license: str | None = Field(None, description="Column with the licence (`LICENSE`).")
+    language: str | None = Field(None, description="Column with the language of the caption (`LANGUAGE`).")
 
 
 class ReplaySettings(Section):
     """A LAION-like set of image and caption pairs."""
 
-    metadata: list[str] = Field(min_length=1, description="Parquet files, in order.")
-    columns: ReplayColumns = Field(default_factory=ReplayColumns, description="Column names.")
-    min_size: int = Field(0, ge=0, description="Least stated shorter side, pixels; rows without sizes pass.")
-    min_similarity: float | None = Field(None, ge=-1, le=1, description="Least similarity; rows without it fail.")
+    metadata: list[str] = Field(min_length=1, description="Parquet files with the metadata, in order.")
+    columns: ReplayColumns = Field(default_factory=ReplayColumns, description="Names of the metadata's columns.")
+    min_size: int = Field(0, ge=0, description="Minimum shorter side by the metadata, pixels. Rows without sizes pass.")
+    min_similarity: float | None = Field(
+        None, ge=-1, le=1, description="Minimum similarity. Rows without one are left out."
+    )
     max_punsafe: float | None = Field(
-        0.5, ge=0, le=1, description="Largest probability of being unsafe; rows without it pass."
+        0.5, ge=0, le=1, description="Maximum probability of unsafe content. Rows without one pass."
     )
     max_pwatermark: float | None = Field(
-        0.8, ge=0, le=1, description="Largest probability of a watermark; rows without it pass."
+        0.8, ge=0, le=1, description="Maximum probability of a watermark. Rows without one pass."
     )
     licenses: list[str] | None = Field(
-        None, description="Licences that are kept, as the metadata writes them; rows without one fail. Default: all."
+        None, description="Licences to keep, as written in the metadata. Rows without one are left out. Default: all."
     )
     languages: list[str] | None = Field(
-        None, description="Languages that are kept, as the metadata writes them; rows without one fail. Default: all."
+        None, description="Languages to keep, as written in the metadata. Rows without one are left out. Default: all."
     )
-    parts: int = Field(2, ge=1, le=5000, description="Download parts.")
-    max_shards: int | None = Field(None, ge=1, description="Keep the first N shards only.")
-    val_share: float = Field(0.05, ge=0, lt=1, description="Share held out, to measure forgetting.")
+    parts: int = Field(2, ge=1, le=5000, description="Number of parts, each downloaded by one job.")
+    max_shards: int | None = Field(None, ge=1, description="Keep only this many shards, the first ones.")
+    val_share: float = Field(0.05, ge=0, lt=1, description="Share of pairs held out to measure forgetting.")
     download: DownloadSettings = Field(
-        default_factory=lambda: DownloadSettings(min_size=0), description="What is kept of a replay image."
+        default_factory=lambda: DownloadSettings(min_size=0), description="Sizes and checks of replay images."
     )
     shards: ShardSettings = Field(default_factory=ShardSettings, description="How shards are written.")
 

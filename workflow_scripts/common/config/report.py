@@ -8,12 +8,12 @@ from workflow_scripts.common.config.base import Section
 
 
 class IntrinsicSettings(Section):
-    """How features themselves are looked at: t-SNE, and how their distances follow the taxonomy."""
+    """Analysis of features: t-SNE, and how their distances follow the taxonomy."""
 
     benchmarks: list[str] | None = Field(
         None,
-        description="Benchmarks whose features are looked at; their images need ranks. Default: all whose classes are "
-        "written by ranks.",
+        description="Benchmarks whose features are analysed. Their images need ranks. Default: all whose "
+        "classes are named by ranks.",
     )
 
 
@@ -28,19 +28,21 @@ REDISTRIBUTABLE = (
 class PublishSettings(Section):
     """What `publish` writes. It uploads nothing."""
 
-    images: bool = Field(True, description="Write the shards' images whose licence is one of `licences`.")
+    images: bool = Field(
+        True, description="Whether to publish images. Only those with a licence in `licences` are written."
+    )
     licences: list[Annotated[str, Field(min_length=1)]] = Field(
         default=[*REDISTRIBUTABLE],
-        description="How the SPDX identifiers begin of licences whose images are passed on. The default is every "
-        "Creative Commons licence but those without derivatives: training images are scaled.",
+        description="Licences whose images may be published, as beginnings of SPDX identifiers. Default: all "
+        "Creative Commons licences that allow derivatives, because training images are scaled.",
     )
     model_license: Annotated[str, Field(min_length=1)] | None = Field(
         None,
-        description="Licence of the model and of the run's crate, as Hugging Face's cards write it (`mit`, "
-        "`cc-by-4.0`). `publish` and `crate` need it.",
+        description="Licence of the model and of the run's crate, as in Hugging Face's cards (`mit`, "
+        "`cc-by-4.0`). Required by `publish` and `crate`.",
     )
     authors: list[Annotated[str, Field(min_length=1)]] = Field(
         default_factory=list,
-        description="Who ran this, and made model and dataset, for CITATION.cff, Croissant and the crate. `publish` "
-        "and `crate` need it.",
+        description="Authors of model and dataset, for CITATION.cff, Croissant and the crate. Required by "
+        "`publish` and `crate`.",
     )

@@ -55,13 +55,17 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 class Limits(Section):
     """Runtime limits: concurrency, memory, timeouts. They never change outputs, so changing them reruns nothing."""
 
-    download: DownloadLimits = Field(default_factory=DownloadLimits, description="Downloads.")
-    train: TrainLimits = Field(default_factory=TrainLimits, description="Training.")
-    embed: EmbedLimits = Field(default_factory=EmbedLimits, description="Embedding.")
-    screen: EmbedLimits = Field(default_factory=EmbedLimits, description="Screening: images a forward pass on a GPU.")
+    download: DownloadLimits = Field(default_factory=DownloadLimits, description="Limits of downloads.")
+    train: TrainLimits = Field(default_factory=TrainLimits, description="Limits of training.")
+    embed: EmbedLimits = Field(default_factory=EmbedLimits, description="Limits of embedding.")
+    screen: EmbedLimits = Field(
+        default_factory=EmbedLimits,
+        description="Limits of screening. `batch` is the number of images per forward pass on a GPU.",
+    )
     jobs: dict[str, JobLimits] = Field(
         default_factory=dict,
-        description="What the jobs of a rule ask for, by rule (`eval`, `catalog_merge` where a name has more parts).",
+        description="Resources of the jobs of a rule, by the rule's name (`eval`, `catalog_merge` for rules "
+        "whose names go on, such as `eval_rare_species`).",
     )
 
 
@@ -75,69 +79,79 @@ class Config(Section):
     run: str = Field(pattern=NAME, description="Name of the run (a model): `results/runs/<run>`.")
     corpus: str = Field(
         pattern=f"{NAME}|/",
-        description="Name of the corpus (data): `results/corpora/<corpus>`. Or, with a `/` in it, the folder of one "
-        "that was made elsewhere: it is read as it is, and no rule makes any of it.",
+        description="Name of the corpus (data): `results/corpora/<corpus>`. A value with a `/` is the folder "
+        "of a corpus made elsewhere, which is only read.",
     )
     corpus_digest: str | None = Field(
         None,
-        description="Expected digest of the corpus; training refuses another one. Model cards, `corpus.json` and "
-        "`python -m workflow_scripts.train.data --corpus FOLDER` print it.",
+        description="Expected digest of the corpus. Training stops if it differs. Model cards, `corpus.json` "
+        "and `python -m workflow_scripts.train.data --corpus FOLDER` give it.",
     )
     world: WorldSettings | None = Field(None, description="The embedded world; absent in real recipes.")
-    generations: list[Generation] = Field([], description="The corpus's records; append-only.")
-    download: DownloadSettings = Field(default_factory=DownloadSettings, description="What is kept of an image.")
+    generations: list[Generation] = Field(
+        [], description="Generations of the corpus. Append further ones; never change one that is built."
+    )
+    download: DownloadSettings = Field(default_factory=DownloadSettings, description="Sizes and checks of images.")
     screen: dict[str, Judge] = Field(
         default_factory=dict,
-        description="Judges that look at the downloaded images, by name; what their thresholds refuse is left out.",
+        description="Judges that examine the downloaded images, by name. Images that their thresholds refuse "
+        "are left out.",
     )
     screen_jobs: int = Field(
         4,
         ge=1,
         le=1000,
-        description="Jobs that each judge's parts of a generation are divided among. Changing it judges nothing again.",
+        description="Number of jobs per judge and generation. Changing it judges no image again.",
     )
     max_loss: LossSettings = Field(
         default_factory=LossSettings,
         description="Share of a source's rows that a stage may lose before the run stops.",
     )
     taxonomy: TaxonomySettings | None = Field(
-        None, description="How names are resolved. Default: labels are taken as they are written."
+        None, description="How names are resolved. Default: names are used as written."
     )
-    curate: CurateSettings = Field(default_factory=CurateSettings, description="Which images are kept.")
-    attribution: AttributionSettings = Field(default_factory=AttributionSettings, description="Whom the corpus names.")
+    curate: CurateSettings = Field(
+        default_factory=CurateSettings, description="Rules by which images are kept or left out."
+    )
+    attribution: AttributionSettings = Field(
+        default_factory=AttributionSettings, description="Citations in the corpus's attribution."
+    )
     shards: ShardSettings = Field(default_factory=ShardSettings, description="How shards are written.")
     shard_jobs: int = Field(
         4,
         ge=1,
         le=5000,
-        description="Jobs that write a generation's shards. Changing it re-plans the shards but rewrites none.",
+        description="Number of jobs that write a generation's shards. Changing it re-plans the shards but "
+        "rewrites none.",
     )
-    replay: ReplaySettings | None = Field(None, description="Replay pairs; absent: no replay.")
-    model: ModelSettings = Field(description="The model.")
+    replay: ReplaySettings | None = Field(None, description="Replay pairs. Default: no replay.")
+    model: ModelSettings = Field(description="The model to train.")
     pretrain: TrainSettings | None = Field(None, description="Pretraining on replay, for `model.start: pretrain`.")
-    train: TrainSettings = Field(description="Training.")
+    train: TrainSettings = Field(description="Training settings.")
     mix: list[MixEntry] = Field([], description="Corpora to train on. Default: this config's own corpus.")
     validation: dict[str, str] = Field(
         default_factory=dict,
-        description="Further validation sets, by name: tars in the published layout, as a glob. Each is measured after "
-        "every epoch as the held-out split is (`val_loss_<name>` in metrics.jsonl), and never decides which weights "
-        "are best while there is a held-out split.",
+        description="Further validation sets, by name: tars in the published layout, as a glob. Each is "
+        "measured after every epoch (`val_loss_<name>` in metrics.jsonl). The best weights are chosen by the "
+        "held-out split, if there is one.",
     )
-    export: ExportSettings = Field(default_factory=ExportSettings, description="What is made of the trained model.")
-    ablations: AblationSettings | None = Field(None, description="What the target `ablations` trains and tests.")
+    export: ExportSettings = Field(default_factory=ExportSettings, description="How the trained model is exported.")
+    ablations: AblationSettings | None = Field(
+        None, description="Ablations that the target `ablations` trains and tests."
+    )
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict, description="Benchmarks, by name.")
     baselines: dict[str, Baseline] = Field(
         default_factory=dict,
         description=f"Further models to score, by file-safe name: `start` (the run's starting point), {FORMS}, "
-        f"{TIMM_FORMS}; with the keys of `model` where there is more to say. timm's have no text tower: they are "
-        "scored by the tasks that need none.",
+        f"{TIMM_FORMS}; or a section with the keys of `model`. Models of timm have no text tower and are scored "
+        "only by tasks without text.",
     )
     intrinsic: IntrinsicSettings = Field(
-        default_factory=IntrinsicSettings, description="How features themselves are looked at."
+        default_factory=IntrinsicSettings, description="Analysis of the features: t-SNE and taxonomic distances."
     )
-    publish: PublishSettings = Field(default_factory=PublishSettings, description="What is made for others.")
+    publish: PublishSettings = Field(default_factory=PublishSettings, description="What `publish` writes.")
     runs: list[Annotated[str, Field(pattern=NAME)]] = Field(
-        default_factory=list, description="Runs that the target `compare` lays side by side."
+        default_factory=list, description="Runs to compare with the target `compare`."
     )
     limits: Limits = Field(default_factory=Limits, description="Runtime limits: concurrency, memory, timeouts.")
 

@@ -49,16 +49,18 @@ class JudgeSettings(Section):
 
     of: str = Field(
         "true",
-        description="SQL predicate over the catalog's columns: the images to look at (`img_type = 'Camera-trap'`).",
+        description="Images to examine, as an SQL predicate over the catalog's columns (`img_type = 'Camera-trap'`).",
     )
     refuse: dict[str, Threshold] = Field(
         default_factory=dict,
-        description="Classes to refuse, each with its threshold. Changing it reruns curate and no judge.",
+        description="Classes to refuse, each with its threshold. Changing it reruns `curate` but no judge.",
     )
 
-    sample: int = Field(24, ge=1, le=1000, description="Images of each class on the page of `snakemake screen_sample`.")
+    sample: int = Field(24, ge=1, le=1000, description="Images per class on the page of `snakemake screen_sample`.")
     labels: str | None = Field(
-        None, description="CSV (`uuid`, `truth`) that this page saves: what the images are. It changes no verdict."
+        None,
+        description="CSV (`uuid`, `truth`) saved from the page of `snakemake screen_sample`, for precision "
+        "and recall. It changes no verdict.",
     )
 
     @field_validator("of")
@@ -102,21 +104,21 @@ class JudgeSettings(Section):
 class ClipJudge(JudgeSettings):
     """The nearest of some classes by a CLIP model, and the cosine similarity to it."""
 
-    judge: Literal["clip"] = Field(description="Which judge.")
-    model: Baseline = Field(description="The model, as under `baselines`; its weights are fetched once.")
+    judge: Literal["clip"] = Field(description="Kind of judge.")
+    model: Baseline = Field(description="The model, written as under `baselines`.")
     classes: str | None = Field(
         None,
-        description="Where the classes come from: class embeddings (`.safetensors`, a vector named `CLASS` or several "
-        "named `CLASS/N`), or a folder of support images, one folder a class.",
+        description="Classes by example: class embeddings (`.safetensors` with a vector named `CLASS` or "
+        "several named `CLASS/N`), or a folder with one folder of support images per class. Or give `prompts`.",
     )
     prompts: dict[str, Annotated[list[str], Field(min_length=1)]] | None = Field(
-        None, description="Or texts by class; a class is the mean of its texts' features."
+        None, description="Classes by texts. A class is the mean of its texts' features. Or give `classes`."
     )
     clusters: int = Field(
         20,
         ge=1,
         le=10_000,
-        description="A class's support images are clustered into at most this many centres (k-means).",
+        description="Maximum number of cluster centres per class (k-means over its support images).",
     )
     seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of the clustering.")
 
@@ -169,18 +171,19 @@ def _named_in(path: Path) -> list[str] | None:
 
 
 class FacesJudge(JudgeSettings):
-    """Human faces by MTCNN. The score is the mean of those of the faces in an image; class: `face`."""
+    """Human faces by MTCNN. Class: `face`. The score is the mean probability of the faces in an image."""
 
-    judge: Literal["faces"] = Field(description="Which judge.")
+    judge: Literal["faces"] = Field(description="Kind of judge.")
     refuse: dict[str, Threshold] = Field(
-        {FACE: 0.985}, description="The threshold. Changing it reruns curate and no judge."
+        {FACE: 0.985}, description="Threshold of the class `face`. Changing it reruns `curate` but no judge."
     )
     thresholds: tuple[Probability, Probability, Probability] = Field(
-        (0.9, 0.95, 0.95), description="The least scores after each of MTCNN's three networks."
+        (0.9, 0.95, 0.95), description="Minimum scores after each of MTCNN's three networks."
     )
-    size: int = Field(720, ge=48, le=8192, description="Side of the square that an image is scaled to, pixels.")
+    size: int = Field(720, ge=48, le=8192, description="Side of the square to which an image is scaled, pixels.")
     weights: str | None = Field(
-        None, description="Folder of `pnet.pt`, `rnet.pt` and `onet.pt`. Default: those that facenet-pytorch installs."
+        None,
+        description="Folder with `pnet.pt`, `rnet.pt` and `onet.pt`. Default: those installed with facenet-pytorch.",
     )
 
     @property
@@ -194,24 +197,28 @@ class FacesJudge(JudgeSettings):
 
 
 class AnimalsJudge(JudgeSettings):
-    """Animals, persons and vehicles by a MegaDetector. Classes: `animal`, `person`, `vehicle` by their highest score.
+    """Animals, persons and vehicles by MegaDetector. Classes: `animal`, `person`, `vehicle` by their highest score.
 
     `empty` is refused where no animal has its threshold's score.
     """
 
-    judge: Literal["animals"] = Field(description="Which judge.")
+    judge: Literal["animals"] = Field(description="Kind of judge.")
     refuse: dict[str, Threshold] = Field(
         {EMPTY: 0.2},
-        description="Classes to refuse, each with its threshold: `empty` where no animal reaches it, the others where "
-        "one does. Changing it reruns curate and no judge.",
+        description="Classes to refuse, each with its threshold: `empty` if no animal reaches it, other "
+        "classes if one does. Changing it reruns `curate` but no judge.",
     )
     weights: SourceFile = Field(
-        description="The detector as ONNX: RT-DETR's export, or a YOLO's. A path, or what to fetch it from."
+        description="The detector as ONNX, exported from RT-DETR or YOLO: a path, or where to fetch it."
     )
-    classes: list[str] = Field(list(DETECTED), description="The detector's classes, by number.")
-    size: int = Field(640, ge=32, le=8192, description="Side of the square that the detector takes, pixels.")
+    classes: list[str] = Field(list(DETECTED), description="Names of the detector's classes, in its order.")
+    size: int = Field(640, ge=32, le=8192, description="Side of the detector's square input, pixels.")
     overlap: float = Field(
-        0.45, ge=0, le=1, description="Boxes of one class with more in common are one (YOLO before version 10)."
+        0.45,
+        ge=0,
+        le=1,
+        description="Boxes of one class that overlap by more than this (intersection over union) count as one "
+        "(YOLO before version 10).",
     )
 
     def refusals(self, name: str) -> list[Refusal]:

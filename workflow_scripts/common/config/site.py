@@ -46,7 +46,7 @@ MAILED = ("pretrain", "train_run")
 
 
 class PartitionLimits(Section):
-    """The most that one job may ask for in a partition."""
+    """Maximum resources of a job in a partition."""
 
     minutes: int | None = Field(None, ge=1, description="Longest run time, minutes; none: `slurm.minutes`.")
     memory_mb: int | None = Field(None, ge=1024, description="Memory of a node, MB; none: `slurm.memory_mb`.")
@@ -76,19 +76,19 @@ class MailSettings(Section):
 
 
 class SlurmSettings(Section):
-    """This place's Slurm, for `--profile profiles/slurm`."""
+    """The cluster's Slurm, for `--profile profiles/slurm`."""
 
     partition: str = Field(description="Partition of jobs that need no GPU.")
-    gpu_partition: str | None = Field(None, description="Partition of jobs that need GPUs; none: `partition`.")
+    gpu_partition: str | None = Field(None, description="Partition of jobs that need GPUs. Default: `partition`.")
     internet_partition: str | None = Field(
         None,
-        description="Partition whose nodes reach the internet (data transfer), for the rules that need it; none: they "
-        "run where Snakemake runs, which is the login node.",
+        description="Partition whose nodes reach the internet, for the rules that need it. Default: these run "
+        "where Snakemake runs, usually on the login node.",
     )
-    account: str | None = Field(None, description="Account that jobs are charged to, where the cluster asks for one.")
+    account: str | None = Field(None, description="Account that jobs are charged to, if the cluster requires one.")
     gpu_account: str | None = Field(None, description="Account of jobs that need GPUs; none: `account`.")
-    qos: str | None = Field(None, description="Quality of service of jobs, where the cluster asks for one.")
-    gpu_qos: str | None = Field(None, description="Quality of service of jobs that need GPUs; none: `qos`.")
+    qos: str | None = Field(None, description="Quality of service of jobs, if the cluster requires one.")
+    gpu_qos: str | None = Field(None, description="Quality of service of jobs that need GPUs. Default: `qos`.")
     gpu: str = Field("gpu", description="Name of a GPU in `--gres=NAME:COUNT`, such as `gpu:a100`.")
     minutes: int = Field(
         1440,
@@ -105,7 +105,10 @@ class SlurmSettings(Section):
         {}, description="Limits by partition. Jobs ask for no more time, memory and cores than these."
     )
     warning_seconds: int = Field(
-        600, ge=1, le=65535, description="How long before its time is up a training is told to save and stop."
+        600,
+        ge=1,
+        le=65535,
+        description="Seconds before the end of its time at which a training is told to save and stop.",
     )
     mail: MailSettings | None = Field(None, description="Mails that Slurm sends; none: none.")
     extra: str = Field(
@@ -158,33 +161,34 @@ class SlurmSettings(Section):
 
 
 class SiteSettings(Section):
-    """Where this machine or cluster keeps things, and who answers for it. Never part of a recipe."""
+    """Folders, contact and limits of this machine or cluster. Never part of a recipe."""
 
-    results: str = Field("results", description="Folder for everything that is made.")
+    results: str = Field("results", description="Folder for all results.")
     data: str = Field(
-        "data", description="Folder of what is given: metadata, benchmarks, models. Recipes call it `{data}`."
+        "data",
+        description="Folder of files that you put in place: metadata, benchmarks, models. Recipes call it `{data}`.",
     )
     scratch: str | None = Field(
-        None, description="The nodes' own disk, for `limits.train.stage_gb`; it may name a variable (`$TMPDIR`)."
+        None,
+        description="Folder on the nodes' local disk, for `limits.train.stage_gb`. It may contain a variable "
+        "(`$TMPDIR`).",
     )
-    memory_mb: int = Field(
-        4096, ge=512, description="Memory limit of a data step (DuckDB spills to disk beyond it), MiB."
-    )
+    memory_mb: int = Field(4096, ge=512, description="Memory of a data step, MiB. Beyond it, DuckDB spills to disk.")
     contact: str | None = Field(
-        None, description="Mail or web address in the user agent, so that a host can reach you."
+        None, description="Mail or web address sent in the user agent, so that a host's operator can reach you."
     )
     product: str = Field(
         PRODUCT,
         description="Name in the user agent (`my-lab` or `my-lab/1.0`), beside the project's. Never a browser's.",
     )
-    gbif_api: str = Field(
-        "https://api.gbif.org/v1", description="GBIF's interface, or a mirror of it, that downloads are fetched from."
-    )
+    gbif_api: str = Field("https://api.gbif.org/v1", description="Address of GBIF's API, or of a mirror.")
     offline: bool = Field(
-        False, description="Nothing here reaches the internet: what is not fetched yet is listed before anything runs."
+        False,
+        description="Whether this place has no internet. Files that are not fetched yet are then listed "
+        "before anything runs.",
     )
     image: str | None = Field(
-        None, description="Apptainer image that steps run in (envs/workflow.def); none: Snakemake's own environment."
+        None, description="Apptainer image for the steps (envs/workflow.def). Default: the environment of Snakemake."
     )
     slurm: SlurmSettings | None = Field(None, description="The cluster, for `--profile profiles/slurm`.")
 

@@ -30,14 +30,14 @@ STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 class Backbone(Section):
     """A checklist that names are resolved against."""
 
-    name: str = Field(pattern=r"^[a-z0-9_]+$", description="Its name; taxon ids start with it.")
+    name: str = Field(pattern=r"^[a-z0-9_]+$", description="Name of the backbone. Taxon ids start with it.")
     reader: Literal["dwca", "coldp", "table"] = Field(
-        description="Its format: a Darwin Core Archive (GBIF Backbone), a ColDP archive (Catalogue of Life), or "
+        description="Format: a Darwin Core Archive (GBIF Backbone), a ColDP archive (Catalogue of Life), or "
         "your own table (CSV with a header: any of the seven ranks, scientific_name, common_name)."
     )
-    path: str | None = Field(None, description="Its folder, zip or table. Or give `url`.")
-    url: str | None = Field(None, description="Where one release's zip is fetched from, in place of `path`.")
-    sha256: str | None = Field(None, pattern=r"^[0-9a-fA-F]{64}$", description="Pins what comes from `url`.")
+    path: str | None = Field(None, description="Path of the folder, zip or table. Or give `url`.")
+    url: str | None = Field(None, description="Address of the zip of one release, instead of `path`.")
+    sha256: str | None = Field(None, pattern=r"^[0-9a-fA-F]{64}$", description="Expected SHA-256 of the file at `url`.")
 
     @model_validator(mode="after")
     def _one_place(self) -> "Backbone":
@@ -74,21 +74,23 @@ class TaxonomySettings(Section):
 
     backbones: list[Backbone] = Field(
         default=[],
-        description="In order of preference: the first that answers wins. Without any, labels are taken as they are "
-        "written (strategy `as_given`).",
+        description="Backbones in order of preference: the first that has the name decides. Without any, "
+        "names are used as written (strategy `as_given`).",
     )
     strategies: list[Strategy] = Field(
         default=list(STRATEGIES),
-        description="Which strategies count, in this order whatever order is written here.",
+        description="Strategies to use. They are always tried in the order of the default.",
     )
-    languages: list[str] = Field(default=["en", "eng"], description="Languages of common names, the first preferred.")
+    languages: list[str] = Field(
+        default=["en", "eng"], description="Languages of common names, in order of preference."
+    )
     common_names_up_to: HigherRank | None = Field(
         None,
-        description="Highest rank that a common name may come from, where neither the taxon nor its provider has one "
-        "(`family`: a leaf beetle is called by its family), with that rank beside it. Default: the taxon's own.",
+        description="Highest rank whose common name may be used if neither the taxon nor its provider has one "
+        "(`family`: a leaf beetle gets the common name of its family). Default: no higher rank.",
     )
     overrides: str | None = Field(
         None,
-        description="A curator's CSV file: columns of the provider's label that a row is for (any of the seven ranks, "
-        "scientific_name), taxon_id (`backbone:id`; empty: leave it unresolved), why.",
+        description="CSV with corrections by a curator. Columns: the label as its provider wrote it (any of "
+        "the seven ranks, scientific_name), taxon_id (`backbone:id`; empty: leave unresolved), why.",
     )

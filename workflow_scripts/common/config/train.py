@@ -20,7 +20,7 @@ AreaShare = Annotated[float, Field(gt=0, le=1)]
 
 
 class ModelSettings(ModelSource):
-    """The model that is trained: its architecture, preprocessing and starting weights."""
+    """The model to train: architecture, preprocessing and starting weights."""
 
     words = (PRETRAIN,)
     trainable = True
@@ -28,10 +28,12 @@ class ModelSettings(ModelSource):
     start: str | None = Field(
         None,
         description=f"Starting weights: {FORMS}, `pretrain` (the config's own pretraining on replay), or null for "
-        "random weights. Beside `architecture` the tag or the file stands alone.",
+        "random weights. With `architecture`, give only the tag or the file.",
     )
     replay_projector_from: Literal["proj", "random"] = Field(
-        "proj", description="What the replay projector starts as, when the starting weights have none."
+        "proj",
+        description="Initial value of the replay projector if the starting weights have none: a copy of the "
+        "first projector, or random.",
     )
 
     @property
@@ -72,24 +74,24 @@ class ValidationShards(Section):
 
 
 class MixEntry(Section):
-    """One of several corpora that are trained on together."""
+    """One of several corpora to train on."""
 
     corpus: str | None = Field(
         None,
-        description="A corpus by its name (`results/corpora/<name>`), or the folder of one that was made elsewhere. "
-        "Any but the config's own is read as it is: no rule makes it.",
+        description="Corpus by name (`results/corpora/<name>`), or the folder of a corpus made elsewhere. "
+        "Corpora other than the config's own are only read.",
     )
     tars: str | None = Field(
-        None, description="Or tars in the published layout, as a glob; their captions are their own members."
+        None, description="Instead of `corpus`: tars in the published layout, as a glob. They contain their captions."
     )
-    val_tars: str | None = Field(None, description="The tars held out of `tars`, as a glob.")
+    val_tars: str | None = Field(None, description="Validation tars for `tars`, as a glob.")
     weight: float | None = Field(
-        None, gt=0, description="Its share of a step's biology pairs. None for all: one corpus after another's size."
+        None, gt=0, description="Share of a step's biology pairs. Default for all: in proportion to their sizes."
     )
     digest: str | None = Field(
         None,
-        description="Expected digest of the corpus; another one is refused. Model cards, `corpus.json` and "
-        "`python -m workflow_scripts.train.data --corpus FOLDER` print it.",
+        description="Expected digest of the corpus. Training stops if it differs. Model cards, `corpus.json` "
+        "and `python -m workflow_scripts.train.data --corpus FOLDER` give it.",
     )
 
     @model_validator(mode="after")
@@ -100,92 +102,101 @@ class MixEntry(Section):
 
 
 class TrainSettings(Section):
-    """One training run. Every field belongs to the recipe's fingerprint."""
+    """Settings of one training. Changing any of them trains again."""
 
     epochs: float = Field(
         gt=0,
         description="Passes over the training images (replay pairs in pretraining), rounded up to whole steps.",
     )
-    global_batch: int = Field(ge=1, description="Biology pairs a step, over all ranks.")
-    replay_batch: int = Field(0, ge=0, description="Replay pairs a step, over all ranks; 0 turns replay off.")
+    global_batch: int = Field(ge=1, description="Biology pairs per step, over all processes.")
+    replay_batch: int = Field(0, ge=0, description="Replay pairs per step, over all processes. 0 turns replay off.")
     second_projector: bool = Field(
-        True, description="Whether replay images have a visual projector of their own (BioCLIP 2)."
+        True, description="Whether replay images have their own visual projector (BioCLIP 2)."
     )
     lr: float = Field(1e-4, gt=0, le=1, description="Peak learning rate.")
     betas: tuple[Momentum, Momentum] = Field((0.9, 0.98), description="AdamW betas.")
     eps: float = Field(1e-6, gt=0, lt=1, description="AdamW epsilon.")
     weight_decay: float = Field(
-        0.2, ge=0, le=10, description="AdamW weight decay; norms, biases and logit_scale have none."
+        0.2, ge=0, le=10, description="AdamW weight decay. Norms, biases and logit_scale are not decayed."
     )
-    warmup_steps: int = Field(1000, ge=0, description="Linear warm-up, steps; then cosine to 0.")
+    warmup_steps: int = Field(1000, ge=0, description="Steps of linear warm-up, followed by a cosine schedule to 0.")
     precision: Literal["fp32", "bf16", "pure_bf16"] = Field(
         "bf16",
-        description="`bf16`: autocast over fp32 weights and optimiser state (open_clip's `amp_bf16`). `pure_bf16`: "
-        "weights, gradients and optimiser state in bf16, as open_clip's of that name (BioCLIP 2's code since v2.0.0); "
-        "changes smaller than a weight's last bit are lost, so at a rate of 1e-4 logit_scale stays where it starts. "
-        "Neither is the `bf16` of BioCLIP 2's code at v1.0.1, whose weights are bf16 but for norms and embeddings, "
-        "without fp32 masters and without autocast.",
+        description="`bf16`: autocast over fp32 weights and optimiser state (`amp_bf16` in open_clip). "
+        "`pure_bf16`: weights, gradients and optimiser state in bf16, as in open_clip and in BioCLIP 2's code "
+        "since v2.0.0. Updates smaller than a weight's last bit are lost: at a learning rate of 1e-4, "
+        "logit_scale does not change. Neither equals `bf16` in BioCLIP 2's code at v1.0.1, which holds weights "
+        "other than norms and embeddings in bf16, without fp32 copies and without autocast.",
     )
-    grad_checkpointing: bool = Field(False, description="Recompute activations in the backward pass.")
-    compile: bool = Field(False, description="torch.compile the transformer blocks.")
-    clip_norm: float | None = Field(None, gt=0, description="Clip the gradient's norm.")
+    grad_checkpointing: bool = Field(
+        False, description="Whether to recompute activations in the backward pass: less memory, a third more time."
+    )
+    compile: bool = Field(False, description="Whether to compile the transformer blocks with torch.compile.")
+    clip_norm: float | None = Field(
+        None, gt=0, description="Maximum norm of the gradient; larger gradients are scaled down. Default: no clipping."
+    )
     tune_blocks: int | None = Field(
         None,
         ge=0,
-        description="Train only the last so many transformer blocks of each tower, and what follows them (norms, "
-        "projectors, logit_scale); null trains everything.",
+        description="Number of transformer blocks to train at the end of each tower, with the layers behind "
+        "them (norms, projectors, logit_scale). Default: all.",
     )
     layer_decay: float = Field(
         1.0,
         gt=0,
         le=1,
-        description="Learning rate of a transformer block, as a share of the next one's; the first stands behind the "
-        "blocks. 1 for the same rate everywhere.",
+        description="Factor by which the learning rate falls from each transformer block to the one before "
+        "it. 1: the same rate everywhere.",
     )
-    augment_scale: tuple[AreaShare, AreaShare] = Field((0.9, 1.0), description="Area range of RandomResizedCrop.")
+    augment_scale: tuple[AreaShare, AreaShare] = Field(
+        (0.9, 1.0), description="Range of the area that RandomResizedCrop keeps, as shares."
+    )
     text_types: list[str] = Field(
         default=list(TEXT_TYPES),
         min_length=1,
-        description="Caption types to draw from (sci, com, taxon, sci_com, taxon_com, or names of `templates`); a "
-        "single one is an ablation.",
+        description="Text types that captions are drawn from: sci, com, taxon, sci_com, taxon_com, or names "
+        "in `templates`.",
     )
-    validation_text_type: str = Field(
-        "taxon_com", description="Caption type that validation uses, one of the same names."
-    )
+    validation_text_type: str = Field("taxon_com", description="Text type of captions in validation.")
     text_type_per: Literal["step", "sample"] = Field(
-        "step", description="Whether one type is drawn per step, for the whole global batch, or one per sample."
+        "step", description="Whether one text type is drawn per step, for the whole global batch, or one per sample."
     )
     templates: dict[str, str] = Field(
         default_factory=dict,
-        description="Further caption types by name, such as `a photo of {sci}[, {lifeStage}].` In braces stand sci, "
-        "com, taxon, taxonTag and columns that the sources `keep`; what stands in square brackets is left out where "
+        description="Further text types by name, such as `a photo of {sci}[, {lifeStage}].` Names in braces "
+        "are sci, com, taxon, taxonTag and columns that sources `keep`. Text in square brackets is left out if "
         "such a column is empty.",
     )
     captions: Captions = Field(
         "standard",
-        description="How training captions name a label that is not known to the species. `standard`: by its most "
-        "specific known name. The others do what the writers of the published shards did. `treeoflife10m`: the "
-        "scientific name is genus and species alone, so above the genus a caption says `a photo of .`, and the whole "
-        "taxonomic name stands in for a missing common name (a tenth of TreeOfLife-10M). `treeoflife200m`: dots behind "
-        "a scientific name are stripped, and ranks named `unknown` are left out. Tars in the published layout bring "
-        "their own captions.",
+        description="How captions name a label that is not resolved to a species. `standard`: by the most "
+        "specific known name. The others follow the published shards. `treeoflife10m`: the scientific name is "
+        "genus and species only, so above the genus a caption is `a photo of .`; the taxonomic name replaces a "
+        "missing common name (a tenth of TreeOfLife-10M). `treeoflife200m`: dots at the end of a scientific "
+        "name are removed, and ranks named `unknown` are left out. Tars in the published layout contain their "
+        "captions.",
     )
     split: Literal["train", "train_small"] = Field(
-        "train", description="Which images are trained on; train_small is a tenth of train, to try things out."
+        "train", description="Images to train on: `train`, or a tenth of it for trials."
     )
     shuffle_window: int = Field(
-        16, ge=1, description="Shards that are shuffled together; the order of shards is random."
+        16, ge=1, description="Number of shards whose samples are shuffled together. The order of shards is random."
     )
-    val_batches: int = Field(8, ge=0, description="Validation batches after each epoch, where there is a val split.")
+    val_batches: int = Field(8, ge=0, description="Number of validation batches after each epoch.")
     max_skipped: int = Field(
-        100, ge=0, description="A step is skipped when its loss or gradient is not finite; more in all stop the run."
+        100,
+        ge=0,
+        description="Maximum number of skipped steps. A step is skipped if its loss or gradient is not finite.",
     )
     max_broken_share: float = Field(
-        0.01, ge=0, le=1, description="Unreadable samples are replaced; more than this share of them stops the run."
+        0.01,
+        ge=0,
+        le=1,
+        description="Maximum share of unreadable samples. Each is replaced by another one; more stop the training.",
     )
     seed: Seed = Field(42, description="Seed of order, augmentation and text types.")
-    allow_cpu: bool = Field(False, description="Whether training without a GPU is meant. Otherwise it is refused.")
-    deterministic: bool = Field(False, description="Deterministic algorithms, at some cost.")
+    allow_cpu: bool = Field(False, description="Whether training without a GPU is allowed.")
+    deterministic: bool = Field(False, description="Whether to use deterministic algorithms only, which are slower.")
 
     @property
     def caption_columns(self) -> list[str]:
@@ -214,40 +225,40 @@ class TrainSettings(Section):
 
 
 class ExportSettings(Section):
-    """What is made of a trained model. Another choice trains nothing again."""
+    """How a trained model is exported. Changing it trains nothing again."""
 
     weights: Literal["last", "best"] = Field(
-        "last", description="The last weights, or those of the lowest validation loss."
+        "last", description="Weights to export: the last ones, or those with the lowest validation loss."
     )
     start_share: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Share of the starting weights in an average with the trained ones (WiSE-FT): after fine-tuning it "
-        "gives back some of what was forgotten.",
+        description="Share of the starting weights in the exported average (WiSE-FT). After fine-tuning it "
+        "restores some of what was forgotten.",
     )
     species_templates: Literal["caption", "openai"] = Field(
         "openai",
-        description="What the text embeddings of species are the mean of: open_clip's 80 templates, as pybioclip's "
-        "own, or the one caption of training.",
+        description="Prompts whose mean is a species' text embedding: `openai`, the 80 templates that "
+        "pybioclip uses, or `caption`, the caption of training alone.",
     )
 
 
 class WandbSettings(Section):
-    """Metrics for Weights & Biases, besides metrics.jsonl."""
+    """Metrics for Weights & Biases, in addition to metrics.jsonl."""
 
-    project: str = Field(description="Project.")
-    entity: str | None = Field(None, description="User or team; null for the login's own.")
+    project: str = Field(description="Name of the project.")
+    entity: str | None = Field(None, description="User or team. Default: that of the login.")
     mode: Literal["online", "offline"] = Field(
-        "online", description="`offline` writes to the work folder, for `wandb sync` from where there is an internet."
+        "online", description="`offline` writes to the work folder; upload it later with `wandb sync`."
     )
 
 
 class AblationSettings(Section):
-    """The papers' ablations of the run's own recipe, for the target `ablations`."""
+    """The papers' ablations of the run's recipe, for the target `ablations`."""
 
     seeds: list[Seed] = Field(
-        [42, 43, 44], min_length=1, description="Each replay variant is trained with each of them."
+        [42, 43, 44], min_length=1, description="Seeds. Each replay variant is trained with each of them."
     )
     benchmarks: list[str] = Field(
         min_length=1, description="Benchmarks (CSV layout, with ranks) that every variant is tested on."
@@ -292,30 +303,32 @@ class AblationSettings(Section):
 
 
 class TrainLimits(Section):
-    """How training is run. It cannot change what is learned, so changing it trains nothing again."""
+    """Limits of training. They do not change what is learned, so changing them trains nothing again."""
 
-    nodes: int = Field(1, ge=1, description="Machines; more than one takes a cluster (`--profile profiles/slurm`).")
-    processes: int = Field(2, ge=1, description="Processes a machine: one a GPU, or a few on the CPU.")
-    workers: int = Field(1, ge=0, description="Loader workers a process.")
+    nodes: int = Field(
+        1, ge=1, description="Number of machines. More than one needs a cluster (`--profile profiles/slurm`)."
+    )
+    processes: int = Field(2, ge=1, description="Processes per machine: one per GPU, or a few on the CPU.")
+    workers: int = Field(1, ge=0, description="Loader workers per process.")
     max_batch: int | None = Field(
         None,
         ge=1,
-        description="Pairs that a process takes through the model at once, at most; null: as many as it can. It takes "
-        "its share of the global batch in as many pieces as that and the GPU's memory need (tried out when training "
-        "starts), each through the model twice: same loss, less memory.",
+        description="Maximum number of pairs in a microbatch. Default: as many as fit the GPU, tried when "
+        "training starts. A process splits its share of the global batch into microbatches and passes each "
+        "through the model twice: the same loss with less memory.",
     )
     stage_gb: float | None = Field(
         None,
         gt=0,
-        description="Copy shards to the node's own disk (the site's `scratch`) before reading them, up to so many GB; "
-        "with less than the shards of the shuffle window and of the batches prepared ahead take, they are copied again "
-        "and again. For file systems that dislike small reads.",
+        description="GB of shards to copy to the node's local disk (the site's `scratch`) before reading "
+        "them, for file systems that are slow at small reads. It must hold the shards of the shuffle window and "
+        "of the prefetched batches, or shards are copied repeatedly. Default: no copying.",
     )
     checkpoint_steps: int = Field(500, ge=1, description="Steps between checkpoints.")
     checkpoint_minutes: float = Field(20.0, gt=0, description="Minutes between checkpoints.")
-    keep_checkpoints: int = Field(2, ge=1, description="How many of the newest checkpoints are kept.")
+    keep_checkpoints: int = Field(2, ge=1, description="Number of newest checkpoints to keep.")
     restarts: int = Field(
-        2, ge=0, description="How often a training that crashed is started again at once, from its newest checkpoint."
+        2, ge=0, description="Number of immediate restarts after a crash, from the newest checkpoint."
     )
-    keep_epochs: bool = Field(True, description="Whether each epoch's checkpoint is made and kept besides.")
-    wandb: WandbSettings | None = Field(None, description="Weights & Biases.")
+    keep_epochs: bool = Field(True, description="Whether to keep a checkpoint of each epoch in addition.")
+    wandb: WandbSettings | None = Field(None, description="Metrics for Weights & Biases. Default: none.")

@@ -14,18 +14,23 @@ class WorldSettings(Section):
         "common_name (one row a species; repeated rows count once). Default: the table that the project ships.",
     )
     seed: Seed = Field(42, description="Seed of everything drawn.")
-    images_per_species: int = Field(16, ge=2, description="Catalogue images a species.")
-    unseen_species: int = Field(24, ge=2, description="Species that never appear in the catalogue: rare_species.")
-    benchmark_images_per_species: int = Field(8, ge=6, description="Benchmark images a species.")
-    replay_pairs: int = Field(2400, ge=50, description="Captioned shapes in the LAION-like metadata.")
+    images_per_species: int = Field(16, ge=2, description="Catalog images per species.")
+    unseen_species: int = Field(
+        24, ge=2, description="Number of species that are only in the benchmark `rare_species`."
+    )
+    benchmark_images_per_species: int = Field(8, ge=6, description="Benchmark images per species.")
+    replay_pairs: int = Field(2400, ge=50, description="Number of captioned shapes in the LAION-like metadata.")
     image_size: int = Field(256, ge=224, description="Shorter side of a drawn image, pixels.")
     port: int = Field(
-        18_917, ge=1024, le=65535, description="Port of the world's hosts, which are addresses from 127.0.0.2 on."
+        18_917, ge=1024, le=65535, description="Port of the world's hosts, whose addresses start at 127.0.0.2."
     )
     planted: int = Field(
         0,
         ge=0,
-        description="Pictures without an organism planted in the catalog, of each class (labels, landscapes, empty "
-        "frames, faces), for judges to find; with them come support images (`{world}/support`) and `planted.csv`.",
+        description="Number of pictures without an organism in the catalog, per class (labels, landscapes, "
+        "empty frames, faces), for judges to find. Support images (`{world}/support`) and `planted.csv` come "
+        "with them.",
     )
-    troubles: bool = Field(True, description="Whether some hosts are slow, fail or lie, and some labels are wrong.")
+    troubles: bool = Field(
+        True, description="Whether some hosts are slow, fail or send wrong content, and some labels are wrong."
+    )
