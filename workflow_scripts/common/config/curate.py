@@ -44,7 +44,7 @@ class CurateSettings(Section):
     licences: LicenceFilter = Field(default_factory=LicenceFilter, description="Which licences are kept.")
     clean_of: list[str] = Field(
         default_factory=list,
-        description="Benchmarks (CSV or folders layout) whose images are left out: images with the same bytes, or "
+        description="Benchmarks whose images are left out of the corpus: images with the same bytes, or "
         f"with a PDQ hash at most {MAX_DISTANCE} of {BITS} bits away. For a benchmark that is added later use the "
         "target `leakage`; list it here only for a new corpus.",
     )
