@@ -12,7 +12,7 @@ COMMANDS = {
 WITH_TORCH = {
     "common.doctor",
     "models.fetch",
-    *(f"evaluate.{name}" for name in ("embed", "predict")),
+    *(f"evaluate.{name}" for name in ("embed", "embed_images", "predict")),
     *(name for name in COMMANDS if name.startswith("evaluate.") and name.endswith(".score")),
     *(f"screen.{name}" for name in ("classes", "clip", "faces")),
     *(f"train.{name}" for name in ("export", "launch", "run", "species_texts")),

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from workflow_scripts.common.clip import Clip, Projector, encode_image
+from workflow_scripts.common.clip import Clip, Projector, encode_image, preprocess
 from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.images import decode, decode_plain
 
@@ -117,6 +118,14 @@ def load_batches(images: ImageFiles, batches: Sequence[list[int]], workers: int)
         worker_init_fn=_ignore_stop_signals,
     )
     yield from loader
+
+
+def load_listed(block: pa.Table, clip: Clip, batch: int, workers: int) -> Iterator[Batch]:
+    """The images of a block of an `ImageList`, `batch` at a time; indexes are those of the block's rows."""
+    files = ImageFiles([ImagePlace(str(path)) for path in block["path"]], preprocess(clip))
+    batches = [list(range(start, min(start + batch, len(files)))) for start in range(0, len(files), batch)]
+    # A worker takes longer to start than a batch to load.
+    return load_batches(files, batches, workers if len(batches) > 1 else 0)
 
 
 def encode(clip: Clip, pixels_BCHW: torch.Tensor, projector: Projector = "proj", *, half: bool = True) -> Floats:

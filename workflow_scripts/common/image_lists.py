@@ -4,6 +4,8 @@ They are listed in a DuckDB table, which spills to disk, and read back a block a
 their number.
 """
 
+import logging
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+from tqdm import tqdm
 
 from workflow_scripts.common.class_folders import files_by_folder, is_image
 from workflow_scripts.common.errors import InputError
@@ -19,6 +22,11 @@ from workflow_scripts.common.table_columns import PATH_SPELLINGS, column_named
 from workflow_scripts.common.table_files import EXCEL, PARQUET, TEXT, open_table
 from workflow_scripts.common.tables import quoted, scalar
 
+logger = logging.getLogger(__name__)
+
+UNREADABLE = 3
+"""Exit status of a command that could not read some images and did its work for the others."""
+NAMED_ON_TERMINAL = 5
 TABLES = (*TEXT, *EXCEL, *PARQUET)
 LISTED_AT_ONCE = 65_536
 FILES = pa.schema(
@@ -81,6 +89,27 @@ class ImageList:
             reader = cursor.sql(f"SELECT * FROM {self.table} WHERE {only} ORDER BY row").to_arrow_reader(size)
             for batch in reader:
                 yield pa.Table.from_batches([batch])
+
+
+class Unreadable:
+    """Images that could not be read: the first are named on the terminal, all in the log file, each once.
+
+    Attributes:
+        count: how many there were.
+        first: what is wrong with the first.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first = ""
+
+    def note(self, image: str, error: str) -> None:
+        """Name one."""
+        self.count += 1
+        self.first = self.first or f"{image}: {error}"
+        logger.info("%s: cannot be read: %s", image, error)
+        if self.count <= NAMED_ON_TERMINAL:
+            tqdm.write(f"{image}: cannot be read: {error}", file=sys.stderr)
 
 
 def list_images(

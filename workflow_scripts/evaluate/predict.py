@@ -1,7 +1,6 @@
 """Say what images show: a trained model, and a list of species to choose from."""
 
 import json
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,14 +20,14 @@ from tqdm import tqdm
 from workflow_scripts.common import tables
 from workflow_scripts.common.captions import Taxon
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.clip import Clip, load, preprocess
+from workflow_scripts.common.clip import Clip, load
 from workflow_scripts.common.config.curate import Rank
 from workflow_scripts.common.config.model_source import ModelSource
-from workflow_scripts.common.embedding import Batch, ImageFiles, ImagePlace, encode, load_batches
+from workflow_scripts.common.embedding import Batch, encode, load_listed
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
 from workflow_scripts.common.geometry import Floats
-from workflow_scripts.common.image_lists import ImageList, list_images
+from workflow_scripts.common.image_lists import UNREADABLE, ImageList, Unreadable, list_images
 from workflow_scripts.common.interruptions import Interrupted, interruptions
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
@@ -45,14 +44,9 @@ from workflow_scripts.evaluate.predictions import (
     answers,
 )
 
-logger = logging.getLogger(__name__)
-
-UNREADABLE = 3
-"""Exit status: some images could not be read."""
 FORMATS = (".csv", ".parquet")
 BLOCK = 4096
 SHOWN = 10
-NAMED_ON_TERMINAL = 5
 
 
 def predict(
@@ -159,7 +153,7 @@ def predict(
                     raise SystemExit(interrupted.status) from None
                 status = interrupted.status
     console.close(progress.done, listed_images.count, out)
-    if status or console.unreadable:
+    if status or console.unreadable.count:
         raise SystemExit(status or UNREADABLE)
 
 
@@ -177,7 +171,7 @@ class Console:
     """
 
     def __init__(self, taxa: Taxa, kept: dict[str, str], *, json_lines: bool, most: int | None) -> None:
-        self.unreadable = 0
+        self.unreadable = Unreadable()
         self._taxa = taxa
         self._kept = kept
         self._json = json_lines
@@ -187,10 +181,7 @@ class Console:
         """Print the answers of a batch."""
         names = given["image"]
         for index, error in sorted(loaded.errors.items()):
-            self.unreadable += 1
-            logger.info("%s: cannot be read: %s", names[index], error)
-            if self.unreadable <= NAMED_ON_TERMINAL:
-                tqdm.write(f"{names[index]}: cannot be read: {error}", file=sys.stderr)
+            self.unreadable.note(str(names[index]), error)
         if self._json:
             for answer in answers(given, self._kept, loaded, best, self._taxa):
                 tqdm.write(json.dumps(answer, ensure_ascii=False, default=str), file=sys.stdout)
@@ -205,9 +196,10 @@ class Console:
 
     def close(self, done: int, count: int, out: Path | None) -> None:
         """Print the sum."""
-        said = [f"answered {done - self.unreadable:,} of {count:,} images"]
-        if self.unreadable:
-            said.append(f"{self.unreadable:,} could not be read")
+        unreadable = self.unreadable.count
+        said = [f"answered {done - unreadable:,} of {count:,} images"]
+        if unreadable:
+            said.append(f"{unreadable:,} could not be read")
         if done < count:
             said.append(f"interrupted, {count - done:,} not looked at")
         where = "" if out is None else f": {out}"
@@ -266,12 +258,8 @@ def _identifier(clip: Clip, source: ModelSource, name: str | None, species: int)
 
 def _loaded(listed_images: ImageList, clip: Clip, batch: int, workers: int) -> Iterator[tuple[pa.Table, Batch]]:
     """Batch by batch the images loaded, with the rows that the batch's indexes count in."""
-    transform = preprocess(clip)
     for block in listed_images.blocks(BLOCK):
-        files = ImageFiles([ImagePlace(str(path)) for path in block["path"]], transform)
-        batches = [list(range(start, min(start + batch, len(files)))) for start in range(0, len(files), batch)]
-        # A worker takes longer to start than a batch to load.
-        for loaded in load_batches(files, batches, workers if len(batches) > 1 else 0):
+        for loaded in load_listed(block, clip, batch, workers):
             yield block, loaded
 
 

@@ -1,0 +1,20 @@
+-- A row for each listed image that has an embedding, in the order of the list.
+SELECT
+    {uuid} AS uuid,
+    image,
+    {kept}
+    md5,
+    bytes,
+    make_timestamp_ns(modified) AS modified,
+    emb
+FROM (
+    SELECT
+        images.*,
+        known.md5,
+        known.emb,
+        -- A table may name an image more than once.
+        row_number() OVER (PARTITION BY images.image ORDER BY images.row) AS occurrence
+    FROM images
+    INNER JOIN known USING (image, bytes, modified)
+)
+ORDER BY row
