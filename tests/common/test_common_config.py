@@ -285,17 +285,28 @@ def test_a_run_may_not_take_a_baselines_name(values: dict[str, Any]) -> None:
 
 
 CLIP = {"judge": "clip", "model": "ViT-B-32-quickgelu:openai", "prompts": {"a plant": ["a plant"], "a page": ["text"]}}
+TRAPS = {"judge": "animals", "weights": "detector.onnx"}
 
 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"of": "imgtype = 'x'"}, ("screen.mine.of", "imgtype")),
+        ({"of": "imgtype = 'x'"}, ("screen.mine.of", "imgtype", "img_type")),
+        ({"of": " "}, ("screen.mine.of", "empty")),
         ({"of": "true; DROP TABLE x"}, ("screen.mine.of",)),
         ({"of": "uuid IN (FROM read_text('/etc/passwd'))"}, ("screen.mine.of",)),
         ({"refuse": {"a pge": 0.1}}, ("screen.mine.refuse", "'a pge'", "did you mean a page")),
         ({"judge": "clipp"}, ("screen.mine.judge", "clipp")),
         ({"prompts": None}, ("screen.mine", "classes or prompts")),
+        ({"prompts": {"a page": ["text"]}}, ("screen.mine.prompts", "two classes")),
+        ({"prompts": {"a page": ["text"], "unjudged": ["?"]}}, ("screen.mine.prompts", "'unjudged'")),
+        ({"prompts": {"a page": ["text"], "plant/1": ["leaf"]}}, ("screen.mine.prompts", "'plant/1'")),
+        ({"prompts": {"a page": ["text"], "plant": [" "]}}, ("screen.mine.prompts", "plant")),
+        ({"refuse": {"a page": 1.5}}, ("screen.mine.refuse.a page",)),
+        (TRAPS | {"refuse": {"empty": -0.2}}, ("screen.mine.refuse.empty",)),
+        # Every frame would be taken for an empty one.
+        (TRAPS | {"classes": ["bird", "person"]}, ("screen.mine", "empty", "animal", "classes")),
+        (TRAPS | {"weights": "MDV6-apa-rtdetr-e.pth"}, ("screen.mine.weights", "ONNX", "docs/screening.md")),
     ],
 )
 def test_a_judge_that_cannot_work_is_refused_before_anything_runs(
@@ -303,7 +314,7 @@ def test_a_judge_that_cannot_work_is_refused_before_anything_runs(
 ) -> None:
     values["screen"] = {"mine": CLIP | {"of": "img_type LIKE 'Museum%'", "refuse": {"a page": 0.2}}}
     assert load_config(values, "my.yaml", SiteSettings()).refusals.rules[0].at_least == 0.2
-    values["screen"]["mine"] |= changed
+    values["screen"]["mine"] = changed if changed.get("judge") == "animals" else values["screen"]["mine"] | changed
     assert all(part in complaint(values) for part in said)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from workflow_scripts.common.config.screen import class_of
+from workflow_scripts.common.config.screen import UNJUDGED, class_of
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
 from workflow_scripts.common.geometry import Floats, unit
@@ -66,6 +66,8 @@ def read_embeddings(path: Path, dimensions: int | None = None) -> ClassEmbedding
         )
     if not np.isfinite(vectors_KD).all():
         raise InputError(f"{path}: some values are not numbers")
+    if UNJUDGED in map(class_of, names):
+        raise InputError(f"{path}: a class is named {UNJUDGED}, which an image is that cannot be read; rename it")
     return ClassEmbeddings(tuple(class_of(name) for name in names), unit(vectors_KD))
 
 

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from workflow_scripts.common.config.base import Section
 from workflow_scripts.common.config.catalog import Remote, SourceFile
-from workflow_scripts.common.config.model_source import Baseline
+from workflow_scripts.common.config.model_source import CHECKPOINTS, Baseline
 
 UNJUDGED = "unjudged"
 """The label of an image that a judge could not read; no threshold refuses it."""
@@ -130,6 +130,18 @@ class ClipJudge(JudgeSettings):
             raise ValueError(f"prompts: {self.model} has no text tower; give classes")
         return self
 
+    @field_validator("prompts")
+    @classmethod
+    def _are_classes(cls, value: dict[str, list[str]] | None) -> dict[str, list[str]] | None:
+        if value is not None and len(value) < 2:
+            raise ValueError("give two classes or more: an image is of the nearest")
+        for label, texts in (value or {}).items():
+            if not label.strip() or label == UNJUDGED or class_of(label) != label:
+                raise ValueError(f"{label!r} cannot name a class: empty, `{UNJUDGED}` and `.../NUMBER` have a meaning")
+            if not all(text.strip() for text in texts):
+                raise ValueError(f"{label}: one of its texts is empty")
+        return value
+
     @property
     def given(self) -> dict[str, str]:
         """The files and folders that a person gives, by key."""
@@ -174,7 +186,7 @@ class FacesJudge(JudgeSettings):
     """Human faces by MTCNN. Class: `face`. The score is the mean probability of the faces in an image."""
 
     judge: Literal["faces"] = Field(description="Kind of judge.")
-    refuse: dict[str, Threshold] = Field(
+    refuse: dict[str, Probability] = Field(
         {FACE: 0.985}, description="Threshold of the class `face`. Changing it reruns `curate` but no judge."
     )
     thresholds: tuple[Probability, Probability, Probability] = Field(
@@ -203,7 +215,7 @@ class AnimalsJudge(JudgeSettings):
     """
 
     judge: Literal["animals"] = Field(description="Kind of judge.")
-    refuse: dict[str, Threshold] = Field(
+    refuse: dict[str, Probability] = Field(
         {EMPTY: 0.2},
         description="Classes to refuse, each with its threshold: `empty` if no animal reaches it, other "
         "classes if one does. Changing it reruns `curate` but no judge.",
@@ -211,7 +223,11 @@ class AnimalsJudge(JudgeSettings):
     weights: SourceFile = Field(
         description="The detector as ONNX, exported from RT-DETR or YOLO: a path, or where to fetch it."
     )
-    classes: list[str] = Field(list(DETECTED), description="Names of the detector's classes, in its order.")
+    classes: list[str] = Field(
+        list(DETECTED),
+        description="Names of the detector's classes, in its order. `animal`, `person` and `vehicle` may stand several "
+        "times; other names are not judged.",
+    )
     size: int = Field(640, ge=32, le=8192, description="Side of the detector's square input, pixels.")
     overlap: float = Field(
         0.45,
@@ -220,6 +236,21 @@ class AnimalsJudge(JudgeSettings):
         description="Boxes of one class that overlap by more than this (intersection over union) count as one "
         "(YOLO before version 10).",
     )
+
+    @field_validator("weights")
+    @classmethod
+    def _is_exported(cls, value: str | Remote) -> str | Remote:
+        if isinstance(value, str) and value.endswith(CHECKPOINTS):
+            raise ValueError(f"{value} is a checkpoint; export it to ONNX first, as docs/screening.md says")
+        return value
+
+    @model_validator(mode="after")
+    def _tells_apart(self) -> "AnimalsJudge":
+        for label in self.refuse:
+            needed = ANIMAL if label == EMPTY else label
+            if needed in DETECTED and needed not in self.classes:
+                raise ValueError(f"refuse: {label} needs the class {needed}, and `classes` does not name it")
+        return self
 
     def refusals(self, name: str) -> list[Refusal]:
         """The rules that the thresholds make; an empty frame is one without a sure animal."""
@@ -282,4 +313,5 @@ def check_of(name: str, of: str, columns: Sequence[tuple[str, str]]) -> None:
         try:
             connection.sql(f"SELECT {empty} WHERE false").filter(of).fetchall()
         except duckdb.Error as error:
-            raise ValueError(f"screen.{name}.of: {str(error).splitlines()[0]}") from None
+            said = [line for line in str(error).splitlines() if line and not line.startswith(("LINE", " "))]
+            raise ValueError(f"screen.{name}.of: {' '.join(said)}") from None
