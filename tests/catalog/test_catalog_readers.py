@@ -78,7 +78,9 @@ def test_gbif(tmp_path: Path, read: Read, packed: bool) -> None:
     else:
         for name, text in files.items():
             put(archive / name, text)
-    settings = config.Gbif(name="gbif", reader="gbif", archive=str(archive), keep=["lifeStage", "institutionCode"])
+    settings = config.Gbif(
+        name="gbif", reader="gbif", archive=str(archive), keep=["lifeStage", "institutionCode", "several_images"]
+    )
     settings = settings.model_copy(update={"stand_in": ["license", "rightsHolder"]})
     rows, account = read(read_gbif, settings, archive=archive)
     by_url = {row["source_url"]: row for row in rows}
@@ -98,6 +100,9 @@ def test_gbif(tmp_path: Path, read: Read, packed: bool) -> None:
         "Unidentified",
     ]
     hoverfly = by_url["https://museum.example/2.tif"]
+    # Of the hoverfly's two images one has no address.
+    assert {row["occurrence_id"] for row in rows if row["several_images"] == "true"} == {"gbif:1"}
+    assert {row["occurrence_id"] for row in rows if row["several_images"] == "false"} == {"gbif:2", "gbif:4"}
     assert (hoverfly["copyright_owner"], hoverfly["license"], hoverfly["dataset_key"]) == (
         "The Museum",
         "CC0-1.0",

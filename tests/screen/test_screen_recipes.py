@@ -26,7 +26,7 @@ def collections() -> set[str]:
 def test_each_collection_with_a_support_set_is_looked_at_once() -> None:
     config = load_config(read_yaml(ROOT / "config/gbif.yaml"), "gbif.yaml", SiteSettings())
     asked = [judge.of for judge in config.screen.values() if isinstance(judge, ClipJudge)]
-    found = [re.fullmatch(r"img_type = 'Museum Specimen: (.+)'", of) for of in asked]
+    found = [re.fullmatch(r"img_type = 'Museum Specimen: (.+)' AND several_images = 'true'", of) for of in asked]
     names = [match[1] for match in found if match]
     assert len(names) == len(set(names)) == len(asked) == 9
     assert collections() - set(names) == {

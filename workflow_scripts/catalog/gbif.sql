@@ -72,30 +72,38 @@ WHERE row_id IS NOT NULL
 GROUP BY row_id
 HAVING count(*) > 1;
 
-CREATE OR REPLACE TEMP VIEW joined AS
-WITH media AS (
-    SELECT
-        * REPLACE (
-            coalesce("accessURI", identifier) AS identifier,
-            coalesce(license, "webStatement", "usageTerms", rights) AS license,
-            coalesce("rightsHolder", owner) AS "rightsHolder"
-        ),
-        -- An image by its type; where that is empty by its format, and where that is too by its address.
-        CASE
-            WHEN type IS NOT NULL
-                THEN regexp_replace(lower(split_part(type, '/', -1)), '[\s_-]+', '', 'g') IN ('stillimage', 'image')
-            WHEN format IS NOT NULL THEN regexp_matches(format, '(?i)^(image\b|\.?' || image_suffix() || '$)')
-            ELSE coalesce(
-                regexp_matches(coalesce("accessURI", identifier), '(?i)\.' || image_suffix() || '([?#]|$)'), false
-            )
-        END AS is_image,
-        -- A picture of a sound.
-        coalesce(regexp_matches(concat_ws(' ', title, description), '(?i)\b(sono|spectro|oscillo)gram'), false)
-        OR coalesce(regexp_matches(identifier, '(?i)^https?://([^/]*\.)?xeno-canto\.org[:/]'), false)
-        OR coalesce(regexp_matches(concat_ws(' ', publisher, "rightsHolder"), '(?i)xeno-canto'), false) AS is_sonogram
-    FROM multimedia
-),
+CREATE OR REPLACE TEMP VIEW media AS
+SELECT
+    * REPLACE (
+        coalesce("accessURI", identifier) AS identifier,
+        coalesce(license, "webStatement", "usageTerms", rights) AS license,
+        coalesce("rightsHolder", owner) AS "rightsHolder"
+    ),
+    -- An image by its type; where that is empty by its format, and where that is too by its address.
+    CASE
+        WHEN type IS NOT NULL
+            THEN regexp_replace(lower(split_part(type, '/', -1)), '[\s_-]+', '', 'g') IN ('stillimage', 'image')
+        WHEN format IS NOT NULL THEN regexp_matches(format, '(?i)^(image\b|\.?' || image_suffix() || '$)')
+        ELSE coalesce(
+            regexp_matches(coalesce("accessURI", identifier), '(?i)\.' || image_suffix() || '([?#]|$)'), false
+        )
+    END AS is_image,
+    -- A picture of a sound.
+    coalesce(regexp_matches(concat_ws(' ', title, description), '(?i)\b(sono|spectro|oscillo)gram'), false)
+    OR coalesce(regexp_matches(identifier, '(?i)^https?://([^/]*\.)?xeno-canto\.org[:/]'), false)
+    OR coalesce(regexp_matches(concat_ws(' ', publisher, "rightsHolder"), '(?i)xeno-canto'), false) AS is_sonogram
+FROM multimedia;
 
+-- Occurrences with several images, of which some may show a label or a drawer.
+CREATE OR REPLACE TEMP TABLE photographed_often AS
+SELECT row_id
+FROM media
+WHERE is_image AND identifier IS NOT NULL AND row_id IS NOT NULL
+GROUP BY row_id
+HAVING count(*) > 1;
+
+CREATE OR REPLACE TEMP VIEW joined AS
+WITH
 -- Of several occurrences with one id the first by all of its values stays, so that it is the same one every time.
 once AS (
     SELECT * FROM occurrence WHERE row_id NOT IN (SELECT row_id FROM repeated_ids)
@@ -164,6 +172,7 @@ SELECT
         labelled."basisOfRecord", labelled.publisher, labelled."datasetKey", labelled."eventRemarks",
         labelled.kingdom, labelled.phylum, labelled.class, labelled."order"
     ) AS img_type,
+    CASE WHEN photographed_often.row_id IS NULL THEN 'false' ELSE 'true' END AS several_images,
     'gbif' AS data_source,
     media.row_id AS source_id,
     'gbif:' || media.row_id AS occurrence_id,
@@ -183,4 +192,5 @@ SELECT
         WHEN labelled."basisOfRecord" = 'MATERIAL_CITATION' THEN 'material_citation'
     END AS left_out
 FROM media
-LEFT JOIN labelled ON media.row_id = labelled.row_id;
+LEFT JOIN labelled ON media.row_id = labelled.row_id
+LEFT JOIN photographed_often ON media.row_id = photographed_often.row_id;
