@@ -12,6 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 WIDTH = 100
 COMMANDS: dict[str, tuple[str, ...]] = {
+    "Begin with your own photos": ("common.init",),
     "Plan a run": ("common.doctor", "report.scale", "download.estimate"),
     "Follow a run": ("download.status", "report.table", "report.compare"),
     "Understand names": ("taxonomy.explain", "taxonomy.diff"),

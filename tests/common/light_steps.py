@@ -22,6 +22,6 @@ LIGHT = sorted(COMMANDS - WITH_TORCH)
 WITH_IMAGES = {
     *(name for name in LIGHT if name.endswith(".index") and name != "evaluate.carved.index"),
     *("download.fetch", "download.retry", "replay.write", "shards.write"),
-    *("report.trace", "report.trained_on", "screen.animals", "screen.sample", "world.make"),
+    *("common.init", "report.trace", "report.trained_on", "screen.animals", "screen.sample", "world.make"),
 }
 """Of them, those that decode images."""

@@ -1,0 +1,262 @@
+"""A config for photos is written after they were looked at, and the catalog reads the same photos by it."""
+
+import csv
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from PIL import Image
+
+from tests.messages import says
+from workflow_scripts.catalog.folders import read_folders
+from workflow_scripts.catalog.table import read_table
+from workflow_scripts.common import tables
+from workflow_scripts.common.config.catalog import Folders, Table
+from workflow_scripts.common.config.root import load_config, load_site
+from workflow_scripts.common.config.taxonomy import TaxonomySettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.init import init, with_sections
+from workflow_scripts.common.photo_collection import kind_of_name
+from workflow_scripts.contracts import LABELS, PROVIDER_LABELS, RANKS
+from workflow_scripts.taxonomy.resolve import resolve
+
+ROOT = Path(__file__).resolve().parents[2]
+REAL = os.environ.get("TREEOFLIFE_REAL_DATA")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder, with nothing in it."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def photo(path: Path, number: int = 0, side: int = 80) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(number).integers(0, 255, (side, side, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, format="jpeg")
+
+
+def photos(folder: Path, name: str, number: int, suffix: str = ".jpg") -> None:
+    """Photos of one species, no two alike anywhere."""
+    for place in range(number):
+        photo(folder / name / f"{place}{suffix}", number=hash((name, place)) % 2**32)
+
+
+def written(out: str = "config/config.yaml") -> Any:
+    """The config that was written, checked as the workflow checks it."""
+    return load_config(yaml.safe_load(Path(out).read_text()), out, load_site())
+
+
+def catalogued(tmp_path: Path) -> dict[str, str]:
+    """What the catalog reads by that config: each photo's file, and its name."""
+    (source,) = written().generations[0].sources
+    out = tmp_path / "records.parquet"
+    common = {"settings": source, "out": out, "account": tmp_path / "account.json", "memory_mb": 500, "threads": 1}
+    if isinstance(source, Folders):
+        read_folders(images=Path(source.images), **common)
+    else:
+        assert isinstance(source, Table) and isinstance(source.table, str)
+        read_table(table=Path(source.table), **common)
+    rows = pq.read_table(out, columns=["source_url", "scientific_name"]).to_pylist()
+    return {row["source_url"]: row["scientific_name"] for row in rows}
+
+
+def held_out(name: str) -> dict[str, str]:
+    with Path(f"config/{name}_test.csv").open(newline="") as file:
+        return {row["filepath"]: row["class"] for row in csv.DictReader(file)}
+
+
+def test_what_is_there_and_what_is_odd_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    birds = tmp_path / "My birds"
+    photos(birds, "Pica_pica", 5)
+    photos(birds, "003 Pica hudsonia", 6, ".JPG")
+    photos(birds, "Corvus corax", 1)
+    photos(birds, "corvus_corax", 2)
+    photos(birds, "mantled howler", 2)
+    photos(birds, "Corvus sp.", 2)
+    shutil.copy(birds / "Pica_pica/0.jpg", birds / "Corvus sp./copied.jpg")
+    (birds / "Pica_pica/broken.jpg").write_bytes((birds / "Pica_pica/1.jpg").read_bytes()[:700])
+    photo(birds / "Pica_pica/tiny.jpg", side=20)
+    (birds / "Pica_pica/notes.txt").touch()
+    photo(birds / "loose.jpg")
+    init(photos=birds)
+    said = capsys.readouterr().out
+    assert says(said, "21 photos of 6 species", "Pica hudsonia", "1 species with one photo", ": Corvus corax")
+    assert says(said, "not named like images", "Pica_pica/notes.txt")
+    assert says(said, "in no species' folder", "loose.jpg")
+    assert says(said, "truncated", "Pica_pica/broken.jpg", "smaller than 64 pixels", "Pica_pica/tiny.jpg")
+    assert says(said, "not written like a binomial", "mantled howler")
+    assert says(said, "2 spellings", "Corvus corax, corvus corax")
+    assert says(said, "not identified", "Corvus sp.", "under several names", "Corvus sp. = Pica pica")
+    recipe = (ROOT / "config/photos.yaml").read_text().replace("min_size: 64", "min_size: 20")
+    Path("mine.yaml").write_text(recipe)
+    init(photos=birds, recipe="mine.yaml", overwrite=True)
+    assert "smaller than" not in capsys.readouterr().out
+    # The first five of seven, and the first five of six: a fifth of them, one at least.
+    assert sorted(held_out("my_birds").values()) == ["Pica hudsonia", "Pica pica"]
+    assert {Path(written().benchmarks["test"].images) / path for path in held_out("my_birds")} <= set(birds.rglob("*"))
+
+
+HOSTILE = ('it\'s "here"', "{run} <x> %s $HOME", "日本 Ünïcode", "a: [b] #c", "-dash & *star?")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_folder_of_any_name_is_read_as_the_catalog_reads_it(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    photos(folder, "Pica_pica", 5)
+    photos(folder, "Nested/Parus major {x} 'y'", 2)
+    photos(tmp_path / "elsewhere", "Corvus_corax", 2)
+    (folder / "Corvus_corax").symlink_to(tmp_path / "elsewhere/Corvus_corax")
+    init(photos=folder)
+    names = catalogued(tmp_path)
+    assert sorted(names.values()) == ["Corvus corax"] * 2 + ["Parus major {x} 'y'"] * 2 + ["Pica pica"] * 5
+    assert all(Path(path).is_file() for path in names)
+    (labels,) = Path("config").glob("*_test.csv")
+    assert held_out(labels.name.removesuffix("_test.csv")) == {
+        f"Pica_pica/{at}.jpg": "Pica pica" for at in held(labels)
+    }
+
+
+def held(labels: Path) -> list[str]:
+    return [row.split("/")[1].split(".")[0] for row in labels.read_text().splitlines()[1:]]
+
+
+def test_folders_of_genus_and_epithet_and_of_individuals_become_a_table(tmp_path: Path) -> None:
+    for path in ("Macaca/fuscata/1.jpg", "Macaca/fuscata/2.jpg", "Pan_paniscus/Individual 1/a.jpg"):
+        photo(tmp_path / "apes" / path, number=len(path))
+    for number in range(6):
+        photo(tmp_path / f"apes/Pan_paniscus/Individual {number % 3 + 2}/{number}.jpg", number=number)
+    init(photos=tmp_path / "apes")
+    names = {Path(path).parent.name: name for path, name in catalogued(tmp_path).items()}
+    assert names == {"fuscata": "Macaca fuscata"} | {f"Individual {number}": "Pan paniscus" for number in (1, 2, 3, 4)}
+    # No individual is both trained on and tested on.
+    (individual,) = {Path(path).parent for path in held_out("apes")}
+    assert len(held_out("apes")) == len(list((tmp_path / "apes" / individual).iterdir()))
+
+
+def test_a_folder_that_is_split_already_stays_split(tmp_path: Path) -> None:
+    photos(tmp_path / "set/train", "Pica_pica", 4)
+    photos(tmp_path / "set/Test", "Pica_pica", 2)
+    init(photos=tmp_path / "set")
+    assert held_out("set") == {f"Test/Pica_pica/{number}.jpg": "Pica pica" for number in (0, 1)}
+    assert written().curate.clean_of == ["test"]
+    # The folder of one part alone is all there is.
+    init(photos=tmp_path / "set/Test", test_share=0, overwrite=True)
+    assert (written().benchmarks, written().curate.clean_of) == ({}, [])
+
+
+def test_a_file_whose_name_is_not_utf8_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos(tmp_path / "set", "Pica_pica", 1)
+    photo(Path(os.fsdecode(os.fsencode(tmp_path / "set/Pica_pica") + b"/caf\xe9.jpg")))
+    init(photos=tmp_path / "set")
+    assert says(capsys.readouterr().out, "1 photo of 1 species", "not UTF-8", "caf\\udce9.jpg")
+
+
+def test_a_tables_columns_are_recognised_or_named_and_its_rows_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos(tmp_path, "files", 6)
+    rows = [f"files/{number}.jpg;Pica;pica;{number};me\n" for number in range(6)]
+    rows += ["https://a.example/1.jpg;Pica;hudsonia;9;you\n", ";Pica;hudsonia;9;you\n", "files/7.jpg;;;9;you\n"]
+    (tmp_path / "fotos.csv").write_text("Datei;Genus;species;tag;Photographer\n" + "".join(rows))
+    with pytest.raises(InputError) as error:
+        init(photos=tmp_path / "fotos.csv")
+    assert says(str(error.value), "url or path", "Datei")
+    assert not Path("config").exists()
+    init(photos=tmp_path / "fotos.csv", columns={"path": "Datei"})
+    said = capsys.readouterr().out
+    assert says(said, "7 photos of 2 species", "Photographer (creator)", "not read", ": tag")
+    assert "Datei (path)" in said
+    assert says(said, "1 row with no file or address", "1 row with no name")
+    assert "1 photo on the network" in said
+    assert len(catalogued(tmp_path)) == 8
+    assert set(held_out("fotos").values()) == {"Pica pica"}
+
+
+def test_a_config_is_overwritten_only_when_that_is_asked_for(tmp_path: Path) -> None:
+    photos(tmp_path / "set", "Pica_pica", 1)
+    init(photos=tmp_path / "set", name="first")
+    with pytest.raises(InputError) as error:
+        init(photos=tmp_path / "set")
+    assert says(str(error.value), "config/config.yaml is there already", "--out", "--overwrite")
+    assert written().corpus == "first"
+    init(photos=tmp_path / "set", out=Path("mine.yaml"))
+    init(photos=tmp_path / "set", overwrite=True)
+    assert written().corpus == written("mine.yaml").corpus == "set"
+
+
+def test_what_is_refused_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    photos(tmp_path / "set", "Pica_pica", 1)
+    refused: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"photos": tmp_path / "none"}, "no such folder or table"),
+        ({"photos": tmp_path / "empty"}, "no folder in it holds an image"),
+        ({"photos": tmp_path / "set", "name": "../x"}, "--name ../x"),
+        ({"photos": tmp_path / "set", "test_share": 1.0}, "--test-share"),
+        ({"photos": tmp_path / "set", "recipe": "none"}, "none: No such file"),
+    )
+    for words, said in refused:
+        with pytest.raises(InputError) as error:
+            init(**words)
+        assert said in str(error.value)
+    assert list(Path.cwd().iterdir()) == []
+
+
+@pytest.mark.parametrize("recipe", ["photos", "finetune", "beetles"])
+def test_every_recipe_takes_photos_and_keeps_its_own_training(recipe: str, tmp_path: Path) -> None:
+    photos(tmp_path / "set", "Pica_pica", 5)
+    init(photos=tmp_path / "set", recipe=recipe)
+    own = load_config(yaml.safe_load((ROOT / f"config/{recipe}.yaml").read_text()), recipe, load_site())
+    config = written()
+    assert (config.train, config.model, config.run) == (own.train, own.model, own.run)
+    (benchmark,) = config.benchmarks
+    assert config.curate.clean_of == [benchmark]
+    assert config.benchmarks[benchmark].labels == "config/set_test.csv"
+
+
+def test_sections_that_stay_keep_their_comments() -> None:
+    text = "# head\na: 1  # one\n# of b\nb:\n  # within\n  c: 2\n\n# of d\nd: 3\n"
+    changed = with_sections(text, {"b": {"c": 4}, "e": [5], "d": None}, "# new\n")
+    assert changed == "# new\na: 1  # one\n# of b\nb:\n  c: 4\n\ne:\n- 5\n"
+
+
+def test_names_are_judged_as_the_taxonomy_takes_them_without_a_backbone(tmp_path: Path) -> None:
+    kinds = {
+        "binomial": ("Pica pica", "Quercus alba L.", "Salix × fragilis", "Canis lupus familiaris", "Aus (Bus) cus"),
+        "unranked": ("Quercus", "fuscata", "unknown", "日本 猿", "IMG2031"),
+        "open": ("Corvus sp.", "Pica cf. pica"),
+        "other": ("mantled howler", "house sparrow male", "IMG 2031"),
+    }
+    names = [name for written in kinds.values() for name in written]
+    assert [kind_of_name(name) for name in names] == [kind for kind, written in kinds.items() for _ in written]
+    empty = dict.fromkeys((*RANKS, "common"))
+    rows = [{"label_id": f"{at:04d}", "images": 1, "scientific_name": name} | empty for at, name in enumerate(names)]
+    tables.write_rows(rows, PROVIDER_LABELS, tmp_path / "labels.parquet")
+    out = tmp_path / "resolved.parquet"
+    files = {"out": out, "account": tmp_path / "account.json"}
+    resolve(labels=(tmp_path / "labels.parquet",), settings=TaxonomySettings(), memory_mb=500, threads=1, **files)
+    ranks = [row["resolved_rank"] for row in tables.read_rows(out, LABELS).to_pylist()]
+    assert {ranks[names.index(name)] for name in kinds["binomial"]} == {"species"}
+    assert {ranks[names.index(name)] for name in kinds["unranked"]} == {None}
+    assert {ranks[names.index(name)] for name in kinds["open"]} == {"genus"}
+    assert None not in {ranks[names.index(name)] for name in kinds["other"]}
+
+
+@pytest.mark.skipif(REAL is None, reason="TREEOFLIFE_REAL_DATA is not set")
+def test_real_photos_are_read_alike_from_folders_and_from_their_table(tmp_path: Path) -> None:
+    monkeys = Path(str(REAL)) / "real/photos"
+    init(photos=monkeys, check=20)
+    by_folder = catalogued(tmp_path)
+    assert (len(by_folder), len(set(by_folder.values())), len(held_out("photos"))) == (340, 10, 100)
+    init(photos=monkeys / "photos.csv", check=20, overwrite=True)
+    by_table = catalogued(tmp_path)
+    assert len(by_table) == 240
+    assert by_table.items() <= by_folder.items()
