@@ -48,6 +48,7 @@ from workflow_scripts.common.config.train import CorpusShards
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.generations import Generations, number_groups, number_parts, share
+from workflow_scripts.common.job_arrays import submit_like_jobs_together
 from workflow_scripts.common.job_environment import literal_prefix, setup
 from workflow_scripts.common.jobs import Job, check_names, granted, resources_of
 from workflow_scripts.common.last_lines import Places, say_at_the_end, say_when_nothing_ran
@@ -79,6 +80,7 @@ WHERE = " + ".join([*CONFIG_FILES, *(["--config"] if workflow.config_settings.co
 
 if workflow.is_main_process:
     remedies.remember_options(sys.argv[1:])
+    submit_like_jobs_together()
 
 
 def refuse_missing():
