@@ -52,6 +52,14 @@ def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> N
     assert read_yaml(path)["c"] == {"x": 1, "z": 3}
 
 
+def test_images_that_are_large_enough_to_download_are_large_enough_to_keep(values: dict[str, Any]) -> None:
+    assert load_config(values, "my.yaml", SiteSettings()).curate.min_size == 224
+    values["download"] = {**values["download"], "min_size": 64}
+    assert load_config(values, "my.yaml", SiteSettings()).curate.min_size == 64
+    values["curate"] = {"min_size": 100}
+    assert load_config(values, "my.yaml", SiteSettings()).curate.min_size == 100
+
+
 @pytest.mark.parametrize(
     ("made", "replay", "model", "key"),
     [

@@ -15,7 +15,7 @@ SETTINGS = {
     "disallowed_address": "download.allow_hosts lets private addresses be asked",
     "certificate": "download.hosts: {HOST: {check_certificates: false}} checks no certificate of HOST",
     "disallowed_by_robots": "download.respect_robots: false takes what robots directives forbid",
-    "too_small": "a smaller download.min_size takes smaller images",
+    "too_small": "a smaller download.min_size, with --config redo=download, takes smaller images",
     "too_large": "larger download.max_pixels and download.max_bytes take larger images",
 }
 """By cause: the setting that lets such images in. What it refused is then asked for again."""

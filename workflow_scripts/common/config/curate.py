@@ -53,7 +53,9 @@ class CurateSettings(Section):
         description="Benchmarks (CSV layout, with ranks) whose species are left out of the corpus entirely.",
     )
     min_size: int = Field(
-        224, ge=0, description="Minimum shorter side of the original, pixels. Smaller images are left out."
+        224,
+        ge=0,
+        description="Minimum shorter side of the original, pixels. Smaller images are left out. Default: `download.min_size`.",
     )
     exclude_basis: list[str] = Field(
         default=["MATERIAL_CITATION"], description="Values of basisOfRecord to leave out (GBIF)."

@@ -176,6 +176,17 @@ class Config(Section):
 
     @model_validator(mode="before")
     @classmethod
+    def _one_least_size(cls, values: Any) -> Any:
+        """An image that is large enough to download is large enough to keep, unless `curate` says otherwise."""
+        match values:
+            case {"download": {"min_size": size}}:
+                curate = values.get("curate", {})
+                if isinstance(curate, dict):
+                    return {**values, "curate": {"min_size": size, **curate}}
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
     def _labels_as_given(cls, values: Any) -> Any:
         """Records without the section taxonomy: their labels are taken as they are written."""
         if isinstance(values, dict) and values.get("generations") and values.get("taxonomy") is None:
