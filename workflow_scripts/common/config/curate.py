@@ -55,7 +55,8 @@ class CurateSettings(Section):
     min_size: int = Field(
         224,
         ge=0,
-        description="Minimum shorter side of the original, pixels. Smaller images are left out. Default: `download.min_size`.",
+        description="Minimum shorter side of the original, pixels. Smaller images are left out. Default: "
+        "`download.min_size`.",
     )
     exclude_basis: list[str] = Field(
         default=["MATERIAL_CITATION"], description="Values of basisOfRecord to leave out (GBIF)."
