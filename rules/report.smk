@@ -105,7 +105,8 @@ rule report_build:
         downloads=CORPUS.downloads(),
         screened=option("refusals", CONFIG.refusals.rules and CONFIG.refusals.to_json()),
         # What jobs cost is read when the page is made, and makes none.
-        logs=[CORPUS_LOGS, RUN_LOGS],
+        run_logs=RUN_LOGS,
+        corpus_logs=CORPUS_LOGS,
         shared_logs=SHARED_LOGS,
         shared=sorted({os.path.basename(folder) for folder in SHARED_FOLDERS}),
         benchmarks=pairs({name: f"{folder}/images.parquet" for name, folder in BENCHMARK_TABLES.items()}),
@@ -119,5 +120,5 @@ rule report_build:
         "--corpus-identity {input.identity:q} --composition {input.composition:q} --intrinsic {input.intrinsic:q} "
         "--embedding-maps {input.embedding_maps:q} --leakage {input.leakage:q} --downloads {params.downloads:q} "
         "--findings {input.findings:q} --gathered {input.gathered:q} {params.screened} "
-        "--logs {params.logs:q} --shared-logs {params.shared_logs:q} --shared {params.shared:q} "
+        "--run-logs {params.run_logs:q} --corpus-logs {params.corpus_logs:q} --shared-logs {params.shared_logs:q} --shared {params.shared:q} "
         "--out {output.page:q} --log {log:q}"

@@ -199,7 +199,7 @@ def logs(tmp_path: Path) -> dict[str, Any]:
         path.write_text(head + f"{seconds}\t0\t{rss}\t0\t0\t0\t{read}\t{written}\t0\t{cpu}\n")
     (tmp_path / "logs/own/broken.tsv").write_bytes(b"\xff\xfe")
     folder = tmp_path / "logs"
-    return {"logs": (folder / "own",), "shared_logs": folder / "shared", "shared": ("start-01234567",)}
+    return {"run_logs": folder / "own", "shared_logs": folder / "shared", "shared": ("start-01234567",)}
 
 
 @pytest.fixture

@@ -240,7 +240,7 @@ def test_the_same_inputs_give_the_same_bytes(everything: Arguments, tmp_path: Pa
 
 def test_without_what_is_optional_the_page_still_stands(everything: Arguments) -> None:
     optional = ("predictions", "benchmarks", "metrics", "accounts", "labels", "summary", "corpus_identity")
-    optional += ("composition", "intrinsic", "embedding_maps", "logs", "shared_logs", "shared")
+    optional += ("composition", "intrinsic", "embedding_maps", "run_logs", "shared_logs", "shared")
     arguments = {name: value for name, value in everything().items() if name not in optional}
     build(**arguments)
     page = Page(arguments["out"])
@@ -326,10 +326,12 @@ def test_features_are_laid_out_model_beside_model(page: Page) -> None:
 
 def test_each_steps_jobs_are_summed_up_by_time_and_memory(page: Page) -> None:
     text = " ".join(page.text.split())
-    assert "download 3 1 min 30 s 78.3 % 1 min 00 s 4.0 s 300 3 6" in text
-    assert "train/start.pretrain 1 25.0 s" in text
+    assert "download run 3 1 min 30 s 78.3 % 1 min 00 s 4.0 s – 300 – 3 6" in text
+    assert "train/start.pretrain shared 1 25.0 s" in text
     assert "other" not in {name for name in text.split() if name.startswith("train/other")}
-    assert "4 jobs, 1 min 55 s one after the other" in text
+    assert "This run: 1 min 30 s in 3 jobs" in text
+    assert "shared by all runs: 25.0 s in 1 jobs" in text
+    assert "1 min 55 s in 4 jobs" in text
 
 
 def test_the_facts_of_the_run_stand_beside_the_page(everything: Arguments, tmp_path: Path) -> None:

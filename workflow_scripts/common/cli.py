@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 import tyro
 
+from workflow_scripts.common import job_costs
 from workflow_scripts.common.config.base import Section
 from workflow_scripts.common.errors import InputError
 
@@ -85,7 +86,8 @@ def run(step: Callable[..., Any]) -> None:
         _log_to(path)
         logger.info("%s", " ".join(sys.argv))
         try:
-            step(**arguments)
+            with job_costs.written_down(path):
+                step(**arguments)
         except InputError as error:
             if path is not None:
                 logger.error("%s", error)

@@ -22,6 +22,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.common import job_costs
 from workflow_scripts.common.code_digest import PACKAGE, code_digest
 from workflow_scripts.common.errors import BusyError, InputError
 from workflow_scripts.common.files import digest, link, sha256_file, write_json, write_text
@@ -52,6 +53,11 @@ class WorkFolder:
     @property
     def finished(self) -> bool:
         """Whether the work of this key is whole: finished before, and every file as it was left."""
+        finished = self._is_whole()
+        job_costs.note("adopted" if finished else "done")
+        return finished
+
+    def _is_whole(self) -> bool:
         try:
             files = dict(json.loads((self.path / DONE).read_text())["files"])
         except FileNotFoundError:

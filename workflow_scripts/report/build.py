@@ -21,7 +21,7 @@ from workflow_scripts.common.version import workflow_version
 from workflow_scripts.contracts import CORPUS, DOWNLOAD_HOSTS, LABEL_STATISTICS, LABELS, RUN, TRAINING
 from workflow_scripts.report import figures
 from workflow_scripts.report.corpora import mixture
-from workflow_scripts.report.costs import Cost, read_costs
+from workflow_scripts.report.costs import Owner, read_costs, totals
 from workflow_scripts.report.curves import read_curves
 from workflow_scripts.report.embedding_maps import read_embedding_maps
 from workflow_scripts.report.examples import Example, read_examples
@@ -65,7 +65,8 @@ def build(
     findings: tuple[Path, ...] = (),
     gathered: tuple[Path, ...] = (),
     refusals: Refusals = Refusals(rules=[]),  # noqa: B008 (frozen)
-    logs: tuple[Path, ...] = (),
+    run_logs: Path | None = None,
+    corpus_logs: Path | None = None,
     shared_logs: Path | None = None,
     shared: tuple[str, ...] = (),
     out: Path,
@@ -94,7 +95,8 @@ def build(
         findings: what the corpus's judges found, of all generations (contract FINDINGS).
         gathered: the gathered downloads of all generations, where there are findings.
         refusals: what of the findings refuses an image.
-        logs: folders of the logs of the corpus and the run, for what their jobs cost.
+        run_logs: the folder of the run's logs, for what its jobs cost.
+        corpus_logs: the folder of the corpus's logs.
         shared_logs: the folder of logs of what several runs have in common.
         shared: names of the shared folders that this run takes.
         out: the page.
@@ -111,7 +113,8 @@ def build(
     inputs |= {f"images of {name}": path for name, path in benchmarks.items()}
     identity = read_document(corpus_identity, CORPUS) if corpus_identity else None
     named = read_document(taxonomy, LABEL_STATISTICS) if taxonomy else None
-    costs = read_costs(logs, shared_logs, shared)
+    logs: list[tuple[Owner, Path | None]] = [("run", run_logs), ("corpus", corpus_logs)]
+    costs = read_costs([(owner, path) for owner, path in logs if path is not None], shared_logs, shared)
     provenance = _provenance(inputs, table)
     trained = read_document(summary, TRAINING) if summary else {}
     facts = {
@@ -121,7 +124,8 @@ def build(
         "digests": dict(provenance),
         "trained_from": trained.get("digests", {}),
         "versions": _versions(),
-        "costs": [asdict(cost) for cost in costs],
+        # What the machines are, and not what they are called at this site.
+        "costs": [asdict(cost) | {"machines": sorted({*cost.machines.values()})} for cost in costs],
     }
     write_document(out.with_name("run.json"), facts, RUN)
     compared = compare(table)
@@ -173,7 +177,7 @@ def build(
         intrinsic=read_scores(intrinsic, own=run) if intrinsic else None,
         embedding_maps=read_embedding_maps(embedding_maps, table.models),
         costs=costs,
-        total=_sum(costs),
+        totals=totals(costs),
         provenance=provenance,
         versions=facts["versions"],
         figures={name: figure for name, figure in drawn.items() if figure is not None},
@@ -234,15 +238,6 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _sum(costs: Sequence[Cost]) -> dict[str, float]:
-    return {
-        "jobs": sum(cost.jobs for cost in costs),
-        "seconds": sum(cost.seconds for cost in costs),
-        "cpu_seconds": sum(cost.cpu_seconds or 0 for cost in costs),
-        "memory_mb": max((cost.memory_mb or 0 for cost in costs), default=0),
-    }
 
 
 def _parsed(config: str) -> Any:

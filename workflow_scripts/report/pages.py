@@ -1,5 +1,6 @@
 """What every page has in common: templates, style, script and the plotting library, all within the page."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ def page_templates() -> Environment:
     environment.filters["breakable"] = _breakable
     environment.filters["count"] = lambda value: f"{value:,}"
     environment.filters["duration"] = duration
+    environment.filters["moment"] = moment
     environment.filters["words"] = lambda name: name.replace("_", " ")
     return environment
 
@@ -35,6 +37,11 @@ def page_parts() -> dict[str, Any]:
     from plotly.offline import get_plotlyjs
 
     return {"style": _file(STYLE), "script": _file(SCRIPT), "plotly": Markup(get_plotlyjs())}
+
+
+def moment(seconds: float | None) -> str:
+    """Seconds since 1970 as a date and a time, UTC."""
+    return "–" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 
 def duration(seconds: float | None) -> str:

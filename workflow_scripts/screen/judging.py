@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import duckdb
 from tyro.conf import OmitArgPrefixes
 
-from workflow_scripts.common import tables
+from workflow_scripts.common import job_costs, tables
 from workflow_scripts.common.accounts import write_account
 from workflow_scripts.common.config.evaluate import EmbedLimits
 from workflow_scripts.common.config.screen import UNJUDGED
@@ -143,6 +143,8 @@ def _judge_part(judge: Judge[Any], group: Group, part: Path, manifest: Path, fol
         ).fetchall()
         images = tables.scalar(connection, "SELECT count(*) FROM wanted")
     logger.info("%s, %s: %d images, %d of them seen before", group.name, part, images, images - len(missing))
+    if missing:
+        job_costs.note("done")
     _judge_missing(judge, group, missing, manifest.parent, folder.path)
     with tables.connect() as connection:
         _read_wanted(connection, part, manifest, group)
