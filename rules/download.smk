@@ -110,11 +110,12 @@ rule estimate:
         epochs=CONFIG.train.epochs,
         model=CONFIG.model.architecture if isinstance(CONFIG.model.architecture, str) else "this model",
         groups=CONFIG.shard_jobs,
+        screening=option("screening", JUDGES and CONFIG.screening.to_json()),
     shell:
         "python -m workflow_scripts.download.estimate --parts {input.parts:q} {input.replay:q} "
         "--settings {params.settings:q} --limits {resources.limits:q} --memory-mb {resources.mem_mb} --log {log:q} && "
         "python -m workflow_scripts.report.scale --catalog {input.parts:q} --catalog-labels {input.labels:q} "
-        "--epochs {params.epochs} --model {params.model:q} --groups {params.groups}"
+        "--epochs {params.epochs} --model {params.model:q} --groups {params.groups} {params.screening}"
 
 
 JOB = job("download_gather", CORPUS_LOGS, "download/{generation}")

@@ -6,9 +6,14 @@ from typing import Any
 import pytest
 
 from tests.messages import says
+from workflow_scripts.common.config.root import load_config, read_yaml
+from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.tables import write_rows
+from workflow_scripts.contracts import CATALOG
 from workflow_scripts.report.scale import COSTS, read_costs, scale
 
+ROOT = Path(__file__).resolve().parents[2]
 HEADER = "step,unit,seconds,on,jobs,memory_mb,kept_bytes,files,source\n"
 
 
@@ -35,6 +40,30 @@ def test_training_counts_samples_of_all_epochs_on_gpus(tmp_path: Path, capsys: p
     rows = "train ViT-L-14,samples,3600,gpu,1000,0,0,0,paper\nreplay,pairs,1,core,1,0,0,0,bench\n"
     (train,) = printed(tmp_path, capsys, rows, images=2_000_000, epochs=3, gpus=2, cores=64)
     assert train[1:4] == ["6,000,000 samples", "6.0 h (GPU)", "3.0 h"]
+
+
+def test_each_judge_counts_the_images_that_it_asks_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    types = ["Camera-trap"] * 5 + ["Citizen Science"] * 2
+    row = {"label_id": "l", "data_source": "t", "source_url": "http://a/", "host": "a", "generation": 0, "part": 0}
+    images = [row | {"uuid": f"u{number}", "img_type": kind} for number, kind in enumerate(types)]
+    write_rows(images, CATALOG, tmp_path / "part-0000.parquet")
+    judges = {
+        "traps": {"judge": "animals", "of": "img_type = 'Camera-trap'", "weights": "d.onnx"},
+        "people": {"judge": "faces", "of": "img_type != 'Camera-trap'"},
+        "labels": {"judge": "clip", "model": "ViT-B-32-quickgelu:openai", "prompts": {"a": ["a"], "b": ["b"]}},
+    }
+    values = read_yaml(ROOT / "config/config.yaml") | {"screen": judges, "screen_jobs": 2}
+    screening = load_config(values, "c.yaml", SiteSettings()).screening
+    rows = "download,images,0,core,1,0,0,0,bench\nscreen animals,images,3600e6,gpu,screen,0,0,0,bench\n"
+    rows += "screen faces,images,3600e6,core,screen,0,0,0,bench\nshards,images,0,core,1,0,0,0,bench\n"
+    printed_rows = printed(tmp_path, capsys, rows, catalog=(tmp_path / "part-0000.parquet",), screening=screening)
+    assert [cells[:4] for cells in printed_rows[1:3]] == [
+        ["screen traps", "5 images", "5.0 h (GPU)", "2.5 h"],
+        ["screen people", "2 images", "2.0 h", "1.0 h"],
+    ]
+    assert [cells[0] for cells in printed_rows] == ["download", "screen traps", "screen people", "shards"]
+    scale(catalog=(tmp_path / "part-0000.parquet",), screening=screening)
+    assert says(capsys.readouterr().err, "screen clip ViT-B-32", "images a second")
 
 
 def test_of_a_model_that_nobody_measured_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

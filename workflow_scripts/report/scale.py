@@ -5,18 +5,22 @@
 
 import csv
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.screen import Screening
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.contracts import CATALOG
 
 COSTS = Path(__file__).with_name("unit_costs.csv")
 HOUR = 3600
 # Of GBIF's backbone and the Catalogue of Life together, about.
 NAMES = 12_000_000
 TRAINING = "train "
+SCREENING = "screen "
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Cost:
         unit: what is counted: images, labels, names, pairs, samples.
         seconds: of one core (or one GPU), for a million units.
         on: `core` or `gpu`.
-        jobs: how many jobs share the work at most: `parts`, `groups`, or a number.
+        jobs: how many jobs share the work at most: `parts`, `groups`, `screen`, or a number.
         memory_mb: the most that one job takes, MiB.
         kept_bytes: bytes that stay on disk, for a unit.
         files: files that stay on disk, for a million units.
@@ -60,6 +64,7 @@ def scale(
     groups: int = 1,
     cores: int = 64,
     gpus: int = 8,
+    screening: Screening = Screening(looks=[]),  # noqa: B008 (frozen)
     costs: Path = COSTS,
 ) -> None:
     """Print what each stage will take for a corpus of some size on a stated cluster.
@@ -77,25 +82,39 @@ def scale(
         groups: shard jobs.
         cores: cores of the cluster.
         gpus: its GPUs.
+        screening: the judges, whose images are counted in the catalogue.
         costs: the costs, as `unit_costs.csv` has them.
 
     Raises:
         InputError: the costs are no such table.
     """
+    known = read_costs(costs)
+    asked = _asked(catalog, screening)
     images += sum(map(tables.count_rows, catalog))
     labels += sum(map(tables.count_rows, catalog_labels))
     counts = {"images": images, "labels": labels, "names": names or NAMES, "pairs": pairs, "samples": images * epochs}
-    split = {"parts": parts or len(catalog) or 1, "groups": groups}
+    split = {"parts": parts or len(catalog) or 1, "groups": groups, "screen": screening.jobs}
     rows = [("step", "units", "one core", "here", "memory", "disk", "files", "figures from")]
-    for cost in read_costs(costs):
-        units = counts[cost.unit]
-        if not units or (cost.step.startswith(TRAINING) and cost.step != TRAINING + model):
+    steps = [
+        (cost, cost.step, counts[cost.unit])
+        for cost in known
+        if not cost.step.startswith((TRAINING, SCREENING)) or cost.step == TRAINING + model
+    ]
+    at = 1 + next((place for place, (cost, *_) in enumerate(steps) if cost.step == "download"), -1)
+    steps[at:at] = [
+        (cost, f"screen {look.name}", asked[look.name])
+        for look in screening.looks
+        for cost in known
+        if cost.step == look.cost
+    ]
+    for cost, step, units in steps:
+        if not units:
             continue
         hours = cost.seconds * units / 1e6 / HOUR
         abreast = min(gpus if cost.on == "gpu" else cores, split.get(cost.jobs) or int(cost.jobs))
         rows.append(
             (
-                cost.step,
+                step,
                 f"{units:,.0f} {cost.unit}" + (", assumed" if cost.unit == "names" and names is None else ""),
                 _time(hours) + (" (GPU)" if cost.on == "gpu" else ""),
                 _time(hours / abreast),
@@ -111,8 +130,23 @@ def scale(
         sys.stdout.write(f"| {' | '.join(cells)} |\n")
         if row is rows[0]:
             sys.stdout.write(f"|{'|'.join('-' * (width + 2) for width in widths)}|\n")
+    measured = {cost.step for cost in known}
+    if unknown := sorted({look.cost for look in screening.looks} - measured):
+        sys.stderr.write(
+            f"What {', '.join(unknown)} takes is not known beforehand; the log of its first job says images a second.\n"
+        )
     if not any(row[0] == TRAINING + model for row in rows):
         sys.stderr.write(f"What training {model} takes is not known beforehand; its progress bar says it.\n")
+
+
+def _asked(catalog: Sequence[Path], screening: Screening) -> dict[str, int]:
+    """How many images of the catalogue each judge looks at."""
+    if not screening.looks or not catalog:
+        return dict.fromkeys((look.name for look in screening.looks), 0)
+    with tables.connect() as connection:
+        tables.read(connection, catalog, CATALOG, "catalog")
+        view = connection.view("catalog")
+        return {look.name: len(view.filter(look.of)) for look in screening.looks}
 
 
 def _time(hours: float) -> str:

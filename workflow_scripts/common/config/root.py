@@ -27,7 +27,7 @@ from workflow_scripts.common.config.loss import REPLAY, LossSettings
 from workflow_scripts.common.config.model_source import FORMS, TIMM_FORMS, Baseline
 from workflow_scripts.common.config.replay import ReplaySettings
 from workflow_scripts.common.config.report import IntrinsicSettings, PublishSettings
-from workflow_scripts.common.config.screen import Judge, Refusals, check_of, check_refused
+from workflow_scripts.common.config.screen import Judge, Look, Refusals, Screening, check_of, check_refused
 from workflow_scripts.common.config.shards import ShardSettings
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
@@ -288,6 +288,12 @@ class Config(Section):
     def refusals(self) -> Refusals:
         """What the judges' thresholds refuse."""
         return Refusals(rules=[rule for name, judge in self.screen.items() for rule in judge.refusals(name)])
+
+    @property
+    def screening(self) -> Screening:
+        """What the judges look at."""
+        looks = [Look(name=name, cost=f"screen {judge.cost}", of=judge.of) for name, judge in self.screen.items()]
+        return Screening(looks=looks, jobs=self.screen_jobs)
 
     @property
     def downloads(self) -> dict[str, DownloadSettings]:

@@ -44,6 +44,21 @@ class Refusals(Section):
     rules: list[Refusal] = Field(description="The rules.")
 
 
+class Look(Section):
+    """What a judge looks at, for an estimate of its cost."""
+
+    name: str = Field(description="The judge's name.")
+    cost: str = Field(description="Whose cost it has: the judge, and a model's architecture.")
+    of: str = Field(description="SQL predicate over the catalog.")
+
+
+class Screening(Section):
+    """What all judges look at."""
+
+    looks: list[Look] = Field(description="The judges.")
+    jobs: int = Field(1, ge=1, description="Jobs that each judge's parts are divided among.")
+
+
 class JudgeSettings(Section):
     """What all judges have in common."""
 
@@ -85,6 +100,11 @@ class JudgeSettings(Section):
         """The settings that its findings depend on, as JSON: not which images it looks at, nor the thresholds."""
         defaults = {name: type(self).model_fields[name].get_default(call_default_factory=True) for name in UNSEEN}
         return self.model_copy(update=defaults).to_json()
+
+    @property
+    def cost(self) -> str:
+        """Whose cost it has: a step of `unit_costs.csv` without the stage."""
+        raise NotImplementedError
 
     @property
     def given(self) -> dict[str, str]:
@@ -143,6 +163,13 @@ class ClipJudge(JudgeSettings):
         return value
 
     @property
+    def cost(self) -> str:
+        """That of the model's architecture."""
+        architecture = self.model.architecture
+        named = architecture.removesuffix("-quickgelu") if isinstance(architecture, str) else self.model
+        return f"clip {named}"
+
+    @property
     def given(self) -> dict[str, str]:
         """The files and folders that a person gives, by key."""
         files = {"classes": self.classes, "model": self.model.given_file}
@@ -197,6 +224,11 @@ class FacesJudge(JudgeSettings):
         None,
         description="Folder with `pnet.pt`, `rnet.pt` and `onet.pt`. Default: those installed with facenet-pytorch.",
     )
+
+    @property
+    def cost(self) -> str:
+        """Its own."""
+        return "faces"
 
     @property
     def given(self) -> dict[str, str]:
@@ -258,6 +290,11 @@ class AnimalsJudge(JudgeSettings):
             Refusal(judge=name, label=ANIMAL, reason=EMPTY, below=rule.at_least) if rule.label == EMPTY else rule
             for rule in super().refusals(name)
         ]
+
+    @property
+    def cost(self) -> str:
+        """Its own."""
+        return "animals"
 
     @property
     def given(self) -> dict[str, str]:
