@@ -16,7 +16,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "Plan a run": ("common.doctor", "report.scale", "download.estimate"),
     "Follow a run": ("download.status", "report.table", "report.compare"),
     "Understand names": ("taxonomy.explain", "taxonomy.diff"),
-    "Use a model": ("evaluate.predict", "evaluate.embed_images"),
+    "Use a model": ("evaluate.predict", "evaluate.embed_images", "train.export_transformers"),
     "Trace data and models": ("report.trace", "report.trained_on", "train.data"),
     "Keep and change a corpus": ("shards.verify", "curate.takedown", "shards.export_reference_layout"),
     "Publish": ("report.upload",),

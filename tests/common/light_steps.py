@@ -15,7 +15,7 @@ WITH_TORCH = {
     *(f"evaluate.{name}" for name in ("embed", "embed_images", "predict")),
     *(name for name in COMMANDS if name.startswith("evaluate.") and name.endswith(".score")),
     *(f"screen.{name}" for name in ("classes", "clip", "faces")),
-    *(f"train.{name}" for name in ("export", "launch", "run", "species_texts")),
+    *(f"train.{name}" for name in ("export", "export_transformers", "launch", "run", "species_texts")),
 }
 LIGHT = sorted(COMMANDS - WITH_TORCH)
 """Commands whose work needs no torch."""

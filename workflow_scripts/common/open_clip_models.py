@@ -246,10 +246,10 @@ def save_model(
     write_json(folder / CONFIG_FILE, config)
 
 
-def save_tensors(path: Path, tensors: Weights) -> None:
+def save_tensors(path: Path, tensors: Weights, metadata: dict[str, str] | None = None) -> None:
     """Write tensors as safetensors, whole; equal tensors give equal bytes."""
     with whole(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
         # safetensors makes files that only their owner can read.
         temporary.chmod(0o644)
 

@@ -102,7 +102,11 @@ def embed_images(
         source = typed_model(model)
         clip = load(source, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
         origin = origin_of(clip, "", projector)
-        made_by = {"weights": origin.weights, "preprocessing": origin.preprocessing, "projector": origin.projector}
+        made_by: dict[str, Any] = {
+            "weights": origin.weights,
+            "preprocessing": origin.preprocessing,
+            "projector": origin.projector,
+        }
         made_by |= {"normalized": normalize}
         root = out.parent / f".{out.name}.work"
         work = stack.enter_context(open_work_folder(root, made_by, wait=False)).path
