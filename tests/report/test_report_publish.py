@@ -14,6 +14,7 @@ from huggingface_hub import metadata_load
 from tests.messages import says
 from tests.report import small_corpus
 from tests.report.small_corpus import SmallCorpus
+from workflow_scripts.common.config.project import about, read_project
 from workflow_scripts.common.config.report import PublishSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tables import read_rows, write_rows
@@ -124,6 +125,7 @@ def test_card_citation_and_what_to_cite(made: SmallCorpus) -> None:
     assert f"`{identity['id']}`" in card
     assert "| CC-BY-4.0 | 1 | 1 |" in card
     assert "| CC-BY-ND-4.0 | 1 | 0 |" in card
+    assert about(read_project()) in card
     cited = yaml.safe_load((folder / "CITATION.cff").read_text())
     assert (cited["type"], cited["authors"]) == ("dataset", [{"name": "A. Group"}])
     assert cited["identifiers"][0]["value"] == identity["id"]

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from workflow_scripts.common.config.project import about, read_project
 from workflow_scripts.common.config.report import PublishSettings
 from workflow_scripts.common.errors import InputError
 
@@ -32,6 +33,7 @@ def render(template: str, **values: Any) -> str:
     environment.filters["cell"] = lambda value: " ".join(str(value).replace("|", "\\|").replace("<", "&lt;").split())
     environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
     environment.globals["papers"] = PAPERS
+    environment.globals["workflow"] = about(read_project())
     return environment.get_template(template).render(values)
 
 
