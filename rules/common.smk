@@ -56,6 +56,7 @@ from workflow_scripts.common.layout import TRAINING_FILES, Corpus, Layout, Run
 from workflow_scripts.common.losses import too_much_by_now
 from workflow_scripts.common.mixture import Mixture
 from workflow_scripts.common.redo import keep_made, redone, refusal, take_words
+from workflow_scripts.common.retries import never_retry_bad_input
 from workflow_scripts.common.scored_models import Models
 from workflow_scripts.common.scoring import Scoring
 from workflow_scripts.common.snakemake_errors import check_writable, explain, record_running
@@ -81,6 +82,7 @@ WHERE = " + ".join([*CONFIG_FILES, *(["--config"] if workflow.config_settings.co
 if workflow.is_main_process:
     remedies.remember_options(sys.argv[1:])
     submit_like_jobs_together()
+    never_retry_bad_input()
 
 
 def refuse_missing():

@@ -24,6 +24,8 @@ from workflow_scripts.common.config.base import Section
 from workflow_scripts.common.errors import InputError
 
 EXIT_BAD_INPUT = 2
+# The last line of a log, by which `retries` knows that another try is of no use.
+BAD_INPUT = f"exit status {EXIT_BAD_INPUT}: bad input is not tried again"
 NEARLY_FULL = 64 * 2**20
 
 logger = logging.getLogger(__name__)
@@ -91,6 +93,7 @@ def run(step: Callable[..., Any]) -> None:
         except InputError as error:
             if path is not None:
                 logger.error("%s", error)
+                logger.info(BAD_INPUT)
             _say(error)
             raise SystemExit(EXIT_BAD_INPUT) from None
         except Exception as error:
