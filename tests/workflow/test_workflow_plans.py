@@ -69,7 +69,7 @@ def test_finetuning_plans_without_data_and_tunes_what_its_recipe_says(fresh: Any
     assert '"start_share":0.3' in export
 
 
-@pytest.mark.parametrize("recipe", ["bioclip", "bioclip2", "bioclip25", "beetles", "finetune"])
+@pytest.mark.parametrize("recipe", ["bioclip", "bioclip2", "bioclip25", "beetles", "finetune", "photos"])
 def test_recipes_name_no_path_of_a_place(recipe: str) -> None:
     name = f"config/{recipe}.yaml"
     config = load_config(read_yaml(ROOT / name), name, SiteSettings(results="RESULTS", data="DATA"))

@@ -116,6 +116,7 @@ def init(
         sections |= _test_sections(settings, str(test_labels), root, tested)
         of = template.relative_to(PROJECT) if template.is_relative_to(PROJECT) else template
         about = (
+            f"# yaml-language-server: $schema={ascii(str(PROJECT))[1:-1]}/config/schema.json\n"
             f"# Written by `python -m workflow_scripts.common.init` for {ascii(str(photos))[1:-1]}.\n"
             f"# The model and its training are those of {of}.\n"
         )
