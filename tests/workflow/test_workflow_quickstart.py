@@ -48,11 +48,11 @@ def follow(home: Path, *lines: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_quickstart_is_followed_line_by_line(home: Path) -> None:
-    clone, setup, activate, make_folder, enter, init, plan, run, predict = LINES
+    clone, enter_clone, setup, activate, make_folder, enter, init, plan, run, predict = LINES
     assert clone.startswith("git clone ") and clone.endswith(" ~/treeoflife")
-    assert activate == "source ~/treeoflife/.venv/bin/activate"
+    assert activate == "source .venv/bin/activate"
     # Steps are found from any folder, as they are here by PYTHONPATH.
-    installed = follow(home, setup.replace("make ", "make -n PYTHON=python3 --always-make "))
+    installed = follow(home, enter_clone, setup.replace("make ", "make -n PYTHON=python3 --always-make "))
     assert says(installed.stdout, "envs/workflow.lock", "whl/cpu", "treeoflife.pth"), installed.stderr
 
     looked = follow(home, make_folder, enter, init)
