@@ -52,6 +52,8 @@ def photos(folder: Path, name: str, number: int, suffix: str = ".jpg") -> None:
 
 def written(out: str = "config/config.yaml") -> Any:
     """The config that was written, checked as the workflow checks it."""
+    schema = Path(out).read_text().partition("\n")[0].removeprefix("# yaml-language-server: $schema=")
+    assert Path(schema).samefile(ROOT / "config/schema.json"), "editors find the schema from any folder"
     return load_config(yaml.safe_load(Path(out).read_text()), out, load_site())
 
 
