@@ -32,7 +32,7 @@ FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 SPAN = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 # What a reader makes, or has on another machine.
-THEIRS = re.compile(r"[A-Z]{2,}|<|\*|…|config/(mine|site|photos)\.yaml|NNN")
+THEIRS = re.compile(r"[A-Z]{2,}|<|\*|…|config/(mine|site)\.yaml|NNN")
 FOLDERS = ("config", "docs", "envs", "profiles", "rules", "tests", "workflow_scripts")
 
 
