@@ -1,5 +1,6 @@
 """A step's command: options from its signature, one line for bad input, the rest in the log."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ def step(*, inputs: tuple[Path, ...] = (), named: dict[str, str] = {}, settings:
     if how == "much":
         with inputs[0].open("wb") as file:
             file.write(bytes(2 << 20))
+    if how == "long":
+        print("line\\n" * 100_000)
     if how == "quoting":
         raise RuntimeError("IO Error: Could not write: No space left on device")
     print(len(inputs), named, settings.lr)
@@ -61,6 +64,18 @@ def test_bad_input_is_one_line_and_status_2(tmp_path: Path) -> None:
 def test_bad_input_of_a_command_without_a_log_is_the_same_line(tmp_path: Path) -> None:
     done = by_hand(tmp_path, "--settings", SETTINGS, "--how", "badly")
     assert (done.returncode, done.stderr) == (2, "error: table.csv: no column url\n")
+
+
+def test_a_reader_that_ends_early_is_no_fault(tmp_path: Path) -> None:
+    script = tmp_path / "step.py"
+    script.write_text(STEP)
+    words = [sys.executable, str(script), "--settings", SETTINGS, "--how", "long"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (128 + signal.SIGPIPE, b"")
 
 
 def test_a_bug_is_one_line_and_its_traceback_is_in_the_log(tmp_path: Path) -> None:

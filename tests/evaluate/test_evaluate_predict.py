@@ -245,6 +245,8 @@ def test_what_cannot_be_predicted_is_said(
         ({"model": vision_model}, "no text tower"),
         ({"species": tmp_path / "names.csv"}, "names.csv names no taxon it has name"),
         ({"top": 0}, "--top"),
+        ({"batch": 0}, "--batch"),
+        ({"images": ()}, "--images"),
         ({"darwin_core": True, "out": None}, "--darwin-core --out"),
         ({"identified_by": "me"}, "--identified-by --darwin-core"),
     ):
@@ -340,6 +342,22 @@ def two_images(models: dict[str, str], pictures: Path, species: Path) -> dict[st
     """What is given to a prediction of two images, one a batch."""
     (pictures / "broken.jpg").unlink()
     return {"model": models["ours"], "images": (pictures,), "species": species, "batch": 1, "top": 1}
+
+
+def test_a_sheet_that_is_too_large_is_let_in_by_the_option_that_its_message_names(
+    two_images: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of(max_pixels=1999, **two_images) == 3
+    assert says(capsys.readouterr().err, "a.png", "too_large", "--max-pixels")
+    assert status_of(max_pixels=2000, **two_images) == 0
+
+
+def test_a_file_whose_name_is_no_utf_8_is_answered(two_images: dict[str, Any], tmp_path: Path) -> None:
+    [folder] = two_images["images"]
+    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png")).write_bytes((folder / "a.png").read_bytes())
+    assert status_of(out=tmp_path / "s.csv", **two_images) == 0
+    rows = {row["image"]: row for row in rows_of(tmp_path / "s.csv")}
+    assert rows["caf\N{REPLACEMENT CHARACTER}.png"]["probability"] == rows["a.png"]["probability"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -100,8 +100,9 @@ def test_the_folder_alone_gives_the_models_features(written: tuple[Clip, Path]) 
 def test_the_tokenizers_files_are_clips_own(written: tuple[Clip, Path]) -> None:
     ours, folder = written
     vocabulary = json.loads((folder / "vocab.json").read_text())
+    tokenizer: Any = ours.tokenizer
     pairs = [tuple(line.split(" ")) for line in (folder / "merges.txt").read_text().splitlines()[1:]]
-    assert {pair: rank for rank, pair in enumerate(pairs)} == ours.tokenizer.bpe_ranks
+    assert {pair: rank for rank, pair in enumerate(pairs)} == tokenizer.bpe_ranks
     assert (vocabulary["<|startoftext|>"], vocabulary["<|endoftext|>"]) == (49406, 49407)
     assert sorted(vocabulary.values()) == list(range(49408))
     assert json.loads((folder / "tokenizer_config.json").read_text())["model_max_length"] == ours.context_length

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm", ".gif", ".avif", ".heic", ".dng"}
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".j2k", ".jpf", ".jpx", ".png", ".tif", ".tiff", ".webp"),
+        *(".bmp", ".ppm", ".pgm", ".gif", ".avif", ".heic", ".heif", ".dng"),
+    }
 )
 """Suffixes, in lower case, of files that a camera or scanner writes; whether one can be read is found on reading."""
 SORTING = frozenset(

@@ -90,12 +90,17 @@ def run(step: Callable[..., Any]) -> None:
         try:
             with job_costs.written_down(path):
                 step(**arguments)
+            sys.stdout.flush()
         except InputError as error:
             if path is not None:
                 logger.error("%s", error)
                 logger.info(BAD_INPUT)
             _say(error)
             raise SystemExit(EXIT_BAD_INPUT) from None
+        except BrokenPipeError:
+            # Whoever read the output has ended, as `head` does.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(128 + signal.SIGPIPE) from None
         except Exception as error:
             if full := full_disks(error, [path, *arguments.values()]):
                 logger.exception("%s", error)

@@ -4,6 +4,7 @@ Shapes: B images of a batch, D embedding dimensions, H x W pixels.
 """
 
 import hashlib
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from workflow_scripts.common.clip import Clip, Projector, encode_image, preprocess
+from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.geometry import Floats
-from workflow_scripts.common.images import decode, decode_plain
+from workflow_scripts.common.images import MAX_PIXELS, decode, decode_plain
 
 
 class ImagePlace(NamedTuple):
@@ -77,14 +79,21 @@ class ImageFiles(Dataset[LoadedImage]):
         places: the images.
         transform: what the model wants done to an image, see `clip.preprocess`.
         plain: decode as the published evaluation code does instead, see `images.decode_plain`.
+        max_pixels: larger images are refused.
     """
 
     def __init__(
-        self, places: Sequence[ImagePlace], transform: Callable[[Image.Image], torch.Tensor], *, plain: bool = False
+        self,
+        places: Sequence[ImagePlace],
+        transform: Callable[[Image.Image], torch.Tensor],
+        *,
+        plain: bool = False,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.places = places
         self.transform = transform
         self.plain = plain
+        self.max_pixels = max_pixels
 
     def __len__(self) -> int:
         return len(self.places)
@@ -94,7 +103,11 @@ class ImageFiles(Dataset[LoadedImage]):
         try:
             data = self.places[index].read()
             md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-            pixels = self.transform(decode_plain(data) if self.plain else Image.fromarray(decode(data)))
+            if self.plain:
+                image = decode_plain(data, self.max_pixels)
+            else:
+                image = Image.fromarray(decode(data, self.max_pixels))
+            pixels = self.transform(image)
         except Exception as error:
             # Parsers of broken files raise whatever they stumble over.
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -120,12 +133,32 @@ def load_batches(images: ImageFiles, batches: Sequence[list[int]], workers: int)
     yield from loader
 
 
-def load_listed(block: pa.Table, clip: Clip, batch: int, workers: int) -> Iterator[Batch]:
-    """The images of a block of an `ImageList`, `batch` at a time; indexes are those of the block's rows."""
-    files = ImageFiles([ImagePlace(str(path)) for path in block["path"]], preprocess(clip))
-    batches = [list(range(start, min(start + batch, len(files)))) for start in range(0, len(files), batch)]
-    # A worker takes longer to start than a batch to load.
-    return load_batches(files, batches, workers if len(batches) > 1 else 0)
+@dataclass(frozen=True)
+class Loading:
+    """How a person's images are loaded.
+
+    Attributes:
+        batch: images a forward pass.
+        workers: processes that decode; 0 decodes in this one.
+        max_pixels: larger images are refused.
+    """
+
+    batch: int = 64
+    workers: int = 1
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.workers < 0 or self.max_pixels < 1:
+            raise InputError("--batch and --max-pixels are at least 1, --workers 0")
+
+    def batches_of(self, block: pa.Table, clip: Clip) -> Iterator[Batch]:
+        """The images of a block of an `ImageList`; indexes are those of the block's rows."""
+        places = [ImagePlace(os.fsdecode(path.as_py())) for path in block["path"]]
+        files = ImageFiles(places, preprocess(clip), max_pixels=self.max_pixels)
+        starts = range(0, len(files), self.batch)
+        batches = [list(range(start, min(start + self.batch, len(files)))) for start in starts]
+        # A worker takes longer to start than a batch to load.
+        return load_batches(files, batches, self.workers if len(batches) > 1 else 0)
 
 
 def encode(clip: Clip, pixels_BCHW: torch.Tensor, projector: Projector = "proj", *, half: bool = True) -> Floats:

@@ -5,6 +5,7 @@ their number.
 """
 
 import logging
+import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +34,7 @@ FILES = pa.schema(
     [
         ("row", pa.int64()),
         ("image", pa.string()),
-        ("path", pa.string()),
+        ("path", pa.binary()),
         ("bytes", pa.int64()),
         ("modified", pa.int64()),
     ]
@@ -47,8 +48,8 @@ PATH_COLUMNS = (*PATH_SPELLINGS, "image")
 
 @dataclass(frozen=True)
 class ImageList:
-    """Images in a DuckDB table: row, image (as the command names it), path, bytes, modified (ns; both null where there
-    is no such file), and the columns of the table that was given.
+    """Images in a DuckDB table: row, image (as the command names it), path (as the file system has it), bytes, modified
+    (ns; both null where there is no such file), and the columns of the table that was given.
 
     Attributes:
         connection: where the table is.
@@ -109,7 +110,8 @@ class Unreadable:
         self.first = self.first or f"{image}: {error}"
         logger.info("%s: cannot be read: %s", image, error)
         if self.count <= NAMED_ON_TERMINAL:
-            tqdm.write(f"{image}: cannot be read: {error}", file=sys.stderr)
+            remedy = "; a higher --max-pixels lets it in" if error.startswith("too_large") else ""
+            tqdm.write(f"{image}: cannot be read: {error}{remedy}", file=sys.stderr)
 
 
 def list_images(
@@ -130,6 +132,8 @@ def list_images(
     Raises:
         InputError: no images, or a file, folder, table or column that is not there.
     """
+    if not images:
+        raise InputError("--images: name image files, folders, or a table")
     for path in images:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
@@ -165,11 +169,16 @@ def _files(images: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 def _insert(connection: duckdb.DuckDBPyConnection, files: Iterator[tuple[str, Path]]) -> None:
     numbered = enumerate(files)
     while some := list(islice(numbered, LISTED_AT_ONCE)):
-        rows = [(row, name, str(path), *_size_and_time(path)) for row, (name, path) in some]
+        rows = [(row, _readable(name), os.fsencode(path), *_size_and_time(path)) for row, (name, path) in some]
         columns = [pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), FILES, strict=True)]
         connection.register("files", pa.table(columns, schema=FILES))
         connection.execute(f"INSERT INTO {ImageList.table} SELECT * FROM files")
         connection.unregister("files")
+
+
+def _readable(name: str) -> str:
+    """A file's name as text; not every file system holds UTF-8."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _list_table(

@@ -19,11 +19,12 @@ import tyro
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.clip import Clip, Projector, load
-from workflow_scripts.common.embedding import encode, load_listed
+from workflow_scripts.common.embedding import Loading, encode
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
 from workflow_scripts.common.geometry import unit
 from workflow_scripts.common.image_lists import UNREADABLE, ImageList, Unreadable, list_images
+from workflow_scripts.common.images import MAX_PIXELS
 from workflow_scripts.common.interruptions import Interrupted, Interruptions, interruptions
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.typed_models import model_name, typed_model
@@ -55,6 +56,7 @@ def embed_images(
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
     batch: int = 64,
     workers: int = 1,
+    max_pixels: int = MAX_PIXELS,
     threads: int = 2,
     memory_mb: int = 2048,
 ) -> None:
@@ -84,6 +86,7 @@ def embed_images(
             were made from.
         batch: images a forward pass.
         workers: processes that decode images.
+        max_pixels: larger images are not read; decoding takes up to 7 bytes a pixel and worker.
         threads: threads of the forward pass.
         memory_mb: for sorting the rows, MiB.
 
@@ -93,8 +96,7 @@ def embed_images(
     """
     if out.suffix != ".parquet":
         raise InputError(f"{out}: give it the ending .parquet")
-    if batch < 1:
-        raise InputError("--batch is at least 1")
+    loading = Loading(batch, workers, max_pixels)
     torch.set_num_threads(threads)
     with ExitStack() as stack:
         connection = stack.enter_context(tables.connect(memory_mb))
@@ -114,7 +116,7 @@ def embed_images(
         if out.exists() and not earlier:
             sys.stderr.write(f"{out}: not made by this model and these settings; all images are embedded\n")
         reused = _know(connection, earlier, _parts(work))
-        embedder = Embedder(clip, projector, normalize=normalize, batch=batch, workers=workers)
+        embedder = Embedder(clip, projector, loading, normalize=normalize)
         stop = stack.enter_context(interruptions())
         status = 0
         with Progress("embed", listed.count, "images") as progress:
@@ -147,21 +149,19 @@ class Embedder:
     Args:
         clip: the model.
         projector: which visual projector.
+        loading: how images are loaded.
         normalize: make unit vectors.
-        batch: images a forward pass.
-        workers: processes that decode.
 
     Attributes:
         unreadable: the images that could not be read.
     """
 
-    def __init__(self, clip: Clip, projector: Projector, *, normalize: bool, batch: int, workers: int) -> None:
+    def __init__(self, clip: Clip, projector: Projector, loading: Loading, *, normalize: bool) -> None:
         self.unreadable = Unreadable()
         self._clip = clip
         self._projector = projector
         self._normalize = normalize
-        self._batch = batch
-        self._workers = workers
+        self._loading = loading
 
     def embed(self, block: pa.Table) -> Iterator[tuple[pa.Table, pa.Table]]:
         """Batch by batch, the images that could be read with `md5` and `emb`, and the others with `error`.
@@ -170,7 +170,7 @@ class Embedder:
             InputError: the model gives no numbers.
         """
         files = block.select(["image", "bytes", "modified"])
-        for loaded in load_listed(block, self._clip, self._batch, self._workers):
+        for loaded in self._loading.batches_of(block, self._clip):
             vectors = np.zeros((0, 0), np.float32)
             if loaded.read:
                 vectors = encode(self._clip, loaded.pixels_BCHW, self._projector)

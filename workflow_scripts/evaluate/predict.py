@@ -23,11 +23,12 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.clip import Clip, load
 from workflow_scripts.common.config.curate import Rank
 from workflow_scripts.common.config.model_source import ModelSource
-from workflow_scripts.common.embedding import Batch, encode, load_listed
+from workflow_scripts.common.embedding import Batch, Loading, encode
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
 from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.image_lists import UNREADABLE, ImageList, Unreadable, list_images
+from workflow_scripts.common.images import MAX_PIXELS
 from workflow_scripts.common.interruptions import Interrupted, interruptions
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
@@ -66,6 +67,7 @@ def predict(
     json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
     batch: int = 64,
     workers: int = 1,
+    max_pixels: int = MAX_PIXELS,
     threads: int = 2,
     memory_mb: int = 1024,
 ) -> None:
@@ -101,6 +103,7 @@ def predict(
         json_lines: print a line of JSON for each image: image, given (the columns of its table), predictions, error.
         batch: images a forward pass.
         workers: processes that decode images.
+        max_pixels: larger images are not read; decoding takes up to 7 bytes a pixel and worker.
         threads: threads of the forward pass.
         memory_mb: for listing images, MiB.
 
@@ -114,8 +117,9 @@ def predict(
         raise InputError("--darwin-core: name the table to write by --out")
     if identified_by is not None and not darwin_core:
         raise InputError("--identified-by goes with --darwin-core")
-    if top < 1 or batch < 1:
-        raise InputError("--top and --batch are at least 1")
+    if top < 1:
+        raise InputError("--top is at least 1")
+    loading = Loading(batch, workers, max_pixels)
     torch.set_num_threads(threads)
     with ExitStack() as stack:
         listed_images = list_images(
@@ -142,7 +146,7 @@ def predict(
         # Entered last: what is written is renamed before anything is said of it.
         with _writer(out, table.schema) as writer:
             try:
-                for given, loaded in _loaded(listed_images, clip, batch, workers):
+                for given, loaded in _loaded(listed_images, clip, loading):
                     best = taxa.best(encode(clip, loaded.pixels_BCHW), species_DS, scale, top) if loaded.read else NONE
                     with stop.held_back():
                         writer.write_table(table.rows(given, loaded, best))
@@ -256,10 +260,10 @@ def _identifier(clip: Clip, source: ModelSource, name: str | None, species: int)
     )
 
 
-def _loaded(listed_images: ImageList, clip: Clip, batch: int, workers: int) -> Iterator[tuple[pa.Table, Batch]]:
+def _loaded(listed_images: ImageList, clip: Clip, loading: Loading) -> Iterator[tuple[pa.Table, Batch]]:
     """Batch by batch the images loaded, with the rows that the batch's indexes count in."""
     for block in listed_images.blocks(BLOCK):
-        for loaded in load_listed(block, clip, batch, workers):
+        for loaded in loading.batches_of(block, clip):
             yield block, loaded
 
 

@@ -17,6 +17,7 @@ from workflow_scripts.common.files import write_text
 from workflow_scripts.common.held import digests_in, held_images
 from workflow_scripts.common.layout import Held
 from workflow_scripts.common.model_files import BIOCLIP2_FILE, CONFIG_FILE, LINEAGE_FILE, REPLAY_PROJECTOR_FILE
+from workflow_scripts.common.species_embeddings import EMBEDDINGS, NAMES
 from workflow_scripts.contracts import ATTRIBUTION, BENCHMARK_SCORES, CORPUS, LINEAGE, OPEN_CLIP, TRAINING
 from workflow_scripts.train.data import TrainingData
 
@@ -102,6 +103,20 @@ A CLIP model of images and names of organisms.
 import open_clip
 model, _, preprocess = open_clip.create_model_and_transforms("local-dir:PATH")
 tokenizer = open_clip.get_tokenizer("local-dir:PATH")
+```
+
+With pybioclip and names of your own: `bioclip.CustomLabelsClassifier(names, model_str="local-dir:PATH")`. A model on
+the hub is `hf-hub:NAME` in place of `local-dir:PATH`.
+
+`{EMBEDDINGS}` and `{NAMES}`, where they are beside the weights, are the embeddings of the names of the
+corpus's species: float32 [dimensions, species], each column of length 1, and for each species its seven ranks and its
+common name.
+
+```python
+import json
+import numpy as np
+embeddings = np.load("PATH/{EMBEDDINGS}")
+species = json.load(open("PATH/{NAMES}", encoding="utf-8"))
 ```
 {projector}"""
 
