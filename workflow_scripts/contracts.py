@@ -517,8 +517,12 @@ PREDICTIONS = Contract(
         Column("correct", TRUTH),
     ),
     key=("position",),
+    extra=True,
 )
-"""`score` is the cosine similarity of the image and the predicted class."""
+"""`score` is the cosine similarity of the image and the predicted class.
+
+An extra column `confidence` is the probability that the model gives that class; tables of older releases lack it.
+"""
 
 NEWT_ANSWERS = Contract(
     "a NeWT test image's answer by one seed's search",

@@ -70,7 +70,7 @@ def test_the_page_works_in_a_browser(
     seen = look_at(browser, arguments["out"], width)
     page = seen.page
     assert overflow(page) <= 0
-    assert page.locator("section:visible").count() == 9
+    assert page.locator("section:visible").count() == 10
     assert page.locator(".plot .main-svg").count() >= 8
     page.click("#scores-table thead th:nth-child(3) button")
     ascending = column(page, "#scores-table", 2)

@@ -74,6 +74,7 @@ def test_every_section_is_there(page: Page) -> None:
     sections = [attributes["id"] for tag, attributes in page.tags if tag == "section"]
     assert sections == [
         "scores",
+        "classes",
         "features",
         "training",
         "data",
@@ -84,7 +85,10 @@ def test_every_section_is_there(page: Page) -> None:
         "provenance",
     ]
     assert set(page.values("data-figure")) == set(page.figures)
-    assert set(page.figures) == {"zero-shot", "few-shot-1", "flow", "strategies", "training-train", "treemap"}
+    assert set(page.figures) == {
+        *("zero-shot", "few-shot-1", "flow", "strategies", "training-train", "treemap"),
+        *("trained-tiny", "confusion-tiny"),
+    }
     assert set(page.values("href")) == {f"#{section}" for section in sections}
 
 

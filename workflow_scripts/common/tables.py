@@ -213,9 +213,11 @@ def write_rows(rows: Sequence[dict[str, Any]], contract: Contract, path: Path) -
 
 
 def write_table(table: pa.Table, contract: Contract, path: Path) -> int:
-    """Write an arrow table with the contract's columns; see `write`."""
+    """Write an arrow table with the contract's columns, and the others where the contract allows any; see `write`."""
     with connect() as connection:
         fields = [pa.field(column.name, _arrow_type(connection, column)) for column in contract.columns]
+        known = {field.name for field in fields}
+        fields += [field for field in table.schema if contract.extra and field.name not in known]
         connection.register("given_rows", table.select([field.name for field in fields]).cast(pa.schema(fields)))
         return write(connection, "SELECT * FROM given_rows", contract, path)
 

@@ -28,6 +28,7 @@ TOPS = (1, 3, 5)
 BLOCK_VALUES = 2**24
 # Decimals kept of a prediction's score: what lies beyond is rounding, which depends on the number of threads.
 SCORE_DECIMALS = 5
+CONFIDENCE_DECIMALS = 4
 
 
 @dataclass(frozen=True)
@@ -126,4 +127,7 @@ def predictions(table: "pl.DataFrame", classes: Classes, nearest: Nearest) -> "p
         # As Python rounds: numpy's and polars' rounding differ in the last bit.
         score=pl.Series([round(float(value), SCORE_DECIMALS) for value in nearest.score], dtype=pl.Float64),
         correct=pl.Series(nearest.rank == 0),
+        confidence=pl.Series(
+            [round(float(value), CONFIDENCE_DECIMALS) for value in nearest.confidence], dtype=pl.Float64
+        ),
     )

@@ -20,6 +20,8 @@ from workflow_scripts.common.tables import read as read_table
 from workflow_scripts.common.version import workflow_version
 from workflow_scripts.contracts import CORPUS, DOWNLOAD_HOSTS, LABEL_STATISTICS, LABELS, RUN, TRAINING
 from workflow_scripts.report import figures
+from workflow_scripts.report.by_class import read_by_class
+from workflow_scripts.report.class_figures import class_figures
 from workflow_scripts.report.corpora import mixture
 from workflow_scripts.report.costs import Owner, read_costs, totals
 from workflow_scripts.report.curves import read_curves
@@ -38,7 +40,7 @@ from workflow_scripts.report.screening import read_screening
 from workflow_scripts.report.treemap import treemap_nodes
 
 HERE = Path(__file__).parent
-TEMPLATE = "page.html.j2"
+TEMPLATE, BY_CLASS = "page.html.j2", "by_class.html.j2"
 PACKAGES = ("snakemake", "torch", "open_clip_torch", "img2dataset", "webdataset", "duckdb", "plotly")
 
 
@@ -129,9 +131,13 @@ def build(
     }
     write_document(out.with_name("run.json"), facts, RUN)
     compared = compare(table)
-    averages = means(table, apart=_replay_benchmarks(facts["config"]))
+    replay = _replay_benchmarks(facts["config"])
+    averages = means(table, apart=replay)
     headline = lines(table, averages, compared)
     by_host, missing = _hosts(hosts), gaps(steps)
+    by_class = read_by_class(
+        predictions, benchmarks, table.models, composition=composition, labels=labels, apart=replay
+    )
     drawn = {
         "zero-shot": figures.score_dots(table, MAIN_METRIC),
         **{f"few-shot-{k}": figures.score_dots(table, f"few_shot/{k}") for k in _shots(table)},
@@ -140,6 +146,8 @@ def build(
         "treemap": figures.treemap(treemap_nodes(composition)) if composition else None,
         **{f"training-{name}": figures.training(read_curves(path)) for name, path in metrics.items()},
     }
+    for name, classes in by_class.items():
+        drawn |= class_figures(name, classes)
     screening = read_screening(findings, gathered, refusals, downloads) if findings and downloads else []
     text = page.render(
         run=run,
@@ -155,6 +163,9 @@ def build(
         held_against=explain_model(table.models[1], facts["config"]) if len(table.models) > 1 else "",
         problems=problems(lines=headline, scores=table, steps=steps, gaps=missing, hosts=by_host, training=trained),
         averages=averages,
+        by_class=by_class,
+        by_class_template=BY_CLASS,
+        composition_known=composition is not None,
         effect_of=effect_of,
         main=MAIN_METRIC,
         comparisons=compared,

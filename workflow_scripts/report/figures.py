@@ -62,7 +62,7 @@ def score_dots(scores: Scores, metric: str) -> Figure | None:
         # The models of a benchmark stand below each other.
         apart = 0.7 * ((number + 0.5) / len(scores.models) - 0.5)
         figure.add_scatter(
-            name=_plain(model),
+            name=plain(model),
             x=[_percent(scores.value(name, metric, model)) for name in benchmarks],
             y=[row + apart for row in range(len(benchmarks))],
             mode="markers",
@@ -83,13 +83,13 @@ def score_dots(scores: Scores, metric: str) -> Figure | None:
     figure.update_xaxes(title="percent", rangemode="tozero")
     figure.update_yaxes(
         tickvals=[*range(len(benchmarks))],
-        ticktext=[_plain(name.replace("_", " ")) for name in benchmarks],
+        ticktext=[plain(name.replace("_", " ")) for name in benchmarks],
         range=[len(benchmarks) - 0.45, -0.55],
         automargin=True,
         zeroline=False,
         showgrid=False,
     )
-    return _finished(figure, 130 + len(benchmarks) * (16 + 12 * len(scores.models)))
+    return finished(figure, 130 + len(benchmarks) * (16 + 12 * len(scores.models)))
 
 
 def _reach(scores: Scores, benchmark: str, metric: str, model: str) -> tuple[float, float]:
@@ -118,7 +118,7 @@ def training(curves: Curves) -> Figure | None:
             figure.add_scatter(
                 x=curves["step"],
                 y=curves[name],
-                name=_plain(name),
+                name=plain(name),
                 mode="lines",
                 # Some values are not taken at every step.
                 connectgaps=True,
@@ -133,7 +133,7 @@ def training(curves: Curves) -> Figure | None:
     figure.update_xaxes(title="step", row=len(panels))
     figure.update_layout(hovermode="x unified")
     figure.update_annotations(font_size=13, x=0, xanchor="left")
-    return _finished(figure, 110 + 125 * len(panels))
+    return finished(figure, 110 + 125 * len(panels))
 
 
 def overlaid(curves: Mapping[str, Curves]) -> Figure | None:
@@ -156,7 +156,7 @@ def overlaid(curves: Mapping[str, Curves]) -> Figure | None:
             figure.add_scatter(
                 x=of_run["step"],
                 y=of_run.get(name, []),
-                name=_plain(run),
+                name=plain(run),
                 legendgroup=run,
                 mode="lines",
                 connectgaps=True,
@@ -168,7 +168,7 @@ def overlaid(curves: Mapping[str, Curves]) -> Figure | None:
     figure.update_xaxes(title="step", row=len(shown))
     figure.update_layout(hovermode="x unified")
     figure.update_annotations(font_size=13, x=0, xanchor="left")
-    return _finished(figure, 110 + 125 * len(shown))
+    return finished(figure, 110 + 125 * len(shown))
 
 
 def flow(links: Sequence[Link]) -> Figure | None:
@@ -191,7 +191,7 @@ def flow(links: Sequence[Link]) -> Figure | None:
         go.Sankey(
             arrangement="snap",
             node={
-                "label": [f"{_plain(_short(place))} {sums[place]:,}" for place in places],
+                "label": [f"{plain(_short(place))} {sums[place]:,}" for place in places],
                 "color": [LOST if is_lost else KEPT for is_lost in lost],
                 "align": "left",
                 "pad": 14,
@@ -210,7 +210,7 @@ def flow(links: Sequence[Link]) -> Figure | None:
             },
         )
     )
-    return _finished(figure, 460)
+    return finished(figure, 460)
 
 
 def strategies(rows: Sequence[Mapping[str, Any]]) -> Figure | None:
@@ -224,8 +224,8 @@ def strategies(rows: Sequence[Mapping[str, Any]]) -> Figure | None:
     for number, kind in enumerate(dict.fromkeys(row["match_type"] for row in rows)):
         labels = {row["strategy"]: row["labels"] for row in rows if row["match_type"] == kind}
         figure.add_bar(
-            name=_plain(kind),
-            y=[_plain(name) for name in names],
+            name=plain(kind),
+            y=[plain(name) for name in names],
             x=[labels.get(name, 0) for name in names],
             orientation="h",
             marker={
@@ -237,7 +237,7 @@ def strategies(rows: Sequence[Mapping[str, Any]]) -> Figure | None:
     figure.update_layout(barmode="stack")
     figure.update_xaxes(title="labels")
     figure.update_yaxes(autorange="reversed", automargin=True)
-    return _finished(figure, 140 + 34 * len(names))
+    return finished(figure, 140 + 34 * len(names))
 
 
 def treemap(nodes: Sequence[Node]) -> Figure | None:
@@ -251,9 +251,9 @@ def treemap(nodes: Sequence[Node]) -> Figure | None:
     colour = {group: TAXA[number] if number < len(TAXA) else GREY for number, group in enumerate(largest)}
     figure = go.Figure(
         go.Treemap(
-            ids=[_plain(node.id) for node in nodes],
-            parents=[_plain(node.parent) for node in nodes],
-            labels=[_plain(node.label) for node in nodes],
+            ids=[plain(node.id) for node in nodes],
+            parents=[plain(node.parent) for node in nodes],
+            labels=[plain(node.label) for node in nodes],
             values=[node.images for node in nodes],
             customdata=[node.rank for node in nodes],
             branchvalues="total",
@@ -271,12 +271,13 @@ def treemap(nodes: Sequence[Node]) -> Figure | None:
             "%{percentParent:.1%} of %{parent}<extra></extra>",
         )
     )
-    figure = _finished(figure, 520)
+    figure = finished(figure, 520)
     figure["layout"]["margin"] = {"l": 0, "r": 0, "t": 26, "b": 0}
     return figure
 
 
-def _finished(figure: "go.Figure", height: int) -> Figure:
+def finished(figure: "go.Figure", height: int) -> Figure:
+    """A figure as plain JSON, in the page's style; the page paints it for light, dark and paper."""
     figure.update_layout(
         template="plotly_white",
         height=height,
@@ -290,7 +291,7 @@ def _finished(figure: "go.Figure", height: int) -> Figure:
     return dict(json.loads(figure.to_json()))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Plotly reads tags in its labels; names from data hold none."""
     return html.escape(text, quote=False)
 

@@ -52,10 +52,18 @@ function draw(place) {
   Plotly.newPlot(place, figure.data, repainted(figure.layout, colours()), settings);
 }
 
+// Between the margins of an upright A4 page, in CSS pixels.
+const PAPER = 700;
+
+function paperWidth(place) {
+  const cell = place.closest(".pair > div");
+  return cell && getComputedStyle(cell).gridColumnEnd !== "-1" ? PAPER / 2 - 8 : PAPER;
+}
+
 function repaint(onPaper) {
   for (const place of document.querySelectorAll(".js-plotly-plot")) {
-    Plotly.relayout(place, repainted(place.layout, colours(onPaper)));
-    Plotly.Plots.resize(place);
+    const size = onPaper ? { width: paperWidth(place), autosize: false } : { width: undefined, autosize: true };
+    Plotly.relayout(place, { ...repainted(place.layout, colours(onPaper)), ...size });
   }
 }
 
@@ -228,6 +236,12 @@ for (const place of document.querySelectorAll(".scroll, pre")) {
     place.setAttribute("role", "region");
     place.setAttribute("aria-label", place.closest("section")?.querySelector("h2")?.textContent ?? "Table");
   }
+}
+// What is folded when the page opens has no width yet.
+for (const folded of document.querySelectorAll("details")) {
+  folded.addEventListener("toggle", () => {
+    if (folded.open) for (const place of folded.querySelectorAll(".js-plotly-plot")) Plotly.Plots.resize(place);
+  });
 }
 for (const button of document.querySelectorAll("button[data-copy]")) {
   button.addEventListener("click", () => copy(button, document.getElementById(button.dataset.copy).textContent));
