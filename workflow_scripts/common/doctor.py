@@ -1,45 +1,75 @@
 """What this machine has, and what that means for the recipe."""
 
+import json
 import os
 import shutil
 import socket
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import tyro
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.root import Config, load_config, load_site, read_yaml
 from workflow_scripts.common.remedies import snakemake
+from workflow_scripts.common.site_check import check_site, lines_of
 
 INTERNET = ("huggingface.co", 443)
 INTERNET_SECONDS = 3.0
 GIB = 2**30
 LITTLE_DISK_GIB = 10
+REFUSED = "training will be refused"
+RULES = Path(__file__).resolve().parents[2] / "rules"
 
 
-def doctor(*, config: Path = Path("config/config.yaml")) -> None:
+def doctor(
+    *,
+    config: Path = Path("config/config.yaml"),
+    site: bool = False,
+    json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
+) -> None:
     """Print what this machine has and what that means for a config.
+
+    With --site: what the cluster of config/site.yaml would refuse of the config's jobs, by `sinfo`, `sacctmgr`,
+    `sbatch --test-only` and quotas, where they are there. Nothing is submitted.
+
+    Exit status: 0 nothing will be refused; 1 something will be; 2 bad input.
 
     Args:
         config: the config file to hold the machine against.
+        site: hold config/site.yaml against the cluster instead.
+        json_lines: print one JSON object: config, refused (true or false), and machine and consequences, or, with
+            --site, findings (level, key, says, rules), asked and not_asked.
+
+    Raises:
+        SystemExit: something will be refused.
     """
-    site = load_site()
-    recipe = load_config(read_yaml(config), str(config), site)
-    facts = {**_python(), **_accelerator(), **_machine(Path(site.results))}
-    width = max(map(len, facts))
-    lines = [f"{name:<{width}}  {value}" for name, value in facts.items()]
-    lines += ["", f"For {config} (corpus {recipe.corpus}, run {recipe.run}):"]
-    lines += [
-        f"- {consequence}"
-        for consequence in consequences(
+    place = load_site()
+    recipe = load_config(read_yaml(config), str(config), place)
+    if site:
+        checked = check_site(place, recipe, RULES)
+        refused = any(finding.level == "refused" for finding in checked.findings)
+        told, lines = checked.to_json(), list(lines_of(checked, str(config)))
+    else:
+        facts = {**_python(), **_accelerator(), **_machine(Path(place.results))}
+        found = consequences(
             recipe,
             gpus=torch.cuda.device_count(),
-            site_disk=_free(Path(site.results)),
+            site_disk=_free(Path(place.results)),
             configfile=str(config),
         )
-    ]
+        refused = any(one.startswith(REFUSED) for one in found)
+        told = {"machine": facts, "consequences": found}
+        width = max(map(len, facts))
+        lines = [f"{name:<{width}}  {value}" for name, value in facts.items()]
+        lines += ["", f"For {config} (corpus {recipe.corpus}, run {recipe.run}):", *(f"- {one}" for one in found)]
+    if json_lines:
+        lines = [json.dumps({"config": str(config), "refused": refused, **told})]
     sys.stdout.write("\n".join(lines) + "\n")
+    if refused:
+        raise SystemExit(1)
 
 
 def consequences(recipe: Config, gpus: int, site_disk: float, configfile: str = "") -> list[str]:
@@ -54,7 +84,7 @@ def consequences(recipe: Config, gpus: int, site_disk: float, configfile: str = 
     train, processes = recipe.train, recipe.limits.train.processes
     found = []
     if gpus == 0 and not train.allow_cpu:
-        found.append("training will be refused: no GPU is visible to torch, and train.allow_cpu is not set")
+        found.append(f"{REFUSED}: no GPU is visible to torch, and train.allow_cpu is not set")
     elif gpus == 0:
         found.append(f"training runs on the CPU, as train.allow_cpu says, in {processes} processes")
     elif gpus < processes:

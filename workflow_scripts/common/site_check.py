@@ -1,0 +1,415 @@
+"""What a cluster would refuse of config/site.yaml and a recipe, by `sinfo`, `sacctmgr`, `sbatch --test-only`, quotas.
+
+Nothing is submitted. A command that is not here, or does not answer, is named; what it would have said is not checked.
+"""
+
+import getpass
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from workflow_scripts.common.config.root import Config
+from workflow_scripts.common.config.site import SiteSettings, SlurmSettings
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.job_environment import setup
+from workflow_scripts.common.jobs import TRAINING, granted, needs_of, resources_of
+
+# The most that profiles/slurm has in the queue at once.
+QUEUED = 200
+PATIENCE = 30
+NEARLY = 0.9
+JOB = re.compile(r'\bjob\(\s*"(\w+)"[^)]*?(internet=True)?\s*,?\s*\)')
+DURATION = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
+GPUS = re.compile(r"(gpu(?::[\w.-]+)?):(\d+)")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What will not go as the site file says.
+
+    Attributes:
+        level: `refused`, or `warning` for what only may be, or runs otherwise than asked.
+        key: of config/site.yaml or of the recipe.
+        says: what is wrong and what to do.
+        rules: whose jobs are concerned; none: all.
+    """
+
+    level: Literal["refused", "warning"]
+    key: str
+    says: str
+    rules: tuple[str, ...] = ()
+
+
+@dataclass
+class Checked:
+    """The outcome.
+
+    Attributes:
+        findings: what will not go as the site file says.
+        asked: the commands that answered.
+        not_asked: those that did not, with the reason.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    not_asked: dict[str, str] = field(default_factory=dict)
+
+    def output(self, *words: str) -> list[str] | None:
+        """The lines that a command prints; None where it is not here or fails."""
+        if shutil.which(words[0]) is None:
+            self.not_asked[words[0]] = "not on this machine"
+            return None
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        except subprocess.TimeoutExpired:
+            self.not_asked[words[0]] = f"no answer within {PATIENCE} s"
+            return None
+        if done.returncode != 0:
+            self.not_asked[words[0]] = " ".join(done.stderr.splitlines()[-1:]) or f"exit status {done.returncode}"
+            return None
+        self.asked.append(words[0])
+        return done.stdout.splitlines()
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the jobs of some rules ask `sbatch` for at their first try.
+
+    Attributes:
+        partition: where they go.
+        minutes: of time.
+        memory_mb: of memory a node, MB.
+        cpus: cores a node.
+        gpus: GPUs a node.
+        options: the words of `sbatch`.
+    """
+
+    partition: str
+    minutes: int
+    memory_mb: int
+    cpus: int
+    gpus: int
+    options: tuple[str, ...]
+
+
+@dataclass
+class Partition:
+    """What a partition's largest node has.
+
+    Attributes:
+        up: whether jobs start there.
+        minutes: the longest time; None: no limit.
+        memory_mb: of a node, MB.
+        cpus: cores of a node.
+        gpus: GPUs of a node, by name (`gpu`, `gpu:h100`).
+    """
+
+    up: bool = False
+    minutes: int | None = None
+    memory_mb: int = 0
+    cpus: int = 0
+    gpus: dict[str, int] = field(default_factory=dict)
+
+
+def check_site(site: SiteSettings, config: Config, rules: Path) -> Checked:
+    """Hold a site's cluster settings against the cluster that this machine belongs to.
+
+    Args:
+        site: the site file.
+        config: the recipe whose jobs are to run.
+        rules: the folder of rule files.
+
+    Raises:
+        InputError: the site file names no cluster.
+    """
+    slurm, checked = site.cluster, Checked()
+    requests = requests_of(site, config, rules, checked)
+    checked.findings += _cut(site, config, rules)
+    checked.findings += _folders(site)
+    checked.findings += _loaded(slurm)
+    partitions = _partitions(checked)
+    if partitions is not None:
+        checked.findings += _against_partitions(slurm, partitions, requests)
+    checked.findings += _against_accounts(slurm, checked, requests)
+    # What is known to be refused need not be asked.
+    refused = {rule for finding in checked.findings if finding.level == "refused" for rule in finding.rules}
+    checked.findings += _tested(checked, {one: names for one, names in requests.items() if not refused & {*names}})
+    checked.findings += _quotas(site, checked)
+    return checked
+
+
+def _jobs(config: Config, rules: Path) -> Iterator[tuple[str, bool]]:
+    """The rules that this recipe may run, each with whether it needs the internet."""
+    absent = {"pretrain"} if config.pretrain is None else set()
+    if config.replay is None:
+        absent |= {"replay_select", "replay_download", "replay_loss", "replay_write"}
+    if config.world is None:
+        absent.add("world")
+    if not config.screen:
+        absent |= {"screen", "screen_classes", "screen_gather", "screen_labelling"}
+    found = {name: bool(online) for file in rules.glob("*.smk") for name, online in JOB.findall(file.read_text())}
+    yield from sorted((name, online) for name, online in found.items() if name not in absent)
+
+
+def requests_of(site: SiteSettings, config: Config, rules: Path, checked: Checked) -> dict[Request, list[str]]:
+    """The distinct requests with the rules that make them; rules that run where Snakemake runs make none."""
+    slurm, found = site.cluster, dict[Request, list[str]]()
+    for rule, internet in _jobs(config, rules):
+        try:
+            asked = resources_of(rule, config, site, slurm=slurm, internet=internet)
+            cores = granted(rule, config, site, slurm=slurm, internet=internet).cores
+        except InputError as error:
+            checked.findings.append(Finding("refused", rule, str(error), (rule,)))
+            continue
+        if "slurm_partition" not in asked:
+            continue
+        memory_mb, minutes = (_first(asked[name]) for name in ("mem_mb", "runtime"))
+        words = [f"--partition={asked['slurm_partition']}", f"--time={minutes}", f"--mem={memory_mb}"]
+        words += [f"--cpus-per-task={cores}", f"--nodes={asked.get('nodes', 1)}"]
+        words += [f"--{option}={asked[name]}" for option, name in OPTIONS.items() if name in asked]
+        words += shlex.split(asked.get("job_options", ""))
+        gpus = int(asked["gres"].rpartition(":")[2]) if "gres" in asked else 0
+        request = Request(asked["slurm_partition"], minutes, memory_mb, cores, gpus, tuple(words))
+        found.setdefault(request, []).append(rule)
+    return found
+
+
+OPTIONS = {"account": "slurm_account", "qos": "qos", "gres": "gres"}
+
+
+def _first(amount: Any) -> int:
+    return int(amount(None, attempt=1) if callable(amount) else amount)
+
+
+def _cut(site: SiteSettings, config: Config, rules: Path) -> Iterator[Finding]:
+    """Jobs that get less than they need, because a partition has no more."""
+    for rule, internet in _jobs(config, rules):
+        try:
+            asked = resources_of(rule, config, site, slurm=site.cluster, internet=internet)
+            needs, cores = (
+                needs_of(rule, config, site),
+                granted(rule, config, site, slurm=site.cluster, internet=internet),
+            )
+        except InputError:
+            continue
+        got = _first(asked["mem_mb"])
+        if got < needs.memory_mb:
+            key = f"limits.train.workers or limits.jobs.{rule}.memory_mb" if rule in TRAINING else "slurm.limits"
+            yield Finding("warning", key, f"{rule} needs {needs.memory_mb} MB on a node and asks for {got}", (rule,))
+        if cores.cores < needs.cores:
+            key = "limits.train.workers" if rule in TRAINING else f"limits.jobs.{rule}.cores"
+            yield Finding(
+                "warning", key, f"{rule} needs {needs.cores} cores on a node and asks for {cores.cores}", (rule,)
+            )
+
+
+def _folders(site: SiteSettings) -> Iterator[Finding]:
+    results = Path(site.results)
+    place = next(one for one in (results, *results.absolute().parents) if one.exists())
+    if not os.access(place, os.W_OK | os.X_OK):
+        yield Finding("refused", "results", f"no permission to write to {place}")
+    if str(results.absolute()).startswith(("/tmp/", "/dev/shm/", "/var/tmp/")):
+        yield Finding("warning", "results", f"{results} is this machine's own disk; every node must see it")
+
+
+def _loaded(slurm: SlurmSettings) -> Iterator[Finding]:
+    """Whether what jobs load can be loaded here."""
+    if commands := setup(slurm):
+        done = subprocess.run(["bash", "-c", commands], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            said = done.stderr.splitlines() or ["it failed"]
+            yield Finding("refused", "slurm.modules, slurm.setup", said[-1].removeprefix("error: config/site.yaml: "))
+
+
+def minutes_of(text: str) -> int | None:
+    """Slurm's times (`1-00:00:00`, `30:00`, `infinite`) as minutes; None: no limit."""
+    found = DURATION.fullmatch(text.strip())
+    if found is None:
+        return None
+    days, *rest = [int(number) if number else None for number in found.groups()]
+    given = [number for number in rest if number is not None]
+    if days is not None:
+        hours, minutes = (*given, 0)[:2]
+        return days * 1440 + hours * 60 + minutes
+    # mm, mm:ss, or hh:mm:ss
+    return given[0] * 60 + given[1] if len(given) == 3 else given[0]
+
+
+def _partitions(checked: Checked) -> dict[str, Partition] | None:
+    lines = checked.output("sinfo", "--noheader", "--exact", "--format=%P|%a|%l|%m|%c|%G")
+    if lines is None:
+        return None
+    found: dict[str, Partition] = {}
+    for line in lines:
+        name, up, limit, memory, cpus, gres = line.split("|", 5)
+        one = found.setdefault(name.rstrip("*"), Partition())
+        one.up |= up == "up"
+        one.minutes = minutes_of(limit)
+        one.memory_mb = max(one.memory_mb, int(memory.rstrip("+")))
+        one.cpus = max(one.cpus, int(cpus.rstrip("+")))
+        for gpu, count in GPUS.findall(gres):
+            for kind in {gpu, "gpu"}:
+                one.gpus[kind] = max(one.gpus.get(kind, 0), int(count))
+    return found
+
+
+def _against_partitions(
+    slurm: SlurmSettings, partitions: dict[str, Partition], requests: dict[Request, list[str]]
+) -> Iterator[Finding]:
+    for key in ("partition", "gpu_partition", "internet_partition"):
+        name = getattr(slurm, key)
+        if name is not None and name not in partitions:
+            rules = tuple(rule for one, names in requests.items() if one.partition == name for rule in names)
+            has = ", ".join(partitions)
+            yield Finding("refused", f"slurm.{key}", f"the cluster has no partition {name}; it has {has}", rules)
+        elif name is not None and not partitions[name].up:
+            yield Finding("warning", f"slurm.{key}", f"partition {name} is down: jobs wait")
+    for name, one in partitions.items():
+        own = {request: rules for request, rules in requests.items() if request.partition == name}
+        if not own:
+            continue
+        most = slurm.most(name)
+        has = {"minutes": one.minutes, "memory_mb": one.memory_mb, "cpus": one.cpus, "gpus": one.gpus.get(slurm.gpu, 0)}
+        for amount, limit in has.items():
+            if limit is None:
+                continue
+            over = tuple(rule for request, rules in own.items() if getattr(request, amount) > limit for rule in rules)
+            said = getattr(most, amount)
+            key = f"slurm.limits.{name}.{amount}"
+            if over:
+                of = f" of {slurm.gpu}" if amount == "gpus" else ""
+                does = f"partition {name} allows {limit:,} {amount}{of}, and jobs ask for more: set {key} to {limit}"
+                yield Finding("refused", key, does, over)
+            elif said is not None and said > limit and amount in ("minutes", "memory_mb"):
+                does = (
+                    f"{said:,} is more than the {limit:,} of partition {name}: jobs that are tried again may ask for it"
+                )
+                yield Finding("warning", key, does)
+
+
+def _against_accounts(slurm: SlurmSettings, checked: Checked, requests: dict[Request, list[str]]) -> Iterator[Finding]:
+    lines = checked.output(
+        "sacctmgr", "--noheader", "--parsable2", "show", "assoc", f"user={getpass.getuser()}", "format=account,qos"
+    )
+    if not lines:
+        if lines is not None:
+            checked.not_asked["sacctmgr"] = "it keeps no accounts for you"
+        return
+    accounts: dict[str, set[str]] = {}
+    for line in lines:
+        account, _, qos = line.partition("|")
+        accounts.setdefault(account, set()).update(filter(None, qos.split(",")))
+    for account_key, qos_key, gpus in (("account", "qos", False), ("gpu_account", "gpu_qos", True)):
+        account = getattr(slurm, account_key) or (slurm.account if gpus else None)
+        qos = getattr(slurm, qos_key) or (slurm.qos if gpus else None)
+        rules = tuple(rule for one, names in requests.items() if bool(one.gpus) == gpus for rule in names)
+        if account and account not in accounts:
+            yours = ", ".join(sorted(accounts))
+            yield Finding("refused", f"slurm.{account_key}", f"you have no account {account}; yours are {yours}", rules)
+        elif qos and (allowed := accounts.get(account or "", set().union(*accounts.values()))) and qos not in allowed:
+            has = ", ".join(sorted(allowed))
+            yield Finding("refused", f"slurm.{qos_key}", f"{qos} is not allowed; the account has {has}", rules)
+    yield from _against_qos(slurm, checked, requests)
+
+
+def _against_qos(slurm: SlurmSettings, checked: Checked, requests: dict[Request, list[str]]) -> Iterator[Finding]:
+    lines = checked.output("sacctmgr", "--noheader", "--parsable2", "show", "qos", "format=name,maxwall,maxsubmitpu")
+    for line in lines or []:
+        name, wall, submitted = line.split("|")
+        if name not in (slurm.qos, slurm.gpu_qos):
+            continue
+        limit = minutes_of(wall) if wall else None
+        asking = {one: rules for one, rules in requests.items() if f"--qos={name}" in one.options}
+        over = tuple(
+            rule for one, rules in asking.items() if limit is not None and one.minutes > limit for rule in rules
+        )
+        if over:
+            does = f"quality of service {name} allows {limit:,} minutes, and jobs ask for more: set that"
+            yield Finding("refused", "slurm.limits.PARTITION.minutes", does, over)
+        if submitted and int(submitted) < QUEUED:
+            does = (
+                f"quality of service {name} allows {submitted} jobs at once: add --jobs {submitted} to the command line"
+            )
+            yield Finding("refused", "jobs of profiles/slurm", does)
+
+
+def _tested(checked: Checked, requests: dict[Request, list[str]]) -> Iterator[Finding]:
+    """What the controller itself says to each request."""
+    if shutil.which("sbatch") is None:
+        checked.not_asked["sbatch"] = "not on this machine"
+        return
+    checked.asked.append("sbatch --test-only")
+    found: dict[str, tuple[Request, list[str]]] = {}
+    for request, rules in requests.items():
+        words = ["sbatch", "--test-only", *request.options, "--wrap=true"]
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        except subprocess.TimeoutExpired:
+            checked.not_asked["sbatch --test-only"] = f"no answer within {PATIENCE} s"
+            break
+        if done.returncode != 0:
+            said = " ".join(done.stderr.split()).removeprefix("allocation failure: ").removeprefix("sbatch: error: ")
+            found.setdefault(said, (request, []))[1].extend(rules)
+    for said, (request, names) in found.items():
+        yield Finding("refused", "sbatch --test-only", f"{said} (asked: {' '.join(request.options)})", tuple(names))
+
+
+def _quotas(site: SiteSettings, checked: Checked) -> Iterator[Finding]:
+    """File systems that are nearly full for this user: bytes and numbers of files."""
+    place = next(one for one in (Path(site.results), *Path(site.results).absolute().parents) if one.exists())
+    disk = os.statvfs(place)
+    yield from _nearly("bytes", f"the disk of {place}", disk.f_blocks - disk.f_bavail, disk.f_blocks)
+    yield from _nearly("files", f"the disk of {place}", disk.f_files - disk.f_favail, disk.f_files)
+    lines = checked.output("quota", "--no-wrap", "--raw-grace", "-u") or []
+    if shutil.which("lfs"):
+        lines += checked.output("lfs", "quota", "-q", "-u", getpass.getuser(), str(place)) or []
+    for line in lines:
+        yield from quota_findings(line)
+
+
+def quota_findings(line: str) -> Iterator[Finding]:
+    """A line of `quota` or `lfs quota`: file system, kB used, soft and hard, grace, files used, soft and hard."""
+    words = [word.rstrip("*") for word in line.split()]
+    if len(words) < 8 or not words[1].isdigit():
+        return
+    used, soft, hard, _, files, soft_files, hard_files = (int(word) if word.isdigit() else 0 for word in words[1:8])
+    yield from _nearly("bytes", f"your quota on {words[0]}", used, soft or hard)
+    yield from _nearly("files", f"your quota on {words[0]}", files, soft_files or hard_files)
+
+
+def _nearly(what: str, of: str, used: int, limit: int) -> Iterator[Finding]:
+    if limit > 0 and used > NEARLY * limit:
+        yield Finding("warning", "results", f"{of} is {100 * used / limit:.0f} % full ({what})")
+
+
+def lines_of(checked: Checked, config: str) -> Iterable[str]:
+    """For a terminal: what will be refused first."""
+    for level in ("refused", "warning"):
+        for finding in (one for one in checked.findings if one.level == level):
+            yield f"{level}: {finding.key}: {finding.says}{_of_rules(finding.rules)}"
+    yield f"checked: site file, {', '.join(dict.fromkeys(checked.asked)) or 'no command of Slurm'}"
+    for command, why in checked.not_asked.items():
+        yield f"not checked: {command}: {why}"
+    refused = sum(one.level == "refused" for one in checked.findings)
+    yield (
+        f"{refused} of the findings would have jobs of {config} refused"
+        if refused
+        else f"jobs of {config} are accepted"
+    )
+
+
+def _of_rules(rules: Sequence[str]) -> str:
+    if not rules:
+        return ""
+    shown = ", ".join(rules[:4]) + (f" and {len(rules) - 4} more" if len(rules) > 4 else "")
+    return f" (rules: {shown})"
