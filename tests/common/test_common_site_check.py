@@ -106,6 +106,8 @@ def test_jobs_that_get_less_than_they_need_are_named_with_the_key_of_the_recipe(
     }
     assert any("32 cores" in text and "16" in text for text in said)
     assert any("MB" in text and "20000" in text for text in said)
+    fewer = check(cluster, {"limits": limits}, limits={"train": {"processes": 4, "workers": 3}})
+    assert not any("cores" in finding.says for finding in fewer.findings if finding.rules == ("train_run",))
     checked = check(cluster, limits={"train": {"processes": 8}})
     assert "limits.train.processes" in refused(checked)["train_run"]
 
