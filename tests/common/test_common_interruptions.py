@@ -1,6 +1,5 @@
 """A stop signal takes effect between two writes."""
 
-import os
 import signal
 import threading
 
@@ -13,7 +12,7 @@ from workflow_scripts.common.interruptions import Interrupted, interruptions
 def test_a_signal_within_a_write_waits_for_its_end(number: int, status: int) -> None:
     before, written = signal.getsignal(number), []
     with pytest.raises(Interrupted) as stopped, interruptions() as stop, stop.held_back():
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         written.append("whole")
     assert (stopped.value.status, written) == (status, ["whole"])
     assert signal.getsignal(number) == before
@@ -21,8 +20,8 @@ def test_a_signal_within_a_write_waits_for_its_end(number: int, status: int) -> 
 
 def test_a_second_signal_is_not_held_back() -> None:
     with pytest.raises(KeyboardInterrupt) as stopped, interruptions() as stop, stop.held_back():
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
     assert not isinstance(stopped.value, Interrupted)
 
 
