@@ -27,6 +27,8 @@ def step(*, inputs: tuple[Path, ...] = (), named: dict[str, str] = {}, settings:
             file.write(bytes(2 << 20))
     if how == "long":
         print("line\\n" * 100_000)
+    if how == "stopped":
+        raise KeyboardInterrupt
     if how == "quoting":
         raise RuntimeError("IO Error: Could not write: No space left on device")
     print(len(inputs), named, settings.lr)
@@ -76,6 +78,11 @@ def test_a_reader_that_ends_early_is_no_fault(tmp_path: Path) -> None:
         process.stdout.close()
         said = process.stderr.read()
     assert (process.returncode, said) == (128 + signal.SIGPIPE, b"")
+
+
+def test_ctrl_c_is_one_line(tmp_path: Path) -> None:
+    done = by_hand(tmp_path, "--settings", SETTINGS, "--how", "stopped")
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
 def test_a_bug_is_one_line_and_its_traceback_is_in_the_log(tmp_path: Path) -> None:

@@ -97,6 +97,9 @@ def run(step: Callable[..., Any]) -> None:
                 logger.info(BAD_INPUT)
             _say(error)
             raise SystemExit(EXIT_BAD_INPUT) from None
+        except KeyboardInterrupt:
+            sys.stderr.write("interrupted\n")
+            raise SystemExit(128 + signal.SIGINT) from None
         except BrokenPipeError:
             # Whoever read the output has ended, as `head` does.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
