@@ -116,6 +116,27 @@ def test_a_tables_columns_and_its_uuids_stay(models: dict[str, str], photos: Pat
     assert not (tmp_path / "out.unreadable.csv").exists()
 
 
+def test_boxes_of_a_table_are_cut_out(models: dict[str, str], photos: Path, tmp_path: Path) -> None:
+    """Each is an image of its own; a box beside the image is named and costs no other row."""
+    table = tmp_path / "boxes.csv"
+    table.write_text(
+        "path,x,y,width,height\nphotos/a.png,0,10,30.2,20\nphotos/a.png,,,,\nphotos/a.png,90,0,5,5\n"
+        "photos/b.png,5,5,wide,5\nphotos/a.png,20,0,50,50\n"
+    )
+    given: dict[str, Any] = {"model": models["ours"], "images": (table,), "out": tmp_path / "out.parquet"}
+    assert status_of(**given) == 3
+    found = pl.read_parquet(given["out"])
+    assert found["crop"].to_list() == ["0 10 30 20", None, "20 0 50 50"]
+    assert found["x"].to_list() == ["0", None, "20"]
+    whole = Image.open(photos / "a.png")
+    cut = [whole.crop((0, 10, 30, 30)), whole, whole.crop((20, 0, 40, 40))]
+    clip = load(models["ours"])
+    alone = [encode_image(clip, preprocess(clip)(image)[None])[0].numpy() for image in cut]
+    np.testing.assert_allclose(vectors_of(given["out"]), alone, atol=1e-5)
+    with (tmp_path / "out.unreadable.csv").open() as file:
+        assert ["bad_crop" in row["error"] for row in csv.DictReader(file)] == [True, True]
+
+
 def test_only_what_is_new_or_changed_is_embedded_again(
     models: dict[str, str], photos: Path, encoded: list[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,15 +19,24 @@ from torch.utils.data import DataLoader, Dataset
 from workflow_scripts.common.clip import Clip, Projector, encode_image, preprocess
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.geometry import Floats
-from workflow_scripts.common.images import MAX_PIXELS, decode, decode_plain
+from workflow_scripts.common.image_lists import box_of
+from workflow_scripts.common.images import MAX_PIXELS, RgbImage, cut_out, decode, decode_plain
 
 
 class ImagePlace(NamedTuple):
-    """Where an image's bytes are: a file, or `size` bytes of it from `offset`."""
+    """Where an image is.
+
+    Attributes:
+        path: its file.
+        offset: where its bytes begin there; None: at the start.
+        size: how many they are; None: up to the end.
+        crop: x, y, width and height of the part that counts, in pixels; None: all of it.
+    """
 
     path: str
     offset: int | None = None
     size: int | None = None
+    crop: tuple[int, int, int, int] | None = None
 
     def read(self) -> bytes:
         """The image's bytes.
@@ -106,7 +115,7 @@ class ImageFiles(Dataset[LoadedImage]):
             if self.plain:
                 image = decode_plain(data, self.max_pixels)
             else:
-                image = Image.fromarray(decode(data, self.max_pixels))
+                image = Image.fromarray(_cropped(decode(data, self.max_pixels), self.places[index].crop))
             pixels = self.transform(image)
         except Exception as error:
             # Parsers of broken files raise whatever they stumble over.
@@ -153,7 +162,10 @@ class Loading:
 
     def batches_of(self, block: pa.Table, clip: Clip) -> Iterator[Batch]:
         """The images of a block of an `ImageList`; indexes are those of the block's rows."""
-        places = [ImagePlace(os.fsdecode(path.as_py())) for path in block["path"]]
+        places = [
+            ImagePlace(os.fsdecode(path.as_py()), crop=box_of(crop.as_py()))
+            for path, crop in zip(block["path"], block["crop"], strict=True)
+        ]
         files = ImageFiles(places, preprocess(clip), max_pixels=self.max_pixels)
         starts = range(0, len(files), self.batch)
         batches = [list(range(start, min(start + self.batch, len(files)))) for start in starts]
@@ -178,6 +190,16 @@ def encode(clip: Clip, pixels_BCHW: torch.Tensor, projector: Projector = "proj",
         vectors = encode_image(clip, pixels_BCHW, projector).float()
     features: Floats = vectors.cpu().numpy()
     return features
+
+
+def _cropped(pixels: RgbImage, crop: tuple[int, int, int, int] | None) -> RgbImage:
+    if crop is None:
+        return pixels
+    inside = cut_out(pixels, *crop)
+    if not inside.size:
+        x, y, width, height = crop
+        raise ValueError(f"bad_crop: {width} x {height} at {x}, {y} of {pixels.shape[1]} x {pixels.shape[0]} pixels")
+    return inside
 
 
 def _collated(items: list[LoadedImage]) -> Batch:

@@ -37,8 +37,24 @@ FILES = pa.schema(
         ("path", pa.binary()),
         ("bytes", pa.int64()),
         ("modified", pa.int64()),
+        ("crop", pa.string()),
     ]
 )
+BOX = ("x", "y", "width", "height")
+# A crop as text, "" for the whole image, in pixels; what is no box is cut out of no image.
+CROP_QUERY = """
+CASE
+    WHEN coalesce({x}, {y}, {width}, {height}) IS NULL THEN ''
+    WHEN try_cast({x} AS DOUBLE) >= 0 AND try_cast({y} AS DOUBLE) >= 0
+        AND try_cast({width} AS DOUBLE) >= 1 AND try_cast({height} AS DOUBLE) >= 1
+        AND greatest({x}::DOUBLE, {y}::DOUBLE, {width}::DOUBLE, {height}::DOUBLE) < 2147483647
+    THEN concat_ws(
+        ' ', round({x}::DOUBLE)::BIGINT, round({y}::DOUBLE)::BIGINT, round({width}::DOUBLE)::BIGINT,
+        round({height}::DOUBLE)::BIGINT
+    )
+    ELSE '0 0 0 0'
+END
+"""
 # In DuckDB the columns of a person's table have names that none of ours has.
 KEPT = "kept_{}"
 PREFIX = "given_"
@@ -49,7 +65,8 @@ PATH_COLUMNS = (*PATH_SPELLINGS, "image")
 @dataclass(frozen=True)
 class ImageList:
     """Images in a DuckDB table: row, image (as the command names it), path (as the file system has it), bytes, modified
-    (ns; both null where there is no such file), and the columns of the table that was given.
+    (ns; both null where there is no such file), crop ("x y width height" in pixels, "" for the whole image), and the
+    columns of the table that was given.
 
     Attributes:
         connection: where the table is.
@@ -169,7 +186,7 @@ def _files(images: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 def _insert(connection: duckdb.DuckDBPyConnection, files: Iterator[tuple[str, Path]]) -> None:
     numbered = enumerate(files)
     while some := list(islice(numbered, LISTED_AT_ONCE)):
-        rows = [(row, _readable(name), os.fsencode(path), *_size_and_time(path)) for row, (name, path) in some]
+        rows = [(row, _readable(name), os.fsencode(path), *_size_and_time(path), "") for row, (name, path) in some]
         columns = [pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), FILES, strict=True)]
         connection.register("files", pa.table(columns, schema=FILES))
         connection.execute(f"INSERT INTO {ImageList.table} SELECT * FROM files")
@@ -207,10 +224,11 @@ def _list_table(
             row[0] for row in described if not _is_nested(row[1]) and not (row[0] == place and place.lower() == "image")
         ]
         columns = ", ".join(f"{quoted(name)} AS {KEPT.format(number)}" for number, name in enumerate(kept))
+        crop = _crop_of(found)
         connection.execute("SET preserve_insertion_order = true")
         connection.execute(
             f"CREATE OR REPLACE TABLE rows_of_table AS SELECT row_number() OVER () - 1 AS row, "
-            f"CAST({quoted(place)} AS VARCHAR) AS image{', ' * bool(columns)}{columns} FROM {source}"
+            f"CAST({quoted(place)} AS VARCHAR) AS image, {crop} AS crop{', ' * bool(columns)}{columns} FROM {source}"
         )
         connection.execute("SET preserve_insertion_order = false")
     connection.execute(f"CREATE OR REPLACE TABLE {ImageList.table} AS SELECT * FROM no_files")
@@ -218,11 +236,28 @@ def _list_table(
         cursor.execute("SELECT image FROM rows_of_table ORDER BY row")
         _insert(connection, _placed(cursor, start))
     connection.execute(
-        f"CREATE OR REPLACE TABLE {ImageList.table} AS SELECT i.*, t.* EXCLUDE (row, image) "
+        f"CREATE OR REPLACE TABLE {ImageList.table} AS SELECT i.* EXCLUDE (crop), t.* EXCLUDE (row, image) "
         f"FROM {ImageList.table} i JOIN rows_of_table t USING (row)"
     )
     connection.execute("DROP TABLE rows_of_table")
     return tuple(kept)
+
+
+def _crop_of(found: Sequence[str]) -> str:
+    """The SQL of a row's crop, where a table has all four columns of a box."""
+    named = {side: column_named(found, side) for side in BOX}
+    if None in named.values():
+        return "''"
+    sys.stderr.write(f"crops by {', '.join(map(str, named.values()))}, in pixels\n")
+    return CROP_QUERY.format(**{side: f"CAST({quoted(str(column))} AS VARCHAR)" for side, column in named.items()})
+
+
+def box_of(crop: str) -> tuple[int, int, int, int] | None:
+    """A crop as numbers; None for the whole image."""
+    if not crop:
+        return None
+    x, y, width, height = map(int, crop.split())
+    return x, y, width, height
 
 
 def _placed(cursor: duckdb.DuckDBPyConnection, start: Path) -> Iterator[tuple[str, Path]]:

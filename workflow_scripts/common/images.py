@@ -201,6 +201,11 @@ def decode_plain(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
             raise UnreadableImage("truncated", _line(error)) from None
 
 
+def cut_out(image: RgbImage, x: int, y: int, width: int, height: int) -> RgbImage:
+    """What lies within the image of a box in pixels; empty where nothing does."""
+    return np.ascontiguousarray(image[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)])
+
+
 def scale_down(image: RgbImage, longer_side: int) -> RgbImage:
     """Scale so that the longer side is `longer_side`, keeping the ratio; smaller images stay as they are.
 

@@ -8,8 +8,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from workflow_scripts.common import images
 from workflow_scripts.common.config.download import DownloadSettings
 from workflow_scripts.download.attempts import Attempt, Fault, Row
@@ -141,11 +139,11 @@ def _cropped(image: images.RgbImage, x: int, y: int, width: int, height: int) ->
     Raises:
         Fault: nothing does.
     """
-    inside = image[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)]
+    inside = images.cut_out(image, x, y, width, height)
     if inside.size == 0:
         raise Fault(
             "bad_crop",
             f"{width} x {height} at {x}, {y} of {image.shape[1]} x {image.shape[0]} pixels",
             status="refused",
         )
-    return np.ascontiguousarray(inside)
+    return inside

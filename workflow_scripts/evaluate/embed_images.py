@@ -38,10 +38,11 @@ ORIGIN = "embeddings"
 """The file's metadata: what the embeddings were made from, as JSON."""
 NOTHING = """
 SELECT
-    NULL::VARCHAR AS image, NULL::BIGINT AS bytes, NULL::BIGINT AS modified, NULL::VARCHAR AS md5, NULL::FLOAT[] AS emb
+    NULL::VARCHAR AS image, NULL::VARCHAR AS crop, NULL::BIGINT AS bytes, NULL::BIGINT AS modified,
+    NULL::VARCHAR AS md5, NULL::FLOAT[] AS emb
 WHERE false
 """
-OWN = ("uuid", "image", "md5", "bytes", "modified", "emb")
+OWN = ("uuid", "image", "crop", "md5", "bytes", "modified", "emb")
 
 
 def embed_images(
@@ -64,9 +65,10 @@ def embed_images(
 
     python -m workflow_scripts.evaluate.embed_images --model results/runs/demo/model --images photos --out all.parquet
 
-    A row is an image: `uuid`, `image` (its path below the folder, or as the table writes it), the columns of the table
-    that was given, `md5` of its bytes, `bytes`, `modified`, and `emb`, a list of float32. Emb-explorer opens the file
-    as it is. Images that cannot be read are not in it: OUT.unreadable.csv names them.
+    A row is an image: `uuid`, `image` (its path below the folder, or as the table writes it), `crop` (x, y, width and
+    height in pixels, where the table has these columns), the columns of the table that was given, `md5` of its bytes,
+    `bytes`, `modified`, and `emb`, a list of float32. Emb-explorer opens the file as it is. Images that cannot be read
+    are not in it: OUT.unreadable.csv names them.
 
     Ctrl-C and SIGTERM keep what is done, and the same command goes on. Images that OUT already holds, made by the same
     model and not changed since, are not embedded again. After a kill the last 4,096 images or fewer are done again.
@@ -169,7 +171,7 @@ class Embedder:
         Raises:
             InputError: the model gives no numbers.
         """
-        files = block.select(["image", "bytes", "modified"])
+        files = block.select(["image", "crop", "bytes", "modified"])
         for loaded in self._loading.batches_of(block, self._clip):
             vectors = np.zeros((0, 0), np.float32)
             if loaded.read:
@@ -213,10 +215,11 @@ def _parts(work: Path) -> list[Path]:
 def _is_made_by(out: Path, made_by: Mapping[str, Any]) -> bool:
     """Whether a file holds embeddings that were made so."""
     try:
-        recorded = json.loads((pq.read_metadata(out).metadata or {})[ORIGIN.encode()])
+        schema = pq.read_schema(out)
+        recorded = json.loads((schema.metadata or {})[ORIGIN.encode()])
     except (OSError, pa.ArrowException, KeyError, ValueError):
         return False
-    return {name: recorded.get(name) for name in made_by} == made_by
+    return {name: recorded.get(name) for name in made_by} == made_by and set(OWN) <= set(schema.names)
 
 
 def _know(connection: duckdb.DuckDBPyConnection, earlier: list[Path], parts: list[Path]) -> int:
@@ -235,25 +238,28 @@ def _know(connection: duckdb.DuckDBPyConnection, earlier: list[Path], parts: lis
         # A table may have named an image more than once.
         rows = f"read_parquet({tables.path_literal(out)}, file_row_number = true)"
         connection.execute(
-            "CREATE OR REPLACE VIEW earlier AS SELECT image, bytes, epoch_ns(modified) AS modified, md5, emb "
-            f"FROM {rows} WHERE file_row_number IN (SELECT min(file_row_number) FROM {rows} GROUP BY image)"
+            "CREATE OR REPLACE VIEW earlier AS SELECT image, coalesce(crop, '') AS crop, bytes, "
+            f"epoch_ns(modified) AS modified, md5, emb FROM {rows} "
+            f"WHERE file_row_number IN (SELECT min(file_row_number) FROM {rows} GROUP BY image, crop)"
         )
     since = f"SELECT * FROM {tables.scan(parts)}" if parts else NOTHING
     connection.execute(
         f"CREATE OR REPLACE VIEW known AS SELECT * FROM earlier UNION ALL BY NAME SELECT * FROM ({since}) "
-        "WHERE (image, bytes, modified) NOT IN (SELECT (image, bytes, modified) FROM earlier)"
+        "WHERE (image, crop, bytes, modified) NOT IN (SELECT (image, crop, bytes, modified) FROM earlier)"
     )
     connection.execute(
         "CREATE OR REPLACE TABLE missing AS SELECT min(row) AS row FROM images ANTI JOIN known "
-        "USING (image, bytes, modified) GROUP BY image"
+        "USING (image, crop, bytes, modified) GROUP BY image, crop"
     )
-    return int(tables.scalar(connection, "SELECT count(*) FROM images SEMI JOIN known USING (image, bytes, modified)"))
+    return int(
+        tables.scalar(connection, "SELECT count(*) FROM images SEMI JOIN known USING (image, crop, bytes, modified)")
+    )
 
 
 def _write(listed: ImageList, made_from: Mapping[str, Any], out: Path) -> int:
     """Write the embeddings in the order of the list; how many dimensions they have."""
     kept = listed.kept_columns(OWN)
-    uuid = "CAST(md5(concat_ws('/', md5, image, occurrence)) AS UUID)::VARCHAR"
+    uuid = "CAST(md5(concat_ws('/', md5, image, crop, occurrence)) AS UUID)::VARCHAR"
     if theirs := next((name for name in listed.kept if name.lower() == "uuid"), None):
         # A person's own identifiers stay; only what has none gets one.
         uuid = f"coalesce(CAST({kept.pop(f'given_{theirs}')} AS VARCHAR), {uuid})"

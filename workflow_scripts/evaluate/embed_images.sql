@@ -2,6 +2,7 @@
 SELECT
     {uuid} AS uuid,
     image,
+    nullif(crop, '') AS crop,
     {kept}
     md5,
     bytes,
@@ -13,8 +14,8 @@ FROM (
         known.md5,
         known.emb,
         -- A table may name an image more than once.
-        row_number() OVER (PARTITION BY images.image ORDER BY images.row) AS occurrence
+        row_number() OVER (PARTITION BY images.image, images.crop ORDER BY images.row) AS occurrence
     FROM images
-    INNER JOIN known USING (image, bytes, modified)
+    INNER JOIN known USING (image, crop, bytes, modified)
 )
 ORDER BY row

@@ -87,7 +87,8 @@ def predict(
 
     Args:
         model: the model's folder, such as a run's `model`, or `hf-hub:NAME`.
-        images: image files, folders (searched through), or one table with a column of paths.
+        images: image files, folders (searched through), or one table with a column of paths; its columns x, y, width
+            and height, where it has all of them, are a crop in pixels.
         species: a table with columns named like ranks, or scientific_name, and common_name; a .txt with a name on each
             line; or a folder with txt_emb_species.npy and .json, which takes the embeddings of names as they are.
         corpus: a corpus's folder instead: the species that it trains on.
