@@ -503,6 +503,7 @@ def test_folders(tmp_path: Path, read: Read) -> None:
     put(images / "train" / "g.jpg")
     put(images / ".hidden" / "d.jpg")
     put(images / "stray.png")
+    put(images / "Corvus_corax" / os.fsdecode(b"caf\xe9.jpg"))
     (tmp_path / "elsewhere" / "Rosa canina").mkdir(parents=True)
     put(tmp_path / "elsewhere" / "Rosa canina" / "e.jpg")
     (images / "linked").symlink_to(tmp_path / "elsewhere")
@@ -517,8 +518,8 @@ def test_folders(tmp_path: Path, read: Read) -> None:
         ("f.jpg", "Corvus corax", "Corvus_corax"),
     }
     assert all(row["host"] == "" and Path(row["source_url"]).is_file() for row in rows)
-    assert account["rows_in"] == 8
-    assert account["dropped"] == {"in_no_folder": 2, "not_an_image": 1}
+    assert account["rows_in"] == 9
+    assert account["dropped"] == {"in_no_folder": 2, "name_not_utf8": 1, "not_an_image": 1}
     empty = tmp_path / "empty"
     put(empty / "a.jpg")
     for given, said in ((empty, "no folder in it holds an image"), (tmp_path / "absent", "no such folder")):

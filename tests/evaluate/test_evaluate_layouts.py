@@ -81,6 +81,7 @@ def test_a_folder_for_each_class_is_a_benchmark(folder: Path) -> None:
     put(folder / "Corvus Corax/notes.txt")
     put(folder / ".cache/x.jpg")
     put(folder / "stray.jpg")
+    put(folder / "Corvus Corax" / os.fsdecode(b"caf\xe9.jpg"))
     rows, account = read(index_folders, {"layout": "folders", "images": str(folder)}, folder)
     found = [(row["image"], row["class"], row["taxon_genus"], row["taxon_species"]) for row in rows]
     assert found == [
@@ -89,7 +90,7 @@ def test_a_folder_for_each_class_is_a_benchmark(folder: Path) -> None:
         ("birds/001.Pica_hudsonia/b.JPG", "Pica hudsonia", "Pica", "hudsonia"),
         ("unnamed beetles from june/1.jpg", "unnamed beetles from june", None, None),
     ]
-    assert account.dropped == {"in_no_folder": 1, "not_named_as_an_image": 1}
+    assert account.dropped == {"in_no_folder": 1, "name_not_utf8": 1, "not_named_as_an_image": 1}
     with pytest.raises(InputError, match="no such folder"):
         read(index_folders, {"layout": "folders", "images": str(folder / "absent")}, folder)
 

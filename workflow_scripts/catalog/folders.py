@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from workflow_scripts.catalog.records import count_rows, write_named
 from workflow_scripts.common.accounts import count_by_reason
-from workflow_scripts.common.class_folders import files_by_folder, is_image, organism_of
+from workflow_scripts.common.class_folders import files_by_folder, is_image, is_text, organism_of
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.catalog import Folders
 from workflow_scripts.common.errors import InputError
@@ -70,6 +70,8 @@ def _batches(images: Path) -> Iterator[pa.Table]:
 
 
 def _row(path: str, folder: str) -> dict[str, str | None]:
+    if not is_text(path):
+        return {"path": ascii(path), "folder": None, "scientific_name": None, "left_out": "name_not_utf8"}
     left_out = "not_an_image" if not is_image(path) else None if folder else "in_no_folder"
     return {"path": path, "folder": folder, "scientific_name": organism_of(folder), "left_out": left_out}
 

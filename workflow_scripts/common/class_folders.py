@@ -44,6 +44,11 @@ def files_by_folder(root: Path) -> Iterator[tuple[str, str]]:
                 yield (inside / name).as_posix(), named
 
 
+def is_text(path: str) -> bool:
+    """Whether a path is UTF-8, as tables need it; other bytes of it come as surrogates."""
+    return os.fsencode(path) == path.encode("utf-8", "replace")
+
+
 def is_image(path: str) -> bool:
     """Whether a file is named like an image."""
     return Path(path).suffix.lower() in IMAGE_SUFFIXES

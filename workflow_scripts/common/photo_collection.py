@@ -1,7 +1,6 @@
 """A lab's photos, as a folder for each species or as a table: what is there, and what is odd about it."""
 
 import hashlib
-import os
 import re
 import tempfile
 from collections import Counter, defaultdict
@@ -14,7 +13,7 @@ from typing import Literal
 import duckdb
 import pyarrow as pa
 
-from workflow_scripts.common.class_folders import SORTING, files_by_folder, is_image, organism_of
+from workflow_scripts.common.class_folders import SORTING, files_by_folder, is_image, is_text, organism_of
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.images import UnreadableImage, decode, read_size
 from workflow_scripts.common.progress import Progress
@@ -121,8 +120,8 @@ def read_folder(connection: duckdb.DuckDBPyConnection, images: Path) -> Collecti
 
 def _folder_rows(images: Path, found: Collection, strange: dict[str, list[str]]) -> Iterator[dict[str, str | bool]]:
     for path, folder in files_by_folder(images):
-        if not _is_text(path):
-            strange["with a name that is not UTF-8, which no step can read; rename them"].append(ascii(path))
+        if not is_text(path):
+            strange["with a name that is not UTF-8, left out; rename them"].append(ascii(path))
         elif not is_image(path):
             strange["not named like images, left out"].append(path)
         elif not folder:
@@ -332,8 +331,3 @@ def shown(names: Sequence[str]) -> str:
 
 def _create(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("CREATE OR REPLACE TABLE photos (place VARCHAR, name VARCHAR, individual VARCHAR, is_test BOOL)")
-
-
-def _is_text(path: str) -> bool:
-    """Whether a path is UTF-8: other bytes come as surrogates."""
-    return os.fsencode(path) == path.encode("utf-8", "replace")

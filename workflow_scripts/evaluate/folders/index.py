@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from workflow_scripts.common.class_folders import files_by_folder, is_image, organism_of
+from workflow_scripts.common.class_folders import files_by_folder, is_image, is_text, organism_of
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.evaluate import FoldersBenchmark
 from workflow_scripts.common.errors import InputError
@@ -36,14 +36,17 @@ def _rows(images: Path) -> Iterator[Labelled]:
         label = organism_of(folder)
         words = label.split()
         binomial = dict(zip(("genus", "species"), words, strict=True)) if len(words) == 2 else {}
+        is_named = is_text(path)
         yield Labelled(
             position=position,
-            image=path,
+            image=path if is_named else ascii(path),
             path=images / path,
             span=None,
             label=label,
             ranks={"genus": binomial.get("genus"), "species": binomial.get("species", "").lower() or None},
-            dropped="not_named_as_an_image" if not is_image(path) else "" if label else "in_no_folder",
+            dropped="name_not_utf8"
+            if not is_named
+            else ("not_named_as_an_image" if not is_image(path) else "" if label else "in_no_folder"),
         )
 
 
