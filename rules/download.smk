@@ -110,7 +110,7 @@ rule estimate:
         epochs=CONFIG.train.epochs,
         model=CONFIG.model.architecture if isinstance(CONFIG.model.architecture, str) else "this model",
         groups=CONFIG.shard_jobs,
-        screening=option("screening", JUDGES and CONFIG.screening.to_json()),
+        screening=option("screening", CONFIG.screen and CONFIG.screening.to_json()),
     shell:
         "python -m workflow_scripts.download.estimate --parts {input.parts:q} {input.replay:q} "
         "--settings {params.settings:q} --limits {resources.limits:q} --memory-mb {resources.mem_mb} --log {log:q} && "

@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torchvision
+from PIL import Image
 
 from tests.curate.inputs import Corpus, verdicts
 from tests.screen.conftest import Downloaded, jpeg
@@ -13,7 +15,7 @@ from workflow_scripts.common.config.screen import AnimalsJudge
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.screen.animals import highest, judge_animals
 from workflow_scripts.screen.boxes import suppress
-from workflow_scripts.screen.detections import Detections, from_rtdetr, from_yolo, letterbox
+from workflow_scripts.screen.detections import Detections, from_rtdetr, from_yolo, letterbox, squash
 
 pytest.importorskip("onnx", reason="left out: onnx is not installed")
 pytest.importorskip("onnxruntime", reason="left out: onnxruntime is not installed")
@@ -112,6 +114,12 @@ def test_letterbox_fits_the_image_in_the_middle_of_grey(height: int, width: int)
     expected = np.full((SIDE, SIDE, 3), 114, np.uint8)
     expected[top : top + new[1], left : left + new[0]] = cv2.resize(image, new, interpolation=cv2.INTER_LINEAR)
     np.testing.assert_array_equal(square, expected)
+
+
+def test_squashing_is_what_megadetector_s_own_code_does() -> None:
+    image = np.random.default_rng(1).integers(0, 255, (300, 200, 3)).astype(np.uint8)
+    own = torchvision.transforms.Resize((SIDE, SIDE))(Image.fromarray(image))
+    np.testing.assert_array_equal(squash(image, SIDE), np.asarray(own))
 
 
 def test_classes_are_told_apart_by_name_and_unknown_ones_do_not_count() -> None:

@@ -45,7 +45,8 @@ def judge_animals(
     def judge(images: Sequence[RgbImage]) -> list[list[Finding]]:
         return [highest(found, settings.classes) for found in detector.detect(images)]
 
-    key = {"weights": sha256_file(weights), "settings": settings.judged_by(), **versioned("screen.animals")}
+    how = {"classes": settings.classes, "size": settings.size, "overlap": settings.overlap}
+    key = {"weights": sha256_file(weights), **how, **versioned("screen.animals")}
     judge_group(Judge(key, detector.prepare, judge, group.limits.batch if detector.is_on_gpu else 1), group)
 
 

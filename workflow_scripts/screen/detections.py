@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from workflow_scripts.common.images import RgbImage
 from workflow_scripts.screen.boxes import Boxes, Scores, suppress
@@ -53,8 +54,8 @@ def letterbox(image: RgbImage, side: int) -> RgbImage:
 
 
 def squash(image: RgbImage, side: int) -> RgbImage:
-    """The image scaled to a square, as RT-DETR is trained."""
-    return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
+    """The image scaled to a square as torchvision does it (bilinear, areas averaged), for MTCNN and RT-DETR."""
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))
 
 
 def from_rtdetr(labels: NDArray[np.int64], boxes: Boxes, scores: Scores) -> Detections:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.screen import FACE, FacesJudge
 from workflow_scripts.common.images import RgbImage
 from workflow_scripts.common.step_versions import versioned
+from workflow_scripts.screen.detections import squash
 from workflow_scripts.screen.judging import Finding, GroupOptions, Judge, judge_group
 from workflow_scripts.screen.mtcnn import Mtcnn
 
@@ -39,14 +39,15 @@ def judge_faces(
     batch = group.limits.batch if device.type == "cuda" else 1
 
     def prepare(image: RgbImage) -> RgbImage:
-        return np.asarray(Image.fromarray(image).resize((settings.size, settings.size), Image.Resampling.BILINEAR))
+        return squash(image, settings.size)
 
     def judge(images: Sequence[RgbImage]) -> list[list[Finding]]:
         return [
             [Finding(FACE, float(np.mean(scores)) if len(scores) else 0.0)] for _, scores in detector.detect(images)
         ]
 
-    key = {"weights": detector.key, "settings": settings.judged_by(), **versioned("screen.faces")}
+    how = {"thresholds": settings.thresholds, "size": settings.size}
+    key = {"weights": detector.key, **how, **versioned("screen.faces")}
     judge_group(Judge(key, prepare, judge, batch), group)
 
 
