@@ -59,7 +59,8 @@ def test_a_timm_models_folder_needs_no_prefix(run: Path, tmp_path: Path) -> None
         ("imageomics/bioclip-2", ["imageomics/bioclip-2", "hf-hub:NAME"]),
         ("results", ["results", "open_clip_config.json"]),
         ("local-dir:nowhere", ["nowhere", "no such folder"]),
-        ("bioclip", ["bioclip", "none of"]),
+        ("bioclip", ["bioclip", "no such folder", "ARCHITECTURE:TAG"]),
+        ("ViT-B-16:openia", ["ViT-B-16", "openia"]),
     ],
 )
 def test_what_is_no_model_is_named(run: Path, typed: str, told: list[str]) -> None:

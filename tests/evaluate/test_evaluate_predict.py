@@ -246,6 +246,7 @@ def test_what_cannot_be_predicted_is_said(
         ({"species": tmp_path / "names.csv"}, "names.csv names no taxon it has name"),
         ({"top": 0}, "--top"),
         ({"batch": 0}, "--batch"),
+        ({"out": species / "s.csv"}, "s.csv cannot be written"),
         ({"images": ()}, "--images"),
         ({"darwin_core": True, "out": None}, "--darwin-core --out"),
         ({"identified_by": "me"}, "--identified-by --darwin-core"),

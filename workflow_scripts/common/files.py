@@ -1,14 +1,18 @@
 """Files that are whole or absent, and digests of what is in them."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from workflow_scripts.common.errors import InputError
 
 
 def digest(value: Any) -> str:
@@ -49,6 +53,22 @@ def whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def check_writable(path: Path) -> None:
+    """Check, before the work, that a file can be written.
+
+    Raises:
+        InputError: its folder cannot be made or written to, or it is a folder itself.
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".can-write-"):
+            pass
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -27,8 +27,11 @@ def typed_model(text: str) -> ModelSource:
     if named.startswith(FOLDER) or path.exists():
         folder, kind = _model_folder(path)
         return model_source(f"{prefix or kind}{FOLDER}{folder}")
-    if "/" in named and ":" not in named:
-        raise InputError(f"{text}: no such folder; a model of the Hugging Face hub is hf-hub:NAME")
+    if ":" not in named:
+        raise InputError(
+            f"{text}: no such folder; a model of the Hugging Face hub is hf-hub:NAME, one of open_clip's "
+            "ARCHITECTURE:TAG"
+        )
     return model_source(text)
 
 

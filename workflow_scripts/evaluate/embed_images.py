@@ -21,7 +21,7 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.clip import Clip, Projector, load
 from workflow_scripts.common.embedding import Loading, encode
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import whole
+from workflow_scripts.common.files import check_writable, whole
 from workflow_scripts.common.geometry import unit
 from workflow_scripts.common.image_lists import UNREADABLE, ImageList, Unreadable, list_images
 from workflow_scripts.common.images import MAX_PIXELS
@@ -99,6 +99,7 @@ def embed_images(
     if out.suffix != ".parquet":
         raise InputError(f"{out}: give it the ending .parquet")
     loading = Loading(batch, workers, max_pixels)
+    check_writable(out)
     torch.set_num_threads(threads)
     with ExitStack() as stack:
         connection = stack.enter_context(tables.connect(memory_mb))

@@ -25,7 +25,7 @@ from workflow_scripts.common.config.curate import Rank
 from workflow_scripts.common.config.model_source import ModelSource
 from workflow_scripts.common.embedding import Batch, Loading, encode
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import whole
+from workflow_scripts.common.files import check_writable, whole
 from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.image_lists import UNREADABLE, ImageList, Unreadable, list_images
 from workflow_scripts.common.images import MAX_PIXELS
@@ -48,6 +48,9 @@ from workflow_scripts.evaluate.predictions import (
 FORMATS = (".csv", ".parquet")
 BLOCK = 4096
 SHOWN = 10
+# Prompts that take a CPU half a minute or more.
+WORTH_SAYING = 20_000
+NONE = Best(np.zeros((0, 0), np.int64), np.zeros((0, 0)))
 
 
 def predict(
@@ -121,6 +124,8 @@ def predict(
     if top < 1:
         raise InputError("--top is at least 1")
     loading = Loading(batch, workers, max_pixels)
+    if out is not None:
+        check_writable(out)
     torch.set_num_threads(threads)
     with ExitStack() as stack:
         listed_images = list_images(
@@ -160,9 +165,6 @@ def predict(
     console.close(progress.done, listed_images.count, out)
     if status or console.unreadable.count:
         raise SystemExit(status or UNREADABLE)
-
-
-NONE = Best(np.zeros((0, 0), np.int64), np.zeros((0, 0)))
 
 
 class Console:
@@ -243,9 +245,6 @@ def _species(
         )
     names = [taxon.taxonomic_with_common for taxon in taxa]
     return taxa, class_weights(names, chosen, partial(text_features, clip)).T
-
-
-WORTH_SAYING = 20_000
 
 
 def _identifier(clip: Clip, source: ModelSource, name: str | None, species: int) -> Identifier:
