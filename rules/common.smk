@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 from snakemake.settings.types import DeploymentMethod
@@ -55,6 +56,7 @@ from workflow_scripts.common.last_lines import Places, say_at_the_end, say_when_
 from workflow_scripts.common.layout import TRAINING_FILES, Corpus, Layout, Run
 from workflow_scripts.common.losses import too_much_by_now
 from workflow_scripts.common.mixture import Mixture
+from workflow_scripts.common.plan_summary import summary
 from workflow_scripts.common.redo import keep_made, redone, refusal, take_words
 from workflow_scripts.common.retries import never_retry_bad_input
 from workflow_scripts.common.scored_models import Models
@@ -135,7 +137,6 @@ except InputError as error:
 
 if workflow.is_main_process:
     sys.stderr.write(f"config {' + '.join(CONFIG_FILES)}, corpus {CONFIG.corpus}, run {CONFIG.run}\n")
-    sys.stderr.writelines(f"missing: {line}\n" for line in absent.values() if DRY_RUN)
 
 LEDGER, HELD = LAYOUT.ledger(CORPUS.name), str(LAYOUT.held(CORPUS.name))
 WORLD = LAYOUT.world(CORPUS.name)
@@ -250,11 +251,18 @@ def say_why_nothing_started():
 
 
 @atexit.register
-def say_what_is_redone():
-    """Last of all in a dry run, after its jobs."""
-    if DRY_RUN and workflow.dag is not None and (found := redone(workflow.dag, WORDS, CORPUS, LEDGER)):
+def say_what_is_planned():
+    """Last of all in a dry run, after its jobs: what is missing, what the plan takes, and what stops it."""
+    if not DRY_RUN or not workflow.is_main_process or workflow.dag is None:
+        return
+    sys.stderr.writelines(f"missing: {line}\n" for line in absent.values())
+    jobs = [job for job in workflow.dag.needrun_jobs(exclude_finished=False) if not job.is_norun]
+    parts = [job.wildcards.part for job in jobs if job.rule.name == "download"]
+    rules = Counter(job.rule.name for job in jobs if job.rule.name != "given_by_a_person")
+    sys.stderr.writelines(f"{line}\n" for line in summary(rules, parts, CONFIG, CORPUS, GENERATIONS))
+    if found := redone(workflow.dag, WORDS, CORPUS, LEDGER):
         sys.stderr.write(f"{refusal(found)}\n")
-    if DRY_RUN and workflow.dag is not None and (found := too_much_by_now(workflow.dag, CONFIG.max_loss)):
+    if found := too_much_by_now(workflow.dag, CONFIG.max_loss):
         sys.stderr.write(f"{found}\n")
 
 

@@ -10,8 +10,9 @@ from workflow_scripts.common.config.root import load_config, read_yaml
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tables import write_rows
+from workflow_scripts.common.unit_costs import COSTS, read_costs
 from workflow_scripts.contracts import CATALOG
-from workflow_scripts.report.scale import COSTS, read_costs, scale
+from workflow_scripts.report.scale import scale
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = "step,unit,seconds,on,jobs,memory_mb,kept_bytes,files,source\n"

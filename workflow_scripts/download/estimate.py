@@ -6,11 +6,11 @@ from pathlib import Path
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings, HostLimits
+from workflow_scripts.common.unit_costs import BYTES_SERVED, size_text
 from workflow_scripts.download.summary import spelled
 from workflow_scripts.download.traffic import GIGABYTE, WINDOWS
 
-# Means of photographs in TreeOfLife's sources: as served, and scaled to 720 pixels as JPEG.
-BYTES_SERVED = 1_500_000
+# Mean of photographs in TreeOfLife's sources, scaled to 720 pixels as JPEG.
 BYTES_KEPT = 140_000
 FILES_OF_A_PART = 3
 SHOWN_HOSTS = 25
@@ -45,8 +45,8 @@ def estimate(
     tars = sum(-(-tables.count_rows(part) // settings.images_per_tar) for part in parts)
     lines = [
         f"{images:,} images, {requests:,} requests to {sum(host != '' for host, *_ in hosts):,} hosts",
-        f"{_size(requests * bytes_served)} to fetch, {_size(images * bytes_kept)} to keep "
-        f"(at {_size(bytes_served)} and {_size(bytes_kept)} an image)",
+        f"{size_text(requests * bytes_served)} to fetch, {size_text(images * bytes_kept)} to keep "
+        f"(at {size_text(bytes_served)} and {size_text(bytes_kept)} an image)",
         f"{tars + FILES_OF_A_PART * len(parts):,} files ({tars:,} tars)",
     ]
     seconds = {host: _seconds(limits.of_host(host), addresses, bytes_served) for host, _, addresses in hosts if host}
@@ -77,14 +77,6 @@ def _policy(policy: HostLimits) -> str:
         f"{getattr(policy, name):g} GB/{name.removeprefix('gb_per_')}" for name in WINDOWS if getattr(policy, name)
     ]
     return ", ".join([f"{policy.rate:g}/s", *sizes, f"{policy.connections} connections"])
-
-
-def _size(count: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.1f} PB"
 
 
 if __name__ == "__main__":

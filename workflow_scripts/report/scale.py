@@ -1,53 +1,22 @@
 """What a corpus of some size will take, stage by stage, from costs that were measured: time, memory, disk, files.
 
-`unit_costs.csv` holds a line a step: what a million units of it cost one core or GPU, and where the figure comes from.
+`common/unit_costs.csv` holds a line a step: what a million units of it cost one core or GPU, and where the figure comes
+from.
 """
 
-import csv
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.screen import Screening
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.unit_costs import COSTS, HOUR, TRAINING, read_costs
 from workflow_scripts.contracts import CATALOG
 
-COSTS = Path(__file__).with_name("unit_costs.csv")
-HOUR = 3600
 # Of GBIF's backbone and the Catalogue of Life together, about.
 NAMES = 12_000_000
-TRAINING = "train "
 SCREENING = "screen "
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a step costs.
-
-    Attributes:
-        step: the stage and the step.
-        unit: what is counted: images, labels, names, pairs, samples.
-        seconds: of one core (or one GPU), for a million units.
-        on: `core` or `gpu`.
-        jobs: how many jobs share the work at most: `parts`, `groups`, `screen`, or a number.
-        memory_mb: the most that one job takes, MiB.
-        kept_bytes: bytes that stay on disk, for a unit.
-        files: files that stay on disk, for a million units.
-        source: the bench row or the paper that the figures come from.
-    """
-
-    step: str
-    unit: str
-    seconds: float
-    on: str
-    jobs: str
-    memory_mb: int
-    kept_bytes: float
-    files: float
-    source: str
 
 
 def scale(
@@ -151,33 +120,6 @@ def _asked(catalog: Sequence[Path], screening: Screening) -> dict[str, int]:
 
 def _time(hours: float) -> str:
     return f"{hours:,.1f} h" if hours >= 1 else f"{hours * 60:,.1f} min"
-
-
-def read_costs(path: Path) -> list[Cost]:
-    """The costs in the order of the pipeline.
-
-    Raises:
-        InputError: a column is missing or a value is no number.
-    """
-    with path.open(encoding="utf-8", newline="") as file:
-        found = list(csv.DictReader(file))
-    try:
-        return [
-            Cost(
-                step=row["step"],
-                unit=row["unit"],
-                seconds=float(row["seconds"]),
-                on=row["on"],
-                jobs=row["jobs"],
-                memory_mb=int(row["memory_mb"]),
-                kept_bytes=float(row["kept_bytes"]),
-                files=float(row["files"]),
-                source=row["source"],
-            )
-            for row in found
-        ]
-    except (KeyError, ValueError) as error:
-        raise InputError(f"{path}: not a table of costs: {error}") from None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,46 @@
+"""What a dry run ends with: jobs, images, bytes and GPU hours, as far as they can be known."""
+
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts.common.accounts import Account, write_account
+from workflow_scripts.common.config.root import Config, load_config, read_yaml
+from workflow_scripts.common.config.site import SiteSettings
+from workflow_scripts.common.generations import Generations
+from workflow_scripts.common.layout import Corpus
+from workflow_scripts.common.plan_summary import summary
+
+ROOT = Path(__file__).resolve().parents[2]
+JOBS = {"download": 3, "curate": 1, "train_run": 1, **{f"eval_{number}": 1 for number in range(10)}}
+
+
+@pytest.fixture
+def config() -> Config:
+    values = read_yaml(ROOT / "config/bioclip2.yaml")
+    values["generations"][0]["parts"] = 4
+    values["train"]["epochs"] = 2
+    return load_config(values, "c.yaml", SiteSettings())
+
+
+def lines(config: Config, corpus: Path, jobs: dict[str, int]) -> dict[str, str]:
+    generations = Generations.planned(config.generations)
+    parts = generations.parts["g000"][: jobs.get("download", 0)]
+    found = summary(jobs, parts, config, Corpus(str(corpus)), generations)
+    return dict(line.split(": ", 1) for line in found)
+
+
+def test_images_bytes_and_hours_are_of_the_catalog_and_of_the_parts_that_are_downloaded(
+    config: Config, tmp_path: Path
+) -> None:
+    said = lines(config, tmp_path, JOBS)
+    assert said["plan"].startswith("15 jobs: download 3") and "5 of 5" in said["plan"]
+    assert "`snakemake estimate" in said["images"] and "catalog" in said["GPU hours"]
+    account = Account("catalog", "g000", "images", 1_000_000, 1_000_000, {})
+    write_account(Path(Corpus(str(tmp_path)).catalog_account(generation="g000")), account)
+    said = lines(config, tmp_path, JOBS)
+    # Three of four parts, at 1.5 MB as served and 140 kB as kept; two epochs at 4,300 s a million.
+    assert all(part in said["images"] for part in ("750,000", "1.12 TB", "105 GB"))
+    assert all(part in said["GPU hours"] for part in ("2.39", "ViT-L-14", "BioCLIP 2"))
+    assert set(lines(config, tmp_path, {"curate": 1})) == {"plan"}
+    assert lines(config, tmp_path, {}) == {}

@@ -1,0 +1,81 @@
+"""The last lines of a dry run: what is missing, and jobs, images, bytes and GPU hours of the plan.
+
+Images are those of the catalogue, counted in its accounts, so that thousands of parts cost nothing; bytes and hours are
+estimates from the same table as those of `snakemake estimate`, which counts by host and by stage.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from workflow_scripts.common.accounts import read_account
+from workflow_scripts.common.config.root import Config
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.generations import Generations
+from workflow_scripts.common.layout import Corpus
+from workflow_scripts.common.remedies import snakemake
+from workflow_scripts.common.unit_costs import BYTES_SERVED, COSTS, HOUR, TRAINING, cost_of, read_costs, size_text
+
+SHOWN_RULES = 8
+
+
+def summary(
+    planned: Mapping[str, int], parts: Iterable[str], config: Config, corpus: Corpus, generations: Generations
+) -> Iterator[str]:
+    """The lines for a plan.
+
+    Args:
+        planned: how many jobs of each rule run.
+        parts: the parts that are downloaded.
+        config: the recipe.
+        corpus: its corpus.
+        generations: the corpus's generations.
+    """
+    jobs = Counter(planned)
+    if not jobs:
+        return
+    most = jobs.most_common(SHOWN_RULES)
+    others = len(jobs) - len(most)
+    named = ", ".join(f"{rule} {count:,}" for rule, count in most)
+    rest = f" and {jobs.total() - sum(count for _, count in most):,} of {others} more rules" if others else ""
+    yield f"plan: {jobs.total():,} jobs: {named}{rest}"
+    images = _by_generation(corpus, generations.names)
+    costs = read_costs(COSTS)
+    if to_fetch := Counter(map(generations.of_part, parts)):
+        if to_fetch.keys() <= images.keys():
+            count = sum(images[name] * of_it / len(generations.parts[name]) for name, of_it in to_fetch.items())
+            kept = (cost_of("download", costs) or costs[0]).kept_bytes
+            yield (
+                f"images: about {count:,.0f} to download, {size_text(count * BYTES_SERVED)} to fetch and "
+                f"{size_text(count * kept)} to keep; `{snakemake('estimate')}` counts by host"
+            )
+        else:
+            yield f"images: counted once there is a catalog; `{snakemake('estimate')}` makes it and downloads nothing"
+    if jobs["train_run"]:
+        yield _gpu_hours(config, images, generations.names)
+
+
+def _by_generation(corpus: Corpus, names: Sequence[str]) -> dict[str, int]:
+    """Images in the catalog, of the generations that have one."""
+    found = {}
+    for name in names:
+        path = Path(corpus.catalog_account(generation=name))
+        if path.exists():
+            try:
+                found[name] = read_account(path).kept
+            except InputError:
+                continue
+    return found
+
+
+def _gpu_hours(config: Config, images: Mapping[str, int], generations: Sequence[str]) -> str:
+    """What training takes, where its architecture's cost is known."""
+    architecture = config.model.architecture
+    name = architecture if isinstance(architecture, str) else "this architecture"
+    cost = cost_of(TRAINING + name, read_costs(COSTS))
+    if cost is None:
+        return f"GPU hours: not known beforehand for {name}; the progress of training says them"
+    if set(generations) - set(images):
+        return "GPU hours: counted once there is a catalog"
+    samples = sum(images.values()) * config.train.epochs
+    return f"GPU hours: about {cost.seconds * samples / 1e6 / HOUR:,.3g} to train {name} ({cost.source})"
