@@ -79,6 +79,30 @@ def test_a_folder_of_ones_own_is_planned_alike_by_the_entry_and_as_a_module(own:
     assert sorted(path.name for path in own.iterdir() if path.name != ".snakemake") == ["config", "photos", "workflow"]
 
 
+def test_snakemake_as_a_job_works_in_a_folder_of_ones_own(own: Path, tmp_path: Path) -> None:
+    bin_folder, said = tmp_path / "bin", tmp_path / "said"
+    bin_folder.mkdir()
+    # Slurm runs a copy of the script.
+    fakes = {
+        "python": f'echo "$PWD $PYTHONPATH $*" >> {said}; echo --partition=cpu\n',
+        "sbatch": f'echo "$1" >> {said}; cp "$2" {tmp_path}/slurm_script; shift 2\n'
+        f'SLURM_JOB_ID=1 exec bash {tmp_path}/slurm_script "$@"\n',
+    }
+    for name, script in fakes.items():
+        (bin_folder / name).write_text(f"#!/usr/bin/env bash\n{script}")
+        (bin_folder / name).chmod(0o755)
+    environment = {"PATH": f"{bin_folder}:{os.environ['PATH']}", "BIN": str(bin_folder)}
+    controller = ROOT / "profiles/slurm/controller.sbatch"
+    subprocess.run([controller, "all", "-k"], cwd=own, env=environment, check=True, capture_output=True)
+    entry = f"{own} {ROOT} -m workflow_scripts.common.entry --profile profiles/slurm"
+    assert said.read_text().splitlines() == [
+        f"{own} {ROOT} -m workflow_scripts.common.controller",
+        "--partition=cpu",
+        f"{entry} --unlock all -k",
+        f"{entry} all -k",
+    ]
+
+
 def test_a_folder_without_a_config_plans_the_embedded_world(own: Path) -> None:
     shutil.rmtree(own / "config")
     done = snakemake(own, "-s", ROOT / "Snakefile", "world")
