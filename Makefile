@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed$(if $(ACCEL),-$(ACCEL))
 TESTED := .venv/.tested
 RESULTS = $(shell $(BIN)/python -c 'from workflow_scripts.common.config.root import load_site; print(load_site().results)')
 
-.PHONY: help setup demo digests test quick lint docs site kills bench device device-packages fuzz soak lock clean
+.PHONY: help setup demo digests test quick lint docs site transformers kills bench device device-packages fuzz soak lock clean
 
 help:
 	@printf 'make %s\n' \
@@ -25,6 +25,7 @@ help:
 	  'bench  speed and memory beside peers; ONLY="NAME ..." for some, SMALL=1 to see that they run' \
 	  'device  the trainer on one GPU in under 8 minutes, by PYTHON and its PyTorch; SMALL=1 to see that it runs' \
 	  'device-packages  what `device` needs besides, for PYTHON_VERSION (3.12), into .device' \
+	  'transformers  the library transformers into .transformers, for the tests of the export to it' \
 	  'kills, fuzz, soak: what goes beyond `make test`' \
 	  'lock   new versions of what is installed' \
 	  'clean  remove the environment and caches; results stay'
@@ -72,6 +73,12 @@ site: $(SITE)
 $(SITE): envs/site.lock
 	test -x .site/bin/python || $(PYTHON) -m venv .site
 	.site/bin/pip install --quiet --no-deps --require-hashes --requirement envs/site.lock
+	@touch $@
+
+# Apart from the environment, because open_clip imports it wherever it is; it needs nothing besides what is there.
+transformers: .transformers/.installed
+.transformers/.installed: $(INSTALLED) envs/transformers.lock
+	$(BIN)/pip install --quiet --no-deps --require-hashes --upgrade --target .transformers --requirement envs/transformers.lock
 	@touch $@
 
 # The recorded versions of steps (workflow_scripts/versions.lock). STEP="a.b c.d" for some, NEXT=1 where outputs changed.
@@ -122,6 +129,7 @@ lock: $(TESTED)
 	$(LOCK) envs/workflow.in --output-file envs/workflow.lock
 	$(LOCK) $$(sed -n 's/^\([^ =]*\)==.*/--no-emit-package \1/p' envs/workflow.lock) envs/tests.in --output-file envs/tests.lock
 	$(COMPILE) --upgrade --generate-hashes envs/site.in --output-file envs/site.lock
+	$(COMPILE) --upgrade --generate-hashes --no-deps envs/transformers.in --output-file envs/transformers.lock
 	sed -i "s/^LOCK=.*/LOCK=$$(sha256sum envs/workflow.lock | cut -d' ' -f1)/" envs/workflow.post-deploy.sh
 
 # A lock is complete, so nothing is resolved; what torch needs beside it depends on its build.
@@ -142,4 +150,4 @@ $(TESTED): $(INSTALLED) envs/tests.lock envs/faces.lock
 	@touch $@
 
 clean:
-	rm -rf .venv .device .site .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .device .site .transformers .mypy_cache .pytest_cache .ruff_cache

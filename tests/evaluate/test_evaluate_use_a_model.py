@@ -14,6 +14,7 @@ import pytest
 import tyro
 from PIL import Image
 
+from tests.transformers_library import transformers
 from workflow_scripts.common.captions import Taxon
 from workflow_scripts.common.clip import load
 from workflow_scripts.common.prompts import text_features
@@ -104,8 +105,10 @@ def test_the_embeddings_of_names_are_read_as_the_page_says(working_folder: Path)
     assert np.linalg.norm(found["one"]) == pytest.approx(1, abs=1e-5)
 
 
-def test_transformers_loads_the_exported_folder_as_the_page_says(working_folder: Path) -> None:
-    pytest.importorskip("transformers", reason="pip install transformers")
+def test_transformers_loads_the_exported_folder_as_the_page_says(
+    working_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transformers(monkeypatch)
     [command] = [line for line in COMMANDS if "export_transformers" in line]
     carried_out(command)
     probabilities = executed(snippet_with("CLIPProcessor"))["probabilities"].tolist()

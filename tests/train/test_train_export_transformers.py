@@ -1,7 +1,6 @@
 """A model written for the library transformers is the same model.
 
-The library is not among what the tests install, because open_clip imports it wherever it is. What a folder must hold is
-checked by computing features from the folder alone; the library itself is asked where it is there.
+Features are computed from the folder alone; the library itself is asked where `make transformers` has put it.
 """
 
 import json
@@ -16,6 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests.messages import says
+from tests.transformers_library import transformers
 from workflow_scripts.common.clip import Clip, encode_image, encode_text, load, preprocess
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.open_clip_models import open_clip
@@ -108,11 +108,13 @@ def test_the_tokenizers_files_are_clips_own(written: tuple[Clip, Path]) -> None:
     assert json.loads((folder / "tokenizer_config.json").read_text())["model_max_length"] == ours.context_length
 
 
-def test_the_library_itself_has_the_same_features_and_tokens(written: tuple[Clip, Path]) -> None:
-    transformers = pytest.importorskip("transformers", reason="pip install transformers")
+def test_the_library_itself_has_the_same_features_and_tokens(
+    written: tuple[Clip, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = transformers(monkeypatch)
     ours, folder = written
-    theirs = transformers.CLIPModel.from_pretrained(folder).eval()
-    processor = transformers.CLIPProcessor.from_pretrained(folder)
+    theirs = library.CLIPModel.from_pretrained(folder).eval()
+    processor = library.CLIPProcessor.from_pretrained(folder)
     given = processor(text=TEXTS, images=PICTURE, return_tensors="pt", padding=True)
     pixels = preprocess(ours)(PICTURE)[None]
     with torch.inference_mode():
