@@ -1,1 +1,1 @@
-"""The steps of the workflow: one package a stage, and what they share in `common` and `contracts`."""
+"""The steps of the workflow: one package per stage, with shared code in `common` and `contracts`."""

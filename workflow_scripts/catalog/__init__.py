@@ -1,1 +1,1 @@
-"""Sources of metadata, each read into one contract, and merged into generations of a catalogue."""
+"""Sources of metadata: readers that write one contract, and the merge into generations of the catalog."""

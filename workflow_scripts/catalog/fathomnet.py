@@ -1,4 +1,4 @@
-"""Read FathomNet's image records (JSON of its interface) into contract records: each box is an image.
+"""Read FathomNet's image records (JSON of its API) into contract records: each box is an image.
 
 In: a JSON list of records with `url` and `boundingBoxes`. Out: one row a box, with its crop of the source image.
 """

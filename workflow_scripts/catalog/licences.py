@@ -1,4 +1,4 @@
-"""Licences as people write them, by their SPDX identifiers (https://spdx.org/licenses).
+"""SPDX identifiers (https://spdx.org/licenses) of licences as people write them.
 
 A Creative Commons licence is what its text says: without a version it stays without one (`CC-BY-NC`), and a ported
 one keeps its jurisdiction (`CC-BY-3.0-ES`, also where SPDX lists no such port). A text that names two different

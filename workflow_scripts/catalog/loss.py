@@ -1,4 +1,4 @@
-"""Stop a run whose sources lost too many rows on their way into the catalog, before anything is downloaded."""
+"""Stop a run if a source lost too many rows on the way into the catalog, before downloads start."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Merge a generation's sources into catalogue parts, and list its distinct labels.
+"""Merge a generation's sources into catalog parts, and list its distinct labels.
 
 In: records of each source, in order of preference, and the parts of older generations. Out, in one folder:
 `part-NNNN.parquet`, `labels.parquet`, `hosts.parquet` and `account.json`.

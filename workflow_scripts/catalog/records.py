@@ -1,4 +1,4 @@
-"""From a source's columns to contract records: what the readers have in common."""
+"""Shared code of the readers: from a source's columns to contract records."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Read anybody's table of images (delimited text, Excel or parquet) into contract records.
+"""Read a table of images (delimited text, Excel or parquet) into contract records.
 
 In: a table with `url` or `path` and at least one column that names the organism. Out: one row an image; its uuid comes
 from the source's name, `source_id`, the URL or path as the table writes it, and the crop, never from labels.

@@ -1,4 +1,4 @@
-"""Read TreeOfLife-10M's catalogue (dataset card imageomics/TreeOfLife-10M) into contract records.
+"""Read TreeOfLife-10M's catalog (dataset card imageomics/TreeOfLife-10M) into contract records.
 
 In: `catalog.csv` and the unpacked image sets of EOL, BIOSCAN-1M and iNat21. Out: one row an image whose image set is
 there. Rows of the split `train_small` repeat rows of `train` and are left out.

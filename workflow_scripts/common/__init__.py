@@ -1,1 +1,1 @@
-"""What every stage may import; nothing here knows a stage."""
+"""Code that every stage may import. It imports no stage."""

@@ -1,4 +1,4 @@
-"""Rows in equal rows kept plus rows dropped, each with its reason, at every stage."""
+"""Accounts of rows: rows in = rows kept + rows dropped by reason, at every stage."""
 
 import json
 from collections import Counter

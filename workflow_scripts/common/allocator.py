@@ -1,4 +1,4 @@
-"""The C library's memory: what is freed goes back to the system, so that a job's peak is what it holds."""
+"""Settings of the C library's allocator: freed memory is returned to the system, so that a job's peak stays low."""
 
 import ctypes
 import sys

@@ -1,4 +1,4 @@
-"""A finished training stays bound to the data that its record names: later data never plans it again."""
+"""A finished training stays bound to the data in its record: later data does not plan it again."""
 
 import json
 from collections.abc import Iterator, Sequence

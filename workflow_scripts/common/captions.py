@@ -1,4 +1,4 @@
-"""Text written for an organism, as TreeOfLife-10M and TreeOfLife-200M publish it (dataset cards)."""
+"""Captions of organisms, as in TreeOfLife-10M and TreeOfLife-200M (dataset cards)."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""CLIP's causal text tower on many texts that begin alike, with no more work than their features need.
+"""Features of many texts with a common beginning by CLIP's causal text tower, computing that beginning once.
 
 Prompts of one template for species of one class share most of their tokens. In a causal tower what comes first does not
 know what follows, so the shared beginning of a batch is computed once; the padding behind a text, and in the last layer

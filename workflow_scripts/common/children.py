@@ -1,4 +1,4 @@
-"""Child processes that die with their parent, so that a killed step leaves nobody writing."""
+"""Child processes that die with their parent, so that a killed step leaves no process writing."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""A folder of photos for each species, as labs and museums sort them."""
+"""Folders of photos named after species, as labs and museums keep them."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Every step is a function; this makes it a command.
+"""Turns a step, which is a function, into a command.
 
 `run(step)` turns the typed keyword arguments into options, writes the log file, and keeps the terminal for progress
 and for the one line that says what is wrong.

@@ -1,4 +1,4 @@
-"""A CLIP model by open_clip: where it comes from, how images and texts go in, and BioCLIP 2's second projector.
+"""CLIP models by open_clip: loading, preprocessing, encoding, and BioCLIP 2's second projector.
 
 Shapes: N items, H x W pixels, D embedding dimensions, P pooled dimensions.
 """

@@ -1,4 +1,4 @@
-"""Colour profiles (ICC) and what they do to a picture: judged by their contents, never by their names."""
+"""Conversion to sRGB by ICC profiles, judged by their contents, never by their names."""
 
 import io
 from functools import lru_cache

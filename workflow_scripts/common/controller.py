@@ -1,4 +1,4 @@
-"""How `profiles/slurm/controller.sbatch` is sent to this place's Slurm."""
+"""Options with which `profiles/slurm/controller.sbatch` is submitted to Slurm."""
 
 import shlex
 import sys

@@ -1,4 +1,4 @@
-"""The one digest that names a corpus: in reports, on cards, in `corpus.json`, and in configs that expect a corpus.
+"""The digest that identifies a corpus in reports, cards, `corpus.json` and configs.
 
 It is over the shards' names and SHA-256 sums, generation by generation and split by split, over the names that captions
 are written from, and over the replay shards: over content, so that no version of a library changes it. Equal digests

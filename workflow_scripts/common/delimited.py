@@ -1,4 +1,4 @@
-"""Delimited text as others publish it, read into DuckDB: delimiter, quoting, encoding and header found or given.
+"""Reading delimited text into DuckDB: delimiter, quoting, encoding and header are detected or given.
 
 DuckDB reads what is regular. What it refuses (ragged rows, stray quotes, another encoding) is read row by row and
 written anew; a row that cannot be read without guessing stops with its line number.

@@ -1,4 +1,4 @@
-"""What this machine has, and what that means for the recipe."""
+"""Check this machine, or with `--site` the cluster, against a recipe."""
 
 import json
 import os
@@ -38,8 +38,8 @@ def doctor(
     Exit status: 0 nothing will be refused; 1 something will be; 2 bad input.
 
     Args:
-        config: the config file to hold the machine against.
-        site: hold config/site.yaml against the cluster instead.
+        config: the config to check the machine against.
+        site: check config/site.yaml against the cluster instead.
         json_lines: print one JSON object: config, refused (true or false), and machine and consequences, or, with
             --site, findings (level, key, says, rules), asked and not_asked.
 

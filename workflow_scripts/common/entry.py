@@ -1,4 +1,4 @@
-"""Check a Snakemake command line, then become Snakemake.
+"""Check a Snakemake command line, then run Snakemake.
 
 Snakemake reads config files before the workflow's own code runs, and answers with a traceback where one is missing, is
 broken, or is a target that stands behind them. From another folder it is told where the Snakefile and the profiles are.

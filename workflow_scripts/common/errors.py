@@ -1,4 +1,4 @@
-"""The one error that a person is meant to read."""
+"""The error for bad input, shown to the user in one line."""
 
 
 class InputError(Exception):

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and digests of what is in them."""
+"""Atomic writing of files, and digests of their contents."""
 
 import errno
 import hashlib

@@ -1,4 +1,4 @@
-"""Vectors of unit length, and which of some centres each is nearest to."""
+"""Unit vectors, and the nearest centre of each."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""What the shards of a corpus have held: ledgers of hashes that are written once, beside the corpus.
+"""Ledgers of the images that a corpus's shards have held: hashes, written once, beside the corpus.
 
 For each manifest that a training may have read there are its copy, named by its SHA-256, and the images of those of its
 shards that no earlier manifest lists. A training names the manifests that it read by the same digests. So a takedown, a

@@ -1,4 +1,4 @@
-"""Hosts are dealt out to download parts, so that no two jobs need to agree on a host's policy while they run.
+"""Assignment of hosts to download parts, so that jobs keep a host's limits without communicating.
 
 A host is given to at most as many parts as it takes connections at once. Each row says over how many parts its host is
 spread (`host_parts`) and which of them this one is (`host_turn`, from 0): a job takes that share of the policy, and the

@@ -1,4 +1,4 @@
-"""Talking with the Hugging Face Hub."""
+"""Requests to the Hugging Face Hub."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What bytes are, by their first few: photographs, other images, and what is no image at all."""
+"""File kinds by their first bytes: photographs, other images, and other files."""
 
 import re
 

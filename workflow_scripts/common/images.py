@@ -1,4 +1,4 @@
-"""Images from outside: decoded under bounds, scaled, encoded, hashed. Arrays are (height, width, 3), uint8, RGB.
+"""Untrusted images: decoding within bounds, scaling, encoding, hashing. Arrays are (height, width, 3), uint8, RGB.
 
 One decoder serves all that looks at photos: downloads, shards, training, prediction. A photo is read into memory once
 as it is stored, then cut into strips that are converted one after the other, each to its place in the upright picture.

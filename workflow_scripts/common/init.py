@@ -1,4 +1,4 @@
-"""Look at a folder or table of photos, say what is there and what is odd, and write a config for it."""
+"""Examine a folder or table of photos, report problems, and write a config for it."""
 
 import csv
 import re

@@ -1,4 +1,4 @@
-"""What stands in a JPEG before its picture: size, kind of coding, EXIF, colour profile. Nothing is decoded."""
+"""The header of a JPEG: size, kind of coding, EXIF, colour profile. Nothing is decoded."""
 
 from collections.abc import Iterator
 from math import prod

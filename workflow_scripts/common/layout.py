@@ -1,4 +1,4 @@
-"""Where every file of a corpus, a run and the shared folder lies.
+"""Paths of all files of a corpus, a run and the shared folder.
 
 `Layout("results").corpus("world").verdicts` is a kind of files. Called with names it is a path, in which names that
 were not given stay in braces, as Snakemake's wildcards; `each` lists the paths of given names, `found` those on disk.

@@ -1,4 +1,4 @@
-"""What of a source's rows is lost, how much may be, and the line that a person gets when it is more."""
+"""Lost rows of a source, the share allowed, and the error line when more are lost."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What a run trains on (the config's own corpus, or what its mix names), and what it is validated on besides."""
+"""The corpora that a run trains on (the config's own, or its mix) and its validation sets."""
 
 from pathlib import Path
 

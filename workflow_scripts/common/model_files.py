@@ -1,4 +1,4 @@
-"""Names of the files of a model's directory."""
+"""File names in a model's folder."""
 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"

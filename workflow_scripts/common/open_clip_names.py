@@ -1,4 +1,4 @@
-"""What open_clip knows by name: architectures, and the tags of pretrained weights. Imports no torch."""
+"""Names that open_clip knows: architectures, and tags of pretrained weights. Imports no torch."""
 
 import ast
 import difflib

@@ -1,4 +1,4 @@
-"""When two PDQ hashes (64 hex digits each) are of one picture. Imports no image library."""
+"""Distance of PDQ hashes (64 hex digits each). Imports no image library."""
 
 BITS = 256
 # At most this many bits differ between two copies of one image (TreeOfLife-200M's curation).

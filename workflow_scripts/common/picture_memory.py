@@ -1,4 +1,4 @@
-"""Memory that pictures take while they are decoded, in numbers that a config can be held against."""
+"""Memory needed to decode images, for checks of the config."""
 
 # What converting strips, scaling and hashing take, whatever the picture's size.
 WORKING_BYTES = 24_000_000

@@ -1,4 +1,4 @@
-"""One progress bar for people, sparse lines for log files."""
+"""Progress: a bar on a terminal, sparse lines in log files."""
 
 import logging
 import sys

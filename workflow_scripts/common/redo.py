@@ -1,4 +1,4 @@
-"""Finished costly work is redone only when a person says so.
+"""Guard of finished costly work: it is redone only on request.
 
 A run whose plan redoes finished downloads, shards, replay or trainings stops before its first job, while the outputs
 are still there. `--config redo=STEP` lets it go on; `--config keep=STEP` continues with what is there: files of that

@@ -1,4 +1,4 @@
-"""Commands that messages tell a person to type, with the options of the run that says so.
+"""Commands that messages suggest, with the options of the current run.
 
 Without its profile and config files a command would work on the embedded world, or not start at all.
 """

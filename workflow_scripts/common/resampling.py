@@ -1,4 +1,4 @@
-"""How sure a score is, and how sure a difference of two models' scores.
+"""Confidence intervals of scores and of differences between models.
 
 Shapes: N images, M terms an image, B draws.
 """

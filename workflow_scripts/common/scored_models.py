@@ -1,4 +1,4 @@
-"""The models of a run, each as a folder: what training starts from, what is scored, what judges images."""
+"""Folders of a run's models: starting weights, baselines, and models of judges."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which models each benchmark scores, and the files of that."""
+"""The models that each benchmark scores, and their files."""
 
 from collections.abc import Collection, Mapping
 

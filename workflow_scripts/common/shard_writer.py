@@ -1,4 +1,4 @@
-"""Writes shards: square images, encoded alike, in tars that are resumed and adopted.
+"""Writing of shards: square images of one encoding, in tars that can be resumed and adopted.
 
 Each shard has a work folder of its own, named by its samples, the settings and the step's version: after an
 interruption only the shard in hand is written again, and a sample that goes costs one shard.

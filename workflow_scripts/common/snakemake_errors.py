@@ -1,4 +1,4 @@
-"""Errors that Snakemake finds itself, as one last line: what is wrong and what to do."""
+"""One last line for errors that Snakemake itself reports: what is wrong and what to do."""
 
 import difflib
 import os

@@ -1,4 +1,4 @@
-"""The version of a step's code, for rules' params and the keys of work folders.
+"""Versions of steps' code, for rules' params and the keys of work folders.
 
 `versions.lock` names every step that a rule runs, its version, and the digest of the code that the version was recorded
 at. Code that changes no output byte is recorded under the same version, and nothing runs again. Code that is not

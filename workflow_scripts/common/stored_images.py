@@ -1,4 +1,4 @@
-"""Downloaded images, read by their place in the download tars."""
+"""Reading of downloaded images by their place in the download tars."""
 
 import os
 import tarfile

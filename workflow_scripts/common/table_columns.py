@@ -1,4 +1,4 @@
-"""What the columns of a table of images are called: one list for sources, label files and their documentation."""
+"""Column names of tables of images: one list for sources, label files and the documentation."""
 
 import re
 from collections.abc import Mapping, Sequence

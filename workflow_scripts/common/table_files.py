@@ -1,4 +1,4 @@
-"""Tables that people keep: parquet, Excel workbooks, and delimited text in whatever form it was exported."""
+"""Reading of tables: parquet, Excel workbooks, and delimited text of any form."""
 
 import csv
 import gzip

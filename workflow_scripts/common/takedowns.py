@@ -1,4 +1,4 @@
-"""Images that were taken down: how each stage is told of them, and finds them.
+"""Images that were taken down: the table that tells stages about them, and how they find them.
 
 `curate.takedown` writes them as a table of contract LEDGER and runs `python -m workflow_scripts.<stage>.forget` of
 every stage that holds images. Each of these may run again after it was interrupted.

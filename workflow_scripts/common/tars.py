@@ -1,4 +1,4 @@
-"""Tars whose bytes depend on their members alone, and their members read by place, without scanning."""
+"""Reproducible tars, and reading of their members by offset, without scanning."""
 
 import tarfile
 from collections.abc import Iterable, Iterator, Set

@@ -1,4 +1,4 @@
-"""TIFF files as photographs: read rightly by Pillow, or refused as what they are.
+"""TIFF files: which kinds Pillow reads correctly as photographs; others are refused.
 
 Tags and their values are those of TIFF 6.0 and of Adobe's DNG specification.
 """

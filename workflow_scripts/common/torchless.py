@@ -1,4 +1,4 @@
-"""Imports without torch, for libraries that load it for parts which no light step uses.
+"""Hides torch from libraries that import it for parts that light steps do not use.
 
 webdataset and img2dataset (by webdataset, and by albumentations) and mlcroissant import torch where they find it: 1.2
 seconds and 200 MB in a step that writes a tar. Their writers, readers and downloaders work without.

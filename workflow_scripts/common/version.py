@@ -1,4 +1,4 @@
-"""Which code this is, for what is written down about a run."""
+"""Version and commit of the workflow, for records of a run."""
 
 import subprocess
 import tomllib

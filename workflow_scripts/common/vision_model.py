@@ -1,4 +1,4 @@
-"""A timm image model as one to embed with: pooled features, no text tower.
+"""timm image models for embedding: pooled features, no text tower.
 
 Import it through `common.clip`, which first makes torchvision importable.
 """

@@ -1,4 +1,4 @@
-"""Published files over HTTP: whole or not at all, resumed where they stopped, and no other than the pinned ones."""
+"""Downloads of published files over HTTP: complete or absent, resumable, checked against their pin."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Tokens of many texts that repeat their words."""
+"""A tokenizer for many texts that share words: each word is tokenised once."""
 
 import re
 from functools import lru_cache

@@ -1,1 +1,1 @@
-"""Which images are kept, and in which split: every image of the catalogue gets a verdict."""
+"""Curation: every image of the catalog gets a verdict, kept (in which split) or left out (why)."""

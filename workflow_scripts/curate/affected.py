@@ -1,4 +1,4 @@
-"""Everything below the folder of results that holds, shows or learnt from images that are to go."""
+"""Finds all files and models that contain, show or were trained on images to take down."""
 
 import json
 from collections.abc import Set

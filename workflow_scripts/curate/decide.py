@@ -1,4 +1,4 @@
-"""Give every catalogue row of one generation a verdict: kept in train or val, or left out for one stated reason."""
+"""Give each catalog row of a generation a verdict: kept in train or val, or left out for one reason."""
 
 import logging
 import re

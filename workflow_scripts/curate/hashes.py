@@ -1,4 +1,4 @@
-"""Which perceptual hashes are near each other. Arrays of hashes are (n, 32), uint8."""
+"""Search for near perceptual hashes. Arrays of hashes are (n, 32), uint8."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

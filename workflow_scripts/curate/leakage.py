@@ -1,4 +1,4 @@
-"""Find the catalogue's images that a benchmark has too: by the bytes' MD5, or by PDQ within ten of 256 bits."""
+"""Find catalog images that are also in a benchmark: by MD5 of the bytes, or by PDQ within 10 of 256 bits."""
 
 import logging
 from collections.abc import Iterator

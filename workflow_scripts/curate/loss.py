@@ -1,4 +1,4 @@
-"""Stop a run whose images lost their names, or were no pictures of organisms, before shards are made of the rest."""
+"""Stop a run if too many images have unresolved names or are placeholders, before shards are written."""
 
 from collections.abc import Iterator
 from pathlib import Path

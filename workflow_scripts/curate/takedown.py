@@ -1,4 +1,4 @@
-"""Take images out of a corpus for good, at the wish of an owner, a host or a dataset.
+"""Remove images from a corpus permanently, by owner, address, dataset or uuid.
 
 Lists what is affected; unless that is all that is wanted, records it in the corpus's ledger, then has each stage
 forget what it holds: tars and shards are rewritten, pages and features that show such images removed. Typed again after

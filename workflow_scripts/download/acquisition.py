@@ -1,4 +1,4 @@
-"""A table of images acquired in a folder: fetched in passes, kept in tars, and every row accounted for."""
+"""Acquisition of a table of images: fetching in passes, storing in tars, and an outcome for every row."""
 
 import threading
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Which addresses may be asked: the public internet, and what the config allows besides."""
+"""Addresses that may be requested: public ones, and those that the config allows."""
 
 import ipaddress
 import socket

@@ -1,4 +1,4 @@
-"""How much of each host's policy is one job's, so that all jobs of a run together keep to it without talking."""
+"""A job's share of each host's limits, so that all jobs together keep them without communicating."""
 
 from collections.abc import Sequence
 from pathlib import Path

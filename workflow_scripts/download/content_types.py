@@ -1,4 +1,4 @@
-"""The type of a body: hosts label good photos as pages and downloads."""
+"""Content types: hosts often send photos under another type."""
 
 from fnmatch import fnmatchcase
 

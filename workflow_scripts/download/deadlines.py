@@ -1,4 +1,4 @@
-"""An end for every request, whatever its host sends and however slowly: headers that drip have no other."""
+"""Deadlines of requests, including those whose headers arrive slowly."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""What earlier work of the same corpus has of a part's images, so that hosts are asked only for the rest.
+"""Reuse of images that earlier work of the same corpus has, so that hosts are asked only for the rest.
 
 Earlier work is any work folder of another key, finished or not. An image is taken over when its id, address, crop, the
 settings of the kept picture and the step's version are the same. So is a failure, unless a setting that decides about

@@ -1,4 +1,4 @@
-"""What a download will cost, before anything is fetched: images, bytes, files, and days for each host at its policy."""
+"""Estimate a download before anything is fetched: images, bytes, files, and days for each host at its limits."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stop a run whose downloads lost too much of a source, before anything is made of the rest."""
+"""Stop a run if its downloads lost too much of a source."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

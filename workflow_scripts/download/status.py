@@ -1,4 +1,4 @@
-"""Where a corpus's downloads stand, from files alone: images done, rate and time left, by host."""
+"""Show the progress of a corpus's downloads: images done, rate and time left, by host."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Embed images of one's own: a parquet file of paths and embeddings, for search, clustering and maps."""
+"""Embed your own images into a parquet file of paths and embeddings, for search, clustering and maps."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Say what images show: a trained model, and a list of species to choose from."""
+"""Name the species in images by a trained model and a list of candidates."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Stop a run whose replay pairs did not come, before shards are made of the rest."""
+"""Stop a run if too many replay pairs were lost, before shards are written."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""What people look at: one self-contained page, and a table for the terminal."""
+"""The report: one self-contained page, and a table for the terminal."""

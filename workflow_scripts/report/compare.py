@@ -1,4 +1,4 @@
-"""Lay several runs side by side on one page: what differs in config and data, curves, scores and cost."""
+"""Compare several runs on one page: config, data, curves, scores and cost."""
 
 import sys
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Where the tables of a corpus and the files of a run lie, for those who ask about single images and models."""
+"""Tables of a corpus and files of a run, for questions about single images and models."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass

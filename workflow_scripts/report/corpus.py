@@ -1,4 +1,4 @@
-"""Name a corpus by one digest of what training sees of it, and count what it is made of."""
+"""Compute the digest of a corpus from what training sees of it, and count its contents."""
 
 from pathlib import Path
 

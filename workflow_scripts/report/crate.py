@@ -1,4 +1,4 @@
-"""Export a run as a Workflow Run RO-Crate: what ran, on what, and what came out, in the words of others' tools."""
+"""Export a run as a Workflow Run RO-Crate: steps, inputs and outputs in a standard vocabulary."""
 
 import json
 import re

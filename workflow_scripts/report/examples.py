@@ -1,4 +1,4 @@
-"""Example images with what each model says of them."""
+"""Example images with the predictions of each model."""
 
 import base64
 import hashlib

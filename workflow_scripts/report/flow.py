@@ -1,4 +1,4 @@
-"""Rows accounted for: what entered each step, what it kept, and why the others were left out."""
+"""The flow of rows: how many entered each step, were kept, and were left out by reason."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Everything that a corpus knows of one image."""
+"""All records of one image in a corpus."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The corpus's images that benchmarks have too, side by side with the benchmarks' own."""
+"""Leaked images beside the benchmark images that they match."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

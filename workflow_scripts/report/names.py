@@ -1,4 +1,4 @@
-"""How far names were resolved: images by source and rank reached."""
+"""Resolution of names: images by source and resolved rank."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""How two runs' first guesses differ on the same images."""
+"""Paired differences of two runs' top-1 predictions on the same images."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Write a corpus as others can use it: tables, card, licences, citations, and the images that may be passed on."""
+"""Write a corpus for publication: tables, card, licences, citations, and the images that may be redistributed."""
 
 import csv
 import json

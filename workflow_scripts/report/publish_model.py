@@ -1,4 +1,4 @@
-"""Write a trained model as others can load, judge and cite it: weights, card with scores, citation, provenance."""
+"""Write a trained model for publication: weights, card with scores, citation, provenance."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a corpus of some size will take, stage by stage, from costs that were measured: time, memory, disk, files.
+"""Estimate time, memory, disk and files of a corpus, stage by stage, from measured unit costs.
 
 `common/unit_costs.csv` holds a line a step: what a million units of it cost one core or GPU, and where the figure comes
 from.
@@ -39,20 +39,20 @@ def scale(
     """Print what each stage will take for a corpus of some size on a stated cluster.
 
     Args:
-        images: images, where there is no catalogue yet.
-        labels: distinct labels, where there is none.
-        catalog: the catalogue's parts, to count its images.
-        catalog_labels: its tables of labels, to count them.
-        names: names of the backbones; as many as GBIF's and the Catalogue of Life's have, where nothing is said.
-        pairs: replay pairs.
+        images: number of images, if there is no catalog yet.
+        labels: number of distinct labels, if there is no catalog yet.
+        catalog: parts of the catalog, to count its images.
+        catalog_labels: tables of its labels, to count them.
+        names: number of names in the backbones. Default: those of GBIF and the Catalogue of Life together.
+        pairs: number of replay pairs.
         epochs: epochs of the training.
-        model: architecture that is trained; of others than those in `costs` nothing is known.
-        parts: download jobs; as many as the catalogue has parts, where they are given.
-        groups: shard jobs.
-        cores: cores of the cluster.
-        gpus: its GPUs.
+        model: architecture to train. Only those in `costs` are known.
+        parts: number of download jobs. Default: the number of parts given.
+        groups: number of shard jobs.
+        cores: number of cores of the cluster.
+        gpus: number of GPUs of the cluster.
         screening: the judges, whose images are counted in the catalogue.
-        costs: the costs, as `unit_costs.csv` has them.
+        costs: table of unit costs in the form of `unit_costs.csv`.
 
     Raises:
         InputError: the costs are no such table.

@@ -1,4 +1,4 @@
-"""What the corpus's judges found: counts, scores with their thresholds, and the images nearest to these.
+"""Findings of the judges: counts, scores with thresholds, and the images nearest to a threshold.
 
 No face is shown: what a judge takes for a person is seen in coarse squares only.
 """

@@ -1,4 +1,4 @@
-"""Say where something comes from: an image, a shard, a model, or any file that the workflow made."""
+"""Trace where an image, a shard, a model or any other file of the workflow comes from."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ def trace(
         what: an image (its file, its uuid, or the MD5 of its original bytes), a shard or any other file, a model (its
             folder or its run's name), or a corpus (its name or its digest). What a file holds counts, wherever it lies;
             of what is known by nothing else, where it lies.
-        results: the results folder; the site's own by default.
+        results: the results folder. Default: the site's.
         json_lines: print a line of JSON for each thing found.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.

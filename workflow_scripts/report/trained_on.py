@@ -1,4 +1,4 @@
-"""Say whether models here were trained on a photo: by its bytes, or by how it looks."""
+"""Tell whether models here were trained on a photo, by its bytes or by its looks."""
 
 import hashlib
 import json

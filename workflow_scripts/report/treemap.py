@@ -1,4 +1,4 @@
-"""Training images by rank, as the nodes of a treemap that stays small however many taxa there are."""
+"""Training images by rank as a treemap of bounded size."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Judges that look at every downloaded image: what they find becomes a verdict by the thresholds of the config."""
+"""Screening: judges examine downloaded images; the config's thresholds turn findings into verdicts."""

@@ -1,4 +1,4 @@
-"""The judge `animals`: animals, persons and vehicles by a MegaDetector, as TreeOfLife-200M's camera-trap images.
+"""The judge `animals`: animals, persons and vehicles by MegaDetector, as for camera traps in TreeOfLife-200M.
 
 In: the parts of one group, a detector exported to ONNX. Out: a table of findings for each part.
 """

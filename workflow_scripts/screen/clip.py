@@ -1,4 +1,4 @@
-"""The judge `clip`: which class embedding an image is nearest to, as TreeOfLife-200M's museum images were looked at.
+"""The judge `clip`: the nearest class embedding of an image, as for museum images in TreeOfLife-200M.
 
 In: the parts of one group, a model, class embeddings. Out: a table of findings for each part.
 """

@@ -1,4 +1,4 @@
-"""What object detectors exported to ONNX take and give: RT-DETR's own export, and the layouts of YOLO's.
+"""Inputs and outputs of detectors exported to ONNX: RT-DETR, and the layouts of YOLO.
 
 Shapes: N detections as boxes [N, 4] of left, top, right, bottom in pixels of the network's square, scores [N] and
 classes [N]; A anchors, C classes.

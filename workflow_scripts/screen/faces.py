@@ -1,4 +1,4 @@
-"""The judge `faces`: human faces by MTCNN, as TreeOfLife-200M's citizen-science images were looked at.
+"""The judge `faces`: human faces by MTCNN, as for citizen-science images in TreeOfLife-200M.
 
 In: the parts of one group, MTCNN's weights. Out: a table of findings for each part.
 """

@@ -1,4 +1,4 @@
-"""What all judges share: the images of a group of parts, batch by batch, and a table of findings for each part.
+"""Shared code of judges: images of a group of parts in batches, and a table of findings for each part.
 
 Findings are kept per image: a work folder belongs to a judge and a part, and holds what the judge found in each picture
 that it has seen there. A killed job goes on after its last chunk; images that come later are judged alone; another

@@ -1,4 +1,4 @@
-"""Files of a work folder: what one judge found in one part."""
+"""Files of a judge's work folder for one part."""
 
 SEEN = "seen.parquet"
 """What was found in each picture that was ever seen."""

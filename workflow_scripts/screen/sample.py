@@ -1,4 +1,4 @@
-"""A page of images by class to label by hand, and what the labels say of each threshold: precision and recall.
+"""A page of sample images to label by hand, and precision and recall at each threshold from the labels.
 
 In: what one judge found, where the images lie, labels where there are any. Out: one self-contained page.
 """

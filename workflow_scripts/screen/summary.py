@@ -1,4 +1,4 @@
-"""How many images a judge looked at, and how many it could not judge."""
+"""Counts of images that a judge examined and could not judge."""
 
 import duckdb
 

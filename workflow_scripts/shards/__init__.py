@@ -1,1 +1,1 @@
-"""Kept images as training shards: globally shuffled webdataset tars, the same bytes on every rebuild."""
+"""Training shards: globally shuffled webdataset tars of kept images, byte-identical on every rebuild."""

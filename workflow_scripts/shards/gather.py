@@ -1,4 +1,4 @@
-"""Put the tables of all jobs together, after checking that every planned sample is in its shard."""
+"""Merge the tables of all jobs, after checking that every planned sample is in its shard."""
 
 from collections.abc import Iterator
 from math import ceil

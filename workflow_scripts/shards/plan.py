@@ -1,4 +1,4 @@
-"""Decide where each kept image goes: its shard, its position there, and the job that writes the shard."""
+"""Plan the shards: shard and position of each kept image, and the job that writes the shard."""
 
 import logging
 from pathlib import Path

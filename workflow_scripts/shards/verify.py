@@ -1,4 +1,4 @@
-"""Prove a corpus's shards: whole, as their manifests say, readable by webdataset, every kept image in exactly one.
+"""Verify a corpus's shards: complete, as in their manifests, readable by webdataset, each kept image in exactly one.
 
 Finds what a purged scratch disk has lost or changed, by name. It writes nothing but its answer, and fetches nothing.
 """

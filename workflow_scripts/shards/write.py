@@ -1,4 +1,4 @@
-"""Write one job's shards from the download tars: each image made the recipe's square and encoded."""
+"""Write one job's shards from the download tars: scale each image to the recipe's square and encode it."""
 
 import logging
 from collections.abc import Iterator

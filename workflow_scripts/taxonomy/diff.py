@@ -1,4 +1,4 @@
-"""Say what changes between two tables of resolved labels: after another backbone, another release, other overrides."""
+"""Compare two tables of resolved labels: labels, images and benchmark classes that change."""
 
 import sys
 from collections.abc import Iterator, Mapping

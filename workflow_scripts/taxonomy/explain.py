@@ -1,4 +1,4 @@
-"""Explain for a person what one label is taken for: the candidates, which strategy chose, and why."""
+"""Explain how a name is resolved: the candidates, the strategy that chose, and why."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -36,19 +36,19 @@ def explain(
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
-    """Explain what a label is taken for.
+    """Explain how a label is resolved.
 
     Args:
         name: the label's scientific name, "" for none.
-        kingdom: the label's kingdom; so the other ranks.
+        kingdom: the label's kingdom; likewise the other ranks.
         phylum: its phylum.
         class_: its class.
         order: its order.
         family: its family.
         genus: its genus.
         species: its species column.
-        taxon_key: the records' own key, as `backbone:id`.
-        config: whose backbones, strategies and overrides count.
+        taxon_key: the taxon's id in the records, as `backbone:id`.
+        config: config with the backbones, strategies and overrides to use.
         backbones: name and DuckDB file of each backbone, in place of those that the config's workflow built.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.

@@ -1,4 +1,4 @@
-"""A curator's overrides: a CSV file that says what some labels are, whatever a resolver would make of them.
+"""A curator's overrides: a CSV file with the taxa of some labels, which take precedence over resolution.
 
 Columns: any of the seven ranks and `scientific_name`, as the provider wrote them (an empty cell means anything);
 `taxon_id`, the answer as `backbone:id`, or empty for a label that shall stay unresolved; `why`, for whoever reads it

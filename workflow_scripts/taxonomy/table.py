@@ -1,4 +1,4 @@
-"""One's own list: a table with the ranks and names of the taxa that one works with."""
+"""A backbone from your own table of taxa with ranks and names."""
 
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.text_archives import Archive, Part, Table, best_table, named

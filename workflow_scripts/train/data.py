@@ -1,4 +1,4 @@
-"""What a training reads, and the digest by which a config pins a corpus.
+"""Print the digest by which a config pins a corpus; the inputs of a training.
 
 `python -m workflow_scripts.train.data --corpus FOLDER` prints the digest that a config may pin a corpus by.
 """

@@ -1,4 +1,4 @@
-"""From a batch to its losses and gradients: on the device, in the recipe's precision, over all ranks.
+"""Losses and gradients of a batch: on the device, in the recipe's precision, over all ranks.
 
 Shapes: B pairs of this rank, S pixels a side, L tokens, D embedding dimensions.
 """

@@ -1,4 +1,4 @@
-"""When a training stops itself: too many steps skipped for a loss that is not finite, or too many unreadable samples.
+"""Limits at which a training stops: steps skipped for a non-finite loss, and unreadable samples.
 
 All ranks see the same numbers, so all decide alike.
 """

@@ -1,4 +1,4 @@
-"""What a training is given: inputs and settings, checked once."""
+"""Inputs and settings of a training, checked once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""torchrun for a cluster workflow: the same options, and an ending that people and schedulers understand.
+"""A launcher with torchrun's options, whose exit statuses suit schedulers and whose errors are one line.
 
 `python -m workflow_scripts.train.launch [--restarts N] TORCHRUN-OPTIONS -m MODULE OPTIONS` differs from `torchrun` in
 six things. It passes SIGUSR1 on to its processes and lets them save in their own time, where torchrun would kill them

@@ -1,4 +1,4 @@
-"""How far a parameter is from its tower's output, for tuning the last blocks only and for layer-wise learning rates.
+"""Layer depths of parameters, for tuning the last blocks only and for layer-wise learning rates.
 
 A tower is embeddings, transformer blocks, and what follows them. What follows has depth 0, the last block 1, the
 first block as many as there are blocks, and the embeddings one more.

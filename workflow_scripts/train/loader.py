@@ -1,4 +1,4 @@
-"""Batches, made of positions: step s takes its fixed positions of each stream, whoever makes the batch.
+"""Loading of batches: step s takes fixed positions of each stream, whichever worker makes the batch.
 
 Augmentation is seeded by the position too, so nothing depends on the number of workers or ranks, and resuming at step
 s reads nothing that came before it.

@@ -1,4 +1,4 @@
-"""The training loop, from the starting weights to the trained ones: `Trainer` is read from top to bottom."""
+"""The training loop. `Trainer` can be read from top to bottom."""
 
 import logging
 import math

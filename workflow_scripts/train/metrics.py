@@ -1,4 +1,4 @@
-"""What a run writes down as it goes: a line a step, each step once however often it was interrupted; broken samples."""
+"""Records of a training: one line per step, each step once despite interruptions; unreadable samples."""
 
 import json
 import math

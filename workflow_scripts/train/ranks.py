@@ -1,4 +1,4 @@
-"""The processes of a training, as torchrun started them: who this one is, and what they tell each other."""
+"""Ranks of a training: this process's rank, and collective operations."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Requests to stop: noted, and answered by all ranks together."""
+"""Requests to stop, on which all ranks agree."""
 
 import signal
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A training in a cluster's time slots: one `srun` task a node, told before its time is up, continued in the next slot.
+"""A training in time slots of a cluster: one `srun` task per node, warned before its end, resumed in the next slot.
 
 `python -m workflow_scripts.train.slots OPTIONS -m MODULE OPTIONS` runs in a Slurm job, on the first of its nodes. It
 starts `train.launch` once on each node; they meet on this one. The job is asked for with `--signal=USR1@SECONDS`: Slurm

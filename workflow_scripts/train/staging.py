@@ -1,4 +1,4 @@
-"""Shards copied to a node's own disk as they come up, for file systems that dislike small reads.
+"""Copies of shards on a node's local disk, for file systems that are slow at small reads.
 
 All readers of a node share the copies: whoever needs a shard first copies it, in one sequential read.
 """

@@ -1,4 +1,4 @@
-"""How far a training is; part of every checkpoint."""
+"""Progress of a training; part of every checkpoint."""
 
 from dataclasses import dataclass, field
 

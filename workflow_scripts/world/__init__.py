@@ -1,1 +1,1 @@
-"""The embedded world: a miniature of everything that comes from outside, drawn, written down and served."""
+"""The embedded world: a miniature of all external data, drawn and served."""

@@ -1,4 +1,4 @@
-"""Labels as providers write them, with the troubles that name resolvers meet in the wild."""
+"""Labels as providers write them, with the errors that name resolvers meet in real data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Become a command that dies with the process that launched it.
+"""Run a command that dies with the process that launched it.
 
 A module of its own, because nothing may be run between fork and exec in a process that has threads.
 """

@@ -1,4 +1,4 @@
-"""Draw the embedded world: everything that comes from outside in a real run, in small.
+"""Draw the embedded world: a miniature of all external data of a real run.
 
 In: settings and a table of real species. Out: metadata with the columns of TreeOfLife-200M, a small table of local
 images, a Darwin Core backbone, a LAION-like replay set, benchmarks in the papers' layout, the images behind them, and

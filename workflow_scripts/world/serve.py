@@ -1,4 +1,4 @@
-"""Serve the embedded world to one command: a prefix that lives as long as the command does.
+"""Serve the embedded world while one command runs.
 
 python -m workflow_scripts.world.serve --world W -- COMMAND ARGS...
 """

@@ -1,4 +1,4 @@
-"""What every part of the config has in common."""
+"""Base class of all config sections."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Where the papers' benchmarks come from: for the message that one is missing, and for the table in the docs."""
+"""Sources of the papers' benchmarks, for messages about missing files and for the table in the docs."""
 
 from functools import cache
 from pathlib import Path

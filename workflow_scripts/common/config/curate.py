@@ -1,4 +1,4 @@
-"""Which images are kept."""
+"""Settings of curation."""
 
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ Rank = Literal["kingdom", "phylum", "class", "order", "family", "genus", "specie
 
 
 class TaxaFilter(Section):
-    """Which taxa are kept."""
+    """Taxa to keep."""
 
     include: list[str] = Field(default_factory=list, description="Taxa to keep, by names at any rank. Default: all.")
     exclude: list[str] = Field(default_factory=list, description="Taxa to leave out, by names at any rank.")

@@ -1,4 +1,4 @@
-"""Downloading images."""
+"""Settings and limits of downloads."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Benchmarks, where they come from, and how they are embedded."""
+"""Settings of benchmarks: layouts, downloads, and limits of embedding."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal

@@ -1,4 +1,4 @@
-"""What the jobs of a rule ask of a cluster."""
+"""Resources of a rule's jobs."""
 
 from pydantic import Field
 

@@ -1,4 +1,4 @@
-"""How much may be lost."""
+"""Share of rows that a stage may lose."""
 
 from typing import Annotated
 

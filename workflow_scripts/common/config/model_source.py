@@ -1,4 +1,4 @@
-"""A model by where its weights come from: what is trained, what is scored beside it, and what predicts."""
+"""Model sources: weights from a folder, the hub, open_clip, a checkpoint or timm."""
 
 import difflib
 import re

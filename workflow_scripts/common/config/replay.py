@@ -1,4 +1,4 @@
-"""Replay pairs: what keeps the model from forgetting."""
+"""Settings of replay pairs."""
 
 from typing import Any
 

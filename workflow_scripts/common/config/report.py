@@ -1,4 +1,4 @@
-"""What is looked at beyond scores, and what is made for others."""
+"""Settings of feature analysis and publishing."""
 
 from typing import Annotated
 

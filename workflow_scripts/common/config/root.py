@@ -1,4 +1,4 @@
-"""The whole config: read, checked, and said to be wrong in one line."""
+"""The whole config: reading, checking, and one line for what is wrong."""
 
 import difflib
 import json

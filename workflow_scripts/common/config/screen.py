@@ -1,4 +1,4 @@
-"""Judges that look at the downloaded images, and what is refused by what they find."""
+"""Settings of judges that examine downloaded images, and thresholds by which images are refused."""
 
 import difflib
 import json

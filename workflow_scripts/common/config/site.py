@@ -1,4 +1,4 @@
-"""What belongs to a place, not to a recipe: `config/site.yaml`."""
+"""Settings of a place, not of a recipe: `config/site.yaml`."""
 
 import re
 import shlex

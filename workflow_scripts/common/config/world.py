@@ -1,4 +1,4 @@
-"""The embedded world: a miniature of everything that comes from outside."""
+"""Settings of the embedded world."""
 
 from pydantic import Field
 
