@@ -252,6 +252,15 @@ def test_without_what_is_optional_the_page_still_stands(everything: Arguments) -
     assert set(page.values("href")) == {"#scores", "#provenance"}
 
 
+def test_a_run_without_benchmarks_has_a_page(everything: Arguments) -> None:
+    given = everything()
+    without = ("scores", "predictions", "benchmarks", "intrinsic")
+    build(**given | {name: type(given[name])() for name in without})
+    page = given["out"].read_text()
+    assert given["run"] in page
+    assert given["out"].with_name("scores.csv").read_text().count("\n") == 1
+
+
 def test_what_is_given_and_wrong_is_an_error_that_names_it(everything: Arguments, tmp_path: Path) -> None:
     bad = tmp_path / "bad.json"
     bad.write_text("{")

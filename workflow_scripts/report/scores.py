@@ -200,7 +200,7 @@ def read_scores(paths: Sequence[Path], own: str | None = None) -> Scores:
 
     Args:
         paths: the files.
-        own: the run's own model; the first file's when it is none of them.
+        own: the run's own model, which may have no scores; the first file's when it is none of them.
 
     Raises:
         InputError: a file is missing or is no score file, or two of them are about the same.
@@ -212,10 +212,12 @@ def read_scores(paths: Sequence[Path], own: str | None = None) -> Scores:
         if key in files:
             raise InputError(f"{path}: a second file of scores of {key[1]} on {key[0]}")
         files[key] = file
-    if not files:
+    if not files and own is None:
         raise InputError("no scores given; name at least one score file")
+    # A run without benchmarks has none.
+    models = dict.fromkeys(model for _, model in files) or [own or ""]
     return Scores(
-        models=tuple(sorted(dict.fromkeys(model for _, model in files), key=lambda model: model != own)),
+        models=tuple(sorted(models, key=lambda model: model != own)),
         benchmarks=tuple(dict.fromkeys(benchmark for benchmark, _ in files)),
         files=files,
     )
