@@ -136,6 +136,9 @@ def test_a_killed_judge_goes_on_after_its_last_chunk(corpus: Downloaded, model: 
     assert not group.account.exists()
     kept = {path: path.stat().st_mtime_ns for path in group.work.rglob("chunk-*.parquet")}
     assert kept
+    # One chunk lay on a disk that was lost.
+    lost = min(kept)
+    lost.write_bytes(lost.read_bytes()[:60])
     judge(corpus, model, classes, name="killed")
     for name in ("whole", "killed"):
         assert [{**row, "judge": ""} for row in corpus.findings(name)] == [
@@ -175,6 +178,23 @@ def test_support_images_become_centres_and_find_their_like(tmp_path: Path, model
     clip = load(model)
     new = torch.stack([preprocess(clip)(Image.new("RGB", (40, 40), (level,) * 3)) for level in (38, 228)])
     assert [label for label, _ in made.nearest(encode_image(clip, new).numpy())] == ["dark", "light"]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"page/1.jpg": noise(1)}, "1 classes"),
+        ({"page/1.jpg": noise(1), "plant/1.jpg": noise(2)[:200]}, "plant/1.jpg: support image cannot be read"),
+        ({"page/1.jpg": noise(1), "plant/1.jpg": noise(2), "sky/note.txt": b"none"}, "sky: no image"),
+    ],
+)
+def test_a_support_set_that_is_none_is_refused(tmp_path: Path, model: str, files: dict[str, bytes], said: str) -> None:
+    for name, content in files.items():
+        (tmp_path / "support" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "support" / name).write_bytes(content)
+    settings = ClipJudge(judge="clip", model=model, classes=str(tmp_path / "support"))
+    with pytest.raises(InputError, match=said):
+        make_classes(settings=settings, model=model, out=tmp_path / "classes.safetensors")
 
 
 def test_prompts_become_the_mean_of_their_features(tmp_path: Path, model: str) -> None:

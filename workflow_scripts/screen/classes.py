@@ -68,6 +68,9 @@ def _centres(encoder: ImageEncoder, folder: Path, most: int, seed: int) -> dict[
         raise InputError(
             f"{folder}: {len(files)} classes; a support set has a folder of images for each of two or more"
         )
+    for place in sorted(folder.iterdir()):
+        if place.is_dir() and not place.name.startswith(".") and place.name not in files:
+            raise InputError(f"{place}: no image in it; a class of a support set has at least one")
     centres = {}
     for label, paths in sorted(files.items()):
         features_ND = unit(

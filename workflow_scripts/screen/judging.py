@@ -185,7 +185,17 @@ def _read_wanted(connection: duckdb.DuckDBPyConnection, part: Path, manifest: Pa
 
 def _read_seen(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """The view `seen`: what the judge found in this part so far."""
-    files = [path for path in (folder / SEEN, *sorted(folder.glob(CHUNKS))) if path.exists()]
+    files = []
+    for path in (folder / SEEN, *sorted(folder.glob(CHUNKS))):
+        if path.exists():
+            try:
+                tables.read(connection, path, SEEN_FINDINGS, "seen")
+            except InputError as error:
+                # What a full disk or a lost node left; its images are looked at again.
+                logger.warning("%s; removed", error)
+                path.unlink()
+            else:
+                files.append(path)
     tables.read(connection, files, SEEN_FINDINGS, "seen")
 
 
