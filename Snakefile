@@ -92,6 +92,8 @@ if MISSING and workflow.is_main_process:
             given=one_of(MISSING.values()),
         conda:
             ENVIRONMENT
+        message:
+            "find {wildcards.given}"
         shell:
             "test -e {output:q} 2> {log}"
 
@@ -116,6 +118,8 @@ rule all:
         rules.model_card.output,
         rules.species_texts.output,
         ATTRIBUTIONS,
+    message:
+        "all: done"
 
 
 FETCH_LOSSES = [] if GIVEN else CORPUS.gathered_loss.each(generation=GENERATIONS.names)
@@ -132,6 +136,8 @@ rule fetch:
         FETCHED_BENCHMARKS.values(),
         MODELS.fetched_files(),
         losses=FETCH_LOSSES,
+    message:
+        "fetch: done"
 
 
 require_fetched(file for file in rules.fetch.input if file not in FETCH_LOSSES)
@@ -142,21 +148,29 @@ rule data:
         [] if GIVEN else expand(rules.shards_gather.output, generation=GENERATIONS.names),
         ATTRIBUTIONS,
         REPLAY_ACCOUNTS,
+    message:
+        "data: done"
 
 
 rule train:
     input:
         RUN.model_config(),
+    message:
+        "train: done"
 
 
 rule evaluate:
     input:
         SCORING.all_scores(),
+    message:
+        "evaluate: done"
 
 
 rule report:
     input:
         RUN.report(),
+    message:
+        "report: done"
 
 
 # Model and dataset as others can use them; uploading is a command of its own.
@@ -164,6 +178,8 @@ rule publish:
     input:
         rules.publish_model.output,
         rules.publish_dataset.output,
+    message:
+        "publish: done"
 
 
 # Finished runs side by side: `--config 'runs=[a,b]'`. No inputs: runs of other configs are read as they are.
@@ -175,6 +191,8 @@ rule compare:
     params:
         runs=CONFIG.runs,
         results=SITE.results,
+    message:
+        "compare runs"
     shell:
         "python -m workflow_scripts.report.compare --runs {params.runs:q} --results {params.results:q} --log {log:q}"
 
@@ -189,11 +207,13 @@ rule leakage:
     input:
         RUN.leakage.each(benchmark=LATER_BENCHMARKS),
     message:
-        f"scores with and without what the corpus holds of {', '.join(LATER_BENCHMARKS)}: {Path(RUN.leakage()).parent}"
+        literally(
+            f"scores with and without what the corpus holds of {', '.join(LATER_BENCHMARKS)}: {Path(RUN.leakage()).parent}"
+        )
         if LATER_BENCHMARKS
         else "nothing to compare: the corpus is kept clean of each benchmark (curate.clean_of)"
 
 
 for defined in workflow.modifier.rules:
-    complete(defined)
+    complete(defined, dry_run=DRY_RUN)
 keep_made(workflow.modifier.rules, WORDS.keep)

@@ -40,6 +40,8 @@ use rule train_run as ablation_train with:
         work=lambda w: Run(RUN.ablation(variant=w.variant)).train_work(),
         out=parent_of_output,
         version=step_version("train.run"),
+    message:
+        "ablations: train {wildcards.variant}"
 
 
 JOB = job("model_export", RUN_LOGS, "ablations/{variant}/export")
@@ -55,6 +57,8 @@ use rule model_export as ablation_export with:
         JOB.log,
     benchmark:
         JOB.benchmark
+    message:
+        "ablations: export {wildcards.variant}"
 
 
 JOB = job("embed", RUN_LOGS, "ablations/{variant}/embed.{benchmark}")
@@ -76,6 +80,8 @@ use rule embed as ablation_embed with:
         precise="",
         work=SHARED.work(step="features"),
         version=step_version("evaluate.embed"),
+    message:
+        "ablations: embed the images of {wildcards.benchmark} with {wildcards.variant}"
 
 
 # One job for all variants.
@@ -114,6 +120,8 @@ for (benchmark, text_type), spec in TESTED.items():
             features=pairs(FEATURES),
             out=grandparent_of_output,
             version=step_version(f"evaluate.{spec.layout}.score"),
+        message:
+            f"ablations: score {benchmark} with captions of type {text_type}"
         shell:
             "python -m workflow_scripts.evaluate.{params.layout}.score --benchmark {params.benchmark:q} "
             "--settings {params.settings:q} --images {input.images:q} --models {params.models:q} "
@@ -145,6 +153,8 @@ rule ablation_tables:
         **JOB.resources,
     params:
         version=step_version("report.ablations"),
+    message:
+        "ablations: table of scores"
     shell:
         "python -m workflow_scripts.report.ablations --scores {input:q} --csv {output.csv:q} --parquet {output.parquet:q} --log {log:q}"
 
@@ -154,3 +164,5 @@ rule ablations:
     input:
         rules.ablation_tables.output.parquet,
     localrule: True
+    message:
+        "ablations: all tables"

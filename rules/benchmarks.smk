@@ -25,6 +25,8 @@ rule benchmark_fetch:
         settings=lambda w: json.dumps(as_read(CONFIG.benchmarks[w.benchmark])),
         downloads=SHARED.work(step="benchmarks"),
         version=step_version("evaluate.fetch"),
+    message:
+        "benchmark {wildcards.benchmark}: fetch its files"
     shell:
         "HF_HUB_OFFLINE=0 python -m workflow_scripts.evaluate.fetch --name {wildcards.benchmark} "
         "--settings {params.settings:q} --out {output:q} --downloads {params.downloads:q} --log {log:q}"
@@ -56,6 +58,8 @@ rule benchmark_index:
         layout=lambda w: LAYOUTS[w.benchmark],
         settings=lambda w: json.dumps(as_read(CONFIG.benchmarks[w.benchmark])),
         version=lambda w: step_version(f"evaluate.{LAYOUTS[w.benchmark]}.index"),
+    message:
+        "benchmark {wildcards.benchmark}: check and list its images"
     shell:
         "python -m workflow_scripts.evaluate.{params.layout}.index --name {wildcards.benchmark} "
         "--settings {params.settings:q} --out {output.images:q} --account {output.account:q} --log {log:q}"
@@ -85,6 +89,8 @@ rule benchmark_replay:
     params:
         shards=subpath(input.manifest, parent=True),
         version=step_version("evaluate.replay.index"),
+    message:
+        "benchmark {wildcards.benchmark}: list the held-out replay images"
     shell:
         "python -m workflow_scripts.evaluate.replay.index --name {wildcards.benchmark} --shards {params.shards:q} "
         "--out {output.images:q} --account {output.account:q} --log {log:q}"
@@ -117,6 +123,8 @@ rule benchmark_carve:
         settings=lambda w: json.dumps(as_read(CONFIG.benchmarks[w.benchmark])),
         parts=CORPUS.downloads(),
         version=step_version("evaluate.carved.index"),
+    message:
+        "benchmark {wildcards.benchmark}: set its images apart from the corpus"
     shell:
         "python -m workflow_scripts.evaluate.carved.index --name {wildcards.benchmark} --settings {params.settings:q} "
         "--catalog {input.catalog:q} --downloads {input.downloads:q} --parts {params.parts:q} --labels {input.labels:q} "

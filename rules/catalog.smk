@@ -33,6 +33,8 @@ rule catalog_fetch:
     params:
         remote=lambda w: FETCHED_SOURCES[SHARED.source(identity=w.identity, file=w.file)].to_json(),
         version=step_version("catalog.fetch"),
+    message:
+        "catalog: fetch a source's file"
     shell:
         "HF_HUB_OFFLINE=0 python -m workflow_scripts.catalog.fetch --remote {params.remote:q} --out {output.file:q} "
         "--record {output.record:q} --gbif-api {resources.gbif_api:q} --log {log:q}"
@@ -63,6 +65,8 @@ rule catalog_source:
         ),
         settings=lambda w: GENERATIONS.source(w).to_json(),
         version=lambda w: step_version(f"catalog.{GENERATIONS.source(w).reader}"),
+    message:
+        "catalog: read source {wildcards.source} of generation {wildcards.generation}"
     shell:
         "python -m workflow_scripts.catalog.{params.reader} {params.options} --settings {params.settings:q} "
         "--out {output.records:q} --account {output.account:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
@@ -100,6 +104,8 @@ for generation in GENERATIONS.names:
             first=int(GENERATIONS.parts[generation][0]),
             out=parent_of_output,
             version=step_version("catalog.merge"),
+        message:
+            f"catalog: merge the sources of generation {generation} and assign parts"
         shell:
             "python -m workflow_scripts.catalog.merge --sources {input.sources:q} --older {input.older:q} "
             "--generation {params.number} --parts {params.parts} --first-part {params.first} --out-dir {params.out:q} "
@@ -131,6 +137,8 @@ rule catalog_loss:
     resources:
         **JOB.resources,
         max_loss=CONFIG.max_loss.to_json(),
+    message:
+        "catalog: check what was lost of generation {wildcards.generation}"
     shell:
         "python -m workflow_scripts.catalog.loss --accounts {input.accounts:q} --records {input.records:q} "
         "--account {input.account:q} --older {input.older:q} --max-loss {resources.max_loss:q} --out {output.loss:q} --log {log:q}"

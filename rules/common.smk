@@ -44,7 +44,7 @@ from workflow_scripts.common.bound import finished_training
 from workflow_scripts.common.config.benchmark_sources import how_to_get
 from workflow_scripts.common.config.evaluate import IN_FULL_PRECISION, as_read, table_identity, watched_files
 from workflow_scripts.common.config.root import load_config, load_site, read_yaml
-from workflow_scripts.common.defined_rules import complete
+from workflow_scripts.common.defined_rules import complete, literally
 from workflow_scripts.common.config.train import CorpusShards
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_json
@@ -57,6 +57,7 @@ from workflow_scripts.common.layout import TRAINING_FILES, Corpus, Layout, Run
 from workflow_scripts.common.losses import too_much_by_now
 from workflow_scripts.common.mixture import Mixture
 from workflow_scripts.common.plan_summary import summary
+from workflow_scripts.common.progress import PROGRESS
 from workflow_scripts.common.redo import keep_made, redone, refusal, take_words
 from workflow_scripts.common.retries import never_retry_bad_input
 from workflow_scripts.common.scored_models import Models
@@ -64,6 +65,7 @@ from workflow_scripts.common.scoring import Scoring
 from workflow_scripts.common.snakemake_errors import check_writable, explain, record_running
 from workflow_scripts.common.step_versions import step_version
 from workflow_scripts.common.table_files import check_tables
+from workflow_scripts.common.terminal import be_brief
 from workflow_scripts.common.used_as_module import check_module
 
 # Without any other config: the working folder's, or this project's own, the embedded world.
@@ -81,6 +83,7 @@ CONFIG_FILES = [
 WHERE = " + ".join([*CONFIG_FILES, *(["--config"] if workflow.config_settings.config else [])])
 
 
+be_brief(workflow)
 if workflow.is_main_process:
     remedies.remember_options(sys.argv[1:])
     submit_like_jobs_together()
@@ -169,7 +172,7 @@ ON_PATH = "" if IMAGE else f'PATH={shlex.quote(str(PYTHON.parent))}:"$PATH" '
 shell.prefix(
     literal_prefix(
         f"{setup(None if IMAGE else SLURM)}set -euo pipefail; export {ON_PATH}PYTHONPATH={shlex.quote(str(PROJECT))} "
-        "HF_HUB_OFFLINE=1 NO_ALBUMENTATIONS_UPDATE=1; "
+        f"HF_HUB_OFFLINE=1 NO_ALBUMENTATIONS_UPDATE=1 {PROGRESS}=lines; "
     )
 )
 

@@ -25,6 +25,8 @@ rule curate_leakage:
     params:
         benchmarks=pairs(CLEAN_OF),
         version=step_version("curate.leakage"),
+    message:
+        "curate: search generation {wildcards.generation} for benchmark images"
     shell:
         "python -m workflow_scripts.curate.leakage --downloads {input.downloads:q} --benchmarks {params.benchmarks:q} "
         "--out {output.leakage:q} --account {output.account:q} "
@@ -62,6 +64,8 @@ rule curate:
         settings=CONFIG.curate.to_json(),
         screened=option("refusals", CONFIG.refusals.rules and CONFIG.refusals.to_json()),
         version=step_version("curate.decide"),
+    message:
+        "curate: decide which images of generation {wildcards.generation} are kept"
     shell:
         "python -m workflow_scripts.curate.decide --catalog {input.catalog:q} --downloads {input.downloads:q} "
         "--labels {input.labels:q} --older {input.older:q} --leakage {input.leakage:q} --held-out {input.held_out:q} "
@@ -92,6 +96,8 @@ rule curate_loss:
     resources:
         **JOB.resources,
         max_loss=CONFIG.max_loss.to_json(),
+    message:
+        "curate: check what was lost of generation {wildcards.generation}"
     shell:
         "python -m workflow_scripts.curate.loss --account {input.account:q} --labels {input.labels:q} "
         "--max-loss {resources.max_loss:q} --out {output.loss:q} --log {log:q}"
@@ -119,6 +125,8 @@ rule curate_attribution:
     params:
         settings=CONFIG.attribution.to_json(),
         version=step_version("curate.attribute"),
+    message:
+        "curate: list licences and creators of generation {wildcards.generation}"
     shell:
         "python -m workflow_scripts.curate.attribute --catalog {input.catalog:q} --verdicts {input.verdicts:q} "
         "--settings {params.settings:q} --out {output:q} "

@@ -39,6 +39,8 @@ rule download:
         work=CORPUS.download_work(),
         out=parent_of_output,
         version=step_version("download.fetch"),
+    message:
+        "download part {wildcards.part}"
     shell:
         "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.fetch --part {input.part:q} "
         "--settings {params.settings:q} --limits {resources.limits:q} {resources.contact} "
@@ -82,6 +84,8 @@ rule retry_failed:
         settings=CONFIG.download.to_json(),
         replay=(option("replay-settings", CONFIG.replay.download.to_json()) if CONFIG.replay else ""),
         work=CORPUS.download_work(),
+    message:
+        "download: ask again for images that failed"
     shell:
         "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.retry --parts {input.parts:q} "
         "--manifests {input.manifests:q} --settings {params.settings:q} --replay-parts {input.replay_parts:q} "
@@ -111,6 +115,8 @@ rule estimate:
         model=CONFIG.model.architecture if isinstance(CONFIG.model.architecture, str) else "this model",
         groups=CONFIG.shard_jobs,
         screening=option("screening", CONFIG.screen and CONFIG.screening.to_json()),
+    message:
+        "estimate the size and cost of the downloads"
     shell:
         "python -m workflow_scripts.download.estimate --parts {input.parts:q} {input.replay:q} "
         "--settings {params.settings:q} --limits {resources.limits:q} --memory-mb {resources.mem_mb} --log {log:q} && "
@@ -142,6 +148,8 @@ rule download_gather:
     params:
         parts=lambda w: GENERATIONS.parts[w.generation],
         version=step_version("download.gather"),
+    message:
+        "download: gather the parts of generation {wildcards.generation}"
     shell:
         "python -m workflow_scripts.download.gather --catalog {input.catalog:q} --manifests {input.manifests:q} "
         "--parts {params.parts} --out {output.downloads:q} --account {output.account:q} --hosts {output.hosts:q} "
@@ -172,6 +180,8 @@ rule download_loss:
     resources:
         **JOB.resources,
         max_loss=CONFIG.max_loss.to_json(),
+    message:
+        "download: check what was lost of generation {wildcards.generation}"
     shell:
         "python -m workflow_scripts.download.loss --account {input.account:q} --hosts {input.hosts:q} --lost {input.lost:q} --older {input.older:q} "
         "--max-loss {resources.max_loss:q} --out {output.loss:q} --log {log:q}"

@@ -31,6 +31,8 @@ rule embed:
         precise=lambda w: "--precise" if CONFIG.benchmarks[w.benchmark].layout in IN_FULL_PRECISION else "",
         work=SHARED.work(step="features"),
         version=step_version("evaluate.embed"),
+    message:
+        "embed the images of {wildcards.benchmark} with {wildcards.model}"
     shell:
         "python -m workflow_scripts.evaluate.embed --model {params.model:q} --images {input.images:q} "
         "--projector {params.projector:q} {params.precise} --limits {resources.limits:q} --work {params.work:q} "
@@ -57,6 +59,8 @@ rule seen_species:
         **JOB.resources,
     params:
         version=step_version("evaluate.seen_species"),
+    message:
+        "list the species that training sees"
     shell:
         "python -m workflow_scripts.evaluate.seen_species --labels {input.labels:q} --verdicts {input.verdicts:q} "
         "--memory-mb {resources.mem_mb} --out {output.species:q} --log {log:q}"
@@ -86,6 +90,8 @@ rule newt_search:
     params:
         part=lambda w: int(w.part),
         version=step_version("evaluate.newt.search"),
+    message:
+        "NeWT: search classifiers of {wildcards.model} on {wildcards.benchmark}, share {wildcards.part} of {wildcards.parts}"
     shell:
         "python -m workflow_scripts.evaluate.newt.search --images {input.images:q} --features {input.features:q} "
         "--part {params.part} --parts {wildcards.parts} --out {output:q} --threads {threads} --log {log:q}"
@@ -127,6 +133,8 @@ for benchmark, spec in CONFIG.benchmarks.items():
             seen=option("seen", SEEN),
             out=grandparent_of_output,
             version=step_version(f"evaluate.{spec.layout}.score"),
+        message:
+            f"score all models on {benchmark}"
         shell:
             "python -m workflow_scripts.evaluate.{params.layout}.score --benchmark {params.benchmark:q} "
             "--settings {params.settings:q} --images {input.images:q} --models {params.models:q} "
@@ -156,6 +164,8 @@ rule leakage_search:
         **JOB.resources,
     params:
         version=step_version("curate.leakage"),
+    message:
+        "search generation {wildcards.generation} for images of {wildcards.benchmark}"
     shell:
         "python -m workflow_scripts.curate.leakage --downloads {input.downloads:q} "
         "--benchmarks {wildcards.benchmark} {input.images:q} --out {output.leakage:q} --account {output.account:q} "
@@ -183,6 +193,8 @@ rule leakage_scores:
         **JOB.resources,
     params:
         version=step_version("evaluate.leaked_scores"),
+    message:
+        "score {wildcards.benchmark} with and without what the corpus holds of it"
     shell:
         "python -m workflow_scripts.evaluate.leaked_scores --benchmark {wildcards.benchmark} "
         "--leakage {input.leakage:q} --verdicts {input.verdicts:q} --predictions {input.predictions:q} --out {output:q} "

@@ -20,6 +20,8 @@ rule tsne:
         **JOB.resources,
     params:
         version=step_version("evaluate.tsne"),
+    message:
+        "lay out the features of {wildcards.model} on {wildcards.benchmark} (t-SNE)"
     shell:
         "python -m workflow_scripts.evaluate.tsne --images {input.images:q} --features {input.features:q} "
         "--out {output.plane:q} --log {log:q}"
@@ -52,6 +54,8 @@ for benchmark in CONFIG.intrinsic_benchmarks():
             features=pairs({name: RUN.features(model=name, benchmark=benchmark) for name in MODELS.folders}),
             out=grandparent_of_output,
             version=step_version("evaluate.intrinsic"),
+        message:
+            f"measure how features follow the taxonomy on {benchmark}"
         shell:
             "python -m workflow_scripts.evaluate.intrinsic --benchmark {params.benchmark:q} --images {input.images:q} "
             "--features {params.features:q} --out-dir {params.out:q} --threads {threads} "

@@ -25,6 +25,8 @@ rule model_fetch:
         trainable=lambda w: "--trainable" if w.fetched == MODELS.trainable else "",
         out=parent_of_output,
         version=step_version("models.fetch"),
+    message:
+        "fetch model {wildcards.fetched}"
     shell:
         "HF_HUB_OFFLINE=0 python -m workflow_scripts.models.fetch --model {params.model:q} {params.trainable} "
         "--out {params.out:q} --log {log:q}"

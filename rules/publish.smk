@@ -26,6 +26,8 @@ rule publish_model:
         model=subpath(input.model, parent=True),
         settings=CONFIG.publish.to_json(),
         version=step_version("report.publish_model"),
+    message:
+        "publish: the model with its card"
     shell:
         "python -m workflow_scripts.report.publish_model --model {params.model:q} --scores {input.scores:q} "
         "--facts {input.facts:q} --table {input.table:q} --settings {params.settings:q} --out {output.card:q} --log {log:q}"
@@ -59,6 +61,8 @@ rule publish_dataset:
         work=RUN.publish_work(),
         out=parent_of_output,
         version=step_version("report.publish_dataset"),
+    message:
+        "publish: the dataset with its card"
     shell:
         "python -m workflow_scripts.report.publish_dataset --catalog {input.catalog:q} "
         "--attribution {input.attribution:q} --labels {input.labels:q} --shards {params.shards:q} "
@@ -94,6 +98,8 @@ rule crate:
         model=subpath(input.model, parent=True),
         settings=CONFIG.publish.to_json(),
         version=step_version("report.crate"),
+    message:
+        "publish: the run as an RO-Crate"
     shell:
         "python -m workflow_scripts.report.crate --facts {input.facts:q} --summary {input.summary:q} "
         "--page {input.page:q} --table {input.table:q} --model {params.model:q} --workflow {input.workflow:q} "

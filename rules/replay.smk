@@ -26,6 +26,8 @@ rule replay_select:
         settings=CONFIG.replay.to_json(),
         out=parent_of_output,
         version=step_version("replay.select"),
+    message:
+        "replay: select pairs and assign parts"
     shell:
         "python -m workflow_scripts.replay.select --metadata {input.metadata:q} --settings {params.settings:q} "
         "--limits {resources.limits:q} --dealt {resources.dealt:q} --out-dir {params.out:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
@@ -60,6 +62,8 @@ use rule download as replay_download with:
         work=CORPUS.download_work(),
         out=parent_of_output,
         version=step_version("download.fetch"),
+    message:
+        "replay: download part {wildcards.part}"
 
 
 JOB = job("replay_loss", CORPUS_LOGS, "replay/loss")
@@ -82,6 +86,8 @@ rule replay_loss:
     resources:
         **JOB.resources,
         max_loss=CONFIG.max_loss.to_json(),
+    message:
+        "replay: check what was lost"
     shell:
         "python -m workflow_scripts.replay.loss --manifests {input.manifests:q} "
         "--max-loss {resources.max_loss:q} --out {output.loss:q} --log {log:q}"
@@ -115,6 +121,8 @@ rule replay_write:
         work=CORPUS.replay_work(),
         out=CORPUS.replay(),
         version=step_version("replay.write"),
+    message:
+        "replay: write the shards"
     shell:
         "python -m workflow_scripts.replay.write --selection {input.selection:q} --manifests {input.manifests:q} "
         "--ledger {resources.ledger:q} --held {resources.held:q} --settings {params.settings:q} --work {params.work:q} "

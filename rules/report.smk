@@ -57,6 +57,8 @@ rule report_corpus:
         shards=CORPUS.shards.each(generation=GENERATIONS.names),
         replay=REPLAY_OPTION,
         version=step_version("report.corpus"),
+    message:
+        "report: name and count the corpus"
     shell:
         "python -m workflow_scripts.report.corpus --name {params.corpus:q} --shards {params.shards:q} "
         "--labels {input.labels:q} {params.replay} --out {output.identity:q} --composition {output.composition:q} "
@@ -112,6 +114,8 @@ rule report_build:
         benchmarks=pairs({name: f"{folder}/images.parquet" for name, folder in BENCHMARK_TABLES.items()}),
         metrics=pairs(METRICS),
         version=step_version("report.build"),
+    message:
+        "report: build the page"
     shell:
         "python -m workflow_scripts.report.build --run {params.run:q} --corpus {params.corpus:q} --config {params.config:q} "
         "--scores {input.scores:q} --predictions {input.predictions:q} --benchmarks {params.benchmarks:q} "

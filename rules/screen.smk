@@ -39,6 +39,8 @@ rule screen_classes:
         settings=lambda w: JUDGES[w.judge].judged_by(),
         model=lambda w: MODELS.judge_source(w.judge),
         version=step_version("screen.classes"),
+    message:
+        "screen: prepare the classes of judge {wildcards.judge}"
     shell:
         "python -m workflow_scripts.screen.classes --settings {params.settings:q} --model {params.model:q} "
         "--out {output:q} --threads {threads} --log {log:q}"
@@ -102,6 +104,8 @@ rule screen:
         out=lambda w: CORPUS.screen(judge=w.judge),
         work=CORPUS.screen_work(),
         version=lambda w: step_version(f"screen.{JUDGES[w.judge].judge}"),
+    message:
+        "screen: judge {wildcards.judge} looks at generation {wildcards.generation}, group {wildcards.group}"
     shell:
         "python -m workflow_scripts.screen.{params.judge} --name {wildcards.judge} --of {params.of:q} {params.options} "
         "--parts {input.parts:q} --manifests {input.manifests:q} --out-dir {params.out:q} --account {output.account:q} "
@@ -133,6 +137,8 @@ rule screen_gather:
     params:
         findings=lambda w: CORPUS.findings.each(judge=[w.judge], part=GENERATIONS.parts[w.generation]),
         version=step_version("screen.gather"),
+    message:
+        "screen: gather what judge {wildcards.judge} found in generation {wildcards.generation}"
     shell:
         "python -m workflow_scripts.screen.gather --name {wildcards.judge} --groups {input.groups:q} "
         "--findings {params.findings:q} --out {output.findings:q} --account {output.account:q} "
@@ -167,6 +173,8 @@ rule screen_labelling:
         labels=lambda w: option("labels", JUDGES[w.judge].labels),
         screened=option("refusals", CONFIG.refusals.rules and CONFIG.refusals.to_json()),
         version=step_version("screen.sample"),
+    message:
+        "screen: draw images to label for judge {wildcards.judge}"
     shell:
         "python -m workflow_scripts.screen.sample --name {wildcards.judge} --findings {input.findings:q} "
         "--gathered {input.gathered:q} --downloads {params.downloads:q} {params.labels} {params.screened} "
@@ -180,3 +188,5 @@ localrules:
 rule screen_sample:
     input:
         CORPUS.sample.each(judge=JUDGES),
+    message:
+        "screen: draw images to label"

@@ -28,6 +28,8 @@ rule shards_plan:
         groups=len(SHARD_GROUPS),
         keep=lambda w: GENERATIONS.kept_columns(w.generation),
         version=step_version("shards.plan"),
+    message:
+        "shards: plan generation {wildcards.generation}"
     shell:
         "python -m workflow_scripts.shards.plan --verdicts {input.verdicts:q} --settings {params.settings:q} "
         "--groups {params.groups} --catalog {input.kept_in:q} --keep {params.keep:q} --out {output.plan:q} "
@@ -58,6 +60,8 @@ rule shards_write:
         work=CORPUS.shards_work(),
         out=grandparent_of_output,
         version=step_version("shards.write"),
+    message:
+        "shards: write group {wildcards.group} of generation {wildcards.generation}"
     shell:
         "python -m workflow_scripts.shards.write --plan {input.plan:q} --downloads {params.downloads:q} "
         "--group {wildcards.group} --settings {params.settings:q} --work {params.work:q} --out-dir {params.out:q} "
@@ -91,6 +95,8 @@ rule shards_gather:
     params:
         out=parent_of_output,
         version=step_version("shards.gather"),
+    message:
+        "shards: list those of generation {wildcards.generation}"
     shell:
         "python -m workflow_scripts.shards.gather --manifests {input.manifests:q} --indexes {input.indexes:q} "
         "--plan {input.plan:q} --out-dir {params.out:q} --downloads {resources.downloads:q} --held {resources.held:q} "
@@ -122,6 +128,8 @@ rule verify:
             *CORPUS.leakage.each(generation=GENERATIONS.names),
             CORPUS.labels(),
         ],
+    message:
+        "verify the corpus against its manifests"
     shell:
         "python -m workflow_scripts.shards.verify --shards {params.shards:q} --verdicts {params.verdicts:q} "
         "--downloads {params.downloads:q} {params.replay} --work {params.work:q} --others {params.others:q} "

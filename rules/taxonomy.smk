@@ -30,6 +30,8 @@ rule taxonomy_fetch:
         url=lambda w: BACKBONES[w.name].url,
         sha256=lambda w: option("sha256", BACKBONES[w.name].sha256),
         version=step_version("taxonomy.fetch"),
+    message:
+        "taxonomy: fetch backbone {wildcards.name}"
     shell:
         "python -m workflow_scripts.taxonomy.fetch --url {params.url:q} {params.sha256} --out {output:q} --log {log:q}"
 
@@ -58,6 +60,8 @@ rule taxonomy_backbone:
         archive=lambda w: BACKBONES[w.name].archive(str(SHARED)),
         reader=lambda w: BACKBONES[w.name].reader,
         version=step_version("taxonomy.backbone"),
+    message:
+        "taxonomy: build backbone {wildcards.name}"
     shell:
         "python -m workflow_scripts.taxonomy.backbone --name {wildcards.name} --archive {params.archive:q} "
         "--reader {params.reader} --out {output.database:q} --summary {output.summary:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
@@ -88,6 +92,8 @@ rule taxonomy_resolve:
         overrides=option("overrides", CONFIG.taxonomy.overrides),
         settings=CONFIG.taxonomy.to_json(),
         version=step_version("taxonomy.resolve"),
+    message:
+        "taxonomy: resolve the labels"
     shell:
         "python -m workflow_scripts.taxonomy.resolve --labels {input.labels:q} {params.backbones} "
         "{params.overrides} --settings {params.settings:q} --out {output.labels:q} --account {output.account:q} "
@@ -114,6 +120,8 @@ rule taxonomy_stats:
         **JOB.resources,
     params:
         version=step_version("taxonomy.stats"),
+    message:
+        "taxonomy: count what the labels became"
     shell:
         "python -m workflow_scripts.taxonomy.stats --labels {input.labels:q} --catalog {input.catalog:q} --out {output:q} "
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"

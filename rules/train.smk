@@ -28,6 +28,8 @@ rule index_tars:
         work=SHARED.work(step="indexed"),
         out=parent_of_output,
         version=step_version("train.index_tars"),
+    message:
+        "index given tars"
     shell:
         "python -m workflow_scripts.train.index_tars --tars {params.tars:q} --work {params.work:q} "
         "--out-dir {params.out:q} --jobs {threads} --log {log:q}"
@@ -67,6 +69,8 @@ if MODELS.pretrain_start:
             work=SHARED.work(step="pretrain"),
             out=parent_of_output,
             version=step_version("train.run"),
+        message:
+            "pretrain the starting model on replay pairs"
         shell:
             "{resources.torchrun} -m workflow_scripts.train.run --start {params.start:q} --model {params.model:q} "
             "{params.replay} --settings {params.settings:q} --limits {resources.limits:q} "
@@ -95,6 +99,8 @@ if MODELS.pretrain_start:
             settings="{}",
             out=parent_of_output,
             version=step_version("train.export"),
+        message:
+            "export the starting model"
         shell:
             "python -m workflow_scripts.train.export --trained {params.trained:q} --start {params.start:q} "
             "--settings {params.settings:q} --out {params.out:q} --log {log:q}"
@@ -136,6 +142,8 @@ rule train_run:
         work=RUN.train_work(),
         out=parent_of_output,
         version=step_version("train.run"),
+    message:
+        "train the model"
     shell:
         "{resources.torchrun} -m workflow_scripts.train.run --start {params.start:q} --model {params.model:q} "
         "--corpora {params.corpora:q} {params.replay} {params.validation} {resources.scratch} "
@@ -167,6 +175,8 @@ rule model_export:
         settings=CONFIG.export.to_json(),
         out=parent_of_output,
         version=step_version("train.export"),
+    message:
+        "export the model"
     shell:
         "python -m workflow_scripts.train.export --trained {params.trained:q} --start {params.start:q} "
         "--settings {params.settings:q} --out {params.out:q} --log {log:q}"
@@ -196,6 +206,8 @@ rule species_texts:
         templates=CONFIG.export.species_templates,
         out=parent_of_output,
         version=step_version("train.species_texts"),
+    message:
+        "embed the names of all species for the model"
     shell:
         "python -m workflow_scripts.train.species_texts --model {params.model:q} --labels {input.labels:q} "
         "--templates {params.templates} --memory-mb {resources.mem_mb} --out {params.out:q} --log {log:q}"
@@ -233,6 +245,8 @@ rule model_card:
         replay=REPLAY_OPTION if MIXTURE.has_own else "",
         identity=option("identity", MIXTURE.has_own and ABOUT.identity()),
         version=step_version("train.card"),
+    message:
+        "write the model card"
     shell:
         "python -m workflow_scripts.train.card --trained {params.trained:q} --model {params.model:q} "
         "--settings {params.settings:q} --title {params.title:q} --scores {input.scores:q} "

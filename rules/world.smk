@@ -28,5 +28,7 @@ rule world:
         settings=CONFIG.world.to_json(),
         out=parent_of_output,
         version=step_version("world.make"),
+    message:
+        "make the embedded world"
     shell:
         "python -m workflow_scripts.world.make --settings {params.settings:q} --out {params.out:q} --jobs {threads} --log {log:q}"

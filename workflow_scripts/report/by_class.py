@@ -188,7 +188,7 @@ def _of_benchmark(connection: duckdb.DuckDBPyConnection, images: Path, of_models
     tables.read(connection, images, BENCHMARK_IMAGES, "images")
     errors, reliability = {}, {}
     # The run's own model comes last, and its predictions stay.
-    for model, path in reversed(of_models.items()):
+    for model, path in reversed(list(of_models.items())):
         tables.read(connection, path, PREDICTIONS, "predictions")
         kinds = dict(connection.execute(_query(ERRORS)).fetchall())
         errors[model] = {kind: kinds[kind] for kind in KINDS if kind in kinds}

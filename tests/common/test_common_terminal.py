@@ -1,0 +1,87 @@
+"""A run's terminal: a line for each job that starts and for where the run stands; messages cannot break it."""
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from workflow_scripts.common.defined_rules import complete, literally
+from workflow_scripts.common.terminal import ShortLines, shows
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def record(event: LogEvent | None, text: str | None = None, **said: object) -> logging.LogRecord:
+    found = logging.LogRecord("snakemake.logging", logging.INFO, "", 0, text, None, None)
+    found.__dict__.update(said | {"event": event})
+    return found
+
+
+def test_a_job_and_where_the_run_stands_are_a_line_each() -> None:
+    short = ShortLines(logging.Formatter("as ever: %(message)s"))
+    assert short.format(record(LogEvent.JOB_INFO, rule_msg="download part 0003")).endswith("  download part 0003")
+    assert short.format(record(LogEvent.PROGRESS, done=12, total=48)).endswith("  12 of 48 jobs done (25 %)")
+    assert short.format(record(LogEvent.JOB_INFO, "rule x", rule_msg=None)) == "as ever: rule x"
+    assert short.format(record(LogEvent.JOB_ERROR, "failed")) == "as ever: failed"
+
+
+def test_errors_and_whatever_is_not_known_are_shown() -> None:
+    assert not shows(record(LogEvent.JOB_FINISHED))
+    assert not shows(record(LogEvent.JOB_STARTED, "Execute 2 jobs..."))
+    assert not shows(record(None, "Select jobs to execute..."))
+    assert shows(record(LogEvent.JOB_ERROR, "failed"))
+    assert shows(record(None, "Nothing to be done"))
+
+
+class Rule:
+    """As much of a rule as a message needs."""
+
+    name = "one"
+    wildcard_names = frozenset({"part"})
+
+    def __init__(self, message: str | None) -> None:
+        self.message = message
+        self.params: dict[str, object] = {}
+        self.resources: dict[str, object] = {}
+
+    def set_params(self) -> None:
+        """No params."""
+
+
+@pytest.mark.parametrize("message", [None, "part {wildcards.generation}", "write {output}"])
+def test_a_rule_without_a_message_or_with_one_that_cannot_be_filled_is_refused(message: str | None) -> None:
+    with pytest.raises(ValueError, match="rule one"):
+        complete(Rule(message), dry_run=True)  # type: ignore[arg-type]
+
+
+def test_text_of_a_config_stays_as_it_is_in_a_message() -> None:
+    hostile = "{part} {wildcards.part} } { $x `y`"
+    rule = Rule(f"{literally(hostile)}: {{wildcards.part}}")
+    complete(rule, dry_run=False)  # type: ignore[arg-type]
+    assert rule.message is not None
+    assert rule.message.format(wildcards=type("Wildcards", (), {"part": "0003"})) == f"{hostile}: 0003"
+    complete(rule, dry_run=True)  # type: ignore[arg-type]
+    assert rule.message is None
+
+
+def test_a_run_shows_messages_and_another_message_reruns_nothing(tmp_path: Path) -> None:
+    snakefile = tmp_path / "Snakefile"
+    head = f"import sys\nsys.path.insert(0, {str(REPOSITORY)!r})\n"
+    head += "from workflow_scripts.common.terminal import be_brief\nbe_brief(workflow)\n"
+    rule = "rule one:\n    output: 'out.txt'\n    message: 'MESSAGE'\n    shell: 'touch {output}'\n"
+    snakemake = [str(Path(sys.executable).parent / "snakemake"), "-c1", "--snakefile", str(snakefile)]
+
+    def run(message: str) -> str:
+        snakefile.write_text(head + rule.replace("MESSAGE", message))
+        return subprocess.run(snakemake, cwd=tmp_path, capture_output=True, text=True, check=True).stderr
+
+    first = run("make it")
+    assert "  make it\n" in first
+    assert "  1 of 1 jobs done (100 %)\n" in first
+    assert "Reason:" not in first and "Select jobs" not in first
+    [log] = (tmp_path / ".snakemake/log").glob("*.log")
+    assert "Reason: Missing output files" in log.read_text()
+    assert "Nothing to be done" in run("make it anew")
