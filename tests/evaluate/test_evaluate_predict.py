@@ -338,6 +338,18 @@ def test_darwin_core_identifications_have_the_standards_terms(
     assert (genus["identifiedBy"], genus["verbatimIdentification"]) == ("A. Person", "Animalia Aves Corvus")
 
 
+def test_a_subspecies_has_both_epithets_and_no_rank_that_it_is_not(
+    models: dict[str, str], specimens: Path, species: Path, tmp_path: Path
+) -> None:
+    species.write_text("genus,species\nCanis,lupus familiaris\n")
+    out = tmp_path / "identifications.csv"
+    given = {"model": models["ours"], "images": (specimens,), "species": species, "out": out, "darwin_core": True}
+    assert status_of(**given) == 3
+    row = rows_of(out)[0]
+    assert (row["scientificName"], row["taxonRank"]) == ("Canis lupus familiaris", "")
+    assert (row["genus"], row["specificEpithet"], row["infraspecificEpithet"]) == ("Canis", "lupus", "familiaris")
+
+
 @pytest.fixture
 def two_images(models: dict[str, str], pictures: Path, species: Path) -> dict[str, Any]:
     """What is given to a prediction of two images, one a batch."""

@@ -65,13 +65,14 @@ def embed_images(
 
     python -m workflow_scripts.evaluate.embed_images --model results/runs/demo/model --images photos --out all.parquet
 
-    A row is an image: `uuid`, `image` (its path below the folder, or as the table writes it), `crop` (x, y, width and
-    height in pixels, where the table has these columns), the columns of the table that was given, `md5` of its bytes,
-    `bytes`, `modified`, and `emb`, a list of float32. Emb-explorer opens the file as it is. Images that cannot be read
-    are not in it: OUT.unreadable.csv names them.
+    The file has a row for each image: `uuid`, `image` (its path below the folder, or as the table writes it), `crop`
+    (x, y, width and height in pixels, where the table has these columns), the columns of the table that was given,
+    `md5` of its bytes, `bytes`, `modified`, and `emb`, a list of float32. Emb-explorer opens the file as it is. Images
+    that cannot be read are not in it: OUT.unreadable.csv names them.
 
-    Ctrl-C and SIGTERM keep what is done, and the same command goes on. Images that OUT already holds, made by the same
-    model and not changed since, are not embedded again. After a kill the last 4,096 images or fewer are done again.
+    After Ctrl-C or SIGTERM the file holds the images embedded so far, and the same command continues. Images that OUT
+    already holds, embedded by the same model and not changed since, are not embedded again. After a kill -9 at most
+    4,096 images are embedded again.
 
     Exit status: 0 all images are embedded; 2 bad input, or no image could be read; 3 some images could not be read, the
     others are embedded; 130 or 143 interrupted.
@@ -79,18 +80,18 @@ def embed_images(
     Args:
         model: the model's folder, such as a run's `model`, or `hf-hub:NAME`.
         images: image files, folders (searched through), or one table with a column of paths.
-        out: the file, .parquet.
-        normalize: make each embedding a unit vector. Default: as the model gives it, as pybioclip has it.
+        out: the file to write, .parquet.
+        normalize: write unit vectors. Default: the values as the model gives them, as in pybioclip's `embed`.
         projector: `replay`: BioCLIP 2's second visual projector.
-        folder: where the paths of a table start. Default: the table's folder.
+        folder: the folder that a table's paths start from. Default: the table's own.
         path_column: the table's column of paths. Default: path, filepath, file_name or image.
-        as_json: print the sum as JSON: out, images, embedded, unreadable, reused, dimensions, and what the embeddings
-            were made from.
-        batch: images a forward pass.
-        workers: processes that decode images.
-        max_pixels: larger images are not read; decoding takes up to 7 bytes a pixel and worker.
+        as_json: print the result as one JSON object: out, images, embedded, unreadable, reused, dimensions, and what
+            the embeddings were made from.
+        batch: images per forward pass.
+        workers: processes that decode images; 0: decode in the main process.
+        max_pixels: images with more pixels are not read; decoding takes up to 7 bytes per pixel and worker.
         threads: threads of the forward pass.
-        memory_mb: for sorting the rows, MiB.
+        memory_mb: memory for listing images and sorting rows, MiB.
 
     Raises:
         InputError: no model, no image, or another kind of file to write.

@@ -78,38 +78,40 @@ def predict(
 
     python -m workflow_scripts.evaluate.predict --model results/runs/demo/model --images photo.jpg
 
-    The species to choose from are those of --species or --corpus, or those whose embeddings lie beside the model. A row
-    of the table is an image's taxon: `image`, the columns of the table that was given, `place` (1 is the best), the
-    ranks down to the one asked for, `scientific_name`, `common_name` (of species), `probability`, and `error` where
-    the image cannot be read. Probabilities are a softmax over all species; a higher rank has the sum of its species.
+    The species to choose from are those of --species or --corpus, or those whose embeddings lie beside the model. The
+    table has a row for each taxon of an image: `image`, the columns of the table that was given, `place` (1 is the
+    best), the ranks down to the one asked for, `scientific_name`, `common_name` (of species), `probability`, and
+    `error` where the image cannot be read. Probabilities are a softmax over all species; a higher rank has the sum of
+    its species.
 
-    Ctrl-C and SIGTERM keep what is done until then.
+    After Ctrl-C or SIGTERM the table holds the images answered so far.
 
     Exit status: 0 all images are answered; 2 bad input, nothing is written; 3 some images could not be read, the others
     are answered; 130 or 143 interrupted.
 
     Args:
         model: the model's folder, such as a run's `model`, or `hf-hub:NAME`.
-        images: image files, folders (searched through), or one table with a column of paths; its columns x, y, width
-            and height, where it has all of them, are a crop in pixels.
-        species: a table with columns named like ranks, or scientific_name, and common_name; a .txt with a name on each
-            line; or a folder with txt_emb_species.npy and .json, which takes the embeddings of names as they are.
-        corpus: a corpus's folder instead: the species that it trains on.
-        out: the table, .csv or .parquet. Without it, answers are only printed.
+        images: image files, folders (searched through), or one table with a column of paths. Where a table has all of
+            the columns x, y, width and height, they are a crop in pixels.
+        species: the species to choose from: a table with columns named like ranks (or scientific_name) and common_name;
+            a .txt file with one name per line; or a folder with txt_emb_species.npy and .json, whose embeddings are
+            used as they are.
+        corpus: the species to choose from: those that this corpus (its folder) trains on.
+        out: the table to write, .csv or .parquet. Without it, answers are only printed.
         rank: the rank to answer at.
-        top: how many taxa an image.
-        templates: all 81 prompts a species, or the first one (for very long lists).
+        top: how many taxa to give for each image.
+        templates: write all 81 prompts for each species, or only the first one (for very long lists).
         darwin_core: write Darwin Core identifications instead (identifiedBy, dateIdentified, scientificName, taxonRank,
-            ...), a row for each; --top 1 for one an image.
-        identified_by: identifiedBy. Default: the model.
-        folder: where the paths of a table start. Default: the table's folder.
+            ...), one row each; with --top 1 one per image.
+        identified_by: the value of identifiedBy. Default: the model's name.
+        folder: the folder that a table's paths start from. Default: the table's own.
         path_column: the table's column of paths. Default: path, filepath, file_name or image.
         json_lines: print a line of JSON for each image: image, given (the columns of its table), predictions, error.
-        batch: images a forward pass.
-        workers: processes that decode images.
-        max_pixels: larger images are not read; decoding takes up to 7 bytes a pixel and worker.
+        batch: images per forward pass.
+        workers: processes that decode images; 0: decode in the main process.
+        max_pixels: images with more pixels are not read; decoding takes up to 7 bytes per pixel and worker.
         threads: threads of the forward pass.
-        memory_mb: for listing images, MiB.
+        memory_mb: memory for listing the images, MiB.
 
     Raises:
         InputError: no model, no list of species, no image, a model without text, or another kind of file to write.

@@ -199,6 +199,7 @@ class IdentificationTable:
         "family",
         "genus",
         "specificEpithet",
+        "infraspecificEpithet",
         "vernacularName",
     )
 
@@ -233,9 +234,11 @@ class IdentificationTable:
         values["verbatimIdentification"] = [self.taxa.texts[taxon] for taxon in taxa]
         values["scientificName"] = [self.taxa.names[taxon] for taxon in taxa]
         values["taxonRank"] = [rank_of(self.taxa.lineages[taxon]) for taxon in taxa]
-        terms = ("kingdom", "phylum", "class", "order", "family", "genus", "specificEpithet")
-        for level, term in enumerate(terms):
-            values[term] = [_at(self.taxa.lineages[taxon], level) for taxon in taxa]
+        for level, rank in enumerate(RANKS[:-1]):
+            values[rank] = [_at(self.taxa.lineages[taxon], level) for taxon in taxa]
+        epithets = [(_at(self.taxa.lineages[taxon], len(RANKS) - 1) or "").split() for taxon in taxa]
+        values["specificEpithet"] = [words[0] if words else None for words in epithets]
+        values["infraspecificEpithet"] = [words[-1] if len(words) > 1 else None for words in epithets]
         values["vernacularName"] = [self.taxa.common[taxon] or None for taxon in taxa]
         return pa.table([values[field.name] for field in self.schema], schema=self.schema)
 
