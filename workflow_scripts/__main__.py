@@ -14,7 +14,7 @@ WIDTH = 100
 COMMANDS: dict[str, tuple[str, ...]] = {
     "Begin with your own photos": ("common.init",),
     "Plan a run": ("common.doctor", "report.scale", "download.estimate"),
-    "Follow a run": ("download.status", "report.table", "report.compare"),
+    "Follow a run": ("report.progress", "download.status", "report.table", "report.compare"),
     "Understand names": ("taxonomy.explain", "taxonomy.diff"),
     "Use a model": ("evaluate.predict", "evaluate.embed_images", "train.export_transformers"),
     "Trace data and models": ("report.trace", "report.trained_on", "train.data"),

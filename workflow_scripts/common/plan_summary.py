@@ -39,7 +39,7 @@ def summary(
     named = ", ".join(f"{rule} {count:,}" for rule, count in most)
     rest = f" and {jobs.total() - sum(count for _, count in most):,} of {others} more rules" if others else ""
     yield f"plan: {jobs.total():,} jobs: {named}{rest}"
-    images = _by_generation(corpus, generations.names)
+    images = images_by_generation(corpus, generations.names)
     costs = read_costs(COSTS)
     if to_fetch := Counter(map(generations.of_part, parts)):
         if to_fetch.keys() <= images.keys():
@@ -52,10 +52,10 @@ def summary(
         else:
             yield f"images: counted once there is a catalog; `{snakemake('estimate')}` makes it and downloads nothing"
     if jobs["train_run"]:
-        yield _gpu_hours(config, images, generations.names)
+        yield _gpu_hours(config, images)
 
 
-def _by_generation(corpus: Corpus, names: Sequence[str]) -> dict[str, int]:
+def images_by_generation(corpus: Corpus, names: Sequence[str]) -> dict[str, int]:
     """Images in the catalog, of the generations that have one."""
     found = {}
     for name in names:
@@ -68,14 +68,22 @@ def _by_generation(corpus: Corpus, names: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def _gpu_hours(config: Config, images: Mapping[str, int], generations: Sequence[str]) -> str:
+def training_hours(config: Config, images: Mapping[str, int]) -> float | None:
+    """GPU hours of a training, where its architecture's cost and all generations' images are known."""
+    cost = cost_of(f"{TRAINING}{config.model.architecture}", read_costs(COSTS))
+    if cost is None or len(images) < max(len(config.generations), 1):
+        return None
+    return cost.seconds * sum(images.values()) * config.train.epochs / 1e6 / HOUR
+
+
+def _gpu_hours(config: Config, images: Mapping[str, int]) -> str:
     """What training takes, where its architecture's cost is known."""
     architecture = config.model.architecture
     name = architecture if isinstance(architecture, str) else "this architecture"
     cost = cost_of(TRAINING + name, read_costs(COSTS))
     if cost is None:
         return f"GPU hours: not known beforehand for {name}; the progress of training says them"
-    if set(generations) - set(images):
+    hours = training_hours(config, images)
+    if hours is None:
         return "GPU hours: counted once there is a catalog"
-    samples = sum(images.values()) * config.train.epochs
-    return f"GPU hours: about {cost.seconds * samples / 1e6 / HOUR:,.3g} to train {name} ({cost.source})"
+    return f"GPU hours: about {hours:,.3g} to train {name} ({cost.source})"
