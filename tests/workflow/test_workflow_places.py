@@ -99,10 +99,10 @@ def test_sbatch_options_of_a_person_add_to_those_that_a_training_cannot_do_witho
         assert "slurm_extra" not in planned["curate"]
 
 
-def test_rules_that_need_the_internet_are_the_readmes() -> None:
+def test_rules_that_need_the_internet_are_the_guides() -> None:
     marked = set(re.findall(r'\bjob\("(\w+)", .*internet=True\)|\*\*asks\("(\w+)", internet=True\)', RULES))
     marked = {one or other for one, other in marked}
-    listed = re.search(r"only these rules need it:(.*?)\.\s", (ROOT / "README.md").read_text(), re.S)
+    listed = re.search(r"only these rules need it:(.*?)\.\s", (ROOT / "docs/cluster.md").read_text(), re.S)
     assert listed and set(re.findall(r"`(\w+)`", listed[1])) == marked
     # Only their commands go online, and only they may run on the login node.
     assert RULES.count("localrule: INTERNET_HERE") == len(marked)
