@@ -324,3 +324,43 @@ FETCHED_BENCHMARKS = {
 SERVED = f"python -m workflow_scripts.world.serve {option('world', WORLD)} -- " if CONFIG.world is not None else ""
 CONTACT = f"{option('contact', SITE.contact)} {option('product', SITE.product)}".strip()
 SERVED_FROM = WORLD.served() if CONFIG.world is not None else []
+# What judges are made of and look at: here, because the linter wants no function beside rules.
+JUDGES = CONFIG.screen
+# By generation: no more than it has parts.
+SCREEN_GROUPS = {name: number_groups(min(CONFIG.screen_jobs, len(parts))) for name, parts in GENERATIONS.parts.items()}
+
+
+def parts_of_group(wildcards):
+    return GENERATIONS.parts[wildcards.generation][int(wildcards.group) :: len(SCREEN_GROUPS[wildcards.generation])]
+
+
+def judge_inputs(wildcards):
+    """What a judge is made of: weights and classes, by the option that names them."""
+    judge = JUDGES[wildcards.judge]
+    if judge.judge == "clip":
+        classes = judge.classes if judge.brings_embeddings else CORPUS.judge_classes(judge=wildcards.judge)
+        return {"model": MODELS.judge_files(wildcards.judge), "classes": classes}
+    if judge.judge == "animals":
+        weights = judge.weights
+        return {"weights": weights if isinstance(weights, str) else weights.path(str(SHARED))}
+    return judge.given
+
+
+def judge_options(wildcards):
+    judge = JUDGES[wildcards.judge]
+    if judge.judge == "clip":
+        return shlex.join(
+            ["--model", MODELS.judge_source(wildcards.judge), "--classes", judge_inputs(wildcards)["classes"]]
+        )
+    weights = ["--weights", judge_inputs(wildcards)["weights"]] if judge.judge == "animals" else []
+    return shlex.join(["--settings", judge.judged_by(), *weights])
+
+
+def support_images(wildcards):
+    """A folder of support images is watched image by image; the embedded world is made as a whole."""
+    folder = JUDGES[wildcards.judge].classes
+    if folder is None:
+        return []
+    if CONFIG.world is not None and folder.startswith(f"{WORLD}/"):
+        return SERVED_FROM
+    return sorted(str(path) for path in Path(folder).rglob("*") if path.is_file())

@@ -279,8 +279,13 @@ def _against_partitions(
         if not own:
             continue
         most = slurm.most(name)
-        has = {"minutes": one.minutes, "memory_mb": one.memory_mb, "cpus": one.cpus, "gpus": one.gpus.get(slurm.gpu, 0)}
-        for amount, limit in has.items():
+        allows = {
+            "minutes": one.minutes,
+            "memory_mb": one.memory_mb,
+            "cpus": one.cpus,
+            "gpus": one.gpus.get(slurm.gpu, 0),
+        }
+        for amount, limit in allows.items():
             if limit is None:
                 continue
             over = tuple(rule for request, rules in own.items() if getattr(request, amount) > limit for rule in rules)
@@ -307,8 +312,8 @@ def _against_accounts(slurm: SlurmSettings, checked: Checked, requests: dict[Req
         return
     accounts: dict[str, set[str]] = {}
     for line in lines:
-        account, _, qos = line.partition("|")
-        accounts.setdefault(account, set()).update(filter(None, qos.split(",")))
+        name, _, known = line.partition("|")
+        accounts.setdefault(name, set()).update(filter(None, known.split(",")))
     for account_key, qos_key, gpus in (("account", "qos", False), ("gpu_account", "gpu_qos", True)):
         account = getattr(slurm, account_key) or (slurm.account if gpus else None)
         qos = getattr(slurm, qos_key) or (slurm.qos if gpus else None)
