@@ -1,38 +1,47 @@
 """Judges in the workflow: a threshold reruns curate alone, a new judge looks at its parts, a comment does nothing."""
 
-import csv
-import os
-from collections import Counter
-from pathlib import Path
+import re
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from PIL import Image
 
-from tests.workflow.conftest import CONFIG_FILES, Project, copy_project
+from tests.screen.detectors import detector
+from tests.workflow.conftest import CONFIG_FILES, Project
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.layout import Corpus
 from workflow_scripts.common.open_clip_models import open_clip
 from workflow_scripts.common.tables import read_rows
-from workflow_scripts.contracts import CATALOG, FINDINGS, VERDICTS
+from workflow_scripts.contracts import CATALOG, FINDINGS, GATHERED_DOWNLOADS, VERDICTS
 
 pytestmark = pytest.mark.slow
 
 CORPUS = Corpus("results/corpora/micro")
 VERDICTS_OF = CORPUS.verdicts(generation="g000")
-PLANTED = 4
+PAGE = "results/runs/micro/report/index.html"
+SIDE = 64
 MUSEUM = {
     "judge": "clip",
-    "of": "img_type LIKE 'Museum%' OR img_type = 'Camera-trap'",
+    "of": "img_type LIKE 'Museum%'",
     "model": "timm:local-dir:judge",
-    "classes": "{world}/support",
-    "refuse": {"label": -1, "landscape": -1},
+    "classes": "support",
+    "refuse": {"dark": -1, "light": -1},
+}
+PEOPLE = {"judge": "faces", "of": "img_type = 'Citizen Science' AND ends_with(uuid, '0')", "size": 96}
+# An image is as sure to show an animal as it is red, so that about half are empty.
+TRAPS = {
+    "judge": "animals",
+    "of": "img_type = 'Citizen Science' AND ends_with(uuid, '1')",
+    "weights": "detector.onnx",
+    "size": SIDE,
+    "refuse": {"empty": 0.5},
 }
 
 
 class Screened(Project):
-    """The micro world with judges, up to its verdicts."""
+    """The finished micro world with judges, up to its verdicts."""
 
     def command(self, *words: str) -> list[str]:
         """Snakemake's command line with the judges' config."""
@@ -42,75 +51,97 @@ class Screened(Project):
 
     def judge(self, comment: str = "", **judges: dict[str, Any]) -> None:
         """Write the judges' config."""
-        # Another world than the one that other tests serve meanwhile.
-        port = int(os.environ.get("MICRO_PORT", "18931")) + 100
-        values = {"world": {"planted": PLANTED, "port": port}, "screen": judges, "screen_jobs": 2}
-        self.path("screen.yaml").write_text(comment + yaml.safe_dump(values))
+        self.path("screen.yaml").write_text(comment + yaml.safe_dump({"screen": judges, "screen_jobs": 1}))
 
 
-def save_model(folder: Path) -> None:
-    """A small timm model with random weights."""
+def put_in_place(project: Project) -> None:
+    """What a person gives: a small timm model with random weights, support images, a detector."""
     assert open_clip
     import timm
 
     torch.manual_seed(0)
     described = {"input_size": (3, 48, 48), "mean": (0.5,) * 3, "std": (0.5,) * 3, "crop_pct": 1.0}
     model = timm.create_model("test_resnet", num_classes=2)
-    timm.models.save_for_hf(model, folder, model_config=described, safe_serialization=True)
+    timm.models.save_for_hf(model, project.path("judge"), model_config=described, safe_serialization=True)
+    for label, level in (("dark", 30), ("light", 220)):
+        project.path(f"support/{label}").mkdir(parents=True)
+        Image.new("RGB", (64, 64), (level,) * 3).save(project.path(f"support/{label}/one.png"))
+    detector(project.folder, "rtdetr", side=SIDE).rename(project.path("detector.onnx"))
 
 
 @pytest.fixture(scope="module")
-def screened(tmp_path_factory: pytest.TempPathFactory) -> Screened:
-    """The verdicts of a world with one judge."""
-    project = Screened(copy_project(tmp_path_factory.mktemp("screened") / "project").folder)
-    save_model(project.path("judge"))
-    project.judge(museum=MUSEUM)
+def screened(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Screened:
+    """The verdicts of a world with three judges."""
+    project = Screened(finished.copied(tmp_path_factory.mktemp("screened") / "project").folder)
+    put_in_place(project)
+    project.judge(museum=MUSEUM, people=PEOPLE, traps=TRAPS)
     project.run(VERDICTS_OF)
     return project
 
 
-def table(project: Screened, path: str, contract: Any) -> dict[str, dict[str, Any]]:
-    return {row["uuid"]: row for row in read_rows(project.path(path), contract).to_pylist()}
+def table(project: Screened, path: str, contract: Any) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each image."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in read_rows(project.path(path), contract).to_pylist():
+        found.setdefault(row["uuid"], []).append(row)
+    return found
 
 
 def test_findings_become_verdicts_and_every_image_asked_for_is_counted(screened: Screened) -> None:
-    catalog: dict[str, dict[str, Any]] = {}
+    catalog: dict[str, list[dict[str, Any]]] = {}
     for part in ("0000", "0001"):
         catalog |= table(screened, CORPUS.catalog_part(generation="g000", part=part), CATALOG)
-    findings = table(screened, CORPUS.gathered_findings(judge="museum", generation="g000"), FINDINGS)
-    with screened.path("results/world/micro/planted.csv").open(newline="") as file:
-        planted = {row["source_url"]: row["class"] for row in csv.DictReader(file)}
-    kinds = Counter(planted[row["source_url"]] for row in catalog.values() if row["source_url"] in planted)
-    assert kinds == {"label": PLANTED, "landscape": PLANTED, "empty frame": PLANTED, "face": PLANTED}
+    downloads = table(screened, CORPUS.gathered(generation="g000"), GATHERED_DOWNLOADS)
+    kinds = {uuid: catalog[uuid][0]["img_type"] or "" for uuid, (row,) in downloads.items() if row["status"] == "ok"}
     asked = {
-        uuid
-        for uuid, row in catalog.items()
-        if (row["img_type"] or "").startswith("Museum") or row["img_type"] == "Camera-trap"
+        "museum": {uuid for uuid, kind in kinds.items() if kind.startswith("Museum")},
+        "people": {uuid for uuid, kind in kinds.items() if kind == "Citizen Science" and uuid.endswith("0")},
+        "traps": {uuid for uuid, kind in kinds.items() if kind == "Citizen Science" and uuid.endswith("1")},
     }
-    assert findings and set(findings) <= asked
-    assert {uuid for uuid in asked if catalog[uuid]["source_url"] in planted} <= set(findings)
-    account = read_account(screened.path(CORPUS.gathered_findings_account(judge="museum", generation="g000")))
-    assert (account.rows_in, account.kept) == (len(findings), len(findings))
-    refused = {uuid for uuid, row in findings.items() if row["label"] in MUSEUM["refuse"]}
-    verdicts = table(screened, VERDICTS_OF, VERDICTS)
-    screened_out = {uuid for uuid, row in verdicts.items() if row["reason"] == "screened"}
-    assert screened_out and screened_out <= refused
+    found = {name: table(screened, CORPUS.gathered_findings(judge=name, generation="g000"), FINDINGS) for name in asked}
+    for name, images in asked.items():
+        assert images and set(found[name]) == images
+        account = read_account(screened.path(CORPUS.gathered_findings_account(judge=name, generation="g000")))
+        assert (account.rows_in, account.kept) == (len(images), len(images))
+    refused = {uuid: f"museum: {row['label']}" for uuid, (row,) in found["museum"].items()}
+    for uuid, rows in found["traps"].items():
+        if {row["label"]: row["score"] for row in rows}["animal"] < TRAPS["refuse"]["empty"]:
+            refused[uuid] = "traps: empty"
+    verdicts = {uuid: row for uuid, (row,) in table(screened, VERDICTS_OF, VERDICTS).items()}
+    ended = {uuid: row["detail"] for uuid, row in verdicts.items() if row["reason"] == "screened"}
+    assert ended.items() <= refused.items() and {one.partition(":")[0] for one in ended.values()} == {"museum", "traps"}
+    # The others were refused for something that comes first.
     assert all(verdicts[uuid]["reason"] for uuid in refused)
 
 
+def test_the_page_shows_each_judge(screened: Screened) -> None:
+    screened.run(PAGE, "--allowed-rules", "report_build")
+    page = screened.path(PAGE).read_text()
+    section = page.partition('<section id="screening">')[2].partition("</section>")[0]
+    for judge in ("museum", "people", "traps"):
+        (images,) = re.findall(rf"<summary>{judge}: (\d+) images", section)
+        account = read_account(screened.path(CORPUS.gathered_findings_account(judge=judge, generation="g000")))
+        assert int(images) == account.rows_in
+    assert "data:image/jpeg" in section
+
+
 def test_a_threshold_plans_curate_a_new_judge_its_parts_and_a_comment_nothing(screened: Screened) -> None:
+    judges = {"museum": MUSEUM, "people": PEOPLE, "traps": TRAPS}
     assert screened.planned(VERDICTS_OF) == {}
     try:
-        screened.judge("# These are the thresholds that we chose.\n", museum=MUSEUM)
+        screened.judge("# These are the thresholds that we chose.\n", **judges)
         assert screened.planned(VERDICTS_OF) == {}
-        screened.judge(museum=MUSEUM | {"refuse": {"label": 0.9}})
+        screened.judge(**judges | {"museum": MUSEUM | {"refuse": {"light": 0.9}}})
         assert screened.planned(VERDICTS_OF) == {"curate": 1}
         other = MUSEUM | {"of": "img_type = 'Citizen Science'"}
-        screened.judge(museum=MUSEUM, other=other)
-        assert screened.planned(VERDICTS_OF) == {"screen_classes": 1, "screen": 2, "screen_gather": 1, "curate": 1}
-        screened.judge(museum=MUSEUM | {"clusters": 3})
+        screened.judge(**judges, other=other)
+        assert screened.planned(VERDICTS_OF) == {"screen_classes": 1, "screen": 1, "screen_gather": 1, "curate": 1}
+        # What a judge found that is no longer asked stays, and counts no more.
+        screened.judge(museum=MUSEUM, people=PEOPLE)
+        assert screened.planned(VERDICTS_OF) == {"curate": 1}
+        screened.judge(**judges | {"museum": MUSEUM | {"clusters": 3}})
         done = screened.run("-n", VERDICTS_OF)
-        assert "redoes finished work: screen (2 finished jobs" in done
+        assert "redoes finished work: screen (1 finished job," in done
         assert "redo=screen" in done
     finally:
-        screened.judge(museum=MUSEUM)
+        screened.judge(**judges)
