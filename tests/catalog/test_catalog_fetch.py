@@ -140,7 +140,7 @@ def test_a_file_of_the_web_comes_as_pinned(server: Server, tmp_path: Path) -> No
     server.pages["/media_manifest.csv"] = (CONTENT, {})
     out, record = tmp_path / "media_manifest.csv", tmp_path / "record.json"
     url = f"{server.url}/media_manifest.csv"
-    with pytest.raises(InputError, match="not the pinned"):
+    with pytest.raises(InputError, match=f"expected {'0' * 64}, found"):
         fetch(remote=Remote(url=url, sha256="0" * 64), out=out, record=record)
     assert not out.exists()
     fetch(remote=Remote(url=url, sha256=PIN), out=out, record=record)

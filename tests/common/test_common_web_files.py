@@ -93,7 +93,7 @@ def test_a_file_comes_whole_and_its_digest_is_told(server: Server, tmp_path: Pat
 
 def test_another_file_than_the_pinned_one_is_refused(server: Server, tmp_path: Path) -> None:
     target = tmp_path / "file.zip"
-    with pytest.raises(InputError, match="not the pinned 0000"):
+    with pytest.raises(InputError, match="expected 0000"):
         fetch_file(server.url, target, sha256="0" * 64)
     assert not target.exists()
     assert leftovers(tmp_path) == []

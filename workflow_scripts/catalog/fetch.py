@@ -86,7 +86,9 @@ def _fetch_from_hub(remote: Remote, out: Path) -> None:
         found = sha256_file(Path(name))
         if SHA256.fullmatch(pinned.lower()) and found != pinned.lower():
             shutil.rmtree(coming)
-            raise InputError(f"{remote.dataset}@{remote.revision}: {remote.file}: SHA-256 {found}, not {pinned}")
+            raise InputError(
+                f"{remote.dataset}@{remote.revision}: {remote.file}: SHA-256 mismatch: expected {pinned}, found {found}"
+            )
         Path(name).replace(out)
         shutil.rmtree(coming)
 

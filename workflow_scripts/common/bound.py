@@ -105,4 +105,6 @@ def finished_training(summary: Path) -> Training | None:
         made_with["version"] = digests.get("version")
         return Training(summary, data, list(digests["start"]), made_with)
     except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{summary}: damaged ({error}); delete it, and the training is taken over again") from None
+        raise InputError(
+            f"{summary}: damaged ({error}); delete it, and the next run adopts the training again"
+        ) from None

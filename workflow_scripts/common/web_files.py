@@ -52,7 +52,7 @@ def fetch_file(url: str, target: Path, *, sha256: str | None = None) -> str:
         if sha256 is not None and found != sha256.lower():
             partial.unlink()
             raise InputError(
-                f"{url}: SHA-256 {found}, not the pinned {sha256}: the file was replaced, or the pin is of another one"
+                f"{url}: SHA-256 mismatch: expected {sha256}, found {found}; the file was replaced, or the pin is wrong"
             )
         with partial.open("rb") as file:
             os.fsync(file.fileno())

@@ -63,12 +63,12 @@ class WorkFolder:
         except FileNotFoundError:
             return False
         except (ValueError, TypeError, KeyError):
-            logger.warning("%s: unreadable done.json; the work is taken as unfinished", self.path)
+            logger.warning("%s: unreadable done.json; the work counts as unfinished", self.path)
             return False
         for name, checksum in files.items():
             file = self.path / name
             if not file.is_file() or sha256_file(file) != checksum:
-                logger.warning("%s: missing or changed since it was finished; the work is done again", file)
+                logger.warning("%s: missing or changed after it was finished; the work is redone", file)
                 return False
         return True
 
@@ -242,7 +242,7 @@ def _beat(path: Path, token: str, stop: threading.Event) -> None:
                 return
             os.utime(path)
         except OSError as error:
-            logger.warning("%s: no beat: %s", path, error)
+            logger.warning("%s: heartbeat failed: %s", path, error)
 
 
 def file_digests(paths: Mapping[str, Path | Iterable[Path]]) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def _list_held_out(connection: duckdb.DuckDBPyConnection, benchmarks: tuple[Path
         tables.read(connection, path, BENCHMARK_IMAGES, "images")
         named = tables.scalar(connection, "SELECT count(*) FROM images WHERE taxon_genus <> '' AND taxon_species <> ''")
         if not named:
-            raise InputError(f"{path}: its labels name no species; take it out of curate.hold_out_species_of")
+            raise InputError(f"{path}: its labels name no species; remove it from curate.hold_out_species_of")
         connection.execute(
             "INSERT INTO held_out SELECT DISTINCT lower(taxon_genus || ' ' || taxon_species) FROM images"
         )

@@ -19,7 +19,9 @@ def texts(table: "pl.DataFrame", column: str) -> list[str]:
         InputError: it is not there, or a cell is empty.
     """
     if column not in table.columns:
-        raise InputError(f"the benchmark's images have no column {column}; have them listed again by their own reader")
+        raise InputError(
+            f"the benchmark's table of images has no column {column}; delete it and run its `index` step again"
+        )
     values = table[column]
     if values.has_nulls():
         position = table.filter(values.is_null())["position"][0]

@@ -103,7 +103,9 @@ def _fetch(entry: FetchedFile | FetchedDataset, folder: Path, downloads: Path) -
         fetch_file(entry.url, target, sha256=entry.sha256)
         if not _is_pinned_one(entry, target):
             target.unlink()
-            raise InputError(f"{entry.url}: not the file of the pinned md5 {entry.md5}")
+            raise InputError(
+                f"{entry.url}: MD5 mismatch: expected {entry.md5}; the file was replaced, or the pin is wrong"
+            )
     into = folder / entry.into
     into.mkdir(parents=True, exist_ok=True)
     if entry.unpack:

@@ -45,8 +45,8 @@ def check_given(settings: PublishSettings, *keys: str) -> None:
     """
     if missing := [f"publish.{key}" for key in keys if not getattr(settings, key)]:
         raise InputError(
-            f"{', '.join(missing)}: not given, and nobody else can say it; set it in the config, as in "
-            "`publish: {authors: [A. Person], model_license: mit}`, and type the same command again"
+            f"{', '.join(missing)}: missing; set it in the config, for example "
+            "`publish: {authors: [A. Person], model_license: mit}`, and give the same command again"
         )
 
 

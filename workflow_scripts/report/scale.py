@@ -105,7 +105,7 @@ def scale(
             f"What {', '.join(unknown)} takes is not known beforehand; the log of its first job says images a second.\n"
         )
     if not any(row[0] == TRAINING + model for row in rows):
-        sys.stderr.write(f"What training {model} takes is not known beforehand; its progress bar says it.\n")
+        sys.stderr.write(f"training {model}: no unit cost is known; its progress bar shows the time left\n")
 
 
 def _asked(catalog: Sequence[Path], screening: Screening) -> dict[str, int]:

@@ -42,14 +42,16 @@ def gather(
         tables.read(connection, findings, FINDINGS, "findings")
         other = connection.execute("SELECT judge FROM findings WHERE judge <> $name LIMIT 1", {"name": name}).fetchone()
         if other is not None:
-            raise InputError(f"{out}: findings of {other[0]} among those of {name}; have the judge look again")
+            raise InputError(
+                f"{out}: findings of {other[0]} among those of {name}; delete that folder and run the judge again"
+            )
         tables.write(connection, "FROM findings", FINDINGS, out)
         written = account_of_findings(connection, tables.scan(out), f"{name} {out.stem}")
     expected = sum(one.rows_in for one in counted)
     if written.rows_in != expected:
         raise InputError(
             f"{out}: {written.rows_in} images in the parts, but their groups counted {expected}; "
-            f"remove {groups[0].parent} and have the judge look again"
+            f"delete {groups[0].parent} and run the judge again"
         )
     write_account(account, written)
     logger.info("%s: %d images, %d of them unjudged", name, written.rows_in, written.rows_in - written.kept)

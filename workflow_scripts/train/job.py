@@ -39,14 +39,14 @@ class Job:
     def check(self, ranks: Ranks) -> None:
         """Raise InputError unless everything that the training needs is there and fits together."""
         if not torch.cuda.is_available() and not self.settings.allow_cpu:
-            raise InputError("no GPU here, and training on the CPU is refused; set train.allow_cpu if it is meant")
+            raise InputError("no GPU found; to train on the CPU, set train.allow_cpu: true")
         if torch.cuda.is_available() and torch.cuda.device_count() < ranks.local_size:
             raise InputError(
-                f"{torch.cuda.device_count()} GPUs for {ranks.local_size} processes; lower limits.processes"
+                f"{torch.cuda.device_count()} GPUs for {ranks.local_size} processes; lower limits.train.processes"
             )
         if self.limits.nodes > 1 and ranks.size == ranks.local_size:
             raise InputError(
-                f"limits.train.nodes is {self.limits.nodes}, and this is one machine; train with --profile "
+                f"limits.train.nodes is {self.limits.nodes}, but this is one machine; train with --profile "
                 "profiles/slurm, or set it to 1"
             )
         self.data.check(ranks.size)

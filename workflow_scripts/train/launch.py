@@ -57,12 +57,12 @@ def launch(arguments: Sequence[str]) -> int:
     while True:
         status = run_once([*arguments[:module], "--", *arguments[module:]])
         if is_crash(status) and asked:
-            sys.stderr.write("asked to stop before; the next run goes on from the newest checkpoint\n")
+            sys.stderr.write("stopped on request; the next run resumes from the newest checkpoint\n")
             return EXIT_PREEMPTED
         if not is_crash(status) or not restarts:
             return status
         restarts -= 1
-        sys.stderr.write(f"restarting, {restarts} restarts left\n")
+        sys.stderr.write(f"restarting, {restarts} restart{'s' * (restarts != 1)} left\n")
 
 
 def run_once(options: Sequence[str]) -> int:
@@ -73,7 +73,7 @@ def run_once(options: Sequence[str]) -> int:
         rank, failure = error.get_first_failure()
         status = failure.exitcode if failure.exitcode > 0 else EXIT_SIGNAL - failure.exitcode
         how = f"signal {-failure.exitcode}" if failure.exitcode < 0 else f"status {failure.exitcode}"
-        sys.stderr.write(f"process {rank} ended first, with {how}\n")
+        sys.stderr.write(f"rank {rank} failed first ({how})\n")
         return status
     except SignalException as ended:
         # Asked to end, whether or not the processes had something to save.

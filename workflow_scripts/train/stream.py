@@ -44,7 +44,7 @@ class Stream:
         self.seed = seed
         self.window = window
         if not self.samples:
-            raise InputError("no samples to train on; why images were left out stands in curate/gNNN/account.json")
+            raise InputError("no samples to train on; curate/gNNN/account.json has the reasons")
         self._epoch = lru_cache(KEPT_ORDERS)(self._epoch_order)
         self._window = lru_cache(KEPT_ORDERS)(self._window_order)
 

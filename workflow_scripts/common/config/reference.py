@@ -3,6 +3,7 @@
 import ast
 import inspect
 import itertools
+import re
 import textwrap
 from collections.abc import Iterator
 
@@ -64,8 +65,10 @@ def _options(module: str) -> Iterator[tuple[str, str]]:
         if isinstance(function, ast.FunctionDef) and function.name == called:
             described = _arguments(ast.get_docstring(function) or "")
             for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
-                name = argument.arg.strip("_").replace("_", "-")
-                positional = argument.annotation is not None and "Positional" in ast.unparse(argument.annotation)
+                annotation = ast.unparse(argument.annotation) if argument.annotation else ""
+                renamed = re.search(r"conf\.arg\(name='([^']+)'", annotation)
+                name = renamed[1] if renamed else argument.arg.strip("_").replace("_", "-")
+                positional = "Positional" in annotation
                 needed = " (required)" if default is None and not positional else ""
                 yield name.upper() if positional else f"--{name}", described.get(argument.arg, "") + needed
 

@@ -31,7 +31,7 @@ def check_product(product: str) -> str:
     if found is None:
         raise ValueError(f"product: {product!r} is no name of a product; give one like my-lab or my-lab/1.0")
     if found[1].lower() in BROWSERS:
-        raise ValueError(f"product: {product} is a browser's name; hosts are told who asks: give your own")
+        raise ValueError(f"product: {product} is a browser's name; use your own, so that hosts know who asks")
     return product
 
 

@@ -54,7 +54,9 @@ def outcome(answers: Sequence[Answers], table: "pl.DataFrame", features: Feature
     rows = np.concatenate([part.rows for part in answers])
     order = np.argsort(rows)
     if rows[order].tolist() != np.flatnonzero(np.array(texts(table, "split")) == "test").tolist():
-        raise InputError("the searches do not answer each test image once; have them made again")
+        raise InputError(
+            "the searches do not answer each test image once; delete them and run evaluate.newt.search again"
+        )
 
     def score(vectors_ND: Floats, seeds: int) -> Measure:
         searched = next(one for one in SEARCHED if features.followed(one, autocast=False) is vectors_ND)
