@@ -1,6 +1,7 @@
 """A run's terminal: a line for each job that starts and for where the run stands; messages cannot break it."""
 
 import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -85,3 +86,10 @@ def test_a_run_shows_messages_and_another_message_reruns_nothing(tmp_path: Path)
     [log] = (tmp_path / ".snakemake/log").glob("*.log")
     assert "Reason: Missing output files" in log.read_text()
     assert "Nothing to be done" in run("make it anew")
+
+
+@pytest.mark.parametrize("file", [REPOSITORY / "Snakefile", *sorted((REPOSITORY / "rules").glob("*.smk"))], ids=str)
+def test_every_rule_has_a_message_in_whatever_config_it_is(file: Path) -> None:
+    """Those that are taken over from another rule (`use rule`) have that one's, where its wildcards are theirs."""
+    rules = re.split(r"^ *rule(?: \w+)?:\n", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    assert all(re.search(r"^ +message:$", rule, flags=re.MULTILINE) for rule in rules)

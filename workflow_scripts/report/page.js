@@ -233,7 +233,7 @@ for (const place of document.querySelectorAll(".scroll, pre")) {
   // What scrolls can be scrolled by keys.
   if (place.scrollWidth > place.clientWidth || place.scrollHeight > place.clientHeight) {
     place.tabIndex = 0;
-    place.setAttribute("role", "region");
+    place.setAttribute("role", "group");
     place.setAttribute("aria-label", place.closest("section")?.querySelector("h2")?.textContent ?? "Table");
   }
 }
