@@ -133,6 +133,18 @@ def test_a_digest_is_kept_for_the_next_process_as_long_as_no_source_changes(proj
     assert digest_of(project) == digest
 
 
+def test_nothing_is_kept_of_sources_that_change_while_they_are_read(project: Path) -> None:
+    digest = digest_of(project)
+    shutil.rmtree(project / "workflow_scripts/__pycache__")
+    for known in (code_digest, digests._read, digests._kept, digests._sum_of_sources):
+        known.cache_clear()
+    digests._kept(project)
+    replace(project / "workflow_scripts/stage/step.py", "def step(x):", "def step(x, y=1):")
+    assert code_digest("workflow_scripts.stage.step", project) != digest
+    replace(project / "workflow_scripts/stage/step.py", "def step(x, y=1):", "def step(x):")
+    assert digest_of(project) == digest
+
+
 def test_a_step_that_does_not_exist_is_an_error() -> None:
     with pytest.raises(ModuleNotFoundError, match="no_such_step"):
         code_digest("workflow_scripts.catalog.no_such_step")

@@ -90,6 +90,9 @@ def _keep(digests: dict[str, str], root: Path) -> None:
     path = _kept_in(root)
     kept = {"sources": _sum_of_sources(root), "digests": digests}
     with suppress(OSError):
+        if _sum_of_sources.__wrapped__(root) != kept["sources"]:
+            # A file was saved since: what was read of it may be neither what it was nor what it is.
+            return
         path.parent.mkdir(exist_ok=True)
         written = path.with_suffix(f".{os.getpid()}")
         written.write_text(json.dumps(kept), encoding="utf-8")
