@@ -164,7 +164,7 @@ def caption() -> Picture:
     made.box(
         10,
         150,
-        170,
+        180,
         100,
         BLUE,
         "labels.parquet",
