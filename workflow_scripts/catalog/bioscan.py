@@ -25,8 +25,8 @@ def read_bioscan(*, metadata: Path, settings: Bioscan, out: Path, account: Path,
     Args:
         metadata: the metadata file.
         settings: the source's part of the config.
-        out: where the records go (contract SOURCE_RECORDS).
-        account: where the account of rows goes.
+        out: output: the records (contract SOURCE_RECORDS).
+        account: output: the account of rows.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 

@@ -45,8 +45,8 @@ def read_eol(
         manifest: media_manifest.csv.
         taxa: taxon.tab of EOL's hierarchy, with the column EOLid.
         settings: the source's part of the config.
-        out: where the records go (contract SOURCE_RECORDS).
-        account: where the account of rows goes.
+        out: output: the records (contract SOURCE_RECORDS).
+        account: output: the account of rows.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 

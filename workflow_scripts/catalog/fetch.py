@@ -24,13 +24,13 @@ DOWNLOAD_KEY = re.compile(r"\d{7}-\d{15}")
 
 
 def fetch(*, remote: Remote, out: Path, record: Path, gbif_api: str = "https://api.gbif.org/v1") -> None:
-    """Fetch a file, whole or not at all; an interrupted fetch goes on where it stopped.
+    """Fetch a file, completely or not at all; an interrupted fetch resumes.
 
     Args:
-        remote: what to fetch.
-        out: where it goes.
-        record: where the record of it goes, as JSON.
-        gbif_api: GBIF's interface, or a mirror of it.
+        remote: the file to fetch.
+        out: output file.
+        record: output: the record of the fetch, as JSON.
+        gbif_api: address of GBIF's API, or of a mirror.
 
     Raises:
         InputError: it could not be had, or is another file than the pinned one.

@@ -26,10 +26,10 @@ def read_folders(*, images: Path, settings: Folders, out: Path, account: Path, m
     """Read folders of photos into contract records.
 
     Args:
-        images: the folder of folders.
+        images: the folder that holds one folder for each species.
         settings: the source's part of the config.
-        out: where the records go (contract SOURCE_RECORDS).
-        account: where the account of rows goes.
+        out: output: the records (contract SOURCE_RECORDS).
+        account: output: the account of rows.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 

@@ -52,8 +52,8 @@ def read_gbif(*, archive: Path, settings: Gbif, out: Path, account: Path, memory
     Args:
         archive: the download's zip, or the folder that it was unpacked to.
         settings: the source's part of the config.
-        out: where the records go (contract SOURCE_RECORDS).
-        account: where the account of rows goes.
+        out: output: the records (contract SOURCE_RECORDS).
+        account: output: the account of rows.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 

@@ -20,10 +20,10 @@ def read_inat21(*, images: Path, settings: INat21, out: Path, account: Path, mem
     """Read iNat21's folders into contract records.
 
     Args:
-        images: the folder of folders.
+        images: the folder that holds one folder for each species.
         settings: the source's part of the config.
-        out: where the records go (contract SOURCE_RECORDS).
-        account: where the account of rows goes.
+        out: output: the records (contract SOURCE_RECORDS).
+        account: output: the account of rows.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 

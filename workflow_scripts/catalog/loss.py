@@ -25,7 +25,7 @@ def check_loss(
         records: the sources' records, in the same order.
         account: the account of the generation's catalog.
         max_loss: how much each source may lose.
-        out: where what was found is written (JSON).
+        out: output: the losses found (JSON).
         older: the accounts of older generations' catalogs.
 
     Raises:

@@ -33,18 +33,18 @@ def merge(
     limits: DownloadLimits = DownloadLimits(),  # noqa: B008 (frozen)
     dealt: Path | None = None,
 ) -> None:
-    """Merge a generation's sources into catalogue parts.
+    """Merge a generation's sources into catalog parts.
 
     Args:
-        sources: records of each source (contract SOURCE_RECORDS); an earlier one wins a uuid that both have.
+        sources: records of each source (contract SOURCE_RECORDS); of two with one uuid the earlier is used.
         out_dir: where the parts (contract CATALOG), the labels (contract PROVIDER_LABELS), the hosts (contract
             NAMED_HOSTS) and the account go.
         generation: this generation's number.
-        parts: how many parts it has.
+        parts: number of parts.
         first_part: the number of its first part.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
-        older: the parts of all older generations; what they have is not taken again.
+        older: the parts of all older generations; their images are not taken again.
         limits: the hosts' policies: over how many parts a host may be spread.
         dealt: the folder that keeps how this generation's images were dealt before; a rerun moves none of them.
 

@@ -21,8 +21,8 @@ def read_table(*, table: Path, settings: Table, out: Path, account: Path, memory
     Args:
         table: the table: text in any form (also with .gz), an Excel workbook, or parquet.
         settings: the source's part of the config.
-        out: where the records go (contract SOURCE_RECORDS).
-        account: where the account of rows goes.
+        out: output: the records (contract SOURCE_RECORDS).
+        account: output: the account of rows.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 

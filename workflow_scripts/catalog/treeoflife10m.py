@@ -39,13 +39,13 @@ def read_treeoflife10m(
     bioscan: Path | None = None,
     inat21: Path | None = None,
 ) -> None:
-    """Read TreeOfLife-10M's catalogue into contract records.
+    """Read TreeOfLife-10M's catalog into contract records.
 
     Args:
         catalog: catalog.csv.
         settings: the source's part of the config.
-        out: where the records go (contract SOURCE_RECORDS).
-        account: where the account of rows goes.
+        out: output: the records (contract SOURCE_RECORDS).
+        account: output: the account of rows.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
         eol: folder of EOL's unpacked image sets.
@@ -53,7 +53,7 @@ def read_treeoflife10m(
         inat21: folder of iNat21's folders.
 
     Raises:
-        InputError: the catalogue is unreadable or lacks a column, or `select` or `keep` do not fit it.
+        InputError: the catalog is unreadable or lacks a column, or `select` or `keep` do not fit it.
     """
     with connect(memory_mb, threads) as connection:
         open_text(connection, catalog, "given", ",", quote='"')

@@ -50,8 +50,8 @@ def read_treeoflife200m(
     Args:
         catalog: catalog.parquet.
         settings: the source's part of the config.
-        out: where the records go (contract SOURCE_RECORDS).
-        account: where the account of rows goes.
+        out: output: the records (contract SOURCE_RECORDS).
+        account: output: the account of rows.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
         provenance: provenance.parquet; without it no image has a licence.

@@ -1,6 +1,6 @@
 """The last lines of a dry run: what is missing, and jobs, images, bytes and GPU hours of the plan.
 
-Images are those of the catalogue, counted in its accounts, so that thousands of parts cost nothing; bytes and hours are
+Images are those of the catalog, counted in its accounts, so that thousands of parts cost nothing; bytes and hours are
 estimates from the same table as those of `snakemake estimate`, which counts by host and by stage.
 """
 

@@ -22,12 +22,12 @@ def attribute(
     """Write a row for each kept image.
 
     Args:
-        catalog: the generation's parts of the catalogue.
+        catalog: the generation's parts of the catalog.
         verdicts: the generation's verdicts.
         settings: what to cite besides.
         out: the table (contract ATTRIBUTION).
         memory_mb: memory limit of DuckDB, MiB.
-        threads: threads of DuckDB; they change no byte.
+        threads: threads of DuckDB; no effect on results.
 
     Raises:
         InputError: a table breaks its contract.

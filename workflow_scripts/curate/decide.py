@@ -71,7 +71,7 @@ def decide(
     holds them in val.
 
     Args:
-        catalog: the generation's parts of the catalogue.
+        catalog: the generation's parts of the catalog.
         downloads: what became of their acquisition, gathered over the parts.
         labels: the taxon of each provider label.
         settings: which images are wanted.
@@ -85,7 +85,7 @@ def decide(
         refusals: which of those findings refuse an image.
         ledger: images that were taken down for good.
         memory_mb: memory limit of DuckDB, MiB.
-        threads: threads of DuckDB; they change no byte.
+        threads: threads of DuckDB; no effect on results.
 
     Raises:
         InputError: a table breaks its contract, the tables do not belong together, a name in `taxa` names no taxon, or
@@ -137,7 +137,7 @@ def _sql(name: str) -> str:
 
 
 def _generation(connection: duckdb.DuckDBPyConnection) -> tuple[str, int]:
-    """The generation's name and its number of catalogue rows."""
+    """The generation's name and its number of catalog rows."""
     lowest, highest, rows = tables.one_row(connection, "SELECT min(generation), max(generation), count(*) FROM catalog")
     if lowest != highest:
         raise InputError(f"--catalog: rows of generation {lowest} and of {highest}; give the parts of one generation")
@@ -187,7 +187,7 @@ def _take(connection: duckdb.DuckDBPyConnection, span: Span) -> None:
 
 
 def _order_catalog(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """The view `ordered`: what is needed of the catalogue, by uuid.
+    """The view `ordered`: what is needed of the catalog, by uuid.
 
     Its parts are by host, so that each has uuids of every span: a span would be read from all of them.
     """
@@ -220,7 +220,7 @@ def _verdicts(connection: duckdb.DuckDBPyConnection, spans: Sequence[Span]) -> I
 
 
 def _check_together(connection: duckdb.DuckDBPyConnection, rows_in: int, downloads: Path, labels: Path) -> None:
-    """Check that each catalogue row has its download and its label, and that nothing else was downloaded."""
+    """Check that each catalog row has its download and its label, and that nothing else was downloaded."""
     joined, downloaded, placeless = tables.one_row(
         connection,
         f"SELECT (SELECT count(*) FROM candidates), count(*), count(*) FILTER ({PLACELESS}) FROM downloads",

@@ -76,7 +76,7 @@ def _list_benchmark_images(connection: duckdb.DuckDBPyConnection, benchmarks: di
 
 
 def _search(connection: duckdb.DuckDBPyConnection, downloads: Path, references: pa.Table) -> None:
-    """Fill the table `near`; a batch of distinct hashes of the catalogue is held at a time."""
+    """Fill the table `near`; a batch of distinct hashes of the catalog is held at a time."""
     numbers = references["number"].to_numpy()
     index = NearHashes(unpacked(references["pdq"]))
     with Progress("leakage", unit="hashes") as progress:

@@ -62,12 +62,12 @@ def takedown(
     Give exactly one of owner, url, dataset and uuid.
 
     Args:
-        owner: the `copyright_owner` or `creator`, as the catalogue writes it.
+        owner: the `copyright_owner` or `creator`, as written in the catalog.
         url: the image's address (`source_url`).
         dataset: the `dataset_key`.
-        uuid: a text file with one uuid a line.
-        reason: why, for the ledger.
-        dry_run: list, and change nothing.
+        uuid: a text file with one uuid per line.
+        reason: the reason, for the ledger.
+        dry_run: only list; change nothing.
         corpus: the corpus's name. Default: the one of `config`.
         results: the folder of results. Default: the site's.
         config: the config that names the corpus.

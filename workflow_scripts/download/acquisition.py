@@ -34,7 +34,7 @@ class Acquisition:
     """How images are acquired.
 
     Attributes:
-        settings: what is kept of an image.
+        settings: sizes and checks of images.
         limits: limits of requests and memory.
         hosts: their policies in this job.
         agent: who asks.

@@ -29,8 +29,8 @@ def estimate(
 
     Args:
         parts: tables of images to fetch.
-        settings: what is kept of an image.
-        limits: the hosts' policies.
+        settings: sizes and checks of images.
+        limits: the hosts' limits.
         bytes_served: mean bytes of an image as served.
         bytes_kept: mean bytes of an image as kept.
         memory_mb: DuckDB's memory limit, MiB.

@@ -54,7 +54,7 @@ def fetch(
 
     Args:
         part: parquet table of images to fetch; extra columns are allowed.
-        settings: what is kept of an image. Images that earlier work has under the same picture settings are taken over.
+        settings: checks of images. Images that earlier work has under the same picture settings are taken over.
         limits: limits of requests and memory. A change downloads nothing again.
         work: folder for the work folders of all parts.
         out_dir: where tars, account.json and, last, manifest.parquet are published.

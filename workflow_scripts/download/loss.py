@@ -37,7 +37,7 @@ def check_loss(
         hosts: what became of its images by source, host and cause (contract DOWNLOAD_HOSTS).
         lost: the list of images that did not come.
         max_loss: how much each source may lose.
-        out: where what was found is written (JSON).
+        out: output: the losses found (JSON).
         older: accounts of older generations.
 
     Raises:

@@ -48,7 +48,7 @@ class Passes:
         limits: connections at once, and the waits between passes.
         fetch: gives an image's body.
         refuse: raises `Fault` for a row that nobody is asked for.
-        hosts: the hosts' policies.
+        hosts: the hosts' limits.
         stopping: set when the job must end.
         earlier: earlier work from which the first pass takes images over.
     """

@@ -56,16 +56,16 @@ def retry(
     product: str = PRODUCT,
     ledger: Path | None = None,
 ) -> None:
-    """Try again what failed for a passing reason, or was deferred, in finished parts: the corpus's, then replay's.
+    """Retry images of finished parts that failed transiently or were deferred: the corpus's, then replay's.
 
     Args:
         parts: the parts' tables of images.
-        manifests: where each is published.
+        manifests: where each manifest is published.
         settings: as in their download.
         limits: limits of requests and memory.
         work: folder for the work folders of all parts.
         replay_parts: tables of replay pairs.
-        replay_manifests: where each is published.
+        replay_manifests: where each manifest is published.
         replay_settings: as in their download.
         contact: mail or web address in the user agent.
         product: name in the user agent.
@@ -99,7 +99,7 @@ class Again:
 
     Args:
         parts: their tables of images.
-        manifests: where each is published.
+        manifests: where each manifest is published.
         acquisition: how images are acquired.
         work: folder for the work folders of all parts.
     """

@@ -40,7 +40,7 @@ class Schedule:
 
     Args:
         rows: the rows.
-        hosts: the hosts' policies.
+        hosts: the hosts' limits.
         stopping: set when the job must end.
         closes: the time (Unix) after which nothing is asked for.
         refuse: raises `Fault` for a row that nobody is asked for; such rows wait for no turn.

@@ -19,13 +19,13 @@ SHOWN_HOSTS = 40
 
 
 def status(*, corpus: Path) -> None:
-    """Print where a corpus's downloads stand.
+    """Print the progress of a corpus's downloads.
 
     Args:
         corpus: the corpus's folder (`results/corpora/<corpus>`).
 
     Raises:
-        InputError: there is no catalogue in it.
+        InputError: there is no catalog in it.
     """
     files = Corpus(str(corpus))
     parts = [

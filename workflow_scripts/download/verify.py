@@ -48,7 +48,7 @@ class Verifier:
     the process's terminal while it works.
 
     Args:
-        settings: what is kept of an image.
+        settings: sizes and checks of images.
         memory: where images find room while they are decoded.
     """
 

@@ -68,7 +68,7 @@ class Web:
     Args:
         settings: what is taken from each host, and allowed addresses.
         limits: timeouts and limits of requests.
-        hosts: the hosts' policies.
+        hosts: the hosts' limits.
         agent: who asks.
         stopping: set when the job must end; requests then give up.
 
@@ -332,7 +332,7 @@ class _Fetch:
 
 
 def host_of(parts: SplitResult) -> str:
-    """Host and port as the catalogue writes them: lower case, without user and password, and without the usual port."""
+    """Host and port as the catalog writes them: lower case, without user and password, and without the usual port."""
     return USUAL_PORT.sub("", parts.netloc.rpartition("@")[2].lower())
 
 

@@ -16,7 +16,7 @@ def check_loss(*, manifests: tuple[Path, ...], max_loss: LossSettings, out: Path
     Args:
         manifests: the manifests of their downloads.
         max_loss: how much may be lost.
-        out: where what was found is written (JSON).
+        out: output: the losses found (JSON).
 
     Raises:
         InputError: too many were lost, or all of them.

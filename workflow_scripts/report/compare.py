@@ -40,7 +40,7 @@ def compare(*, runs: tuple[str, ...] = (), results: Path | None = None, out: Pat
 
     Args:
         runs: their names.
-        results: the results folder; the site's own by default.
+        results: the results folder. Default: the site's.
         out: the page; `RESULTS/compare/RUNS/index.html` by default.
 
     Raises:

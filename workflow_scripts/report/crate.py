@@ -53,7 +53,7 @@ def crate(
         table: the report's scores.csv.
         model: the exported model's folder.
         workflow: the Snakefile.
-        settings: licence and authors.
+        settings: licence and authors to publish.
         out: the crate's ro-crate-metadata.json; everything else goes beside it.
         logs: folder of what the run's jobs took, for when it began.
 

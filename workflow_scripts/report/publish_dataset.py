@@ -96,7 +96,7 @@ def publish_dataset(
     Nothing is uploaded. A shard whose images may all be passed on is linked; of others the images that may are copied.
 
     Args:
-        catalog: the catalogue's parts.
+        catalog: the catalog's parts.
         attribution: each generation's curate/GENERATION/attribution.parquet.
         labels: the corpus's taxonomy/labels.parquet.
         shards: the generations' folders of shards.

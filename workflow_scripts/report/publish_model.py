@@ -44,8 +44,8 @@ def publish_model(
         scores: the run's score files, of its own model and of the others.
         facts: the report's run.json.
         table: the report's scores.csv.
-        settings: licence and authors.
-        out: the card; everything else goes beside it.
+        settings: licence and authors to publish.
+        out: output: the card; all other files go beside it.
 
     Raises:
         InputError: a file is missing or unreadable, or nobody gave authors and licence.

@@ -51,7 +51,7 @@ def scale(
         groups: number of shard jobs.
         cores: number of cores of the cluster.
         gpus: number of GPUs of the cluster.
-        screening: the judges, whose images are counted in the catalogue.
+        screening: the judges, whose images are counted in the catalog.
         costs: table of unit costs in the form of `unit_costs.csv`.
 
     Raises:
@@ -109,7 +109,7 @@ def scale(
 
 
 def _asked(catalog: Sequence[Path], screening: Screening) -> dict[str, int]:
-    """How many images of the catalogue each judge looks at."""
+    """How many images of the catalog each judge looks at."""
     if not screening.looks or not catalog:
         return dict.fromkeys((look.name for look in screening.looks), 0)
     with tables.connect() as connection:

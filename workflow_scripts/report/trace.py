@@ -35,12 +35,12 @@ def trace(
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
-    """Print what is known of something: where it comes from, and what was made of it.
+    """Print where something comes from, and what was made of it.
 
     Args:
         what: an image (its file, its uuid, or the MD5 of its original bytes), a shard or any other file, a model (its
-            folder or its run's name), or a corpus (its name or its digest). What a file holds counts, wherever it lies;
-            of what is known by nothing else, where it lies.
+            folder or its run's name), or a corpus (its name or its digest). Files are recognised by
+            their contents, else by their path.
         results: the results folder. Default: the site's.
         json_lines: print a line of JSON for each thing found.
         memory_mb: DuckDB's memory limit, MiB.

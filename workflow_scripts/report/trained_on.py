@@ -40,7 +40,7 @@ def trained_on(
 
     Args:
         photo: an image file.
-        results: the results folder; the site's own by default.
+        results: the results folder. Default: the site's.
         json_lines: print one JSON object: photo, answer (yes, no or unknown), models, unknown, found.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.

@@ -18,15 +18,15 @@ TOKEN = "HF_TOKEN"
 def upload(
     *, folder: Path, repo: str, kind: Literal["model", "dataset"], public: bool = False, dry_run: bool = False
 ) -> None:
-    """Upload a folder to a repository of the Hub, which is made where it is not there.
+    """Upload a folder to a repository of the Hub; create the repository if it does not exist.
 
     The token is taken from the environment variable `HF_TOKEN`, and from nowhere else; it is written nowhere.
 
     Args:
         folder: `publish/model` or `publish/dataset`.
-        repo: `OWNER/NAME`.
-        kind: what it is.
-        public: make a new repository public; private by default.
+        repo: the repository, `OWNER/NAME`.
+        kind: model or dataset.
+        public: make a new repository public. Default: private.
         dry_run: list what would be uploaded.
 
     Raises:

@@ -30,12 +30,12 @@ def judge_animals(
     weights: Path,
     group: GroupOptions,
 ) -> None:
-    """Find the highest score of an animal, a person and a vehicle in each image, 0 where there is none.
+    """Find the highest score of an animal, a person and a vehicle in each image, 0 if there is none.
 
     Args:
         settings: the judge's settings.
         weights: the detector (ONNX).
-        group: what to look at, and where what is found goes.
+        group: the images to examine, and the output tables.
 
     Raises:
         InputError: the detector cannot be loaded, or tables and tars do not belong together.

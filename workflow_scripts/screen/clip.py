@@ -28,7 +28,7 @@ def judge_by_class(
     Args:
         model: the model's source, such as `local-dir:PATH`.
         classes: class embeddings (safetensors).
-        group: what to look at, and where what is found goes.
+        group: the images to examine, and the output tables.
 
     Raises:
         InputError: no model, no class embeddings, or tables and tars that do not belong together.

@@ -23,11 +23,11 @@ def judge_faces(
     settings: FacesJudge,
     group: GroupOptions,
 ) -> None:
-    """Find how sure it is that an image shows a human face: the mean score of the faces in it, 0 where there is none.
+    """Score human faces in each image: the mean score of its faces, 0 if there is none.
 
     Args:
         settings: the judge's settings.
-        group: what to look at, and where what is found goes.
+        group: the images to examine, and the output tables.
 
     Raises:
         InputError: the weights are missing, or tables and tars do not belong together.

@@ -32,7 +32,7 @@ def gather(
         out: the table (contract FINDINGS).
         account: the account of images.
         memory_mb: memory limit of DuckDB, MiB.
-        threads: threads of DuckDB; they change no byte.
+        threads: threads of DuckDB; no effect on results.
 
     Raises:
         InputError: a table is missing, breaks its contract, is another judge's, or has images that no group counted.

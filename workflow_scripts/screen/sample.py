@@ -85,7 +85,7 @@ def sample(
     count: int = 24,
     memory_mb: int = 2048,
 ) -> None:
-    """Write the page.
+    """Write the page of sample images.
 
     Args:
         name: the judge's name.
@@ -95,7 +95,7 @@ def sample(
         out: the page.
         refusals: the config's thresholds.
         labels: CSV with `uuid` and `truth`, as the page saves it.
-        count: images of each class.
+        count: number of images per class.
         memory_mb: memory limit of DuckDB, MiB.
 
     Raises:

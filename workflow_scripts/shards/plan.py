@@ -32,10 +32,10 @@ def plan(
         settings: samples a shard and the seed.
         groups: how many jobs write the shards; each has a contiguous block of them, or none.
         out: the plan.
-        catalog: the generation's catalogue parts, where columns are kept.
-        keep: columns of the catalogue that the shards' index carries.
+        catalog: the generation's catalog parts, where columns are kept.
+        keep: columns of the catalog that the shards' index carries.
         memory_mb: memory limit of DuckDB, MiB.
-        threads: threads of DuckDB; they change no byte.
+        threads: threads of DuckDB; no effect on results.
 
     Raises:
         InputError: the verdicts break their contract, a kept image has no place, or there is no group.

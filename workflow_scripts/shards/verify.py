@@ -62,7 +62,7 @@ def verify(
     out: Path | None = None,
     jobs: int = 1,
 ) -> None:
-    """Check everything that a corpus consists of, and name each file that is missing or not what it was.
+    """Check all files of a corpus, and name each one that is missing or changed.
 
     Args:
         shards: the folder of each generation's shards, with `train/` and `val/`.
@@ -73,8 +73,8 @@ def verify(
             their lengths alone without.
         others: further tables that must be there and readable.
         ledger: what was taken down, which verdicts may still name until they are decided again.
-        out: a JSON list of what is wrong, empty when all is well.
-        jobs: shards read at once.
+        out: output: a JSON list of errors, empty if there are none.
+        jobs: number of shards to read at once.
 
     Raises:
         InputError: something is missing or changed; the message names the first, the log and `out` name all.

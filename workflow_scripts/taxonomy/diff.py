@@ -24,11 +24,11 @@ def diff(
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
-    """Say what changes between two tables of resolved labels.
+    """Print the differences between two tables of resolved labels.
 
     Args:
         old: a `labels.parquet`.
-        new: another one.
+        new: the other `labels.parquet`.
         benchmarks: name and `images.parquet` of each benchmark whose classes are looked at; by default those that the
             workflow has indexed here.
         show: how many labels and classes are listed, those with most images first.

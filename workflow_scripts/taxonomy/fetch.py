@@ -7,12 +7,12 @@ from workflow_scripts.common.web_files import fetch_file
 
 
 def fetch(*, url: str, out: Path, sha256: str | None = None) -> None:
-    """Fetch a checklist's archive, whole or not at all; an interrupted fetch goes on where it stopped.
+    """Fetch a checklist's archive, completely or not at all; an interrupted fetch resumes.
 
     Args:
         url: the archive of one release.
-        out: where it goes.
-        sha256: its SHA-256; without it whatever comes is taken, and its digest is logged.
+        out: output file.
+        sha256: expected SHA-256. Default: any content is accepted, and its digest is logged.
 
     Raises:
         InputError: it could not be had, or is another file than the pinned one.

@@ -20,7 +20,7 @@ def stats(*, labels: Path, catalog: tuple[Path, ...], out: Path, memory_mb: int,
 
     Args:
         labels: the resolved labels (contract LABELS).
-        catalog: the catalogue's parts of all generations (contract CATALOG).
+        catalog: the catalog's parts of all generations (contract CATALOG).
         out: the JSON.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.

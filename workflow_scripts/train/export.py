@@ -39,7 +39,7 @@ Weights = dict[str, torch.Tensor]
 
 
 def export(*, trained: Path, start: Path, settings: ExportSettings, out: Path) -> None:
-    """Write the trained model where users and the evaluation load it.
+    """Export the trained model for users and evaluation.
 
     Args:
         trained: folder of the training's results.

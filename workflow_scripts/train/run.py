@@ -75,13 +75,13 @@ def train_model(
     validation: tuple[ValidationShards, ...] = (),
     scratch: str | None = None,
 ) -> None:
-    """Train, or adopt what was trained before from the same inputs, settings and code.
+    """Train a model, or adopt a finished training with the same inputs, settings and code.
 
     Args:
         start: open_clip directory of the starting weights.
         model: the model's settings, as JSON.
         settings: the recipe, as JSON.
-        limits: how it is run, as JSON; it changes nothing that is learned.
+        limits: limits of the training, as JSON; no effect on what is learned.
         work: where work folders are kept; `outcome.json` there says how the last run ended.
         out_dir: where the results are published.
         threads: CPU threads of this machine for training, over all its processes.
