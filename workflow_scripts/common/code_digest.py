@@ -78,9 +78,10 @@ def _kept_in(root: Path) -> Path:
 @cache
 def _kept(root: Path) -> dict[str, str]:
     """Digests by module that an earlier process kept for these very sources."""
+    sources = _sum_of_sources(root)
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(_kept_in(root).read_text(encoding="utf-8"))
-        if kept["sources"] == _sum_of_sources(root):
+        if kept["sources"] == sources:
             return dict(kept["digests"])
     return {}
 
