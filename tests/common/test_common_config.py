@@ -410,3 +410,16 @@ def test_a_recipe_that_is_published_names_no_folder_of_a_machine(values: dict[st
     values["curate"]["verdicts"] = ["/home"]
     found = json.loads(load_config(values, "my.yaml", SiteSettings()).recipe(SiteSettings()))
     assert (found["curate"]["verdicts"], found["baselines"]["theirs"]["start"]) == (["home"], "local-dir:model")
+
+
+def test_the_site_to_copy_is_named_from_the_folder_that_a_person_works_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, example in (
+        (ROOT, "copy config/site.example.yaml"),
+        (tmp_path, f"copy {ROOT}/config/site.example.yaml"),
+    ):
+        monkeypatch.chdir(folder)
+        with pytest.raises(InputError) as error:
+            _ = SiteSettings().cluster
+        assert example in str(error.value)

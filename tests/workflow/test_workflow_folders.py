@@ -66,17 +66,37 @@ def write_module(folder: Path, snakefile: str = f'"{ROOT}/Snakefile"', use: str 
     (folder / "workflow/Snakefile").write_text(written.replace(USE, use))
 
 
-def test_a_folder_of_ones_own_is_planned_alike_by_the_entry_and_as_a_module(own: Path) -> None:
+@pytest.mark.slow
+def test_a_folder_of_ones_own_is_planned_alike_by_the_entry_and_as_a_module_from_a_git_host(
+    own: Path, tmp_path: Path
+) -> None:
     by_entry = plan(own, ROOT / "run", "all", "--profile", "profiles/local")
     assert says(
         by_entry.stderr, f"Using profile {ROOT}/profiles/local", "config config/config.yaml, corpus own, run own"
     )
     assert "made/runs/own/" in by_entry.stdout
+
+    repository = tmp_path / "host/lab/treeoflife"
+    left = shutil.ignore_patterns(".*", "results", "tests", "__pycache__", "docs")
+    shutil.copytree(ROOT, repository, ignore=left)
+    who = ("-c", "user.name=a", "-c", "user.email=a@b.example")
+    for words in (("init", "-q"), ("add", "-A"), (*who, "commit", "-qm", "all"), ("tag", "v1")):
+        subprocess.run(["git", *words], cwd=repository, check=True)
     # Guards of finished work are a main Snakefile's hooks.
-    write_module(own, use=USE + "assert workflow._onstart and workflow._onsuccess\n")
-    as_module = snakemake(own)
+    use = USE + "assert workflow._onstart and workflow._onsuccess\n"
+    write_module(own, 'github("lab/treeoflife", path="Snakefile", tag="v1")', use)
+    as_module = snakemake(
+        own,
+        XDG_CACHE_HOME=str(tmp_path / "cache"),
+        GIT_CONFIG_COUNT="1",
+        GIT_CONFIG_KEY_0=f"url.{tmp_path}/host/.insteadOf",
+        GIT_CONFIG_VALUE_0="https://github.com/",
+    )
     assert commands(by_entry) == commands(as_module)
     assert sorted(path.name for path in own.iterdir() if path.name != ".snakemake") == ["config", "photos", "workflow"]
+    # Steps run from a checkout of the commit.
+    (code,) = (tmp_path / "cache").rglob("workflow_scripts")
+    assert (code.parent / "config/README.md").exists()
 
 
 def test_snakemake_as_a_job_works_in_a_folder_of_ones_own(own: Path, tmp_path: Path) -> None:
@@ -126,25 +146,3 @@ def test_a_module_whose_files_would_be_moved_is_refused(moved: tuple[str | None,
     with pytest.raises(InputError) as error:
         check_module(modifier)
     assert says(str(error.value), "module treeoflife", "prefix", "config/site.yaml")
-
-
-@pytest.mark.slow
-def test_a_module_on_a_git_host_runs_the_steps_of_its_commit(own: Path, tmp_path: Path) -> None:
-    repository = tmp_path / "host/lab/treeoflife"
-    shutil.copytree(
-        ROOT, repository, ignore=shutil.ignore_patterns(".git", ".venv", "results", "tests", "__pycache__", "docs")
-    )
-    who = ("-c", "user.name=a", "-c", "user.email=a@b.example")
-    for words in (("init", "-q"), ("add", "-A"), (*who, "commit", "-qm", "all"), ("tag", "v1")):
-        subprocess.run(["git", *words], cwd=repository, check=True)
-    write_module(own, 'github("lab/treeoflife", path="Snakefile", tag="v1")')
-    done = snakemake(
-        own,
-        XDG_CACHE_HOME=str(tmp_path / "cache"),
-        GIT_CONFIG_COUNT="1",
-        GIT_CONFIG_KEY_0=f"url.{tmp_path}/host/.insteadOf",
-        GIT_CONFIG_VALUE_0="https://github.com/",
-    )
-    assert commands(done)
-    (checkout,) = (tmp_path / "cache").rglob("workflow_scripts")
-    assert (checkout.parent / "config/README.md").exists()

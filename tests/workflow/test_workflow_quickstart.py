@@ -47,6 +47,7 @@ def follow(home: Path, *lines: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_quickstart_is_followed_line_by_line(home: Path) -> None:
     clone, enter_clone, setup, activate, make_folder, enter, init, plan, run, predict = LINES
     assert clone.startswith("git clone ") and clone.endswith(" ~/treeoflife")

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -160,6 +161,12 @@ class SlurmSettings(Section):
         return self
 
 
+def _example() -> str:
+    """The file to copy, as it is called from the folder that a person works in."""
+    example = Path(__file__).resolve().parents[3] / "config/site.example.yaml"
+    return str(example.relative_to(Path.cwd()) if example.is_relative_to(Path.cwd()) else example)
+
+
 class SiteSettings(Section):
     """Folders, contact and limits of this machine or cluster. Never part of a recipe."""
 
@@ -206,8 +213,8 @@ class SiteSettings(Section):
         if self.slurm is None or self.contact is None:
             raise InputError(
                 "config/site.yaml: --profile profiles/slurm needs `slurm` (account, partitions of jobs) and `contact` "
-                "(your address, which every host that images are fetched from is told); copy "
-                "config/site.example.yaml there and fill them in"
+                f"(your address, which every host that images are fetched from is told); copy {_example()} there and "
+                "fill them in"
             )
         mail = self.slurm.mail.address if self.slurm.mail else None
         given = (self.contact, self.slurm.account, self.slurm.gpu_account, mail)
