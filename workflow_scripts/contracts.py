@@ -109,8 +109,8 @@ PROVIDER_LABELS = Contract(
     ),
     key=("label_id",),
 )
-"""`common` is the provider's most frequent common name for the label, ties by alphabet; it is no part of the label.
-`taxon_key` (`backbone:id`) is the taxon that the records name by id, where all that name one name the same.
+"""`common` is the provider's most frequent common name for the label, ties by alphabet; it is not part of the label.
+`taxon_key` (`backbone:id`) is the taxon's id in the records, if all records with an id agree.
 """
 
 TO_FETCH = Contract(
@@ -124,7 +124,7 @@ TO_FETCH = Contract(
     key=("uuid",),
     extra=True,
 )
-"""What the download stage needs of a catalogue or replay part, which may say host_parts and host_turn, as CATALOG."""
+"""Columns of a catalog or replay part that downloads need. host_parts and host_turn are optional, as in CATALOG."""
 
 NAMED_HOSTS = Contract(
     "a host that images are at",
@@ -158,13 +158,12 @@ _DOWNLOAD = (
 )
 
 DOWNLOADS = Contract("what became of one image's acquisition", _DOWNLOAD, key=("uuid",))
-"""`ok` is in a tar; `failed` could not be had; `refused` was had and is not wanted;
+"""`status`: `ok` is stored in a tar; `failed` could not be downloaded; `refused` does not meet the settings;
 `deferred` was not tried to the end.
 
-`host` is as in the table of images; `seconds` is how long the last attempt took, from request to body.
-`tar` is the tar's name beside the manifest; `md5` is of the original bytes; `error` begins with a reason of
-`DOWNLOAD_REASONS`, then ": " and details where there are any. `unverified` says whether a host was asked whose TLS
-certificate was not checked.
+`host` is as in the table of images. `seconds` is the duration of the last attempt, from request to body. `tar` is the
+tar's name beside the manifest. `md5` is of the original bytes. `error` begins with one of `DOWNLOAD_REASONS`, followed by
+": " and details, if any. `unverified`: a host's TLS certificate was not checked.
 """
 
 GATHERED_DOWNLOADS = Contract(
@@ -190,9 +189,10 @@ DOWNLOAD_HOSTS = Contract(
     ),
     key=("catalog_source", "host", "status", "reason"),
 )
-"""`catalog_source` is the source's name in the config, or "" where nobody knows it. `reason` is of DOWNLOAD_REASONS,
-or ""; `seconds` is the mean; a `stopped` host refused nearly all in some part, or did not answer; `unverified` images
-came without a check of the host's certificate; `detail` is one of their errors; `again` images may come another time.
+"""`catalog_source` is the source's name in the config, or "" if unknown. `reason` is one of DOWNLOAD_REASONS, or "".
+`seconds` is the mean. `stopped`: in some part, the host refused nearly all requests or did not answer. `unverified` counts
+images fetched without a check of the host's certificate. `detail` is one of the errors. `again` counts images that a
+retry may get.
 """
 
 DOWNLOAD_REASONS = (
@@ -232,8 +232,8 @@ LABELS = Contract(
     ),
     key=("label_id",),
 )
-"""`species` is the epithet in lower case; ids are `backbone:id`. `reason` says why a label is unresolved, in a word;
-`detail` says for a person what an answer, or the lack of one, rests on.
+"""`species` is the epithet in lower case; ids are `backbone:id`. `reason` is why a label is unresolved, in a word;
+`detail` explains the result in a sentence.
 """
 
 LEAKAGE = Contract(
@@ -256,8 +256,8 @@ LEAKAGE = Contract(
     ),
     key=("uuid", "benchmark"),
 )
-"""`distance` is the number of PDQ's 256 bits that differ (0 for the same bytes); of the benchmark's images at
-`positions` the nearest is named, by its `position` and `image`. Last come the places of both images' bytes.
+"""`distance` is the number of PDQ's 256 bits that differ (0 for the same bytes). `positions` are the matching images of
+the benchmark; `position` and `image` name the nearest one. The last columns locate the bytes of both images.
 """
 
 _FINDING = (Column("label"), Column("score", REAL, null=True), Column("error", null=True))
@@ -267,8 +267,8 @@ FINDINGS = Contract(
     (Column("uuid"), Column("judge"), *_FINDING, Column("data_source")),
     key=("uuid", "label"),
 )
-"""`label` is a class of the judge and `score` how sure it is: a cosine similarity or a probability. An image that could
-not be judged has the label `unjudged`, no score, and says why in `error`.
+"""`label` is a class of the judge, `score` a cosine similarity or a probability. An image that could not be judged has
+the label `unjudged`, no score, and the reason in `error`.
 """
 
 SEEN_FINDINGS = Contract(
@@ -316,8 +316,8 @@ LEDGER = Contract(
     ),
     key=("uuid",),
 )
-"""`generation` is null for a replay pair. `split` is where a shard held the image, null where none did; its place there
-stays empty.
+"""`generation` is null for a replay pair. `split` is that of the shard that held the image, or null; its place in the
+shard stays empty.
 """
 
 VERDICTS = Contract(
@@ -340,10 +340,10 @@ VERDICTS = Contract(
     key=("uuid",),
 )
 """Kept images have a split and a place: member data at `offset` of `tar` in the download part `part`. A `taken_down`
-image that a shard held keeps its split, so that the others keep their places.
+image that was in a shard keeps its split, so that the other images keep their places.
 
-`reason` is the first that applies in the order of `VERDICT_REASONS`. `occurrence` is what never parts between train
-and val: `occurrence ` and the occurrence's id, else `md5 ` and the digest of the file.
+`reason` is the first that applies, in the order of `VERDICT_REASONS`. All images with one value of `occurrence` are in
+the same split: `occurrence ` and the occurrence's id, else `md5 ` and the digest of the file.
 """
 
 ATTRIBUTION = Contract(
@@ -358,7 +358,7 @@ ATTRIBUTION = Contract(
     ),
     key=("uuid",),
 )
-"""`cite` is what to cite besides: a DOI."""
+"""`cite` is a further citation, usually a DOI."""
 
 SHARD_PLAN = Contract(
     "where a kept image goes",
