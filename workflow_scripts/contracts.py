@@ -162,7 +162,7 @@ DOWNLOADS = Contract("what became of one image's acquisition", _DOWNLOAD, key=("
 `deferred` was not tried to the end.
 
 `host` is as in the table of images. `seconds` is the duration of the last attempt, from request to body. `tar` is the
-tar's name beside the manifest. `md5` is of the original bytes. `error` begins with one of `DOWNLOAD_REASONS`, followed by
+tar's name beside the manifest. `md5` is of the original bytes. `error` begins with one of `DOWNLOAD_REASONS`, then
 ": " and details, if any. `unverified`: a host's TLS certificate was not checked.
 """
 
@@ -190,9 +190,9 @@ DOWNLOAD_HOSTS = Contract(
     key=("catalog_source", "host", "status", "reason"),
 )
 """`catalog_source` is the source's name in the config, or "" if unknown. `reason` is one of DOWNLOAD_REASONS, or "".
-`seconds` is the mean. `stopped`: in some part, the host refused nearly all requests or did not answer. `unverified` counts
-images fetched without a check of the host's certificate. `detail` is one of the errors. `again` counts images that a
-retry may get.
+`seconds` is the mean. `stopped`: in a part, the host refused nearly all requests or did not answer. `unverified` counts
+images fetched without a check of the certificate. `detail` is one of the errors. `again` counts images that a retry
+may get.
 """
 
 DOWNLOAD_REASONS = (
