@@ -162,6 +162,23 @@ def test_a_file_whose_name_is_not_utf8_is_named(tmp_path: Path, capsys: pytest.C
     assert says(capsys.readouterr().out, "1 photo of 1 species", "not UTF-8", "caf\\udce9.jpg")
 
 
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos(tmp_path / "set", "Pica_pica", 1)
+    photos(tmp_path / "set", "Closed", 1)
+    # As for everybody but root.
+    listing = os.scandir
+
+    def scandir(path: str) -> Any:
+        if str(path).endswith("Closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(InputError) as error:
+        init(photos=tmp_path / "set")
+    assert says(str(error.value), "set/Closed", "Permission denied")
+
+
 def test_a_tables_columns_are_recognised_or_named_and_its_rows_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -201,6 +218,8 @@ def test_what_is_refused_writes_nothing(tmp_path: Path) -> None:
     refused: tuple[tuple[dict[str, Any], str], ...] = (
         ({"photos": tmp_path / "none"}, "no such folder or table"),
         ({"photos": tmp_path / "empty"}, "no folder in it holds an image"),
+        ({"photos": tmp_path}, "results would lie among your photos"),
+        ({"photos": Path()}, "results would lie among your photos"),
         ({"photos": tmp_path / "set", "name": "../x"}, "--name ../x"),
         ({"photos": tmp_path / "set", "test_share": 1.0}, "--test-share"),
         ({"photos": tmp_path / "set", "recipe": "none"}, "none: No such file"),

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from workflow_scripts.common.errors import InputError
+
 IMAGE_SUFFIXES = frozenset(
     {
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".j2k", ".jpf", ".jpx", ".png", ".tif", ".tiff", ".webp"),
@@ -29,9 +31,12 @@ def files_by_folder(root: Path) -> Iterator[tuple[str, str]]:
 
     That is the folder that holds it, or where that one is called like one of `SORTING` the folder around it. Hidden
     files and folders are passed over; files that lie in no such folder have "" as theirs.
+
+    Raises:
+        InputError: a folder cannot be read.
     """
     visited: set[str] = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
+    for folder, subfolders, files in os.walk(root, onerror=_refuse, followlinks=True):
         if (real := os.path.realpath(folder)) in visited:
             subfolders.clear()
             continue
@@ -42,6 +47,10 @@ def files_by_folder(root: Path) -> Iterator[tuple[str, str]]:
         for name in sorted(files):
             if not name.startswith("."):
                 yield (inside / name).as_posix(), named
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(f"{error.filename}: {error.strerror}; make the folder readable, or move it elsewhere")
 
 
 def is_text(path: str) -> bool:

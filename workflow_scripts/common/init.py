@@ -89,6 +89,8 @@ def init(
     test_labels, own_table = (out.with_name(f"{corpus}_{what}.csv") for what in ("test", "photos"))
     if not photos.exists():
         raise InputError(f"{photos}: no such folder or table")
+    if photos.is_dir() and Path.cwd().resolve().is_relative_to(photos.resolve()):
+        raise InputError(f"{photos}: results would lie among your photos; give this command in a folder of its own")
     if there := [path for path in (out, test_labels, own_table) if path.exists() and not overwrite]:
         raise InputError(f"{there[0]} is there already; name another file with --out, or replace it with --overwrite")
     with connect(memory_mb, threads) as connection:
