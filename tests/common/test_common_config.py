@@ -16,6 +16,8 @@ from workflow_scripts.common.config.download import HostLimits
 from workflow_scripts.common.config.root import Config, load_config, load_site, read_yaml, sections
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.layout import Layout
+from workflow_scripts.common.scored_models import Models
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -174,6 +176,28 @@ def test_values_that_cannot_be_are_refused(
 ) -> None:
     values[section] = values.get(section, {}) | change
     assert key in complaint(values)
+
+
+def reversed_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: reversed_keys(value[key]) for key in reversed(value)}
+    return [reversed_keys(one) for one in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "bioclip2.yaml", "gbif.yaml", "beetles.yaml"])
+def test_the_order_of_keys_is_no_change(name: str) -> None:
+    """What steps take, and what is planned, comes from these texts and the order of these names."""
+    values = read_yaml(ROOT / "config" / name)
+    site = SiteSettings()
+    config, other = (load_config(one, name, site) for one in (values, reversed_keys(values)))
+    assert config.to_json() == other.to_json()
+    assert config.recipe(site) == other.recipe(site)
+    for section in ("benchmarks", "baselines", "screen", "validation"):
+        assert list(getattr(config, section)) == list(getattr(other, section))
+    models = Models(config, Layout("results"))
+    assert list(models.folders) == list(Models(other, Layout("results")).folders)
+    # The starting weights come first: the run is held against them.
+    assert "start" not in models.folders or next(iter(models.folders)) == "start"
 
 
 RECIPES = sorted(path.name for path in (ROOT / "config").glob("*.yaml") if "generations:" in path.read_text())

@@ -33,7 +33,9 @@ class Models:
             self.start = layout.shared.model(model=f"pretrained-{made}")
             random = _identity(model.model_copy(update={"start": None}))
             self.pretrain_start = layout.shared.model(model=f"random-{random}")
-        self.folders = {name: self._folder(one) for name, one in config.baselines.items()}
+        # The run is held against the first, which is what it starts from.
+        baselines = sorted(config.baselines.items(), key=lambda entry: (entry[1].kind != "run", entry[0]))
+        self.folders = {name: self._folder(one) for name, one in baselines}
         self.folders[config.run] = layout.run(config.run).model()
         self.without_text = [name for name, one in config.baselines.items() if not one.has_text]
         self.judges = {name: self._folder(one) for name, one in self._judges.items()}

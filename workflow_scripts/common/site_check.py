@@ -169,7 +169,7 @@ def requests_of(site: SiteSettings, config: Config, rules: Path, checked: Checke
             asked = resources_of(rule, config, site, slurm=slurm, internet=internet)
             cores = granted(rule, config, site, slurm=slurm, internet=internet).cores
         except InputError as error:
-            checked.findings.append(Finding("refused", rule, str(error), (rule,)))
+            checked.findings.append(Finding("refused", rule, str(error).removeprefix(f"{rule}: "), (rule,)))
             continue
         if "slurm_partition" not in asked:
             continue
