@@ -198,7 +198,7 @@ def hostile_config() -> dict[str, Any]:
             "prompted": {
                 "judge": "clip",
                 "model": f"local-dir:{hostile_path('judge.model')}",
-                "prompts": {hostile("class"): [hostile("prompt")]},
+                "prompts": {hostile("class"): [hostile("prompt")], "other": ["a"]},
             },
             "people": {
                 "judge": "faces",
@@ -210,7 +210,7 @@ def hostile_config() -> dict[str, Any]:
                 "judge": "animals",
                 "of": hostile_predicate("traps"),
                 "weights": hostile_path("animals.onnx"),
-                "classes": [hostile("detected")],
+                "classes": ["animal", hostile("detected")],
                 "labels": hostile_path("labels.of.traps"),
             },
         },
