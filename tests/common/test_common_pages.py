@@ -69,20 +69,23 @@ def without_required(schema: Any) -> Any:
     return [without_required(one) for one in schema] if isinstance(schema, list) else schema
 
 
-CONFIG, SITE = (json.loads(editor_schema(model)) for model in (Config, SiteSettings))
+@cache
+def validator(model: type[Config] | type[SiteSettings], *, whole: bool) -> jsonschema.Draft202012Validator:
+    schema = json.loads(editor_schema(model))
+    return jsonschema.Draft202012Validator(schema if whole else without_required(schema))
 
 
 @pytest.mark.parametrize("block", snippets())
 def test_each_snippet_of_a_config_is_one(block: str) -> None:
     values = yaml.safe_load(block)
     is_of_site = not set(values) - set(SiteSettings.model_fields)
-    jsonschema.validate(values, without_required(SITE if is_of_site else CONFIG))
+    validator(SiteSettings if is_of_site else Config, whole=False).validate(values)
 
 
 def test_a_snippet_with_a_wrong_key_or_value_is_found() -> None:
     for wrong in ({"train": {"epoch": 3}}, {"train": {"epochs": "many"}}, {"screen": {"a": {"judge": "none"}}}):
         with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(wrong, without_required(CONFIG))
+            validator(Config, whole=False).validate(wrong)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
@@ -212,8 +215,16 @@ def test_pictures_are_those_that_are_drawn() -> None:
 def test_editors_accept_the_configs_and_find_their_schema(path: Path) -> None:
     first = path.read_text().partition("\n")[0]
     schema = first.removeprefix("# yaml-language-server: $schema=")
-    assert schema == ("site.schema.json" if path.name.startswith("site.") else "schema.json")
-    jsonschema.validate(read_yaml(path), json.loads((path.parent / schema).read_text()))
+    is_of_site = path.name.startswith("site.")
+    assert schema == ("site.schema.json" if is_of_site else "schema.json")
+    validator(SiteSettings if is_of_site else Config, whole=True).validate(read_yaml(path))
+
+
+@pytest.mark.parametrize(("model", "name"), [(Config, "schema.json"), (SiteSettings, "site.schema.json")])
+def test_the_schemas_are_valid_and_written(model: type[Config] | type[SiteSettings], name: str) -> None:
+    schema = json.loads((ROOT / "config" / name).read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema == validator(model, whole=True).schema, "run `make docs`"
 
 
 def test_every_page_is_on_the_site_once() -> None:
