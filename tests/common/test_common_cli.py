@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.messages import says
+from workflow_scripts.common.cli import _with_exit_status
 
 STEP = '''
 from pathlib import Path
@@ -130,3 +131,11 @@ def test_a_process_that_is_started_again_after_a_crash_keeps_the_log_of_it(
     command(tmp_path, "--settings", SETTINGS, "--how", "wrongly")
     assert command(tmp_path, "--settings", SETTINGS).returncode == 0
     assert "Traceback" in (tmp_path / "logs/step.log").read_text()
+
+
+def test_every_command_says_its_exit_status_before_its_options() -> None:
+    """Those of steps that answer a question are their own."""
+    done = subprocess.run([sys.executable, "-c", STEP, "--help"], capture_output=True, text=True, check=True)
+    assert says(done.stdout, "Do a step.", "Exit status: 0 done; 2 bad input", "1 anything unforeseen")
+    assert done.stdout.index("Exit status") < done.stdout.index("--settings")
+    assert _with_exit_status("Answer.\n\nExit status: 0 yes; 1 no.").count("Exit status") == 1

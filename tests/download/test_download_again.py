@@ -311,6 +311,15 @@ def test_estimate_counts_images_files_and_days(
     assert lines[3].startswith("at least 6.9 h at the hosts' policies")
     assert lines[4].split()[:5] == ["a.example", "25", "images", "6.9", "h"]
     assert lines[5].split()[3:5] == ["6", "s"]
+    estimate(
+        parts=(tmp_path / "part-0000.parquet",),
+        settings=DownloadSettings(images_per_tar=20),
+        limits=DownloadLimits(hosts={"a.example": HostLimits(rate=0.001, connections=1)}),
+        json_lines=True,
+    )
+    told = json.loads(capsys.readouterr().out)
+    assert (told["images"], told["bytes_to_fetch"], told["files"], told["tars"]) == (50, 75_000_000, 6, 3)
+    assert told["hosts"][0] == {"host": "a.example", "images": 25, "seconds": 25_000}
 
 
 def test_status_looks_once_at_what_is_begun_however_many_parts_there_are(
@@ -351,6 +360,11 @@ def test_status_reads_where_things_stand(
     assert lines[1].split()[:6] == [server.host, "3", "of", "6", "(3", "ok),"]
     assert lines[1].endswith(" left")
     assert lines[2].split()[:5] == ["all", "hosts", "3", "of", "6"]
+    status(corpus=corpus, json_lines=True)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["parts"], told["parts_done"]) == (2, 1)
+    (host,) = told["hosts"]
+    assert (host["host"], host["images"], host["done"], host["ok"]) == (server.host, 6, 3, 3)
     with pytest.raises(InputError, match="no catalogue there"):
         status(corpus=tmp_path / "absent")
 

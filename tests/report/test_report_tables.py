@@ -37,6 +37,12 @@ def test_a_model_without_a_score_leaves_a_dash(score_files: list[Path], capsys: 
     table(scores=tuple(score_files[:3]), report=Path("index.html"))
     other = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("other"))
     assert other.split() == ["other", "zero_shot/top1", "37.5", "-", "50.0"]
+    table(scores=tuple(score_files[:3]), report=Path("index.html"), json_lines=True)
+    told = json.loads(capsys.readouterr().out)
+    values = [
+        row["value"] for row in told["scores"] if (row["benchmark"], row["metric"]) == ("other", "zero_shot/top1")
+    ]
+    assert (told["report"], values) == ("index.html", [0.375, None])
 
 
 def test_chance_of_the_first_k_is_k_times_chance_and_at_most_one(score_files: list[Path]) -> None:

@@ -106,5 +106,10 @@ def test_a_comparison_names_labels_images_and_classes(
     assert said.index("1,000 Apis melifera") < said.index("7 Parus caeruleus")
     assert "birds blue tit: 0 -> 7 images" in said
     assert "white oak" not in said
+    diff(old=old, new=new, benchmarks={"birds": tmp_path / "images.parquet"}, json_lines=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told["changes"] == [{"change": "now resolved", "labels": 2, "images": 1007}]
+    assert [row["images"] for row in told["labels"]] == [1000, 7]
+    assert [(row["class"], row["new_images"]) for row in told["classes"]] == [("blue tit", 7)]
     diff(old=new, new=new, benchmarks={})
     assert capsys.readouterr().out == "no label changes\n"

@@ -1,5 +1,6 @@
 """The strategies beyond the plain name: misspelt, incomplete, decided by a curator, and explained."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,10 @@ def test_an_explanation_shows_the_candidates_and_who_chose(
     assert "ranks agreeing: kingdom; differing: none" in said
     assert said.index("Orchidaceae") < said.index("Erebidae")
     assert "answer: Plantae Tracheophyta Liliopsida Asparagales Orchidaceae Laelia rosea" in said
+    explain(name="Laelia rosea", kingdom="Plantae", config=config, backbones={"test": backbone}, json_lines=True)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["label"]["kingdom"], told["answer"]["strategy"]) == ("Plantae", "rank_context")
+    assert (told["answer"]["family"], told["answer"]["reason"]) == ("Orchidaceae", None)
     explain(name="Agathis montana", family="Braconidae", config=config, backbones={"test": backbone})
     assert "ranks agreeing: kingdom, family, and by implication phylum, class, order" in capsys.readouterr().out
     explain(name="Quercus albxyz", config=config, backbones={"test": backbone})

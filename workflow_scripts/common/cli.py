@@ -26,6 +26,9 @@ from workflow_scripts.common.errors import InputError
 EXIT_BAD_INPUT = 2
 # The last line of a log, by which `retries` knows that another try is of no use.
 BAD_INPUT = f"exit status {EXIT_BAD_INPUT}: bad input is not tried again"
+EXIT_STATUS = (
+    f"Exit status: 0 done; {EXIT_BAD_INPUT} bad input, one line on stderr says what and where; 1 anything unforeseen."
+)
 NEARLY_FULL = 64 * 2**20
 
 logger = logging.getLogger(__name__)
@@ -117,11 +120,19 @@ def run(step: Callable[..., Any]) -> None:
 
     command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), log])  # type: ignore[attr-defined]
     command.__annotations__ = {**step.__annotations__, "log": Path | None}
-    command.__doc__ = step.__doc__
+    command.__doc__ = _with_exit_status(inspect.getdoc(step) or "")
     command.__module__ = step.__module__
     signal.signal(signal.SIGTERM, _terminated)
     with _registry:
         tyro.cli(command, prog=_command_name())
+
+
+def _with_exit_status(text: str) -> str:
+    """A command's help, which says its exit status also where that is every command's."""
+    if "Exit status" in text:
+        return text
+    told, arguments, described = text.partition("\nArgs:\n")
+    return f"{told.rstrip()}\n\n{EXIT_STATUS}\n{arguments}{described}"
 
 
 def _command_name() -> str | None:

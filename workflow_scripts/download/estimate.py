@@ -1,7 +1,11 @@
 """Estimate a download before anything is fetched: images, bytes, files, and days for each host at its limits."""
 
+import json
 import sys
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
@@ -23,6 +27,7 @@ def estimate(
     limits: DownloadLimits,
     bytes_served: int = BYTES_SERVED,
     bytes_kept: int = BYTES_KEPT,
+    json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
     memory_mb: int = 2048,
 ) -> None:
     """Print what the download of these parts will cost.
@@ -33,6 +38,8 @@ def estimate(
         limits: the hosts' limits.
         bytes_served: mean bytes of an image as served.
         bytes_kept: mean bytes of an image as kept.
+        json_lines: print one JSON object: images, requests, bytes_to_fetch, bytes_to_keep, files, tars, and hosts, the
+            slowest first, each with its images and seconds.
         memory_mb: DuckDB's memory limit, MiB.
     """
     with tables.connect(memory_mb) as connection:
@@ -54,6 +61,18 @@ def estimate(
     if slowest:
         lines.append(f"at least {spelled(seconds[slowest[0]])} at the hosts' policies, the slowest of them first:")
     counts = {host: rows for host, rows, _ in hosts}
+    if json_lines:
+        told = {
+            "images": images,
+            "requests": requests,
+            "bytes_to_fetch": requests * bytes_served,
+            "bytes_to_keep": images * bytes_kept,
+            "files": tars + FILES_OF_A_PART * len(parts),
+            "tars": tars,
+            "hosts": [{"host": host, "images": counts[host], "seconds": seconds[host]} for host in slowest],
+        }
+        sys.stdout.write(json.dumps(told) + "\n")
+        return
     for host in slowest[:SHOWN_HOSTS]:
         policy = limits.of_host(host)
         lines.append(f"  {host:<48} {counts[host]:>12,} images {spelled(seconds[host]):>12} ({_policy(policy)})")

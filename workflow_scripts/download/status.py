@@ -4,8 +4,10 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated, Any
 
 import duckdb
+import tyro
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
@@ -18,11 +20,13 @@ from workflow_scripts.download.summary import spelled
 SHOWN_HOSTS = 40
 
 
-def status(*, corpus: Path) -> None:
+def status(*, corpus: Path, json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False) -> None:
     """Print the progress of a corpus's downloads.
 
     Args:
         corpus: the corpus's folder (`results/corpora/<corpus>`).
+        json_lines: print one JSON object: parts, parts_done, and hosts, each with images, done, ok, deferred,
+            per_second and seconds_left (null where it has not begun).
 
     Raises:
         InputError: there is no catalog in it.
@@ -53,6 +57,10 @@ def status(*, corpus: Path) -> None:
             else:
                 for shards in _under_way(begun.get(part.stem, []), part):
                     _add(connection, f"(SELECT * FROM {tables.scan(shards)} WHERE NOT transient)")
+        if json_lines:
+            told = {"parts": len(parts), "parts_done": finished, "hosts": list(_as_rows(connection))}
+            sys.stdout.write(json.dumps(told) + "\n")
+            return
         sys.stdout.write(f"{finished} of {len(parts)} parts done\n")
         sys.stdout.writelines(_lines(connection))
 
@@ -81,8 +89,9 @@ def _add(connection: duckdb.DuckDBPyConnection, source: str) -> None:
     )
 
 
-def _lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
-    rows = connection.execute(
+def _rows(connection: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
+    """By host: images, those done, those kept, those deferred, and images a second."""
+    return connection.execute(
         "SELECT wanted.host, wanted.images, coalesce(done.images, 0), coalesce(done.ok, 0), "
         "coalesce(done.deferred, 0), coalesce(done.images / greatest(done.seconds, 1), 0) FROM "
         "(SELECT host, sum(images)::BIGINT AS images FROM wanted GROUP BY host) AS wanted LEFT JOIN "
@@ -91,6 +100,16 @@ def _lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
         "epoch(max(last)::TIMESTAMPTZ) - epoch(min(first)::TIMESTAMPTZ) AS seconds FROM done GROUP BY host) AS done "
         "USING (host) ORDER BY wanted.images DESC, host"
     ).fetchall()
+
+
+def _as_rows(connection: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:
+    for host, images, done, ok, deferred, rate in _rows(connection):
+        row = {"host": host, "images": images, "done": done, "ok": ok, "deferred": deferred, "per_second": rate}
+        yield row | {"seconds_left": (images - done) / rate if rate else None}
+
+
+def _lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    rows = _rows(connection)
     longest = 0.0
     for place, (host, images, done, ok, deferred, rate) in enumerate(rows):
         left = (images - done) / rate if rate else 0.0

@@ -1,29 +1,57 @@
 """Print the scores as a table for the terminal."""
 
+import json
 import sys
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.report.scores import STD, Scores, read_scores
 
 
-def table(*, scores: tuple[Path, ...], report: Path) -> None:
+def table(
+    *, scores: tuple[Path, ...], report: Path, json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False
+) -> None:
     """Print the scores in percent, one row a benchmark and metric, one column a model, and where the report is.
 
     Args:
         scores: score files; models and benchmarks are shown in their order.
         report: the report's page.
+        json_lines: print one JSON object: report, and scores as a list of benchmark, metric, model, value, std
+            and chance.
 
     Raises:
         InputError: a score file is missing or unreadable.
     """
-    rows = _rows(read_scores(scores))
+    read = read_scores(scores)
+    if json_lines:
+        sys.stdout.write(json.dumps({"report": str(report), "scores": _values(read)}) + "\n")
+        return
+    rows = _rows(read)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         names = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
         numbers = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
         sys.stdout.write("  ".join([*names, *numbers]).rstrip() + "\n")
     sys.stdout.write(f"\nreport: {report}\n")
+
+
+def _values(scores: Scores) -> list[dict[str, object]]:
+    return [
+        {
+            "benchmark": benchmark,
+            "metric": metric,
+            "model": model,
+            "value": scores.value(benchmark, metric, model),
+            "std": scores.value(benchmark, metric + STD, model),
+            "chance": scores.chance(benchmark, metric),
+        }
+        for benchmark in scores.benchmarks
+        for metric in scores.metrics(benchmark)
+        for model in scores.models
+    ]
 
 
 def _rows(scores: Scores) -> list[list[str]]:

@@ -37,6 +37,8 @@ def trace(
 ) -> None:
     """Print where something comes from, and what was made of it.
 
+    Exit status: 0 something is known; 2 nothing is, or bad input.
+
     Args:
         what: an image (its file, its uuid, or the MD5 of its original bytes), a shard or any other file, a model (its
             folder or its run's name), or a corpus (its name or its digest). Files are recognised by

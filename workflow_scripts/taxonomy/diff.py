@@ -1,8 +1,10 @@
 """Compare two tables of resolved labels: labels, images and benchmark classes that change."""
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Annotated, Any
 
 import duckdb
 import tyro
@@ -21,10 +23,13 @@ def diff(
     new: tyro.conf.Positional[Path],
     benchmarks: dict[str, Path] = {},  # noqa: B006 (read only)
     show: int = 20,
+    json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
     """Print the differences between two tables of resolved labels.
+
+    Exit status: 0 compared, whether labels change or not (`changes` of --json); 2 bad input.
 
     Args:
         old: a `labels.parquet`.
@@ -32,6 +37,7 @@ def diff(
         benchmarks: name and `images.parquet` of each benchmark whose classes are looked at; by default those that the
             workflow has indexed here.
         show: how many labels and classes are listed, those with most images first.
+        json_lines: print one JSON object: changes (change, labels, images), and the labels and classes that are listed.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 
@@ -40,8 +46,22 @@ def diff(
     """
     found = benchmarks or {path.parent.name: path for path in sorted(BENCHMARKS.glob("*/images.parquet"))}
     with tables.connect(memory_mb, threads) as connection:
-        for line in differences(connection, old, new, found, show):
-            sys.stdout.write(f"{line}\n")
+        lines = list(differences(connection, old, new, found, show))
+        told = _as_rows(connection, show)
+        sys.stdout.write(json.dumps(told) + "\n" if json_lines else "".join(f"{line}\n" for line in lines))
+
+
+def _as_rows(connection: duckdb.DuckDBPyConnection, show: int) -> dict[str, list[dict[str, Any]]]:
+    """What `differences` has found, for scripts."""
+    asked = {
+        "changes": "SELECT change, count(*)::BIGINT AS labels, sum(images)::BIGINT AS images FROM changed "
+        "GROUP BY change ORDER BY images DESC, change",
+        "labels": "SELECT label_id, change, images::BIGINT AS images, written, old_taxon, new_taxon FROM changed "
+        f"ORDER BY images DESC, label_id LIMIT {int(show)}",
+        "classes": "SELECT * FROM changed_classes ORDER BY abs(new_images - old_images) DESC, benchmark, class "
+        f"LIMIT {int(show)}",
+    }
+    return {name: connection.sql(query).to_arrow_table().to_pylist() for name, query in asked.items()}
 
 
 def differences(

@@ -1,9 +1,10 @@
 """Explain how a name is resolved: the candidates, the strategy that chose, and why."""
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import duckdb
 import tyro
@@ -33,10 +34,13 @@ def explain(
     taxon_key: str | None = None,
     config: Path = Path("config/config.yaml"),
     backbones: dict[str, Path] = {},  # noqa: B006 (read only)
+    json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
     """Explain how a label is resolved.
+
+    Exit status: 0 explained, resolved or not (`answer.reason` of --json); 2 bad input.
 
     Args:
         name: the label's scientific name, "" for none.
@@ -50,6 +54,7 @@ def explain(
         taxon_key: the taxon's id in the records, as `backbone:id`.
         config: config with the backbones, strategies and overrides to use.
         backbones: name and DuckDB file of each backbone, in place of those that the config's workflow built.
+        json_lines: print one JSON object: label, answer (the columns of `labels.parquet`), and explanation, its lines.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 
@@ -67,8 +72,12 @@ def explain(
     ranks = dict(zip(RANKS, (kingdom, phylum, class_, order, family, genus, species), strict=True))
     label = ranks | {"scientific_name": name or None, "taxon_key": taxon_key}
     with tables.connect(memory_mb, threads) as connection:
-        for line in explanation(connection, label, backbones or built, settings):
-            sys.stdout.write(f"{line}\n")
+        lines = explanation(connection, label, backbones or built, settings)
+        if json_lines:
+            told = {"label": label, "explanation": list(lines)}
+            sys.stdout.write(json.dumps(told | {"answer": _resolved(connection)}, ensure_ascii=False) + "\n")
+        else:
+            sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
 def explanation(
@@ -140,9 +149,15 @@ def _of_backbone(connection: duckdb.DuckDBPyConnection, backbone: str) -> Iterat
         yield f"  says: {strategy}{f', {reason}' if reason else ''}{f': {detail}' if detail else ''}"
 
 
-def _answer(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+def _resolved(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """The label's row of `labels.parquet`, with the reason where it is unresolved."""
     query = (HERE / "resolved.sql").read_text(encoding="utf-8")
     (answer,) = connection.sql(query).to_arrow_table().to_pylist()
+    return dict(answer)
+
+
+def _answer(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    answer = _resolved(connection)
     if answer["reason"]:
         yield f"\nanswer: unresolved, {answer['reason']}: {answer['detail']}"
         return
