@@ -1,5 +1,6 @@
 """What a corpus of some size will take, from a table of costs."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,11 @@ def test_training_counts_samples_of_all_epochs_on_gpus(tmp_path: Path, capsys: p
     rows = "train ViT-L-14,samples,3600,gpu,1000,0,0,0,paper\nreplay,pairs,1,core,1,0,0,0,bench\n"
     (train,) = printed(tmp_path, capsys, rows, images=2_000_000, epochs=3, gpus=2, cores=64)
     assert train[1:4] == ["6,000,000 samples", "6.0 h (GPU)", "3.0 h"]
+    scale(costs=tmp_path / "costs.csv", images=2_000_000, epochs=3, gpus=2, cores=64, json_lines=True)
+    (told,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert {key: told[key] for key in ("step", "units", "on", "hours", "hours_here")} == {
+        "step": "train ViT-L-14", "units": 6_000_000, "on": "gpu", "hours": 6.0, "hours_here": 3.0,
+    }  # fmt: skip
 
 
 def test_each_judge_counts_the_images_that_it_asks_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,10 +65,10 @@ def test_each_judge_counts_the_images_that_it_asks_for(tmp_path: Path, capsys: p
     rows += "screen faces,images,3600e6,core,screen,0,0,0,bench\nshards,images,0,core,1,0,0,0,bench\n"
     printed_rows = printed(tmp_path, capsys, rows, catalog=(tmp_path / "part-0000.parquet",), screening=screening)
     assert [cells[:4] for cells in printed_rows[1:3]] == [
-        ["screen traps", "5 images", "5.0 h (GPU)", "2.5 h"],
         ["screen people", "2 images", "2.0 h", "1.0 h"],
+        ["screen traps", "5 images", "5.0 h (GPU)", "2.5 h"],
     ]
-    assert [cells[0] for cells in printed_rows] == ["download", "screen traps", "screen people", "shards"]
+    assert [cells[0] for cells in printed_rows] == ["download", "screen people", "screen traps", "shards"]
     scale(catalog=(tmp_path / "part-0000.parquet",), screening=screening)
     assert says(capsys.readouterr().err, "screen clip ViT-B-32", "images a second")
 

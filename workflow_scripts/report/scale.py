@@ -4,9 +4,13 @@
 from.
 """
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
@@ -35,6 +39,7 @@ def scale(
     gpus: int = 8,
     screening: Screening = Screening(looks=[]),  # noqa: B008 (frozen)
     costs: Path = COSTS,
+    json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
 ) -> None:
     """Print what each stage will take for a corpus of some size on a stated cluster.
 
@@ -53,6 +58,8 @@ def scale(
         gpus: number of GPUs of the cluster.
         screening: the judges, whose images are counted in the catalog.
         costs: table of unit costs in the form of `unit_costs.csv`.
+        json_lines: print one JSON object a step: step, unit, units, on (core or gpu), hours of one of them, hours_here,
+            memory_mb, kept_bytes, files and source.
 
     Raises:
         InputError: the costs are no such table.
@@ -64,6 +71,7 @@ def scale(
     counts = {"images": images, "labels": labels, "names": names or NAMES, "pairs": pairs, "samples": images * epochs}
     split = {"parts": parts or len(catalog) or 1, "groups": groups, "screen": screening.jobs}
     rows = [("step", "units", "one core", "here", "memory", "disk", "files", "figures from")]
+    told: list[dict[str, Any]] = []
     steps = [
         (cost, cost.step, counts[cost.unit])
         for cost in known
@@ -81,6 +89,20 @@ def scale(
             continue
         hours = cost.seconds * units / 1e6 / HOUR
         abreast = min(gpus if cost.on == "gpu" else cores, split.get(cost.jobs) or int(cost.jobs))
+        told.append(
+            {
+                "step": step,
+                "unit": cost.unit,
+                "units": units,
+                "on": cost.on,
+                "hours": hours,
+                "hours_here": hours / abreast,
+                "memory_mb": cost.memory_mb or None,
+                "kept_bytes": cost.kept_bytes * units,
+                "files": cost.files * units / 1e6,
+                "source": cost.source,
+            }
+        )
         rows.append(
             (
                 step,
@@ -93,6 +115,9 @@ def scale(
                 cost.source,
             )
         )
+    if json_lines:
+        sys.stdout.writelines(json.dumps(one) + "\n" for one in told)
+        return
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
