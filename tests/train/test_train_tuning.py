@@ -20,7 +20,7 @@ from workflow_scripts.train.layer_depths import layer_depths
 from workflow_scripts.train.model import starting_model
 from workflow_scripts.train.optimizer import freeze, make_optimizer, set_lr
 from workflow_scripts.train.ranks import Ranks
-from workflow_scripts.train.validation import own_text_nearest, validate
+from workflow_scripts.train.validation import own_text_nearest, validate, zero_shot
 
 SETTINGS = TrainSettings(epochs=2, global_batch=8, replay_batch=4, precision="fp32", allow_cpu=True)
 ALONE = Ranks(0, 1, 0, 1, dist.HashStore())
@@ -158,6 +158,10 @@ def test_pieces_in_bf16_give_nearly_the_gradient_of_the_whole_batch(
         assert difference <= 0.05 * max(float(gradient.float().norm()), 1e-3), name
 
 
+# Of the corpus's labels.
+KNOWN_RANKS = ("kingdom", "phylum", "genus", "species")
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 def test_validation_measures_loss_retrieval_and_zero_shot_also_when_compiled(
     *,
@@ -177,14 +181,36 @@ def test_validation_measures_loss_retrieval_and_zero_shot_also_when_compiled(
     assert found.keys() == {
         *(f"val_{what}_{part}" for what in ("loss", "retrieval") for part in ("biology", "replay")),
         "val_zero_shot",
+        *(f"val_rank_{rank}" for rank in KNOWN_RANKS),
     }
+    # Whoever is right at a rank is right above.
+    by_rank = [found[f"val_rank_{rank}"] for rank in KNOWN_RANKS]
+    assert by_rank == sorted(by_rank, reverse=True)
+    assert by_rank[-1] >= found["val_zero_shot"]
     # The val split is one batch of eight images of eight kinds: retrieval among its texts is classification.
     assert found["val_zero_shot"] == found["val_retrieval_biology"]
     assert 0 <= found["val_retrieval_replay"] <= 1
     plain = validate(forward_of(), held_out, batches=8, classes=1000, text_type="taxon_com", ranks=ALONE)
     assert found == pytest.approx(plain, rel=1e-4)
     few = validate(forward, held_out, batches=8, classes=1, text_type="taxon_com", ranks=ALONE)
-    assert few["val_zero_shot"] == 1.0
+    assert few["val_zero_shot"] == few["val_rank_species"] == 1.0
+
+
+def test_a_guess_of_the_right_genus_is_right_at_the_genus() -> None:
+    """Three species, the first two of one genus; an image of the second is taken for the first, one has no genus."""
+
+    class Nearest:
+        @staticmethod
+        def embed_texts(tokens_CL: torch.Tensor) -> torch.Tensor:
+            return torch.eye(3)[tokens_CL[:, 0].long()]
+
+    tokens_BL = torch.tensor([[0, 5], [1, 5], [2, 5], [2, 5]], dtype=torch.int32)
+    image_BD = torch.eye(3)[[0, 0, 2, 1]]
+    lineage_BR = torch.zeros(4, 7, dtype=torch.int64)
+    lineage_BR[:, 5] = torch.tensor([11, 11, 22, 0])
+    lineage_BR[:, 6] = torch.tensor([1, 2, 3, 3])
+    share, by_rank = zero_shot(Nearest(), image_BD, tokens_BL, lineage_BR, most=9, ranks=ALONE)  # type: ignore[arg-type]
+    assert (share, by_rank) == (0.5, {"genus": 1.0, "species": 0.5})
 
 
 def test_a_further_validation_set_is_measured_as_the_held_out_split_is(

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from workflow_scripts.contracts import RANKS
 from workflow_scripts.report.curves import Curves
 from workflow_scripts.report.flow import ENDS, Link
 from workflow_scripts.report.scores import STD, Scores
@@ -35,6 +36,7 @@ PANELS = {
     "val_loss": "Validation loss",
     "val_retrieval": "Validation: own text nearest in the batch",
     "val_zero_shot": "Validation: own class nearest",
+    "val_rank": "Validation: right at each rank",
     "lr": "Learning rate",
     "logit_scale": "Logit scale",
     "samples_per_second": "Samples per second",
@@ -114,19 +116,19 @@ def training(curves: Curves) -> Figure | None:
         return None
     figure = make_subplots(rows=len(panels), cols=1, shared_xaxes=True, vertical_spacing=0.07, subplot_titles=[*panels])
     for row, names in enumerate(panels.values(), start=1):
-        for name in names:
+        for number, name in enumerate(names):
+            part = name.rpartition("_")[2]
+            colour, dash = PARTS.get(part, (COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]))
             figure.add_scatter(
                 x=curves["step"],
                 y=curves[name],
-                name=plain(name),
+                name=plain(part if part in RANKS else name),
                 mode="lines",
                 # Some values are not taken at every step.
                 connectgaps=True,
-                line=dict(
-                    zip(("color", "dash"), PARTS.get(name.rpartition("_")[2], (COLOURS[0], "solid")), strict=True)
-                ),
-                # The panels below have the same parts in the same colours.
-                showlegend=row == 1 and len(names) > 1,
+                line={"color": colour, "dash": dash, "width": 1.5},
+                # Other panels have the same parts in the same colours.
+                showlegend=len(names) > 1 and (row == 1 or part in RANKS),
                 row=row,
                 col=1,
             )

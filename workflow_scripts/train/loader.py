@@ -18,11 +18,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from workflow_scripts.common.children import die_with_parent
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.contracts import RANKS
 from workflow_scripts.train import images
 from workflow_scripts.train.ranks import Ranks
 from workflow_scripts.train.samples import SampleReader
 from workflow_scripts.train.stream import Order, rank_positions
-from workflow_scripts.train.texts import Texts, text_type_at
+from workflow_scripts.train.texts import LabelTexts, Texts, text_type_at
 
 MOST_REPLACEMENTS = 100
 AHEAD = 2
@@ -81,6 +82,14 @@ class Pairs:
         """The sample at a position of the stream; if it is broken, another one is trained on."""
         shard, row = self.stream.locate(position)
         return str(self.reader.rows(shard).uuids[row].as_py())
+
+    def lineage(self, position: int) -> np.ndarray:
+        """The taxa of the sample at a position as numbers, int64 [R]; zeros where its text is all that is known."""
+        shard, row = self.stream.locate(position)
+        texts = self.texts[self.reader.shards[shard].corpus]
+        if not isinstance(texts, LabelTexts):
+            return np.zeros(len(RANKS), dtype=np.int64)
+        return texts.lineage(str(self.reader.text_key(shard, row, "")[0]))
 
     def fill(self, position: int, text_type: str, pixels_SS3: np.ndarray) -> tuple[np.ndarray, list[Broken]]:
         """Put the image at a position of the stream into its place in a batch.

@@ -4,6 +4,7 @@ Labels are kept in a memory-mapped file, one for all processes of a machine, and
 grows with the corpus, the trainer's memory does not.
 """
 
+import hashlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -102,6 +103,16 @@ class LabelTexts:
         if row == len(self.ids) or self.ids[row] != wanted:
             raise InputError(f"{self.folder}: no label {label_id}; shards and labels do not belong together")
         return Taxon.from_row(self.names.slice(row, 1).to_pylist()[0])
+
+    def lineage(self, label_id: str) -> np.ndarray:
+        """A label's taxa from the kingdom down, a number for the names down to each, int64 [R]; 0 where it has none."""
+        names = self.taxon(label_id).ranks
+        numbers = np.zeros(len(RANKS), dtype=np.int64)
+        for place, name in enumerate(names):
+            if name:
+                digest = hashlib.blake2b("/".join(names[: place + 1]).encode(), digest_size=8).digest()
+                numbers[place] = int.from_bytes(digest, "big", signed=True)
+        return numbers
 
     def _tokenise(self, key: tuple[str, ...], text_type: str) -> np.ndarray:
         taxon = self.taxon(key[0])
