@@ -157,10 +157,61 @@ def test_only_what_is_new_or_changed_is_embedded_again(
     for name, like in (("a.png", "a.png"), ("b.png", "deep/c.png"), ("new.png", "a.png"), ("deep/c.png", "deep/c.png")):
         [vector] = found.filter(pl.col("image") == name)["emb"].to_list()
         np.testing.assert_allclose(vector, before[like], atol=1e-5)
-    # Another model's file is no start.
-    assert status_of(**given | {"model": models["start"]}) == 0
-    assert sum(encoded) == 4 + 2 + 4
-    assert says(capsys.readouterr().err, "out.parquet", "not made by this model")
+
+
+def test_a_file_of_something_else_is_replaced_only_when_asked(
+    models: dict[str, str], photos: Path, encoded: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.parquet"
+    given: dict[str, Any] = {"model": models["ours"], "images": (photos,), "out": out}
+    assert status_of(**given) == 0
+    before = out.read_bytes()
+    for changed, named in (
+        ({"model": models["start"]}, "weights"),
+        ({"normalize": True}, "normalized"),
+        ({"images": (photos / "deep",)}, "images"),
+    ):
+        with pytest.raises(InputError) as refused:
+            embed_images(**given | changed)
+        assert says(str(refused.value), "out.parquet", named, "--out", "--overwrite")
+        assert out.read_bytes() == before
+    # The same and more is the same command: nothing of it goes.
+    assert status_of(**given | {"images": (photos / "a.png",), "out": tmp_path / "some.parquet"}) == 0
+    both = (photos / "b.png", photos / "a.png")
+    assert status_of(**given | {"images": both, "out": tmp_path / "some.parquet"}) == 0
+    assert sum(encoded) == 4 + 1 + 1
+    # What replaces it is whole, or comes later.
+    stopped = given | {"normalize": True, "overwrite": True}
+    encode, stops = module.encode, list[int]()
+
+    def interrupted(clip: Clip, pixels: torch.Tensor, *further: Any) -> Any:
+        if sum(encoded) == 7 and not stops:
+            stops.append(os.getpid())
+            os.kill(os.getpid(), signal.SIGINT)
+        return encode(clip, pixels, *further)
+
+    monkeypatch.setattr(module, "encode", interrupted)
+    assert status_of(**stopped) == 130
+    assert out.read_bytes() == before
+    assert status_of(**stopped) == 0
+    assert sum(encoded) == 6 + 4 and stops
+    np.testing.assert_allclose(np.linalg.norm(vectors_of(out), axis=1), 1, atol=1e-5)
+    pl.DataFrame({"path": ["a.png"]}).write_parquet(out)
+    with pytest.raises(InputError, match=r"out\.parquet: not written by embed_images.*--overwrite"):
+        embed_images(**given)
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out.unreadable.csv", "link.parquet"])
+def test_the_table_that_is_read_is_never_written(models: dict[str, str], photos: Path, name: str) -> None:
+    table = photos / name
+    (photos / "link.parquet").symlink_to("out.parquet")
+    frame = pl.DataFrame({"path": ["a.png"]})
+    _ = frame.write_csv(table) if name.endswith("csv") else frame.write_parquet(photos / "out.parquet")
+    before = table.read_bytes()
+    out = photos / "deep/../out.parquet"
+    with pytest.raises(InputError, match=r"is what is read.*--out"):
+        embed_images(model=models["ours"], images=(table,), out=out, overwrite=True)
+    assert table.read_bytes() == before
 
 
 @pytest.mark.parametrize("ending", ["stopped", "killed"])
@@ -200,4 +251,4 @@ def test_what_cannot_be_embedded_is_said(models: dict[str, str], photos: Path, t
     (tmp_path / "x.jpg").write_bytes(b"<html>")
     with pytest.raises(InputError, match=r"none of 1 images.*x\.jpg.*not_an_image"):
         embed_images(model=models["ours"], images=(tmp_path / "x.jpg",), out=tmp_path / "out.parquet")
-    assert not (tmp_path / "out.parquet").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "x.jpg"]

@@ -232,14 +232,15 @@ def test_what_cannot_be_predicted_is_said(
     given: dict[str, Any] = {"model": models["ours"], "images": (pictures,), "out": out, "species": species}
     (tmp_path / "empty").mkdir()
     (tmp_path / "names.csv").write_text("name\nmagpie\n")
-    (tmp_path / "urls.csv").write_text("url,species\nhttp://a/b.jpg,Pica hudsonia\n")
+    urls = tmp_path / "urls.csv"
+    urls.write_text("url,species\nhttp://a/b.jpg,Pica hudsonia\n")
     for changed, complaint in (
         ({"out": tmp_path / "s.txt"}, ".csv .parquet"),
         ({"species": None}, "--species --corpus"),
         ({"corpus": tmp_path}, "--species --corpus"),
         ({"images": (tmp_path / "nowhere",)}, "nowhere no such file or folder"),
         ({"images": (tmp_path / "empty",)}, "empty no images"),
-        ({"images": (tmp_path / "urls.csv",)}, "urls.csv no column path url --path-column"),
+        ({"images": (urls,)}, "urls.csv no column path url --path-column"),
         ({"images": (species, pictures)}, "species.csv one table alone"),
         ({"folder": tmp_path}, "--folder"),
         ({"model": vision_model}, "no text tower"),
@@ -247,6 +248,8 @@ def test_what_cannot_be_predicted_is_said(
         ({"top": 0}, "--top"),
         ({"batch": 0}, "--batch"),
         ({"out": species / "s.csv"}, "s.csv cannot be written"),
+        ({"out": species, "overwrite": True}, "species.csv is what is read --out"),
+        ({"out": urls, "images": (urls,), "overwrite": True}, "urls.csv is what is read --out"),
         ({"images": ()}, "--images"),
         ({"darwin_core": True, "out": None}, "--darwin-core --out"),
         ({"identified_by": "me"}, "--identified-by --darwin-core"),
@@ -332,7 +335,7 @@ def test_darwin_core_identifications_have_the_standards_terms(
         first["identificationRemarks"], "machine", "choice 1 among 4 species", weights_digest(load(models["ours"]))
     )
     assert rows[1]["vernacularName"] == "common raven"
-    assert status_of(rank="genus", top=1, identified_by="A. Person", **given) == 3
+    assert status_of(rank="genus", top=1, identified_by="A. Person", overwrite=True, **given) == 3
     genus = rows_of(out)[0]
     assert (genus["scientificName"], genus["taxonRank"], genus["specificEpithet"]) == ("Corvus", "genus", "")
     assert (genus["identifiedBy"], genus["verbatimIdentification"]) == ("A. Person", "Animalia Aves Corvus")
@@ -403,7 +406,11 @@ def test_a_stop_before_the_first_answer_leaves_an_earlier_table(
     out = tmp_path / "s.csv"
     out.write_text("earlier")
     monkeypatch.setattr(module, "encode", lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    assert status_of(model=models["ours"], images=(pictures,), species=species, out=out) == 130
+    given: dict[str, Any] = {"model": models["ours"], "images": (pictures,), "species": species, "out": out}
+    assert status_of(overwrite=True, **given) == 130
+    with pytest.raises(InputError) as refused:
+        predict(**given)
+    assert says(str(refused.value), "s.csv is there already", "--out", "--overwrite")
     assert out.read_text() == "earlier"
 
 

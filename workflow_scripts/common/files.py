@@ -71,6 +71,17 @@ def check_writable(path: Path) -> None:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
+def check_not_read(out: Path, *read: Path | None) -> None:
+    """Check that what is written is none of the files that are read, by any of their paths.
+
+    Raises:
+        InputError: it is.
+    """
+    for path in read:
+        if path is not None and path.exists() and out.exists() and out.samefile(path):
+            raise InputError(f"{out}: is what is read; name another file with --out")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file whole."""
     with whole(path) as temporary:

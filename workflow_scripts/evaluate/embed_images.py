@@ -1,6 +1,7 @@
 """Embed your own images into a parquet file of paths and embeddings, for search, clustering and maps."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.clip import Clip, Projector, load
 from workflow_scripts.common.embedding import Loading, encode
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import check_writable, whole
+from workflow_scripts.common.files import check_not_read, check_writable, whole
 from workflow_scripts.common.geometry import unit
 from workflow_scripts.common.image_lists import UNREADABLE, ImageList, Unreadable, list_images
 from workflow_scripts.common.images import MAX_PIXELS
@@ -50,6 +51,7 @@ def embed_images(
     model: str,
     images: tuple[Path, ...],
     out: Path,
+    overwrite: bool = False,
     normalize: bool = False,
     projector: Projector = "proj",
     folder: Path | None = None,
@@ -70,9 +72,9 @@ def embed_images(
     `md5` of its bytes, `bytes`, `modified`, and `emb`, a list of float32. Emb-explorer opens the file as it is. Images
     that cannot be read are not in it: OUT.unreadable.csv names them.
 
-    After Ctrl-C or SIGTERM the file holds the images embedded so far, and the same command continues. Images that OUT
-    already holds, embedded by the same model and not changed since, are not embedded again. After a kill -9 at most
-    4,096 images are embedded again.
+    After Ctrl-C or SIGTERM a new file holds the images embedded so far, one that was there is as it was, and the same
+    command continues. Images that OUT already holds, embedded by the same model and not changed since, are not embedded
+    again. After a kill -9 at most 4,096 images are embedded again.
 
     Exit status: 0 all images are embedded; 2 bad input, or no image could be read; 3 some images could not be read, the
     others are embedded; 130 or 143 interrupted.
@@ -81,6 +83,8 @@ def embed_images(
         model: the model's folder, such as a run's `model`, or `hf-hub:NAME`.
         images: image files, folders (searched through), or one table with a column of paths.
         out: the file to write, .parquet.
+        overwrite: whether a file may be replaced that holds something else: embeddings by another model or other
+            settings, or of images that are not given now.
         normalize: write unit vectors. Default: the values as the model gives them, as in pybioclip's `embed`.
         projector: `replay`: BioCLIP 2's second visual projector.
         folder: the folder that a table's paths start from. Default: the table's own.
@@ -94,12 +98,15 @@ def embed_images(
         memory_mb: memory for listing images and sorting rows, MiB.
 
     Raises:
-        InputError: no model, no image, or another kind of file to write.
+        InputError: no model, no image, or another kind of file to write, or one that holds something else.
         SystemExit: with the status.
     """
     if out.suffix != ".parquet":
         raise InputError(f"{out}: give it the ending .parquet")
     loading = Loading(batch, workers, max_pixels)
+    unreadable_list = out.with_name(f"{out.stem}.unreadable.csv")
+    for written in (out, unreadable_list):
+        check_not_read(written, *images)
     check_writable(out)
     torch.set_num_threads(threads)
     with ExitStack() as stack:
@@ -114,11 +121,14 @@ def embed_images(
             "projector": origin.projector,
         }
         made_by |= {"normalized": normalize}
+        made_of = _made_of(out, images, folder, path_column)
+        recorded = _recorded(out)
+        is_there = out.exists()
+        if is_there and not overwrite and (other := _other(recorded, {**made_by, **made_of})):
+            raise InputError(f"{out}: {other}; name another file with --out, or replace it with --overwrite")
+        earlier = [out] if recorded and not _other(recorded, made_by) else []
         root = out.parent / f".{out.name}.work"
         work = stack.enter_context(open_work_folder(root, made_by, wait=False)).path
-        earlier = [out] if _is_made_by(out, made_by) else []
-        if out.exists() and not earlier:
-            sys.stderr.write(f"{out}: not made by this model and these settings; all images are embedded\n")
         reused = _know(connection, earlier, _parts(work))
         embedder = Embedder(clip, projector, loading, normalize=normalize)
         stop = stack.enter_context(interruptions())
@@ -131,18 +141,21 @@ def embed_images(
                 status = interrupted.status
         embedded = _know(connection, earlier, _parts(work))
         unreadable = embedder.unreadable.count
-        if not embedded and not status:
-            raise InputError(f"none of {listed.count:,} images could be read; the first: {embedder.unreadable.first}")
+        # What was done before the stop waits in the work folder; a file that is there is not replaced by a part of one.
+        is_written = bool(embedded) and not (status and is_there)
+        is_kept = status and not is_written and _parts(work)
         told = {"out": str(out), "images": listed.count, "embedded": embedded, "unreadable": unreadable}
-        if embedded:
-            told |= {"dimensions": _write(listed, {"model": model_name(source), **made_by}, out)}
-            _write_unreadable(connection, out.with_name(f"{out.stem}.unreadable.csv"))
-        _tell({**told, "reused": reused, "model": model_name(source), **made_by}, status, as_json=as_json)
-    if embedded:
-        # All of it is in the file now.
+        if is_written:
+            told |= {"dimensions": _write(listed, {"model": model_name(source), **made_by, **made_of}, out)}
+            _write_unreadable(connection, unreadable_list)
+        if embedded or status:
+            _tell({**told, "reused": reused, "model": model_name(source), **made_by}, status, as_json=as_json)
+    if not is_kept:
         shutil.rmtree(work)
         with suppress(OSError):
             root.rmdir()
+    if not embedded and not status:
+        raise InputError(f"none of {listed.count:,} images could be read; the first: {embedder.unreadable.first}")
     if status or unreadable:
         raise SystemExit(status or UNREADABLE)
 
@@ -214,14 +227,39 @@ def _parts(work: Path) -> list[Path]:
     return sorted(work.glob("[0-9]*.parquet"))
 
 
-def _is_made_by(out: Path, made_by: Mapping[str, Any]) -> bool:
-    """Whether a file holds embeddings that were made so."""
+def _made_of(out: Path, images: tuple[Path, ...], folder: Path | None, path_column: str | None) -> dict[str, Any]:
+    """Which images were given, by their places from the output's folder: both may move together."""
+
+    def from_out(path: Path) -> str:
+        return os.path.relpath(path.resolve(), out.parent.resolve())
+
+    return {
+        "images": [from_out(path) for path in images],
+        "folder": None if folder is None else from_out(folder),
+        "path_column": path_column,
+    }
+
+
+def _recorded(out: Path) -> dict[str, Any]:
+    """What a file's embeddings were made from; nothing where it is none of ours."""
     try:
         schema = pq.read_schema(out)
-        recorded = json.loads((schema.metadata or {})[ORIGIN.encode()])
-    except (OSError, pa.ArrowException, KeyError, ValueError):
-        return False
-    return {name: recorded.get(name) for name in made_by} == made_by and set(OWN) <= set(schema.names)
+        recorded = dict(json.loads((schema.metadata or {})[ORIGIN.encode()]))
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
+        return {}
+    return recorded if set(OWN) <= set(schema.names) else {}
+
+
+def _other(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """What a file holds that it would not hold now; "" where it would."""
+    if not recorded:
+        return "not written by embed_images"
+    differing = [
+        name
+        for name, value in wanted.items()
+        if recorded.get(name) != value and not (name == "images" and set(recorded.get(name) or [None]) <= set(value))
+    ]
+    return f"made from another model, settings or images ({', '.join(differing)})" if differing else ""
 
 
 def _know(connection: duckdb.DuckDBPyConnection, earlier: list[Path], parts: list[Path]) -> int:
@@ -297,6 +335,8 @@ def _tell(told: Mapping[str, Any], status: int, *, as_json: bool) -> None:
         said.append(f"{told['unreadable']:,} could not be read")
     if status:
         said.append("interrupted, the same command goes on")
+        if "dimensions" not in told:
+            said.append("not written yet")
     sys.stdout.write(f"{', '.join(said)}: {told['out']}\n")
 
 

@@ -25,7 +25,7 @@ from workflow_scripts.common.config.curate import Rank
 from workflow_scripts.common.config.model_source import ModelSource
 from workflow_scripts.common.embedding import Batch, Loading, encode
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import check_writable, whole
+from workflow_scripts.common.files import check_not_read, check_writable, whole
 from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.image_lists import UNREADABLE, ImageList, Unreadable, list_images
 from workflow_scripts.common.images import MAX_PIXELS
@@ -60,6 +60,7 @@ def predict(
     species: Path | None = None,
     corpus: Path | None = None,
     out: Path | None = None,
+    overwrite: bool = False,
     rank: Rank = "species",
     top: int = 5,
     templates: Literal["all", "one"] = "all",
@@ -98,6 +99,7 @@ def predict(
             used as they are.
         corpus: the species to choose from: those that this corpus (its folder) trains on.
         out: the table to write, .csv or .parquet. Without it, answers are only printed.
+        overwrite: whether a table that is there may be replaced.
         rank: the rank to answer at.
         top: how many taxa to give for each image.
         templates: write all 81 prompts for each species, or only the first one (for very long lists).
@@ -114,7 +116,8 @@ def predict(
         memory_mb: memory for listing the images, MiB.
 
     Raises:
-        InputError: no model, no list of species, no image, a model without text, or another kind of file to write.
+        InputError: no model, no list of species, no image, a model without text, or another kind of file to write, or
+            one that is there.
         SystemExit: with the status.
     """
     if out is not None and out.suffix not in FORMATS:
@@ -127,6 +130,9 @@ def predict(
         raise InputError("--top is at least 1")
     loading = Loading(batch, workers, max_pixels)
     if out is not None:
+        check_not_read(out, *images, species)
+        if out.is_file() and not overwrite:
+            raise InputError(f"{out} is there already; name another file with --out, or replace it with --overwrite")
         check_writable(out)
     torch.set_num_threads(threads)
     with ExitStack() as stack:
