@@ -188,7 +188,7 @@ def test_a_tables_columns_are_recognised_or_named_and_its_rows_read(
     (tmp_path / "fotos.csv").write_text("Datei;Genus;species;tag;Photographer\n" + "".join(rows))
     with pytest.raises(InputError) as error:
         init(photos=tmp_path / "fotos.csv")
-    assert says(str(error.value), "url or path", "Datei")
+    assert says(str(error.value), "url or path", "Datei", "--columns")
     assert not Path("config").exists()
     init(photos=tmp_path / "fotos.csv", columns={"path": "Datei"})
     said = capsys.readouterr().out
@@ -198,6 +198,22 @@ def test_a_tables_columns_are_recognised_or_named_and_its_rows_read(
     assert "1 photo on the network" in said
     assert len(catalogued(tmp_path)) == 8
     assert set(held_out("fotos").values()) == {"Pica pica"}
+
+
+def test_a_table_from_windows_with_a_split_and_a_column_x(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos(tmp_path, "img s", 4)
+    rows = [f"img s\\{number}.jpg,Pica pica,{'test' if number == 3 else 'train'},7\n" for number in range(4)]
+    (tmp_path / "list.csv").write_text("path,species,split,x\n" + "".join(rows))
+    init(photos=tmp_path / "list.csv")
+    said = capsys.readouterr().out
+    assert "unreadable" not in said and "columns not read" not in said and "crops" not in said
+    assert held_out("list") == {"img s/3.jpg": "Pica pica"}
+    assert all(Path(path).is_file() for path in catalogued(tmp_path))
+    init(photos=tmp_path / "list.csv", check=0, overwrite=True)
+    assert "opened 0 of 4" in capsys.readouterr().out
+    (tmp_path / "list.csv").write_text("path,species,x,y,width,height\n" + "img s\\1.jpg,Pica pica,7,7,9,9\n" * 2)
+    init(photos=tmp_path / "list.csv", overwrite=True)
+    assert "crops" in capsys.readouterr().out
 
 
 def test_a_config_is_overwritten_only_when_that_is_asked_for(tmp_path: Path) -> None:
@@ -215,6 +231,9 @@ def test_a_config_is_overwritten_only_when_that_is_asked_for(tmp_path: Path) -> 
 def test_what_is_refused_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     photos(tmp_path / "set", "Pica_pica", 1)
+    table = tmp_path / "set/broken_test.csv"
+    table.write_text("path,species\nPica_pica/1.jpg,Pica pica\n")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
     refused: tuple[tuple[dict[str, Any], str], ...] = (
         ({"photos": tmp_path / "none"}, "no such folder or table"),
         ({"photos": tmp_path / "empty"}, "no folder in it holds an image"),
@@ -222,13 +241,21 @@ def test_what_is_refused_writes_nothing(tmp_path: Path) -> None:
         ({"photos": Path()}, "results would lie among your photos"),
         ({"photos": tmp_path / "set", "name": "../x"}, "--name ../x"),
         ({"photos": tmp_path / "set", "test_share": 1.0}, "--test-share"),
-        ({"photos": tmp_path / "set", "recipe": "none"}, "none: No such file"),
+        ({"photos": tmp_path / "set", "recipe": "none"}, "--recipe none: no such file; give photos, finetune"),
+        ({"photos": tmp_path / "set", "recipe": "gbif"}, "--recipe gbif is for other data (screen.amphibians.of: "),
+        ({"photos": tmp_path / "set", "recipe": "config"}, "--recipe config is for other data (ablations: "),
+        ({"photos": tmp_path / "set", "check": -1}, "--check -1"),
+        ({"photos": tmp_path / "set", "out": tmp_path / "set/Pica_pica/0.jpg", "overwrite": True}, ".yaml"),
+        ({"photos": tmp_path / "set", "out": tmp_path / "set/a.yaml"}, "lies among your photos"),
+        ({"photos": table, "name": "broken", "out": tmp_path / "set/a.yaml", "overwrite": True}, "written over"),
+        ({"photos": table}, "none of the 1 photo opened is readable"),
     )
     for words, said in refused:
         with pytest.raises(InputError) as error:
             init(**words)
         assert said in str(error.value)
     assert list(Path.cwd().iterdir()) == []
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
 @pytest.mark.parametrize("recipe", ["photos", "finetune", "beetles"])

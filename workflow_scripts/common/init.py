@@ -29,6 +29,7 @@ from workflow_scripts.common.tables import connect
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEFAULT = Path("config/config.yaml")
+RECIPES = ("photos", "finetune")
 LISTED = 20
 PHOTOS_A_PART = 5000
 MOST_PARTS = 5000
@@ -79,8 +80,11 @@ def init(
 
     if not 0 <= test_share < 1:
         raise InputError(f"--test-share {test_share}: give a share from 0 to below 1")
-    template = PROJECT / "config" / f"{recipe}.yaml"
-    template = template if template.is_file() else Path(recipe)
+    if check < 0:
+        raise InputError(f"--check {check}: give a number of photos, 0 for none")
+    if out.suffix.lower() not in (".yaml", ".yml"):
+        raise InputError(f"--out {out}: a config's name ends in .yaml")
+    template = _template(recipe)
     settings, site = read_yaml(template), load_site()
     config = load_config(settings, str(template), site)
     corpus = name or _name_of(photos)
@@ -91,6 +95,10 @@ def init(
         raise InputError(f"{photos}: no such folder or table")
     if photos.is_dir() and Path.cwd().resolve().is_relative_to(photos.resolve()):
         raise InputError(f"{photos}: results would lie among your photos; give this command in a folder of its own")
+    if photos.is_dir() and out.resolve().is_relative_to(photos.resolve()):
+        raise InputError(f"--out {out}: lies among your photos; name a file elsewhere")
+    if photos.resolve() in {path.resolve() for path in (out, test_labels, own_table)}:
+        raise InputError(f"{photos}: would be written over; give another --name or --out")
     if there := [path for path in (out, test_labels, own_table) if path.exists() and not overwrite]:
         raise InputError(f"{there[0]} is there already; name another file with --out, or replace it with --overwrite")
     with connect(memory_mb, threads) as connection:
@@ -102,6 +110,11 @@ def init(
         checked = check_photos(found, check, max(config.download.min_size, config.curate.min_size))
         tested = hold_out(found, test_share, LEAST_PHOTOS)
         _say(found, photos, checked, tested)
+        if checked and checked == found.unreadable:
+            raise InputError(
+                f"{photos}: none of the {count(checked, 'photo')} opened is readable, see above; paths start from "
+                f"{found.images} (--images)"
+            )
         root = _readable(found.images, corpus)
         source: dict[str, Any] = {"name": corpus, "reader": "folders", "images": root}
         tables: dict[Path, tuple[str, str]] = {}
@@ -123,13 +136,32 @@ def init(
             f"# The model and its training are those of {of}.\n"
         )
         text = with_sections(template.read_text(encoding="utf-8"), sections, about)
-        load_config(yaml.safe_load(text), str(out), site)
+        try:
+            load_config(yaml.safe_load(text), str(out), site)
+        except InputError as error:
+            raise InputError(
+                f"--recipe {recipe} is for other data ({str(error).partition(': ')[2]}); give {' or '.join(RECIPES)}, "
+                "or a copy of that config without this key"
+            ) from None
         for path, (selected, condition) in tables.items():
             _write_csv(found, path, selected, condition)
     write_text(out, text)
     entry = "./run" if Path.cwd() == PROJECT else shlex.quote(str(PROJECT / "run"))
     option = "" if out == DEFAULT else f" --configfile {shlex.quote(str(out))}"
     sys.stdout.write(f"wrote {', '.join(map(str, [out, *tables]))}\nnext: {entry} -n{option}\n")
+
+
+def _template(recipe: str) -> Path:
+    """The config that a recipe's name or path means.
+
+    Raises:
+        InputError: there is none.
+    """
+    named = PROJECT / "config" / f"{recipe}.yaml"
+    template = named if named.is_file() else Path(recipe)
+    if not template.is_file():
+        raise InputError(f"--recipe {recipe}: no such file; give {', '.join(RECIPES)}, or a config's path")
+    return template
 
 
 def with_sections(text: str, sections: Mapping[str, Any], about: str) -> str:

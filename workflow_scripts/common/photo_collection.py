@@ -51,6 +51,7 @@ class Collection:
         images: the folder that paths start from.
         columns: of a table: our column names, and its names for them.
         unused: of a table: the columns that are not ours.
+        unreadable: how many of the photos that were opened cannot be read.
         reinterpreted: whether names are not those of the folders that hold the photos.
         odd: what is odd, a sentence each.
     """
@@ -59,6 +60,7 @@ class Collection:
     images: Path
     columns: Mapping[str, str] = field(default_factory=dict)
     unused: Sequence[str] = ()
+    unreadable: int = 0
     reinterpreted: bool = False
     odd: list[str] = field(default_factory=list)
 
@@ -72,6 +74,11 @@ class Collection:
         """Whether a table names the ranks themselves, so that a name need not say its own."""
         return any(rank in self.columns for rank in NAMES[:6])
 
+    @property
+    def has_crops(self) -> bool:
+        """Whether a table's rows are crops of photos."""
+        return all(side in self.columns for side in ("x", "y", "width", "height"))
+
     def count(self, condition: str = "true") -> int:
         """How many photos satisfy an SQL condition."""
         return int(scalar(self.connection, f"SELECT count(*) FROM photos WHERE {condition}"))
@@ -83,6 +90,8 @@ class Collection:
 
     def local_places(self, most: int) -> list[tuple[str, str]]:
         """Paths and names of at most so many local photos, evenly spaced among all of them."""
+        if not most:
+            return []
         every = max(1, -(-self.count(LOCAL) // most))
         query = f"SELECT place, name, row_number() OVER (ORDER BY place) AS number FROM photos WHERE {LOCAL}"
         rows = self.connection.execute(f"SELECT place, name FROM ({query}) WHERE number % {every} = 0 ORDER BY place")
@@ -170,10 +179,12 @@ def read_table(
     with tempfile.TemporaryDirectory(prefix="table-") as scratch:
         source = open_table(connection, table, "given", Path(scratch))
         names = [str(row[0]) for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
-        ours = match_columns(names, columns, str(table))
-        found = Collection(connection, images, ours, [name for name in names if name not in ours.values()])
-        split = next((name for name in found.unused if name.lower() == "split"), None)
-        place = f"coalesce({_text(ours.get('path'))}, {_text(ours.get('url'))})"
+        ours = match_columns(names, columns, str(table), "--columns")
+        unused = [name for name in names if name not in ours.values()]
+        split = next((name for name in unused if name.lower() == "split"), None)
+        found = Collection(connection, images, ours, [name for name in unused if name != split])
+        # Windows writes `\\`; the catalog reads it so too.
+        place = f"coalesce(replace({_text(ours.get('path'))}, '\\', '/'), {_text(ours.get('url'))})"
         individual = f"coalesce({_text(ours.get('occurrence_id'))}, {place})"
         is_test = f"coalesce(lower({_text(split)}) IN {TEST}, false)"
         connection.execute(
@@ -193,7 +204,7 @@ def read_table(
         f"UPDATE photos SET place = substr(place, ?) WHERE {LOCAL} AND starts_with(place, ?)",
         [len(folder) + 2, f"{folder}/"],
     )
-    if "x" not in ours and (
+    if not found.has_crops and (
         repeated := found.count() - int(scalar(connection, "SELECT count(DISTINCT place) FROM photos"))
     ):
         found.odd.append(f"{count(repeated, 'row')} with a file or address that another row has")
@@ -276,6 +287,7 @@ def check_photos(found: Collection, most: int, min_size: int) -> int:
             digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
             names_of[digest].add(name)
             copies[digest] += 1
+    found.unreadable = sum(map(len, unreadable.values()))
     for why, paths in unreadable.items():
         found.odd.append(f"{count(len(paths), 'photo')} unreadable ({why}): {shown(paths)}")
     if small:
@@ -298,7 +310,7 @@ def hold_out(found: Collection, share: float, least: int) -> int:
         share: share of a name's individuals.
         least: photos that a name must have.
     """
-    if "x" in found.columns:
+    if found.has_crops:
         found.odd.append("rows are crops of photos, of which none is kept for testing; give a benchmark of your own")
         return 0
     if not found.count("is_test") and share > 0:

@@ -56,13 +56,16 @@ PLACES = ("url", "path")
 NAMES = ("kingdom", "phylum", "class", "order", "family", "genus", "species", "scientific_name")
 
 
-def match_columns(found: Sequence[str], given: Mapping[str, str], where: str) -> dict[str, str]:
+def match_columns(
+    found: Sequence[str], given: Mapping[str, str], where: str, setting: str = "the source's `columns`"
+) -> dict[str, str]:
     """Our column names: their names in a table.
 
     Args:
         found: the table's columns.
         given: what the config maps, our name: the table's; it comes first.
         where: what messages begin with.
+        setting: where a person names columns.
 
     Raises:
         InputError: the config maps a name that is none of ours or none of the table's, or the table has no column of
@@ -88,9 +91,9 @@ def match_columns(found: Sequence[str], given: Mapping[str, str], where: str) ->
     elif is_label and "filepath" in by_plain and not set(NAMES) & matched.keys() - {"class"}:
         matched["scientific_name"] = matched.pop("class")
     if not any(name in matched for name in PLACES):
-        raise InputError(f"{where}: no column url or path; {has}; name it in the source's `columns`")
+        raise InputError(f"{where}: no column url or path; {has}; name it in {setting}")
     if not any(name in matched for name in NAMES):
-        raise InputError(f"{where}: no column {', '.join(NAMES)}; {has}; name one in the source's `columns`")
+        raise InputError(f"{where}: no column {', '.join(NAMES)}; {has}; name one in {setting}")
     return matched
 
 
