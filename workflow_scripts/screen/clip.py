@@ -13,7 +13,7 @@ from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.images import RgbImage
 from workflow_scripts.common.step_versions import versioned
 from workflow_scripts.screen.embeddings import read_embeddings
-from workflow_scripts.screen.judging import Finding, GroupOptions, Judge, judge_group
+from workflow_scripts.screen.judging import AHEAD, Finding, GroupOptions, Judge, judge_group
 from workflow_scripts.screen.model import ImageEncoder
 
 
@@ -41,7 +41,9 @@ def judge_by_class(
         return [[Finding(label, cosine)] for label, cosine in embeddings.nearest(encoder.features(images))]
 
     key = {**encoder.key, "classes": sha256_file(classes), **versioned("screen.clip")}
-    judge_group(Judge(key, encoder.prepare, judge, encoder.batch), group)
+    # A forward pass takes all cores; its threads would wait for the one whose core reads images.
+    ahead = AHEAD if encoder.on_gpu else 0
+    judge_group(Judge(key, encoder.prepare, judge, encoder.batch, ahead), group)
 
 
 if __name__ == "__main__":

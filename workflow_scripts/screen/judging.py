@@ -61,12 +61,14 @@ class Judge(Generic[Prepared]):
         prepare: makes a decoded image ready, on a thread of its own.
         judge: the findings of each image of a batch, at least one; which images are together changes none.
         batch: images a batch.
+        ahead: batches that are read and prepared meanwhile.
     """
 
     key: Mapping[str, Any]
     prepare: Callable[[RgbImage], Prepared]
     judge: Callable[[Sequence[Prepared]], Sequence[Sequence[Finding]]]
     batch: int
+    ahead: int = AHEAD
 
 
 @dataclass(frozen=True)
@@ -232,7 +234,7 @@ def _judge_missing(
 def _prepared(
     judge: Judge[Prepared], rows: Sequence[tuple[Any, ...]], downloads: Path, workers: int
 ) -> Iterator[list[tuple[tuple[Any, ...], Prepared | None, str | None]]]:
-    """The batches of rows with their images made ready, or why one could not be; a few batches ahead."""
+    """The batches of rows with their images made ready, or why one could not be."""
     reader = StoredImages()
 
     def ready(row: tuple[Any, ...]) -> tuple[tuple[Any, ...], Prepared | None, str | None]:
@@ -252,7 +254,7 @@ def _prepared(
         waiting: deque[list[Future[tuple[tuple[Any, ...], Prepared | None, str | None]]]] = deque()
         for batch in batches:
             waiting.append([pool.submit(ready, row) for row in batch])
-            if len(waiting) > AHEAD:
+            if len(waiting) > judge.ahead:
                 yield [future.result() for future in waiting.popleft()]
         while waiting:
             yield [future.result() for future in waiting.popleft()]

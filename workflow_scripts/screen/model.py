@@ -26,6 +26,7 @@ class ImageEncoder:
     Attributes:
         clip: the model.
         batch: images a forward pass.
+        on_gpu: whether it runs on a GPU, in bf16.
         key: what its features depend on.
     """
 
@@ -43,8 +44,8 @@ class ImageEncoder:
         self.clip: Clip = load(model, device)
         self.batch = batch if device.type == "cuda" else CPU_BATCH
         self._resize = preprocess_pixels(self.clip)
-        self._is_half = device.type == "cuda"
-        self.key = {"model": _digest_of(model), "precision": "bf16" if self._is_half else "fp32"}
+        self.on_gpu = device.type == "cuda"
+        self.key = {"model": _digest_of(model), "precision": "bf16" if self.on_gpu else "fp32"}
 
     def prepare(self, image: RgbImage) -> RgbImage:
         """An image as the model takes it, [H, W, 3]; its values are normalised together with a batch's."""
@@ -52,7 +53,7 @@ class ImageEncoder:
 
     def features(self, images: Sequence[RgbImage]) -> Floats:
         """Features [N, D] of prepared images [N], not normalised."""
-        precision: Any = torch.autocast("cuda", torch.bfloat16) if self._is_half else nullcontext()
+        precision: Any = torch.autocast("cuda", torch.bfloat16) if self.on_gpu else nullcontext()
         parts = []
         for start in range(0, len(images), self.batch):
             some = images[start : start + self.batch]
