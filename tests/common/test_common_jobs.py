@@ -110,7 +110,9 @@ def test_mails_are_of_trainings_and_further_options_of_every_job() -> None:
     assert "--signal=USR1@600" in words
 
 
-@pytest.mark.parametrize("extra", ["--mem=0", "--partition x", "-p x", "-Ax", "--nice --qos=long", "--mail-type ALL"])
+@pytest.mark.parametrize(
+    "extra", ["--mem=0", "--partition x", "-qlow", "--nice --acc=a", "--gpus-per-node=2", "--test-only", "job.sh"]
+)
 def test_options_that_are_set_elsewhere_are_refused(extra: str) -> None:
     with pytest.raises(ValueError, match=r"set elsewhere"):
         SlurmSettings(partition="cpu", extra=extra)

@@ -34,7 +34,7 @@ def test_images_bytes_and_hours_are_of_the_catalog_and_of_the_parts_that_are_dow
     config: Config, tmp_path: Path
 ) -> None:
     said = lines(config, tmp_path, JOBS)
-    assert said["plan"].startswith("15 jobs: download 3") and "5 of 5" in said["plan"]
+    assert said["plan"].startswith("15 jobs: download 3") and "5 jobs of 5" in said["plan"]
     assert "`snakemake estimate" in said["images"] and "catalog" in said["GPU hours"]
     account = Account("catalog", "g000", "images", 1_000_000, 1_000_000, {})
     write_account(Path(Corpus(str(tmp_path)).catalog_account(generation="g000")), account)

@@ -112,6 +112,36 @@ def test_jobs_that_get_less_than_they_need_are_named_with_the_key_of_the_recipe(
     assert "limits.train.processes" in refused(checked)["train_run"]
 
 
+def test_limits_below_what_jobs_need_are_named(cluster: Path) -> None:
+    checked = check(cluster, {"limits": {"cpu": {"minutes": 5}, "gpu": {"minutes": 720}}})
+    said = [finding for finding in checked.findings if finding.key == "slurm.limits.cpu.minutes"]
+    assert said
+    assert all(finding.level == "warning" and "asks for 5" in finding.says for finding in said)
+
+
+def test_answers_of_other_kinds_are_no_crash_and_none_is_taken_for_a_refusal(
+    cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answers(name: str, script: str) -> None:
+        (cluster / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+
+    # As of several clusters; a quota that is exceeded.
+    answers("sinfo", f"echo 'CLUSTER: one'\ncat <<'E'\n{SINFO}E")
+    answers("quota", "echo '/home 990* 900 1000 6days 10 0 0 0'; exit 1")
+    answers("sacctmgr", "case \"$*\" in *assoc*) printf 'lab|normal\\ngrant|normal\\n' ;; *) echo normal ;; esac")
+    checked = check(cluster)
+    assert refused(checked) == {}
+    assert any("quota on /home is 110 %" in finding.says for finding in checked.findings)
+    # No controller, and a file to load that waits for ever.
+    answers("sinfo", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    answers("sbatch", "exit 1")
+    monkeypatch.setattr("workflow_scripts.common.site_check.PATIENCE", 0.5)
+    (cluster / "wait.sh").write_text("sleep 20\n")
+    checked = check(cluster, {"setup": str(cluster / "wait.sh")})
+    assert set(refused(checked)) == {"slurm.modules, slurm.setup"}
+    assert {"sinfo", "sbatch --test-only"} <= set(checked.not_asked)
+
+
 def test_without_slurm_here_what_was_not_checked_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     checked = check(tmp_path)

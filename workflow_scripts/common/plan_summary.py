@@ -34,10 +34,10 @@ def summary(
     jobs = Counter(planned)
     if not jobs:
         return
-    most = jobs.most_common(SHOWN_RULES)
+    most = sorted(jobs.items(), key=lambda one: (-one[1], one[0]))[:SHOWN_RULES]
     others = len(jobs) - len(most)
     named = ", ".join(f"{rule} {count:,}" for rule, count in most)
-    rest = f" and {jobs.total() - sum(count for _, count in most):,} of {others} more rules" if others else ""
+    rest = f", and {jobs.total() - sum(count for _, count in most):,} jobs of {others} other rules" if others else ""
     yield f"plan: {jobs.total():,} jobs: {named}{rest}"
     images = images_by_generation(corpus, generations.names)
     costs = read_costs(COSTS)

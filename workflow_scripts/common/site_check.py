@@ -26,6 +26,8 @@ PATIENCE = 30
 NEARLY = 0.9
 JOB = re.compile(r'\bjob\(\s*"(\w+)"[^)]*?(internet=True)?\s*,?\s*\)')
 DURATION = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
+# Name, state, longest time, MB and cores of a node (`+`: and more), generic resources.
+PARTITION = re.compile(r"([^|]+)\|([^|]*)\|([^|]*)\|(\d+)\+?\|(\d+)\+?\|(.*)")
 GPUS = re.compile(r"(gpu(?::[\w.-]+)?):(\d+)")
 
 
@@ -46,6 +48,12 @@ class Finding:
     rules: tuple[str, ...] = ()
 
 
+def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False
+    )
+
+
 @dataclass
 class Checked:
     """The outcome.
@@ -60,17 +68,22 @@ class Checked:
     asked: list[str] = field(default_factory=list)
     not_asked: dict[str, str] = field(default_factory=dict)
 
-    def output(self, *words: str) -> list[str] | None:
-        """The lines that a command prints; None where it is not here or fails."""
+    def output(self, *words: str, whatever_status: bool = False) -> list[str] | None:
+        """The lines that a command prints; None where it is not here or fails.
+
+        Args:
+            words: the command.
+            whatever_status: whether what it prints counts though it fails.
+        """
         if shutil.which(words[0]) is None:
             self.not_asked[words[0]] = "not on this machine"
             return None
         try:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
+            done = _run(words)
         except subprocess.TimeoutExpired:
             self.not_asked[words[0]] = f"no answer within {PATIENCE} s"
             return None
-        if done.returncode != 0:
+        if done.returncode != 0 and not (whatever_status and done.stdout):
             self.not_asked[words[0]] = " ".join(done.stderr.splitlines()[-1:]) or f"exit status {done.returncode}"
             return None
         self.asked.append(words[0])
@@ -206,6 +219,10 @@ def _cut(site: SiteSettings, config: Config, rules: Path) -> Iterator[Finding]:
         if got < needs.memory_mb:
             key = f"limits.train.workers or limits.jobs.{rule}.memory_mb" if rule in TRAINING else "slurm.limits"
             yield Finding("warning", key, f"{rule} needs {needs.memory_mb} MB on a node and asks for {got}", (rule,))
+        if needs.minutes and (minutes := _first(asked.get("runtime", needs.minutes))) < needs.minutes:
+            partition = asked["slurm_partition"]
+            says = f"{rule} needs {needs.minutes} minutes and asks for {minutes}"
+            yield Finding("warning", f"slurm.limits.{partition}.minutes", says, (rule,))
         if cores.cores < needs.cores:
             key = "limits.train.workers" if rule in TRAINING else f"limits.jobs.{rule}.cores"
             yield Finding(
@@ -225,7 +242,11 @@ def _folders(site: SiteSettings) -> Iterator[Finding]:
 def _loaded(slurm: SlurmSettings) -> Iterator[Finding]:
     """Whether what jobs load can be loaded here."""
     if commands := setup(slurm):
-        done = subprocess.run(["bash", "-c", commands], capture_output=True, text=True, check=False)
+        try:
+            done = _run(["bash", "-c", commands])
+        except subprocess.TimeoutExpired:
+            yield Finding("refused", "slurm.modules, slurm.setup", f"not loaded within {PATIENCE} s")
+            return
         if done.returncode != 0:
             said = done.stderr.splitlines() or ["it failed"]
             yield Finding("refused", "slurm.modules, slurm.setup", said[-1].removeprefix("error: config/site.yaml: "))
@@ -250,13 +271,14 @@ def _partitions(checked: Checked) -> dict[str, Partition] | None:
     if lines is None:
         return None
     found: dict[str, Partition] = {}
-    for line in lines:
-        name, up, limit, memory, cpus, gres = line.split("|", 5)
+    # Sites of several clusters print a line with each one's name.
+    for line in filter(None, map(PARTITION.fullmatch, lines)):
+        name, up, limit, memory, cpus, gres = line.groups()
         one = found.setdefault(name.rstrip("*"), Partition())
         one.up |= up == "up"
         one.minutes = minutes_of(limit)
-        one.memory_mb = max(one.memory_mb, int(memory.rstrip("+")))
-        one.cpus = max(one.cpus, int(cpus.rstrip("+")))
+        one.memory_mb = max(one.memory_mb, int(memory))
+        one.cpus = max(one.cpus, int(cpus))
         for gpu, count in GPUS.findall(gres):
             for kind in {gpu, "gpu"}:
                 one.gpus[kind] = max(one.gpus.get(kind, 0), int(count))
@@ -330,7 +352,7 @@ def _against_accounts(slurm: SlurmSettings, checked: Checked, requests: dict[Req
 def _against_qos(slurm: SlurmSettings, checked: Checked, requests: dict[Request, list[str]]) -> Iterator[Finding]:
     lines = checked.output("sacctmgr", "--noheader", "--parsable2", "show", "qos", "format=name,maxwall,maxsubmitpu")
     for line in lines or []:
-        name, wall, submitted = line.split("|")
+        name, wall, submitted = (*line.split("|"), "", "")[:3]
         if name not in (slurm.qos, slurm.gpu_qos):
             continue
         limit = minutes_of(wall) if wall else None
@@ -341,7 +363,7 @@ def _against_qos(slurm: SlurmSettings, checked: Checked, requests: dict[Request,
         if over:
             does = f"quality of service {name} allows {limit:,} minutes, and jobs ask for more: set that"
             yield Finding("refused", "slurm.limits.PARTITION.minutes", does, over)
-        if submitted and int(submitted) < QUEUED:
+        if submitted.isdigit() and int(submitted) < QUEUED:
             does = (
                 f"quality of service {name} allows {submitted} jobs at once: add --jobs {submitted} to the command line"
             )
@@ -353,12 +375,15 @@ def _tested(checked: Checked, requests: dict[Request, list[str]]) -> Iterator[Fi
     if shutil.which("sbatch") is None:
         checked.not_asked["sbatch"] = "not on this machine"
         return
+    if "sinfo" in checked.not_asked:
+        checked.not_asked["sbatch --test-only"] = "sinfo has no answer from the cluster"
+        return
     checked.asked.append("sbatch --test-only")
     found: dict[str, tuple[Request, list[str]]] = {}
     for request, rules in requests.items():
         words = ["sbatch", "--test-only", *request.options, "--wrap=true"]
         try:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
+            done = _run(words)
         except subprocess.TimeoutExpired:
             checked.not_asked["sbatch --test-only"] = f"no answer within {PATIENCE} s"
             break
@@ -375,7 +400,7 @@ def _quotas(site: SiteSettings, checked: Checked) -> Iterator[Finding]:
     disk = os.statvfs(place)
     yield from _nearly("bytes", f"the disk of {place}", disk.f_blocks - disk.f_bavail, disk.f_blocks)
     yield from _nearly("files", f"the disk of {place}", disk.f_files - disk.f_favail, disk.f_files)
-    lines = checked.output("quota", "--no-wrap", "--raw-grace", "-u") or []
+    lines = checked.output("quota", "--no-wrap", "--raw-grace", "-u", whatever_status=True) or []
     if shutil.which("lfs"):
         lines += checked.output("lfs", "quota", "-q", "-u", getpass.getuser(), str(place)) or []
     for line in lines:

@@ -36,12 +36,18 @@ def check_product(product: str) -> str:
     return product
 
 
-# Options of sbatch that the workflow or Snakemake's plugin sets.
-SET_ELSEWHERE = re.compile(
-    r"(--(?:job-name|output|error|parsable|export|comment|chdir|workdir|account|partition|mem|mem-per-cpu|ntasks|"
-    r"ntasks-per-gpu|cpus-per-task|cpus-per-gpu|time|constraint|qos|nodes|clusters|gres|gpus|array|wrap|signal|open-mode|"
-    r"mail-user|mail-type)(?=[= ])|-[JoeADpnctCNMGa](?=[^-]))"
-)
+# Options of sbatch that are left to a site: those that neither the workflow nor Snakemake's plugin sets, and that leave
+# a job a job. Written out, because sbatch takes any beginning of a name for it.
+EXTRA = {
+    "acctg-freq", "bb", "bbf", "begin", "begin-delay", "burst-buffer", "contiguous", "core-spec", "cores-per-socket",
+    "cpu-freq", "deadline", "delay-boot", "dependency", "distribution", "exclude", "exclusive", "extra",
+    "extra-node-info", "get-user-env", "gpu-bind", "gpu-freq", "gres-flags", "hint", "kill-on-invalid-dep",
+    "licenses", "mcs-label", "network", "nice", "no-kill", "nodelist", "ntasks-per-core", "oversubscribe", "power",
+    "prefer", "priority", "profile", "propagate", "reboot", "requeue", "reservation", "sockets-per-node",
+    "spread-job", "switches", "thread-spec", "threads-per-core", "tmp", "tres-bind", "use-min-nodes", "wckey",
+}  # fmt: skip
+# One name of Slurm, or several with commas.
+_NAME = r"^[\w.+@/-]+(,[\w.+@/-]+)*$"
 # Trainings, which may wait and run for days; a mail for each of thousands of other jobs is read by nobody.
 MAILED = ("pretrain", "train_run")
 
@@ -79,18 +85,27 @@ class MailSettings(Section):
 class SlurmSettings(Section):
     """The cluster's Slurm, for `--profile profiles/slurm`."""
 
-    partition: str = Field(description="Partition of jobs that need no GPU.")
-    gpu_partition: str | None = Field(None, description="Partition of jobs that need GPUs. Default: `partition`.")
+    partition: str = Field(pattern=_NAME, description="Partition of jobs that need no GPU.")
+    gpu_partition: str | None = Field(
+        None, pattern=_NAME, description="Partition of jobs that need GPUs. Default: `partition`."
+    )
     internet_partition: str | None = Field(
         None,
+        pattern=_NAME,
         description="Partition whose nodes reach the internet, for the rules that need it. Default: these run "
         "where Snakemake runs, usually on the login node.",
     )
-    account: str | None = Field(None, description="Account that jobs are charged to, if the cluster requires one.")
-    gpu_account: str | None = Field(None, description="Account of jobs that need GPUs; none: `account`.")
-    qos: str | None = Field(None, description="Quality of service of jobs, if the cluster requires one.")
-    gpu_qos: str | None = Field(None, description="Quality of service of jobs that need GPUs. Default: `qos`.")
-    gpu: str = Field("gpu", description="Name of a GPU in `--gres=NAME:COUNT`, such as `gpu:a100`.")
+    account: str | None = Field(
+        None, pattern=_NAME, description="Account that jobs are charged to, if the cluster requires one."
+    )
+    gpu_account: str | None = Field(None, pattern=_NAME, description="Account of jobs that need GPUs; none: `account`.")
+    qos: str | None = Field(None, pattern=_NAME, description="Quality of service of jobs, if the cluster requires one.")
+    gpu_qos: str | None = Field(
+        None, pattern=_NAME, description="Quality of service of jobs that need GPUs. Default: `qos`."
+    )
+    gpu: str = Field(
+        "gpu", pattern=r"^[\w.-]+(:[\w.-]+)?$", description="Name of a GPU in `--gres=NAME:COUNT`, such as `gpu:a100`."
+    )
     minutes: int = Field(
         1440,
         ge=1,
@@ -118,7 +133,8 @@ class SlurmSettings(Section):
     modules: list[str] = Field([], description="Environment modules that every job loads before its command.")
     setup: str | None = Field(
         None,
-        description="A file of shell commands that every job reads (`source`) before its command, after `modules`.",
+        description="A file of shell commands that every job reads (`source`) before its command, after `modules`. The "
+        "path holds no variables.",
     )
 
     _paths = field_validator("setup")(check_path)
@@ -128,10 +144,12 @@ class SlurmSettings(Section):
     def _is_own(cls, extra: str) -> str:
         """Options that neither this file nor Snakemake sets already."""
         for word in shlex.split(extra):
-            if option := SET_ELSEWHERE.match(f"{word} "):
+            name = word.partition("=")[0]
+            if name.removeprefix("--") not in EXTRA or not name.startswith("--"):
                 raise ValueError(
-                    f"{option[1]} is set elsewhere: account, partition, qos, GPUs, time, memory and mail by keys "
-                    "beside this one; others of one rule by --set-resources RULE:NAME=VALUE (constraint, nodes)"
+                    f"{name} is set elsewhere, or not written as --NAME or --NAME=VALUE with its whole name: account, "
+                    "partition, qos, GPUs, time, memory and mail have keys beside this one; others of one rule go by "
+                    "--set-resources RULE:NAME=VALUE (constraint, nodes)"
                 )
         return shlex.join(shlex.split(extra))
 
