@@ -36,7 +36,7 @@ def test_a_stray_quote_takes_no_rows_in_silence(tmp_path: Path, stray: str) -> N
     # Where no value needs its quotes, they are signs like others.
     read = rows_of(tmp_path, f"{HEADER}1,a,n,p\n{stray}5,e,n,p\n")
     assert [row[0] for row in read] == ["1", "2", "3", "4", "5"]
-    with pytest.raises(InputError, match=r"table\.csv: lines 3 to \d are one row by their quotes"):
+    with pytest.raises(InputError, match=r"table\.csv: lines 3 to \d are joined by unbalanced quotes"):
         rows_of(tmp_path, f'{HEADER}1,a,"n, m",p\n{stray}5,e,n,p\n')
 
 

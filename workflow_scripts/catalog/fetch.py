@@ -52,7 +52,7 @@ def _fetch_from_gbif(key_or_doi: str, sha256: str | None, out: Path, api: str) -
     about = fetch_json(url)
     status = about.get("status")
     if status != "SUCCEEDED":
-        raise InputError(f"{url}: the download is {status}; fetch it when GBIF has made it, or ask for it anew")
+        raise InputError(f"{url}: the download is {status}; fetch it when GBIF has made it, or request it again")
     key = str(about.get("key"))
     if not DOWNLOAD_KEY.fullmatch(key):
         raise InputError(f"{url}: names the download {key!r}, which is no key")

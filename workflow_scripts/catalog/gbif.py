@@ -140,7 +140,7 @@ def _part(path: Path, section: Section | None = None) -> Part:
         return Part(path, form, columns | {ROW_ID: Source(section.id_index)})
     identity = next((source for name, source in columns.items() if name.lower() == ID.lower()), None)
     if identity is None:
-        raise InputError(f"{path.name}: no column {ID}, and {META} names no id; fetch the download anew")
+        raise InputError(f"{path.name}: no column {ID}, and {META} names no id; fetch the download again")
     return Part(path, form, columns | {ROW_ID: identity})
 
 

@@ -56,11 +56,11 @@ def read_meta(text: bytes, place: str) -> list[Section]:
         InputError: it is no such file.
     """
     if len(text) > MOST_BYTES or b"<!ENTITY" in text:
-        raise InputError(f"{place}: too large, or with entities of its own; write the archive's description anew")
+        raise InputError(f"{place}: too large, or with entities of its own; write meta.xml again")
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
-        raise InputError(f"{place}: not XML ({error}); write the archive's description anew") from None
+        raise InputError(f"{place}: not XML ({error}); write meta.xml again") from None
     found = [element for element in root.iter() if local(element.tag).lower() in ("core", "extension")]
     sections = [_section(element, place) for element in sorted(found, key=lambda one: local(one.tag) != "core")]
     if not sections:

@@ -275,7 +275,7 @@ def _write_regular(path: Path, form: Form, widths: tuple[int, int, int], target:
                 )
                 break
             except (_Ragged, csv.Error) as error:
-                failures.append(str(error) if isinstance(error, _Ragged) else f"{path}: {error}; mend its quotes")
+                failures.append(str(error) if isinstance(error, _Ragged) else f"{path}: {error}; fix its quotes")
                 continue
             if not padded:
                 return 0
@@ -285,7 +285,7 @@ def _write_regular(path: Path, form: Form, widths: tuple[int, int, int], target:
             attempt, strict = max(filled_up, key=lambda one: one[0] == form)
             return _copy(path, replace(attempt, encoding=encoding), widths, target, strict)
     # A stray quote is a cause, and what a row lacks; an encoding that nobody declared is none.
-    told = (said for mark in ("by their quotes", " columns") for said in failures if mark in said)
+    told = (said for mark in ("unbalanced quotes", " columns") for said in failures if mark in said)
     raise InputError(next(told, failures[0]))
 
 
@@ -336,7 +336,7 @@ def _read(path: Path, form: Form, width: int, *, strict: bool) -> Iterator[tuple
             if len(taken) > 1 and (_are_rows(taken, form, width) or not (strict or _is_whole(taken, form))):
                 first = lines.number - len(taken) + 1
                 raise _Ragged(
-                    f"{path}: lines {first} to {lines.number} are one row by their quotes; mend the quotes of line "
+                    f"{path}: lines {first} to {lines.number} are joined by unbalanced quotes; fix the quotes in line "
                     f"{first}"
                 )
             yield lines.number, cells

@@ -56,7 +56,7 @@ class Archive:
         if not place.exists():
             raise InputError(f"{place}: missing; give the folder, zip or table of a checklist")
         if place.suffix.lower() == ".zip" and not self.is_zip:
-            raise InputError(f"{place}: cannot be read as a zip; fetch it anew")
+            raise InputError(f"{place}: cannot be read as a zip; fetch it again")
         # By depth, then by name: what stands highest is the archive's own.
         self.members = sorted(
             (name for name in self._names() if _is_shown(name)), key=lambda name: (name.count("/"), name)
@@ -181,4 +181,4 @@ def _readable_zip(place: Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(place) as opened:
             yield opened
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{place}: cannot be read as a zip: {error}; fetch it anew") from None
+        raise InputError(f"{place}: cannot be read as a zip: {error}; fetch it again") from None

@@ -51,5 +51,5 @@ def load_vision_model(folder: Path) -> VisionModel:
     if not config.is_file():
         raise InputError(f"{folder}: not a timm directory, it has no {CONFIG_FILE}")
     if "architecture" not in json.loads(config.read_text(encoding="utf-8")):
-        raise InputError(f"{config}: names no architecture; it is no timm model's")
+        raise InputError(f"{config}: names no architecture, so it is not of a timm model")
     return VisionModel(timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0))

@@ -25,7 +25,9 @@ def texts(table: "pl.DataFrame", column: str) -> list[str]:
     values = table[column]
     if values.has_nulls():
         position = table.filter(values.is_null())["position"][0]
-        raise InputError(f"image at position {position}: {column} is empty; have the benchmark's images listed again")
+        raise InputError(
+            f"image at position {position}: {column} is empty; delete the benchmark's table, which is made again"
+        )
     return values.to_list()
 
 

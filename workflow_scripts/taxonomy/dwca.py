@@ -64,7 +64,7 @@ def find_dwca(archive: Archive) -> tuple[Table, Table]:
     parts = [_part(archive, taxa, name, TAXON_TERMS, "taxonID" if not is_core else None) for name in taxa.files]
     missing = [name for name, part in zip(taxa.files, parts, strict=True) if part is None]
     if missing:
-        raise InputError(f"{archive.place}: {META} names {missing[0]}, which is not in it; fetch the archive anew")
+        raise InputError(f"{archive.place}: {META} names {missing[0]}, which is not in it; fetch the archive again")
     vernaculars = [
         part
         for section in sections

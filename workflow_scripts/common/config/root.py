@@ -243,10 +243,10 @@ class Config(Section):
         for key in ("clean_of", "hold_out_species_of"):
             for name in getattr(self.curate, key):
                 if name not in self.benchmarks or self.benchmarks[name].layout == "replay":
-                    raise ValueError(f"curate.{key}: {name!r} is no benchmark with images of its own")
+                    raise ValueError(f"curate.{key}: {name!r} is not a benchmark with its own images")
         for name in self.intrinsic.benchmarks or []:
             if name not in self.benchmarks or self.benchmarks[name].layout == "replay":
-                raise ValueError(f"intrinsic.benchmarks: {name!r} is no benchmark with images of its own")
+                raise ValueError(f"intrinsic.benchmarks: {name!r} is not a benchmark with its own images")
         for key, path in {"corpus": self.corpus, **self.given_files()}.items():
             try:
                 check_path(path)

@@ -30,7 +30,7 @@ def check_product(product: str) -> str:
     """
     found = _PRODUCT.fullmatch(product)
     if found is None:
-        raise ValueError(f"product: {product!r} is no name of a product; give one like my-lab or my-lab/1.0")
+        raise ValueError(f"product: {product!r} is not a product name; give one like my-lab or my-lab/1.0")
     if found[1].lower() in BROWSERS:
         raise ValueError(f"product: {product} is a browser's name; use your own, so that hosts know who asks")
     return product
