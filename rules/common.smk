@@ -187,8 +187,11 @@ wildcard_constraints:
 
 def job(rule, logs, log, internet=False):
     """What a rule's jobs ask for (`cores`, `resources`) and write beside their outputs (`log`, `benchmark`)."""
-    asked = resources_of(rule, CONFIG, SITE, slurm=SLURM, internet=internet)
-    cores = granted(rule, CONFIG, SITE, slurm=SLURM, internet=internet).cores
+    try:
+        asked = resources_of(rule, CONFIG, SITE, slurm=SLURM, internet=internet)
+        cores = granted(rule, CONFIG, SITE, slurm=SLURM, internet=internet).cores
+    except InputError as error:
+        sys.exit(f"error: {error}")
     return Job(cores, asked, f"{logs}/{log}.log", f"{logs}/{log}.tsv")
 
 

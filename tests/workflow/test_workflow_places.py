@@ -69,6 +69,16 @@ def test_a_cluster_that_nobody_described_is_one_line(fresh: Any) -> None:
         assert "config/site.example.yaml" in line and "`contact`" in line
 
 
+def test_a_training_that_no_node_can_hold_is_one_line_in_the_dry_run(fresh: Any) -> None:
+    fresh.path("config/site.yaml").write_text(SITE.replace("}", ", limits: {gpu: {gpus: 2}}}"))
+    limits = "limits={train: {processes: 4}, jobs: {train_run: {gpus: 4}}}"
+    done = snakemake(fresh, *SLURM, "-n", "all", "--config", limits)
+    assert done.returncode != 0
+    (line,) = [line for line in (done.stderr + done.stdout).splitlines() if line.startswith("error: ")]
+    assert all(part in line for part in ("train_run", "4 GPUs", "slurm.limits.gpu.gpus", "limits.train.processes"))
+    assert "Traceback" not in done.stdout + done.stderr and 'File "' not in done.stdout
+
+
 def test_every_job_says_what_it_asks_for_and_where_it_goes(fresh: Any) -> None:
     fresh.path("config/site.yaml").write_text(SITE)
     limits = "limits={jobs: {shards_write: {cores: 8, memory_mb: 9000, minutes: 90}}, train: {nodes: 3}}"
