@@ -84,8 +84,8 @@ def _submit(executor: Any, jobs: Sequence[Any]) -> tuple[str, Any]:
         "workdir": executor.workflow.workdir_init,
     }
     call = plugin.get_submit_command(first, params, settings=settings, failed_nodes=executor._failed_nodes)
-    tasks = [f"{task}) {executor.format_job_exec(job)} ;;" for task, job in enumerate(jobs, start=1)]
-    script = "\n".join(["#!/bin/sh", "case $SLURM_ARRAY_TASK_ID in", *tasks, "esac", ""])
+    tasks = "".join(f"{task}) {executor.format_job_exec(job)} ;;\n" for task, job in enumerate(jobs, start=1))
+    script = f"#!/bin/sh\ncase $SLURM_ARRAY_TASK_ID in\n{tasks}esac\n"
     call += f"{plugin.set_gres_string(first)} --array=1-{len(jobs)} /dev/stdin"
     done = subprocess.run(shlex.split(call), input=script, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -48,9 +48,9 @@ class Finding:
     rules: tuple[str, ...] = ()
 
 
-def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def _run(words: Sequence[str], given: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False
+        words, input=given, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False
     )
 
 
@@ -243,7 +243,7 @@ def _loaded(slurm: SlurmSettings) -> Iterator[Finding]:
     """Whether what jobs load can be loaded here."""
     if commands := setup(slurm):
         try:
-            done = _run(["bash", "-c", commands])
+            done = _run(["bash", "-c", "source /dev/stdin"], commands)
         except subprocess.TimeoutExpired:
             yield Finding("refused", "slurm.modules, slurm.setup", f"not loaded within {PATIENCE} s")
             return
