@@ -19,6 +19,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     model = tmp_path / "results/runs/demo/model"
     model.mkdir(parents=True)
     (model / "open_clip_config.json").write_text("{}")
+    for name in ("model/open_clip_model.safetensors", "model/epoch_9.pt", "epoch_9.pt"):
+        (model.parent / name).touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     return model.parent
@@ -32,6 +34,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "./results/runs/demo/model",
         "results/runs/demo",
         "results/runs/demo/model/open_clip_config.json",
+        "results/runs/demo/model/open_clip_model.safetensors",
         "local-dir:results/runs/demo/model/",
         "local-dir:~/results/runs/demo/model",
         "~/results/runs/demo/model",
@@ -59,6 +62,10 @@ def test_a_timm_models_folder_needs_no_prefix(run: Path, tmp_path: Path) -> None
         ("imageomics/bioclip-2", ["imageomics/bioclip-2", "hf-hub:NAME"]),
         ("results", ["results", "open_clip_config.json"]),
         ("local-dir:nowhere", ["nowhere", "no such folder"]),
+        ("results/runs/demo/model/epoch_9.pt", ["epoch_9.pt", "open_clip_model.safetensors"]),
+        ("local-dir:results/runs/demo/epoch_9.pt", ["epoch_9.pt", "open_clip_model.safetensors"]),
+        ("hf-hub:", ["hf-hub:", "hf-hub:OWNER/NAME"]),
+        ("timm:hf-hub:bioclip-2", ["bioclip-2", "hf-hub:OWNER/NAME"]),
         ("bioclip", ["bioclip", "no such folder", "ARCHITECTURE:TAG"]),
         ("ViT-B-16:openia", ["ViT-B-16", "openia"]),
     ],

@@ -17,6 +17,7 @@ from PIL import Image
 
 from tests.messages import says
 from workflow_scripts.common.clip import Clip, encode_image, load, preprocess
+from workflow_scripts.common.embedding import LEAST_MEMORY_MB
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.evaluate import embed_images as module
 from workflow_scripts.evaluate.embed_images import embed_images
@@ -246,6 +247,8 @@ def test_an_interrupted_run_is_completed_by_the_same_command(
 
 
 def test_what_cannot_be_embedded_is_said(models: dict[str, str], photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"--memory-mb {LEAST_MEMORY_MB}"):
+        embed_images(model=models["ours"], images=(photos,), out=tmp_path / "out.parquet", memory_mb=1)
     with pytest.raises(InputError, match=r"out\.csv.*\.parquet"):
         embed_images(model=models["ours"], images=(photos,), out=tmp_path / "out.csv")
     (tmp_path / "x.jpg").write_bytes(b"<html>")

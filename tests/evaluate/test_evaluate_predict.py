@@ -232,6 +232,8 @@ def test_what_cannot_be_predicted_is_said(
     given: dict[str, Any] = {"model": models["ours"], "images": (pictures,), "out": out, "species": species}
     (tmp_path / "empty").mkdir()
     (tmp_path / "names.csv").write_text("name\nmagpie\n")
+    pathless = tmp_path / "pathless.csv"
+    pathless.write_text("path,n\n,1\n,2\n")
     urls = tmp_path / "urls.csv"
     urls.write_text("url,species\nhttp://a/b.jpg,Pica hudsonia\n")
     for changed, complaint in (
@@ -245,7 +247,13 @@ def test_what_cannot_be_predicted_is_said(
         ({"folder": tmp_path}, "--folder"),
         ({"model": vision_model}, "no text tower"),
         ({"species": tmp_path / "names.csv"}, "names.csv names no taxon it has name"),
+        ({"species": tmp_path / "empty"}, "--species empty table txt_emb_species.npy"),
+        ({"species": tmp_path / "none.csv"}, "--species none.csv no such file"),
+        ({"species": None, "corpus": tmp_path}, "--corpus results/corpora/NAME"),
+        ({"images": (pictures / "broken.jpg",)}, "none of 1 images broken.jpg not_an_image"),
+        ({"images": (pathless,)}, "none of 2 images row 1: no path"),
         ({"top": 0}, "--top"),
+        ({"threads": 0}, "--threads"),
         ({"batch": 0}, "--batch"),
         ({"out": species / "s.csv"}, "s.csv cannot be written"),
         ({"out": species, "overwrite": True}, "species.csv is what is read --out"),
@@ -363,9 +371,11 @@ def two_images(models: dict[str, str], pictures: Path, species: Path) -> dict[st
 def test_a_sheet_that_is_too_large_is_let_in_by_the_option_that_its_message_names(
     two_images: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert status_of(max_pixels=1999, **two_images) == 3
-    assert says(capsys.readouterr().err, "a.png", "too_large", "--max-pixels")
-    assert status_of(max_pixels=2000, **two_images) == 0
+    [folder] = two_images["images"]
+    Image.effect_noise((60, 50), 90).convert("RGB").save(folder / "sheet.png")
+    assert status_of(max_pixels=2999, **two_images) == 3
+    assert says(capsys.readouterr().err, "sheet.png", "too_large", "--max-pixels")
+    assert status_of(max_pixels=3000, **two_images) == 0
 
 
 def test_a_file_whose_name_is_no_utf_8_is_answered(two_images: dict[str, Any], tmp_path: Path) -> None:
@@ -447,6 +457,8 @@ def test_embeddings_of_names_stand_for_a_list(
     ("name", "text"),
     [
         ("plain.txt", "Pica hudsonia\nCorvus corax\n"),
+        ("noted.txt", "\ufeff# my garden, 2026\n\nPica hudsonia\n#also\nCorvus corax\n"),
+        ("table.txt", "#id\tscientificName\n1\tPica hudsonia\n2\tCorvus corax\n"),
         ("german.csv", "Gattung;species;Name\n;Pica hudsonia;x\n;Corvus corax;y\n"),
         ("dwc.tsv", "scientificName\tgenus\nPica hudsonia\tPica\nCorvus corax\tCorvus\n"),
     ],
@@ -456,3 +468,11 @@ def test_lists_of_species_are_read_as_people_keep_them(tmp_path: Path, name: str
     found = listed(tmp_path / name)
     assert [taxon.ranks[-2:] for taxon in found] == [("Pica", "hudsonia"), ("Corvus", "corax")]
     assert [taxon.scientific for taxon in found] == ["Pica hudsonia", "Corvus corax"]
+
+
+def test_a_list_without_a_name_is_told_to_have_one_on_each_line(tmp_path: Path) -> None:
+    path = tmp_path / "empty.txt"
+    for text in ("", "# nothing yet\n"):
+        path.write_text(text)
+        with pytest.raises(InputError, match=r"empty\.txt: names no taxon.*each line"):
+            listed(path)

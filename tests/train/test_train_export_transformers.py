@@ -143,6 +143,12 @@ def test_a_model_that_the_library_has_not_is_refused(start: Path, tmp_path: Path
     assert preprocessing_for({**seen, "resize_mode": "squash"})["size"] == {"height": 32, "width": 32}
     with pytest.raises(ValueError, match="no squares"):
         preprocessing_for({**seen, "size": [32, 64]})
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/config.json").write_text("{}")
+    with pytest.raises(InputError) as refused:
+        export_transformers(model=str(start), out=tmp_path / "own")
+    assert says(str(refused.value), "own is there already", "empty folder", "--out")
+    assert [path.name for path in (tmp_path / "own").iterdir()] == ["config.json"]
     with pytest.raises(InputError) as refused:
         export_transformers(model=str(tmp_path / "nowhere"), out=tmp_path / "out")
     assert says(str(refused.value), "nowhere", "no such folder")

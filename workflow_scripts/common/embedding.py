@@ -22,6 +22,9 @@ from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.image_lists import box_of
 from workflow_scripts.common.images import MAX_PIXELS, RgbImage, cut_out, decode, decode_plain
 
+LEAST_MEMORY_MB = 128
+"""With less, DuckDB cannot list images: it reads a table in blocks of 16 MiB."""
+
 
 class ImagePlace(NamedTuple):
     """Where an image is.
@@ -150,15 +153,21 @@ class Loading:
         batch: images a forward pass.
         workers: processes that decode; 0 decodes in this one.
         max_pixels: larger images are refused.
+        memory_mb: memory for the list of images, MiB.
+        threads: threads of the forward pass.
     """
 
     batch: int = 64
     workers: int = 1
     max_pixels: int = MAX_PIXELS
+    memory_mb: int = 1024
+    threads: int = 2
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.workers < 0 or self.max_pixels < 1:
             raise InputError("--batch and --max-pixels are at least 1, --workers 0")
+        if self.threads < 1 or self.memory_mb < LEAST_MEMORY_MB:
+            raise InputError(f"--threads is at least 1, --memory-mb {LEAST_MEMORY_MB}")
 
     def batches_of(self, block: pa.Table, clip: Clip) -> Iterator[Batch]:
         """The images of a block of an `ImageList`; indexes are those of the block's rows."""
@@ -170,7 +179,11 @@ class Loading:
         starts = range(0, len(files), self.batch)
         batches = [list(range(start, min(start + self.batch, len(files)))) for start in starts]
         # A worker takes longer to start than a batch to load.
-        return load_batches(files, batches, self.workers if len(batches) > 1 else 0)
+        for loaded in load_batches(files, batches, self.workers if len(batches) > 1 else 0):
+            for index in loaded.errors:
+                if not block["image"][index].as_py().strip():
+                    loaded.errors[index] = f"row {block['row'][index].as_py() + 1}: no path"
+            yield loaded
 
 
 def encode(clip: Clip, pixels_BCHW: torch.Tensor, projector: Projector = "proj", *, half: bool = True) -> Floats:

@@ -124,11 +124,12 @@ class Unreadable:
     def note(self, image: str, error: str) -> None:
         """Name one."""
         self.count += 1
-        self.first = self.first or f"{image}: {error}"
+        self.first = self.first or (f"{image}: {error}" if image else error)
         logger.info("%s: cannot be read: %s", image, error)
         if self.count <= NAMED_ON_TERMINAL:
             remedy = "; a higher --max-pixels lets it in" if error.startswith("too_large") else ""
-            tqdm.write(f"{image}: cannot be read: {error}{remedy}", file=sys.stderr)
+            # A row without a path has nothing else to name it by.
+            tqdm.write(f"{image}: cannot be read: {error}{remedy}" if image else error, file=sys.stderr)
 
 
 def list_images(

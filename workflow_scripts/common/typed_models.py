@@ -1,8 +1,9 @@
 """A model as a person types it: a folder in any spelling, or a source as the config has it."""
 
+import re
 from pathlib import Path
 
-from workflow_scripts.common.config.model_source import FOLDER, HUB, TIMM, ModelSource, model_source
+from workflow_scripts.common.config.model_source import CHECKPOINTS, FOLDER, HUB, TIMM, ModelSource, model_source
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.hub import hub_errors
 from workflow_scripts.common.model_files import CONFIG_FILE
@@ -13,7 +14,8 @@ TIMM_CONFIG = "config.json"
 def typed_model(text: str) -> ModelSource:
     """The model that a command line names.
 
-    Besides the forms of a config's `start`: the path of a model's folder, of a file in it, or of a run's folder; and
+    Besides the forms of a config's `start`: the path of a model's folder, of a file that is read of
+    it, or of a run's folder; and
     `hf-hub:NAME` without a commit, which is the newest one, or without a network the newest one fetched before.
 
     Raises:
@@ -54,16 +56,36 @@ def _model_folder(path: Path) -> tuple[Path, str]:
     folder = path if path.is_dir() else path.parent
     for candidate in (folder, folder / "model"):
         if (candidate / CONFIG_FILE).is_file():
+            _check_read(path, candidate)
             return candidate, ""
     if (folder / TIMM_CONFIG).is_file():
+        _check_read(path, folder, TIMM)
         return folder, TIMM
     raise InputError(f"{folder}: not a model's folder, it has no {CONFIG_FILE}; give a run's model, or hf-hub:NAME")
+
+
+def _check_read(path: Path, folder: Path, prefix: str = "") -> None:
+    """Check that a file of weights is the one that the model of a folder is read from.
+
+    Raises:
+        InputError: it is another one, such as a checkpoint.
+    """
+    if path.suffix not in CHECKPOINTS:
+        return
+    # It takes PyTorch, which a folder's name does not.
+    from workflow_scripts.common.open_clip_models import TIMM_WEIGHTS, weights_of
+
+    read = [folder / name for name in TIMM_WEIGHTS] if prefix else [weights_of(folder)]
+    if not any(one.is_file() and one.samefile(path) for one in read):
+        raise InputError(f"{path}: not read, the model of {folder} is in {read[0].name}; give this one's own folder")
 
 
 def _with_commit(name: str) -> str:
     """NAME@COMMIT of a repository of the hub."""
     if "@" in name:
         return name
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise InputError(f"{HUB}{name}: names no model of the hub; it takes {HUB}OWNER/NAME")
     from huggingface_hub import HfApi, constants, try_to_load_from_cache
 
     if constants.HF_HUB_OFFLINE:

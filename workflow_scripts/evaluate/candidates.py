@@ -1,5 +1,6 @@
 """The species that images may be of: a list of a person's own, what a corpus trains on, or embeddings of names."""
 
+import codecs
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,13 +25,14 @@ def listed(path: Path) -> list[Taxon]:
     """The species of a list; each once.
 
     A table with columns named like ranks, or `scientific_name`, and `common_name`, in the spellings of a source's
-    table; or a `.txt` file with a scientific name on each line.
+    table; or a `.txt` file with a scientific name on each line; lines that begin with `#` are comments.
 
     Raises:
         InputError: the file is missing, no table, or names nothing.
     """
     with tempfile.TemporaryDirectory(prefix="species-") as scratch, tables.connect() as connection:
-        source = open_table(connection, path, "species", Path(scratch))
+        text = path if path.suffix != ".txt" else _without_comments(path, Path(scratch))
+        source = open_table(connection, text, "species", Path(scratch))
         columns = [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
         spelt = {
             name: next(filter(None, (column_named(columns, word) for word in NAMING[name])), None) for name in NAMING
@@ -53,6 +55,25 @@ def listed(path: Path) -> list[Taxon]:
     if not found:
         raise InputError(f"{path}: names no taxon; its columns {', '.join(named.values())} are empty")
     return found
+
+
+def _without_comments(path: Path, scratch: Path) -> Path:
+    """A copy of a text without its comments and empty lines.
+
+    Raises:
+        InputError: nothing is left.
+    """
+    data = path.read_bytes()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return path
+    lines = data.removeprefix(codecs.BOM_UTF8).splitlines()
+    # With a tab in it, it is the header of a table.
+    kept = [line for line in lines if line.strip() and (not line.lstrip().startswith(b"#") or b"\t" in line)]
+    if not kept:
+        raise InputError(f"{path}: names no taxon; write a scientific name on each line")
+    copy = scratch / path.name
+    copy.write_bytes(b"".join(line + b"\n" for line in kept))
+    return copy
 
 
 def _taxa(rows: Sequence[Mapping[str, str | None]]) -> Iterator[Taxon]:

@@ -103,7 +103,7 @@ def embed_images(
     """
     if out.suffix != ".parquet":
         raise InputError(f"{out}: give it the ending .parquet")
-    loading = Loading(batch, workers, max_pixels)
+    loading = Loading(batch, workers, max_pixels, memory_mb, threads)
     unreadable_list = out.with_name(f"{out.stem}.unreadable.csv")
     for written in (out, unreadable_list):
         check_not_read(written, *images)

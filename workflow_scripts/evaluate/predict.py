@@ -30,6 +30,7 @@ from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.image_lists import UNREADABLE, ImageList, Unreadable, list_images
 from workflow_scripts.common.images import MAX_PIXELS
 from workflow_scripts.common.interruptions import Interrupted, interruptions
+from workflow_scripts.common.layout import Corpus
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
 from workflow_scripts.common.species_embeddings import has_species_embeddings, read_species_embeddings
@@ -87,8 +88,8 @@ def predict(
 
     After Ctrl-C or SIGTERM the table holds the images answered so far.
 
-    Exit status: 0 all images are answered; 2 bad input, nothing is written; 3 some images could not be read, the others
-    are answered; 130 or 143 interrupted.
+    Exit status: 0 all images are answered; 2 bad input, or no image could be read, and nothing is written; 3 some
+    images could not be read, the others are answered; 130 or 143 interrupted.
 
     Args:
         model: the model's folder, such as a run's `model`, or `hf-hub:NAME`.
@@ -128,7 +129,7 @@ def predict(
         raise InputError("--identified-by goes with --darwin-core")
     if top < 1:
         raise InputError("--top is at least 1")
-    loading = Loading(batch, workers, max_pixels)
+    loading = Loading(batch, workers, max_pixels, memory_mb, threads)
     if out is not None:
         check_not_read(out, *images, species)
         if out.is_file() and not overwrite:
@@ -170,6 +171,9 @@ def predict(
                 if not progress.done:
                     raise SystemExit(interrupted.status) from None
                 status = interrupted.status
+            unreadable = console.unreadable
+            if unreadable.count == listed_images.count:
+                raise InputError(f"none of {unreadable.count:,} images could be read; the first: {unreadable.first}")
     console.close(progress.done, listed_images.count, out)
     if status or console.unreadable.count:
         raise SystemExit(status or UNREADABLE)
@@ -234,6 +238,13 @@ def _species(
         raise InputError("give --species or --corpus, one of them")
     if species is None and corpus is None and source.kind == "folder" and has_species_embeddings(Path(source.place)):
         species = Path(source.place)
+    if species is not None and not species.is_file() and not has_species_embeddings(species):
+        raise InputError(
+            f"--species {species}: {'no list of species' if species.exists() else 'no such file'}; it takes a table, a "
+            "text file with a name on each line, or a folder with txt_emb_species.npy and .json"
+        )
+    if corpus is not None and not Path(Corpus(str(corpus)).labels()).is_file():
+        raise InputError(f"--corpus {corpus}: no corpus; it takes a corpus's folder, results/corpora/NAME")
     if species is not None and species.is_dir():
         taxa, columns_DS = read_species_embeddings(species)
         wanted = len(text_features(clip, ["a photo of a species."])[0])

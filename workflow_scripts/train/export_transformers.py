@@ -68,11 +68,13 @@ def export_transformers(*, model: str, out: Path) -> None:
 
     Args:
         model: the model's folder, such as a run's `model`, or `hf-hub:NAME`.
-        out: the folder to write.
+        out: the folder to write, a new or an empty one.
 
     Raises:
-        InputError: no model, or one that the library's CLIPModel cannot be.
+        InputError: no model, or one that the library's CLIPModel cannot be, or a folder with files in it.
     """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError(f"{out} is there already; name a new or an empty folder with --out")
     source = typed_model(model)
     if not source.has_text:
         raise InputError(f"{model}: has no text tower; transformers reads timm's models by itself")
@@ -87,7 +89,6 @@ def export_transformers(*, model: str, out: Path) -> None:
     except ValueError as error:
         raise InputError(f"{model}: cannot be written for transformers' CLIPModel: {error}") from None
     out.mkdir(parents=True, exist_ok=True)
-    (out / "config.json").unlink(missing_ok=True)
     save_tensors(out / "model.safetensors", weights, {"format": "pt"})
     write_json(out / "preprocessor_config.json", preprocessing)
     write_tokenizer(out, tokenizer)
