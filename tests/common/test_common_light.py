@@ -69,7 +69,7 @@ def test_webdataset_and_img2dataset_work_without_torch_which_can_still_be_import
 
 
 # Of rows that go into JSON or HTML as they are.
-FOR_JSON_OR_HTML = {"report/corpora.py", "report/build.py"}
+FOR_JSON_OR_HTML = {"report/by_class.py", "report/corpora.py", "report/build.py"}
 
 
 def test_tables_are_not_turned_into_lists_in_evaluate_and_report_but_for_json_and_html() -> None:
