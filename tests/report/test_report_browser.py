@@ -98,6 +98,66 @@ def test_the_page_works_in_a_browser(
     assert_quiet(seen, arguments["out"])
 
 
+def test_print_shows_everything_and_cuts_nothing(
+    everything: Callable[[], dict[str, Any]], browser: Browser, tmp_path: Path
+) -> None:
+    """A4 between its margins is 703 CSS pixels wide."""
+    arguments = everything()
+    build(**arguments)
+    page = look_at(browser, arguments["out"], 703).page
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert page.locator("details").count() == page.locator("details[open]").count() > 0
+    assert overflow(page) <= 0
+    wide = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.outerHTML.slice(0, 200))"
+    assert page.eval_on_selector_all(".scroll, .plot, pre", wide) == []
+    shown = "all => all.every(one => one.complete && one.naturalWidth > 0 && one.loading !== 'lazy')"
+    assert page.eval_on_selector_all("img", shown)
+    assert page.locator("button:not(.sort):visible").count() == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details").count() > page.locator("details[open]").count()
+    page.close()
+
+
+def test_a_saved_picture_has_a_legend_a_title_and_a_white_ground_also_in_the_dark(
+    everything: Callable[[], dict[str, Any]], browser: Browser, tmp_path: Path
+) -> None:
+    arguments = everything()
+    build(**arguments)
+    page = look_at(browser, arguments["out"], 1280).page
+    page.emulate_media(color_scheme="dark")
+    saved = """place => new Promise(done => {
+        Plotly.downloadImage = (figure, options) => done({...figure.layout, names: figure.data.map(one => one.name),
+                                                          format: options.format});
+        save(place);
+    })"""
+    for place in ("[data-figure='zero-shot']", "#features .plane"):
+        picture = page.locator(place).first.evaluate(saved)
+        assert picture["showlegend"] is True
+        assert picture["title"]["text"]
+        assert picture["names"]
+        assert (picture["paper_bgcolor"], picture["font"]["color"], picture["format"]) == ("#fff", "#1e2f29", "svg")
+    page.close()
+
+
+def test_the_page_breaks_no_rule_of_accessibility(
+    everything: Callable[[], dict[str, Any]], browser: Browser, tmp_path: Path
+) -> None:
+    """By axe-core: names, roles, contrast, order of headings, what keys can reach; contrast in the dark too."""
+    axe = pytest.importorskip("axe_playwright_python", reason="left out: axe-playwright-python is not installed")
+    arguments = everything()
+    build(**arguments)
+    page = browser.new_context(bypass_csp=True).new_page()
+    page.goto(arguments["out"].as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+    for scheme, rules in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        found = page.evaluate("rules => axe.run(document, {resultTypes: ['violations'], ...rules})", rules)
+        assert [(scheme, one["id"], one["nodes"][0]["html"][:200]) for one in found["violations"]] == []
+    page.context.close()
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.slow
 def test_the_comparison_works_in_a_browser(browser: Browser, width: int, tmp_path: Path) -> None:

@@ -212,7 +212,10 @@ def flow(links: Sequence[Link]) -> Figure | None:
             },
         )
     )
-    return finished(figure, 460)
+    figure = finished(figure, 460)
+    # For the names of what comes last.
+    figure["layout"]["margin"] |= {"l": 8, "r": 48}
+    return figure
 
 
 def strategies(rows: Sequence[Mapping[str, Any]]) -> Figure | None:
