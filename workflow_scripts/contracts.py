@@ -232,8 +232,8 @@ LABELS = Contract(
     ),
     key=("label_id",),
 )
-"""`species` is the epithet in lower case; ids are `backbone:id`. `reason` is why a label is unresolved, in a word;
-`detail` explains the result in a sentence.
+"""`species` is the epithet in lower case, or without a genus the whole of a name that is no scientific one.
+Ids are `backbone:id`. `reason` is why a label is unresolved, in a word; `detail` explains the result in a sentence.
 """
 
 LEAKAGE = Contract(

@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from workflow_scripts.common.config.root import load_config, load_site
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.init import init, with_sections
-from workflow_scripts.common.photo_collection import kind_of_name
+from workflow_scripts.common.names import define_names
+from workflow_scripts.common.species import species_in_batches
 from workflow_scripts.contracts import LABELS, PROVIDER_LABELS, RANKS
 from workflow_scripts.taxonomy.resolve import resolve
 
@@ -276,26 +278,92 @@ def test_sections_that_stay_keep_their_comments() -> None:
     assert changed == "# new\na: 1  # one\n# of b\nb:\n  c: 4\n\ne:\n- 5\n"
 
 
-def test_names_are_judged_as_the_taxonomy_takes_them_without_a_backbone(tmp_path: Path) -> None:
+def test_names_are_judged_as_the_taxonomy_takes_them_without_a_backbone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     kinds = {
-        "binomial": ("Pica pica", "Quercus alba L.", "Salix × fragilis", "Canis lupus familiaris", "Aus (Bus) cus"),
-        "unranked": ("Quercus", "fuscata", "unknown", "日本 猿", "IMG2031"),
-        "open": ("Corvus sp.", "Pica cf. pica"),
-        "other": ("mantled howler", "house sparrow male", "IMG 2031"),
+        "species": (
+            "Pica pica",
+            "Quercus alba L.",
+            "Salix × fragilis",
+            "P. leo",
+            "Aus (Bus) cus",
+            "Canis lupus Linnaeus, 1758",
+        ),
+        "recased": ("mantled howler", "HOUSE MARTIN"),
+        "unranked": ("Quercus", "fuscata", "IMG2031"),
+        "unknown": ("unknown", "not identified"),
+        "open": ("Corvus sp.", "Salix cf. alba"),
+        "whole": (
+            *(
+                "House Sparrow",
+                "class_0",
+                "class_1",
+                "not a bird",
+                "red 2",
+                "50% off; ls",
+                "Turdus Merula",
+                "Bird of prey",
+            ),
+            *("Black footed Albatross", "Black footed Ferret", "Panthera leo x tigris", "O'Brien's $HOME {x} frog"),
+            *(
+                "Turdus Merula",
+                "house sparrow male",
+                "日本 猿",
+                "猿",
+                "IMG 2031",
+                "Felis catus Siamese",
+                "Influenza A virus",
+            ),
+        ),
     }
     names = [name for written in kinds.values() for name in written]
-    assert [kind_of_name(name) for name in names] == [kind for kind, written in kinds.items() for _ in written]
+    with tables.connect(500, 1) as connection:
+        define_names(connection)
+        judged = [tables.scalar(connection, f"SELECT kind_of_name({tables.literal(name)})") for name in names]
+    assert judged == [kind for kind, written in kinds.items() for _ in written]
+    answers = dict(zip(names, resolved(names, tmp_path), strict=True))
+    assert {name: answers[name]["scientific_name"] for name in kinds["whole"]} == {
+        name: name.replace("_", " ") for name in kinds["whole"]
+    }
+    assert [answers[name]["scientific_name"] for name in kinds["recased"]] == ["Mantled howler", "House martin"]
+    for kind in ("species", "recased", "whole"):
+        assert {answers[name]["resolved_rank"] for name in kinds[kind]} == {"species"}
+    assert {answers[name]["reason"] for name in kinds["unranked"]} == {"not_found"}
+    assert {answers[name]["reason"] for name in kinds["unknown"]} == {"no_name"}
+    assert {answers[name]["resolved_rank"] for name in kinds["open"]} == {"genus"}
+    # A rank's own column is left to say so; with a genus the name is read by it.
+    (ranked, read) = resolved(["House Sparrow", "Salix alba Andersson"], tmp_path, genus=[None, "Salix"])
+    assert (ranked["family"], ranked["species"], read["scientific_name"]) == (
+        "Passeridae",
+        "House Sparrow",
+        "Salix alba",
+    )
+    # What becomes of all of them: each class is named by one text of its own, and init says which are one.
+    with tables.connect(500, 1) as connection:
+        tables.read(connection, (tmp_path / "resolved.parquet",), LABELS, "labels")
+        (of_model,) = species_in_batches(connection, 10)
+    assert [taxon.scientific for taxon in of_model] == ["House Sparrow", "Salix alba"]
+    for name in ("Canis lupus", "Canis lupus familiaris", "001.Black_footed_Albatross"):
+        photos(tmp_path / "set", name, 1)
+    photos(tmp_path / "set", "00000_Animalia_Annelida_Clitellata_Haplotaxida_Lumbricidae_Lumbricus_terrestris", 1)
+    init(photos=tmp_path / "set")
+    said = capsys.readouterr().out
+    assert says(said, "2 names taken as one species, Canis lupus: Canis lupus, Canis lupus familiaris")
+    assert says(said, "1 name not written like a binomial", "kept whole", ": Black footed Albatross")
+    assert "Lumbricus terrestris" in catalogued(tmp_path).values()
+
+
+def resolved(names: list[str], folder: Path, genus: Sequence[str | None] | None = None) -> list[dict[str, Any]]:
+    """What the taxonomy takes names for without a backbone."""
     empty = dict.fromkeys((*RANKS, "common"))
     rows = [{"label_id": f"{at:04d}", "images": 1, "scientific_name": name} | empty for at, name in enumerate(names)]
-    tables.write_rows(rows, PROVIDER_LABELS, tmp_path / "labels.parquet")
-    out = tmp_path / "resolved.parquet"
-    files = {"out": out, "account": tmp_path / "account.json"}
-    resolve(labels=(tmp_path / "labels.parquet",), settings=TaxonomySettings(), memory_mb=500, threads=1, **files)
-    ranks = [row["resolved_rank"] for row in tables.read_rows(out, LABELS).to_pylist()]
-    assert {ranks[names.index(name)] for name in kinds["binomial"]} == {"species"}
-    assert {ranks[names.index(name)] for name in kinds["unranked"]} == {None}
-    assert {ranks[names.index(name)] for name in kinds["open"]} == {"genus"}
-    assert None not in {ranks[names.index(name)] for name in kinds["other"]}
+    for row, of in zip(rows, genus or [], strict=genus is not None):
+        row |= {"family": "Passeridae", "genus": of}
+    tables.write_rows(rows, PROVIDER_LABELS, folder / "labels.parquet")
+    files = {"out": folder / "resolved.parquet", "account": folder / "account.json"}
+    resolve(labels=(folder / "labels.parquet",), settings=TaxonomySettings(), memory_mb=500, threads=1, **files)
+    return list(tables.read_rows(files["out"], LABELS).to_pylist())
 
 
 @pytest.mark.skipif(REAL is None, reason="TREEOFLIFE_REAL_DATA is not set")

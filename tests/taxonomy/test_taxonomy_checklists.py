@@ -16,6 +16,7 @@ import pytest
 from workflow_scripts.common import tables
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.names import define_names
 from workflow_scripts.common.text_archives import Archive, load_table
 from workflow_scripts.contracts import LABELS, PROVIDER_LABELS
 from workflow_scripts.taxonomy.backbone import build_backbone
@@ -139,7 +140,7 @@ class Name:
 def read_names(names: Iterable[str]) -> dict[str, Name]:
     """Names by the project's own parser."""
     with duckdb.connect() as connection:
-        connection.execute((SQL / "names.sql").read_text())
+        define_names(connection)
         connection.execute("CREATE TEMP TABLE asked AS SELECT unnest(?::VARCHAR[]) AS written", [sorted(set(names))])
         rows = connection.execute(
             "SELECT asked.written, word, epithet, infra, name_key(concat_ws(' ', word, epithet, infra)), "

@@ -1,7 +1,6 @@
 """How scientific names are read."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from workflow_scripts.common.names import define_names
 from workflow_scripts.contracts import RANKS
 
 Names = Callable[[list[str]], dict[str, tuple[str | None, str | None, str | None]]]
@@ -19,8 +19,7 @@ Names = Callable[[list[str]], dict[str, tuple[str | None, str | None, str | None
 def read() -> Names:
     """Word, epithet and infraspecific epithet by the text as written."""
     connection = duckdb.connect()
-    folder = Path(__file__).parents[2] / "workflow_scripts" / "taxonomy"
-    connection.execute((folder / "names.sql").read_text(encoding="utf-8"))
+    define_names(connection)
 
     def parse(texts: list[str]) -> dict[str, tuple[str | None, str | None, str | None]]:
         connection.register("texts", pa.table({"written": pa.array(texts, pa.string())}))

@@ -19,10 +19,13 @@ SORTING = frozenset(
 )
 """Folders, in lower case, that sort images by their use: the folder around them names the organism."""
 NUMBERING = re.compile(r"^[\d]+[\s._-]+(?=[^\W\d_])")
+RANKED = re.compile(r"^\d+_(?:[A-Z][a-z]+_){5}([A-Z][a-z-]+_[a-z][^_]*)$")
+"""Folders of iNaturalist 2021: a number, then the names from kingdom to genus, and the epithet."""
 
 
 def organism_of(folder: str) -> str:
     """The name that a folder's name writes: "003_Pica_hudsonia" is "Pica hudsonia"."""
+    folder = RANKED.sub(r"\1", folder)
     return " ".join(NUMBERING.sub("", folder).replace("_", " ").split())
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 import duckdb
 import pyarrow as pa
@@ -16,23 +15,23 @@ import pyarrow as pa
 from workflow_scripts.common.class_folders import SORTING, files_by_folder, is_image, is_text, organism_of
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.images import UnreadableImage, decode, read_size
+from workflow_scripts.common.names import define_names
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.table_columns import NAMES, match_columns
 from workflow_scripts.common.table_files import open_table
-from workflow_scripts.common.tables import quoted, scalar
+from workflow_scripts.common.tables import literal, quoted, scalar
 
-# A genus and an epithet, with what may stand between and behind them: a hybrid's sign, a subgenus, authors.
-BINOMIAL = re.compile(r"[A-Z][\w-]+ (?:\([A-Z][\w-]+\) )?(?:[x×] ?)?[a-z][\w-]{2,}(?: .*)?")
-OPEN = re.compile(r"\b(?:sp|spp|cf|aff|indet|unknown|unidentified)\b\.?", re.IGNORECASE)
 GENUS = re.compile(r"[A-Z][a-z-]{2,}")
 EPITHET = re.compile(r"[a-z][a-z-]{2,}")
 KINDS = {
-    "unranked": "of one word or in other letters, whose rank nothing says: without a backbone the photos are lost "
-    "unless a table has the name in a column of its rank (genus, family, ...)",
+    "unranked": "of one word, whose rank nothing says: without a backbone the photos are lost unless a table has the "
+    "name in a column of its rank (genus, family, ...)",
+    "unknown": "that say no name: without a backbone the photos are lost",
     "open": "not identified to a species, taken as far as they go",
-    "other": "not written like a binomial (Genus epithet), taken as they are",
+    "recased": "not written like a binomial (Genus epithet), taken as if they were",
+    "whole": "not written like a binomial (Genus epithet), kept whole as what the class is called",
 }
-"""What is odd about names that are no binomials, by their kind."""
+"""What is odd about names that are no species', by their kind in `names.sql`."""
 TEST = ("test", "testing")
 """Folders, or values of a column `split`, whose photos a person keeps for testing."""
 BATCH_ROWS = 10_000
@@ -54,6 +53,7 @@ class Collection:
         unreadable: how many of the photos that were opened cannot be read.
         reinterpreted: whether names are not those of the folders that hold the photos.
         odd: what is odd, a sentence each.
+        kinds: what `kind_of` found.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -63,6 +63,7 @@ class Collection:
     unreadable: int = 0
     reinterpreted: bool = False
     odd: list[str] = field(default_factory=list)
+    kinds: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_table(self) -> bool:
@@ -86,6 +87,24 @@ class Collection:
     def species(self) -> dict[str, int]:
         """Each name with its number of photos, the most first."""
         rows = self.connection.execute("SELECT name, count(*) FROM photos GROUP BY name ORDER BY count(*) DESC, name")
+        return dict(rows.fetchall())
+
+    def kind_of(self, name: str) -> str:
+        """How a name is written, by `names.sql`: how it is taken where no backbone is asked."""
+        if name not in self.kinds:
+            self.kinds[name] = scalar(self.connection, f"SELECT kind_of_name({literal(name)})")
+        return self.kinds[name]
+
+    def same_species(self) -> dict[str, list[str]]:
+        """Binomials, and the names that are taken as each where they are several."""
+        kinds = "kind_of_name(written) IN ('species', 'recased')"
+        self.connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE asked AS SELECT DISTINCT name AS written FROM photos WHERE {kinds}"
+        )
+        rows = self.connection.execute(
+            "SELECT word || ' ' || epithet AS one, list(written ORDER BY written) FROM name_parts('asked') "
+            "GROUP BY one HAVING count(*) > 1 ORDER BY one"
+        )
         return dict(rows.fetchall())
 
     def local_places(self, most: int) -> list[tuple[str, str]]:
@@ -136,7 +155,7 @@ def _folder_rows(images: Path, found: Collection, strange: dict[str, list[str]])
         elif not folder:
             strange["in no species' folder, left out"].append(path)
         else:
-            name, inner = _meant(path)
+            name, inner = _meant(path, found)
             found.reinterpreted |= name != organism_of(folder)
             yield {
                 "place": path,
@@ -146,14 +165,14 @@ def _folder_rows(images: Path, found: Collection, strange: dict[str, list[str]])
             }
 
 
-def _meant(path: str) -> tuple[str, int]:
+def _meant(path: str, found: Collection) -> tuple[str, int]:
     """The name that the folders around a photo write, and how many folders below those it lies in.
 
     That is the deepest binomial, written by one folder or by two, or else what the deepest folder writes.
     """
     names = [organism_of(part) for part in PurePosixPath(path).parent.parts if part.lower() not in SORTING]
     for inner, name in enumerate(reversed(names)):
-        if BINOMIAL.fullmatch(name):
+        if found.kind_of(name) == "species":
             return name, inner
         above = names[: len(names) - 1 - inner][-1:]
         if above and EPITHET.fullmatch(name) and GENUS.fullmatch(above[0]):
@@ -223,25 +242,18 @@ def _name_of(ours: Mapping[str, str]) -> str:
     return f"coalesce({_text(ours.get('scientific_name'))}, {binomial}, {', '.join(higher)})"
 
 
-def kind_of_name(name: str) -> Literal["binomial", "unranked", "open", "other"]:
-    """How a name is written, which is how it is taken where no backbone is asked."""
-    if not re.search(r"[A-Za-z]{2,} .", name):
-        return "unranked"
-    if OPEN.search(name):
-        return "open"
-    return "binomial" if BINOMIAL.fullmatch(name) else "other"
-
-
 def note_names(found: Collection) -> None:
     """Add what is odd about the names: no binomials, rare ones, several spellings of one."""
     species = found.species()
-    kinds: dict[str, list[str]] = defaultdict(list)
-    for name in species:
-        kinds[kind_of_name(name)].append(name)
     if not found.has_ranks:
+        kinds: dict[str, list[str]] = defaultdict(list)
+        for name in species:
+            kinds[found.kind_of(name)].append(name)
         for kind, meaning in KINDS.items():
             if kinds[kind]:
                 found.odd.append(f"{count(len(kinds[kind]), 'name')} {meaning}: {shown(kinds[kind])}")
+        for one, names in found.same_species().items():
+            found.odd.append(f"{count(len(names), 'name')} taken as one species, {one}: {shown(names)}")
     spellings: dict[str, list[str]] = defaultdict(list)
     for name in species:
         spellings[" ".join(re.sub(r"[\W_]+", " ", name).casefold().split())].append(name)
@@ -342,4 +354,5 @@ def shown(names: Sequence[str]) -> str:
 
 
 def _create(connection: duckdb.DuckDBPyConnection) -> None:
+    define_names(connection)
     connection.execute("CREATE OR REPLACE TABLE photos (place VARCHAR, name VARCHAR, individual VARCHAR, is_test BOOL)")

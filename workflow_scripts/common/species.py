@@ -20,4 +20,7 @@ def species_in_batches(connection: duckdb.DuckDBPyConnection, size: int) -> Iter
     """The species of the table `labels`, each once, in the order of their names; at most `size` at a time."""
     rows = connection.execute(QUERY)
     while batch := rows.fetchmany(size):
-        yield [Taxon(tuple(names), common_name=common_name) for *names, common_name in batch]
+        yield [
+            Taxon(tuple(names), scientific_name="" if names[-2] else names[-1], common_name=common_name)
+            for *names, common_name in batch
+        ]

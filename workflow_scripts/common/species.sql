@@ -17,13 +17,15 @@ FROM (
         coalesce("class", '') AS "class",
         coalesce("order", '') AS "order",
         coalesce(family, '') AS family,
-        genus,
+        coalesce(genus, '') AS genus,
         species,
         common_name,
         images,
-        label_id
+        label_id,
+        scientific_name
     FROM labels
 )
-WHERE genus != '' AND species != ''
+-- A name that is no scientific one is the species as a whole.
+WHERE species != '' AND (genus != '' OR scientific_name = species)
 GROUP BY kingdom, genus, species
 ORDER BY kingdom, phylum, "class", "order", family, genus, species

@@ -1,4 +1,5 @@
 -- Labels as they are written, where no backbone is named: their ranks, and the species of a binomial or an epithet.
+-- A name that is no scientific one is the species as a whole, without a genus.
 -- In: `labels`, `read_ranks`, `read_names`, `hidden_names`, `overridden`. Out: `answers`.
 
 -- The species: of the columns meant for it first, a whole name before a genus alone.
@@ -11,6 +12,23 @@ FROM (
 )
 GROUP BY label;
 
+-- A genus that stands in its own column, and begins the name too, says how to read that.
+CREATE OR REPLACE TEMP TABLE whole_names AS
+SELECT label, arg_min(plain_text(written), place) FILTER (kind = 'whole') AS name
+FROM (SELECT *, kind_of_name(written) AS kind FROM written_names)
+ANTI JOIN hidden_names USING (label)
+GROUP BY label
+HAVING bool_or(kind = 'whole') AND NOT bool_or(kind IN ('species', 'recased'));
+
+DELETE FROM whole_names
+WHERE label IN (
+    SELECT label
+    FROM labels
+    JOIN read_ranks ON read_ranks.written = labels.genus
+    JOIN given_names USING (label)
+    WHERE given_names.name.word = read_ranks.word
+);
+
 INSERT INTO answers BY NAME
 WITH read AS (
     SELECT
@@ -20,7 +38,7 @@ WITH read AS (
         of_class.word AS class,
         of_order.word AS "order",
         of_family.word AS family,
-        coalesce(
+        CASE WHEN whole_names.label IS NULL THEN coalesce(
             CASE WHEN given_names.name.epithet IS NOT NULL THEN given_names.name.word END,
             of_genus.word,
             -- "Quercus sp.": a genus; a single word may be of any rank.
@@ -28,13 +46,14 @@ WITH read AS (
                 WHEN contains(plain_text(coalesce(labels.species, labels.scientific_name)), ' ')
                     THEN given_names.name.word
             END
-        ) AS genus,
-        given_names.name.epithet AS species,
+        ) END AS genus,
+        coalesce(whole_names.name, given_names.name.epithet) AS species,
         given_names.name IS NOT NULL AS has_name,
         overridden.label IS NOT NULL AS is_overridden,
         overridden.why
     FROM labels
     LEFT JOIN given_names USING (label)
+    LEFT JOIN whole_names USING (label)
     LEFT JOIN overridden ON overridden.label = labels.label AND overridden.taxon_id IS NULL
     LEFT JOIN read_ranks AS of_kingdom ON of_kingdom.written = labels.kingdom
     LEFT JOIN read_ranks AS of_phylum ON of_phylum.written = labels.phylum
@@ -79,7 +98,7 @@ SELECT
     CASE WHEN reason IS NULL THEN species END AS species,
     CASE
         WHEN reason IS NOT NULL THEN NULL
-        WHEN species IS NOT NULL THEN genus || ' ' || species
+        WHEN species IS NOT NULL THEN concat_ws(' ', genus, species)
         ELSE coalesce(genus, family, "order", class, phylum, kingdom)
     END AS scientific_name,
     CASE WHEN reason IS NULL THEN lowest END AS resolved_rank,

@@ -18,6 +18,7 @@ import duckdb
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole, write_json
+from workflow_scripts.common.names import define_names
 from workflow_scripts.common.tables import connect, literal, one_row, path_literal
 from workflow_scripts.common.text_archives import Archive, load_table
 from workflow_scripts.taxonomy.coldp import find_coldp
@@ -65,7 +66,8 @@ def build_backbone(
             connection.execute(
                 f"CREATE TEMP TABLE {table} AS FROM read_csv({path_literal(HERE / file)}, all_varchar = true)"
             )
-        _execute(connection, "names.sql", "rows.sql")
+        define_names(connection)
+        _execute(connection, "rows.sql")
         padded = _read_rows(connection, reader, Archive(archive, Path(folder)), Path(folder))
         connection.execute(
             'SET VARIABLE has_parents = (SELECT bool_or("parentNameUsageID" IS NOT NULL) FROM taxon_rows)'

@@ -3,7 +3,7 @@
 In: the labels of all generations and the backbones in order of preference. Out: one row a label, its seven ranks,
 accepted name and common name from the backbone, the provider's own words untouched beside them (contract LABELS).
 
-The algorithm is in the SQL files, in the order in which they run: `names.sql` (how names are read), `labels.sql`
+The algorithm is in the SQL files, in the order in which they run: `common/names.sql` (how names are read), `labels.sql`
 (cleaning), `overrides.sql`, then for each backbone `context.sql`, the finders (`find_*.sql`, in the order of
 `FINDERS`, each followed by `judge.sql`, which weighs what was found), `higher_rank.sql` and `answers.sql`, and at the
 end `resolved.sql`.
@@ -19,13 +19,14 @@ from workflow_scripts.common.accounts import account_for, count_by_reason, write
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.names import define_names
 from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.common.tables import literal
 from workflow_scripts.contracts import LABELS, PROVIDER_LABELS
 from workflow_scripts.taxonomy.overrides import check_targets, read_overrides
 
 HERE = Path(__file__).parent
-BEFORE = ("names.sql", "agreement.sql", "labels.sql", "overrides.sql", "answers_table.sql")
+BEFORE = ("agreement.sql", "labels.sql", "overrides.sql", "answers_table.sql")
 BEFORE_FINDERS = ("context.sql", "species_outcomes.sql", "find_direct.sql")
 # In order of trust; a label that one of them settles is not looked at by the next. A guess counts only when there is
 # one best: else it says nothing, and the label goes on.
@@ -99,6 +100,7 @@ def match_labels(
     connection.execute(f"SET VARIABLE common_names_up_to = {literal(highest) if highest else 'NULL::VARCHAR'}")
     _list_table(connection, "strategies", settings.strategies)
     _list_table(connection, "languages", [language.lower() for language in settings.languages])
+    define_names(connection)
     _run(connection, *BEFORE)
     if not backbones:
         _run(connection, "as_given.sql")

@@ -163,6 +163,57 @@ END;
 CREATE OR REPLACE TEMP MACRO epithet_pattern() AS
     '(?:[1-9][0-9]?[- ]?|\p{Ll}{1,2}\.-)?\p{Ll}[\p{Ll}''-]*\p{Ll}';
 
+-- A genus in front of its epithet, for regular expressions: with a subgenus, or cut short.
+CREATE OR REPLACE TEMP MACRO genus_pattern() AS
+    '(?:\p{Lu}\p{Ll}+(?:-\p{L}\p{Ll}+)*(?: ?\((?:(?:subgen|subg|sect)\. ?)?\p{Lu}[\p{L}.-]+\))? |\p{Lu}\p{Ll}{0,2}\. ?)';
+
+-- What stands behind an epithet for it to be a scientific name's: an author with a dot, an ampersand or a year.
+CREATE OR REPLACE TEMP MACRO author_pattern() AS
+    ',? (?:(?:sensu|auct|agg|s\. ?l|s\. ?str)\b.*|L|\(?(?:(?:d|de|da|do|dos|du|del|della|van|von|der|den|la|le|ex|et|in)[ '']+)*'
+    || '\p{Lu}[^0-9]*(?:[.&]|(?:1[789]|20)[0-9]{2}).*)';
+
+-- How a person wrote a name where no backbone says what it is:
+--   species   a binomial or trinomial, with authors or without
+--   recased   two words in one case, which may be one
+--   open      a genus, with a sign that the species is not known, or with its author
+--   unranked  one word, of any rank
+--   unknown   no name
+--   whole     none of these: what the person calls a class
+CREATE OR REPLACE TEMP MACRO kind_of_name(written) AS list_transform(
+    list_transform(
+        [plain_text(written)],
+        lambda text: {
+            text: text,
+            epithet: regexp_extract(
+                text,
+                '^(?:[×xX] ?|Candidatus )?' || genus_pattern() || '(?:× ?|[xX] )?(' || epithet_pattern() || ')'
+                || '(?: (?:(?:nothosubsp|subsp|ssp|nothovar|var|subvar|forma?|fo|f|subf|ab|cv)\.? )?×?' || epithet_pattern() || ')*'
+                || '(?:' || author_pattern() || ')?$',
+                1
+            )
+        }
+    ),
+    lambda read: CASE
+        WHEN read.text IS NULL OR says_unknown(read.text) THEN 'unknown'
+        WHEN
+            regexp_matches(
+                read.text,
+                '^' || genus_pattern() || '(?i:' || replace(doubt_words(), '|of|not|x', '') || ')(?:[^\p{L}-]|$)'
+                || '|^\p{Lu}\p{Ll}+ ?(?:\?|\p{Ll}+\?)'
+                || '|^\p{Lu}\p{Ll}+ \(?(?:L|\p{Lu}[\p{L}''. &-]*(?:\.|,? (?:1[789]|20)[0-9]{2}))\)?$'
+            )
+            THEN 'open'
+        WHEN read.epithet != '' AND NOT is_no_epithet(read.epithet) AND NOT ends_with(read.epithet, 'ed') THEN 'species'
+        WHEN
+            regexp_full_match(read.text, '\p{Ll}[\p{Ll}-]+ \p{Ll}[\p{Ll}-]+|\p{Lu}[\p{Lu}-]+ \p{Lu}[\p{Lu}-]+')
+            AND NOT is_no_epithet(split_part(read.text, ' ', 2))
+            THEN 'recased'
+        -- No scientific name is in other letters.
+        WHEN NOT contains(read.text, ' ') AND regexp_matches(read.text, '^\P{L}*\p{Latin}') THEN 'unranked'
+        ELSE 'whole'
+    END
+)[1];
+
 -- The places of infraspecific epithets among the words behind an epithet.
 CREATE OR REPLACE TEMP MACRO epithet_places(words) AS list_filter(
     range(1, len(words) + 1),
