@@ -361,9 +361,16 @@ def resolved(names: list[str], folder: Path, genus: Sequence[str | None] | None 
     for row, of in zip(rows, genus or [], strict=genus is not None):
         row |= {"family": "Passeridae", "genus": of}
     tables.write_rows(rows, PROVIDER_LABELS, folder / "labels.parquet")
-    files = {"out": folder / "resolved.parquet", "account": folder / "account.json"}
-    resolve(labels=(folder / "labels.parquet",), settings=TaxonomySettings(), memory_mb=500, threads=1, **files)
-    return list(tables.read_rows(files["out"], LABELS).to_pylist())
+    out = folder / "resolved.parquet"
+    resolve(
+        labels=(folder / "labels.parquet",),
+        settings=TaxonomySettings(),
+        out=out,
+        account=folder / "account.json",
+        memory_mb=500,
+        threads=1,
+    )
+    return list(tables.read_rows(out, LABELS).to_pylist())
 
 
 @pytest.mark.skipif(REAL is None, reason="TREEOFLIFE_REAL_DATA is not set")
