@@ -1,6 +1,7 @@
 """A config for photos is written after they were looked at, and the catalog reads the same photos by it."""
 
 import csv
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -22,9 +23,12 @@ from workflow_scripts.common.config.root import load_config, load_site
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.init import init, with_sections
+from workflow_scripts.common.layout import Corpus
 from workflow_scripts.common.names import define_names
-from workflow_scripts.common.species import species_in_batches
-from workflow_scripts.contracts import LABELS, PROVIDER_LABELS, RANKS
+from workflow_scripts.common.species_embeddings import EMBEDDINGS, NAMES, read_species_embeddings
+from workflow_scripts.contracts import LABELS, PROVIDER_LABELS, RANKS, VERDICTS
+from workflow_scripts.evaluate.candidates import trained_on
+from workflow_scripts.evaluate.seen_species import list_seen_species
 from workflow_scripts.taxonomy.resolve import resolve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -339,11 +343,21 @@ def test_names_are_judged_as_the_taxonomy_takes_them_without_a_backbone(
         "House Sparrow",
         "Salix alba",
     )
-    # What becomes of all of them: each class is named by one text of its own, and init says which are one.
-    with tables.connect(500, 1) as connection:
-        tables.read(connection, (tmp_path / "resolved.parquet",), LABELS, "labels")
-        (of_model,) = species_in_batches(connection, 10)
-    assert [taxon.scientific for taxon in of_model] == ["House Sparrow", "Salix alba"]
+    # They stay whole on the way to a model's classes, and in the files beside a model.
+    corpus = Corpus(str(tmp_path / "corpus"))
+    labels, verdicts, seen = Path(corpus.labels()), tmp_path / "verdicts.parquet", Path(corpus.seen_species())
+    for folder in (labels.parent, seen.parent):
+        folder.mkdir(parents=True)
+    shutil.copy(tmp_path / "resolved.parquet", labels)
+    kept = [{"uuid": str(at), "label_id": f"{at:04d}", "split": "train", "keep": True, "part": 0} for at in range(2)]
+    tables.write_rows(kept, VERDICTS, verdicts)
+    list_seen_species(labels=labels, verdicts=(verdicts,), out=seen)
+    taxa = trained_on(tmp_path / "corpus")
+    (tmp_path / NAMES).write_text(json.dumps([[list(taxon.ranks), taxon.common_name] for taxon in taxa]))
+    np.save(tmp_path / EMBEDDINGS, np.ones((3, 2), np.float32))
+    for found in (taxa, read_species_embeddings(tmp_path)[0]):
+        assert [taxon.scientific for taxon in found] == ["House Sparrow", "Salix alba"]
+    # Init says which are one.
     for name in ("Canis lupus", "Canis lupus familiaris", "001.Black_footed_Albatross"):
         photos(tmp_path / "set", name, 1)
     photos(tmp_path / "set", "00000_Animalia_Annelida_Clitellata_Haplotaxida_Lumbricidae_Lumbricus_terrestris", 1)

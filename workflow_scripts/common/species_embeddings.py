@@ -49,4 +49,6 @@ def read_species_embeddings(folder: Path) -> tuple[list[Taxon], Floats]:
 def _taxon(ranks: list[str], common_name: str | None) -> Taxon:
     if len(ranks) != len(RANKS):
         raise ValueError(f"{ranks} are not {len(RANKS)} ranks")
-    return Taxon(tuple(" ".join((name or "").split()) for name in ranks), common_name=common_name or "")
+    names = tuple(" ".join((name or "").split()) for name in ranks)
+    # Without a genus the species is the whole name.
+    return Taxon(names, scientific_name="" if names[-2] else names[-1], common_name=common_name or "")

@@ -15,7 +15,7 @@ from workflow_scripts.common.table_files import open_table
 from workflow_scripts.contracts import LABELS, RANKS, SEEN_SPECIES
 
 BATCH = 65_536
-SEEN = "lower(genus || ' ' || species) IN (SELECT species FROM seen)"
+SEEN = "lower(concat_ws(' ', genus, species)) IN (SELECT species FROM seen)"
 NAMING = {
     column.name: (column.name, *column.spellings) for column in TABLE_COLUMNS if column.name in (*NAMES, "common")
 }
