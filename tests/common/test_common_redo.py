@@ -50,8 +50,10 @@ def test_a_step_is_redone_or_kept() -> None:
 class Plan:
     """What `redone` asks of Snakemake's plan."""
 
-    def __init__(self, *jobs: Any) -> None:
+    def __init__(self, *jobs: Any, recorded: tuple[str, ...] = ()) -> None:
         self.jobs = jobs
+        records = SimpleNamespace(metadata=dict.fromkeys(recorded, "a record").get)
+        self.workflow = SimpleNamespace(persistence=records)
         self.dependencies = {job: dict.fromkeys(job.after) for job in jobs}
 
     def needrun_jobs(self, exclude_finished: bool) -> Any:
@@ -113,6 +115,19 @@ def test_growth_holds_nothing_up_unless_something_else_changed_with_it(account: 
     names.after = (new, changed)
     (found,) = redone(Plan(new, changed, names, job), NOTHING, CORPUS, LEDGER)
     assert found.why == ("catalog_source runs: changed input metadata.parquet",)
+
+
+def test_photos_of_a_new_generation_are_newer_than_the_corpus_and_no_change_of_it(
+    account: Path, tmp_path: Path
+) -> None:
+    made = tmp_path / "g001.parquet"
+    new = Job("catalog_source", [made], missing_output={str(made)}, updated_input={"photos2"})
+    names = Job("taxonomy_resolve", [], (new,), input_changed=True)
+    job = Job("shards_write", [account], (names,), updated_input={"plan"}, updated_input_run={"plan"})
+    assert redone(Plan(new, names, job), NOTHING, CORPUS, LEDGER) == []
+    # It was made before, purged since, and its photos have changed.
+    (found,) = redone(Plan(new, names, job, recorded=(str(made),)), NOTHING, CORPUS, LEDGER)
+    assert found.why == ("catalog_source runs: changed input photos2",)
 
 
 def test_another_source_of_a_generation_that_is_there_is_no_growth(account: Path) -> None:

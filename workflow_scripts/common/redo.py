@@ -223,7 +223,7 @@ def causes(dag: Any, job: Any) -> Iterator[Cause]:
     waiting = [job]
     while waiting:
         one = waiting.pop(0)
-        own = list(_own(dag.reason(one), "" if one is job else one.rule.name))
+        own = list(_own(dag.reason(one), "" if one is job else one.rule.name, lambda one=one: _was_made(dag, one)))
         yield from own
         if own and one is job:
             return
@@ -234,13 +234,20 @@ def causes(dag: Any, job: Any) -> Iterator[Cause]:
             waiting += sorted(earlier, key=str)
 
 
-def _own(reason: Any, rule: str) -> Iterator[Cause]:
+def _was_made(dag: Any, job: Any) -> bool:
+    """Whether a job has ever been done; Snakemake keeps a record of what a purge took."""
+    return any(Path(file).exists() or dag.workflow.persistence.metadata(file) is not None for file in job.output)
+
+
+def _own(reason: Any, rule: str, was_made: Callable[[], bool]) -> Iterator[Cause]:
     if reason.forced:
         yield Cause(rule, "forced")
     if reason.params_changed:
         old, new = reason.params_changed.only_old, reason.params_changed.only_new
         yield Cause(rule, changed_params(old, new), keys=_changed_settings(old, new))
-    if files := set(map(str, set(reason.updated_input) - set(reason.updated_input_run))):
+    files = set(map(str, set(reason.updated_input) - set(reason.updated_input_run)))
+    # Photos of a new generation are newer than what was made before; they are no change of it.
+    if files and (not reason.missing_output or was_made()):
         yield Cause(rule, f"changed input {_some(files)}", frozenset(files))
     if reason.input_changed:
         # A corpus grows by generations: other sources of a generation that is there change what it has.
