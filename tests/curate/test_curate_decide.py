@@ -152,6 +152,13 @@ def test_the_first_reason_of_the_documented_order_is_given(corpus: Corpus, first
     assert verdicts(out)["z"]["reason"] == first
 
 
+def test_a_name_that_is_no_scientific_one_is_held_out_whole(corpus: Corpus) -> None:
+    sparrow = a_label("sparrow", (*[None] * 6, "House Sparrow")) | {"scientific_name": "House Sparrow"}
+    images = [{"uuid": "z", "label": "sparrow"}, {"uuid": "y", "label": "oak", "md5": "y"}]
+    out = corpus.decide(images, labels=[*LABEL_ROWS, sparrow], held_out=[{"genus": "", "species": "House Sparrow"}])
+    assert {uuid: row["reason"] for uuid, row in verdicts(out).items()} == {"z": "held_out_species", "y": None}
+
+
 def test_a_corpus_without_images_is_refused_with_its_causes(corpus: Corpus) -> None:
     lost = [{"uuid": f"gone{n}", "label": "raven", "status": "failed", "error": "http_error: 404"} for n in range(3)]
     with pytest.raises(InputError) as error:

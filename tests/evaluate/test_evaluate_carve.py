@@ -110,6 +110,22 @@ def test_species_are_drawn_from_a_list(corpus: Corpus, tmp_path: Path) -> None:
     assert {row["taxon_species"] for row in rows} == {"frugilegus", "corone"}
 
 
+def test_a_name_that_is_no_scientific_one_is_drawn_whole(corpus: Corpus, tmp_path: Path) -> None:
+    row: dict[str, Any] = {"label_id": "sparrow", "images": 1, "match_type": "as_given", "strategy": "as_given"}
+    row |= {
+        "confidence": 1.0,
+        "resolved_rank": "species",
+        "species": "House Sparrow",
+        "scientific_name": "House Sparrow",
+    }
+    labels = read_rows(tmp_path / "labels.parquet", LABELS).to_pylist()
+    write_rows([*labels, row], LABELS, tmp_path / "labels.parquet")
+    for image in ("one", "two"):
+        corpus.add(image, "sparrow", image)
+    found, _ = corpus.carve(species=1, images=2, among=str(written(tmp_path, "house sparrow")))
+    assert (found["class"], found["taxon_genus"], found["taxon_species"]) == ("House Sparrow", None, "House Sparrow")
+
+
 def written(folder: Path, names: str) -> Path:
     path = folder / "among.txt"
     path.write_text(names)

@@ -159,12 +159,13 @@ def _list_held_out(connection: duckdb.DuckDBPyConnection, benchmarks: tuple[Path
     connection.execute("CREATE TEMP TABLE held_out (name VARCHAR)")
     for path in benchmarks:
         tables.read(connection, path, BENCHMARK_IMAGES, "images")
-        named = tables.scalar(connection, "SELECT count(*) FROM images WHERE taxon_genus <> '' AND taxon_species <> ''")
+        # Without a genus the species is the whole of a name that is no scientific one; an epithet alone names none.
+        name = "lower(concat_ws(' ', nullif(taxon_genus, ''), nullif(taxon_species, '')))"
+        is_named = r"taxon_species <> '' AND (taxon_genus <> '' OR regexp_matches(taxon_species, '[^\p{Ll}-]'))"
+        named = tables.scalar(connection, f"SELECT count(*) FROM images WHERE {is_named}")
         if not named:
             raise InputError(f"{path}: its labels name no species; remove it from curate.hold_out_species_of")
-        connection.execute(
-            "INSERT INTO held_out SELECT DISTINCT lower(taxon_genus || ' ' || taxon_species) FROM images"
-        )
+        connection.execute(f"INSERT INTO held_out SELECT DISTINCT {name} FROM images WHERE taxon_species <> ''")
 
 
 def spans_of(connection: duckdb.DuckDBPyConnection, downloads: Path) -> list[Span]:

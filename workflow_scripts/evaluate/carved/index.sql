@@ -1,8 +1,9 @@
 -- Settings: variables species, images, seed, among (lower-case binomials, or none) and parts (a folder).
 WITH resolved AS (
-    SELECT *
+    -- Without a genus the species is the whole of a name that is no scientific one.
+    SELECT * REPLACE (coalesce(genus, '') AS genus)
     FROM labels
-    WHERE genus IS NOT NULL AND species IS NOT NULL AND resolved_rank = 'species'
+    WHERE species IS NOT NULL AND resolved_rank = 'species' AND (genus IS NOT NULL OR scientific_name = species)
 ),
 
 -- How a species is written, by the label with the most images.
@@ -28,7 +29,7 @@ pictures AS (
 drawn AS (
     SELECT kingdom, genus, species
     FROM pictures
-    WHERE len(getvariable('among')) = 0 OR list_contains(getvariable('among'), lower(genus || ' ' || species))
+    WHERE len(getvariable('among')) = 0 OR list_contains(getvariable('among'), ltrim(lower(genus || ' ' || species)))
     GROUP BY kingdom, genus, species
     HAVING count(*) >= getvariable('images')
     ORDER BY md5(concat_ws(' ', getvariable('seed'), kingdom, genus, species)), kingdom, genus, species
@@ -57,13 +58,13 @@ SELECT
     size,
     md5,
     pdq,
-    written.genus || ' ' || written.species AS "class",
+    ltrim(written.genus || ' ' || written.species) AS "class",
     written.kingdom AS taxon_kingdom,
     written.phylum AS taxon_phylum,
     written."class" AS taxon_class,
     written."order" AS taxon_order,
     written.family AS taxon_family,
-    written.genus AS taxon_genus,
+    nullif(written.genus, '') AS taxon_genus,
     written.species AS taxon_species,
     written.common_name,
     NULL::VARCHAR AS split,
