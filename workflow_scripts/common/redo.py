@@ -223,7 +223,7 @@ def causes(dag: Any, job: Any) -> Iterator[Cause]:
     waiting = [job]
     while waiting:
         one = waiting.pop(0)
-        own = list(_own(dag.reason(one), "" if one is job else one.rule.name, lambda one=one: _was_made(dag, one)))
+        own = list(_own(dag, one, "" if one is job else one.rule.name))
         yield from own
         if own and one is job:
             return
@@ -239,7 +239,8 @@ def _was_made(dag: Any, job: Any) -> bool:
     return any(Path(file).exists() or dag.workflow.persistence.metadata(file) is not None for file in job.output)
 
 
-def _own(reason: Any, rule: str, was_made: Callable[[], bool]) -> Iterator[Cause]:
+def _own(dag: Any, job: Any, rule: str) -> Iterator[Cause]:
+    reason = dag.reason(job)
     if reason.forced:
         yield Cause(rule, "forced")
     if reason.params_changed:
@@ -247,7 +248,7 @@ def _own(reason: Any, rule: str, was_made: Callable[[], bool]) -> Iterator[Cause
         yield Cause(rule, changed_params(old, new), keys=_changed_settings(old, new))
     files = set(map(str, set(reason.updated_input) - set(reason.updated_input_run)))
     # Photos of a new generation are newer than what was made before; they are no change of it.
-    if files and (not reason.missing_output or was_made()):
+    if files and (not reason.missing_output or _was_made(dag, job)):
         yield Cause(rule, f"changed input {_some(files)}", frozenset(files))
     if reason.input_changed:
         # A corpus grows by generations: other sources of a generation that is there change what it has.
