@@ -54,6 +54,20 @@ def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> N
     assert read_yaml(path)["c"] == {"x": 1, "z": 3}
 
 
+@pytest.mark.parametrize(
+    "text", ["run: a\ncorpus: [b\ntrain: {}\n", "run: a\ncorpus b\ntrain: {}\n", "run: 'a\ntrain: 'b'\n"]
+)
+def test_what_a_line_lacks_is_seen_in_the_next_one(tmp_path: Path, text: str) -> None:
+    (tmp_path / "open.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"open\.yaml: line \d or the one before: "):
+        read_yaml(tmp_path / "open.yaml")
+
+
+def test_a_misspelt_key_is_named_before_what_is_missing_for_it(values: dict[str, Any]) -> None:
+    values["train"] = {("epoch" if key == "epochs" else key): value for key, value in values["train"].items()}
+    assert {"train.epoch:", "epochs?"} <= set(complaint(values).split())
+
+
 def test_images_that_are_large_enough_to_download_are_large_enough_to_keep(values: dict[str, Any]) -> None:
     assert load_config(values, "my.yaml", SiteSettings()).curate.min_size == 224
     values["download"] = {**values["download"], "min_size": 64}

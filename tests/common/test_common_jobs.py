@@ -218,9 +218,14 @@ def test_a_misspelt_rule_is_named_and_rules_that_are_not_included_are_known() ->
 
 def test_what_the_example_says_is_not_what_hosts_are_told() -> None:
     filled = {"partition": "cpu", "account": "lab"}
-    for contact, account in (("someone@your-institute.example", "lab"), ("me@here.example", "your_account")):
-        site = SiteSettings(contact=contact, slurm=SlurmSettings(**filled | {"account": account}))
-        with pytest.raises(InputError, match="is the example's; put your own there"):
+    someone = "someone@your-institute.example"
+    for contact, changes, key in (
+        (someone, {}, "contact"),
+        ("me@here.example", {"account": "your_account"}, "slurm.account"),
+        ("me@here.example", {"mail": {"address": someone}}, "slurm.mail.address"),
+    ):
+        site = SiteSettings(contact=contact, slurm=SlurmSettings(**filled | changes))
+        with pytest.raises(InputError, match=rf"site\.yaml: {re.escape(key)}: \S+: .*put your own there"):
             _ = site.cluster
     example = (ROOT / "config/site.example.yaml").read_text()
     assert all(value in example for value in EXAMPLES)

@@ -471,7 +471,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError) as error:
         # A ValueError: bytes that are no UTF-8, or a value that only looks like a date or a number.
         mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}:" if mark else ""
+        # YAML sees what a line lacks (a bracket, a quote, a colon) where the next one begins.
+        is_exact = isinstance(error, yaml.constructor.ConstructorError) or (mark and mark.line == 0)
+        line = f" line {mark.line + 1}{'' if is_exact else ' or the one before'}:" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise InputError(f"{path}:{line} not valid YAML: {problem}") from None
     if value is not None and not isinstance(value, dict):
@@ -511,7 +513,8 @@ def _validate(model: type[S], values: Mapping[str, Any], where: str) -> S:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problems = error.errors()
+        # What is missing may only be misspelt.
+        problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise InputError(f"{where}: {_describe(problems[0], model, values)}{more}") from None
 

@@ -235,8 +235,12 @@ class SiteSettings(Section):
                 "fill them in"
             )
         mail = self.slurm.mail.address if self.slurm.mail else None
-        given = (self.contact, self.slurm.account, self.slurm.gpu_account, mail)
-        as_copied = list(dict.fromkeys(value for value in given if value in EXAMPLES))
-        if as_copied:
-            raise InputError(f"config/site.yaml: {', '.join(as_copied)} is the example's; put your own there")
+        given = {
+            "contact": self.contact,
+            "slurm.account": self.slurm.account,
+            "slurm.gpu_account": self.slurm.gpu_account,
+            "slurm.mail.address": mail,
+        }
+        if as_copied := [f"{key}: {value}" for key, value in given.items() if value in EXAMPLES]:
+            raise InputError(f"config/site.yaml: {', '.join(as_copied)}: the example's; put your own there")
         return self.slurm
