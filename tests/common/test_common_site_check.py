@@ -82,7 +82,7 @@ def test_a_right_site_is_accepted_and_each_different_request_is_tested_once(clus
         ({"gpu": "gpu:a100"}, "slurm.limits.gpu.gpus", "0 gpus of gpu:a100", "embed"),
         ({"account": "labb"}, "slurm.account", "grant, lab", "curate"),
         ({"gpu_qos": "long"}, "slurm.gpu_qos", "long is not allowed; the account has normal", "train_run"),
-        ({"modules": ["no/such"]}, "slurm.modules, slurm.setup", "module load no/such", ""),
+        ({"modules": ["no/such"]}, "slurm.modules", "module load no/such", ""),
         ({"extra": "--exclude=n9"}, "sbatch --test-only", "Invalid node name", "curate"),
     ],
 )
@@ -95,7 +95,8 @@ def test_what_the_cluster_would_refuse_is_named_by_its_key(
         assert [one.key for one in checked.findings if "is down" in one.says] == ["slurm.partition"]
         return
     assert says in found[key] and rule in found[key]
-    assert any(line.startswith(f"refused: {key}") for line in lines_of(checked, "mine.yaml"))
+    (line,) = [line for line in lines_of(checked, "mine.yaml") if line.startswith(f"refused: {key}")]
+    assert line.count(f"{key}:") == 1
 
 
 def test_jobs_that_get_less_than_they_need_are_named_with_the_key_of_the_recipe(cluster: Path) -> None:
@@ -110,6 +111,8 @@ def test_jobs_that_get_less_than_they_need_are_named_with_the_key_of_the_recipe(
     assert not any("cores" in finding.says for finding in fewer.findings if finding.rules == ("train_run",))
     checked = check(cluster, limits={"train": {"processes": 8}})
     assert "limits.train.processes" in refused(checked)["train_run"]
+    (line,) = [line for line in lines_of(checked, "mine.yaml") if line.startswith("refused: train_run: ")]
+    assert line.replace("limits.jobs.train_run", "").count("train_run") == 1
 
 
 def test_limits_below_what_jobs_need_are_named(cluster: Path) -> None:

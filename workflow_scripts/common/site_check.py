@@ -241,15 +241,19 @@ def _folders(site: SiteSettings) -> Iterator[Finding]:
 
 def _loaded(slurm: SlurmSettings) -> Iterator[Finding]:
     """Whether what jobs load can be loaded here."""
+    both = "slurm.modules, slurm.setup"
     if commands := setup(slurm):
         try:
             done = _run(["bash", "-c", "source /dev/stdin"], commands)
         except subprocess.TimeoutExpired:
-            yield Finding("refused", "slurm.modules, slurm.setup", f"not loaded within {PATIENCE} s")
+            yield Finding("refused", both, f"not loaded within {PATIENCE} s")
             return
         if done.returncode != 0:
-            said = done.stderr.splitlines() or ["it failed"]
-            yield Finding("refused", "slurm.modules, slurm.setup", said[-1].removeprefix("error: config/site.yaml: "))
+            said = (done.stderr.splitlines() or ["it failed"])[-1].removeprefix("error: config/site.yaml: ")
+            key, _, why = (
+                said.partition(": ") if said.startswith(("slurm.modules: ", "slurm.setup: ")) else (both, "", said)
+            )
+            yield Finding("refused", key, why)
 
 
 def minutes_of(text: str) -> int | None:
@@ -426,7 +430,7 @@ def lines_of(checked: Checked, config: str) -> Iterable[str]:
     """For a terminal: what will be refused first."""
     for level in ("refused", "warning"):
         for finding in (one for one in checked.findings if one.level == level):
-            yield f"{level}: {finding.key}: {finding.says}{_of_rules(finding.rules)}"
+            yield f"{level}: {finding.key}: {finding.says}{_of_rules(finding)}"
     yield f"checked: site file, {', '.join(dict.fromkeys(checked.asked)) or 'no command of Slurm'}"
     for command, why in checked.not_asked.items():
         yield f"not checked: {command}: {why}"
@@ -438,8 +442,10 @@ def lines_of(checked: Checked, config: str) -> Iterable[str]:
     )
 
 
-def _of_rules(rules: Sequence[str]) -> str:
-    if not rules:
+def _of_rules(finding: Finding) -> str:
+    rules = finding.rules
+    # One rule is mostly what the finding itself begins with.
+    if not rules or (len(rules) == 1 and rules[0] in (finding.key, finding.says.partition(" ")[0])):
         return ""
     shown = ", ".join(rules[:4]) + (f" and {len(rules) - 4} more" if len(rules) > 4 else "")
     return f" (rules: {shown})"

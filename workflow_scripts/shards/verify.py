@@ -101,7 +101,8 @@ def verify(
     if wrong:
         for line in wrong[:SHOWN]:
             sys.stderr.write(f"{line}\n")
-        raise InputError(f"{len(wrong)} things are missing or changed, the first: {wrong[0]}")
+        counted = f"{len(wrong)} things are missing or changed, the first" if len(wrong) > 1 else "missing or changed"
+        raise InputError(f"{counted}: {wrong[0]}")
     read = {
         "training and validation images": [folder / split / MANIFEST for folder in shards for split in SPLITS],
         "replay pairs": [replay / split / MANIFEST for split in SPLITS] if replay is not None else [],
