@@ -46,7 +46,9 @@ BENCHMARKS = {
     "recipe", ["bioclip", pytest.param("bioclip2", marks=SLOW), pytest.param("bioclip25", marks=SLOW)]
 )
 def test_a_recipe_plans_its_whole_run_on_a_machine_with_no_data(fresh: Any, recipe: str) -> None:
+    fresh.path("config/site.yaml").write_text(f"data: {fresh.folder}/data\n")
     text = snakemake(fresh.folder, "all", "-n", "-c1", "--configfile", f"config/{recipe}.yaml")
+    assert "double '/'" not in text
     jobs = {line.split()[0]: line.split()[1] for line in text.split("Job stats:")[-1].splitlines() if line.split()[1:2]}
     assert {f"eval_{name}" for name in BENCHMARKS} <= set(jobs)
     assert int(jobs["total"]) < 4000
