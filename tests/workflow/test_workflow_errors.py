@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from tests.messages import says
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.snakemake_errors import check_writable
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -99,10 +101,13 @@ def test_results_that_cannot_be_written_are_refused_before_anything_runs(fresh: 
     fresh.path("results").write_text("")
     assert says(complaint(fresh.snakemake("data")), "results", "is a file", "config/site.yaml")
     fresh.path("results").unlink()
+    for nowhere in ("/proc/results", "/sys/results"):
+        with pytest.raises(InputError, match=rf"^{nowhere}: cannot write to .*config/site\.yaml"):
+            check_writable(Path(nowhere))
     if os.getuid() == 0:
         pytest.skip("root may write anywhere")
     fresh.path("results").mkdir(mode=0o500)
-    assert says(complaint(fresh.snakemake("data")), "no permission", "config/site.yaml")
+    assert says(complaint(fresh.snakemake("data")), "denied", "config/site.yaml")
 
 
 def test_a_second_run_at_once_is_told_of_the_first_and_a_dead_ones_lock_how_to_go(fresh: Any) -> None:

@@ -19,6 +19,7 @@ from workflow_scripts.common.config.site import SiteSettings, SlurmSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.job_environment import setup
 from workflow_scripts.common.jobs import TRAINING, granted, needs_of, resources_of
+from workflow_scripts.common.snakemake_errors import check_writable
 
 # The most that profiles/slurm has in the queue at once.
 QUEUED = 200
@@ -232,9 +233,10 @@ def _cut(site: SiteSettings, config: Config, rules: Path) -> Iterator[Finding]:
 
 def _folders(site: SiteSettings) -> Iterator[Finding]:
     results = Path(site.results)
-    place = next(one for one in (results, *results.absolute().parents) if one.exists())
-    if not os.access(place, os.W_OK | os.X_OK):
-        yield Finding("refused", "results", f"no permission to write to {place}")
+    try:
+        check_writable(results)
+    except InputError as error:
+        yield Finding("refused", "results", str(error))
     if str(results.absolute()).startswith(("/tmp/", "/dev/shm/", "/var/tmp/")):
         yield Finding("warning", "results", f"{results} is this machine's own disk; every node must see it")
 

@@ -3,6 +3,7 @@
 import difflib
 import os
 import socket
+import tempfile
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -43,18 +44,23 @@ def explain(workflow: Any) -> str | None:
 
 
 def check_writable(results: Path) -> None:
-    """Raise InputError if nothing can be written to the results folder.
+    """Raise InputError if nothing can be written to the results folder, by making a folder there for a moment.
 
     Args:
         results: the site's folder, which need not exist yet.
     """
-    folder = next(place for place in (results, *results.absolute().parents) if place.exists())
+    folder = next(filter(os.path.exists, (results, *results.absolute().parents)))
     if not folder.is_dir():
         raise InputError(f"{results}: {folder} is a file; set `results` in config/site.yaml to a folder")
-    if not os.access(folder, os.W_OK | os.X_OK):
+    try:
+        # Permissions alone do not say it: of /proc, a read-only or a lost file system.
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".can-write-"):
+            pass
+    except OSError as error:
         raise InputError(
-            f"{results}: no permission to write to {folder}; set `results` in config/site.yaml to a folder of yours"
-        )
+            f"{results}: cannot write to {folder} ({error.strerror}); set `results` in config/site.yaml to a folder "
+            "of yours"
+        ) from None
 
 
 def _own_record() -> Path:
