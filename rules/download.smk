@@ -2,8 +2,14 @@
 
 REPLAY_SELECTION = CORPUS.replay_part.each(part=REPLAY_PARTS)
 REPLAY_MANIFESTS = CORPUS.replay_download_part.each(part=REPLAY_PARTS)
-# What is downloaded before each generation: a host's policy holds over all jobs that run at once.
-EARLIER = dict(zip(GENERATIONS.names, [REPLAY_MANIFESTS, *CORPUS.gathered.each(generation=GENERATIONS.names)]))
+# What is downloaded before each generation: a host's policy holds over all jobs that run at once. One file stands for the
+# parts of what is earlier: 2,000 parts after 200 would be 400,000 inputs to plan.
+EARLIER = dict(
+    zip(
+        GENERATIONS.names,
+        [[CORPUS.replay_loss()] if REPLAY_PARTS else [], *CORPUS.gathered.each(generation=GENERATIONS.names)],
+    )
+)
 
 
 JOB = job("download", CORPUS_LOGS, "download/part-{part}", internet=True)
