@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -206,6 +207,21 @@ def test_a_tables_columns_are_recognised_or_named_and_its_rows_read(
     assert set(held_out("fotos").values()) == {"Pica pica"}
 
 
+def test_more_unreadable_photos_than_a_run_may_lose_are_said_with_the_key_that_allows_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos(tmp_path / "birds", "Pica_pica", 4)
+    (tmp_path / "birds/Pica_pica/broken.jpg").write_bytes(b"no photo")
+    init(photos=tmp_path / "birds")
+    (key,) = re.findall(r"`(max_loss: .*)`", capsys.readouterr().out)
+    with Path("config/config.yaml").open("a") as file:
+        file.write(f"{key}\n")
+    assert written().max_loss.of("birds", is_local=True) == 1
+    photos(tmp_path / "birds", "Pica_pica", 20)
+    init(photos=tmp_path / "birds", overwrite=True)
+    assert "max_loss" not in capsys.readouterr().out
+
+
 def test_a_table_from_windows_with_a_split_and_a_column_x(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photos(tmp_path, "img s", 4)
     rows = [f"img s\\{number}.jpg,Pica pica,{'test' if number == 3 else 'train'},7\n" for number in range(4)]
@@ -242,6 +258,7 @@ def test_what_is_refused_writes_nothing(tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
     refused: tuple[tuple[dict[str, Any], str], ...] = (
         ({"photos": tmp_path / "none"}, "no such folder or table"),
+        ({"photos": tmp_path / "emty"}, f"did you mean {tmp_path / 'empty'}?"),
         ({"photos": tmp_path / "empty"}, "no folder in it holds an image"),
         ({"photos": tmp_path}, "results would lie among your photos"),
         ({"photos": Path()}, "results would lie among your photos"),

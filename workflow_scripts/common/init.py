@@ -1,6 +1,7 @@
 """Examine a folder or table of photos, report problems, and write a config for it."""
 
 import csv
+import difflib
 import re
 import shlex
 import sys
@@ -92,7 +93,8 @@ def init(
         raise InputError(f"--name {corpus}: a name of letters, digits, _, . and -")
     test_labels, own_table = (out.with_name(f"{corpus}_{what}.csv") for what in ("test", "photos"))
     if not photos.exists():
-        raise InputError(f"{photos}: no such folder or table")
+        near = difflib.get_close_matches(str(photos), map(str, photos.parent.glob("*")), n=1)
+        raise InputError(f"{photos}: no such folder or table" + (f"; did you mean {near[0]}?" if near else ""))
     if photos.is_dir() and Path.cwd().resolve().is_relative_to(photos.resolve()):
         raise InputError(f"{photos}: results would lie among your photos; give this command in a folder of its own")
     if photos.is_dir() and out.resolve().is_relative_to(photos.resolve()):
@@ -114,6 +116,12 @@ def init(
             raise InputError(
                 f"{photos}: none of the {count(checked, 'photo')} opened is readable, see above; paths start from "
                 f"{found.images} (--images)"
+            )
+        lost = config.max_loss.of(corpus, is_local=True)
+        if found.unreadable > lost * checked:
+            sys.stdout.write(
+                f"a run would stop, for more than {lost:.0%} of the photos are unreadable: mend them, or add "
+                f"`max_loss: {{sources: {{{corpus}: 1}}}}` to the config\n"
             )
         root = _readable(found.images, corpus)
         source: dict[str, Any] = {"name": corpus, "reader": "folders", "images": root}
