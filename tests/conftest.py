@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.slurm.cluster import Cluster, missing_programs, running_cluster
 
@@ -28,6 +29,10 @@ HELD = pytest.StashKey[object]()
 os.environ["PYTHONPATH"] = str(ROOT)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+
+# How long a busy machine takes to draw an example says nothing of the project.
+settings.register_profile("any machine", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("any machine")
 
 # A forked rank must not free what earlier tests left to the collector: that may wait for threads it does not have.
 os.register_at_fork(after_in_child=gc.freeze)

@@ -314,7 +314,9 @@ some_images = st.lists(
 
 
 @pytest.mark.slow
-@tries(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@tries(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(first=some_images, second=some_images, share=st.sampled_from([0.2, 0.6, 0.95]), random=st.randoms())
 def test_order_and_threads_change_nothing_and_splits_are_sound(
     tmp_path_factory: pytest.TempPathFactory, first: Any, second: Any, share: float, random: Any

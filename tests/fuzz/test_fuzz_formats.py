@@ -37,7 +37,7 @@ FEW = settings(
     max_examples=EXAMPLES,
     deadline=None,
     derandomize="FUZZ_EXAMPLES" not in os.environ,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 MANY = settings(FEW, max_examples=6 * EXAMPLES)
 WORDS = [b"\x00", b"\xff\xfe", b'"', b"\t", b"\n", b"\r\n", b",", "é".encode("latin-1"), b"-1", b"9" * 400, b"PAR1"]

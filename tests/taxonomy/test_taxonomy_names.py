@@ -80,7 +80,9 @@ def test_words_for_not_knowing_are_no_names(read: Names, written: str) -> None:
 
 @given(st.lists(st.text(max_size=60), min_size=40, max_size=60))
 @example(["\x00Quercus\x00alba", "'; DROP TABLE texts; --", "ẞ", "ǅ ǆ", "İstanbul ilex"])
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_text_is_read_or_left_and_reading_again_changes_nothing(read: Names, texts: list[str]) -> None:
     names = {" ".join(part for part in parts if part): parts for parts in read(texts).values()}
     assert not any(character in name for name in names for character in "<>;\n\t\x00")

@@ -69,7 +69,9 @@ def uuids(folder: Path) -> list[str]:
     return pq.read_table(folder / "index.parquet")["uuid"].to_pylist()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(case=st.tuples(st.sampled_from([1, 2, 4]), st.integers(1, 3), st.integers(1, 7), st.integers(0, 3)))
 def test_the_uuids_of_an_epoch_are_the_manifests(
     corpus, batches_of: Callable[..., Batches], case: tuple[int, int, int, int]
