@@ -513,10 +513,15 @@ def _validate(model: type[S], values: Mapping[str, Any], where: str) -> S:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        # What is missing may only be misspelt.
-        problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise InputError(f"{where}: {_describe(problems[0], model, values)}{more}") from None
+        first, *others = error.errors()
+        if first["type"] == "missing":
+            # It may only be misspelt.
+            beside = (
+                one for one in others if one["type"] == "extra_forbidden" and one["loc"][:-1] == first["loc"][:-1]
+            )
+            first = next(beside, first)
+        more = f" (and {len(others)} more)" if others else ""
+        raise InputError(f"{where}: {_describe(first, model, values)}{more}") from None
 
 
 # pydantic's own words for these speak of Python.
