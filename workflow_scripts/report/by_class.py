@@ -30,8 +30,25 @@ BINS = 10
 SHOWN = 25
 
 
+class Tally:
+    """Images, and how many of them are right."""
+
+    images: int
+    correct: int
+
+    @property
+    def share(self) -> float:
+        """The share of the images that are right."""
+        return self.correct / self.images
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of that."""
+        return wilson(self.share, self.images)
+
+
 @dataclass(frozen=True)
-class ClassScore:
+class ClassScore(Tally):
     """How a model does on a class.
 
     Attributes:
@@ -57,35 +74,15 @@ class ClassScore:
         """Training images of its species by whatever name."""
         return self.trained or self.trained_by_other_name or 0
 
-    @property
-    def share(self) -> float:
-        """The share of its images that are right."""
-        return self.correct / self.images
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % interval of that."""
-        return wilson(self.share, self.images)
-
 
 @dataclass(frozen=True)
-class Amount:
+class Amount(Tally):
     """The classes that training had so many images of, taken together."""
 
     label: str
     classes: int
     images: int
     correct: int
-
-    @property
-    def share(self) -> float:
-        """The share of their images that are right."""
-        return self.correct / self.images
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % interval of that."""
-        return wilson(self.share, self.images)
 
 
 @dataclass(frozen=True)
