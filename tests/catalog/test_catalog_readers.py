@@ -522,7 +522,7 @@ def test_folders(tmp_path: Path, read: Read) -> None:
     assert account["dropped"] == {"in_no_folder": 2, "name_not_utf8": 1, "not_an_image": 1}
     empty = tmp_path / "empty"
     put(empty / "a.jpg")
-    for given, said in ((empty, "no folder in it holds an image"), (tmp_path / "absent", "no such folder")):
+    for given, said in ((empty, "no subfolder contains an image"), (tmp_path / "absent", "no such folder")):
         with pytest.raises(InputError, match=said):
             read(read_folders, settings, images=given)
 

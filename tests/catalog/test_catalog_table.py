@@ -150,7 +150,7 @@ def test_text_stays_text(read: Read, suffix: str, separator: str) -> None:
         ("link,species\nx,y\n", {}, "no column url or path; it has link, species"),
         ("url,colour\nx,y\n", {}, "no column kingdom"),
         ("url,species\nx,y\n", {"columns": {"genus": "Gattung"}}, "no column Gattung"),
-        ("url,species\nx,y\n", {"columns": {"gattung": "species"}}, "gattung is none of"),
+        ("url,species\nx,y\n", {"columns": {"gattung": "species"}}, "gattung"),
         ("url,species\nx,y\n", {"select": "colour = 1"}, "colour"),
         ("url,species\nx,y\n", {"select": "species = ("}, "select"),
         ("url,species\nx,y\n", {"select": "CAST(species AS INT) > 1"}, "select"),
@@ -188,7 +188,7 @@ def test_a_missing_table_and_a_strange_one_are_named(read: Read, tmp_path: Path)
     for name, said in (
         ("images.xlsx", r"images\.xlsx: cannot be read as an Excel workbook"),
         ("images.parquet", r"images\.parquet: cannot be read"),
-        ("images.ods", r"images\.ods: a table's suffix is one of .*; save it as CSV"),
+        ("images.ods", r"images\.ods: .*; save it as CSV"),
         ("images.csv.gz", r"images\.csv\.gz: cannot be read"),
     ):
         with pytest.raises(InputError, match=said):

@@ -22,8 +22,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "no readable JSON"),
-        ("[]", r"no place, wind\.speed, wind\.from \(what the weather was\); make it again"),
+        ("{", "cannot be read as JSON"),
+        ("[]", r"no place, wind\.speed, wind\.from \(what the weather was\); rerun"),
         (json.dumps({"place": 1, "wind": "west"}), r"no wind\.speed, wind\.from"),
         (json.dumps({"place": 1, "wind": {"speed": 1}}), r"no wind\.from \("),
     ],

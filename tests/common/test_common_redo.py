@@ -204,7 +204,7 @@ def test_changed_settings_are_named_by_key_and_versions_by_number() -> None:
     said = changed_params(old, new)
     assert "quality 95 -> 59" in said
     assert "hosts" not in said
-    assert "version of its code 1 -> 2" in said
+    assert "code version 1 -> 2" in said
     assert "results/a -> results/b" in said
     assert "1 -> 1-0123456789abcdef" in changed_params([repr("1")], [repr("1-0123456789abcdef")])
 

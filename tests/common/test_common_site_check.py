@@ -138,7 +138,7 @@ def test_answers_of_other_kinds_are_no_crash_and_none_is_taken_for_a_refusal(
     # No controller, and a file to load that waits for ever.
     answers("sinfo", "echo 'Unable to contact slurm controller' >&2; exit 1")
     answers("sbatch", "exit 1")
-    monkeypatch.setattr("workflow_scripts.common.site_check.PATIENCE", 0.5)
+    monkeypatch.setattr("workflow_scripts.common.site_check.TIMEOUT_SECONDS", 0.5)
     (cluster / "wait.sh").write_text("sleep 20\n")
     checked = check(cluster, {"setup": str(cluster / "wait.sh")})
     assert set(refused(checked)) == {"slurm.modules, slurm.setup"}

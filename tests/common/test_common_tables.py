@@ -45,7 +45,10 @@ def test_broken_rows_are_not_written(tmp_path: Path, rows: list[dict[str, object
     ("table", "said"),
     [
         ({"uuid": ["a"], "source_url": ["u"]}, "no column host"),
-        ({"uuid": [1], "source_url": ["u"], "host": ["h"], "crop": [None]}, "column uuid is BIGINT, not VARCHAR"),
+        (
+            {"uuid": [1], "source_url": ["u"], "host": ["h"], "crop": [None]},
+            "column uuid: expected VARCHAR, found BIGINT",
+        ),
     ],
 )
 def test_a_file_that_breaks_its_contract_is_named(tmp_path: Path, table: dict[str, list[object]], said: str) -> None:

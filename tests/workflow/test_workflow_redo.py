@@ -131,11 +131,11 @@ def test_a_new_version_stops_and_a_version_recorded_again_plans_nothing(finished
     with changed(finished, lock, r"^shards\.write (\d+)", "shards.write 77"):
         line = refused(finished, "data")
         assert "shards" in line
-        assert re.search(r"version of its code \S+ -> 77", line)
+        assert re.search(r"code version \S+ -> 77", line)
     main = '\nif __name__ == "__main__"'
     step = "workflow_scripts/shards/write.py"
     with changed(finished, step, re.escape(main), f"\nCHANGED = True\n{main}"):
-        assert "version of its code" in refused(finished, "data")
+        assert "code version" in refused(finished, "data")
         code = code_digest("workflow_scripts.shards.write", finished.folder)
         with changed(finished, lock, r"^(shards\.write \d+) \w+", rf"\1 {code}"):
             assert finished.planned("data") == {}

@@ -50,7 +50,9 @@ def read_folders(*, images: Path, settings: Folders, out: Path, account: Path, m
         left_out = {reason: count for reason, count in counts.items() if reason is not None}
         rows = count_rows(connection, "files")
         if rows == sum(left_out.values()):
-            raise InputError(f"{images}: no folder in it holds an image; give the folder above the species' folders")
+            raise InputError(
+                f"{images}: no subfolder contains an image; give the folder that contains the species folders"
+            )
         write_named(
             connection,
             settings=settings,

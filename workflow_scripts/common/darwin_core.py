@@ -1,7 +1,7 @@
-"""A Darwin Core Archive's `meta.xml` (Darwin Core text guidelines, http://rs.tdwg.org/dwc/terms/guides/text/).
+"""Read a Darwin Core Archive's `meta.xml` (Darwin Core text guidelines, http://rs.tdwg.org/dwc/terms/guides/text/).
 
-python-dwca-reader is not used: it takes one file of a section where the standard allows several (iNaturalist has one
-file of common names a language), and stops at a section whose id is left out or written otherwise.
+python-dwca-reader is not used: it reads only one file per section, although the standard allows several (iNaturalist
+has one file of common names per language), and fails on sections without a plain id.
 """
 
 import codecs
@@ -14,12 +14,12 @@ from workflow_scripts.common.errors import InputError
 
 META = "meta.xml"
 ESCAPES = {"\\t": "\t", "\\n": "\n", "\\r": "\r", "\\\\": "\\"}
-MOST_BYTES = 1 << 24
+MAX_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
 class Field:
-    """A term of a section: its last part, its column, the value of rows that have none."""
+    """A term of a section: its name without namespace, its column, and the value for rows without one."""
 
     term: str
     index: int | None
@@ -28,13 +28,13 @@ class Field:
 
 @dataclass(frozen=True)
 class Section:
-    """The core, or an extension.
+    """The core or an extension.
 
     Attributes:
-        kind: the last part of its row type in lower case ("taxon", "occurrence", "vernacularname").
-        files: the names of its files, without folders.
-        form: how they are written.
-        id_index: the column of the row's id, or of the core row's that an extension's row belongs to.
+        kind: row type without namespace, in lower case ("taxon", "occurrence", "vernacularname").
+        files: names of its files, without folders.
+        form: format of the files.
+        id_index: column of the row's id or, in an extension, of the core row's id.
         fields: its terms.
     """
 
@@ -50,26 +50,26 @@ def read_meta(text: bytes, place: str) -> list[Section]:
 
     Args:
         text: the file's content.
-        place: what messages call it.
+        place: name of the file, for messages.
 
     Raises:
-        InputError: it is no such file.
+        InputError: the file is not a valid `meta.xml`.
     """
-    if len(text) > MOST_BYTES or b"<!ENTITY" in text:
-        raise InputError(f"{place}: too large, or with entities of its own; write meta.xml again")
+    if len(text) > MAX_BYTES or b"<!ENTITY" in text:
+        raise InputError(f"{place}: too large, or defines XML entities; replace meta.xml")
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
-        raise InputError(f"{place}: not XML ({error}); write meta.xml again") from None
+        raise InputError(f"{place}: not valid XML ({error}); replace meta.xml") from None
     found = [element for element in root.iter() if local(element.tag).lower() in ("core", "extension")]
     sections = [_section(element, place) for element in sorted(found, key=lambda one: local(one.tag) != "core")]
     if not sections:
-        raise InputError(f"{place}: describes no core file; give a Darwin Core Archive")
+        raise InputError(f"{place}: has no core section; expected a Darwin Core Archive")
     return sections
 
 
 def local(name: str) -> str:
-    """The last part of a term or tag, without its namespace."""
+    """A term or tag without its namespace."""
     return name.strip().rstrip("/").replace("}", "/").replace("#", "/").replace(":", "/").rpartition("/")[2]
 
 
@@ -78,7 +78,7 @@ def _section(element: ElementTree.Element, place: str) -> Section:
     locations = [one.text or "" for one in element.iter() if local(one.tag).lower() == "location"]
     files = tuple(PurePosixPath(name.strip().replace("\\", "/")).name for name in locations if name.strip())
     if not files:
-        raise InputError(f"{place}: a section names no file; add its location")
+        raise InputError(f"{place}: a section has no file; add its location")
     ids = [index for one in (*children["id"], *children["coreid"]) if (index := _index(one, place)) is not None]
     return Section(
         kind=local(element.get("rowType", "")).lower(),
@@ -99,18 +99,17 @@ def _section(element: ElementTree.Element, place: str) -> Section:
 
 
 def _delimiter(element: ElementTree.Element, place: str) -> str:
-    """What stands between two values.
+    """Separator of values.
 
     Raises:
-        InputError: rows end with something else than a line break.
+        InputError: rows do not end with a line break.
     """
     ends = _text(element.get("linesTerminatedBy"), "\n")
     if ends.strip():
         raise InputError(
-            f"{place}: linesTerminatedBy is {ends!r}; write the file with a row on each line, and linesTerminatedBy "
-            '"\\n"'
+            f'{place}: linesTerminatedBy is {ends!r}; write one row per line, and set linesTerminatedBy to "\\n"'
         )
-    # XML reads a tab that is not written as a reference as a blank.
+    # XML turns a literal tab in an attribute into a space.
     written = _text(element.get("fieldsTerminatedBy") or None, ",")
     return "\t" if written == " " else written
 
@@ -120,14 +119,14 @@ def _encoding(name: str, place: str) -> str:
         "".encode(name.strip())
         return codecs.lookup(name.strip()).name
     except LookupError:
-        raise InputError(f"{place}: encoding {name!r} is unknown; correct it, or write the file as UTF-8") from None
+        raise InputError(f"{place}: unknown encoding {name!r}; correct it, or convert the file to UTF-8") from None
 
 
 def _text(value: str | None, default: str) -> str:
     if value is None:
         return default
-    for written, meant in ESCAPES.items():
-        value = value.replace(written, meant)
+    for escape, character in ESCAPES.items():
+        value = value.replace(escape, character)
     return value
 
 
@@ -138,5 +137,5 @@ def _index(element: ElementTree.Element, place: str) -> int | None:
 
 def _number(written: str, place: str) -> int:
     if not written.strip().isdecimal():
-        raise InputError(f"{place}: {written!r} is no number of a column or line; correct it")
+        raise InputError(f"{place}: expected the number of a column or line, found {written!r}")
     return int(written)

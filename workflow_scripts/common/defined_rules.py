@@ -1,4 +1,4 @@
-"""Applied to every rule once all of them are defined: params hold text, job options add up, messages can be filled."""
+"""Complete all rules once they are defined: keep params literal, combine sbatch options, check messages."""
 
 import string
 from collections.abc import Callable
@@ -11,23 +11,22 @@ from workflow_scripts.common.jobs import JOB_OPTIONS
 
 
 def literally(text: str) -> str:
-    """Text of a config or a path within a message, where Snakemake would replace `{name}`."""
+    """Escape braces in a text of the config or a path, for use in a message of a rule."""
     return text.replace("{", "{{").replace("}", "}}")
 
 
 def complete(rule: Rule, *, dry_run: bool) -> None:
-    """Take the rule's params literally, and add its sbatch options to what `--set-resources RULE:slurm_extra` gives.
+    """Keep the rule's params literal, and append its sbatch options to those of `--set-resources RULE:slurm_extra`.
 
-    Snakemake prints a message in place of the rule's name and files, so a dry run, which is there to show them, has
-    none.
+    Snakemake replaces `{name}` in params that are strings or lists of strings. Ours contain text from the config
+    (templates, patterns, JSON, paths), so each becomes a function, whose result Snakemake does not format. Params that
+    depend on wildcards are functions already.
 
-    Snakemake replaces `{name}` in params that are strings or lists of strings. They hold text from a config (templates,
-    patterns, JSON, paths), so each becomes a function: what a function returns is left as it is. A param that depends
-    on wildcards is a function already.
+    Snakemake prints a rule's message instead of its name and files, so messages are removed in a dry run.
 
     Args:
         rule: the rule.
-        dry_run: whether jobs are only listed.
+        dry_run: whether this is a dry run.
     """
     params = {name: value if callable(value) else _literal(value) for name, value in rule.params.items()}
     rule.params.clear()
@@ -40,17 +39,17 @@ def complete(rule: Rule, *, dry_run: bool) -> None:
 
 
 def _check_message(rule: Rule) -> None:
-    """Every rule says what it does, and names no more than its wildcards.
+    """Check that a rule has a message whose fields are wildcards of the rule.
 
     Raises:
-        ValueError: it does not, which would end a run in its middle.
+        ValueError: it has no message, or one that would fail while a run is under way.
     """
     known = {f"wildcards.{name}" for name in rule.wildcard_names}
     if not rule.message:
         raise ValueError(f"rule {rule.name}: no message")
     fields = {field for _, field, _, _ in string.Formatter().parse(rule.message) if field is not None}
     if fields - known:
-        raise ValueError(f"rule {rule.name}: message: {', '.join(sorted(fields - known))}: no wildcard of the rule")
+        raise ValueError(f"rule {rule.name}: message: {', '.join(sorted(fields - known))}: not a wildcard of the rule")
 
 
 def _literal(value: Any) -> Callable[..., Any]:

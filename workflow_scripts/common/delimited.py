@@ -1,7 +1,7 @@
-"""Reading delimited text into DuckDB: delimiter, quoting, encoding and header are detected or given.
+"""Read delimited text into DuckDB, with given or detected delimiter, quoting, encoding and header.
 
-DuckDB reads what is regular. What it refuses (ragged rows, stray quotes, another encoding) is read row by row and
-written anew; a row that cannot be read without guessing stops with its line number.
+DuckDB reads regular files. Files that it rejects (ragged rows, stray quotes, another encoding) are rewritten row by
+row; an ambiguous row is an error with its line number.
 """
 
 import codecs
@@ -18,8 +18,8 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tables import literal, path_literal, quoted
 
 DELIMITERS = ("\t", ",", ";", "|")
-NOTHING = ("", "\\N", "NULL", "null")
-"""Values that mean that there is none."""
+NULL_VALUES = ("", "\\N", "NULL", "null")
+"""Values that are read as NULL."""
 HEAD_BYTES = 1 << 20
 FIRST_ROWS = 100
 VALUE_BYTES = 1 << 24
@@ -31,18 +31,18 @@ BYTE_ORDER_MARKS = {
 SEPARATOR = re.compile(r'\ufeff?"?sep=(.)"?')
 BLANK = "".join(DELIMITERS) + '\ufeff" '
 FALLBACK_ENCODING = "windows-1252"
-"""What undeclared text that is not UTF-8 is taken for: what spreadsheets write in Europe and the Americas."""
+"""Encoding of undeclared text that is not UTF-8: what spreadsheets write in Europe and the Americas."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """How a file of delimited text is written.
+    """Format of a file of delimited text.
 
     Attributes:
-        delimiter: what stands between two values.
-        quote: what encloses a value that holds a delimiter; "" where nothing does.
-        encoding: its encoding, as Python calls it; None where nobody says: UTF-8, else `FALLBACK_ENCODING`.
-        header_lines: lines before the first row.
+        delimiter: separator of values.
+        quote: quote character; "" for none.
+        encoding: encoding by its Python name; None: UTF-8, else `FALLBACK_ENCODING`.
+        header_lines: number of lines before the first row.
     """
 
     delimiter: str = "\t"
@@ -53,11 +53,11 @@ class Form:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a table's column comes from.
+    """Source of a table's column.
 
     Attributes:
-        index: the file's column, from 0; None where it has none.
-        default: the value of rows that have none.
+        index: column of the file, from 0; None: not in the file.
+        default: value for rows without one.
     """
 
     index: int | None
@@ -66,7 +66,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was read: rows, and those of them that lacked trailing columns."""
+    """Number of rows read, and of those that lacked trailing columns."""
 
     rows: int
     padded: int
@@ -77,7 +77,7 @@ class _Ragged(Exception):
 
 
 def header_cells(path: Path, form: Form) -> list[str]:
-    """The cells of a file's last header line, or of its first row where it has no header.
+    """The cells of a file's last header line, or of its first row if it has no header.
 
     Raises:
         InputError: the file is empty or cannot be decoded.
@@ -86,25 +86,25 @@ def header_cells(path: Path, form: Form) -> list[str]:
     last = max(form.header_lines, 1) - 1
     line = next((line for line in [*lines[last:], *reversed(lines[:last])] if line.strip()), None)
     if line is None:
-        raise InputError(f"{path}: empty; give a table with a header line")
+        raise InputError(f"{path}: empty file; expected a table with a header line")
     return _cells(line, form)
 
 
 def find_form(path: Path, is_known: Callable[[str], bool], encoding: str | None = None) -> Form:
-    """The form under which most cells of a file's header are known column names.
+    """Detect the format of a file: the delimiter for which most header cells are known column names.
 
-    Where none is known, or as many by two delimiters, that counts which cuts the first rows to the header's width. The
-    header is the first line with a cell; Excel's `sep=;` before it names the delimiter.
+    Ties are decided by how many of the first rows have the header's number of columns. The header is the first line
+    that is not blank; Excel's `sep=;` before it gives the delimiter.
 
     Args:
-        path: the file; its suffix is not believed.
-        is_known: whether a cell is the name of a column.
-        encoding: the file's encoding, if it is known.
+        path: the file; its suffix is ignored.
+        is_known: whether a cell is a known column name.
+        encoding: the file's encoding, if known.
     """
     lines = _head(path, encoding)
-    told = SEPARATOR.fullmatch(lines[0].strip()) if lines else None
-    if told is not None:
-        return Form(told[1], '"', encoding, header_lines=2)
+    separator = SEPARATOR.fullmatch(lines[0].strip()) if lines else None
+    if separator is not None:
+        return Form(separator[1], '"', encoding, header_lines=2)
     place = next((place for place, line in enumerate(lines) if line.strip(BLANK)), 0)
     first, *rows = lines[place : place + FIRST_ROWS] or [""]
 
@@ -114,7 +114,7 @@ def find_form(path: Path, is_known: Callable[[str], bool], encoding: str | None 
         return sum(map(is_known, header)), fitting, sum(map(bool, header))
 
     best = max((Form(delimiter, '"', encoding, place + 1) for delimiter in DELIMITERS), key=rate)
-    # Tab-separated text is quoted only where its header is.
+    # Tab-separated text counts as quoted only if its header is.
     is_quoted = best.delimiter != "\t" or first.lstrip().startswith('"')
     return replace(best, quote='"' if is_quoted else "")
 
@@ -129,30 +129,30 @@ def load(
     needed: Sequence[str],
     scratch: Path,
 ) -> Loaded:
-    """Append a file's rows to a table of text columns, made if it is not there.
+    """Append a file's rows to a table of text columns, which is created if it does not exist.
 
-    Values are trimmed; those in `NOTHING` are NULL. A further column, `is_comment`, tells rows that begin with "#".
+    Values are trimmed; those in `NULL_VALUES` become NULL. The column `is_comment` marks rows that begin with "#".
 
     Args:
-        connection: where the table is.
-        table: its name.
+        connection: connection that has the table.
+        table: name of the table.
         path: the file.
-        form: how it is written.
+        form: format of the file.
         columns: the table's columns.
-        needed: columns that every row must reach; a shorter row is refused, not filled up.
-        scratch: a folder for a copy of an irregular file.
+        needed: columns that every row must have; shorter rows are refused instead of padded.
+        scratch: folder for a copy of an irregular file.
 
     Raises:
-        InputError: a row cannot be read; the message names the line and the cause.
+        InputError: a row is unreadable; the message names the line and the cause.
     """
     if not path.stat().st_size:
-        raise InputError(f"{path}: empty; give a table with a header line")
+        raise InputError(f"{path}: empty file; expected a table with a header line")
     width = _width(path, form)
     widest = max(width, *(column.index + 1 for column in columns.values() if column.index is not None), 0)
     reached = max((columns[name].index or 0 for name in needed), default=0) + 1
     if width < reached:
         raise InputError(
-            f"{path}: line 1 has {width} columns, and column {reached} is needed; is {form.delimiter!r} its delimiter?"
+            f"{path}: line 1 has {width} columns, but column {reached} is needed; is {form.delimiter!r} its delimiter?"
         )
     before = _count(connection, table)
     padded = 0
@@ -184,17 +184,17 @@ def _append(connection: duckdb.DuckDBPyConnection, table: str, source: str, colu
 
 
 def _scan(path: Path, form: Form, width: int) -> str:
-    """The SQL table function that reads a regular file as text, columns c0, c1, ..."""
+    """SQL table function that reads a regular file as text, with the columns c0, c1, ..."""
     names = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(width))
     return (
         f"read_csv({path_literal(path)}, auto_detect = false, header = false, skip = {form.header_lines}, "
         f"delim = {literal(form.delimiter)}, quote = {literal(form.quote)}, escape = {literal(form.quote)}, "
-        f"columns = {{{names}}}, nullstr = [{', '.join(map(literal, NOTHING))}], max_line_size = {VALUE_BYTES})"
+        f"columns = {{{names}}}, nullstr = [{', '.join(map(literal, NULL_VALUES))}], max_line_size = {VALUE_BYTES})"
     )
 
 
 def _within(columns: dict[str, Source], width: int) -> dict[str, Source]:
-    """Columns of a file of so many; one beyond them is not there."""
+    """The columns with those beyond the file's width marked as missing."""
     return {
         name: replace(column, index=None) if (column.index or 0) >= width else column
         for name, column in columns.items()
@@ -223,7 +223,7 @@ def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
 
 
 def _head(path: Path, encoding: str | None) -> list[str]:
-    """The first lines; none where all of them are empty."""
+    """The first lines of a file; empty if they are all blank."""
     with path.open("rb") as file:
         start = file.read(HEAD_BYTES)
     marked = next((name for mark, name in BYTE_ORDER_MARKS.items() if start.startswith(mark)), None)
@@ -244,34 +244,34 @@ def _records(lines: Iterable[str], form: Form, *, strict: bool) -> Iterator[list
 
 
 def _width(path: Path, form: Form) -> int:
-    """How many columns a file has: by its header, or by the longest of its first rows."""
+    """Number of columns of a file, by its header or the longest of its first rows."""
     if form.header_lines:
         return len(header_cells(path, form))
     return max((len(_cells(line, form)) for line in _head(path, form.encoding)[:FIRST_ROWS]), default=0)
 
 
 def _write_regular(path: Path, form: Form, widths: tuple[int, int, int], target: Path) -> int:
-    """Write an irregular file anew; the number of rows that were filled up.
+    """Rewrite an irregular file as regular CSV; return the number of padded rows.
 
-    `widths`: columns that a row must reach, that it should have, and that it may have.
+    `widths`: number of columns that a row must have at least, should have, and may have at most.
 
-    Quoting is tried as the form says, then the other way, then as laxly as spreadsheets read it.
+    Quoting is tried as given by the form, then the other way, then as leniently as spreadsheets.
     """
     other = replace(form, quote="" if form.quote else '"')
     failures: list[str] = []
     attempts = ((form, True), (other, True), (form, False))
     for encoding in _encodings(path, form):
-        filled_up: list[tuple[Form, bool]] = []
+        padded_attempts: list[tuple[Form, bool]] = []
         for attempt, strict in attempts:
-            if not strict and attempts[0] in filled_up:
+            if not strict and attempts[0] in padded_attempts:
                 continue
             try:
                 padded = _copy(path, replace(attempt, encoding=encoding), widths, target, strict)
             except UnicodeDecodeError:
                 line = _undecodable_line(path, encoding)
                 failures.append(
-                    f"{path}: line {line} is not {encoding}; convert the file to UTF-8, or correct the encoding that "
-                    "meta.xml gives"
+                    f"{path}: line {line} is not {encoding}; convert the file to UTF-8, or correct the encoding in "
+                    "meta.xml"
                 )
                 break
             except (_Ragged, csv.Error) as error:
@@ -279,14 +279,14 @@ def _write_regular(path: Path, form: Form, widths: tuple[int, int, int], target:
                 continue
             if not padded:
                 return 0
-            # Rows that lack columns may be pieces of one that another quoting reads whole.
-            filled_up.append((attempt, strict))
-        if filled_up:
-            attempt, strict = max(filled_up, key=lambda one: one[0] == form)
+            # Short rows may be fragments of a row that another quoting reads in full.
+            padded_attempts.append((attempt, strict))
+        if padded_attempts:
+            attempt, strict = max(padded_attempts, key=lambda one: one[0] == form)
             return _copy(path, replace(attempt, encoding=encoding), widths, target, strict)
-    # A stray quote is a cause, and what a row lacks; an encoding that nobody declared is none.
-    told = (said for mark in ("unbalanced quotes", " columns") for said in failures if mark in said)
-    raise InputError(next(told, failures[0]))
+    # Report stray quotes or a wrong number of columns rather than a guessed encoding.
+    likely = (failure for mark in ("unbalanced quotes", " columns") for failure in failures if mark in failure)
+    raise InputError(next(likely, failures[0]))
 
 
 def _encodings(path: Path, form: Form) -> list[str]:
@@ -309,13 +309,12 @@ def _copy(path: Path, form: Form, widths: tuple[int, int, int], target: Path, st
             is_comment = cells[0].startswith("#")
             if len(cells) > widest and not is_comment and any(cell.strip() for cell in cells[widest:]):
                 raise _Ragged(
-                    f"{path}: line {number} has {len(cells)} columns where {width} are expected; "
-                    "is a delimiter inside a value?"
+                    f"{path}: line {number} has {len(cells)} columns, expected {width}; is a delimiter inside a value?"
                 )
             if len(cells) < reached and not is_comment:
                 raise _Ragged(
                     f"{path}: line {number} has {len(cells)} of {width} columns; is a line break inside a value, "
-                    "or the file cut short?"
+                    "or the file truncated?"
                 )
             padded += len(cells) < width and not is_comment
             writer.writerow([*cells[:widest], *[""] * (widest - len(cells))])
@@ -323,17 +322,17 @@ def _copy(path: Path, form: Form, widths: tuple[int, int, int], target: Path, st
 
 
 def _read(path: Path, form: Form, width: int, *, strict: bool) -> Iterator[tuple[int, list[str]]]:
-    """A file's rows, each with the number of its last line.
+    """The rows of a file, each with the number of its last line.
 
     Raises:
-        csv.Error: not strictly quoted, and `strict`.
-        _Ragged: a stray quote takes the lines behind it for one value.
+        csv.Error: the quoting is not strict, and `strict` is set.
+        _Ragged: a stray quote joins several lines into one value.
     """
     with path.open(encoding=form.encoding or "utf-8", newline=None) as file:
         lines = _Lines(islice(file, form.header_lines, None), form.header_lines)
         for cells in _records(lines, form, strict=strict):
             taken = lines.take()
-            if len(taken) > 1 and (_are_rows(taken, form, width) or not (strict or _is_whole(taken, form))):
+            if len(taken) > 1 and (_are_rows(taken, form, width) or not (strict or _is_one_row(taken, form))):
                 first = lines.number - len(taken) + 1
                 raise _Ragged(
                     f"{path}: lines {first} to {lines.number} are joined by unbalanced quotes; fix the quotes in line "
@@ -343,12 +342,12 @@ def _read(path: Path, form: Form, width: int, *, strict: bool) -> Iterator[tuple
 
 
 def _are_rows(lines: Sequence[str], form: Form, width: int) -> bool:
-    """Whether each line has as many columns as a row, its quotes passed over."""
+    """Whether each line by itself has the number of columns of a row, ignoring quotes."""
     return width > 1 and all(line.count(form.delimiter) == width - 1 for line in lines)
 
 
-def _is_whole(lines: Sequence[str], form: Form) -> bool:
-    """Whether lines are one row in strict quoting."""
+def _is_one_row(lines: Sequence[str], form: Form) -> bool:
+    """Whether the lines are one row in strict quoting."""
     try:
         return len(list(_records(lines, form, strict=True))) == 1
     except csv.Error:
@@ -356,7 +355,7 @@ def _is_whole(lines: Sequence[str], form: Form) -> bool:
 
 
 def _line_count(path: Path) -> int:
-    """How many lines a file has by its line feeds."""
+    """Number of lines of a file."""
     count, last = 0, b"\n"
     with path.open("rb") as file:
         while chunk := file.read(HEAD_BYTES):
@@ -366,7 +365,7 @@ def _line_count(path: Path) -> int:
 
 
 class _Lines:
-    """Lines, the number of the last one, and those since the last row."""
+    """Iterator over lines that records the number of the last line and the lines since the last row."""
 
     def __init__(self, lines: Iterator[str], number: int) -> None:
         self.lines = lines

@@ -1,4 +1,4 @@
-"""Check this machine, or with `--site` the cluster, against a recipe."""
+"""Check that this machine, or with `--site` the cluster, can run a config."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from workflow_scripts.common.site_check import check_site, lines_of
 INTERNET = ("huggingface.co", 443)
 INTERNET_SECONDS = 3.0
 GIB = 2**30
-LITTLE_DISK_GIB = 10
+LOW_DISK_GIB = 10
 REFUSED = "training will be refused"
 RULES = Path(__file__).resolve().parents[2] / "rules"
 
@@ -30,82 +30,83 @@ def doctor(
     site: bool = False,
     json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
 ) -> None:
-    """Print what this machine has and what that means for a config.
+    """Report this machine's resources and whether they are enough for a config.
 
-    With --site: what the cluster of config/site.yaml would refuse of the config's jobs, by `sinfo`, `sacctmgr`,
-    `sbatch --test-only` and quotas, where they are there. Nothing is submitted.
+    With --site: check the jobs of the config against the cluster, with `sinfo`, `sacctmgr`, `sbatch --test-only` and
+    quota commands where they are available. Nothing is submitted.
 
-    Exit status: 0 nothing will be refused; 1 something will be; 2 bad input.
+    Exit status: 0 the config can run; 1 some of its jobs would be refused; 2 bad input.
 
     Args:
-        config: the config to check the machine against.
-        site: check config/site.yaml against the cluster instead.
-        json_lines: print one JSON object: config, refused (true or false), and machine and consequences, or, with
+        config: the config to check.
+        site: check config/site.yaml against the cluster instead of this machine.
+        json_lines: print one JSON object: config, refused (true or false), and either machine and consequences or, with
             --site, findings (level, key, says, rules), asked and not_asked.
 
     Raises:
-        SystemExit: something will be refused.
+        SystemExit: some jobs would be refused.
     """
-    place = load_site()
-    recipe = load_config(read_yaml(config), str(config), place)
+    site_settings = load_site()
+    recipe = load_config(read_yaml(config), str(config), site_settings)
+    results = Path(site_settings.results)
     if site:
-        checked = check_site(place, recipe, RULES)
+        checked = check_site(site_settings, recipe, RULES)
         refused = any(finding.level == "refused" for finding in checked.findings)
-        told, lines = checked.to_json(), list(lines_of(checked, str(config)))
+        fields, lines = checked.to_json(), list(lines_of(checked, str(config)))
     else:
-        facts = {**_python(), **_accelerator(), **_machine(Path(place.results))}
+        facts = {**_python(), **_accelerator(), **_machine(results)}
         found = consequences(
             recipe,
             gpus=torch.cuda.device_count(),
-            site_disk=_free(Path(place.results)),
+            site_disk=_free(results),
             configfile=str(config),
         )
         refused = any(one.startswith(REFUSED) for one in found)
-        told = {"machine": facts, "consequences": found}
+        fields = {"machine": facts, "consequences": found}
         width = max(map(len, facts))
         lines = [f"{name:<{width}}  {value}" for name, value in facts.items()]
         lines += ["", f"For {config} (corpus {recipe.corpus}, run {recipe.run}):", *(f"- {one}" for one in found)]
     if json_lines:
-        lines = [json.dumps({"config": str(config), "refused": refused, **told})]
+        lines = [json.dumps({"config": str(config), "refused": refused, **fields})]
     sys.stdout.write("\n".join(lines) + "\n")
     if refused:
         raise SystemExit(1)
 
 
 def consequences(recipe: Config, gpus: int, site_disk: float, configfile: str = "") -> list[str]:
-    """What the machine means for the recipe, a sentence each.
+    """How the recipe runs on this machine and what prevents it, one sentence each.
 
     Args:
         recipe: the config.
-        gpus: how many GPUs torch sees.
-        site_disk: free space where results are kept, GiB.
-        configfile: the config file.
+        gpus: number of GPUs that torch sees.
+        site_disk: free space on the disk of the results folder, GiB.
+        configfile: path of the config file.
     """
     train, processes = recipe.train, recipe.limits.train.processes
     found = []
     if gpus == 0 and not train.allow_cpu:
-        found.append(f"{REFUSED}: no GPU is visible to torch, and train.allow_cpu is not set")
+        found.append(f"{REFUSED}: torch sees no GPU, and train.allow_cpu is not set")
     elif gpus == 0:
-        found.append(f"training runs on the CPU, as train.allow_cpu says, in {processes} processes")
+        found.append(f"training runs on the CPU in {processes} processes (train.allow_cpu is set)")
     elif gpus < processes:
-        found.append(f"limits.train.processes is {processes}, but torch sees {gpus} GPUs: lower it")
+        found.append(f"limits.train.processes is {processes}, but torch sees {gpus} GPUs; lower it to {gpus}")
     else:
         found.append(
-            f"training runs on {processes} of {gpus} GPUs, {train.global_batch // processes} pairs each a step"
+            f"training runs on {processes} of {gpus} GPUs, {train.global_batch // processes} pairs per GPU and step"
         )
     if train.precision != "fp32" and gpus and not torch.cuda.is_bf16_supported():
-        found.append(f"train.precision is {train.precision}, which this GPU only emulates: set fp32")
+        found.append(f"train.precision is {train.precision}, which this GPU only emulates; set it to fp32")
     if train.precision != "fp32" and not gpus and train.allow_cpu:
-        found.append(f"train.precision is {train.precision}: slow on most CPUs")
+        found.append(f"train.precision is {train.precision}, which is slow on most CPUs")
     if recipe.world is None:
         found.append(
             "the rules that download need the internet (see `internet` above); "
-            f"`{snakemake('fetch', configfile=configfile)}` runs just these"
+            f"`{snakemake('fetch', configfile=configfile)}` runs only those"
         )
     else:
-        found.append("nothing needs the internet: the embedded world is served on loopback")
-    if site_disk < LITTLE_DISK_GIB:
-        found.append(f"only {site_disk:.1f} GiB are free where results are kept")
+        found.append("no rule needs the internet: the embedded world is served on loopback")
+    if site_disk < LOW_DISK_GIB:
+        found.append(f"the disk of the results folder has only {site_disk:.1f} GiB free")
     return found
 
 
@@ -119,7 +120,7 @@ def _build() -> str:
 
 def _accelerator() -> dict[str, str]:
     if not torch.cuda.is_available():
-        return {"gpu": "none that torch can use", "driver": _driver(), "nccl": "not used", "bf16": "not used"}
+        return {"gpu": "none usable by torch", "driver": _driver(), "nccl": "not used", "bf16": "not used"}
     names = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
     return {
         "gpu": ", ".join(f"{gpu.name} ({gpu.total_memory / GIB:.0f} GiB)" for gpu in names),

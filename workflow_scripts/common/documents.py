@@ -1,4 +1,4 @@
-"""JSON files that pass from one stage to another, checked against their contracts."""
+"""Read and write JSON files between stages, checked against their contracts."""
 
 import json
 from collections.abc import Mapping
@@ -11,25 +11,25 @@ from workflow_scripts.contracts import Document
 
 
 def read_document(path: Path, document: Document) -> dict[str, Any]:
-    """A JSON file that has the keys of its contract.
+    """Read a JSON file and check that it has the keys of its contract.
 
     Raises:
-        InputError: it is missing, no JSON, or lacks a key.
+        InputError: the file does not exist, is not JSON, or lacks a key.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: no readable JSON: {error}") from None
+        raise InputError(f"{path}: cannot be read as JSON: {error}") from None
     if missing := _missing(found, document):
-        raise InputError(f"{path}: no {', '.join(missing)} ({document.name}); make it again")
+        raise InputError(f"{path}: no {', '.join(missing)} ({document.name}); rerun the step that writes it")
     return dict(found)
 
 
 def write_document(path: Path, value: Mapping[str, Any], document: Document) -> None:
-    """Write what a contract asks for, whole and with sorted keys.
+    """Write a JSON file atomically, with sorted keys, after checking it against its contract.
 
     Raises:
-        ValueError: a key is missing; that is a fault of the code that made it.
+        ValueError: a key is missing, which is a bug.
     """
     if missing := _missing(value, document):
         raise ValueError(f"{path}: no {', '.join(missing)} ({document.name})")
@@ -37,7 +37,7 @@ def write_document(path: Path, value: Mapping[str, Any], document: Document) -> 
 
 
 def without_folders(value: Any) -> Any:
-    """A nested value in which each absolute path is its last name alone: where files lie is one machine's affair."""
+    """A nested value with each absolute path reduced to its last component, to be independent of the machine."""
     if isinstance(value, dict):
         return {name: without_folders(inner) for name, inner in value.items()}
     if isinstance(value, list):

@@ -1,6 +1,6 @@
-"""Image files through a model, batch by batch: for benchmarks, prediction, and embeddings of one's own images.
+"""Encode image files with a model in batches, for benchmarks, prediction, and embeddings of a user's images.
 
-Shapes: B images of a batch, D embedding dimensions, H x W pixels.
+Shapes: B images per batch, D embedding dimensions, H x W pixels.
 """
 
 import hashlib
@@ -22,18 +22,18 @@ from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.image_lists import box_of
 from workflow_scripts.common.images import MAX_PIXELS, RgbImage, cut_out, decode, decode_plain
 
-LEAST_MEMORY_MB = 128
-"""With less, DuckDB cannot list images: it reads a table in blocks of 16 MiB."""
+MIN_MEMORY_MB = 128
+"""DuckDB needs this much to list images, because it reads tables in blocks of 16 MiB."""
 
 
 class ImagePlace(NamedTuple):
-    """Where an image is.
+    """Location of an image.
 
     Attributes:
-        path: its file.
-        offset: where its bytes begin there; None: at the start.
-        size: how many they are; None: up to the end.
-        crop: x, y, width and height of the part that counts, in pixels; None: all of it.
+        path: the file.
+        offset: start of the image in the file, bytes; None: 0.
+        size: length of the image, bytes; None: to the end of the file.
+        crop: x, y, width and height of the crop to use, pixels; None: the complete image.
     """
 
     path: str
@@ -42,7 +42,7 @@ class ImagePlace(NamedTuple):
     crop: tuple[int, int, int, int] | None = None
 
     def read(self) -> bytes:
-        """The image's bytes.
+        """Read the image's bytes.
 
         Raises:
             OSError: the file cannot be read.
@@ -54,12 +54,12 @@ class ImagePlace(NamedTuple):
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """An image ready for the model, or what is wrong with it.
+    """An image ready for the model, or an error.
 
     Attributes:
-        index: its index among the images that were asked for.
-        md5: of its bytes; "" where they cannot be read.
-        pixels: float tensor [3, H, W], or the error: an exception would lose its text on its way out of a worker.
+        index: index among the requested images.
+        md5: MD5 of the image's bytes; "" if they cannot be read.
+        pixels: float tensor [3, H, W], or the error message (exceptions lose their text between processes).
     """
 
     index: int
@@ -72,10 +72,10 @@ class Batch:
     """Images that were loaded together.
 
     Attributes:
-        read: indexes of those that could be read [B].
-        md5: of their bytes [B].
+        read: indexes of the readable images [B].
+        md5: MD5 of their bytes [B].
         pixels_BCHW: the images, float.
-        errors: by index, what is wrong with the others.
+        errors: error messages of the other images, by index.
     """
 
     read: list[int]
@@ -85,12 +85,12 @@ class Batch:
 
 
 class ImageFiles(Dataset[LoadedImage]):
-    """Image files as the model takes them, decoded as those that it was trained on.
+    """Dataset of preprocessed images, decoded like training images.
 
     Args:
         places: the images.
-        transform: what the model wants done to an image, see `clip.preprocess`.
-        plain: decode as the published evaluation code does instead, see `images.decode_plain`.
+        transform: the model's preprocessing, see `clip.preprocess`.
+        plain: decode like the published evaluation code instead, see `images.decode_plain`.
         max_pixels: larger images are refused.
     """
 
@@ -121,19 +121,19 @@ class ImageFiles(Dataset[LoadedImage]):
                 image = Image.fromarray(_cropped(decode(data, self.max_pixels), self.places[index].crop))
             pixels = self.transform(image)
         except Exception as error:
-            # Parsers of broken files raise whatever they stumble over.
+            # Parsers may raise any exception on broken files.
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             return LoadedImage(index, md5, " ".join(reason.split()) or type(error).__name__)
         return LoadedImage(index, md5, pixels)
 
 
 def load_batches(images: ImageFiles, batches: Sequence[list[int]], workers: int) -> Iterator[Batch]:
-    """The images of each batch of indexes.
+    """Load images in batches.
 
     Args:
         images: the images.
-        batches: indexes of images.
-        workers: processes that decode; 0 decodes in this one.
+        batches: indexes of the images of each batch.
+        workers: number of processes that decode; 0: decode in this process.
     """
     loader: DataLoader[Any] = DataLoader(
         images,
@@ -147,14 +147,14 @@ def load_batches(images: ImageFiles, batches: Sequence[list[int]], workers: int)
 
 @dataclass(frozen=True)
 class Loading:
-    """How a person's images are loaded.
+    """How a user's images are loaded.
 
     Attributes:
-        batch: images a forward pass.
-        workers: processes that decode; 0 decodes in this one.
+        batch: number of images per forward pass.
+        workers: number of processes that decode; 0: decode in this process.
         max_pixels: larger images are refused.
         memory_mb: memory for the list of images, MiB.
-        threads: threads of the forward pass.
+        threads: CPU threads of the forward pass.
     """
 
     batch: int = 64
@@ -165,12 +165,12 @@ class Loading:
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.workers < 0 or self.max_pixels < 1:
-            raise InputError("--batch and --max-pixels are at least 1, --workers 0")
-        if self.threads < 1 or self.memory_mb < LEAST_MEMORY_MB:
-            raise InputError(f"--threads is at least 1, --memory-mb {LEAST_MEMORY_MB}")
+            raise InputError("--batch and --max-pixels must be at least 1, --workers at least 0")
+        if self.threads < 1 or self.memory_mb < MIN_MEMORY_MB:
+            raise InputError(f"--threads must be at least 1, --memory-mb at least {MIN_MEMORY_MB}")
 
     def batches_of(self, block: pa.Table, clip: Clip) -> Iterator[Batch]:
-        """The images of a block of an `ImageList`; indexes are those of the block's rows."""
+        """Load the images of a block of an `ImageList`; indexes are rows of the block."""
         places = [
             ImagePlace(os.fsdecode(path.as_py()), crop=box_of(crop.as_py()))
             for path, crop in zip(block["path"], block["crop"], strict=True)
@@ -178,7 +178,7 @@ class Loading:
         files = ImageFiles(places, preprocess(clip), max_pixels=self.max_pixels)
         starts = range(0, len(files), self.batch)
         batches = [list(range(start, min(start + self.batch, len(files)))) for start in starts]
-        # A worker takes longer to start than a batch to load.
+        # Starting a worker takes longer than loading one batch.
         for loaded in load_batches(files, batches, self.workers if len(batches) > 1 else 0):
             for index in loaded.errors:
                 if not block["image"][index].as_py().strip():
@@ -192,14 +192,14 @@ def encode(clip: Clip, pixels_BCHW: torch.Tensor, projector: Projector = "proj",
     Args:
         clip: the model.
         pixels_BCHW: the images.
-        projector: which visual projector.
-        half: on a GPU, run in fp16 by autocast, as the published evaluation code does.
+        projector: the visual projector to use.
+        half: on a GPU, run in fp16 by autocast, like the published evaluation code.
     """
     device = next(clip.model.parameters()).device
     with torch.autocast(device.type, torch.float16, enabled=half and device.type == "cuda"):
         vectors = encode_image(clip, pixels_BCHW, projector).float()
     if not torch.isfinite(vectors).all():
-        # Some models leave the range of half precision.
+        # Some models overflow in half precision.
         vectors = encode_image(clip, pixels_BCHW, projector).float()
     features: Floats = vectors.cpu().numpy()
     return features
@@ -226,6 +226,6 @@ def _collated(items: list[LoadedImage]) -> Batch:
 
 
 def _ignore_stop_signals(worker: int) -> None:
-    """Ctrl-C reaches all processes; the main one decides when its workers end."""
+    """Ignore Ctrl-C and SIGTERM, which reach all processes; the main process ends its workers."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -1,7 +1,8 @@
 """Check a Snakemake command line, then run Snakemake.
 
-Snakemake reads config files before the workflow's own code runs, and answers with a traceback where one is missing, is
-broken, or is a target that stands behind them. From another folder it is told where the Snakefile and the profiles are.
+Snakemake reads config files before any code of the workflow runs, and fails with a traceback if one is missing or
+invalid, or if a target follows `--configfile`. Outside the project folder, the paths of the Snakefile and profiles are
+added.
 """
 
 import difflib
@@ -22,7 +23,7 @@ CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def config_files(words: Sequence[str]) -> Iterator[str]:
-    """The words that Snakemake takes as config files: all behind the option, up to the next one."""
+    """The arguments that Snakemake reads as config files: all from `--configfile` to the next option."""
     within = False
     for word in words:
         option, _, value = word.partition("=")
@@ -35,16 +36,19 @@ def config_files(words: Sequence[str]) -> Iterator[str]:
 
 
 def check(words: Sequence[str]) -> None:
-    """Raise InputError if a config file is missing or no YAML, or a target was taken as one.
+    """Check the config files of a command line.
 
     Args:
-        words: the command line behind `snakemake`.
+        words: the arguments of `snakemake`.
+
+    Raises:
+        InputError: a config file does not exist or is not YAML, or a target follows `--configfile`.
     """
     for word in config_files(words):
         path = Path(word)
         if not path.exists() and path.suffix not in CONFIG_SUFFIXES:
             raise InputError(
-                f"{word}: read as a config file, because it stands behind --configfile; put targets first: "
+                f"{word}: read as a config file because it follows --configfile; put targets first: "
                 f"{word} --configfile ..."
             )
         if not path.exists():
@@ -55,10 +59,10 @@ def check(words: Sequence[str]) -> None:
 
 
 def located(words: Sequence[str]) -> Iterator[str]:
-    """The command line with the project's Snakefile and profiles, where the folder that it is given in has none.
+    """The command line with the paths of the project's Snakefile and profiles, if the current folder has none.
 
     Args:
-        words: the command line behind `snakemake`.
+        words: the arguments of `snakemake`.
     """
     named = any(word.startswith("-s") or word.partition("=")[0] == "--snakefile" for word in words)
     if not named and not any(map(os.path.exists, SNAKEFILES)):

@@ -2,7 +2,7 @@
 
 
 class InputError(Exception):
-    """Something given from outside is wrong.
+    """Invalid input: a config, a file, or an argument.
 
     The message is one line: what is wrong, in which file and row, and what to do. `cli.run` prints it without a
     traceback and exits with status 2.

@@ -1,4 +1,4 @@
-"""Atomic writing of files, and digests of their contents."""
+"""Write files atomically, and compute digests of their contents."""
 
 import errno
 import hashlib
@@ -22,7 +22,7 @@ def digest(value: Any) -> str:
 
 
 def matching(pattern: str) -> list[Path]:
-    """The files and folders that a glob finds, in no order; none where it is no glob."""
+    """The files and folders that match a glob, unordered; empty if the pattern is invalid."""
     path = Path(pattern)
     try:
         return list(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
@@ -38,12 +38,12 @@ def sha256_file(path: Path) -> str:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, renamed to it when the block ends well and removed when it does not.
+    """Yield a temporary path beside `path`, which is renamed to it at the end of the block, or removed on an error.
 
-    The data is on disk before the rename, so a reader sees the old file, the new file, or none.
+    Data is flushed to disk before the rename, so that readers see the old file, the complete new file, or none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: some writers choose their format, or add an ending, by it.
+    # Keep the suffix, by which some writers choose the format.
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}.tmp{path.suffix}")
     try:
         yield temporary
@@ -56,10 +56,10 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """Check, before the work, that a file can be written.
+    """Check before the work starts that a file can be written.
 
     Raises:
-        InputError: its folder cannot be made or written to, or it is a folder itself.
+        InputError: the path is a folder, or its folder cannot be created or written to.
     """
     try:
         if path.is_dir():
@@ -72,29 +72,29 @@ def check_writable(path: Path) -> None:
 
 
 def check_not_read(out: Path, *read: Path | None) -> None:
-    """Check that what is written is none of the files that are read, by any of their paths.
+    """Check that an output is not also an input, under any path.
 
     Raises:
         InputError: it is.
     """
     for path in read:
         if path is not None and path.exists() and out.exists() and out.samefile(path):
-            raise InputError(f"{out}: is what is read; name another file with --out")
+            raise InputError(f"{out}: is also an input; choose another file with --out")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file whole."""
+    """Write a UTF-8 text file atomically."""
     with whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole, with sorted keys, so that equal values give equal bytes."""
+    """Write a JSON file atomically, with sorted keys, so that equal values give equal bytes."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def link(source: Path, target: Path) -> None:
-    """Make `target` the same file as `source`: a hard link, or a whole copy where the file system has none."""
+    """Hard-link `target` to `source`, or copy it if the file system has no hard links; atomic."""
     with whole(target) as temporary:
         try:
             os.link(source, temporary)

@@ -1,4 +1,4 @@
-"""Contract tables that fit in memory, as polars frames."""
+"""Read and write contract tables that fit in memory, as polars frames."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def read_frame(paths: Path | Sequence[Path], contract: Contract) -> "pl.DataFrame":
-    """Read files whole, in the order of the contract's key.
+    """Read complete files, in the order of the contract's key.
 
     Raises:
-        InputError: a file is missing or does not keep the contract.
+        InputError: a file does not exist or violates the contract.
     """
     import polars as pl
 
@@ -23,5 +23,5 @@ def read_frame(paths: Path | Sequence[Path], contract: Contract) -> "pl.DataFram
 
 
 def write_frame(frame: "pl.DataFrame", contract: Contract, path: Path) -> int:
-    """Write a frame with the contract's columns, in the order of its key; the number of rows."""
+    """Write a frame with the contract's columns, in the order of its key; return the number of rows."""
     return tables.write_table(frame.to_arrow(), contract, path)

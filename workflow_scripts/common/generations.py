@@ -10,11 +10,11 @@ from workflow_scripts.common.layout import Corpus
 
 @dataclass(frozen=True)
 class Generations:
-    """Parts and sources, by generation (`g000`), oldest first.
+    """Parts and sources by generation (`g000`), oldest first.
 
     Attributes:
-        parts: the numbers of its parts as file names have them; they run through all generations.
-        sources: its sources by name; None for a source of a corpus that was made elsewhere.
+        parts: numbers of the generation's parts, as in file names; counted through all generations.
+        sources: the generation's sources, by name; None for a source of a corpus that was made elsewhere.
     """
 
     parts: Mapping[str, Sequence[str]]
@@ -22,7 +22,7 @@ class Generations:
 
     @classmethod
     def planned(cls, generations: Iterable[Generation]) -> "Generations":
-        """Those of a config."""
+        """The generations of a config."""
         parts: dict[str, Sequence[str]] = {}
         sources: dict[str, Mapping[str, Source | None]] = {}
         first = 0
@@ -35,7 +35,7 @@ class Generations:
 
     @classmethod
     def found(cls, corpus: Corpus) -> "Generations":
-        """Those whose shards are in a corpus that was made elsewhere."""
+        """The generations that have shards in a corpus that was made elsewhere."""
         names = [path.name for path in corpus.shards.found()]
         parts = {name: [path.stem[-4:] for path in corpus.catalog_part.found(generation=name)] for name in names}
         accounts = {name: corpus.source_account.found(generation=name) for name in names}
@@ -46,11 +46,11 @@ class Generations:
 
     @property
     def names(self) -> list[str]:
-        """The generations, oldest first."""
+        """Names of the generations, oldest first."""
         return list(self.parts)
 
     def source(self, wildcards: Any) -> Source | None:
-        """The source that a rule's wildcards `generation` and `source` name."""
+        """The source given by a rule's wildcards `generation` and `source`."""
         return self.sources[wildcards.generation][wildcards.source]
 
     def older(self, generation: str) -> list[str]:
@@ -62,34 +62,34 @@ class Generations:
         return next(name for name, numbers in self.parts.items() if part in numbers)
 
     def share(self, part: str) -> str:
-        """Options that say how many parts are downloaded side by side, and which of them this one is (from 0)."""
+        """Command-line options with the number of parts downloaded in parallel and this part's index (from 0)."""
         return share(self.parts[self.of_part(part)], part)
 
     def catalog(self, corpus: Corpus, generations: Iterable[str] | None = None) -> list[str]:
-        """The catalog's parts of some generations, or of all."""
+        """Paths of the catalog parts of some or all generations."""
         names = self.names if generations is None else generations
         return [corpus.catalog_part(generation=name, part=part) for name in names for part in self.parts[name]]
 
     def downloads(self, corpus: Corpus, generations: Iterable[str] | None = None) -> list[str]:
-        """The manifests of the downloaded parts of some generations, or of all."""
+        """Paths of the download manifests of some or all generations."""
         names = self.names if generations is None else generations
         return corpus.download_part.each(part=[part for name in names for part in self.parts[name]])
 
     def kept_columns(self, generation: str) -> list[str]:
-        """Further columns of its sources that the catalog carries, and the index of its shards."""
+        """Extra columns (`keep`) of a generation's sources, which its catalog and shard index carry."""
         return sorted({name for source in self.sources[generation].values() if source for name in source.keep})
 
 
 def number_parts(count: int, first: int = 0) -> list[str]:
-    """The numbers of `count` parts as file names have them."""
+    """Numbers of `count` parts, as in file names."""
     return [f"{number:04d}" for number in range(first, first + count)]
 
 
 def number_groups(count: int) -> list[str]:
-    """The numbers of `count` groups, jobs that parts or shards are divided among, as file names have them."""
+    """Numbers of `count` groups (jobs that share parts or shards), as in file names."""
     return [f"{number:03d}" for number in range(count)]
 
 
 def share(parts: Sequence[str], part: str) -> str:
-    """Options that say how many parts are downloaded side by side, and which of them this one is (from 0)."""
+    """Command-line options with the number of parts downloaded in parallel and this part's index (from 0)."""
     return f"--parts {len(parts)} --turn {parts.index(part)}"

@@ -1,8 +1,8 @@
-"""Ledgers of the images that a corpus's shards have held: hashes, written once, beside the corpus.
+"""Ledgers of the images that a corpus's shards have ever contained: hashes, written once, beside the corpus.
 
-For each manifest that a training may have read there are its copy, named by its SHA-256, and the images of those of its
-shards that no earlier manifest lists. A training names the manifests that it read by the same digests. So a takedown, a
-new plan or another build of the corpus changes no answer about the past.
+For each manifest that a training may have read, the ledger has a copy, named by its SHA-256, and the images of those
+shards that no earlier manifest lists. The record of a training names its manifests by the same digests. Takedowns, new
+plans and rebuilds of the corpus therefore change no answer about past trainings.
 """
 
 import shutil
@@ -26,14 +26,14 @@ NO_HASHES = "SELECT NULL::VARCHAR AS uuid, NULL::VARCHAR AS md5, NULL::VARCHAR A
 
 @dataclass(frozen=True)
 class HeldImage:
-    """An image that shards have held.
+    """An image that is or was in shards.
 
     Attributes:
-        uuid: its uuid.
-        md5: of the original bytes.
-        pdq: its perceptual hash.
+        uuid: uuid of the image.
+        md5: MD5 of the original bytes.
+        pdq: perceptual hash.
         of: the generation, or `replay`.
-        manifests: digests of the manifests of all folders that held it.
+        manifests: digests of the manifests of all shard folders with the image.
     """
 
     uuid: str
@@ -46,40 +46,40 @@ class HeldImage:
 def keep(
     connection: duckdb.DuckDBPyConnection, held: Held, of: str, folders: Iterable[Path], downloads: Sequence[Path]
 ) -> None:
-    """Write down what some folders of shards hold, where that is not written down yet.
+    """Record the images of shard folders in the ledgers, unless they are recorded already.
 
     Args:
         connection: a connection.
         held: the corpus's ledgers.
         of: the generation, or `replay`.
-        folders: each with a manifest and an index.
-        downloads: tables with uuid, md5 and pdq of what was downloaded.
+        folders: shard folders, each with a manifest and an index.
+        downloads: tables with uuid, md5 and pdq of the downloaded images.
 
     Raises:
-        InputError: a table is missing or breaks its contract.
+        InputError: a table does not exist or violates its contract.
     """
     for folder in folders:
         digest = sha256_file(folder / MANIFEST)
         copy = Path(held.manifest(of=of, digest=digest))
         if copy.exists():
             continue
-        tables.read(connection, folder / MANIFEST, SHARD_MANIFEST, "holding")
-        tables.read(connection, held.manifest.found(of=of), SHARD_MANIFEST, "written_down")
+        tables.read(connection, folder / MANIFEST, SHARD_MANIFEST, "new_manifest")
+        tables.read(connection, held.manifest.found(of=of), SHARD_MANIFEST, "recorded")
         hashes = f"SELECT uuid, md5, pdq FROM {tables.scan(downloads)}" if downloads else NO_HASHES
         query = (
-            "SELECT holding.sha256, samples.uuid, hashes.md5, hashes.pdq "
-            "FROM holding ANTI JOIN written_down USING (sha256) "
+            "SELECT new_manifest.sha256, samples.uuid, hashes.md5, hashes.pdq "
+            "FROM new_manifest ANTI JOIN recorded USING (sha256) "
             f"INNER JOIN {tables.scan(folder / INDEX)} AS samples USING (shard) "
             f"LEFT JOIN ({hashes}) AS hashes USING (uuid)"
         )
         tables.write(connection, query, HELD, Path(held.images(of=of, digest=digest)))
-        # The manifest last: with it the ledger counts.
+        # Copied last, because the manifest marks the entry as complete.
         with whole(copy) as temporary:
             shutil.copyfile(folder / MANIFEST, temporary)
 
 
 def keep_all(connection: duckdb.DuckDBPyConnection, held: Held, corpus: Corpus) -> None:
-    """Write down what a corpus's training shards hold now, before something rewrites them."""
+    """Record the images in a corpus's training shards, before the shards are rewritten."""
     for index in corpus.shard_index.found():
         if index.parent.name != "val":
             generation = index.parents[1].name
@@ -91,23 +91,23 @@ def keep_all(connection: duckdb.DuckDBPyConnection, held: Held, corpus: Corpus) 
 def held_images(
     connection: duckdb.DuckDBPyConnection, held: Held, condition: str, values: Mapping[str, Any] | None = None
 ) -> list[HeldImage]:
-    """The images of a corpus's ledgers that meet an SQL condition on uuid, md5 and pdq.
+    """The images in a corpus's ledgers that match an SQL condition on uuid, md5 and pdq.
 
     Args:
         connection: a connection.
         held: the ledgers.
-        condition: which images.
-        values: the condition's parameters.
+        condition: the SQL condition.
+        values: parameters of the condition.
     """
     manifests, images = held.manifest.found(), held.images.found()
     if not manifests:
         return []
     query = f"SELECT sha256, uuid, md5, pdq FROM {tables.scan(images)} WHERE {condition}"
     rows = connection.execute(query, dict(values) if values else None).fetchall()
-    connection.register("asked_for", pa.table({"sha256": pa.array(sorted({row[0] for row in rows}), pa.string())}))
+    connection.register("matches", pa.table({"sha256": pa.array(sorted({row[0] for row in rows}), pa.string())}))
     found: dict[str, set[tuple[str, str]]] = {}
     for sha256, filename in connection.execute(
-        f"SELECT sha256, filename FROM {tables.scan_named(manifests)} SEMI JOIN asked_for USING (sha256)"
+        f"SELECT sha256, filename FROM {tables.scan_named(manifests)} SEMI JOIN matches USING (sha256)"
     ).fetchall():
         found.setdefault(sha256, set()).add((Path(filename).parent.name, digest_of(Path(filename))))
     merged: dict[tuple[str, str], HeldImage] = {}
@@ -120,12 +120,12 @@ def held_images(
 
 
 def digest_of(manifest: Path) -> str:
-    """The digest of the manifest that a ledger's file is named by."""
+    """The digest in the file name of a ledger's manifest."""
     return manifest.name.partition(".")[0]
 
 
 def digests_in(value: Any) -> frozenset[str]:
-    """Every text in a nested value: all digests of what a training's record says of its data."""
+    """All strings in a nested value, which include the digests in a training's record of its data."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):

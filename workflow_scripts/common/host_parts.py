@@ -1,8 +1,8 @@
-"""Assignment of hosts to download parts, so that jobs keep a host's limits without communicating.
+"""Assign hosts to download parts, so that jobs respect a host's limits without communicating.
 
-A host is given to at most as many parts as it takes connections at once. Each row says over how many parts its host is
-spread (`host_parts`) and which of them this one is (`host_turn`, from 0): a job takes that share of the policy, and the
-shares of all jobs never add up to more than the policy.
+A host is spread over at most as many parts as it allows connections. Each row has the number of parts of its host
+(`host_parts`) and the index of its own part among them (`host_turn`, from 0). A job uses that share of the host's
+policy, so that all jobs together never exceed it.
 """
 
 import heapq
@@ -18,7 +18,7 @@ from workflow_scripts.common.config.download import DownloadLimits, HostLimits
 from workflow_scripts.common.files import link
 from workflow_scripts.contracts import NAMED_HOSTS
 
-# Hosts with fewer rows than this share of a part are dealt by their name alone, so that few are ever held.
+# Hosts with fewer rows than this share of a part are assigned by a hash of their name, to bound memory.
 SMALL_SHARE = 1 / 64
 PARTS = "part-*.parquet"
 
@@ -31,14 +31,15 @@ def deal_hosts(
     *,
     dealt: Path | None = None,
 ) -> None:
-    """Make the view `dealt`: `rows` with the columns host_parts, host_turn and part (from 0).
+    """Create the view `dealt`: `rows` with the columns host_parts, host_turn and part (from 0).
 
     Args:
+        connection: connection that has `rows`.
         rows: a table or view with the columns uuid, host and source_url; host is "" for a local file.
-        parts: how many parts there are.
-        limits: the policies.
-        dealt: the folder where `keep_dealt` keeps parts that were dealt before: their images stay where they are, and
-            what is new at their hosts is spread like them.
+        parts: number of parts.
+        limits: the hosts' policies.
+        dealt: the folder of `keep_dealt` with earlier parts: their images keep their part, and new images of their
+            hosts are spread in the same way.
     """
     connection.execute(f"CREATE OR REPLACE TEMP VIEW given AS SELECT * FROM {rows}")
     connection.execute(f"SET VARIABLE parts = {int(parts)}")
@@ -52,7 +53,7 @@ def deal_hosts(
     heap = [(load, part) for part, load in loads.items()]
     heapq.heapify(heap)
     for host, images in large:
-        # Files on this machine have no policy.
+        # Local files have no policy.
         most = parts if host == "" else limits.of_host(host).connections
         pieces = min(most, parts, math.ceil(images / fair))
         chosen = [heapq.heappop(heap) for _ in range(pieces)]
@@ -66,10 +67,10 @@ def deal_hosts(
 
 
 def _read_dealt(connection: duckdb.DuckDBPyConnection, folder: Path | None) -> list[tuple[int, int]]:
-    """Fill `dealt_rows` and `host_pieces` with what was dealt before; how many given images each part has of it."""
+    """Fill `dealt_rows` and `host_pieces` from earlier parts; return the number of given images in each part."""
     connection.execute("CREATE OR REPLACE TEMP TABLE host_pieces (host VARCHAR, pieces BIGINT[], turns BIGINT[])")
     files = sorted(folder.glob(PARTS)) if folder is not None else []
-    # Parts are numbered through all generations; those of one follow each other.
+    # Parts are numbered through all generations; those of a generation are consecutive.
     first = int(files[0].stem.removeprefix("part-")) if files else 0
     columns = f"uuid, host, host_parts, host_turn, part - {first} AS part"
     nothing = (
@@ -79,7 +80,7 @@ def _read_dealt(connection: duckdb.DuckDBPyConnection, folder: Path | None) -> l
         f"CREATE OR REPLACE TEMP TABLE dealt_rows AS SELECT {columns} FROM {tables.scan(files) if files else nothing} "
         f"SEMI JOIN given USING (uuid, host) WHERE part - {first} < getvariable('parts')"
     )
-    # A turn that has no image left is taken by the host's first one.
+    # A turn without images is replaced by the first turn of its host.
     connection.execute(
         """
         INSERT INTO host_pieces
@@ -102,18 +103,18 @@ def _read_dealt(connection: duckdb.DuckDBPyConnection, folder: Path | None) -> l
 
 
 def keep_dealt(parts: Sequence[Path], folder: Path) -> None:
-    """Keep parts as they were dealt, by links, where no rule deletes them.
+    """Keep hard links to a generation's parts in a folder that no rule deletes.
 
     Args:
-        parts: all parts of a generation, whole.
-        folder: where they are kept in place of the earlier ones.
+        parts: all parts of the generation.
+        folder: the folder, whose earlier parts are replaced.
     """
     new = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     for part in parts:
         link(part, new / part.name)
-    # A kill leaves the earlier ones whole, the new ones, or none; never some, whose numbers would be taken for all.
+    # If killed, the folder has all earlier parts, all new ones, or none, but never some of them.
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -123,15 +124,15 @@ def keep_dealt(parts: Sequence[Path], folder: Path) -> None:
 
 
 def write_hosts(connection: duckdb.DuckDBPyConnection, rows: str, path: Path) -> None:
-    """Write the hosts of `rows` (contract NAMED_HOSTS)."""
+    """Write the hosts of `rows` with their numbers of images (contract NAMED_HOSTS)."""
     query = f"SELECT host, count(*) AS images FROM {rows} WHERE host <> '' GROUP BY host"
     tables.write(connection, query, NAMED_HOSTS, path)
 
 
 def share_of(policy: HostLimits, parts: int, turn: int) -> tuple[int, float]:
-    """Connections at once, and requests a second, of the job with `turn` among `parts` jobs that share a host.
+    """Connections, and requests per second, of job `turn` among `parts` jobs that share a host.
 
-    Over all turns they add up to the policy. A policy of fewer connections than parts leaves some with (0, 0.0).
+    Over all turns they add up to the policy. With fewer connections than parts, some jobs get (0, 0.0).
     """
     connections = policy.connections // parts + (turn < policy.connections % parts)
     return connections, policy.rate * connections / policy.connections

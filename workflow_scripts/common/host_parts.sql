@@ -1,6 +1,6 @@
--- In which part an image is fetched. `host_pieces` lists the parts that a large host is spread over, and the turn that each
--- piece has; a small host is whole in one part. Rows of one address are never parted, so that it is fetched once. What
--- was dealt before (`dealt_rows`) stays.
+-- The part in which each image is downloaded. `host_pieces` lists the parts that a large host is spread over, and the turn
+-- of each piece; a small host is in one part. Rows with the same URL are in the same part, so that it is fetched once.
+-- Rows that were assigned before (`dealt_rows`) keep their part.
 CREATE OR REPLACE TEMP VIEW dealt AS
 WITH hosted AS (
     SELECT
@@ -13,7 +13,7 @@ WITH hosted AS (
 ),
 
 turned AS (
-    -- By the digest's bits, which never change, and not by a hash that a new version may compute otherwise.
+    -- By MD5, because the result of hash() may change between DuckDB versions.
     SELECT *, (md5_number_lower(source_url) % host_parts)::BIGINT AS piece
     FROM hosted
 )

@@ -8,16 +8,16 @@ from workflow_scripts.common.errors import InputError
 
 @contextmanager
 def hub_errors(what: str) -> Iterator[None]:
-    """What the hub answers, or that it does not, as one line after `what`.
+    """Turn errors of requests to the hub into one line that begins with `what`.
 
     Raises:
-        InputError: the hub refuses, cannot be reached, or what it gives cannot be kept.
+        InputError: the hub refuses or cannot be reached, or its answer cannot be stored.
     """
     from httpx2 import HTTPError
 
     try:
         yield
-    # Where no answer came, the client passes on what its HTTP library raises, which is no OSError.
+    # Without an answer the client passes on the exception of its HTTP library, which is not an OSError.
     except (HTTPError, OSError, RuntimeError, ValueError) as error:
-        said = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise InputError(f"{what}: {said}") from None
+        line = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise InputError(f"{what}: {line}") from None

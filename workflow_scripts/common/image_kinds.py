@@ -1,18 +1,18 @@
-"""File kinds by their first bytes: photographs, other images, and other files."""
+"""Detect a file's kind by its first bytes: photographs, other images, and other files."""
 
 import re
 
-# Enough of a file to know a photograph by, with the compatible brands of ISO base media files.
+# Bytes needed to detect a photograph, including the compatible brands of ISO base media files.
 START_BYTES = 64
-# Where a page or a drawing says what it is: after a byte-order mark, comments and declarations.
-LOOKED_AT = 1024
-# Brands of ISO base media files (`ftyp`), by what is in them.
+# Bytes needed to detect HTML, SVG or XML, after a byte-order mark, comments and declarations.
+MARKUP_BYTES = 1024
+# Brands of ISO base media files (`ftyp`), by kind.
 BRANDS = {
     "AVIF": (b"avif", b"avis"),
     "HEIC": (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
     "CR3 (raw photo)": (b"crx ",),
 }
-# How bytes of a kind begin. Signatures that text may begin with are followed up to what text does not hold.
+# Signatures by kind. Those that plain text may start with extend to bytes that text does not contain.
 STARTS = {
     name: re.compile(start, re.DOTALL)
     for name, start in {
@@ -45,7 +45,7 @@ STARTS = {
     }.items()
 }
 MARKUP = {"SVG": (b"<svg",), "web page": (b"<!doctype html", b"<html", b"<head", b"<body", b"<script")}
-# MIME types of images. Other kinds of the above are pages, documents, streams and archives: no images at all.
+# MIME types of images. The other kinds above (pages, documents, videos, archives) are not images.
 MIME = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",
@@ -74,13 +74,13 @@ MIME = {
 
 
 def kind_of(data: bytes) -> str | None:
-    """The name of what the bytes are, of a photograph as Pillow names its format; None: no known kind."""
+    """The kind of a file, for photographs by Pillow's format name; None if unknown."""
     if data[4:8] == b"ftyp":
         return _of_brands(data)
     for name, start in STARTS.items():
         if start.match(data):
             return name
-    text = data[:LOOKED_AT].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    text = data[:MARKUP_BYTES].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith(b"<"):
         found = ((text.find(word), name) for name, words in MARKUP.items() for word in words if word in text)
         return min(found, default=(0, "XML"))[1]
@@ -90,7 +90,7 @@ def kind_of(data: bytes) -> str | None:
 def _of_brands(data: bytes) -> str:
     size = min(int.from_bytes(data[:4], "big"), 256)
     brands = [data[8:12], *(data[at : at + 4] for at in range(16, size, 4))]
-    # The first is what the file is; `mif1` may be either's, and the others then say which.
+    # The first brand decides, except `mif1` and `msf1`, which AVIF and HEIC share.
     for brand in sorted(brands, key=lambda brand: brand in (b"mif1", b"msf1")):
         for name, known in BRANDS.items():
             if brand in known:

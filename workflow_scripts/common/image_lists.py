@@ -1,7 +1,6 @@
-"""The images that a person gives to a command: files, folders, or a table with a column of paths.
+"""The images given to a command: files, folders, or a table with a column of paths.
 
-They are listed in a DuckDB table, which spills to disk, and read back a block at a time: memory does not grow with
-their number.
+They are listed in a DuckDB table, which spills to disk, and are read back in blocks, so that memory is bounded.
 """
 
 import logging
@@ -26,7 +25,7 @@ from workflow_scripts.common.tables import quoted, scalar
 logger = logging.getLogger(__name__)
 
 UNREADABLE = 3
-"""Exit status of a command that could not read some images and did its work for the others."""
+"""Exit status of a command that skipped unreadable images and processed the others."""
 NAMED_ON_TERMINAL = 5
 TABLES = (*TEXT, *EXCEL, *PARQUET)
 LISTED_AT_ONCE = 65_536
@@ -41,7 +40,7 @@ FILES = pa.schema(
     ]
 )
 BOX = ("x", "y", "width", "height")
-# A crop as text, "" for the whole image, in pixels; what is no box is cut out of no image.
+# A crop as text, in pixels; "" for the complete image. An invalid box becomes an empty crop, which fails later.
 CROP_QUERY = """
 CASE
     WHEN coalesce({x}, {y}, {width}, {height}) IS NULL THEN ''
@@ -55,23 +54,24 @@ CASE
     ELSE '0 0 0 0'
 END
 """
-# In DuckDB the columns of a person's table have names that none of ours has.
+# Columns of the given table are renamed in DuckDB, so that they cannot clash with ours.
 KEPT = "kept_{}"
 PREFIX = "given_"
 PATH_COLUMNS = (*PATH_SPELLINGS, "image")
-"""What a table's column of files may be called; the last is what these commands write themselves."""
+"""Accepted names of a table's path column; the last is the one that these commands write."""
 
 
 @dataclass(frozen=True)
 class ImageList:
-    """Images in a DuckDB table: row, image (as the command names it), path (as the file system has it), bytes, modified
-    (ns; both null where there is no such file), crop ("x y width height" in pixels, "" for the whole image), and the
-    columns of the table that was given.
+    """Images in a DuckDB table.
+
+    Its columns are row, image (name in outputs), path (as bytes), bytes, modified (ns; both null if the file does not
+    exist), crop ("x y width height" in pixels, "" for the complete image), and those of the given table.
 
     Attributes:
-        connection: where the table is.
-        count: how many images.
-        kept: the columns that the person's table has, in its order.
+        connection: connection that has the table.
+        count: number of images.
+        kept: the columns of the given table, in order.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -81,9 +81,9 @@ class ImageList:
     table = "images"
 
     def kept_columns(self, taken: Iterable[str]) -> dict[str, str]:
-        """The kept columns by the names that they get in an output, with the DuckDB column of each.
+        """DuckDB column of each kept column, by its name in an output.
 
-        A name that the output itself uses gets `given_` before it.
+        Names that clash with the output's own columns get the prefix `given_`.
 
         Args:
             taken: the output's own columns.
@@ -92,16 +92,16 @@ class ImageList:
         return {f"{PREFIX * (name.lower() in used)}{name}": KEPT.format(n) for n, name in enumerate(self.kept)}
 
     def kept_types(self) -> dict[str, pa.DataType]:
-        """The type of each kept column, by its DuckDB column."""
+        """Type of each kept column, by its DuckDB name."""
         schema = self.connection.sql(f"SELECT * FROM {self.table} LIMIT 0").to_arrow_table().schema
         return {field.name: field.type for field in schema if field.name not in FILES.names}
 
     def blocks(self, size: int, only: str = "true") -> Iterator[pa.Table]:
-        """The images, in order, at most `size` at a time.
+        """The images in order, in blocks.
 
         Args:
-            size: images a block.
-            only: an SQL condition that chooses among them.
+            size: maximum number of images per block.
+            only: SQL condition that selects images.
         """
         with self.connection.cursor() as cursor:
             reader = cursor.sql(f"SELECT * FROM {self.table} WHERE {only} ORDER BY row").to_arrow_reader(size)
@@ -110,11 +110,11 @@ class ImageList:
 
 
 class Unreadable:
-    """Images that could not be read: the first are named on the terminal, all in the log file, each once.
+    """Reports unreadable images: all in the log file, the first few on the terminal too.
 
     Attributes:
-        count: how many there were.
-        first: what is wrong with the first.
+        count: number of unreadable images.
+        first: message for the first one.
     """
 
     def __init__(self) -> None:
@@ -122,14 +122,14 @@ class Unreadable:
         self.first = ""
 
     def note(self, image: str, error: str) -> None:
-        """Name one."""
+        """Report one image."""
         self.count += 1
         self.first = self.first or (f"{image}: {error}" if image else error)
-        logger.info("%s: cannot be read: %s", image, error)
+        logger.info("%s: unreadable: %s", image, error)
         if self.count <= NAMED_ON_TERMINAL:
-            remedy = "; a higher --max-pixels lets it in" if error.startswith("too_large") else ""
-            # A row without a path has nothing else to name it by.
-            tqdm.write(f"{image}: cannot be read: {error}{remedy}" if image else error, file=sys.stderr)
+            remedy = "; raise --max-pixels to read it" if error.startswith("too_large") else ""
+            # A row without a path has no name.
+            tqdm.write(f"{image}: unreadable: {error}{remedy}" if image else error, file=sys.stderr)
 
 
 def list_images(
@@ -139,27 +139,27 @@ def list_images(
     folder: Path | None = None,
     path_column: str | None = None,
 ) -> ImageList:
-    """List the images that a command line names.
+    """List the images given on a command line.
 
     Args:
-        connection: where the table is made.
-        images: image files and folders, which are searched through; or one table.
-        folder: where the paths of a table start; None: the table's own folder.
+        connection: connection to create the table in.
+        images: image files and folders, which are searched recursively; or one table.
+        folder: folder that a table's paths are relative to; None: the table's own folder.
         path_column: the table's column of paths; None: the first of `PATH_COLUMNS` that it has.
 
     Raises:
-        InputError: no images, or a file, folder, table or column that is not there.
+        InputError: there are no images, or a file, folder, table or column does not exist.
     """
     if not images:
-        raise InputError("--images: name image files, folders, or a table")
+        raise InputError("--images: give image files, folders, or one table")
     for path in images:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
     tables = [path for path in images if path.is_file() and _is_table(path)]
     if tables and len(images) > 1:
-        raise InputError(f"{tables[0]}: give one table alone, or image files and folders")
+        raise InputError(f"{tables[0]}: a table must be given alone, without other images")
     if not tables and (folder is not None or path_column is not None):
-        raise InputError(f"{images[0]}: no table; leave out --folder and --path-column")
+        raise InputError(f"{images[0]}: not a table; --folder and --path-column are for tables only")
     connection.register("no_files", FILES.empty_table())
     if tables:
         kept = _list_table(connection, tables[0], folder, path_column)
@@ -169,12 +169,12 @@ def list_images(
         _insert(connection, _files(images))
     count = int(scalar(connection, f"SELECT count(*) FROM {ImageList.table}"))
     if not count:
-        raise InputError(f"{', '.join(map(str, images))}: no images in it")
+        raise InputError(f"{', '.join(map(str, images))}: contains no images")
     return ImageList(connection, count, kept)
 
 
 def _files(images: Sequence[Path]) -> Iterator[tuple[str, Path]]:
-    """Each image's name and file: below a single folder as it lies there, else as the words name it."""
+    """Name and path of each image; the name is relative to the folder if one folder is given."""
     for path in images:
         if not path.is_dir():
             yield str(path), path
@@ -195,17 +195,17 @@ def _insert(connection: duckdb.DuckDBPyConnection, files: Iterator[tuple[str, Pa
 
 
 def _readable(name: str) -> str:
-    """A file's name as text; not every file system holds UTF-8."""
+    """A file name as text; names on disk may be other than UTF-8."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _list_table(
     connection: duckdb.DuckDBPyConnection, table: Path, folder: Path | None, path_column: str | None
 ) -> tuple[str, ...]:
-    """Make the DuckDB table of a person's table; the columns that are kept.
+    """Create the DuckDB table from the given table; return the columns that are kept.
 
     Raises:
-        InputError: the table cannot be read, or has no such column.
+        InputError: the table is unreadable, or has no path column.
     """
     start = table.parent if folder is None else folder
     if not start.is_dir():
@@ -218,9 +218,9 @@ def _list_table(
         if place is None:
             wanted = path_column or f"path ({', '.join(PATH_COLUMNS[1:])})"
             raise InputError(
-                f"{table}: no column {wanted}; it has {', '.join(found)}; name the column of files by --path-column"
+                f"{table}: no column {wanted}; it has {', '.join(found)}; name the path column with --path-column"
             )
-        # A column called `image` that holds the paths is the output's own.
+        # The output writes its own column `image`.
         kept = [
             row[0] for row in described if not _is_nested(row[1]) and not (row[0] == place and place.lower() == "image")
         ]
@@ -245,16 +245,16 @@ def _list_table(
 
 
 def _crop_of(found: Sequence[str]) -> str:
-    """The SQL of a row's crop, where a table has all four columns of a box."""
+    """SQL of a row's crop; empty text unless the table has all four box columns."""
     named = {side: column_named(found, side) for side in BOX}
     if None in named.values():
         return "''"
-    sys.stderr.write(f"crops by {', '.join(map(str, named.values()))}, in pixels\n")
+    sys.stderr.write(f"cropping to columns {', '.join(map(str, named.values()))}, in pixels\n")
     return CROP_QUERY.format(**{side: f"CAST({quoted(str(column))} AS VARCHAR)" for side, column in named.items()})
 
 
 def box_of(crop: str) -> tuple[int, int, int, int] | None:
-    """A crop as numbers; None for the whole image."""
+    """A crop as x, y, width and height; None for the complete image."""
     if not crop:
         return None
     x, y, width, height = map(int, crop.split())
@@ -268,7 +268,7 @@ def _placed(cursor: duckdb.DuckDBPyConnection, start: Path) -> Iterator[tuple[st
 
 
 def _placed_below(start: Path, written: str) -> Path:
-    """A file of a table; tables from Windows write backslashes."""
+    """Path of a file listed in a table, which may have backslashes (Windows)."""
     path = start / written
     return path if "\\" not in written or path.exists() else start / written.replace("\\", "/")
 
@@ -286,7 +286,7 @@ def _is_table(path: Path) -> bool:
 
 
 def _is_nested(kind: str) -> bool:
-    """Whether a DuckDB type is of lists or of several values, which a CSV has no place for."""
+    """Whether a DuckDB type is nested, which CSV cannot represent."""
     return kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION"))
 
 

@@ -1,7 +1,7 @@
-"""Untrusted images: decoding within bounds, scaling, encoding, hashing. Arrays are (height, width, 3), uint8, RGB.
+"""Decode untrusted images within bounds; scale, encode and hash them. Arrays are (height, width, 3), uint8, RGB.
 
-One decoder serves all that looks at photos: downloads, shards, training, prediction. A photo is read into memory once
-as it is stored, then cut into strips that are converted one after the other, each to its place in the upright picture.
+One decoder is used everywhere: downloads, shards, training, prediction. An image is held in memory once as stored and
+converted in strips, each written to its place in the upright image.
 """
 
 import io
@@ -25,9 +25,9 @@ from workflow_scripts.common.tiff import Tiff, UnsupportedTiff, open_tiff
 
 RgbImage = NDArray[np.uint8]
 
-# Formats of photographs. Others (EPS, PSD, FITS, ...) only widen what hostile bytes can reach.
+# Formats of photographs. Others (EPS, PSD, FITS, ...) would only enlarge the attack surface.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "JPEG2000", "AVIF")
-# What a host is asked for: what is read, a JPEG first, then whatever it calls an image.
+# HTTP Accept header: supported formats, JPEG first, then any image.
 ACCEPT = ", ".join(
     ["image/jpeg"]
     + [f"image/{name};q=0.8" for name in ("png", "webp", "tiff", "jp2", "bmp", "gif")]
@@ -36,9 +36,9 @@ ACCEPT = ", ".join(
 MAX_PIXELS = 100_000_000
 WHITE = (255, 255, 255)
 PNG_START = b"\x89PNG\r\n\x1a\n"
-# A picture is converted in strips of so many stored bytes.
+# Stored bytes per strip.
 STRIP_BYTES = 4_000_000
-# By EXIF orientation: how the upright picture is a view of the stored one (CIPA DC-008, 4.6.5.1.6).
+# The upright image as a view of the stored one, by EXIF orientation (CIPA DC-008, 4.6.5.1.6).
 UPRIGHT: dict[int, Callable[[Any], Any]] = {
     1: lambda stored: stored,
     2: lambda stored: stored[:, ::-1],
@@ -49,41 +49,40 @@ UPRIGHT: dict[int, Callable[[Any], Any]] = {
     7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
     8: lambda stored: stored.swapaxes(0, 1)[::-1],
 }
-# The other way round: those that do not undo themselves.
-UNDONE_BY = {6: 8, 8: 6}
-# What Pillow holds of a picture that it has read, bytes a pixel.
+# Inverses of the orientations that are not their own inverse.
+INVERSE = {6: 8, 8: 6}
+# Memory of a loaded Pillow image, bytes per pixel.
 STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2}
-# What else a format's library holds meanwhile, bytes a pixel, as measured.
+# Further memory of a format's codec while decoding, bytes per pixel, as measured.
 CODEC_BYTES = {"WEBP": 13, "AVIF": 17, "JPEG2000": 20}
-# Likewise of run-length bitmaps, which Pillow unpacks in Python: an array that grows, and its copy.
+# The same for run-length bitmaps, which Pillow unpacks in Python: a growing array and its copy.
 RUN_LENGTH_BYTES = 3
 RUN_LENGTHS = {BmpImagePlugin.BmpImageFile.COMPRESSIONS[name] for name in ("RLE8", "RLE4")}
 # Formats whose reader copies the encoded bytes.
 COPIED = ("WEBP", "AVIF")
-# A perceptual hash is taken of a picture whose shorter side has at least so many pixels, if it has them at all: what
-# is hashed alike is found again.
+# Perceptual hashes are computed at this shorter side or more, unless the image is smaller, so that they are comparable.
 HASHED_AT = 720
 
-# Makes every format's reader known; Pillow else finds some of the names above only after others failed.
+# Register all formats; Pillow otherwise registers some only after others have failed.
 Image.init()
-# Threads are the caller's affair: steps run several images or several jobs at once.
+# Steps process several images or jobs at once, so libraries use one thread each.
 cv2.setNumThreads(1)
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-# Sizes are checked here before anything is decoded; Pillow's own bound is below that of a herbarium sheet.
+# Sizes are checked before decoding; Pillow's own limit is below the size of a herbarium sheet.
 Image.MAX_IMAGE_PIXELS = None
-# What Pillow thinks of broken tags would go to the terminal.
+# Pillow's warnings about broken tags would go to the terminal.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 Fault = Literal["not_an_image", "unsupported", "truncated", "too_large"]
 
 
 class UnreadableImage(ValueError):
-    """Bytes that give no image.
+    """Bytes that cannot be decoded.
 
     Attributes:
-        fault: `not_an_image`, `unsupported` (an image of a kind that is not read), `too_large` (its header claims too
-            many pixels), or `truncated` (a good header, then data that ends early or is broken).
-        detail: what exactly; of the first two, what the bytes are.
+        fault: `not_an_image`, `unsupported` (an unsupported image format), `too_large` (the header declares too many
+            pixels), or `truncated` (a valid header, but incomplete or broken data).
+        detail: the details; for the first two, what the bytes are.
     """
 
     def __init__(self, fault: Fault, detail: str) -> None:
@@ -100,10 +99,10 @@ class ImageSize(NamedTuple):
 
 
 class Photo(ABC):
-    """An image of which only the header was read.
+    """An image whose header has been read.
 
     Attributes:
-        stored: its size as it is stored.
+        stored: size as stored.
         orientation: EXIF orientation, 1 to 8.
     """
 
@@ -112,15 +111,15 @@ class Photo(ABC):
 
     @property
     def size(self) -> ImageSize:
-        """Its size upright."""
+        """Size of the upright image."""
         width, height = self.stored
         return ImageSize(height, width) if self.orientation >= 5 else self.stored
 
     def decode(self, at_least: int = 0) -> RgbImage:
-        """The whole picture, as `decode` gives it.
+        """Decode the image; see the function `decode`.
 
         Raises:
-            UnreadableImage: its data is cut off or broken, or of a kind that is not read.
+            UnreadableImage: the data is incomplete, broken or unsupported.
         """
         try:
             return self._decode(at_least)
@@ -131,17 +130,17 @@ class Photo(ABC):
 
     @abstractmethod
     def bytes_needed(self, at_least: int = 0) -> int:
-        """The most memory that decoding takes, with what it returns."""
+        """Peak memory of decoding, including the result, bytes."""
 
     @abstractmethod
     def _decode(self, at_least: int) -> RgbImage: ...
 
 
 def open_photo(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
-    """Read an image's header; nothing is decoded.
+    """Read an image's header without decoding the image.
 
     Raises:
-        UnreadableImage: no image, an image of a kind that is not read, or of more than `max_pixels` pixels.
+        UnreadableImage: the data is not an image, is unsupported, or has more than `max_pixels` pixels.
     """
     try:
         photo: Photo = _Jpeg(data) if data.startswith(jpeg.START) else _Other(data)
@@ -152,7 +151,7 @@ def open_photo(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
     except jpeg.NotJpeg as error:
         raise UnreadableImage("truncated", f"JPEG: {error}") from None
     except Exception as error:
-        # Parsers of hostile headers raise whatever they stumble over.
+        # Parsers may raise any exception on hostile headers.
         raise UnreadableImage("not_an_image", _line(error)) from None
     width, height = photo.stored
     if width * height > max_pixels:
@@ -161,36 +160,37 @@ def open_photo(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
 
 
 def read_size(data: bytes, max_pixels: int = MAX_PIXELS) -> ImageSize:
-    """Size from the header alone; nothing is decoded.
+    """Read the size of the upright image from the header.
 
     Raises:
-        UnreadableImage: as of `open_photo`.
+        UnreadableImage: as for `open_photo`.
     """
     return open_photo(data, max_pixels).size
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS, at_least: int = 0) -> RgbImage:
-    """Decode wholly to RGB, upright, in sRGB.
+    """Decode to upright RGB in sRGB.
 
-    With `at_least`, the picture may come out at a reduced scale whose shorter side is still that many pixels or more.
-    Of a JPEG libjpeg then skips the finer frequencies, which takes less time and memory; of others areas are averaged.
+    With `at_least`, the image may be reduced as long as its shorter side keeps that many pixels. For a JPEG, libjpeg
+    then skips higher frequencies, which saves time and memory; other formats are reduced by averaging.
 
-    EXIF orientation is applied; colours of an embedded profile are converted, as long as it is readable and fits; CMYK
-    and grey are converted; samples keep their upper 8 bits; palettes and alpha are laid on white, as img2dataset does;
-    of an animation the first frame is taken.
+    EXIF orientation is applied. An embedded colour profile is converted if it is readable and matches the mode. CMYK
+    and grey become RGB. Samples keep their upper 8 bits. Palettes and alpha are composed on white, as in img2dataset.
+    Animations give their first frame.
 
     Raises:
-        UnreadableImage: no image, a kind that is not read, more than `max_pixels` pixels, cut-off or broken data.
+        UnreadableImage: not an image, unsupported, more than `max_pixels` pixels, or incomplete or broken data.
     """
     return open_photo(data, max_pixels).decode(at_least)
 
 
 def decode_plain(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decode as `Image.open(file).convert("RGB")` does, which published evaluation code uses: not turned, colours as
-    they are stored. Sizes are bounded.
+    """Decode like `Image.open(file).convert("RGB")` in published evaluation code, but with a limit on the size.
+
+    EXIF orientation and colour profiles are ignored.
 
     Raises:
-        UnreadableImage: no image, more than `max_pixels` pixels, cut-off or broken data.
+        UnreadableImage: not an image, more than `max_pixels` pixels, or incomplete or broken data.
     """
     with _opened(data) as image:
         if image.width * image.height > max_pixels:
@@ -202,14 +202,14 @@ def decode_plain(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 
 def cut_out(image: RgbImage, x: int, y: int, width: int, height: int) -> RgbImage:
-    """What lies within the image of a box in pixels; empty where nothing does."""
+    """The part of a box (pixels) that lies within the image; may be empty."""
     return np.ascontiguousarray(image[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)])
 
 
 def scale_down(image: RgbImage, longer_side: int) -> RgbImage:
-    """Scale so that the longer side is `longer_side`, keeping the ratio; smaller images stay as they are.
+    """Scale down to the given longer side, keeping the aspect ratio; smaller images are unchanged.
 
-    This is img2dataset's `keep_ratio_largest` with `resize_only_if_bigger`, which made TreeOfLife-200M.
+    Same as img2dataset's `keep_ratio_largest` with `resize_only_if_bigger`, which was used for TreeOfLife-200M.
     """
     height, width = image.shape[:2]
     if max(height, width) <= longer_side:
@@ -220,7 +220,7 @@ def scale_down(image: RgbImage, longer_side: int) -> RgbImage:
 
 
 def to_square(image: RgbImage, side: int, how: Literal["squash", "crop"]) -> RgbImage:
-    """Make a square of `side` pixels: squash the whole image into it, or crop the largest central square first."""
+    """Resize to a square of `side` pixels, by squashing the image or by first cropping the largest central square."""
     if how == "crop":
         height, width = image.shape[:2]
         shorter = min(height, width)
@@ -234,7 +234,7 @@ def to_square(image: RgbImage, side: int, how: Literal["squash", "crop"]) -> Rgb
 
 
 def encode_jpeg(image: RgbImage, quality: int) -> bytes:
-    """JPEG with 4:2:0 chroma; the same pixels give the same bytes."""
+    """Encode as JPEG with 4:2:0 chroma subsampling; the same pixels give the same bytes."""
     return bytes(
         simplejpeg.encode_jpeg(
             np.ascontiguousarray(image), quality=quality, colorspace="RGB", colorsubsampling="420", fastdct=False
@@ -243,16 +243,16 @@ def encode_jpeg(image: RgbImage, quality: int) -> bytes:
 
 
 def pdq(image: RgbImage) -> str | None:
-    """PDQ perceptual hash (256 bits as 64 hex digits) of the image resized to 512x512; None where PDQ finds no feature.
+    """PDQ perceptual hash (64 hex digits) of the image resized to 512x512; None for an image without features.
 
-    Without that resize halved images are not found again. A featureless image would else equal all others.
+    Without the resize, half-size copies would not match. Images without features would match each other.
     """
     square = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return pdq_hash(np.asarray(square, np.uint8))
 
 
 class _Jpeg(Photo):
-    """A JPEG: libjpeg makes RGB of it, at a scale, without another copy."""
+    """A JPEG, decoded by libjpeg directly to RGB at a reduced scale."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -269,7 +269,7 @@ class _Jpeg(Photo):
     def bytes_needed(self, at_least: int = 0) -> int:
         width, height = self.stored
         scale = self._pillow_scale(at_least)
-        # Four bytes as Pillow or CMYK has it, and three as it is returned.
+        # Four bytes in Pillow or as CMYK, and three in the result.
         pixels = 7 * -(-width // scale) * -(-height // scale)
         return WORKING_BYTES + pixels + round(self._header.whole_coefficients * width * height)
 
@@ -289,7 +289,7 @@ class _Jpeg(Photo):
                 strict=True,
             )
         except ValueError:
-            # Whether a flaw is only odd (extra bytes before a marker) or fatal is for Pillow to say.
+            # Pillow tolerates minor flaws, such as extra bytes before a marker.
             return self._by_pillow(at_least, transform)
         if mode == "RGB" and transform is None:
             return np.ascontiguousarray(UPRIGHT[self.orientation](pixels))
@@ -312,7 +312,7 @@ class _Jpeg(Photo):
         )
 
     def _pillow_scale(self, at_least: int) -> int:
-        """The power of two by which Pillow can have it reduced."""
+        """The power of two by which Pillow reduces the image."""
         factor = _reduction(self.stored, at_least)
         return next(scale for scale in (8, 4, 2, 1) if scale <= factor)
 
@@ -342,7 +342,7 @@ class _Other(Photo):
         return WORKING_BYTES + copied + unpacked + held * pixels + 3 * wide * high
 
     def _halved(self, at_least: int) -> bool:
-        """Whether a JPEG 2000 picture is read without its last halving. Pillow miscounts the size after several."""
+        """Whether a JPEG 2000 is decoded at half size; Pillow miscalculates the size for smaller scales."""
         return _reduction(self.stored, at_least) > 1 and jpeg.levels_of_2000(self._data) > 0
 
     def _decode(self, at_least: int) -> RgbImage:
@@ -369,10 +369,10 @@ class _Other(Photo):
 
 
 def _opened(data: bytes) -> Image.Image:
-    """An image as Pillow opens it.
+    """Open an image with Pillow.
 
     Raises:
-        UnreadableImage: it cannot.
+        UnreadableImage: Pillow cannot open it.
     """
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
@@ -386,7 +386,7 @@ def _opened(data: bytes) -> Image.Image:
 
 
 def _reduction(size: ImageSize, at_least: int) -> int:
-    """The largest whole number by which a picture may be reduced."""
+    """The largest integer factor that leaves at least `at_least` pixels on the shorter side."""
     return max(1, min(size) // at_least) if at_least else 1
 
 
@@ -401,18 +401,18 @@ def _assembled(
     to_rgb: Callable[[Image.Image], Image.Image],
     factor: int = 1,
 ) -> RgbImage:
-    """The upright picture from strips of the stored one.
+    """Assemble the upright image from strips of the stored one.
 
     Args:
-        stored: the stored picture's size.
-        strip: gives the rows from one to another of the stored picture.
+        stored: size of the stored image.
+        strip: returns the stored rows from `top` to `bottom`.
         orientation: EXIF orientation.
-        to_rgb: makes RGB of a strip, reduced by `factor`.
-        factor: a whole number.
+        to_rgb: converts a strip to RGB, reduced by `factor`.
+        factor: integer factor of the reduction.
     """
     wide, high = _reduced(stored, factor)
     upright = np.empty((wide, high, 3) if orientation >= 5 else (high, wide, 3), np.uint8)
-    place = UPRIGHT[UNDONE_BY.get(orientation, orientation)](upright)
+    place = UPRIGHT[INVERSE.get(orientation, orientation)](upright)
     rows = max(1, STRIP_BYTES // (4 * stored.width * factor)) * factor
     for top in range(0, stored.height, rows):
         rgb = np.asarray(to_rgb(strip(top, min(top + rows, stored.height))))
@@ -427,17 +427,17 @@ def _strips_of(image: Image.Image) -> Callable[[int, int], Image.Image]:
 
 def _orientation_in(image: Image.Image) -> int:
     for name in ("xmp", "XML:com.adobe.xmp"):
-        # Pillow looks there too; who shows pictures does not.
+        # Pillow reads the orientation from XMP too; image viewers do not.
         image.info.pop(name, None)
     try:
-        # Of a PNG Pillow's own method decodes the whole picture first.
+        # For a PNG, the method of the subclass decodes the image first.
         return _orientation(Image.Image.getexif(image).get(ExifTags.Base.Orientation))
     except Exception:
         return 1
 
 
 def _exif_of_png(data: bytes) -> bytes:
-    """The EXIF chunk of a PNG, which may stand behind the picture; b"" where there is none."""
+    """The EXIF chunk of a PNG, which may follow the image data; b"" if there is none."""
     at = len(PNG_START)
     while at + 8 <= len(data):
         length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
@@ -457,7 +457,7 @@ def _orientation_of(exif: bytes) -> int:
 
 
 def _orientation(value: Any) -> int:
-    """EXIF orientation, 1 to 8; 1 where it is absent or makes no sense: EXIF never costs the picture."""
+    """EXIF orientation, 1 to 8; 1 if it is absent or invalid, so that bad EXIF never loses an image."""
     return value if isinstance(value, int) and value in UPRIGHT else 1
 
 
@@ -470,7 +470,7 @@ def _upper_bits(image: Image.Image, shift: int, inverted: bool) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image, transform: colours.Transform | None) -> Image.Image:
-    """RGB, its colours converted, alpha and palettes laid on white."""
+    """Convert to RGB in sRGB, with alpha and palettes composed on white."""
     if image.mode == "F":
         raise UnreadableImage("unsupported", "floating-point samples")
     image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode]) if image.mode in ("La", "RGBa") else image

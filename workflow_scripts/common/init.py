@@ -1,4 +1,4 @@
-"""Examine a folder or table of photos, report problems, and write a config for it."""
+"""Check a folder or table of photos, report problems, and write a config for it."""
 
 import csv
 import difflib
@@ -33,8 +33,8 @@ DEFAULT = Path("config/config.yaml")
 RECIPES = ("photos", "finetune")
 LISTED = 20
 PHOTOS_A_PART = 5000
-MOST_PARTS = 5000
-LEAST_PHOTOS = 5
+MAX_PARTS = 5000
+MIN_PHOTOS = 5
 FEW_PHOTOS = 10
 
 
@@ -52,57 +52,57 @@ def init(
     memory_mb: int = 1024,
     threads: int = 2,
 ) -> None:
-    """Look at photos and write a config for them.
+    """Check a folder or table of photos and write a config for it.
 
-    Photos are only read. Besides the config, the list of the photos that are kept for testing is written beside it:
-    those of a folder `test` (or of a table's column `split`), or else a share of each species'.
+    The photos are not changed. Beside the config, a list of test photos is written: the photos in a folder named `test`
+    (of a table: with `test` in the column `split`), or else a share of each species.
 
     Args:
-        photos: a folder with a folder for each species, or a table (CSV, TSV, Excel, parquet) with a column of files or
-            addresses and one of names.
+        photos: a folder with one subfolder per species, or a table (CSV, TSV, Excel, parquet) with a column of file
+            paths or URLs and a column of names.
         out: the config to write.
-        recipe: whose model and training: `photos` (small, on a CPU), `finetune` (BioCLIP 2, on a GPU), or a config's
-            path.
-        name: name of the corpus. Default: from the folder or table.
-        columns: of a table: our column name, and the table's (--columns path Bild scientific_name Art).
-        images: of a table: the folder that its paths start from. Default: the table's.
-        test_share: share of each species' photos (or individuals, by `occurrence_id`) that are kept for testing; 0 for
+        recipe: where the model and training settings come from: `photos` (small, on a CPU), `finetune` (BioCLIP 2, on a
+            GPU), or the path of a config.
+        name: name of the corpus. Default: the name of the folder or table.
+        columns: column names of the table, as pairs of our name and its name (--columns path Bild scientific_name Art).
+        images: the folder that the table's paths are relative to. Default: the folder of the table.
+        test_share: share of each species' photos (or individuals, by `occurrence_id`) to hold out for testing; 0 for
             none.
-        check: most photos that are opened to see whether they can be read, evenly spaced.
-        overwrite: whether a config that is there may be replaced.
+        check: number of photos to open, evenly spaced, to see whether they are readable.
+        overwrite: replace existing files.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 
     Raises:
-        InputError: no photos are found, or a file to write is there already.
+        InputError: no photos are found, or a file to write exists already.
     """
-    # The whole config takes a quarter of a second to import, which `--help` need not wait for.
+    # Importing the config model takes a quarter of a second, which `--help` does not need.
     from workflow_scripts.common.config.root import NAME, load_config, load_site, read_yaml
 
     if not 0 <= test_share < 1:
-        raise InputError(f"--test-share {test_share}: give a share from 0 to below 1")
+        raise InputError(f"--test-share {test_share}: expected a number from 0 to below 1")
     if check < 0:
-        raise InputError(f"--check {check}: give a number of photos, 0 for none")
+        raise InputError(f"--check {check}: expected a number of photos, or 0 for none")
     if out.suffix.lower() not in (".yaml", ".yml"):
-        raise InputError(f"--out {out}: a config's name ends in .yaml")
+        raise InputError(f"--out {out}: the file name must end in .yaml or .yml")
     template = _template(recipe)
     settings, site = read_yaml(template), load_site()
     config = load_config(settings, str(template), site)
     corpus = name or _name_of(photos)
     if not re.fullmatch(NAME, corpus):
-        raise InputError(f"--name {corpus}: a name of letters, digits, _, . and -")
+        raise InputError(f"--name {corpus}: use only letters, digits, _, . and -")
     test_labels, own_table = (out.with_name(f"{corpus}_{what}.csv") for what in ("test", "photos"))
     if not photos.exists():
         near = difflib.get_close_matches(str(photos), map(str, photos.parent.glob("*")), n=1)
         raise InputError(f"{photos}: no such folder or table" + (f"; did you mean {near[0]}?" if near else ""))
     if photos.is_dir() and Path.cwd().resolve().is_relative_to(photos.resolve()):
-        raise InputError(f"{photos}: results would lie among your photos; give this command in a folder of its own")
+        raise InputError(f"{photos}: the current folder is inside it; run this outside your photo folder")
     if photos.is_dir() and out.resolve().is_relative_to(photos.resolve()):
-        raise InputError(f"--out {out}: lies among your photos; name a file elsewhere")
+        raise InputError(f"--out {out}: is inside the photo folder {photos}; choose a file outside it")
     if photos.resolve() in {path.resolve() for path in (out, test_labels, own_table)}:
-        raise InputError(f"{photos}: would be written over; give another --name or --out")
-    if there := [path for path in (out, test_labels, own_table) if path.exists() and not overwrite]:
-        raise InputError(f"{there[0]} is there already; name another file with --out, or replace it with --overwrite")
+        raise InputError(f"{photos}: would be overwritten; choose another --name or --out")
+    if existing := [path for path in (out, test_labels, own_table) if path.exists() and not overwrite]:
+        raise InputError(f"{existing[0]}: exists already; choose another --out, or replace it with --overwrite")
     with connect(memory_mb, threads) as connection:
         if photos.is_dir():
             found = read_folder(connection, photos)
@@ -110,17 +110,17 @@ def init(
             found = read_table(connection, photos, columns, images or photos.parent)
         note_names(found)
         checked = check_photos(found, check, max(config.download.min_size, config.curate.min_size))
-        tested = hold_out(found, test_share, LEAST_PHOTOS)
-        _say(found, photos, checked, tested)
+        tested = hold_out(found, test_share, MIN_PHOTOS)
+        _print_report(found, photos, checked, tested)
         if checked and checked == found.unreadable:
             raise InputError(
-                f"{photos}: none of the {count(checked, 'photo')} opened is readable, see above; paths start from "
-                f"{found.images} (--images)"
+                f"{photos}: none of the {count(checked, 'photo')} opened is readable, see above; paths are relative "
+                f"to {found.images} (--images)"
             )
-        lost = config.max_loss.of(corpus, is_local=True)
-        if found.unreadable > lost * checked:
+        max_loss = config.max_loss.of(corpus, is_local=True)
+        if found.unreadable > max_loss * checked:
             sys.stdout.write(
-                f"a run would stop, for more than {lost:.0%} of the photos are unreadable: mend them, or add "
+                f"a run would stop because more than {max_loss:.0%} of the photos are unreadable; repair them, or add "
                 f"`max_loss: {{sources: {{{corpus}: 1}}}}` to the config\n"
             )
         root = _readable(found.images, corpus)
@@ -134,22 +134,22 @@ def init(
             source = {"name": corpus, "reader": "table", "table": str(own_table), "images": root}
         if tested:
             tables[test_labels] = ("place AS filepath, name AS class", "is_test")
-        parts = min(-(-found.count() // PHOTOS_A_PART), MOST_PARTS)
+        parts = min(-(-found.count() // PHOTOS_A_PART), MAX_PARTS)
         sections = {"corpus": corpus, "generations": [{"parts": parts, "sources": [source]}]}
         sections |= _test_sections(settings, str(test_labels), root, tested)
         of = template.relative_to(PROJECT) if template.is_relative_to(PROJECT) else template
         about = (
             f"# yaml-language-server: $schema={ascii(str(PROJECT))[1:-1]}/config/schema.json\n"
             f"# Written by `python -m workflow_scripts.common.init` for {ascii(str(photos))[1:-1]}.\n"
-            f"# The model and its training are those of {of}.\n"
+            f"# Model and training settings are from {of}.\n"
         )
         text = with_sections(template.read_text(encoding="utf-8"), sections, about)
         try:
             load_config(yaml.safe_load(text), str(out), site)
         except InputError as error:
             raise InputError(
-                f"--recipe {recipe} is for other data ({str(error).partition(': ')[2]}); give {' or '.join(RECIPES)}, "
-                "or a copy of that config without this key"
+                f"--recipe {recipe}: does not fit photos ({str(error).partition(': ')[2]}); use "
+                f"{' or '.join(RECIPES)}, or a copy of that config without this key"
             ) from None
         for path, (selected, condition) in tables.items():
             _write_csv(found, path, selected, condition)
@@ -160,25 +160,25 @@ def init(
 
 
 def _template(recipe: str) -> Path:
-    """The config that a recipe's name or path means.
+    """Path of the config for a recipe, given by name or path.
 
     Raises:
-        InputError: there is none.
+        InputError: the config does not exist.
     """
     named = PROJECT / "config" / f"{recipe}.yaml"
     template = named if named.is_file() else Path(recipe)
     if not template.is_file():
-        raise InputError(f"--recipe {recipe}: no such file; give {', '.join(RECIPES)}, or a config's path")
+        raise InputError(f"--recipe {recipe}: no such file; use {', '.join(RECIPES)}, or the path of a config")
     return template
 
 
 def with_sections(text: str, sections: Mapping[str, Any], about: str) -> str:
-    """A config with some of its sections replaced; the others keep their comments.
+    """A config's text with some sections replaced; the other sections keep their comments.
 
     Args:
         text: the config, a YAML mapping.
-        sections: new values by key; None leaves a section out.
-        about: what stands at its head, in place of the comment there.
+        sections: new values by key; None removes a section.
+        about: head comment, which replaces the one of the config.
     """
     lines = text.splitlines(keepends=True)
     starts = {}
@@ -205,7 +205,7 @@ def _dumped(key: str, value: Any) -> str:
 
 
 def _test_sections(settings: Mapping[str, Any], labels: str, root: str, tested: int) -> dict[str, Any]:
-    """What of the config is about the photos that are kept for testing."""
+    """The sections of the config that depend on the photos held out for testing."""
     curate = dict(settings.get("curate", {}))
     if not tested:
         return {
@@ -221,19 +221,19 @@ def _test_sections(settings: Mapping[str, Any], labels: str, root: str, tested: 
 
 
 def _readable(path: Path, name: str) -> str:
-    """A path as the config gives it: from here where it is below, and by a link where Snakemake cannot read it."""
-    here, whole_path = Path.cwd(), path.absolute()
-    written = str(whole_path.relative_to(here) if whole_path.is_relative_to(here) else whole_path)
+    """The path to write to the config: relative where possible, or a new link if Snakemake cannot read the path."""
+    here, absolute = Path.cwd(), path.absolute()
+    written = str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
     if not set(written) & set(NOT_IN_PATHS):
         return written
     link = Path(name)
     if not (link.is_symlink() and link.resolve() == path.resolve()):
         if link.exists() or link.is_symlink():
             raise InputError(
-                f"{path}: Snakemake does not read paths with any of {NOT_IN_PATHS}, and {link} is there already"
+                f"{path}: Snakemake cannot read paths that contain any of {NOT_IN_PATHS}, and {link} exists already"
             )
-        link.symlink_to(whole_path)
-    sys.stdout.write(f"{path} is linked as {link}: Snakemake does not read paths with any of {NOT_IN_PATHS}\n")
+        link.symlink_to(absolute)
+    sys.stdout.write(f"{path}: linked as {link}: Snakemake cannot read paths that contain any of {NOT_IN_PATHS}\n")
     return str(link)
 
 
@@ -251,28 +251,28 @@ def _write_csv(found: Collection, path: Path, columns: str, condition: str) -> N
             table.writerows(some)
 
 
-def _say(found: Collection, photos: Path, checked: int, tested: int) -> None:
+def _print_report(found: Collection, photos: Path, checked: int, tested: int) -> None:
     species = found.species()
     total = sum(species.values())
     lines = [f"{photos}: {count(total, 'photo')} of {len(species):,} species"]
     if found.is_table:
         lines += ["columns read: " + ", ".join(_column(ours, theirs) for ours, theirs in found.columns.items())]
         if found.unused:
-            lines += ["columns not read (carry them with the source's `keep`): " + ", ".join(found.unused)]
+            lines += ["columns not read (to carry them along, list them in `keep`): " + ", ".join(found.unused)]
     width = max(map(len, list(species)[:LISTED]))
     lines += [f"  {name:<{width}}  {photos_of:,}" for name, photos_of in list(species.items())[:LISTED]]
     if len(species) > LISTED:
         fewest = list(species.values())[LISTED:]
         lines += [f"  and {len(fewest):,} more species with {fewest[-1]:,} to {fewest[0]:,} photos each"]
     if addresses := total - found.count(LOCAL):
-        lines += [f"{count(addresses, 'photo')} on the network, which the run downloads"]
+        lines += [f"{count(addresses, 'photo')} given by URL, which the run downloads"]
     if checked < total - addresses:
         lines += [f"opened {checked:,} of {total - addresses:,} photos (--check)"]
     if few := sum(photos_of < FEW_PHOTOS for photos_of in species.values()):
         lines += [f"{few:,} species with fewer than {FEW_PHOTOS} photos"]
-    lines += ["", "odd:" if found.odd else "nothing odd", *(f"- {one}" for one in found.odd), ""]
+    lines += ["", "problems:" if found.odd else "no problems found", *(f"- {one}" for one in found.odd), ""]
     lines += [
-        f"{count(tested, 'photo')} kept for testing" if tested else "no photo is kept for testing: the run has no score"
+        f"{count(tested, 'photo')} held out for testing" if tested else "no photos held out for testing: no scores"
     ]
     sys.stdout.write("\n".join(lines) + "\n")
 

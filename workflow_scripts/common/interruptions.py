@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a command between two writes, so that it keeps what is done."""
+"""Handle Ctrl-C and SIGTERM between writes, so that a command keeps its finished work."""
 
 import signal
 import threading
@@ -10,10 +10,10 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(KeyboardInterrupt):
-    """A stop signal came; no `Exception`, so that nothing on the way takes it for a fault of an image.
+    """Raised by a stop signal; not an `Exception`, so that no handler mistakes it for an image error.
 
     Attributes:
-        status: the exit status that a shell expects of it: 130 for Ctrl-C, 143 for SIGTERM.
+        status: exit status by shell convention: 130 for Ctrl-C, 143 for SIGTERM.
     """
 
     def __init__(self, number: int) -> None:
@@ -22,45 +22,45 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interruptions:
-    """The first stop signal raises `Interrupted`, but only where no write is under way."""
+    """Raise `Interrupted` on the first stop signal, but never during a write."""
 
     def __init__(self) -> None:
         self._before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
         self._writing = False
-        self._came: int | None = None
+        self._received: int | None = None
 
     @contextmanager
     def held_back(self) -> Iterator[None]:
-        """A signal that comes within the block takes effect at its end."""
+        """Delay a signal that arrives within the block to its end."""
         self._writing = True
         try:
             yield
         finally:
             self._writing = False
-        if self._came is not None:
-            raise Interrupted(self._came)
+        if self._received is not None:
+            raise Interrupted(self._received)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        # A second signal ends the process at once.
+        # A second signal terminates the process immediately.
         self.release()
-        self._came = number
+        self._received = number
         if not self._writing:
             raise Interrupted(number)
 
     def install(self) -> None:
-        """Take over the signals."""
+        """Install the signal handlers."""
         for number in STOP_SIGNALS:
             signal.signal(number, self._note)
 
     def release(self) -> None:
-        """Give the signals back."""
+        """Restore the previous signal handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
 
 @contextmanager
 def interruptions() -> Iterator[Interruptions]:
-    """Turn stop signals into `Interrupted` for the block. In a thread other than the main one it changes nothing."""
+    """Turn stop signals into `Interrupted` within the block. Has no effect outside the main thread."""
     found = Interruptions()
     is_main = threading.current_thread() is threading.main_thread()
     if is_main:

@@ -1,9 +1,8 @@
-"""Like jobs go to Slurm together: what the scheduler selects at once, of one rule and one request, is one job array.
+"""Submit jobs of one rule and request that the scheduler selects together as one Slurm job array.
 
-snakemake-executor-plugin-slurm 2.8 cannot be left to it: it holds the selected jobs of a rule back until all of its
-ready jobs are selected, and never submits what it held back (its issue 473); its tasks wait for the output of the
-array's first job, and fail without it; and it asks for all jobs what the first asks for, too little for one that is
-tried again.
+The job arrays of snakemake-executor-plugin-slurm 2.8 are not usable: it delays the selected jobs of a rule until all
+ready jobs of the rule are selected, and may never submit them (its issue 473); its tasks wait for the output of the
+array's first job and fail without it; and it requests for all jobs what the first one needs, too little for retries.
 """
 
 import shlex
@@ -13,63 +12,61 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 PLUGIN = "snakemake_executor_plugin_slurm"
-# Slurm takes scripts of 4 MB; a job's command has a few kB.
-MOST_TASKS = 500
+# Slurm accepts scripts up to 4 MB; the command of a job has a few kB.
+MAX_TASKS = 500
 
 
 def submit_like_jobs_together() -> None:
-    """Have the plugin, where Snakemake has loaded it, submit each selection at once, an array a rule and request."""
+    """Patch the plugin, if loaded, to submit each selection at once, as one array per rule and request."""
     plugin = sys.modules.get(PLUGIN)
     if plugin is None:
         return
-    plugin.pending_jobs_for_rule = _none_is_waited_for  # type: ignore[attr-defined]
+    plugin.pending_jobs_for_rule = _no_pending_jobs  # type: ignore[attr-defined]
     plugin.Executor.run_array_jobs = _run_array
     if not hasattr(plugin.Executor.run_jobs, "by_request"):
         plugin.Executor.run_jobs = _by_request(plugin.Executor.run_jobs)
 
 
-def _none_is_waited_for(dag: Any, rule: str) -> int:
+def _no_pending_jobs(dag: Any, rule: str) -> int:
     return 0
 
 
 def _by_request(run_jobs: Callable[[Any, Sequence[Any]], None]) -> Callable[[Any, Sequence[Any]], None]:
-    def apart(self: Any, jobs: Sequence[Any]) -> None:
-        like: dict[tuple[str, ...], list[Any]] = {}
+    def run_by_request(self: Any, jobs: Sequence[Any]) -> None:
+        by_request: dict[tuple[str, ...], list[Any]] = {}
         for job in jobs:
-            like.setdefault(request(job), []).append(job)
-        for some in like.values():
-            for start in range(0, len(some), MOST_TASKS):
-                run_jobs(self, some[start : start + MOST_TASKS])
+            by_request.setdefault(request(job), []).append(job)
+        for some in by_request.values():
+            for start in range(0, len(some), MAX_TASKS):
+                run_jobs(self, some[start : start + MAX_TASKS])
 
-    apart.by_request = True  # type: ignore[attr-defined]
-    return apart
+    run_by_request.by_request = True  # type: ignore[attr-defined]
+    return run_by_request
 
 
 def request(job: Any) -> tuple[str, ...]:
-    """What jobs of one array have in common: the rule, and every amount that they ask for."""
+    """What jobs of one array share: the rule and all requested amounts."""
     amounts = (f"{name}={value}" for name, value in sorted(job.resources.items()) if isinstance(value, int))
     return (str(job.name), *amounts)
 
 
 def _run_array(self: Any, jobs: Sequence[Any]) -> None:
-    """Submit jobs as one array, each task of which is told its own command; what goes wrong fails them all."""
+    """Submit jobs as one array, in which each task runs the command of one job; an error fails all of them."""
     info = sys.modules[PLUGIN].SubmittedJobInfo  # type: ignore[attr-defined]
     try:
         number, logs = _submit(self, jobs)
     except Exception as error:
         for job in jobs:
-            self._report_job_error_threadsafe(info(job), f"the job array was not submitted: {error}")
+            self._report_job_error_threadsafe(info(job), f"could not submit the job array: {error}")
         return
-    self.logger.info(
-        f"{len(jobs)} jobs of {jobs[0].name} have been submitted as SLURM job array {number} (logs: {logs})"
-    )
+    self.logger.info(f"submitted {len(jobs)} jobs of {jobs[0].name} as Slurm job array {number} (logs: {logs})")
     for task, job in enumerate(jobs, start=1):
         log = {"slurm_logfile": logs / f"{number}_{task}.log"}
         self._report_job_submission_threadsafe(info(job, external_jobid=f"{number}_{task}", aux=log))
 
 
 def _submit(executor: Any, jobs: Sequence[Any]) -> tuple[str, Any]:
-    """The number of the array, and the folder of its tasks' logs."""
+    """Submit the array and return its job ID and the folder of its logs."""
     plugin: Any = sys.modules[PLUGIN]
     first, settings = jobs[0], executor.workflow.executor_settings
     logs = executor.slurm_logdir / f"rule_{first.name}"

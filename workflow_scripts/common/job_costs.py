@@ -1,7 +1,7 @@
-"""What a job cost, written down beside its log by the job itself.
+"""Record the cost of a job beside its log.
 
-Snakemake's benchmark file holds a job's last run only: a rerun that finds the work done overwrites what the work took.
-Here each run of a job adds a line, and says whether it did the work or found it done.
+Snakemake's benchmark file has only a job's last run, so that a rerun that adopts finished work overwrites the cost of
+the work. Here each run of a job appends a line, which says whether it did the work or adopted it.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 ENDING = ".costs.jsonl"
 Work = Literal["done", "adopted"]
-"""Whether a run did its work, or found all of it done before."""
+"""Whether a run did its work, or adopted finished work."""
 
 _found: set[Work] = set()
 
@@ -29,14 +29,14 @@ class Attempt:
 
     Attributes:
         started, ended: seconds since 1970.
-        finished: whether it came to its end.
-        work: whether it did its work, or found it done.
-        cpu_seconds: processor time, its children's too.
-        memory_mb: most resident memory, its own or that of the largest child, MiB.
-        gpus: how many GPUs it used.
-        gpu_memory_mb: most memory that it held on one of them, MiB.
-        host: the machine's name.
-        machine: what the machine is: processor, cores, GPU.
+        finished: whether it ended without an error.
+        work: whether it did its work or adopted it.
+        cpu_seconds: CPU time, including child processes.
+        memory_mb: peak resident memory of the process or its largest child, MiB.
+        gpus: number of GPUs used.
+        gpu_memory_mb: peak memory on one GPU, MiB.
+        host: host name.
+        machine: processor, cores and GPU of the machine.
     """
 
     started: float
@@ -52,13 +52,13 @@ class Attempt:
 
 
 def note(work: Work) -> None:
-    """Say that this process did costly work, or found costly work done."""
+    """Note that this process did costly work, or adopted it."""
     _found.add(work)
 
 
 @contextmanager
 def written_down(log: Path | None) -> Iterator[None]:
-    """Add a line on what runs within to the file beside a log; without a log, or where it cannot be written, none."""
+    """Append the cost of the block to the file beside a log, if there is a log and the file is writable."""
     started, before = time.time(), _cpu_seconds()
     _found.clear()
     finished = False
@@ -71,7 +71,7 @@ def written_down(log: Path | None) -> Iterator[None]:
 
 
 def file_of(log: Path) -> Path:
-    """The file beside a log; each process of a training has its own."""
+    """Path of the cost file of a log; each process of a training has its own."""
     rank = os.environ.get("RANK", "0")
     return log.with_name(log.name.removesuffix(".log") + ("" if rank == "0" else f".rank{rank}") + ENDING)
 
@@ -94,7 +94,7 @@ def _add(log: Path, started: float, cpu_before: float, finished: bool) -> None:
         with file_of(log).open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(attempt)) + "\n")
     except OSError:
-        # A full disk, say: the step's own ending says so.
+        # The step itself reports a full disk.
         return
 
 
@@ -106,15 +106,15 @@ def _cpu_seconds() -> float:
 
 
 def _gpus() -> tuple[int, float, str]:
-    """How many GPUs this process used, the most memory that it held on one, MiB, and what they are."""
+    """Number of GPUs used, peak memory on one (MiB), and their name."""
     torch: Any = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return 0, 0.0, ""
-    held = {number: torch.cuda.max_memory_reserved(number) / 2**20 for number in range(torch.cuda.device_count())}
-    used = [number for number, memory_mb in held.items() if memory_mb]
+    peaks = {number: torch.cuda.max_memory_reserved(number) / 2**20 for number in range(torch.cuda.device_count())}
+    used = [number for number, memory_mb in peaks.items() if memory_mb]
     if not used:
         return 0, 0.0, ""
-    return len(used), round(max(held.values()), 1), torch.cuda.get_device_name(used[0])
+    return len(used), round(max(peaks.values()), 1), torch.cuda.get_device_name(used[0])
 
 
 def _processor() -> str:
@@ -126,7 +126,7 @@ def _processor() -> str:
 
 
 def read_attempts(path: Path) -> list[Attempt]:
-    """The runs of a job, in order; lines that cannot be read (of a killed writer) are passed over."""
+    """The runs of a job, in order; unreadable lines (from killed writers) are skipped."""
     found = []
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -141,9 +141,9 @@ def read_attempts(path: Path) -> list[Attempt]:
 
 
 def that_did_the_work(attempts: list[Attempt]) -> list[Attempt]:
-    """The last run that did the work, and before it those that it went on from; the last run of all where none did.
+    """The last run that did the work, with the interrupted runs before it; else the last run.
 
-    A run that found the work done cost next to nothing, and does not take the place of the one that did it.
+    Runs that adopted the work are ignored, because they cost almost nothing.
     """
     last = next(
         (n for n in reversed(range(len(attempts))) if attempts[n].finished and attempts[n].work == "done"), None

@@ -1,17 +1,17 @@
-"""What a cluster's jobs load before their command: environment modules and a file of shell commands of the site's."""
+"""Shell commands that a cluster's jobs run first: environment modules and the site's setup file."""
 
 import shlex
 
 from workflow_scripts.common.config.site import SlurmSettings
 
-# Jobs inherit the submitting shell's variables, and with some shells not its functions.
+# Jobs inherit the variables of the submitting shell, but with some shells not its functions.
 MODULE = 'type module > /dev/null 2>&1 || . "${MODULESHOME:-/usr/share/modules}/init/bash" || :'
 
 
 def setup(slurm: SlurmSettings | None) -> str:
-    """Shell commands that load what the site names; they end with a line that says what failed, and status 1.
+    """Shell commands that load the site's modules and setup file, or print an error and exit with status 1.
 
-    They come before `set -u`, which module systems do not bear.
+    They run before `set -u`, with which module systems fail.
 
     Args:
         slurm: the cluster; None: this machine, where nothing is loaded.
@@ -21,17 +21,17 @@ def setup(slurm: SlurmSettings | None) -> str:
     commands = []
     if slurm.modules:
         load = shlex.join(["module", "load", *slurm.modules])
-        commands += [MODULE, _or_say(load, f"slurm.modules: `{load}` failed")]
+        commands += [MODULE, _or_fail(load, f"slurm.modules: `{load}` failed")]
     if slurm.setup:
-        commands.append(_or_say(f". {shlex.quote(slurm.setup)}", f"slurm.setup: {slurm.setup} failed"))
+        commands.append(_or_fail(f". {shlex.quote(slurm.setup)}", f"slurm.setup: {slurm.setup} failed"))
     return "".join(f"{command}; " for command in commands)
 
 
 def literal_prefix(commands: str) -> str:
-    """Shell commands for Snakemake's `shell.prefix`, which reads braces as fields."""
+    """Escape braces for Snakemake's `shell.prefix`, which formats them as fields."""
     return commands.replace("{", "{{").replace("}", "}}")
 
 
-def _or_say(command: str, failure: str) -> str:
-    said = shlex.quote(f"error: config/site.yaml: {failure} on ")
-    return f'{command} || {{ echo {said}"$(hostname)" >&2; exit 1; }}'
+def _or_fail(command: str, failure: str) -> str:
+    message = shlex.quote(f"error: config/site.yaml: {failure} on ")
+    return f'{command} || {{ echo {message}"$(hostname)" >&2; exit 1; }}'

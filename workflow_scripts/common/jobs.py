@@ -1,7 +1,7 @@
-"""What each rule's jobs ask for, as Snakemake's resources: numbers from the recipe, places from the site.
+"""Resources of each rule's jobs for Snakemake: amounts from the recipe, partitions and accounts from the site.
 
-`job_needs.csv` holds a line a rule: the memory and time that its jobs were measured to need, with room to spare, for
-recipes that say nothing else (`limits.jobs`). Where no memory stands there, it is the site's, which bounds DuckDB.
+`job_needs.csv` has one line per rule: the measured memory and time of its jobs, with a margin. `limits.jobs` in the
+recipe overrides it. Rules without a memory value use the site's `memory_mb`, which bounds DuckDB.
 """
 
 import csv
@@ -21,32 +21,32 @@ from workflow_scripts.common.errors import InputError
 
 TRAINING = ("train_run", "pretrain")
 DOWNLOADING = ("download", "replay_download", "retry_failed")
-# The resource of sbatch options that a rule cannot do without; `slurm_extra` is the person's, and they come after it.
+# Resource of the sbatch options that a rule requires; they are appended to the user's `slurm_extra`.
 JOB_OPTIONS = "job_options"
-# How a rule file names a rule's jobs.
+# How rule files name the jobs of a rule.
 JOB = re.compile(r'\bjob\(\s*"(\w+)"')
 NEEDS = Path(__file__).with_name("job_needs.csv")
-# In a job of Slurm two Snakemakes of 250 MB run beside the step: one that starts the job's step, and one that runs it.
+# Two Snakemake processes of 250 MB run beside the step in a Slurm job: one starts the job step, the other runs it.
 SNAKEMAKE_MB = 500
-# Of a training process: its model and its optimizer, and both once more when it is taken up again.
+# Per training process: model and optimizer, and both a second time when training resumes.
 PROCESS_MB = 16_000
-# Of each of its workers: the words and captions that it keeps, and batches, two that wait and one in the making.
+# Per data worker: cached words and captions, and three batches, two of them waiting.
 WORKER_MB = 1000
 WORKER_BATCHES = 3
-# Its searches, 492 a model, run side by side.
+# NeWT has 492 searches per model, which run in parallel.
 NEWT_CORES = 16
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What one job needs on each of its machines.
+    """What one job needs on each of its nodes.
 
     Attributes:
-        cores: of the CPU.
-        memory_mb: MB.
-        minutes: None: as many as there are.
-        gpus: how many.
-        nodes: machines.
+        cores: CPU cores.
+        memory_mb: memory, MB.
+        minutes: run time, minutes; None: the longest allowed.
+        gpus: number of GPUs.
+        nodes: number of nodes.
     """
 
     cores: int
@@ -58,7 +58,7 @@ class Needs:
 
 @cache
 def measured() -> Mapping[str, tuple[int | None, int]]:
-    """Memory (MB; None: the site's) and time (minutes) that a rule's jobs were measured to need."""
+    """Measured memory (MB; None: the site's) and time (minutes) of jobs, by rule."""
     with NEEDS.open(encoding="utf-8", newline="") as file:
         return {
             row["rule"]: (int(row["memory_mb"]) if row["memory_mb"] else None, int(row["minutes"]))
@@ -67,20 +67,20 @@ def measured() -> Mapping[str, tuple[int | None, int]]:
 
 
 def needs_of(rule: str, config: Config, site: SiteSettings) -> Needs:
-    """What a rule's jobs need: what the recipe says, or what follows from the rest of it."""
-    asked = config.limits.jobs.get(rule, JobLimits())
+    """What a rule's jobs need: `limits.jobs` of the recipe, else computed from its other settings."""
+    limits = config.limits.jobs.get(rule, JobLimits())
     train, embed = config.limits.train, config.limits.embed
     uses_gpus = not config.train.allow_cpu
     fixed_mb, minutes = (None, None) if rule in TRAINING else measured()[rule]
     cores, gpus, memory_mb, nodes = 1, 0, fixed_mb or site.memory_mb, 1
     if rule in TRAINING:
-        # On CPUs the processes compute on all their threads, and results shall not depend on the loader's workers.
+        # On CPUs, processes compute with all their threads, and results must not depend on the number of workers.
         cores = train.processes * (1 + train.workers if uses_gpus else 1)
         gpus = uses_gpus * train.processes
         nodes = train.nodes
         memory_mb = train.processes * (PROCESS_MB + train.workers * _worker_mb(rule, config))
     elif rule in DOWNLOADING:
-        memory_mb = _download_mb(rule, config, asked.memory_mb)
+        memory_mb = _download_mb(rule, config, limits.memory_mb)
     elif rule == "embed":
         cores, gpus = 1 + embed.workers, int(uses_gpus)
     elif rule == "screen":
@@ -90,32 +90,32 @@ def needs_of(rule: str, config: Config, site: SiteSettings) -> Needs:
     elif rule == "newt_search":
         cores = NEWT_CORES
     return Needs(
-        cores=asked.cores or cores,
-        memory_mb=asked.memory_mb or memory_mb,
-        minutes=asked.minutes or minutes,
-        gpus=gpus if asked.gpus is None else asked.gpus,
+        cores=limits.cores or cores,
+        memory_mb=limits.memory_mb or memory_mb,
+        minutes=limits.minutes or minutes,
+        gpus=gpus if limits.gpus is None else limits.gpus,
         nodes=nodes,
     )
 
 
-def _download_mb(rule: str, config: Config, asked_mb: int | None) -> int:
-    """Memory of a job that downloads: what its limits let it hold.
+def _download_mb(rule: str, config: Config, configured_mb: int | None) -> int:
+    """Memory of a download job, which follows from `limits.download`.
 
     Raises:
-        InputError: the recipe asks for less.
+        InputError: `limits.jobs` of the recipe gives less.
     """
     limits = config.limits.download
     needed = limits.memory_mb(max(settings.most_bytes for settings in config.downloads.values()))
-    if asked_mb is not None and asked_mb < needed:
+    if configured_mb is not None and configured_mb < needed:
         raise InputError(
-            f"limits.jobs.{rule}.memory_mb: {asked_mb} is less than the {needed} MiB that limits.download lets a job "
-            "hold; ask for that, or lower its image_memory_mb and body_memory_mb"
+            f"limits.jobs.{rule}.memory_mb: {configured_mb} is less than the {needed} MiB that a job may use by "
+            "limits.download; raise it, or lower image_memory_mb and body_memory_mb there"
         )
     return needed
 
 
 def _worker_mb(rule: str, config: Config) -> int:
-    """Memory of a worker of a training; batches are uint8, and images as large as in the shards, or smaller."""
+    """Memory of a data worker of a training; batches are uint8, with images of at most the shards' size."""
     recipe = config.pretrain if rule == "pretrain" and config.pretrain else config.train
     processes = config.limits.train.nodes * config.limits.train.processes
     pairs = (recipe.global_batch + recipe.replay_batch) / processes
@@ -124,13 +124,13 @@ def _worker_mb(rule: str, config: Config) -> int:
 
 @dataclass(frozen=True)
 class Job:
-    """What a rule takes from its name: what its jobs ask for, and where they write what they say and cost.
+    """The parts of a rule that follow from its name.
 
     Attributes:
-        cores: of the CPU.
+        cores: CPU cores.
         resources: Snakemake's other resources.
         log: path of the log file.
-        benchmark: path of Snakemake's table of time and memory.
+        benchmark: path of Snakemake's benchmark file.
     """
 
     cores: int
@@ -140,21 +140,21 @@ class Job:
 
 
 def check_names(limits: Iterable[str], rules: Path, where: str) -> None:
-    """Check that every rule whose jobs are given limits stands in one of the rule files, included or not.
+    """Check that all names of rules exist in a rule file, included or not.
 
     Args:
-        limits: names of rules; of those made by name (`eval_<benchmark>`, `catalog_merge_g000`) the part in common.
+        limits: names of rules; for generated rules (`eval_<benchmark>`, `catalog_merge_g000`), the common part.
         rules: the folder of rule files.
-        where: what the message names as their place.
+        where: the config key of the names, for the message.
 
     Raises:
-        InputError: one is no rule.
+        InputError: a name is not that of a rule.
     """
     known = {name for file in rules.glob("*.smk") for name in JOB.findall(file.read_text(encoding="utf-8"))}
     for name in limits:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            raise InputError(f"{where}: {name!r} is no rule" + (f"; did you mean {near[0]}?" if near else ""))
+            raise InputError(f"{where}: {name!r} is not a rule" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 def resources_of(
@@ -163,34 +163,34 @@ def resources_of(
     """Snakemake's resources of a rule.
 
     Args:
-        rule: its name.
+        rule: name of the rule.
         config: the recipe.
-        site: the place.
-        slurm: the cluster that jobs are sent to; None: this machine.
-        internet: whether its jobs need the internet. Without a partition for them they run where Snakemake runs.
+        site: the site file.
+        slurm: the cluster to submit jobs to; None: this machine.
+        internet: whether its jobs need the internet. Without a partition for such jobs, they run beside Snakemake.
 
     Raises:
-        InputError: a download needs more memory than there is, or a job more GPUs than a node has.
+        InputError: a download needs more memory than the site has, or a job more GPUs than a node has.
     """
     needs = granted(rule, config, site, slurm=slurm, internet=internet)
     most = _most(needs, slurm, internet) if slurm else PartitionLimits()
     most_mb = most.memory_mb or site.memory_mb
-    # What a recipe asks of a cluster beyond that is cut to what the site has, as of any other rule.
+    # Other requests above the site's limit are reduced to it.
     if rule in DOWNLOADING and (needed := _download_mb(rule, config, None)) > most_mb:
         raise InputError(
-            f"{rule}: a job needs {needed} MiB by limits.download, and the site's memory_mb is {most_mb}: "
-            "raise that, or lower image_memory_mb and body_memory_mb of limits.download"
+            f"{rule}: a job needs {needed} MiB by limits.download, but memory_mb in config/site.yaml is {most_mb}; "
+            "raise it, or lower image_memory_mb and body_memory_mb in limits.download"
         )
-    resources: dict[str, Any] = {"mem_mb": _more_each_time(needs.memory_mb, most_mb)}
+    resources: dict[str, Any] = {"mem_mb": _per_attempt(needs.memory_mb, most_mb)}
     if internet:
         resources["internet"] = 1
     if slurm is None or (internet and slurm.internet_partition is None):
         return resources
     if rule in DOWNLOADING:
-        # What bounds other steps is the resource itself.
-        resources["mem_mb"] = _more_each_time(needs.memory_mb + SNAKEMAKE_MB, most_mb)
+        # Other steps are bounded by the resource itself.
+        resources["mem_mb"] = _per_attempt(needs.memory_mb + SNAKEMAKE_MB, most_mb)
     minutes = most.minutes or slurm.minutes
-    resources["runtime"] = _more_each_time(needs.minutes, minutes) if needs.minutes else minutes
+    resources["runtime"] = _per_attempt(needs.minutes, minutes) if needs.minutes else minutes
     resources["slurm_partition"] = _partition(needs, slurm, internet)
     account, qos = slurm.account, slurm.qos
     if needs.gpus:
@@ -214,13 +214,13 @@ def resources_of(
 def granted(
     rule: str, config: Config, site: SiteSettings, *, slurm: SlurmSettings | None, internet: bool = False
 ) -> Needs:
-    """What a rule's jobs need, with no more cores than a node of their partition has.
+    """What a rule's jobs need, with at most as many cores as a node of their partition has.
 
     Args:
-        rule: its name.
+        rule: name of the rule.
         config: the recipe.
-        site: the place.
-        slurm: the cluster that jobs are sent to; None: this machine.
+        site: the site file.
+        slurm: the cluster to submit jobs to; None: this machine.
         internet: whether its jobs need the internet.
 
     Raises:
@@ -232,8 +232,8 @@ def granted(
     most, partition = _most(needs, slurm, internet), _partition(needs, slurm, internet)
     if most.gpus is not None and needs.gpus > most.gpus:
         raise InputError(
-            f"{rule}: a job needs {needs.gpus} GPUs on each node, and config/site.yaml says {most.gpus} "
-            f"(slurm.limits.{partition}.gpus): lower limits.train.processes (or limits.jobs.{rule}.gpus) to that, "
+            f"{rule}: a job needs {needs.gpus} GPUs per node, but config/site.yaml allows {most.gpus} "
+            f"(slurm.limits.{partition}.gpus); lower limits.train.processes (or limits.jobs.{rule}.gpus) to that, "
             "and raise limits.train.nodes"
         )
     return replace(needs, cores=min(needs.cores, most.cpus or needs.cores))
@@ -250,22 +250,23 @@ def _most(needs: Needs, slurm: SlurmSettings, internet: bool) -> PartitionLimits
 
 
 def _steps(needs: Needs) -> dict[str, Any]:
-    """A job whose command starts its own job step, a task a node (`train.slots`), and is warned before its end.
+    """Resources of a job whose command starts its own job step, with one task per node (`train.slots`).
 
-    To the plugin that is an MPI job: any other is one step itself, in which the warning would end Snakemake. It takes
-    no MPI job of one task, so of one node only the name of the resource is there, which is what its job side asks for.
+    The plugin treats it as an MPI job. It runs any other job as one step, in which the warning signal before the time
+    limit would end Snakemake. It accepts no MPI job with one task; for one node, `mpi` is therefore empty but present,
+    which is what the plugin checks inside the job.
     """
     return {
         "nodes": needs.nodes,
         "mpi": "srun" if needs.nodes > 1 else "",
         "tasks": needs.nodes,
-        # Or the tasks would be counted by GPU as well.
+        # Otherwise tasks would also be counted by GPU.
         "tasks_per_gpu": 0,
     }
 
 
-def _more_each_time(amount: int, most: int) -> Callable[..., int]:
-    def asked(wildcards: Any, attempt: int) -> int:
+def _per_attempt(amount: int, most: int) -> Callable[..., int]:
+    def at_attempt(wildcards: Any, attempt: int) -> int:
         return min(amount * attempt, most)
 
-    return asked
+    return at_attempt

@@ -1,4 +1,4 @@
-"""The header of a JPEG: size, kind of coding, EXIF, colour profile. Nothing is decoded."""
+"""Read the header of a JPEG: size, coding, EXIF, colour profile. The image is not decoded."""
 
 from collections.abc import Iterator
 from math import prod
@@ -9,38 +9,38 @@ EXIF = b"Exif\0\0"
 ICC = b"ICC_PROFILE\0"
 ADOBE = b"Adobe"
 APP1, APP2, APP14, SCAN, END = 0xE1, 0xE2, 0xEE, 0xDA, 0xD9
-# Markers without a length: TEM, and restarts.
+# Markers without a length: TEM and restart markers.
 BARE = {0x01, *range(0xD0, 0xD9)}
 # Start-of-frame markers (ITU-T T.81, table B.1; 0xF7 is JPEG-LS).
 FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = {0xC2, 0xCA}
-# Codings that are not read, by name.
+# Unsupported codings, by name.
 UNSUPPORTED = {
     **dict.fromkeys((0xC3, 0xC7, 0xCB, 0xCF), "lossless JPEG"),
     **dict.fromkeys((0xC5, 0xC6, 0xCD, 0xCE), "hierarchical JPEG"),
     0xF7: "JPEG-LS",
 }
-# JPEG 2000: start of the codestream with its size, and default coding style.
+# JPEG 2000: markers of the codestream with its size (SOC, SIZ), and of the default coding style (COD).
 START_2000, CODING_2000 = b"\xff\x4f\xff\x51", b"\xff\x52"
 
 
 class NotJpeg(ValueError):
-    """The bytes end, or go astray, before the picture begins."""
+    """The data ends or becomes invalid before the image data."""
 
 
 class JpegHeader(NamedTuple):
     """The header of a JPEG.
 
     Attributes:
-        width, height: of the stored picture, pixels.
-        bits: of a sample.
-        components: 1 (grey), 3 or 4 (CMYK).
-        coding: the start-of-frame marker's second byte.
-        whole_coefficients: bytes a pixel that libjpeg holds of the whole picture: those of all coefficients where the
-            picture comes in several scans, else 0.
+        width, height: size of the stored image, pixels.
+        bits: bits per sample.
+        components: number of components: 1 (grey), 3, or 4 (CMYK).
+        coding: second byte of the start-of-frame marker.
+        whole_coefficients: bytes per pixel that libjpeg buffers for the complete image: those of all coefficients if
+            the image has several scans, else 0.
         exif: the EXIF block, a TIFF structure, or b"".
         profile: the colour profile, or b"".
-        inverted: whether inks are stored inverted, as Adobe writes them.
+        inverted: whether CMYK values are stored inverted, as Adobe does.
     """
 
     width: int
@@ -58,7 +58,7 @@ def read_header(data: bytes) -> JpegHeader:
     """Read the header of a JPEG.
 
     Raises:
-        NotJpeg: there is none.
+        NotJpeg: the header is incomplete or invalid.
     """
     frame, exif, inverted = b"", b"", False
     coding = scan_components = 0
@@ -67,7 +67,7 @@ def read_header(data: bytes) -> JpegHeader:
         if marker in FRAMES:
             coding, frame = marker, data[start:end]
         elif marker == APP1 and data.startswith(EXIF, start):
-            # Of several, as some editors leave them, the first.
+            # Some editors leave several; use the first.
             exif = exif or data[start + len(EXIF) : end]
         elif marker == APP2 and data.startswith(ICC, start):
             number = start + len(ICC)
@@ -95,20 +95,20 @@ def read_header(data: bytes) -> JpegHeader:
 
 
 def levels_of_2000(data: bytes) -> int:
-    """Halvings that a JPEG 2000 picture is coded in (ISO 15444-1, A.6.1); 0 where that is not to be seen."""
+    """Number of decomposition levels of a JPEG 2000 (ISO 15444-1, A.6.1); 0 if unknown."""
     start = data.find(START_2000)
     at = data.find(CODING_2000, start) if start >= 0 else -1
     return data[at + 9] if 0 <= at < len(data) - 9 else 0
 
 
 def _samples_a_pixel(frame: bytes) -> float:
-    """How many samples of all components a pixel has, 3 at most where they are three."""
+    """Mean number of samples per pixel over all components, which subsampling reduces."""
     factors = [(byte >> 4 or 1, byte & 15 or 1) for byte in frame[7 : 6 + 3 * frame[5] : 3]]
     return sum(map(prod, factors)) / (max(wide for wide, _ in factors) * max(high for _, high in factors))
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker, and where its content starts and ends, of each segment up to the scan; stray bytes are passed over."""
+    """Marker, start and end of the content of each segment up to the scan; stray bytes are skipped."""
     at, size = len(START), len(data)
     while True:
         at = data.find(b"\xff", at)

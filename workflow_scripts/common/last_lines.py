@@ -1,6 +1,6 @@
-"""The last lines of a run: what came in, what was kept and lost, how the model scores, and where the result is.
+"""The last lines of a run: rows in, kept and lost, the model's scores, and where the result is.
 
-After a failure it is the error again, with the log that has the rest. Whatever goes wrong here ends no run.
+After a failure, the errors of the failed jobs are repeated with their logs. Errors in this module never fail a run.
 """
 
 import atexit
@@ -23,20 +23,20 @@ from workflow_scripts.common.scoring import Scoring
 
 ERROR = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ ERROR [\w.]+: (.*)$")
 MAIN_METRIC = "zero_shot/top1"
-MOST_ERRORS = 3
-MOST_REASONS = 5
+MAX_ERRORS = 3
+MAX_REASONS = 5
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the files are that the last lines are made of.
+    """Locations of the files that the last lines are written from.
 
     Attributes:
         corpus: the run's corpus.
         run: the run.
         generations: the corpus's generations with their sources.
-        scoring: where the scores are.
-        benchmarks: the folder of each benchmark's table, by name.
+        scoring: the models scored on each benchmark.
+        benchmarks: folder of each benchmark's table, by name.
     """
 
     corpus: Corpus
@@ -47,11 +47,11 @@ class Places:
 
 
 def say_at_the_end(workflow: Any, places: Places, *, failed: bool) -> None:
-    """Write the last lines when the process ends, behind all that Snakemake says.
+    """Write the last lines when the process exits, after all of Snakemake's output.
 
     Args:
         workflow: Snakemake's workflow.
-        places: where its files are.
+        places: locations of the run's files.
         failed: whether a job failed.
     """
     lines = _safely(
@@ -62,7 +62,7 @@ def say_at_the_end(workflow: Any, places: Places, *, failed: bool) -> None:
 
 
 def say_when_nothing_ran(workflow: Any, places: Places) -> None:
-    """The same after a run that had nothing to do: Snakemake calls no hook then."""
+    """Write the last lines after a run without jobs, for which Snakemake calls no hook."""
 
     def say() -> None:
         ran = workflow.scheduler is not None and not workflow.output_settings.dryrun and workflow.dag is not None
@@ -82,26 +82,26 @@ def _safely(make: Callable[[], Iterable[str]]) -> list[str]:
     try:
         return list(make())
     except Exception as error:
-        return [f"no summary of this run: {type(error).__name__}: {error}"]
+        return [f"could not summarise this run: {type(error).__name__}: {error}"]
 
 
 def after_failure(failed: Iterable[Any]) -> Iterator[str]:
-    """The errors of the jobs that failed, each with its log.
+    """The error line of each failed job, with its log.
 
     Args:
-        failed: Snakemake's jobs.
+        failed: Snakemake's failed jobs and job groups.
     """
-    # A group of jobs fails as one.
+    # Snakemake reports a failed group as one job.
     jobs = sorted((one for job in failed for one in getattr(job, "jobs", [job])), key=str)
-    for job in jobs[:MOST_ERRORS]:
+    for job in jobs[:MAX_ERRORS]:
         log = next((str(path) for path in job.log), "")
         yield f"error: {error_of(Path(log)) or f'rule {job.rule.name} failed without a message'} (log: {log or 'none'})"
-    if len(jobs) > MOST_ERRORS:
-        yield f"and {len(jobs) - MOST_ERRORS} more failed jobs"
+    if len(jobs) > MAX_ERRORS:
+        yield f"and {len(jobs) - MAX_ERRORS} more failed jobs"
 
 
 def error_of(log: Path) -> str:
-    """The last error that a step's log has; its last line where it has none, and nothing where there is no log."""
+    """The last error in a step's log, else its last line; "" if there is no log."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -111,11 +111,11 @@ def error_of(log: Path) -> str:
 
 
 def after_success(targets: Sequence[str], places: Places) -> Iterator[str]:
-    """What a run has to show for its targets; nothing for single files.
+    """Summary of the results of the targets; empty for targets that are files.
 
     Args:
         targets: names of rules, or files.
-        places: where the files are.
+        places: locations of the run's files.
     """
     corpus, run = places.corpus, places.run
     results = {
@@ -130,30 +130,30 @@ def after_success(targets: Sequence[str], places: Places) -> Iterator[str]:
         "crate": run.crate(),
     }
     benchmarks = [name for name in places.scoring.models if f"eval_{name}" in targets]
-    asked = [target for target in targets if target in results]
-    if not asked and not benchmarks:
+    made = [target for target in targets if target in results]
+    if not made and not benchmarks:
         return
-    if {"fetch", "data", "all", "report", "publish", "crate"} & set(asked):
+    if {"fetch", "data", "all", "report", "publish", "crate"} & set(made):
         yield from corpus_lines(places)
-    if "retry_failed" in asked:
+    if "retry_failed" in made:
         yield from retried_lines(places)
-    if {"evaluate", "all", "report", "publish", "crate"} & set(asked):
+    if {"evaluate", "all", "report", "publish", "crate"} & set(made):
         benchmarks = list(places.scoring.models)
     yield from score_lines(places, benchmarks)
-    for place in dict.fromkeys([results[target] for target in asked] or [f"{run}/scores"]):
+    for place in dict.fromkeys([results[target] for target in made] or [f"{run}/scores"]):
         yield f"result: {place}"
 
 
 def corpus_lines(places: Places) -> Iterator[str]:
-    """What became of the rows of each source, of replay's pairs and of the labels."""
+    """Rows in, kept and lost of each source and of the replay pairs, and unresolved labels."""
     corpus = places.corpus
     yield f"corpus {corpus.name}:"
     sources = places.generations.sources
     names = list(dict.fromkeys(name for of_generation in sources.values() for name in of_generation))
     verdicts = [_account(corpus.verdicts_account(generation=generation)) for generation in sources]
-    # Corpora of older releases do not count by source.
-    apart = all(account is None or account.sources for account in verdicts)
-    for group in [[name] for name in names] if apart else [names]:
+    # Corpora of older releases have no counts by source.
+    by_source = all(account is None or account.sources for account in verdicts)
+    for group in [[name] for name in names] if by_source else [names]:
         rows = Rows()
         for generation, of_generation in sources.items():
             _add_sources(corpus, generation, [name for name in group if name in of_generation], rows)
@@ -162,18 +162,18 @@ def corpus_lines(places: Places) -> Iterator[str]:
     yield from _label_lines(corpus)
     for path in corpus.gathered_lost.found():
         if path.stat().st_size and len(path.open(encoding="utf-8").readline()) < path.stat().st_size:
-            yield f"  images that did not come: {path}"
+            yield f"  images that were not downloaded: {path}"
 
 
 @dataclass
 class Rows:
-    """Rows that came in, and what became of them.
+    """Counts of rows in, kept, lost and left out.
 
     Attributes:
-        rows_in: how many came in.
-        kept: how many are left.
-        lost: the others by reason, where nobody asked for it.
-        left_out: those that settings or the corpus itself leave out, by reason.
+        rows_in: rows that came in.
+        kept: rows that were kept.
+        lost: rows that failed, by reason.
+        left_out: rows that a setting or the corpus itself excludes, by reason.
     """
 
     rows_in: int = 0
@@ -182,13 +182,13 @@ class Rows:
     left_out: Counter[str] = field(default_factory=Counter)
 
     def drop(self, stage: str, dropped: Mapping[str, int]) -> None:
-        """Add rows that a stage dropped, by reason."""
+        """Add the rows that a stage dropped, by reason."""
         lost = lost_of(stage, dropped)
         self.lost.update(lost)
         self.left_out.update({reason: rows for reason, rows in dropped.items() if reason not in lost})
 
     def sentence(self, unit: str) -> str:
-        """Rows in, kept, lost and left out, with the most frequent reasons."""
+        """The counts as text, with the most frequent reasons."""
         return f"{self.rows_in:,} {unit} in, {self.kept:,} kept" + "".join(
             f", {reasons.total():,} {what} ({_reasons(reasons)})"
             for what, reasons in (("lost", +self.lost), ("left out", +self.left_out))
@@ -197,13 +197,13 @@ class Rows:
 
 
 def _reasons(reasons: Counter[str]) -> str:
-    most = reasons.most_common(MOST_REASONS)
+    most = reasons.most_common(MAX_REASONS)
     others = reasons.total() - sum(rows for _, rows in most)
     return ", ".join(f"{reason} {rows:,}" for reason, rows in most) + (f", others {others:,}" if others else "")
 
 
 def _add_sources(corpus: Corpus, generation: str, names: Sequence[str], rows: Rows) -> None:
-    """Add up what some sources of one generation became, as far as they have come."""
+    """Add the rows of some sources of one generation, up to the last stage that has run."""
     read = [_account(corpus.source_account(generation=generation, source=name)) for name in names]
     kept = 0
     for account in filter(None, read):
@@ -213,10 +213,10 @@ def _add_sources(corpus: Corpus, generation: str, names: Sequence[str], rows: Ro
     if (merged := _account(corpus.catalog_account(generation=generation))) is not None:
         before, kept = kept, sum(merged.notes.get(f"kept of {name}", 0) for name in names)
         rows.drop("catalog", {"repeated": before - kept})
-    came = _of_sources(_account(corpus.gathered_account(generation=generation)), names)
+    downloaded = _of_sources(_account(corpus.gathered_account(generation=generation)), names)
     judged = _of_sources(_account(corpus.verdicts_account(generation=generation)), names)
-    if came is not None:
-        kept, dropped = came
+    if downloaded is not None:
+        kept, dropped = downloaded
         rows.drop("download", dropped)
         if judged is not None:
             kept = judged[0]
@@ -225,7 +225,7 @@ def _add_sources(corpus: Corpus, generation: str, names: Sequence[str], rows: Ro
 
 
 def _of_sources(account: Account | None, names: Sequence[str]) -> tuple[int, Counter[str]] | None:
-    """How many rows of some sources an account keeps, and the others by reason."""
+    """Kept rows of some sources in an account, and dropped rows by reason; None without an account."""
     if account is None:
         return None
     found = [source for source in account.sources if source.source in names] if account.sources else [account]
@@ -250,29 +250,29 @@ def _label_lines(corpus: Corpus) -> Iterator[str]:
         of_unresolved = labels.notes.get("images by unresolved", 0)
         yield (
             f"  labels: {labels.rows_in:,}, of which {labels.rows_in - labels.kept:,} unresolved "
-            f"({of_unresolved:,} images) and {higher:,} fallen to a higher rank ({of_higher:,} images)"
+            f"({of_unresolved:,} images) and {higher:,} resolved to a higher rank ({of_higher:,} images)"
         )
 
 
 def retried_lines(places: Places) -> Iterator[str]:
-    """What another try brought."""
-    came = {}
+    """Result of `retry_failed`, and the command that adds the new images to the corpus."""
+    recovered = {}
     for path in places.corpus.retried.found():
         tried = read_account(path)
-        came[tried.part] = tried.kept
+        recovered[tried.part] = tried.kept
         rows = Rows(tried.rows_in, tried.kept, Counter(tried.dropped))
-        yield f"asked again ({tried.part}): {rows.sentence(tried.unit)}"
-    # Finished work is redone only where that is said.
-    made = {"shards": came.get("corpus") and places.corpus.shards_account.found()}
-    made["replay"] = came.get("replay") and places.corpus.replay_account.found()
-    steps = [step for step, files in made.items() if files]
+        yield f"retried ({tried.part}): {rows.sentence(tried.unit)}"
+    # Finished steps are redone only with `redo`.
+    finished = {"shards": recovered.get("corpus") and places.corpus.shards_account.found()}
+    finished["replay"] = recovered.get("replay") and places.corpus.replay_account.found()
+    steps = [step for step, files in finished.items() if files]
     words = [f"redo={steps[0] if len(steps) == 1 else '[' + ','.join(steps) + ']'}"] if steps else []
-    if any(came.values()):
-        yield f"next: `{snakemake('data', config=words)}` takes in what came"
+    if any(recovered.values()):
+        yield f"next: `{snakemake('data', config=words)}` adds the recovered images"
 
 
 def score_lines(places: Places, benchmarks: Sequence[str]) -> Iterator[str]:
-    """The run's scores beside those of the model that it is held against, and chance."""
+    """The run's scores, with those of the first other model and chance for comparison."""
     own, found = places.run.name, []
     for benchmark in benchmarks:
         models = [own, *(name for name in places.scoring.models[benchmark] if name != own)]
@@ -295,12 +295,12 @@ def score_lines(places: Places, benchmarks: Sequence[str]) -> Iterator[str]:
 
 
 def _headline(metrics: Mapping[str, float]) -> str:
-    """The first metric that follows no published version alone."""
+    """The first metric that is not specific to a published protocol."""
     return next(name for name in metrics if "/" in name and plain_metric(name) == name)
 
 
 def _lost_of_benchmark(folder: str) -> str:
-    """How many of a benchmark's images could not be used; nothing where all could."""
+    """Number of a benchmark's images that could not be used; "" if none."""
     found = _account(f"{folder}/account.json")
     lost = Counter(found.dropped) if found else Counter()
     return f", without {lost.total():,} of {found.rows_in:,} images ({_reasons(lost)})" if found and lost else ""

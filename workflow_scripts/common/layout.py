@@ -1,7 +1,7 @@
 """Paths of all files of a corpus, a run and the shared folder.
 
-`Layout("results").corpus("world").verdicts` is a kind of files. Called with names it is a path, in which names that
-were not given stay in braces, as Snakemake's wildcards; `each` lists the paths of given names, `found` those on disk.
+`Layout("results").corpus("world").verdicts` is one kind of files. Called with names, it gives a path; names that are
+not given stay in braces, as Snakemake wildcards. `each` lists the paths of all given names, `found` those on disk.
 """
 
 import glob
@@ -12,9 +12,9 @@ from itertools import product
 from pathlib import Path
 
 NAME = re.compile(r"\{(\w+)\}")
-# What stands for a name when files are looked for. Other names may be anything.
+# Glob patterns of names when listing files; `*` for other names.
 SHAPES = {"generation": "g[0-9][0-9][0-9]", "part": "[0-9][0-9][0-9][0-9]"}
-# What a training leaves in its folder.
+# Files that a training writes to its folder.
 TRAINING_FILES = ("summary.json", "metrics.jsonl", "model.safetensors", "best.safetensors")
 
 
@@ -23,8 +23,8 @@ class Files:
     """The files of one kind.
 
     Attributes:
-        folder: of the corpus, the run or what is shared.
-        pattern: where they lie in it, with names in braces that differ from file to file.
+        folder: folder of the corpus, of the run, or of shared files.
+        pattern: path within the folder, with variable names in braces.
     """
 
     folder: str
@@ -34,18 +34,18 @@ class Files:
         """The path with these names filled in.
 
         Raises:
-            TypeError: the pattern has no such name.
+            TypeError: the pattern lacks one of the names.
         """
         if unknown := set(names) - set(NAME.findall(self.pattern)):
             raise TypeError(f"{self.pattern} has no {', '.join(sorted(unknown))}")
         return f"{self.folder}/{self._filled(names)}"
 
     def each(self, **names: Iterable[object]) -> list[str]:
-        """The paths of every combination of these names, the last name varying fastest."""
+        """The paths for all combinations of these names, the last name varying fastest."""
         return [self(**dict(zip(names, values, strict=True))) for values in product(*names.values())]
 
     def found(self, **names: object) -> list[Path]:
-        """The files on disk, in the order of their paths."""
+        """The files on disk, sorted by path."""
         shapes = {name: SHAPES.get(name, "*") for name in NAME.findall(self.pattern)}
         filled = {name: glob.escape(str(value)) for name, value in names.items()}
         return sorted(Path(self.folder).glob(self._filled(shapes | filled)))
@@ -56,28 +56,28 @@ class Files:
 
 @dataclass(frozen=True)
 class At:
-    """An attribute of a folder: its files of one kind."""
+    """Descriptor for one kind of files of a folder."""
 
     pattern: str
 
     def __get__(self, place: "Folder", owner: type["Folder"]) -> Files:
-        """The files in that folder."""
+        """The files of this kind in the folder."""
         return Files(place.folder, self.pattern)
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder whose files are known by name.
+    """A folder with named kinds of files.
 
     Attributes:
-        folder: its path.
+        folder: path of the folder.
     """
 
     folder: str
 
     @property
     def name(self) -> str:
-        """The folder's own name."""
+        """Name of the folder, without its parents."""
         return Path(self.folder).name
 
     def __str__(self) -> str:
@@ -159,7 +159,7 @@ class Corpus(Folder):
 class Run(Folder):
     """`results/runs/<run>`."""
 
-    # What is found out about a corpus that is only read: identity, composition, species seen.
+    # Facts about a read-only corpus: identity, composition, species seen.
     about_corpus = At("corpus")
 
     train = At("train")
@@ -204,7 +204,7 @@ class Run(Folder):
 
 
 class Shared(Folder):
-    """`results/shared`: what corpora and runs have in common."""
+    """`results/shared`: files shared by corpora and runs."""
 
     source = At("sources/{identity}/{file}")
     backbone_archive = At("backbones/{name}-{identity}/archive.zip")
@@ -225,7 +225,7 @@ class Shared(Folder):
 
 
 class Held(Folder):
-    """`results/ledgers/<corpus>.held`: what a corpus's shards have held."""
+    """`results/ledgers/<corpus>.held`: ledgers of the images that a corpus's shards have ever contained."""
 
     manifest = At("{of}/{digest}.manifest.parquet")
     images = At("{of}/{digest}.images.parquet")
@@ -248,20 +248,20 @@ class World(Folder):
 
 @dataclass(frozen=True)
 class Layout:
-    """The folder of results.
+    """The results folder.
 
     Attributes:
-        results: its path.
+        results: path of the folder.
     """
 
     results: str
 
     def corpus(self, name: str) -> Corpus:
-        """A corpus by its name, or, with a `/` in it, by the folder of one that was made elsewhere."""
+        """A corpus, by its name or, if it contains a `/`, by the path of one that was made elsewhere."""
         return Corpus(name.rstrip("/") if "/" in name else f"{self.results}/corpora/{name}")
 
     def run(self, name: str) -> Run:
-        """A run by its name."""
+        """The run of this name."""
         return Run(f"{self.results}/runs/{name}")
 
     def world(self, corpus: str) -> World:
@@ -270,26 +270,26 @@ class Layout:
 
     @property
     def shared(self) -> Shared:
-        """What corpora and runs have in common."""
+        """Files shared by corpora and runs."""
         return Shared(f"{self.results}/shared")
 
     def ledger(self, corpus: str) -> str:
-        """What was taken down from a corpus; beside the corpus, so that it outlives a corpus that is built anew."""
+        """Path of a corpus's takedown ledger, outside the corpus so that it survives a rebuild."""
         return f"{self.results}/ledgers/{corpus}.parquet"
 
     def ledgers(self) -> list[Path]:
-        """The ledgers of takedowns that there are, by corpus."""
+        """Paths of the existing takedown ledgers, sorted."""
         return Files(self.results, "ledgers/{corpus}.parquet").found()
 
     def held(self, corpus: str) -> Held:
-        """What a corpus's shards have held, as hashes; beside the corpus, for the same reason."""
+        """Ledgers of the images in a corpus's shards, past and present; outside the corpus for the same reason."""
         return Held(f"{self.results}/ledgers/{corpus}.held")
 
     def corpora(self) -> list[Corpus]:
-        """The corpora that are there, by name."""
+        """The existing corpora, sorted by name."""
         folders = Files(self.results, "corpora/{corpus}").found()
         return [Corpus(str(folder)) for folder in folders if folder.is_dir()]
 
     def runs(self) -> list[Run]:
-        """The runs that have a folder, by name."""
+        """The existing runs, sorted by name."""
         return [Run(str(folder)) for folder in Files(self.results, "runs/{run}").found() if folder.is_dir()]

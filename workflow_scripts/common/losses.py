@@ -1,4 +1,4 @@
-"""Lost rows of a source, the share allowed, and the error line when more are lost."""
+"""Lost rows of each source, the share that may be lost, and the error message if more are lost."""
 
 import json
 import math
@@ -23,28 +23,28 @@ LEFT_OUT = {
         }
     ),
     "download": frozenset({"taken_down"}),
-    # What did not come was judged before.
+    # Images that were not downloaded are counted in the download stage.
     "curate": frozenset(VERDICT_REASONS) - {"unresolved", "placeholder"},
 }
-"""By stage: reasons that settings or the corpus itself give. Rows that are dropped for any other reason are lost."""
+"""Reasons, by stage, that a setting or the corpus itself gives. Rows dropped for any other reason are lost."""
 
-NOT_THERE = ("download_failed", "unreadable")
-"""Verdicts on images that did not come."""
-AS_BEFORE = ("too_small", "taken_down")
-"""Reasons that downloads and verdicts have in common."""
+NOT_DOWNLOADED = ("download_failed", "unreadable")
+"""Verdicts on images that were not downloaded."""
+SHARED_REASONS = ("too_small", "taken_down")
+"""Reasons that downloads and verdicts share."""
 
-MOST_CAUSES = 3
+MAX_CAUSES = 3
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Rows that were lost alike.
+    """Rows that were lost for the same reason.
 
     Attributes:
-        reason: why, in a word.
-        rows: how many.
-        place: where, such as a host; "" where that says nothing.
-        again: of so many `retry_failed` asks again.
+        reason: the reason, in one word.
+        rows: number of rows.
+        place: where, such as a host; "" if not applicable.
+        again: number of these rows that `retry_failed` requests again.
     """
 
     reason: str
@@ -58,12 +58,12 @@ class Cause:
 
 @dataclass(frozen=True)
 class Loss:
-    """What one source lost in a stage.
+    """Rows that one source lost in a stage.
 
     Attributes:
         source: the source's rows.
-        rows: how many of them are lost.
-        allowed: the share that may be.
+        rows: number of lost rows.
+        allowed: share of the rows that may be lost.
     """
 
     source: SourceRows
@@ -72,30 +72,30 @@ class Loss:
 
     @property
     def share(self) -> float:
-        """The share that is lost."""
+        """Share of the rows that are lost."""
         return self.rows / self.source.rows_in if self.source.rows_in else 0.0
 
     @property
     def is_too_much(self) -> bool:
-        """Whether it is more than is allowed."""
+        """Whether more than the allowed share is lost."""
         return self.share > self.allowed
 
 
 def not_lost_before(downloads: Mapping[str, int], verdicts: Mapping[str, int]) -> Counter[str]:
-    """Of what verdicts drop by reason that which downloads did not lose: they count it once more, by fewer reasons."""
+    """Rows dropped by verdicts, by reason, without those lost in downloads, which verdicts count again."""
     if not downloads:
         return Counter(verdicts)
-    before = Counter({reason: downloads.get(reason, 0) for reason in AS_BEFORE})
-    return Counter(verdicts) - before - Counter(dict.fromkeys(NOT_THERE, sum(downloads.values())))
+    before = Counter({reason: downloads.get(reason, 0) for reason in SHARED_REASONS})
+    return Counter(verdicts) - before - Counter(dict.fromkeys(NOT_DOWNLOADED, sum(downloads.values())))
 
 
 def lost_of(stage: str, dropped: Mapping[str, int]) -> dict[str, int]:
-    """Of rows that a stage dropped by reason those that are lost."""
+    """The lost rows among those that a stage dropped, by reason."""
     return {reason: rows for reason, rows in dropped.items() if rows and reason not in LEFT_OUT[stage]}
 
 
 def losses_of(stage: str, sources: Iterable[SourceRows], max_loss: LossSettings) -> list[Loss]:
-    """What each source lost in a stage, the largest share first."""
+    """Losses of each source in a stage, the largest share first."""
     found = [
         Loss(
             source,
@@ -116,47 +116,47 @@ def refuse(
     where: Path,
     remedies: Iterable[str] = (),
 ) -> InputError:
-    """The line that stops a run: what was lost, why, where the list is, and what to do.
+    """The error that stops a run because sources lost too much: how much, why, where the list is, what to do.
 
     Args:
-        stage: the stage that lost it.
+        stage: the stage.
         unit: what a row is, in the plural.
-        losses: what the sources lost that lost too much, the worst first.
-        causes: why the worst one lost its rows.
-        where: the list of them.
-        remedies: what mends it, a clause each.
+        losses: losses of the sources that lost too much, the worst first.
+        causes: the causes of the worst loss.
+        where: the list of lost rows.
+        remedies: what to do about it, one clause each.
     """
     worst, *others = losses
     name = worst.source.source
     ordered = sorted(causes, key=lambda cause: -cause.rows)
-    shown = ", ".join(map(str, ordered[:MOST_CAUSES]))
-    if rest := sum(cause.rows for cause in ordered[MOST_CAUSES:]):
+    shown = ", ".join(map(str, ordered[:MAX_CAUSES]))
+    if rest := sum(cause.rows for cause in ordered[MAX_CAUSES:]):
         shown += f", others {rest:,}"
     also = "".join(f", {other.source.source} ({_percent(other.share)} %)" for other in others)
-    # What is allowed must not be below what was lost.
+    # Rounded up, so that the suggested share allows the loss.
     enough = min(1.0, math.ceil(100 * worst.share) / 100)
-    clauses = [*remedies, f"set max_loss.sources.{name}: {enough:g} to go on without them"]
+    clauses = [*remedies, f"set max_loss.sources.{name}: {enough:g} to continue without them"]
     return InputError(
         f"{stage}: source {name} lost {worst.rows:,} of {worst.source.rows_in:,} {unit} "
         f"({_percent(worst.share)} %, max_loss is {_percent(worst.allowed)} %)"
         + (f": {shown}" if shown else "")
-        + (f"; too much also of {also.removeprefix(', ')}" if also else "")
+        + (f"; also too many lost of {also.removeprefix(', ')}" if also else "")
         + f". List: {where}. Remedy: "
         + "; or ".join(clauses)
     )
 
 
 def ask_again(causes: Sequence[Cause]) -> Iterator[str]:
-    """How `retry_failed` brings rows that may come another time, a clause for each thing that has to be done first."""
+    """Remedies with `retry_failed` for losses that may be temporary, one clause each."""
     large = sum(cause.again for cause in causes if cause.reason == "needs_memory")
     others = sum(cause.again for cause in causes) - large
-    command = f"`{snakemake('retry_failed')}` asks for"
+    command = f"`{snakemake('retry_failed')}` requests"
     if others:
         missing = any(cause.reason == "missing_file" for cause in causes)
-        yield f"{'put the files where the list has them, then ' if missing else ''}{command} {others:,} of them again"
-    # Without more memory they are only deferred again.
+        yield f"{'restore the files that the list names, then ' if missing else ''}{command} {others:,} of them again"
+    # They are deferred again unless the limit is raised.
     if large:
-        yield f"raise limits.download.image_memory_mb to what the list names, then {command} {large:,} of them again"
+        yield f"raise limits.download.image_memory_mb to the value in the list, then {command} {large:,} of them again"
 
 
 def refuse_nothing(
@@ -167,11 +167,10 @@ def refuse_nothing(
     remedies: Iterable[str] = (),
     missing: str = "the corpus has no images",
 ) -> InputError:
-    """The line that stops a run of whose corpus, or `missing`, nothing would be left."""
-    shown = ", ".join(map(str, sorted(causes, key=lambda cause: -cause.rows)[:MOST_CAUSES]))
+    """The error that stops a run because no row is left; `missing` says what is empty."""
+    shown = ", ".join(map(str, sorted(causes, key=lambda cause: -cause.rows)[:MAX_CAUSES]))
     return InputError(
-        f"{account.stage}: {missing}: none of the {account.rows_in:,} {account.unit} of {account.part} "
-        f"is left"
+        f"{account.stage}: {missing}: none of the {account.rows_in:,} {account.unit} of {account.part} were kept"
         + (f": {shown}" if shown else "")
         + f". List: {where}"
         + (f". Remedy: {'; or '.join(clauses)}" if (clauses := [*remedies]) else "")
@@ -179,7 +178,7 @@ def refuse_nothing(
 
 
 def write_losses(path: Path, stage: str, losses: Sequence[Loss], where: Path) -> None:
-    """Write down what was judged, and where the list of what is lost is."""
+    """Write the checked losses and the path of the list of lost rows, as JSON."""
     write_json(
         path,
         [
@@ -198,19 +197,19 @@ def write_losses(path: Path, stage: str, losses: Sequence[Loss], where: Path) ->
 
 
 def too_much_by_now(dag: Any, max_loss: LossSettings) -> str:
-    """The line that stops a run whose finished checks allowed more than the config does by now; "" where none did.
+    """The error message if a finished loss check exceeds the config's present `max_loss`; "" if none does.
 
-    A check does not run again for another `max_loss`: it is an ancient input of what follows it, and behind a job that
-    runs again Snakemake overlooks other changes.
+    Checks are not rerun when `max_loss` changes: they are ancient inputs of the jobs that follow, because Snakemake
+    overlooks other changes behind a job that runs again.
 
     Args:
         dag: Snakemake's plan.
-        max_loss: how much each source may lose.
+        max_loss: the allowed share of each source.
     """
     planned = set(dag.needrun_jobs(exclude_finished=False))
     for job in sorted(dag.jobs, key=str):
         path = Path(str(job.output[0])) if job.rule.name.endswith("_loss") else None
-        # What was checked once may be gone by now, where nothing that follows has to run.
+        # The file may have been purged, if no later job needs it.
         if path is None or job in planned or not path.exists():
             continue
         for one in json.loads(path.read_text(encoding="utf-8")):
@@ -222,7 +221,7 @@ def too_much_by_now(dag: Any, max_loss: LossSettings) -> str:
 
 
 def may_come() -> str:
-    """The SQL macro `may_come(status, error, http_status)`: whether `retry_failed` asks for an image again."""
+    """SQL of the macro `may_come(status, error, http_status)`: whether `retry_failed` requests an image again."""
     return Path(__file__).with_name("may_come.sql").read_text(encoding="utf-8")
 
 

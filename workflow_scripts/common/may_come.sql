@@ -1,4 +1,4 @@
--- Whether an image may be had at another time, by its row's columns of the contract DOWNLOADS.
+-- Whether the failure of an image may be temporary, by its columns of the contract DOWNLOADS.
 CREATE OR REPLACE TEMP MACRO may_come(status, error, http_status) AS
     status = 'deferred'
     OR (

@@ -1,4 +1,4 @@
-"""The corpora that a run trains on (the config's own, or its mix) and its validation sets."""
+"""The corpora that a run trains on (the config's own, or `mix`) and its validation sets."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ class Mixture:
 
     Args:
         config: the recipe.
-        layout: the folder of results.
-        generations: those of the config's own corpus.
+        layout: the results folder.
+        generations: the generations of the config's own corpus.
     """
 
     def __init__(self, config: Config, layout: Layout, generations: Generations) -> None:
@@ -33,7 +33,7 @@ class Mixture:
         self.validation = [
             ValidationShards(name=name, shards=_indexed(layout, None, tars)) for name, tars in config.validation.items()
         ]
-        # Tars of any origin are indexed first: the tars of each split, by the folder that their index goes to.
+        # External tars are indexed first: globs of tars by split, by the folder of their index.
         self.indexed: dict[str, dict[str, str]] = {
             _indexed(layout, train, val): {split: tars for split, tars in (("train", train), ("val", val)) if tars}
             for train, val in [
@@ -50,22 +50,22 @@ class Mixture:
 
     @property
     def generations(self) -> list[str]:
-        """The generations of the config's own corpus that are trained on whole, if it is the only corpus; else none."""
+        """The config's own generations, if the complete own corpus is the only training data; else none."""
         names = self._generations.names[: len(self.corpora[0].shards)]
         own = self.own.model_copy(update={"shards": self.own.shards[: len(names)]})
         return names if self.corpora == [own] and self._splits[0] == "train" else []
 
     def tars(self, indexed: str, split: str) -> str:
-        """The tars of one split, as a glob, that are indexed in the folder of this name."""
+        """Glob of the tars of one split that are indexed in the folder of this name."""
         return next(tars for folder, tars in self.indexed.items() if Path(folder).name == indexed)[split]
 
     def to_json(self) -> list[str]:
-        """The corpora as a training's command line takes them."""
+        """The corpora as JSON, for the command line of a training."""
         return [corpus.to_json() for corpus in self.corpora]
 
     def tables(self) -> list[str]:
-        """The tables that a training waits for; of a corpus that was made elsewhere, those that are there."""
-        waited = [
+        """The tables that a training needs; for corpora that were made elsewhere, those that exist."""
+        needed = [
             f"{further.shards}/val/{table}.parquet" for further in self.validation for table in ("manifest", "index")
         ]
         for corpus in self.corpora:
@@ -81,11 +81,11 @@ class Mixture:
             if corpus.digest and corpus.replay:
                 found += [f"{corpus.replay}/{split}/manifest.parquet" for split in ("train", "val")]
             made = indexed is not None or corpus.labels == self.own.labels
-            waited += [path for path in found if made or Path(path).exists()]
-        return waited
+            needed += [path for path in found if made or Path(path).exists()]
+        return needed
 
     def _corpus(self, entry: MixEntry) -> CorpusShards:
-        """The shards of one entry; a corpus that was made elsewhere has the generations that are there."""
+        """The shards of one entry; for a corpus that was made elsewhere, all existing generations."""
         if entry.corpus is None:
             shards = [_indexed(self._layout, entry.tars, entry.val_tars)]
             return CorpusShards(shards=shards, weight=entry.weight, digest=entry.digest)
@@ -103,7 +103,7 @@ class Mixture:
 
 
 def _replay(corpus: Corpus, is_made: bool = False) -> str | None:
-    """A corpus's replay shards, where it has any or a rule makes them."""
+    """Folder of a corpus's replay shards, if they exist or a rule makes them; else None."""
     return corpus.replay() if is_made or Path(corpus.replay_manifest(split="train")).exists() else None
 
 

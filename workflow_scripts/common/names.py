@@ -1,4 +1,4 @@
-"""How scientific names are read, as macros of DuckDB: `names.sql`."""
+"""DuckDB macros that parse scientific names (`names.sql`)."""
 
 from pathlib import Path
 
@@ -8,5 +8,5 @@ MACROS = Path(__file__).with_name("names.sql").read_text(encoding="utf-8")
 
 
 def define_names(connection: duckdb.DuckDBPyConnection) -> None:
-    """Define the macros, `name_parts` and `kind_of_name` among them, for as long as the connection lasts."""
+    """Define the macros, such as `name_parts` and `kind_of_name`, for the lifetime of the connection."""
     connection.execute(MACROS)

@@ -1,8 +1,8 @@
--- How scientific names are read: the same for a backbone's names and for labels.
+-- Macros that parse scientific names, used for the names of a backbone and for labels.
 
--- Text as a person sees it: composed letters, no mark-up, no control or direction characters, one space between words.
+-- Plain text: composed letters, no mark-up, no control or direction characters, single spaces.
 CREATE OR REPLACE TEMP MACRO plain_text(written) AS CASE
-    -- Most texts are so already.
+    -- Fast path: most texts are plain already.
     WHEN regexp_full_match(written, '[A-Za-z]{1,80}(?: [A-Za-z]{1,80}){0,3}') THEN written
     ELSE nullif(trim(regexp_replace(
         regexp_replace(
@@ -13,7 +13,7 @@ CREATE OR REPLACE TEMP MACRO plain_text(written) AS CASE
     )), '')
 END;
 
--- Words that stand where a name should.
+-- Words used instead of a name.
 CREATE OR REPLACE TEMP MACRO begins_unknown(text) AS regexp_matches(
     text,
     '^[^\p{L}\p{N}]*(?i:unknown|unidentified|unidentifiable|undetermined|indeterminate|indet|unassigned|unclassified|'
@@ -26,8 +26,8 @@ CREATE OR REPLACE TEMP MACRO begins_unknown(text) AS regexp_matches(
 CREATE OR REPLACE TEMP MACRO says_unknown(text) AS
     begins_unknown(text) OR regexp_matches(text, '(?i)incertae ?sedis\b') OR NOT regexp_matches(text, '\p{L}');
 
--- What lives in or on an organism, or is made from it, and is named after it: a virus, a plasmid, a symbiont.
--- "Turkozelotes attavirus Chatzaki, 2019" is a spider: its second word is an epithet, for an author stands behind it.
+-- Things named after the organism that they live in or are made from: viruses, plasmids, symbionts.
+-- "Turkozelotes attavirus Chatzaki, 2019" is a spider: the author after the second word shows that it is an epithet.
 CREATE OR REPLACE TEMP MACRO is_named_after_host(text) AS
     regexp_matches(
         text,
@@ -40,7 +40,7 @@ CREATE OR REPLACE TEMP MACRO is_named_after_host(text) AS
         || '|^\p{Lu}\p{Ll}+virus (?:\p{Ll}+[0-9]*|[A-Za-z]*[0-9][A-Za-z0-9]*)$'
     );
 
--- Numerals as epithets spell them.
+-- Numerals as spelt in epithets.
 CREATE OR REPLACE TEMP MACRO latin_numeral(number) AS [
     'uni', 'bi', 'tri', 'quadri', 'quinque', 'sex', 'septem', 'octo', 'novem', 'decem', 'undecim', 'duodecim',
     'tredecim', 'quatuordecim', 'quindecim', 'sedecim', 'septendecim', 'octodecim', 'novemdecim', 'viginti',
@@ -48,12 +48,12 @@ CREATE OR REPLACE TEMP MACRO latin_numeral(number) AS [
     'vigintiocto', 'vigintinovem', 'triginta'
 ][number];
 
--- Letters that people write in two ways, by the way that they share; no apostrophe, hyphen or dot.
+-- Replaces letters with alternative spellings by a common one, and removes apostrophes, hyphens and dots.
 CREATE OR REPLACE TEMP MACRO unfolded(name) AS translate(
     replace(replace(replace(lower(name), 'æ', 'ae'), 'œ', 'oe'), 'ß', 'ss'), 'ſđłð''’‘`´ʼ.‐‑–-', 'sdld'
 );
 
--- "12-spinosa" is duodecimspinosa.
+-- Spells out numbers: "12-spinosa" becomes "duodecimspinosa".
 CREATE OR REPLACE TEMP MACRO spelt_out(name) AS list_transform(
     [{name: name, number: regexp_extract(name, '(?:^| )([12]?[1-9]|[1-3]0) ?\p{Ll}{3}', 1)}],
     lambda read: CASE
@@ -64,16 +64,16 @@ CREATE OR REPLACE TEMP MACRO spelt_out(name) AS list_transform(
     END
 )[1];
 
--- How two spellings of one name are compared: without case, accents, apostrophes and hyphens.
+-- Key for comparing spellings of a name: without case, accents, apostrophes and hyphens.
 CREATE OR REPLACE TEMP MACRO name_key(name) AS CASE
     WHEN regexp_full_match(name, '[A-Za-z ]*') THEN lower(name)
     ELSE spelt_out(strip_accents(replace(unfolded(name), 'ø', 'o')))
 END;
 
--- Further keys of a name with umlauts and their like: "mülleri" is written "muelleri" too, "å" both "ao" and "aa".
--- The reverse is not true: muelleri and mulleri are two names.
+-- Additional keys of a name with umlauts and similar letters: "mülleri" is also written "muelleri", "å" as "ao" or "aa".
+-- The reverse does not hold: muelleri and mulleri are different names.
 CREATE OR REPLACE TEMP MACRO has_umlaut(name) AS
-    -- Only a name with letters of several bytes can have one.
+    -- Fast path: only names with multi-byte letters can have one.
     CASE WHEN strlen(name) > length(name) THEN regexp_matches(name, '(?i)[äöüøå]') ELSE false END;
 CREATE OR REPLACE TEMP MACRO umlaut_keys(name) AS list_distinct(list_transform(
     ['ao', 'aa'],
@@ -81,9 +81,9 @@ CREATE OR REPLACE TEMP MACRO umlaut_keys(name) AS list_distinct(list_transform(
         unfolded(nfc_normalize(name)), 'ä', 'ae'), 'ö', 'oe'), 'ü', 'ue'), 'ø', 'oe'), 'å', ring)))
 ));
 
--- Kingdoms by other names, as one key. Protista holds what later became two kingdoms; see `kingdoms_meant`.
+-- Key of a kingdom, the same for its synonyms. Protista was later split into two kingdoms; see `kingdoms_meant`.
 CREATE OR REPLACE TEMP MACRO kingdom_key(name) AS CASE
-    -- Nearly all are written so.
+    -- Fast path: nearly all are written like this.
     WHEN name IN ('Animalia', 'Plantae', 'Fungi', 'Chromista', 'Protozoa', 'Bacteria', 'Archaea', 'Viruses') THEN lower(name)
     WHEN lower(strip_accents(name)) IN ('metazoa', 'animals', 'animal') THEN 'animalia'
     WHEN lower(strip_accents(name)) IN ('viridiplantae', 'archaeplastida', 'chloroplastida', 'plants', 'plant', 'metaphyta')
@@ -95,7 +95,7 @@ CREATE OR REPLACE TEMP MACRO kingdom_key(name) AS CASE
     ELSE lower(strip_accents(name))
 END;
 
--- The kingdoms that a written kingdom may mean; NULL when it establishes none (a word that is no kingdom's name).
+-- The kingdoms that a written kingdom may mean; NULL if it is not the name of a kingdom.
 CREATE OR REPLACE TEMP MACRO kingdoms_meant(name) AS CASE
     WHEN lower(strip_accents(name)) IN ('protista', 'protoctista') THEN ['chromista', 'protozoa']
     WHEN kingdom_key(name) IN (
@@ -103,14 +103,14 @@ CREATE OR REPLACE TEMP MACRO kingdoms_meant(name) AS CASE
     ) THEN [kingdom_key(name)]
 END;
 
--- Words of doubt, for regular expressions: behind a genus or an epithet they are none.
+-- Words that express doubt, for regular expressions. After a genus or an epithet, they are not epithets.
 CREATE OR REPLACE TEMP MACRO doubt_words() AS
     'sp|spp|species|cf|cfr|aff|nr|near|prox|indet|gen|nov|ined|auct|auctt|'
     || 'unknown|unidentified|undetermined|indeterminate|unspecified|incertae|sedis|hybrid|complex|'
     || 'group|agg|aggr|clade|environmental|enrichment|uncultured|serovar|serotype|strain|of|not|x';
 
--- Words that join authors, or stand for a rank or a remark. A few are epithets too (Tethea or, Bolitoglossa la): what
--- they are is for the backbone to say.
+-- Words that join authors, or stand for a rank or a remark. A few are also epithets (Tethea or, Bolitoglossa la), which
+-- only the backbone can decide.
 CREATE OR REPLACE TEMP MACRO joining_words() AS
     'sensu|non|nec|nom|nomen|emend|et|ex|in|and|or|al|fil|pro|parte|sec|'
     || 'fide|vide|hort|ht|anon|mihi|bis|comb|stat|ms|'
@@ -126,7 +126,7 @@ CREATE OR REPLACE TEMP MACRO no_epithets() AS doubt_words() || '|' || joining_wo
 
 CREATE OR REPLACE TEMP MACRO is_no_epithet(word) AS regexp_full_match(lower(word), no_epithets());
 
--- Words for infraspecific ranks, by the rank's name; NULL for any other word.
+-- The infraspecific rank that a word stands for; NULL for other words.
 CREATE OR REPLACE TEMP MACRO infraspecific_rank(word) AS CASE
     WHEN word IN ('subsp', 'ssp', 'subspecies', 'nothosubsp', 'nothossp', 'nsubsp') THEN 'subspecies'
     WHEN word IN ('var', 'varietas', 'variety', 'nothovar', 'nvar') THEN 'variety'
@@ -139,9 +139,9 @@ CREATE OR REPLACE TEMP MACRO infraspecific_rank(word) AS CASE
     ) THEN word
 END;
 
--- Whether a text is a name and nothing else that the rules below would have to find out: "Aus", "Aus bus", and
--- "Aus bus (Author, 1900)" without a word in lower case behind the epithet.
--- Most names of a backbone are: one expression that a single scan answers goes before the many that it stands for.
+-- Whether a text is a simple name that needs none of the rules below: "Aus", "Aus bus", or "Aus bus (Author, 1900)"
+-- without a lower-case word after the epithet.
+-- Most names of a backbone are simple, and this single expression is much faster than the rules.
 CREATE OR REPLACE TEMP MACRO is_clean_name(written) AS CASE
     WHEN
         NOT regexp_full_match(
@@ -159,26 +159,26 @@ CREATE OR REPLACE TEMP MACRO is_clean_name(written) AS CASE
     ELSE true
 END;
 
--- An epithet as it may be written, for regular expressions: "7-punctata", "d'orbignyi", "st.-johnii".
+-- Regular expression of an epithet, including "7-punctata", "d'orbignyi", "st.-johnii".
 CREATE OR REPLACE TEMP MACRO epithet_pattern() AS
     '(?:[1-9][0-9]?[- ]?|\p{Ll}{1,2}\.-)?\p{Ll}[\p{Ll}''-]*\p{Ll}';
 
--- A genus in front of its epithet, for regular expressions: with a subgenus, or cut short.
+-- Regular expression of a genus before its epithet, with a subgenus or abbreviated.
 CREATE OR REPLACE TEMP MACRO genus_pattern() AS
     '(?:\p{Lu}\p{Ll}+(?:-\p{L}\p{Ll}+)*(?: ?\((?:(?:subgen|subg|sect)\. ?)?\p{Lu}[\p{L}.-]+\))? |\p{Lu}\p{Ll}{0,2}\. ?)';
 
--- What stands behind an epithet for it to be a scientific name's: an author with a dot, an ampersand or a year.
+-- Regular expression of an author after an epithet, recognised by a dot, an ampersand or a year.
 CREATE OR REPLACE TEMP MACRO author_pattern() AS
     ',? (?:(?:sensu|auct|agg|s\. ?l|s\. ?str)\b.*|L|\(?(?:(?:d|de|da|do|dos|du|del|della|van|von|der|den|la|le|ex|et|in)[ '']+)*'
     || '\p{Lu}[^0-9]*(?:[.&]|(?:1[789]|20)[0-9]{2}).*)';
 
--- How a person wrote a name where no backbone says what it is:
---   species   a binomial or trinomial, with authors or without
---   recased   two words in one case, which may be one
---   open      a genus, with a sign that the species is not known, or with its author
+-- Kind of a name, to read it without a backbone:
+--   species   a binomial or trinomial, with or without authors
+--   recased   two words in the same case, which may be a binomial
+--   open      a genus with its author, or with a sign that the species is not known
 --   unranked  one word, of any rank
---   unknown   no name
---   whole     none of these: what the person calls a class
+--   unknown   not a name
+--   whole     none of these: the user's name of a class
 CREATE OR REPLACE TEMP MACRO kind_of_name(written) AS list_transform(
     list_transform(
         [plain_text(written)],
@@ -208,13 +208,13 @@ CREATE OR REPLACE TEMP MACRO kind_of_name(written) AS list_transform(
             regexp_full_match(read.text, '\p{Ll}[\p{Ll}-]+ \p{Ll}[\p{Ll}-]+|\p{Lu}[\p{Lu}-]+ \p{Lu}[\p{Lu}-]+')
             AND NOT is_no_epithet(split_part(read.text, ' ', 2))
             THEN 'recased'
-        -- No scientific name is in other letters.
+        -- Scientific names are in Latin letters.
         WHEN NOT contains(read.text, ' ') AND regexp_matches(read.text, '^\P{L}*\p{Latin}') THEN 'unranked'
         ELSE 'whole'
     END
 )[1];
 
--- The places of infraspecific epithets among the words behind an epithet.
+-- Positions of possible infraspecific epithets among the words after an epithet.
 CREATE OR REPLACE TEMP MACRO epithet_places(words) AS list_filter(
     range(1, len(words) + 1),
     lambda place: regexp_full_match(words[place], epithet_pattern() || '[,;:]?')
@@ -224,24 +224,24 @@ CREATE OR REPLACE TEMP MACRO epithet_places(words) AS list_filter(
 CREATE OR REPLACE TEMP MACRO rank_before(words, place) AS
     CASE WHEN place > 1 THEN infraspecific_rank(rtrim(lower(words[place - 1]), '.')) END;
 
--- Names read into genus (or the one word of a higher name), epithet and infraspecific epithet.
--- `texts` names a table with a column `written`; each distinct one comes back with
---   word        the first word, capitalised: a genus or a higher name; NULL when there is none
---   epithet     NULL when the name is no species', or when the writer is not certain of the species
---   infra       epithet of a subspecies, variety or form, the last where there are several
---   infra_rank  its rank, where a word says it
---   author      what stands behind the name
---   joining     a word that is the epithet or belongs to the author: "Zodarion van Bosmans"
---   title       epithets in capitals, as if they were in lower case: "Quercus Alba"
---   whole       the whole text of what is named after its host; there is no word then
+-- Parse names into genus (or the word of a higher name), epithet and infraspecific epithet.
+-- `texts` is the name of a table with a column `written`; returns one row for each distinct text:
+--   word        the first word, capitalised: a genus or a higher name; NULL if there is none
+--   epithet     NULL if the name is not of a species, or the species is uncertain
+--   infra       epithet of a subspecies, variety or form; the last of several
+--   infra_rank  its rank, if a word gives it
+--   author      the text after the name
+--   joining     a word that is either the epithet or part of the author: "Zodarion van Bosmans"
+--   title       capitalised epithets, in lower case: "Quercus Alba"
+--   whole       the complete text, if it is named after its host; `word` is then NULL
 --   is_lower    the text begins in lower case
---   is_doubted  a question mark stands in front of the name, or of its subspecies
+--   is_doubted  there is a question mark before the name or its subspecies
 CREATE OR REPLACE TEMP MACRO name_parts(texts) AS TABLE
 WITH sorted_out AS MATERIALIZED (
     SELECT written, is_clean_name(written) AS is_clean
     FROM (SELECT DISTINCT written FROM query_table(texts) WHERE written IS NOT NULL)
 ),
--- One sign for an apostrophe, one for a hyphen.
+-- Unify apostrophes and hyphens.
 plain AS (
     SELECT
         written,
@@ -256,7 +256,7 @@ known AS MATERIALIZED (
     FROM plain
     WHERE NOT says_unknown(text)
 ),
--- A hybrid mark, brackets or other signs in front of the name; "Genus?" keeps its mark behind.
+-- Remove a hybrid mark, brackets or other signs before the name; the mark in "Genus?" stays.
 bare AS (
     SELECT
         written,
@@ -272,7 +272,7 @@ bare AS (
     FROM known
     WHERE NOT is_hosted
 ),
--- A name in capitals only is written as names are; a lower-case beginning is a capital left out.
+-- Names in capitals get normal case; a lower-case first letter is capitalised.
 cased AS (
     SELECT
         written,
@@ -286,8 +286,7 @@ cased AS (
         END AS text
     FROM bare
 ),
--- Without what may stand between genus and epithet: a subgenus, whole or cut short, and the mark of a hybrid that has a
--- name of its own.
+-- Remove what may be between genus and epithet: a subgenus, maybe abbreviated, and the mark of a hybrid with its own name.
 joined AS (
     SELECT
         written,
@@ -313,9 +312,9 @@ marked AS (
     SELECT
         written,
         is_lower,
-        -- Two parents are no species, nor is a graft: "Quercus alba × robur", "Crataegus + Mespilus".
+        -- Hybrid formulas and grafts are not species: "Quercus alba × robur", "Crataegus + Mespilus".
         regexp_matches(text, '^\p{Lu}[\p{L}.-]+ .*?(?:×| [xX+](?: |$))|^\p{Lu}[\p{L}-]+ [×+]') AS is_formula,
-        -- "cf.", "aff." and their like put in doubt what stands behind them, a question mark the epithet next to it.
+        -- "cf.", "aff." and similar words make what follows uncertain, a question mark the epithet beside it.
         regexp_matches(
             text, '^(?:\p{Lu}[\p{L}-]+ )?(?i:cf|cfr|aff|nr|near|prox|sp|spp|species|gen|indet|n\. ?sp)(?:[^\p{L}-]|$)'
         )
@@ -326,7 +325,7 @@ marked AS (
         ) AS text
     FROM joined
 ),
--- "Quercus Quercus alba": the genus column was put in front of a species that had it already.
+-- "Quercus Quercus alba": the genus was prepended to a species name that included it.
 once AS (
     SELECT
         * EXCLUDE (text),
@@ -336,7 +335,7 @@ once AS (
         END AS text
     FROM marked
 ),
--- A genus that is cut short keeps its dot: "Q. alba".
+-- An abbreviated genus keeps its dot: "Q. alba".
 headed AS (
     SELECT
         * EXCLUDE (text),
@@ -379,7 +378,7 @@ placed AS (
     SELECT
         *,
         coalesce(
-            -- Behind a word for a rank, else directly behind the epithet, else behind its author.
+            -- After a word for a rank, else directly after the epithet, else after its author.
             list_last(list_filter(places, lambda place: rank_before(words, place) IS NOT NULL)),
             list_last(list_filter(places, lambda place, number: place = number)),
             list_last(list_filter(places, lambda place: place > 1 AND regexp_matches(words[place - 1], '[.)]$')))
@@ -394,9 +393,9 @@ names AS (
 )
 SELECT
     written,
-    -- A genus cut short is no name without an epithet.
+    -- An abbreviated genus needs an epithet.
     CASE WHEN word != '' AND (has_epithet OR word NOT LIKE '%.') THEN word END AS word,
-    -- No Latin word begins with x and a consonant: the mark of a hybrid was glued to it.
+    -- No Latin word begins with x and a consonant, so this x is a hybrid mark.
     CASE WHEN has_epithet THEN regexp_replace(raw_epithet, '^x([bcdfghjklmnpqrstvwz])', '\1') END AS epithet,
     CASE WHEN has_epithet THEN rtrim(words[infra_place], ',;:') END AS infra,
     CASE WHEN has_epithet THEN rank_before(words, infra_place) END AS infra_rank,
@@ -433,6 +432,6 @@ SELECT
 FROM sorted_out
 WHERE is_clean;
 
--- The name alone.
+-- Only the parts of the name.
 CREATE OR REPLACE TEMP MACRO parsed_names(texts) AS TABLE
 SELECT written, word, epithet, infra FROM name_parts(texts);

@@ -1,4 +1,4 @@
-"""Open_clip models as files: read from any source, written as a folder that open_clip loads by itself.
+"""Read open_clip models from any source, and write them as directories that open_clip can load.
 
 Shapes: P pooled dimensions, D embedding dimensions.
 """
@@ -30,17 +30,17 @@ from workflow_scripts.common.open_clip_names import check_model_config, model_co
 logger = logging.getLogger(__name__)
 
 REPLAY_PROJECTOR_KEY = "replay_projector"
-# The second projector's name in checkpoints of BioCLIP 2's code, below the visual tower.
+# Name of the second projector in checkpoints of BioCLIP 2's code, within the visual tower.
 PUBLISHED_REPLAY_PROJECTOR = "continual_proj"
-# BioCAP's second projector, for images that captions describe.
+# BioCAP's second projector, for captions that describe images.
 CAPTION_PROJECTOR = "visual.caption_proj"
 
-# timm's weights in the order of preference; a pickle is read with weights_only.
+# timm's weights in order of preference; pickles are read with weights_only.
 TIMM_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
-# Random weights are the same for every run, so that runs differ by what they were told to differ by.
+# Random weights are the same for every run, so that runs differ only in their settings.
 SEED = 0
-# What both papers train with where nothing else is said.
+# Default normalisation, as in both papers.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -49,17 +49,17 @@ Tokenizer = Callable[[Sequence[str]], torch.Tensor]
 
 
 def _import_open_clip() -> ModuleType:
-    """Import open_clip, also where torchvision was built for another kind of torch.
+    """Import open_clip, even if torchvision was built for another torch.
 
-    Such a torchvision fails on import because its operators were never declared. CLIP uses none of them, so declaring
-    their schemas is enough. With matching builds nothing is declared.
+    Such a torchvision fails on import because its operators are not declared. CLIP uses none of them, so that declaring
+    their schemas is enough. Matching builds need no declarations.
     """
     try:
         importlib.import_module("torchvision")
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise
-        logger.info("torchvision does not match this torch (%s); its operators are declared without code", error)
+        logger.info("torchvision does not match this torch (%s); declaring its operators without code", error)
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
             del sys.modules[name]
         for operator in ("nms", "qnms"):
@@ -78,8 +78,8 @@ class ReadModel:
 
     Attributes:
         network: open_clip's model.
-        config: what `CONFIG_FILE` says of it: `model_cfg` and `preprocess_cfg`.
-        replay_projector: BioCLIP 2's second visual projector [P, D], where the weights have one.
+        config: contents of `CONFIG_FILE`: `model_cfg` and `preprocess_cfg`.
+        replay_projector: BioCLIP 2's second visual projector [P, D], if the weights have one.
         tokenizer: texts -> token ids [N, context_length].
     """
 
@@ -90,31 +90,31 @@ class ReadModel:
 
 
 def read_model(source: ModelSource, *, trainable: bool = False) -> ReadModel:
-    """Read a model with a text tower from its source; what is not on this disk is fetched.
+    """Read a model with a text tower from its source, downloading it if necessary.
 
     Args:
-        source: where the weights come from.
-        trainable: refuse a model that the trainer cannot train.
+        source: source of the weights.
+        trainable: refuse models that the trainer cannot train.
 
     Raises:
-        InputError: the weights cannot be had, are unsafe or not the architecture's, or do not say how images were
-            normalised, or the model cannot be trained.
+        InputError: the weights could not be fetched, are unsafe, do not match the architecture, or have no
+            normalisation; or the model cannot be trained.
     """
     if source.kind in ("run", "pretrain"):
-        raise InputError(f"{source}: the workflow resolves it; here give local-dir:PATH")
+        raise InputError(f"{source}: only the workflow can resolve this source; use local-dir:PATH")
     folder = directory_of(source) if source.kind in ("folder", "hub") else None
-    theirs = _described(folder) if folder else {}
-    config = _config(source, theirs)
+    own_config = _directory_config(folder) if folder else {}
+    config = _config(source, own_config)
     if trainable:
         try:
             check_trainable(config["model_cfg"])
         except ValueError as error:
             raise InputError(f"{source}: {error}") from None
-    # What is needed besides is missed before gigabytes are fetched.
+    # Built first, so that missing packages are reported before gigabytes are downloaded.
     tokenizer = _tokenizer(source, config, folder)
     network = build(config)
     if trainable and not isinstance(getattr(network.visual, "proj", None), torch.nn.Parameter):
-        raise InputError(f"{source}: its visual tower has no projector, so it cannot have a second one")
+        raise InputError(f"{source}: its visual tower has no projector, so that a second one cannot be added")
     projector = None
     if folder is not None:
         within, beside = load_weights(network, weights_of(folder)), replay_projector_of(folder)
@@ -127,36 +127,36 @@ def read_model(source: ModelSource, *, trainable: bool = False) -> ReadModel:
 
 
 def directory_of(source: ModelSource) -> Path:
-    """The folder of a `folder` source, or the local copy of a `hub` source, which is fetched unless it is there.
+    """The folder of a `folder` source, or the local copy of a `hub` source, which is downloaded if necessary.
 
-    With `HF_HUB_OFFLINE=1` it must be there.
+    With `HF_HUB_OFFLINE=1` the copy must exist.
 
     Raises:
-        InputError: no such directory, or it cannot be had.
+        InputError: the folder does not exist, or the model could not be fetched.
     """
     with as_input_error(source):
         if source.kind == "folder":
             folder = Path(source.place)
         else:
-            # Only models of the hub need it.
+            # Imported here because only models from the hub need it.
             from huggingface_hub import snapshot_download
 
             name, _, commit = source.place.partition("@")
             wanted = [source.config_name, *TIMM_WEIGHTS]
-            with hub_errors(f"{source}: cannot be fetched"):
+            with hub_errors(f"{source}: could not be fetched"):
                 if source.has_text:
-                    # Of several files of weights this takes the one that open_clip prefers.
+                    # Fetches the weights file that open_clip prefers.
                     open_clip.pretrained.download_pretrained_from_hf(name, revision=commit)
                     wanted = ["*.json", "*.txt", "*.model", REPLAY_PROJECTOR_FILE]
                 folder = Path(snapshot_download(name, revision=commit, allow_patterns=wanted))
         if not (folder / source.config_name).is_file():
             kind = "an open_clip" if source.has_text else "a timm"
-            raise InputError(f"{folder}: not {kind} directory, it has no {source.config_name}")
+            raise InputError(f"{folder}: not {kind} directory: no {source.config_name}")
         return folder
 
 
 def build(config: Mapping[str, Any]) -> Any:
-    """The open_clip model of a config, with random weights, the same each time.
+    """Build the open_clip model of a config, with reproducible random weights.
 
     Raises:
         InputError: open_clip cannot build it.
@@ -171,18 +171,18 @@ def build(config: Mapping[str, Any]) -> Any:
 
 
 def load_weights(model: Any, path: Path) -> torch.Tensor | None:
-    """Load a checkpoint file (safetensors, or a pickle of tensors alone) into an open_clip model.
+    """Load a checkpoint file (safetensors, or a pickle of only tensors) into an open_clip model.
 
     Returns:
-        BioCLIP 2's replay projector [P, D] when the checkpoint has one. The model itself does not keep it.
+        BioCLIP 2's replay projector [P, D] if the checkpoint has one. It is not kept in the model.
 
     Raises:
-        InputError: the weights do not fit the model, or cannot be read safely.
+        InputError: the weights do not match the model, or cannot be read safely.
     """
     with as_input_error(path):
         if not path.is_file():
             raise InputError(f"{path}: missing")
-        # The library's loader, which knows the older layouts, wants a place for every tensor of the file.
+        # open_clip's loader, which converts older layouts, needs a parameter for every tensor in the file.
         proj = getattr(model.visual, "proj", None)
         if proj is not None:
             model.visual.register_parameter(PUBLISHED_REPLAY_PROJECTOR, torch.nn.Parameter(torch.zeros_like(proj)))
@@ -200,10 +200,10 @@ def load_weights(model: Any, path: Path) -> torch.Tensor | None:
 
 
 def weights_of(folder: Path) -> Path:
-    """The weights file of an open_clip directory.
+    """Path of the weights file of an open_clip directory.
 
     Raises:
-        InputError: there is none.
+        InputError: the directory has none.
     """
     found = open_clip.factory._find_checkpoint_in_dir(folder)
     if found is None:
@@ -212,10 +212,10 @@ def weights_of(folder: Path) -> Path:
 
 
 def replay_projector_of(folder: Path) -> torch.Tensor | None:
-    """The replay projector [P, D] that stands beside a model's weights, or None.
+    """The replay projector [P, D] beside a model's weights; None if the file does not exist.
 
     Raises:
-        InputError: the file is there and cannot be read.
+        InputError: the file cannot be read.
     """
     path = folder / REPLAY_PROJECTOR_FILE
     with as_input_error(path):
@@ -225,14 +225,14 @@ def replay_projector_of(folder: Path) -> torch.Tensor | None:
 def save_model(
     folder: Path, config: Mapping[str, Any], weights: Weights, projector: torch.Tensor | None, tokenizer: Any = None
 ) -> None:
-    """Write an open_clip directory; its config, which readers wait for, comes last.
+    """Write an open_clip directory, with its config, which readers wait for, last.
 
     Args:
-        folder: where; what an earlier model left there is replaced.
+        folder: the directory; an earlier model in it is replaced.
         config: `model_cfg` and `preprocess_cfg`.
-        weights: the state dict under open_clip's names.
+        weights: the state dict, with open_clip's names.
         projector: the replay projector [P, D], or None.
-        tokenizer: the model's, where it has files of its own.
+        tokenizer: the model's tokenizer, if it has files of its own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG_FILE).unlink(missing_ok=True)
@@ -247,48 +247,48 @@ def save_model(
 
 
 def save_tensors(path: Path, tensors: Weights, metadata: dict[str, str] | None = None) -> None:
-    """Write tensors as safetensors, whole; equal tensors give equal bytes."""
+    """Write tensors as safetensors, atomically; equal tensors give equal bytes."""
     with whole(path) as temporary:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
-        # safetensors makes files that only their owner can read.
+        # safetensors creates files that only their owner can read.
         temporary.chmod(0o644)
 
 
-def _described(folder: Path) -> dict[str, Any]:
-    """What a directory of weights says of itself: `model_cfg`, `preprocess_cfg`."""
+def _directory_config(folder: Path) -> dict[str, Any]:
+    """`model_cfg` and `preprocess_cfg` of an open_clip directory."""
     path = folder / CONFIG_FILE
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return {"model_cfg": dict(found["model_cfg"]), "preprocess_cfg": dict(found.get("preprocess_cfg", {}))}
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a description of an open_clip model: {error}") from None
+        raise InputError(f"{path}: not the config of an open_clip model: {error}") from None
 
 
-def _config(source: ModelSource, theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """`model_cfg` and `preprocess_cfg`: what the source gives, else what its weights bring."""
+def _config(source: ModelSource, own: Mapping[str, Any]) -> dict[str, Any]:
+    """`model_cfg` and `preprocess_cfg`: as given for the source, else those of its own directory."""
     given = source.given_architecture
-    model_cfg = (model_config(given) if isinstance(given, str) else given) or theirs["model_cfg"]
+    model_cfg = (model_config(given) if isinstance(given, str) else given) or own["model_cfg"]
     try:
         check_model_config(model_cfg)
     except ValueError as error:
         raise InputError(f"{source}: {error}") from None
-    # Names the image size even where the library's default would do: the preprocessing is written from it.
+    # The image size is always written, because the preprocessing is derived from it.
     model_cfg = {**model_cfg, "vision_cfg": {"image_size": 224, **model_cfg["vision_cfg"]}}
-    uses_quick_gelu = theirs and theirs["model_cfg"].get("quick_gelu", False)
-    if theirs and uses_quick_gelu != model_cfg.get("quick_gelu", False):
+    uses_quick_gelu = own and own["model_cfg"].get("quick_gelu", False)
+    if own and uses_quick_gelu != model_cfg.get("quick_gelu", False):
         use, other = ("use", "with") if uses_quick_gelu else ("do not use", "without")
         raise InputError(
-            f"{source}: these weights {use} QuickGELU; set an architecture {other} quick_gelu, not {given}"
+            f"{source}: these weights {use} QuickGELU; set an architecture {other} quick_gelu instead of {given}"
         )
-    brought = theirs.get("preprocess_cfg", {})
+    defaults = own.get("preprocess_cfg", {})
     if source.kind == "tag":
-        brought = pretrained_config(str(given), source.place)
-    mean, std = source.mean or brought.get("mean"), source.std or brought.get("std")
+        defaults = pretrained_config(str(given), source.place)
+    mean, std = source.mean or defaults.get("mean"), source.std or defaults.get("std")
     if source.kind == "random":
         mean, std = mean or IMAGENET_MEAN, std or IMAGENET_STD
     if not mean or not std:
-        raise InputError(f"{source}: does not say how its images were normalised; give mean and std")
-    logger.info("%s: images are normalised by mean %s, std %s", source, mean, std)
+        raise InputError(f"{source}: the normalisation of its images is unknown; give mean and std")
+    logger.info("%s: images are normalised with mean %s, std %s", source, mean, std)
     preprocess_cfg = {
         "size": model_cfg["vision_cfg"]["image_size"],
         "mode": "RGB",
@@ -298,11 +298,14 @@ def _config(source: ModelSource, theirs: Mapping[str, Any]) -> dict[str, Any]:
         "resize_mode": "shortest",
     }
     further = ("interpolation", "resize_mode", "fill_color")
-    return {"model_cfg": model_cfg, "preprocess_cfg": preprocess_cfg | {k: brought[k] for k in further if k in brought}}
+    return {
+        "model_cfg": model_cfg,
+        "preprocess_cfg": preprocess_cfg | {k: defaults[k] for k in further if k in defaults},
+    }
 
 
 def _without_weights(folder: Path) -> Any:
-    # The library warns that nothing was loaded, which is what was asked for.
+    # Suppresses open_clip's warning that no weights were loaded.
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -312,8 +315,8 @@ def _without_weights(folder: Path) -> Any:
 
 
 def _weights_of_tag(name: str, tag: str) -> Path:
-    """The weights file of a pretrained tag, fetched unless it is there."""
-    with hub_errors(f"{name}:{tag}: cannot be fetched"):
+    """Path of the weights file of a pretrained tag, which is downloaded if necessary."""
+    with hub_errors(f"{name}:{tag}: could not be fetched"):
         return Path(open_clip.download_pretrained(open_clip.get_pretrained_cfg(name, tag)))
 
 
@@ -329,22 +332,24 @@ def _tokenizer(source: ModelSource, config: Mapping[str, Any], folder: Path | No
 
 
 def tokenizer_of(model: str) -> Any:
-    """The tokenizer of `local-dir:PATH`, or of a model that open_clip knows by name.
+    """The tokenizer of `local-dir:PATH` or of an open_clip architecture.
 
     Raises:
-        InputError: it cannot be had, or a package that it needs is not installed.
+        InputError: the tokenizer could not be loaded, or needs a package that is not installed.
     """
     with as_input_error(model):
         try:
             return open_clip.get_tokenizer(model)
         except ModuleNotFoundError as error:
-            # Tokenizers other than CLIP's own (SigLIP's) want a package that nothing else here does.
-            raise InputError(f"{model}: its tokenizer needs {error.name}: .venv/bin/pip install {error.name}") from None
+            # Other tokenizers than CLIP's (such as SigLIP's) need a package that is otherwise unused.
+            raise InputError(
+                f"{model}: its tokenizer needs {error.name}; install it with .venv/bin/pip install {error.name}"
+            ) from None
 
 
 @contextmanager
 def as_input_error(source: object) -> Iterator[None]:
-    """What a library says about a model that is missing or broken, in one line."""
+    """Turn a library's error about a missing or broken model into one line."""
     try:
         yield
     except (OSError, RuntimeError, ValueError, KeyError, SafetensorError, pickle.UnpicklingError) as error:

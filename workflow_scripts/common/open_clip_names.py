@@ -1,4 +1,4 @@
-"""Names that open_clip knows: architectures, and tags of pretrained weights. Imports no torch."""
+"""Names of open_clip's architectures and pretrained weights. Imports no torch."""
 
 import ast
 import difflib
@@ -14,41 +14,41 @@ from typing import Any
 
 from workflow_scripts.common.torchless import modules_replaced
 
-# What open_clip's table of weights imports in order to fetch them, and can do without.
+# Imports of open_clip's table of pretrained weights that are only needed to download them.
 HEAVY = ("torch", "safetensors.torch", "huggingface_hub")
-WHOLE = ("embed_dim", "vision_cfg", "text_cfg")
-# Whose fields the keys of a model config are, and those of its sections.
+REQUIRED = ("embed_dim", "vision_cfg", "text_cfg")
+# Classes whose arguments are the keys of a model config and of its sections.
 MODELS = ("CLIP", "CustomTextCLIP")
 SECTIONS = {"vision_cfg": "CLIPVisionCfg", "text_cfg": "CLIPTextCfg"}
-# What open_clip's factory takes out of a config before it builds the model.
-OF_THE_FACTORY = {"custom_text", "multimodal_cfg"}
+# Keys that open_clip's factory removes from a config before it builds the model.
+FACTORY_KEYS = {"custom_text", "multimodal_cfg"}
 
 
 def architectures() -> list[str]:
-    """The names of open_clip's model configs."""
+    """Names of open_clip's architectures."""
     if loaded := _loaded():
         return list(loaded.list_models())
     return sorted(path.stem for path in (_folder() / "model_configs").glob("*.json"))
 
 
 def model_config(name: str) -> dict[str, Any] | None:
-    """The model config of that name, or None."""
+    """The model config of an architecture, or None."""
     if loaded := _loaded():
         found: dict[str, Any] | None = loaded.get_model_config(name)
         return found
     path = _folder() / "model_configs" / f"{name}.json"
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return found if all(key in found for key in WHOLE) else None
+    return found if all(key in found for key in REQUIRED) else None
 
 
 def check_model_config(config: Mapping[str, Any]) -> None:
-    """Check that open_clip knows the keys of a model config.
+    """Check the keys of a model config against those of open_clip.
 
     Raises:
-        ValueError: a key is unknown or missing, or a section is none.
+        ValueError: a key is unknown or missing, or a section is not a mapping.
     """
-    if missing := [key for key in WHOLE if key not in config]:
-        raise ValueError(f"no {', '.join(missing)}; an open_clip model config has {', '.join(WHOLE)}")
+    if missing := [key for key in REQUIRED if key not in config]:
+        raise ValueError(f"no {', '.join(missing)}; an open_clip model config has {', '.join(REQUIRED)}")
     for section, known in _config_keys().items():
         values = config[section] if section else config
         if not isinstance(values, Mapping):
@@ -62,13 +62,13 @@ def check_model_config(config: Mapping[str, Any]) -> None:
 
 @cache
 def _config_keys() -> dict[str, set[str]]:
-    """The keys that open_clip knows, by section ("" for the config itself).
+    """The keys of open_clip's model configs, by section ("" for the config itself).
 
-    They are read from its source, for to import it takes torch.
+    They are read from its source code, because importing it imports torch.
     """
     source = (_folder() / "model.py").read_text(encoding="utf-8")
     classes = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)}
-    keys = {"": set(OF_THE_FACTORY)}
+    keys = {"": set(FACTORY_KEYS)}
     for name in MODELS:
         for method in classes[name].body:
             if isinstance(method, ast.FunctionDef) and method.name == "__init__":
@@ -80,19 +80,19 @@ def _config_keys() -> dict[str, set[str]]:
 
 
 def pretrained_tags(name: str) -> Sequence[str]:
-    """The tags of pretrained weights of an architecture."""
+    """Tags of the pretrained weights of an architecture."""
     tags: Sequence[str] = _pretrained().list_pretrained_tags_by_model(name)
     return tags
 
 
 def pretrained_config(name: str, tag: str) -> Mapping[str, Any]:
-    """What open_clip knows of pretrained weights: `mean`, `std`, perhaps `quick_gelu`; nothing of an unknown tag."""
+    """open_clip's settings for pretrained weights: `mean`, `std`, maybe `quick_gelu`; empty for unknown tags."""
     found: Mapping[str, Any] = _pretrained().get_pretrained_cfg(name, tag)
     return found
 
 
 def _loaded() -> ModuleType | None:
-    """open_clip itself where it is imported anyway: it may have been told of further architectures."""
+    """open_clip if it is imported already, because further architectures may be registered there; else None."""
     return sys.modules.get("open_clip")
 
 
@@ -105,7 +105,7 @@ def _folder() -> Path:
 
 @cache
 def _pretrained() -> ModuleType:
-    """open_clip's table of weights, without the package around it, which imports torch."""
+    """open_clip's table of pretrained weights, imported without its package, which imports torch."""
     package = ModuleType("_open_clip_names")
     package.__path__ = [str(_folder())]
     sys.modules[package.__name__] = package

@@ -1,7 +1,7 @@
 """PDQ, Facebook's perceptual hash (ThreatExchange, "PDQ & TMK + PDQF", 2019), of images of 512 x 512 pixels.
 
-The hash of the reference code, for one size of image, in array operations that let other threads work meanwhile: its
-two box filters and its decimation to 64 x 64 are one linear map, of which only seven taps a sample are not zero.
+Gives the hash of the reference code, for one image size, with array operations that release the GIL: its two box
+filters and the decimation to 64 x 64 are one linear map with only seven nonzero taps per sample.
 """
 
 import cv2
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 SIDE = 512
 SAMPLES = 64
 STEP = SIDE // SAMPLES
-# What the reference code makes of these sizes: boxes of 4, which reach from 1 before a pixel to 2 behind it.
+# The box size of the reference code for these sizes: 4, from 1 before a pixel to 2 after it.
 BOX = range(-1, 3)
 TAPS = 7
 FIRST_TAP = STEP // 2 + 2 * BOX[0]
 FREQUENCIES = 16
-# Coefficients are compared to this precision, so that rounding on some other machine flips no bit.
+# Coefficients are rounded, so that numerical differences between machines flip no bit.
 DECIMALS = 4
-LEAST_GRADIENTS = 90
+MIN_GRADIENTS = 90
 
 
 def _box() -> NDArray[np.float64]:
-    """The box filter as a matrix; at the edges it takes the mean of what there is."""
+    """The box filter as a matrix; at the edges, the mean is over the pixels inside the image."""
     matrix = np.zeros((SIDE, SIDE))
     for row in range(SIDE):
         inside = [row + step for step in BOX if 0 <= row + step < SIDE]
@@ -31,7 +31,7 @@ def _box() -> NDArray[np.float64]:
 
 
 def _weights() -> NDArray[np.float32]:
-    """[tap, sample]: how much of pixel FIRST_TAP + STEP * sample + tap is in a sample."""
+    """[tap, sample]: weight of pixel FIRST_TAP + STEP * sample + tap in a sample."""
     twice = _box() @ _box()
     padded = np.pad(twice, ((0, 0), (0, STEP)))
     samples = np.arange(SAMPLES)
@@ -41,7 +41,7 @@ def _weights() -> NDArray[np.float32]:
 
 
 def _transform() -> NDArray[np.float64]:
-    """[frequency, sample]: the cosine transform, without its first frequency."""
+    """[frequency, sample]: the discrete cosine transform without frequency 0."""
     frequency, sample = np.arange(1, FREQUENCIES + 1)[:, None], np.arange(SAMPLES)[None]
     return np.sqrt(2 / SAMPLES) * np.cos(np.pi / 2 / SAMPLES * frequency * (2 * sample + 1))
 
@@ -51,13 +51,13 @@ TRANSFORM = _transform()
 
 
 def pdq_hash(image: NDArray[np.uint8]) -> str | None:
-    """The hash (256 bits as 64 hex digits) of an image, uint8 [512, 512, 3], RGB; None where there is no feature."""
+    """The hash (64 hex digits) of an RGB image, uint8 [512, 512, 3]; None if the image has no features."""
     luma = np.asarray(cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2GRAY), np.float32)
     samples = _sampled(_sampled(luma).T).T
-    if _gradients(samples) < LEAST_GRADIENTS:
+    if _gradients(samples) < MIN_GRADIENTS:
         return None
     spectrum = np.round(TRANSFORM @ samples @ TRANSFORM.T, DECIMALS).ravel()
-    # Of an even number of values the lower one of the two in the middle.
+    # With an even number of values, the lower median.
     median = np.partition(spectrum, len(spectrum) // 2 - 1)[len(spectrum) // 2 - 1]
     return np.packbits((spectrum > median)[::-1]).tobytes().hex()
 
@@ -70,5 +70,5 @@ def _sampled(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _gradients(samples: NDArray[np.float32]) -> int:
-    """The sum of steps between neighbours, each in whole per cent."""
+    """Sum of the differences between neighbours, each truncated to a percentage."""
     return sum(int(np.abs(np.diff(samples, axis=axis) * 100 / 255).astype(int).sum()) for axis in (0, 1))

@@ -1,11 +1,11 @@
-"""Distance of PDQ hashes (64 hex digits each). Imports no image library."""
+"""Distance between PDQ hashes (64 hex digits each). Imports no image library."""
 
 BITS = 256
-# At most this many bits differ between two copies of one image (TreeOfLife-200M's curation).
+# Maximum number of bits in which copies of an image differ (TreeOfLife-200M's curation).
 MAX_DISTANCE = 10
 
 USABLE = "regexp_full_match(pdq, '[0-9a-f]{64}') AND pdq NOT IN (repeat('0', 64), repeat('f', 64))"
-"""SQL: whether `pdq` is a hash at all. A failed hash that reads as all zeros would equal every other failed one."""
+"""SQL: whether `pdq` is a valid hash. Failed hashes of all zeros would match each other."""
 
 _DIGITS = 16
 _WORDS = BITS // (4 * _DIGITS)
@@ -15,14 +15,14 @@ _DISTANCE = " + ".join(
 )
 
 NEAR = f"CASE WHEN {USABLE} THEN {_DISTANCE} <= {MAX_DISTANCE} ELSE false END"
-"""SQL: whether `pdq` is within `MAX_DISTANCE` of the hash whose words are the parameters of `near_values`."""
+"""SQL: whether `pdq` is within `MAX_DISTANCE` of the hash given by the parameters `near_values`."""
 
 
 def near_values(pdq: str) -> dict[str, int]:
-    """The parameters that `NEAR` takes for a hash."""
+    """SQL parameters of `NEAR` for a hash."""
     return {f"pdq{word}": int(pdq[_DIGITS * word :][:_DIGITS], 16) for word in range(_WORDS)}
 
 
 def distance(one: str, other: str) -> int:
-    """How many bits of two hashes differ."""
+    """Number of bits in which two hashes differ."""
     return (int(one, 16) ^ int(other, 16)).bit_count()

@@ -1,4 +1,4 @@
-"""A lab's photos, as a folder for each species or as a table: what is there, and what is odd about it."""
+"""Read a lab's photos, from one folder per species or from a table, and find problems in them."""
 
 import hashlib
 import re
@@ -24,16 +24,16 @@ from workflow_scripts.common.tables import literal, quoted, scalar
 GENUS = re.compile(r"[A-Z][a-z-]{2,}")
 EPITHET = re.compile(r"[a-z][a-z-]{2,}")
 KINDS = {
-    "unranked": "of one word, whose rank nothing says: without a backbone the photos are lost unless a table has the "
-    "name in a column of its rank (genus, family, ...)",
-    "unknown": "that say no name: without a backbone the photos are lost",
-    "open": "not identified to a species, taken as far as they go",
-    "recased": "not written like a binomial (Genus epithet), taken as if they were",
-    "whole": "not written like a binomial (Genus epithet), kept whole as what the class is called",
+    "unranked": "of one word and unknown rank (without a backbone, their photos are lost unless a table has the name "
+    "in a rank column: genus, family, ...)",
+    "unknown": "without a taxon (without a backbone, their photos are lost)",
+    "open": "not identified to species, read to the rank they give",
+    "recased": "not written like a binomial (Genus epithet), read as one",
+    "whole": "not written like a binomial (Genus epithet), kept as class names",
 }
-"""What is odd about names that are no species', by their kind in `names.sql`."""
+"""Description of names that are not species names, by their kind in `names.sql`."""
 TEST = ("test", "testing")
-"""Folders, or values of a column `split`, whose photos a person keeps for testing."""
+"""Names of folders, or values of the column `split`, that mark test photos."""
 BATCH_ROWS = 10_000
 SHOWN = 5
 SCHEMA = pa.schema(
@@ -43,17 +43,17 @@ SCHEMA = pa.schema(
 
 @dataclass
 class Collection:
-    """Photos in the DuckDB table `photos` (place, name, individual, is_test), and what was noticed on the way.
+    """Photos in the DuckDB table `photos` (place, name, individual, is_test), and the problems found in them.
 
     Attributes:
-        connection: where the table is. `place` is an address, or a path from `images`.
-        images: the folder that paths start from.
-        columns: of a table: our column names, and its names for them.
-        unused: of a table: the columns that are not ours.
-        unreadable: how many of the photos that were opened cannot be read.
-        reinterpreted: whether names are not those of the folders that hold the photos.
-        odd: what is odd, a sentence each.
-        kinds: what `kind_of` found.
+        connection: connection that has the table. `place` is a URL, or a path relative to `images`.
+        images: the folder that paths are relative to.
+        columns: our column names and the table's names for them; empty for a folder.
+        unused: the table's other columns.
+        unreadable: number of opened photos that are unreadable.
+        reinterpreted: whether any name differs from that of the photo's own folder.
+        odd: the problems found, one sentence each.
+        kinds: cache of `kind_of`.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -67,48 +67,48 @@ class Collection:
 
     @property
     def is_table(self) -> bool:
-        """Whether a table names the photos, not folders."""
+        """Whether the photos are listed in a table."""
         return bool(self.columns)
 
     @property
     def has_ranks(self) -> bool:
-        """Whether a table names the ranks themselves, so that a name need not say its own."""
+        """Whether the table has rank columns, so that names of any rank are usable."""
         return any(rank in self.columns for rank in NAMES[:6])
 
     @property
     def has_crops(self) -> bool:
-        """Whether a table's rows are crops of photos."""
+        """Whether the table's rows are crops of photos."""
         return all(side in self.columns for side in ("x", "y", "width", "height"))
 
     def count(self, condition: str = "true") -> int:
-        """How many photos satisfy an SQL condition."""
+        """Number of photos that satisfy an SQL condition."""
         return int(scalar(self.connection, f"SELECT count(*) FROM photos WHERE {condition}"))
 
     def species(self) -> dict[str, int]:
-        """Each name with its number of photos, the most first."""
+        """Number of photos of each name, in descending order."""
         rows = self.connection.execute("SELECT name, count(*) FROM photos GROUP BY name ORDER BY count(*) DESC, name")
         return dict(rows.fetchall())
 
     def kind_of(self, name: str) -> str:
-        """How a name is written, by `names.sql`: how it is taken where no backbone is asked."""
+        """Kind of a name by `names.sql`, which decides how it is read without a backbone."""
         if name not in self.kinds:
             self.kinds[name] = scalar(self.connection, f"SELECT kind_of_name({literal(name)})")
         return self.kinds[name]
 
     def same_species(self) -> dict[str, list[str]]:
-        """Binomials, and the names that are taken as each where they are several."""
+        """Binomials that several names are read as, with those names."""
         kinds = "kind_of_name(written) IN ('species', 'recased')"
         self.connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE asked AS SELECT DISTINCT name AS written FROM photos WHERE {kinds}"
+            f"CREATE OR REPLACE TEMP TABLE written_names AS SELECT DISTINCT name AS written FROM photos WHERE {kinds}"
         )
         rows = self.connection.execute(
-            "SELECT word || ' ' || epithet AS one, list(written ORDER BY written) FROM name_parts('asked') "
+            "SELECT word || ' ' || epithet AS one, list(written ORDER BY written) FROM name_parts('written_names') "
             "GROUP BY one HAVING count(*) > 1 ORDER BY one"
         )
         return dict(rows.fetchall())
 
     def local_places(self, most: int) -> list[tuple[str, str]]:
-        """Paths and names of at most so many local photos, evenly spaced among all of them."""
+        """Paths and names of at most `most` local photos, evenly spaced."""
         if not most:
             return []
         every = max(1, -(-self.count(LOCAL) // most))
@@ -121,41 +121,41 @@ LOCAL = "NOT regexp_matches(place, '^https?://', 'i')"
 
 
 def read_folder(connection: duckdb.DuckDBPyConnection, images: Path) -> Collection:
-    """The photos of a folder with a folder for each species, at any depth.
+    """Read the photos of a folder that has one folder per species, at any depth.
 
-    A folder of an epithet within one of its genus is both; a folder within a species' own is an individual or a place.
+    An epithet folder in a genus folder gives a binomial. A folder in a species folder is an individual or a place.
 
     Raises:
-        InputError: no folder in it holds an image.
+        InputError: no subfolder contains an image.
     """
     found = Collection(connection, images)
     _create(connection)
-    strange: dict[str, list[str]] = defaultdict(list)
-    rows = _folder_rows(images, found, strange)
+    left_out: dict[str, list[str]] = defaultdict(list)
+    rows = _folder_rows(images, found, left_out)
     while some := list(islice(rows, BATCH_ROWS)):
         connection.register("batch", pa.Table.from_pylist(some, SCHEMA))
         connection.execute("INSERT INTO photos SELECT * FROM batch")
         connection.unregister("batch")
-    for what, paths in strange.items():
-        found.odd.append(f"{count(len(paths), 'file')} {what}: {shown(paths)}")
+    for reason, paths in left_out.items():
+        found.odd.append(f"{count(len(paths), 'file')} {reason}: {shown(paths)}")
     if not found.count():
-        raise InputError(f"{images}: no folder in it holds an image; give the folder above the species' folders")
+        raise InputError(f"{images}: no subfolder contains an image; give the folder that contains the species folders")
     if not found.count("NOT is_test"):
-        # Somebody's folder `test` alone: all of it is the collection.
+        # If all photos are in `test`, the folder is the collection itself.
         connection.execute("UPDATE photos SET is_test = false")
     return found
 
 
-def _folder_rows(images: Path, found: Collection, strange: dict[str, list[str]]) -> Iterator[dict[str, str | bool]]:
+def _folder_rows(images: Path, found: Collection, left_out: dict[str, list[str]]) -> Iterator[dict[str, str | bool]]:
     for path, folder in files_by_folder(images):
         if not is_text(path):
-            strange["with a name that is not UTF-8, left out; rename them"].append(ascii(path))
+            left_out["left out because their names are not UTF-8; rename them"].append(ascii(path))
         elif not is_image(path):
-            strange["not named like images, left out"].append(path)
+            left_out["left out because their suffix is not that of an image"].append(path)
         elif not folder:
-            strange["in no species' folder, left out"].append(path)
+            left_out["left out because they are not in a species folder"].append(path)
         else:
-            name, inner = _meant(path, found)
+            name, inner = _name_in_path(path, found)
             found.reinterpreted |= name != organism_of(folder)
             yield {
                 "place": path,
@@ -165,10 +165,10 @@ def _folder_rows(images: Path, found: Collection, strange: dict[str, list[str]])
             }
 
 
-def _meant(path: str, found: Collection) -> tuple[str, int]:
-    """The name that the folders around a photo write, and how many folders below those it lies in.
+def _name_in_path(path: str, found: Collection) -> tuple[str, int]:
+    """The name that a photo's folders give, and the number of folders between them and the photo.
 
-    That is the deepest binomial, written by one folder or by two, or else what the deepest folder writes.
+    This is the deepest binomial, given by one folder or by two (genus and epithet), or else the deepest folder's name.
     """
     names = [organism_of(part) for part in PurePosixPath(path).parent.parts if part.lower() not in SORTING]
     for inner, name in enumerate(reversed(names)):
@@ -183,16 +183,16 @@ def _meant(path: str, found: Collection) -> tuple[str, int]:
 def read_table(
     connection: duckdb.DuckDBPyConnection, table: Path, columns: Mapping[str, str], images: Path
 ) -> Collection:
-    """The photos that a table names.
+    """Read the photos that a table lists.
 
     Args:
         connection: a DuckDB connection.
         table: delimited text, an Excel workbook, or parquet.
-        columns: our column names, and the table's where they differ.
-        images: the folder that its paths start from.
+        columns: our column names, with the table's name for each that differs.
+        images: the folder that its paths are relative to.
 
     Raises:
-        InputError: the table is unreadable, has no column of places or of names, or no row with both.
+        InputError: the table is unreadable, has no column of paths or URLs or of names, or no row with both.
     """
     _create(connection)
     with tempfile.TemporaryDirectory(prefix="table-") as scratch:
@@ -202,7 +202,7 @@ def read_table(
         unused = [name for name in names if name not in ours.values()]
         split = next((name for name in unused if name.lower() == "split"), None)
         found = Collection(connection, images, ours, [name for name in unused if name != split])
-        # Windows writes `\\`; the catalog reads it so too.
+        # Tables from Windows have `\\`, which the catalog reads in the same way.
         place = f"coalesce(replace({_text(ours.get('path'))}, '\\', '/'), {_text(ours.get('url'))})"
         individual = f"coalesce({_text(ours.get('occurrence_id'))}, {place})"
         is_test = f"coalesce(lower({_text(split)}) IN {TEST}, false)"
@@ -210,14 +210,14 @@ def read_table(
             f"INSERT INTO photos SELECT {place}, {_name_of(ours)}, {individual}, {is_test} FROM {source}"
         )
     for what, condition in {
-        "no file or address": "place IS NULL",
+        "no path or URL": "place IS NULL",
         "no name": "place IS NOT NULL AND name IS NULL",
     }.items():
         if without := found.count(condition):
             found.odd.append(f"{count(without, 'row')} with {what}, left out")
     connection.execute("DELETE FROM photos WHERE place IS NULL OR name IS NULL")
     if not found.count():
-        raise InputError(f"{table}: no row has both a file or address and a name")
+        raise InputError(f"{table}: no row has both a path or URL and a name")
     folder = str(images.absolute())
     connection.execute(
         f"UPDATE photos SET place = substr(place, ?) WHERE {LOCAL} AND starts_with(place, ?)",
@@ -226,7 +226,7 @@ def read_table(
     if not found.has_crops and (
         repeated := found.count() - int(scalar(connection, "SELECT count(DISTINCT place) FROM photos"))
     ):
-        found.odd.append(f"{count(repeated, 'row')} with a file or address that another row has")
+        found.odd.append(f"{count(repeated, 'row')} with the same path or URL as another row")
     return found
 
 
@@ -235,7 +235,7 @@ def _text(column: str | None) -> str:
 
 
 def _name_of(ours: Mapping[str, str]) -> str:
-    """SQL: a row's name as a person would write it, from the columns that it has."""
+    """SQL for a row's name, from the name and rank columns that the table has."""
     genus, species = _text(ours.get("genus")), _text(ours.get("species"))
     binomial = f"CASE WHEN contains({species}, ' ') THEN {species} ELSE {genus} || ' ' || {species} END"
     higher = [_text(ours.get(rank)) for rank in reversed(NAMES[:6])]
@@ -243,7 +243,7 @@ def _name_of(ours: Mapping[str, str]) -> str:
 
 
 def note_names(found: Collection) -> None:
-    """Add what is odd about the names: no binomials, rare ones, several spellings of one."""
+    """Add the problems in names: names that are not binomials, single photos, several spellings of one name."""
     species = found.species()
     if not found.has_ranks:
         kinds: dict[str, list[str]] = defaultdict(list)
@@ -253,35 +253,33 @@ def note_names(found: Collection) -> None:
             if kinds[kind]:
                 found.odd.append(f"{count(len(kinds[kind]), 'name')} {meaning}: {shown(kinds[kind])}")
         for one, names in found.same_species().items():
-            found.odd.append(f"{count(len(names), 'name')} taken as one species, {one}: {shown(names)}")
+            found.odd.append(f"{count(len(names), 'name')} read as one species, {one}: {shown(names)}")
     spellings: dict[str, list[str]] = defaultdict(list)
     for name in species:
         spellings[" ".join(re.sub(r"[\W_]+", " ", name).casefold().split())].append(name)
     for alike in map(sorted, spellings.values()):
         if len(alike) > 1:
             found.odd.append(
-                f"one name in {len(alike)} spellings, which a test takes for different ones: {shown(alike)}"
+                f"one name in {len(alike)} spellings, which are scored as different classes: {shown(alike)}"
             )
     if single := [name for name, photos in species.items() if photos == 1]:
-        found.odd.append(
-            f"{len(single)} species with one photo, which teaches little and tests nothing: {shown(single)}"
-        )
+        found.odd.append(f"{len(single)} species with one photo, too few to train on and to test: {shown(single)}")
 
 
 def check_photos(found: Collection, most: int, min_size: int) -> int:
-    """Decode local photos and add what is odd about them; how many were decoded.
+    """Decode local photos and add the problems found; return the number of photos opened.
 
     Args:
         found: the collection.
-        most: how many at most, evenly spaced.
-        min_size: shorter side below which the recipe leaves a photo out, pixels.
+        most: maximum number of photos to open, evenly spaced.
+        min_size: photos with a shorter side than this are left out by the recipe, pixels.
     """
     places = found.local_places(most)
     unreadable: dict[str, list[str]] = defaultdict(list)
     small: list[str] = []
     names_of: dict[str, set[str]] = defaultdict(set)
     copies: Counter[str] = Counter()
-    with Progress("looking at photos", len(places), "photos") as progress:
+    with Progress("checking photos", len(places), "photos") as progress:
         for place, name in places:
             progress.update()
             try:
@@ -301,29 +299,34 @@ def check_photos(found: Collection, most: int, min_size: int) -> int:
             copies[digest] += 1
     found.unreadable = sum(map(len, unreadable.values()))
     for why, paths in unreadable.items():
-        found.odd.append(f"{count(len(paths), 'photo')} unreadable ({why}): {shown(paths)}")
+        found.odd.append(f"{count(len(paths), 'unreadable photo')} ({why}): {shown(paths)}")
     if small:
         found.odd.append(
             f"{count(len(small), 'photo')} smaller than {min_size} pixels (curate.min_size), left out: {shown(small)}"
         )
     if several := [sorted(names) for names in names_of.values() if len(names) > 1]:
         pairs = [" = ".join(names) for names in several]
-        found.odd.append(f"{count(len(several), 'photo')} under several names: {shown(pairs)}")
+        found.odd.append(f"{count(len(several), 'photo')} with several names: {shown(pairs)}")
     if twice := sum(copies.values()) - len(copies):
-        found.odd.append(f"{count(twice, 'photo')} there more than once, byte for byte; one of each is kept")
+        found.odd.append(f"{count(twice, 'exact duplicate')}; one copy of each photo is kept")
     return len(places)
 
 
 def hold_out(found: Collection, share: float, least: int) -> int:
-    """Choose local photos to test on, a share of each name's individuals, unless a person has; how many there are.
+    """Hold out a share of each name's individuals for testing, unless the collection has test photos already.
+
+    Only local photos are held out.
 
     Args:
         found: the collection.
-        share: share of a name's individuals.
-        least: photos that a name must have.
+        share: share of each name's individuals.
+        least: minimum number of photos of a name to hold any out.
+
+    Returns:
+        The number of test photos.
     """
     if found.has_crops:
-        found.odd.append("rows are crops of photos, of which none is kept for testing; give a benchmark of your own")
+        found.odd.append("rows are crops of photos, and none are held out for testing; add a benchmark to the config")
         return 0
     if not found.count("is_test") and share > 0:
         found.connection.execute(
@@ -343,12 +346,12 @@ def hold_out(found: Collection, share: float, least: int) -> int:
 
 
 def count(number: int, what: str) -> str:
-    """A number with its noun."""
+    """A number with its noun, in the plural if needed."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def shown(names: Sequence[str]) -> str:
-    """The first few of many names."""
+    """The first few names, and how many more there are."""
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
 

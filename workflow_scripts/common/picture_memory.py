@@ -1,11 +1,11 @@
 """Memory needed to decode images, for checks of the config."""
 
-# What converting strips, scaling and hashing take, whatever the picture's size.
+# For converting strips, scaling and hashing, independent of the image size.
 WORKING_BYTES = 24_000_000
-# Of a picture as most formats have it: RGB as Pillow stores it, and then a reduced copy. Some take more, JPEGs less.
-LEAST_BYTES_A_PIXEL = 4
+# For most formats: RGB as Pillow stores it, then a reduced copy. Some formats take more, JPEGs take less.
+MIN_BYTES_PER_PIXEL = 4
 
 
 def least_mb(pixels: int) -> int:
-    """The room, MiB, below which hardly any picture of so many pixels can be decoded."""
-    return -(-(WORKING_BYTES + LEAST_BYTES_A_PIXEL * pixels) // 2**20)
+    """Memory, MiB, below which hardly any image of this many pixels can be decoded."""
+    return -(-(WORKING_BYTES + MIN_BYTES_PER_PIXEL * pixels) // 2**20)

@@ -1,7 +1,7 @@
-"""The last lines of a dry run: what is missing, and jobs, images, bytes and GPU hours of the plan.
+"""The last lines of a dry run: jobs, images, bytes and GPU hours of the plan.
 
-Images are those of the catalog, counted in its accounts, so that thousands of parts cost nothing; bytes and hours are
-estimates from the same table as those of `snakemake estimate`, which counts by host and by stage.
+Images are counted in the accounts of the catalog, which stays fast with thousands of parts. Bytes and hours are
+estimated from the same table as in `snakemake estimate`, which counts by host and by stage.
 """
 
 from collections import Counter
@@ -22,11 +22,11 @@ SHOWN_RULES = 8
 def summary(
     planned: Mapping[str, int], parts: Iterable[str], config: Config, corpus: Corpus, generations: Generations
 ) -> Iterator[str]:
-    """The lines for a plan.
+    """Summary lines of a plan.
 
     Args:
-        planned: how many jobs of each rule run.
-        parts: the parts that are downloaded.
+        planned: number of jobs by rule.
+        parts: the parts to download.
         config: the recipe.
         corpus: its corpus.
         generations: the corpus's generations.
@@ -46,17 +46,17 @@ def summary(
             count = sum(images[name] * of_it / len(generations.parts[name]) for name, of_it in to_fetch.items())
             kept = (cost_of("download", costs) or costs[0]).kept_bytes
             yield (
-                f"images: about {count:,.0f} to download, {size_text(count * BYTES_SERVED)} to fetch and "
-                f"{size_text(count * kept)} to keep; `{snakemake('estimate')}` counts by host"
+                f"images: about {count:,.0f} to download: {size_text(count * BYTES_SERVED)} of traffic, "
+                f"{size_text(count * kept)} on disk; `{snakemake('estimate')}` counts by host"
             )
         else:
-            yield f"images: counted once there is a catalog; `{snakemake('estimate')}` makes it and downloads nothing"
+            yield f"images: unknown until the catalog exists; `{snakemake('estimate')}` makes only the catalog"
     if jobs["train_run"]:
         yield _gpu_hours(config, images)
 
 
 def images_by_generation(corpus: Corpus, names: Sequence[str]) -> dict[str, int]:
-    """Images in the catalog, of the generations that have one."""
+    """Number of images by generation, of the generations that have a catalog."""
     found = {}
     for name in names:
         path = Path(corpus.catalog_account(generation=name))
@@ -69,7 +69,7 @@ def images_by_generation(corpus: Corpus, names: Sequence[str]) -> dict[str, int]
 
 
 def training_hours(config: Config, images: Mapping[str, int]) -> float | None:
-    """GPU hours of a training, where its architecture's cost and all generations' images are known."""
+    """GPU hours of a training; None unless the architecture's cost and all catalogs are known."""
     cost = cost_of(f"{TRAINING}{config.model.architecture}", read_costs(COSTS))
     if cost is None or len(images) < max(len(config.generations), 1):
         return None
@@ -77,13 +77,13 @@ def training_hours(config: Config, images: Mapping[str, int]) -> float | None:
 
 
 def _gpu_hours(config: Config, images: Mapping[str, int]) -> str:
-    """What training takes, where its architecture's cost is known."""
+    """The line about the GPU hours of training."""
     architecture = config.model.architecture
     name = architecture if isinstance(architecture, str) else "this architecture"
     cost = cost_of(TRAINING + name, read_costs(COSTS))
     if cost is None:
-        return f"GPU hours: not known beforehand for {name}; the progress of training says them"
+        return f"GPU hours: unknown for {name}; see the progress of training once it runs"
     hours = training_hours(config, images)
     if hours is None:
-        return "GPU hours: counted once there is a catalog"
+        return "GPU hours: unknown until the catalog exists"
     return f"GPU hours: about {hours:,.3g} to train {name} ({cost.source})"

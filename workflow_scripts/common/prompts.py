@@ -1,4 +1,4 @@
-"""Text features of prompts: of each text, and the mean over templates that stands for a class.
+"""Text features of prompts, and class vectors as means over templates.
 
 Shapes: N texts, C classes, T templates, D embedding dimensions.
 """
@@ -24,22 +24,22 @@ TEMPLATES: tuple[Template, ...] = (
 )
 """The 81 templates of both papers: their own and open_clip's 80 of ImageNet."""
 
-# Prompts whose features are held at once: 48 MiB at 768 dimensions.
+# Prompts whose features are in memory at once: 48 MiB at 768 dimensions.
 PROMPTS_AT_ONCE = 2**14
-# Texts a forward pass. A CPU's caches hold no more; a GPU wants more.
+# Texts per forward pass: as many as fit a CPU's caches; more on a GPU.
 BATCH = {"cpu": 128, "cuda": 2048}
-# A batch is cut short for this many tokens more in common, but not below this share of a full one.
-WORTH_A_CUT = 4
-LEAST_SHARE = 4
+# A batch ends early if the next text would cost this many shared tokens, but not below this fraction of a full batch.
+MIN_TOKENS_SAVED = 4
+MIN_FRACTION = 4
 
 
 def class_weights(names: Sequence[str], templates: Sequence[Template], encode: Encoder) -> Floats:
-    """One normalised vector a class [C, D]: the mean of its prompts' features (Radford et al. 2021, section 3.1.4).
+    """One normalised vector per class [C, D]: the mean of its prompts' features (Radford et al. 2021, section 3.1.4).
 
     Args:
         names: class names [C].
-        templates: what makes prompts of a name [T].
-        encode: texts -> normalised text features; the prompts of many classes go in together.
+        templates: functions from a name to a prompt [T].
+        encode: texts -> normalised text features; called with the prompts of many classes together.
     """
     at_once = max(1, PROMPTS_AT_ONCE // len(templates))
     parts = []
@@ -54,8 +54,8 @@ def class_weights(names: Sequence[str], templates: Sequence[Template], encode: E
 def text_features(clip: Clip, texts: Sequence[str]) -> Floats:
     """Normalised text features [N, D] of the texts [N].
 
-    Texts that begin alike go in together, where the tower lets what they share be computed once. Which texts are in
-    company changes no number beyond rounding.
+    Texts with a common beginning share a batch if the text tower is causal, so that the common tokens are computed
+    once. The batches affect the features only by rounding.
 
     Raises:
         InputError: the model has no text tower.
@@ -67,12 +67,12 @@ def text_features(clip: Clip, texts: Sequence[str]) -> Floats:
         return unit(torch.cat(parts).float().cpu().numpy())
     tokenizer = WordTokenizer(clip.tokenizer)
     tokens_NL = torch.from_numpy(np.stack([tokenizer(text) for text in texts])).long()
-    # The end token has the highest id; what follows it is padding.
+    # The end token has the highest id; padding follows.
     ends_N = tokens_NL.argmax(dim=1)
-    # By the first token, then the second, and so on.
+    # Sorted by the first token, then the second, and so on.
     order_N = torch.from_numpy(np.lexsort(tokens_NL.numpy().T[::-1]).astype(np.int64))
     features = []
-    for chosen in _alike(tokens_NL, order_N, batch):
+    for chosen in _batches_by_prefix(tokens_NL, order_N, batch):
         ends_B = ends_N[chosen]
         tokens_BL = tokens_NL[chosen, : int(ends_B.max()) + 1]
         features.append(encode_together(clip.model, tokens_BL.to(device), ends_B.to(device)))
@@ -82,16 +82,16 @@ def text_features(clip: Clip, texts: Sequence[str]) -> Floats:
     return unit(features_ND)
 
 
-def _alike(tokens_NL: torch.Tensor, order_N: torch.Tensor, most: int) -> Iterator[torch.Tensor]:
-    """Batches of at most `most` sorted texts, cut where the next one would leave much less in common."""
+def _batches_by_prefix(tokens_NL: torch.Tensor, order_N: torch.Tensor, most: int) -> Iterator[torch.Tensor]:
+    """Batches of at most `most` sorted texts, which end early if the next text shares far fewer tokens."""
     sorted_NL = tokens_NL[order_N]
-    # How many tokens each text begins with like the one before it.
+    # Number of leading tokens that each text shares with the one before it.
     differs_NL = torch.nn.functional.pad(sorted_NL[1:] != sorted_NL[:-1], (0, 1), value=True)
     common_N = [0, *differs_NL.to(torch.int8).argmax(dim=1).tolist()]
     start, shared = 0, tokens_NL.shape[1]
     for place in range(1, len(order_N)):
         size, left = place - start, min(shared, common_N[place])
-        if size == most or (size >= most // LEAST_SHARE and left + WORTH_A_CUT <= shared < tokens_NL.shape[1]):
+        if size == most or (size >= most // MIN_FRACTION and left + MIN_TOKENS_SAVED <= shared < tokens_NL.shape[1]):
             yield order_N[start:place]
             start, shared = place, tokens_NL.shape[1]
         else:

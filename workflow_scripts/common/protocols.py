@@ -1,7 +1,7 @@
-"""The versions of the published evaluation code (Imageomics/bioclip-2) that a score may follow.
+"""Versions of the published evaluation code (Imageomics/bioclip-2) that a score may follow.
 
-`v1.0.1` is of June 2025, `v2.0.0` of January 2026, `main-49e1cf5` the head of 2026. Which of them made BioCLIP 2's
-table is not known. `corrected` mends what is plainly a slip in them.
+`v1.0.1` is from June 2025, `v2.0.0` from January 2026, `main-49e1cf5` from the head of 2026. It is not known which of
+them produced BioCLIP 2's table. `corrected` fixes obvious mistakes in them.
 """
 
 from collections.abc import Collection
@@ -14,13 +14,13 @@ PUBLISHED = tuple(protocol for protocol in PROTOCOLS if protocol != CORRECTED)
 
 
 def metric_name(metric: str, followed: Collection[Protocol]) -> str:
-    """The name of a metric in score files: its own where it is corrected, else below the first version it follows."""
+    """Name of a metric in score files; prefixed with the first version that it follows unless it is corrected."""
     if CORRECTED in followed:
         return metric
     return f"{next(protocol for protocol in PROTOCOLS if protocol in followed)}/{metric}"
 
 
 def plain_metric(name: str) -> str:
-    """The metric without the version that it follows."""
+    """Name of a metric without the prefix for its version."""
     version, _, metric = name.partition("/")
     return metric if version in PUBLISHED else name

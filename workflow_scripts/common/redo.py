@@ -1,8 +1,8 @@
-"""Guard of finished costly work: it is redone only on request.
+"""Protect finished costly work: it is redone only on request.
 
 A run whose plan redoes finished downloads, shards, replay or trainings stops before its first job, while the outputs
-are still there. `--config redo=STEP` lets it go on; `--config keep=STEP` continues with what is there: files of that
-step that exist are plain files, which no rule makes. Both words belong to one command line and leave nothing behind.
+still exist. `--config redo=STEP` allows it. `--config keep=STEP` continues with the existing outputs of that step: they
+are then plain files that no rule makes. Both apply to one command only.
 """
 
 import ast
@@ -20,12 +20,12 @@ from workflow_scripts.common.layout import Corpus
 
 @dataclass(frozen=True)
 class Costly:
-    """A step whose finished work is guarded.
+    """A step whose finished work is protected.
 
     Attributes:
         guarded: the rules that do the costly work.
-        others: the rules before and after them that belong to the step, and are kept with it.
-        adopts: folders of the corpus whose changes leave finished work as it is: only what is new is worked on.
+        others: rules before and after them that belong to the step and are kept with it.
+        adopts: folders of the corpus whose changes leave finished work valid: only new items are processed.
     """
 
     guarded: tuple[str, ...]
@@ -41,9 +41,9 @@ STEPS = {
     "pretrain": Costly(("pretrain",)),
     "train": Costly(("train_run", "ablation_train")),
 }
-# The rules that fetch images, which are kept by image.
+# Rules that download images, whose work is kept per image.
 DOWNLOADS = ("download", "replay_download")
-# The rules that put a generation's sources together, one a generation.
+# Prefix of the rules that merge the sources of a generation.
 MERGE = "catalog_merge_"
 GUARDED = {rule: step for step, costly in STEPS.items() for rule in costly.guarded}
 KEPT = GUARDED | {rule: step for step, costly in STEPS.items() for rule in costly.others}
@@ -51,42 +51,42 @@ KEPT = GUARDED | {rule: step for step, costly in STEPS.items() for rule in costl
 
 @dataclass(frozen=True)
 class Words:
-    """What a command line says of finished costly work: steps to redo and steps to keep."""
+    """Steps to redo and steps to keep, from the command line."""
 
     redo: frozenset[str]
     keep: frozenset[str]
 
 
 def take_words(config: MutableMapping[str, Any], command_line: Mapping[str, Any]) -> Words:
-    """Take `redo` and `keep` out of a config.
+    """Remove `redo` and `keep` from a config and return them.
 
     Args:
-        config: the config as Snakemake merged it.
-        command_line: what `--config` gave.
+        config: the config as merged by Snakemake.
+        command_line: the values of `--config`.
 
     Raises:
-        InputError: an unknown step, one that is in both, or a word that stands in a config file.
+        InputError: a step is unknown or in both, or `redo` or `keep` is in a config file.
     """
     found: dict[str, frozenset[str]] = {}
     for word in ("redo", "keep"):
         value = config.pop(word, [])
         if value and word not in command_line:
-            raise InputError(f"{word}: belongs on the command line (--config {word}=STEP), not in a config file")
+            raise InputError(f"{word}: allowed only on the command line (--config {word}=STEP), not in a config file")
         steps = [value] if isinstance(value, str) else value
         if not isinstance(steps, list) or (unknown := [step for step in steps if step not in STEPS]):
             wrong = unknown[0] if isinstance(steps, list) else steps
             raise InputError(f"--config {word}={wrong}: no such step; choose from {', '.join(STEPS)}")
         found[word] = frozenset(steps)
     if both := found["redo"] & found["keep"]:
-        raise InputError(f"--config: {sorted(both)[0]} is in redo and in keep; choose one")
+        raise InputError(f"--config: {sorted(both)[0]} is in both redo and keep; choose one")
     return Words(**found)
 
 
 def keep_made(rules: Iterable[Any], keep: frozenset[str]) -> None:
-    """Have the rules of kept steps make only what is not there yet.
+    """Make the rules of kept steps produce only outputs that do not exist yet.
 
     Args:
-        rules: Snakemake's rules, all defined.
+        rules: all of Snakemake's rules.
         keep: the kept steps.
     """
     for rule in rules:
@@ -110,9 +110,9 @@ class Redone:
 
     Attributes:
         step: the step.
-        jobs: how many finished jobs.
-        cost: the images or the hours that they took.
-        why: what causes it, without repetition.
+        jobs: number of finished jobs.
+        cost: images or hours that the jobs took.
+        why: the distinct causes.
     """
 
     step: str
@@ -127,14 +127,14 @@ class Redone:
 
 @dataclass(frozen=True)
 class Cause:
-    """A reason of a job's own to run.
+    """Why a job runs.
 
     Attributes:
-        rule: the rule, or "" for the guarded job itself.
+        rule: the rule, or "" for the protected job itself.
         text: the reason.
         files: changed input files.
-        keys: changed settings, where nothing else changed.
-        is_new: whether something is made for the first time, or of further files.
+        is_new: whether an output is made for the first time, or from more input files.
+        keys: changed settings, if nothing else changed.
     """
 
     rule: str
@@ -148,18 +148,18 @@ class Cause:
 
 
 def redone(dag: Any, words: Words, corpus: Corpus, ledger: str) -> list[Redone]:
-    """The finished costly work that Snakemake's plan redoes, unless the command line asks for it, by step.
+    """The finished costly work that a plan redoes without being asked to, by step.
 
-    Growth of the corpus and takedowns do not count: they leave finished work equal, and equal work is adopted.
+    Growth of the corpus and takedowns do not count: they leave finished work valid, so that it is adopted.
 
     Args:
         dag: Snakemake's plan.
-        words: what the command line says.
+        words: steps to redo and keep.
         corpus: the config's corpus.
-        ledger: what was taken down from it.
+        ledger: path of the corpus's takedown ledger.
     """
     jobs: dict[str, list[tuple[Any, list[Cause]]]] = {}
-    # A dry run has finished all of them when it is asked.
+    # At the end of a dry run Snakemake counts all jobs as finished.
     planned = list(dag.needrun_jobs(exclude_finished=False))
     taken_down = any(_is_older(job, ledger) for job in planned)
     for job in planned:
@@ -184,7 +184,7 @@ def redone(dag: Any, words: Words, corpus: Corpus, ledger: str) -> list[Redone]:
 
 
 def _is_older(job: Any, ledger: str) -> bool:
-    """Whether a job has not followed a takedown yet: it reads the ledger, or makes shards of what was read there."""
+    """Whether a job's outputs predate the takedown ledger, which it reads directly or (shards) indirectly."""
     if ledger not in map(str, job.input) and not (KEPT.get(job.rule.name) == "shards" and Path(ledger).exists()):
         return False
     made = [Path(file).stat().st_mtime_ns for file in job.output if Path(file).exists()]
@@ -192,7 +192,7 @@ def _is_older(job: Any, ledger: str) -> bool:
 
 
 def _that_matter(found: Iterable[Cause], costly: Costly, corpus: Corpus, ledger: str, taken_down: bool) -> list[Cause]:
-    """The causes other than growth and, where something was taken down, what that has rewritten."""
+    """The causes other than growth and, after a takedown, other than files that it rewrote."""
 
     def is_known(file: str) -> bool:
         is_adopted = any(file.startswith(f"{corpus}/{folder}/") for folder in costly.adopts)
@@ -206,19 +206,19 @@ def _that_matter(found: Iterable[Cause], costly: Costly, corpus: Corpus, ledger:
 
 
 def refusal(found: list[Redone]) -> str:
-    """The line that says what would be redone, and how to go on."""
+    """The message that says what would be redone and how to continue."""
     steps = [one.step for one in found]
     words = steps[0] if len(steps) == 1 else f"[{','.join(steps)}]"
     quote = "'" if len(steps) > 1 else ""
     return (
         f"this plan redoes finished work: {', '.join(map(str, found))}. "
-        f"To redo it: --config {quote}redo={words}{quote}; "
-        f"to continue with what is there: --config {quote}keep={words}{quote}"
+        f"To redo it, add --config {quote}redo={words}{quote}; "
+        f"to keep the existing results, add --config {quote}keep={words}{quote}"
     )
 
 
 def causes(dag: Any, job: Any) -> Iterator[Cause]:
-    """What causes a job to run: its own reasons, or those of the jobs that it follows."""
+    """The causes of a job's run: its own, or else those of the jobs that it depends on."""
     seen = {job}
     waiting = [job]
     while waiting:
@@ -227,7 +227,7 @@ def causes(dag: Any, job: Any) -> Iterator[Cause]:
         yield from own
         if own and one is job:
             return
-        # What is made of further files may be made of changed ones, too.
+        # A job with new input files may also depend on changed ones.
         if all(cause.is_new for cause in own):
             earlier = [other for other in dag.dependencies[one] if dag.needrun(other) and other not in seen]
             seen |= set(earlier)
@@ -235,7 +235,7 @@ def causes(dag: Any, job: Any) -> Iterator[Cause]:
 
 
 def _was_made(dag: Any, job: Any) -> bool:
-    """Whether a job has ever been done; Snakemake keeps a record of what a purge took."""
+    """Whether a job was ever finished; Snakemake's record of it survives a purge of its outputs."""
     return any(Path(file).exists() or dag.workflow.persistence.metadata(file) is not None for file in job.output)
 
 
@@ -247,14 +247,14 @@ def _own(dag: Any, job: Any, rule: str) -> Iterator[Cause]:
         old, new = reason.params_changed.only_old, reason.params_changed.only_new
         yield Cause(rule, changed_params(old, new), keys=_changed_settings(old, new))
     files = set(map(str, set(reason.updated_input) - set(reason.updated_input_run)))
-    # Photos of a new generation are newer than what was made before; they are no change of it.
+    # Photos of a new generation are newer than existing outputs without changing them.
     if files and (not reason.missing_output or _was_made(dag, job)):
         yield Cause(rule, f"changed input {_some(files)}", frozenset(files))
     if reason.input_changed:
-        # A corpus grows by generations: other sources of a generation that is there change what it has.
-        yield Cause(rule, "other input files than before", is_new=not rule.startswith(MERGE))
+        # More input files mean growth, except for a merge: other sources change an existing generation.
+        yield Cause(rule, "the set of input files changed", is_new=not rule.startswith(MERGE))
     if reason.code_changed:
-        yield Cause(rule, "its rule's command changed")
+        yield Cause(rule, "the command of its rule changed")
     if reason.software_stack_changed:
         yield Cause(rule, "its software environment changed")
     if reason.missing_output:
@@ -267,25 +267,25 @@ def _some(files: Iterable[str]) -> str:
 
 
 def changed_params(old: Iterable[str], new: Iterable[str]) -> str:
-    """What of a job's params changed: keys of settings with both values, a version, or simply the texts.
+    """Description of a job's changed params: settings with both values, the code version, or the texts.
 
     Args:
         old: params that only the recorded job had, as Snakemake writes them (Python literals).
         new: params that only the planned job has.
     """
     before, after = [sorted(map(_value, some), key=str) for some in (old, new)]
-    said = [f"{key} {_short(one)} -> {_short(other)}" for key, one, other in _changed_keys(before, after)]
+    changes = [f"{key} {_short(one)} -> {_short(other)}" for key, one, other in _changed_keys(before, after)]
     plain = [[one for one in some if not isinstance(one, dict)] for some in (before, after)]
     versions = [next((one for one in some if _is_version(one)), None) for some in plain]
     if all(versions):
-        said.append(f"version of its code {versions[0]} -> {versions[1]}")
+        changes.append(f"code version {versions[0]} -> {versions[1]}")
     for one, other in zip(*([one for one in some if not _is_version(one)] for some in plain), strict=False):
-        said.append(f"{_short(one)} -> {_short(other)}")
-    return "changed settings: " + ", ".join(said) if said else "changed settings"
+        changes.append(f"{_short(one)} -> {_short(other)}")
+    return "changed settings: " + ", ".join(changes) if changes else "changed settings"
 
 
 def _changed_settings(old: Iterable[str], new: Iterable[str]) -> tuple[str, ...]:
-    """The keys of settings that differ, or nothing where other params do too."""
+    """Keys of the settings that differ; empty if other params differ too."""
     before, after = [list(map(_value, some)) for some in (old, new)]
     if not all(isinstance(value, dict) for value in (*before, *after)):
         return ()
@@ -293,19 +293,19 @@ def _changed_settings(old: Iterable[str], new: Iterable[str]) -> tuple[str, ...]
 
 
 def _changed_keys(before: Iterable[Any], after: Iterable[Any]) -> list[tuple[str, Any, Any]]:
-    """The keys of settings that differ, each with both values."""
+    """Keys of the settings that differ, each with the old and new value."""
     one, other = (_flat(next((value for value in some if isinstance(value, dict)), {})) for some in (before, after))
     both = ((key, one.get(key, "default"), other.get(key, "default")) for key in sorted({*one, *other}))
     return [(key, old, new) for key, old, new in both if old != new]
 
 
 def _fetches_nothing_again(cause: Cause) -> bool:
-    """Whether a download's cause is a change of settings that asks hosts only for what was refused before."""
+    """Whether the cause is a changed download setting for which only refused images are requested again."""
     return bool(cause.keys) and keeps_images(cause.keys)
 
 
 def _value(text: str) -> Any:
-    """A param: a section of the config where its text is JSON."""
+    """A param's value; JSON text is parsed as a section of the config."""
     value = ast.literal_eval(text) if isinstance(text, str) else text
     if isinstance(value, str) and value.startswith("{"):
         try:
@@ -333,11 +333,11 @@ def _short(value: Any) -> str:
 
 
 def cost_of(outputs: Sequence[Path]) -> str:
-    """What finished jobs took: images by their accounts and manifests, hours by the records of trainings."""
+    """Cost of finished jobs: images by their accounts and manifests, device hours by training summaries."""
     images, hours, devices = 0, 0.0, set()
     manifests = [path for path in outputs if path.name.endswith(".manifest.parquet")]
     if manifests:
-        # Not at the top: every job of a workflow reads this module, and next to none comes here.
+        # Imported here because every job of a workflow imports this module and few get here.
         from workflow_scripts.common import tables
 
         with tables.connect() as connection:
@@ -350,6 +350,6 @@ def cost_of(outputs: Sequence[Path]) -> str:
             summary = json.loads(path.read_text(encoding="utf-8"))
             hours += summary["seconds"] * summary["processes"] / 3600
             devices.add(summary["device"])
-    said = [f"{images:,} images"] if images else []
-    said += [f"{hours:,.2g} device hours on {', '.join(sorted(devices))}"] if devices else []
-    return ", ".join(said)
+    costs = [f"{images:,} images"] if images else []
+    costs += [f"{hours:,.2g} device hours on {', '.join(sorted(devices))}"] if devices else []
+    return ", ".join(costs)

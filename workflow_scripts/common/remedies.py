@@ -1,6 +1,6 @@
-"""Commands that messages suggest, with the options of the current run.
+"""Snakemake commands for messages, with the options of the current run.
 
-Without its profile and config files a command would work on the embedded world, or not start at all.
+Without the run's profile and config files, a command would run on the embedded world or not start at all.
 """
 
 import json
@@ -9,12 +9,12 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 OPTIONS = "TREEOFLIFE_SNAKEMAKE_OPTIONS"
-# What a person completes where no run says it.
+# Placeholder options outside a run of Snakemake.
 UNKNOWN = ["--profile", "profiles/local", "--configfile", "CONFIG"]
-# Each stands for one run alone.
+# Config values that apply to one run only.
 ONCE = ("redo=", "keep=")
-# With how many values they come; None: all up to the next option.
-TAKEN: dict[str, int | None] = {
+# Options to repeat, with their number of values; None: all up to the next option.
+REPEATED: dict[str, int | None] = {
     **dict.fromkeys(("--profile", "--cores", "-c", "--snakefile", "-s", "--directory", "-d"), 1),
     **dict.fromkeys(("--configfile", "--configfiles", "--config", "-C")),
 }
@@ -22,12 +22,12 @@ CONFIG = ("--config", "-C")
 
 
 def snakemake(*words: str, config: Sequence[str] = (), configfile: str = "") -> str:
-    """A Snakemake command line: targets first, then the options of the run that says it.
+    """A Snakemake command line: targets first, then the options of the current run.
 
     Args:
         words: targets and options of the command itself.
-        config: further words of `--config`.
-        configfile: the config file, where no run of Snakemake says this.
+        config: further values of `--config`.
+        configfile: the config file to name outside a run of Snakemake.
     """
     found = os.environ.get(OPTIONS)
     said = json.loads(found) if found else {"options": [*UNKNOWN[:-1], configfile or UNKNOWN[-1]], "config": []}
@@ -36,10 +36,10 @@ def snakemake(*words: str, config: Sequence[str] = (), configfile: str = "") -> 
 
 
 def remember_options(command_line: Sequence[str]) -> None:
-    """Keep what the commands of this run's messages need, for this process and the jobs that it starts.
+    """Store the options that suggested commands repeat, for this process and its jobs.
 
     Args:
-        command_line: the words behind `snakemake`.
+        command_line: the arguments of `snakemake`.
     """
     kept: dict[str, list[str]] = {"options": [], "config": []}
     for option, values in _options(command_line):
@@ -51,16 +51,16 @@ def remember_options(command_line: Sequence[str]) -> None:
 
 
 def _options(command_line: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """The options that say what is run, with their values."""
+    """The options in `REPEATED`, with their values."""
     words = list(command_line)
     while words:
         option, _, value = words.pop(0).partition("=")
         if option[:2] == "-c" and option[2:].isdigit():
             yield option, []
-        if option not in TAKEN:
+        if option not in REPEATED:
             continue
         values = [value] if value else []
-        most = TAKEN[option]
+        most = REPEATED[option]
         while words and not words[0].startswith("-") and (most is None or len(values) < most):
             values.append(words.pop(0))
         yield option, values

@@ -1,6 +1,6 @@
 """Confidence intervals of scores and of differences between models.
 
-Shapes: N images, M terms an image, B draws.
+Shapes: N images, M terms per image, B draws.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +15,7 @@ Truths = NDArray[np.bool_]
 Statistic = Callable[[Reals], Reals]
 
 DRAWS = 1000
-# Draws whose weights are held at once: 24 MiB at 50,000 images.
+# Draws whose weights are in memory at once: 24 MiB at 50,000 images.
 BLOCK = 64
 SEED = 0
 PERCENTILES = (2.5, 97.5)
@@ -28,9 +28,9 @@ class Measure:
     """A score, as a function of sums over images.
 
     Attributes:
-        terms: what each image adds to the sums [N, M]; whole numbers, so that sums are exact in any order.
-        statistic: sums [B, M] -> scores [B]; NaN where it has nothing to judge by.
-        spread: population standard deviation over folds or seeds, where the protocol has them.
+        terms: contribution of each image to the sums [N, M]; integers, so that sums are exact in any order.
+        statistic: sums [B, M] -> scores [B]; NaN if undefined.
+        spread: population standard deviation over folds or seeds, if the protocol has them.
     """
 
     terms: Integers
@@ -39,7 +39,7 @@ class Measure:
 
     @property
     def images(self) -> int | None:
-        """Of a share of answers that are right, how many images it is a share of; of any other score None."""
+        """Number of images that an accuracy is a share of; None for any other score."""
         if self.statistic is not ratio or (self.terms[:, 0] > self.terms[:, 1]).any():
             return None
         return int((self.terms[:, 1] > 0).sum())
@@ -55,10 +55,10 @@ class Difference:
     """One model's score less another's.
 
     Attributes:
-        difference: over all images.
+        difference: difference over all images.
         low: lower end of its 95 % interval.
-        high: upper end.
-        p: how often a difference as large comes up when each image's answers are given to either model by a coin.
+        high: upper end of its 95 % interval.
+        p: p-value of the permutation test, which swaps the models' answers to each image at random.
     """
 
     difference: float
@@ -68,19 +68,19 @@ class Difference:
 
 
 def share(correct_N: NDArray[np.integer] | Truths, tried_N: NDArray[np.integer] | Truths | None = None) -> Measure:
-    """How often it was right among how often it was tried; each image is tried once when nothing else is said."""
+    """Share of correct answers among all trials; by default, each image is one trial."""
     tried = np.ones(len(correct_N), np.int64) if tried_N is None else tried_N.astype(np.int64)
     return Measure(np.stack([correct_N.astype(np.int64), tried], axis=1), ratio)
 
 
 def ratio(sums_BM: Reals) -> Reals:
-    """The first sum over the second."""
+    """The first sum divided by the second."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return sums_BM[:, 0] / sums_BM[:, 1]
 
 
 def drawn_counts(number: int) -> Iterator[Reals]:
-    """How often each of so many is drawn, with replacement, in each of all draws [B, number]; a block at a time.
+    """Bootstrap counts: how often each item is drawn, with replacement, in each draw [B, number]; in blocks.
 
     The draws are the same for every model.
     """
@@ -92,13 +92,13 @@ def drawn_counts(number: int) -> Iterator[Reals]:
 
 
 def resample(measures: Mapping[str, Measure]) -> dict[str, Reals]:
-    """Each score over images drawn with replacement [B] (Efron 1979); the same draws for every model."""
+    """Bootstrap each score [B] over images drawn with replacement (Efron 1979); all models have the same draws."""
     terms_NM, edges = _terms(measures)
     return _scores(measures, np.concatenate([counts_BN @ terms_NM for counts_BN in drawn_counts(len(terms_NM))]), edges)
 
 
 def interval(values_B: Reals) -> tuple[float, float] | None:
-    """The 95 % interval of resampled scores; None when hardly any draw has something to judge by."""
+    """The 95 % interval of resampled scores; None if the score is undefined in all draws."""
     known = values_B[np.isfinite(values_B)]
     if not len(known):
         return None
@@ -107,13 +107,13 @@ def interval(values_B: Reals) -> tuple[float, float] | None:
 
 
 def interval_of(measure: Measure, values_B: Reals) -> tuple[float, float] | None:
-    """A score's 95 % interval: Wilson's for a share of images that are tried once, else by bootstrap.
+    """A score's 95 % interval: Wilson's for a share of images with one trial each, else the bootstrap.
 
-    The bootstrap of a share that is 0 or 1 has no width, however few images there are; Wilson's has.
+    For a share of 0 or 1 the bootstrap interval has width 0, however few images there are; Wilson's has not.
 
     Args:
         measure: the score.
-        values_B: what `resample` gave for it.
+        values_B: the score's result of `resample`.
     """
     images = measure.images
     if images and (measure.terms[:, 1].max() == 1 or measure.value in (0, 1)):
@@ -122,26 +122,26 @@ def interval_of(measure: Measure, values_B: Reals) -> tuple[float, float] | None
 
 
 def wilson(share: float, number: int) -> tuple[float, float]:
-    """The 95 % interval of a share of so many independent trials (Wilson 1927)."""
+    """The 95 % interval of a share of `number` independent trials (Wilson 1927)."""
     squared = NORMAL_95**2 / number
     centre = (share + squared / 2) / (1 + squared)
     reach = NORMAL_95 * np.sqrt(share * (1 - share) / number + squared / (4 * number)) / (1 + squared)
-    # Rounding must not leave the share itself outside.
+    # Rounding must not exclude the share itself.
     return min(share, max(0.0, float(centre - reach))), max(share, min(1.0, float(centre + reach)))
 
 
 def differences(
     own: Mapping[str, Measure], other: Mapping[str, Measure], own_drawn: Mapping[str, Reals], drawn: Mapping[str, Reals]
 ) -> dict[str, Difference]:
-    """The difference of each score that both models have.
+    """Differences of the scores that both models have.
 
-    The interval is of differences over the same drawn images; p is of a paired permutation test, two-sided.
+    The interval is the bootstrap over the same images; p is of a two-sided paired permutation test.
 
     Args:
-        own: one model's measures.
-        other: the other's, over the same images.
-        own_drawn: what `resample` gave for the one.
-        drawn: what it gave for the other.
+        own: measures of one model.
+        other: measures of the other model, over the same images.
+        own_drawn: result of `resample` for the one model.
+        drawn: result of `resample` for the other model.
     """
     shared = [name for name in own if name in other]
     one, two = ({name: measures[name] for name in shared} for measures in (own, other))
@@ -166,11 +166,11 @@ def differences(
 
 
 def resampled_difference(difference: float, apart_B: Reals) -> Difference:
-    """The difference of a score that is no sum over images: p, too, is by bootstrap.
+    """The difference of a score that is not a sum over images: p is by bootstrap too.
 
     Args:
-        difference: over all images.
-        apart_B: the same over resampled ones.
+        difference: difference over all images.
+        apart_B: difference over resampled images.
     """
     beyond = min(int((apart_B <= 0).sum()), int((apart_B >= 0).sum()))
     low, high = interval(apart_B) or (float("nan"), float("nan"))
@@ -178,7 +178,7 @@ def resampled_difference(difference: float, apart_B: Reals) -> Difference:
 
 
 def _terms(measures: Mapping[str, Measure]) -> tuple[Reals, list[int]]:
-    """All measures' terms side by side [N, sum of M], and where each but the first begins."""
+    """The terms of all measures side by side [N, sum of M], and the first column of each but the first measure."""
     parts = [measure.terms for measure in measures.values()]
     edges = np.cumsum([part.shape[1] for part in parts])[:-1].tolist()
     return np.concatenate(parts, axis=1).astype(np.float64), edges

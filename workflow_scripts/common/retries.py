@@ -1,4 +1,4 @@
-"""Bad input is not tried again: what a step refused once it refuses again, with more memory and time, too."""
+"""Do not retry jobs that failed with bad input, which more memory or time does not fix."""
 
 import time
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import Any
 from workflow_scripts.common.cli import BAD_INPUT
 
 STARTED = time.time()
-"""When this process began; what older logs say is of an earlier run."""
+"""Start of this process; older logs are from an earlier run."""
 LAST_BYTES = 4096
 
 
 def never_retry_bad_input() -> None:
-    """Have Snakemake fail a job for good when its log ends with bad input, whatever `retries` says."""
+    """Patch Snakemake to fail a job without retries if its log ends with bad input."""
     from snakemake.jobs import Job
 
     restarts = Job.restart_times.fget
@@ -26,7 +26,7 @@ def never_retry_bad_input() -> None:
 
 
 def is_bad_input(logs: Any) -> bool:
-    """Whether a step ended with exit status 2, by the last line of one of its log files, written since STARTED."""
+    """Whether a step exited with status 2, by the last line of one of its logs written since `STARTED`."""
     return any(_ends_with_bad_input(log) for log in logs)
 
 

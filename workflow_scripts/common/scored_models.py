@@ -1,4 +1,4 @@
-"""Folders of a run's models: starting weights, baselines, and models of judges."""
+"""Folders of a run's models: starting weights, baselines, and judges' models."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ class Models:
     """The models that a config names.
 
     Attributes:
-        start: the folder of the starting weights.
-        pretrain_start: where pretraining makes those, the folder that it starts from itself.
-        folders: of the models to score, by name: the baselines, then the run's own.
-        without_text: the names of those that have no text tower.
-        judges: the folders of the models that judge images, by the judge's name.
-        fetched: what is fetched, by the name of its folder.
+        start: folder of the starting weights.
+        pretrain_start: folder of the weights that pretraining starts from; None without pretraining.
+        folders: folders of the models to score, by name: the baselines, then the run's own.
+        without_text: names of the models to score that have no text tower.
+        judges: folders of the judges' models, by judge.
+        fetched: sources of the models to fetch, by the name of their folder.
     """
 
     def __init__(self, config: Config, layout: Layout) -> None:
@@ -33,7 +33,7 @@ class Models:
             self.start = layout.shared.model(model=f"pretrained-{made}")
             random = _identity(model.model_copy(update={"start": None}))
             self.pretrain_start = layout.shared.model(model=f"random-{random}")
-        # The run is held against the first, which is what it starts from.
+        # The first is the starting model, which the run is compared with.
         baselines = sorted(config.baselines.items(), key=lambda entry: (entry[1].kind != "run", entry[0]))
         self.folders = {name: self._folder(one) for name, one in baselines}
         self.folders[config.run] = layout.run(config.run).model()
@@ -47,27 +47,27 @@ class Models:
         }
 
     def files(self, name: str) -> list[str]:
-        """What of a model to score Snakemake can watch."""
+        """Files of a model to score, as inputs for Snakemake."""
         baseline = self._baselines.get(name)
         if baseline is not None and baseline.is_ready:
             return baseline.files
         return [f"{self.folders[name]}/{baseline.config_name if baseline else 'open_clip_config.json'}"]
 
     def judge_files(self, name: str) -> list[str]:
-        """What of a judge's model Snakemake can watch."""
+        """Files of a judge's model, as inputs for Snakemake."""
         model = self._judges[name]
         return model.files if model.is_ready else [f"{self.judges[name]}/{model.config_name}"]
 
     def judge_source(self, name: str) -> str:
-        """A judge's model, as the steps take it."""
+        """Source of a judge's model, for the command line of a step."""
         return f"{'' if self._judges[name].has_text else 'timm:'}local-dir:{self.judges[name]}"
 
     def source(self, name: str) -> str:
-        """A model to score, as the steps take it."""
+        """Source of a model to score, for the command line of a step."""
         return f"{'timm:' if name in self.without_text else ''}local-dir:{self.folders[name]}"
 
     def fetched_files(self) -> list[str]:
-        """The files by which the folders of what is fetched are known to be models."""
+        """The config files of all models to fetch."""
         return [f"{self._shared.model(model=name)}/{one.config_name}" for name, one in self.fetched.items()]
 
     def _folder(self, baseline: ModelSource) -> str:
@@ -77,5 +77,5 @@ class Models:
 
 
 def _identity(*values: object) -> str:
-    """A short name for what is shared by everything with the same settings."""
+    """Short identifier of settings, for names of shared folders."""
     return digest([value.model_dump(mode="json") if hasattr(value, "model_dump") else value for value in values])[:8]

@@ -1,7 +1,7 @@
-"""Writing of shards: square images of one encoding, in tars that can be resumed and adopted.
+"""Write shards: square images in one encoding, in tars that can be resumed and adopted.
 
-Each shard has a work folder of its own, named by its samples, the settings and the step's version: after an
-interruption only the shard in hand is written again, and a sample that goes costs one shard.
+Each shard has its own work folder, named by its samples, the settings and the step's version. After an interruption,
+only the unfinished shard is rewritten; removing a sample rewrites one shard.
 """
 
 import logging
@@ -25,14 +25,14 @@ from workflow_scripts.contracts import SHARD_MANIFEST
 
 logger = logging.getLogger(__name__)
 
-# What libjpeg advises at most: above it files grow and pictures hardly gain.
+# The maximum that libjpeg recommends: above it, files grow with hardly any gain in quality.
 JPEG_QUALITY = 95
-# Encoded images of each thread that may wait for the tar's writer.
+# Encoded images per thread that may wait to be written.
 AHEAD = 64
 
 
 class Sample(NamedTuple):
-    """A sample of a plan: its image, the image's digest before it was stored, and its text."""
+    """A sample of a plan: its image, the MD5 of the original bytes, and its text."""
 
     stored: Stored
     md5: str | None
@@ -48,23 +48,23 @@ class Shard(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The tar's name."""
+        """Name of the tar."""
         return f"shard-{self.number:06d}.tar"
 
 
 class ShardWriter:
-    """Writes shards of one kind, or adopts what was written before.
+    """Writes shards of one kind, or adopts finished ones.
 
     Args:
-        kind: what their samples have.
-        settings: how images are encoded.
-        work: where the shards' work folders are.
-        step: the step that writes (`stage.module`), whose version belongs to the key.
-        pool: threads that decode and encode; they change no byte.
-        threads: how many these are.
+        kind: the kind of samples.
+        settings: encoding of the images.
+        work: folder of the shards' work folders.
+        step: the step that writes (`stage.module`), whose version is part of the key.
+        pool: threads that decode and encode; they do not affect the bytes.
+        threads: number of these threads.
 
     Attributes:
-        adopted: how many shards were found finished.
+        adopted: number of adopted shards.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class ShardWriter:
         self._stored = StoredImages()
 
     def make(self, shard: Shard, folder: Path) -> Path:
-        """Publish the shard's tar in `folder`; returns the work folder, which has its index and manifest row.
+        """Publish the shard's tar in `folder`; return the work folder, which has its index and manifest row.
 
         Raises:
-            InputError: an image is not where it says; the message names the tar, the byte and the uuid.
+            InputError: an image is not at its place; the message names the tar, the byte and the uuid.
         """
-        # Original bytes and stored size stand for the image. Its place does not count: a tar that is rewritten without
-        # some other image moves it, and a new download may put another one there.
+        # An image is identified by the MD5 of its original bytes and its stored size, not by its place, which changes
+        # when a tar is rewritten or downloaded again.
         rows = [[one.stored.uuid, one.text, one.md5, one.stored.size] for one in shard.samples]
         key = {
             "shard": f"{shard.split}/{shard.name}",
@@ -106,10 +106,10 @@ class ShardWriter:
         return work.path
 
     def _write(self, folder: Path, shard: Shard) -> None:
-        """Write a shard's tar, index and manifest; a bounded number of encoded images is held."""
+        """Write a shard's tar, index and manifest, with a bounded number of encoded images in memory."""
         for sample in shard.samples:
             if "." in sample.stored.uuid or "/" in sample.stored.uuid:
-                raise InputError(f"uuid {sample.stored.uuid!r}: must have no dots and slashes, for it names a member")
+                raise InputError(f"uuid {sample.stored.uuid!r}: must not contain dots or slashes")
         written: list[Sample] = []
 
         def encoded() -> Iterator[tuple[str, dict[str, bytes]]]:
@@ -134,7 +134,7 @@ class ShardWriter:
         tables.write_rows([entry], SHARD_MANIFEST, folder / MANIFEST)
 
     def _jpeg(self, sample: Sample) -> bytes | None:
-        """The image as the recipe's square; None where it cannot be decoded and the kind allows that."""
+        """The image as a square JPEG; None if it cannot be decoded and the kind allows that."""
         settings = self.settings
         data = self._stored.read(sample.stored)
         try:
@@ -149,10 +149,10 @@ class ShardWriter:
 
 
 def read_index(work: Path) -> pa.Table:
-    """The index that `ShardWriter.make` left in a work folder."""
+    """The index that `ShardWriter.make` wrote to a work folder."""
     return pq.read_table(work / INDEX)
 
 
 def read_manifest(work: Path) -> dict[str, Any]:
-    """The manifest's row that `ShardWriter.make` left in a work folder."""
+    """The manifest row that `ShardWriter.make` wrote to a work folder."""
     return dict(pq.read_table(work / MANIFEST).to_pylist()[0])

@@ -1,6 +1,7 @@
 """Shards: webdataset tars of square images, each with a manifest row and an index.
 
-A sample is `<uuid>.jpg` and one text. `shard_writer` writes them; here is what they are, and how images leave them.
+A sample is `<uuid>.jpg` and one text. This module describes shards and removes images from them; `shard_writer` writes
+them.
 """
 
 import logging
@@ -28,13 +29,13 @@ TAR, INDEX, MANIFEST = "shard.tar", "index.parquet", "manifest.parquet"
 
 @dataclass(frozen=True)
 class Kind:
-    """What samples have beside their image.
+    """A kind of samples, by the text that they have beside their image.
 
     Attributes:
-        column: the index's column that has the text.
-        extension: the tar member's that has it.
-        contract: the index's.
-        drop_unreadable: whether an image that cannot be decoded is left out, or is an error.
+        column: column of the text in the index.
+        extension: extension of the text's tar member.
+        contract: contract of the index.
+        drop_unreadable: whether an undecodable image is left out instead of being an error.
     """
 
     column: str
@@ -48,7 +49,7 @@ REPLAY = Kind("caption", "txt", REPLAY_INDEX, drop_unreadable=True)
 
 
 def manifest_row(tar: Path, *, samples: int, name: str | None = None) -> dict[str, Any]:
-    """What a manifest (contract SHARD_MANIFEST) says of a tar, which may be published under another name."""
+    """The manifest row (contract SHARD_MANIFEST) of a tar, which may be published under another name."""
     return {
         "shard": name or tar.name,
         "samples": samples,
@@ -58,15 +59,15 @@ def manifest_row(tar: Path, *, samples: int, name: str | None = None) -> dict[st
 
 
 def remove_others(folder: Path, names: Set[str] | Mapping[str, Any]) -> None:
-    """Remove a folder's shards that are none of these: links of an earlier plan, which stay in their work folders."""
+    """Remove all other shards from a folder: links of an earlier plan, whose work folders keep them."""
     for tar in folder.glob("shard-*.tar"):
         if tar.name not in names:
-            logger.info("%s: not in this plan; removed", tar)
+            logger.info("%s: removed, not in this plan", tar)
             tar.unlink()
 
 
 def shards_with(folders: Iterable[Path], uuids: Set[str]) -> list[Path]:
-    """The shards of some folders that hold one of the images, by the folders' indexes."""
+    """The shards of some folders that contain one of the images, by the folders' indexes."""
     found = []
     for folder in folders:
         with tables.connect() as connection:
@@ -80,21 +81,21 @@ def shards_with(folders: Iterable[Path], uuids: Set[str]) -> list[Path]:
 
 
 def forget_samples(kind: Kind, folders: Sequence[Path], work: Path, uuids: Set[str]) -> None:
-    """Take images out of folders of shards, and remove the work folders that keep the shards as they were.
+    """Remove images from folders of shards, and delete the work folders that have the old shards.
 
     Args:
-        kind: what the samples have.
+        kind: the kind of samples.
         folders: folders with shards, a manifest and an index.
-        work: where the shards' work folders are.
-        uuids: the images.
+        work: folder of the shards' work folders.
+        uuids: the images to remove.
 
     Raises:
-        BusyError: a job is writing one of them.
+        BusyError: a job is writing one of the shards.
     """
     for folder, shards in groupby(shards_with(folders, uuids), key=lambda shard: shard.parent):
         _rewrite(kind, folder, [shard.name for shard in shards], uuids)
     for key in sorted(work.glob("*/key.json")):
-        # What an interrupted job left may hold anything.
+        # Unfinished work may contain any image.
         if not (key.parent / DONE).exists() or names_any(key.parent / INDEX, uuids):
             with exclusive(key.parent / "lock", wait=False):
                 logger.info("%s: removed", key.parent)
@@ -107,22 +108,22 @@ def _rewrite(kind: Kind, folder: Path, names: Sequence[str], uuids: Set[str]) ->
     entries: dict[str, dict[str, Any]] = {}
     for name in names:
         tar = folder / name
-        left = tars.drop_samples(tar, uuids)
+        remaining = tars.drop_samples(tar, uuids)
         places = tars.member_places(tar)
         rows = pq.read_table(folder / INDEX, filters=[("shard", "==", name)]).sort_by("position")
         kept = rows.filter(pc.invert(pc.is_in(rows["uuid"], pa.array(sorted(uuids)))))
-        assert kept["uuid"].to_pylist() == left, f"{tar}: other samples than in its index"
-        spans = [places[f"{uuid}.jpg"] for uuid in left]
+        assert kept["uuid"].to_pylist() == remaining, f"{tar}: its samples differ from its index"
+        spans = [places[f"{uuid}.jpg"] for uuid in remaining]
         moved = {
-            "position": range(len(left)),
+            "position": range(len(remaining)),
             "offset": [span.offset for span in spans],
             "size": [span.size for span in spans],
         }
         for column, values in moved.items():
             kept = kept.set_column(kept.column_names.index(column), column, pa.array(values, pa.int64()))
         indexes[name] = kept
-        entries[name] = manifest_row(tar, samples=len(left))
-        logger.info("%s: rewritten with %d samples", tar, len(left))
+        entries[name] = manifest_row(tar, samples=len(remaining))
+        logger.info("%s: rewritten with %d samples", tar, len(remaining))
 
     def groups() -> Iterator[pa.Table]:
         file = pq.ParquetFile(folder / INDEX)
@@ -133,7 +134,7 @@ def _rewrite(kind: Kind, folder: Path, names: Sequence[str], uuids: Set[str]) ->
     manifest = tables.read_rows(folder / MANIFEST, SHARD_MANIFEST).to_pylist()
     rewritten = [entries.get(row["shard"], row) for row in manifest]
     tables.write_rows([row for row in rewritten if row["samples"]], SHARD_MANIFEST, folder / MANIFEST)
-    # The index last: it is by the index that an image is still found.
+    # The index last, so that an interrupted removal still finds the images.
     tables.write_row_groups(groups(), kind.contract, folder / INDEX)
     for name, entry in entries.items():
         if not entry["samples"]:

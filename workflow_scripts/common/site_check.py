@@ -1,6 +1,6 @@
-"""What a cluster would refuse of config/site.yaml and a recipe, by `sinfo`, `sacctmgr`, `sbatch --test-only`, quotas.
+"""Check config/site.yaml and a recipe's jobs against a cluster: `sinfo`, `sacctmgr`, `sbatch --test-only`, quotas.
 
-Nothing is submitted. A command that is not here, or does not answer, is named; what it would have said is not checked.
+Nothing is submitted. Commands that are missing or do not answer are listed, and their checks are skipped.
 """
 
 import getpass
@@ -21,26 +21,26 @@ from workflow_scripts.common.job_environment import setup
 from workflow_scripts.common.jobs import TRAINING, granted, needs_of, resources_of
 from workflow_scripts.common.snakemake_errors import check_writable
 
-# The most that profiles/slurm has in the queue at once.
+# Maximum number of jobs that profiles/slurm queues at once.
 QUEUED = 200
-PATIENCE = 30
-NEARLY = 0.9
+TIMEOUT_SECONDS = 30
+NEARLY_FULL = 0.9
 JOB = re.compile(r'\bjob\(\s*"(\w+)"[^)]*?(internet=True)?\s*,?\s*\)')
 DURATION = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
-# Name, state, longest time, MB and cores of a node (`+`: and more), generic resources.
+# Name, state, time limit, memory (MB) and cores per node (`+`: at least), generic resources.
 PARTITION = re.compile(r"([^|]+)\|([^|]*)\|([^|]*)\|(\d+)\+?\|(\d+)\+?\|(.*)")
 GPUS = re.compile(r"(gpu(?::[\w.-]+)?):(\d+)")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What will not go as the site file says.
+    """A problem in the site file or the recipe.
 
     Attributes:
-        level: `refused`, or `warning` for what only may be, or runs otherwise than asked.
-        key: of config/site.yaml or of the recipe.
+        level: `refused` if the cluster rejects the jobs; `warning` if it may, or if they get less than they need.
+        key: key of config/site.yaml or of the recipe.
         says: what is wrong and what to do.
-        rules: whose jobs are concerned; none: all.
+        rules: rules whose jobs are affected; empty: all.
     """
 
     level: Literal["refused", "warning"]
@@ -51,61 +51,61 @@ class Finding:
 
 def _run(words: Sequence[str], given: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        words, input=given, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False
+        words, input=given, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_SECONDS, check=False
     )
 
 
 @dataclass
 class Checked:
-    """The outcome.
+    """Result of the check.
 
     Attributes:
-        findings: what will not go as the site file says.
-        asked: the commands that answered.
-        not_asked: those that did not, with the reason.
+        findings: the problems found.
+        asked: the commands that were run.
+        not_asked: the commands that are missing or failed, with the reason.
     """
 
     findings: list[Finding] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     not_asked: dict[str, str] = field(default_factory=dict)
 
-    def output(self, *words: str, whatever_status: bool = False) -> list[str] | None:
-        """The lines that a command prints; None where it is not here or fails.
+    def output(self, *words: str, ignore_status: bool = False) -> list[str] | None:
+        """The output lines of a command; None if it is missing or fails.
 
         Args:
             words: the command.
-            whatever_status: whether what it prints counts though it fails.
+            ignore_status: use the output, if any, of a command that fails.
         """
         if shutil.which(words[0]) is None:
-            self.not_asked[words[0]] = "not on this machine"
+            self.not_asked[words[0]] = "not installed on this machine"
             return None
         try:
             done = _run(words)
         except subprocess.TimeoutExpired:
-            self.not_asked[words[0]] = f"no answer within {PATIENCE} s"
+            self.not_asked[words[0]] = f"no answer within {TIMEOUT_SECONDS} s"
             return None
-        if done.returncode != 0 and not (whatever_status and done.stdout):
+        if done.returncode != 0 and not (ignore_status and done.stdout):
             self.not_asked[words[0]] = " ".join(done.stderr.splitlines()[-1:]) or f"exit status {done.returncode}"
             return None
         self.asked.append(words[0])
         return done.stdout.splitlines()
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """As a JSON-serialisable dictionary."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the jobs of some rules ask `sbatch` for at their first try.
+    """What jobs request from `sbatch` at their first attempt.
 
     Attributes:
-        partition: where they go.
-        minutes: of time.
-        memory_mb: of memory a node, MB.
-        cpus: cores a node.
-        gpus: GPUs a node.
-        options: the words of `sbatch`.
+        partition: the partition.
+        minutes: time limit, minutes.
+        memory_mb: memory per node, MB.
+        cpus: cores per node.
+        gpus: GPUs per node.
+        options: the options of `sbatch`.
     """
 
     partition: str
@@ -118,14 +118,14 @@ class Request:
 
 @dataclass
 class Partition:
-    """What a partition's largest node has.
+    """A partition's limits, from its largest nodes.
 
     Attributes:
-        up: whether jobs start there.
-        minutes: the longest time; None: no limit.
-        memory_mb: of a node, MB.
-        cpus: cores of a node.
-        gpus: GPUs of a node, by name (`gpu`, `gpu:h100`).
+        up: whether the partition starts jobs.
+        minutes: time limit, minutes; None: no limit.
+        memory_mb: memory per node, MB.
+        cpus: cores per node.
+        gpus: GPUs per node, by name (`gpu`, `gpu:h100`).
     """
 
     up: bool = False
@@ -136,26 +136,26 @@ class Partition:
 
 
 def check_site(site: SiteSettings, config: Config, rules: Path) -> Checked:
-    """Hold a site's cluster settings against the cluster that this machine belongs to.
+    """Check a site's Slurm settings against the cluster of this machine.
 
     Args:
         site: the site file.
-        config: the recipe whose jobs are to run.
+        config: the recipe whose jobs would run.
         rules: the folder of rule files.
 
     Raises:
-        InputError: the site file names no cluster.
+        InputError: the site file has no cluster settings.
     """
     slurm, checked = site.cluster, Checked()
     requests = requests_of(site, config, rules, checked)
-    checked.findings += _cut(site, config, rules)
+    checked.findings += _underprovisioned(site, config, rules)
     checked.findings += _folders(site)
-    checked.findings += _loaded(slurm)
+    checked.findings += _environment(slurm)
     partitions = _partitions(checked)
     if partitions is not None:
         checked.findings += _against_partitions(slurm, partitions, requests)
     checked.findings += _against_accounts(slurm, checked, requests)
-    # What is known to be refused need not be asked.
+    # Requests that are refused already need no test.
     refused = {rule for finding in checked.findings if finding.level == "refused" for rule in finding.rules}
     checked.findings += _tested(checked, {one: names for one, names in requests.items() if not refused & {*names}})
     checked.findings += _quotas(site, checked)
@@ -176,7 +176,7 @@ def _jobs(config: Config, rules: Path) -> Iterator[tuple[str, bool]]:
 
 
 def requests_of(site: SiteSettings, config: Config, rules: Path, checked: Checked) -> dict[Request, list[str]]:
-    """The distinct requests with the rules that make them; rules that run where Snakemake runs make none."""
+    """The distinct requests, each with its rules; rules that run beside Snakemake itself make none."""
     slurm, found = site.cluster, dict[Request, list[str]]()
     for rule, internet in _jobs(config, rules):
         try:
@@ -205,8 +205,8 @@ def _first(amount: Any) -> int:
     return int(amount(None, attempt=1) if callable(amount) else amount)
 
 
-def _cut(site: SiteSettings, config: Config, rules: Path) -> Iterator[Finding]:
-    """Jobs that get less than they need, because a partition has no more."""
+def _underprovisioned(site: SiteSettings, config: Config, rules: Path) -> Iterator[Finding]:
+    """Jobs that request less than they need because of a limit."""
     for rule, internet in _jobs(config, rules):
         try:
             asked = resources_of(rule, config, site, slurm=site.cluster, internet=internet)
@@ -219,15 +219,15 @@ def _cut(site: SiteSettings, config: Config, rules: Path) -> Iterator[Finding]:
         got = _first(asked["mem_mb"])
         if got < needs.memory_mb:
             key = f"limits.train.workers or limits.jobs.{rule}.memory_mb" if rule in TRAINING else "slurm.limits"
-            yield Finding("warning", key, f"{rule} needs {needs.memory_mb} MB on a node and asks for {got}", (rule,))
+            yield Finding("warning", key, f"{rule} needs {needs.memory_mb} MB per node but requests {got}", (rule,))
         if needs.minutes and (minutes := _first(asked.get("runtime", needs.minutes))) < needs.minutes:
             partition = asked["slurm_partition"]
-            says = f"{rule} needs {needs.minutes} minutes and asks for {minutes}"
+            says = f"{rule} needs {needs.minutes} minutes but requests {minutes}"
             yield Finding("warning", f"slurm.limits.{partition}.minutes", says, (rule,))
         if cores.cores < needs.cores:
             key = "limits.train.workers" if rule in TRAINING else f"limits.jobs.{rule}.cores"
             yield Finding(
-                "warning", key, f"{rule} needs {needs.cores} cores on a node and asks for {cores.cores}", (rule,)
+                "warning", key, f"{rule} needs {needs.cores} cores per node but requests {cores.cores}", (rule,)
             )
 
 
@@ -238,28 +238,29 @@ def _folders(site: SiteSettings) -> Iterator[Finding]:
     except InputError as error:
         yield Finding("refused", "results", str(error))
     if str(results.absolute()).startswith(("/tmp/", "/dev/shm/", "/var/tmp/")):
-        yield Finding("warning", "results", f"{results} is this machine's own disk; every node must see it")
+        yield Finding("warning", "results", f"{results} is on a local disk; use a folder that all nodes share")
 
 
-def _loaded(slurm: SlurmSettings) -> Iterator[Finding]:
-    """Whether what jobs load can be loaded here."""
+def _environment(slurm: SlurmSettings) -> Iterator[Finding]:
+    """Run the modules and setup commands of jobs."""
     both = "slurm.modules, slurm.setup"
     if commands := setup(slurm):
         try:
             done = _run(["bash", "-c", "source /dev/stdin"], commands)
         except subprocess.TimeoutExpired:
-            yield Finding("refused", both, f"not loaded within {PATIENCE} s")
+            yield Finding("refused", both, f"did not finish within {TIMEOUT_SECONDS} s")
             return
         if done.returncode != 0:
-            said = (done.stderr.splitlines() or ["it failed"])[-1].removeprefix("error: config/site.yaml: ")
+            line = (done.stderr.splitlines() or [f"exit status {done.returncode}"])[-1]
+            line = line.removeprefix("error: config/site.yaml: ")
             key, _, why = (
-                said.partition(": ") if said.startswith(("slurm.modules: ", "slurm.setup: ")) else (both, "", said)
+                line.partition(": ") if line.startswith(("slurm.modules: ", "slurm.setup: ")) else (both, "", line)
             )
             yield Finding("refused", key, why)
 
 
 def minutes_of(text: str) -> int | None:
-    """Slurm's times (`1-00:00:00`, `30:00`, `infinite`) as minutes; None: no limit."""
+    """A Slurm time (`1-00:00:00`, `30:00`, `infinite`) in minutes; None: no limit."""
     found = DURATION.fullmatch(text.strip())
     if found is None:
         return None
@@ -277,7 +278,7 @@ def _partitions(checked: Checked) -> dict[str, Partition] | None:
     if lines is None:
         return None
     found: dict[str, Partition] = {}
-    # Sites of several clusters print a line with each one's name.
+    # Sites with several clusters also print a line with the name of each.
     for line in filter(None, map(PARTITION.fullmatch, lines)):
         name, up, limit, memory, cpus, gres = line.groups()
         one = found.setdefault(name.rstrip("*"), Partition())
@@ -299,9 +300,9 @@ def _against_partitions(
         if name is not None and name not in partitions:
             rules = tuple(rule for one, names in requests.items() if one.partition == name for rule in names)
             has = ", ".join(partitions)
-            yield Finding("refused", f"slurm.{key}", f"the cluster has no partition {name}; it has {has}", rules)
+            yield Finding("refused", f"slurm.{key}", f"the cluster has no partition {name}; available: {has}", rules)
         elif name is not None and not partitions[name].up:
-            yield Finding("warning", f"slurm.{key}", f"partition {name} is down: jobs wait")
+            yield Finding("warning", f"slurm.{key}", f"partition {name} is down; jobs will wait")
     for name, one in partitions.items():
         own = {request: rules for request, rules in requests.items() if request.partition == name}
         if not own:
@@ -317,17 +318,15 @@ def _against_partitions(
             if limit is None:
                 continue
             over = tuple(rule for request, rules in own.items() if getattr(request, amount) > limit for rule in rules)
-            said = getattr(most, amount)
+            configured = getattr(most, amount)
             key = f"slurm.limits.{name}.{amount}"
             if over:
                 of = f" of {slurm.gpu}" if amount == "gpus" else ""
-                does = f"partition {name} allows {limit:,} {amount}{of}, and jobs ask for more: set {key} to {limit}"
-                yield Finding("refused", key, does, over)
-            elif said is not None and said > limit and amount in ("minutes", "memory_mb"):
-                does = (
-                    f"{said:,} is more than the {limit:,} of partition {name}: jobs that are tried again may ask for it"
-                )
-                yield Finding("warning", key, does)
+                says = f"partition {name} allows {limit:,} {amount}{of}, but jobs request more; set {key} to {limit}"
+                yield Finding("refused", key, says, over)
+            elif configured is not None and configured > limit and amount in ("minutes", "memory_mb"):
+                says = f"{configured:,} exceeds the {limit:,} of partition {name}; retried jobs may request it"
+                yield Finding("warning", key, says)
 
 
 def _against_accounts(slurm: SlurmSettings, checked: Checked, requests: dict[Request, list[str]]) -> Iterator[Finding]:
@@ -336,7 +335,7 @@ def _against_accounts(slurm: SlurmSettings, checked: Checked, requests: dict[Req
     )
     if not lines:
         if lines is not None:
-            checked.not_asked["sacctmgr"] = "it keeps no accounts for you"
+            checked.not_asked["sacctmgr"] = "it lists no accounts for you"
         return
     accounts: dict[str, set[str]] = {}
     for line in lines:
@@ -348,10 +347,10 @@ def _against_accounts(slurm: SlurmSettings, checked: Checked, requests: dict[Req
         rules = tuple(rule for one, names in requests.items() if bool(one.gpus) == gpus for rule in names)
         if account and account not in accounts:
             yours = ", ".join(sorted(accounts))
-            yield Finding("refused", f"slurm.{account_key}", f"you have no account {account}; yours are {yours}", rules)
+            yield Finding("refused", f"slurm.{account_key}", f"you have no account {account}; yours: {yours}", rules)
         elif qos and (allowed := accounts.get(account or "", set().union(*accounts.values()))) and qos not in allowed:
-            has = ", ".join(sorted(allowed))
-            yield Finding("refused", f"slurm.{qos_key}", f"{qos} is not allowed; the account has {has}", rules)
+            says = f"quality of service {qos} is not allowed; the account has {', '.join(sorted(allowed))}"
+            yield Finding("refused", f"slurm.{qos_key}", says, rules)
     yield from _against_qos(slurm, checked, requests)
 
 
@@ -367,22 +366,22 @@ def _against_qos(slurm: SlurmSettings, checked: Checked, requests: dict[Request,
             rule for one, rules in asking.items() if limit is not None and one.minutes > limit for rule in rules
         )
         if over:
-            does = f"quality of service {name} allows {limit:,} minutes, and jobs ask for more: set that"
-            yield Finding("refused", "slurm.limits.PARTITION.minutes", does, over)
+            says = f"quality of service {name} allows {limit:,} minutes, but jobs request more; set this key to {limit}"
+            yield Finding("refused", "slurm.limits.PARTITION.minutes", says, over)
         if submitted.isdigit() and int(submitted) < QUEUED:
-            does = (
-                f"quality of service {name} allows {submitted} jobs at once: add --jobs {submitted} to the command line"
+            says = (
+                f"quality of service {name} allows {submitted} jobs at once; add --jobs {submitted} to the command line"
             )
-            yield Finding("refused", "jobs of profiles/slurm", does)
+            yield Finding("refused", "jobs of profiles/slurm", says)
 
 
 def _tested(checked: Checked, requests: dict[Request, list[str]]) -> Iterator[Finding]:
-    """What the controller itself says to each request."""
+    """Test each request with the cluster's controller."""
     if shutil.which("sbatch") is None:
-        checked.not_asked["sbatch"] = "not on this machine"
+        checked.not_asked["sbatch"] = "not installed on this machine"
         return
     if "sinfo" in checked.not_asked:
-        checked.not_asked["sbatch --test-only"] = "sinfo has no answer from the cluster"
+        checked.not_asked["sbatch --test-only"] = "sinfo got no answer from the cluster"
         return
     checked.asked.append("sbatch --test-only")
     found: dict[str, tuple[Request, list[str]]] = {}
@@ -391,22 +390,22 @@ def _tested(checked: Checked, requests: dict[Request, list[str]]) -> Iterator[Fi
         try:
             done = _run(words)
         except subprocess.TimeoutExpired:
-            checked.not_asked["sbatch --test-only"] = f"no answer within {PATIENCE} s"
+            checked.not_asked["sbatch --test-only"] = f"no answer within {TIMEOUT_SECONDS} s"
             break
         if done.returncode != 0:
-            said = " ".join(done.stderr.split()).removeprefix("allocation failure: ").removeprefix("sbatch: error: ")
-            found.setdefault(said, (request, []))[1].extend(rules)
-    for said, (request, names) in found.items():
-        yield Finding("refused", "sbatch --test-only", f"{said} (asked: {' '.join(request.options)})", tuple(names))
+            error = " ".join(done.stderr.split()).removeprefix("allocation failure: ").removeprefix("sbatch: error: ")
+            found.setdefault(error, (request, []))[1].extend(rules)
+    for error, (request, names) in found.items():
+        yield Finding("refused", "sbatch --test-only", f"{error} (options: {' '.join(request.options)})", tuple(names))
 
 
 def _quotas(site: SiteSettings, checked: Checked) -> Iterator[Finding]:
-    """File systems that are nearly full for this user: bytes and numbers of files."""
+    """Disks and quotas that are nearly used up, in bytes or number of files."""
     place = next(one for one in (Path(site.results), *Path(site.results).absolute().parents) if one.exists())
     disk = os.statvfs(place)
     yield from _nearly("bytes", f"the disk of {place}", disk.f_blocks - disk.f_bavail, disk.f_blocks)
     yield from _nearly("files", f"the disk of {place}", disk.f_files - disk.f_favail, disk.f_files)
-    lines = checked.output("quota", "--no-wrap", "--raw-grace", "-u", whatever_status=True) or []
+    lines = checked.output("quota", "--no-wrap", "--raw-grace", "-u", ignore_status=True) or []
     if shutil.which("lfs"):
         lines += checked.output("lfs", "quota", "-q", "-u", getpass.getuser(), str(place)) or []
     for line in lines:
@@ -414,7 +413,10 @@ def _quotas(site: SiteSettings, checked: Checked) -> Iterator[Finding]:
 
 
 def quota_findings(line: str) -> Iterator[Finding]:
-    """A line of `quota` or `lfs quota`: file system, kB used, soft and hard, grace, files used, soft and hard."""
+    """Problems in a line of `quota` or `lfs quota`.
+
+    Columns: file system, used, soft and hard limit in kB, grace, then used, soft and hard limit in files.
+    """
     words = [word.rstrip("*") for word in line.split()]
     if len(words) < 8 or not words[1].isdigit():
         return
@@ -424,29 +426,29 @@ def quota_findings(line: str) -> Iterator[Finding]:
 
 
 def _nearly(what: str, of: str, used: int, limit: int) -> Iterator[Finding]:
-    if limit > 0 and used > NEARLY * limit:
+    if limit > 0 and used > NEARLY_FULL * limit:
         yield Finding("warning", "results", f"{of} is {100 * used / limit:.0f} % full ({what})")
 
 
 def lines_of(checked: Checked, config: str) -> Iterable[str]:
-    """For a terminal: what will be refused first."""
+    """The result for a terminal, refusals first."""
     for level in ("refused", "warning"):
         for finding in (one for one in checked.findings if one.level == level):
             yield f"{level}: {finding.key}: {finding.says}{_of_rules(finding)}"
-    yield f"checked: site file, {', '.join(dict.fromkeys(checked.asked)) or 'no command of Slurm'}"
+    yield f"checked: site file, {', '.join(dict.fromkeys(checked.asked)) or 'no Slurm command'}"
     for command, why in checked.not_asked.items():
         yield f"not checked: {command}: {why}"
     refused = sum(one.level == "refused" for one in checked.findings)
     yield (
-        f"{refused} of the findings would have jobs of {config} refused"
+        f"jobs of {config} would be refused ({refused} problem{'s' if refused > 1 else ''})"
         if refused
-        else f"jobs of {config} are accepted"
+        else f"jobs of {config} would be accepted"
     )
 
 
 def _of_rules(finding: Finding) -> str:
     rules = finding.rules
-    # One rule is mostly what the finding itself begins with.
+    # A single rule is usually the first word of the finding.
     if not rules or (len(rules) == 1 and rules[0] in (finding.key, finding.says.partition(" ")[0])):
         return ""
     shown = ", ".join(rules[:4]) + (f" and {len(rules) - 4} more" if len(rules) > 4 else "")

@@ -1,4 +1,4 @@
-"""One last line for errors that Snakemake itself reports: what is wrong and what to do."""
+"""Explain errors that Snakemake itself reports, in one line that says what is wrong and what to do."""
 
 import difflib
 import os
@@ -13,11 +13,11 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.remedies import snakemake
 
 RUNNING = Path(".snakemake/running")
-"""Beside Snakemake's locks: a file for each of its processes, named by host and process."""
+"""Folder beside Snakemake's locks with one file per running Snakemake, named HOST:PID."""
 
 
 def record_running() -> None:
-    """Leave word of this process, for whoever finds this folder locked; forget processes that ended."""
+    """Record this process, so that another Snakemake can name it; remove records of processes that ended."""
     RUNNING.mkdir(parents=True, exist_ok=True)
     for host, pid in _recorded():
         if host == socket.gethostname() and not _is_snakemake(pid):
@@ -26,10 +26,10 @@ def record_running() -> None:
 
 
 def explain(workflow: Any) -> str | None:
-    """What kept Snakemake from starting any job, where it is one of these: an unknown target, a locked folder.
+    """Why Snakemake started no job: an unknown target or a locked folder; None for any other cause.
 
     Args:
-        workflow: Snakemake's, when its process ends.
+        workflow: Snakemake's workflow, when its process exits.
     """
     if workflow.dag_settings is None or _own_record().exists():
         return None
@@ -44,22 +44,25 @@ def explain(workflow: Any) -> str | None:
 
 
 def check_writable(results: Path) -> None:
-    """Raise InputError if nothing can be written to the results folder, by making a folder there for a moment.
+    """Check that the results folder is writable, by creating a temporary folder in it.
 
     Args:
-        results: the site's folder, which need not exist yet.
+        results: the site's results folder, which need not exist yet.
+
+    Raises:
+        InputError: it is not.
     """
     folder = next(filter(os.path.exists, (results, *results.absolute().parents)))
     if not folder.is_dir():
         raise InputError(f"{results}: {folder} is a file; set `results` in config/site.yaml to a folder")
     try:
-        # Permissions alone do not say it: of /proc, a read-only or a lost file system.
+        # Permission bits are not enough: /proc, read-only and lost file systems refuse writes too.
         with tempfile.TemporaryDirectory(dir=folder, prefix=".can-write-"):
             pass
     except OSError as error:
         raise InputError(
             f"{results}: cannot write to {folder} ({error.strerror}); set `results` in config/site.yaml to a folder "
-            "of yours"
+            "that you can write to"
         ) from None
 
 
@@ -75,22 +78,22 @@ def _locked() -> str:
     here, unlock = socket.gethostname(), snakemake("--unlock")
     running = [(host, pid) for host, pid in _recorded() if host != here or _is_snakemake(pid)]
     if not running:
-        return f"a killed run left its lock, and nothing runs here any more: `{unlock}`, then this command again"
+        return f"this folder is locked by a run that was killed; run `{unlock}`, then repeat this command"
     host, pid = running[-1]
     since = datetime.fromtimestamp((RUNNING / f"{host}:{pid}").stat().st_mtime).strftime("%Y-%m-%d %H:%M")
     if host == here:
         return (
-            f"another snakemake works on the same files: process {pid}, since {since}; wait for it, or end it with "
+            f"another snakemake is running in this folder: process {pid}, since {since}; wait for it, or stop it with "
             f"kill -INT {pid}"
         )
     return (
-        f"another snakemake works on the same files: process {pid} on {host}, since {since}; wait for it, or, if it no "
-        f"longer runs there: `{unlock}`, then this command again"
+        f"another snakemake is running in this folder: process {pid} on {host}, since {since}; wait for it, or, if it "
+        f"has ended, run `{unlock}`, then repeat this command"
     )
 
 
 def _recorded() -> list[tuple[str, int]]:
-    """Host and process of those that left word, the newest last."""
+    """Host and process ID of each recorded Snakemake, the newest last."""
     files = sorted(RUNNING.glob("*:*"), key=lambda path: path.stat().st_mtime)
     return [(host, int(pid)) for host, _, pid in (file.name.rpartition(":") for file in files)]
 

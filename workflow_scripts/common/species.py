@@ -1,4 +1,4 @@
-"""The species that a corpus's labels resolved to."""
+"""The species that a corpus's labels resolve to."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +12,12 @@ QUERY = Path(__file__).with_name("species.sql").read_text(encoding="utf-8")
 
 
 def count_species(connection: duckdb.DuckDBPyConnection) -> int:
-    """How many species the table `labels` resolved to."""
+    """Number of species that the table `labels` resolves to."""
     return int(scalar(connection, f"SELECT count(*) FROM ({QUERY})"))
 
 
 def species_in_batches(connection: duckdb.DuckDBPyConnection, size: int) -> Iterator[list[Taxon]]:
-    """The species of the table `labels`, each once, in the order of their names; at most `size` at a time."""
+    """The distinct species of the table `labels`, ordered by name, in lists of at most `size`."""
     rows = connection.execute(QUERY)
     while batch := rows.fetchmany(size):
         yield [

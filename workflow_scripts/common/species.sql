@@ -1,14 +1,14 @@
--- The species that labels resolved to, each once, in the order of their names.
+-- The distinct species that labels resolve to, ordered by name.
 SELECT
     kingdom,
-    -- Where labels of one species differ above the genus, the one with most images is right.
+    -- Where labels of a species differ above the genus, the label with the most images decides.
     arg_max(phylum, (images, label_id)) AS phylum,
     arg_max("class", (images, label_id)) AS "class",
     arg_max("order", (images, label_id)) AS "order",
     arg_max(family, (images, label_id)) AS family,
     genus,
     species,
-    -- Of the names that labels brought for one species, the one on most images.
+    -- The common name with the most images.
     coalesce(arg_max(common_name, (images, common_name)) FILTER (common_name IS NOT NULL), '') AS common_name
 FROM (
     SELECT
@@ -25,7 +25,7 @@ FROM (
         scientific_name
     FROM labels
 )
--- A name that is no scientific one is the species as a whole.
+-- A name that is not scientific is used as the complete species name.
 WHERE species != '' AND (genus != '' OR scientific_name = species)
 GROUP BY kingdom, genus, species
 ORDER BY kingdom, phylum, "class", "order", family, genus, species

@@ -1,8 +1,8 @@
-"""Versions of steps' code, for rules' params and the keys of work folders.
+"""Versions of the steps' code, for params of rules and keys of work folders.
 
-`versions.lock` names every step that a rule runs, its version, and the digest of the code that the version was recorded
-at. Code that changes no output byte is recorded under the same version, and nothing runs again. Code that is not
-recorded has a version of its own, made of its digest.
+`versions.lock` lists each step that a rule runs, with its version and the digest of the code at which the version was
+recorded. Code that changes no output byte is recorded under the same version, so that nothing reruns. Unrecorded code
+has a version of its own, made from its digest.
 """
 
 import re
@@ -19,7 +19,7 @@ HEADER = """\
 # Each step: its version, and the digest of the code that the version was recorded at.
 """
 LINE = re.compile(r"(\w+(?:\.\w+)+) (\d+) ([0-9a-f]{16})")
-# A step as the rules name it; a setting may stand for a part of it.
+# A step in a rule file; a part of it may be a setting.
 NAMED = re.compile(r'step_version\(\s*f?"([^"]+)"')
 SETTING = re.compile(r"\{[^}]*\}")
 
@@ -34,14 +34,14 @@ class Recorded:
 
 @cache
 def step_version(step: str) -> str:
-    """The version of the code that a step runs: a number where the code is the recorded code.
+    """Version of a step's code: the recorded number, followed by the code's digest if it is not the recorded code.
 
     Args:
         step: `stage.module`, or `evaluate.LAYOUT.module`.
 
     Raises:
-        InputError: the lock file is damaged.
-        ModuleNotFoundError: there is no such step.
+        InputError: the lock file is invalid.
+        ModuleNotFoundError: the step does not exist.
     """
     code = code_digest(f"{PACKAGE}.{step}")
     recorded = read_lock(LOCK).get(step)
@@ -51,16 +51,16 @@ def step_version(step: str) -> str:
 
 
 def versioned(step: str) -> dict[str, str]:
-    """What the key of a step's work folder says of its code."""
+    """The entries for a step's code in the key of its work folder."""
     return {"step": step, "version": step_version(step)}
 
 
 @cache
 def read_lock(path: Path) -> dict[str, Recorded]:
-    """The recorded steps.
+    """Read the lock file.
 
     Raises:
-        InputError: a line is none, or a step has two.
+        InputError: a line is invalid, or a step has two lines.
     """
     steps: dict[str, Recorded] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -84,10 +84,10 @@ def write_lock(steps: Mapping[str, Recorded], path: Path) -> None:
 
 
 def steps_of_rules(rule_files: Iterable[Path], root: Path = ROOT) -> set[str]:
-    """The steps whose versions the rules name.
+    """The steps whose versions are used in rule files.
 
-    Where a setting picks a module (`catalog.{reader}`) or a package (`evaluate.{layout}.score`), these are all commands
-    of that place.
+    If a setting selects a module (`catalog.{reader}`) or a package (`evaluate.{layout}.score`), these are all matching
+    commands.
     """
     package = root / PACKAGE
     steps: set[str] = set()
@@ -106,7 +106,7 @@ def steps_of_rules(rule_files: Iterable[Path], root: Path = ROOT) -> set[str]:
 
 
 def unrecorded(steps: Iterable[str]) -> list[str]:
-    """The steps whose code is not the recorded one, sorted."""
+    """The steps whose code differs from the recorded code, sorted."""
     recorded = read_lock(LOCK)
     changed = (
         step for step in steps if (line := recorded.get(step)) is None or line.code != code_digest(f"{PACKAGE}.{step}")

@@ -1,4 +1,4 @@
-"""Reading of tables: parquet, Excel workbooks, and delimited text of any form."""
+"""Read tables: parquet, Excel workbooks, and delimited text of any format."""
 
 import csv
 import gzip
@@ -32,13 +32,13 @@ def header_of(
     """The columns of a table.
 
     Args:
-        path: the table; what it is, its suffix says (`.gz` behind it for compressed text).
-        delimiter: what stands between two values of text; None: found.
-        encoding: the text's encoding; None: UTF-8, else Windows-1252.
-        sheet: the workbook's sheet; None: its first.
+        path: the table, whose suffix gives the format (with `.gz` for compressed text).
+        delimiter: delimiter of text; None: detected.
+        encoding: encoding of text; None: UTF-8, else Windows-1252.
+        sheet: sheet of a workbook; None: the first.
 
     Raises:
-        InputError: it is missing, no such table, or its first line names no columns.
+        InputError: the file does not exist, is not such a table, or has no column names in its first line.
     """
     kind = _kind(path)
     if kind in PARQUET:
@@ -64,19 +64,20 @@ def open_table(
     sheet: str | None = None,
     quote: str | None = None,
 ) -> str:
-    """Something to select a table's rows from; text and workbooks are read once, all values as text.
+    """SQL to select a table's rows from; text and workbooks are first loaded, with all values as text.
 
     Args:
+        connection: connection to load text and workbooks into.
         path: the table.
-        table: the name of the DuckDB table that text goes to; it spills to disk.
-        scratch: a folder for copies of files that DuckDB cannot read as they are.
+        table: name of the DuckDB table to load into, which spills to disk.
+        scratch: folder for copies of files that DuckDB cannot read directly.
         delimiter: as for `header_of`.
         encoding: as for `header_of`.
         sheet: as for `header_of`.
-        quote: what encloses values of text; None: found.
+        quote: quote character of text; None: detected.
 
     Raises:
-        InputError: it is missing or no such table; a row that does not fit is named by its line.
+        InputError: the file does not exist, is not such a table, or has an invalid row; the message names its line.
     """
     kind = _kind(path)
     if kind in PARQUET:
@@ -95,17 +96,17 @@ def open_table(
 
 
 def check_tables(generations: Sequence[Generation], where: str) -> None:
-    """Hold what the config maps to columns against the tables that are there.
+    """Check the `columns` of table sources against the tables that exist.
 
     Raises:
-        InputError: a table lacks a column that the config names, or has none of places or of names.
+        InputError: a table lacks a mapped column, a column of paths or URLs, or one of names.
     """
     for number, generation in enumerate(generations):
         for source in generation.sources:
             if not isinstance(source, Table) or not isinstance(source.table, str):
                 continue
             path = Path(source.table)
-            # An empty file stands for one that is still to come; its job refuses it.
+            # An empty file may be a placeholder; its job refuses it if it is still empty.
             if path.is_file() and path.stat().st_size:
                 found = header_of(path, delimiter=source.delimiter, encoding=source.encoding, sheet=source.sheet)
                 at = f"{where}: generations.{number}.sources.{source.name}: {source.table}"
@@ -113,13 +114,13 @@ def check_tables(generations: Sequence[Generation], where: str) -> None:
 
 
 def unique_names(cells: Sequence[str], path: Path) -> list[str]:
-    """A header's names, each once: a name that comes again gets a number, an empty one its place.
+    """Make a header's names unique: repeated names get a number, empty ones their position.
 
     Raises:
-        InputError: no column is named.
+        InputError: all names are empty.
     """
     if not any(cells):
-        raise InputError(f"{path}: cannot be read as a table: line 1 names no columns")
+        raise InputError(f"{path}: cannot be read as a table: line 1 has no column names")
     names: dict[str, None] = {}
     for place, column in enumerate(cells):
         wanted = unique = column or f"column{place}"
@@ -161,13 +162,13 @@ def _kind(path: Path) -> str:
     suffix = next((part.lower() for part in reversed(path.suffixes) if part.lower() != ".gz"), "")
     if suffix not in (*PARQUET, *EXCEL, *TEXT):
         known = ", ".join((*TEXT, *EXCEL, PARQUET[0]))
-        raise InputError(f"{path}: a table's suffix is one of {known}; save it as CSV")
+        raise InputError(f"{path}: unknown kind of table; expected {known}; save it as CSV")
     return suffix
 
 
 @contextmanager
 def _plain(path: Path, scratch: Path, *, head_only: bool = False) -> Iterator[Path]:
-    """The text itself: of a compressed file a copy."""
+    """Path of the text; a compressed file is unpacked to a temporary copy."""
     if path.suffix.lower() != ".gz":
         yield path
         return
@@ -187,7 +188,7 @@ def _plain(path: Path, scratch: Path, *, head_only: bool = False) -> Iterator[Pa
 
 @contextmanager
 def _sheet(path: Path, sheet: str | None) -> Iterator[Iterator[list[str]]]:
-    """The rows of a workbook's sheet as text, a few at a time, all of one width."""
+    """Iterator over the rows of a workbook's sheet as text, all of the same width."""
     from openpyxl import load_workbook
     from openpyxl.utils.exceptions import InvalidFileException
 
@@ -199,15 +200,15 @@ def _sheet(path: Path, sheet: str | None) -> Iterator[Iterator[list[str]]]:
         if sheet is not None and sheet not in book.sheetnames:
             raise InputError(f"{path}: no sheet {sheet}; it has {', '.join(book.sheetnames)}")
         chosen = book[sheet] if sheet is not None else book.worksheets[0]
-        # Not every program writes how large a sheet is, or writes it right.
+        # The dimensions in the file may be missing or wrong.
         chosen.reset_dimensions()
-        yield _even(chosen.iter_rows(values_only=True))
+        yield _same_width(chosen.iter_rows(values_only=True))
     finally:
         book.close()
 
 
-def _even(rows: Iterator[tuple[Any, ...]]) -> Iterator[list[str]]:
-    """Rows that are not empty, as wide as the first: what stands beside a table has no column."""
+def _same_width(rows: Iterator[tuple[Any, ...]]) -> Iterator[list[str]]:
+    """The rows that are not empty, cut or padded to the width of the first; cells beside the table are dropped."""
     width = 0
     for row in rows:
         cells = [_text(value) for value in row]
@@ -217,7 +218,7 @@ def _even(rows: Iterator[tuple[Any, ...]]) -> Iterator[list[str]]:
 
 
 def _text(value: Any) -> str:
-    """A cell as its column is meant: whole numbers without a decimal point."""
+    """A cell as text: integers without a decimal point, dates in ISO format."""
     if value is None:
         return ""
     if isinstance(value, float) and value.is_integer():

@@ -1,4 +1,4 @@
-"""Tables between stages: DuckDB within bounded memory, checked against their contracts on both sides."""
+"""Read and write tables between stages with DuckDB, in bounded memory, checked against their contracts."""
 
 import re
 import tempfile
@@ -16,22 +16,22 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole
 from workflow_scripts.contracts import Column, Contract
 
-# Of a process's memory, what DuckDB may fill with buffers.
+# Share of a process's memory for DuckDB's buffers.
 BUFFERS_SHARE = 0.75
 ROW_GROUP_ROWS = 122_880
-SHOWN_VALUES = 3
+SHOWN_ROWS = 3
 
 
 @contextmanager
 def connect(
     memory_mb: int = 2048, threads: int = 1, database: Path | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB connection that spills to a folder of its own when memory runs short.
+    """A DuckDB connection that spills to its own temporary folder when memory runs short.
 
     Args:
-        memory_mb: what the process may use, MiB; DuckDB's own limit, which covers its buffers only, is lower.
-        threads: how many threads it may use; results do not depend on it.
-        database: a database file, or None for one in memory.
+        memory_mb: memory limit of the process, MiB; DuckDB's own limit, which covers only its buffers, is lower.
+        threads: number of threads; results do not depend on it.
+        database: a database file; None: in memory.
     """
     with tempfile.TemporaryDirectory(prefix="duckdb-") as spill:
         connection = duckdb.connect(str(database or ":memory:"))
@@ -47,7 +47,7 @@ def connect(
 
 
 def quoted(name: str) -> str:
-    """An SQL identifier, quoted."""
+    """A quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -57,16 +57,16 @@ def literal(value: str | Path) -> str:
 
 
 def path_literal(path: Path | str) -> str:
-    """An SQL string literal of a path that DuckDB is to read as it is, not as a pattern."""
+    """An SQL string literal of a path, with glob characters escaped."""
     return literal(re.sub(r"[*?\[]", r"[\g<0>]", str(path)))
 
 
 def one_row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
-    """The row of a query that always gives exactly one, such as an aggregate without groups."""
-    # Fetched to the end: DuckDB refuses other work on a connection while a result is open.
+    """The row of a query that returns exactly one, such as an aggregate without groups."""
+    # Fetch all rows, because DuckDB refuses other work on a connection while a result is open.
     rows = connection.execute(query).fetchall()
     if len(rows) != 1:
-        raise ValueError(f"{len(rows)} rows, not one: {query}")
+        raise ValueError(f"expected one row, found {len(rows)}: {query}")
     return tuple(rows[0])
 
 
@@ -76,12 +76,16 @@ def scalar(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
 
 
 def count_rows(file: Path) -> int:
-    """How many rows a parquet file has, by its footer."""
+    """Number of rows of a parquet file, from its footer."""
     return int(pq.read_metadata(file).num_rows)
 
 
 def scan(paths: Path | Sequence[Path]) -> str:
-    """The SQL table function that reads parquet files as one table."""
+    """SQL table function that reads parquet files as one table.
+
+    Raises:
+        InputError: a file does not exist.
+    """
     files = [paths] if isinstance(paths, Path) else list(paths)
     for file in files:
         if not file.is_file():
@@ -90,7 +94,7 @@ def scan(paths: Path | Sequence[Path]) -> str:
 
 
 def scan_named(paths: Path | Sequence[Path]) -> str:
-    """As `scan`, with the column `filename`: which file a row is from."""
+    """Like `scan`, with a column `filename`."""
     return scan(paths).removesuffix(")") + ", filename = true)"
 
 
@@ -101,19 +105,19 @@ def read(
     name: str,
     only: str = "true",
 ) -> duckdb.DuckDBPyRelation:
-    """Check parquet files against `contract`, name them as the view `name`, and return it.
+    """Check parquet files against `contract`, and return them as the view `name`.
 
-    No files at all give an empty table with the contract's columns.
+    No files give an empty view with the contract's columns.
 
     Args:
-        connection: where the view is made.
+        connection: connection to create the view in.
         paths: the files.
-        contract: what their rows are.
-        name: the view's name.
-        only: an SQL condition: other rows are not in the view, and nobody looks at them.
+        contract: contract of the rows.
+        name: name of the view.
+        only: SQL condition; other rows are neither checked nor in the view.
 
     Raises:
-        InputError: a file is missing or unreadable, or breaks the contract; the message names file, column and row.
+        InputError: a file is missing, unreadable, or violates the contract; the message names file, column and row.
     """
     files = [paths] if isinstance(paths, Path) else list(paths)
     if not files:
@@ -137,15 +141,15 @@ def write(
     path: Path,
     row_group_rows: int = ROW_GROUP_ROWS,
 ) -> int:
-    """Write the rows of `query` as parquet, in the order of the contract's key, after checking them.
+    """Write the rows of `query` as parquet, in the order of the contract's key, and check them.
 
-    Column order is the contract's, extra columns behind it by name; the same rows give the same bytes.
+    Columns are in the contract's order, then extra columns by name. The same rows give the same bytes.
 
     Returns:
         The number of rows.
 
     Raises:
-        InputError: the rows break the contract.
+        InputError: the rows violate the contract.
     """
     described = connection.execute(f"DESCRIBE ({query})").fetchall()
     types = {row[0]: row[1] for row in described}
@@ -168,16 +172,16 @@ def write(
 
 
 def write_row_groups(groups: Iterable[pa.Table], contract: Contract, path: Path) -> int:
-    """Write tables, in the order of the contract's key, as one row group each, so that a reader can take one alone.
+    """Write each table as one row group, so that readers can read it alone.
 
-    DuckDB rounds row groups to its own vectors; pyarrow does not. One table at a time is held. The first one says what
-    extra columns there are, where the contract allows any.
+    Uses pyarrow, because DuckDB rounds row groups to its vector size. One table at a time is in memory. The tables are
+    in the order of the contract's key. Extra columns, if the contract allows them, are those of the first table.
 
     Returns:
         The number of rows.
 
     Raises:
-        InputError: the rows break the contract.
+        InputError: the rows violate the contract.
     """
     rows = 0
     with whole(path) as temporary, connect() as connection:
@@ -200,7 +204,7 @@ def write_row_groups(groups: Iterable[pa.Table], contract: Contract, path: Path)
 
 
 def write_rows(rows: Sequence[dict[str, Any]], contract: Contract, path: Path) -> int:
-    """Write a list of rows that fits in memory; see `write`."""
+    """Write a list of rows; see `write`."""
     with connect() as connection:
         fields = [pa.field(column.name, _arrow_type(connection, column)) for column in contract.columns]
         known = {column.name for column in contract.columns}
@@ -213,7 +217,7 @@ def write_rows(rows: Sequence[dict[str, Any]], contract: Contract, path: Path) -
 
 
 def write_table(table: pa.Table, contract: Contract, path: Path) -> int:
-    """Write an arrow table with the contract's columns, and the others where the contract allows any; see `write`."""
+    """Write an arrow table, with its extra columns if the contract allows them; see `write`."""
     with connect() as connection:
         fields = [pa.field(column.name, _arrow_type(connection, column)) for column in contract.columns]
         known = {field.name for field in fields}
@@ -223,7 +227,7 @@ def write_table(table: pa.Table, contract: Contract, path: Path) -> int:
 
 
 def read_rows(paths: Path | Sequence[Path], contract: Contract) -> pa.Table:
-    """Read files whole, in the order of the contract's key. For tables that are known to fit in memory."""
+    """Read files into memory, in the order of the contract's key."""
     with connect(memory_mb=4096) as connection:
         read(connection, paths, contract, "read_rows")
         order = ", ".join(quoted(name) for name in contract.key)
@@ -238,7 +242,7 @@ def _check(
         if column.name not in types:
             raise InputError(f"{where}: no column {column.name} (a row is {contract.name})")
         if _plain(types[column.name]) != _plain(column.type):
-            raise InputError(f"{where}: column {column.name} is {types[column.name]}, not {column.type}")
+            raise InputError(f"{where}: column {column.name}: expected {column.type}, found {types[column.name]}")
     if not contract.extra and (unknown := sorted(set(types) - {column.name for column in contract.columns})):
         raise InputError(f"{where}: unknown column {', '.join(unknown)} (a row is {contract.name})")
     source = f"(SELECT * FROM {source} WHERE {only})"
@@ -249,23 +253,21 @@ def _check(
         for (complaint, condition), count in zip(tests, counts, strict=True):
             if count:
                 key = ", ".join(quoted(name) for name in contract.key)
-                rows = connection.execute(
-                    f"SELECT {key} FROM {source} WHERE {condition} LIMIT {SHOWN_VALUES}"
-                ).fetchall()
+                rows = connection.execute(f"SELECT {key} FROM {source} WHERE {condition} LIMIT {SHOWN_ROWS}").fetchall()
                 shown = "; ".join(" ".join(str(value) for value in row) for row in rows)
                 raise InputError(f"{where}: {complaint} in {count} rows, the first: {shown}")
-    if _rises(connection, source, contract):
+    if _is_sorted(connection, source, contract):
         return
     key = ", ".join(quoted(name) for name in contract.key)
-    twice = connection.execute(f"SELECT {key} FROM {source} GROUP BY ALL HAVING count(*) > 1 LIMIT 1").fetchone()
-    if twice is not None:
-        raise InputError(f"{where}: more than one row for {', '.join(contract.key)} = {' '.join(map(str, twice))}")
+    repeated = connection.execute(f"SELECT {key} FROM {source} GROUP BY ALL HAVING count(*) > 1 LIMIT 1").fetchone()
+    if repeated is not None:
+        raise InputError(f"{where}: more than one row for {', '.join(contract.key)} = {' '.join(map(str, repeated))}")
 
 
-def _rises(connection: duckdb.DuckDBPyConnection, source: str, contract: Contract) -> bool:
-    """Whether each row's key is above the one before, as in every file that was written here: then it is unique.
+def _is_sorted(connection: duckdb.DuckDBPyConnection, source: str, contract: Contract) -> bool:
+    """Whether keys are strictly increasing, as in all files written here, and therefore unique.
 
-    One pass that holds nothing, where grouping holds every key.
+    Takes one pass without memory, while grouping keeps all keys in memory.
     """
     key = ", ".join(quoted(name) for name in contract.key)
     before = ", ".join(f"lag({quoted(name)}) OVER ()" for name in contract.key)
@@ -281,10 +283,10 @@ def _rises(connection: duckdb.DuckDBPyConnection, source: str, contract: Contrac
 
 
 def _opaque(name: str) -> str:
-    """The column, as an expression of which DuckDB cannot know that it is never null.
+    """An expression for a column that hides from DuckDB whether it has nulls.
 
-    DuckDB writes a column as required or optional by the statistics at hand, which depend on how many files the rows
-    came from: the same rows would give other bytes.
+    DuckDB writes columns as required or optional according to its statistics, which depend on the number of input
+    files, so that the same rows could give different bytes.
     """
     return f"CASE WHEN {quoted(name)} IS NOT NULL THEN {quoted(name)} END"
 
@@ -295,7 +297,7 @@ def _tests(column: Column) -> Iterator[tuple[str, str]]:
         yield f"{column.name} is empty", f"{name} IS NULL"
     if column.values:
         allowed = ", ".join(literal(value) for value in column.values)
-        yield f"{column.name} is none of {', '.join(column.values)}", f"{name} NOT IN ({allowed})"
+        yield f"{column.name} is not one of {', '.join(column.values)}", f"{name} NOT IN ({allowed})"
 
 
 def _plain(type_name: str) -> str:

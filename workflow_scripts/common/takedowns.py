@@ -1,7 +1,7 @@
-"""Images that were taken down: the table that tells stages about them, and how they find them.
+"""Read the images to take down, and find them in tables.
 
-`curate.takedown` writes them as a table of contract LEDGER and runs `python -m workflow_scripts.<stage>.forget` of
-every stage that holds images. Each of these may run again after it was interrupted.
+`curate.takedown` writes a table of contract LEDGER and runs `python -m workflow_scripts.<stage>.forget` of each stage
+that stores images. Interrupted runs can be repeated.
 """
 
 from collections.abc import Set
@@ -15,17 +15,17 @@ from workflow_scripts.contracts import LEDGER
 
 
 def read_taken_down(path: Path) -> frozenset[str]:
-    """The uuids of a table of contract LEDGER."""
+    """The uuids in a table of contract LEDGER."""
     return frozenset(tables.read_rows(path, LEDGER)["uuid"].to_pylist())
 
 
 def register(connection: duckdb.DuckDBPyConnection, uuids: Set[str]) -> None:
-    """Make the table `taken_down` of these uuids."""
+    """Create the table `taken_down` with these uuids."""
     connection.register("taken_down", pa.table({"uuid": pa.array(sorted(uuids), pa.string())}))
 
 
 def names_any(file: Path, uuids: Set[str], condition: str = "true") -> bool:
-    """Whether a parquet file has a row of one of the uuids for which an SQL condition holds."""
+    """Whether a parquet file has a row with one of the uuids that satisfies an SQL condition."""
     with tables.connect() as connection:
         register(connection, uuids)
         query = f"SELECT 1 FROM {tables.scan(file)} SEMI JOIN taken_down USING (uuid) WHERE {condition} LIMIT 1"

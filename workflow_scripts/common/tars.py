@@ -1,4 +1,4 @@
-"""Reproducible tars, and reading of their members by offset, without scanning."""
+"""Write reproducible tars, and read their members by offset, without scanning."""
 
 import tarfile
 from collections.abc import Iterable, Iterator, Set
@@ -12,24 +12,24 @@ from workflow_scripts.common.torchless import torch_hidden
 
 OWNER = "treeoflife"
 MODE = 0o444
-# An integer: webdataset's TarWriter adds extended headers to others.
+# Must be an integer: for floats, webdataset's TarWriter adds extended headers.
 MTIME = 0
 
 
 class Span(NamedTuple):
-    """Where a member's data lies in its tar, in bytes."""
+    """Place of a member's data in its tar, bytes."""
 
     offset: int
     size: int
 
 
 def write_tar(path: Path, samples: Iterable[tuple[str, dict[str, bytes]]]) -> list[dict[str, Span]]:
-    """Write samples in the given order as one tar, whole or not at all; the same samples give the same bytes.
+    """Write samples as one tar, atomically and in the given order; the same samples give the same bytes.
 
     Args:
         path: the tar.
-        samples: each a key without dots (the uuid) and its members' data by extension (`jpg`, `txt`). Members of a
-            sample stand in the order of their extensions.
+        samples: key without dots (the uuid), and data of the members by extension (`jpg`, `txt`). Members of a sample
+            are written in the order of their extensions.
 
     Returns:
         For each sample, the places of its members by extension, as `tarfile` reads them back.
@@ -44,17 +44,17 @@ def write_tar(path: Path, samples: Iterable[tuple[str, dict[str, bytes]]]) -> li
         ):
             for key, members in samples:
                 if "." in key or "/" in key:
-                    raise ValueError(f"{path}: a sample's key has no dot and no slash, not {key!r}")
+                    raise ValueError(f"{path}: sample key {key!r} must not contain dots or slashes")
                 writer.write({"__key__": key, **members})
                 keys.append((key, sorted(members)))
         places = member_places(temporary)
         if len(places) != sum(len(extensions) for _, extensions in keys):
-            raise ValueError(f"{path}: a sample's key was given twice")
+            raise ValueError(f"{path}: duplicate sample key")
     return [{extension: places[f"{key}.{extension}"] for extension in extensions} for key, extensions in keys]
 
 
 def drop_samples(path: Path, keys: Set[str]) -> list[str]:
-    """Rewrite a tar without some samples, whole or not at all; returns the keys of those that stay."""
+    """Rewrite a tar without some samples, atomically; return the keys of the remaining samples."""
     kept: list[str] = []
 
     def others() -> Iterator[tuple[str, dict[str, bytes]]]:
@@ -75,26 +75,26 @@ def drop_samples(path: Path, keys: Set[str]) -> list[str]:
 
 
 def member_places(path: Path) -> dict[str, Span]:
-    """Places of all members by name, from the tar's headers, in their order.
+    """Places of all members by name, in the order of the tar, read from its headers.
 
     Raises:
-        InputError: it is no tar, or a cut or changed one.
+        InputError: the file is not a complete tar.
     """
     try:
         with tarfile.open(path, "r:") as tar:
             return {member.name: Span(member.offset_data, member.size) for member in tar}
     except tarfile.TarError as error:
-        raise InputError(f"{path}: not a whole tar: {error}") from None
+        raise InputError(f"{path}: not a complete tar: {error}") from None
 
 
 def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
-    """A member's data by its place in an open tar.
+    """Read a member's data at its place in an open tar.
 
     Raises:
-        InputError: the tar ends before it.
+        InputError: the tar is too short.
     """
     file.seek(offset)
     data = file.read(size)
     if len(data) != size:
-        raise InputError(f"{file.name}: ends before byte {offset + size}, where an image should lie; make it again")
+        raise InputError(f"{file.name}: ends before byte {offset + size}, within an image; make it again")
     return data

@@ -1,6 +1,6 @@
-"""What Snakemake shows while it runs: a line when a job starts, and a line of where the run stands when one ends.
+"""Shorten Snakemake's terminal output: one line when a job starts, and one line of progress when it ends.
 
-Its log file (`.snakemake/log`) keeps everything, and so does a dry run, which is there to show rules and reasons.
+Its log file (`.snakemake/log`) has everything, and so has the output of a dry run, which shows rules and reasons.
 """
 
 import logging
@@ -10,37 +10,39 @@ from typing import Any
 from snakemake.logging import ColorizingTextHandler
 from snakemake_interface_logger_plugins.common import LogEvent
 
-# That one job ended, which progress says, and how jobs are chosen.
+# Events that progress lines cover, and the message about job selection.
 CHATTER = (LogEvent.JOB_FINISHED, LogEvent.JOB_STARTED)
 CHOOSING = "Select jobs to execute..."
 
 
 class ShortLines(logging.Formatter):
-    """Starts of jobs and progress in a line each; all else as Snakemake formats it."""
+    """Formats starts of jobs and progress as one line each; everything else as Snakemake does."""
 
-    def __init__(self, otherwise: logging.Formatter) -> None:
+    def __init__(self, default: logging.Formatter) -> None:
         super().__init__()
-        self.otherwise = otherwise
+        self.default = default
 
     def format(self, record: logging.LogRecord) -> str:
-        """A record as text."""
-        event, said = getattr(record, "event", None), record.__dict__
+        """Format a record."""
+        event, fields = getattr(record, "event", None), record.__dict__
         now = time.strftime("%H:%M:%S", time.localtime(record.created))
-        if event == LogEvent.JOB_INFO and said.get("rule_msg"):
-            return f"{now}  {said['rule_msg']}"
+        if event == LogEvent.JOB_INFO and fields.get("rule_msg"):
+            return f"{now}  {fields['rule_msg']}"
         if event == LogEvent.PROGRESS:
-            return f"{now}  {said['done']} of {said['total']} jobs done ({100 * said['done'] // said['total']} %)"
-        return self.otherwise.format(record)
+            return (
+                f"{now}  {fields['done']} of {fields['total']} jobs done ({100 * fields['done'] // fields['total']} %)"
+            )
+        return self.default.format(record)
 
 
 def shows(record: logging.LogRecord) -> bool:
-    """Whether a person wants to see a record."""
+    """Whether to show a record on the terminal."""
     event = getattr(record, "event", None)
     return event not in CHATTER and (event is not None or record.getMessage() != CHOOSING)
 
 
 def be_brief(workflow: Any) -> None:
-    """Shorten what a run shows on the terminal; dry runs, `--verbose` and the log file keep everything.
+    """Shorten the terminal output of a run; dry runs, `--verbose` and the log file are unchanged.
 
     Args:
         workflow: Snakemake's workflow.

@@ -1,7 +1,6 @@
-"""Archives of delimited text: files in a folder or zip, or a single file.
+"""Read archives of delimited text: files in a folder or zip, or a single file.
 
-`Archive` finds and hands out the files; readers say which of them hold what, column by column, and `load_table` loads
-those.
+`Archive` lists and opens the files, readers assign their columns to tables, and `load_table` loads the tables.
 """
 
 import re
@@ -20,12 +19,12 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tables import quoted
 
 SUFFIXES = (".txt", ".tsv", ".csv", ".tab")
-"""Suffixes of files that may hold a table, whatever its delimiter."""
+"""Suffixes of files that may be tables, with any delimiter."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A file of a table: how it is written, and where the table's columns stand in it."""
+    """A file of a table: its format, and the source of each of the table's columns."""
 
     path: Path
     form: Form
@@ -34,7 +33,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Table:
-    """The parts of a table, its columns, and those without which a row means nothing."""
+    """A table: its parts, its columns, and the columns that every row needs."""
 
     name: str
     columns: tuple[str, ...]
@@ -54,10 +53,10 @@ class Archive:
         self.scratch = scratch
         self.is_zip = place.is_file() and zipfile.is_zipfile(place)
         if not place.exists():
-            raise InputError(f"{place}: missing; give the folder, zip or table of a checklist")
+            raise InputError(f"{place}: missing; expected the folder, zip or table of a checklist")
         if place.suffix.lower() == ".zip" and not self.is_zip:
-            raise InputError(f"{place}: cannot be read as a zip; fetch it again")
-        # By depth, then by name: what stands highest is the archive's own.
+            raise InputError(f"{place}: cannot be read as a zip; download it again")
+        # Sorted by depth, then by name; files at the top belong to the archive itself.
         self.members = sorted(
             (name for name in self._names() if _is_shown(name)), key=lambda name: (name.count("/"), name)
         )
@@ -72,7 +71,7 @@ class Archive:
         return [self.place.name]
 
     def path(self, member: str) -> Path:
-        """A file to read; out of a zip it is copied, under a name of our own."""
+        """Path of a member; a member of a zip is unpacked to the scratch folder."""
         if not self.is_zip:
             return self.place / member if self.place.is_dir() else self.place
         copy = self.scratch / f"{self.members.index(member):05d}" / PurePosixPath(member).name
@@ -83,26 +82,26 @@ class Archive:
         return copy
 
     def find(self, name: str) -> str | None:
-        """The member of a file name, whatever its folder and case; the one that stands highest."""
+        """The topmost member with this file name, ignoring folder and case; None if there is none."""
         return next((member for member in self.members if PurePosixPath(member).name.lower() == name.lower()), None)
 
     def tables(self) -> list[str]:
-        """Members that may hold a table; a single file may, whatever its suffix."""
+        """Members that may be tables: those with a table's suffix, or the only member."""
         if len(self.members) == 1:
             return self.members
         return [name for name in self.members if PurePosixPath(name).suffix.lower() in SUFFIXES]
 
     def shown(self) -> str:
-        """Its files as a message names them."""
+        """The files, for messages."""
         names = [PurePosixPath(name).name for name in self.members]
-        return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") if names else "no file"
+        return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") if names else "no files"
 
 
 def load_table(connection: duckdb.DuckDBPyConnection, table: Table, scratch: Path) -> int:
-    """Load the parts of a table as text; how many of its rows lacked trailing columns.
+    """Load the parts of a table as text; return the number of rows that lacked trailing columns.
 
     Raises:
-        InputError: a row cannot be read.
+        InputError: a row is unreadable.
     """
     columns = ", ".join(f"{quoted(name)} VARCHAR" for name in table.columns)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {table.name} ({columns}, is_comment BOOLEAN)")
@@ -115,16 +114,16 @@ def load_table(connection: duckdb.DuckDBPyConnection, table: Table, scratch: Pat
 
 
 def by_header(path: Path, names: Mapping[str, str], encoding: str | None = None) -> Part:
-    """A file whose header names its columns; `names` are those that are known, by `plain` name."""
+    """A part with columns by its header; `names` are the known columns, by `plain` name."""
     form = find_form(path, lambda cell: plain(cell) in names, encoding)
     return Part(path, form, header_columns(path, form, names))
 
 
 def fit_section(section: Section, path: Path) -> Section:
-    """A section of `meta.xml` as a file of its has it.
+    """Adapt a section of `meta.xml` to one of its files.
 
-    A term with neither column nor default stands where the header names it; a first line that repeats the terms of its
-    columns is a header, whatever `ignoreHeaderLines` says.
+    Terms without column and default get the column that the header gives them. A first line that repeats the terms of
+    the columns is a header, even if `ignoreHeaderLines` is 0.
     """
     if not path.stat().st_size:
         return section
@@ -145,7 +144,7 @@ def fit_section(section: Section, path: Path) -> Section:
 
 
 def header_columns(path: Path, form: Form, names: Mapping[str, str]) -> dict[str, Source]:
-    """The known columns of a file's header; the first of a name counts."""
+    """The known columns in a file's header; of repeated names, the first."""
     columns: dict[str, Source] = {}
     for place, cell in enumerate(header_cells(path, form)):
         if (name := names.get(plain(cell))) is not None:
@@ -154,17 +153,17 @@ def header_columns(path: Path, form: Form, names: Mapping[str, str]) -> dict[str
 
 
 def plain(name: str) -> str:
-    """A column's or file's name without namespace, case and signs: "dwc:taxonID", "Taxon_ID" are both "taxonid"."""
+    """A name without namespace, case and punctuation: "dwc:taxonID" and "Taxon_ID" are both "taxonid"."""
     return re.sub(r"[\W_]+", "", local(name)).lower()
 
 
 def named(*columns: str, **others: str) -> dict[str, str]:
-    """Columns by their plain names, and by `others` that mean the same."""
+    """Columns by their plain names, and by the synonyms in `others`."""
     return {plain(column): column for column in columns} | others
 
 
 def best_table(archive: Archive, rate: Callable[[Part], int], names: Mapping[str, str]) -> Part | None:
-    """Of an archive's tables the one with the highest rate above 0, the first among equals."""
+    """The table of an archive with the highest rating above 0, the first in a tie; None if there is none."""
     paths = [path for member in archive.tables() if (path := archive.path(member)).stat().st_size]
     parts = [by_header(path, names) for path in paths]
     best = max(parts, key=rate, default=None)
@@ -181,4 +180,4 @@ def _readable_zip(place: Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(place) as opened:
             yield opened
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{place}: cannot be read as a zip: {error}; fetch it again") from None
+        raise InputError(f"{place}: cannot be read as a zip: {error}; download it again") from None

@@ -1,4 +1,4 @@
-"""TIFF files: which kinds Pillow reads correctly as photographs; others are refused.
+"""Open TIFF files of the kinds that Pillow reads correctly as photographs; refuse others.
 
 Tags and their values are those of TIFF 6.0 and of Adobe's DNG specification.
 """
@@ -19,63 +19,63 @@ PHOTOMETRICS = {8: "CIELAB", 9: "ICCLab", 10: "ITULab", CFA: "raw sensor", LINEA
                 32845: "LogLuv"}  # fmt: skip
 FORMATS = {2: "signed", 3: "floating-point", 4: "untyped", 5: "complex integer", 6: "complex floating-point"}
 
-# Pillow's own reader of uncompressed data takes planes of 16 bits and subsampled colours for what they are not.
+# Pillow's own reader of uncompressed data misreads 16-bit planes and subsampled colours; libtiff does not.
 TiffImagePlugin.READ_LIBTIFF = True
 
 
 class UnsupportedTiff(Exception):
-    """A TIFF whose picture is not read; its text says what kind it is."""
+    """An unsupported kind of TIFF, named by the message."""
 
 
 class Tiff(TiffImagePlugin.TiffImageFile):
-    """The first picture of a TIFF, as it is stored: not turned by its orientation tag."""
+    """The first image of a TIFF, as stored: the orientation tag is not applied."""
 
     def _setup(self) -> None:
         _check(self.tag_v2)
         super()._setup()
         self._size = self._tile_size
         colours = self.tag_v2.get(COLOURS)
-        # The standard's colours have 16 bits; some writers fill 8, which libtiff takes for what they mean.
+        # Palette colours have 16 bits, but some writers store 8-bit values, which libtiff reads as such.
         if self.mode in ("P", "PA") and colours and max(colours) < 256:
             self.palette = ImagePalette.raw("RGB;L", bytes(colours))
 
     def load_end(self) -> None:
-        """Pillow reads all other tags here, which may be broken, and turns the picture, which takes a copy."""
+        """Skip Pillow's method, which reads all other tags, even broken ones, and rotates the image in a copy."""
 
     @property
     def orientation(self) -> Any:
-        """The orientation tag as it is."""
+        """Value of the orientation tag, unchecked."""
         return self.tag_v2.get(ORIENTATION, 1)
 
     @property
     def depth(self) -> int:
-        """Bits of a sample."""
+        """Bits per sample."""
         return int(_first(self.tag_v2.get(BITS, 1)))
 
     @property
     def white_is_zero(self) -> bool:
-        """Whether grey is stored inverted and Pillow leaves it so, as it does where samples have more than 8 bits."""
+        """Whether grey values are inverted; Pillow corrects this only for samples of up to 8 bits."""
         return self.depth > 8 and self.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO
 
     @property
     def block_bytes(self) -> int:
-        """Bytes that libtiff unpacks at once: a strip or a tile."""
+        """Bytes that libtiff unpacks at once, in a strip or a tile."""
         width, length = self._tile_size
         if TILE_WIDTH in self.tag_v2:
             width, length = int(self.tag_v2[TILE_WIDTH]), int(self.tag_v2.get(TILE_LENGTH, length))
         else:
             length = min(length, int(self.tag_v2.get(ROWS_PER_STRIP, length)))
         samples = int(self.tag_v2.get(SAMPLES, 1))
-        # Where Pillow has libtiff make the colours (YCbCr), that makes four bytes a pixel.
+        # For YCbCr, libtiff converts colours itself and returns four bytes per pixel.
         return width * length * max(samples * self.depth // 8, 4)
 
 
 def open_tiff(data: bytes) -> Tiff:
-    """Open a TIFF; nothing is decoded.
+    """Open a TIFF without decoding it.
 
     Raises:
-        UnsupportedTiff: its picture is not read.
-        Exception: it is broken.
+        UnsupportedTiff: the kind of TIFF is not supported.
+        Exception: the file is broken.
     """
     try:
         return Tiff(io.BytesIO(data))

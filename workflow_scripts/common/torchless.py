@@ -1,7 +1,7 @@
-"""Hides torch from libraries that import it for parts that light steps do not use.
+"""Hide torch from libraries that import it for features that light steps do not use.
 
-webdataset and img2dataset (by webdataset, and by albumentations) and mlcroissant import torch where they find it: 1.2
-seconds and 200 MB in a step that writes a tar. Their writers, readers and downloaders work without.
+webdataset, img2dataset (through webdataset and albumentations) and mlcroissant import torch if it is installed, which
+takes 1.2 seconds and 200 MB in a step that writes a tar. Their writers, readers and downloaders work without it.
 """
 
 import sys
@@ -15,7 +15,7 @@ _TURN = threading.RLock()
 
 @contextmanager
 def torch_hidden() -> Iterator[None]:
-    """Let imports in the block find no torch, unless this process has loaded it already."""
+    """Make imports of torch fail within the block, unless this process has imported it already."""
     with _TURN:
         if "torch" in sys.modules:
             yield
@@ -26,7 +26,7 @@ def torch_hidden() -> Iterator[None]:
 
 @contextmanager
 def modules_replaced(modules: Mapping[str, Any]) -> Iterator[None]:
-    """Imports find these modules instead of their own, also where those are loaded; None: the import fails."""
+    """Replace modules for imports within the block, even loaded ones; None makes the import fail."""
     before = {name: sys.modules[name] for name in modules if name in sys.modules}
     sys.modules |= modules
     try:

@@ -1,4 +1,4 @@
-"""What a million units of a step cost one core or GPU: `unit_costs.csv`, a line a step, with where it comes from."""
+"""Costs of steps per million units, on one core or GPU, with their sources: `unit_costs.csv`."""
 
 import csv
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from workflow_scripts.common.errors import InputError
 COSTS = Path(__file__).with_name("unit_costs.csv")
 HOUR = 3600
 TRAINING = "train "
-# Mean of photographs in TreeOfLife's sources, as served; as kept, it is in the table.
+# Mean size of photographs as served by TreeOfLife's sources; the stored size is in the table.
 BYTES_SERVED = 1_500_000
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a step costs.
+    """Cost of a step.
 
     Attributes:
-        step: the stage and the step.
-        unit: what is counted: images, labels, names, pairs, samples.
-        seconds: of one core (or one GPU), for a million units.
+        step: stage and step.
+        unit: unit of the work: images, labels, names, pairs, samples.
+        seconds: seconds on one core (or GPU) per million units.
         on: `core` or `gpu`.
-        jobs: how many jobs share the work at most: `parts`, `groups`, `screen`, or a number.
-        memory_mb: the most that one job takes, MiB.
-        kept_bytes: bytes that stay on disk, for a unit.
-        files: files that stay on disk, for a million units.
-        source: the bench row or the paper that the figures come from.
+        jobs: maximum number of jobs that share the work: `parts`, `groups`, `screen`, or a number.
+        memory_mb: peak memory of one job, MiB.
+        kept_bytes: bytes on disk per unit.
+        files: files on disk per million units.
+        source: the benchmark or paper that the figures are from.
     """
 
     step: str
@@ -41,10 +41,10 @@ class Cost:
 
 
 def read_costs(path: Path) -> list[Cost]:
-    """The costs in the order of the pipeline.
+    """Read the costs, in the order of the pipeline.
 
     Raises:
-        InputError: a column is missing or a value is no number.
+        InputError: a column is missing, or a value is not a number.
     """
     with path.open(encoding="utf-8", newline="") as file:
         found = list(csv.DictReader(file))
@@ -64,16 +64,16 @@ def read_costs(path: Path) -> list[Cost]:
             for row in found
         ]
     except (KeyError, ValueError) as error:
-        raise InputError(f"{path}: not a table of costs: {error}") from None
+        raise InputError(f"{path}: not a valid table of costs: {error}") from None
 
 
 def cost_of(step: str, costs: list[Cost]) -> Cost | None:
-    """A step's cost, where it is known."""
+    """Cost of a step, or None if unknown."""
     return next((cost for cost in costs if cost.step == step), None)
 
 
 def size_text(count: float) -> str:
-    """A number of bytes for people, in powers of 1000."""
+    """A number of bytes with its unit, in powers of 1000."""
     for unit in ("bytes", "kB", "MB", "GB", "TB"):
         if count < 1000:
             return f"{count:.3g} {unit}"

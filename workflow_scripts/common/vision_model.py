@@ -1,6 +1,6 @@
 """timm image models for embedding: pooled features, no text tower.
 
-Import it through `common.clip`, which first makes torchvision importable.
+Import this module through `common.clip`, which first makes torchvision importable.
 """
 
 import json
@@ -21,8 +21,8 @@ class VisionModel(torch.nn.Module):
     """A timm model without its classifier.
 
     Attributes:
-        visual: the model; images [N, 3, H, W] -> pooled features [N, D] (of a DINOv2, the class token).
-        data: what its images must look like: input_size, interpolation, mean, std, crop_pct, crop_mode.
+        visual: the model; images [N, 3, H, W] -> pooled features [N, D] (for DINOv2, the class token).
+        data: preprocessing of its images: input_size, interpolation, mean, std, crop_pct, crop_mode.
     """
 
     def __init__(self, visual: Any) -> None:
@@ -36,20 +36,20 @@ class VisionModel(torch.nn.Module):
         return features
 
     def transform(self) -> Callable[[Image.Image], torch.Tensor]:
-        """What evaluation does to an image."""
-        made: Callable[[Image.Image], torch.Tensor] = timm.data.create_transform(**self.data, is_training=False)
-        return made
+        """The preprocessing for evaluation."""
+        transform: Callable[[Image.Image], torch.Tensor] = timm.data.create_transform(**self.data, is_training=False)
+        return transform
 
 
 def load_vision_model(folder: Path) -> VisionModel:
-    """A model from a timm directory (`config.json` with its `architecture`, and weights).
+    """Load a model from a timm directory (`config.json` with `architecture`, and weights).
 
     Raises:
-        InputError: the folder is no such directory.
+        InputError: the folder is not a timm directory.
     """
     config = folder / CONFIG_FILE
     if not config.is_file():
-        raise InputError(f"{folder}: not a timm directory, it has no {CONFIG_FILE}")
+        raise InputError(f"{folder}: not a timm directory: no {CONFIG_FILE}")
     if "architecture" not in json.loads(config.read_text(encoding="utf-8")):
-        raise InputError(f"{config}: names no architecture, so it is not of a timm model")
+        raise InputError(f"{config}: not the config of a timm model: no architecture")
     return VisionModel(timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0))

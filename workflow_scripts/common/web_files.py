@@ -1,4 +1,4 @@
-"""Downloads of published files over HTTP: complete or absent, resumable, checked against their pin."""
+"""Download published files over HTTP: atomic, resumable, and checked against a pinned SHA-256."""
 
 import logging
 import os
@@ -20,31 +20,31 @@ logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 2**20
 TIMEOUT_SECONDS = 60
-# How often a request is made again, and how often a file that stopped coming is asked for from there on.
+# Maximum number of retries of a request, and of resumptions of a download.
 RETRIES = 5
 BACKOFF_SECONDS = 1.0
-PASSING_STATUSES = (429, 500, 502, 503, 504)
-# Bytes as they lie there: a length, a range and a checksum mean nothing of a body compressed on its way.
-AS_IT_LIES = {"Accept-Encoding": "identity"}
+TEMPORARY_STATUSES = (429, 500, 502, 503, 504)
+# No compression in transit, which would invalidate lengths, ranges and checksums.
+UNCOMPRESSED = {"Accept-Encoding": "identity"}
 
 
 class _StoppedError(Exception):
-    """Less came than was promised, or another file than the one begun."""
+    """The download was incomplete, or the file changed meanwhile."""
 
 
 def fetch_file(url: str, target: Path, *, sha256: str | None = None) -> str:
-    """Fetch a file over HTTP to `target`, and return its SHA-256 (hex).
+    """Download a file to `target`, and return its SHA-256 (hex).
 
-    What came of an interrupted fetch lies beside the target, named by what the server says of the file's version, and
-    the next one goes on from there. Proxies are those of the environment.
+    An interrupted download is kept beside the target, under a name with the file's version according to the server, and
+    resumed the next time. Proxies are taken from the environment.
 
     Args:
-        url: where it is, `http` or `https`.
-        target: where it goes; readers see it whole or not at all.
-        sha256: its SHA-256; without it whatever comes is taken.
+        url: URL of the file, `http` or `https`.
+        target: path to write, atomically.
+        sha256: expected SHA-256; None: not checked.
 
     Raises:
-        InputError: it could not be had, or is another file than the pinned one.
+        InputError: the file could not be fetched, or differs from the pinned SHA-256.
     """
     with exclusive(target.with_name(f".{target.name}.lock")), _session() as session:
         partial = _received(session, url, target, sha256)
@@ -64,42 +64,42 @@ def fetch_file(url: str, target: Path, *, sha256: str | None = None) -> str:
 
 
 def fetch_json(url: str) -> dict[str, Any]:
-    """What an interface answers: one JSON object.
+    """Fetch a JSON object from a web API.
 
     Raises:
-        InputError: it cannot be had, or is another thing.
+        InputError: it could not be fetched, or is not a JSON object.
     """
     try:
         with _session() as session, session.get(url, timeout=TIMEOUT_SECONDS) as response:
             response.raise_for_status()
             answer = response.json()
     except requests.RequestException as error:
-        raise InputError(f"{url}: cannot be fetched: {error}") from None
+        raise InputError(f"{url}: could not be fetched: {error}") from None
     if not isinstance(answer, dict):
-        raise InputError(f"{url}: answers no JSON object")
+        raise InputError(f"{url}: the answer is not a JSON object")
     return answer
 
 
 def _session() -> requests.Session:
     session = requests.Session()
-    session.headers.update(AS_IT_LIES)
-    retries = Retry(RETRIES, backoff_factor=BACKOFF_SECONDS, status_forcelist=PASSING_STATUSES, raise_on_status=False)
+    session.headers.update(UNCOMPRESSED)
+    retries = Retry(RETRIES, backoff_factor=BACKOFF_SECONDS, status_forcelist=TEMPORARY_STATUSES, raise_on_status=False)
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(max_retries=retries))
     return session
 
 
 def _received(session: requests.Session, url: str, target: Path, sha256: str | None) -> Path:
-    """The whole file under a temporary name."""
+    """Download the complete file under a temporary name; return its path."""
     for retry in range(RETRIES + 1):
         try:
             return _receive(session, url, target, sha256)
         except (requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema, requests.HTTPError) as error:
-            raise InputError(f"{url}: cannot be fetched: {error}") from None
+            raise InputError(f"{url}: could not be fetched: {error}") from None
         except (requests.RequestException, HTTPError, _StoppedError) as error:
             logger.warning("%s: %s", url, error)
             if retry == RETRIES:
-                raise InputError(f"{url}: cannot be fetched: {error}; what came is kept, try again") from None
+                raise InputError(f"{url}: could not be fetched: {error}; partial download kept, try again") from None
             time.sleep(BACKOFF_SECONDS * 2**retry)
     raise AssertionError
 
@@ -110,18 +110,18 @@ def _receive(session: requests.Session, url: str, target: Path, sha256: str | No
         version = _version(response)
         size = int(response.headers["Content-Length"]) if "Content-Length" in response.headers else None
         partial = target.with_name(f".{target.name}.{digest([url, version, size, sha256])[:12]}.part")
-        had = partial.stat().st_size if partial.exists() else 0
-        # Without a pin or a version nobody knows whether the rest is of the same file.
-        if not had or size is None or had > size or (version is None and sha256 is None):
+        received = partial.stat().st_size if partial.exists() else 0
+        # Resume only if a pin or a version shows that the rest is of the same file.
+        if not received or size is None or received > size or (version is None and sha256 is None):
             _write(response, partial, 0, size)
             return partial
-    if had < size:
-        with session.get(url, stream=True, timeout=TIMEOUT_SECONDS, headers={"Range": f"bytes={had}-"}) as rest:
+    if received < size:
+        with session.get(url, stream=True, timeout=TIMEOUT_SECONDS, headers={"Range": f"bytes={received}-"}) as rest:
             rest.raise_for_status()
             if _version(rest) != version:
-                raise _StoppedError("it was replaced while it was fetched")
-            goes_on = rest.headers.get("Content-Range", "").startswith(f"bytes {had}-")
-            _write(rest, partial, had if goes_on else 0, size)
+                raise _StoppedError("the file changed during the download")
+            is_rest = rest.headers.get("Content-Range", "").startswith(f"bytes {received}-")
+            _write(rest, partial, received if is_rest else 0, size)
     return partial
 
 
@@ -129,12 +129,12 @@ def _version(response: requests.Response) -> str | None:
     return response.headers.get("ETag") or response.headers.get("Last-Modified")
 
 
-def _write(response: requests.Response, partial: Path, had: int, size: int | None) -> None:
-    """Write a response's body into the file from `had` bytes on."""
-    with partial.open("ab" if had else "wb") as file, Progress("fetching", size, "bytes") as bar:
-        bar.update(had)
+def _write(response: requests.Response, partial: Path, start: int, size: int | None) -> None:
+    """Write a response's body to the file from byte `start` on."""
+    with partial.open("ab" if start else "wb") as file, Progress("downloading", size, "bytes") as bar:
+        bar.update(start)
         for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
             file.write(chunk)
             bar.update(len(chunk))
     if size is not None and partial.stat().st_size != size:
-        raise _StoppedError(f"{partial.stat().st_size} of {size} bytes came")
+        raise _StoppedError(f"received {partial.stat().st_size} of {size} bytes")

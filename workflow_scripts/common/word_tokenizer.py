@@ -1,4 +1,4 @@
-"""A tokenizer for many texts that share words: each word is tokenised once."""
+"""Tokenizer for many texts that share words: each word is tokenised once."""
 
 import re
 from functools import lru_cache
@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 
 KEPT_WORDS = 1_000_000
-# The library's tokenizer keeps every word that it ever met, 200 bytes each; the captions of the web never end.
-MOST_OF_THE_LIBRARYS = 100_000
-# In text of these characters alone the tokenizer has nothing to mend or to unescape, and no token crosses a space.
+# open_clip's tokenizer caches every word, at 200 bytes each, without a limit.
+MAX_LIBRARY_WORDS = 100_000
+# Text of these characters needs no cleaning or unescaping, and no token crosses a space.
 PLAIN = re.compile(r"[A-Za-z0-9 .,()'-]*")
 
 
 class WordTokenizer:
-    """A tokenizer that is asked for each word once: captions repeat their words, far oftener than one another.
+    """A tokenizer with a cache of words, which captions repeat far more often than complete texts.
 
     Args:
-        tokenizer: texts -> token ids. Only open_clip's own is asked for words; others are asked for whole texts.
+        tokenizer: texts -> token ids. Only open_clip's own is called by word; others are called with complete texts.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -31,7 +31,7 @@ class WordTokenizer:
 
     def __call__(self, text: str) -> np.ndarray:
         """Token ids of a text, int32 [context_length]."""
-        if self._word is not None and len(self.tokenizer.cache) > MOST_OF_THE_LIBRARYS:
+        if self._word is not None and len(self.tokenizer.cache) > MAX_LIBRARY_WORDS:
             self.tokenizer.cache = dict(self._special)
         if self._word is None or not PLAIN.fullmatch(text):
             return self.tokenizer([text])[0].numpy().astype(np.int32)

@@ -1,9 +1,9 @@
-"""Costly work is done once: a folder named by a digest of everything that the work depends on.
+"""Work folders: costly work is done once, in a folder named by a digest of everything that it depends on.
 
-A costly step opens its folder by key. If the key's work is finished, it verifies it and publishes it again in
-seconds; if it was interrupted, it goes on where it stopped; another key never reads or destroys it. One writer at a
-time, to a work folder and to the folder where readers look: an exclusive lock that names host, process and job, and
-beats while its holder lives. It is flock where every node honours it; the beat guards where each node keeps its own.
+A step opens its folder by key. Finished work is verified and published again in seconds; interrupted work is resumed;
+another key never reads or destroys it. Work folders and published folders have one writer at a time, by an exclusive
+lock file with host, process, job and heartbeat. The lock is flock; the heartbeat covers file systems on which flock
+does not reach other nodes.
 """
 
 import fcntl
@@ -30,8 +30,8 @@ from workflow_scripts.common.files import digest, link, sha256_file, write_json,
 logger = logging.getLogger(__name__)
 
 KEY_LENGTH = 16
-BEAT_SECONDS = 10.0
-# Another host's lock counts as left behind when it has not beaten for this long.
+HEARTBEAT_SECONDS = 10.0
+# A lock of another host is stale without a heartbeat for this long.
 STALE_SECONDS = 120.0
 POLL_SECONDS = 1.0
 DONE = "done.json"
@@ -39,10 +39,10 @@ CODE = "code.txt"
 
 
 class WorkFolder:
-    """One costly step's folder, held by this process.
+    """A costly step's folder, locked by this process.
 
     Attributes:
-        path: the folder; write whatever lets the work resume.
+        path: the folder, for results and anything needed to resume.
         key: what the work depends on, by name.
     """
 
@@ -52,48 +52,48 @@ class WorkFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the work of this key is whole: finished before, and every file as it was left."""
-        finished = self._is_whole()
+        """Whether this key's work is finished and every file is unchanged since."""
+        finished = self._is_complete()
         job_costs.note("adopted" if finished else "done")
         return finished
 
-    def _is_whole(self) -> bool:
+    def _is_complete(self) -> bool:
         try:
             files = dict(json.loads((self.path / DONE).read_text())["files"])
         except FileNotFoundError:
             return False
         except (ValueError, TypeError, KeyError):
-            logger.warning("%s: unreadable done.json; the work counts as unfinished", self.path)
+            logger.warning("%s: done.json is unreadable; the work is treated as unfinished", self.path)
             return False
         for name, checksum in files.items():
             file = self.path / name
             if not file.is_file() or sha256_file(file) != checksum:
-                logger.warning("%s: missing or changed after it was finished; the work is redone", file)
+                logger.warning("%s: missing or changed since the work was finished; the work is redone", file)
                 return False
         return True
 
     def sums(self) -> dict[str, str]:
-        """The SHA-256 of each file as it was when the work was finished; nothing when it is not."""
+        """SHA-256 of each file when the work was finished; empty if it is not."""
         try:
             return dict(json.loads((self.path / DONE).read_text())["files"])
         except FileNotFoundError:
             return {}
 
     def finish(self, files: Iterable[str], known: Mapping[str, str] = {}) -> None:
-        """Record that the work is whole and consists of `files` (names within the folder), with their SHA-256.
+        """Record that the work is finished, with the SHA-256 of its files.
 
         Args:
-            files: the names.
-            known: the sums of files that have not changed, which are not read again.
+            files: names of the files, within the folder.
+            known: checksums of files that have not changed, which are not read again.
         """
         record = {name: known.get(name) or sha256_file(self.path / name) for name in sorted(files)}
         write_json(self.path / DONE, {"key": self.key, "files": record})
 
     def publish(self, target: Path, last: str) -> None:
-        """Link the finished files into `target`; the file named `last`, which readers wait for, comes last.
+        """Link the finished files into `target`, with `last`, the file that readers wait for, at the end.
 
-        Files in `target` that an earlier key published and this one does not have are removed from it (they stay in
-        the earlier key's folder).
+        Files that an earlier key published and this key lacks are removed from `target`; they stay in the earlier
+        key's folder.
         """
         names = list(json.loads((self.path / DONE).read_text())["files"])
         (target / last).unlink(missing_ok=True)
@@ -117,19 +117,19 @@ def _same_file(one: Path, other: Path) -> bool:
 def open_work_folder(
     root: Path, key: Mapping[str, Any], *, target: Path | None = None, wait: bool = True
 ) -> Iterator[WorkFolder]:
-    """Hold the folder `root`/<digest of key>, made if need be.
+    """Lock the folder `root`/<digest of key>, and create it if necessary.
 
     Args:
-        root: where a stage keeps its work folders.
-        key: what the work depends on: digests of inputs, settings, version. JSON-serialisable. Where it names a `step`,
-            the digests of the code that worked here stand in `code.txt`: a version covers more than one.
-        target: the file that readers wait for, when this work is published under one name by one job at a time: a job
-            of an older key that outlived its Snakemake is waited for, so that it never publishes over a newer one.
-        wait: when another process holds the folder, wait until it is done, and adopt its work, instead of raising.
+        root: the stage's folder of work folders.
+        key: what the work depends on: digests of inputs, settings, version. JSON-serialisable. If it has a `step`,
+            `code.txt` lists the digests of the code that ran here, because a version covers more than one.
+        target: the file that readers wait for, if the work is published; locked too, so that a job of an older key
+            that outlived its Snakemake never publishes over a newer one.
+        wait: wait while another process has the lock, then adopt its work, instead of raising.
 
     Raises:
-        BusyError: another process holds the folder and `wait` is false.
-        InputError: the file system knows no locks.
+        BusyError: another process has the lock, and `wait` is false.
+        InputError: the file system has no file locks.
     """
     path = root / digest(key)[:KEY_LENGTH]
     publishing = exclusive(_lock_of(target), wait=wait) if target else nullcontext()
@@ -149,7 +149,7 @@ def _note_code(path: Path, code: str) -> None:
 
 
 def holding_job(target: Path) -> str | None:
-    """The cluster's job that is (or was, when it died) at the work published as `target`."""
+    """ID of the cluster job that holds the lock of `target`, or held it when it died."""
     return _holder(_lock_of(target)).get("job")
 
 
@@ -159,10 +159,10 @@ def _lock_of(target: Path) -> Path:
 
 @contextmanager
 def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold a lock file, alone among all processes of all nodes; see `open_work_folder`."""
+    """Hold a lock file exclusively among all processes of all nodes; see `open_work_folder`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     token = uuid.uuid4().hex
-    said = False
+    reported = False
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         holder = _try_lock(file, path, token)
@@ -171,42 +171,43 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
         os.close(file)
         message = f"{path}: in use by {holder}"
         if not wait:
-            raise BusyError(f"{message}; wait until it ends, or end it")
-        if not said:
+            raise BusyError(f"{message}; wait until it ends, or stop it")
+        if not reported:
             logger.warning("%s; waiting for it", message)
             sys.stderr.write(f"{message}; waiting for it\n")
-            said = True
+            reported = True
         time.sleep(POLL_SECONDS)
     stop = threading.Event()
-    beat = threading.Thread(target=_beat, args=(path, token, stop), daemon=True)
-    beat.start()
+    heartbeat = threading.Thread(target=_heartbeat, args=(path, token, stop), daemon=True)
+    heartbeat.start()
     try:
         yield
     finally:
         stop.set()
-        beat.join()
+        heartbeat.join()
         if _holder(path).get("token") == token:
             os.ftruncate(file, 0)
         os.close(file)
 
 
 def _try_lock(file: int, path: Path, token: str) -> str | None:
-    """Take the lock and return None, or return who holds it."""
+    """Take the lock and return None, or return a description of the holder."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return _describe(_holder(path))
     except OSError as error:
         raise InputError(
-            f"{path}: this file system has no file locks ({error}); keep results on one that has"
+            f"{path}: this file system has no file locks ({error}); set `results` in config/site.yaml to one that has"
         ) from None
     holder = _holder(path)
-    # With flock held, a record from this host is a dead process's. Another host may not see our flock: trust its beat.
+    # We have the flock, so a record of this host is from a dead process. Other hosts may not see our flock: their
+    # heartbeat decides.
     if holder.get("host", socket.gethostname()) != socket.gethostname():
         silent = _seconds_since_change(path)
         if silent < STALE_SECONDS:
-            return f"{_describe(holder)}, last heard {silent:.0f} s ago"
-        logger.warning("%s: taken over from %s, silent for %.0f s", path, _describe(holder), silent)
+            return f"{_describe(holder)}, last heartbeat {silent:.0f} s ago"
+        logger.warning("%s: lock taken over from %s, silent for %.0f s", path, _describe(holder), silent)
     record = {"host": socket.gethostname(), "pid": os.getpid(), "job": os.environ.get("SLURM_JOB_ID"), "token": token}
     os.ftruncate(file, 0)
     os.pwrite(file, json.dumps(record | {"since": time.strftime("%Y-%m-%dT%H:%M:%S%z")}).encode(), 0)
@@ -215,7 +216,7 @@ def _try_lock(file: int, path: Path, token: str) -> str | None:
 
 
 def _seconds_since_change(path: Path) -> float:
-    """By the file system's own clock, which may differ from this machine's."""
+    """Seconds since a file changed, by the clock of the file system, which may differ from this machine's."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".now-") as now:
         return os.fstat(now.fileno()).st_mtime - path.stat().st_mtime
 
@@ -232,12 +233,12 @@ def _describe(holder: Mapping[str, Any]) -> str:
     return f"process {holder.get('pid', '?')} on {holder.get('host', '?')}{job}, since {holder.get('since', '?')}"
 
 
-def _beat(path: Path, token: str, stop: threading.Event) -> None:
-    while not stop.wait(BEAT_SECONDS):
+def _heartbeat(path: Path, token: str, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT_SECONDS):
         try:
             if _holder(path).get("token") != token:
-                # Somebody held us for dead and writes there now: two writers would be worse than none.
-                logger.critical("%s: taken over by %s; ending", path, _describe(_holder(path)))
+                # Another process found this lock stale and writes now; two writers would corrupt the work.
+                logger.critical("%s: lock taken over by %s; exiting", path, _describe(_holder(path)))
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
             os.utime(path)
@@ -256,7 +257,7 @@ def file_digests(paths: Mapping[str, Path | Iterable[Path]]) -> dict[str, Any]:
         files = [value] if isinstance(value, Path) else list(value)
         for file in files:
             if not file.is_file():
-                raise InputError(f"{file}: missing (needed as {name})")
+                raise InputError(f"{file}: missing (input `{name}`)")
         checksums = [sha256_file(file) for file in files]
         sums[name] = checksums[0] if isinstance(value, Path) else checksums
     return sums
@@ -271,23 +272,23 @@ def do_once(
     *,
     wait: bool = True,
 ) -> bool:
-    """Do `work` in the folder of `key` unless it is done, and publish its files into `target`.
+    """Do `work` in the folder of `key` unless it is finished, and publish its files into `target`.
 
     Args:
-        root: where the stage keeps its work folders.
+        root: the stage's folder of work folders.
         key: what the work depends on.
         work: does or resumes the work in the folder and returns the names of its files.
-        target: the folder where readers look.
-        last: the file that readers wait for (a manifest), among the names.
-        wait: wait for another process that holds the folder, as in `open_work_folder`.
+        target: the folder to publish into.
+        last: name of the file that readers wait for (a manifest).
+        wait: wait while another process has the lock, as in `open_work_folder`.
 
     Returns:
-        True when finished work was adopted and nothing was done again.
+        True if finished work was adopted and nothing was redone.
     """
     with open_work_folder(root, key, target=target / last, wait=wait) as folder:
         adopted = folder.finished
         if adopted:
-            logger.info("%s: finished before; adopted", folder.path)
+            logger.info("%s: already finished; adopted", folder.path)
         else:
             folder.finish(work(folder))
         folder.publish(target, last)
