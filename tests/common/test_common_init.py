@@ -99,12 +99,12 @@ def test_what_is_there_and_what_is_odd_is_said(tmp_path: Path, capsys: pytest.Ca
     init(photos=birds)
     said = capsys.readouterr().out
     assert says(said, "21 photos of 6 species", "Pica hudsonia", "1 species with one photo", ": Corvus corax")
-    assert says(said, "not named like images", "Pica_pica/notes.txt")
-    assert says(said, "in no species' folder", "loose.jpg")
+    assert says(said, "suffix", "Pica_pica/notes.txt")
+    assert says(said, "species folder", "loose.jpg")
     assert says(said, "truncated", "Pica_pica/broken.jpg", "smaller than 64 pixels", "Pica_pica/tiny.jpg")
     assert says(said, "not written like a binomial", "mantled howler")
     assert says(said, "2 spellings", "Corvus corax, corvus corax")
-    assert says(said, "not identified", "Corvus sp.", "under several names", "Corvus sp. = Pica pica")
+    assert says(said, "not identified", "Corvus sp.", "several names", "Corvus sp. = Pica pica")
     recipe = (ROOT / "config/photos.yaml").read_text().replace("min_size: 64", "min_size: 20")
     Path("mine.yaml").write_text(recipe)
     init(photos=birds, recipe="mine.yaml", overwrite=True)
@@ -201,8 +201,8 @@ def test_a_tables_columns_are_recognised_or_named_and_its_rows_read(
     said = capsys.readouterr().out
     assert says(said, "7 photos of 2 species", "Photographer (creator)", "not read", ": tag")
     assert "Datei (path)" in said
-    assert says(said, "1 row with no file or address", "1 row with no name")
-    assert "1 photo on the network" in said
+    assert says(said, "1 row with no path or URL", "1 row with no name")
+    assert "1 photo given by URL" in said
     assert len(catalogued(tmp_path)) == 8
     assert set(held_out("fotos").values()) == {"Pica pica"}
 
@@ -243,7 +243,7 @@ def test_a_config_is_overwritten_only_when_that_is_asked_for(tmp_path: Path) -> 
     init(photos=tmp_path / "set", name="first")
     with pytest.raises(InputError) as error:
         init(photos=tmp_path / "set")
-    assert says(str(error.value), "config/config.yaml is there already", "--out", "--overwrite")
+    assert says(str(error.value), "config/config.yaml", "--out", "--overwrite")
     assert written().corpus == "first"
     init(photos=tmp_path / "set", out=Path("mine.yaml"))
     init(photos=tmp_path / "set", overwrite=True)
@@ -259,18 +259,21 @@ def test_what_is_refused_writes_nothing(tmp_path: Path) -> None:
     refused: tuple[tuple[dict[str, Any], str], ...] = (
         ({"photos": tmp_path / "none"}, "no such folder or table"),
         ({"photos": tmp_path / "emty"}, f"did you mean {tmp_path / 'empty'}?"),
-        ({"photos": tmp_path / "empty"}, "no folder in it holds an image"),
-        ({"photos": tmp_path}, "results would lie among your photos"),
-        ({"photos": Path()}, "results would lie among your photos"),
+        ({"photos": tmp_path / "empty"}, f"{tmp_path / 'empty'}: no subfolder contains an image"),
+        ({"photos": tmp_path}, f"{tmp_path}: the current folder"),
+        ({"photos": Path()}, ".: the current folder"),
         ({"photos": tmp_path / "set", "name": "../x"}, "--name ../x"),
         ({"photos": tmp_path / "set", "test_share": 1.0}, "--test-share"),
-        ({"photos": tmp_path / "set", "recipe": "none"}, "--recipe none: no such file; give photos, finetune"),
-        ({"photos": tmp_path / "set", "recipe": "gbif"}, "--recipe gbif is for other data (screen.amphibians.of: "),
-        ({"photos": tmp_path / "set", "recipe": "config"}, "--recipe config is for other data (ablations: "),
+        ({"photos": tmp_path / "set", "recipe": "none"}, "--recipe none: no such file; use photos, finetune"),
+        ({"photos": tmp_path / "set", "recipe": "gbif"}, "--recipe gbif: does not fit photos (screen.amphibians.of: "),
+        ({"photos": tmp_path / "set", "recipe": "config"}, "--recipe config: does not fit photos (ablations: "),
         ({"photos": tmp_path / "set", "check": -1}, "--check -1"),
         ({"photos": tmp_path / "set", "out": tmp_path / "set/Pica_pica/0.jpg", "overwrite": True}, ".yaml"),
-        ({"photos": tmp_path / "set", "out": tmp_path / "set/a.yaml"}, "lies among your photos"),
-        ({"photos": table, "name": "broken", "out": tmp_path / "set/a.yaml", "overwrite": True}, "written over"),
+        ({"photos": tmp_path / "set", "out": tmp_path / "set/a.yaml"}, f"--out {tmp_path / 'set/a.yaml'}"),
+        (
+            {"photos": table, "name": "broken", "out": tmp_path / "set/a.yaml", "overwrite": True},
+            f"{table}: would be overwritten",
+        ),
         ({"photos": table}, "none of the 1 photo opened is readable"),
     )
     for words, said in refused:
@@ -380,7 +383,7 @@ def test_names_are_judged_as_the_taxonomy_takes_them_without_a_backbone(
     photos(tmp_path / "set", "00000_Animalia_Annelida_Clitellata_Haplotaxida_Lumbricidae_Lumbricus_terrestris", 1)
     init(photos=tmp_path / "set")
     said = capsys.readouterr().out
-    assert says(said, "2 names taken as one species, Canis lupus: Canis lupus, Canis lupus familiaris")
+    assert says(said, "2 names read as one species, Canis lupus: Canis lupus, Canis lupus familiaris")
     assert says(said, "1 name not written like a binomial", "kept whole", ": Black footed Albatross")
     assert "Lumbricus terrestris" in catalogued(tmp_path).values()
 

@@ -86,7 +86,7 @@ def test_each_row_is_kept_lost_or_left_out(places: Places) -> None:
     lines = "\n".join(after_success(["data"], places))
     assert says(lines, "corpus lab", "tol: 10 rows in, 2 kept", "5 lost", "timeout 2", "3 left out", "duplicate 1")
     assert "mine: 5 rows in, 5 kept\n" in lines
-    assert says(lines, "labels: 4", "1 unresolved (1 images)", "2 fallen to a higher rank (4 images)")
+    assert says(lines, "labels: 4", "1 unresolved (1 images)", "2 resolved to a higher rank (4 images)")
     assert lines.endswith(f"result: {places.corpus}")
 
 

@@ -27,7 +27,7 @@ def test_words_that_are_kept_make_the_tokens_of_the_whole_text(text: str) -> Non
 
 
 def test_the_librarys_own_memory_of_words_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(word_tokenizer, "MOST_OF_THE_LIBRARYS", 50)
+    monkeypatch.setattr(word_tokenizer, "MAX_LIBRARY_WORDS", 50)
     tokenizer = open_clip_models.open_clip.get_tokenizer("ViT-B-32")
     kept = WordTokenizer(tokenizer)
     end = "<end_of_text>"

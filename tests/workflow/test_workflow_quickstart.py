@@ -59,7 +59,9 @@ def test_the_quickstart_is_followed_line_by_line(home: Path) -> None:
     looked = follow(home, make_folder, enter, init)
     assert looked.returncode == 0, looked.stderr
     written = re.findall(r"```text\n(.*?)```", QUICKSTART, re.S)[1]
-    assert says(written, "photos of", "odd:", "kept for testing", "wrote config/config.yaml, config/photos_test.csv")
+    assert says(
+        written, "photos of", "problems:", "held out for testing", "wrote config/config.yaml, config/photos_test.csv"
+    )
     if REAL is not None:
         assert says(looked.stdout, *written.splitlines())
     assert "next: " in looked.stdout

@@ -85,7 +85,7 @@ def consequences(recipe: Config, gpus: int, site_disk: float, configfile: str = 
     train, processes = recipe.train, recipe.limits.train.processes
     found = []
     if gpus == 0 and not train.allow_cpu:
-        found.append(f"{REFUSED}: torch sees no GPU, and train.allow_cpu is not set")
+        found.append(f"{REFUSED}: torch sees no GPU; to train on the CPU, set train.allow_cpu: true")
     elif gpus == 0:
         found.append(f"training runs on the CPU in {processes} processes (train.allow_cpu is set)")
     elif gpus < processes:

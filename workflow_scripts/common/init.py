@@ -272,7 +272,9 @@ def _print_report(found: Collection, photos: Path, checked: int, tested: int) ->
         lines += [f"{few:,} species with fewer than {FEW_PHOTOS} photos"]
     lines += ["", "problems:" if found.odd else "no problems found", *(f"- {one}" for one in found.odd), ""]
     lines += [
-        f"{count(tested, 'photo')} held out for testing" if tested else "no photos held out for testing: no scores"
+        f"{count(tested, 'photo')} held out for testing"
+        if tested
+        else "no photos held out for testing, so there will be no scores"
     ]
     sys.stdout.write("\n".join(lines) + "\n")
 

@@ -140,7 +140,7 @@ def refuse(
         f"{stage}: source {name} lost {worst.rows:,} of {worst.source.rows_in:,} {unit} "
         f"({_percent(worst.share)} %, max_loss is {_percent(worst.allowed)} %)"
         + (f": {shown}" if shown else "")
-        + (f"; also too many lost of {also.removeprefix(', ')}" if also else "")
+        + (f"; too many lost also of {also.removeprefix(', ')}" if also else "")
         + f". List: {where}. Remedy: "
         + "; or ".join(clauses)
     )

@@ -149,11 +149,11 @@ def read_folder(connection: duckdb.DuckDBPyConnection, images: Path) -> Collecti
 def _folder_rows(images: Path, found: Collection, left_out: dict[str, list[str]]) -> Iterator[dict[str, str | bool]]:
     for path, folder in files_by_folder(images):
         if not is_text(path):
-            left_out["left out because their names are not UTF-8; rename them"].append(ascii(path))
+            left_out["with a name that is not UTF-8 (left out; rename to include)"].append(ascii(path))
         elif not is_image(path):
-            left_out["left out because their suffix is not that of an image"].append(path)
+            left_out["without an image suffix (left out)"].append(path)
         elif not folder:
-            left_out["left out because they are not in a species folder"].append(path)
+            left_out["outside of a species folder (left out)"].append(path)
         else:
             name, inner = _name_in_path(path, found)
             found.reinterpreted |= name != organism_of(folder)
