@@ -23,7 +23,7 @@ def recipe(**changes: Any) -> Config:
     ("changes", "gpus", "named", "mended"),
     [
         ({"limits": {"train": {"processes": 4}}}, 2, "limits.train.processes", {"limits": {"train": {"processes": 2}}}),
-        ({"train": {"allow_cpu": False}}, 0, "train.allow_cpu is not set", {"train": {"allow_cpu": True}}),
+        ({"train": {"allow_cpu": False}}, 0, "train.allow_cpu: true", {"train": {"allow_cpu": True}}),
         ({"train": {"precision": "bf16"}}, 0, "train.precision", {"train": {"precision": "fp32"}}),
     ],
 )

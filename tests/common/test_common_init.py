@@ -384,7 +384,7 @@ def test_names_are_judged_as_the_taxonomy_takes_them_without_a_backbone(
     init(photos=tmp_path / "set")
     said = capsys.readouterr().out
     assert says(said, "2 names read as one species, Canis lupus: Canis lupus, Canis lupus familiaris")
-    assert says(said, "1 name not written like a binomial", "kept whole", ": Black footed Albatross")
+    assert says(said, "1 name not written like a binomial", ": Black footed Albatross")
     assert "Lumbricus terrestris" in catalogued(tmp_path).values()
 
 

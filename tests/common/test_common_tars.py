@@ -1,5 +1,6 @@
 """Tars depend on their members alone, and members are read by place."""
 
+import re
 import tarfile
 import time
 from pathlib import Path
@@ -38,13 +39,13 @@ def test_the_same_samples_give_the_same_bytes_at_another_time(tmp_path: Path) ->
 
 @pytest.mark.parametrize("key", ["../a", "a.b"])
 def test_keys_that_readers_would_take_apart_are_refused(tmp_path: Path, key: str) -> None:
-    with pytest.raises(ValueError, match="no dot and no slash"):
+    with pytest.raises(ValueError, match=re.escape(repr(key))):
         write_tar(tmp_path / "a.tar", [(key, {"jpg": b""})])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="twice"):
+    with pytest.raises(ValueError, match=r"a\.tar: duplicate"):
         write_tar(tmp_path / "a.tar", [("a", {"jpg": b"1"}), ("a", {"jpg": b"2"})])
 
 

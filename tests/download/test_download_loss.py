@@ -108,7 +108,7 @@ def test_missing_files_are_counted_listed_and_come_by_another_try(corpus: Corpus
     corpus.fetch()
     said = corpus.complaint()
     assert says(said, "download", "mine", "5 of 10", "50 %", "10 %", "missing_file 5", "g000.lost.csv")
-    assert says(said, "put the files", "snakemake retry_failed", "max_loss.sources.mine: 0.5")
+    assert says(said, "files", "snakemake retry_failed", "max_loss.sources.mine: 0.5")
     with (corpus.folder / "g000.lost.csv").open() as file:
         listed = list(csv.DictReader(file))
     assert [row["source_url"] for row in listed] == mine[1::2]

@@ -89,5 +89,5 @@ def test_the_costs_that_are_shipped_can_be_read() -> None:
 def test_a_wrong_table_is_named(tmp_path: Path) -> None:
     table = tmp_path / "costs.csv"
     table.write_text(HEADER + "a,images,many,core,1,0,0,0,bench\n")
-    with pytest.raises(InputError, match=r"costs\.csv: not a table of costs"):
+    with pytest.raises(InputError, match=r"costs\.csv: .*table of costs"):
         read_costs(table)

@@ -1,6 +1,7 @@
 """Shards: shuffled, byte-identical however the work is divided, resumable, and true to the download tars."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -363,7 +364,7 @@ def test_a_job_reads_the_rows_of_its_own_group_alone(corpus: Path) -> None:
 def test_a_uuid_that_is_no_member_name_is_refused(corpus: Path) -> None:
     row = verdict(35, "train", tars.Span(512, 9)) | {"uuid": "../u035"}
     tables.write_rows([row], VERDICTS, corpus / "verdicts.parquet")
-    with pytest.raises(InputError, match="dots and slashes"):
+    with pytest.raises(InputError, match=re.escape("'../u035'")):
         build(corpus)
 
 

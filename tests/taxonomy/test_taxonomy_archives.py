@@ -281,7 +281,7 @@ def test_trailing_columns_may_be_missing_and_a_name_may_not(tmp_path: Path) -> N
     [
         ({"meta.xml": meta("gone.txt", fields(*TERMS))}, "dwca", "gone.txt"),
         ({"meta.xml": meta("a.txt", "").replace("Taxon", "Occurrence"), "a.txt": "id\n1\n"}, "dwca", "occurrence"),
-        ({"meta.xml": "<archive"}, "dwca", "not XML"),
+        ({"meta.xml": "<archive"}, "dwca", "XML"),
         ({"meta.xml": meta("a.txt", fields(*TERMS), encoding="klingon"), "a.txt": table(PLANTS)}, "dwca", "klingon"),
         (
             {"meta.xml": meta("a.txt", fields(*TERMS), fieldsTerminatedBy=","), "a.txt": table([TERMS, *PLANTS])},
