@@ -32,7 +32,9 @@ def complete(rule: Rule, *, dry_run: bool) -> None:
     rule.params.clear()
     rule.set_params(**params)
     if JOB_OPTIONS in rule.resources:
-        rule.resources["slurm_extra"] = _both(rule.resources.get("slurm_extra"), rule.resources.get(JOB_OPTIONS).value)
+        rule.resources["slurm_extra"] = _combined_options(
+            rule.resources.get("slurm_extra"), rule.resources.get(JOB_OPTIONS).value
+        )
     _check_message(rule)
     if dry_run:
         rule.message = None
@@ -59,7 +61,7 @@ def _literal(value: Any) -> Callable[..., Any]:
     return param
 
 
-def _both(given: Resource, own: str) -> Callable[..., str]:
+def _combined_options(given: Resource, own: str) -> Callable[..., str]:
     def options(wildcards: Any, **job: Any) -> str:
         return " ".join(filter(None, [given.evaluate(wildcards, **job).value, own]))
 

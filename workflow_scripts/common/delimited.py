@@ -160,7 +160,7 @@ def load(
     try:
         if form.encoding not in (None, "utf-8", "ascii"):
             raise _Ragged
-        _append(connection, table, _scan(path, form, width), _within(columns, width))
+        _append(connection, table, _scan(path, form, width), _columns_within(columns, width))
         if form.quote and _count(connection, table) - before != _line_count(path) - form.header_lines:
             for _ in _read(path, form, width, strict=True):
                 pass
@@ -193,7 +193,7 @@ def _scan(path: Path, form: Form, width: int) -> str:
     )
 
 
-def _within(columns: dict[str, Source], width: int) -> dict[str, Source]:
+def _columns_within(columns: dict[str, Source], width: int) -> dict[str, Source]:
     """The columns with those beyond the file's width marked as missing."""
     return {
         name: replace(column, index=None) if (column.index or 0) >= width else column

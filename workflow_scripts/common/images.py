@@ -126,7 +126,7 @@ class Photo(ABC):
         except UnreadableImage:
             raise
         except Exception as error:
-            raise UnreadableImage("truncated", _line(error)) from None
+            raise UnreadableImage("truncated", _one_line(error)) from None
 
     @abstractmethod
     def bytes_needed(self, at_least: int = 0) -> int:
@@ -143,7 +143,7 @@ def open_photo(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
         UnreadableImage: the data is not an image, is unsupported, or has more than `max_pixels` pixels.
     """
     try:
-        photo: Photo = _Jpeg(data) if data.startswith(jpeg.START) else _Other(data)
+        photo: Photo = _Jpeg(data) if data.startswith(jpeg.START) else _PillowPhoto(data)
     except UnreadableImage:
         raise
     except UnsupportedTiff as error:
@@ -152,7 +152,7 @@ def open_photo(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
         raise UnreadableImage("truncated", f"JPEG: {error}") from None
     except Exception as error:
         # Parsers may raise any exception on hostile headers.
-        raise UnreadableImage("not_an_image", _line(error)) from None
+        raise UnreadableImage("not_an_image", _one_line(error)) from None
     width, height = photo.stored
     if width * height > max_pixels:
         raise UnreadableImage("too_large", f"{width} x {height} pixels")
@@ -198,7 +198,7 @@ def decode_plain(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         try:
             return image.convert("RGB")
         except Exception as error:
-            raise UnreadableImage("truncated", _line(error)) from None
+            raise UnreadableImage("truncated", _one_line(error)) from None
 
 
 def cut_out(image: RgbImage, x: int, y: int, width: int, height: int) -> RgbImage:
@@ -271,7 +271,7 @@ class _Jpeg(Photo):
         scale = self._pillow_scale(at_least)
         # Four bytes in Pillow or as CMYK, and three in the result.
         pixels = 7 * -(-width // scale) * -(-height // scale)
-        return WORKING_BYTES + pixels + round(self._header.whole_coefficients * width * height)
+        return WORKING_BYTES + pixels + round(self._header.coefficient_bytes * width * height)
 
     def _decode(self, at_least: int) -> RgbImage:
         mode = {1: "L", 3: "RGB", 4: "CMYK"}[self._header.components]
@@ -317,7 +317,7 @@ class _Jpeg(Photo):
         return next(scale for scale in (8, 4, 2, 1) if scale <= factor)
 
 
-class _Other(Photo):
+class _PillowPhoto(Photo):
     """An image that Pillow reads."""
 
     def __init__(self, data: bytes) -> None:
@@ -332,14 +332,14 @@ class _Other(Photo):
         image, form = self._image, self._image.format or ""
         pixels = self.stored.width * self.stored.height
         wide, high = _reduced(self.stored, _reduction(self.stored, at_least))
-        held = STORED_BYTES.get(image.mode, 4) + CODEC_BYTES.get(form, 0)
+        bytes_per_pixel = STORED_BYTES.get(image.mode, 4) + CODEC_BYTES.get(form, 0)
         if form == "BMP" and image.info["compression"] in RUN_LENGTHS:
-            held += RUN_LENGTH_BYTES
+            bytes_per_pixel += RUN_LENGTH_BYTES
         if form == "JPEG2000":
             pixels //= 4 if self._halved(at_least) else 1
         unpacked = image.block_bytes if isinstance(image, Tiff) else 0
         copied = 2 * len(self._data) if form in COPIED else 0
-        return WORKING_BYTES + copied + unpacked + held * pixels + 3 * wide * high
+        return WORKING_BYTES + copied + unpacked + bytes_per_pixel * pixels + 3 * wide * high
 
     def _halved(self, at_least: int) -> bool:
         """Whether a JPEG 2000 is decoded at half size; Pillow miscalculates the size for smaller scales."""
@@ -381,7 +381,7 @@ def _opened(data: bytes) -> Image.Image:
         if kind is not None and kind not in FORMATS:
             raise UnreadableImage("unsupported" if kind in MIME else "not_an_image", kind) from None
         unknown = "no known image header" if kind is None else f"broken {kind} header"
-        detail = unknown if isinstance(error, Image.UnidentifiedImageError) else _line(error)
+        detail = unknown if isinstance(error, Image.UnidentifiedImageError) else _one_line(error)
         raise UnreadableImage("not_an_image", detail) from None
 
 
@@ -481,5 +481,5 @@ def _to_rgb(image: Image.Image, transform: colours.Transform | None) -> Image.Im
     return Image.alpha_composite(Image.new("RGBA", rgb.size, (*WHITE, 255)), rgb).convert("RGB")
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__

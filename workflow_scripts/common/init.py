@@ -270,7 +270,7 @@ def _print_report(found: Collection, photos: Path, checked: int, tested: int) ->
         lines += [f"opened {checked:,} of {total - addresses:,} photos (--check)"]
     if few := sum(photos_of < FEW_PHOTOS for photos_of in species.values()):
         lines += [f"{few:,} species with fewer than {FEW_PHOTOS} photos"]
-    lines += ["", "problems:" if found.odd else "no problems found", *(f"- {one}" for one in found.odd), ""]
+    lines += ["", "problems:" if found.problems else "no problems found", *(f"- {one}" for one in found.problems), ""]
     lines += [
         f"{count(tested, 'photo')} held out for testing"
         if tested

@@ -36,7 +36,7 @@ class JpegHeader(NamedTuple):
         bits: bits per sample.
         components: number of components: 1 (grey), 3, or 4 (CMYK).
         coding: second byte of the start-of-frame marker.
-        whole_coefficients: bytes per pixel that libjpeg buffers for the complete image: those of all coefficients if
+        coefficient_bytes: bytes per pixel that libjpeg buffers for the complete image: those of all coefficients if
             the image has several scans, else 0.
         exif: the EXIF block, a TIFF structure, or b"".
         profile: the colour profile, or b"".
@@ -48,7 +48,7 @@ class JpegHeader(NamedTuple):
     bits: int
     components: int
     coding: int
-    whole_coefficients: float
+    coefficient_bytes: float
     exif: bytes
     profile: bytes
     inverted: bool
@@ -87,7 +87,7 @@ def read_header(data: bytes) -> JpegHeader:
         bits=frame[0],
         components=components,
         coding=coding,
-        whole_coefficients=2 * _samples_a_pixel(frame) if several_scans else 0,
+        coefficient_bytes=2 * _samples_per_pixel(frame) if several_scans else 0,
         exif=exif,
         profile=b"".join(profile[number] for number in sorted(profile)),
         inverted=inverted,
@@ -101,7 +101,7 @@ def levels_of_2000(data: bytes) -> int:
     return data[at + 9] if 0 <= at < len(data) - 9 else 0
 
 
-def _samples_a_pixel(frame: bytes) -> float:
+def _samples_per_pixel(frame: bytes) -> float:
     """Mean number of samples per pixel over all components, which subsampling reduces."""
     factors = [(byte >> 4 or 1, byte & 15 or 1) for byte in frame[7 : 6 + 3 * frame[5] : 3]]
     return sum(map(prod, factors)) / (max(wide for wide, _ in factors) * max(high for _, high in factors))

@@ -52,7 +52,7 @@ class Collection:
         unused: the table's other columns.
         unreadable: number of opened photos that are unreadable.
         reinterpreted: whether any name differs from that of the photo's own folder.
-        odd: the problems found, one sentence each.
+        problems: the problems found, one sentence each.
         kinds: cache of `kind_of`.
     """
 
@@ -62,7 +62,7 @@ class Collection:
     unused: Sequence[str] = ()
     unreadable: int = 0
     reinterpreted: bool = False
-    odd: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     kinds: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -137,7 +137,7 @@ def read_folder(connection: duckdb.DuckDBPyConnection, images: Path) -> Collecti
         connection.execute("INSERT INTO photos SELECT * FROM batch")
         connection.unregister("batch")
     for reason, paths in left_out.items():
-        found.odd.append(f"{count(len(paths), 'file')} {reason}: {shown(paths)}")
+        found.problems.append(f"{count(len(paths), 'file')} {reason}: {shown(paths)}")
     if not found.count():
         raise InputError(f"{images}: no subfolder contains an image; give the folder that contains the species folders")
     if not found.count("NOT is_test"):
@@ -214,7 +214,7 @@ def read_table(
         "no name": "place IS NOT NULL AND name IS NULL",
     }.items():
         if without := found.count(condition):
-            found.odd.append(f"{count(without, 'row')} with {what}, left out")
+            found.problems.append(f"{count(without, 'row')} with {what}, left out")
     connection.execute("DELETE FROM photos WHERE place IS NULL OR name IS NULL")
     if not found.count():
         raise InputError(f"{table}: no row has both a path or URL and a name")
@@ -226,7 +226,7 @@ def read_table(
     if not found.has_crops and (
         repeated := found.count() - int(scalar(connection, "SELECT count(DISTINCT place) FROM photos"))
     ):
-        found.odd.append(f"{count(repeated, 'row')} with the same path or URL as another row")
+        found.problems.append(f"{count(repeated, 'row')} with the same path or URL as another row")
     return found
 
 
@@ -251,19 +251,19 @@ def note_names(found: Collection) -> None:
             kinds[found.kind_of(name)].append(name)
         for kind, meaning in KINDS.items():
             if kinds[kind]:
-                found.odd.append(f"{count(len(kinds[kind]), 'name')} {meaning}: {shown(kinds[kind])}")
+                found.problems.append(f"{count(len(kinds[kind]), 'name')} {meaning}: {shown(kinds[kind])}")
         for one, names in found.same_species().items():
-            found.odd.append(f"{count(len(names), 'name')} read as one species, {one}: {shown(names)}")
+            found.problems.append(f"{count(len(names), 'name')} read as one species, {one}: {shown(names)}")
     spellings: dict[str, list[str]] = defaultdict(list)
     for name in species:
         spellings[" ".join(re.sub(r"[\W_]+", " ", name).casefold().split())].append(name)
     for alike in map(sorted, spellings.values()):
         if len(alike) > 1:
-            found.odd.append(
+            found.problems.append(
                 f"one name in {len(alike)} spellings, which are scored as different classes: {shown(alike)}"
             )
     if single := [name for name, photos in species.items() if photos == 1]:
-        found.odd.append(f"{len(single)} species with one photo, too few to train on and to test: {shown(single)}")
+        found.problems.append(f"{len(single)} species with one photo, too few to train on and to test: {shown(single)}")
 
 
 def check_photos(found: Collection, most: int, min_size: int) -> int:
@@ -299,16 +299,16 @@ def check_photos(found: Collection, most: int, min_size: int) -> int:
             copies[digest] += 1
     found.unreadable = sum(map(len, unreadable.values()))
     for why, paths in unreadable.items():
-        found.odd.append(f"{count(len(paths), 'unreadable photo')} ({why}): {shown(paths)}")
+        found.problems.append(f"{count(len(paths), 'unreadable photo')} ({why}): {shown(paths)}")
     if small:
-        found.odd.append(
+        found.problems.append(
             f"{count(len(small), 'photo')} smaller than {min_size} pixels (curate.min_size), left out: {shown(small)}"
         )
     if several := [sorted(names) for names in names_of.values() if len(names) > 1]:
         pairs = [" = ".join(names) for names in several]
-        found.odd.append(f"{count(len(several), 'photo')} with several names: {shown(pairs)}")
+        found.problems.append(f"{count(len(several), 'photo')} with several names: {shown(pairs)}")
     if twice := sum(copies.values()) - len(copies):
-        found.odd.append(f"{count(twice, 'exact duplicate')}; one copy of each photo is kept")
+        found.problems.append(f"{count(twice, 'exact duplicate')}; one copy of each photo is kept")
     return len(places)
 
 
@@ -326,7 +326,9 @@ def hold_out(found: Collection, share: float, least: int) -> int:
         The number of test photos.
     """
     if found.has_crops:
-        found.odd.append("rows are crops of photos, and none are held out for testing; add a benchmark to the config")
+        found.problems.append(
+            "rows are crops of photos, and none are held out for testing; add a benchmark to the config"
+        )
         return 0
     if not found.count("is_test") and share > 0:
         found.connection.execute(

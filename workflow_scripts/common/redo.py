@@ -91,10 +91,10 @@ def keep_made(rules: Iterable[Any], keep: frozenset[str]) -> None:
     """
     for rule in rules:
         if KEPT.get(rule.name) in keep:
-            rule.is_producer = _of_missing(rule, rule.is_producer)
+            rule.is_producer = _only_missing(rule, rule.is_producer)
 
 
-def _of_missing(rule: Any, produces: Callable[[str], bool]) -> Callable[[str], bool]:
+def _only_missing(rule: Any, produces: Callable[[str], bool]) -> Callable[[str], bool]:
     def is_producer(file: str) -> bool:
         if not produces(file):
             return False
@@ -167,7 +167,7 @@ def redone(dag: Any, words: Words, corpus: Corpus, ledger: str) -> list[Redone]:
         if step is None or step in words.redo or dag.reason(job).forced:
             continue
         finished = job.output and all(Path(file).exists() for file in job.output)
-        found = _that_matter(causes(dag, job), STEPS[step], corpus, ledger, taken_down) if finished else []
+        found = _relevant(causes(dag, job), STEPS[step], corpus, ledger, taken_down) if finished else []
         if job.rule.name in DOWNLOADS and all(map(_fetches_nothing_again, found)):
             continue
         if found:
@@ -191,7 +191,7 @@ def _is_older(job: Any, ledger: str) -> bool:
     return bool(made) and Path(ledger).stat().st_mtime_ns > min(made)
 
 
-def _that_matter(found: Iterable[Cause], costly: Costly, corpus: Corpus, ledger: str, taken_down: bool) -> list[Cause]:
+def _relevant(found: Iterable[Cause], costly: Costly, corpus: Corpus, ledger: str, taken_down: bool) -> list[Cause]:
     """The causes other than growth and, after a takedown, other than files that it rewrote."""
 
     def is_known(file: str) -> bool:
@@ -223,7 +223,7 @@ def causes(dag: Any, job: Any) -> Iterator[Cause]:
     waiting = [job]
     while waiting:
         one = waiting.pop(0)
-        own = list(_own(dag, one, "" if one is job else one.rule.name))
+        own = list(_own_causes(dag, one, "" if one is job else one.rule.name))
         yield from own
         if own and one is job:
             return
@@ -239,7 +239,7 @@ def _was_made(dag: Any, job: Any) -> bool:
     return any(Path(file).exists() or dag.workflow.persistence.metadata(file) is not None for file in job.output)
 
 
-def _own(dag: Any, job: Any, rule: str) -> Iterator[Cause]:
+def _own_causes(dag: Any, job: Any, rule: str) -> Iterator[Cause]:
     reason = dag.reason(job)
     if reason.forced:
         yield Cause(rule, "forced")
@@ -249,7 +249,7 @@ def _own(dag: Any, job: Any, rule: str) -> Iterator[Cause]:
     files = set(map(str, set(reason.updated_input) - set(reason.updated_input_run)))
     # Photos of a new generation are newer than existing outputs without changing them.
     if files and (not reason.missing_output or _was_made(dag, job)):
-        yield Cause(rule, f"changed input {_some(files)}", frozenset(files))
+        yield Cause(rule, f"changed input {_first_of(files)}", frozenset(files))
     if reason.input_changed:
         # More input files mean growth, except for a merge: other sources change an existing generation.
         yield Cause(rule, "the set of input files changed", is_new=not rule.startswith(MERGE))
@@ -258,10 +258,10 @@ def _own(dag: Any, job: Any, rule: str) -> Iterator[Cause]:
     if reason.software_stack_changed:
         yield Cause(rule, "its software environment changed")
     if reason.missing_output:
-        yield Cause(rule, f"missing {_some(set(reason.missing_output))}", is_new=True)
+        yield Cause(rule, f"missing {_first_of(set(reason.missing_output))}", is_new=True)
 
 
-def _some(files: Iterable[str]) -> str:
+def _first_of(files: Iterable[str]) -> str:
     first, *others = sorted(map(str, files))
     return first + (f" and {len(others)} more" if others else "")
 

@@ -30,9 +30,9 @@ def snakemake(*words: str, config: Sequence[str] = (), configfile: str = "") -> 
         configfile: the config file to name outside a run of Snakemake.
     """
     found = os.environ.get(OPTIONS)
-    said = json.loads(found) if found else {"options": [*UNKNOWN[:-1], configfile or UNKNOWN[-1]], "config": []}
-    values = [*said["config"], *config]
-    return shlex.join(["snakemake", *words, *said["options"], *(["--config", *values] if values else [])])
+    run_options = json.loads(found) if found else {"options": [*UNKNOWN[:-1], configfile or UNKNOWN[-1]], "config": []}
+    values = [*run_options["config"], *config]
+    return shlex.join(["snakemake", *words, *run_options["options"], *(["--config", *values] if values else [])])
 
 
 def remember_options(command_line: Sequence[str]) -> None:

@@ -180,20 +180,20 @@ def requests_of(site: SiteSettings, config: Config, rules: Path, checked: Checke
     slurm, found = site.cluster, dict[Request, list[str]]()
     for rule, internet in _jobs(config, rules):
         try:
-            asked = resources_of(rule, config, site, slurm=slurm, internet=internet)
+            resources = resources_of(rule, config, site, slurm=slurm, internet=internet)
             cores = granted(rule, config, site, slurm=slurm, internet=internet).cores
         except InputError as error:
             checked.findings.append(Finding("refused", rule, str(error).removeprefix(f"{rule}: "), (rule,)))
             continue
-        if "slurm_partition" not in asked:
+        if "slurm_partition" not in resources:
             continue
-        memory_mb, minutes = (_first(asked[name]) for name in ("mem_mb", "runtime"))
-        words = [f"--partition={asked['slurm_partition']}", f"--time={minutes}", f"--mem={memory_mb}"]
-        words += [f"--cpus-per-task={cores}", f"--nodes={asked.get('nodes', 1)}"]
-        words += [f"--{option}={asked[name]}" for option, name in OPTIONS.items() if name in asked]
-        words += shlex.split(asked.get("job_options", ""))
-        gpus = int(asked["gres"].rpartition(":")[2]) if "gres" in asked else 0
-        request = Request(asked["slurm_partition"], minutes, memory_mb, cores, gpus, tuple(words))
+        memory_mb, minutes = (_at_first_attempt(resources[name]) for name in ("mem_mb", "runtime"))
+        words = [f"--partition={resources['slurm_partition']}", f"--time={minutes}", f"--mem={memory_mb}"]
+        words += [f"--cpus-per-task={cores}", f"--nodes={resources.get('nodes', 1)}"]
+        words += [f"--{option}={resources[name]}" for option, name in OPTIONS.items() if name in resources]
+        words += shlex.split(resources.get("job_options", ""))
+        gpus = int(resources["gres"].rpartition(":")[2]) if "gres" in resources else 0
+        request = Request(resources["slurm_partition"], minutes, memory_mb, cores, gpus, tuple(words))
         found.setdefault(request, []).append(rule)
     return found
 
@@ -201,7 +201,7 @@ def requests_of(site: SiteSettings, config: Config, rules: Path, checked: Checke
 OPTIONS = {"account": "slurm_account", "qos": "qos", "gres": "gres"}
 
 
-def _first(amount: Any) -> int:
+def _at_first_attempt(amount: Any) -> int:
     return int(amount(None, attempt=1) if callable(amount) else amount)
 
 
@@ -209,19 +209,19 @@ def _underprovisioned(site: SiteSettings, config: Config, rules: Path) -> Iterat
     """Jobs that request less than they need because of a limit."""
     for rule, internet in _jobs(config, rules):
         try:
-            asked = resources_of(rule, config, site, slurm=site.cluster, internet=internet)
+            resources = resources_of(rule, config, site, slurm=site.cluster, internet=internet)
             needs, cores = (
                 needs_of(rule, config, site),
                 granted(rule, config, site, slurm=site.cluster, internet=internet),
             )
         except InputError:
             continue
-        got = _first(asked["mem_mb"])
+        got = _at_first_attempt(resources["mem_mb"])
         if got < needs.memory_mb:
             key = f"limits.train.workers or limits.jobs.{rule}.memory_mb" if rule in TRAINING else "slurm.limits"
             yield Finding("warning", key, f"{rule} needs {needs.memory_mb} MB per node but requests {got}", (rule,))
-        if needs.minutes and (minutes := _first(asked.get("runtime", needs.minutes))) < needs.minutes:
-            partition = asked["slurm_partition"]
+        if needs.minutes and (minutes := _at_first_attempt(resources.get("runtime", needs.minutes))) < needs.minutes:
+            partition = resources["slurm_partition"]
             says = f"{rule} needs {needs.minutes} minutes but requests {minutes}"
             yield Finding("warning", f"slurm.limits.{partition}.minutes", says, (rule,))
         if cores.cores < needs.cores:
