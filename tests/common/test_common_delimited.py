@@ -1,4 +1,4 @@
-"""Delimited text: no row is lost to a quote that nobody meant."""
+"""Delimited text: stray quotes lose no rows."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ HEADER = "id,name,note,place\n"
 
 
 def rows_of(tmp_path: Path, text: str, form: Form = COMMAS) -> list[tuple[str | None, ...]]:
-    """The rows that are loaded of a text."""
+    """The rows loaded from a text."""
     path = tmp_path / "table.csv"
     path.write_bytes(text.encode())
     with duckdb.connect() as connection:
@@ -33,7 +33,7 @@ def rows_of(tmp_path: Path, text: str, form: Form = COMMAS) -> list[tuple[str | 
     ids=["to-the-end", "last-column", "up-to-another", "up-to-a-later-mark"],
 )
 def test_a_stray_quote_takes_no_rows_in_silence(tmp_path: Path, stray: str) -> None:
-    # Where no value needs its quotes, they are signs like others.
+    # If no value needs quotes, they are ordinary characters.
     read = rows_of(tmp_path, f"{HEADER}1,a,n,p\n{stray}5,e,n,p\n")
     assert [row[0] for row in read] == ["1", "2", "3", "4", "5"]
     with pytest.raises(InputError, match=r"table\.csv: lines 3 to \d are joined by unbalanced quotes"):
@@ -42,7 +42,7 @@ def test_a_stray_quote_takes_no_rows_in_silence(tmp_path: Path, stray: str) -> N
 
 def test_line_breaks_in_quotes_stay_in_their_value(tmp_path: Path) -> None:
     text = f'{HEADER}1,a,"n\nm, o",p\n'
-    # The second row has its quotes where none belong, and its last column is missing.
+    # The second row has stray quotes and lacks its last column.
     for row, note in (("2,b,n,p\n", "n"), ('2,b,"n" m\n', "n m")):
         assert [found[2] for found in rows_of(tmp_path, text + row)] == ["n\nm, o", note]
 

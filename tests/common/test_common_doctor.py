@@ -1,4 +1,4 @@
-"""What the machine means for a recipe, and that the keys that it names mend it."""
+"""The doctor's findings for a recipe disappear when the keys that they name are changed."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""JSON that passes from one stage to another has what its contract says."""
+"""JSON files between stages have the keys of their contract."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whatever the hub's client raises is one line about what was wanted."""
+"""Errors of the hub's client become one line that names the request."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""Images from outside are decoded under bounds, whatever their kind."""
+"""Untrusted images of all kinds are decoded within bounds."""
 
 import csv
 import io
@@ -87,7 +87,7 @@ def test_hostile_bytes_give_an_image_or_a_named_fault(noise: bytes, at: int) -> 
 
 
 def _blocks(seed: int, high: int, wide: int, blur: int) -> images.RgbImage:
-    """Blocks of random colour on 512 x 512 pixels, blurred by a box: whole numbers, the same on every machine."""
+    """Blocks of random colour on 512 x 512 pixels with a box blur, in integers to be the same on every machine."""
     values = np.random.default_rng(seed).integers(0, 256, (high, wide, 3), np.uint8).astype(np.int64)
     values = values[np.arange(512) * high // 512][:, np.arange(512) * wide // 512]
     for axis in (0, 1) if blur else ():

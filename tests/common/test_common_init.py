@@ -1,4 +1,4 @@
-"""A config for photos is written after they were looked at, and the catalog reads the same photos by it."""
+"""`init` checks photos and writes a config with which the catalog reads the same photos."""
 
 import csv
 import json
@@ -38,7 +38,7 @@ REAL = os.environ.get("TREEOFLIFE_REAL_DATA")
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder, with nothing in it."""
+    """An empty working folder."""
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -52,20 +52,20 @@ def photo(path: Path, number: int = 0, side: int = 80) -> None:
 
 
 def photos(folder: Path, name: str, number: int, suffix: str = ".jpg") -> None:
-    """Photos of one species, no two alike anywhere."""
+    """Photos of one species, all different."""
     for place in range(number):
         photo(folder / name / f"{place}{suffix}", number=hash((name, place)) % 2**32)
 
 
 def written(out: str = "config/config.yaml") -> Any:
-    """The config that was written, checked as the workflow checks it."""
+    """The written config, validated as in the workflow."""
     schema = Path(out).read_text().partition("\n")[0].removeprefix("# yaml-language-server: $schema=")
     assert Path(schema).samefile(ROOT / "config/schema.json"), "editors find the schema from any folder"
     return load_config(yaml.safe_load(Path(out).read_text()), out, load_site())
 
 
 def catalogued(tmp_path: Path) -> dict[str, str]:
-    """What the catalog reads by that config: each photo's file, and its name."""
+    """Names by file of the photos that the catalog reads with that config."""
     (source,) = written().generations[0].sources
     out = tmp_path / "records.parquet"
     common = {"settings": source, "out": out, "account": tmp_path / "account.json", "memory_mb": 500, "threads": 1}
@@ -109,7 +109,7 @@ def test_what_is_there_and_what_is_odd_is_said(tmp_path: Path, capsys: pytest.Ca
     Path("mine.yaml").write_text(recipe)
     init(photos=birds, recipe="mine.yaml", overwrite=True)
     assert "smaller than" not in capsys.readouterr().out
-    # The first five of seven, and the first five of six: a fifth of them, one at least.
+    # A fifth of the photos of each species with at least five, but at least one.
     assert sorted(held_out("my_birds").values()) == ["Pica hudsonia", "Pica pica"]
     assert {Path(written().benchmarks["test"].images) / path for path in held_out("my_birds")} <= set(birds.rglob("*"))
 
@@ -146,7 +146,7 @@ def test_folders_of_genus_and_epithet_and_of_individuals_become_a_table(tmp_path
     init(photos=tmp_path / "apes")
     names = {Path(path).parent.name: name for path, name in catalogued(tmp_path).items()}
     assert names == {"fuscata": "Macaca fuscata"} | {f"Individual {number}": "Pan paniscus" for number in (1, 2, 3, 4)}
-    # No individual is both trained on and tested on.
+    # No individual is in both training and test photos.
     (individual,) = {Path(path).parent for path in held_out("apes")}
     assert len(held_out("apes")) == len(list((tmp_path / "apes" / individual).iterdir()))
 
@@ -157,7 +157,7 @@ def test_a_folder_that_is_split_already_stays_split(tmp_path: Path) -> None:
     init(photos=tmp_path / "set")
     assert held_out("set") == {f"Test/Pica_pica/{number}.jpg": "Pica pica" for number in (0, 1)}
     assert written().curate.clean_of == ["test"]
-    # The folder of one part alone is all there is.
+    # A collection that is only a folder `test` is not a test set.
     init(photos=tmp_path / "set/Test", test_share=0, overwrite=True)
     assert (written().benchmarks, written().curate.clean_of) == ({}, [])
 
@@ -172,7 +172,7 @@ def test_a_file_whose_name_is_not_utf8_is_named(tmp_path: Path, capsys: pytest.C
 def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photos(tmp_path / "set", "Pica_pica", 1)
     photos(tmp_path / "set", "Closed", 1)
-    # As for everybody but root.
+    # Root could read it, so the error is simulated.
     listing = os.scandir
 
     def scandir(path: str) -> Any:
@@ -389,7 +389,7 @@ def test_names_are_judged_as_the_taxonomy_takes_them_without_a_backbone(
 
 
 def resolved(names: list[str], folder: Path, genus: Sequence[str | None] | None = None) -> list[dict[str, Any]]:
-    """What the taxonomy takes names for without a backbone."""
+    """How the taxonomy reads names without a backbone."""
     empty = dict.fromkeys((*RANKS, "common"))
     rows = [{"label_id": f"{at:04d}", "images": 1, "scientific_name": name} | empty for at, name in enumerate(names)]
     for row, of in zip(rows, genus or [], strict=genus is not None):

@@ -1,4 +1,4 @@
-"""A stop signal takes effect between two writes."""
+"""A stop signal takes effect between writes."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""Jobs that are selected together are submitted together; none is held back."""
+"""Jobs that are selected together are submitted together, without delay."""
 
 import importlib
 import logging
@@ -31,7 +31,7 @@ class Job:
 
 @pytest.fixture
 def plugin(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The Slurm plugin, which is put back as it was."""
+    """The Slurm plugin, restored after the test."""
     module = importlib.import_module("snakemake_executor_plugin_slurm")
     monkeypatch.setattr(module, "pending_jobs_for_rule", module.pending_jobs_for_rule)
     monkeypatch.setattr(module.Executor, "run_jobs", module.Executor.run_jobs)
@@ -40,7 +40,7 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def submitted(plugin: Any, jobs: list[Job], ready: list[Job]) -> list[list[Job]]:
-    """What the plugin submits of the selected jobs, where others are ready, too."""
+    """The jobs that the plugin submits of a selection while others are ready."""
     found: list[list[Job]] = []
     executor = SimpleNamespace(
         _main_event_loop=None,
@@ -60,7 +60,7 @@ def test_jobs_of_one_rule_and_request_are_one_array_while_others_wait(plugin: An
     again = [Job("download", {"mem_mb": 4000}) for _ in range(2)]
     alone = Job("curate", {"mem_mb": 2000})
     waiting = [Job("download", {"mem_mb": 2000}) for _ in range(50)]
-    # The plugin's own way, for which this module is there: of downloads nothing is submitted, now or later.
+    # The unpatched plugin never submits these downloads.
     assert submitted(plugin, [*first, *again, alone], waiting) == [[alone]]
     for _ in range(2):
         submit_like_jobs_together()
@@ -117,7 +117,7 @@ def test_each_task_runs_its_own_job_and_is_followed_by_its_own_number(
             check=True,
         )
         assert done.stdout == f"it's {part} h\n"
-    # What the cluster refuses is each job's error.
+    # A refused array is an error of each of its jobs.
     sbatch.write_text("#!/bin/sh\necho 'Invalid account' >&2\nexit 1\n")
     plugin.Executor.run_array_jobs(executor, jobs)
     assert len(failed) == 2 and "Invalid account" in failed[0]

@@ -1,4 +1,4 @@
-"""What a job cost is written down by the job, and a rerun that finds the work done does not take its place."""
+"""Jobs record their cost, and reruns that adopt the work do not overwrite it."""
 
 import json
 from pathlib import Path

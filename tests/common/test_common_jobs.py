@@ -1,4 +1,4 @@
-"""What jobs ask for: the recipe's numbers within the place's limits, at the place's partitions."""
+"""Resources of jobs: the recipe's amounts, within the site's limits and in its partitions."""
 
 import re
 import shlex
@@ -56,7 +56,7 @@ def test_light_jobs_ask_for_minutes_and_little_memory_and_for_more_when_tried_ag
         assert asked(rule, config)["mem_mb"] <= 1000
         assert asked(rule, config)["runtime"] <= 15
     assert asked("model_card", config, attempt=3) == asked("model_card", config) | {"mem_mb": 3000, "runtime": 30}
-    # A host's pace is not known beforehand.
+    # The speed of hosts is unknown in advance.
     day = SLURM.model_copy(update={"minutes": 7200})
     assert asked("download", config, slurm=day, internet=True)["runtime"] == 1440
 
@@ -81,7 +81,7 @@ def test_a_job_asks_for_no_more_than_its_partition_has() -> None:
     curate = asked("curate", config, slurm=slurm)
     assert (curate["runtime"], curate["mem_mb"]) == (30, 3000)
     assert granted("curate", config, SITE, slurm=slurm).cores == 2
-    # Of memory the partition of GPUs has what is said of all.
+    # The GPU partition has the memory limit of all partitions.
     training = asked("train_run", config, slurm=slurm)
     assert (training["runtime"], training["mem_mb"] > 3000) == (90, True)
     assert granted("train_run", config, SITE, slurm=slurm).cores == 12
@@ -167,7 +167,7 @@ def test_a_training_over_nodes_is_one_task_a_node_warned_before_its_slot_ends() 
 def test_a_training_asks_for_the_memory_of_the_batches_that_its_workers_keep() -> None:
     train = read_yaml(ROOT / "config/beetles.yaml")["train"] | {"global_batch": 90_112, "replay_batch": 0}
     config = recipe(train=train, limits={"train": {"nodes": 4, "processes": 8, "workers": 8}})
-    # 2,816 images of 224 pixels a process.
+    # 2,816 images of 224 pixels per process.
     ready = 8 * 8 * 3 * 2816 * 224 * 224 * 3 / 10**6
     assert needs_of("train_run", config, SITE).memory_mb > 8 * 16_000 + ready
 
@@ -180,7 +180,7 @@ def test_a_download_asks_for_what_its_limits_let_it_hold_and_at_most_two_gib() -
         needs_of("download", recipe(limits={"jobs": {"download": {"memory_mb": 1500}}}), SITE)
     with pytest.raises(InputError, match=r"download: .*limits\.download.*memory_mb.* 1024"):
         resources_of("download", recipe(), SiteSettings(memory_mb=1024), slurm=None)
-    # What both lines ask for is accepted.
+    # The remedies in both messages are accepted.
     assert needs_of("download", recipe(limits={"jobs": {"download": {"memory_mb": 2500}}}), SITE).memory_mb == 2500
     smaller = recipe(
         download={"max_pixels": 10_000_000}, limits={"download": {"image_memory_mb": 200, "body_memory_mb": 64}}

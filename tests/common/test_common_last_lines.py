@@ -1,4 +1,4 @@
-"""The last lines of a run: sums that hold, for every target, and the errors of failed jobs."""
+"""The last lines of a run: consistent sums for every target, and the errors of failed jobs."""
 
 import json
 from collections.abc import Mapping
@@ -151,7 +151,7 @@ def test_a_failure_says_its_error_again_with_the_log(tmp_path: Path) -> None:
     known.write_text("\n".join(lines))
     killed.write_text(f"{stamp} INFO a.b: 7 of 9 parts\n")
     assert list(after_failure([job("curate", known)])) == [f"error: x.csv: row 7 is bad (log: {known})"]
-    # Whoever is killed has no last word of his own.
+    # A killed job has no error of its own.
     (line,) = after_failure([job("download", killed)])
     assert says(line, "error: ", "7 of 9 parts", str(killed))
     (line,) = after_failure([job("download", tmp_path / "none.log")])

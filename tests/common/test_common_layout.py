@@ -1,4 +1,4 @@
-"""Files are named once, with wildcards, by names, and as they are found."""
+"""Paths with wildcards, with names, and as found on disk."""
 
 from pathlib import Path
 

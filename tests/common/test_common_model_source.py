@@ -1,4 +1,4 @@
-"""A model's source is read in one way, and what is wrong with it is said before anything runs."""
+"""Sources of models are parsed in one place, and errors are reported before anything runs."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What open_clip knows by name is known without it."""
+"""Names of open_clip's models are available without importing it."""
 
 import json
 import subprocess

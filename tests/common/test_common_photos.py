@@ -1,4 +1,4 @@
-"""Photos as cameras, scanners and museums write them come out right, or are refused as what they are."""
+"""Photos from cameras, scanners and museums are decoded correctly, or refused with their kind."""
 
 import io
 import os
@@ -26,7 +26,7 @@ SIZE = (90, 64)
 
 
 def picture(width: int = SIZE[0], height: int = SIZE[1]) -> Image.Image:
-    """Smooth colours without any symmetry."""
+    """A smooth image without symmetry."""
     small = np.random.default_rng(3).integers(0, 256, (5, 7, 3), np.uint8)
     return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
 

@@ -1,4 +1,4 @@
-"""What a dry run ends with: jobs, images, bytes and GPU hours, as far as they can be known."""
+"""The last lines of a dry run: jobs, images, bytes and GPU hours, as far as known."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def test_images_bytes_and_hours_are_of_the_catalog_and_of_the_parts_that_are_dow
     account = Account("catalog", "g000", "images", 1_000_000, 1_000_000, {})
     write_account(Path(Corpus(str(tmp_path)).catalog_account(generation="g000")), account)
     said = lines(config, tmp_path, JOBS)
-    # Three of four parts, at 1.5 MB as served and 140 kB as kept; two epochs at 4,300 s a million.
+    # Three of four parts, at 1.5 MB served and 140 kB stored; two epochs at 4,300 s per million.
     assert all(part in said["images"] for part in ("750,000", "1.12 TB", "105 GB"))
     assert all(part in said["GPU hours"] for part in ("2.39", "ViT-L-14", "BioCLIP 2"))
     assert set(lines(config, tmp_path, {"curate": 1})) == {"plan"}

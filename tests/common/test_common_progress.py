@@ -1,4 +1,4 @@
-"""Progress: lines that are whole for jobs that share a terminal, a bar for a command by hand."""
+"""Progress: unmixed lines for jobs that share a terminal, a bar for a single command."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ Clock = Callable[[float], None]
 
 @pytest.fixture
 def wait(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Lets seconds pass on the clock that progress goes by."""
+    """Advances the clock of the progress."""
     now = [100.0]
 
     def later(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Templates of the papers, and the vector of a class."""
+"""Templates of the papers, and class vectors."""
 
 from collections.abc import Sequence
 

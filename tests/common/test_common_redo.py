@@ -1,4 +1,4 @@
-"""What redoes finished costly work is said before the first job; the words of the command line are checked."""
+"""Plans that redo finished costly work stop before the first job; `redo` and `keep` are checked."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def test_a_step_is_redone_or_kept() -> None:
 
 
 class Plan:
-    """What `redone` asks of Snakemake's plan."""
+    """The parts of Snakemake's plan that `redone` uses."""
 
     def __init__(self, *jobs: Any, recorded: tuple[str, ...] = ()) -> None:
         self.jobs = jobs
@@ -125,7 +125,7 @@ def test_photos_of_a_new_generation_are_newer_than_the_corpus_and_no_change_of_i
     names = Job("taxonomy_resolve", [], (new,), input_changed=True)
     job = Job("shards_write", [account], (names,), updated_input={"plan"}, updated_input_run={"plan"})
     assert redone(Plan(new, names, job), NOTHING, CORPUS, LEDGER) == []
-    # It was made before, purged since, and its photos have changed.
+    # Its output was made and purged, and its photos have changed.
     (found,) = redone(Plan(new, names, job, recorded=(str(made),)), NOTHING, CORPUS, LEDGER)
     assert found.why == ("catalog_source runs: changed input photos2",)
 

@@ -1,4 +1,4 @@
-"""Commands that messages name carry the options of the run that says them."""
+"""Commands in messages have the options of the current run."""
 
 import ast
 import os
@@ -25,7 +25,7 @@ CARRIED_OUT: list[tuple[str, str]] = [
 
 @pytest.fixture(autouse=True)
 def _no_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    # `remember_options` sets what the fixture then takes back.
+    # Restored after the test, because `remember_options` sets it.
     monkeypatch.setenv(OPTIONS, "")
     monkeypatch.delenv(OPTIONS)
     monkeypatch.setattr(remedies.os, "environ", dict(os.environ))
@@ -78,14 +78,14 @@ def keys_of_the_config() -> set[str]:
 
 
 def written(node: ast.expr) -> str:
-    """A text as it is written; `*` stands for what is filled in."""
+    """A text with `*` for each inserted value."""
     if isinstance(node, ast.JoinedStr):
         return "".join(map(written, node.values))
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else "*"
 
 
 def texts_of(module: ast.Module) -> Iterator[str]:
-    """The texts of a module that are no documentation."""
+    """The texts of a module that are not documentation."""
     passed_over: set[int] = set()
     for node in ast.walk(module):
         if id(node) in passed_over or (isinstance(node, ast.keyword) and node.arg == "description"):
@@ -97,7 +97,7 @@ def texts_of(module: ast.Module) -> Iterator[str]:
 
 
 def commands_of(module: ast.Module) -> Iterator[str]:
-    """The command lines of calls of `snakemake`."""
+    """The command lines made by calls of `snakemake`."""
     for node in ast.walk(module):
         if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "snakemake":
             words = list(map(written, node.args))
@@ -108,7 +108,7 @@ def commands_of(module: ast.Module) -> Iterator[str]:
 
 
 def named() -> dict[str, str]:
-    """The commands and keys that texts name, each with a file that does."""
+    """The commands and keys in texts, each with a file that has it."""
     found: dict[str, str] = {}
     keys = keys_of_the_config()
     for file in sorted((ROOT / "workflow_scripts").rglob("*.py")):

@@ -1,4 +1,4 @@
-"""Bad input is not tried again; whatever else failed is."""
+"""Jobs that failed with bad input are not retried; others are."""
 
 import os
 import subprocess

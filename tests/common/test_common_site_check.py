@@ -1,4 +1,4 @@
-"""A site file held against a cluster: each key that the cluster would refuse is named until it is mended."""
+"""Checking a site file against a cluster: each refused key is reported until it is corrected."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ RIGHT = {
 
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Commands that answer as those of a cluster do, and note what `sbatch` was asked."""
+    """Fake commands of a cluster, which record the calls of `sbatch`."""
     own, of_qos = "lab|normal,long\\ngrant|normal", "normal|2-00:00:00|150"
     wrong = 'echo "sbatch: error: Invalid node name" >&2; exit 1'
     commands = {
@@ -63,7 +63,7 @@ def refused(checked: Checked) -> dict[str, str]:
 
 def test_a_right_site_is_accepted_and_each_different_request_is_tested_once(cluster: Path) -> None:
     checked = check(cluster)
-    # Of this quality of service the profile's 200 jobs are too many.
+    # This quality of service allows fewer than the profile's 200 jobs.
     assert set(refused(checked)) == {"jobs of profiles/slurm"}
     assert "--jobs 150" in refused(checked)["jobs of profiles/slurm"]
     asked = (cluster / "asked").read_text().splitlines()
@@ -128,14 +128,14 @@ def test_answers_of_other_kinds_are_no_crash_and_none_is_taken_for_a_refusal(
     def answers(name: str, script: str) -> None:
         (cluster / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
 
-    # As of several clusters; a quota that is exceeded.
+    # Output of a site with several clusters, and an exceeded quota.
     answers("sinfo", f"echo 'CLUSTER: one'\ncat <<'E'\n{SINFO}E")
     answers("quota", "echo '/home 990* 900 1000 6days 10 0 0 0'; exit 1")
     answers("sacctmgr", "case \"$*\" in *assoc*) printf 'lab|normal\\ngrant|normal\\n' ;; *) echo normal ;; esac")
     checked = check(cluster)
     assert refused(checked) == {}
     assert any("quota on /home is 110 %" in finding.says for finding in checked.findings)
-    # No controller, and a file to load that waits for ever.
+    # No controller, and a setup file that never finishes.
     answers("sinfo", "echo 'Unable to contact slurm controller' >&2; exit 1")
     answers("sbatch", "exit 1")
     monkeypatch.setattr("workflow_scripts.common.site_check.TIMEOUT_SECONDS", 0.5)

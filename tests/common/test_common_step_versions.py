@@ -1,4 +1,4 @@
-"""A step's version is its recorded one as long as its code is, and one of its own otherwise."""
+"""A step has its recorded version while its code is unchanged, else a version of its own."""
 
 import re
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ RULES = sorted((ROOT / "rules").glob("*.smk"))
 
 @pytest.fixture
 def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A lock file of one's own."""
+    """A lock file for the test."""
     path = tmp_path / "versions.lock"
     monkeypatch.setattr(step_versions, "LOCK", path)
     step_version.cache_clear()
@@ -80,7 +80,7 @@ def test_every_rule_that_runs_a_step_and_makes_something_names_its_version() -> 
     rules = [rule for file in RULES for rule in re.split(r"\n(?= *rule\b)", file.read_text())[1:]]
     making = [rule for rule in rules if "output:" in rule and "-m workflow_scripts." in rule]
     assert len(making) > 30
-    # A check of losses makes nothing that others read, and reruns with what it checks.
+    # Loss checks have no output that others read, and rerun with the work that they check.
     unversioned = [name for rule in making if "version=" not in rule for name in rule.split(":", 1)[0].split()[1:]]
     assert [name for name in unversioned if not name.endswith("_loss")] == []
 

@@ -1,4 +1,4 @@
-"""Contracts are checked on both sides, and the same rows give the same bytes."""
+"""Contracts are checked on writing and reading, and the same rows give the same bytes."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""Tars depend on their members alone, and members are read by place."""
+"""Tars depend only on their members, and members are read by offset."""
 
 import re
 import tarfile

@@ -1,4 +1,4 @@
-"""A run's terminal: a line for each job that starts and for where the run stands; messages cannot break it."""
+"""Terminal output of a run: one line per started job and per progress; any message is safe."""
 
 import logging
 import re
@@ -38,7 +38,7 @@ def test_errors_and_whatever_is_not_known_are_shown() -> None:
 
 
 class Rule:
-    """As much of a rule as a message needs."""
+    """The parts of a rule that messages use."""
 
     name = "one"
     wildcard_names = frozenset({"part"})

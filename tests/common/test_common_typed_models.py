@@ -1,4 +1,4 @@
-"""A model is named on a command line as people type it."""
+"""Models on a command line, in all accepted forms."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run's folder below the working folder."""
+    """A run's folder in the working folder."""
     model = tmp_path / "results/runs/demo/model"
     model.mkdir(parents=True)
     (model / "open_clip_config.json").write_text("{}")

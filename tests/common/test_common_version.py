@@ -1,4 +1,4 @@
-"""What is written down about the code of a run."""
+"""Version and commit in the records of a run."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Published files over HTTP, from a real server on loopback that breaks off, changes its mind and refuses."""
+"""Downloads from a real server on loopback that disconnects, replaces its file and refuses."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""Words that are kept."""
+"""The cache of words."""
 
 from functools import cache
 

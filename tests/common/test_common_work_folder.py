@@ -27,7 +27,7 @@ with open_work_folder(Path(sys.argv[1]), {"a": 1}):
 
 
 class Work:
-    """Writes two files and counts how often it was asked to."""
+    """Writes two files and counts its calls."""
 
     def __init__(self, text: str = "data") -> None:
         self.times = 0
