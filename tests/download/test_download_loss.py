@@ -184,7 +184,7 @@ def test_photos_that_need_memory_come_once_there_is_more_and_another_try_alone_i
     corpus.limits = LIMIT.model_copy(update={"image_memory_mb": 24})
     corpus.fetch()
     said = corpus.complaint()
-    assert says(said, "needs_memory 1", "Remedy: raise limits.download.image_memory_mb", "retry_failed", "for 1 of")
+    assert says(said, "needs_memory 1", "Remedy: raise limits.download.image_memory_mb", "retry_failed", " 1 of them")
     assert said.count("retry_failed") == 1
     (listed,) = csv.DictReader((corpus.folder / "g000.lost.csv").open())
     enough = re.search(r"(\d+) MiB", listed["detail"])
