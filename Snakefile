@@ -1,4 +1,4 @@
-"""From the metadata of organism images to a trained, evaluated CLIP model; what a person may ask for stands below."""
+"""From the metadata of organism images to a trained and evaluated CLIP model. The targets are listed below."""
 
 
 include: "rules/common.smk"
@@ -60,10 +60,10 @@ onerror:
 
 
 onstart:
-    # Whoever sizes or fetches the downloads may not have benchmarks and models yet.
+    # `estimate` and `fetch` run before benchmarks and models are in place.
     if MISSING and {*workflow.dag_settings.targets} not in ({"estimate"}, {"fetch"}):
         refuse_missing()
-    # `--touch` does no work again: it takes what is there as it is.
+    # `--touch` redoes nothing: it accepts the existing files.
     if not workflow.touch and (REDONE := redone(workflow.dag, WORDS, CORPUS, LEDGER)):
         sys.exit(f"error: {refusal(REDONE)}")
     if LOST := too_much_by_now(workflow.dag, CONFIG.max_loss):
@@ -75,12 +75,12 @@ onstart:
 
 if BEHIND:
     sys.stderr.write(
-        f"run {CONFIG.run} keeps its training, which is behind: {'; '.join(BEHIND)}. "
-        "--config redo=train trains again; --config run=NAME trains beside it\n"
+        f"run {CONFIG.run} keeps its training, although its data has changed: {'; '.join(BEHIND)}. "
+        "--config redo=train replaces the model; --config run=NAME trains another one\n"
     )
 
 
-# Files that are not there have a rule, for plans to be made without them. It never runs: what needs it does not start.
+# A dry run can plan without the missing files because this rule claims to make them. It never runs: `onstart` stops first.
 if MISSING and workflow.is_main_process:
 
     rule given_by_a_person:
@@ -91,7 +91,7 @@ if MISSING and workflow.is_main_process:
         conda:
             ENVIRONMENT
         message:
-            "find what a person gives"
+            "check the files that you provide"
         shell:
             "ls -d {output:q} > /dev/null 2> {log}"
 
@@ -124,7 +124,7 @@ FETCH_LOSSES = [] if GIVEN else CORPUS.gathered_loss.each(generation=GENERATIONS
 FETCH_LOSSES += [CORPUS.replay_loss()] if REPLAY_PARTS else []
 
 
-# Everything that needs the internet: run it where there is one, then the rest anywhere.
+# Everything that needs the internet. Run it on a machine with internet, then the rest on any machine.
 rule fetch:
     input:
         CORPUS.gathered.each(generation=GENERATIONS.names),
@@ -171,7 +171,7 @@ rule report:
         "report: done"
 
 
-# Model and dataset as others can use them; uploading is a command of its own.
+# Model and dataset, ready to publish. Uploading is a separate command.
 rule publish:
     input:
         rules.publish_model.output,
@@ -180,7 +180,7 @@ rule publish:
         "publish: done"
 
 
-# Finished runs side by side: `--config 'runs=[a,b]'`. No inputs: runs of other configs are read as they are.
+# Finished runs side by side: `--config 'runs=[a,b]'`. No inputs, because runs of other configs cannot be made here.
 rule compare:
     log:
         "logs/compare.log",
@@ -190,7 +190,7 @@ rule compare:
         runs=CONFIG.runs,
         results=SITE.results,
     message:
-        "compare runs"
+        "compare: report on several runs"
     shell:
         "python -m workflow_scripts.report.compare --runs {params.runs:q} --results {params.results:q} --log {log:q}"
 
@@ -200,16 +200,16 @@ LATER_BENCHMARKS = [
 ]
 
 
-# Whether the corpus holds images of the benchmarks that it was not kept clean of.
+# Leakage of the benchmarks that `curate.clean_of` does not list.
 rule leakage:
     input:
         RUN.leakage.each(benchmark=LATER_BENCHMARKS),
     message:
         literally(
-            f"scores with and without what the corpus holds of {', '.join(LATER_BENCHMARKS)}: {Path(RUN.leakage()).parent}"
+            f"leakage: scores of {', '.join(LATER_BENCHMARKS)} with and without leaked images are in {Path(RUN.leakage()).parent}"
         )
         if LATER_BENCHMARKS
-        else "nothing to compare: the corpus is kept clean of each benchmark (curate.clean_of)"
+        else "leakage: nothing to do; curate.clean_of lists every benchmark"
 
 
 for defined in workflow.modifier.rules:

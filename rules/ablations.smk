@@ -1,11 +1,11 @@
-"""The papers' ablations over one corpus: replay and its projector, and text types; a table of what each variant scores."""
+"""The papers' ablations on one corpus: replay, its projector, and text types, with a table of each variant's scores."""
 
 VARIANTS = CONFIG.ablations.variants(CONFIG.train)
-# A variant has the files of a run.
+# A variant's folder is laid out like a run's.
 VARIANT = Run(RUN.ablation())
 
 
-# The model of each variant, and of what all of them start from.
+# The models of the variants and their common starting model.
 SCORED_VARIANTS = {"start": MODELS.start} | {name: Run(RUN.ablation(variant=name)).model() for name in VARIANTS}
 TESTED = CONFIG.ablations.tested(CONFIG.benchmarks, CONFIG.train.text_types)
 
@@ -14,9 +14,9 @@ JOB = job("train_run", RUN_LOGS, "ablations/{variant}/train")
 
 use rule train_run as ablation_train with:
     input:
-        start=settled(f"{MODELS.start}/open_clip_config.json"),
-        shards=settled(MIXTURE.tables()),
-        replay=settled(REPLAY_TABLES),
+        start=training_inputs(f"{MODELS.start}/open_clip_config.json"),
+        shards=training_inputs(MIXTURE.tables()),
+        replay=training_inputs(REPLAY_TABLES),
     output:
         VARIANT.training.each(file=TRAINING_FILES),
     log:
@@ -154,15 +154,15 @@ rule ablation_tables:
     params:
         version=step_version("report.ablations"),
     message:
-        "ablations: table of scores"
+        "ablations: write the tables of scores"
     shell:
         "python -m workflow_scripts.report.ablations --scores {input:q} --csv {output.csv:q} --parquet {output.parquet:q} --log {log:q}"
 
 
-# Two tables: what is forgotten without replay and with one projector; and each text type tested on each.
+# Compares training without replay and with one projector, and each text type on each.
 rule ablations:
     input:
         rules.ablation_tables.output.parquet,
     localrule: True
     message:
-        "ablations: all tables"
+        "ablations: done"

@@ -1,4 +1,4 @@
-"""Every benchmark's images and labels as one kind of table."""
+"""Fetch benchmarks, and list the images and labels of each in a table of one format."""
 
 LAYOUTS = {name: spec.layout for name, spec in CONFIG.benchmarks.items()}
 IMAGE_SETS = {name: spec for name, spec in CONFIG.benchmarks.items() if LAYOUTS[name] not in ("replay", "carved")}
@@ -26,7 +26,7 @@ rule benchmark_fetch:
         downloads=SHARED.work(step="benchmarks"),
         version=step_version("evaluate.fetch"),
     message:
-        "benchmark {wildcards.benchmark}: fetch its files"
+        "benchmarks: fetch the files of {wildcards.benchmark}"
     shell:
         "HF_HUB_OFFLINE=0 python -m workflow_scripts.evaluate.fetch --name {wildcards.benchmark} "
         "--settings {params.settings:q} --out {output:q} --downloads {params.downloads:q} --log {log:q}"
@@ -35,7 +35,7 @@ rule benchmark_fetch:
 JOB = job("benchmark_index", SHARED_LOGS, "benchmarks/{benchmark}-{identity}")
 
 
-# The reader of a layout finds its files by the benchmark's settings.
+# The layout's own step finds the files by the benchmark's settings.
 rule benchmark_index:
     input:
         labels=lambda w: watched_files(IMAGE_SETS[w.benchmark], WORLD.benchmarks(), WORLD.served()),
@@ -59,7 +59,7 @@ rule benchmark_index:
         settings=lambda w: json.dumps(as_read(CONFIG.benchmarks[w.benchmark])),
         version=lambda w: step_version(f"evaluate.{LAYOUTS[w.benchmark]}.index"),
     message:
-        "benchmark {wildcards.benchmark}: check and list its images"
+        "benchmarks: check and list the images of {wildcards.benchmark}"
     shell:
         "python -m workflow_scripts.evaluate.{params.layout}.index --name {wildcards.benchmark} "
         "--settings {params.settings:q} --out {output.images:q} --account {output.account:q} --log {log:q}"
@@ -90,7 +90,7 @@ rule benchmark_replay:
         shards=subpath(input.manifest, parent=True),
         version=step_version("evaluate.replay.index"),
     message:
-        "benchmark {wildcards.benchmark}: list the held-out replay images"
+        "benchmarks: list the held-out replay images ({wildcards.benchmark})"
     shell:
         "python -m workflow_scripts.evaluate.replay.index --name {wildcards.benchmark} --shards {params.shards:q} "
         "--out {output.images:q} --account {output.account:q} --log {log:q}"
@@ -99,7 +99,7 @@ rule benchmark_replay:
 JOB = job("benchmark_carve", SHARED_LOGS, "benchmarks/{benchmark}-{identity}")
 
 
-# The first generation alone: a corpus that grows keeps its benchmark.
+# From the first generation only, so that the benchmark stays the same when the corpus grows.
 rule benchmark_carve:
     input:
         catalog=GENERATIONS.catalog(CORPUS, GENERATIONS.names[:1]),
@@ -124,7 +124,7 @@ rule benchmark_carve:
         parts=CORPUS.downloads(),
         version=step_version("evaluate.carved.index"),
     message:
-        "benchmark {wildcards.benchmark}: set its images apart from the corpus"
+        "benchmarks: carve {wildcards.benchmark} out of the corpus"
     shell:
         "python -m workflow_scripts.evaluate.carved.index --name {wildcards.benchmark} --settings {params.settings:q} "
         "--catalog {input.catalog:q} --downloads {input.downloads:q} --parts {params.parts:q} --labels {input.labels:q} "

@@ -1,4 +1,4 @@
-"""Metadata of every source into one catalog, in parts to download."""
+"""Merge the metadata of all sources into one catalog, divided into parts to download."""
 
 FETCHED_SOURCES = {
     file.path(str(SHARED)): file
@@ -34,7 +34,7 @@ rule catalog_fetch:
         remote=lambda w: FETCHED_SOURCES[SHARED.source(identity=w.identity, file=w.file)].to_json(),
         version=step_version("catalog.fetch"),
     message:
-        "catalog: fetch a source's file"
+        "catalog: fetch {wildcards.file}"
     shell:
         "HF_HUB_OFFLINE=0 python -m workflow_scripts.catalog.fetch --remote {params.remote:q} --out {output.file:q} "
         "--record {output.record:q} --gbif-api {resources.gbif_api:q} --log {log:q}"
@@ -72,7 +72,7 @@ rule catalog_source:
         "--out {output.records:q} --account {output.account:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
 
 
-# One rule a generation: its parts are as many outputs, known from the config.
+# One rule per generation: its outputs are the generation's parts, whose number is in the config.
 for generation in GENERATIONS.names:
     JOB = job("catalog_merge", CORPUS_LOGS, f"catalog/{generation}/merge")
 
@@ -115,7 +115,7 @@ for generation in GENERATIONS.names:
 JOB = job("catalog_loss", CORPUS_LOGS, "catalog/{generation}.loss")
 
 
-# Before anything is downloaded: does a source lack too many rows?
+# Stops before the download if a source lost too many rows.
 rule catalog_loss:
     input:
         accounts=lambda w: CORPUS.source_account.each(
@@ -138,7 +138,7 @@ rule catalog_loss:
         **JOB.resources,
         max_loss=CONFIG.max_loss.to_json(),
     message:
-        "catalog: check what was lost of generation {wildcards.generation}"
+        "catalog: check the losses of generation {wildcards.generation}"
     shell:
         "python -m workflow_scripts.catalog.loss --accounts {input.accounts:q} --records {input.records:q} "
         "--account {input.account:q} --older {input.older:q} --max-loss {resources.max_loss:q} --out {output.loss:q} --log {log:q}"

@@ -1,4 +1,4 @@
-"""The config, checked, and the helpers that the rules share."""
+"""Load and check the config, and define what all rule files share."""
 
 import atexit
 import json
@@ -13,9 +13,9 @@ from snakemake.settings.types import DeploymentMethod
 
 
 def project_folder(rules_folder):
-    """Where this project lies, which as a module of another workflow is not where the Snakefile lies.
+    """The project's folder, also when another workflow uses it as a module.
 
-    Of a module on a git host Snakemake fetches rule files alone; steps run from a checkout of their commit.
+    For a module on a git host Snakemake fetches only the rule files, so steps run from a checkout of the same commit.
     """
     if not hasattr(rules_folder, "hosted_repo"):
         return Path(rules_folder.get_path_or_uri(secret_free=True)).parent
@@ -68,18 +68,18 @@ from workflow_scripts.common.table_files import check_tables
 from workflow_scripts.common.terminal import be_brief
 from workflow_scripts.common.used_as_module import check_module
 
-# Without any other config: the working folder's, or this project's own, the embedded world.
+# Read when no --configfile is given: the working folder's config, else the embedded world.
 DEFAULT_CONFIG = next(filter(Path.exists, [Path("config/config.yaml")]), PROJECT / "config/config.yaml")
 ENVIRONMENT = f"{PROJECT}/envs/workflow.yaml"
 
-# A workflow that uses this one as a module gives it its config.
+# As a module, the workflow gets its config from the workflow that uses it.
 IS_MODULE = not workflow.modifier.is_main_snakefile()
-# As a person would write them, where Snakemake has absolute paths.
+# For messages: relative paths, as people type them (Snakemake makes them absolute).
 CONFIG_FILES = [
     str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
     for path in map(Path, workflow.configfiles)
 ] or ([f"module {workflow.modifier.namespace}"] if IS_MODULE else [str(DEFAULT_CONFIG)])
-# For messages: what is wrong may stand on the command line.
+# For messages: a wrong value may also come from the command line.
 WHERE = " + ".join([*CONFIG_FILES, *(["--config"] if workflow.config_settings.config else [])])
 
 
@@ -91,19 +91,19 @@ if workflow.is_main_process:
 
 
 def refuse_missing():
-    """Stop because of what a person has to give: its first line, and how many more there are."""
+    """Exit with an error for the first missing file and the number of others."""
     first, *others = absent.values()
     sys.exit(
         f"error: {first}" + (f" (and {len(others)} more: `{remedies.snakemake('-n')}` names them)" if others else "")
     )
 
 
-# Snakemake merges config files deeply: the embedded world is read only when nobody names another config.
+# Snakemake merges config files deeply, so the embedded world is loaded only when no other config is given.
 try:
     if IS_MODULE:
         check_module(workflow.modifier)
     for path in map(Path, workflow.configfiles):
-        # Snakemake has read it, and kept the last of two blocks of one name.
+        # Read again: of two blocks with the same key, Snakemake silently keeps the last.
         read_yaml(path)
     if not workflow.configfiles and not IS_MODULE:
         given = dict(config)
@@ -111,14 +111,14 @@ try:
         update_config(config, given)
     WORDS = take_words(config, workflow.config_settings.config)
     SITE = load_site()
-    # `profiles/slurm` gives every job this resource; so the jobs themselves know it too, and so does a dry run.
+    # `profiles/slurm` sets this resource for every job, so that jobs and dry runs can tell a cluster too.
     SLURM = SITE.cluster if "through" in (workflow.resource_settings.default_resources or {}) else None
     CONFIG = load_config(config, WHERE, SITE)
     check_tables(CONFIG.generations, WHERE)
     check_names(CONFIG.limits.jobs, PROJECT / "rules", f"{WHERE}: limits.jobs")
     if SLURM and SLURM.mail:
         check_names(SLURM.mail.rules, PROJECT / "rules", "config/site.yaml: slurm.mail.rules")
-    # A dry run plans without what is not there yet, and says what it is.
+    # A dry run plans despite missing files and lists them.
     DRY_RUN = workflow.output_settings.dryrun
     MISSING = CONFIG.missing_files(SITE.results)
     absent = {key: f"{WHERE}: {key}: {path}: no such file or folder{how_to_get(key)}" for key, path in MISSING.items()}
@@ -128,12 +128,12 @@ try:
         refuse_missing()
     LAYOUT = Layout(SITE.results)
     CORPUS, RUN, SHARED = LAYOUT.corpus(CONFIG.corpus), LAYOUT.run(CONFIG.run), LAYOUT.shared
-    # A corpus that was made elsewhere has the generations that it has.
+    # The generations of an existing corpus are read from its folder.
     GIVEN = CONFIG.corpus_is_given
     GENERATIONS = Generations.found(CORPUS) if GIVEN else Generations.planned(CONFIG.generations)
     if not GENERATIONS.names:
-        raise InputError(f"{WHERE}: corpus: {CORPUS}: no corpus is there")
-    # A finished training stays with the generations that it had, and with what they held.
+        raise InputError(f"{WHERE}: corpus: {CORPUS}: no corpus found")
+    # A finished training stays bound to the generations and files that it was trained on.
     TRAINED = None if "train" in WORDS.redo else finished_training(Path(RUN.summary()))
 except InputError as error:
     sys.exit(f"error: {error}")
@@ -147,26 +147,26 @@ CORPUS_LOGS = f"logs/corpora/{CORPUS.name}"
 RUN_LOGS = f"logs/runs/{RUN.name}"
 SHARED_LOGS = "logs/shared"
 
-# What is found out about the corpus stands in it, or in the run where the corpus is only read.
+# Tables about the corpus are written into it, or into the run if the corpus is read-only.
 ABOUT = Corpus(RUN.about_corpus()) if GIVEN else CORPUS
 REPLAY_PARTS = number_parts(CONFIG.replay.parts) if CONFIG.replay is not None else []
 HAS_REPLAY = Path(CORPUS.replay_manifest(split="train")).exists() if GIVEN else bool(REPLAY_PARTS)
 ATTRIBUTIONS = CORPUS.attribution.each(generation=GENERATIONS.names)
 REPLAY_ACCOUNTS = [CORPUS.replay_selection_account(), CORPUS.replay_account()] if HAS_REPLAY else []
 if GIVEN:
-    # Of a corpus that was made elsewhere, what is there.
+    # A corpus made elsewhere may lack some.
     ATTRIBUTIONS, REPLAY_ACCOUNTS = [
         [path for path in paths if Path(path).exists()] for paths in (ATTRIBUTIONS, REPLAY_ACCOUNTS)
     ]
 
-# Where the nodes that jobs are sent to have no internet, the rules that need it run where Snakemake runs.
+# Without a partition that reaches the internet, the rules that need it run beside Snakemake.
 INTERNET_HERE = SLURM is not None and SLURM.internet_partition is None
 
-# The image that steps run in, where Snakemake is told to use it (--software-deployment-method apptainer).
+# The container image of the steps, used with --software-deployment-method apptainer.
 IMAGE = SITE.image if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method else None
 
-# Jobs use this interpreter's environment, activated or not, or that of the image, and run offline unless their command
-# says otherwise. What the site has them load comes before; in an image there is none of it.
+# Jobs use this interpreter's environment, activated or not, or the image's. They run offline unless their command
+# overrides it. The site's modules are loaded first, except in an image.
 PYTHON = Path(sys.executable)
 ON_PATH = "" if IMAGE else f'PATH={shlex.quote(str(PYTHON.parent))}:"$PATH" '
 shell.prefix(
@@ -186,7 +186,7 @@ wildcard_constraints:
 
 
 def job(rule, logs, log, internet=False):
-    """What a rule's jobs ask for (`cores`, `resources`) and write beside their outputs (`log`, `benchmark`)."""
+    """The requests (`cores`, `resources`) and the `log` and `benchmark` files of a rule's jobs."""
     try:
         asked = resources_of(rule, CONFIG, SITE, slurm=SLURM, internet=internet)
         cores = granted(rule, CONFIG, SITE, slurm=SLURM, internet=internet).cores
@@ -196,18 +196,18 @@ def job(rule, logs, log, internet=False):
 
 
 def option(name, *values):
-    """A command-line option for the shell, or nothing where there is no value."""
+    """A command-line option, quoted for the shell; empty if it has no value."""
     given = [str(value) for value in values if value]
     return shlex.join([f"--{name}", *given]) if given else ""
 
 
 def pairs(mapping):
-    """The words of an option that takes names with their values."""
+    """The arguments of an option that takes names and values in turn."""
     return [word for pair in mapping.items() for word in pair]
 
 
 def one_of(names):
-    """A wildcard constraint that matches these names and nothing else (nothing at all when there are none)."""
+    """A wildcard constraint that matches exactly these names; without any it matches nothing."""
     return "|".join(sorted(map(re.escape, names))) or "(?!)"
 
 
@@ -217,15 +217,15 @@ def parent_of_output(wildcards, output):
 
 
 def grandparent_of_output(wildcards, output):
-    """The folder above the first output's."""
+    """The parent of the first output's folder."""
     return str(Path(output[0]).parents[1])
 
 
 def torchrun(rule, publishes):
-    """The command in front of a training: one process a GPU, or a few on the CPU, on one machine or several.
+    """The launcher that precedes a training's command: one process per GPU, on one node or several.
 
     Args:
-        publishes: the file that says that the training is done.
+        publishes: the file that marks the training as finished.
     """
     train = CONFIG.limits.train
     if SLURM is None:
@@ -240,25 +240,30 @@ def torchrun(rule, publishes):
 
 
 def require_fetched(files):
-    """Where nothing reaches the internet, stop before anything runs, naming every file that was to be fetched."""
+    """Exit if the site is offline and files are not fetched yet, listing all of them.
+
+    Args:
+        files: the outputs of rules that need the internet.
+    """
     missing = [file for file in files if not Path(file).exists()]
     if SITE.offline and CONFIG.world is None and missing and workflow.is_main_process:
         sys.stderr.writelines(f"missing: {file}\n" for file in missing)
         sys.exit(
-            f"error: config/site.yaml says offline, and {len(missing)} files are not fetched yet; "
-            f"where there is internet, run: {remedies.snakemake('fetch')}"
+            f"error: config/site.yaml sets offline, and {len(missing)} files are not fetched yet; "
+            f"run on a machine with internet: {remedies.snakemake('fetch')}"
         )
 
 
 @atexit.register
-def say_why_nothing_started():
+def explain_failed_start():
+    """On exit: the cause of a failure before the first job, in one line."""
     if workflow.is_main_process and (found := explain(workflow)):
         sys.stderr.write(f"error: {found}\n")
 
 
 @atexit.register
-def say_what_is_planned():
-    """Last of all in a dry run, after its jobs: what is missing, what the plan takes, and what stops it."""
+def summarize_plan():
+    """On exit of a dry run: missing files, the cost of the plan, and what would stop the run."""
     if not DRY_RUN or not workflow.is_main_process or workflow.dag is None:
         return
     sys.stderr.writelines(f"missing: {line}\n" for line in absent.values())
@@ -272,8 +277,8 @@ def say_what_is_planned():
         sys.stderr.write(f"{found}\n")
 
 
-def settled(files):
-    """A training's inputs: a finished one does not mind that they have changed since, unless it is to be another one."""
+def training_inputs(files):
+    """A training's inputs. For a finished training with the same settings, changed inputs trigger no rerun."""
     same = TRAINED and TRAINED.is_of(CONFIG.train, CONFIG.model, step_version("train.run"))
     return ancient(files) if same else files
 
@@ -298,7 +303,7 @@ BEHIND = list(
     if TRAINED and workflow.is_main_process
     else []
 )
-# What the main process planned, for its jobs: outputs are deleted before a job starts, and a training's record with them.
+# The main process saves the planned corpora for its jobs: before a training starts, Snakemake deletes its old record.
 PLANNED_CORPORA = Path(RUN.train_work(), "corpora.json")
 if PLANNED_CORPORA.exists() and not workflow.is_main_process:
     MIXTURE.corpora = list(map(CorpusShards.model_validate_json, json.loads(PLANNED_CORPORA.read_text())))
@@ -317,19 +322,19 @@ BENCHMARK_TABLES = {
     name: SHARED.benchmark(benchmark=name, identity=table_identity(spec, CONFIG.corpus))
     for name, spec in CONFIG.benchmarks.items()
 }
-# What anybody may download goes to a folder of the workflow's own; what a person fills is no rule's output.
+# Downloaded benchmarks have their own folder: Snakemake deletes outputs, so folders that people fill must not be outputs.
 FETCHED_BENCHMARKS = {
     name: SHARED.benchmark_fetched(benchmark=name, identity=spec.fetch_identity)
     for name, spec in CONFIG.benchmarks.items()
     if getattr(spec, "fetch", [])
 }
-# The embedded world answers only while a job that needs it runs; a real run has no such prefix.
+# Command prefix that serves the embedded world while a job runs; empty in a real run.
 SERVED = f"python -m workflow_scripts.world.serve {option('world', WORLD)} -- " if CONFIG.world is not None else ""
 CONTACT = f"{option('contact', SITE.contact)} {option('product', SITE.product)}".strip()
 SERVED_FROM = WORLD.served() if CONFIG.world is not None else []
-# What judges are made of and look at: here, because the linter wants no function beside rules.
+# Input functions of the rules in screen.smk: Snakemake's linter allows no functions beside rules.
 JUDGES = CONFIG.screen
-# By generation: no more than it has parts.
+# Groups of each generation, at most one per part.
 SCREEN_GROUPS = {name: number_groups(min(CONFIG.screen_jobs, len(parts))) for name, parts in GENERATIONS.parts.items()}
 
 
@@ -338,7 +343,7 @@ def parts_of_group(wildcards):
 
 
 def judge_inputs(wildcards):
-    """What a judge is made of: weights and classes, by the option that names them."""
+    """A judge's files (weights, classes) by the name of their option."""
     judge = JUDGES[wildcards.judge]
     if judge.judge == "clip":
         classes = judge.classes if judge.brings_embeddings else CORPUS.judge_classes(judge=wildcards.judge)
@@ -360,7 +365,7 @@ def judge_options(wildcards):
 
 
 def support_images(wildcards):
-    """A folder of support images is watched image by image; the embedded world is made as a whole."""
+    """A judge's support images; for the embedded world, the file that marks it as complete."""
     folder = JUDGES[wildcards.judge].classes
     if folder is None:
         return []

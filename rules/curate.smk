@@ -1,4 +1,4 @@
-"""A verdict for every image of the catalog."""
+"""Decide on every image of the catalog: kept or not, why, and in which split."""
 
 CLEAN_OF = {name: f"{BENCHMARK_TABLES[name]}/images.parquet" for name in CONFIG.curate.clean_of}
 
@@ -78,7 +78,7 @@ rule curate:
 JOB = job("curate_loss", CORPUS_LOGS, "curate/{generation}.loss")
 
 
-# Before shards are made: do too many images of a source have no name?
+# Stops before the shards if too many images of a source have no resolved name.
 rule curate_loss:
     input:
         account=CORPUS.verdicts_account(),
@@ -97,7 +97,7 @@ rule curate_loss:
         **JOB.resources,
         max_loss=CONFIG.max_loss.to_json(),
     message:
-        "curate: check what was lost of generation {wildcards.generation}"
+        "curate: check the losses of generation {wildcards.generation}"
     shell:
         "python -m workflow_scripts.curate.loss --account {input.account:q} --labels {input.labels:q} "
         "--max-loss {resources.max_loss:q} --out {output.loss:q} --log {log:q}"
@@ -106,7 +106,7 @@ rule curate_loss:
 JOB = job("curate_attribution", CORPUS_LOGS, "curate/{generation}.attribution")
 
 
-# Whom the corpus owes its images to; no other step needs it.
+# Source, creator and licence of each kept image.
 rule curate_attribution:
     input:
         catalog=lambda w: GENERATIONS.catalog(CORPUS, [w.generation]),

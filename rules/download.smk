@@ -1,9 +1,9 @@
-"""Images over HTTP, part by part: replay first, then one generation after the other. These rules need the internet."""
+"""Download images over HTTP, part by part: replay first, then one generation after the other. Needs the internet."""
 
 REPLAY_SELECTION = CORPUS.replay_part.each(part=REPLAY_PARTS)
 REPLAY_MANIFESTS = CORPUS.replay_download_part.each(part=REPLAY_PARTS)
-# What is downloaded before each generation: a host's policy holds over all jobs that run at once. One file stands for the
-# parts of what is earlier: 2,000 parts after 200 would be 400,000 inputs to plan.
+# What is downloaded before each generation, because jobs that run at the same time share a host's limits. One gathered
+# file represents all earlier parts: 2,000 parts after 200 would be 400,000 inputs to plan.
 EARLIER = dict(
     zip(
         GENERATIONS.names,
@@ -46,7 +46,7 @@ rule download:
         out=parent_of_output,
         version=step_version("download.fetch"),
     message:
-        "download part {wildcards.part}"
+        "download: fetch the images of part {wildcards.part}"
     shell:
         "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.fetch --part {input.part:q} "
         "--settings {params.settings:q} --limits {resources.limits:q} {resources.contact} "
@@ -56,8 +56,8 @@ rule download:
 JOB = job("retry_failed", CORPUS_LOGS, "download/retry", internet=True)
 
 
-# Only what failed for a passing reason, all in one job, which has every host's policy to itself. No flag stays, and what
-# follows reruns only if something came. Parts that are not downloaded yet are left to their own jobs.
+# Retries transient failures of finished parts in one job, which may use each host's full limits. Later steps rerun only
+# if images arrived. Parts that are not downloaded yet are left to `download`.
 DONE_PARTS, DONE_REPLAY_PARTS = (
     {part: manifest for part, manifest in zip(parts, manifests, strict=True) if Path(manifest).exists()}
     for parts, manifests in (
@@ -91,7 +91,7 @@ rule retry_failed:
         replay=(option("replay-settings", CONFIG.replay.download.to_json()) if CONFIG.replay else ""),
         work=CORPUS.download_work(),
     message:
-        "download: ask again for images that failed"
+        "download: retry failed images"
     shell:
         "HF_HUB_OFFLINE=0 {resources.served}python -m workflow_scripts.download.retry --parts {input.parts:q} "
         "--manifests {input.manifests:q} --settings {params.settings:q} --replay-parts {input.replay_parts:q} "
@@ -122,7 +122,7 @@ rule estimate:
         groups=CONFIG.shard_jobs,
         screening=option("screening", CONFIG.screen and CONFIG.screening.to_json()),
     message:
-        "estimate the size and cost of the downloads"
+        "estimate: compute the size and cost of the downloads"
     shell:
         "python -m workflow_scripts.download.estimate --parts {input.parts:q} {input.replay:q} "
         "--settings {params.settings:q} --limits {resources.limits:q} --memory-mb {resources.mem_mb} --log {log:q} && "
@@ -166,7 +166,7 @@ rule download_gather:
 JOB = job("download_loss", CORPUS_LOGS, "download/{generation}.loss")
 
 
-# Before anything is made of them: did too many images of a source not come?
+# Stops before curation if too many images of a source failed.
 rule download_loss:
     input:
         account=CORPUS.gathered_account(),
@@ -187,7 +187,7 @@ rule download_loss:
         **JOB.resources,
         max_loss=CONFIG.max_loss.to_json(),
     message:
-        "download: check what was lost of generation {wildcards.generation}"
+        "download: check the losses of generation {wildcards.generation}"
     shell:
         "python -m workflow_scripts.download.loss --account {input.account:q} --hosts {input.hosts:q} --lost {input.lost:q} --older {input.older:q} "
         "--max-loss {resources.max_loss:q} --out {output.loss:q} --log {log:q}"

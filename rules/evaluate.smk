@@ -1,14 +1,14 @@
-"""Features once per model and benchmark, and one scoring job a benchmark for all models."""
+"""Embed each benchmark's images once per model, and score all models of a benchmark in one job."""
 
-# The species of the trained generations were seen, where the run trained on this corpus alone. The list stands in the
-# corpus, or in the run whose training lacks newer generations.
+# Species seen in training, if the run trained on this corpus only. The list is in the corpus, or in the run if its
+# training lacks newer generations.
 SEEN_IN = ABOUT if MIXTURE.generations in ([], GENERATIONS.names) else Corpus(RUN.about_corpus())
 SEEN = MIXTURE.generations and SEEN_IN.seen_species()
 
 JOB = job("embed", RUN_LOGS, "evaluate/embed/{model}/{benchmark}")
 
 
-# What is embedded once is kept for all runs, by a digest of weights, preprocessing and images.
+# Features are kept for all runs, by a digest of weights, preprocessing and images.
 rule embed:
     input:
         model=lambda w: MODELS.files(w.model),
@@ -32,7 +32,7 @@ rule embed:
         work=SHARED.work(step="features"),
         version=step_version("evaluate.embed"),
     message:
-        "embed the images of {wildcards.benchmark} with {wildcards.model}"
+        "evaluate: embed the images of {wildcards.benchmark} with {wildcards.model}"
     shell:
         "python -m workflow_scripts.evaluate.embed --model {params.model:q} --images {input.images:q} "
         "--projector {params.projector:q} {params.precise} --limits {resources.limits:q} --work {params.work:q} "
@@ -60,7 +60,7 @@ rule seen_species:
     params:
         version=step_version("evaluate.seen_species"),
     message:
-        "list the species that training sees"
+        "evaluate: list the species seen in training"
     shell:
         "python -m workflow_scripts.evaluate.seen_species --labels {input.labels:q} --verdicts {input.verdicts:q} "
         "--memory-mb {resources.mem_mb} --out {output.species:q} --log {log:q}"
@@ -69,7 +69,7 @@ rule seen_species:
 JOB = job("newt_search", RUN_LOGS, "evaluate/searches/{model}/{benchmark}-{part}-of-{parts}")
 
 
-# NeWT's machines are many: each job searches a share of the tasks for one model.
+# NeWT fits many support vector machines: each job searches a share of the tasks for one model.
 rule newt_search:
     input:
         images=benchmark_images,
@@ -91,13 +91,13 @@ rule newt_search:
         part=lambda w: int(w.part),
         version=step_version("evaluate.newt.search"),
     message:
-        "NeWT: search classifiers of {wildcards.model} on {wildcards.benchmark}, share {wildcards.part} of {wildcards.parts}"
+        "evaluate: search classifiers for {wildcards.benchmark} with {wildcards.model}, job {wildcards.part} of {wildcards.parts}"
     shell:
         "python -m workflow_scripts.evaluate.newt.search --images {input.images:q} --features {input.features:q} "
         "--part {params.part} --parts {wildcards.parts} --out {output:q} --threads {threads} --log {log:q}"
 
 
-# One rule a benchmark, named without wildcards, so that `snakemake eval_rare_species` redoes one.
+# One rule per benchmark, without wildcards, so that `snakemake eval_rare_species` runs one.
 for benchmark, spec in CONFIG.benchmarks.items():
 
     JOB = job("eval", RUN_LOGS, f"evaluate/scores/{benchmark}")
@@ -134,7 +134,7 @@ for benchmark, spec in CONFIG.benchmarks.items():
             out=grandparent_of_output,
             version=step_version(f"evaluate.{spec.layout}.score"),
         message:
-            f"score all models on {benchmark}"
+            f"evaluate: score all models on {benchmark}"
         shell:
             "python -m workflow_scripts.evaluate.{params.layout}.score --benchmark {params.benchmark:q} "
             "--settings {params.settings:q} --images {input.images:q} --models {params.models:q} "
@@ -145,7 +145,7 @@ for benchmark, spec in CONFIG.benchmarks.items():
 JOB = job("leakage_search", RUN_LOGS, "evaluate/leakage/{benchmark}.{generation}")
 
 
-# How much of a benchmark is in the corpus, and what that does to its scores: for those that the corpus is not clean of.
+# How many images of a benchmark are in the corpus, for benchmarks that `curate.clean_of` does not list.
 rule leakage_search:
     input:
         downloads=CORPUS.gathered(),
@@ -165,7 +165,7 @@ rule leakage_search:
     params:
         version=step_version("curate.leakage"),
     message:
-        "search generation {wildcards.generation} for images of {wildcards.benchmark}"
+        "leakage: search generation {wildcards.generation} for images of {wildcards.benchmark}"
     shell:
         "python -m workflow_scripts.curate.leakage --downloads {input.downloads:q} "
         "--benchmarks {wildcards.benchmark} {input.images:q} --out {output.leakage:q} --account {output.account:q} "
@@ -194,7 +194,7 @@ rule leakage_scores:
     params:
         version=step_version("evaluate.leaked_scores"),
     message:
-        "score {wildcards.benchmark} with and without what the corpus holds of it"
+        "leakage: score {wildcards.benchmark} with and without leaked images"
     shell:
         "python -m workflow_scripts.evaluate.leaked_scores --benchmark {wildcards.benchmark} "
         "--leakage {input.leakage:q} --verdicts {input.verdicts:q} --predictions {input.predictions:q} --out {output:q} "

@@ -1,4 +1,4 @@
-"""A corpus that was made elsewhere is read as it is: here are the names that the rules which make one would give."""
+"""For a corpus made elsewhere, which is only read: empty values for the names that the corpus rules define."""
 
 FETCHED = []
 FETCHED_SOURCES = {}

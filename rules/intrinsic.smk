@@ -1,4 +1,4 @@
-"""Features looked at without a task: t-SNE, and how their distances follow the taxonomy."""
+"""Analyse features without a task: t-SNE, and how distances agree with the taxonomy."""
 
 JOB = job("tsne", RUN_LOGS, "evaluate/tsne/{model}/{benchmark}")
 
@@ -21,13 +21,13 @@ rule tsne:
     params:
         version=step_version("evaluate.tsne"),
     message:
-        "lay out the features of {wildcards.model} on {wildcards.benchmark} (t-SNE)"
+        "evaluate: compute the t-SNE map of {wildcards.benchmark} with {wildcards.model}"
     shell:
         "python -m workflow_scripts.evaluate.tsne --images {input.images:q} --features {input.features:q} "
         "--out {output.plane:q} --log {log:q}"
 
 
-# All models at once: they are held against each other over the same images and triplets.
+# All models in one job, because they are compared on the same images and triplets.
 for benchmark in CONFIG.intrinsic_benchmarks():
 
     JOB = job("intrinsic", RUN_LOGS, f"evaluate/intrinsic/{benchmark}")
@@ -55,7 +55,7 @@ for benchmark in CONFIG.intrinsic_benchmarks():
             out=grandparent_of_output,
             version=step_version("evaluate.intrinsic"),
         message:
-            f"measure how features follow the taxonomy on {benchmark}"
+            f"evaluate: measure how features follow the taxonomy on {benchmark}"
         shell:
             "python -m workflow_scripts.evaluate.intrinsic --benchmark {params.benchmark:q} --images {input.images:q} "
             "--features {params.features:q} --out-dir {params.out:q} --threads {threads} "

@@ -1,4 +1,4 @@
-"""Weights from a hub or a file into a folder, so that no training or scoring job fetches anything."""
+"""Fetch model weights into a folder, so that training and scoring run offline."""
 
 JOB = job("model_fetch", SHARED_LOGS, "models/{fetched}", internet=True)
 
@@ -26,7 +26,7 @@ rule model_fetch:
         out=parent_of_output,
         version=step_version("models.fetch"),
     message:
-        "fetch model {wildcards.fetched}"
+        "models: fetch {wildcards.fetched}"
     shell:
         "HF_HUB_OFFLINE=0 python -m workflow_scripts.models.fetch --model {params.model:q} {params.trainable} "
         "--out {params.out:q} --log {log:q}"

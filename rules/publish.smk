@@ -1,4 +1,4 @@
-"""What others can use: model and dataset with their cards, licences and citations. Nothing is uploaded."""
+"""Prepare model and dataset for publication, with cards, licences and citations. Nothing is uploaded."""
 
 JOB = job("publish_model", RUN_LOGS, "publish/model")
 
@@ -27,7 +27,7 @@ rule publish_model:
         settings=CONFIG.publish.to_json(),
         version=step_version("report.publish_model"),
     message:
-        "publish: the model with its card"
+        "publish: prepare the model and its card"
     shell:
         "python -m workflow_scripts.report.publish_model --model {params.model:q} --scores {input.scores:q} "
         "--facts {input.facts:q} --table {input.table:q} --settings {params.settings:q} --out {output.card:q} --log {log:q}"
@@ -62,7 +62,7 @@ rule publish_dataset:
         out=parent_of_output,
         version=step_version("report.publish_dataset"),
     message:
-        "publish: the dataset with its card"
+        "publish: prepare the dataset and its card"
     shell:
         "python -m workflow_scripts.report.publish_dataset --catalog {input.catalog:q} "
         "--attribution {input.attribution:q} --labels {input.labels:q} --shards {params.shards:q} "
@@ -73,7 +73,7 @@ rule publish_dataset:
 JOB = job("crate", RUN_LOGS, "publish/crate")
 
 
-# What ran, on what, and what came out, for tools that read Workflow Run RO-Crates.
+# Provenance of the run as a Workflow Run RO-Crate.
 rule crate:
     input:
         facts=RUN.facts(),
@@ -99,7 +99,7 @@ rule crate:
         settings=CONFIG.publish.to_json(),
         version=step_version("report.crate"),
     message:
-        "publish: the run as an RO-Crate"
+        "crate: write the run as an RO-Crate"
     shell:
         "python -m workflow_scripts.report.crate --facts {input.facts:q} --summary {input.summary:q} "
         "--page {input.page:q} --table {input.table:q} --model {params.model:q} --workflow {input.workflow:q} "

@@ -1,4 +1,4 @@
-"""Replay pairs: chosen from LAION-like metadata, downloaded before the corpus, and sharded."""
+"""Select replay pairs from LAION-like metadata, download them before the corpus, and write them to shards."""
 
 JOB = job("replay_select", CORPUS_LOGS, "replay/select")
 
@@ -63,13 +63,13 @@ use rule download as replay_download with:
         out=parent_of_output,
         version=step_version("download.fetch"),
     message:
-        "replay: download part {wildcards.part}"
+        "replay: fetch the images of part {wildcards.part}"
 
 
 JOB = job("replay_loss", CORPUS_LOGS, "replay/loss")
 
 
-# Before shards are made: did too many pairs not come?
+# Stops before the shards if too many pairs failed.
 rule replay_loss:
     input:
         manifests=CORPUS.replay_download_part.each(part=REPLAY_PARTS),
@@ -87,7 +87,7 @@ rule replay_loss:
         **JOB.resources,
         max_loss=CONFIG.max_loss.to_json(),
     message:
-        "replay: check what was lost"
+        "replay: check the losses"
     shell:
         "python -m workflow_scripts.replay.loss --manifests {input.manifests:q} "
         "--max-loss {resources.max_loss:q} --out {output.loss:q} --log {log:q}"

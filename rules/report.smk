@@ -1,4 +1,4 @@
-"""One page with everything in it."""
+"""Build the report of the run: one self-contained page."""
 
 ACCOUNTS = [
     *(
@@ -20,7 +20,7 @@ FINDINGS = CORPUS.gathered_findings.each(judge=CONFIG.screen, generation=GENERAT
 METRICS = {"train": RUN.metrics()}
 if MODELS.pretrain_start:
     METRICS = {"pretrain": f"{MODELS.start}/train/metrics.jsonl"} | METRICS
-# What a run has made in shared folders, for the cost of its jobs there.
+# Shared folders that this run uses, to count the cost of their jobs.
 SHARED_FOLDERS = [
     *BENCHMARK_TABLES.values(),
     *(str(Path(file).parent) for file in FETCHED_BENCHMARKS.values()),
@@ -58,7 +58,7 @@ rule report_corpus:
         replay=REPLAY_OPTION,
         version=step_version("report.corpus"),
     message:
-        "report: name and count the corpus"
+        "report: compute the corpus's digest and counts"
     shell:
         "python -m workflow_scripts.report.corpus --name {params.corpus:q} --shards {params.shards:q} "
         "--labels {input.labels:q} {params.replay} --out {output.identity:q} --composition {output.composition:q} "
@@ -106,7 +106,7 @@ rule report_build:
         config=CONFIG.recipe(SITE),
         downloads=CORPUS.downloads(),
         screened=option("refusals", CONFIG.refusals.rules and CONFIG.refusals.to_json()),
-        # What jobs cost is read when the page is made, and makes none.
+        # Params, not inputs: logs only give the cost of jobs.
         run_logs=RUN_LOGS,
         corpus_logs=CORPUS_LOGS,
         shared_logs=SHARED_LOGS,

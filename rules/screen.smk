@@ -1,4 +1,4 @@
-"""Judges look at the downloaded images, each at those that its `of` names, in a fixed number of jobs."""
+"""Run judges on the downloaded images, each on those that its `of` selects, in a fixed number of jobs."""
 
 JOB = job("screen_classes", CORPUS_LOGS, "screen/{judge}/classes")
 
@@ -34,7 +34,7 @@ rule screen_classes:
 JOB = job("screen", CORPUS_LOGS, "screen/{judge}/{generation}/group-{group}")
 
 
-# What was seen once is kept by picture: other thresholds, predicates and numbers of groups look at nothing twice.
+# Findings are kept per image: another threshold, predicate or number of groups judges no image twice.
 rule screen:
     input:
         unpack(judge_inputs),
@@ -64,7 +64,7 @@ rule screen:
         work=CORPUS.screen_work(),
         version=lambda w: step_version(f"screen.{JUDGES[w.judge].judge}"),
     message:
-        "screen: judge {wildcards.judge} looks at generation {wildcards.generation}, group {wildcards.group}"
+        "screen: run judge {wildcards.judge} on generation {wildcards.generation}, group {wildcards.group}"
     shell:
         "python -m workflow_scripts.screen.{params.judge} --name {wildcards.judge} --of {params.of:q} {params.options} "
         "--parts {input.parts:q} --manifests {input.manifests:q} --out-dir {params.out:q} --account {output.account:q} "
@@ -97,7 +97,7 @@ rule screen_gather:
         findings=lambda w: CORPUS.findings.each(judge=[w.judge], part=GENERATIONS.parts[w.generation]),
         version=step_version("screen.gather"),
     message:
-        "screen: gather what judge {wildcards.judge} found in generation {wildcards.generation}"
+        "screen: gather the findings of judge {wildcards.judge} in generation {wildcards.generation}"
     shell:
         "python -m workflow_scripts.screen.gather --name {wildcards.judge} --groups {input.groups:q} "
         "--findings {params.findings:q} --out {output.findings:q} --account {output.account:q} "
@@ -107,7 +107,7 @@ rule screen_gather:
 JOB = job("screen_labelling", CORPUS_LOGS, "screen/{judge}/sample")
 
 
-# Images of each class to label by hand; with labels, precision and recall at each threshold.
+# A page of images of each class to label by hand. With labels, it shows precision and recall at each threshold.
 rule screen_labelling:
     input:
         findings=lambda w: CORPUS.gathered_findings.each(judge=[w.judge], generation=GENERATIONS.names),
@@ -133,7 +133,7 @@ rule screen_labelling:
         screened=option("refusals", CONFIG.refusals.rules and CONFIG.refusals.to_json()),
         version=step_version("screen.sample"),
     message:
-        "screen: draw images to label for judge {wildcards.judge}"
+        "screen: sample images to label for judge {wildcards.judge}"
     shell:
         "python -m workflow_scripts.screen.sample --name {wildcards.judge} --findings {input.findings:q} "
         "--gathered {input.gathered:q} --downloads {params.downloads:q} {params.labels} {params.screened} "
@@ -148,4 +148,4 @@ rule screen_sample:
     input:
         CORPUS.sample.each(judge=JUDGES),
     message:
-        "screen: draw images to label"
+        "screen: sample images to label"

@@ -1,4 +1,4 @@
-"""Kept images into training shards, globally shuffled, by a fixed number of jobs."""
+"""Write the kept images, globally shuffled, to training shards, in a fixed number of jobs."""
 
 SHARD_GROUPS = number_groups(CONFIG.shard_jobs)
 SPLITS = ["train", "train_small", "val"]
@@ -89,14 +89,14 @@ rule shards_gather:
     threads: JOB.cores
     resources:
         **JOB.resources,
-        # What is written down of the images changes no shard.
+        # Resources, because neither changes a shard.
         downloads=lambda w: CORPUS.gathered(generation=w.generation),
         held=HELD,
     params:
         out=parent_of_output,
         version=step_version("shards.gather"),
     message:
-        "shards: list those of generation {wildcards.generation}"
+        "shards: list the shards of generation {wildcards.generation}"
     shell:
         "python -m workflow_scripts.shards.gather --manifests {input.manifests:q} --indexes {input.indexes:q} "
         "--plan {input.plan:q} --out-dir {params.out:q} --downloads {resources.downloads:q} --held {resources.held:q} "
@@ -106,7 +106,7 @@ rule shards_gather:
 JOB = job("verify", CORPUS_LOGS, "verify")
 
 
-# No inputs: what is missing must be named, not made.
+# No inputs: missing files are reported, not made.
 rule verify:
     log:
         JOB.log,
@@ -129,7 +129,7 @@ rule verify:
             CORPUS.labels(),
         ],
     message:
-        "verify the corpus against its manifests"
+        "verify: check the corpus against its manifests"
     shell:
         "python -m workflow_scripts.shards.verify --shards {params.shards:q} --verdicts {params.verdicts:q} "
         "--downloads {params.downloads:q} {params.replay} --work {params.work:q} --others {params.others:q} "

@@ -1,4 +1,4 @@
-"""Backbones into DuckDB, and every provider's label resolved against them."""
+"""Load backbones into DuckDB and resolve every provider label against them."""
 
 BACKBONES = {backbone.name: backbone for backbone in CONFIG.taxonomy.backbones}
 BACKBONE_FILES = {name: f"{backbone.folder(str(SHARED))}/backbone.duckdb" for name, backbone in BACKBONES.items()}
@@ -121,7 +121,7 @@ rule taxonomy_stats:
     params:
         version=step_version("taxonomy.stats"),
     message:
-        "taxonomy: count what the labels became"
+        "taxonomy: count how the labels were resolved"
     shell:
         "python -m workflow_scripts.taxonomy.stats --labels {input.labels:q} --catalog {input.catalog:q} --out {output:q} "
         "--memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"

@@ -1,6 +1,6 @@
-"""Pretraining where the config asks for it, training, and the export."""
+"""Pretrain the starting model if the config asks for it, train, and export."""
 
-# On a cluster a training enters its image on each of its nodes, behind srun, which no image has.
+# On a cluster, srun starts the container on each node: the image contains no srun.
 TRAINING_IMAGE = None if SLURM else IMAGE
 
 
@@ -29,7 +29,7 @@ rule index_tars:
         out=parent_of_output,
         version=step_version("train.index_tars"),
     message:
-        "index given tars"
+        "train: index existing tars"
     shell:
         "python -m workflow_scripts.train.index_tars --tars {params.tars:q} --work {params.work:q} "
         "--out-dir {params.out:q} --jobs {threads} --log {log:q}"
@@ -50,7 +50,7 @@ if MODELS.pretrain_start:
             JOB.log,
         benchmark:
             JOB.benchmark
-        # What crashed is started again by the launcher, within the job; here bad input would be tried again too.
+        # The launcher restarts a crashed training within its job; a retry here would also repeat bad input.
         retries: 0
         conda:
             ENVIRONMENT
@@ -70,7 +70,7 @@ if MODELS.pretrain_start:
             out=parent_of_output,
             version=step_version("train.run"),
         message:
-            "pretrain the starting model on replay pairs"
+            "train: pretrain the starting model on replay pairs"
         shell:
             "{resources.torchrun} -m workflow_scripts.train.run --start {params.start:q} --model {params.model:q} "
             "{params.replay} --settings {params.settings:q} --limits {resources.limits:q} "
@@ -100,7 +100,7 @@ if MODELS.pretrain_start:
             out=parent_of_output,
             version=step_version("train.export"),
         message:
-            "export the starting model"
+            "train: export the starting model"
         shell:
             "python -m workflow_scripts.train.export --trained {params.trained:q} --start {params.start:q} "
             "--settings {params.settings:q} --out {params.out:q} --log {log:q}"
@@ -111,16 +111,16 @@ JOB = job("train_run", RUN_LOGS, "train/run")
 
 rule train_run:
     input:
-        start=settled(f"{MODELS.start}/open_clip_config.json"),
-        shards=settled(MIXTURE.tables()),
-        replay=settled(REPLAY_TABLES if CONFIG.train.replay_batch else []),
+        start=training_inputs(f"{MODELS.start}/open_clip_config.json"),
+        shards=training_inputs(MIXTURE.tables()),
+        replay=training_inputs(REPLAY_TABLES if CONFIG.train.replay_batch else []),
     output:
         RUN.training.each(file=TRAINING_FILES),
     log:
         JOB.log,
     benchmark:
         JOB.benchmark
-    # What crashed is started again by the launcher, within the job; here bad input would be tried again too.
+    # The launcher restarts a crashed training within its job; a retry here would also repeat bad input.
     retries: 0
     conda:
         ENVIRONMENT
@@ -143,7 +143,7 @@ rule train_run:
         out=parent_of_output,
         version=step_version("train.run"),
     message:
-        "train the model"
+        "train: train the model"
     shell:
         "{resources.torchrun} -m workflow_scripts.train.run --start {params.start:q} --model {params.model:q} "
         "--corpora {params.corpora:q} {params.replay} {params.validation} {resources.scratch} "
@@ -176,7 +176,7 @@ rule model_export:
         out=parent_of_output,
         version=step_version("train.export"),
     message:
-        "export the model"
+        "train: export the model"
     shell:
         "python -m workflow_scripts.train.export --trained {params.trained:q} --start {params.start:q} "
         "--settings {params.settings:q} --out {params.out:q} --log {log:q}"
@@ -185,7 +185,7 @@ rule model_export:
 JOB = job("species_texts", RUN_LOGS, "train/species_texts")
 
 
-# The corpus's species as pybioclip wants them.
+# Embeddings of the corpus's species names, in the format that pybioclip reads.
 rule species_texts:
     input:
         model=RUN.model_config(),
@@ -207,7 +207,7 @@ rule species_texts:
         out=parent_of_output,
         version=step_version("train.species_texts"),
     message:
-        "embed the names of all species for the model"
+        "train: embed the names of all species"
     shell:
         "python -m workflow_scripts.train.species_texts --model {params.model:q} --labels {input.labels:q} "
         "--templates {params.templates} --memory-mb {resources.mem_mb} --out {params.out:q} --log {log:q}"
@@ -223,7 +223,7 @@ rule model_card:
         scores=RUN.scores.each(model=[CONFIG.run], benchmark=CONFIG.benchmarks),
         attributions=ATTRIBUTIONS,
         identity=ABOUT.identity() if MIXTURE.has_own else [],
-        # What was taken down since stands on the card.
+        # The card lists images taken down since the training.
         ledgers=lambda w: [str(path) for path in LAYOUT.ledgers()],
     output:
         card=RUN.model_card(),
@@ -246,7 +246,7 @@ rule model_card:
         identity=option("identity", MIXTURE.has_own and ABOUT.identity()),
         version=step_version("train.card"),
     message:
-        "write the model card"
+        "train: write the model card"
     shell:
         "python -m workflow_scripts.train.card --trained {params.trained:q} --model {params.model:q} "
         "--settings {params.settings:q} --title {params.title:q} --scores {input.scores:q} "

@@ -1,4 +1,4 @@
-"""The embedded world: everything that comes from outside in a real run, in small."""
+"""The embedded world: a miniature of everything that a real run gets from outside."""
 
 JOB = job("world", CORPUS_LOGS, "world/make")
 
@@ -29,6 +29,6 @@ rule world:
         out=parent_of_output,
         version=step_version("world.make"),
     message:
-        "make the embedded world"
+        "world: make the embedded world"
     shell:
         "python -m workflow_scripts.world.make --settings {params.settings:q} --out {params.out:q} --jobs {threads} --log {log:q}"

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.messages import says
+
 ROOT = Path(__file__).resolve().parents[2]
 RULES = "\n".join(file.read_text() for file in sorted((ROOT / "rules").glob("*.smk")))
 SLURM = ("--profile", "profiles/slurm", "--configfile", "config/config.yaml", "tests/workflow/micro.yaml")
@@ -161,10 +163,8 @@ def test_without_internet_what_is_not_fetched_is_listed_with_the_command_that_fe
     lines = snakemake(fresh, *words).stderr.splitlines()
     missing = [line.removeprefix("missing: ") for line in lines if line.startswith("missing: results/")]
     assert missing[0] == "results/corpora/beetles/download/g000.parquet" and len(missing) == 2
-    assert lines[-1] == (
-        "error: config/site.yaml says offline, and 2 files are not fetched yet; where there is internet, run: "
-        "snakemake fetch --profile profiles/local --configfile config/beetles.yaml"
-    )
+    assert says(lines[-1], "error: config/site.yaml", "offline", "2 files")
+    assert lines[-1].endswith("snakemake fetch --profile profiles/local --configfile config/beetles.yaml")
     for name in missing:
         fresh.path(name).parent.mkdir(parents=True, exist_ok=True)
         fresh.path(name).touch()
