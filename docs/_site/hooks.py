@@ -1,8 +1,8 @@
-"""What the site adds to MkDocs: pages from outside `docs`, links that hold there, and what pyproject.toml says.
+"""MkDocs hooks: pages from outside `docs`, their links, and metadata from pyproject.toml.
 
-README, CONTRIBUTING, CHANGELOG and config/README.md are pages as they are. A link that leads out of `docs` leads to
-such a page, to the repository where its address is known, and is plain text otherwise. A link to nothing fails the
-build.
+README, CONTRIBUTING, CHANGELOG and config/README.md become pages of the site. Links from `docs` to other files lead to
+such a page or, if pyproject.toml has its address, to the repository; otherwise they become plain text. A link to a
+missing file fails the build.
 """
 
 import os
@@ -27,7 +27,7 @@ FENCE = re.compile(r"(^```.*?^```$|`[^`\n]+`)", re.M | re.S)
 
 
 def on_config(config: Any) -> Any:
-    """Addresses and version, of pyproject.toml alone."""
+    """Set addresses, authors and version from pyproject.toml."""
     about = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     urls = {name.lower(): url for name, url in about.get("urls", {}).items()}
     config.site_description = about["description"]
@@ -39,26 +39,26 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """The pages from outside `docs`."""
+    """Add the pages from outside `docs`."""
     for path, page in PAGES.items():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / path)))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> str:
-    """Links by where things lie on the site; code is left as it is."""
+    """Rewrite links to their targets on the site, except in code."""
     source = Path(page.file.abs_src_path).relative_to(ROOT)
 
-    def moved(found: re.Match[str]) -> str:
+    def on_site(found: re.Match[str]) -> str:
         image, text, target, anchor = found[1], found[2], found[3], found[4] or ""
         if not target:
             return found[0]
         path = os.path.normpath(source.parent / target)
         if not (ROOT / path).exists():
             raise PluginError(f"{source}: {target}: no such file")
-        on_site = PAGES.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else None)
-        if on_site is not None:
-            return f"{image}[{text}]({os.path.relpath(on_site, Path(page.file.src_uri).parent)}{anchor})"
+        there = PAGES.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else None)
+        if there is not None:
+            return f"{image}[{text}]({os.path.relpath(there, Path(page.file.src_uri).parent)}{anchor})"
         return f"[{text}]({config.repo_url}/blob/main/{path})" if config.repo_url else text
 
-    return "".join(part if number % 2 else LINK.sub(moved, part) for number, part in enumerate(FENCE.split(markdown)))
+    return "".join(part if number % 2 else LINK.sub(on_site, part) for number, part in enumerate(FENCE.split(markdown)))

@@ -1,6 +1,6 @@
-"""Draw the pictures of the documentation: `python docs/pictures/draw.py` writes the SVG files beside it.
+"""Draw the diagrams of the documentation: `python docs/pictures/draw.py` writes the SVG files beside it.
 
-Colours are of Okabe and Ito's palette, which colour-blind people can tell apart, and never say what no word says.
+Colours are from Okabe and Ito's palette, which colour-blind people can tell apart; labels repeat all that they mean.
 """
 
 from dataclasses import dataclass, field
@@ -15,12 +15,13 @@ EDGE = {BLUE: "#0072b2", GREEN: "#009e73", ORANGE: "#d08700", PURPLE: "#b0568f",
 
 @dataclass
 class Picture:
-    """An SVG of boxes, arrows and words.
+    """An SVG diagram of boxes, arrows and labels.
 
     Attributes:
         width: in pixels.
         height: in pixels.
-        title: what it shows, for those who cannot see it.
+        title: text alternative for people who cannot see it.
+        parts: the SVG elements drawn so far.
     """
 
     width: int
@@ -29,7 +30,7 @@ class Picture:
     parts: list[str] = field(default_factory=list)
 
     def box(self, x: int, y: int, w: int, h: int, colour: str, head: str, *lines: str) -> None:  # noqa: PLR0917
-        """A box with a heading and smaller lines; x and y are of its upper left corner."""
+        """Add a box with a heading and smaller lines; (x, y) is its upper left corner, in pixels."""
         self.parts.append(
             f'<rect x="{x}" y="{y}" width="{w}" height="{h}" rx="7" fill="{colour}" stroke="{EDGE[colour]}" '
             'stroke-width="1.5"/>'
@@ -43,7 +44,7 @@ class Picture:
         self, x: float, y: float, text: str, *, size: float = 14.5, bold: bool = False, colour: str = INK,
         anchor: str = "middle",
     ) -> None:  # fmt: skip
-        """A line of text; x is where its anchor is, y its baseline."""
+        """Add a line of text; x is the position of its anchor, y its baseline, in pixels."""
         weight = ' font-weight="600"' if bold else ""
         self.parts.append(
             f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" fill="{colour}" text-anchor="{anchor}"{weight}>'
@@ -51,7 +52,7 @@ class Picture:
         )
 
     def arrow(self, *points: tuple[int, int], dashed: bool = False) -> None:
-        """A line through the points, with a head at the last one."""
+        """Add a polyline with an arrowhead at its last point."""
         dash = ' stroke-dasharray="5 4"' if dashed else ""
         path = " ".join(f"{'M' if not number else 'L'}{x},{y}" for number, (x, y) in enumerate(points))
         self.parts.append(
@@ -59,7 +60,7 @@ class Picture:
         )
 
     def svg(self) -> str:
-        """The whole file."""
+        """The SVG file as text."""
         head = (
             '<marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto">'
             f'<path d="M0,0 L10,5 L0,10 z" fill="{INK}"/></marker>'
@@ -79,7 +80,7 @@ class Picture:
 
 
 def dag() -> Picture:
-    """The stages, and what passes between them."""
+    """The stages and the data that flows between them."""
     made = Picture(
         960, 330, "From sources, backbones, benchmarks and replay pairs to a corpus, a model, scores and a report"
     )
@@ -120,7 +121,7 @@ def dag() -> Picture:
 
 
 def corpus_and_run() -> Picture:
-    """One corpus that grows, two runs that read it."""
+    """A corpus that grows, and two runs that train on it."""
     made = Picture(
         960, 300, "A corpus with three generations of shards; two runs train on it, each with its own report"
     )
@@ -158,7 +159,7 @@ CAPTIONS = (
 
 
 def caption() -> Picture:
-    """One taxon, five captions."""
+    """The five captions of a taxon."""
     made = Picture(960, 276, "One label, its taxon, and the five captions that training draws from")
     made.box(10, 20, 180, 60, GREY, "image", "Pica hudsonia (Sabine)")
     made.box(
@@ -183,7 +184,7 @@ def caption() -> Picture:
 
 
 def two_heads() -> Picture:
-    """One encoder with a projector for each kind of pairs."""
+    """One image encoder with a projector for each kind of pair."""
     made = Picture(
         960, 250, "Biology and replay images share the image encoder and have a projector each; one text encoder"
     )

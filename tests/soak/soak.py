@@ -29,6 +29,10 @@ MICRO = "tests/workflow/micro.yaml"
 FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
 AWAKE = "import select, time; time.sleep = lambda seconds: select.select((), (), (), seconds) and None"
 PATIENCE = 1200
+PREAMBLE = (
+    "Written by `make soak`. Each row is one run of the micro world with one fault at a random moment, and a rerun if\n"
+    "the run stopped. Its files are compared with those of a run without faults."
+)
 ERROR = re.compile(r"^error: .+$", re.MULTILINE)
 
 Mend = Callable[[], None]
@@ -306,7 +310,7 @@ def main() -> None:
             # After each: an hour is long, and what was seen is worth keeping.
             write_text(
                 Path("docs/faults.md"),
-                "\n".join(["# Faults and outcomes", "", "Written by `make soak`.", "", *lines, ""]),
+                "\n".join(["# Faults and outcomes", "", PREAMBLE, "", *lines, ""]),
             )
     sys.exit(1 if unsound else 0)
 
