@@ -240,8 +240,15 @@ def test_every_page_is_on_the_site_once() -> None:
 
 def test_public_ci_runs_what_this_repositorys_ci_runs() -> None:
     jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
-    runs = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
-    assert ".ci/run" in "\n".join(runs)
+    steps = [step for job in jobs.values() for step in job["steps"]]
+    assert {"bash .ci/run", "make site"} <= {step["run"] for step in steps if "run" in step}
+    made = re.search(r"^site_dir: (.*)$", (ROOT / "mkdocs.yml").read_text(), re.M)
+    assert made and [step["with"]["path"] for step in steps if "upload-artifact" in step.get("uses", "")] == [made[1]]
+    makefile = (ROOT / "Makefile").read_text()
+    for job in jobs.values():
+        image = re.search(r"python:(3\.\d+)", str(job["container"]))
+        assert image and f"python{image[1]}" in makefile
+        assert all(name in makefile for name in job.get("env", {}))
     for form in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"):
         assert yaml.safe_load(form.read_text())
 
