@@ -1,5 +1,5 @@
-# Each target sets up what it needs. ACCEL=cpu or ACCEL=cu130 picks PyTorch's own index for that build of torch;
-# without it, torch comes from where pip looks.
+# Each target installs what it needs. ACCEL=cpu or ACCEL=cu130 installs that build of torch from PyTorch's own index;
+# without ACCEL, torch comes from pip's default index.
 SHELL := /bin/bash
 PYTHON ?= $(shell for python in python3.11 python3.12; do $$python -c "" 2>/dev/null && echo $$python && break; done)
 ACCEL ?=
@@ -13,22 +13,24 @@ RESULTS = $(shell $(BIN)/python -c 'from workflow_scripts.common.config.root imp
 
 help:
 	@printf 'make %s\n' \
-	  'setup  the environment alone, in .venv; ACCEL=cpu for PyTorch without a GPU' \
-	  'demo   the whole workflow on the embedded world, to a table of scores and a report' \
-	  'digests  the demo, and SHA-256 sums of what it made' \
-	  'test   every test, as CI runs them' \
-	  'quick  the tests that train nothing, run no workflow and take seconds' \
-	  'lint   format, types, and the generated documentation' \
-	  'docs   generate config/README.md, the JSON schemas and the reference pages' \
-  'site   the documentation as a site, into .site/html' \
-	  'record the versions of steps whose code has changed; STEP="NAME ..." for some, NEXT=1 for other outputs' \
-	  'bench  speed and memory beside peers; ONLY="NAME ..." for some, SMALL=1 to see that they run' \
-	  'device  the trainer on one GPU in under 8 minutes, by PYTHON and its PyTorch; SMALL=1 to see that it runs' \
-	  'device-packages  what `device` needs besides, for PYTHON_VERSION (3.12), into .device' \
-	  'transformers  the library transformers into .transformers, for the tests of the export to it' \
-	  'kills, fuzz, soak: what goes beyond `make test`' \
-	  'lock   new versions of what is installed' \
-	  'clean  remove the environment and caches; results stay'
+	  'setup           install the environment into .venv; ACCEL=cpu for PyTorch without GPU support' \
+	  'demo            run the workflow on the embedded world, ending with a table of scores and a report' \
+	  'digests         run the demo and print SHA-256 digests of its results' \
+	  'test            run all tests, as CI does' \
+	  'quick           run only the fast tests: no training, no workflow run' \
+	  'lint            check format, types, rules, generated documents and recorded step versions' \
+	  'docs            generate config/README.md, the JSON schemas and the reference pages' \
+	  'site            build the documentation site into .site/html' \
+	  'record          record the versions of steps whose code has changed; STEP="NAME ..." for some, NEXT=1 if outputs differ' \
+	  'bench           measure speed and memory beside other libraries; ONLY="NAME ..." for some, SMALL=1 for a trial' \
+	  'device          test and time the trainer on one GPU, in under 8 minutes; PYTHON=... chooses the Python, SMALL=1 for a trial' \
+	  'device-packages install the other packages that `device` needs into .device, for PYTHON_VERSION (3.12)' \
+	  'transformers    install the library transformers into .transformers, for the tests of the export' \
+	  'kills           kill trainings at random steps and compare the results' \
+	  'fuzz            read randomly damaged files of every external format' \
+	  'soak            run the micro world with one random fault each time; TIMES=5 for fewer runs' \
+	  'lock            update the locked package versions' \
+	  'clean           remove the environments and caches, but no results'
 
 setup: $(INSTALLED)
 
@@ -37,12 +39,12 @@ demo: $(INSTALLED)
 	@run="$(RESULTS)/runs/demo" && \
 	  $(BIN)/python -m workflow_scripts.report.table --scores "$$run"/scores/{start,demo}/*.json --report "$$run/report/index.html"
 
-# What a change to the code must leave as it is. Weights are the same on one kind of processor only.
+# Digests that a change to the code must not alter. Weights are reproducible on the same type of processor only.
 digests: demo
 	@cd "$(RESULTS)" && sha256sum corpora/world/{taxonomy/labels,curate/g000/verdicts}.parquet \
 	  corpora/world/{shards/g000,replay}/{train,val}/manifest.parquet runs/demo/train/model.safetensors
 
-# Files in the order of tests/conftest.py, which lets Slurm's tests wait while others work.
+# Keep the file order of tests/conftest.py, which overlaps the waiting of the Slurm tests with other tests.
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -64,24 +66,24 @@ lint: $(TESTED)
 docs: $(INSTALLED)
 	$(BIN)/python -m workflow_scripts.common.config.document
 
-# The site has an environment of its own. What it serves and shows is in .site/html; nothing is fetched by its pages.
+# The site has its own environment. Its pages load nothing from the network.
 SITE := .site/.installed
 site: $(SITE)
 	NO_MKDOCS_2_WARNING=1 .site/bin/mkdocs build --quiet
-	@echo "site: $(CURDIR)/.site/html/index.html; for its search: python3 -m http.server --directory .site/html"
+	@echo "site: $(CURDIR)/.site/html/index.html; to search it, serve it: python3 -m http.server --directory .site/html"
 
 $(SITE): envs/site.lock
 	test -x .site/bin/python || $(PYTHON) -m venv .site
 	.site/bin/pip install --quiet --no-deps --require-hashes --requirement envs/site.lock
 	@touch $@
 
-# Apart from the environment, because open_clip imports it wherever it is; it needs nothing besides what is there.
+# Not in .venv, because open_clip imports transformers if it is installed. Its dependencies are in .venv already.
 transformers: .transformers/.installed
 .transformers/.installed: $(INSTALLED) envs/transformers.lock
 	$(BIN)/pip install --quiet --no-deps --require-hashes --upgrade --target .transformers --requirement envs/transformers.lock
 	@touch $@
 
-# The recorded versions of steps (workflow_scripts/versions.lock). STEP="a.b c.d" for some, NEXT=1 where outputs changed.
+# Recorded versions of steps (workflow_scripts/versions.lock). STEP="a.b c.d" for some, NEXT=1 if outputs changed.
 RECORD = PYTHONPATH=.:tests/workflow $(BIN)/python tests/record/record.py
 record: $(INSTALLED)
 	$(RECORD) $(STEP) $(if $(NEXT),--next)
@@ -93,15 +95,15 @@ kills: $(TESTED)
 bench: $(TESTED)
 	PYTHONPATH=. $(BIN)/python tests/bench/bench.py $(ONLY)
 
-# By PYTHON where it is given, else by the first Python that has PyTorch. Fetches nothing, and asks for no environment of
-# the project's: envs/device.in names what must be there, or in .device.
+# Runs with PYTHON if given, else with the first Python that has PyTorch. Fetches nothing and does not use .venv: the
+# packages of envs/device.in must be installed there or in .device.
 WITH_TORCH = $(if $(filter file,$(origin PYTHON)),$(shell for python in $(BIN)/python python3 python3.12 python3.11; do \
   $$python -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)' 2>/dev/null && \
   echo $$python && break; done),$(PYTHON))
 device:
 	PYTHONPATH=. $(or $(WITH_TORCH),python3) tests/bench/device.py
 
-# Where there is no index, copy the folder from where there is one.
+# On a machine without a package index, copy .device from one that has it.
 PYTHON_VERSION ?= $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 WHEELS = --only-binary :all: --python-version $(PYTHON_VERSION) \
   $(foreach libc,manylinux_2_28 manylinux_2_17 manylinux2014,--platform $(libc)_$(shell uname -m))
@@ -111,16 +113,16 @@ device-packages:
 	  'NR == FNR { wanted[$$1]; next } /^[^ ]/ { split($$1, name, "=="); on = name[1] in wanted } on' \
 	  envs/device.in envs/workflow.lock)
 
-# Other damages than those of `make test`, and many.
+# Many more examples than in `make test`.
 fuzz: $(TESTED)
 	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/fuzz
 
-# The micro world with one random fault each time, about an hour: `make soak TIMES=5` for less.
+# The micro world with one random fault each time. Takes about an hour; `make soak TIMES=5` is shorter.
 TIMES ?= 20
 soak: $(TESTED)
 	PYTHONPATH=.:tests/workflow $(BIN)/python tests/soak/soak.py --times $(TIMES)
 
-# New versions within what envs/*.in ask for, the same on both sides; torch's and torchvision's are those of envs/torch.txt.
+# Newest versions allowed by envs/*.in, the same in all locks; torch and torchvision are pinned in envs/torch.txt.
 COMPILE := $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11
 LOCK := $(COMPILE) --generate-hashes --constraints .venv/versions --no-emit-package torch --no-emit-package torchvision
 lock: $(TESTED)
@@ -132,15 +134,15 @@ lock: $(TESTED)
 	$(COMPILE) --upgrade --generate-hashes --no-deps envs/transformers.in --output-file envs/transformers.lock
 	sed -i "s/^LOCK=.*/LOCK=$$(sha256sum envs/workflow.lock | cut -d' ' -f1)/" envs/workflow.post-deploy.sh
 
-# A lock is complete, so nothing is resolved; what torch needs beside it depends on its build.
+# Locks are complete, so pip resolves nothing. Torch's dependencies vary by build and are resolved by pip.
 PINNED := $(BIN)/pip install --quiet --no-deps --require-hashes --requirement
 
 $(INSTALLED): envs/workflow.lock envs/torch.txt
-	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11 or 3.12 (python3.11 or python3.12 on the PATH)" >&2; exit 2; }
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or 3.12 found; put python3.11 or python3.12 on the PATH" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PINNED) envs/workflow.lock
 	$(BIN)/pip install --quiet $(if $(ACCEL),--index-url $(TORCH_INDEX)) --requirement envs/torch.txt
-	@# Steps are found from any folder: `python -m workflow_scripts.STAGE.STEP`.
+	@# So that `python -m workflow_scripts.STAGE.STEP` works from any folder.
 	@echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/treeoflife.pth"
 	@rm -f .venv/.installed*
 	@touch $@

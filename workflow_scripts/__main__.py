@@ -1,7 +1,7 @@
-"""`python -m workflow_scripts` prints the commands that a person types, by what they are for.
+"""`python -m workflow_scripts` lists the commands for people, by purpose.
 
-Each line is the first sentence of the command's own module. Steps that only rules call are not listed: `snakemake -np`
-prints their commands.
+Each summary is the first sentence of the command's module docstring. Steps that only rules run are not listed;
+`snakemake -np` prints their commands.
 """
 
 import ast
@@ -12,13 +12,13 @@ from pathlib import Path
 HERE = Path(__file__).parent
 WIDTH = 100
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "Begin with your own photos": ("common.init",),
+    "Start with your own photos": ("common.init",),
     "Plan a run": ("common.doctor", "report.scale", "download.estimate"),
     "Follow a run": ("report.progress", "download.status", "report.table", "report.compare"),
     "Understand names": ("taxonomy.explain", "taxonomy.diff"),
     "Use a model": ("evaluate.predict", "evaluate.embed_images", "train.export_transformers"),
     "Trace data and models": ("report.trace", "report.trained_on", "train.data"),
-    "Keep and change a corpus": ("shards.verify", "curate.takedown", "shards.export_reference_layout"),
+    "Check and change a corpus": ("shards.verify", "curate.takedown", "shards.export_reference_layout"),
     "Publish": ("report.upload",),
     "Run the embedded world": ("world.serve",),
 }
@@ -32,7 +32,7 @@ def summary_of(module: str) -> str:
 
 
 def index() -> str:
-    """The commands by purpose, each with its summary."""
+    """The list of commands with their summaries, by purpose."""
     lines = ["usage: python -m workflow_scripts.COMMAND --help"]
     for purpose, modules in COMMANDS.items():
         lines += ["", f"{purpose}:"]
