@@ -32,7 +32,7 @@ def test_pairs_lost_by_cause_and_host_with_what_another_try_may_bring(tmp_path: 
         check(tmp_path, rows)
     said = str(caught.value)
     assert says(said, "replay", "3 of 4 pairs", "75 %", "http_error 2 at a.org", "timeout 1 at b.org", str(tmp_path))
-    assert says(said, "retry_failed", "asks for 1 of them", "max_loss.sources.replay: 0.75")
+    assert says(said, "retry_failed", " 1 of them", "max_loss.sources.replay: 0.75")
     check(tmp_path, rows, sources={"replay": 0.75})
     check(tmp_path, [*rows, GOOD, GOOD])
 
@@ -49,4 +49,4 @@ def test_no_pairs_at_all_stop_whatever_may_be_lost(tmp_path: Path) -> None:
 def test_pairs_that_need_more_memory_are_not_told_to_be_asked_for_as_they_are(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         check(tmp_path, [GOOD, LARGE, LARGE, LATE])
-    assert says(str(caught.value), "needs_memory 2", "retry_failed", "for 1 of", "image_memory_mb", "for 2 of them")
+    assert says(str(caught.value), "needs_memory 2", "retry_failed", " 1 of them", "image_memory_mb", " 2 of them")
