@@ -130,4 +130,4 @@ def test_many_classes_are_confused_by_the_lowest_rank_with_few_taxa(tmp_path: Pa
     [found] = read_by_class(files, images, ["demo"], composition=None, labels=None).values()
     assert found.confusion is not None
     assert (found.confusion.rank, found.confusion.images) == ("family", ((20, 0), (20, 0)))
-    assert read_by_class(files, images, ["demo"], composition=None, labels=None, apart=["many"]) == {}
+    assert read_by_class(files, images, ["demo"], composition=None, labels=None, exclude=["many"]) == {}

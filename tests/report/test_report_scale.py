@@ -70,7 +70,7 @@ def test_each_judge_counts_the_images_that_it_asks_for(tmp_path: Path, capsys: p
     ]
     assert [cells[0] for cells in printed_rows] == ["download", "screen people", "screen traps", "shards"]
     scale(catalog=(tmp_path / "part-0000.parquet",), screening=screening)
-    assert says(capsys.readouterr().err, "screen clip ViT-B-32", "images a second")
+    assert says(capsys.readouterr().err, "screen clip ViT-B-32", "unit cost")
 
 
 def test_of_a_model_that_nobody_measured_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

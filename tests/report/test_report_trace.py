@@ -147,7 +147,7 @@ def test_what_nobody_knows_is_said(made: SmallCorpus, tmp_path: Path) -> None:
     stranger = tmp_path / "stranger.jpg"
     stranger.write_bytes(small_corpus.photo(99))
     for what in ("0" * 32, stranger, "no such thing", "x" * 300):
-        with pytest.raises(InputError, match=r"nothing in .* knows it"):
+        with pytest.raises(InputError, match="not found in"):
             trace(what=str(what), results=made.results)
 
 
@@ -176,7 +176,7 @@ def asked(made: SmallCorpus, photo: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_a_photo_is_recognised_by_its_bytes(made: SmallCorpus, capsys: pytest.CaptureFixture[str]) -> None:
     told = asked(made, made.photos[0], capsys)
     assert "yes, demo" in told
-    assert f"the same bytes: image {made.uuids[0]} of small:" in told
+    assert f"identical bytes: image {made.uuids[0]} of small:" in told
     assert "kept for train" in told
 
 
@@ -200,7 +200,7 @@ def test_a_copy_is_recognised_by_its_looks(
     copy.write_bytes(small_corpus.photo(1, quality=75))
     told = asked(made, copy, capsys)
     assert "yes, demo" in told
-    assert "looks alike (" in told
+    assert "similar image (" in told
     assert made.uuids[1] in told
     assert made.uuids[0] not in told
 
@@ -216,7 +216,7 @@ def test_neither_held_out_nor_left_out_nor_strange_photos_were_trained_on(
     stranger.write_bytes(small_corpus.photo(99))
     assert asked(made, stranger, capsys) == f"{stranger}: no model here was trained on it\n"
     stranger.write_bytes(b"no image")
-    with pytest.raises(InputError, match="no readable image"):
+    with pytest.raises(InputError, match="not a readable image"):
         trained_on(photo=stranger, results=made.results)
 
 
@@ -232,7 +232,7 @@ def test_a_photo_is_recognised_by_its_looks_also_where_its_own_bytes_were_left_o
     write_rows(rows, GATHERED_DOWNLOADS, table)
     told = asked(made, made.photos[3], capsys)
     assert "yes, demo" in told
-    assert f"the same bytes: image {made.uuids[3]}" in told
+    assert f"identical bytes: image {made.uuids[3]}" in told
     assert f"256 bits differ): image {made.uuids[1]}" in told
 
 

@@ -1,7 +1,7 @@
-"""The papers' ablations as tables: what replay keeps, with one projector and with two; text types against each other.
+"""Print the papers' ablations as tables: forgetting with and without replay, and text types in training and test.
 
-In: score files `.../TESTED/VARIANT/BENCHMARK.json`, where VARIANT is `<variant>.<seed>`, or `start`, which nothing
-trained. Out: every score in one table, as CSV and as parquet; the two tables themselves on the terminal.
+In: score files `.../TESTED/VARIANT/BENCHMARK.json`, where VARIANT is `<variant>.<seed>`, or `start` for the starting
+model. Out: all scores in one table, as CSV and as parquet; the two ablation tables on the terminal.
 """
 
 import sys
@@ -33,19 +33,19 @@ ABLATIONS = Contract(
     ),
     key=("variant", "seed", "benchmark", "tested"),
 )
-"""`tested` is the text type of the classes' names, or `captions`; `seed` is null where nothing was trained."""
+"""`tested`: text type of the class names, or `captions`. `seed`: null for the starting model."""
 
 SCHEMA = {"variant": str, "seed": int, "benchmark": str, "tested": str, "top1": float}
 START = "start"
 CAPTIONS = "captions"
 REPLAY_VARIANTS = (START, "no_replay", "one_projector", "two_projectors")
-# The recipe itself, which draws from all text types.
+# The recipe itself, which trains on all text types.
 MIX = "two_projectors"
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One score."""
+    """One row of `ABLATIONS`; `top1` is a fraction."""
 
     variant: str
     seed: int | None
@@ -55,15 +55,15 @@ class Scored:
 
 
 def ablations(*, scores: tuple[Path, ...], csv: Path, parquet: Path) -> None:
-    """Write all scores, and print the two tables.
+    """Write all scores to two files, and print the two ablation tables.
 
     Args:
         scores: the score files.
-        csv: where all of them go as CSV.
-        parquet: where they go as parquet.
+        csv: output: all scores as CSV.
+        parquet: output: all scores as parquet (contract ABLATIONS).
 
     Raises:
-        InputError: a score file is missing or unreadable, has no zero-shot top-1, or lies in no variant's folder.
+        InputError: a score file is missing or unreadable, has no zero-shot top-1, or is not in a variant's folder.
     """
     import polars as pl
 
@@ -81,40 +81,40 @@ def _scored(path: Path) -> Scored:
     *_, tested, name, benchmark = path.absolute().with_suffix("").parts
     variant, _, seed = name.rpartition(".") if name != START else (START, "", "")
     if name != START and not seed.isdecimal():
-        raise InputError(f"{path}: {name} is neither {START} nor VARIANT.SEED; folders are named by models")
+        raise InputError(f"{path}: expected a folder named {START} or VARIANT.SEED, found {name}")
     (file,) = read_scores([path]).files.values()
     if MAIN_METRIC not in file["metrics"]:
-        raise InputError(f"{path}: no {MAIN_METRIC}, which is what ablations compare; take {benchmark} out of them")
+        raise InputError(f"{path}: no {MAIN_METRIC}, which ablations compare; remove {benchmark} from the ablations")
     return Scored(variant, int(seed) if seed else None, benchmark, tested, file["metrics"][MAIN_METRIC])
 
 
 def forgetting(scores: "pl.DataFrame") -> list[str]:
-    """Top-1 in percent of each replay variant, mean and deviation over seeds.
+    """Table of top-1 in percent by replay variant: mean and standard deviation over seeds.
 
-    Classes of organisms are written as fully as they can be, replay's as its captions.
+    Class names are tested in the fullest text type, replay pairs with their captions.
     """
     import polars as pl
 
-    asked = scores.filter(pl.col("tested").is_in([TEXT_TYPES[-1], CAPTIONS]))
-    benchmarks = _distinct(asked["benchmark"])
+    compared = scores.filter(pl.col("tested").is_in([TEXT_TYPES[-1], CAPTIONS]))
+    benchmarks = _distinct(compared["benchmark"])
     rows = [["replay and its projector", *benchmarks]]
     for variant in REPLAY_VARIANTS:
-        rows.append([variant, *(_cell(asked, variant=variant, benchmark=name) for name in benchmarks)])
+        rows.append([variant, *(_cell(compared, variant=variant, benchmark=name) for name in benchmarks)])
     return _aligned(rows)
 
 
 def text_types(scores: "pl.DataFrame") -> list[str]:
-    """Top-1 in percent, a row for each text type that was trained on and one for the mix, a column for each tested."""
+    """Tables of top-1 in percent: rows are text types in training and their mix, columns text types in the test."""
     import polars as pl
 
     of_first_seed = pl.col("seed").is_null() | (pl.col("seed") == pl.col("seed").min())
-    asked = scores.filter((pl.col("tested") != CAPTIONS) & of_first_seed)
-    types = _distinct(asked["tested"])
+    compared = scores.filter((pl.col("tested") != CAPTIONS) & of_first_seed)
+    types = _distinct(compared["tested"])
     rows = []
-    for benchmark in _distinct(asked["benchmark"]):
+    for benchmark in _distinct(compared["benchmark"]):
         rows.append([f"{benchmark}: trained on", *types])
         for variant in (START, *types, MIX):
-            cells = [_cell(asked, variant=variant, benchmark=benchmark, tested=tested) for tested in types]
+            cells = [_cell(compared, variant=variant, benchmark=benchmark, tested=tested) for tested in types]
             rows.append(["the mix" if variant == MIX else variant, *cells])
     return _aligned(rows)
 

@@ -1,4 +1,4 @@
-"""Build the report: one self-contained page, and the scores as tables beside it."""
+"""Build the report: one self-contained page, and tables of scores beside it."""
 
 import json
 import sys
@@ -73,34 +73,34 @@ def build(
     shared: tuple[str, ...] = (),
     out: Path,
 ) -> None:
-    """Build the report's page; beside it `scores.csv`, `scores.parquet`, and `run.json`, which names what it is of.
+    """Write the report's page, and beside it `scores.csv`, `scores.parquet` and `run.json` (the run's facts).
 
     Args:
-        run: the run's name, which is its own model's too.
-        corpus: the corpus's name.
+        run: name of the run, and of its own model.
+        corpus: name of the corpus.
         config: the resolved config, as JSON.
-        scores: score files; of the other models the first one is what the run's own is held against.
+        scores: score files. The first model other than the run's own is the reference of all differences.
         predictions: files named MODEL/BENCHMARK.predictions.parquet.
         benchmarks: each benchmark's images.parquet, for the example images.
-        metrics: the metrics.jsonl of each training, by its name.
-        accounts: accounts of rows, of every step.
+        metrics: the metrics.jsonl of each training, by name.
+        accounts: row accounts of all steps.
         hosts: downloads by host and cause (contract DOWNLOAD_HOSTS).
         labels: the corpus's taxonomy/labels.parquet.
         taxonomy: the corpus's taxonomy/stats.json.
         summary: the training's summary.json.
         corpus_identity: the corpus's corpus.json.
         composition: the corpus's training images by taxon (contract COMPOSITION).
-        intrinsic: files in the form of scores that say how features follow the taxonomy.
+        intrinsic: score files on how features agree with the taxonomy.
         embedding_maps: t-SNE layouts named MODEL/BENCHMARK.tsne.parquet (contract EMBEDDING_MAP).
-        leakage: the corpus's images that benchmarks have too, of all generations.
-        downloads: the folder of the corpus's download parts, for their thumbnails.
-        findings: what the corpus's judges found, of all generations (contract FINDINGS).
-        gathered: the gathered downloads of all generations, where there are findings.
-        refusals: what of the findings refuses an image.
-        run_logs: the folder of the run's logs, for what its jobs cost.
-        corpus_logs: the folder of the corpus's logs.
-        shared_logs: the folder of logs of what several runs have in common.
-        shared: names of the shared folders that this run takes.
+        leakage: downloaded images that are also in benchmarks, of all generations.
+        downloads: folder of the corpus's download parts, for thumbnails.
+        findings: the judges' findings, of all generations (contract FINDINGS).
+        gathered: the gathered downloads of all generations; needed with `findings`.
+        refusals: thresholds at which findings refuse an image.
+        run_logs: folder of the run's logs, for the cost of its jobs.
+        corpus_logs: folder of the corpus's logs.
+        shared_logs: folder of the logs of shared inputs (backbones, benchmarks, models).
+        shared: names of the shared folders that this run uses.
         out: the page.
 
     Raises:
@@ -126,17 +126,17 @@ def build(
         "digests": dict(provenance),
         "trained_from": trained.get("digests", {}),
         "versions": _versions(),
-        # What the machines are, and not what they are called at this site.
+        # Descriptions of the machines, without the site's host names.
         "costs": [asdict(cost) | {"machines": sorted({*cost.machines.values()})} for cost in costs],
     }
     write_document(out.with_name("run.json"), facts, RUN)
     compared = compare(table)
     replay = _replay_benchmarks(facts["config"])
-    averages = means(table, apart=replay)
+    averages = means(table, exclude=replay)
     headline = lines(table, averages, compared)
     by_host, missing = _hosts(hosts), gaps(steps)
     by_class = read_by_class(
-        predictions, benchmarks, table.models, composition=composition, labels=labels, apart=replay
+        predictions, benchmarks, table.models, composition=composition, labels=labels, exclude=replay
     )
     drawn = {
         "zero-shot": figures.score_dots(table, MAIN_METRIC),
@@ -160,7 +160,7 @@ def build(
         std=STD,
         headline=headline,
         outcome=outcome(headline) if headline else None,
-        held_against=explain_model(table.models[1], facts["config"]) if len(table.models) > 1 else "",
+        reference=explain_model(table.models[1], facts["config"]) if len(table.models) > 1 else "",
         problems=problems(lines=headline, scores=table, steps=steps, gaps=missing, hosts=by_host, training=trained),
         averages=averages,
         by_class=by_class,
@@ -198,7 +198,7 @@ def build(
 
 
 def _replay_benchmarks(config: Mapping[str, Any]) -> list[str]:
-    """Benchmarks of what replay keeps, which are no task about organisms."""
+    """Benchmarks of replay pairs, which are not about organisms."""
     return [name for name, one in config.get("benchmarks", {}).items() if one.get("layout") == "replay"]
 
 
@@ -208,7 +208,7 @@ def _shots(scores: Scores) -> list[int]:
 
 
 def _hosts(downloads: tuple[Path, ...]) -> list[dict[str, Any]]:
-    """Hosts by what failed there, and how slow they were."""
+    """Hosts with their failures and mean time per image."""
     with connect() as connection:
         read_table(connection, downloads, DOWNLOAD_HOSTS, "hosts")
         return connection.sql((HERE / "hosts.sql").read_text(encoding="utf-8")).to_arrow_table().to_pylist()
@@ -232,7 +232,7 @@ def _examples(
 
 
 def _provenance(inputs: Mapping[str, Path | None], scores: Scores) -> list[tuple[str, str]]:
-    """What the page was made from: a name and a digest each."""
+    """Name and digest of each input of the page."""
     rows = [(name, sha256_file(path)) for name, path in inputs.items() if path is not None]
     for model in scores.models:
         of_model = [file for (_, name), file in scores.files.items() if name == model]
@@ -255,11 +255,11 @@ def _parsed(config: str) -> Any:
     try:
         return json.loads(config)
     except ValueError as error:
-        raise InputError(f"--config: no JSON: {error}") from None
+        raise InputError(f"--config: not valid JSON: {error}") from None
 
 
 def _flat(value: Any, name: str = "") -> dict[str, str]:
-    """A nested value as lines: names joined by dots, numbers as people write them."""
+    """Flatten a nested value to text by dotted name, with numbers formatted for display."""
     if isinstance(value, dict):
         return {
             key: text

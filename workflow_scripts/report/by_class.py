@@ -1,4 +1,4 @@
-"""A benchmark class by class: accuracy by what training had of it, what is taken for what, and how sure of it."""
+"""A benchmark by class: accuracy by training images, confusion, taxonomic distance of errors, and calibration."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,51 +14,51 @@ from workflow_scripts.contracts import BENCHMARK_IMAGES, COMPOSITION, LABELS, PR
 HERE = Path(__file__).parent
 CLASSES, ERRORS, CONFUSION = "by_class.sql", "errors.sql", "confusion.sql"
 ENDING = ".predictions.parquet"
-# How near a guess is, the nearest first.
+# Kinds of predictions by taxonomic distance, the closest first.
 KINDS = (
-    "right",
+    "correct",
     *(f"same {rank}" for rank in ("genus", "family", "order", "class", "phylum", "kingdom")),
     "another kingdom",
-    "ranks not known",
+    "ranks unknown",
 )
-# Training images of a class, from and to.
+# Ranges of training images per class, both ends included.
 AMOUNTS = ((0, 0), (1, 9), (10, 99), (100, 999), (1000, None))
-# The lowest rank whose taxa are this many is the one that confusion is shown at.
+# Confusion is shown at the lowest rank with this many taxa.
 TAXA = range(2, 31)
 BINS = 10
-# Classes in the table, those that do worst; the plot has all.
+# Classes in the table; the plot has all of them.
 SHOWN = 25
 
 
 class Tally:
-    """Images, and how many of them are right."""
+    """Images, and how many of them are predicted correctly."""
 
     images: int
     correct: int
 
     @property
     def share(self) -> float:
-        """The share of the images that are right."""
+        """Accuracy: the fraction of images predicted correctly."""
         return self.correct / self.images
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of that."""
+        """Wilson's 95 % interval of the accuracy."""
         return wilson(self.share, self.images)
 
 
 @dataclass(frozen=True)
 class ClassScore(Tally):
-    """How a model does on a class.
+    """A model's predictions on one class.
 
     Attributes:
         name: the class.
         images: the benchmark's images of it.
-        correct: how many of them are right.
-        taken_for: the class that its other images are most often taken for.
+        correct: how many of them are predicted correctly.
+        taken_for: the class that is most often predicted instead.
         trained: training images of its species.
-        other_name: what training calls its species, where that is another name.
-        trained_by_other_name: training images by that name.
+        other_name: the name of its species in training, if that differs.
+        trained_by_other_name: training images under that name.
     """
 
     name: str
@@ -71,13 +71,13 @@ class ClassScore(Tally):
 
     @property
     def seen(self) -> int:
-        """Training images of its species by whatever name."""
+        """Training images of its species under any name."""
         return self.trained or self.trained_by_other_name or 0
 
 
 @dataclass(frozen=True)
 class Amount(Tally):
-    """The classes that training had so many images of, taken together."""
+    """Classes with a similar number of training images, taken together."""
 
     label: str
     classes: int
@@ -87,7 +87,7 @@ class Amount(Tally):
 
 @dataclass(frozen=True)
 class Confusion:
-    """Images by the taxon that they show (rows) and the taxon that they are taken for (columns), at a rank."""
+    """Images by true taxon (rows) and predicted taxon (columns), at a rank."""
 
     rank: str
     taxa: tuple[str, ...]
@@ -96,7 +96,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Bin:
-    """Predictions of about the same confidence; both means are fractions."""
+    """Predictions of similar confidence: mean confidence, accuracy (both fractions) and number of images."""
 
     confidence: float
     share: float
@@ -105,13 +105,13 @@ class Bin:
 
 @dataclass(frozen=True)
 class ByClass:
-    """All of it for a benchmark; the classes and the confusion are the run's own model's.
+    """Results by class on one benchmark; classes and confusion are of the run's own model.
 
     Attributes:
-        classes: those that do worst first.
-        confusion: at the lowest rank that can be shown; None where no rank can.
-        errors: by model, images by how near the guess is (`KINDS`); empty without ranks.
-        reliability: by model; empty where predictions have no confidence.
+        classes: lowest accuracy first.
+        confusion: at the lowest rank with a suitable number of taxa (`TAXA`); None if there is none.
+        errors: by model, images by kind of prediction (`KINDS`); empty without ranks.
+        reliability: by model; empty if predictions have no confidence.
     """
 
     classes: tuple[ClassScore, ...]
@@ -121,22 +121,22 @@ class ByClass:
 
     @property
     def shown(self) -> tuple[ClassScore, ...]:
-        """The classes of the table."""
+        """The classes in the table."""
         return self.classes[:SHOWN]
 
     @property
     def never_trained(self) -> list[ClassScore]:
-        """Classes that training has no image of, by any name."""
+        """Classes without training images under any name."""
         return sorted((one for one in self.classes if not one.seen), key=lambda one: one.name)
 
     @property
     def renamed(self) -> list[ClassScore]:
-        """Classes whose species training has by another name."""
+        """Classes whose species is in training under another name."""
         return sorted((one for one in self.classes if one.other_name), key=lambda one: one.name)
 
     @property
     def amounts(self) -> list[Amount]:
-        """The classes by how many training images there are of them."""
+        """The classes grouped by number of training images."""
         found = []
         for low, high in AMOUNTS:
             some = [one for one in self.classes if low <= one.seen and (high is None or one.seen <= high)]
@@ -154,17 +154,17 @@ def read_by_class(
     *,
     composition: Path | None,
     labels: Path | None,
-    apart: Sequence[str] = (),
+    exclude: Sequence[str] = (),
 ) -> dict[str, ByClass]:
-    """What there is to say of each benchmark's classes.
+    """Read each benchmark's results by class.
 
     Args:
         predictions: files named MODEL/BENCHMARK.predictions.parquet.
         benchmarks: each benchmark's images.parquet.
         models: the models in order, the run's own first.
-        composition: the corpus's training images by taxon; without it no class is known to be trained.
-        labels: the corpus's names.
-        apart: benchmarks whose classes are no organisms.
+        composition: the corpus's training images by taxon; without it, no class counts as trained.
+        labels: the corpus's resolved names.
+        exclude: benchmarks to skip because their classes are not organisms.
 
     Raises:
         InputError: a file is missing or breaks its contract.
@@ -176,7 +176,7 @@ def read_by_class(
             tables.read(connection, [path] if path else [], contract, name)
         for benchmark, images in benchmarks.items():
             of_models = {model: files[benchmark, model] for model in models if (benchmark, model) in files}
-            if benchmark not in apart and models[0] in of_models:
+            if benchmark not in exclude and models[0] in of_models:
                 found[benchmark] = _of_benchmark(connection, images, of_models)
     return found
 
@@ -184,13 +184,13 @@ def read_by_class(
 def _of_benchmark(connection: duckdb.DuckDBPyConnection, images: Path, of_models: Mapping[str, Path]) -> ByClass:
     tables.read(connection, images, BENCHMARK_IMAGES, "images")
     errors, reliability = {}, {}
-    # The run's own model comes last, and its predictions stay.
+    # The run's own model comes last: the queries below read its `predictions`.
     for model, path in reversed(list(of_models.items())):
         tables.read(connection, path, PREDICTIONS, "predictions")
         kinds = dict(connection.execute(_query(ERRORS)).fetchall())
         errors[model] = {kind: kinds[kind] for kind in KINDS if kind in kinds}
         reliability[model] = _bins(connection)
-    ranked = {kind for kinds in errors.values() for kind in kinds} - {"right", "ranks not known"}
+    ranked = {kind for kinds in errors.values() for kind in kinds} - {"correct", "ranks unknown"}
     return ByClass(
         tuple(ClassScore(**row) for row in _rows(connection, _query(CLASSES))),
         _confusion(connection),
@@ -212,7 +212,7 @@ def _confusion(connection: duckdb.DuckDBPyConnection) -> Confusion | None:
 
 
 def _bins(connection: duckdb.DuckDBPyConnection) -> tuple[Bin, ...]:
-    """Predictions by confidence, ten bins of the same width."""
+    """Predictions in ten confidence bins of equal width."""
     columns = [row[0] for row in connection.execute("DESCRIBE predictions").fetchall()]
     if "confidence" not in columns:
         return ()

@@ -1,9 +1,9 @@
--- A benchmark's classes: how a model does on each, and what training had of it.
+-- A benchmark's classes: a model's accuracy on each, and its training images.
 -- Tables: images (contract BENCHMARK_IMAGES), predictions (PREDICTIONS), composition (COMPOSITION), labels (LABELS).
 WITH named AS (
     SELECT
         "class",
-        -- Without ranks, the class may be called by its binomial.
+        -- Without ranks, the class name may be a binomial.
         lower(min(coalesce(taxon_genus || ' ' || taxon_species, replace("class", '_', ' ')))) AS species
     FROM images
     GROUP BY "class"
@@ -18,7 +18,7 @@ scored AS (
     GROUP BY "class"
 ),
 
--- The class that each is most often taken for.
+-- The class that is most often predicted instead of each.
 mistaken AS (
     SELECT
         "class",
@@ -37,7 +37,7 @@ trained AS (
     GROUP BY ALL
 ),
 
--- Names that providers use, and the species that they were resolved to where that is called otherwise.
+-- Provider names of species that resolve to another name.
 renamed AS (
     SELECT
         provided AS species,

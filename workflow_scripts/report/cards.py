@@ -1,4 +1,4 @@
-"""Cards and citations for what is published."""
+"""Cards and citation files of published models and datasets."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from workflow_scripts.common.config.report import PublishSettings
 from workflow_scripts.common.errors import InputError
 
 HERE = Path(__file__).parent
-# Whose recipes the workflow carries out.
+# Papers whose recipes the workflow follows.
 PAPERS = (
     ("BioCLIP: A Vision Foundation Model for the Tree of Life", "Stevens et al., CVPR 2024", "arXiv:2311.18803"),
     (
@@ -24,12 +24,12 @@ PAPERS = (
 
 
 def render(template: str, **values: Any) -> str:
-    """A card's text from its template beside this module."""
+    """Render a card from a template beside this module."""
     environment = Environment(
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
     )
     environment.filters["count"] = lambda value: f"{value:,}"
-    # Names from data stand in tables: a bar or a line break would end a cell.
+    # In a Markdown table, a bar or a line break in a name would end the cell.
     environment.filters["cell"] = lambda value: " ".join(str(value).replace("|", "\\|").replace("<", "&lt;").split())
     environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
     environment.globals["papers"] = PAPERS
@@ -38,30 +38,30 @@ def render(template: str, **values: Any) -> str:
 
 
 def check_given(settings: PublishSettings, *keys: str) -> None:
-    """Refuse to publish what only a person can say.
+    """Check that the settings which only a person can give are set.
 
     Raises:
-        InputError: one of these settings is not given.
+        InputError: one of them is missing.
     """
     if missing := [f"publish.{key}" for key in keys if not getattr(settings, key)]:
         raise InputError(
             f"{', '.join(missing)}: missing; set it in the config, for example "
-            "`publish: {authors: [A. Person], model_license: mit}`, and give the same command again"
+            "`publish: {authors: [A. Person], model_license: mit}`, then run the same command again"
         )
 
 
 def citation(title: str, kind: str, identity: str, authors: Sequence[str]) -> str:
-    """A CITATION.cff.
+    """The text of a CITATION.cff.
 
     Args:
-        title: what is cited.
+        title: title of the work.
         kind: `software` or `dataset`.
-        identity: the name of the corpus that is fit to print.
-        authors: who made it.
+        identity: short ID of the corpus.
+        authors: names of the authors.
     """
     described = {
         "cff-version": "1.2.0",
-        "message": "If you use this, please cite it, and the sources that it is made of.",
+        "message": "If you use this, please cite it and its sources.",
         "title": title,
         "type": kind,
         "authors": [{"name": name} for name in authors],

@@ -1,48 +1,48 @@
-"""Plots of a benchmark class by class."""
+"""Plots of a benchmark's scores by class."""
 
 from workflow_scripts.report.by_class import KINDS, ByClass
 from workflow_scripts.report.figures import COLOURS, DASHES, PATTERNS, SYMBOLS, Figure, finished, plain
 
-# From light to dark, so that order shows without colour (cividis, made for colour-blind eyes).
+# From dark to light, so that the order shows without colour (after cividis, made for colour-blind readers).
 SEQUENCE = ("#00204d", "#31446b", "#5a6b87", "#7e8ba0", "#a5b1bf", "#c9d0d8", "#f2c14e", "#d9822b", "#bdbdbd")
-# Where a logarithmic axis shows zero.
-NONE_AT = 0.5
+# Where zero is drawn on a logarithmic axis.
+ZERO_AT = 0.5
 
 
 def class_figures(benchmark: str, found: ByClass) -> dict[str, Figure]:
-    """All plots of a benchmark, by name; those that have nothing to show are not among them."""
+    """All plots of a benchmark by name, without those that would be empty."""
     drawn = {"trained": _trained(found), "errors": _errors(found), "confusion": _confusion(found)}
     drawn["reliability"] = _reliability(found)
     return {f"{name}-{benchmark}": figure for name, figure in drawn.items() if figure is not None}
 
 
 def _trained(found: ByClass) -> Figure | None:
-    """Accuracy of each class by its training images."""
+    """Accuracy of each class by its number of training images."""
     import plotly.graph_objects as go
 
     if not any(one.seen for one in found.classes):
         return None
     figure = go.Figure(
         go.Scatter(
-            x=[one.seen or NONE_AT for one in found.classes],
+            x=[one.seen or ZERO_AT for one in found.classes],
             y=[round(100 * one.share, 2) for one in found.classes],
             text=[plain(one.name) for one in found.classes],
             customdata=[[one.seen, one.correct, one.images] for one in found.classes],
             mode="markers",
             marker={"size": 8, "color": COLOURS[0], "opacity": 0.55},
             hovertemplate="%{text}<br>%{customdata[0]:,} training images<br>"
-            "%{customdata[1]} of %{customdata[2]} right<extra></extra>",
+            "%{customdata[1]} of %{customdata[2]} correct<extra></extra>",
         )
     )
     most = max(one.seen for one in found.classes)
-    ticks = [NONE_AT, *(10**power for power in range(len(str(most)) + 1))]
+    ticks = [ZERO_AT, *(10**power for power in range(len(str(most)) + 1))]
     figure.update_xaxes(title="training images of the species", type="log", tickvals=ticks, ticktext=["0", *ticks[1:]])
-    figure.update_yaxes(title="right, percent", range=[-4, 104])
+    figure.update_yaxes(title="accuracy, percent", range=[-4, 104])
     return finished(figure, 340)
 
 
 def _errors(found: ByClass) -> Figure | None:
-    """How near each model's guesses are, in percent of all images."""
+    """Each model's predictions by taxonomic distance, in percent of all images."""
     import plotly.graph_objects as go
 
     if not found.errors:
@@ -75,7 +75,7 @@ def _errors(found: ByClass) -> Figure | None:
 
 
 def _confusion(found: ByClass) -> Figure | None:
-    """Which taxon is taken for which, in percent of the images of each."""
+    """Confusion matrix of taxa, in percent of each true taxon's images."""
     import plotly.graph_objects as go
 
     if found.confusion is None:
@@ -97,23 +97,23 @@ def _confusion(found: ByClass) -> Figure | None:
             xgap=1,
             ygap=1,
             colorbar={"title": {"text": "percent"}, "thickness": 12},
-            hovertemplate="%{y} taken for %{x}: %{customdata:,} images, %{z} %<extra></extra>",
+            hovertemplate="%{y} predicted as %{x}: %{customdata:,} images, %{z} %<extra></extra>",
         )
     )
-    figure.update_xaxes(title="taken for", tickangle=-45, automargin=True)
-    figure.update_yaxes(title="shown", autorange="reversed", automargin=True)
+    figure.update_xaxes(title="predicted", tickangle=-45, automargin=True)
+    figure.update_yaxes(title="true", autorange="reversed", automargin=True)
     return finished(figure, 240 + 20 * len(taxa))
 
 
 def _reliability(found: ByClass) -> Figure | None:
-    """How often each model is right by how sure it is."""
+    """Reliability diagram: each model's accuracy by confidence."""
     import plotly.graph_objects as go
 
     if not found.reliability:
         return None
     figure = go.Figure()
     figure.add_scatter(
-        x=[0, 100], y=[0, 100], mode="lines", name="as sure as right", line={"color": "#808080", "dash": "dot"}
+        x=[0, 100], y=[0, 100], mode="lines", name="perfect calibration", line={"color": "#808080", "dash": "dot"}
     )
     for number, (model, bins) in enumerate(found.reliability.items()):
         figure.add_scatter(
@@ -124,8 +124,8 @@ def _reliability(found: ByClass) -> Figure | None:
             mode="lines+markers",
             line={"color": COLOURS[number % len(COLOURS)], "dash": DASHES[number % len(DASHES)]},
             marker={"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 8},
-            hovertemplate="%{customdata:,} images: %{x:.0f} % sure, %{y:.0f} % right",
+            hovertemplate="%{customdata:,} images: confidence %{x:.0f} %, accuracy %{y:.0f} %",
         )
     figure.update_xaxes(title="confidence, percent", range=[-2, 102])
-    figure.update_yaxes(title="right, percent", range=[-2, 102])
+    figure.update_yaxes(title="accuracy, percent", range=[-2, 102])
     return finished(figure, 340)

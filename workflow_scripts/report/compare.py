@@ -1,4 +1,4 @@
-"""Compare several runs on one page: config, data, curves, scores and cost."""
+"""Compare several finished runs on one page: scores, training curves, config, corpus and cost."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,27 +24,27 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Row:
-    """A setting or a fact, and what it is in each run."""
+    """A setting or fact, and its value in each run."""
 
     name: str
     values: tuple[str, ...]
 
     @property
     def differs(self) -> bool:
-        """Whether the runs do not agree."""
+        """Whether the value differs between runs."""
         return len(set(self.values)) > 1
 
 
 def compare(*, runs: tuple[str, ...] = (), results: Path | None = None, out: Path | None = None) -> None:
-    """Write one page on several finished runs; the first is what the others are held against.
+    """Write one page that compares finished runs; the first one is the reference.
 
     Args:
-        runs: their names.
+        runs: names of at least two runs.
         results: the results folder. Default: the site's.
-        out: the page; `RESULTS/compare/RUNS/index.html` by default.
+        out: the page. Default: `RESULTS/compare/RUNS/index.html`.
 
     Raises:
-        InputError: fewer than two runs, or one without a report.
+        InputError: fewer than two different runs, or a run has no report.
     """
     if len(runs) < 2 or len(set(runs)) < len(runs):
         raise InputError("name at least two different runs: --config 'runs=[a,b]'")
@@ -53,7 +53,7 @@ def compare(*, runs: tuple[str, ...] = (), results: Path | None = None, out: Pat
     for one in found:
         if not one.facts:
             command = snakemake("report", config=[f"run={one.name}"])
-            raise InputError(f"{one.folder}/report/run.json: missing; run `{command}`")
+            raise InputError(f"{one.folder}/report/run.json: not found; run `{command}`")
     scores = read_scores([path for one in found for path in _score_files(one)], own=runs[0])
     page = out or folder / "compare" / "-".join(runs) / "index.html"
     curves = {one.name: read_curves(one.folder / "train/metrics.jsonl") for one in found}
@@ -82,12 +82,12 @@ def compare(*, runs: tuple[str, ...] = (), results: Path | None = None, out: Pat
 
 
 def _score_files(one: Run) -> list[Path]:
-    """The scores of a run's own model on the benchmarks of its config; those of others may be an older model's."""
+    """Score files of a run's own model on the config's benchmarks; files of other benchmarks may be outdated."""
     return [one.folder / "scores" / one.name / f"{benchmark}.json" for benchmark in one.facts["config"]["benchmarks"]]
 
 
 def _rows(values: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """Nested values as rows by dotted name, in the order in which they first come up."""
+    """Nested values as rows by dotted name, in order of first appearance."""
     flat = [dict(_flat(value)) for value in values]
     names = dict.fromkeys(name for one in flat for name in one)
     return [Row(name, tuple(one.get(name, MISSING) for one in flat)) for name in names]
@@ -104,9 +104,10 @@ def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
 
 
 def _pairs(found: Sequence[Run], scores: Scores) -> dict[tuple[str, str], Paired | None]:
-    """By benchmark and run: how its first guesses differ from the first run's on the same images.
+    """Paired differences of top-1 predictions from the first run, by benchmark and run.
 
-    None where the two were asked other images; nothing where the score is a mean over subsets, and so none over images.
+    None if the two runs scored different images. Benchmarks whose score is a mean over subsets have no entry: their
+    difference is not a mean over images.
     """
     first, *others = found
     pairs: dict[tuple[str, str], Paired | None] = {}
@@ -115,11 +116,11 @@ def _pairs(found: Sequence[Run], scores: Scores) -> dict[tuple[str, str], Paired
         own = first.folder / "scores" / first.name / name
         of_subsets = any(metric.startswith("subset/") for metric in scores.metrics(benchmark))
         for other in others:
-            its = other.folder / "scores" / other.name / name
+            theirs = other.folder / "scores" / other.name / name
             if not _same_images(scores, benchmark, first, other):
                 pairs[benchmark, other.name] = None
-            elif own.exists() and its.exists() and not of_subsets:
-                pairs[benchmark, other.name] = paired(own, its)
+            elif own.exists() and theirs.exists() and not of_subsets:
+                pairs[benchmark, other.name] = paired(own, theirs)
     return pairs
 
 
@@ -130,7 +131,7 @@ def _same_images(scores: Scores, benchmark: str, one: Run, other: Run) -> bool:
 
 
 def _steps(found: Sequence[Run]) -> list[str]:
-    """Steps that any run has a cost for, those that cost most first."""
+    """Steps of all runs, by their longest time in any run, longest first."""
     seconds: dict[str, float] = {}
     for one in found:
         for cost in one.facts["costs"]:

@@ -1,4 +1,4 @@
--- Images by the taxon that they show and the taxon that they are taken for, at one rank.
+-- Images by true and predicted taxon at one rank.
 -- Tables: images (contract BENCHMARK_IMAGES), predictions (PREDICTIONS). Variables: taxon (the rank's column).
 WITH taxa AS (
     SELECT

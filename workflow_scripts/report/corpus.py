@@ -1,4 +1,4 @@
-"""Compute the digest of a corpus from what training sees of it, and count its contents."""
+"""Compute the digest of a corpus's training data, and count its contents."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from workflow_scripts.contracts import COMPOSITION, CORPUS, SHARD_INDEX, SPLITS
 
 HERE = Path(__file__).parent
 QUERY = "composition.sql"
-# Digits of the digest that name a corpus in print: two corpora among a billion meet once in forty.
+# Hex digits of the digest in a corpus's ID: a collision among a billion corpora has a probability of 1/40.
 DIGITS = 16
 
 
@@ -28,12 +28,12 @@ def describe_corpus(
     """Write a corpus's identity and counts, and its training images by taxon.
 
     Args:
-        name: the corpus's name, in front of the digits that name it in print.
+        name: name of the corpus; its ID is this name and the first digits of the digest.
         shards: the generations' folders of shards.
         labels: the corpus's taxonomy/labels.parquet.
-        replay: the folder of its replay shards, where it has any.
-        out: the identity, JSON: `id`, `digest`, its `parts`, and counts.
-        composition: training images by taxon (contract COMPOSITION).
+        replay: folder of its replay shards, if it has any.
+        out: output: the identity as JSON: `id`, `digest`, its `parts`, and counts.
+        composition: output: training images by taxon (contract COMPOSITION).
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 

@@ -1,4 +1,4 @@
-"""What each step cost: by what its jobs wrote down themselves, and the benchmark files that Snakemake wrote beside."""
+"""Cost of each step, from the records that jobs write beside their logs and from Snakemake's benchmark files."""
 
 import csv
 import re
@@ -10,11 +10,11 @@ from typing import Literal
 from workflow_scripts.common.job_costs import ENDING, Attempt, read_attempts, that_did_the_work
 
 Owner = Literal["run", "corpus", "shared"]
-"""Whose work it is: this run's, its corpus's, which other runs share, or that of folders which anybody shares."""
+"""What the work belongs to: this run, its corpus (shared by the corpus's runs), or inputs shared by all runs."""
 
-# Steps of many jobs end in the name of a generation, a part, a group of shards, or what made a shared folder.
+# The part of a job's name that tells it from others of its step: a generation, part, group of shards, or digest.
 NUMBERED = re.compile(r"(?:^|[-./])(?:g\d{3}|(?:part|group)-\d+|[0-9a-f]{8})(?=[-./]|$)")
-# Below these, files are named by models, benchmarks and variants.
+# Steps whose jobs are named by model, benchmark and variant.
 GATHERED = (
     *(f"evaluate/{step}" for step in ("embed", "searches", "scores", "intrinsic", "tsne")),
     "ablations",
@@ -22,32 +22,32 @@ GATHERED = (
 )
 
 BENCHMARK = ".tsv"
-# Of the clocks of two machines.
+# Largest difference between two machines' clocks.
 SKEW_SECONDS = 120
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a step's jobs cost, or some steps' together.
+    """Cost of a step's jobs, or of several steps together.
 
-    A job that was run again and found its work done counts what the work took. Where the job that did it left no word
-    (it was another run's, or of an older release), it counts among `adopted`.
+    A rerun that adopts finished work keeps the cost of the attempt that did the work. If that attempt left no record
+    (another run or an older release did the work), the job counts as `adopted`, with the cost of the adoption.
 
     Attributes:
-        step: its name, from where its log lies.
-        owner: whose it is.
-        jobs: how many jobs.
-        adopted: how many of them found their work done by others.
-        seconds: wall time of all jobs together.
-        longest: of the longest job, seconds.
-        cpu_seconds: processor time of all jobs; None where it was not measured.
-        gpu_seconds: time of all jobs on GPUs, each GPU counted.
-        memory_mb: most resident memory of any job, MiB; None where no job ran long enough to be measured.
-        gpu_memory_mb: most memory of any GPU, MiB.
-        read_mb: read from disk, MiB.
-        written_mb: written to disk, MiB.
-        started, ended: first and last second of any job, seconds since 1970; None where they are not known.
-        machines: what ran them, by host.
+        step: name of the step, from the path of its log.
+        owner: what the work belongs to.
+        jobs: number of jobs.
+        adopted: number of jobs that adopted work without a record.
+        seconds: wall time, summed over jobs.
+        longest: wall time of the longest job, seconds.
+        cpu_seconds: CPU time, summed over jobs; None if it was not measured.
+        gpu_seconds: GPU time, summed over jobs and GPUs.
+        memory_mb: peak resident memory of any one job, MiB; None if no job ran long enough to be measured.
+        gpu_memory_mb: peak memory of any one GPU, MiB.
+        read_mb: data read from disk, MiB.
+        written_mb: data written to disk, MiB.
+        started, ended: start of the first and end of the last job, seconds since 1970; None if unknown.
+        machines: description of each machine, by host.
     """
 
     step: str
@@ -70,12 +70,12 @@ class Cost:
 def read_costs(
     folders: Sequence[tuple[Owner, Path]], shared: Path | None = None, made: Sequence[str] = ()
 ) -> list[Cost]:
-    """Costs by step, the longest first; files that cannot be read are passed over.
+    """Read the costs by step, the longest first; unreadable files are skipped.
 
     Args:
-        folders: folders of logs, and whose they are.
-        shared: the folder of logs of what several have in common.
-        made: names of the folders that this run takes from there; the others' jobs do not count.
+        folders: log folders, each with what its jobs belong to.
+        shared: log folder of the shared inputs.
+        made: names of the shared folders that this run uses; jobs of others do not count.
     """
     jobs = [(owner, job) for owner, folder in folders for job in _jobs(folder)]
     if shared is not None:
@@ -90,7 +90,7 @@ def read_costs(
 
 
 def together(costs: Sequence[Cost], step: str, owner: Owner) -> Cost:
-    """Several costs as one."""
+    """Add up several costs."""
     return Cost(
         step=step,
         owner=owner,
@@ -111,21 +111,21 @@ def together(costs: Sequence[Cost], step: str, owner: Owner) -> Cost:
 
 
 def totals(costs: Sequence[Cost]) -> dict[str, Cost]:
-    """All costs together as `all`, and those of each owner, of whom there are any."""
+    """Total cost as `all`, and by owner for those that have any."""
     owners: dict[str, Owner] = {"run": "run", "corpus": "corpus", "shared": "shared"}
     parts = {"all": costs} | {name: [cost for cost in costs if cost.owner == owner] for name, owner in owners.items()}
     return {name: together(some, name, owners.get(name, "run")) for name, some in parts.items() if some}
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
-    """The sum of what was measured; None where nothing was."""
+    """The sum of the measured values; None if there are none."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None
 
 
 @dataclass(frozen=True)
 class _Job:
-    """Where a job of a folder of logs wrote what it cost: its path without an ending, and within the folder."""
+    """A job's cost files: their path without suffix, their name without suffix, and the path within the log folder."""
 
     path: Path
     name: str
@@ -138,7 +138,7 @@ class _Job:
 def _jobs(folder: Path) -> Iterator[_Job]:
     found = {path.with_name(path.name.removesuffix(BENCHMARK)) for path in folder.rglob(f"*{BENCHMARK}")}
     others = (path.with_name(path.name.removesuffix(ENDING)) for path in folder.rglob(f"*{ENDING}"))
-    # The other processes of a training are of its job.
+    # Records of a training's other ranks belong to its main rank's job.
     found |= {path for path in others if not RANK.search(path.name)}
     for path in sorted(found):
         yield _Job(path, path.name, path.relative_to(folder))
@@ -154,7 +154,7 @@ def _of_job(job: _Job, owner: Owner) -> Cost | None:
         return None
     ranks = [one for path in job.path.parent.glob(f"{job.name}.rank*{ENDING}") for one in read_attempts(path)]
     processes = [*chosen, *(one for one in ranks if _overlaps(one, chosen))]
-    # Snakemake's file is of the last run; it measures all of a job's processes together.
+    # Snakemake's file covers the last attempt only, and all processes of the job together.
     of_last = measured if measured and (not chosen or chosen == attempts[-1:]) else {}
     seconds = sum(one.ended - one.started for one in chosen) or (measured or {}).get("s") or 0.0
     memory = [one.memory_mb for one in processes] + [
@@ -180,21 +180,21 @@ def _of_job(job: _Job, owner: Owner) -> Cost | None:
 
 
 def _overlaps(one: Attempt, others: Sequence[Attempt]) -> bool:
-    """Whether a process ran at the time of others, by clocks that may differ."""
+    """Whether a process ran at the same time as others, allowing for clock skew."""
     return bool(others) and (
         one.ended >= others[0].started - SKEW_SECONDS and one.started <= others[-1].ended + SKEW_SECONDS
     )
 
 
 def step_of(name: Path) -> str:
-    """The step that a benchmark file belongs to: its path without what numbers jobs."""
+    """The step that a cost file belongs to: its path without the parts that number jobs."""
     text = name.as_posix()
     gathered = next((step for step in GATHERED if text.startswith(f"{step}/")), None)
     return gathered or NUMBERED.sub("", text).strip("/.-")
 
 
 def _measured(path: Path) -> dict[str, float | None] | None:
-    """What a job's last run was measured to take; None where the file is not there, or tells no time."""
+    """Snakemake's measurements of a job's last attempt; None if the file is missing or has no time."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = [row for row in csv.DictReader(file, delimiter="\t") if _number(row.get("s")) is not None]
@@ -204,7 +204,7 @@ def _measured(path: Path) -> dict[str, float | None] | None:
 
 
 def _number(text: str | None) -> float | None:
-    """A measured value; Snakemake writes `NA` or `-` where it has none."""
+    """A measured value; None for Snakemake's `NA` and `-`."""
     try:
         return float(text or "")
     except ValueError:

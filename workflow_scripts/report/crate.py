@@ -19,7 +19,7 @@ from workflow_scripts.contracts import RUN, TRAINING
 from workflow_scripts.report.cards import check_given
 
 METADATA = "ro-crate-metadata.json"
-# RO-Crate 1.1 is what version 0.5 of the run profiles builds on; `sha256` is a term of theirs.
+# Version 0.5 of the run profiles builds on RO-Crate 1.1; `sha256` is one of their terms.
 VERSION, TERMS = "1.1", "https://w3id.org/ro/terms/workflow-run/context"
 PROFILES = (
     ("https://w3id.org/ro/wfrun/process/0.5", "Process Run Crate", "0.5"),
@@ -42,43 +42,43 @@ def crate(
     out: Path,
     logs: Path | None = None,
 ) -> None:
-    """Write the crate: the Snakefile, the config, the report, the scores, and metadata that ties them together.
+    """Write the crate: Snakefile, config, report, scores, and the metadata that describes them.
 
-    It is thin: the weights and the corpus are named by their digests, and lie where the run left them.
+    Weights and corpus are not copied; the metadata names them by digest.
 
     Args:
         facts: the report's run.json.
         summary: the training's summary.json.
         page: the report's page.
         table: the report's scores.csv.
-        model: the exported model's folder.
+        model: folder of the exported model.
         workflow: the Snakefile.
         settings: licence and authors to publish.
-        out: the crate's ro-crate-metadata.json; everything else goes beside it.
-        logs: folder of what the run's jobs took, for when it began.
+        out: output: the crate's ro-crate-metadata.json; other files are written beside it.
+        logs: folder of the run's logs, for its start time.
 
     Raises:
-        InputError: a file is missing or no JSON, or nobody gave authors and licence.
+        InputError: a file is missing or not valid JSON, or authors or licence are not set.
     """
     check_given(settings, "authors", "model_license")
-    told, trained = read_document(facts, RUN), read_document(summary, TRAINING)
+    described, trained = read_document(facts, RUN), read_document(summary, TRAINING)
     folder = out.parent
     for path in (facts, page, table, workflow):
-        # Not linked: what a person edits in place, the Snakefile say, must not change in a crate.
+        # Copied, not linked: editing the original (the Snakefile, say) must not change the crate.
         with whole(folder / path.name) as temporary:
             if path == page:
                 temporary.write_text(without_screening(page.read_text(encoding="utf-8")), encoding="utf-8")
             else:
                 shutil.copyfile(path, temporary)
-    write_json(folder / "config.json", told["config"])
-    # Its folders are one machine's.
+    write_json(folder / "config.json", described["config"])
+    # Paths of this machine are removed.
     write_json(folder / summary.name, without_folders(trained))
     made = ROCrate(version=VERSION)
     made.metadata.extra_contexts.append(TERMS)
-    made.name = f"Run {told['run']} on corpus {told['corpus'].get('id', told['corpus']['name'])}"
-    made.description = "A CLIP model of images and names of organisms: how it was trained, and its scores."
+    made.name = f"Run {described['run']} on corpus {described['corpus'].get('id', described['corpus']['name'])}"
+    made.description = "Training and scores of a CLIP model of organism images and names."
     made.license = _entity(made, "#licence", "CreativeWork", name=settings.model_license)
-    # The report is the last that a run makes: its time stands for the run's, so that the same run gives the same crate.
+    # The report is a run's last file; using its time as the run's gives the same crate for the same run.
     made.root_dataset["datePublished"] = _time_of(page)
     made.root_dataset["conformsTo"] = [
         _entity(made, at, "CreativeWork", name=name, version=version) for at, name, version in PROFILES
@@ -92,9 +92,10 @@ def crate(
         _file(made, folder / table.name, "text/csv", "Scores"),
         _file(made, folder / facts.name, "application/json", "Facts of the run"),
         _file(made, folder / summary.name, "application/json", "Facts of the training"),
-        _named(made, "#model", f"Model {told['run']}", "sha256", sha256_file(model / WEIGHTS)),
+        _named(made, "#model", f"Model {described['run']}", "sha256", sha256_file(model / WEIGHTS)),
     ]
-    corpus = _named(made, "#corpus", f"Corpus {told['corpus']['name']}", "sha256", told["corpus"].get("digest", ""))
+    digest = described["corpus"].get("digest", "")
+    corpus = _named(made, "#corpus", f"Corpus {described['corpus']['name']}", "sha256", digest)
     code = _named(made, "#code", "Code of the training", "digest", str(trained["digests"]["code"]))
     agents = [
         _entity(made, f"#author-{number}", "Organization", name=name)
@@ -107,7 +108,7 @@ def crate(
         result=results,
         properties={
             "name": made.name,
-            **({"startTime": began} if (began := _start_of(logs)) else {}),
+            **({"startTime": start} if (start := _start_of(logs)) else {}),
             "endTime": _time_of(page),
             "actionStatus": "http://schema.org/CompletedActionStatus",
         },
@@ -115,31 +116,31 @@ def crate(
     action["agent"] = agents
     made.root_dataset["mentions"] = [action]
     made.metadata.write(folder)
-    # The library's order of keys is its own affair.
+    # Rewritten because the library's order of keys is not fixed.
     write_json(out, json.loads((folder / METADATA).read_text(encoding="utf-8")))
 
 
 def without_screening(page: str) -> str:
-    """A report's page without what judges found in images: whom they take for a person goes to nobody."""
+    """A report's page without its section Screening, which may show people."""
     return re.sub(r"<section id=\"screening\">.*?</section>\n*", "", SCREENING_LINK.sub("", page), flags=re.DOTALL)
 
 
 def _time_of(path: Path) -> str:
-    return _written(path.stat().st_mtime)
+    return _iso_time(path.stat().st_mtime)
 
 
-def _written(seconds: float) -> str:
+def _iso_time(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).isoformat()
 
 
 def _start_of(logs: Path | None) -> str | None:
-    """When the first of a run's jobs began, by what Snakemake measured of them; None where it measured nothing."""
-    began = []
+    """Start of a run's first job, from Snakemake's benchmark files; None if there are none."""
+    starts = []
     for path in logs.rglob("*.tsv") if logs is not None else ():
         with suppress(ValueError, IndexError):
             seconds = path.read_text(encoding="utf-8").splitlines()[1].split("\t")[0]
-            began.append(path.stat().st_mtime - float(seconds))
-    return _written(min(began)) if began else None
+            starts.append(path.stat().st_mtime - float(seconds))
+    return _iso_time(min(starts)) if starts else None
 
 
 def _file(made: ROCrate, path: Path, kind: str, name: str) -> Any:
@@ -148,7 +149,7 @@ def _file(made: ROCrate, path: Path, kind: str, name: str) -> Any:
 
 
 def _named(made: ROCrate, at: str, name: str, kind: str, value: str) -> ContextEntity:
-    """Something that lies outside the crate, named by a digest."""
+    """An entity outside the crate, identified by a digest."""
     digest = _entity(made, f"{at}-digest", "PropertyValue", name=kind, value=value)
     return _entity(made, at, "CreativeWork", name=name, identifier=digest)
 

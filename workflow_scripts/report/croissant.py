@@ -26,12 +26,12 @@ def croissant(
     """The metadata, as JSON-LD.
 
     Args:
-        title: the dataset's name.
-        identity: what names the corpus.
-        folder: where `catalog.parquet` and `provenance.parquet` lie.
-        contracts: of the two tables, in this order.
-        authors: who made it.
-        images: whether there are tars of images.
+        title: name of the dataset.
+        identity: the corpus's identity (`id`, `digest`).
+        folder: folder of `catalog.parquet` and `provenance.parquet`.
+        contracts: contracts of the two tables, in this order.
+        authors: names of the authors.
+        images: whether the dataset has tars of images.
     """
     names = ("catalog", "provenance")
     files: list[Any] = [
@@ -60,7 +60,7 @@ def croissant(
             mlc.FileSet(
                 id="images",
                 name="images",
-                description="WebDataset shards of the images that may be passed on: <uuid>.jpg, <uuid>.label_id.txt.",
+                description="WebDataset shards of the redistributable images: <uuid>.jpg, <uuid>.label_id.txt.",
                 contained_in=["repository"],
                 encoding_formats=["application/x-tar"],
                 includes=["images/*/*/*.tar"],

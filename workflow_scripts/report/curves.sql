@@ -1,5 +1,5 @@
--- A training run's lines, thinned to at most `points`: each point is the mean over lines that follow each other.
--- Variables: points. The view `numbers` holds the numeric columns of metrics.jsonl, `step` among them.
+-- A training run's metrics, thinned to at most `points`: each point is the mean of consecutive lines.
+-- Variables: points. View: numbers (the numeric columns of metrics.jsonl, including `step`).
 WITH placed AS (
     SELECT
         *,

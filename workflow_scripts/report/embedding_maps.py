@@ -1,4 +1,4 @@
-"""Where the images of a benchmark lie by t-SNE, model beside model, coloured by the names at a rank."""
+"""t-SNE maps of a benchmark's images, two models side by side, coloured by taxon at a rank."""
 
 import html
 from collections import Counter
@@ -12,9 +12,9 @@ from workflow_scripts.contracts import EMBEDDING_MAP, RANKS
 from workflow_scripts.report.examples import shuffled
 
 ENDING = ".tsne.parquet"
-# Images drawn on the page, in a fixed random order: a browser moves so many marks with ease.
+# Images drawn on the page: a fixed random sample that a browser can move smoothly.
 SHOWN = 2000
-# Names with a colour of their own at each rank.
+# Taxa with their own colour at each rank.
 COLOURED = 9
 OTHER, UNKNOWN = -1, -2
 
@@ -22,17 +22,17 @@ EmbeddingMap = dict[str, Any]
 
 
 def read_embedding_maps(files: Sequence[Path], models: Sequence[str]) -> dict[str, EmbeddingMap]:
-    """By benchmark, what the page draws: `models`, their `x` and `y`, `hover`, and by rank `names` and `of`.
+    """Map data by benchmark: `models`, their `x` and `y`, `hover`, and by rank `names` and `of`.
 
-    `of` is for each image the place of its name in `names`, the most frequent first; -1 where it is none of them, -2
-    where the image has no name at that rank. `start` is the rank to show first. Texts are HTML without tags.
+    `names` are the most frequent taxa. `of` gives each image's index in `names`, -1 for any other taxon, -2 if the
+    image has no name at that rank. `start` is the rank shown first. Texts are HTML without tags.
 
     Args:
         files: tables named MODEL/BENCHMARK.tsne.parquet.
-        models: the models in order; the first two that a benchmark has are drawn.
+        models: the models in order; the first two that have the benchmark are drawn.
 
     Raises:
-        InputError: a file is missing, unreadable, or of other images than the model's beside it.
+        InputError: a file is missing or unreadable, or the two models' maps have different images.
     """
     by_benchmark: dict[str, dict[str, Path]] = {}
     for path in files:
@@ -49,11 +49,11 @@ def _embedding_map(files: Mapping[str, Path]) -> EmbeddingMap:
     first, *others = tables.values()
     for path, rows in zip(list(shown.values())[1:], others, strict=True):
         if not rows["image"].equals(first["image"]):
-            raise InputError(f"{path}: of other images than {next(iter(shown.values()))}; lay them out again")
+            raise InputError(f"{path}: its images differ from {next(iter(shown.values()))}; make both maps again")
     chosen = shuffled(first["image"])[:SHOWN]
     images = first[chosen]
     ranks = {rank: _coloured(images[f"taxon_{rank}"].to_list()) for rank in RANKS}
-    telling = [rank for rank in RANKS if len(ranks[rank]["names"]) > 3]
+    varied = [rank for rank in RANKS if len(ranks[rank]["names"]) > 3]
     return {
         "models": [*shown],
         "images": len(first),
@@ -61,7 +61,7 @@ def _embedding_map(files: Mapping[str, Path]) -> EmbeddingMap:
         "x": [[round(x, 2) for x in rows["x"][chosen]] for rows in tables.values()],
         "y": [[round(y, 2) for y in rows["y"][chosen]] for rows in tables.values()],
         "ranks": {rank: colours for rank, colours in ranks.items() if colours["names"]},
-        "start": next(iter(telling), next((rank for rank in RANKS if ranks[rank]["names"]), None)),
+        "start": next(iter(varied), next((rank for rank in RANKS if ranks[rank]["names"]), None)),
     }
 
 

@@ -1,4 +1,4 @@
--- Guesses by how near they are: the lowest rank at which the guessed class has the true one's name.
+-- Predictions by taxonomic distance: the lowest rank that the predicted and the true class share.
 -- Tables: images (contract BENCHMARK_IMAGES), predictions (PREDICTIONS).
 WITH lineages AS (
     SELECT
@@ -15,14 +15,14 @@ WITH lineages AS (
 
 SELECT
     CASE
-        WHEN correct THEN 'right'
+        WHEN correct THEN 'correct'
         WHEN lower(shown.genus) = lower(guess.genus) THEN 'same genus'
         WHEN lower(shown.family) = lower(guess.family) THEN 'same family'
         WHEN lower(shown.taxon_order) = lower(guess.taxon_order) THEN 'same order'
         WHEN lower(shown.taxon_class) = lower(guess.taxon_class) THEN 'same class'
         WHEN lower(shown.phylum) = lower(guess.phylum) THEN 'same phylum'
         WHEN lower(shown.kingdom) = lower(guess.kingdom) THEN 'same kingdom'
-        WHEN shown.kingdom IS NULL OR guess.kingdom IS NULL THEN 'ranks not known'
+        WHEN shown.kingdom IS NULL OR guess.kingdom IS NULL THEN 'ranks unknown'
         ELSE 'another kingdom'
     END AS kind,
     count(*) AS images

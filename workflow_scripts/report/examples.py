@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 THUMBNAIL = 144
 QUALITY = 80
-# Of a coarse thumbnail, along its longer side.
+# Squares along the longer side of a pixelated thumbnail.
 SQUARES = 12
 ENDING = ".predictions.parquet"
-# How many examples of each kind a benchmark shows.
+# Number of examples of each kind per benchmark.
 KINDS = {
     "this model is right, another is not": 4,
     "every model is right": 2,
@@ -31,7 +31,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Guess:
-    """What one model says of an image; `score` is a cosine."""
+    """One model's prediction for an image; `score` is the cosine similarity."""
 
     model: str
     predicted: str
@@ -41,7 +41,7 @@ class Guess:
 
 @dataclass(frozen=True)
 class Example:
-    """An image, its true class and each model's guess; `thumbnail` is a data URI, empty where the file has gone."""
+    """An image, its true class and each model's prediction; `thumbnail` is a data URI, empty if the file is missing."""
 
     image: str
     kind: str
@@ -53,7 +53,7 @@ class Example:
 def read_examples(
     predictions: Sequence[Path], benchmarks: Mapping[str, Path], models: Sequence[str]
 ) -> dict[str, list[Example]]:
-    """A few examples of each kind for each benchmark, always the same for the same predictions.
+    """Choose a few examples of each kind for each benchmark; the same predictions give the same examples.
 
     Args:
         predictions: files named MODEL/BENCHMARK.predictions.parquet.
@@ -61,12 +61,12 @@ def read_examples(
         models: the models in order, the run's own first.
 
     Raises:
-        InputError: a file is missing or unreadable, or predictions are not of the benchmark's images.
+        InputError: a file is missing or unreadable, or predictions do not match the benchmark's images.
     """
     by_benchmark: dict[str, dict[str, Path]] = {}
     for path in predictions:
         if not path.name.endswith(ENDING):
-            raise InputError(f"{path}: not named MODEL/BENCHMARK{ENDING}")
+            raise InputError(f"{path}: expected a file named MODEL/BENCHMARK{ENDING}")
         by_benchmark.setdefault(path.name.removesuffix(ENDING), {})[path.parent.name] = path
     return {
         benchmark: _examples({name: files[name] for name in models if name in files}, benchmarks[benchmark])
@@ -81,7 +81,7 @@ def _examples(files: Mapping[str, Path], images: Path) -> list[Example]:
     places = read_frame(images, BENCHMARK_IMAGES).rows_by_key("position", named=True, unique=True)
     guesses = {model: read_frame(path, PREDICTIONS) for model, path in files.items()}
     if len({len(frame) for frame in guesses.values()}) > 1:
-        raise InputError(f"{images}: the models' predictions are of other numbers of images; evaluate again")
+        raise InputError(f"{images}: the models have predictions for different numbers of images; evaluate again")
     first = next(iter(guesses.values()))
     chosen: dict[str, list[Example]] = {kind: [] for kind in KINDS}
     for row in shuffled(first["image"]):
@@ -91,12 +91,12 @@ def _examples(files: Mapping[str, Path], images: Path) -> list[Example]:
             continue
         place = places.get(rows[0]["position"])
         if place is None or any(row["image"] != place["image"] for row in rows):
-            raise InputError(f"{images}: image {rows[0]['image']} of the predictions is not in it; evaluate again")
-        said = [
+            raise InputError(f"{images}: no image {rows[0]['image']}, which has predictions; evaluate again")
+        guessed = [
             Guess(model, row["predicted"], row["score"], row["correct"])
             for model, row in zip(guesses, rows, strict=True)
         ]
-        chosen[kind].append(Example(place["image"], kind, rows[0]["class"], _shown(place), tuple(said)))
+        chosen[kind].append(Example(place["image"], kind, rows[0]["class"], _thumbnail_of(place), tuple(guessed)))
     return [example for examples in chosen.values() for example in examples]
 
 
@@ -108,21 +108,25 @@ def _kind(correct: Sequence[bool]) -> str:
 
 
 def shuffled(images: "pl.Series") -> "pl.Series":
-    """Row numbers in a random order that depends on the images' names alone: the first are not all of one class."""
+    """Row numbers in a random order that depends only on the images' names, so that classes mix."""
     import polars as pl
 
     digests = [hashlib.sha256(image.encode()).hexdigest() for image in images]
     return pl.DataFrame({"digest": digests}).with_row_index("row").sort("digest", maintain_order=True)["row"]
 
 
-def _shown(place: Mapping[str, Any]) -> str:
+def _thumbnail_of(place: Mapping[str, Any]) -> str:
     return thumbnail(Path(place["path"]), place["offset"], place["size"])
 
 
 def thumbnail(path: Path, offset: int | None = None, size: int | None = None, *, coarse: bool = False) -> str:
-    """An image file, or the image at a place within a file, as a small data URI; empty where there is none.
+    """Thumbnail of an image file, or of an image inside a file, as a data URI; empty if it cannot be read.
 
-    A coarse one has so few squares that no face can be told by it.
+    Args:
+        path: the file.
+        offset: first byte of the image in the file. Default: the start.
+        size: bytes of the image. Default: to the end.
+        coarse: pixelate so strongly that no face can be recognized.
     """
     from PIL import Image
 
@@ -136,8 +140,8 @@ def thumbnail(path: Path, offset: int | None = None, size: int | None = None, *,
         return ""
     small.thumbnail((THUMBNAIL, THUMBNAIL))
     if coarse:
-        whole, shown = small.size, [max(1, side * SQUARES // THUMBNAIL) for side in small.size]
-        small = small.resize((shown[0], shown[1]), Image.Resampling.BOX).resize(whole, Image.Resampling.NEAREST)
+        full, squares = small.size, [max(1, side * SQUARES // THUMBNAIL) for side in small.size]
+        small = small.resize((squares[0], squares[1]), Image.Resampling.BOX).resize(full, Image.Resampling.NEAREST)
     packed = io.BytesIO()
     small.save(packed, "JPEG", quality=QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()

@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 
 Figure = dict[str, Any]
 
-# Colours that colour-blind people tell apart (after Okabe and Ito 2008), dark enough for lines on white; what tells a
-# colour tells a shape, a dash or a pattern too.
+# Colours for colour-blind readers (after Okabe and Ito 2008), dark enough for lines on white. Each colour comes with a
+# shape, a dash or a pattern as a second cue.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#a08f00", "#56b4e9", "#6a51a3", "#8c6d4f")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 PATTERNS = ("", "/", ".", "x", "-", "|", "+", "\\")
 CHANCE = "#8a4b00"
 KEPT, LOST = "#0072b2", "#d55e00"
-# Parts of a loss, by how the name of a metric ends.
+# Parts of a loss, by the suffix of the metric's name.
 PARTS = {"biology": ("#009e73", "dash"), "replay": ("#d55e00", "dot")}
-# Groups of taxa; what has none of its own is grey.
+# Taxonomic classes in the treemap; those beyond the last colour are grey.
 TAXA = ("#7fb3d9", "#f2b14b", "#66c2a5", "#e0a8c8", "#a6d3f0", "#f0996b", "#d8cf6a", "#b8a9d9", "#c9b49a")
 GREY = "#aab6b0"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
-# What belongs to one plot, by how the name of a metric starts; whatever else is numeric is left to metrics.jsonl.
+# Panels of the training plot, by prefix of the metric's name; other metrics are in metrics.jsonl only.
 PANELS = {
     "loss": "Loss",
     "val_loss": "Validation loss",
-    "val_retrieval": "Validation: own text nearest in the batch",
-    "val_zero_shot": "Validation: own class nearest",
-    "val_rank": "Validation: right at each rank",
+    "val_retrieval": "Validation: retrieval within the batch",
+    "val_zero_shot": "Validation: zero-shot accuracy",
+    "val_rank": "Validation: accuracy by rank",
     "lr": "Learning rate",
     "logit_scale": "Logit scale",
     "samples_per_second": "Samples per second",
@@ -44,7 +44,7 @@ PANELS = {
 
 
 def score_dots(scores: Scores, metric: str) -> Figure | None:
-    """One metric by benchmark, a mark a model with its interval, and chance; None when no benchmark has it."""
+    """One metric by benchmark: a mark with an interval per model, and chance. None if no benchmark has the metric."""
     import plotly.graph_objects as go
 
     benchmarks = [name for name in scores.benchmarks if metric in scores.metrics(name)]
@@ -60,18 +60,18 @@ def score_dots(scores: Scores, metric: str) -> Figure | None:
         hovertemplate="chance %{x:.1f} %<extra></extra>",
     )
     for number, model in enumerate(scores.models):
-        reach = [_reach(scores, name, metric, model) for name in benchmarks]
-        # The models of a benchmark stand below each other.
-        apart = 0.7 * ((number + 0.5) / len(scores.models) - 0.5)
+        bars = [_error_bar(scores, name, metric, model) for name in benchmarks]
+        # The models of a benchmark are drawn below one another.
+        shift = 0.7 * ((number + 0.5) / len(scores.models) - 0.5)
         figure.add_scatter(
             name=plain(model),
             x=[_percent(scores.value(name, metric, model)) for name in benchmarks],
-            y=[row + apart for row in range(len(benchmarks))],
+            y=[row + shift for row in range(len(benchmarks))],
             mode="markers",
             error_x={
-                "array": [_percent(up) for up, _ in reach],
-                "arrayminus": [_percent(down) for _, down in reach],
-                "visible": any(up or down for up, down in reach),
+                "array": [_percent(up) for up, _ in bars],
+                "arrayminus": [_percent(down) for _, down in bars],
+                "visible": any(up or down for up, down in bars),
                 "thickness": 1.5,
                 "width": 3,
             },
@@ -94,8 +94,8 @@ def score_dots(scores: Scores, metric: str) -> Figure | None:
     return finished(figure, 130 + len(benchmarks) * (16 + 12 * len(scores.models)))
 
 
-def _reach(scores: Scores, benchmark: str, metric: str, model: str) -> tuple[float, float]:
-    """How far error bars go up and down: the 95 % interval, else the standard deviation, else nothing."""
+def _error_bar(scores: Scores, benchmark: str, metric: str, model: str) -> tuple[float, float]:
+    """Lengths of an error bar, up and down: the 95 % interval, else the standard deviation, else 0."""
     value, ends = scores.value(benchmark, metric, model), scores.interval(benchmark, metric, model)
     if value is not None and ends is not None:
         return ends[1] - value, value - ends[0]
@@ -104,7 +104,7 @@ def _reach(scores: Scores, benchmark: str, metric: str, model: str) -> tuple[flo
 
 
 def training(curves: Curves) -> Figure | None:
-    """A run's losses, validation, learning rate, logit scale and speed over its steps; None without any of them."""
+    """A run's losses, validation, learning rate, logit scale and speed by step; None if there are none."""
     from plotly.subplots import make_subplots
 
     panels = {
@@ -124,10 +124,10 @@ def training(curves: Curves) -> Figure | None:
                 y=curves[name],
                 name=plain(part if part in RANKS else name),
                 mode="lines",
-                # Some values are not taken at every step.
+                # Some values are not recorded at every step.
                 connectgaps=True,
                 line={"color": colour, "dash": dash, "width": 1.5},
-                # Other panels have the same parts in the same colours.
+                # Panels share the colours of the parts, so the first panel's legend is enough.
                 showlegend=len(names) > 1 and (row == 1 or part in RANKS),
                 row=row,
                 col=1,
@@ -139,7 +139,7 @@ def training(curves: Curves) -> Figure | None:
 
 
 def overlaid(curves: Mapping[str, Curves]) -> Figure | None:
-    """Several runs' losses, learning rates and speeds over their steps, one colour a run; None without any."""
+    """Several runs' losses, learning rates and speeds by step, one colour per run; None if there are none."""
     from plotly.subplots import make_subplots
 
     shown = [
@@ -174,7 +174,7 @@ def overlaid(curves: Mapping[str, Curves]) -> Figure | None:
 
 
 def flow(links: Sequence[Link]) -> Figure | None:
-    """A Sankey diagram of the rows from the sources to the shards; None without any."""
+    """A Sankey diagram of the rows from the sources to the shards; None if there are no links."""
     import plotly.graph_objects as go
 
     if not links:
@@ -213,7 +213,7 @@ def flow(links: Sequence[Link]) -> Figure | None:
         )
     )
     figure = finished(figure, 460)
-    # For the names of what comes last.
+    # Room for the labels of the last nodes.
     figure["layout"]["margin"] |= {"l": 8, "r": 48}
     return figure
 
@@ -246,7 +246,7 @@ def strategies(rows: Sequence[Mapping[str, Any]]) -> Figure | None:
 
 
 def treemap(nodes: Sequence[Node]) -> Figure | None:
-    """A treemap of training images by taxon, one colour a class; None without any."""
+    """A treemap of training images by taxon, one colour per taxonomic class; None if there are no nodes."""
     import plotly.graph_objects as go
 
     if not nodes:
@@ -282,7 +282,7 @@ def treemap(nodes: Sequence[Node]) -> Figure | None:
 
 
 def finished(figure: "go.Figure", height: int) -> Figure:
-    """A figure as plain JSON, in the page's style; the page paints it for light, dark and paper."""
+    """A figure as plain JSON, in the page's style; the page sets colours for light, dark and print."""
     figure.update_layout(
         template="plotly_white",
         height=height,
@@ -297,7 +297,7 @@ def finished(figure: "go.Figure", height: int) -> Figure:
 
 
 def plain(text: str) -> str:
-    """Plotly reads tags in its labels; names from data hold none."""
+    """Escape text for Plotly, which interprets tags in labels."""
     return html.escape(text, quote=False)
 
 

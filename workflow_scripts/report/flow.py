@@ -1,4 +1,4 @@
-"""The flow of rows: how many entered each step, were kept, and were left out by reason."""
+"""Row counts by step: rows in, rows kept, and rows left out by reason."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,24 +9,24 @@ from workflow_scripts.common.accounts import Account
 from workflow_scripts.common.losses import not_lost_before
 
 CORPUS = ("sources", "catalog", "download", "curate", "shards")
-"""The steps that an image passes from its source's metadata to a training shard."""
+"""Steps between a source's metadata and a training shard, in order."""
 TRAINING, VALIDATION = "training", "validation"
 ENDS = (TRAINING, VALIDATION)
-"""Where an image ends that no step leaves out."""
+"""Final destinations of images that no step leaves out."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """All accounts of one step.
+    """The sum of one step's accounts.
 
     Attributes:
         name: the step's name.
         unit: what a row is, in the plural.
-        rows_in: how many came in.
-        kept: how many went on.
-        dropped: the others by reason, the most frequent first.
-        notes: counts that are no part of the sum.
-        parts: the accounts that it is the sum of.
+        rows_in: rows that entered the step.
+        kept: rows that the step passed on.
+        dropped: the other rows by reason, the most frequent first.
+        notes: further counts, not part of the sum.
+        parts: the accounts that were summed.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Link:
-    """Rows that go from one place to another in the flow; each place is a label."""
+    """Rows that flow from one node to another; nodes are identified by their labels."""
 
     source: str
     target: str
@@ -48,7 +48,7 @@ class Link:
 
 
 def steps_of(accounts: Sequence[Account]) -> list[Step]:
-    """Sum the accounts step by step: those of the corpus in the order of the pipeline, then the others as given."""
+    """Sum the accounts by step: corpus steps in pipeline order, then the others in the order given."""
     groups: dict[str, list[Account]] = {}
     for account in accounts:
         groups.setdefault(_step_name(account), []).append(account)
@@ -57,14 +57,14 @@ def steps_of(accounts: Sequence[Account]) -> list[Step]:
 
 
 def corpus_flow(steps: Sequence[Step]) -> list[Link]:
-    """The links of a flow from the sources' records to the shards, each reason a place of its own."""
+    """The links from the sources' records to the shards, with a node for each reason."""
     chain = [step for step in steps if step.name in CORPUS]
     links = []
     lost_before: Mapping[str, int] = {}
     for step, following in zip_longest(chain, chain[1:]):
         dropped = not_lost_before(lost_before, step.dropped)
         kept = step.rows_in - sum(lost_before.values()) - sum(dropped.values())
-        # The next step may judge every row, also those that this one lost.
+        # The next step may receive every row, including those that this one lost.
         lost_before = step.dropped if following is not None and following.rows_in == step.rows_in else {}
         if following is not None:
             links.append(Link(step.name, following.name, kept))
@@ -76,7 +76,7 @@ def corpus_flow(steps: Sequence[Step]) -> list[Link]:
 
 
 def gaps(steps: Sequence[Step]) -> list[str]:
-    """Where the corpus's rows do not meet: neither what a step kept nor all its rows entered the next one."""
+    """Steps whose row counts disagree: the next step received neither the kept rows nor all rows."""
     chain = [step for step in steps if step.name in CORPUS]
     return [
         f"{step.name} kept {step.kept} of {step.rows_in} {step.unit}, but {following.rows_in} entered {following.name}"
@@ -86,7 +86,7 @@ def gaps(steps: Sequence[Step]) -> list[str]:
 
 
 def _step_name(account: Account) -> str:
-    """Catalog and replay each have two steps, which account one after the other."""
+    """The account's step; the stages catalog and replay have two steps each."""
     if account.stage == "catalog":
         return "catalog" if account.part.startswith("generation ") else "sources"
     if account.stage == "replay":

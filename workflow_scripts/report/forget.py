@@ -1,4 +1,4 @@
-"""Remove the pages and published datasets that show or hold an image which was taken down."""
+"""Remove report pages and published datasets that contain an image which was taken down."""
 
 import logging
 import shutil
@@ -10,16 +10,16 @@ logger = logging.getLogger(__name__)
 
 
 def forget(*, pages: tuple[Path, ...] = (), published: tuple[Path, ...] = ()) -> None:
-    """Remove pages and published datasets; `snakemake report` and `snakemake publish` make them again without it.
+    """Remove pages and published datasets. `snakemake report` and `snakemake publish` rebuild them without the image.
 
     Args:
-        pages: reports.
+        pages: report pages.
         published: folders of published datasets.
     """
     for page in pages:
         page.unlink(missing_ok=True)
     for folder in published:
-        # Its work folder holds the same files, by hard links.
+        # The work folder has hard links to the same files.
         shutil.rmtree(folder.parents[1] / ".work/publish", ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
         logger.info("%s: removed", folder)

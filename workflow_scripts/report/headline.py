@@ -1,4 +1,4 @@
-"""The first screen: whether training worked, how good the model is, and what it is held against."""
+"""The report's first screen: the main scores, their differences from the reference model, and the outcome."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ from workflow_scripts.report.published import Comparison
 from workflow_scripts.report.scores import Scores, is_error
 
 Effect = Literal["better", "worse", "even", "unknown"]
-"""Whether a difference's interval excludes zero, and on which side; unknown without an interval."""
-# The published model that is shown beside ours.
-BESIDE = "BioCLIP 2"
+"""Direction of a difference; `even` if its 95 % interval includes zero, `unknown` without an interval."""
+# The published model shown on the first screen.
+PUBLISHED_MODEL = "BioCLIP 2"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the first screen, fractions throughout.
+    """One line of the first screen; all scores are fractions.
 
     Attributes:
-        name: a benchmark, or what a mean is of.
+        name: a benchmark, or what a mean is taken over.
         metric: its metric.
         is_mean: whether it is a mean over benchmarks.
-        own: the run's own model's score.
-        interval: its 95 % interval, where known.
-        start: the score of the model that it is held against, where there is one.
-        difference: between the two, where known.
-        chance: what guessing gives, where known.
-        published: the published model's score, where the benchmark's images are the paper's own.
+        own: the score of the run's own model.
+        interval: its 95 % interval, if known.
+        start: the reference model's score, if there is one.
+        difference: the paired difference of the two, if known.
+        chance: the score of random guessing, if known.
+        published: the published model's score, if the benchmark has the paper's images.
     """
 
     name: str
@@ -43,12 +43,12 @@ class Line:
 
     @property
     def effect(self) -> Effect:
-        """What the difference says."""
+        """Direction of the difference."""
         return effect_of(self.difference)
 
 
 def effect_of(difference: Difference | None, metric: str = "") -> Effect:
-    """What a difference in a metric says: nothing, unless its 95 % interval excludes zero."""
+    """Direction of a difference in a metric: better or worse only if its 95 % interval excludes zero."""
     if difference is None:
         return "unknown"
     if difference.low <= 0 <= difference.high:
@@ -57,10 +57,10 @@ def effect_of(difference: Difference | None, metric: str = "") -> Effect:
 
 
 def lines(scores: Scores, averages: Sequence[Mean], comparisons: Sequence[Comparison]) -> list[Line]:
-    """The means first, then each benchmark by its main metric."""
+    """Lines of the first screen: means first, then each benchmark's main metric."""
     own, *others = scores.models
-    beside = next(iter(others), None)
-    theirs = {(one.benchmark, one.metric): one.theirs.get(BESIDE) for one in comparisons}
+    reference = next(iter(others), None)
+    published = {(one.benchmark, one.metric): one.theirs.get(PUBLISHED_MODEL) for one in comparisons}
     found = [
         Line(
             f"mean of {len(mean.benchmarks)}",
@@ -68,7 +68,7 @@ def lines(scores: Scores, averages: Sequence[Mean], comparisons: Sequence[Compar
             is_mean=True,
             own=mean.values[own],
             interval=None,
-            start=mean.values.get(beside or ""),
+            start=mean.values.get(reference or ""),
             difference=mean.difference,
             chance=mean.chance,
             published=None,
@@ -79,7 +79,7 @@ def lines(scores: Scores, averages: Sequence[Mean], comparisons: Sequence[Compar
     for benchmark in scores.benchmarks:
         metric = scores.main_metric(benchmark)
         if (value := scores.value(benchmark, metric, own)) is not None:
-            start = None if beside is None else scores.value(benchmark, metric, beside)
+            start = None if reference is None else scores.value(benchmark, metric, reference)
             found.append(
                 Line(
                     benchmark,
@@ -90,7 +90,7 @@ def lines(scores: Scores, averages: Sequence[Mean], comparisons: Sequence[Compar
                     start=start,
                     difference=scores.against(benchmark, metric, own),
                     chance=scores.chance(benchmark, metric),
-                    published=theirs.get((benchmark, metric)),
+                    published=published.get((benchmark, metric)),
                 )
             )
     return found
@@ -98,12 +98,12 @@ def lines(scores: Scores, averages: Sequence[Mean], comparisons: Sequence[Compar
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it.
+    """The run's result against the reference model.
 
     Attributes:
-        effect: over all benchmarks: that of their mean, else of the only one.
-        better, worse, even: on how many benchmarks the difference is which.
-        line: the line that the effect is of.
+        effect: direction of the first line's difference: the mean over benchmarks, or the only benchmark.
+        better, worse, even: number of benchmarks in each direction.
+        line: the first line.
     """
 
     effect: Effect
@@ -114,19 +114,19 @@ class Outcome:
 
 
 def outcome(found: Sequence[Line]) -> Outcome:
-    """What the lines of the first screen amount to."""
+    """Summarize the lines of the first screen."""
     effects = [line.effect for line in found if not line.is_mean]
     first = found[0]
     return Outcome(first.effect, effects.count("better"), effects.count("worse"), effects.count("even"), first)
 
 
 def explain_model(name: str, config: Mapping[str, Any]) -> str:
-    """What a baseline is, in a clause: where its weights come from."""
+    """Describe a baseline in one clause: where its weights come from."""
     baseline, model = config.get("baselines", {}).get(name), config.get("model", {})
     place = baseline.get("start") if isinstance(baseline, Mapping) else baseline
     if place != "start":
         return f"weights {place}" if place else ""
-    begun = model.get("start") if isinstance(model, Mapping) else model
-    if begun == "pretrain":
-        return "the model that this training began with, pretrained here on replay pairs without organism names"
-    return f"the model that this training began with ({begun or 'random weights'})"
+    start = model.get("start") if isinstance(model, Mapping) else model
+    if start == "pretrain":
+        return "the model that training started from, pretrained here on replay pairs without organism names"
+    return f"the model that training started from ({start or 'random weights'})"

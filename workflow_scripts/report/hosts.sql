@@ -1,5 +1,5 @@
--- Hosts whose images failed, with the causes, and the slowest hosts. Table: hosts (contract DOWNLOAD_HOSTS).
--- Over all generations: how images ended, and how long those took whose time is known.
+-- Hosts with failed images and their causes, then the slowest hosts. Table: hosts (contract DOWNLOAD_HOSTS).
+-- Per host, status and reason over all generations: images, and the time of those that were timed.
 WITH endings AS (
     SELECT
         host,

@@ -27,12 +27,12 @@ NAMES = (*RANKS, "scientific_name")
 
 
 def image_record(connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: str) -> Row | None:
-    """An image's way through a corpus: source, licence, fetch, label, verdict and shard; None where it has none.
+    """Records of an image in a corpus: source, licence, fetch, label, verdict and shard; None if it is not there.
 
     Args:
         connection: a DuckDB connection.
-        corpus: where to look.
-        uuid: the image's.
+        corpus: the corpus to search.
+        uuid: uuid of the image.
 
     Raises:
         InputError: a table of the corpus cannot be read.
@@ -77,21 +77,21 @@ def image_record(connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: st
 
 
 def uuids_of(connection: duckdb.DuckDBPyConnection, corpus: Corpus, md5: str) -> list[str]:
-    """The images whose original bytes have this MD5, also those that the corpus had once."""
-    asked = {"md5": md5}
-    rows = rows_where(connection, corpus.files.gathered.found(), "md5 = $md5", asked)
-    rows += corpus.taken_down(connection, "md5 = $md5", asked)
-    held = (image.uuid for image in corpus.has_held(connection, "md5 = $md5", asked))
+    """uuids of images whose original bytes have this MD5, including images that the corpus no longer contains."""
+    values = {"md5": md5}
+    rows = rows_where(connection, corpus.files.gathered.found(), "md5 = $md5", values)
+    rows += corpus.taken_down(connection, "md5 = $md5", values)
+    held = (image.uuid for image in corpus.has_held(connection, "md5 = $md5", values))
     return sorted({*held, *(row["uuid"] for row in rows)})
 
 
 def _judged(findings: Sequence[Row]) -> dict[str, str]:
-    """What each judge found, in a word or two."""
+    """Labels and scores of each judge, as text."""
     found: dict[str, list[str]] = {}
     for row in sorted(findings, key=lambda row: (row["judge"], row["label"])):
-        said = row["error"] if row["score"] is None else f"{row['score']:.3f}"
-        found.setdefault(row["judge"], []).append(f"{row['label']} {said}")
-    return {judge: "; ".join(said) for judge, said in found.items()}
+        score = row["error"] if row["score"] is None else f"{row['score']:.3f}"
+        found.setdefault(row["judge"], []).append(f"{row['label']} {score}")
+    return {judge: "; ".join(labels) for judge, labels in found.items()}
 
 
 def _of(row: Row, names: Sequence[str]) -> dict[str, Any]:
@@ -103,6 +103,6 @@ def _place(row: Row, name: str) -> str:
 
 
 def _shard_of(row: Row) -> str:
-    """Generation, split and tar of a row of an index."""
+    """Generation, split and tar of a row of a shard index."""
     *_, generation, split, _ = Path(row["filename"]).parts
     return f"{generation}/{split}/{row['shard']}"

@@ -1,4 +1,4 @@
-"""Leaked images beside the benchmark images that they match."""
+"""Leaked images side by side with the benchmark images that they match."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from workflow_scripts.common import tables
 from workflow_scripts.contracts import LEAKAGE
 from workflow_scripts.report.examples import thumbnail
 
-# Pairs shown of each benchmark: those farthest apart, which are the ones to doubt.
+# Pairs shown per benchmark: those with the largest distance, which are the most doubtful.
 SHOWN = 8
 
 
 @dataclass(frozen=True)
 class Leak:
-    """A downloaded image and the benchmark's image that it is.
+    """A downloaded image and the benchmark image that it matches.
 
     Attributes:
-        uuid: the corpus's image.
-        image: the benchmark's.
-        distance: bits of 256 that differ in their perceptual hashes.
-        same_bytes: whether they are one file.
-        ours, theirs: thumbnails as data URIs, empty where a file has gone.
+        uuid: uuid of the downloaded image.
+        image: name of the benchmark image.
+        distance: differing bits (of 256) between their perceptual hashes.
+        same_bytes: whether the two files are identical.
+        ours, theirs: thumbnails as data URIs, empty if the file is missing.
     """
 
     uuid: str
@@ -34,7 +34,7 @@ class Leak:
 
 @dataclass(frozen=True)
 class Leaks:
-    """What leaked of one benchmark: counts, and the pairs that are shown."""
+    """Leaks of one benchmark: counts, and the pairs to show."""
 
     benchmark: str
     same_bytes: int
@@ -43,11 +43,11 @@ class Leaks:
 
 
 def read_leaks(files: Sequence[Path], downloads: Path) -> list[Leaks]:
-    """Leaks by benchmark, in the order of their names.
+    """Leaks by benchmark, sorted by name.
 
     Args:
         files: the leakage tables of all generations.
-        downloads: the folder of the download parts, for the thumbnails.
+        downloads: folder of the download parts, for the thumbnails.
 
     Raises:
         InputError: a file is missing or breaks its contract.

@@ -1,4 +1,4 @@
-"""Resolution of names: images by source and resolved rank."""
+"""Images by source and resolved rank."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -8,18 +8,18 @@ from typing import Any
 from workflow_scripts.contracts import RANKS
 
 RANKS_SHOWN = (*reversed(RANKS), "none")
-"""The ranks that a label may reach, the lowest first; `none`: unresolved."""
+"""Ranks that a label may resolve to, lowest first; `none`: unresolved."""
 
 
 @dataclass(frozen=True)
 class Reached:
-    """What a source's labels reached.
+    """Resolved ranks of a source's labels.
 
     Attributes:
         source: the source.
-        labels: how many labels it has.
-        images: how many images.
-        by_rank: its images by the rank reached.
+        labels: number of labels.
+        images: number of images.
+        by_rank: number of images by resolved rank.
     """
 
     source: str
@@ -29,7 +29,7 @@ class Reached:
 
 
 def ranks_by_source(stats: Mapping[str, Any]) -> list[Reached]:
-    """The sources of taxonomy's `stats.json`, those with most images first."""
+    """The sources in taxonomy's `stats.json`, those with the most images first."""
     labels: Counter[str] = Counter()
     images: dict[str, Counter[str]] = {}
     for row in stats["by_source"]:

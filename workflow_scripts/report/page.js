@@ -1,6 +1,6 @@
 "use strict";
 
-// Names come from data: they are read from the page as text and only ever written as text.
+// Names come from data: they are only ever inserted as text, never as HTML.
 const figures = JSON.parse(document.getElementById("figures").textContent);
 
 const maps = JSON.parse(document.getElementById("maps").textContent);
@@ -8,7 +8,7 @@ const maps = JSON.parse(document.getElementById("maps").textContent);
 const settings = {
   responsive: true,
   displaylogo: false,
-  // Nothing leaves this page: no button that uploads a chart, and no address to upload it to.
+  // The page sends nothing: no button to upload a chart, and no server to upload it to.
   showSendToCloud: false,
   plotlyServerURL: "",
   modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"],
@@ -17,7 +17,7 @@ const settings = {
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-// The colours of a plot's text and lines, which follow the page's; paper and saved pictures are white.
+// Colours of a plot's text and lines: those of the page; in print and in saved pictures, those of the light theme.
 function colours(onPaper = false) {
   const style = getComputedStyle(document.documentElement);
   const of = (name) => style.getPropertyValue(name).trim();
@@ -34,7 +34,7 @@ function repainted(layout, { ink, grid, card }) {
   return painted;
 }
 
-// A picture that can stand in a paper: white, with its legend and its title.
+// Save a picture for use in a paper: white background, legend and title.
 function save(place) {
   const layout = repainted(place.layout, colours(true));
   const title = { text: place.getAttribute("aria-label").replaceAll("<", "&lt;"), font: { size: 14 } };
@@ -52,7 +52,7 @@ function draw(place) {
   Plotly.newPlot(place, figure.data, repainted(figure.layout, colours()), settings);
 }
 
-// Between the margins of an upright A4 page, in CSS pixels.
+// Width between the margins of a portrait A4 page, in CSS pixels.
 const PAPER = 700;
 
 function paperWidth(place) {
@@ -67,7 +67,7 @@ function repaint(onPaper) {
   }
 }
 
-// Colours that colour-blind people tell apart (Okabe and Ito), and a shape for each.
+// Colours for colour-blind readers (Okabe and Ito), with a shape for each.
 const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#a08f00", "#6a51a3", "#8c6d4f"];
 const SYMBOLS = ["circle", "square", "triangle-up", "diamond", "cross", "x", "star", "triangle-down", "hexagon"];
 const GLYPHS = ["●", "■", "▲", "◆", "✚", "✖", "★", "▼", "⬢"];
@@ -84,7 +84,7 @@ function drawMap(place) {
   const names = () => [...map.ranks[select.value].names, "others", "unknown"];
   const slot = (place) => (place >= 0 ? place : names().length + (place === -1 ? -2 : -1));
 
-  // A trace a name, so that a saved picture has a legend.
+  // One trace per name, so that a saved picture has a legend.
   function paint() {
     const { of } = map.ranks[select.value];
     planes.forEach((plane, number) => {
@@ -119,7 +119,7 @@ function drawMap(place) {
     dot.style.color = shade;
     dot.dataset.glyph = GLYPHS[number] ?? "●";
     dot.setAttribute("aria-hidden", "true");
-    // The names are HTML without tags, as plots want them.
+    // Plotly needs names as escaped HTML; a button needs plain text.
     const name = document.createElement("span");
     name.textContent = new DOMParser().parseFromString(text, "text/html").body.textContent;
     button.append(dot, name);
@@ -170,7 +170,7 @@ function sortBy(heading) {
 
 const field = (text) => (typeof text === "number" ? String(text) : '"' + text.trim().replace(/\s+/g, " ").replaceAll('"', '""') + '"');
 
-// A cell that sorts by a number is copied as that number; one with an interval has its ends in columns of their own.
+// A cell that sorts by a number is copied as that number; the ends of an interval get columns of their own.
 function fieldsOf(cell, withEnds) {
   if (cell.tagName === "TH" && cell.closest("thead")) {
     const name = cell.dataset.csv ?? cell.textContent;
@@ -193,7 +193,7 @@ async function copy(button, text) {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
-    // A page opened from disk may not use the clipboard: the text is selected for the person to copy.
+    // A page opened from disk may not use the clipboard API.
     const area = document.createElement("textarea");
     area.value = text;
     document.body.append(area);
@@ -221,7 +221,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   bar.append(button);
 }
 for (const heading of document.querySelectorAll("table.sortable thead th")) {
-  // A button is reached and pressed by keys as by a pointer.
+  // A button works with the keyboard as well as with the mouse.
   const button = document.createElement("button");
   button.type = "button";
   button.className = "sort";
@@ -230,14 +230,14 @@ for (const heading of document.querySelectorAll("table.sortable thead th")) {
   button.addEventListener("click", () => sortBy(heading));
 }
 for (const place of document.querySelectorAll(".scroll, pre")) {
-  // What scrolls can be scrolled by keys.
+  // Focusable, so that the arrow keys can scroll it.
   if (place.scrollWidth > place.clientWidth || place.scrollHeight > place.clientHeight) {
     place.tabIndex = 0;
     place.setAttribute("role", "group");
     place.setAttribute("aria-label", place.closest("section")?.querySelector("h2")?.textContent ?? "Table");
   }
 }
-// What is folded when the page opens has no width yet.
+// Plots in collapsed sections have no width until they are opened.
 for (const folded of document.querySelectorAll("details")) {
   folded.addEventListener("toggle", () => {
     if (folded.open) for (const place of folded.querySelectorAll(".js-plotly-plot")) Plotly.Plots.resize(place);
@@ -247,7 +247,7 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
   button.addEventListener("click", () => copy(button, document.getElementById(button.dataset.copy).textContent));
 }
 
-// Paper shows what is folded on the screen, in the colours of paper.
+// Print shows collapsed sections, in the colours of the light theme.
 let folded = [];
 addEventListener("beforeprint", () => {
   folded = [...document.querySelectorAll("details:not([open])")];

@@ -1,4 +1,4 @@
-"""What every page has in common: templates, style, script and the plotting library, all within the page."""
+"""Templates, style, script and plotting library of all pages; each page embeds them."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,20 +8,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 HERE = Path(__file__).parent
-# Metrics as people call them.
+# Display names of metrics.
 NAMES = {"zero_shot/top1": "zero-shot top-1"}
 STYLE, SCRIPT = "page.css", "page.js"
 
 
 def page_templates() -> Environment:
-    """The templates beside this module; what they are given is text, never markup."""
+    """The templates beside this module, with autoescaping: all values are text, never markup."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    # Named here, and not in the templates that import it, to count as code of their steps.
+    # Named here, not in the templates that import it, so that it counts as code of their steps.
     environment.globals["macros"] = "macros.html.j2"
     environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
-    # What a table sorts by and copies, in the unit that it shows.
+    # The value that a table sorts by and copies, in the unit that it shows.
     environment.filters["points"] = lambda value: "" if value is None else f"{100 * value:.4f}"
     environment.filters["metric"] = lambda name: NAMES.get(name, name.replace("_", " "))
     environment.filters["breakable"] = _breakable
@@ -33,19 +33,19 @@ def page_templates() -> Environment:
 
 
 def page_parts() -> dict[str, Any]:
-    """What makes a page whole without a network."""
+    """Style, script and plotting library, embedded so that a page needs no network."""
     from plotly.offline import get_plotlyjs
 
     return {"style": _file(STYLE), "script": _file(SCRIPT), "plotly": Markup(get_plotlyjs())}
 
 
 def moment(seconds: float | None) -> str:
-    """Seconds since 1970 as a date and a time, UTC."""
+    """Seconds since 1970 as date and time, UTC."""
     return "–" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as people read them."""
+    """Seconds as text in suitable units."""
     if seconds is None:
         return "–"
     if seconds < 60:
@@ -59,10 +59,10 @@ def duration(seconds: float | None) -> str:
 
 
 def _breakable(name: str) -> Markup:
-    """A name that may break after `_` and `/`, where a narrow screen has no room for it."""
+    """A name that may break after `_` and `/` on a narrow screen."""
     return Markup(escape(name).replace("_", Markup("_<wbr>")).replace("/", Markup("/<wbr>")))
 
 
 def _file(name: str) -> Markup:
-    """A file of the project itself, as it is."""
+    """A file of the project as trusted markup."""
     return Markup((HERE / name).read_text(encoding="utf-8"))

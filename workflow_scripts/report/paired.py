@@ -13,12 +13,12 @@ TOP1 = "top1"
 
 @dataclass(frozen=True)
 class Paired:
-    """The second model's share of right answers less the first one's.
+    """Top-1 accuracy of the second model minus that of the first.
 
     Attributes:
         top1: the difference, with its interval and p.
-        won: images that only the second has right.
-        lost: images that only the first has right.
+        won: images that only the second model predicts correctly.
+        lost: images that only the first model predicts correctly.
     """
 
     top1: Difference
@@ -27,18 +27,18 @@ class Paired:
 
 
 def paired(first: Path, second: Path) -> Paired:
-    """Compare two models' predictions.
+    """Compare two models' predictions on the same images.
 
     Args:
-        first: a table of contract PREDICTIONS.
-        second: another, of the same images.
+        first: predictions of the first model (contract PREDICTIONS).
+        second: predictions of the second model.
 
     Raises:
-        InputError: a table is missing or broken, or they are of different images.
+        InputError: a table is missing or broken, or the two tables have different images.
     """
     one, other = read_rows(first, PREDICTIONS), read_rows(second, PREDICTIONS)
     if one["image"] != other["image"]:
-        raise InputError(f"{second}: of other images than {first}; evaluate both again")
+        raise InputError(f"{second}: its images differ from those of {first}; evaluate both again")
     right_one, right_other = one["correct"].to_numpy(), other["correct"].to_numpy()
     ours, theirs = {TOP1: share(right_other)}, {TOP1: share(right_one)}
     found = differences(ours, theirs, resample(ours), resample(theirs))[TOP1]

@@ -1,4 +1,4 @@
-"""What went wrong in a run, or may have: one line each, for the first screen."""
+"""Problems of a run, one line each, for the report's first screen."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ MOST_NAMES = 3
 
 @dataclass(frozen=True)
 class Problem:
-    """A line, and the section of the page that has the rest."""
+    """One line of text, and the id of the section with the details."""
 
     text: str
     section: str
@@ -28,7 +28,7 @@ def problems(
     hosts: Sequence[Mapping[str, Any]],
     training: Mapping[str, Any],
 ) -> list[Problem]:
-    """What a person should know before they use the model, what weighs most first."""
+    """List what a person should know before using the model, most important first."""
     return [
         *_of_scores(lines, scores),
         *_of_training(training),
@@ -46,7 +46,7 @@ def _of_scores(lines: Sequence[Line], scores: Scores) -> Iterator[Problem]:
         one.name for one in singles if one.chance is not None and one.interval and one.interval[0] <= one.chance
     ]
     if guessing:
-        yield Problem(f"not clearly better than guessing on {_listed(guessing)}", "scores")
+        yield Problem(f"not clearly better than chance on {_listed(guessing)}", "scores")
     if left_out := [f"{metric} of {name}" for name, metric, _ in scores.left_out()]:
         yield Problem(f"not scored: {_listed(left_out)}", "scores")
 
@@ -54,7 +54,7 @@ def _of_scores(lines: Sequence[Line], scores: Scores) -> Iterator[Problem]:
 def _of_training(training: Mapping[str, Any]) -> Iterator[Problem]:
     if skipped := training.get("skipped"):
         yield Problem(
-            f"training skipped {skipped:,} of {training['steps']:,} steps: loss or gradient not finite", "training"
+            f"training skipped {skipped:,} of {training['steps']:,} steps (loss or gradient not finite)", "training"
         )
     if broken := training.get("broken_samples"):
         yield Problem(f"training could not read {len(broken):,} samples", "training")
@@ -64,7 +64,7 @@ def _of_rows(steps: Sequence[Step]) -> Iterator[Problem]:
     for step in steps:
         lost = step.rows_in - step.kept
         if step.name == "download" and lost:
-            yield Problem(f"{lost:,} of {step.rows_in:,} images did not download ({_reasons(step)})", "rows")
+            yield Problem(f"{lost:,} of {step.rows_in:,} images failed to download ({_reasons(step)})", "rows")
         elif step.name == "taxonomy" and lost:
             yield Problem(f"{lost:,} of {step.rows_in:,} labels are unresolved ({_reasons(step)})", "taxonomy")
         elif step.name == "benchmarks" and lost:
@@ -73,9 +73,9 @@ def _of_rows(steps: Sequence[Step]) -> Iterator[Problem]:
 
 def _of_hosts(hosts: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
     if stopped := [host["host"] for host in hosts if host["stopped"]]:
-        yield Problem(f"stopped asking {_listed(stopped)}", "hosts")
+        yield Problem(f"stopped requesting images from {_listed(stopped)}", "hosts")
     if unverified := sum(host["unverified"] for host in hosts):
-        yield Problem(f"{unverified:,} images came from hosts whose certificate was not checked", "hosts")
+        yield Problem(f"{unverified:,} images downloaded without verifying the host's certificate", "hosts")
 
 
 def _reasons(step: Step) -> str:

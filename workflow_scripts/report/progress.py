@@ -1,7 +1,7 @@
-"""Where a run stands: parts done, running and failed by stage, rates, GPU hours, disk, and what is stuck.
+"""Show the progress of a run: jobs by stage and state, rates, GPU hours, disk, and jobs that are stuck.
 
-From the files of the corpus and the run, the jobs' logs, and `squeue` where there is one. It reads no table of images
-and lists no folder of tars, so that thousands of parts take seconds.
+In: the files of the corpus and the run, the jobs' logs, and `squeue` if available. Reads no table of images and lists
+no folder of tars, so that thousands of parts take seconds.
 """
 
 import json
@@ -30,12 +30,12 @@ from workflow_scripts.common.plan_summary import images_by_generation, training_
 from workflow_scripts.common.scored_models import Models
 from workflow_scripts.common.scoring import Scoring
 
-# A step writes a line at least every half minute while it works.
+# A running step logs a line at least every half minute.
 STUCK_MINUTES = 30
 TAIL_BYTES = 16_384
 SHOWN = 5
 HOUR = 3600
-# Reasons of `squeue` for which a job never starts by itself.
+# Reasons in `squeue` for which a job never starts without intervention.
 NEVER = re.compile(
     r"Partition(Time|Node)Limit|DependencyNeverSatisfied|BadConstraints|Invalid(Account|QOS)|NotAllowed|"
     r"JobHeld|held|Assoc\w*PerJob|QOS\w*PerJob|AccountingPolicy"
@@ -48,8 +48,8 @@ class Item:
 
     Attributes:
         rule: its rule.
-        name: what tells it from the others of its stage.
-        output: a file that is there once it is done.
+        name: its name, unique in the stage.
+        output: a file that exists once the job is done.
         log: its log file.
     """
 
@@ -61,21 +61,21 @@ class Item:
 
 @dataclass
 class Stage:
-    """Where a stage stands.
+    """Progress of a stage.
 
     Attributes:
-        name: the stage.
-        total: its jobs.
-        done: those whose result is there.
-        running: those that write a log.
-        failed: those whose log ends with an error, each with it and the log.
-        stuck: those that wrote nothing for STUCK_MINUTES.
-        images: images of the jobs that are done; None where they are not counted.
-        images_per_second: of them.
-        seconds: from the first job's start to the last one's end.
-        seconds_left: at that rate.
-        gpu_hours: of the jobs that ran.
-        gpu_hours_to_come: of the others; None: not known.
+        name: name of the stage.
+        total: number of jobs.
+        done: jobs whose output exists.
+        running: jobs with a log and no output.
+        failed: jobs whose log has an error, each with the error and the path of the log.
+        stuck: jobs that logged nothing for STUCK_MINUTES.
+        images: images of the finished jobs; None if images are not counted.
+        images_per_second: rate of the finished jobs.
+        seconds: from the first job's start to the last job's end.
+        seconds_left: time left at that rate.
+        gpu_hours: GPU hours used so far.
+        gpu_hours_to_come: GPU hours of the remaining jobs; None if unknown.
     """
 
     name: str
@@ -98,17 +98,17 @@ def progress(
     logs: Path = Path("logs"),
     json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
 ) -> None:
-    """Print where a run stands: by stage, then GPU hours, disk, Slurm's queue, and what failed or is stuck.
+    """Print the progress of a run: stages, GPU hours, free disk space, Slurm queue, and failed or stuck jobs.
 
-    Exit status: 0 nothing failed or is stuck; 1 something is; 2 bad input.
+    Exit status: 0 no job failed or is stuck; 1 some job failed or is stuck; 2 bad input.
 
     Args:
         config: the run's config file.
-        logs: the folder of logs, of the folder that Snakemake runs in.
+        logs: the log folder in Snakemake's working directory.
         json_lines: print one JSON object: corpus, run, stages, gpu_hours, gpu_hours_to_come, disk, slurm, stuck.
 
     Raises:
-        SystemExit: something failed or is stuck.
+        SystemExit: a job failed or is stuck.
     """
     site = load_site()
     recipe = load_config(read_yaml(config), str(config), site)
@@ -120,7 +120,7 @@ def progress(
     _count_images(by_name.get("download"), corpus)
     _train(by_name["train"], own, recipe, corpus, gpus["train_run"])
     slurm, waiting = _queue()
-    told: dict[str, Any] = {
+    status: dict[str, Any] = {
         "corpus": recipe.corpus,
         "run": recipe.run,
         "stages": [asdict(stage) for stage in stages],
@@ -131,10 +131,10 @@ def progress(
         "stuck": [text for stage in stages for text in stage.stuck] + waiting,
     }
     if json_lines:
-        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.write(json.dumps(status) + "\n")
     else:
-        sys.stdout.writelines(f"{line}\n" for line in _lines(stages, told))
-    if told["stuck"] or any(stage.failed for stage in stages):
+        sys.stdout.writelines(f"{line}\n" for line in _lines(stages, status))
+    if status["stuck"] or any(stage.failed for stage in stages):
         raise SystemExit(1)
 
 
@@ -142,7 +142,7 @@ GPU_RULES = ("train_run", "embed", "screen")
 
 
 def items_of(recipe: Config, layout: Layout, logs: Path) -> dict[str, list[Item]]:
-    """The jobs that say how far a run is, by stage; a corpus that was made elsewhere has none."""
+    """Jobs that measure a run's progress, by stage; a corpus from elsewhere has none."""
     corpus, own = layout.corpus(recipe.corpus), layout.run(recipe.run)
     of_corpus, of_run = logs / "corpora" / corpus.name, logs / "runs" / own.name
     found: dict[str, list[Item]] = {}
@@ -219,7 +219,7 @@ def _stage(name: str, items: Sequence[Item], gpus: dict[str, int]) -> Stage:
 
 
 def _of_log(item: Item, stage: Stage) -> None:
-    """Whether a job that is not done runs, failed, or is stuck."""
+    """Count an unfinished job as running, failed or stuck, by its log."""
     with item.log.open("rb") as file:
         file.seek(max(0, item.log.stat().st_size - TAIL_BYTES))
         lines = file.read().decode("utf-8", errors="replace").splitlines()
@@ -228,13 +228,13 @@ def _of_log(item: Item, stage: Stage) -> None:
     if errors:
         stage.failed.append(f"{item.name}: {errors[-1]} (log: {item.log})")
     elif minutes > STUCK_MINUTES:
-        stage.stuck.append(f"{item.name}: no line in its log for {_spelled(60 * minutes)} (log: {item.log})")
+        stage.stuck.append(f"{item.name}: nothing logged for {_spelled(60 * minutes)} (log: {item.log})")
     else:
         stage.running += 1
 
 
 def _count_images(stage: Stage | None, corpus: Corpus) -> None:
-    """The images of the parts that are done, and how fast they came."""
+    """Set images and rate of the finished download parts."""
     if stage is None:
         return
     stage.images = sum(read_account(path).rows_in for path in corpus.download_part_account.found())
@@ -242,7 +242,7 @@ def _count_images(stage: Stage | None, corpus: Corpus) -> None:
 
 
 def _train(stage: Stage, own: Run, recipe: Config, corpus: Corpus, gpus: int) -> None:
-    """A training tells its own rate; one that has not begun takes what its architecture is known to take."""
+    """Set images, rate and GPU hours from a training's own metrics; before it starts, from known unit costs."""
     if stage.done:
         summary = json.loads(Path(own.summary()).read_text(encoding="utf-8"))
         stage.images, stage.gpu_hours_to_come = summary["last"]["samples"], 0.0
@@ -279,14 +279,14 @@ def _last_row(path: Path) -> dict[str, Any] | None:
 
 
 def _queue() -> tuple[dict[str, Any] | None, list[str]]:
-    """This user's jobs of the workflow in Slurm's queue by rule and state, and those that never start."""
+    """This user's workflow jobs in Slurm's queue by rule and state, and messages on those that never start."""
     if shutil.which("squeue") is None:
         return None, []
     words = ["squeue", "--me", "--noheader", "--array", "--format=%i|%k|%T|%r"]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     except subprocess.TimeoutExpired:
-        return {"error": "squeue does not answer"}, []
+        return {"error": "squeue timed out"}, []
     if done.returncode != 0:
         return {"error": " ".join(done.stderr.splitlines()[-1:])}, []
     states: dict[str, Counter[str]] = {}
@@ -315,9 +315,9 @@ def _sum(values: Sequence[float | None]) -> float | None:
     return sum(known) if len(known) == len(values) else None
 
 
-def _lines(stages: Sequence[Stage], told: dict[str, Any]) -> Iterator[str]:
-    yield f"corpus {told['corpus']}, run {told['run']}"
-    yield "stage         done      of  running  failed  stuck         images  a second  left"
+def _lines(stages: Sequence[Stage], status: dict[str, Any]) -> Iterator[str]:
+    yield f"corpus {status['corpus']}, run {status['run']}"
+    yield "stage         done   total  running  failed  stuck         images  images/s  time left"
     for one in stages:
         images = f"{one.images:,}" if one.images is not None else ""
         rate = f"{one.images_per_second:,.1f}" if one.images_per_second else ""
@@ -326,11 +326,11 @@ def _lines(stages: Sequence[Stage], told: dict[str, Any]) -> Iterator[str]:
             f"{one.name:<10}{one.done:>8,}{one.total:>8,}{one.running:>9,}{len(one.failed):>8,}{len(one.stuck):>7,}"
             f"{images:>15}{rate:>10}  {left}".rstrip()
         )
-    to_come = "unknown" if told["gpu_hours_to_come"] is None else f"about {told['gpu_hours_to_come']:,.1f}"
-    yield f"GPU hours: {told['gpu_hours']:,.1f} so far, {to_come} to come"
-    disk = told["disk"]
+    to_come = "unknown" if status["gpu_hours_to_come"] is None else f"about {status['gpu_hours_to_come']:,.1f}"
+    yield f"GPU hours: {status['gpu_hours']:,.1f} so far, {to_come} to come"
+    disk = status["disk"]
     yield f"disk: {disk['free_bytes'] / 1e9:,.0f} of {disk['total_bytes'] / 1e9:,.0f} GB free at {disk['folder']}"
-    if (slurm := told["slurm"]) is not None:
+    if (slurm := status["slurm"]) is not None:
         jobs = [
             f"{rule} {', '.join(f'{n} {state}' for state, n in sorted(of.items()))}"
             for rule, of in sorted(slurm.get("jobs", {}).items())
@@ -338,10 +338,10 @@ def _lines(stages: Sequence[Stage], told: dict[str, Any]) -> Iterator[str]:
         yield f"Slurm: {slurm.get('error') or '; '.join(jobs) or 'no job of this workflow in the queue'}"
         if waiting := slurm.get("waiting_for"):
             yield f"  waiting for: {', '.join(f'{reason} {count}' for reason, count in waiting.most_common())}"
-    for kind, texts in (("failed", [text for one in stages for text in one.failed]), ("stuck", told["stuck"])):
+    for kind, texts in (("failed", [text for one in stages for text in one.failed]), ("stuck", status["stuck"])):
         yield from (f"{kind}: {text}" for text in texts[:SHOWN])
         if len(texts) > SHOWN:
-            yield f"{kind}: and {len(texts) - SHOWN:,} more (--json has all)"
+            yield f"{kind}: and {len(texts) - SHOWN:,} more (--json lists all)"
 
 
 def _spelled(seconds: float) -> str:

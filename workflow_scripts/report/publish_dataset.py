@@ -1,4 +1,4 @@
-"""Write a corpus for publication: tables, card, licences, citations, and the images that may be redistributed."""
+"""Prepare a corpus for publication: tables, card, licences, citations, and the redistributable images."""
 
 import csv
 import json
@@ -61,11 +61,11 @@ PUBLISHED_CATALOG = Contract(
     ),
     key=("uuid",),
 )
-"""The columns of TreeOfLife-200M's catalogue, with the resolved names, and `split`. `shard_file_path` is the tar
-beside this table that holds the image; null where its licence does not let it be passed on."""
+"""The columns of TreeOfLife-200M's catalogue with the resolved names, and `split`. `shard_file_path`: the tar in the
+dataset that contains the image; null if its licence does not allow redistribution."""
 
 PUBLISHED_PROVENANCE = Contract(
-    "whom a published image is owed to",
+    "the attribution of a published image",
     (
         Column("uuid"),
         *_text("source_id"),
@@ -74,7 +74,7 @@ PUBLISHED_PROVENANCE = Contract(
     ),
     key=("uuid",),
 )
-"""The columns of TreeOfLife-200M's provenance; `license` is the SPDX identifier, `cite` what to cite besides."""
+"""The columns of TreeOfLife-200M's provenance. `license`: SPDX identifier; `cite`: the source's requested citation."""
 
 
 def publish_dataset(
@@ -93,7 +93,8 @@ def publish_dataset(
 ) -> None:
     """Write the tables, `citations.csv`, `images/`, `croissant.json`, `CITATION.cff` and the card `README.md`.
 
-    Nothing is uploaded. A shard whose images may all be passed on is linked; of others the images that may are copied.
+    Nothing is uploaded. Shards whose images are all redistributable are hard-linked; from other shards, only the
+    redistributable images are copied.
 
     Args:
         catalog: the catalog's parts.
@@ -102,15 +103,14 @@ def publish_dataset(
         shards: the generations' folders of shards.
         identity: the corpus's corpus.json.
         config: the resolved config, as JSON, for the card.
-        settings: which licences, and whose work it is.
-        work: where the work folders are.
-        out_dir: the folder to publish.
+        settings: licences that allow redistribution, and authors.
+        work: parent of the work folders.
+        out_dir: output: the folder to publish.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 
     Raises:
-        InputError: a table is missing or breaks its contract, a shard is not what its index says, or no authors
-            are given.
+        InputError: a table is missing or breaks its contract, a shard is missing, or no authors are set.
     """
     check_given(settings, "authors")
     described = read_document(identity, CORPUS)
@@ -147,7 +147,7 @@ def _gather(
     labels: Path,
     shards: Sequence[Path],
 ) -> None:
-    """Fill the table `published`."""
+    """Create the table `published`: one row per image in the shards."""
     tables.read(connection, catalog, CATALOG, "catalog")
     tables.read(connection, attribution, ATTRIBUTION, "attribution")
     tables.read(connection, labels, LABELS, "labels")
@@ -169,7 +169,7 @@ def _columns(contract: Contract) -> str:
 
 
 def _write_images(connection: duckdb.DuckDBPyConnection, shards: Sequence[Path], out: Path) -> list[str]:
-    """Write a tar for each shard with images that may be passed on; those that are there already are whole."""
+    """Write a tar for each shard with redistributable images; existing tars are complete and are kept."""
     made = []
     total = tables.scalar(connection, "SELECT count(*) FROM published WHERE shard_file_path IS NOT NULL")
     with Progress("images to publish", total, "images") as progress:
@@ -201,7 +201,7 @@ def _write_shard(source: Path, target: Path, samples: Sequence[tuple[Any, ...]])
     if target.exists():
         return
     if not source.is_file():
-        raise InputError(f"{source}: missing; run `{snakemake('data')}`")
+        raise InputError(f"{source}: not found; run `{snakemake('data')}`")
     if len(samples) == samples[0][6]:
         link(source, target)
         return
@@ -216,7 +216,7 @@ def _write_shard(source: Path, target: Path, samples: Sequence[tuple[Any, ...]])
 
 
 def _counts(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """What the card says of the rows."""
+    """Counts for the card."""
 
     def by(column: str) -> list[tuple[str, int, int]]:
         return connection.execute(

@@ -1,4 +1,4 @@
-"""Write a trained model for publication: weights, card with scores, citation, provenance."""
+"""Prepare a trained model for publication: weights, card with scores, citation, provenance."""
 
 import re
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ from workflow_scripts.report.scores import MAIN_METRIC, PUBLISHED, Scores, read_
 
 CARD = "model_card.md.j2"
 SECTION = re.compile(r"^## (?=\S)", re.MULTILINE)
-# Sections of the card beside the exported model that are taken over: what the model itself knows of its making.
+# Sections copied from the exported model's own card.
 TAKEN = ("Taken down", "Training", "Sources to cite", "Recipe", "Architecture and preprocessing", "Data and code")
-# What the card shows of a benchmark; everything else is in the report's tables.
+# Metrics on the card; all others are in the report's tables.
 SHOWN = re.compile(r"(zero_shot/top1|few_shot/\d+|svm/.*|traits/.*|attributes/.*|clustering/all)")
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_config.json")
 
@@ -35,7 +35,7 @@ def publish_model(
     settings: PublishSettings,
     out: Path,
 ) -> None:
-    """Write the model's files, a card with Hugging Face front matter and scores, `CITATION.cff`, and what it came from.
+    """Write the model's files, a Hugging Face card with scores, `CITATION.cff`, and the run's facts and score table.
 
     Nothing is uploaded.
 
@@ -45,21 +45,21 @@ def publish_model(
         facts: the report's run.json.
         table: the report's scores.csv.
         settings: licence and authors to publish.
-        out: output: the card; all other files go beside it.
+        out: output: the card; all other files are written beside it.
 
     Raises:
-        InputError: a file is missing or unreadable, or nobody gave authors and licence.
+        InputError: a file is missing or unreadable, or authors or licence are not set.
     """
     check_given(settings, "authors", "model_license")
-    told = read_document(facts, RUN)
-    found = read_scores(scores, own=told["run"])
+    described = read_document(facts, RUN)
+    found = read_scores(scores, own=described["run"])
     files = [path for path in sorted(model.iterdir()) if path.suffix in (".safetensors", ".json", ".npy")]
     if missing := set(WEIGHTS) - {path.name for path in files}:
-        raise InputError(f"{model}: no {', '.join(sorted(missing))}; run `{snakemake('train')}`")
+        raise InputError(f"{model}: {', '.join(sorted(missing))} not found; run `{snakemake('train')}`")
     for path in (*files, facts, table):
         link(path, out.with_name(path.name))
-    identity = told["corpus"]["id"]
-    title = told["run"]
+    identity = described["corpus"]["id"]
+    title = described["run"]
     write_text(out.with_name("CITATION.cff"), citation(title, "software", identity, settings.authors))
     front = ModelCardData(
         model_name=title,
@@ -75,9 +75,9 @@ def publish_model(
     text = render(
         CARD,
         title=title,
-        corpus=told["corpus"],
-        mixed=mixture(told["config"]),
-        config=told["config"],
+        corpus=described["corpus"],
+        mixed=mixture(described["config"]),
+        config=described["config"],
         scores=found,
         shown={name: [one for one in found.metrics(name) if SHOWN.fullmatch(one)] for name in found.benchmarks},
         sections=[section.strip() for section in sections if section.startswith(TAKEN)],
@@ -86,7 +86,7 @@ def publish_model(
 
 
 def _results(scores: Scores) -> Iterator[EvalResult]:
-    """The run's own scores, as Hugging Face lists them."""
+    """The own model's scores as Hugging Face evaluation results."""
     own = scores.models[0]
     for benchmark in scores.benchmarks:
         for metric in scores.metrics(benchmark):

@@ -1,4 +1,4 @@
-"""The papers' own scores beside ours, where a benchmark has the same name."""
+"""The papers' published scores, matched to ours by benchmark and protocol."""
 
 import csv
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from workflow_scripts.common.protocols import PUBLISHED
 from workflow_scripts.report.scores import Scores
 
 TABLE = Path(__file__).with_name("published.csv")
-# How many images and classes the papers' benchmarks have, by their label files; empty where those do not say.
+# Numbers of images and classes of the papers' benchmarks, from their label files; empty if those do not tell.
 SIZES = Path(__file__).with_name("published_sizes.csv")
-# Of those, the share that must be there: a few may be unreadable or gone.
+# Minimum share of a benchmark's images: a few may be unreadable or gone.
 SHARE = 0.95
-# Which version of its code made BioCLIP 2's table is not known. BioCLIP's own code scores as BioCLIP 2's of v2.0.0 does
-# the benchmarks that both have: Rare Species by taxonomic and common names.
+# The protocol versions that may have produced each paper's table. For BioCLIP 2's it is not documented. BioCLIP's code
+# scores the shared benchmark as v2.0.0 does: Rare Species by taxonomic and common names.
 MADE_BY = {"bioclip2": PUBLISHED, "bioclip": ("v2.0.0",)}
 
 
@@ -23,11 +23,11 @@ class Comparison:
     """One benchmark's scores, ours and the papers'.
 
     Attributes:
-        benchmark: its name.
-        metric: ours, which follows published code.
-        protocols: the versions that it follows, of those that may have made the published score.
-        ours: our models' scores as fractions.
-        theirs: the published scores as fractions, by model.
+        benchmark: name of the benchmark.
+        metric: our metric, which follows published code.
+        protocols: the versions it follows, among those that may have produced the published score.
+        ours: our scores by model, fractions.
+        theirs: the published scores by model, fractions.
     """
 
     benchmark: str
@@ -38,11 +38,11 @@ class Comparison:
 
 
 def compare(scores: Scores, table: Path = TABLE) -> list[Comparison]:
-    """Each benchmark that the papers score too, in the order of ours: only scores of the same protocol.
+    """Compare our scores with published scores of the same benchmark and protocol, in the order of our benchmarks.
 
-    A benchmark of the same name but another size (the embedded world has some) is another benchmark.
-    Zero-shot top-1 and the tasks without text as the model card of BioCLIP 2 gives them, and zero-shot top-1 of the
-    first paper. Where the versions that may have made a published score differ, there is one comparison for each.
+    Benchmarks of the same name but another size (the embedded world has some) are skipped. Published are zero-shot
+    top-1 and the tasks without text of BioCLIP 2's model card, and zero-shot top-1 of the first paper. If the versions
+    that may have produced a published score differ, there is one comparison for each.
     """
     with table.open(encoding="utf-8", newline="") as file:
         published = list(csv.DictReader(file))
@@ -68,7 +68,7 @@ def compare(scores: Scores, table: Path = TABLE) -> list[Comparison]:
 
 
 def _is_of_size(size: tuple[int, int], published: Mapping[str, str]) -> bool:
-    """Whether a benchmark has the published one's classes, and nearly all of its images."""
+    """Whether a benchmark has as many classes as the published one, and nearly as many images."""
     (images, classes), (all_images, all_classes) = size, (published["images"], published["classes"])
     return (not all_classes or classes == int(all_classes)) and (
         not all_images or SHARE * int(all_images) <= images <= int(all_images)

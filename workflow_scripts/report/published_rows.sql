@@ -1,9 +1,9 @@
--- Every image of the shards: what TreeOfLife-200M's catalogue and provenance say of it, and where it is published.
+-- Every image of the shards, with the columns of TreeOfLife-200M's catalogue and provenance, and its published tar.
 -- Tables: samples (contract SHARD_INDEX, with generation and split), catalog, labels, attribution.
--- Variables: licences (how the SPDX identifiers begin of those whose images are passed on).
+-- Variables: licences (prefixes of the SPDX identifiers whose images may be redistributed).
 SELECT
     samples.uuid,
-    -- Of a local file it is a path, which tells others nothing but of whom it was had.
+    -- The URL of a local file is a path, which is useless to others and may reveal names.
     CASE WHEN catalog.host <> '' THEN catalog.source_url END AS source_url,
     labels.kingdom,
     labels.phylum,

@@ -1,7 +1,6 @@
 """Estimate time, memory, disk and files of a corpus, stage by stage, from measured unit costs.
 
-`common/unit_costs.csv` holds a line a step: what a million units of it cost one core or GPU, and where the figure comes
-from.
+`common/unit_costs.csv` has a row per step: the cost of a million units on one core or GPU, and the figure's source.
 """
 
 import json
@@ -18,7 +17,7 @@ from workflow_scripts.common.config.screen import Screening
 from workflow_scripts.common.unit_costs import COSTS, HOUR, TRAINING, read_costs
 from workflow_scripts.contracts import CATALOG
 
-# Of GBIF's backbone and the Catalogue of Life together, about.
+# About as many as GBIF's backbone and the Catalogue of Life have together.
 NAMES = 12_000_000
 SCREENING = "screen "
 
@@ -41,37 +40,37 @@ def scale(
     costs: Path = COSTS,
     json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
 ) -> None:
-    """Print what each stage will take for a corpus of some size on a stated cluster.
+    """Print the time, memory, disk and files that each stage of a corpus needs on a cluster.
 
     Args:
         images: number of images, if there is no catalog yet.
         labels: number of distinct labels, if there is no catalog yet.
         catalog: parts of the catalog, to count its images.
         catalog_labels: tables of its labels, to count them.
-        names: number of names in the backbones. Default: those of GBIF and the Catalogue of Life together.
+        names: number of names in the backbones. Default: about those of GBIF and the Catalogue of Life together.
         pairs: number of replay pairs.
         epochs: epochs of the training.
-        model: architecture to train. Only those in `costs` are known.
-        parts: number of download jobs. Default: the number of parts given.
+        model: architecture to train, one of those in `costs`.
+        parts: number of download jobs. Default: the number of catalog parts.
         groups: number of shard jobs.
         cores: number of cores of the cluster.
         gpus: number of GPUs of the cluster.
-        screening: the judges, whose images are counted in the catalog.
-        costs: table of unit costs in the form of `unit_costs.csv`.
-        json_lines: print one JSON object a step: step, unit, units, on (core or gpu), hours of one of them, hours_here,
-            memory_mb, kept_bytes, files and source.
+        screening: the judges; their images are counted in the catalog.
+        costs: table of unit costs with the columns of `unit_costs.csv`.
+        json_lines: print one JSON object per step: step, unit, units, on (core or gpu), hours on one core or GPU,
+            hours_here, memory_mb, kept_bytes, files and source.
 
     Raises:
-        InputError: the costs are no such table.
+        InputError: `costs` is not a table of unit costs.
     """
     known = read_costs(costs)
-    asked = _asked(catalog, screening)
+    judged = _images_to_judge(catalog, screening)
     images += sum(map(tables.count_rows, catalog))
     labels += sum(map(tables.count_rows, catalog_labels))
     counts = {"images": images, "labels": labels, "names": names or NAMES, "pairs": pairs, "samples": images * epochs}
     split = {"parts": parts or len(catalog) or 1, "groups": groups, "screen": screening.jobs}
-    rows = [("step", "units", "one core", "here", "memory", "disk", "files", "figures from")]
-    told: list[dict[str, Any]] = []
+    rows = [("step", "units", "one core", "cluster", "memory", "disk", "files", "source of figures")]
+    estimates: list[dict[str, Any]] = []
     steps = [
         (cost, cost.step, counts[cost.unit])
         for cost in known
@@ -79,7 +78,7 @@ def scale(
     ]
     at = 1 + next((place for place, (cost, *_) in enumerate(steps) if cost.step == "download"), -1)
     steps[at:at] = [
-        (cost, f"screen {look.name}", asked[look.name])
+        (cost, f"screen {look.name}", judged[look.name])
         for look in screening.looks
         for cost in known
         if cost.step == look.cost
@@ -88,15 +87,15 @@ def scale(
         if not units:
             continue
         hours = cost.seconds * units / 1e6 / HOUR
-        abreast = min(gpus if cost.on == "gpu" else cores, split.get(cost.jobs) or int(cost.jobs))
-        told.append(
+        parallel = min(gpus if cost.on == "gpu" else cores, split.get(cost.jobs) or int(cost.jobs))
+        estimates.append(
             {
                 "step": step,
                 "unit": cost.unit,
                 "units": units,
                 "on": cost.on,
                 "hours": hours,
-                "hours_here": hours / abreast,
+                "hours_here": hours / parallel,
                 "memory_mb": cost.memory_mb or None,
                 "kept_bytes": cost.kept_bytes * units,
                 "files": cost.files * units / 1e6,
@@ -108,7 +107,7 @@ def scale(
                 step,
                 f"{units:,.0f} {cost.unit}" + (", assumed" if cost.unit == "names" and names is None else ""),
                 _time(hours) + (" (GPU)" if cost.on == "gpu" else ""),
-                _time(hours / abreast),
+                _time(hours / parallel),
                 f"{cost.memory_mb / 1024:.1f} GiB" if cost.memory_mb else "",
                 f"{cost.kept_bytes * units / 1e9:,.1f} GB" if cost.kept_bytes else "",
                 f"{cost.files * units / 1e6:,.0f}" if cost.files else "",
@@ -116,7 +115,7 @@ def scale(
             )
         )
     if json_lines:
-        sys.stdout.writelines(json.dumps(one) + "\n" for one in told)
+        sys.stdout.writelines(json.dumps(one) + "\n" for one in estimates)
         return
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
@@ -126,15 +125,13 @@ def scale(
             sys.stdout.write(f"|{'|'.join('-' * (width + 2) for width in widths)}|\n")
     measured = {cost.step for cost in known}
     if unknown := sorted({look.cost for look in screening.looks} - measured):
-        sys.stderr.write(
-            f"What {', '.join(unknown)} takes is not known beforehand; the log of its first job says images a second.\n"
-        )
+        sys.stderr.write(f"{', '.join(unknown)}: unit cost unknown; the log of the first job gives images per second\n")
     if not any(row[0] == TRAINING + model for row in rows):
-        sys.stderr.write(f"training {model}: no unit cost is known; its progress bar shows the time left\n")
+        sys.stderr.write(f"training {model}: unit cost unknown; its progress bar shows the time left\n")
 
 
-def _asked(catalog: Sequence[Path], screening: Screening) -> dict[str, int]:
-    """How many images of the catalog each judge looks at."""
+def _images_to_judge(catalog: Sequence[Path], screening: Screening) -> dict[str, int]:
+    """Number of images in the catalog for each judge."""
     if not screening.looks or not catalog:
         return dict.fromkeys((look.name for look in screening.looks), 0)
     with tables.connect() as connection:

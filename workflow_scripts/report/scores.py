@@ -1,4 +1,4 @@
-"""Scores of all models and benchmarks, as a table."""
+"""Scores of all models on all benchmarks."""
 
 import csv
 from collections.abc import Sequence
@@ -36,14 +36,14 @@ SCORES = Contract(
     ),
     key=("benchmark", "metric", "model"),
 )
-"""`value`, `std`, `low`, `high`, `difference` and `chance` are fractions; `std` is over folds, repeats or seeds; `low`
-and `high` end the 95 % interval over images; `difference` is to the model that the run's own is held against, `p` that
-of a paired permutation test; `chance` is given for top-1 and few-shot; `protocol` lists what a score follows: versions
-of the published code, and `corrected`."""
+"""`value`, `std`, `low`, `high`, `difference` and `chance` are fractions. `std`: standard deviation over folds, repeats
+or seeds. `low`, `high`: ends of the 95 % interval over images. `difference`: from the reference model, with `p` of a
+paired permutation test. `chance`: only for top-1 and few-shot. `protocol`: the protocols that the score follows:
+versions of the published code, and `corrected`."""
 
 MAIN_METRIC = "zero_shot/top1"
 STD = "_std"
-# What comes first in the table; whatever else follows by name.
+# Order of the metric families in the table; others follow by name.
 FAMILIES = (
     "zero_shot",
     "few_shot",
@@ -58,22 +58,22 @@ FAMILIES = (
     "cophenetic",
     "triplet",
 )
-# Families with a score at each rank.
+# Families with one score per rank.
 BY_RANK = ("hierarchy", "triplet")
-# Scores whose chance is not the benchmark's.
+# Families whose chance level differs from the benchmark's.
 WITHOUT_CHANCE = ("hierarchy/", "subset/")
-# Errors: the lower, the better, and guessing has none that is known.
+# Suffix of errors: lower is better, and the chance level is unknown.
 ERRORS = "/ece"
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Every score, in the order in which the files are given.
+    """All scores, in the order of the given files.
 
     Attributes:
-        models: the models, the run's own first; of the others the first is what it is held against.
+        models: the models: the run's own first, then the reference model, then the others.
         benchmarks: the benchmarks.
-        files: the score files' content by benchmark and model.
+        files: contents of the score files by benchmark and model.
     """
 
     models: tuple[str, ...]
@@ -81,7 +81,7 @@ class Scores:
     files: dict[tuple[str, str], dict[str, Any]]
 
     def metrics(self, benchmark: str) -> list[str]:
-        """The benchmark's metrics: zero-shot before few-shot, those that only published versions follow last."""
+        """The benchmark's metrics: zero-shot before few-shot, metrics of published versions only last."""
         found = {
             metric
             for (name, _), file in self.files.items()
@@ -92,59 +92,59 @@ class Scores:
         return sorted(found, key=_order)
 
     def value(self, benchmark: str, metric: str, model: str) -> float | None:
-        """A score as a fraction, or None where there is none."""
+        """A score as a fraction, or None if there is none."""
         file = self.files.get((benchmark, model))
         return None if file is None else file["metrics"].get(metric)
 
     def main_metric(self, benchmark: str) -> str:
-        """The metric that stands for the benchmark: zero-shot top-1, or the first one that its protocol has."""
+        """The benchmark's main metric: zero-shot top-1, or the first metric of its protocol."""
         return next(name for name in self.metrics(benchmark) if not self.of_version(name))
 
     def of_version(self, metric: str) -> bool:
-        """Whether a score is of published versions alone."""
+        """Whether a metric belongs to published versions only."""
         return plain_metric(metric) != metric
 
     def protocols(self, benchmark: str, metric: str) -> list[str]:
-        """Which versions of the protocol a score follows."""
+        """The versions of the protocol that a score follows."""
         file = next(file for (name, _), file in self.files.items() if name == benchmark and metric in file["metrics"])
         followed: list[str] = file.get("protocols", {}).get(metric, [file["protocol"]])
         return followed
 
     def following(self, benchmark: str, metric: str, protocol: str) -> str | None:
-        """The name of a metric's score that follows a protocol; None where there is none."""
+        """The name under which a metric's score follows a protocol; None if there is none."""
         named = (name for name in self.metrics(benchmark) if plain_metric(name) == metric)
         return next((name for name in named if protocol in self.protocols(benchmark, name)), None)
 
     def interval(self, benchmark: str, metric: str, model: str) -> tuple[float, float] | None:
-        """The ends of a score's 95 % interval, where its file has them."""
+        """The ends of a score's 95 % interval; None if its file has none."""
         ends = self.files.get((benchmark, model), {}).get("intervals", {}).get(metric)
         return None if ends is None else (ends[0], ends[1])
 
     def against(self, benchmark: str, metric: str, model: str) -> Difference | None:
-        """The paired difference to the model that the run's own is held against, where it is known."""
-        other = next(iter(self.models[1:]), None)
-        found = self.files.get((benchmark, model), {}).get("against", {}).get(other, {}).get(metric)
+        """The paired difference from the reference model; None if its file has none."""
+        reference = next(iter(self.models[1:]), None)
+        found = self.files.get((benchmark, model), {}).get("against", {}).get(reference, {}).get(metric)
         return None if found is None else Difference(**found)
 
     def height(self, benchmark: str, model: str) -> tuple[float, tuple[float, float]] | None:
-        """The mean height of the lowest common ancestor on errors, and its interval; None without ranks or errors."""
+        """Mean height of the lowest common ancestor over errors, and its interval; None without ranks or errors."""
         found = self.files.get((benchmark, model), {}).get("lca_height") or {}
         if found.get("mean") is None or found.get("interval") is None:
             return None
         return found["mean"], (found["interval"][0], found["interval"][1])
 
     def with_heights(self) -> list[str]:
-        """The benchmarks for which any model has such a height."""
+        """The benchmarks on which any model has such a height."""
         return [name for name in self.benchmarks if any(self.height(name, model) for model in self.models)]
 
     def best(self, benchmark: str, metric: str) -> float | None:
-        """The best score of any model: the highest, or the lowest of an error."""
+        """The best score of any model: the highest, or for an error the lowest."""
         values = [self.value(benchmark, metric, model) for model in self.models]
         choose = min if is_error(metric) else max
         return choose((value for value in values if value is not None), default=None)
 
     def chance(self, benchmark: str, metric: str) -> float | None:
-        """What guessing gives: 1 / classes for the first guess, k / classes for one of the first k."""
+        """The score of random guessing: k / classes for top-k."""
         file = next(file for (name, _), file in self.files.items() if name == benchmark)
         if "chance" not in file["metrics"] or is_error(metric):
             return None
@@ -154,17 +154,17 @@ class Scores:
         return min(1.0, file["metrics"]["chance"] * (int(guesses) if top else 1))
 
     def left_out(self) -> list[tuple[str, str, str]]:
-        """Scores that are not there: benchmark, metric and why, as the first model's files say it."""
+        """Scores that were not computed: benchmark, metric and reason, from the first model's files."""
         files = ((name, file) for (name, model), file in self.files.items() if model == self.models[0])
         return [(name, metric, why) for name, file in files for metric, why in file.get("left_out", {}).items()]
 
     def size(self, benchmark: str) -> tuple[int, int]:
-        """How many images and classes the benchmark has."""
+        """Numbers of images and classes of the benchmark."""
         file = next(file for (name, _), file in self.files.items() if name == benchmark)
         return file["n_images"], file["n_classes"]
 
     def frame(self) -> "pl.DataFrame":
-        """The contract `SCORES`, in the order in which people read them."""
+        """All scores by contract `SCORES`, in display order."""
         import polars as pl
 
         rows = [
@@ -175,8 +175,8 @@ class Scores:
                 "value": value,
                 "std": self.value(benchmark, metric + STD, model),
                 **dict(zip(("low", "high"), self.interval(benchmark, metric, model) or (None, None), strict=True)),
-                "difference": None if (held := self.against(benchmark, metric, model)) is None else held.difference,
-                "p": None if held is None else held.p,
+                "difference": None if (paired := self.against(benchmark, metric, model)) is None else paired.difference,
+                "p": None if paired is None else paired.p,
                 "chance": self.chance(benchmark, metric),
                 "n_images": self.files[benchmark, model]["n_images"],
                 "n_classes": self.files[benchmark, model]["n_classes"],
@@ -191,7 +191,7 @@ class Scores:
 
 
 def is_error(metric: str) -> bool:
-    """Whether a metric is better when low."""
+    """Whether lower values of a metric are better."""
     return metric.endswith(ERRORS)
 
 
@@ -200,21 +200,21 @@ def read_scores(paths: Sequence[Path], own: str | None = None) -> Scores:
 
     Args:
         paths: the files.
-        own: the run's own model, which may have no scores; the first file's when it is none of them.
+        own: the run's own model, listed first. If it has no scores, the first file's model is.
 
     Raises:
-        InputError: a file is missing or is no score file, or two of them are about the same.
+        InputError: a file is missing or not a score file, or two files have the same benchmark and model.
     """
     files: dict[tuple[str, str], dict[str, Any]] = {}
     for path in paths:
         file = read_document(path, BENCHMARK_SCORES)
         key = (file["benchmark"], file["model"])
         if key in files:
-            raise InputError(f"{path}: a second file of scores of {key[1]} on {key[0]}")
+            raise InputError(f"{path}: duplicate scores of {key[1]} on {key[0]}")
         files[key] = file
     if not files and own is None:
         raise InputError("no scores given; name at least one score file")
-    # A run without benchmarks has none.
+    # A run without benchmarks has no score files.
     models = dict.fromkeys(model for _, model in files) or [own or ""]
     return Scores(
         models=tuple(sorted(models, key=lambda model: model != own)),
@@ -239,6 +239,6 @@ def _order(metric: str) -> tuple[int, int, str, bool, int, str]:
     family, _, name = plain.partition("/")
     place = FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
     number = "".join(character for character in name if character.isdigit())
-    # The mean over ranks comes before them.
+    # The mean over ranks comes before the ranks.
     rank = 1 + RANKS.index(name) if family in BY_RANK and name in RANKS else 0
     return version, place, family, is_error(metric), int(number or rank), name

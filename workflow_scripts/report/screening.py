@@ -1,6 +1,6 @@
-"""Findings of the judges: counts, scores with thresholds, and the images nearest to a threshold.
+"""Findings of the judges: counts, scores with thresholds, and the images closest to a threshold.
 
-No face is shown: what a judge takes for a person is seen in coarse squares only.
+No face is shown: images that may show a person are pixelated.
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ HERE = Path(__file__).parent
 # Images shown on each side of a threshold.
 SHOWN = 6
 BINS = 50
-# From this score on an image may show a person.
+# At or above this score, an image may show a person.
 MAYBE_PERSON = 0.05
 
 
 @dataclass(frozen=True)
 class Near:
-    """An image near a threshold; `thumbnail` is a data URI, empty where the file has gone."""
+    """An image near a threshold; `thumbnail` is a data URI, empty if the file is missing."""
 
     uuid: str
     score: float
@@ -33,14 +33,14 @@ class Near:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A threshold, and the images nearest to it on both sides.
+    """A threshold, and the images closest to it on both sides.
 
     Attributes:
-        label: whose scores it parts.
-        reason: what images are refused as.
+        label: the class that the scores are of.
+        reason: reason for which images are refused.
         value: the threshold.
-        refused_above: whether scores from it on are refused, or those below it.
-        refused, kept: the images nearest to it.
+        refused_above: True if scores at or above it are refused, False if those below.
+        refused, kept: the closest images on either side.
     """
 
     label: str
@@ -53,16 +53,16 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Screened:
-    """What one judge found.
+    """Findings of one judge.
 
     Attributes:
-        judge: its name.
-        images: how many it looked at.
-        unjudged: how many of them it could not judge.
-        counts: images and refused ones by class and source: label, source, images, refused.
-        bins: the middle of each bar of the histograms.
-        histograms: images by label and bar.
-        thresholds: the config's.
+        judge: name of the judge.
+        images: number of images it was given.
+        unjudged: number of those that it could not judge.
+        counts: rows of label, source, images, refused.
+        bins: centre of each bar of the histograms.
+        histograms: images per bar, by label.
+        thresholds: the thresholds in the config.
     """
 
     judge: str
@@ -74,7 +74,7 @@ class Screened:
     thresholds: tuple[Threshold, ...]
 
     def place(self, score: float) -> float | None:
-        """Where a score lies on a histogram, in tenths of a bar; None beyond its ends."""
+        """Position of a score on a histogram, in tenths of a bar; None outside its range."""
         first, width = self.bins[0], self.bins[1] - self.bins[0]
         place = 10 * ((score - first) / width + 0.5)
         return round(place, 1) if 0 <= place <= 10 * BINS else None
@@ -83,14 +83,14 @@ class Screened:
 def read_screening(
     findings: Sequence[Path], gathered: Sequence[Path], refusals: Refusals, downloads: Path, memory_mb: int = 2048
 ) -> list[Screened]:
-    """What each judge found, in the order of their names.
+    """Findings by judge, sorted by name.
 
     Args:
         findings: the judges' tables, of all generations.
-        gathered: the gathered downloads of all generations, for the images' places.
+        gathered: the gathered downloads of all generations, to locate the images.
         refusals: the config's thresholds.
-        downloads: the folder of the download parts, for the thumbnails.
-        memory_mb: memory limit of DuckDB, MiB.
+        downloads: folder of the download parts, for the thumbnails.
+        memory_mb: DuckDB's memory limit, MiB.
 
     Raises:
         InputError: a file is missing or breaks its contract.
@@ -159,7 +159,7 @@ def _nearest(
         f"WITH near AS (SELECT uuid, score FROM own WHERE label = $label AND {condition} "
         "ORDER BY abs(score - $value), uuid LIMIT $shown) "
         'SELECT near.uuid, near.score, part, tar, ["offset", size], '
-        # Any judge may know that it shows a person.
+        # Any judge's finding of a person counts.
         f"EXISTS (SELECT 1 FROM findings WHERE findings.uuid = near.uuid AND label IN ('{FACE}', '{PERSON}') "
         f"AND findings.score >= {MAYBE_PERSON}) "
         "FROM near LEFT JOIN downloads USING (uuid) ORDER BY abs(near.score - $value), near.uuid",

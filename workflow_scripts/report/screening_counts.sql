@@ -1,5 +1,5 @@
--- Images of one judge by class and source: label, source, images, refused. Of a detector's several scores an image counts
--- for the highest. Tables: own (contract FINDINGS, of one judge), rules (what of its findings refuses an image).
+-- Images of one judge by class and source: label, source, images, refused. An image with several scores counts for the
+-- highest. Tables: own (contract FINDINGS, of one judge), rules (the thresholds that refuse an image).
 WITH judged AS (
     SELECT
         own.uuid,

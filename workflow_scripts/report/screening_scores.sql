@@ -1,4 +1,4 @@
--- Histograms of one judge's scores, over one range for all of its classes: label, bin, images, first, width (the range's).
+-- Histograms of one judge's scores, with the same range for all classes: label, bin, images, and the range's first, width.
 -- Table: own (contract FINDINGS, of one judge). Variable: bins.
 WITH scored AS (
     SELECT

@@ -1,4 +1,4 @@
--- How the labels were resolved: distinct labels and the images that carry them, by match type and strategy.
+-- Distinct labels and their images, by match type and strategy.
 SELECT
     match_type,
     strategy,

@@ -14,11 +14,11 @@ from workflow_scripts.report.scores import STD, Scores, read_scores
 def table(
     *, scores: tuple[Path, ...], report: Path, json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False
 ) -> None:
-    """Print the scores in percent, one row a benchmark and metric, one column a model, and where the report is.
+    """Print the scores in percent (rows: benchmark and metric; columns: models) and the path of the report.
 
     Args:
-        scores: score files; models and benchmarks are shown in their order.
-        report: the report's page.
+        scores: score files; they set the order of models and benchmarks.
+        report: path of the report's page.
         json_lines: print one JSON object: report, and scores as a list of benchmark, metric, model, value, std
             and chance.
 

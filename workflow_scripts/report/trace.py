@@ -1,4 +1,4 @@
-"""Trace where an image, a shard, a model or any other file of the workflow comes from."""
+"""Trace the origin of an image, a shard, a model or any other file of the workflow."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from workflow_scripts.report.image_records import image_record, uuids_of
 
 MD5 = re.compile(r"[0-9a-f]{32}")
 SHA256 = re.compile(r"[0-9a-f]{16}|[0-9a-f]{64}")
-# A larger file is no photograph.
+# Larger files are not hashed as images.
 MAX_IMAGE_BYTES = 512 * 2**20
 MODEL_WEIGHTS = "open_clip_model.safetensors"
 
@@ -35,27 +35,27 @@ def trace(
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
-    """Print where something comes from, and what was made of it.
+    """Print where something comes from, and which models were trained on it.
 
-    Exit status: 0 something is known; 2 nothing is, or bad input.
+    Exit status: 0 found; 2 not found, or bad input.
 
     Args:
         what: an image (its file, its uuid, or the MD5 of its original bytes), a shard or any other file, a model (its
-            folder or its run's name), or a corpus (its name or its digest). Files are recognised by
-            their contents, else by their path.
+            folder or its run's name), or a corpus (its name or its digest). Files are recognised by their
+            contents, otherwise by their path.
         results: the results folder. Default: the site's.
-        json_lines: print a line of JSON for each thing found.
+        json_lines: print one JSON object per line for each match.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 
     Raises:
-        InputError: nothing is known of it.
+        InputError: not found.
     """
     folder = places(results)
     with tables.connect(memory_mb, threads) as connection:
         found = [*_found(connection, folder, what)]
     if not found:
-        raise InputError(f"{what}: nothing in {folder} knows it")
+        raise InputError(f"{what}: not found in {folder}")
     for number, record in enumerate(found):
         if json_lines:
             sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -66,7 +66,7 @@ def trace(
 def _found(connection: duckdb.DuckDBPyConnection, results: Path, what: str) -> Iterator[dict[str, Any]]:
     path = Path(what)
     exists = False
-    # No file has a name as long as some strings are.
+    # Raised for strings that are too long to be a file name.
     with suppress(OSError):
         exists = path.exists()
     if exists:
@@ -77,14 +77,14 @@ def _found(connection: duckdb.DuckDBPyConnection, results: Path, what: str) -> I
             yield model_record(results, one)
     for corpus in corpora_of(results):
         digits = what.removeprefix(f"{corpus.name}:").lower()
-        whole = str(corpus.identity.get("digest", ""))
-        if what == corpus.name or (SHA256.fullmatch(digits) and whole.startswith(digits)):
+        digest = str(corpus.identity.get("digest", ""))
+        if what == corpus.name or (SHA256.fullmatch(digits) and digest.startswith(digits)):
             yield _corpus_record(results, corpus.name)
     yield from images_of(connection, results, what.lower())
 
 
 def images_of(connection: duckdb.DuckDBPyConnection, results: Path, name: str) -> Iterator[dict[str, Any]]:
-    """The records of an image by its uuid or MD5, of every corpus that has it, with the models that saw it."""
+    """Records of an image by uuid or MD5 in each corpus that has it, with the models trained on it."""
     for corpus in corpora_of(results):
         for uuid in uuids_of(connection, corpus, name) if MD5.fullmatch(name) else [name]:
             gone = corpus.taken_down(connection, "uuid = $uuid", {"uuid": uuid})
@@ -93,7 +93,7 @@ def images_of(connection: duckdb.DuckDBPyConnection, results: Path, name: str) -
             if record is None and (gone or held):
                 record = {"corpus": corpus.identity.get("id", corpus.name), "uuid": uuid}
             if record is not None:
-                runs = [one.name for one in runs_of(results) if one.saw(connection, corpus, uuid)]
+                runs = [one.name for one in runs_of(results) if one.saw_image(connection, corpus, uuid)]
                 yield {
                     "what": "an image of a corpus",
                     **record,
@@ -123,7 +123,7 @@ def _of_path(connection: duckdb.DuckDBPyConnection, results: Path, path: Path) -
 
 
 def _by_place(results: Path, path: Path) -> Iterator[dict[str, Any]]:
-    """What a file or folder belongs to: the run or the corpus in whose folder it lies."""
+    """The run or corpus whose folder contains a file or folder."""
     about = {"file": str(path)} | ({} if path.is_dir() else {"sha256": sha256_file(path)})
     for one in runs_of(results):
         if one.folder.resolve() in path.parents:
@@ -134,15 +134,15 @@ def _by_place(results: Path, path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _file_records(connection: duckdb.DuckDBPyConnection, results: Path, path: Path) -> Iterator[dict[str, Any]]:
-    """What a file is by its digest: a shard, a model's weights, or what a report was made from."""
+    """Identify a file by its digest: a shard, a model's weights, or an input of a report."""
     checksum = sha256_file(path)
     for corpus in corpora_of(results):
         manifests = [*corpus.files.shard_manifest.found(), *corpus.files.replay_manifest.found()]
         rows = rows_where(connection, manifests, "sha256 = $sum", {"sum": checksum})
-        # The small split's shards are train's own.
+        # The shards of the split train_small are also in train.
         listed = {Path(row["filename"]) for row in rows}
         read = [{sha256_file(path)} for path in sorted(listed) if path.parent.name != "val"]
-        runs = [one.name for one in runs_of(results) if any(map(one.read, read))]
+        runs = [one.name for one in runs_of(results) if any(map(one.read_all, read))]
         for row in rows:
             yield {
                 "what": "a shard of a corpus",
@@ -162,7 +162,7 @@ def _file_records(connection: duckdb.DuckDBPyConnection, results: Path, path: Pa
 
 
 def model_record(results: Path, one: Run) -> dict[str, Any]:
-    """What a model was made from: corpora, digests, config and code."""
+    """Provenance of a model: corpora, digests, config and code."""
     weights = one.folder / "model" / MODEL_WEIGHTS
     corpora = [corpus.identity.get("id", corpus.name) for corpus in corpora_of(results) if one.trained_on(corpus)]
     recorded = one.facts.get("corpus", {}).get("id")
@@ -170,7 +170,7 @@ def model_record(results: Path, one: Run) -> dict[str, Any]:
         "what": "a model",
         "run": one.name,
         "weights": {"file": str(weights), "sha256": sha256_file(weights)} if weights.exists() else "not exported",
-        "corpora": corpora or (f"{recorded}, which is not here as it was" if recorded else "none here as they were"),
+        "corpora": corpora or (f"{recorded} (changed or no longer here)" if recorded else "none here in that state"),
         "training": {name: one.summary.get(name) for name in ("steps", "samples", "replay_samples", "parameters")},
         "digests": one.summary["digests"],
         "settings": one.summary.get("settings", {}),
@@ -186,7 +186,7 @@ def _corpus_record(results: Path, name: str) -> dict[str, Any]:
 
 
 def _image(path: Path) -> bytes | None:
-    """A file's bytes when it is an image."""
+    """The bytes of an image file; None if it is not an image."""
     content = path.read_bytes()
     try:
         read_size(content)
@@ -196,7 +196,7 @@ def _image(path: Path) -> bytes | None:
 
 
 def lines(value: Any, indent: str = "") -> Iterator[str]:
-    """A nested value as lines for a person, without what is empty."""
+    """A nested value as indented lines of text, without empty values."""
     for name, inner in value.items():
         if inner in (None, {}, [], ""):
             continue

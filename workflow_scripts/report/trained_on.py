@@ -1,4 +1,4 @@
-"""Tell whether models here were trained on a photo, by its bytes or by its looks."""
+"""Check whether models were trained on a photo, by its bytes or by its perceptual hash."""
 
 import hashlib
 import json
@@ -30,13 +30,13 @@ def trained_on(
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
-    """Print whether a photo, or a copy of it, is among what the models here were trained on.
+    """Print whether models in the results folder were trained on a photo or a copy of it.
 
-    By the MD5 of its bytes, and by its PDQ hash, as in the search for leaked benchmarks. What the corpora hold now
-    counts, and what their ledgers say that shards held before: no takedown or new build changes the answer. A model
-    counts for what its starting weights were trained on too. One line for each image found.
+    Images match by the MD5 of their bytes or by their PDQ hash, as in the search for leaked benchmarks. The search
+    covers the current corpora and the ledgers of earlier shards, so that takedowns and rebuilds do not change the
+    answer. It includes what a model's starting weights were trained on. Prints one line per matching image.
 
-    Exit status: 0 yes; 1 no; 2 bad input; 3 not found, but of a model not everything is known that it was trained on.
+    Exit status: 0 yes; 1 no; 2 bad input; 3 not found, but the training data of some model is not fully known.
 
     Args:
         photo: an image file.
@@ -46,26 +46,26 @@ def trained_on(
         threads: DuckDB's threads.
 
     Raises:
-        InputError: no image.
-        SystemExit: with the status.
+        InputError: the file is not a readable image.
+        SystemExit: with the exit status.
     """
     folder = places(results)
     try:
         content = photo.read_bytes()
         pixels = decode(content, at_least=HASHED_AT)
     except (OSError, UnreadableImage) as error:
-        raise InputError(f"{photo}: no readable image: {error}") from None
-    md5, looks = hashlib.md5(content, usedforsecurity=False).hexdigest(), pdq(pixels)
+        raise InputError(f"{photo}: not a readable image: {error}") from None
+    md5, own_pdq = hashlib.md5(content, usedforsecurity=False).hexdigest(), pdq(pixels)
     runs, corpora = runs_of(folder), corpora_of(folder)
     with tables.connect(memory_mb, threads) as connection:
-        found = [match for corpus in corpora for match in _matches(connection, corpus, runs, md5, looks)]
+        found = [match for corpus in corpora for match in _matches(connection, corpus, runs, md5, own_pdq)]
     models = sorted({model for match in found for model in match["models"]})
     unknown = {one.name: names for one in runs if (names := one.unknown(corpora))}
     status = YES if models else UNKNOWN if unknown else NO
     if json_lines:
         answer = {YES: "yes", NO: "no", UNKNOWN: "unknown"}[status]
-        told = {"photo": str(photo), "answer": answer, "models": models, "unknown": unknown, "found": found}
-        sys.stdout.write(json.dumps(told) + "\n")
+        summary = {"photo": str(photo), "answer": answer, "models": models, "unknown": unknown, "found": found}
+        sys.stdout.write(json.dumps(summary) + "\n")
     else:
         sys.stdout.write(f"{photo}: {_answer(models, unknown)}\n")
         for match in found:
@@ -80,19 +80,19 @@ def _answer(models: Sequence[str], unknown: Mapping[str, Sequence[str]]) -> str:
     if not unknown:
         return "no model here was trained on it"
     return (
-        f"not found, but not everything is known that {', '.join(sorted(unknown))} read: "
-        "it was trained on shards from elsewhere, or on some that were rewritten before the corpus kept ledgers"
+        f"not found, but the training data of {', '.join(sorted(unknown))} is not fully known: "
+        "it includes shards from elsewhere, or shards that were rewritten before the corpus kept ledgers"
     )
 
 
 def _matches(
-    connection: duckdb.DuckDBPyConnection, corpus: Corpus, runs: list[Run], md5: str, looks: str | None
+    connection: duckdb.DuckDBPyConnection, corpus: Corpus, runs: list[Run], md5: str, own_pdq: str | None
 ) -> Iterator[dict[str, Any]]:
-    """The images and replay pairs that have the photo's bytes, or look like it: those that the corpus has or had."""
+    """Images and replay pairs, current or past, with the photo's bytes or a similar perceptual hash."""
     condition, values = "md5 = $md5", dict[str, Any](md5=md5)
-    if looks is not None:
+    if own_pdq is not None:
         condition += f" OR {NEAR}"
-        values |= near_values(looks)
+        values |= near_values(own_pdq)
     held: dict[tuple[str, bool], list[HeldImage]] = {}
     for image in corpus.has_held(connection, condition, values):
         held.setdefault((image.uuid, image.of == REPLAY), []).append(image)
@@ -110,29 +110,29 @@ def _matches(
     }
     for uuid, row in gone.items():
         known.setdefault((uuid, row["generation"] is None), (row["md5"], None))
-    for (uuid, replay), (its_md5, its_looks) in sorted(known.items()):
-        alike = ""
+    for (uuid, replay), (its_md5, its_pdq) in sorted(known.items()):
+        similar = ""
         if its_md5 != md5:
-            alike = f"looks alike ({distance(str(its_looks), str(looks))} of {BITS} bits differ)"
+            similar = f"similar image ({distance(str(its_pdq), str(own_pdq))} of {BITS} bits differ)"
         became, for_training = (_replayed if replay else _judged)(connection, corpus, uuid)
         if uuid in gone:
             became = f"taken down on {gone[uuid]['date']}"
         saw = [one.name for one in runs if one.read_any(held.get((uuid, replay), []))]
         if replay:
-            saw += [one.name for one in runs if for_training and one.read(corpus.replay_sums)]
+            saw += [one.name for one in runs if for_training and one.read_all(corpus.replay_sums)]
         else:
-            saw += [one.name for one in runs if one.saw(connection, corpus, uuid)]
+            saw += [one.name for one in runs if one.saw_image(connection, corpus, uuid)]
         yield {
             "uuid": uuid,
             "corpus": corpus.identity.get("id", corpus.name),
-            "how": alike or "the same bytes",
+            "how": similar or "identical bytes",
             "became": became,
             "models": sorted(set(saw)),
         }
 
 
 def _judged(connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: str) -> tuple[str, bool]:
-    """What became of an image, and whether it is for training."""
+    """Verdict on an image, and whether it is for training."""
     verdicts = rows_where(connection, corpus.files.verdicts.found(), "uuid = $uuid", {"uuid": uuid})
     if not verdicts:
         return "not judged yet", False
@@ -144,7 +144,7 @@ def _judged(connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: str) ->
 
 
 def _replayed(connection: duckdb.DuckDBPyConnection, corpus: Corpus, uuid: str) -> tuple[str, bool]:
-    """What became of a replay pair, and whether it is for training."""
+    """Split of a replay pair, and whether it is for training."""
     for split in SPLITS:
         if rows_where(connection, corpus.files.replay_index.found(split=split), "uuid = $uuid", {"uuid": uuid}):
             return f"a replay pair for {split}", split == "train"

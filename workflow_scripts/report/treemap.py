@@ -6,22 +6,22 @@ from pathlib import Path
 from workflow_scripts.common import tables
 from workflow_scripts.contracts import COMPOSITION, RANKS
 
-# Taxa shown at each rank, those with most images; the others stand together under their parent.
+# Taxa shown at each rank, those with the most images; the others are one node under their parent.
 SHOWN = 300
 COLOURED_BY = "class"
 
 
 @dataclass(frozen=True)
 class Node:
-    """A taxon, or several small ones of one parent.
+    """A taxon, or several small taxa with the same parent.
 
     Attributes:
         id: its names from the kingdom down.
-        parent: the id of the nearest named taxon above, "" for none.
+        parent: id of the closest named taxon above, "" if none.
         label: its name.
         rank: its rank.
-        images: training images in it.
-        group: the class that it belongs to, "" above.
+        images: number of training images.
+        group: id of its taxonomic class, "" above that rank.
     """
 
     id: str
@@ -33,7 +33,7 @@ class Node:
 
 
 def treemap_nodes(composition: Path) -> list[Node]:
-    """The taxa that a corpus trains on, kingdoms first; within a rank those with most images first.
+    """Taxa in a corpus's training images, kingdoms first; within a rank, those with the most images first.
 
     Raises:
         InputError: the table is missing or breaks its contract.
@@ -70,13 +70,13 @@ def treemap_nodes(composition: Path) -> list[Node]:
 
 
 def _path(ranks: tuple[str, ...]) -> str:
-    """SQL: the names at these ranks, each with its rank; unknown ones are passed over."""
+    """SQL expression: the names at these ranks, each with its rank; unknown ranks are skipped."""
     names = ", ".join(f"'{rank}:' || {tables.quoted(rank)}" for rank in ranks)
     return f"concat_ws('/', {names})" if names else "''"
 
 
 def _written(nodes: dict[str, Node], parent: str, rank: str, name: str) -> str:
-    """A species as its binomial, anything else as it is."""
+    """A species' binomial; any other name unchanged."""
     if rank == "species" and parent and nodes[parent].rank == "genus":
         return f"{nodes[parent].label} {name}"
     return name
