@@ -1,12 +1,16 @@
 """Jobs record their cost, and reruns that adopt the work do not overwrite it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from workflow_scripts.common.job_costs import Attempt, file_of, note, read_attempts, that_did_the_work, written_down
 from workflow_scripts.common.work_folder import WorkFolder, do_once
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def attempt(seconds: float, work: str = "done", finished: bool = True) -> Attempt:
@@ -66,3 +70,13 @@ def test_without_a_log_nothing_is_written_and_broken_lines_are_passed_over(tmp_p
     (tmp_path / "x.costs.jsonl").write_text(json.dumps({"started": 1}) + '\n{"started": 1, "en\n')
     assert read_attempts(tmp_path / "x.costs.jsonl") == []
     assert read_attempts(tmp_path / "y.costs.jsonl") == []
+
+
+def test_the_memory_of_the_parent_process_does_not_count(tmp_path: Path) -> None:
+    """Snakemake, which starts the jobs, takes gigabytes for thousands of jobs."""
+    parent_memory = bytearray(300 << 20)
+    code = "import sys, pathlib; from workflow_scripts.common.job_costs import written_down\n"
+    code += "with written_down(pathlib.Path(sys.argv[1])): pass"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "step.log")], check=True, cwd=ROOT)
+    [attempt] = read_attempts(file_of(tmp_path / "step.log"))
+    assert 1 < attempt.memory_mb < len(parent_memory) / 2**20

@@ -84,7 +84,7 @@ def _add(log: Path, started: float, cpu_before: float, finished: bool) -> None:
         finished=finished,
         work="adopted" if _found == {"adopted"} else "done",
         cpu_seconds=round(_cpu_seconds() - cpu_before, 3),
-        memory_mb=round(max(resource.getrusage(who).ru_maxrss for who in _WHOSE) / 1024, 1),
+        memory_mb=round(_peak_memory_mb(), 1),
         gpus=gpus,
         gpu_memory_mb=gpu_memory_mb,
         host=platform.node(),
@@ -103,6 +103,19 @@ _WHOSE = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 def _cpu_seconds() -> float:
     return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, _WHOSE))
+
+
+def _peak_memory_mb() -> float:
+    """Peak resident memory of this process or of its largest child, MiB.
+
+    Linux counts the memory of the process that started this one (Snakemake) in its own `ru_maxrss`; VmHWM does not.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        own = int(status.partition("VmHWM:")[2].split()[0])
+    except (OSError, ValueError, IndexError):
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
 
 
 def _gpus() -> tuple[int, float, str]:
