@@ -1,4 +1,4 @@
-"""Inputs of a report, with hostile names among them."""
+"""Inputs of a report, including hostile names."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ TOP1 = {"tiny": {"demo": 0.75, "start": 0.5}, "other": {"demo": 0.25, "start": 0
 
 @pytest.fixture
 def score_files(tmp_path: Path) -> list[Path]:
-    """Scores of two models on two benchmarks, the baseline first, as the workflow names them."""
+    """Scores of two models on two benchmarks, the baseline first, under the workflow's file names."""
     files = []
     for model in ("start", "demo"):
         for benchmark, of_model in TOP1.items():
@@ -57,7 +57,7 @@ def score_files(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """Eight images, the last one gone."""
+    """Eight images, of which the last file is missing."""
     rows = []
     for position in range(8):
         path = tmp_path / f"{position}.png"
@@ -77,7 +77,7 @@ def images(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def predictions(tmp_path: Path, images: Path) -> list[Path]:
-    """The run's model is right on the first six images, the baseline on the first two and the last one."""
+    """The run's model is correct on the first six images, the baseline on the first two and the last one."""
     files = []
     for model, right in (("start", {0, 1, 7}), ("demo", set(range(6)))):
         rows = [
@@ -98,7 +98,7 @@ def predictions(tmp_path: Path, images: Path) -> list[Path]:
 
 @pytest.fixture
 def accounts(tmp_path: Path) -> list[Path]:
-    """Accounts of a small corpus in which curate judges every row of the catalogue."""
+    """Accounts of a small corpus in which curate receives every row of the catalog."""
     made = [
         Account("catalog", "one", "images", 60, 55, {"bad_url": 5}),
         Account("catalog", "two", "images", 50, 50, {}),
@@ -118,7 +118,7 @@ def accounts(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def metrics(tmp_path: Path) -> Path:
-    """A training of forty steps that is validated once."""
+    """Metrics of a training of forty steps with one validation."""
     lines: list[dict[str, Any]] = [
         {"step": step, "loss": 40 - step, "loss_replay": None, "lr": 1e-3, "logit_scale": 14.0, "text_type": "sci"}
         for step in range(1, 41)
@@ -147,8 +147,8 @@ def corpus(tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.fixture
-def looked_at(tmp_path: Path) -> dict[str, tuple[Path, ...]]:
-    """What both models' features say by themselves."""
+def features(tmp_path: Path) -> dict[str, tuple[Path, ...]]:
+    """Intrinsic scores and embedding maps of both models."""
     embedding_maps, intrinsic = [], []
     for model, value in (("start", 0.4), ("demo", 0.7)):
         rows = [
@@ -184,7 +184,7 @@ def looked_at(tmp_path: Path) -> dict[str, tuple[Path, ...]]:
 
 @pytest.fixture
 def logs(tmp_path: Path) -> dict[str, Any]:
-    """Benchmark files as Snakemake writes them, one job's measured only in part, another run's among the shared."""
+    """Snakemake's benchmark files: one job is measured only in part, one shared job belongs to another run."""
     head = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
     jobs = {
         "own/download/part-0000.tsv": (60, "300", "1", "2", "3"),
@@ -203,16 +203,16 @@ def logs(tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def further(
-    corpus: dict[str, Path], looked_at: dict[str, tuple[Path, ...]], logs: dict[str, Any], metrics: Path
+def optional(
+    corpus: dict[str, Path], features: dict[str, tuple[Path, ...]], logs: dict[str, Any], metrics: Path
 ) -> dict[str, Any]:
-    """What is there besides scores and rows."""
-    return {**corpus, **looked_at, **logs, "metrics": {"train": metrics}}
+    """Arguments besides scores and accounts."""
+    return {**corpus, **features, **logs, "metrics": {"train": metrics}}
 
 
 @pytest.fixture
 def everything(
-    tmp_path: Path, score_files: list[Path], predictions: list[Path], accounts: list[Path], further: dict[str, Any]
+    tmp_path: Path, score_files: list[Path], predictions: list[Path], accounts: list[Path], optional: dict[str, Any]
 ) -> Callable[[], dict[str, Any]]:
     """Every argument of a report."""
     rows = [
@@ -256,5 +256,5 @@ def everything(
         "taxonomy": tmp_path / "stats.json",
         "summary": tmp_path / "summary.json",
         "out": tmp_path / "report" / "index.html",
-        **further,
+        **optional,
     }

@@ -1,4 +1,4 @@
-"""Finished runs by hand."""
+"""Files of finished runs, written by hand."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from workflow_scripts.contracts import PREDICTIONS
 
 
 def predictions(path: Path, right: list[bool], first: str = "0.jpg") -> Path:
-    """Predictions that are right or wrong as told."""
+    """Write predictions that are correct where `right` says so."""
     rows = [
         {
             "position": n,
@@ -26,7 +26,7 @@ def predictions(path: Path, right: list[bool], first: str = "0.jpg") -> Path:
 
 
 def write_run(results: Path, name: str, lr: float, right: list[bool], images: str = "same") -> None:
-    """What a finished run leaves for a comparison."""
+    """Write the files of a finished run that a comparison reads."""
     folder = results / "runs" / name
     costs = [{"step": "train/run", "jobs": 1, "seconds": 100 * lr, "memory_mb": 50.0}]
     facts: dict[str, Any] = {"run": name, "corpus": {"name": "world", "id": "world:0"}, "versions": {"torch": "2"}}

@@ -1,4 +1,4 @@
-"""A corpus of four photos by hand, with what training and reports leave beside it."""
+"""A corpus of four photos and a run trained on it, written by hand."""
 
 import hashlib
 import io
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from workflow_scripts.common.config.report import PublishSettings
 from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.images import decode, pdq
 from workflow_scripts.common.tables import write_rows
@@ -26,6 +27,7 @@ from workflow_scripts.contracts import (
     VERDICTS,
 )
 from workflow_scripts.report.corpus import describe_corpus
+from workflow_scripts.report.publish_dataset import publish_dataset
 
 PICA = {"kingdom": "Animalia", "phylum": "Chordata", "class": "Aves", "genus": "Pica", "species": "hudsonia"}
 LICENCES = ("CC-BY-4.0", "CC-BY-ND-4.0", None, "CC0-1.0")
@@ -33,11 +35,11 @@ LICENCES = ("CC-BY-4.0", "CC-BY-ND-4.0", None, "CC0-1.0")
 
 @dataclass(frozen=True)
 class SmallCorpus:
-    """Where it is.
+    """Paths of the corpus and its run.
 
     Attributes:
         results: the results folder.
-        photos: the photos' files, as their hosts give them.
+        photos: the original files of the photos.
         uuids: their uuids; the first two are for training, the third for validation, the last was left out.
     """
 
@@ -57,7 +59,7 @@ class SmallCorpus:
 
 
 def photo(seed: int, quality: int = 90) -> bytes:
-    """A picture with enough in it for a perceptual hash."""
+    """A picture with enough detail for a perceptual hash."""
     coarse = np.random.default_rng(seed).integers(0, 255, (9, 12, 3), dtype=np.uint8)
     packed = io.BytesIO()
     Image.fromarray(coarse).resize((320, 240), Image.Resampling.BICUBIC).save(packed, "JPEG", quality=quality)
@@ -65,7 +67,7 @@ def photo(seed: int, quality: int = 90) -> bytes:
 
 
 def make(folder: Path) -> SmallCorpus:
-    """Write it."""
+    """Write the corpus and the run."""
     made = SmallCorpus(folder / "results", tuple(folder / f"photo{n}.jpg" for n in range(4)))
     for number, path in enumerate(made.photos):
         path.write_bytes(photo(number))
@@ -86,7 +88,7 @@ def _write_tables(made: SmallCorpus) -> None:
     catalog, downloads, verdicts, attribution = [], [], [], []
     for number, (uuid, path) in enumerate(zip(made.uuids, made.photos, strict=True)):
         content = path.read_bytes()
-        told = {
+        source = {
             "uuid": uuid,
             "data_source": "gbif",
             "source_id": str(number),
@@ -97,7 +99,9 @@ def _write_tables(made: SmallCorpus) -> None:
             "copyright_owner": "A. Person",
         }
         label = {**PICA, "kingdom": "Metazoa", "label_id": "magpie"}
-        catalog.append({**told, **label, "basisOfRecord": "HUMAN_OBSERVATION", "host": "x", "generation": 0, "part": 0})
+        catalog.append(
+            {**source, **label, "basisOfRecord": "HUMAN_OBSERVATION", "host": "x", "generation": 0, "part": 0}
+        )
         place = {"part": 0, "tar": "images-00000.tar", "offset": 512, "size": 9}
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
         fetched = {
@@ -112,7 +116,7 @@ def _write_tables(made: SmallCorpus) -> None:
         fate = {"keep": kept, "split": ("train", "train", "val", None)[number], "reason": None if kept else "duplicate"}
         verdicts.append({"uuid": uuid, "label_id": "magpie", "md5": md5, **fate, **place})
         if kept:
-            attribution.append({**told, "cite": "10.15468/dl.abc"})
+            attribution.append({**source, "cite": "10.15468/dl.abc"})
     label = {
         "label_id": "magpie",
         **{f"provider_{rank}": name for rank, name in (PICA | {"kingdom": "Metazoa"}).items()},
@@ -194,8 +198,25 @@ def _write_run(made: SmallCorpus) -> None:
     (made.run / "model/README.md").write_text("# demo\n\n## Training\n\n10 steps.\n\n## Scores\n\nold\n")
 
 
+def publish(made: SmallCorpus, **settings: Any) -> Path:
+    """Publish the corpus with these settings; return the published folder."""
+    corpus = made.corpus
+    publish_dataset(
+        catalog=(corpus / "catalog/g000/part-0000.parquet",),
+        attribution=(corpus / "curate/g000/attribution.parquet",),
+        labels=corpus / "taxonomy/labels.parquet",
+        shards=(corpus / "shards/g000",),
+        identity=corpus / "corpus.json",
+        config='{"run": "demo"}',
+        settings=PublishSettings(**({"authors": ["A. Group"]} | settings)),
+        work=made.run / ".work/publish",
+        out_dir=made.run / "publish/dataset",
+    )
+    return made.run / "publish/dataset"
+
+
 def add_replay(made: SmallCorpus, photo: Path) -> Path:
-    """Make a photo a replay pair for training; the manifest of its shards."""
+    """Make a photo a replay pair for training; return the manifest of the replay shards."""
     md5 = hashlib.md5(photo.read_bytes(), usedforsecurity=False).hexdigest()
     replay = made.corpus / "replay"
     fetched = {"uuid": "r", "status": "ok", "attempts": 1, "md5": md5}

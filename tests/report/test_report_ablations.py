@@ -1,4 +1,4 @@
-"""The ablations' tables, from score files."""
+"""Ablation tables from score files."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ def scores(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def test_variants_are_averaged_over_seeds_and_text_types_stand_against_each_other(
+def test_variants_are_averaged_over_seeds_and_text_types_are_crossed(
     scores: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ablations(scores=tuple(scores), csv=tmp_path / "scores.csv", parquet=tmp_path / "scores.parquet")
@@ -53,7 +53,7 @@ def test_variants_are_averaged_over_seeds_and_text_types_stand_against_each_othe
     assert head.split("  ")[0] == "rare: trained on"
     assert head.split()[3:] == ["sci", "taxon_com", "com"]
     found = {line.split("  ")[0]: line.split()[-3:] for line in lines}
-    # Of the mix, the first seed alone, as of the single types.
+    # The mix counts with its first seed only, as the single types do.
     assert found["the mix"] == ["50.0", "70.0", "-"]
     assert found["sci"] == ["60.0", "-", "-"]
     assert found["com"] == ["10.0", "-", "55.0"]

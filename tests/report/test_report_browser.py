@@ -1,4 +1,4 @@
-"""In a real browser the page draws its plots, sorts its tables, overflows nowhere and says nothing in the console."""
+"""The page in a real browser: plots, sorting, copying, print, accessibility; no overflow and no console messages."""
 
 import csv
 import shutil
@@ -21,10 +21,10 @@ WIDTHS = (1280, 390)
 
 @dataclass
 class Seen:
-    """A page in a browser, and what it said and asked for."""
+    """A page in a browser, its console messages and its requests."""
 
     page: Page
-    said: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
 
@@ -37,11 +37,11 @@ def browser() -> Iterator[Browser]:
 
 
 def look_at(browser: Browser, path: Path, width: int) -> Seen:
-    """Open a file."""
+    """Open a file and wait for its plots."""
     page = browser.new_page(viewport={"width": width, "height": 900})
     seen = Seen(page)
-    page.on("console", lambda message: seen.said.append(message.text))
-    page.on("pageerror", lambda error: seen.said.append(str(error)))
+    page.on("console", lambda message: seen.messages.append(message.text))
+    page.on("pageerror", lambda error: seen.messages.append(str(error)))
     page.on("request", lambda request: seen.requests.append(request.url))
     page.goto(path.as_uri())
     page.wait_for_function(
@@ -79,8 +79,8 @@ def test_the_page_works_in_a_browser(
     page.focus("#scores-table thead th:nth-child(3) button")
     page.keyboard.press("Space")
     assert column(page, "#scores-table", 2) == ascending[::-1]
-    assert_every_table_is_copied_as_it_stands(page)
-    # An image's species shows where the pointer is.
+    assert_every_table_is_copied_cell_by_cell(page)
+    # Hovering over an image shows its species.
     trace = "plane.data.findIndex(one => one.text.some(name => name.includes('hudsonia')))"
     point = "plane.data[trace].text.findIndex(name => name.includes('hudsonia'))"
     hover = (
@@ -88,7 +88,7 @@ def test_the_page_works_in_a_browser(
     )
     page.locator("#features .plane").first.evaluate(hover)
     assert "hudsonia" in (page.locator("#features .hovertext").text_content() or "")
-    # Another rank, and one of its names brought out.
+    # Colour by another rank, and highlight one of its names.
     page.select_option("#features select", "species")
     assert page.locator("#features .legend button").all_inner_texts() == ["hudsonia", "unknown"]
     page.click("#features .legend button:first-child")
@@ -119,7 +119,7 @@ def test_print_shows_everything_and_cuts_nothing(
     page.close()
 
 
-def test_a_saved_picture_has_a_legend_a_title_and_a_white_ground_also_in_the_dark(
+def test_a_saved_picture_has_legend_title_and_white_background_in_dark_mode_too(
     everything: Callable[[], dict[str, Any]], browser: Browser, tmp_path: Path
 ) -> None:
     arguments = everything()
@@ -140,10 +140,8 @@ def test_a_saved_picture_has_a_legend_a_title_and_a_white_ground_also_in_the_dar
     page.close()
 
 
-def test_the_page_breaks_no_rule_of_accessibility(
-    everything: Callable[[], dict[str, Any]], browser: Browser, tmp_path: Path
-) -> None:
-    """By axe-core: names, roles, contrast, order of headings, what keys can reach; contrast in the dark too."""
+def test_the_page_passes_axe(everything: Callable[[], dict[str, Any]], browser: Browser, tmp_path: Path) -> None:
+    """axe-core checks names, roles, contrast, heading order and keyboard access; contrast in dark mode too."""
     axe = pytest.importorskip("axe_playwright_python", reason="left out: axe-playwright-python is not installed")
     arguments = everything()
     build(**arguments)
@@ -167,12 +165,12 @@ def test_the_comparison_works_in_a_browser(browser: Browser, width: int, tmp_pat
     seen = look_at(browser, tmp_path / "compare.html", width)
     assert overflow(seen.page) <= 0
     assert seen.page.locator("section:visible").count() == 5
-    assert_every_table_is_copied_as_it_stands(seen.page)
+    assert_every_table_is_copied_cell_by_cell(seen.page)
     assert_quiet(seen, tmp_path / "compare.html")
 
 
-def assert_every_table_is_copied_as_it_stands(page: Page) -> None:
-    """Every table that sorts has a button, and what it copies has the table's cells."""
+def assert_every_table_is_copied_cell_by_cell(page: Page) -> None:
+    """Every sortable table has a copy button, and the copy equals the table's cells."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     tables = page.locator("table.sortable")
     assert page.get_by_role("button", name="Copy as CSV", include_hidden=True).count() == tables.count() > 0
@@ -192,7 +190,7 @@ def assert_every_table_is_copied_as_it_stands(page: Page) -> None:
             for column, cell in enumerate(row):
                 field = next(fields)
                 if "value" in cell:
-                    # Numbers are copied as numbers, and where none is, nothing.
+                    # Numbers are copied as numbers, missing ones as an empty field.
                     assert field == cell["value"] == "" or float(field) == float(cell["value"])
                 else:
                     assert field == " ".join(cell["text"].split())
@@ -201,7 +199,7 @@ def assert_every_table_is_copied_as_it_stands(page: Page) -> None:
 
 
 def assert_quiet(seen: Seen, path: Path) -> None:
-    """Nothing in the console, and no request but for the file itself."""
-    assert seen.said == []
+    """No console messages, and no request except for the file itself."""
+    assert seen.messages == []
     assert [url for url in seen.requests if not url.startswith("data:")] == [path.as_uri()]
     seen.page.close()

@@ -1,4 +1,4 @@
-"""Benchmarks class by class: what training had, what is taken for what, how near and how sure."""
+"""Benchmarks by class: training images, confusion, taxonomic distance of errors, calibration."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ LINEAGES = {
     "Buteo buteo": (*BIRD, "Accipitriformes", "Accipitridae", "Buteo", "buteo"),
     "Rosa canina": ("Plantae", "Tracheophyta", "Magnoliopsida", "Rosales", "Rosaceae", "Rosa", "canina"),
 }
-# What is guessed, for four images of each class.
+# Predictions for four images of each class.
 GUESSES = {
     "Pica pica": ["Pica pica", "Pica pica", "Pica pica", "Pica nuttalli"],
     "Pica nuttalli": ["Pica pica", "Pica pica", "Corvus corax", "Pica nuttalli"],
@@ -35,7 +35,7 @@ def taxon(name: str) -> dict[str, str]:
 
 @pytest.fixture
 def found(tmp_path: Path) -> ByClass:
-    """Five classes; training has one by its name, one by another, of one only its genus, and nothing of the others."""
+    """Five classes: in training are one under its name, one under another name, and one only as a genus."""
     images, guesses = [], []
     for name, of_class in GUESSES.items():
         for predicted in of_class:
@@ -65,7 +65,7 @@ def found(tmp_path: Path) -> ByClass:
     )["tiny"]
 
 
-def test_classes_stand_with_what_training_had_of_them_the_worst_first(found: ByClass) -> None:
+def test_classes_are_listed_with_their_training_images_lowest_accuracy_first(found: ByClass) -> None:
     worst = found.classes[0]
     assert (worst.name, worst.correct, worst.images, worst.taken_for) == ("Pica nuttalli", 1, 4, "Pica pica")
     assert worst.interval == wilson(0.25, 4)
@@ -79,7 +79,7 @@ def test_classes_stand_with_what_training_had_of_them_the_worst_first(found: ByC
     ]
 
 
-def test_errors_are_told_by_how_near_they_are(found: ByClass) -> None:
+def test_errors_are_counted_by_taxonomic_distance(found: ByClass) -> None:
     assert found.errors["demo"] == {
         "right": 14,
         "same genus": 3,
@@ -89,18 +89,18 @@ def test_errors_are_told_by_how_near_they_are(found: ByClass) -> None:
     }
 
 
-def test_few_classes_are_confused_one_by_one(found: ByClass) -> None:
+def test_few_classes_give_a_confusion_matrix_of_classes(found: ByClass) -> None:
     assert found.confusion is not None
     place = {name: number for number, name in enumerate(found.confusion.taxa)}
     assert found.confusion.images[place["Pica nuttalli"]][place["Pica pica"]] == 2
     assert [sum(row) for row in found.confusion.images] == [4] * 5
-    # Relatives stand beside each other.
+    # Related taxa are adjacent.
     assert abs(place["Pica pica"] - place["Corvus corax"]) <= 2
     assert place["Rosa canina"] == 4
 
 
-def test_how_sure_a_model_is_is_held_against_how_often_it_is_right(found: ByClass) -> None:
-    """Predictions of older releases do not say how sure they are."""
+def test_reliability_compares_confidence_with_accuracy(found: ByClass) -> None:
+    """Predictions of older releases have no confidence."""
     assert list(found.reliability) == ["demo"]
     assert [(one.confidence, one.share, one.images) for one in found.reliability["demo"]] == [
         (pytest.approx(0.25), 0, 6),
@@ -108,15 +108,15 @@ def test_how_sure_a_model_is_is_held_against_how_often_it_is_right(found: ByClas
     ]
 
 
-def test_each_plot_is_there(found: ByClass) -> None:
+def test_every_plot_is_drawn(found: ByClass) -> None:
     drawn = class_figures("tiny", found)
     assert set(drawn) == {"trained-tiny", "errors-tiny", "confusion-tiny", "reliability-tiny"}
     assert sorted(drawn["trained-tiny"]["data"][0]["x"]) == [0.5, 0.5, 0.5, 5, 12]
     assert sum(bar["x"][0] for bar in drawn["errors-tiny"]["data"]) == pytest.approx(100)
 
 
-def test_many_classes_are_confused_by_the_lowest_rank_with_few_taxa(tmp_path: Path) -> None:
-    """Forty species in forty genera of two families, of one order."""
+def test_many_classes_give_a_confusion_matrix_of_the_lowest_rank_with_few_taxa(tmp_path: Path) -> None:
+    """Forty species in forty genera, two families and one order."""
     rows, guesses = [], []
     for position in range(40):
         one: dict[str, Any] = {"position": position, "image": f"{position}", "class": f"c{position}"}

@@ -1,4 +1,4 @@
-"""Several runs on one page: what differs, and how sure a difference is."""
+"""Comparison of several runs on one page: differences and their intervals."""
 
 import json
 from html.parser import HTMLParser
@@ -22,7 +22,7 @@ class Texts(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.inside = tag
-        # A place where a word may break is no space.
+        # A possible word break is not a space.
         self.text += "" if tag == "wbr" else " "
 
     def handle_data(self, data: str) -> None:
@@ -49,14 +49,14 @@ def test_what_differs_is_shown_and_what_does_not_is_not(tmp_path: Path) -> None:
     ]
 
 
-def test_answers_to_other_images_are_not_held_against_each_other(tmp_path: Path) -> None:
+def test_predictions_on_different_images_are_not_compared(tmp_path: Path) -> None:
     write_run(tmp_path, "a", 0.1, [True, False])
     write_run(tmp_path, "b", 0.1, [True, True], images="other")
     compare(runs=("a", "b"), results=tmp_path, out=tmp_path / "page.html")
     assert "other images" in Texts(tmp_path / "page.html").text
 
 
-def test_what_has_no_predictions_is_not_held_against_answers_to_other_images_either(tmp_path: Path) -> None:
+def test_scores_on_different_images_are_not_compared_without_predictions_either(tmp_path: Path) -> None:
     for name, images in (("a", "same"), ("b", "other")):
         write_run(tmp_path, name, 0.1, [True, False], images=images)
         (tmp_path / f"runs/{name}/scores/{name}/tiny.predictions.parquet").unlink()
@@ -76,7 +76,7 @@ def test_scores_of_a_benchmark_that_a_run_no_longer_has_are_not_shown(tmp_path: 
 
 
 def test_a_mean_over_subsets_has_no_interval_of_a_mean_over_images(tmp_path: Path) -> None:
-    """Of 90 images in one subset and 10 in another the second run has those ten right besides: +50 points, not +10."""
+    """Of 90 images in one subset and 10 in another, only the second run has the ten correct: +50 points, not +10."""
     for name, right, mean in (("a", 90, 0.5), ("b", 100, 1.0)):
         write_run(tmp_path, name, 0.1, [True] * right + [False] * (100 - right))
         path = tmp_path / f"runs/{name}/scores/{name}/tiny.json"
@@ -96,7 +96,7 @@ def test_a_run_without_a_report_and_a_single_run_are_refused(tmp_path: Path) -> 
 
 
 def test_paired_answers_by_hand(tmp_path: Path) -> None:
-    """Ten images only the second has right, none only the first: p is 2 / 2^10, up to the number of permutations."""
+    """The second is correct on ten more images, the first on none: p is about 2 / 2^10."""
     one = predictions(tmp_path / "one.parquet", [True] * 40 + [False] * 60)
     other = predictions(tmp_path / "other.parquet", [True] * 50 + [False] * 50)
     found = paired(one, other)

@@ -1,4 +1,4 @@
-"""One digest names a corpus: it changes with what training sees, and with nothing else."""
+"""A corpus's digest changes with its training data and with nothing else."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ def write_corpus(folder: Path, *, sha: str = "a", genus: str = "Pica", detail: s
 
 
 def describe(folder: Path, replay: Path | None = None) -> dict[str, Any]:
-    """What is said of the corpus in a folder."""
+    """Describe the corpus in a folder."""
     describe_corpus(
         name=folder.name,
         shards=(folder / "g000",),
@@ -51,7 +51,7 @@ def describe(folder: Path, replay: Path | None = None) -> dict[str, Any]:
     return dict(json.loads((folder / "corpus.json").read_text()))
 
 
-def test_equal_data_has_one_digest_whatever_it_is_called(tmp_path: Path) -> None:
+def test_equal_data_has_the_same_digest_under_any_name(tmp_path: Path) -> None:
     one, other = write_corpus(tmp_path / "one"), write_corpus(tmp_path / "other", detail="found elsewhere")
     assert one["digest"] == other["digest"]
     assert one["id"] == f"one:{one['digest'][:16]}"
@@ -63,7 +63,7 @@ def test_other_images_or_other_names_are_another_corpus(tmp_path: Path, change: 
     assert write_corpus(tmp_path / "one")["digest"] != write_corpus(tmp_path / "other", **change)["digest"]
 
 
-def test_a_species_that_two_backbones_place_otherwise_is_one(tmp_path: Path) -> None:
+def test_a_species_with_two_classifications_counts_once(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     one, two = read_rows(tmp_path / "labels.parquet", LABELS).to_pylist()
     write_rows([one, two | PICA | {"family": "Corvidae"}], LABELS, tmp_path / "labels.parquet")
@@ -102,7 +102,7 @@ def test_a_missing_manifest_is_named(tmp_path: Path) -> None:
         )
 
 
-def test_a_treemap_has_no_more_taxa_than_can_be_seen_and_loses_no_image(tmp_path: Path) -> None:
+def test_a_treemap_is_bounded_and_loses_no_image(tmp_path: Path) -> None:
     rows = [{"kingdom": "Animalia", "phylum": f"p{n:04d}", "images": n + 1} for n in range(SHOWN + 50)]
     rows += [row | {"class": "x", "images": 1} for row in rows[:40]]
     write_rows(rows, COMPOSITION, tmp_path / "composition.parquet")
@@ -111,11 +111,11 @@ def test_a_treemap_has_no_more_taxa_than_can_be_seen_and_loses_no_image(tmp_path
     assert len(phyla) == SHOWN + 1
     assert phyla[-1].label == "50 more"
     assert sum(node.images for node in phyla) == sum(row["images"] for row in rows) == nodes[0].images
-    # Taxa below those that are not shown are not shown either.
+    # Taxa below a hidden taxon are hidden too.
     assert {node.parent for node in nodes} <= {"", *(node.id for node in nodes)}
 
 
-def test_ranks_that_are_not_known_are_passed_over(tmp_path: Path) -> None:
+def test_unknown_ranks_are_skipped(tmp_path: Path) -> None:
     write_rows([PICA | {"images": 3}], COMPOSITION, tmp_path / "composition.parquet")
     kingdom, of_class, genus, species = treemap_nodes(tmp_path / "composition.parquet")
     assert [kingdom.label, of_class.label, genus.label, species.label] == ["Animalia", "Aves", "Pica", "Pica hudsonia"]

@@ -1,11 +1,16 @@
-"""What a run cost: of its own, of its corpus, of what all runs share."""
+"""Costs of a run: its own, its corpus's, and those of shared inputs."""
 
 import json
+import platform
+import re
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.job_costs import Attempt
+from tests.report import small_corpus
+from workflow_scripts.common.job_costs import Attempt, read_attempts, written_down
+from workflow_scripts.report.build import build
 from workflow_scripts.report.costs import read_costs, totals
 
 HEAD = "s\th:m:s\tmax_rss\tio_in\tio_out\tcpu_time\n"
@@ -25,26 +30,26 @@ def write(path: Path, attempts: list[Attempt], measured: str = "") -> None:
 
 
 def test_a_rerun_that_adopts_work_keeps_the_first_measurement(tmp_path: Path) -> None:
-    """Snakemake's file is of the rerun: 3 s and 50 MiB."""
+    """Snakemake's file measures the rerun: 3 s and 50 MiB."""
     write(tmp_path / "train/run", [attempt(1000, 600), attempt(9000, 2, work="adopted")], "3\t0:00:03\t50\t1\t2\t1\n")
     [cost] = read_costs([("run", tmp_path)])
     assert (cost.seconds, cost.cpu_seconds, cost.memory_mb, cost.read_mb) == (600, 300, 100, None)
     assert (cost.started, cost.ended, cost.adopted) == (1000, 1600, 0)
 
 
-def test_of_the_run_that_did_the_work_snakemakes_measurement_counts_too(tmp_path: Path) -> None:
+def test_snakemakes_measurement_counts_for_the_attempt_that_did_the_work(tmp_path: Path) -> None:
     write(tmp_path / "embed", [attempt(1000, 600)], "601\t0:10:01\t900\t1\t2\t700\n")
     [cost] = read_costs([("run", tmp_path)])
     assert (cost.seconds, cost.memory_mb, cost.read_mb, cost.written_mb) == (600, 900, 1, 2)
 
 
-def test_attempts_that_were_interrupted_are_paid_for(tmp_path: Path) -> None:
+def test_interrupted_attempts_count(tmp_path: Path) -> None:
     write(tmp_path / "train/run", [attempt(0, 100, finished=False), attempt(500, 50)])
     [cost] = read_costs([("run", tmp_path)])
     assert (cost.seconds, cost.jobs) == (150, 1)
 
 
-def test_gpu_time_is_that_of_every_process_at_the_time(tmp_path: Path) -> None:
+def test_gpu_time_sums_the_processes_of_the_same_attempt(tmp_path: Path) -> None:
     gpu = {"gpus": 1, "gpu_memory_mb": 7000.0, "machine": "EPYC, H200"}
     write(tmp_path / "train/run", [attempt(1000, 3600, **gpu), attempt(90000, 1, work="adopted")])
     others = [attempt(1001, 3600, **gpu | {"host": "node2"}), attempt(90000, 1)]
@@ -54,7 +59,7 @@ def test_gpu_time_is_that_of_every_process_at_the_time(tmp_path: Path) -> None:
     assert cost.machines == {"node1": "EPYC, H200", "node2": "EPYC, H200"}
 
 
-def test_work_is_named_by_whose_it_is_and_by_who_did_it(tmp_path: Path) -> None:
+def test_costs_are_split_by_owner_and_adopted_work_is_counted(tmp_path: Path) -> None:
     write(tmp_path / "run/evaluate/embed/demo/x", [attempt(0, 1, work="adopted")])
     write(tmp_path / "corpus/download/part-0000", [attempt(0, 10)])
     write(tmp_path / "corpus/download/part-0001", [attempt(5, 20)])
@@ -74,3 +79,46 @@ def test_work_is_named_by_whose_it_is_and_by_who_did_it(tmp_path: Path) -> None:
         "corpus": 30,
         "shared": 5,
     }
+
+
+def cost_rows(page: Path) -> list[list[str]]:
+    """Step, owner, jobs and adopted jobs of each row of the page's cost table."""
+    table = page.read_text().partition('id="cost-table"')[2].partition("</table>")[0]
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr.*?</tr>", table, re.DOTALL)]
+    return [[re.sub("<.*?>", "", cell) for cell in cells[:4]] for cells in rows if cells]
+
+
+def test_a_real_rerun_keeps_its_first_cost_and_shared_work_is_named(
+    everything: Callable[[], dict[str, Any]], tmp_path: Path
+) -> None:
+    """One job publishes and is rerun; a job of another owner adopts its work."""
+    made = small_corpus.make(tmp_path / "small")
+    logs = {owner: tmp_path / "real" / owner for owner in ("run", "corpus", "shared")}
+    jobs = [logs["corpus"] / "publish/dataset.log"] * 2 + [logs["run"] / "publish/dataset.log"]
+    for log in jobs:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with written_down(log):
+            small_corpus.publish(made)
+    for name in ("rare-01234567", "other-01234567"):
+        (logs["shared"] / "benchmarks").mkdir(parents=True, exist_ok=True)
+        with written_down(logs["shared"] / f"benchmarks/{name}.log"):
+            pass
+    first, again = read_attempts(logs["corpus"] / "publish/dataset.costs.jsonl")
+    assert (first.work, again.work) == ("done", "adopted")
+    arguments = everything() | {f"{owner}_logs": folder for owner, folder in logs.items()}
+    build(**arguments | {"shared": ("rare-01234567",)})
+    assert sorted(cost_rows(arguments["out"])) == [
+        ["benchmarks", "shared", "1", ""],
+        ["publish/dataset", "corpus", "1", ""],
+        ["publish/dataset", "run", "1", "1"],
+        ["total", "", "3", "1"],
+    ]
+    costs = {cost["owner"]: cost for cost in json.loads(arguments["out"].with_name("run.json").read_text())["costs"]}
+    of_corpus = costs["corpus"]
+    assert (of_corpus["started"], of_corpus["ended"]) == (first.started, first.ended)
+    assert of_corpus["cpu_seconds"] == first.cpu_seconds > 0
+    assert of_corpus["memory_mb"] == first.memory_mb > 0
+    assert (of_corpus["gpu_seconds"], of_corpus["machines"]) == (0, [first.machine])
+    page = arguments["out"].read_text()
+    assert first.machine in page and platform.node() in page
+    assert "shared with its other runs" in page and "shared by all runs" in page

@@ -1,4 +1,4 @@
-"""A run's crate is what the profile of Workflow Run RO-Crates asks for, and names corpus, code and model."""
+"""A run's crate conforms to the Workflow Run RO-Crate profile, and names corpus, code and model."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.report import small_corpus
 from workflow_scripts.common.config.report import PublishSettings
 from workflow_scripts.report.crate import crate
 
-# The contexts lie on the internet: this stands in for them, with the terms that crates of runs are made of.
+# A stand-in for the contexts on the internet, with the terms of run crates.
 SCHEMA_ORG = (
     *("CreateAction", "CreativeWork", "ComputerLanguage", "Dataset", "Organization", "PropertyValue"),
     *("SoftwareApplication", "SoftwareSourceCode", "about", "actionStatus", "agent", "contentSize", "datePublished"),
@@ -40,7 +40,7 @@ CONTEXT = {term: f"http://schema.org/{term}" for term in SCHEMA_ORG} | {
 
 
 def _answer(*_: object, **__: object) -> requests.Response:
-    """What the validator is told when it asks for a context."""
+    """The response to the validator's request for a context."""
     answer = requests.Response()
     answer.status_code = 200
     answer.headers["Content-Type"] = "application/ld+json"

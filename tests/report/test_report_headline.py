@@ -1,4 +1,4 @@
-"""The first screen: means, whether differences count, what start is, and what went wrong."""
+"""The first screen: means, significance of differences, the reference model, and problems."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def difference(low: float, high: float) -> Difference:
 
 
 def against(files: list[Path], ends: dict[str, tuple[float, float]]) -> Scores:
-    """The scores, with an interval of the difference on each benchmark."""
+    """Scores with an interval of the difference on each benchmark."""
     for path in files:
         described = json.loads(path.read_text())
         if described["model"] == "demo":
@@ -46,7 +46,7 @@ def test_a_difference_counts_only_where_its_interval_excludes_zero(
     assert effect_of(difference(low, high), metric) == effect
 
 
-def test_the_mean_over_benchmarks_leads_and_replay_counts_in_none(score_files: list[Path]) -> None:
+def test_the_mean_over_benchmarks_comes_first_and_leaves_out_replay(score_files: list[Path]) -> None:
     scores = against(score_files, {"tiny": (0.2, 0.3), "other": (-0.3, 0.05)})
     averages = {mean.metric: mean for mean in means(scores)}
     assert averages["zero_shot/top1"].values == {"demo": 0.5, "start": 0.4375}
@@ -69,7 +69,7 @@ def test_a_mean_is_of_benchmarks_that_both_models_have(score_files: list[Path]) 
 
 
 def test_the_interval_of_a_mean_difference_is_that_of_independent_benchmarks() -> None:
-    """Four differences whose intervals reach .1: their mean's reaches .1 / sqrt(4)."""
+    """Four differences with half-widths of 0.1: their mean has a half-width of 0.1 / sqrt(4)."""
     found = mean_difference([difference(0.1, 0.3)] * 4)
     assert found is not None
     assert (found.difference, found.low, found.high) == pytest.approx((0.2, 0.15, 0.25))
@@ -87,11 +87,11 @@ def test_the_interval_of_a_mean_difference_is_that_of_independent_benchmarks() -
         ({}, ""),
     ],
 )
-def test_it_is_said_what_start_is(config: dict[str, Any], says: str) -> None:
+def test_the_reference_model_is_described(config: dict[str, Any], says: str) -> None:
     assert says in explain_model("start", config)
 
 
-def test_problems_name_what_is_worse_lost_and_stopped(score_files: list[Path], accounts: list[Path]) -> None:
+def test_problems_list_worse_scores_losses_and_stopped_hosts(score_files: list[Path], accounts: list[Path]) -> None:
     scores = against(score_files, {"tiny": (-0.3, -0.2), "other": (-0.3, 0.05)})
     host = {"host": "museum.org", "stopped": True, "unverified": 4}
     found = problems(

@@ -1,4 +1,4 @@
-"""The page is whole, self-contained, the same for the same inputs, and shows names from data as text."""
+"""The page is complete, self-contained and reproducible, and shows names from data as text."""
 
 import csv
 import json
@@ -23,7 +23,7 @@ Arguments = Callable[[], dict[str, Any]]
 
 
 class Page(HTMLParser):
-    """What a browser would see of a page: its tags, its text and what its scripts hold."""
+    """The tags, text and scripts of a page."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ def page(everything: Arguments) -> Page:
     return Page(arguments["out"])
 
 
-def test_every_section_is_there(page: Page) -> None:
+def test_the_page_has_every_section(page: Page) -> None:
     sections = [attributes["id"] for tag, attributes in page.tags if tag == "section"]
     assert sections == [
         "scores",
@@ -92,7 +92,7 @@ def test_every_section_is_there(page: Page) -> None:
     assert set(page.values("href")) == {f"#{section}" for section in sections}
 
 
-def test_nothing_comes_from_outside(page: Page) -> None:
+def test_the_page_loads_nothing_from_elsewhere(page: Page) -> None:
     sources = page.values("src")
     assert sources
     assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
@@ -135,7 +135,7 @@ def test_rows_are_summed_and_flow_into_training(page: Page) -> None:
     assert "replay selection pairs 40 30 75.0 % 10 unsafe 10" in text
     sankey = page.figures["flow"]["data"][0]
     assert "training 80" in sankey["node"]["label"]
-    # What downloads lost is lost there, although the verdicts count it once more.
+    # Failed downloads count as lost in download, although curate counts them again.
     assert "http error 10" in sankey["node"]["label"]
     assert sum(sankey["link"]["value"]) == 105 + 5 + 100 + 5 + 90 + 10 + 80 + 10 + 80
 
@@ -154,7 +154,7 @@ def test_examples_are_right_and_wrong_ones_of_both_models(page: Page) -> None:
     assert "image no longer available" in text
 
 
-def test_of_three_models_an_example_says_only_what_is_so(predictions: list[Path], images: Path) -> None:
+def test_examples_of_three_models_have_the_right_kind(predictions: list[Path], images: Path) -> None:
     third = predictions[0].parents[1] / "third" / predictions[0].name
     rows = read_rows(predictions[0], PREDICTIONS).to_pylist()
     write_rows([row | {"correct": row["position"] % 2 == 0} for row in rows], PREDICTIONS, third)
@@ -176,7 +176,7 @@ def test_of_three_models_an_example_says_only_what_is_so(predictions: list[Path]
 
 
 def test_a_hosts_time_is_the_mean_over_the_images_whose_time_is_known(everything: Arguments, tmp_path: Path) -> None:
-    """Thirty images of the first generation were never asked for; of the second ten took 2 s each, and ten 1 s."""
+    """Thirty images of the first generation were never requested; of the second, ten took 2 s and ten 1 s each."""
     failed = {"catalog_source": "tol", "host": "museum.org", "status": "failed", "reason": "timeout", "attempts": 1}
     failed |= {"stopped": False, "again": 0}
     parts = (
@@ -198,7 +198,7 @@ def test_a_hosts_time_is_the_mean_over_the_images_whose_time_is_known(everything
     assert "gone.org 3 3 timeout 3 \u2013 certificate: gone.org: <expired>" in text
 
 
-def test_curves_hold_the_training_with_its_gaps(page: Page) -> None:
+def test_curves_have_the_metrics_with_their_gaps(page: Page) -> None:
     curves = {trace["name"]: trace for trace in page.figures["training-train"]["data"]}
     assert set(curves) == {"loss", "lr", "logit_scale", "val_loss_biology"}
     assert curves["loss"]["x"] == list(range(1, 41))
@@ -215,7 +215,7 @@ def test_provenance_names_config_digests_and_versions(page: Page) -> None:
     assert '"run": "demo"' in text
 
 
-def test_the_scores_stand_beside_the_page_as_tables(everything: Arguments, tmp_path: Path) -> None:
+def test_the_scores_are_written_as_tables_beside_the_page(everything: Arguments, tmp_path: Path) -> None:
     build(**everything())
     with (tmp_path / "report" / "scores.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -242,7 +242,7 @@ def test_the_same_inputs_give_the_same_bytes(everything: Arguments, tmp_path: Pa
     assert set(made[0]) == {"index.html", "run.json", "scores.csv", "scores.parquet"}
 
 
-def test_without_what_is_optional_the_page_still_stands(everything: Arguments) -> None:
+def test_the_page_needs_no_optional_input(everything: Arguments) -> None:
     optional = ("predictions", "benchmarks", "metrics", "accounts", "labels", "summary", "corpus_identity")
     optional += ("composition", "intrinsic", "embedding_maps", "run_logs", "shared_logs", "shared")
     arguments = {name: value for name, value in everything().items() if name not in optional}
@@ -261,7 +261,7 @@ def test_a_run_without_benchmarks_has_a_page(everything: Arguments) -> None:
     assert given["out"].with_name("scores.csv").read_text().count("\n") == 1
 
 
-def test_what_is_given_and_wrong_is_an_error_that_names_it(everything: Arguments, tmp_path: Path) -> None:
+def test_an_unreadable_input_is_named(everything: Arguments, tmp_path: Path) -> None:
     bad = tmp_path / "bad.json"
     bad.write_text("{")
     for name, value in {"summary": bad, "scores": (bad,), "accounts": (bad,), "metrics": {"train": bad}}.items():
@@ -271,9 +271,9 @@ def test_what_is_given_and_wrong_is_an_error_that_names_it(everything: Arguments
         build(**(everything() | {"config": "{"}))
 
 
-def test_sources_show_how_far_their_names_were_resolved(page: Page) -> None:
+def test_sources_are_listed_with_their_resolved_ranks(page: Page) -> None:
     text = " ".join(page.text.split())
-    # The larger source first: labels, images, then species, genus, family, order, class, phylum, kingdom, unresolved.
+    # Columns: source, labels, images, species, genus, family, order, class, phylum, kingdom, unresolved.
     assert text.index("<script>alert('x')</script> 1 3,000 0 3,000 0 0") < text.index(
         "gbif 3 1,527 1,520 0 0 0 0 0 0 7"
     )
@@ -314,7 +314,7 @@ def test_the_corpus_is_named_by_its_digest_and_shown_by_rank(page: Page) -> None
     assert treemap["parents"][treemap["labels"].index("Pica")].endswith("family:Corvidae")
 
 
-def test_a_model_of_a_mixture_is_not_said_to_be_of_its_own_corpus_alone(everything: Arguments) -> None:
+def test_the_page_of_a_mixture_names_the_mixture(everything: Arguments) -> None:
     mixed = {"run": "demo", "mix": [{"corpus": "world", "weight": 2}, {"tars": "elsewhere/*.tar", "weight": 1}]}
     arguments = everything() | {"config": json.dumps(mixed)}
     build(**arguments)
@@ -324,7 +324,7 @@ def test_a_model_of_a_mixture_is_not_said_to_be_of_its_own_corpus_alone(everythi
     assert "the corpus world:0123456789abcdef" in text
 
 
-def test_features_are_laid_out_model_beside_model(page: Page) -> None:
+def test_embedding_maps_show_two_models(page: Page) -> None:
     plane = page.maps["tiny"]
     assert plane["models"] == ["demo", "start"]
     assert [len(values) for values in plane["x"]] == [8, 8]
@@ -346,7 +346,7 @@ def test_each_steps_jobs_are_summed_up_by_time_and_memory(page: Page) -> None:
     assert "1 min 55 s in 4 jobs" in text
 
 
-def test_the_facts_of_the_run_stand_beside_the_page(everything: Arguments, tmp_path: Path) -> None:
+def test_the_facts_of_the_run_are_written_beside_the_page(everything: Arguments, tmp_path: Path) -> None:
     build(**everything())
     facts = json.loads((tmp_path / "report" / "run.json").read_text())
     assert facts["corpus"]["id"] == "world:0123456789abcdef"

@@ -1,4 +1,4 @@
-"""Where a run stands, from its files, its logs and Slurm's queue."""
+"""Progress of a run, from its files, its logs and Slurm's queue."""
 
 import json
 import os
@@ -28,7 +28,7 @@ SQUEUE = """\
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a recipe of six download parts, and no Slurm."""
+    """A folder with a recipe of six download parts, without Slurm."""
     values = read_yaml(ROOT / "config/bioclip2.yaml") | {"corpus": "c", "run": "r"}
     values["generations"] = [values["generations"][0] | {"parts": 6}]
     values["train"] |= {"epochs": 10, "allow_cpu": False}
@@ -39,7 +39,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def told(capsys: pytest.CaptureFixture[str], status: int) -> dict[str, Any]:
+def status_of(capsys: pytest.CaptureFixture[str], status: int) -> dict[str, Any]:
+    """The JSON object that `progress` prints, with stages by name, after checking the exit status."""
     if status:
         with pytest.raises(SystemExit) as left:
             progress(config=Path("c.yaml"), json_lines=True)
@@ -51,7 +52,7 @@ def told(capsys: pytest.CaptureFixture[str], status: int) -> dict[str, Any]:
 
 
 def part(number: int, *lines: str) -> Path:
-    """The log of a part's job."""
+    """Write the log of a download job."""
     log = Path(f"logs/corpora/c/download/part-{number:04d}.log")
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("".join(f"{STAMP} {line}\n" for line in lines))
@@ -69,8 +70,8 @@ def done(number: int, started: float, ended: float) -> None:
     file_of(part(number, "INFO cli: done")).write_text(json.dumps(asdict(attempt)) + "\n")
 
 
-def test_nothing_done_is_no_failure(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = told(capsys, 0)
+def test_a_run_that_has_not_started_has_not_failed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = status_of(capsys, 0)
     assert found["stages"]["download"]["total"] == 6
     assert {stage["done"] for stage in found["stages"].values()} == {0}
     assert (found["slurm"], found["gpu_hours"]) == (None, 0)
@@ -84,30 +85,30 @@ def test_parts_are_done_running_failed_or_stuck_and_images_have_a_rate(
     part(2, "INFO progress: 20 of 500 images")
     part(3, "ERROR workflow_scripts.common.cli: the disk is full", "INFO cli: more")
     os.utime(part(4, "INFO progress: 3 of 500 images"), (1, 1))
-    found = told(capsys, 1)
+    found = status_of(capsys, 1)
     download = found["stages"]["download"]
     assert {key: download[key] for key in ("total", "done", "running", "images", "images_per_second")} == {
         "total": 6, "done": 2, "running": 1, "images": 1000, "images_per_second": 5.0,
     }  # fmt: skip
-    # Four of six at two in 200 seconds.
+    # Four of six parts are left, at two parts per 200 seconds.
     assert download["seconds_left"] == 400
     (failed,), (stuck,) = download["failed"], found["stuck"]
     assert "part-0003: the disk is full" in failed and "logs/corpora/c/download/part-0003.log" in failed
     assert "part-0004" in stuck
 
 
-def test_a_training_tells_its_hours_and_those_to_come(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_training_shows_its_gpu_hours_and_those_to_come(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     metrics = Path(Run("results/runs/r").train_work(), "key/metrics.jsonl")
     metrics.parent.mkdir(parents=True)
     row = {"samples": 3_600_000, "samples_per_second": 1000.0, "epoch": 2.0}
     metrics.write_text(json.dumps(row) + "\n" + '{"samples": 36000')
     values = read_yaml(run / "c.yaml")
     gpus = values["limits"]["train"]["nodes"] * values["limits"]["train"]["processes"]
-    train = told(capsys, 0)["stages"]["train"]
+    train = status_of(capsys, 0)["stages"]["train"]
     assert (train["gpu_hours"], train["gpu_hours_to_come"]) == (gpus, 4 * gpus)
     summary = {"seconds": 7200.0, "last": {"samples": 7_200_000}}
     write_json(Path(Run("results/runs/r").summary()), summary)
-    train = told(capsys, 0)["stages"]["train"]
+    train = status_of(capsys, 0)["stages"]["train"]
     assert (train["done"], train["gpu_hours"], train["gpu_hours_to_come"]) == (1, 2 * gpus, 0)
 
 
@@ -117,7 +118,7 @@ def test_jobs_in_slurms_queue_are_counted_by_rule_and_those_that_never_start_are
     squeue = run / "bin/squeue"
     squeue.write_text(f"#!/bin/sh\nprintf '%s' '{SQUEUE}'\n")
     squeue.chmod(0o755)
-    found = told(capsys, 1)
+    found = status_of(capsys, 1)
     assert found["slurm"]["jobs"] == {"download": {"running": 1, "pending": 1}, "curate": {"pending": 1}}
     (stuck,) = found["stuck"]
     assert all(word in stuck for word in ("6", "curate", "PartitionTimeLimit"))

@@ -1,4 +1,4 @@
-"""What is published can be used without this project, names whom it is owed to, and passes on only what it may."""
+"""Published models and datasets are usable without this project, attribute their sources and respect licences."""
 
 import csv
 import json
@@ -13,13 +13,13 @@ from huggingface_hub import metadata_load
 
 from tests.messages import says
 from tests.report import small_corpus
-from tests.report.small_corpus import SmallCorpus
+from tests.report.small_corpus import SmallCorpus, publish
 from workflow_scripts.common.config.project import about, read_project
 from workflow_scripts.common.config.report import PublishSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tables import read_rows, write_rows
 from workflow_scripts.contracts import ATTRIBUTION, CATALOG
-from workflow_scripts.report.publish_dataset import PUBLISHED_CATALOG, PUBLISHED_PROVENANCE, publish_dataset
+from workflow_scripts.report.publish_dataset import PUBLISHED_CATALOG, PUBLISHED_PROVENANCE
 from workflow_scripts.report.publish_model import publish_model
 from workflow_scripts.report.upload import upload
 
@@ -36,24 +36,8 @@ def made(tmp_path: Path) -> SmallCorpus:
     return small_corpus.make(tmp_path)
 
 
-def publish(made: SmallCorpus, **settings: Any) -> Path:
-    corpus = made.corpus
-    publish_dataset(
-        catalog=(corpus / "catalog/g000/part-0000.parquet",),
-        attribution=(corpus / "curate/g000/attribution.parquet",),
-        labels=corpus / "taxonomy/labels.parquet",
-        shards=(corpus / "shards/g000",),
-        identity=corpus / "corpus.json",
-        config='{"run": "demo"}',
-        settings=PublishSettings(**({"authors": ["A. Group"]} | settings)),
-        work=made.run / ".work/publish",
-        out_dir=made.run / "publish/dataset",
-    )
-    return made.run / "publish/dataset"
-
-
 def images_in(folder: Path) -> set[str]:
-    """The names of all images in all tars."""
+    """Names of all images in all tars."""
     found = set()
     for path in folder.rglob("*.tar"):
         with tarfile.open(path) as tar:
@@ -61,8 +45,8 @@ def images_in(folder: Path) -> set[str]:
     return found
 
 
-def test_only_images_whose_licence_allows_it_are_passed_on(made: SmallCorpus) -> None:
-    """The first is CC-BY, the second allows no derivatives, the third names no licence."""
+def test_only_redistributable_images_are_published(made: SmallCorpus) -> None:
+    """The first is CC-BY, the second allows no derivatives, the third has no licence."""
     folder = publish(made)
     assert images_in(folder) == {f"{made.uuids[0]}.jpg"}
     with tarfile.open(folder / "images/g000/train/shard-000000.tar") as tar:
@@ -76,15 +60,15 @@ def test_only_images_whose_licence_allows_it_are_passed_on(made: SmallCorpus) ->
     assert rows[made.uuids[1]]["base_dataset_file_path"] == "shards/g000/train/shard-000000.tar"
 
 
-def test_what_was_left_out_since_its_shard_was_made_is_not_passed_on_with_the_others(made: SmallCorpus) -> None:
-    """Shards may be pinned; attribution is of what is kept now."""
+def test_images_left_out_after_their_shard_was_written_are_not_published(made: SmallCorpus) -> None:
+    """Pinned shards may contain images that are no longer in the attribution table."""
     table = made.corpus / "curate/g000/attribution.parquet"
     first, _, third = read_rows(table, ATTRIBUTION).to_pylist()
     write_rows([first, third], ATTRIBUTION, table)
     assert images_in(publish(made)) == {f"{made.uuids[0]}.jpg"}
 
 
-def test_shards_that_are_wholly_free_are_linked_and_none_without_images(made: SmallCorpus) -> None:
+def test_fully_redistributable_shards_are_linked(made: SmallCorpus) -> None:
     folder = publish(made, licences=["CC-BY"])
     one = folder / "images/g000/train/shard-000000.tar"
     assert one.samefile(made.corpus / "shards/g000/train/shard-000000.tar")
@@ -103,7 +87,7 @@ def test_the_tables_have_treeoflife_200ms_columns_and_resolved_names(made: Small
     assert provenance["copyright_owner"].to_pylist() == ["A. Person"] * 3
 
 
-def test_where_a_persons_own_file_lay_is_nobodys_business(made: SmallCorpus) -> None:
+def test_paths_of_local_files_are_not_published(made: SmallCorpus) -> None:
     table = made.corpus / "catalog/g000/part-0000.parquet"
     rows = read_rows(table, CATALOG).to_pylist()
     rows[0] |= {"host": "", "source_url": "/home/somebody/photos/0.jpg"}
@@ -134,9 +118,7 @@ def test_card_citation_and_what_to_cite(made: SmallCorpus) -> None:
     assert (row["cite"], row["images"]) == ("10.15468/dl.abc", "3")
 
 
-def test_nothing_is_published_whose_makers_or_licence_nobody_gave(
-    made: SmallCorpus, score_files: list[Path], tmp_path: Path
-) -> None:
+def test_publishing_needs_authors_and_licence(made: SmallCorpus, score_files: list[Path], tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         publish(made, authors=[])
     assert says(str(error.value), "publish.authors", "config", "authors: [")
@@ -158,7 +140,7 @@ def test_the_croissant_metadata_is_valid_and_gives_the_records(made: SmallCorpus
     assert {record["catalog/uuid"].decode() for record in records} == set(made.uuids[:3])
 
 
-def test_published_again_nothing_is_written_anew(made: SmallCorpus) -> None:
+def test_publishing_again_rewrites_nothing(made: SmallCorpus) -> None:
     folder = publish(made)
     before = {path: path.stat().st_ino for path in folder.rglob("*.tar")}
     work = {path: path.stat().st_mtime_ns for path in (made.run / ".work/publish").rglob("*.tar")}
@@ -195,9 +177,7 @@ def test_the_embeddings_of_the_species_are_published_with_their_names(
     assert names <= {path.name for path in card.parent.iterdir()}
 
 
-def test_a_model_of_a_mixture_is_not_published_as_of_its_own_corpus_alone(
-    made: SmallCorpus, score_files: list[Path], tmp_path: Path
-) -> None:
+def test_the_card_of_a_mixture_names_the_mixture(made: SmallCorpus, score_files: list[Path], tmp_path: Path) -> None:
     facts = json.loads((made.run / "report/run.json").read_text())
     facts["config"]["mix"] = [{"corpus": "small"}, {"tars": "elsewhere/*.tar"}]
     (made.run / "report/run.json").write_text(json.dumps(facts))

@@ -1,4 +1,4 @@
-"""What a corpus of some size will take, from a table of costs."""
+"""Estimates of time, memory and disk from a table of unit costs."""
 
 import json
 from pathlib import Path
@@ -27,9 +27,7 @@ def printed(tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: str, **cou
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def test_hours_are_shared_by_as_many_jobs_as_there_are_and_as_the_cluster_has(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_hours_are_divided_by_parallel_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = "a,images,7200,core,parts,2048,150000,700,bench\nb,images,3600,core,1,0,0,0,bench\n"
     wide, single = printed(tmp_path, capsys, rows, images=10_000_000, parts=4, cores=64)
     assert wide == ["a", "10,000,000 images", "20.0 h", "5.0 h", "2.0 GiB", "1,500.0 GB", "7,000", "bench"]
@@ -43,13 +41,13 @@ def test_training_counts_samples_of_all_epochs_on_gpus(tmp_path: Path, capsys: p
     (train,) = printed(tmp_path, capsys, rows, images=2_000_000, epochs=3, gpus=2, cores=64)
     assert train[1:4] == ["6,000,000 samples", "6.0 h (GPU)", "3.0 h"]
     scale(costs=tmp_path / "costs.csv", images=2_000_000, epochs=3, gpus=2, cores=64, json_lines=True)
-    (told,) = map(json.loads, capsys.readouterr().out.splitlines())
-    assert {key: told[key] for key in ("step", "units", "on", "hours", "hours_here")} == {
+    (printed_row,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert {key: printed_row[key] for key in ("step", "units", "on", "hours", "hours_here")} == {
         "step": "train ViT-L-14", "units": 6_000_000, "on": "gpu", "hours": 6.0, "hours_here": 3.0,
     }  # fmt: skip
 
 
-def test_each_judge_counts_the_images_that_it_asks_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_judge_counts_its_own_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     types = ["Camera-trap"] * 5 + ["Citizen Science"] * 2
     row = {"label_id": "l", "data_source": "t", "source_url": "http://a/", "host": "a", "generation": 0, "part": 0}
     images = [row | {"uuid": f"u{number}", "img_type": kind} for number, kind in enumerate(types)]
@@ -73,14 +71,14 @@ def test_each_judge_counts_the_images_that_it_asks_for(tmp_path: Path, capsys: p
     assert says(capsys.readouterr().err, "screen clip ViT-B-32", "unit cost")
 
 
-def test_of_a_model_that_nobody_measured_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_without_a_unit_cost_is_named_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = "train ViT-L-14,samples,3600,gpu,1000,0,0,0,paper\n"
     assert printed(tmp_path, capsys, rows, images=2_000_000, model="tiny") == []
     scale(images=2_000_000, model="tiny")
     assert says(capsys.readouterr().err, "training", "tiny")
 
 
-def test_the_costs_that_are_shipped_can_be_read() -> None:
+def test_the_shipped_costs_can_be_read() -> None:
     costs = read_costs(COSTS)
     assert {cost.step.split()[0] for cost in costs} >= {"catalog", "download", "taxonomy", "curate", "shards", "train"}
     assert all(cost.source for cost in costs)

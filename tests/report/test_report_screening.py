@@ -1,4 +1,4 @@
-"""The report shows what judges found so that a person can set the thresholds, and never a face."""
+"""The report shows the judges' findings, so that a person can set thresholds, but never a face."""
 
 import base64
 import io
@@ -31,7 +31,7 @@ REFUSALS = Refusals.model_validate(
 
 
 def checked(number: int) -> bytes:
-    """A picture of fine stripes that no coarse copy of it has."""
+    """A picture of fine stripes, which pixelation removes."""
     pixels = np.zeros((120, 120, 3), np.uint8)
     pixels[:, number % 2 :: 4] = 255
     data = io.BytesIO()
@@ -41,7 +41,7 @@ def checked(number: int) -> bytes:
 
 @pytest.fixture
 def screened(tmp_path: Path) -> dict[str, Any]:
-    """Three judges over twenty images of two sources; the images lie in a tar."""
+    """Findings of three judges on twenty images of two sources, in one tar."""
     names = [f"u{number:02d}" for number in range(20)]
     places = write_tar(
         tmp_path / "download/part-0000/a.tar", [(name, {"jpg": checked(n)}) for n, name in enumerate(names)]
@@ -82,7 +82,7 @@ def test_counts_are_by_class_and_source_and_exact(judges: dict[str, Screened]) -
     )  # fmt: skip
     assert {label: sum(bars) for label, bars in museum.histograms.items()} == {"page": 12, "plant": 7}
     assert all(len(bars) == BINS for bars in museum.histograms.values())
-    # One animal image in two is below the threshold; a person is the surest in one of them.
+    # Half of the animal scores are below the threshold; in one image, the highest score is a person's.
     assert judges["traps"].counts == (("animal", "eol", 3, 1), ("animal", "gbif", 1, 0), ("person", "gbif", 1, 1))
 
 
@@ -95,12 +95,12 @@ def test_the_images_nearest_to_the_threshold_are_shown_on_both_sides(judges: dic
 
 
 def is_coarse(data_uri: str) -> bool:
-    """Whether nothing of the fine stripes is left."""
+    """Whether the fine stripes are gone."""
     with Image.open(io.BytesIO(base64.b64decode(data_uri.partition(",")[2]))) as image:
         return float(np.asarray(image.convert("L"), np.float32).std()) < 30
 
 
-def test_faces_and_persons_are_seen_in_coarse_squares_only(judges: dict[str, Screened]) -> None:
+def test_images_that_may_show_a_person_are_pixelated(judges: dict[str, Screened]) -> None:
     shown = {
         (one.judge, near.uuid): is_coarse(near.thumbnail)
         for one in judges.values()
@@ -113,7 +113,7 @@ def test_faces_and_persons_are_seen_in_coarse_squares_only(judges: dict[str, Scr
     assert any(not coarse for coarse in shown.values())
 
 
-def test_the_page_has_them_and_what_is_given_to_others_has_not(
+def test_the_page_shows_findings_and_the_published_copy_does_not(
     screened: dict[str, Any], everything: Callable[[], dict[str, Any]], tmp_path: Path
 ) -> None:
     build(**everything() | screened | {"refusals": REFUSALS, "out": tmp_path / "with.html"})

@@ -1,4 +1,4 @@
-"""Scores in the terminal, sums of accounts, and curves of long runs."""
+"""Scores, sums of accounts, training curves and published scores as tables."""
 
 import json
 import subprocess
@@ -38,11 +38,11 @@ def test_a_model_without_a_score_leaves_a_dash(score_files: list[Path], capsys: 
     other = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("other"))
     assert other.split() == ["other", "zero_shot/top1", "37.5", "-", "50.0"]
     table(scores=tuple(score_files[:3]), report=Path("index.html"), json_lines=True)
-    told = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
     values = [
-        row["value"] for row in told["scores"] if (row["benchmark"], row["metric"]) == ("other", "zero_shot/top1")
+        row["value"] for row in printed["scores"] if (row["benchmark"], row["metric"]) == ("other", "zero_shot/top1")
     ]
-    assert (told["report"], values) == ("index.html", [0.375, None])
+    assert (printed["report"], values) == ("index.html", [0.375, None])
 
 
 def test_chance_of_the_first_k_is_k_times_chance_and_at_most_one(score_files: list[Path]) -> None:
@@ -52,14 +52,14 @@ def test_chance_of_the_first_k_is_k_times_chance_and_at_most_one(score_files: li
     assert scores.chance("tiny", "few_shot/1") == 0.5
 
 
-def test_two_files_about_the_same_and_no_files_are_errors(score_files: list[Path]) -> None:
+def test_duplicate_score_files_and_no_files_are_errors(score_files: list[Path]) -> None:
     with pytest.raises(InputError, match=r"\bstart\b.*\btiny\b"):
         read_scores([score_files[0], score_files[0]])
     with pytest.raises(InputError, match="no scores"):
         read_scores([])
 
 
-def test_rows_that_do_not_meet_are_pointed_at(accounts: list[Path]) -> None:
+def test_row_counts_that_disagree_are_named(accounts: list[Path]) -> None:
     made = [read_account(path) for path in accounts]
     assert gaps(steps_of(made)) == []
     made[6] = Account("shards", "g000", "samples", 79, 79, {})
@@ -68,7 +68,7 @@ def test_rows_that_do_not_meet_are_pointed_at(accounts: list[Path]) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=5, max_size=5), st.integers(0, 1000))
 def test_what_flows_in_flows_out(drops: list[tuple[int, int]], shards: int) -> None:
-    """When each step takes what the one before kept, every link into a step equals those out of it."""
+    """If each step receives what the previous one kept, the links into a step equal those out of it."""
     accounts, rows = [], shards + sum(map(sum, drops))
     for name, (one, other) in zip(CORPUS, drops, strict=True):
         stage, part = ("catalog", "a source") if name == "sources" else (name, "generation 0")
@@ -102,7 +102,7 @@ def test_a_long_run_is_thinned_to_means(tmp_path: Path) -> None:
     assert curves["loss"] == [2] * POINTS
 
 
-def test_what_is_no_training_is_refused(tmp_path: Path) -> None:
+def test_metrics_that_are_not_of_a_training_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"loss": 1.0}\n')
     with pytest.raises(InputError, match="no column step"):
@@ -112,7 +112,7 @@ def test_what_is_no_training_is_refused(tmp_path: Path) -> None:
 
 
 def with_intervals(files: list[Path]) -> list[Path]:
-    """The score files with what scoring adds to the metrics."""
+    """Add intervals, differences and error heights to the score files."""
     for path in files:
         described = json.loads(path.read_text())
         value = described["metrics"]["zero_shot/top1"]
@@ -142,7 +142,7 @@ def test_intervals_and_differences_are_read_and_missing_ones_are_none(score_file
 
 
 def renamed(files: list[Path], **names: tuple[str, int, int]) -> Iterator[dict[str, Any]]:
-    """What the score files of some benchmarks hold, under other names and of other sizes; written when changed."""
+    """Yield score files with some benchmarks renamed and resized; write each after the caller changed it."""
     for path in files:
         described = json.loads(path.read_text())
         if described["benchmark"] in names:
@@ -155,8 +155,8 @@ def renamed(files: list[Path], **names: tuple[str, int, int]) -> Iterator[dict[s
 PLANTDOC = ("plantdoc", 236, 28)
 
 
-def test_published_scores_stand_beside_benchmarks_of_their_names(score_files: list[Path]) -> None:
-    """Herbarium19 is scored by another metric than any here, tiny is in no paper; insects is in both."""
+def test_published_scores_are_matched_by_benchmark(score_files: list[Path]) -> None:
+    """Herbarium19 has another metric, tiny is in no paper; insects is in both."""
     assert compare(read_scores(score_files)) == []
     list(renamed(score_files, tiny=("insects", 4160, 104), other=("herbarium19", 8, 683)))
     [found] = compare(read_scores(score_files))
@@ -167,14 +167,12 @@ def test_published_scores_stand_beside_benchmarks_of_their_names(score_files: li
 
 
 @pytest.mark.parametrize("size", [(8, 104), (4160, 28), (3000, 104), (4161, 104)])
-def test_a_benchmark_of_a_published_name_and_another_size_is_another(
-    score_files: list[Path], size: tuple[int, int]
-) -> None:
+def test_a_benchmark_of_another_size_is_not_matched(score_files: list[Path], size: tuple[int, int]) -> None:
     list(renamed(score_files, tiny=("insects", *size)))
     assert compare(read_scores(score_files)) == []
 
 
-def test_what_follows_the_published_code_is_held_against_the_published_score(score_files: list[Path]) -> None:
+def test_scores_of_published_versions_are_compared_with_published_scores(score_files: list[Path]) -> None:
     list(renamed(score_files, tiny=PLANTDOC))
     of_two, of_main = sorted(compare(read_scores(score_files)), key=lambda one: one.metric, reverse=True)
     assert (of_two.metric, of_two.protocols) == ("v1.0.1/few_shot/1", ("v1.0.1", "v2.0.0"))
@@ -183,14 +181,14 @@ def test_what_follows_the_published_code_is_held_against_the_published_score(sco
     assert of_two.ours["demo"] == pytest.approx(0.751)
 
 
-def test_what_only_the_corrected_protocol_says_stands_beside_no_published_score(score_files: list[Path]) -> None:
+def test_scores_of_the_corrected_protocol_are_not_compared_with_published_scores(score_files: list[Path]) -> None:
     for described in renamed(score_files, tiny=PLANTDOC):
         described["protocols"]["few_shot/1"] = ["corrected"]
     assert [one.metric for one in compare(read_scores(score_files))] == ["v1.0.1/few_shot/1"]
 
 
-def test_the_first_papers_scores_are_not_held_against_the_second_papers_slips(score_files: list[Path]) -> None:
-    """Its own code wrote Rare Species by taxonomic and common names (eval_zero_shot.sh), as the corrected protocol."""
+def test_the_first_papers_scores_are_compared_with_v2_0_0_only(score_files: list[Path]) -> None:
+    """Its code used taxonomic and common names for Rare Species (eval_zero_shot.sh), as the corrected protocol does."""
     for described in renamed(score_files, tiny=("rare_species", 11983, 400)):
         described["metrics"]["v1.0.1/zero_shot/top1"] = 0.125
         described["protocols"]["v1.0.1/zero_shot/top1"] = ["v1.0.1"]
@@ -204,14 +202,14 @@ def test_the_first_papers_scores_are_not_held_against_the_second_papers_slips(sc
     assert found["v1.0.1/zero_shot/top1"].ours["demo"] == 0.125
 
 
-def test_jobs_of_one_step_are_one_row_of_the_costs_however_many_they_are() -> None:
+def test_all_jobs_of_a_step_are_one_row_of_the_costs() -> None:
     searches = [f"evaluate/searches/{model}/newt-{part:04d}-of-16" for model in ("demo", "start") for part in range(16)]
     assert {step_of(Path(name)) for name in searches} == {"evaluate/searches"}
     ablations = ["ablations/sci.1/train", "ablations/no_replay.2/embed.insects", "ablations/insects-sci"]
     assert {step_of(Path(name)) for name in ablations} == {"ablations"}
 
 
-def test_hierarchy_stands_from_kingdom_to_species_and_has_no_chance(score_files: list[Path]) -> None:
+def test_hierarchy_is_ordered_from_kingdom_to_species_and_has_no_chance(score_files: list[Path]) -> None:
     described = json.loads(score_files[0].read_text())
     described["metrics"] |= {f"hierarchy/{rank}": 0.5 for rank in ("species", "genus", "kingdom")}
     score_files[0].write_text(json.dumps(described))

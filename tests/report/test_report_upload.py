@@ -1,4 +1,4 @@
-"""What is uploaded arrives whole at what stands for the Hugging Face Hub, on loopback, and the token stays unseen."""
+"""Uploads to a stand-in for the Hugging Face Hub on loopback arrive completely, and the token is never shown."""
 
 import base64
 import json
@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 TOKEN = "hf_a_secret_that_nobody_may_read"
-# Larger than what the hub keeps in git itself.
+# Larger than the files that the hub keeps in git itself.
 WEIGHTS = bytes(range(256)) * 5000
 
 
 class Hub:
-    """A hub that keeps what is committed; `.safetensors` are large files to it, which have an address of their own."""
+    """A hub that stores commits; it treats `.safetensors` as large files, which have their own address."""
 
     def __init__(self) -> None:
         self.repos: dict[str, dict[str, Any]] = {}
@@ -104,7 +104,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def upload(address: str, home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """The command; the hub's address and the token come from the environment, as a person would set them."""
+    """Run the command with the hub's address and the token in the environment."""
     # The stand-in speaks the older protocol for large files.
     environment = os.environ | {"HF_ENDPOINT": address, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
     command = [sys.executable, "-m", "workflow_scripts.report.upload", *words]
@@ -114,7 +114,7 @@ def upload(address: str, home: Path, *words: str) -> subprocess.CompletedProcess
 
 
 @pytest.mark.parametrize("kind", ["model", "dataset"])
-def test_what_is_published_arrives_whole_in_a_private_repository(
+def test_a_folder_is_uploaded_completely_to_a_private_repository(
     hub: Hub, folder: Path, tmp_path: Path, kind: str
 ) -> None:
     home = tmp_path / "home"

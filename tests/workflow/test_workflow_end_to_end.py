@@ -47,6 +47,25 @@ def test_replay_keeps_what_the_starting_point_knew(finished: Any) -> None:
     assert after >= before - 0.10
 
 
+def test_costs_tell_the_run_its_corpus_and_shared_inputs_apart(finished: Any) -> None:
+    costs = json.loads(finished.path("results/runs/micro/report/run.json").read_text())["costs"]
+    owners = {(cost["step"], cost["owner"]) for cost in costs}
+    assert owners >= {
+        ("train/run", "run"),
+        ("evaluate/embed", "run"),
+        ("download", "corpus"),
+        ("shards", "corpus"),
+        ("benchmarks", "shared"),
+        ("train/pretrained.pretrain", "shared"),
+    }
+    for cost in costs:
+        assert 0 < cost["started"] <= cost["ended"], cost
+        assert cost["machines"] and cost["cpu_seconds"] is not None and cost["gpu_seconds"] == 0, cost
+        assert cost["adopted"] == 0, "nothing was there before"
+    page = finished.path("results/runs/micro/report/index.html").read_text()
+    assert all(machine in page for cost in costs for machine in cost["machines"])
+
+
 def test_rows_in_are_rows_out_at_every_stage(finished: Any) -> None:
     parts = [finished.path(f"{CORPUS}/catalog/g000/part-000{part}.parquet") for part in range(2)]
     catalog = {row["uuid"] for row in read_rows(parts, CATALOG).to_pylist()}

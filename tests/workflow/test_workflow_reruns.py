@@ -1,5 +1,6 @@
 """What would run again, and why: `snakemake -n` after each kind of change to a finished project."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 
 from tests.messages import says
 from tests.workflow.conftest import jobs_of
+from workflow_scripts.common.job_costs import read_attempts
 from workflow_scripts.contracts import RANKS
+from workflow_scripts.report.costs import read_costs
 
 pytestmark = pytest.mark.slow
 
@@ -81,6 +84,7 @@ def test_a_line_in_the_resolver_reruns_taxonomy_and_what_follows_and_costs_nothi
     work += [*copy.path("results/runs/micro/.work").rglob("done.json")]
     finished_at = {file: file.stat().st_mtime_ns for file in work}
     assert finished_at
+    cost = shards_cost(copy)
     main = '\nif __name__ == "__main__"'
     copy.edit("workflow_scripts/taxonomy/resolve.py", main, f"\nCHANGED = True\n{main}")
     text = copy.run("-n", "all")
@@ -90,7 +94,17 @@ def test_a_line_in_the_resolver_reruns_taxonomy_and_what_follows_and_costs_nothi
     # Resolving again gives the same names, so that shards are adopted.
     assert {file: file.stat().st_mtime_ns for file in finished_at} == finished_at
     assert "made before" in copy.path("logs/corpora/micro/shards/g000/group-000.log").read_text()
+    attempts = [one.work for one in read_attempts(copy.path("logs/corpora/micro/shards/g000/group-000.costs.jsonl"))]
+    assert attempts == ["done", "adopted"]
+    assert shards_cost(copy) == cost, "adopting the work keeps its first measurement"
     assert copy.planned("train") == {}
+
+
+def shards_cost(project: Any) -> dict[str, Any]:
+    """What the corpus's shard jobs cost, without what only Snakemake measures of the last run."""
+    costs = read_costs([("corpus", project.path("logs/corpora/micro"))])
+    found = asdict(next(cost for cost in costs if cost.step == "shards"))
+    return {name: value for name, value in found.items() if name not in ("read_mb", "written_mb", "memory_mb")}
 
 
 def test_an_override_changes_names_and_rewrites_no_shard(copy: Any) -> None:

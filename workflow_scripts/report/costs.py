@@ -66,6 +66,14 @@ class Cost:
     ended: float | None
     machines: dict[str, str]
 
+    @property
+    def hosts_by_machine(self) -> dict[str, list[str]]:
+        """Hosts by description of the machine, the most common machine first."""
+        found: dict[str, list[str]] = {}
+        for host, machine in sorted(self.machines.items()):
+            found.setdefault(machine, []).append(host)
+        return dict(sorted(found.items(), key=lambda item: (-len(item[1]), item[0])))
+
 
 def read_costs(
     folders: Sequence[tuple[Owner, Path]], shared: Path | None = None, made: Sequence[str] = ()
