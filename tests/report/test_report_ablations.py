@@ -65,7 +65,7 @@ def test_variants_are_averaged_over_seeds_and_text_types_are_crossed(
 @pytest.mark.parametrize(
     ("folder", "metrics", "complaint"),
     [
-        ("start", {"traits/all": 0.5}, r"fish\.json: no zero_shot/top1, .*; take fish out"),
+        ("start", {"traits/all": 0.5}, r"fish\.json: no zero_shot/top1, .*; remove fish"),
         ("no_replay", {"zero_shot/top1": 0.5}, "VARIANT.SEED, found no_replay"),
     ],
 )

@@ -35,8 +35,16 @@ def _trained(found: ByClass) -> Figure | None:
         )
     )
     most = max(one.seen for one in found.classes)
-    ticks = [ZERO_AT, *(10**power for power in range(len(str(most)) + 1))]
-    figure.update_xaxes(title="training images of the species", type="log", tickvals=ticks, ticktext=["0", *ticks[1:]])
+    powers = len(str(most))
+    ticks = [ZERO_AT, *(10**power for power in range(powers + 1))]
+    figure.update_xaxes(
+        title="training images of the species",
+        type="log",
+        tickvals=ticks,
+        ticktext=["0", *ticks[1:]],
+        # In powers of ten, from below zero's place, so that at least two ticks are visible.
+        range=[-0.5, powers],
+    )
     figure.update_yaxes(title="accuracy, percent", range=[-4, 104])
     return finished(figure, 340)
 
