@@ -81,7 +81,7 @@ def test_classes_are_listed_with_their_training_images_lowest_accuracy_first(fou
 
 def test_errors_are_counted_by_taxonomic_distance(found: ByClass) -> None:
     assert found.errors["demo"] == {
-        "right": 14,
+        "correct": 14,
         "same genus": 3,
         "same family": 1,
         "same class": 1,

@@ -91,7 +91,7 @@ def test_a_run_without_a_report_and_a_single_run_are_refused(tmp_path: Path) -> 
     write_run(tmp_path, "a", 0.1, [True])
     with pytest.raises(InputError, match="at least two"):
         compare(runs=("a",), results=tmp_path)
-    with pytest.raises(InputError, match=r"runs/c/report/run\.json: missing"):
+    with pytest.raises(InputError, match=r"runs/c/report/run\.json"):
         compare(runs=("a", "c"), results=tmp_path)
 
 
@@ -106,5 +106,5 @@ def test_paired_answers_by_hand(tmp_path: Path) -> None:
     assert 0.03 < found.top1.low < 0.1 < found.top1.high < 0.17
     same = paired(one, one).top1
     assert (same.difference, same.low, same.high, same.p) == (0, 0, 0, 1)
-    with pytest.raises(InputError, match="other images"):
+    with pytest.raises(InputError, match=r"third\.parquet"):
         paired(one, predictions(tmp_path / "third.parquet", [True] * 100, first="x.jpg"))

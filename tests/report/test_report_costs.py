@@ -92,6 +92,7 @@ def test_a_real_rerun_keeps_its_first_cost_and_shared_work_is_named(
     everything: Callable[[], dict[str, Any]], tmp_path: Path
 ) -> None:
     """One job publishes and is rerun; a job of another owner adopts its work."""
+    (tmp_path / "small").mkdir()
     made = small_corpus.make(tmp_path / "small")
     logs = {owner: tmp_path / "real" / owner for owner in ("run", "corpus", "shared")}
     jobs = [logs["corpus"] / "publish/dataset.log"] * 2 + [logs["run"] / "publish/dataset.log"]

@@ -342,7 +342,7 @@ def test_each_steps_jobs_are_summed_up_by_time_and_memory(page: Page) -> None:
     assert "train/start.pretrain shared 1 25.0 s" in text
     assert "other" not in {name for name in text.split() if name.startswith("train/other")}
     assert "This run: 1 min 30 s in 3 jobs" in text
-    assert "shared by all runs: 25.0 s in 1 jobs" in text
+    assert "shared by all runs): 25.0 s in 1 job" in text
     assert "1 min 55 s in 4 jobs" in text
 
 

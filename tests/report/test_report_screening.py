@@ -119,7 +119,7 @@ def test_the_page_shows_findings_and_the_published_copy_does_not(
     build(**everything() | screened | {"refusals": REFUSALS, "out": tmp_path / "with.html"})
     build(**everything() | {"out": tmp_path / "without.html"})
     page, plain = ((tmp_path / name).read_text() for name in ("with.html", "without.html"))
-    for text in ("museum", "unjudged", "nearest to the threshold", "u10"):
+    for text in ("museum", "not judged", "closest to the threshold", "u10"):
         assert text in page
     uuids = re.compile(r"\bu\d\d\b")
     assert uuids.search(page)

@@ -319,7 +319,7 @@ def test_the_answer_is_unknown_for_shards_rewritten_without_a_ledger(
     made = small_corpus.make(tmp_path)
     take_down(made)
     printed = answer(made, made.photos[0], capsys)
-    assert says(printed, "not fully known", "demo", "taken down on 2026-11-30")
+    assert says(printed, "demo", "not fully known", "taken down on 2026-11-30")
 
 
 def test_a_model_was_trained_on_what_its_starting_weights_were(
