@@ -24,7 +24,14 @@ from workflow_scripts.common.config.train import ModelSettings, TrainSettings
 from workflow_scripts.train.forward import Forward
 from workflow_scripts.train.loss import contrastive_losses
 from workflow_scripts.train.model import starting_model
-from workflow_scripts.train.optimizer import decays, gradient_norm, make_optimizer, memory_to_come, set_lr, update
+from workflow_scripts.train.optimizer import (
+    decays,
+    gradient_norm,
+    make_optimizer,
+    set_lr,
+    unallocated_state_bytes,
+    update,
+)
 from workflow_scripts.train.ranks import find_ranks
 
 MIB = 2**20
@@ -414,8 +421,8 @@ class Trainer:
 
     def rehearse(self) -> int:
         """Pairs that go through the model at once."""
-        self.forward.fit(self.parts, memory_to_come(self.optimizer))
-        return self.forward.most or sum(self.parts)
+        self.forward.fit_memory(self.parts, unallocated_state_bytes(self.optimizer))
+        return self.forward.max_pairs or sum(self.parts)
 
     def step(self, batch: Pairs, share: float = 1.0) -> float:
         """The loss before a step of the training loop, at a share of the peak learning rate."""

@@ -131,9 +131,9 @@ def _batches(folder: Path, shards: Path | None = None) -> Batches:
     data = TrainingData((corpus,), None, SETTINGS)
     if not (folder / "labels-0").exists():
         data.prepare(folder)
-    parts = data.parts("train", folder, _tokenizer(), 1)
+    datasets = data.datasets("train", folder, _tokenizer(), 1)
     ranks = Ranks(0, 1, 0, 1, dist.HashStore())
-    return Batches(parts, size=224, types=SETTINGS.text_types, seed=0, ranks=ranks)
+    return Batches(datasets, size=224, types=SETTINGS.text_types, seed=0, ranks=ranks)
 
 
 def _peer_loader(pattern: str) -> object:

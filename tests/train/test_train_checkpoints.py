@@ -48,7 +48,7 @@ def test_weights_and_what_the_optimiser_remembers_come_back(steps: int, tmp_path
     model, optimizer = pair = trained(steps)
     checkpoints = Checkpoints(tmp_path, "recipe", newest=1)
     save(checkpoints, steps, pair)
-    assert checkpoints.newest_whole() == steps
+    assert checkpoints.newest_intact() == steps
     assert checkpoints.state(steps)["done"] == {"steps": steps}
     found, found_optimizer = trained(1 if steps else 0)
     restore(checkpoints.load(steps), found, found_optimizer)
@@ -80,7 +80,7 @@ def test_several_ranks_share_the_writing_wait_for_the_end_of_it_and_one_process_
         child.start()
     join(children)
     checkpoints = Checkpoints(tmp_path / "checkpoints", "recipe", newest=1)
-    assert checkpoints.newest_whole() == 4
+    assert checkpoints.newest_intact() == 4
     files = {path.name for path in (tmp_path / "checkpoints/step-00000004").iterdir()}
     assert {"__0_0.distcp", "__1_0.distcp", ".metadata", "state.json", "sums.json"} == files
     expected = tensors_of(*trained(4))
@@ -106,9 +106,8 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(
     damage(tmp_path / "step-00000015" / file)
     (tmp_path / "step-00000010" / "sums.json").unlink()
     (tmp_path / ".tmp-step-00000020").mkdir()
-    assert checkpoints.newest_whole() == 5
-    assert "step-00000015 is damaged" in caplog.text
-    assert "step-00000010 is damaged" in caplog.text
+    assert checkpoints.newest_intact() == 5
+    assert all(any(name in line for line in caplog.messages) for name in ("step-00000015", "step-00000010"))
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000005"]
 
 
@@ -123,11 +122,11 @@ def test_a_file_system_that_fails_costs_no_checkpoint(tmp_path: Path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "sha256_file", fails)
         with pytest.raises(OSError, match=r"Input/output error: .*step-00000010"):
-            checkpoints.newest_whole()
-    assert checkpoints.newest_whole() == 10
+            checkpoints.newest_intact()
+    assert checkpoints.newest_intact() == 10
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     save(Checkpoints(tmp_path, "one", newest=1), 5, trained(1))
-    with pytest.raises(InputError, match=r"step-00000005: .*recipe.*move it"):
-        Checkpoints(tmp_path, "other", newest=1).newest_whole()
+    with pytest.raises(InputError, match=r"step-00000005: .*\bother\b.*\bone\b.*move it"):
+        Checkpoints(tmp_path, "other", newest=1).newest_intact()

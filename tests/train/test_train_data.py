@@ -24,7 +24,7 @@ from workflow_scripts.train.data import TrainingData, corpus_digest, print_diges
 from workflow_scripts.train.index_tars import index_tars
 from workflow_scripts.train.loader import Batches, make_loader
 from workflow_scripts.train.ranks import Ranks
-from workflow_scripts.train.staging import Stage
+from workflow_scripts.train.staging import StagingArea
 from workflow_scripts.train.stream import Mixture, Stream, rank_positions, shares_of
 
 SETTINGS = TrainSettings(epochs=2, global_batch=8, precision="fp32", allow_cpu=True, shuffle_window=3)
@@ -38,16 +38,16 @@ def batches_of(start: Path, tmp_path: Path) -> Callable[..., Batches]:
     def make(
         *corpora: CorpusShards,
         recipe: TrainSettings = SETTINGS,
-        stage: Stage | None = None,
+        staging: StagingArea | None = None,
         size: int = 1,
         rank: int = 0,
     ) -> Batches:
-        data = TrainingData(corpora, None, recipe, stage)
+        data = TrainingData(corpora, None, recipe, staging)
         data.prepare(tmp_path)
-        parts = data.parts("train", tmp_path, tokenizer, size)
+        datasets = data.datasets("train", tmp_path, tokenizer, size)
         ranks = Ranks(rank, size, rank, size, dist.HashStore())
         return Batches(
-            parts, size=32, types=recipe.text_types, type_per=recipe.text_type_per, seed=recipe.seed, ranks=ranks
+            datasets, size=32, types=recipe.text_types, type_per=recipe.text_type_per, seed=recipe.seed, ranks=ranks
         )
 
     return make
@@ -82,7 +82,7 @@ def test_the_uuids_of_an_epoch_are_the_manifests(
     recipe = SETTINGS.model_copy(update={"global_batch": batch, "shuffle_window": window})
     expected = uuids(corpus.shards / "train")
     begin, end = epoch * len(expected), (epoch + 1) * len(expected)
-    biology = batches_of(corpus.biology, recipe=recipe, size=ranks).parts[0]
+    biology = batches_of(corpus.biology, recipe=recipe, size=ranks).datasets[0]
     seen = [
         biology.uuid(position)
         for step in range(begin // batch, -(-end // batch))
@@ -185,7 +185,7 @@ def test_tars_are_indexed_once_summed_and_accounted_for(corpus, published: Corpu
         file.truncate(damaged.stat().st_size // 2 // 512 * 512 - 100)
     with pytest.raises(InputError, match=r"a\.tar: damaged"):
         index_tars(tars=str(damaged), work=tmp_path / "work", out_dir=tmp_path / "short")
-    with pytest.raises(InputError, match="no such tars"):
+    with pytest.raises(InputError, match="no matching files"):
         index_tars(tars=str(tmp_path / "none" / "*.tar"), work=tmp_path / "work", out_dir=tmp_path / "short")
 
 
@@ -268,8 +268,8 @@ def test_staged_shards_are_read_alike_and_never_outgrow_their_room(
         return total
 
     room = 30_000
-    stage = Stage(tmp_path / "disk", room)
-    direct, staged = batches_of(corpus.biology), batches_of(corpus.biology, stage=stage)
+    staging = StagingArea(tmp_path / "disk", room)
+    direct, staged = batches_of(corpus.biology), batches_of(corpus.biology, staging=staging)
     for step, batch in zip(range(12), make_loader(staged, range(12), 2, pin=False), strict=True):
         assert equal(direct[step], batch)
         assert used() <= room

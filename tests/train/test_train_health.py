@@ -20,15 +20,17 @@ def done(**counts: int) -> TrainState:
 
 
 def test_more_broken_samples_than_the_share_allows_stop_the_run() -> None:
-    check_broken(done(steps=25, broken=20), SETTINGS, pairs_a_step=8)
+    check_broken(done(steps=25, broken=20), SETTINGS, pairs_per_step=8)
     with pytest.raises(InputError, match=r"21 of 200 samples .*train\.max_broken_share"):
-        check_broken(done(steps=25, broken=21), SETTINGS, pairs_a_step=8)
+        check_broken(done(steps=25, broken=21), SETTINGS, pairs_per_step=8)
     with pytest.raises(InputError, match="20 of 200"):
-        check_broken(done(steps=25, broken=20), SETTINGS.model_copy(update={"max_broken_share": 0.05}), pairs_a_step=8)
+        check_broken(
+            done(steps=25, broken=20), SETTINGS.model_copy(update={"max_broken_share": 0.05}), pairs_per_step=8
+        )
 
 
 def test_a_few_broken_samples_at_the_start_stop_nothing() -> None:
-    check_broken(done(steps=1, broken=8), SETTINGS, pairs_a_step=8)
+    check_broken(done(steps=1, broken=8), SETTINGS, pairs_per_step=8)
 
 
 def test_more_skipped_steps_than_allowed_stop_the_run_and_name_images(tmp_path: Path) -> None:

@@ -67,11 +67,11 @@ def one_rank(*, rank: int, size: int, most: int | None, start: Path, settings: M
     torch.set_num_threads(1)
     store = dist.FileStore(str(folder / "store"), size)
     ranks = Ranks(rank, size, rank, size, store)
-    with ranks.group():
+    with ranks.process_group():
         model, loaded = model_of(start, settings)
         forward = Forward(model, loaded, SETTINGS, ranks, most)
         parts = [BIOLOGY // size, REPLAY // size]
-        forward.settle(parts)
+        forward.settle_buckets(parts)
         images, tokens = batch()
         mine = torch.cat(
             [

@@ -24,7 +24,7 @@ def one_rank(rank: int, start: Path, settings: ModelSettings, folder: Path) -> N
     torch.set_num_threads(1)
     ranks = Ranks(rank, SIZE, rank, SIZE, dist.FileStore(str(folder / "store"), SIZE))
     numbers = torch.ones(3)
-    with ranks.group():
+    with ranks.process_group():
         loaded = clip.load(f"local-dir:{start}")
         forward = Forward(starting_model(loaded, settings, SETTINGS, second_projector=True), loaded, SETTINGS, ranks)
         images = torch.zeros((2, 32, 32, 3), dtype=torch.uint8)

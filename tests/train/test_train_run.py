@@ -20,6 +20,7 @@ import torch.distributed as dist
 from PIL import Image
 from safetensors.torch import load_file
 
+from tests.messages import says
 from tests.train.processes import train_together
 from workflow_scripts.common import clip, open_clip_models
 from workflow_scripts.common.config.train import (
@@ -243,9 +244,7 @@ def test_an_update_of_the_code_does_not_start_a_stopped_training_over(
         TrainingData((corpus.biology,), corpus.replay, FAST),
     )
     (left / "key.json").write_text(json.dumps(job.key() | {"version": "older"}))
-    with pytest.raises(
-        InputError, match=r"0123456789abcdef: the same training stopped at step-00000007, at version older .* version "
-    ):
+    with pytest.raises(InputError, match=r"0123456789abcdef: .*step-00000007.*\bversion older\b.* version "):
         in_process(corpus, start, tmp_path)
     # Another recipe is another training.
     (left / "key.json").write_text(json.dumps(job.key() | {"version": "older", "settings": {}}))
@@ -256,7 +255,7 @@ def test_an_update_of_the_code_does_not_start_a_stopped_training_over(
 def test_the_warning_before_the_end_of_a_slot_is_no_crash_before_the_first_step_either(
     corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workflow_scripts.train.run._lead", lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
+    monkeypatch.setattr("workflow_scripts.train.run._run_main_rank", lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
     with pytest.raises(SystemExit) as stopped:
         in_process(corpus, start, tmp_path)
     assert stopped.value.code == EXIT_PREEMPTED
@@ -323,7 +322,7 @@ def test_what_does_not_fit_the_memory_is_taken_in_pieces_and_a_resumed_run_keeps
         short_of_memory.setattr(loop, "lr_at", stop_in_the_second_step)
         with pytest.raises(SystemExit), caplog.at_level("WARNING"):
             in_process(corpus, start, tmp_path / "found", settings, limits=TrainLimits(workers=0))
-    assert "6 pairs at once do not fit the GPU's memory; trying 3" in caplog.text
+    assert says(caplog.text, "6 pairs", "trying 3")
     in_process(corpus, start, tmp_path / "found", settings, limits=TrainLimits(workers=0))
     one, other = (load_file(tmp_path / run / "train/model.safetensors") for run in ("told", "found"))
     assert all(torch.equal(one[name], other[name]) for name in one)

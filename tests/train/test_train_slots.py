@@ -11,7 +11,7 @@ import pytest
 
 from tests.messages import says
 from workflow_scripts.common.files import write_json
-from workflow_scripts.train.slots import parse, step
+from workflow_scripts.train.slots import parse_options, srun_command
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINING = ["-m", "workflow_scripts.train.run", "--start", "x", "--work"]
@@ -120,10 +120,10 @@ def test_what_this_job_left_behind_before_it_was_queued_again_is_its_own(slot) -
 
 
 def test_a_step_is_one_task_a_node_and_all_meet_on_this_one() -> None:
-    options, training = parse(
+    options, training = parse_options(
         ["--nodes", "4", "--processes", "8", "--cores", "72", "--publishes", "x", "--image", "a.sif", *TRAINING]
     )
-    words = step(options, training, 123456)
+    words = srun_command(options, training, 123456)
     assert words[:4] == ["srun", "--nodes=4", "--ntasks-per-node=1", "--cpus-per-task=72"]
     assert words[5:9] == ["apptainer", "exec", "--nv", "a.sif"]
     assert words[-len(TRAINING) :] == TRAINING

@@ -175,7 +175,7 @@ def test_validation_measures_loss_retrieval_and_zero_shot_also_when_compiled(
     forward = forward_of(compile=compiled)
     data = TrainingData((corpus.biology,), corpus.replay, SETTINGS)
     data.prepare(tmp_path)
-    held_out = data.parts("val", tmp_path, forward.start.tokenizer, 1)
+    held_out = data.datasets("val", tmp_path, forward.start.tokenizer, 1)
     found = validate(forward, held_out, batches=8, classes=1000, text_type="taxon_com", ranks=ALONE)
     assert forward.model.training
     assert found.keys() == {
@@ -224,8 +224,11 @@ def test_a_further_validation_set_is_measured_as_the_held_out_split_is(
     data = TrainingData((corpus.biology,), corpus.replay, SETTINGS, validation=(further,))
     data.check(ranks=1)
     data.prepare(tmp_path)
-    assert [part.name for part in data.parts("train", tmp_path, forward.start.tokenizer, 1)] == ["biology", "replay"]
-    held_out = data.parts("val", tmp_path, forward.start.tokenizer, 1)
+    assert [dataset.name for dataset in data.datasets("train", tmp_path, forward.start.tokenizer, 1)] == [
+        "biology",
+        "replay",
+    ]
+    held_out = data.datasets("val", tmp_path, forward.start.tokenizer, 1)
     found = validate(forward, held_out, batches=8, classes=1000, text_type="taxon_com", ranks=ALONE)
     assert found["val_loss_treeoflife10m"] == pytest.approx(found["val_loss_biology"], rel=1e-3)
     assert found["val_retrieval_treeoflife10m"] == found["val_retrieval_biology"]

@@ -21,7 +21,7 @@ from workflow_scripts.common.species_embeddings import EMBEDDINGS, NAMES
 from workflow_scripts.contracts import ATTRIBUTION, BENCHMARK_SCORES, CORPUS, LINEAGE, OPEN_CLIP, TRAINING
 from workflow_scripts.train.data import TrainingData
 
-TRAIN_AGAIN = (
+RETRAIN_NOTE = (
     "A takedown removes images from the corpus and from what is trained later. Weights hold no images, but these "
     "learned from them; only training again, from weights that did not, leaves them out."
 )
@@ -155,7 +155,7 @@ def taken_down(summary: Mapping[str, Any], lineage: Path, ledgers: Sequence[Path
                     rows.append(f"- corpus `{ledger.stem}`: {count:,} images that {name} was trained on")
     if not rows:
         return ""
-    return "\n".join(["## Taken down since the training\n", *rows, "", TRAIN_AGAIN, ""])
+    return "\n".join(["## Taken down since the training\n", *rows, "", RETRAIN_NOTE, ""])
 
 
 def scoring(scores: Sequence[Mapping[str, Any]]) -> str:

@@ -1,8 +1,8 @@
-"""Checkpoints by torch.distributed.checkpoint: written aside, summed, renamed; checked before they are believed.
+"""Checkpoints with torch.distributed.checkpoint, written to a temporary folder, renamed when complete, and verified.
 
-A checkpoint is a folder `step-NNNNNNNN`. All ranks write its tensors, each tensor once; `state.json` holds the rest,
-`sums.json` the SHA-256 of every file. It appears whole or not at all. Tensors are stored whole under the names of the
-model's parameters, so that any number of ranks can read what any other number wrote.
+A checkpoint is a folder `step-NNNNNNNN`. All ranks write its tensors, each tensor once; `state.json` has the
+TrainState, `sums.json` the SHA-256 of every file. Tensors are stored unsharded under the names of the model's
+parameters, so that any number of ranks can load a checkpoint that any other number wrote.
 """
 
 import json
@@ -25,18 +25,18 @@ logger = logging.getLogger(__name__)
 
 STATE = "state.json"
 SUMS = "sums.json"
-# What the names of tensors begin with.
+# Prefixes of tensor names.
 MODEL = "model."
 OPTIMIZER = "optimizer."
 
 
 class Checkpoints:
-    """The checkpoints of one run.
+    """The checkpoints of one training.
 
     Args:
-        folder: where they are.
-        fingerprint: of the recipe that they belong to.
-        newest: how many of the newest are kept.
+        folder: their folder.
+        fingerprint: digest of the training's inputs and settings.
+        newest: number of newest checkpoints to keep.
     """
 
     def __init__(self, folder: Path, fingerprint: str, newest: int) -> None:
@@ -51,37 +51,39 @@ class Checkpoints:
         state: Mapping[str, Any],
         is_kept: Callable[[int], bool] = lambda step: False,
     ) -> None:
-        """Save what there is after `step` steps. Every rank calls this, with the same tensors.
+        """Save a checkpoint after `step` steps. Called on every rank, with the same tensors.
 
-        It returns, on any rank, when the checkpoint is there: a rank that then ends has torchrun kill the main rank, if
-        that takes longer than 30 seconds to follow.
+        Returns on every rank only when the checkpoint is complete: torchrun kills the main rank if it is still writing
+        30 seconds after another rank has exited.
 
         Args:
-            step: the step.
-            tensors: by name.
-            state: plain values; the main rank's count.
-            is_kept: whether the checkpoint of a step is kept though it is none of the newest; an epoch's, for instance.
+            step: number of completed steps.
+            tensors: tensors by name.
+            state: JSON values; the main rank's are saved.
+            is_kept: whether to keep the checkpoint of a step that is no longer among the newest, such as an epoch's.
         """
         rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         target = self._path(step)
-        aside = self.folder / f".tmp-{target.name}"
+        temporary = self.folder / f".tmp-{target.name}"
         if rank == 0:
-            for leftover in (aside, target):
+            for leftover in (temporary, target):
                 shutil.rmtree(leftover, ignore_errors=True)
-            aside.mkdir(parents=True)
-            write_json(aside / STATE, {"fingerprint": self.fingerprint, **state})
+            temporary.mkdir(parents=True)
+            write_json(temporary / STATE, {"fingerprint": self.fingerprint, **state})
         if ranks > 1:
             dist.barrier()
-        writer = dcp.FileSystemWriter(aside, single_file_per_rank=True, sync_files=True)
+        writer = dcp.FileSystemWriter(temporary, single_file_per_rank=True, sync_files=True)
         dcp.save(dict(tensors), storage_writer=writer)
-        mine = [*aside.glob(f"__{rank}_*"), *([aside / ".metadata", aside / STATE] if rank == 0 else [])]
-        sums = [{file.name: sha256_file(file) for file in mine}] * ranks
+        own_files = list(temporary.glob(f"__{rank}_*"))
+        if rank == 0:
+            own_files += [temporary / ".metadata", temporary / STATE]
+        sums = [{file.name: sha256_file(file) for file in own_files}] * ranks
         if ranks > 1:
             dist.all_gather_object(sums, sums[rank])
         if rank == 0:
-            write_json(aside / SUMS, {name: checksum for part in sums for name, checksum in part.items()})
-            aside.rename(target)
-            _flush_folder(self.folder)
+            write_json(temporary / SUMS, {name: checksum for part in sums for name, checksum in part.items()})
+            temporary.rename(target)
+            _fsync_folder(self.folder)
         if ranks > 1:
             dist.barrier()
         if rank == 0:
@@ -89,32 +91,32 @@ class Checkpoints:
                 if not is_kept(old):
                     shutil.rmtree(self._path(old))
 
-    def newest_whole(self) -> int | None:
-        """The step of the newest checkpoint whose sums hold, or None. Damaged ones are named and removed.
+    def newest_intact(self) -> int | None:
+        """The step of the newest checkpoint with matching checksums, or None. Damaged ones are logged and removed.
 
         Raises:
-            InputError: it belongs to another recipe.
-            OSError: the file system fails; nothing is removed then.
+            InputError: the checkpoint belongs to a different training.
+            OSError: a file cannot be read; nothing is removed.
         """
         for leftover in self.folder.glob(".tmp-*"):
             shutil.rmtree(leftover)
         for step in reversed(self._steps()):
-            if self.is_whole(step):
+            if self.is_intact(step):
                 if (found := self.state(step)["fingerprint"]) != self.fingerprint:
                     raise InputError(
-                        f"{self._path(step)}: a checkpoint of another recipe (fingerprint {found}, this one's is "
-                        f"{self.fingerprint}); move it away"
+                        f"{self._path(step)}: checkpoint of a different training: expected fingerprint "
+                        f"{self.fingerprint}, found {found}; move it away"
                     )
                 return step
-            logger.warning("%s is damaged and removed; falling back to the one before it", self._path(step))
+            logger.warning("%s: damaged checkpoint removed; using the previous one", self._path(step))
             shutil.rmtree(self._path(step))
         return None
 
-    def is_whole(self, step: int) -> bool:
-        """Whether there is a checkpoint of `step` and its sums hold.
+    def is_intact(self, step: int) -> bool:
+        """Whether the checkpoint of `step` exists and all its checksums match.
 
         Raises:
-            OSError: a file is there and cannot be read, which says nothing about what is in it.
+            OSError: a file exists but cannot be read, so the checkpoint may still be intact.
         """
         try:
             sums = json.loads((self._path(step) / SUMS).read_text())
@@ -123,13 +125,13 @@ class Checkpoints:
             return False
 
     def state(self, step: int) -> dict[str, Any]:
-        """The plain values of a checkpoint."""
+        """The JSON values of a checkpoint."""
         return dict(json.loads((self._path(step) / STATE).read_text()))
 
     def load(self, step: int, prefix: str = "") -> dict[str, torch.Tensor]:
-        """The tensors of a whole checkpoint whose names begin with `prefix`, on the CPU.
+        """The tensors of a checkpoint whose names begin with `prefix`, on the CPU.
 
-        Check its sums first: the library does not notice changed bytes, and its index is a pickle.
+        Call `is_intact` first: the library does not detect changed bytes, and its index is a pickle.
         """
         reader = dcp.FileSystemReader(self._path(step))
         tensors = {
@@ -141,7 +143,7 @@ class Checkpoints:
         return tensors
 
     def model(self, step: int) -> dict[str, torch.Tensor]:
-        """The model's weights in a whole checkpoint, for its `load_state_dict`."""
+        """The model's state dict in a checkpoint. Call `is_intact` first."""
         return {name.removeprefix(MODEL): value for name, value in self.load(step, MODEL).items()}
 
     def _path(self, step: int) -> Path:
@@ -152,32 +154,32 @@ class Checkpoints:
 
 
 def tensors_of(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Everything that training changes: the model's weights, and what the optimiser remembers of each."""
+    """The model's weights and the optimiser's state, by name."""
     names: dict[torch.Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     return {f"{MODEL}{name}": value for name, value in model.state_dict().items()} | {
         f"{OPTIMIZER}{names[parameter]}.{key}": value
-        for parameter, memory in optimizer.state.items()
-        for key, value in memory.items()
+        for parameter, moments in optimizer.state.items()
+        for key, value in moments.items()
     }
 
 
 def restore(tensors: Mapping[str, torch.Tensor], model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put back what `tensors_of` gave."""
+    """Load the tensors of `tensors_of` into the model and the optimiser."""
     model.load_state_dict(
         {name.removeprefix(MODEL): value for name, value in tensors.items() if name.startswith(MODEL)}
     )
     names = {parameter: name for name, parameter in model.named_parameters()}
     ordered = [names[parameter] for group in optimizer.param_groups for parameter in group["params"]]
-    memories: dict[int, dict[str, torch.Tensor]] = {}
+    state: dict[int, dict[str, torch.Tensor]] = {}
     places = {name: place for place, name in enumerate(ordered)}
     for name, value in tensors.items():
         if name.startswith(OPTIMIZER):
             parameter, _, key = name.removeprefix(OPTIMIZER).rpartition(".")
-            memories.setdefault(places[parameter], {})[key] = value
-    optimizer.load_state_dict({"state": memories, "param_groups": optimizer.state_dict()["param_groups"]})
+            state.setdefault(places[parameter], {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _flush_folder(folder: Path) -> None:
+def _fsync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,6 +1,6 @@
-"""Print the digest by which a config pins a corpus; the inputs of a training.
+"""The data of a training, and a command that prints the digest by which a config pins a corpus.
 
-`python -m workflow_scripts.train.data --corpus FOLDER` prints the digest that a config may pin a corpus by.
+`python -m workflow_scripts.train.data --corpus FOLDER` prints that digest.
 """
 
 import sys
@@ -17,7 +17,7 @@ from workflow_scripts.common.tables import connect
 from workflow_scripts.common.work_folder import file_digests
 from workflow_scripts.contracts import REFERENCE_INDEX, REPLAY_INDEX, SHARD_INDEX, TEXT_TYPES, Contract
 from workflow_scripts.train import samples, texts
-from workflow_scripts.train.staging import Stage
+from workflow_scripts.train.staging import StagingArea
 from workflow_scripts.train.stream import Mixture, Order, Stream, rank_positions, shares_of
 from workflow_scripts.train.texts import CaptionTexts, LabelTexts, Texts, Tokenizer
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from workflow_scripts.train.loader import Pairs
 
 SPLITS = ("train", "val")
-# The held-out splits, as validation names them.
+# Names of the corpus's own validation sets.
 HELD_OUT = ("biology", "replay")
 
 
@@ -34,32 +34,42 @@ class TrainingData:
     """The data of one training.
 
     Attributes:
-        corpora: biology shards; none for training on replay alone.
-        replay: folder of replay shards, with `train` and perhaps `val`.
-        settings: the recipe.
-        stage: where shards are copied to before they are read, or None.
-        validation: further validation sets, beside the held-out splits.
+        corpora: biology shards; empty when training on replay alone.
+        replay: folder of replay shards, with `train` and optionally `val`.
+        settings: training recipe.
+        staging: local copies of shards; None reads them in place.
+        validation: additional validation sets, beside the held-out splits.
     """
 
     corpora: tuple[CorpusShards, ...]
     replay: Path | None
     settings: TrainSettings
-    stage: Stage | None = None
+    staging: StagingArea | None = None
     validation: tuple[ValidationShards, ...] = ()
 
     def check(self, ranks: int) -> None:
-        """Raise InputError unless the data is there, whole, and fits together; batches must be shared equally."""
+        """Check the settings against the data, and all shards and labels.
+
+        Args:
+            ranks: number of ranks that share a batch.
+
+        Raises:
+            InputError: data is missing or damaged, or a batch is not divisible by `ranks`.
+        """
         settings = self.settings
         if not self.corpora and self.replay is None:
-            raise InputError("nothing to train on: give --corpora or --replay")
+            raise InputError("no training data; give --corpora or --replay")
         if self.corpora and settings.replay_batch and self.replay is None:
-            raise InputError("train.replay_batch is set, but there is no --replay")
+            raise InputError("train.replay_batch is set, but --replay is missing")
         if not self.corpora and settings.replay_batch:
-            raise InputError("training on replay alone takes train.global_batch pairs of it: set replay_batch to 0")
+            raise InputError("training on replay alone uses train.global_batch; set train.replay_batch to 0")
         if 0 < sum(corpus.weight is not None for corpus in self.corpora) < len(self.corpora):
             raise InputError("mix: give every corpus a weight, or none")
         if settings.templates and any(corpus.labels is None for corpus in self.corpora):
-            raise InputError("train.templates: shards in the published layout have no names to write captions of")
+            raise InputError(
+                "train.templates: shards in the published layout have fixed captions; remove the key, or use shards "
+                "with labels"
+            )
         for batch in (settings.global_batch, settings.replay_batch):
             rank_positions(0, batch, 0, ranks)
         for corpus in self.corpora:
@@ -76,55 +86,53 @@ class TrainingData:
                 samples.check(folder, REPLAY_INDEX)
         if self.validation and self.validation_text_type not in TEXT_TYPES:
             raise InputError(
-                f"validation: tars in the published layout have no captions of type {self.validation_text_type}; "
-                "choose another train.validation_text_type"
+                f"train.validation_text_type: the validation sets have no captions of type "
+                f"{self.validation_text_type}; choose one of {', '.join(TEXT_TYPES)}"
             )
-        for further in self.validation:
-            samples.check(_val(further), REFERENCE_INDEX)
+        for extra in self.validation:
+            samples.check(_val(extra), REFERENCE_INDEX)
 
     def biology_folders(self, corpus: CorpusShards, split: str) -> list[Path]:
-        """A corpus's folders of a split, of those for validation the ones that exist."""
-        # Only what was sharded here has a small split.
+        """A corpus's shard folders of a split; for validation only those that exist."""
+        # Shards in the published layout have no small split.
         name = self.settings.split if split == "train" and corpus.labels is not None else split
         folders = [Path(folder) / name for folder in corpus.shards]
         return folders if split == "train" else [folder for folder in folders if _is_shards(folder)]
 
     def replay_folders(self, split: str) -> list[Path]:
-        """The replay folder of a split, where it is used and (for validation) exists."""
+        """The replay folder of a split, if replay is used; for validation only if it exists."""
         if self.replay is None or (self.corpora and not self.settings.replay_batch):
             return []
         folder = self.replay / split
         return [folder] if split == "train" or _is_shards(folder) else []
 
     def digests(self) -> dict[str, Any]:
-        """What the training depends on, by name: not where it is."""
+        """Digests of all data that the training depends on, independent of paths."""
         biology = [
             file_digests(_tables({split: self.biology_folders(corpus, split) for split in SPLITS}, corpus.labels))
             | {"weight": corpus.weight}
             for corpus in self.corpora
         ]
         replay = file_digests(_tables({split: self.replay_folders(split) for split in SPLITS}, None))
-        validation = {
-            further.name: file_digests(_tables({"val": [_val(further)]}, None)) for further in self.validation
-        }
+        validation = {extra.name: file_digests(_tables({"val": [_val(extra)]}, None)) for extra in self.validation}
         return {"biology": biology, "replay": replay, "validation": validation}
 
     def prepare(self, folder: Path) -> None:
-        """Write what all processes map into memory into the work folder."""
+        """Write the label names to the work folder; all processes memory-map them."""
         for number, corpus in enumerate(self.corpora):
             if corpus.labels is not None:
                 texts.write_label_names(Path(corpus.labels), _labels_folder(folder, number))
 
-    def parts(self, split: str, folder: Path, tokenizer: Tokenizer, ranks: int) -> list["Pairs"]:
-        """The parts of a batch: biology and replay, or replay alone.
+    def datasets(self, split: str, folder: Path, tokenizer: Tokenizer, ranks: int) -> list["Pairs"]:
+        """The datasets of a batch: biology and replay, or one of them.
 
-        For validation those that have a val split, and the further validation sets.
+        For validation, those with a val split and the additional validation sets.
 
         Args:
             split: `train` or `val`.
             folder: the work folder, after `prepare`.
-            tokenizer: texts -> token ids.
-            ranks: how many processes share a batch.
+            tokenizer: maps texts to token ids.
+            ranks: number of ranks that share a batch.
         """
         captions = [CaptionTexts(tokenizer)]
         sources: list[tuple[str, list[samples.Shard], Sequence[Texts]]] = [
@@ -133,23 +141,23 @@ class TrainingData:
         ]
         if split == "val":
             sources += [
-                (further.name, samples.list_shards([_val(further)], REFERENCE_INDEX), captions)
-                for further in self.validation
+                (extra.name, samples.list_shards([_val(extra)], REFERENCE_INDEX), captions) for extra in self.validation
             ]
         found = []
-        # A part's place in this list keeps its order apart from the others'.
-        for place, (name, shards, words) in enumerate(sources):
+        # The place in this list is part of the seed, so that each dataset has its own order.
+        for place, (name, shards, sample_texts) in enumerate(sources):
             count = sum(shard.samples for shard in shards)
-            wanted = self.settings.replay_batch if name == "replay" and self.corpora else self.settings.global_batch
-            batch = min(wanted, count) // ranks * ranks if split == "val" else wanted
+            batch = self.settings.replay_batch if name == "replay" and self.corpora else self.settings.global_batch
+            if split == "val":
+                batch = min(batch, count) // ranks * ranks
             if batch and (count or self._is_used(name)):
                 seed = (self.settings.seed, place)
-                found.append(self._pairs(name, shards, words, batch, seed, augment=split == "train"))
+                found.append(self._pairs(name, shards, sample_texts, batch, seed, augment=split == "train"))
         return found
 
     @property
     def text_types(self) -> Sequence[str]:
-        """What text types are drawn from; replay alone has captions only."""
+        """Text types to draw from; replay alone has captions only."""
         return self.settings.text_types if self.corpora else ["caption"]
 
     @property
@@ -179,7 +187,7 @@ class TrainingData:
         self,
         name: str,
         shards: Sequence[samples.Shard],
-        words: Sequence[Texts],
+        sample_texts: Sequence[Texts],
         batch: int,
         seed: tuple[int, int],
         *,
@@ -190,12 +198,12 @@ class TrainingData:
         return Pairs(
             name=name,
             reader=samples.SampleReader(
-                shards, [text.columns for text in words], self.settings.shuffle_window, self.stage
+                shards, [text.columns for text in sample_texts], self.settings.shuffle_window, self.staging
             ),
             stream=self._order(name, shards, batch, seed, mixed=augment),
-            texts=words,
+            texts=sample_texts,
             batch=batch,
-            # A number behind the stream's own seeds, so that no augmentation draws what an epoch's order drew.
+            # Differs from the seeds of the stream, so that augmentation and order draw different numbers.
             seed=(*seed, 1, 0, 0),
             scale=self.settings.augment_scale if augment else None,
         )
@@ -203,7 +211,7 @@ class TrainingData:
     def _order(
         self, name: str, shards: Sequence[samples.Shard], batch: int, seed: tuple[int, ...], *, mixed: bool
     ) -> Order:
-        """One order over all shards together; in training, where corpora have weights, one for each of them."""
+        """One stream over all shards; for training on corpora with weights, a mixture of one stream per corpus."""
         window = self.settings.shuffle_window
         weights = [corpus.weight for corpus in self.corpora if corpus.weight is not None]
         if name == "replay" or not weights or not mixed:
@@ -214,12 +222,12 @@ class TrainingData:
 
 
 def layout_of(corpus: CorpusShards) -> Contract:
-    """The contract that the indexes of a corpus keep."""
+    """The contract of a corpus's index tables."""
     return REFERENCE_INDEX if corpus.labels is None else SHARD_INDEX
 
 
 def corpus_digest(corpus: CorpusShards) -> str:
-    """The digest that names a corpus, as its cards and `corpus.json` print it."""
+    """The digest of a corpus, as in its `corpus.json` and in model cards."""
     labels, replay = (None if place is None else Path(place) for place in (corpus.labels, corpus.replay))
     with connect() as connection:
         return identify(connection, shards=list(map(Path, corpus.shards)), labels=labels, replay=replay).digest
@@ -229,10 +237,10 @@ def print_digest(*, corpus: Path) -> None:
     """Print the digest of a corpus, for `corpus_digest` or `digest` in a config.
 
     Args:
-        corpus: its folder (`results/corpora/<corpus>`), or that of indexed tars (`results/shared/indexed/<name>`).
+        corpus: a corpus (`results/corpora/<corpus>`), or a folder of indexed tars (`results/shared/indexed/<name>`).
 
     Raises:
-        InputError: no shards are there.
+        InputError: the folder has no shards.
     """
     sys.stdout.write(f"{identify_folder(corpus).digest}\n")
 
@@ -249,8 +257,8 @@ def _labels_folder(folder: Path, number: int) -> Path:
     return folder / f"labels-{number}"
 
 
-def _val(further: ValidationShards) -> Path:
-    return Path(further.shards) / "val"
+def _val(extra: ValidationShards) -> Path:
+    return Path(extra.shards) / "val"
 
 
 def _is_shards(folder: Path) -> bool:

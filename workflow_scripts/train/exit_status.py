@@ -1,15 +1,15 @@
-"""Exit statuses and outcomes of a training; `train.launch` says what follows from each."""
+"""Exit statuses and outcomes of a training; `train.launch` explains each."""
 
 from workflow_scripts.common.cli import EXIT_BAD_INPUT
 
 EXIT_SIGNAL = 128
 EXIT_PREEMPTED = EXIT_SIGNAL + 15
 
-# In the work folder: how the last run stands or ended, as JSON with `outcome`; and that of one that a person must mend.
+# JSON file in the parent of the work folders with the `outcome` of the last run, and the outcome of bad input.
 OUTCOME = "outcome.json"
 BAD_INPUT = "bad input"
 
 
 def is_crash(status: int) -> bool:
-    """Whether a training that ended so is worth another try at once."""
+    """Whether this status is a crash, after which a restart may succeed."""
     return status not in (0, EXIT_BAD_INPUT, EXIT_PREEMPTED)

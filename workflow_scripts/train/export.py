@@ -1,9 +1,9 @@
-"""Export a trained model: an open_clip directory, and a checkpoint for the code of BioCLIP 2.
+"""Export a trained model as an open_clip directory, and as a checkpoint for BioCLIP 2's code.
 
-In: a run's `model.safetensors`, `best.safetensors` and `summary.json`, and the directory that it started from. Out:
+In: a run's `model.safetensors`, `best.safetensors` and `summary.json`, and the directory of its starting weights. Out:
 `open_clip_model.safetensors`; with replay also `replay_projector.safetensors` and `bioclip2.pt`; `lineage.json`;
-`open_clip_config.json` (last). `open_clip.create_model_and_transforms("local-dir:OUT")` loads the directory and needs
-nothing of this project.
+`open_clip_config.json` (last). `open_clip.create_model_and_transforms("local-dir:OUT")` loads the directory without
+this project.
 """
 
 import json
@@ -44,19 +44,19 @@ def export(*, trained: Path, start: Path, settings: ExportSettings, out: Path) -
     Args:
         trained: folder of the training's results.
         start: open_clip directory of the starting weights, for the architecture and the preprocessing.
-        settings: which weights, as JSON.
-        out: the directory.
+        settings: choice of weights, as JSON.
+        out: output directory.
 
     Raises:
         InputError: a file is missing or unreadable.
     """
     try:
-        described = json.loads((start / CONFIG_FILE).read_text(encoding="utf-8"))
+        config = json.loads((start / CONFIG_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{start / CONFIG_FILE}: cannot be read: {error}") from None
     weights = _read(trained / WEIGHTS[settings.weights])
     if settings.start_share:
-        logger.info("averaged with the starting weights, which count for %s", settings.start_share)
+        logger.info("averaging with the starting weights (share %s)", settings.start_share)
         weights = averaged(weights, starting_weights(start), settings.start_share)
     projector = weights.pop(REPLAY_PROJECTOR_KEY, None)
     out.mkdir(parents=True, exist_ok=True)
@@ -65,32 +65,32 @@ def export(*, trained: Path, start: Path, settings: ExportSettings, out: Path) -
     else:
         save_for_bioclip2(out / BIOCLIP2_FILE, weights, projector)
     write_lineage(trained, start, out)
-    save_model(out, described, weights, projector)
+    save_model(out, config, weights, projector)
 
 
 def write_lineage(trained: Path, start: Path, out: Path) -> None:
-    """Write beside a model the digests of what it was trained on, and those that it began with, as far as is known."""
+    """Write the model's lineage: the digests of this training's inputs, then those of the starting weights' lineage."""
     digests = read_document(trained / "summary.json", TRAINING)["digests"]
     own = {name: digests.get(name) for name in ("data", "start", "code")} | {"name": trained.resolve().parent.name}
-    former = start / LINEAGE_FILE
-    older = read_document(former, LINEAGE)["trainings"] if former.is_file() else []
+    earlier = start / LINEAGE_FILE
+    older = read_document(earlier, LINEAGE)["trainings"] if earlier.is_file() else []
     write_document(out / LINEAGE_FILE, {"trainings": [own, *older]}, LINEAGE)
 
 
 def starting_weights(start: Path) -> Weights:
-    """The weights of an open_clip directory, with its replay projector; `visual.proj` where it has none."""
+    """The weights of an open_clip directory, with its replay projector or, if it has none, a copy of `visual.proj`."""
     weights = _read(start / WEIGHTS_FILE)
     second = start / REPLAY_PROJECTOR_FILE
     return weights | (_read(second) if second.is_file() else {REPLAY_PROJECTOR_KEY: weights["visual.proj"]})
 
 
 def averaged(trained: Weights, start: Mapping[str, torch.Tensor], share: float) -> Weights:
-    """Each weight between the start's and its own (WiSE-FT, Wortsman et al. 2022, https://arxiv.org/abs/2109.01903).
+    """Interpolate between starting and trained weights (WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903).
 
     Args:
-        trained: by name.
-        start: by the same names, and perhaps more.
-        share: of the start, from 0 (as trained) to 1.
+        trained: trained weights by name.
+        start: starting weights, with at least the same names.
+        share: share of the starting weights, from 0 (trained weights) to 1.
     """
     return {
         name: torch.lerp(value.float(), start[name].float(), share).to(value.dtype)
@@ -101,9 +101,9 @@ def averaged(trained: Weights, start: Mapping[str, torch.Tensor], share: float) 
 
 
 def save_for_bioclip2(path: Path, weights: Weights, projector: torch.Tensor) -> None:
-    """Write a checkpoint that BioCLIP 2's code takes as `--pretrained`, the second projector within the visual tower.
+    """Write a checkpoint for `--pretrained` of BioCLIP 2's code, with the second projector in the visual tower.
 
-    Not as `--resume`, which wants an epoch's optimiser state besides.
+    It does not work with `--resume`, which also needs the optimiser's state.
     """
     state = {**weights, f"visual.{PUBLISHED_REPLAY_PROJECTOR}": projector}
     with whole(path) as temporary:
@@ -114,7 +114,7 @@ def _read(path: Path) -> Weights:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be read: {str(error).splitlines()[0]}; train again") from None
+        raise InputError(f"{path}: cannot be read: {str(error).splitlines()[0]}; rerun the training") from None
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Write a CLIP model as a folder that the library transformers loads: `CLIPModel.from_pretrained(FOLDER)`.
+"""Export a CLIP model for Hugging Face transformers: `CLIPModel.from_pretrained(FOLDER)`.
 
 In: an open_clip model. Out: `config.json`, `model.safetensors`, `preprocessor_config.json`, and the tokenizer's
-`vocab.json`, `merges.txt` and `tokenizer_config.json`. The tensors are the same ones under other names, so the features
-are the same; nothing of transformers is needed to write them. A second projector has no place in that format.
+`vocab.json`, `merges.txt` and `tokenizer_config.json`. Tensors are renamed, not changed, so the features are the same.
+transformers need not be installed. The format has no second projector.
 
 Shapes: W width of a tower, D embedding dimensions.
 """
@@ -23,24 +23,24 @@ from workflow_scripts.common.typed_models import typed_model
 
 logger = logging.getLogger(__name__)
 
-# What a model config may say for the library's CLIPModel to be the same model, besides what is empty.
-KNOWN = {
+# Keys of an open_clip model config that transformers' CLIPModel can represent; other keys must be empty.
+SUPPORTED = {
     "": {"embed_dim", "quick_gelu", "vision_cfg", "text_cfg", "init_logit_scale"},
     "vision_cfg": {"image_size", "patch_size", "width", "layers", "head_width", "mlp_ratio", "patch_dropout"},
     "text_cfg": {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"},
 }
 RESAMPLING = {"bilinear": 2, "bicubic": 3}
-# The same tokens under the names that OpenAI gave them.
+# open_clip's names of the special tokens, and OpenAI's.
 SPECIAL = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
-# Names of a block's parts: open_clip's, the library's.
-OF_BLOCK = {
+# Modules of a block: open_clip's names, and transformers'.
+BLOCK_MODULES = {
     "ln_1": "layer_norm1",
     "ln_2": "layer_norm2",
     "mlp.c_fc": "mlp.fc1",
     "mlp.c_proj": "mlp.fc2",
     "attn.out_proj": "self_attn.out_proj",
 }
-BESIDE_BLOCKS = {
+OTHER_TENSORS = {
     "logit_scale": "logit_scale",
     "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
     "positional_embedding": "text_model.embeddings.position_embedding.weight",
@@ -49,13 +49,13 @@ BESIDE_BLOCKS = {
     "visual.class_embedding": "vision_model.embeddings.class_embedding",
     "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
     "visual.conv1.weight": "vision_model.embeddings.patch_embedding.weight",
-    # The library's own spelling.
+    # Spelled like this in transformers.
     "visual.ln_pre.weight": "vision_model.pre_layrnorm.weight",
     "visual.ln_pre.bias": "vision_model.pre_layrnorm.bias",
     "visual.ln_post.weight": "vision_model.post_layernorm.weight",
     "visual.ln_post.bias": "vision_model.post_layernorm.bias",
 }
-# [W, D] there, a linear layer's [D, W] here.
+# [W, D] in open_clip, [D, W] in transformers' linear layers.
 TRANSPOSED = {"text_projection": "text_projection.weight", "visual.proj": "visual_projection.weight"}
 TOWERS = {
     "transformer.resblocks.": "text_model.encoder.layers.",
@@ -64,20 +64,20 @@ TOWERS = {
 
 
 def export_transformers(*, model: str, out: Path) -> None:
-    """Write a model for the library transformers.
+    """Export a model for Hugging Face transformers.
 
     Args:
-        model: the model's folder, such as a run's `model`, or `hf-hub:NAME`.
-        out: the folder to write, a new or an empty one.
+        model: folder of a model, such as a run's `model`, or `hf-hub:NAME`.
+        out: output folder, new or empty.
 
     Raises:
-        InputError: no model, or one that the library's CLIPModel cannot be, or a folder with files in it.
+        InputError: the model does not exist, CLIPModel cannot represent it, or the output folder is not empty.
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise InputError(f"{out} is there already; name a new or an empty folder with --out")
+        raise InputError(f"{out}: not an empty folder; set --out to a new or empty folder")
     source = typed_model(model)
     if not source.has_text:
-        raise InputError(f"{model}: has no text tower; transformers reads timm's models by itself")
+        raise InputError(f"{model}: has no text tower; transformers loads timm models without an export")
     found = read_model(source)
     try:
         config = config_for(found.config["model_cfg"], found.network.logit_scale.detach().item())
@@ -85,31 +85,31 @@ def export_transformers(*, model: str, out: Path) -> None:
         weights = weights_for(found.network.state_dict())
         tokenizer = found.tokenizer
         if type(tokenizer) is not open_clip.tokenizer.SimpleTokenizer:
-            raise ValueError(f"its tokenizer is a {type(tokenizer).__name__}, not CLIP's")
+            raise ValueError(f"expected CLIP's tokenizer, found {type(tokenizer).__name__}")
     except ValueError as error:
-        raise InputError(f"{model}: cannot be written for transformers' CLIPModel: {error}") from None
+        raise InputError(f"{model}: transformers' CLIPModel cannot represent this model: {error}") from None
     out.mkdir(parents=True, exist_ok=True)
     save_tensors(out / "model.safetensors", weights, {"format": "pt"})
     write_json(out / "preprocessor_config.json", preprocessing)
     write_tokenizer(out, tokenizer)
-    # Readers look for this one first.
+    # Last, because readers look for it first.
     write_json(out / "config.json", config)
     if found.replay_projector is not None:
-        sys.stderr.write(f"{model}: the second projector, for images unlike biology, is left out\n")
+        sys.stderr.write(f"{model}: the replay projector is not exported\n")
     sys.stdout.write(f"{out}\n")
 
 
 def config_for(model_cfg: Mapping[str, Any], logit_scale: float) -> dict[str, Any]:
-    """The library's config of an open_clip model config.
+    """Convert an open_clip model config to a transformers CLIPConfig.
 
     Raises:
-        ValueError: the library has no such model.
+        ValueError: a key has no equivalent.
     """
-    for section, known in KNOWN.items():
+    for section, known in SUPPORTED.items():
         settings = model_cfg[section] if section else model_cfg
         if unknown := sorted(name for name, value in settings.items() if name not in known and value):
             where = f"{section}." if section else ""
-            raise ValueError(f"it has no {', '.join(where + name for name in unknown)}")
+            raise ValueError(f"no equivalent of {', '.join(where + name for name in unknown)}")
     vision, text = model_cfg["vision_cfg"], model_cfg["text_cfg"]
     vision_width, text_width = vision.get("width", 768), text.get("width", 512)
     activation = {"hidden_act": "quick_gelu" if model_cfg.get("quick_gelu") else "gelu", "layer_norm_eps": 1e-5}
@@ -148,15 +148,15 @@ def config_for(model_cfg: Mapping[str, Any], logit_scale: float) -> dict[str, An
 
 
 def preprocessing_for(preprocess_cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """What the library's image processor is told.
+    """Convert open_clip's preprocessing to a transformers CLIPImageProcessor config.
 
     Raises:
-        ValueError: it cannot do the same.
+        ValueError: the resizing has no equivalent.
     """
     side, mode = _side(preprocess_cfg["size"]), preprocess_cfg.get("resize_mode", "shortest")
     resampling = preprocess_cfg.get("interpolation", "bicubic")
     if mode not in ("shortest", "squash") or resampling not in RESAMPLING:
-        raise ValueError(f"images are resized by {mode}, {resampling}")
+        raise ValueError(f"no equivalent of resize mode {mode} with {resampling} interpolation")
     square = {"height": side, "width": side}
     return {
         "image_processor_type": "CLIPImageProcessor",
@@ -175,39 +175,39 @@ def preprocessing_for(preprocess_cfg: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def weights_for(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors under the library's names.
+    """Rename the tensors from open_clip's names to transformers'.
 
     Raises:
-        ValueError: one of them has no place there.
+        ValueError: a tensor has no equivalent.
     """
-    made: dict[str, torch.Tensor] = {}
+    renamed: dict[str, torch.Tensor] = {}
     for name, tensor in weights.items():
-        if name in BESIDE_BLOCKS:
-            made[BESIDE_BLOCKS[name]] = tensor
+        if name in OTHER_TENSORS:
+            renamed[OTHER_TENSORS[name]] = tensor
         elif name in TRANSPOSED:
-            made[TRANSPOSED[name]] = tensor.T
+            renamed[TRANSPOSED[name]] = tensor.T
         else:
-            made |= _of_block(name, tensor)
-    return made
+            renamed |= _block_tensors(name, tensor)
+    return renamed
 
 
-def _of_block(name: str, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
-    for tower, theirs in TOWERS.items():
+def _block_tensors(name: str, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
+    for tower, prefix in TOWERS.items():
         number, _, part = name.removeprefix(tower).partition(".")
         if not name.startswith(tower) or not number.isdecimal():
             continue
         module, _, kind = part.rpartition(".")
-        if module in OF_BLOCK:
-            return {f"{theirs}{number}.{OF_BLOCK[module]}.{kind}": tensor}
+        if module in BLOCK_MODULES:
+            return {f"{prefix}{number}.{BLOCK_MODULES[module]}.{kind}": tensor}
         if part in ("attn.in_proj_weight", "attn.in_proj_bias"):
             kind = part.removeprefix("attn.in_proj_")
             parts = zip("qkv", tensor.chunk(3), strict=True)
-            return {f"{theirs}{number}.self_attn.{letter}_proj.{kind}": one for letter, one in parts}
-    raise ValueError(f"it has no tensor like {name}")
+            return {f"{prefix}{number}.self_attn.{letter}_proj.{kind}": one for letter, one in parts}
+    raise ValueError(f"no equivalent of tensor {name}")
 
 
 def write_tokenizer(out: Path, tokenizer: Any) -> None:
-    """Write CLIP's tokenizer as byte pairs, for all versions of the library."""
+    """Write CLIP's tokenizer as vocabulary and merges, which all versions of transformers read."""
     vocabulary = {SPECIAL.get(token, token): number for token, number in tokenizer.encoder.items()}
     merges = sorted(tokenizer.bpe_ranks, key=tokenizer.bpe_ranks.get)
     write_json(out / "vocab.json", vocabulary)
@@ -227,14 +227,14 @@ def write_tokenizer(out: Path, tokenizer: Any) -> None:
 
 
 def _side(size: Any) -> int:
-    """The side of a square, pixels.
+    """The side of a square size, pixels.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the size is not square.
     """
     sides = {size} if isinstance(size, int) else set(size)
     if len(sides) != 1:
-        raise ValueError(f"images or patches of {size} are no squares")
+        raise ValueError(f"images or patches of {size} pixels are not square")
     return int(sides.pop())
 
 

@@ -1,6 +1,6 @@
-"""Losses and gradients of a batch: on the device, in the recipe's precision, over all ranks.
+"""Forward and backward passes of a batch, by microbatch, in the recipe's precision, over all ranks.
 
-Shapes: B pairs of this rank, S pixels a side, L tokens, D embedding dimensions.
+Shapes: B pairs of this rank, b pairs of a microbatch, S pixels per side, L tokens, D embedding dimensions.
 """
 
 import logging
@@ -18,46 +18,46 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.train.layer_depths import is_block
 from workflow_scripts.train.loss import contrastive_losses, losses_among
 from workflow_scripts.train.model import TwoProjectorClip
-from workflow_scripts.train.ranks import Ranks, summed
+from workflow_scripts.train.ranks import Ranks, sum_over_ranks
 
 logger = logging.getLogger(__name__)
 
-# Of a GPU's memory, what NCCL and cuBLAS take besides.
-SPARE = 0.05
+# Share of GPU memory left for NCCL and cuBLAS.
+SPARE_MEMORY = 0.05
 
 Features = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class Forward:
-    """The model as the ranks run it together.
+    """The model, run by all ranks together.
 
     Args:
         model: on this rank's device.
-        start: the starting weights' preprocessing.
-        settings: precision, checkpointing and compilation.
-        ranks: this process among the others.
-        most: pairs that go through the model at once; None for all. More are taken by microbatch.
+        start: the starting weights, for their preprocessing.
+        settings: precision, gradient checkpointing and compilation.
+        ranks: this process and its peers.
+        max_pairs: maximum pairs per microbatch; None for no limit.
     """
 
     def __init__(
-        self, model: TwoProjectorClip, start: Clip, settings: TrainSettings, ranks: Ranks, most: int | None = None
+        self, model: TwoProjectorClip, start: Clip, settings: TrainSettings, ranks: Ranks, max_pairs: int | None = None
     ) -> None:
         self.model = model
         self.start = start
         self.settings = settings
         self.ranks = ranks
         self.device = ranks.device
-        self.most = most
+        self.max_pairs = max_pairs
         if settings.grad_checkpointing:
             model.clip.set_grad_checkpointing(True)
         if settings.compile:
-            # Each block by itself: those of a tower are alike and compiled once, and their gradients come one after
-            # another, so that DDP sums the last ones' while the first ones' are computed.
+            # Compile block by block: a tower's blocks are alike and compiled once, and DDP can all-reduce the last
+            # blocks' gradients while those of the first are computed.
             for name, module in model.named_modules():
                 if is_block(name):
                     module.compile()
         device_ids = [ranks.local_rank] if self.device.type == "cuda" else None
-        # Nothing in the model that is not trained changes, so there are no buffers to send around.
+        # The model has no buffers that change in training.
         self.parallel: torch.nn.Module = (
             DistributedDataParallel(
                 model, device_ids=device_ids, forward_sync_buffers=False, gradient_as_bucket_view=True
@@ -72,8 +72,8 @@ class Forward:
         Args:
             images: uint8 [b, S, S, 3].
             tokens: int32 [b, L].
-            biology: how many of the first images go through the first projector, the others through the second.
-            train: whether this is a forward that gradients are sent back through, and added up over ranks.
+            biology: number of leading images that use the first projector; the rest use the second.
+            train: whether a backward pass follows, whose gradients DDP sums over ranks.
         """
         model = self.parallel if train else self.model
         pixels = normalised(images.to(self.device, non_blocking=True), self.start.mean, self.start.std)
@@ -85,142 +85,145 @@ class Forward:
 
     @torch.no_grad()
     def embed(self, images: torch.Tensor, tokens: torch.Tensor, biology: int) -> Features:
-        """`features` of however many pairs, without gradients and by microbatch."""
+        """`features` of any number of pairs, by microbatch and without gradients."""
         found = [
-            self.features(images[rows], tokens[rows], _within(rows, biology), train=False)
-            for rows in split(len(images), self.most)
+            self.features(images[rows], tokens[rows], _biology_in(rows, biology), train=False)
+            for rows in microbatch_slices(len(images), self.max_pairs)
         ]
         image_BD, text_BD = (torch.cat(side) for side in list(zip(*found, strict=True))[:2])
         return image_BD, text_BD, found[0][2]
 
     @torch.no_grad()
     def embed_texts(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Text features [b, D] of length 1 and in fp32, of int32 [b, L], without gradients and by microbatch."""
+        """Normalised fp32 text features [B, D] of tokens, int32 [B, L], by microbatch and without gradients."""
         tokens = tokens.to(self.device).long()
+        slices = microbatch_slices(len(tokens), self.max_pairs)
         with self._autocast():
-            found = [self.model.clip.encode_text(tokens[rows]) for rows in split(len(tokens), self.most)]
+            found = [self.model.clip.encode_text(tokens[rows]) for rows in slices]
         return F.normalize(torch.cat(found).float(), dim=-1)
 
     def backward(
         self,
         images: torch.Tensor,
         tokens: torch.Tensor,
-        parts: Sequence[int],
+        counts: Sequence[int],
         *,
         seed: Callable[[int], None] = lambda microbatch: None,
-        stops: Callable[[], bool] = lambda: False,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> torch.Tensor | None:
-        """This rank's loss of each part; their gradients are added up in the parameters.
+        """Compute this rank's loss of each dataset, and accumulate the gradients in the parameters.
 
-        The means over ranks are the global batch's, in however many microbatches a rank takes its pairs. With several,
-        all features are computed first and the loss over them, and then each microbatch again, for the loss's gradient
-        to go back through (gradient caching, Gao et al. 2021, https://arxiv.org/abs/2101.06983).
+        The mean over ranks equals the global batch's loss and gradient for any number of microbatches. With more than
+        one, a first pass without gradients computes all features and the loss, and a second pass repeats each
+        microbatch to propagate the loss's gradient (gradient caching, Gao et al. 2021,
+        https://arxiv.org/abs/2101.06983).
 
         Args:
             images: uint8 [B, S, S, 3].
             tokens: int32 [B, L].
-            parts: pairs a part on this rank, summing to B; the first part has the first projector.
-            seed: called with a microbatch's number before that microbatch goes through the model.
-            stops: asked between microbatches whether to give the step up; all ranks get the same answer.
+            counts: pairs of each dataset on this rank, summing to B; the first dataset uses the first projector.
+            seed: called with the microbatch's number before each forward pass.
+            should_stop: called between microbatches; True abandons the step. Must agree on all ranks.
 
         Returns:
-            The losses, or None when the step was given up; the gradients are of no use then.
+            The losses, one per dataset, or None if the step was abandoned; the gradients are then invalid.
         """
-        microbatches = split(sum(parts), self.most)
+        microbatches = microbatch_slices(sum(counts), self.max_pairs)
         if len(microbatches) == 1:
             seed(0)
-            losses = contrastive_losses(*self.features(images, tokens, parts[0]), parts)
+            losses = contrastive_losses(*self.features(images, tokens, counts[0]), counts)
             losses.sum().backward()
             return losses.detach()
 
         cached = []
         for number, rows in enumerate(microbatches):
-            if stops():
+            if should_stop():
                 return None
             seed(number)
             with torch.no_grad():
-                cached.append(self.features(images[rows], tokens[rows], _within(rows, parts[0]), train=False))
+                cached.append(self.features(images[rows], tokens[rows], _biology_in(rows, counts[0]), train=False))
         image_BD, text_BD = (torch.cat(side).requires_grad_() for side in list(zip(*cached, strict=True))[:2])
         scale = cached[0][2].requires_grad_()
-        losses = contrastive_losses(image_BD, text_BD, scale, parts)
+        losses = contrastive_losses(image_BD, text_BD, scale, counts)
         losses.sum().backward()
         assert image_BD.grad is not None and text_BD.grad is not None and scale.grad is not None
 
         for number, rows in enumerate(microbatches):
-            if stops():
+            if should_stop():
                 return None
             seed(number)
-            # Only the last microbatch's backward sums over ranks, what all microbatches added up.
-            with self._without_sum() if number < len(microbatches) - 1 else nullcontext():
-                features = self.features(images[rows], tokens[rows], _within(rows, parts[0]))
+            # Sum over ranks once, in the last microbatch's backward pass.
+            with self._no_sync() if number < len(microbatches) - 1 else nullcontext():
+                features = self.features(images[rows], tokens[rows], _biology_in(rows, counts[0]))
                 torch.autograd.backward(
                     features, [image_BD.grad[rows], text_BD.grad[rows], scale.grad / len(microbatches)]
                 )
         return losses.detach()
 
-    def fit(self, parts: Sequence[int], reserve: int) -> None:
-        """Take fewer pairs at once, half as many each time, until a step fits the memory of every rank's device.
+    def fit_memory(self, counts: Sequence[int], reserve: int) -> None:
+        """Halve `max_pairs` until a step fits the memory of every rank's device.
 
-        Each rank rehearses the step by itself: in a real one the others would wait for a rank that ran out of memory.
+        Each rank rehearses the step without collectives: in a real step, a rank that runs out of memory would leave
+        the others waiting.
 
         Args:
-            parts: pairs a part on this rank.
-            reserve: bytes that the optimiser has still to take.
+            counts: pairs of each dataset on this rank.
+            reserve: bytes that the optimiser has yet to allocate.
 
         Raises:
             InputError: not even one pair fits.
         """
-        count = sum(parts)
-        while summed([not self._fits(parts, reserve)], self.ranks)[0]:
-            most = _largest(count, self.most)
+        count = sum(counts)
+        while sum_over_ranks([not self._fits(counts, reserve)], self.ranks)[0]:
+            most = _largest_microbatch(count, self.max_pairs)
             if most == 1:
                 raise InputError(
-                    "not even one pair fits the GPU's memory: set train.grad_checkpointing or train.tune_blocks, or "
-                    "take more processes or a smaller model"
+                    "not even one pair fits the GPU's memory; set train.grad_checkpointing or train.tune_blocks, or "
+                    "use more processes or a smaller model"
                 )
-            self.most = (most + 1) // 2
+            self.max_pairs = (most + 1) // 2
             if self.ranks.is_main:
-                logger.warning("%d pairs at once do not fit the GPU's memory; trying %d", most, self.most)
+                logger.warning("microbatch of %d pairs does not fit the GPU's memory; trying %d", most, self.max_pairs)
 
-    def _fits(self, parts: Sequence[int], reserve: int) -> bool:
+    def _fits(self, counts: Sequence[int], reserve: int) -> bool:
         fits = True
         try:
-            self._rehearse(parts, reserve)
+            self._rehearse(counts, reserve)
         except torch.OutOfMemoryError:
             fits = False
         self.model.zero_grad()
         torch.cuda.empty_cache()
         return fits
 
-    def _rehearse(self, parts: Sequence[int], reserve: int) -> None:
-        """Take as much memory as a step does, and a little more, without a word to other ranks."""
-        count = sum(parts)
-        most = _largest(count, self.most)
+    def _rehearse(self, counts: Sequence[int], reserve: int) -> None:
+        """Allocate slightly more memory than a step does, without collective operations."""
+        count = sum(counts)
+        most = _largest_microbatch(count, self.max_pairs)
         if self.device.type == "cuda":
-            reserve += int(SPARE * torch.cuda.get_device_properties(self.device).total_memory)
+            reserve += int(SPARE_MEMORY * torch.cuda.get_device_properties(self.device).total_memory)
         if most < count and self.parallel is self.model:
-            # The microbatches before have left their gradients; DDP keeps room for its own from the start.
+            # Gradients of earlier microbatches; DDP preallocates its own.
             reserve += sum(parameter.nbytes for parameter in self.model.parameters() if parameter.requires_grad)
-        taken = torch.empty(reserve, dtype=torch.uint8, device=self.device)
+        reserved = torch.empty(reserve, dtype=torch.uint8, device=self.device)
         images, tokens = self._blank(most)
-        micro_image, micro_text, scale = self.features(images, tokens, _within(slice(0, most), parts[0]), train=False)
-        image_BD, text_BD = (side.repeat(math.ceil(count / most), 1)[:count] for side in (micro_image, micro_text))
+        image_bD, text_bD, scale = self.features(images, tokens, _biology_in(slice(0, most), counts[0]), train=False)
+        image_BD, text_BD = (side.repeat(math.ceil(count / most), 1)[:count] for side in (image_bD, text_bD))
         all_R2BD = torch.stack([image_BD, text_BD]).expand(self.ranks.size, -1, -1, -1)
-        losses_among(image_BD, text_BD, all_R2BD, rank=self.ranks.rank, scale=scale, parts=parts).sum().backward()
-        del taken
+        losses_among(image_BD, text_BD, all_R2BD, rank=self.ranks.rank, scale=scale, counts=counts).sum().backward()
+        del reserved
 
-    def settle(self, parts: Sequence[int]) -> None:
-        """Run two throw-away backward passes.
+    def settle_buckets(self, counts: Sequence[int]) -> None:
+        """Run two discarded backward passes, so that DDP rebuilds its gradient buckets before the first step.
 
-        DDP sorts its gradient buckets anew after its first one, and with other buckets more than two ranks add up in
-        another order: a resumed run would differ from an undisturbed one in the last bits.
+        DDP rebuilds them after its first backward pass, which changes the order of summation over more than two ranks:
+        a resumed run would differ from an uninterrupted one in the last bits.
         """
         if self.parallel is self.model:
             return
-        rows = split(sum(parts), self.most)[0]
+        rows = microbatch_slices(sum(counts), self.max_pairs)[0]
         images, tokens = self._blank(rows.stop)
         for _ in range(2):
-            image_BD, text_BD, scale = self.features(images, tokens, _within(rows, parts[0]))
+            image_BD, text_BD, scale = self.features(images, tokens, _biology_in(rows, counts[0]))
             (image_BD.sum() + text_BD.sum() + scale).backward()
             self.parallel.zero_grad()
 
@@ -232,23 +235,23 @@ class Forward:
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16")
 
-    def _without_sum(self) -> AbstractContextManager[None]:
+    def _no_sync(self) -> AbstractContextManager[None]:
         return self.parallel.no_sync() if isinstance(self.parallel, DistributedDataParallel) else nullcontext()
 
 
-def split(count: int, most: int | None) -> list[slice]:
-    """Consecutive microbatches of a batch of `count` pairs, as equal as can be, none larger than `most`."""
+def microbatch_slices(count: int, most: int | None) -> list[slice]:
+    """Split `count` pairs into the fewest consecutive microbatches of at most `most`, as equal as possible."""
     microbatches = 1 if most is None else math.ceil(count / most)
     return [
         slice(count * number // microbatches, count * (number + 1) // microbatches) for number in range(microbatches)
     ]
 
 
-def _largest(count: int, most: int | None) -> int:
-    """Pairs of the largest microbatch that `split` makes."""
-    return math.ceil(count / len(split(count, most)))
+def _largest_microbatch(count: int, most: int | None) -> int:
+    """Size of the largest slice of `microbatch_slices`."""
+    return math.ceil(count / len(microbatch_slices(count, most)))
 
 
-def _within(rows: slice, biology: int) -> int:
-    """How many of `rows` are among the first `biology` of their batch."""
+def _biology_in(rows: slice, biology: int) -> int:
+    """How many of `rows` are among the first `biology` rows of the batch."""
     return max(0, min(rows.stop, biology) - rows.start)

@@ -1,4 +1,4 @@
-"""From an encoded image to the square that the model sees, as uint8; normalising is left to the device."""
+"""Decode, crop and resize images to the model's size, as uint8; the device normalises them."""
 
 import math
 
@@ -9,35 +9,35 @@ import torch.nn.functional as F
 
 from workflow_scripts.common import images
 
-# Shards hold small images. What claims to be larger than this is no image of theirs, and is not decoded.
-MOST_PIXELS = 2**26
-# Aspect ratios of the crop: torchvision's RandomResizedCrop, which both papers use, has these by default.
+# Images in shards are small; anything larger than this is damaged or hostile and is not decoded.
+MAX_PIXELS = 2**26
+# Aspect ratios of the crop: the defaults of torchvision's RandomResizedCrop, which both papers use.
 RATIOS = (3 / 4, 4 / 3)
-TRIES = 10
+MAX_TRIES = 10
 
 Box = tuple[int, int, int, int]
 
 
 def decode(data: bytes) -> np.ndarray:
-    """An image as RGB, uint8 [H, W, 3], decoded as those that are downloaded or predicted.
+    """Decode an image to RGB, uint8 [H, W, 3], with the decoder of all other stages.
 
     Raises:
-        ValueError: not an image, damaged, or too large.
+        ValueError: it is not an image, damaged, or too large.
     """
-    return images.decode(data, MOST_PIXELS)
+    return images.decode(data, MAX_PIXELS)
 
 
 def random_crop(height: int, width: int, scale: tuple[float, float], draw: np.random.Generator) -> Box:
-    """Where RandomResizedCrop cuts: top, left, height, width in pixels.
+    """Draw the box of a RandomResizedCrop: top, left, height, width in pixels.
 
     Args:
-        height: of the image.
-        width: of the image.
-        scale: least and greatest share of the image's area.
-        draw: where chance comes from.
+        height: height of the image, pixels.
+        width: width of the image, pixels.
+        scale: minimum and maximum share of the image's area.
+        draw: random generator.
     """
     least, most = map(math.log, RATIOS)
-    for _ in range(TRIES):
+    for _ in range(MAX_TRIES):
         size, shape, down, right = draw.random(4).tolist()
         area = height * width * (scale[0] + (scale[1] - scale[0]) * size)
         ratio = math.exp(least + (most - least) * shape)
@@ -48,16 +48,16 @@ def random_crop(height: int, width: int, scale: tuple[float, float], draw: np.ra
 
 
 def centre_crop(height: int, width: int, ratios: tuple[float, float] = (1.0, 1.0)) -> Box:
-    """The largest box at the centre whose width / height lies within `ratios`."""
+    """The largest centred box whose width / height is within `ratios`."""
     least, most = ratios
     wide, high = min(width, max(1, round(height * most))), min(height, max(1, round(width / least)))
     return (height - high) // 2, (width - wide) // 2, high, wide
 
 
 def resize(image: np.ndarray, box: Box, square_SS3: np.ndarray) -> None:
-    """Cut `box` out of an image and resize it, bicubic, into `square_SS3`, uint8 [size, size, 3].
+    """Crop `box` from an image and resize it (bicubic) into `square_SS3`, uint8 [size, size, 3].
 
-    What shrinks is antialiased, as Pillow does it in evaluation.
+    Downscaling is antialiased, as Pillow's is in evaluation.
     """
     top, left, high, wide = box
     size = len(square_SS3)
@@ -65,7 +65,7 @@ def resize(image: np.ndarray, box: Box, square_SS3: np.ndarray) -> None:
     if max(high, wide) <= size:
         cv2.resize(cut, (size, size), dst=square_SS3, interpolation=cv2.INTER_CUBIC)
         return
-    # OpenCV's cubic does not blur before it drops pixels; torch's gives Pillow's picture in an eighth of the time.
+    # OpenCV's bicubic does not antialias; torch's matches Pillow's result in an eighth of its time.
     pixels_13HW = torch.from_numpy(cut)[None].permute(0, 3, 1, 2)
     small_13SS = F.interpolate(pixels_13HW, size=(size, size), mode="bicubic", antialias=True)
     square_SS3[:] = small_13SS[0].permute(1, 2, 0).numpy()

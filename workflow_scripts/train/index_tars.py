@@ -1,8 +1,8 @@
-"""Index tars in the published layout, so that training reads them by place and pulls one caption of ten.
+"""Index tars in the published layout, so that training reads images and captions by byte offset.
 
-In: tars of any origin with `jpg` and the five caption members that training draws from (TreeOfLife-10M and -200M
-dataset cards). Out: a folder of shards: links to the tars, `index.parquet`, `manifest.parquet` (last). The tars are
-read once, from begin to end, for their sums; interrupted, the step goes on with the tars that are left.
+In: tars with `jpg` and the five caption members that training draws from (TreeOfLife-10M and -200M dataset cards).
+Out: a folder of shards: links to the tars, `index.parquet`, `manifest.parquet` (last). Each tar is read once, in full,
+for its SHA-256; an interrupted step resumes with the remaining tars.
 """
 
 import hashlib
@@ -38,20 +38,20 @@ ACCOUNT = "account.json"
 
 
 def index_tars(*, tars: str, work: Path, out_dir: Path, jobs: int = 1) -> None:
-    """Index all tars that a pattern finds, in the order of their paths.
+    """Index all tars that match a pattern, in the order of their paths.
 
     Args:
         tars: a glob.
-        work: where work folders are kept.
-        out_dir: the folder of shards.
-        jobs: tars that are read at once.
+        work: parent of the work folders.
+        out_dir: output folder of shards.
+        jobs: number of tars to read in parallel.
 
     Raises:
-        InputError: nothing is found, a tar is damaged, or no sample of any has an image and all five captions.
+        InputError: no tar matches, a tar is damaged, or no sample has an image and all five captions.
     """
     found = sorted(path.resolve() for path in matching(tars))
     if not found:
-        raise InputError(f"{tars}: no such tars")
+        raise InputError(f"{tars}: no matching files")
     stats = [path.stat() for path in found]
     files = [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in zip(found, stats, strict=True)]
     key = {"tars": files, **versioned("train.index_tars")}
@@ -80,7 +80,7 @@ def _index(found: list[Path], folder: WorkFolder, jobs: int) -> None:
     kept = sum(int(summary["samples"]) for summary in summaries)
     left_out = sum(int(summary["left_out"]) for summary in summaries)
     if not kept:
-        raise InputError(f"{found[0]}: no sample has an image and {', '.join(CAPTIONS)}")
+        raise InputError(f"{found[0]}: no sample has an image and the members {', '.join(CAPTIONS)}")
     account = Account(
         "shards", "indexed", "samples", rows_in=kept + left_out, kept=kept, dropped={"member_missing": left_out}
     )
@@ -89,7 +89,7 @@ def _index(found: list[Path], folder: WorkFolder, jobs: int) -> None:
 
 
 def _link(found: list[Path], out_dir: Path) -> None:
-    """Links with names of their own, for tars of two folders may be named alike."""
+    """Link the tars under new names, as tars of two folders may have the same name."""
     names = {_name(number): tar for number, tar in enumerate(found)}
     for link in out_dir.glob("shard-*.tar"):
         if link.name not in names or link.resolve() != names[link.name]:
@@ -104,13 +104,13 @@ def _name(number: int) -> str:
 
 
 def _index_one(number: int, tar: Path, piece: Path) -> None:
-    """Write a tar's part of the index; what belongs into the manifest goes beside it first."""
-    sums = hashlib.sha256()
+    """Write the index rows of a tar, and its manifest row as JSON beside them."""
+    sha256 = hashlib.sha256()
     samples: list[dict[str, Any]] = []
     left_out = 0
     with tar.open("rb") as file:
         try:
-            for uuid, members in _samples(_Summed(file, sums)):
+            for uuid, members in _samples(_HashingReader(file, sha256)):
                 image = next((members[extension] for extension in IMAGES if extension in members), None)
                 if image is None or not CAPTIONS.keys() <= members.keys():
                     left_out += 1
@@ -124,22 +124,22 @@ def _index_one(number: int, tar: Path, piece: Path) -> None:
                 samples.append(row | {"offset": image.offset, "size": image.size} | captions)
         except tarfile.TarError as error:
             raise InputError(f"{tar}: damaged: {error}") from None
-        # What stands behind the archive's end belongs to the sum, too.
+        # The digest covers the bytes after the end of the archive, too.
         while block := file.read(2**20):
-            sums.update(block)
+            sha256.update(block)
     if left_out:
-        logger.warning("%s: %d samples have no image, or not all of %s", tar, left_out, ", ".join(CAPTIONS))
+        logger.warning("%s: %d samples without an image or without all of %s", tar, left_out, ", ".join(CAPTIONS))
     summary = {"shard": _name(number), "samples": len(samples), "bytes": tar.stat().st_size, "left_out": left_out}
-    write_json(piece.with_suffix(".json"), summary | {"sha256": sums.hexdigest()})
+    write_json(piece.with_suffix(".json"), summary | {"sha256": sha256.hexdigest()})
     tables.write_rows(samples, REFERENCE_INDEX, piece)
 
 
-def _samples(file: "_Summed") -> Iterator[tuple[str, dict[str, Span]]]:
-    """Samples in the order of the tar: members that follow one another and share the name before the first dot."""
+def _samples(file: "_HashingReader") -> Iterator[tuple[str, dict[str, Span]]]:
+    """Samples in the order of the tar: consecutive members with the same name before the first dot."""
     uuid = ""
     members: dict[str, Span] = {}
     end = 0
-    # Only `read` is asked of a file that is read through.
+    # In stream mode, tarfile calls only `read`.
     with tarfile.open(fileobj=cast(BinaryIO, file), mode="r|", bufsize=2**20) as tar:
         for member in tar:
             end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
@@ -150,26 +150,26 @@ def _samples(file: "_Summed") -> Iterator[tuple[str, dict[str, Span]]]:
                 yield uuid, members
                 members = {}
             uuid = key
-            # Suffixes are lower-cased on reading, as webdataset does it.
+            # webdataset lower-cases suffixes, too.
             members[extension.lower()] = Span(member.offset_data, member.size)
-    # `tarfile` takes a header that was cut off for the end; the true end is a block of zeros.
+    # `tarfile` treats a truncated header as the end; a complete archive ends with a block of zeros.
     if os.pread(file.file.fileno(), tarfile.BLOCKSIZE, end) != bytes(tarfile.BLOCKSIZE):
-        raise tarfile.ReadError(f"it ends at byte {end}, without the mark of an end")
+        raise tarfile.ReadError(f"truncated: no end-of-archive block at byte {end}")
     if members:
         yield uuid, members
 
 
-class _Summed:
-    """A file that is read from begin to end, and summed on the way."""
+class _HashingReader:
+    """A file object that updates a digest with all bytes read."""
 
-    def __init__(self, file: BinaryIO, sums: "hashlib._Hash") -> None:
+    def __init__(self, file: BinaryIO, sha256: "hashlib._Hash") -> None:
         self.file = file
-        self.sums = sums
+        self.sha256 = sha256
 
     def read(self, size: int) -> bytes:
-        """The next bytes."""
+        """Read and hash the next bytes."""
         data = self.file.read(size)
-        self.sums.update(data)
+        self.sha256.update(data)
         return data
 
 

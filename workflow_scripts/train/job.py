@@ -1,4 +1,4 @@
-"""Inputs and settings of a training, checked once."""
+"""Inputs and settings of a training, and their checks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ class Job:
         start: open_clip directory of the starting weights.
         model: the model's settings.
         settings: the recipe.
-        limits: how it is run.
-        data: what it reads.
+        limits: runtime limits.
+        data: the shards and labels it reads.
     """
 
     start: Path
@@ -37,7 +37,11 @@ class Job:
     data: TrainingData
 
     def check(self, ranks: Ranks) -> None:
-        """Raise InputError unless everything that the training needs is there and fits together."""
+        """Check devices and data.
+
+        Raises:
+            InputError: a device or an input is missing, or inputs do not match.
+        """
         if not torch.cuda.is_available() and not self.settings.allow_cpu:
             raise InputError("no GPU found; to train on the CPU, set train.allow_cpu: true")
         if torch.cuda.is_available() and torch.cuda.device_count() < ranks.local_size:
@@ -46,13 +50,13 @@ class Job:
             )
         if self.limits.nodes > 1 and ranks.size == ranks.local_size:
             raise InputError(
-                f"limits.train.nodes is {self.limits.nodes}, but this is one machine; train with --profile "
+                f"limits.train.nodes is {self.limits.nodes}, but this training runs on one machine; use --profile "
                 "profiles/slurm, or set it to 1"
             )
         self.data.check(ranks.size)
 
     def key(self) -> dict[str, Any]:
-        """What the work depends on: data, starting weights, recipe and code. Not where they are, nor the limits."""
+        """The work folder's key: digests of data, starting weights, recipe and code, without paths and limits."""
         weights = [self.start / CONFIG_FILE, self.start / WEIGHTS_FILE]
         if (self.start / REPLAY_PROJECTOR_FILE).is_file():
             weights.append(self.start / REPLAY_PROJECTOR_FILE)
@@ -64,6 +68,6 @@ class Job:
             **versioned("train.run"),
         }
 
-    def steps(self, parts: Sequence[Pairs]) -> int:
-        """Steps of the whole training, counted over its first part."""
-        return steps_of(self.settings.epochs, len(parts[0].stream), parts[0].batch)
+    def steps(self, datasets: Sequence[Pairs]) -> int:
+        """Total steps of the training; epochs are counted over the first dataset."""
+        return steps_of(self.settings.epochs, len(datasets[0].stream), datasets[0].batch)

@@ -1,28 +1,28 @@
-"""Layer depths of parameters, for tuning the last blocks only and for layer-wise learning rates.
+"""Layer depths of parameters, for tuning only the last blocks and for layer-wise learning rates.
 
-A tower is embeddings, transformer blocks, and what follows them. What follows has depth 0, the last block 1, the
-first block as many as there are blocks, and the embeddings one more.
+Depths count from a tower's output: the layers after the blocks have depth 0, the last of n transformer blocks 1, the
+first n, and the embeddings n + 1.
 """
 
 import re
 from collections.abc import Iterable
 
 BLOCK = re.compile(r"\bresblocks\.(\d+)\.")
-# What stands behind a tower's blocks, by the last words of its name in open_clip.
+# Layers after a tower's blocks, by the last component of their name in open_clip, or by any component.
 HEADS = {"proj", "replay_projector", "text_projection", "logit_scale", "logit_bias"}
 HEAD_MODULES = {"ln_post", "ln_final", "attn_pool"}
 
 
 def is_block(module: str) -> bool:
-    """Whether a module of this name is a transformer block, and no part of one."""
+    """Whether a module of this name is a transformer block (not a module inside one)."""
     return module.rpartition(".")[0].endswith(".resblocks")
 
 
 def layer_depths(names: Iterable[str]) -> dict[str, int]:
-    """The layer depth of every parameter of a model, by name.
+    """Layer depth of every parameter, by name.
 
     Args:
-        names: all of its parameters' names, as `TwoProjectorClip` has them.
+        names: names of all parameters of a `TwoProjectorClip`.
     """
     names = list(names)
     blocks: dict[str, int] = {}

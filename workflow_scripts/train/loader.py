@@ -1,7 +1,7 @@
-"""Loading of batches: step s takes fixed positions of each stream, whichever worker makes the batch.
+"""Data loader: step s reads fixed positions of each stream, in any worker process.
 
-Augmentation is seeded by the position too, so nothing depends on the number of workers or ranks, and resuming at step
-s reads nothing that came before it.
+Augmentation is seeded by the position too, so batches do not depend on the number of workers or ranks, and resuming at
+step s reads no earlier samples.
 """
 
 import atexit
@@ -25,8 +25,8 @@ from workflow_scripts.train.samples import SampleReader
 from workflow_scripts.train.stream import Order, rank_positions
 from workflow_scripts.train.texts import LabelTexts, Texts, text_type_at
 
-MOST_REPLACEMENTS = 100
-AHEAD = 2
+MAX_REPLACEMENTS = 100
+PREFETCH = 2
 
 
 class Broken(NamedTuple):
@@ -38,9 +38,9 @@ class Broken(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What one rank trains on in one step: the pairs of each part behind one another.
+    """One rank's batch of one step: the pairs of each dataset, concatenated.
 
-    Shapes: B pairs, S pixels a side, L tokens.
+    Shapes: B pairs, S pixels per side, L tokens.
     """
 
     images: torch.Tensor
@@ -48,22 +48,22 @@ class Batch(NamedTuple):
     tokens: torch.Tensor
     """int32 [B, L]"""
     text_type: str
-    """`mixed` where each sample has its own."""
+    """The batch's text type; `mixed` if each sample has its own."""
     broken: list[Broken]
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """One part of a batch: a stream of pairs of image and text.
+    """A dataset of image-text pairs, in the order of a stream.
 
     Attributes:
-        name: `biology` or `replay`.
-        reader: where images and index rows are read.
-        stream: the order.
-        texts: where a row's tokens come from, by corpus.
-        batch: pairs a step, over all ranks.
-        seed: of augmentation and of replacements.
-        scale: area range of the random crop; None for the largest square at the centre (validation).
+        name: `biology`, `replay` or the name of an additional validation set.
+        reader: reads images and index rows.
+        stream: order of the samples.
+        texts: texts of the samples, one per corpus.
+        batch: pairs per step, over all ranks.
+        seed: seed of augmentation and replacements.
+        scale: area range of the random crop; None takes the largest square at the centre (validation).
     """
 
     name: str
@@ -75,16 +75,16 @@ class Pairs:
     scale: tuple[float, float] | None
 
     def epoch(self, steps: int) -> int:
-        """The number of whole passes over the samples after `steps` steps."""
+        """Number of completed passes over the samples after `steps` steps."""
         return steps * self.batch // len(self.stream)
 
     def uuid(self, position: int) -> str:
-        """The sample at a position of the stream; if it is broken, another one is trained on."""
+        """The uuid of the sample at a position of the stream; if unreadable, another sample replaces it in training."""
         shard, row = self.stream.locate(position)
         return str(self.reader.rows(shard).uuids[row].as_py())
 
     def lineage(self, position: int) -> np.ndarray:
-        """The taxa of the sample at a position as numbers, int64 [R]; zeros where its text is all that is known."""
+        """The taxa of the sample at a position as numbers, int64 [R]; zeros if it has a caption but no label."""
         shard, row = self.stream.locate(position)
         texts = self.texts[self.reader.shards[shard].corpus]
         if not isinstance(texts, LabelTexts):
@@ -92,33 +92,33 @@ class Pairs:
         return texts.lineage(str(self.reader.text_key(shard, row, "")[0]))
 
     def fill(self, position: int, text_type: str, pixels_SS3: np.ndarray) -> tuple[np.ndarray, list[Broken]]:
-        """Put the image at a position of the stream into its place in a batch.
+        """Write the image at a position of the stream to `pixels_SS3`, and return its tokens.
 
-        A broken sample gives its place to another one, drawn by the position.
+        An unreadable sample is replaced by another one, drawn with a seed from the position.
 
         Args:
-            position: in the stream.
-            text_type: of the caption.
-            pixels_SS3: uint8, written.
+            position: position in the stream.
+            text_type: text type of the caption.
+            pixels_SS3: output, uint8.
 
         Returns:
-            Its tokens, int32 [L], and what was broken.
+            Token ids, int32 [L], and the samples that were replaced.
 
         Raises:
-            InputError: nothing readable was found.
-            OSError: the same, by the file system's fault. Another start looks for what is missing, or finds it well.
+            InputError: all samples tried are damaged.
+            OSError: all samples tried are unreadable because the file system fails; a restart may succeed.
         """
         broken: list[Broken] = []
-        trouble: type[Exception] = InputError
+        failure: type[Exception] = InputError
         draw = np.random.default_rng([*self.seed, position])
         place = position
-        while len(broken) < MOST_REPLACEMENTS:
+        while len(broken) < MAX_REPLACEMENTS:
             shard, row = self.stream.locate(place)
             try:
                 decoded = images.decode(self.reader.image(shard, row))
                 key = self.reader.text_key(shard, row, text_type)
             except (ValueError, OSError) as error:
-                trouble = OSError if isinstance(error, OSError) else InputError
+                failure = OSError if isinstance(error, OSError) else InputError
                 broken.append(Broken(self.uuid(place), self.reader.shards[shard].tar.name, str(error)))
                 place = int(draw.integers(len(self.stream)))
                 continue
@@ -128,24 +128,24 @@ class Pairs:
             )
             images.resize(decoded, box, pixels_SS3)
             return self.texts[self.reader.shards[shard].corpus].tokens(key, text_type), broken
-        raise trouble(f"{MOST_REPLACEMENTS} samples in a row are unreadable, the last: {' '.join(broken[-1])}")
+        raise failure(f"{MAX_REPLACEMENTS} samples in a row are unreadable; last: {' '.join(broken[-1])}")
 
 
 class Batches(Dataset[Batch]):
     """The batches of one rank, by step (from 0).
 
     Args:
-        parts: what a batch is made of, in order.
+        datasets: datasets of a batch, in order.
         size: side of the model's images, pixels.
         types: text types to draw from.
-        type_per: whether one is drawn per step, for all ranks alike, or one per sample.
-        seed: of the text types.
-        ranks: this process among the others.
+        type_per: draw one text type per step (the same on all ranks) or per sample.
+        seed: seed of the text types.
+        ranks: this process and its peers.
     """
 
     def __init__(
         self,
-        parts: Sequence[Pairs],
+        datasets: Sequence[Pairs],
         *,
         size: int,
         types: Sequence[str],
@@ -153,7 +153,7 @@ class Batches(Dataset[Batch]):
         ranks: Ranks,
         type_per: Literal["step", "sample"] = "step",
     ) -> None:
-        self.parts = parts
+        self.datasets = datasets
         self.size = size
         self.types = types
         self.type_per = type_per
@@ -163,27 +163,31 @@ class Batches(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         text_type = text_type_at(step, self.seed, self.types)
-        count = sum(part.batch for part in self.parts) // self.ranks
+        count = sum(dataset.batch for dataset in self.datasets) // self.ranks
         pixels = np.empty((count, self.size, self.size, 3), dtype=np.uint8)
         tokens: list[np.ndarray] = []
         broken: list[Broken] = []
-        for part in self.parts:
-            for position in rank_positions(step, part.batch, self.rank, self.ranks):
+        for dataset in self.datasets:
+            for position in rank_positions(step, dataset.batch, self.rank, self.ranks):
                 if self.type_per == "sample":
                     text_type = text_type_at(position, self.seed, self.types)
-                row, replaced = part.fill(position, text_type, pixels[len(tokens)])
+                row, replaced = dataset.fill(position, text_type, pixels[len(tokens)])
                 tokens.append(row)
                 broken += replaced
         described = text_type if self.type_per == "step" else "mixed"
         return Batch(torch.from_numpy(pixels), torch.from_numpy(np.stack(tokens)), described, broken)
 
     def uuids(self, step: int) -> list[str]:
-        """The samples that all ranks together take at `step`."""
-        return [part.uuid(position) for part in self.parts for position in rank_positions(step, part.batch, 0, 1)]
+        """The uuids of the samples of all ranks at `step`."""
+        return [
+            dataset.uuid(position)
+            for dataset in self.datasets
+            for position in rank_positions(step, dataset.batch, 0, 1)
+        ]
 
 
 def make_loader(batches: Batches, steps: range, workers: int, *, pin: bool) -> DataLoader[Batch]:
-    """Batches of `steps` in their order, made by `workers` processes ahead of time (0: by this one)."""
+    """A loader of the batches of `steps`, in order, with `workers` worker processes (0: in this process)."""
     if workers:
         atexit.register(_end_workers)
     return DataLoader(
@@ -192,18 +196,18 @@ def make_loader(batches: Batches, steps: range, workers: int, *, pin: bool) -> D
         batch_size=None,
         num_workers=workers,
         pin_memory=pin,
-        prefetch_factor=AHEAD if workers else None,
+        prefetch_factor=PREFETCH if workers else None,
         worker_init_fn=_start_worker,
         multiprocessing_context="fork" if workers else None,
     )
 
 
 def _end_workers() -> None:
-    """Kill the workers that are left when the trainer ends: an error keeps the loader, and the loader its workers.
+    """Kill workers that still run when the trainer exits: a traceback can keep the loader, and so its workers, alive.
 
-    They ignore the SIGTERM with which multiprocessing ends them before it waits for them, for ever.
+    Workers ignore SIGTERM, so multiprocessing's own exit handler would wait for them forever.
     """
-    # The loader's own handler takes their end for a crash.
+    # PyTorch's SIGCHLD handler would report their end as a crash.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for worker in multiprocessing.active_children():
         worker.kill()
@@ -211,7 +215,7 @@ def _end_workers() -> None:
 
 def _start_worker(number: int) -> None:
     die_with_parent()
-    # A request to stop reaches the whole process group. The trainer still wants batches until it has saved.
+    # A stop signal reaches the whole process group, but the trainer needs batches until it has saved.
     for name in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         signal.signal(name, signal.SIG_IGN)
     cv2.setNumThreads(0)

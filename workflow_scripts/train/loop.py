@@ -1,4 +1,4 @@
-"""The training loop. `Trainer` can be read from top to bottom."""
+"""The training loop: `Trainer.train` runs the steps, `Trainer.train_step` is one of them."""
 
 import logging
 import math
@@ -29,11 +29,11 @@ from workflow_scripts.train.optimizer import (
     freeze,
     gradient_norm,
     make_optimizer,
-    memory_to_come,
     set_lr,
+    unallocated_state_bytes,
     update,
 )
-from workflow_scripts.train.ranks import Ranks, summed
+from workflow_scripts.train.ranks import Ranks, sum_over_ranks
 from workflow_scripts.train.schedule import lr_at
 from workflow_scripts.train.signals import StopRequests, stop_requests
 from workflow_scripts.train.train_state import TrainState
@@ -42,51 +42,51 @@ from workflow_scripts.train.validation import validate
 logger = logging.getLogger(__name__)
 
 METRICS = "metrics.jsonl"
-# Classes among which validation classifies zero-shot, at most: their texts are encoded anew each time.
+# Maximum number of classes in zero-shot validation; their texts are encoded at every validation.
 VAL_CLASSES = 1000
 
 
 class Preempted(Exception):
-    """The training was asked to stop, has saved its state, and can be taken up again."""
+    """The training was asked to stop and has saved a checkpoint to resume from."""
 
 
-class Step(NamedTuple):
-    """What a training step came to, over all ranks."""
+class StepResult(NamedTuple):
+    """Result of a training step, over all ranks."""
 
     losses: list[float]
-    """By part."""
+    """One per dataset."""
     gradient_norm: float
     logit_scale: float
-    """The inverse temperature that the losses were taken with."""
+    """The inverse temperature used by this step's losses."""
     lr: float
     broken: int
-    """Samples that were replaced."""
-    healthy: bool
-    """Whether losses and gradient were finite; the weights change only then."""
-    stops: bool
+    """Number of unreadable samples that were replaced."""
+    finite: bool
+    """Whether losses and gradient are finite; otherwise the weights are not updated."""
+    stop_requested: bool
     """Whether any rank was asked to stop."""
-    overdue: bool
-    """Whether it is time for a checkpoint by the main rank's clock."""
+    checkpoint_due: bool
+    """Whether a checkpoint is due by the main rank's clock."""
 
 
 def train(
     job: Job, ranks: Ranks, folder: Path, checkpoints: Checkpoints, resume: int | None
 ) -> tuple[TwoProjectorClip, TrainState]:
-    """Train from the starting weights, or from a checkpoint, to the end.
+    """Train to the end, from the starting weights or from a checkpoint.
 
     Args:
-        job: what to train, on what, how.
-        ranks: this process among the others, which are a group already.
+        job: inputs and settings.
+        ranks: this process and its peers; the process group exists already.
         folder: the work folder.
-        checkpoints: the run's.
-        resume: the step of the checkpoint to go on from, or None.
+        checkpoints: the training's checkpoints.
+        resume: step of the checkpoint to resume from, or None to start.
 
     Returns:
-        The trained model, and how it went.
+        The trained model and the final state.
 
     Raises:
-        Preempted: SIGTERM, SIGUSR1 or SIGINT reached a rank; the state is saved.
-        InputError: too many losses are not finite, or too many samples are broken.
+        Preempted: a rank received SIGTERM, SIGUSR1 or SIGINT; a checkpoint is saved.
+        InputError: too many steps have a non-finite loss, or too many samples are unreadable.
     """
     if job.settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -97,7 +97,7 @@ def train(
 
 
 class Trainer:
-    """A training on one rank: set up whole, then run. The arguments are those of `train`."""
+    """A training on one rank. The arguments are those of `train`."""
 
     def __init__(self, job: Job, ranks: Ranks, folder: Path, checkpoints: Checkpoints, resume: int | None) -> None:
         self.job = job
@@ -106,13 +106,13 @@ class Trainer:
         self.settings, self.limits = job.settings, job.limits
 
         start = clip.load(f"local-dir:{job.start}")
-        self.parts = job.data.parts("train", folder, start.tokenizer, ranks.size)
-        self.held_out = job.data.parts("val", folder, start.tokenizer, ranks.size)
-        self.steps = job.steps(self.parts)
-        self.pairs_a_step = sum(part.batch for part in self.parts)
-        self.local = [part.batch // ranks.size for part in self.parts]
+        self.datasets = job.data.datasets("train", folder, start.tokenizer, ranks.size)
+        self.held_out = job.data.datasets("val", folder, start.tokenizer, ranks.size)
+        self.steps = job.steps(self.datasets)
+        self.pairs_per_step = sum(dataset.batch for dataset in self.datasets)
+        self.local_counts = [dataset.batch // ranks.size for dataset in self.datasets]
 
-        second = len(self.parts) > 1 and self.settings.second_projector
+        second = len(self.datasets) > 1 and self.settings.second_projector
         self.model = starting_model(start, job.model, self.settings, second_projector=second).to(ranks.device)
         freeze(self.model, self.settings.tune_blocks)
         self.optimizer = make_optimizer(self.model, self.settings)
@@ -127,12 +127,12 @@ class Trainer:
 
         bounds = [bound for bound in (self.limits.max_batch, self.state.at_once) if bound is not None]
         self.forward = Forward(self.model, start, self.settings, ranks, min(bounds, default=None))
-        self.forward.fit(self.local, memory_to_come(self.optimizer))
-        self.state.at_once = self.forward.most
-        self.forward.settle(self.local)
+        self.forward.fit_memory(self.local_counts, unallocated_state_bytes(self.optimizer))
+        self.state.at_once = self.forward.max_pairs
+        self.forward.settle_buckets(self.local_counts)
 
         self.batches = Batches(
-            self.parts,
+            self.datasets,
             size=start.image_size,
             types=job.data.text_types,
             type_per=self.settings.text_type_per,
@@ -145,7 +145,7 @@ class Trainer:
         self.broken_samples, self.skipped_batches = BrokenFile(folder, ranks.rank), SkippedFile(folder)
 
     def train(self) -> None:
-        """Take all steps that are left; after each come counts, validation, metrics and checkpoint."""
+        """Run the remaining steps, each followed by validation, metrics and a checkpoint where they are due."""
         state = self.state
         with (
             stop_requests(self.ranks) as requests,
@@ -158,85 +158,80 @@ class Trainer:
             begun_steps = state.steps
             for step, (batch, waited) in enumerate(timed(self.loader), state.steps):
                 began = time.monotonic() - waited
-                taken = self.train_step(step, batch, requests)
-                if taken is None:
+                result = self.train_step(step, batch, requests)
+                if result is None:
                     if self.saved_steps != state.steps:
                         self.save()
                     raise Preempted(
-                        f"stopped on request within step {step + 1} of {self.steps}; saved, run again to go on"
+                        f"stopped on request during step {step + 1} of {self.steps}; saved, rerun to resume"
                     )
                 seconds = time.monotonic() - began
-                self.count(step, batch, taken, seconds, waited)
+                self.update_state(step, batch, result, seconds, waited)
                 measured = self.validate() if self.ends_epoch(state.steps) else {}
                 if self.metrics and bar:
-                    self.metrics.add(self.row(batch, taken, seconds, waited) | measured)
+                    self.metrics.add(self.metrics_row(batch, result, seconds, waited) | measured)
                     left = (self.steps - state.steps) * (time.monotonic() - begun) / (state.steps - begun_steps)
-                    bar.update(
-                        1,
-                        f"loss {sum(taken.losses):.3f}, {self.pairs_a_step / seconds:.0f} pairs/s, {left / 60:.1f} min "
-                        f"left, {state.waited / state.seconds:.0%} waiting for data",
-                    )
-                due = taken.overdue or state.steps % self.limits.checkpoint_steps == 0 or state.steps == self.steps
-                if due or taken.stops or self.is_kept(state.steps):
+                    bar.update(1, self.progress_note(result, seconds, left))
+                if self.needs_checkpoint(result):
                     self.save()
-                if taken.stops and state.steps < self.steps:
+                if result.stop_requested and state.steps < self.steps:
                     raise Preempted(
-                        f"stopped on request after step {state.steps} of {self.steps}; saved, run again to go on"
+                        f"stopped on request after step {state.steps} of {self.steps}; saved, rerun to resume"
                     )
 
-    def train_step(self, step: int, batch: Batch, requests: StopRequests) -> Step | None:
-        """One step on one batch; None when it was given up because a rank was asked to stop."""
+    def train_step(self, step: int, batch: Batch, requests: StopRequests) -> StepResult | None:
+        """Run one step on one batch. Returns None if it was abandoned because a rank was asked to stop."""
         lr = lr_at(step, peak=self.settings.lr, warmup=self.settings.warmup_steps, total=self.steps)
         set_lr(self.optimizer, lr)
         local_losses = self.forward.backward(
             batch.images,
             batch.tokens,
-            self.local,
+            self.local_counts,
             seed=partial(seed_model, self.settings.seed, step, self.ranks.rank),
-            stops=requests.reached_anybody,
+            should_stop=requests.any_rank_stopped,
         )
         if local_losses is None:
             return None
         total_norm = gradient_norm(self.model)
-        # A GPU is waited for here and in the sum over ranks, not behind the optimiser's step: that runs while the next
-        # step is prepared. So the scale is the one that this step's loss was taken with.
+        # Synchronise with the GPU here and in the sum over ranks, not after the optimiser's step, which overlaps with
+        # the next step's preparation. The scale read here is the one that this step's losses used.
         norm, scale = torch.stack([total_norm, self.model.logit_scale.detach().exp()]).tolist()
-        late = self.ranks.is_main and time.monotonic() - self.saved_at > 60 * self.limits.checkpoint_minutes
-        # One sum over ranks a step.
-        *losses, broken, stops, overdue = summed(
-            [*local_losses.tolist(), len(batch.broken), requests.count, late], self.ranks
+        overdue = self.ranks.is_main and time.monotonic() - self.saved_at > 60 * self.limits.checkpoint_minutes
+        # All of a step's scalars share one all-reduce.
+        *losses, broken, stop_requested, checkpoint_due = sum_over_ranks(
+            [*local_losses.tolist(), len(batch.broken), requests.count, overdue], self.ranks
         )
         losses = [value / self.ranks.size for value in losses]
-        healthy = math.isfinite(sum(losses)) and math.isfinite(norm)
-        if healthy:
+        finite = math.isfinite(sum(losses)) and math.isfinite(norm)
+        if finite:
             update(self.model, self.optimizer, total_norm, self.settings.clip_norm)
         self.optimizer.zero_grad()
-        return Step(losses, norm, scale, lr, int(broken), healthy, bool(stops), bool(overdue))
+        return StepResult(losses, norm, scale, lr, int(broken), finite, bool(stop_requested), bool(checkpoint_due))
 
-    def count(self, step: int, batch: Batch, taken: Step, seconds: float, waited: float) -> None:
-        """Bring the state up to date, and name what was broken or skipped.
+    def update_state(self, step: int, batch: Batch, result: StepResult, seconds: float, waited: float) -> None:
+        """Update the counts in the state, and record unreadable samples and skipped batches.
 
         Raises:
-            InputError: it is too much of either.
+            InputError: there are too many of either.
         """
         state = self.state
-        state.steps, state.broken = step + 1, state.broken + taken.broken
+        state.steps, state.broken = step + 1, state.broken + result.broken
         state.seconds, state.waited = state.seconds + seconds, state.waited + waited
         state.text_types[batch.text_type] = state.text_types.get(batch.text_type, 0) + 1
         self.broken_samples.add(batch.broken)
-        check_broken(state, self.settings, self.pairs_a_step)
-        state.note_skip(not taken.healthy)
-        if not taken.healthy:
+        check_broken(state, self.settings, self.pairs_per_step)
+        state.note_skip(not result.finite)
+        if not result.finite:
             uuids = self.batches.uuids(step)
             if self.ranks.is_main:
                 self.skipped_batches.add(state.steps, uuids)
                 logger.warning(
-                    "step %d skipped: losses %s, gradient norm %s", state.steps, taken.losses, taken.gradient_norm
+                    "step %d skipped: losses %s, gradient norm %s", state.steps, result.losses, result.gradient_norm
                 )
             check_skipped(state, self.settings, uuids, self.skipped_batches.path)
 
     def validate(self) -> dict[str, float]:
-        """Measure the model on the held-out pairs; the held-out splits decide whether it is the best so far."""
+        """Evaluate on the validation sets. The corpus's own held-out splits decide which checkpoint is best."""
         measured = validate(
             self.forward,
             self.held_out,
@@ -246,41 +241,54 @@ class Trainer:
             ranks=self.ranks,
         )
         losses = {name: value for name, value in measured.items() if name.startswith("val_loss")}
-        deciding = [losses[name] for part in HELD_OUT if (name := f"val_loss_{part}") in losses]
+        held_out = [losses[name] for dataset in HELD_OUT if (name := f"val_loss_{dataset}") in losses]
         if losses:
-            self.state.note_validation(sum(deciding or losses.values()))
+            self.state.note_validation(sum(held_out or losses.values()))
         return measured
 
-    def row(self, batch: Batch, taken: Step, seconds: float, waited: float) -> dict[str, Any]:
-        """The step's line of metrics."""
-        first = self.parts[0]
-        losses = dict(zip([part.name for part in self.parts], taken.losses, strict=True))
+    def metrics_row(self, batch: Batch, result: StepResult, seconds: float, waited: float) -> dict[str, Any]:
+        """The step's row of `metrics.jsonl`."""
+        first = self.datasets[0]
+        losses = dict(zip([dataset.name for dataset in self.datasets], result.losses, strict=True))
         return {
             "step": self.state.steps,
             "epoch": self.state.steps * first.batch / len(first.stream),
             "samples": self.state.steps * first.batch,
-            "loss": sum(taken.losses),
+            "loss": sum(result.losses),
             "loss_biology": losses.get("biology"),
             "loss_replay": losses.get("replay"),
-            "lr": taken.lr,
-            "gradient_norm": taken.gradient_norm,
+            "lr": result.lr,
+            "gradient_norm": result.gradient_norm,
             "skipped": self.state.skipped,
-            "logit_scale": taken.logit_scale,
-            "samples_per_second": self.pairs_a_step / seconds,
+            "logit_scale": result.logit_scale,
+            "samples_per_second": self.pairs_per_step / seconds,
             "data_wait": waited / seconds,
             "text_type": batch.text_type,
         }
 
+    def progress_note(self, result: StepResult, seconds: float, left: float) -> str:
+        """The text beside the progress bar; `seconds` of this step and `left` until the end of the training."""
+        return (
+            f"loss {sum(result.losses):.3f}, {self.pairs_per_step / seconds:.0f} pairs/s, {left / 60:.1f} min left, "
+            f"{self.state.waited / self.state.seconds:.0%} waiting for data"
+        )
+
+    def needs_checkpoint(self, result: StepResult) -> bool:
+        """Whether to save a checkpoint after this step."""
+        steps = self.state.steps
+        due = result.checkpoint_due or steps % self.limits.checkpoint_steps == 0 or steps == self.steps
+        return due or result.stop_requested or self.is_kept(steps)
+
     def ends_epoch(self, steps: int) -> bool:
-        """Whether an epoch, or the training, ends with this step."""
-        return self.parts[0].epoch(steps) > self.parts[0].epoch(steps - 1) or steps == self.steps
+        """Whether an epoch or the training ends after `steps` steps."""
+        return self.datasets[0].epoch(steps) > self.datasets[0].epoch(steps - 1) or steps == self.steps
 
     def is_kept(self, steps: int) -> bool:
-        """Whether this step's checkpoint is kept though it is none of the newest."""
+        """Whether the checkpoint of this step is kept even when it is no longer among the newest."""
         return steps == self.state.best_step or (self.limits.keep_epochs and self.ends_epoch(steps))
 
     def save(self) -> None:
-        """Write a checkpoint. Every rank calls this."""
+        """Write a checkpoint. Called on every rank."""
         if self.metrics:
             self.metrics.flush()
         tensors = tensors_of(self.model, self.optimizer)
@@ -289,17 +297,17 @@ class Trainer:
 
 
 def open_metrics(job: Job, folder: Path, steps: int) -> Metrics:
-    """Where the steps behind the first `steps` are written down."""
+    """Open the metrics file and, if configured, the W&B run; rows after step `steps` are removed."""
     recipe = {"model": job.model.model_dump(mode="json"), "settings": job.settings.model_dump(mode="json")}
     wandb = WandbLog(job.limits.wandb, folder, recipe) if job.limits.wandb else None
     return Metrics(folder / METRICS, steps, wandb)
 
 
 def timed(loader: Iterable[Batch]) -> Iterator[tuple[Batch, float]]:
-    """Each batch, with the seconds that it was waited for.
+    """Yield each batch with the seconds spent waiting for it.
 
     Raises:
-        InputError: a worker's, in its own words; the loader hands it on with the worker's traceback.
+        InputError: raised in a worker; the message is reduced to one line, without the worker's traceback.
     """
     began = time.monotonic()
     batches = iter(loader)
@@ -315,5 +323,5 @@ def timed(loader: Iterable[Batch]) -> Iterator[tuple[Batch, float]]:
 
 
 def seed_model(*numbers: int) -> None:
-    """Make what the model draws (patch dropout) depend on these numbers alone, so that there is no state to save."""
+    """Seed the model's random numbers (patch dropout) from `numbers` alone, so that no generator state is saved."""
     torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1))

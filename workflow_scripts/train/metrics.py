@@ -1,4 +1,4 @@
-"""Records of a training: one line per step, each step once despite interruptions; unreadable samples."""
+"""Records of a training: one row of metrics per step, skipped batches, unreadable samples."""
 
 import json
 import math
@@ -15,22 +15,22 @@ from workflow_scripts.train.loader import Broken
 
 
 class WandbLog:
-    """The same lines for Weights & Biases; the package is imported only when the config asks for it.
+    """Logs metrics to Weights & Biases. The package is imported only when it is used.
 
     Args:
-        settings: where they go.
-        folder: the work folder; its name is the run's id there, so that a resumed run goes on in its place.
-        config: what the run is, to be shown beside its curves.
+        settings: project, entity and mode.
+        folder: the work folder; its name is the W&B run id, so that a resumed training continues its run.
+        config: model and recipe, shown beside the curves.
 
     Raises:
-        InputError: the package is missing, or Weights & Biases refuses.
+        InputError: the package is not installed, or `wandb.init` fails.
     """
 
     def __init__(self, settings: WandbSettings, folder: Path, config: Mapping[str, Any]) -> None:
         try:
             import wandb
         except ImportError as error:
-            raise InputError(f"limits.train.wandb: {error}; `pip install wandb`, or take the key away") from None
+            raise InputError(f"limits.train.wandb: {error}; `pip install wandb`, or remove the key") from None
         try:
             self._run = wandb.init(
                 project=settings.project,
@@ -45,21 +45,21 @@ class WandbLog:
             raise InputError(f"limits.train.wandb: {str(error).splitlines()[0]}") from None
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Send a line; its step is the run's."""
+        """Log a row at its step, without null values."""
         self._run.log({name: value for name, value in row.items() if value is not None}, step=row["step"])
 
     def close(self) -> None:
-        """Send what is left."""
+        """Upload remaining rows and finish the run."""
         self._run.finish()
 
 
 class Metrics:
-    """Appends lines to a metrics file, after cutting off what a resumed run will do again.
+    """Appends rows to a metrics file, after removing those that a resumed training repeats.
 
     Args:
         path: the file.
-        steps: the steps done so far; later lines, and one half-written at the end, are removed.
-        wandb: takes the same lines, where the config asks for it.
+        steps: completed steps; rows of later steps, and an incomplete last line, are removed.
+        wandb: also logs the rows, if given.
     """
 
     def __init__(self, path: Path, steps: int, wandb: WandbLog | None = None) -> None:
@@ -77,7 +77,7 @@ class Metrics:
             self._wandb.close()
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Write a line; numbers are rounded to what they are worth, and null where they are not finite."""
+        """Append a row; floats are rounded to six digits, and null if not finite."""
         rounded = {name: _rounded(value) if isinstance(value, float) else value for name, value in row.items()}
         self._file.write(json.dumps(rounded) + "\n")
         self._file.flush()
@@ -85,12 +85,12 @@ class Metrics:
             self._wandb.add(rounded)
 
     def flush(self) -> None:
-        """Bring the lines to the disk, so that no checkpoint is ahead of them."""
+        """Sync the file to disk; called before a checkpoint is saved, so that none is ahead of the metrics."""
         os.fsync(self._file.fileno())
 
 
 class SkippedFile:
-    """Names the images of the steps that were skipped.
+    """Records the images of skipped steps in `skipped.jsonl`.
 
     Args:
         folder: the work folder.
@@ -100,31 +100,31 @@ class SkippedFile:
         self.path = folder / "skipped.jsonl"
 
     def add(self, step: int, uuids: Sequence[str]) -> None:
-        """Append a step."""
+        """Append the images of a skipped step."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "uuids": list(uuids)}) + "\n")
 
 
 class BrokenFile:
-    """Names the samples that a rank could not read. A resumed run may name one again.
+    """Records the samples that a rank could not read in `broken-<rank>.jsonl`; a resumed run may repeat some.
 
     Args:
         folder: the work folder.
-        rank: this process's number.
+        rank: rank of this process.
     """
 
     def __init__(self, folder: Path, rank: int) -> None:
         self.path = folder / f"broken-{rank}.jsonl"
 
     def add(self, samples: Sequence[Broken]) -> None:
-        """Append samples."""
+        """Append unreadable samples."""
         if samples:
             with self.path.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(sample._asdict()) + "\n" for sample in samples)
 
 
 def broken_samples(folder: Path) -> list[dict[str, str]]:
-    """The distinct samples that any rank could not read, by uuid."""
+    """The distinct samples that any rank could not read, sorted by uuid."""
     found = {}
     for path in folder.glob("broken-*.jsonl"):
         for line in _lines(path):

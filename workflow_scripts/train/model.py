@@ -1,4 +1,4 @@
-"""BioCLIP 2's model: one CLIP whose pooled image features go through one of two projectors.
+"""BioCLIP 2's model: a CLIP with two visual projectors, one for biology and one for replay images.
 
 Shapes: B images, C x H x W pixels, P pooled dimensions, D embedding dimensions, L tokens.
 """
@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 
 
 class TwoProjectorClip(nn.Module):
-    """The library's model with its visual projector set aside, and a second one for replay images.
+    """An open_clip model whose visual projector is moved here, beside a second one for replay images.
 
     Args:
-        clip: open_clip's model; its visual tower gives pooled features once its projector is set aside.
+        clip: open_clip's model; its `visual.proj` is removed, so that the visual tower returns pooled features.
         replay_projector: [P, D], or None for plain CLIP.
     """
 
@@ -34,15 +34,15 @@ class TwoProjectorClip(nn.Module):
 
     @property
     def logit_scale(self) -> nn.Parameter:
-        """Logarithm of the inverse temperature, shared by both parts."""
+        """Logarithm of the inverse temperature, shared by both projectors."""
         return self.clip.logit_scale
 
     def forward(
         self, pixels_BCHW: torch.Tensor, tokens_BL: torch.Tensor, biology: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Features of a batch whose first `biology` pairs are biology and whose others are replay.
+        """Features of a batch of `biology` biology pairs followed by replay pairs.
 
-        Without a second projector all images go through the first.
+        Without a second projector all images use the first.
 
         Returns:
             Image features and text features, each [B, D], fp32 and of length 1; and the inverse temperature.
@@ -67,13 +67,13 @@ class TwoProjectorClip(nn.Module):
 def starting_model(
     start: Clip, model: ModelSettings, settings: TrainSettings, *, second_projector: bool
 ) -> TwoProjectorClip:
-    """The model that training starts from, in training mode and in the dtype that it is trained in.
+    """The model to train, in training mode and in its training dtype.
 
     Args:
-        start: the starting weights; their model is taken over.
-        model: what the second projector starts as.
+        start: the starting weights; their model is modified in place.
+        model: initialisation of the second projector.
         settings: precision, and the seed of a random projector.
-        second_projector: whether replay has one of its own. Without it a projector of the start is left behind.
+        second_projector: whether replay has its own projector. If not, one in the starting weights is dropped.
     """
     projector = starting_projector(start, model.replay_projector_from, settings.seed) if second_projector else None
     network = TwoProjectorClip(start.model, projector).train()
@@ -81,18 +81,18 @@ def starting_model(
 
 
 def starting_projector(start: Clip, source: str, seed: int) -> torch.Tensor:
-    """The replay projector [P, D] that training starts from; the log says which.
+    """The initial replay projector [P, D]: the starting weights' own if they have one.
 
     Args:
-        start: the starting weights, whose own projector comes first.
-        source: `proj` or `random`, what it is made from where the start has none.
-        seed: of the random one.
+        start: the starting weights.
+        source: initialisation otherwise: `proj` copies the first projector, `random` draws one.
+        seed: seed of `random`.
     """
     if start.replay_projector is not None:
-        logger.info("the replay projector is the starting weights' own")
+        logger.info("replay projector: taken from the starting weights")
         return start.replay_projector
     proj = start.model.visual.proj.detach()
-    logger.info("the starting weights have no replay projector: it starts as %s", source)
+    logger.info("replay projector: the starting weights have none; initialised from %s", source)
     if source == "proj":
         return proj
     draw = torch.Generator().manual_seed(seed)

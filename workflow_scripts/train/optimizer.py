@@ -1,4 +1,4 @@
-"""AdamW as both papers set it: weight decay for matrices, none for norms, biases and the temperature."""
+"""AdamW as in both papers: weight decay on matrices, none on norms, biases and the temperature."""
 
 from collections import defaultdict
 
@@ -13,14 +13,14 @@ UNDECAYED = ("bn", "ln", "bias", "logit_scale")
 
 
 def decays(name: str, parameter: torch.Tensor) -> bool:
-    """Whether weight decay acts on a parameter (the rule of open_clip's trainer, by dimensions and name)."""
+    """Whether a parameter has weight decay: open_clip's rule, by number of dimensions and name."""
     return parameter.ndim >= 2 and not any(part in name for part in UNDECAYED)
 
 
 def freeze(model: torch.nn.Module, blocks: int | None) -> None:
-    """Leave only the last `blocks` transformer blocks of each tower, and what follows them, to be trained.
+    """Freeze all parameters except the last `blocks` transformer blocks of each tower and the layers after them.
 
-    None: everything is trained.
+    With None, nothing is frozen.
     """
     if blocks is not None:
         depths = layer_depths(name for name, _ in model.named_parameters())
@@ -29,7 +29,7 @@ def freeze(model: torch.nn.Module, blocks: int | None) -> None:
 
 
 def make_optimizer(model: torch.nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
-    """AdamW over what is trained, in groups of equal weight decay and learning rate (`set_lr` sets it)."""
+    """AdamW over the trainable parameters, grouped by weight decay and layer depth; `set_lr` sets the learning rate."""
     depths = layer_depths(name for name, _ in model.named_parameters())
     groups: dict[tuple[bool, float], list[torch.nn.Parameter]] = defaultdict(list)
     for name, parameter in model.named_parameters():
@@ -47,34 +47,34 @@ def make_optimizer(model: torch.nn.Module, settings: TrainSettings) -> torch.opt
     )
 
 
-def memory_to_come(optimizer: torch.optim.Optimizer) -> int:
-    """Bytes of AdamW's two moments of each parameter, as long as it has not made them: its first step does."""
+def unallocated_state_bytes(optimizer: torch.optim.Optimizer) -> int:
+    """Bytes that AdamW's first step will allocate for the two moments of each parameter; 0 after that step."""
     if optimizer.state:
         return 0
     return sum(2 * parameter.nbytes for group in optimizer.param_groups for parameter in group["params"])
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give every group its share of the learning rate."""
+    """Set the learning rate of every group, scaled by the group's layer-wise decay."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["share"]
 
 
 def gradient_norm(model: torch.nn.Module) -> torch.Tensor:
-    """The norm of all gradients together."""
+    """Total L2 norm of all gradients."""
     return torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
 
 
 def update(
     model: TwoProjectorClip, optimizer: torch.optim.Optimizer, norm: torch.Tensor, clip_norm: float | None
 ) -> None:
-    """Take the optimiser's step, and keep the temperature within CLIP's bounds.
+    """Clip the gradients, run the optimiser's step, and clamp the temperature to CLIP's bounds.
 
     Args:
-        model: with its gradients.
-        optimizer: of its parameters.
-        norm: the gradients' norm.
-        clip_norm: what the gradients are clipped to; None leaves them as they are.
+        model: model with gradients.
+        optimizer: optimiser of its parameters.
+        norm: total norm of the gradients.
+        clip_norm: maximum total norm; None disables clipping.
     """
     if clip_norm is not None:
         torch.nn.utils.clip_grads_with_norm_(model.parameters(), clip_norm, norm)

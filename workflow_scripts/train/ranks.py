@@ -1,4 +1,4 @@
-"""Ranks of a training: this process's rank, and collective operations."""
+"""Ranks of a training: this process's rank, the main rank's broadcast, and collective operations."""
 
 import json
 import logging
@@ -16,26 +16,26 @@ logger = logging.getLogger(__name__)
 
 DECISION = "decision"
 REPORTS = "reports"
-PATIENCE = timedelta(seconds=60)
-# How long ranks wait for one that is held up; parallel file systems may stand still for longer than NCCL's ten minutes.
-STANDSTILL = timedelta(minutes=30)
+POLL_TIMEOUT = timedelta(seconds=60)
+# A parallel file system can stall a rank for longer than NCCL's default of ten minutes.
+COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 
-# Every group of this process, kept to its end. To free one is to join gloo's threads, which wait for the interpreter to
-# drop their tensors; where DDP was the last to hold the group, it held the interpreter, too, and the rank never ended.
+# Keep every process group until the process exits. Freeing one joins gloo's threads, which need the GIL to drop their
+# tensors; when DDP frees the last reference it holds the GIL, and the rank deadlocks.
 _GROUPS: list[object] = []
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among the others.
+    """This process's rank and the number of ranks.
 
     Attributes:
-        rank: its number; 0 is the main rank.
-        size: how many there are.
-        local_rank: its number on this machine.
-        local_size: how many there are on this machine.
-        store: what they share before they are a group.
-        launched: whether torchrun started it.
+        rank: rank of this process; 0 is the main rank.
+        size: number of ranks.
+        local_rank: rank on this machine.
+        local_size: number of ranks on this machine.
+        store: key-value store shared before the process group exists.
+        launched: whether torchrun started this process.
     """
 
     rank: int
@@ -47,42 +47,44 @@ class Ranks:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the main rank, which decides, writes and logs."""
+        """Whether this is the main rank, which checks the input, writes files and logs."""
         return self.rank == 0
 
     @property
     def device(self) -> torch.device:
-        """The GPU of this process, or the CPU where there is none."""
+        """This process's GPU, or the CPU if there is none."""
         return torch.device("cuda", self.local_rank) if torch.cuda.is_available() else torch.device("cpu")
 
     def broadcast(self, decision: dict[str, Any]) -> None:
-        """Broadcast the main rank's decision to all others."""
+        """Send the main rank's decision to all other ranks."""
         self.store.set(DECISION, json.dumps(decision))
 
     def receive(self) -> dict[str, Any]:
-        """The main rank's decision; waits as long as it takes (it may be waiting for another run's work)."""
+        """Wait, without a time limit, for the main rank's decision (it may be waiting for another run's lock)."""
         while True:
             try:
-                self.store.wait([DECISION], PATIENCE)
+                self.store.wait([DECISION], POLL_TIMEOUT)
                 return dict(json.loads(self.store.get(DECISION)))
             except dist.DistStoreError:
                 continue
 
-    def reports_first(self) -> bool:
-        """Whether nobody has reported an error yet, so that one error gives one line."""
+    def claim_report(self) -> bool:
+        """Claim the error report: True on the first call of any rank, so that one error prints one line."""
         return self.store.add(REPORTS, 1) == 1
 
     @contextmanager
-    def group(self) -> Iterator[None]:
-        """Join the others: NCCL between GPUs, gloo between CPUs.
+    def process_group(self) -> Iterator[None]:
+        """Initialise the process group: NCCL between GPUs, gloo between CPUs.
 
-        A rank that fails leaves the group to the end of its process. NCCL's orderly end waits for the other ranks, and
-        these may wait for this one in a collective: for ten minutes, after which nobody hears what was wrong.
+        A rank that fails does not destroy the group: NCCL's shutdown waits for the other ranks, which may be waiting
+        for this one in a collective, and the error would stay hidden until the timeout.
         """
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         backend = "nccl" if self.device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, store=self.store, rank=self.rank, world_size=self.size, timeout=STANDSTILL)
+        dist.init_process_group(
+            backend, store=self.store, rank=self.rank, world_size=self.size, timeout=COLLECTIVE_TIMEOUT
+        )
         _GROUPS.append(dist.group.WORLD)
         try:
             yield
@@ -94,15 +96,15 @@ class Ranks:
 
 
 def find_ranks() -> Ranks:
-    """This process's place, from torchrun's environment; without torchrun it is alone."""
+    """This process's ranks from torchrun's environment; a single rank without torchrun."""
     if "RANK" not in os.environ:
         return Ranks(0, 1, 0, 1, dist.HashStore())
     store, rank, size = next(dist.rendezvous("env://"))
     return Ranks(rank, size, int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]), store, launched=True)
 
 
-def summed(numbers: Sequence[float], ranks: Ranks) -> list[float]:
-    """Sums over ranks, the same on each."""
+def sum_over_ranks(numbers: Sequence[float], ranks: Ranks) -> list[float]:
+    """Elementwise sums over all ranks, equal on every rank."""
     if ranks.size == 1:
         return list(numbers)
     sums = torch.tensor(numbers, dtype=torch.float64, device=ranks.device)
@@ -110,10 +112,10 @@ def summed(numbers: Sequence[float], ranks: Ranks) -> list[float]:
     return sums.tolist()
 
 
-def gathered(mine: torch.Tensor, ranks: Ranks) -> torch.Tensor:
-    """All ranks' rows, one rank's behind another's; every rank has as many."""
+def gather_over_ranks(local: torch.Tensor, ranks: Ranks) -> torch.Tensor:
+    """Concatenate the rows of all ranks, in rank order; every rank has the same number of rows."""
     if ranks.size == 1:
-        return mine
-    parts = [torch.empty_like(mine) for _ in range(ranks.size)]
-    dist.all_gather(parts, mine.contiguous())
-    return torch.cat(parts)
+        return local
+    gathered = [torch.empty_like(local) for _ in range(ranks.size)]
+    dist.all_gather(gathered, local.contiguous())
+    return torch.cat(gathered)

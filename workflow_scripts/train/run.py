@@ -1,11 +1,11 @@
-"""Train a model. Launched by torchrun or `train.launch`, one process a GPU (or a few on the CPU).
+"""Train a model; launched by torchrun or `train.launch`, one process per GPU or a few on the CPU.
 
-In: starting weights, shards with their labels, replay. Out, in the run's folder: `metrics.jsonl`, a line a step;
-`model.safetensors`, the final weights under open_clip's names with the second projector as `replay_projector`, and
-`best.safetensors`, those of the lowest validation loss; `summary.json`, last.
+In: starting weights, shards and their labels, replay. Out, in the run's folder: `metrics.jsonl`, one line per step;
+`model.safetensors`, the final weights under open_clip's names, with the second projector as `replay_projector`;
+`best.safetensors`, the weights with the lowest validation loss; `summary.json`, written last.
 
-The main rank decides: it checks the input, locks the work folder, adopts finished work or leads the training, and
-publishes. The other ranks wait for its decision and train along.
+The main rank checks the input, locks the work folder, then either adopts finished work or starts the training, and
+publishes the results. The other ranks wait for its broadcast.
 """
 
 import json
@@ -49,7 +49,7 @@ from workflow_scripts.train.loop import METRICS, Preempted, train
 from workflow_scripts.train.metrics import broken_samples
 from workflow_scripts.train.model import TwoProjectorClip
 from workflow_scripts.train.ranks import Ranks, find_ranks
-from workflow_scripts.train.staging import Stage
+from workflow_scripts.train.staging import StagingArea
 from workflow_scripts.train.train_state import TrainState
 
 logger = logging.getLogger(__name__)
@@ -79,139 +79,141 @@ def train_model(
 
     Args:
         start: open_clip directory of the starting weights.
-        model: the model's settings, as JSON.
-        settings: the recipe, as JSON.
-        limits: limits of the training, as JSON; no effect on what is learned.
-        work: where work folders are kept; `outcome.json` there says how the last run ended.
-        out_dir: where the results are published.
-        threads: CPU threads of this machine for training, over all its processes.
-        corpora: biology shards and the names of their labels, as JSON. None: plain CLIP on replay captions, whose
-            passes `settings.epochs` then counts.
+        model: model settings, as JSON.
+        settings: training recipe, as JSON.
+        limits: runtime limits, as JSON; they do not affect the result.
+        work: parent of the work folders; its `outcome.json` records how the last run ended.
+        out_dir: folder to publish the results in.
+        threads: CPU threads per machine, shared by all its processes.
+        corpora: biology shards and their label tables, as JSON. Default: plain CLIP training on replay captions;
+            `settings.epochs` then counts passes over replay.
         replay: folder of replay shards with `train/` and `val/`.
-        validation: further validation sets in the published layout, as JSON.
-        scratch: the node's own disk, where shards are copied to before they are read if the limits give it room.
+        validation: additional validation sets in the published layout, as JSON.
+        scratch: folder on the node's local disk; shards are copied there before reading if `limits.stage_gb` is set.
 
     Raises:
-        InputError: something given is missing, damaged or does not fit together.
+        InputError: an input is missing or damaged, or inputs do not match.
     """
     ranks = find_ranks()
     if ranks.launched:
         die_with_parent()
-    # Outside the training loop, which handles the signal itself, there is nothing to save.
+    # The training loop installs its own handler; before and after it there is nothing to save.
     signal.signal(signal.SIGUSR1, lambda *_: sys.exit(EXIT_PREEMPTED))
     torch.set_num_threads(max(1, threads // ranks.local_size))
-    stage = (
-        Stage(Path(os.path.expandvars(scratch)), int(limits.stage_gb * 10**9)) if scratch and limits.stage_gb else None
+    staging = (
+        StagingArea(Path(os.path.expandvars(scratch)), int(limits.stage_gb * 10**9))
+        if scratch and limits.stage_gb
+        else None
     )
-    job = Job(start, model, settings, limits, TrainingData(corpora, replay, settings, stage, validation))
+    job = Job(start, model, settings, limits, TrainingData(corpora, replay, settings, staging, validation))
     try:
         if ranks.is_main:
-            _lead(job, ranks, work, out_dir)
+            _run_main_rank(job, ranks, work, out_dir)
         else:
-            _follow(job, ranks)
+            _run_other_rank(job, ranks)
     except InputError as error:
-        if not ranks.reports_first():
+        if not ranks.claim_report():
             raise SystemExit(EXIT_BAD_INPUT) from None
-        _note(work, BAD_INPUT, error)
+        _record_outcome(work, BAD_INPUT, error)
         raise
     except Preempted as error:
-        if ranks.reports_first():
-            _note(work, "preempted", error)
+        if ranks.claim_report():
+            _record_outcome(work, "preempted", error)
             logger.warning("%s", error)
             sys.stderr.write(f"{error}\n")
         raise SystemExit(EXIT_PREEMPTED) from None
     except Exception as error:
-        # A rank that fails because another one failed finds its report there, or the store gone.
+        # If this rank fails because another one did, the report exists already or the store is gone.
         with suppress(dist.DistError):
-            if ranks.reports_first():
-                _note(work, "crashed", f"{type(error).__name__}: {error}")
+            if ranks.claim_report():
+                _record_outcome(work, "crashed", f"{type(error).__name__}: {error}")
         raise
 
 
-def _lead(job: Job, ranks: Ranks, work: Path, out_dir: Path) -> None:
+def _run_main_rank(job: Job, ranks: Ranks, work: Path, out_dir: Path) -> None:
     broadcast = False
-    # The code's version at the start, not at the end of the training.
+    # The code may change while the training runs; record the version that it started with.
     version = workflow_version()
-    _note(work, "unfinished", "running, or killed")
+    _record_outcome(work, "unfinished", "running, or killed")
     try:
         job.check(ranks)
         with open_work_folder(work, job.key(), target=out_dir / SUMMARY) as folder:
             adopted = folder.finished
             if adopted:
-                logger.info("%s: trained before; adopted", folder.path)
+                logger.info("%s: adopting finished training", folder.path)
             else:
                 job.data.prepare(folder.path)
                 checkpoints = _checkpoints(job, folder.path)
-                resume = checkpoints.newest_whole()
+                resume = checkpoints.newest_intact()
                 if resume is None:
-                    _check_what_was_left(folder, work)
+                    _check_unfinished(folder, work)
                 ranks.broadcast({"folder": str(folder.path), "resume": resume})
                 broadcast = True
-                with ranks.group():
+                with ranks.process_group():
                     trained, done = train(job, ranks, folder.path, checkpoints, resume)
                 save_tensors(folder.path / MODEL, trained.open_clip_state())
-                described = _summary(job, ranks, folder, trained, done, version=version)
-                write_document(folder.path / SUMMARY, described, TRAINING)
+                summary = _summary(job, ranks, folder, trained, done, version=version)
+                write_document(folder.path / SUMMARY, summary, TRAINING)
                 _save_best(folder.path, checkpoints, trained, done)
                 folder.finish([METRICS, MODEL, BEST, SUMMARY])
             folder.publish(out_dir, last=SUMMARY)
-            _note(work, "adopted" if adopted else "finished", folder.path)
+            _record_outcome(work, "adopted" if adopted else "finished", folder.path)
     finally:
         if not broadcast:
             ranks.broadcast({})
 
 
-def _check_what_was_left(folder: WorkFolder, work: Path) -> None:
-    """Before the first step: name the unfinished trainings in the same folder that this one does not resume.
+def _check_unfinished(folder: WorkFolder, work: Path) -> None:
+    """Warn about unfinished trainings in `work` that this new training does not resume.
 
     Raises:
-        InputError: one differs in nothing but the version of the code; an update does not throw days of training away.
+        InputError: one differs only in the code version; a code update must not silently discard days of training.
     """
     for file in sorted(work.glob("*/key.json")):
         steps = sorted(path.name for path in file.parent.glob(f"{CHECKPOINTS}/step-*"))
         if file.parent == folder.path or (file.parent / DONE).exists() or not steps:
             continue
-        left = json.loads(file.read_text(encoding="utf-8"))
-        changed = [name for name, value in folder.key.items() if left.get(name) != value]
+        other = json.loads(file.read_text(encoding="utf-8"))
+        changed = [name for name, value in folder.key.items() if other.get(name) != value]
         if changed == ["version"]:
             raise InputError(
-                f"{file.parent}: the same training stopped at {steps[-1]}, at version {left.get('version')} of the "
-                f"trainer's code; this is version {folder.key['version']}. Put the code back to continue it, or move "
-                "that folder away to start over"
+                f"{file.parent}: unfinished training (last checkpoint {steps[-1]}) with version {other.get('version')} "
+                f"of the trainer's code; this is version {folder.key['version']}. Restore that version to resume, or "
+                "move the folder away to start over"
             )
-        logger.warning("%s: a training with other %s stopped at %s", file.parent, ", ".join(changed), steps[-1])
+        logger.warning("%s: not resumed: different %s (last checkpoint %s)", file.parent, ", ".join(changed), steps[-1])
 
 
-def _note(work: Path, outcome: str, message: object) -> None:
-    """Record the run's outcome in `outcome.json`, by which a restart is decided, and append it to `outcomes.jsonl`."""
-    found = {"outcome": outcome, "message": str(message), "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-    write_json(work / OUTCOME, found)
+def _record_outcome(work: Path, outcome: str, message: object) -> None:
+    """Write the run's outcome to `outcome.json`, which restarts depend on, and append it to `outcomes.jsonl`."""
+    record = {"outcome": outcome, "message": str(message), "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    write_json(work / OUTCOME, record)
     with (work / OUTCOMES).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(found) + "\n")
+        file.write(json.dumps(record) + "\n")
 
 
-def _follow(job: Job, ranks: Ranks) -> None:
+def _run_other_rank(job: Job, ranks: Ranks) -> None:
     if decision := ranks.receive():
-        with ranks.group():
+        with ranks.process_group():
             folder = Path(decision["folder"])
             train(job, ranks, folder, _checkpoints(job, folder), decision["resume"])
 
 
 def _checkpoints(job: Job, folder: Path) -> Checkpoints:
-    """A training's checkpoints; the name of its work folder is a digest of all that it depends on."""
+    """The training's checkpoints; their fingerprint is the work folder's name, a digest of all inputs and settings."""
     return Checkpoints(folder / CHECKPOINTS, fingerprint=folder.name, newest=job.limits.keep_checkpoints)
 
 
 def _save_best(folder: Path, checkpoints: Checkpoints, trained: TwoProjectorClip, done: TrainState) -> None:
-    """Write the weights of the lowest validation loss; the last ones where nothing was validated or it was the last.
+    """Write the weights with the lowest validation loss; the last weights if there was no validation.
 
-    The model is left with them.
+    Loads these weights into `trained`.
     """
     if done.best_step in (0, done.steps):
         link(folder / MODEL, folder / BEST)
-    elif not checkpoints.is_whole(done.best_step):
+    elif not checkpoints.is_intact(done.best_step):
         logger.warning(
-            "the checkpoint of step %d, the best one, is damaged: the last weights take its place", done.best_step
+            "checkpoint of step %d (lowest validation loss) is damaged; saving the last weights instead", done.best_step
         )
         link(folder / MODEL, folder / BEST)
     else:

@@ -1,4 +1,4 @@
-"""Samples in indexed tars, read by byte offset: nothing is scanned, only what is wanted is read."""
+"""Random access to samples in indexed tars, by byte offset."""
 
 import os
 from collections import OrderedDict
@@ -16,25 +16,25 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.contracts import REFERENCE_INDEX, SHARD_MANIFEST, TEXT_TYPES, Contract
-from workflow_scripts.train.staging import Stage
+from workflow_scripts.train.staging import StagingArea
 from workflow_scripts.train.texts import TextKey
 
 MANIFEST = "manifest.parquet"
 INDEX = "index.parquet"
-# Open files and shards' rows kept by a reader, beyond the window that it reads in.
-SPARE = 2
+# Shards that a reader keeps open beyond its shuffle window.
+SPARE_SHARDS = 2
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A tar, the index that says where its samples are, and how many there are.
+    """A shard and its index.
 
     Attributes:
-        tar: the file.
-        index: the index of its folder.
-        samples: how many.
-        layout: the contract that the index keeps.
-        corpus: the number of the corpus that it belongs to.
+        tar: the tar file.
+        index: the index table of its folder.
+        samples: number of samples.
+        layout: the contract of the index.
+        corpus: number of the corpus it belongs to.
     """
 
     tar: Path
@@ -46,14 +46,14 @@ class Shard:
 
 @dataclass(frozen=True)
 class Rows:
-    """The samples of one shard.
+    """The index rows of one shard, in the order of its samples.
 
     Attributes:
-        offsets: where images begin, bytes.
-        sizes: of the images, bytes.
-        uuids: who they are.
-        texts: columns that their text is found by.
-        members: in the published layout, where captions begin and their sizes, bytes, by text type.
+        offsets: offsets of the images in the tar, bytes.
+        sizes: sizes of the images, bytes.
+        uuids: uuids of the samples.
+        texts: columns of the samples' text keys.
+        members: in the published layout, offsets and sizes of the captions, bytes, by text type.
     """
 
     offsets: np.ndarray
@@ -64,7 +64,7 @@ class Rows:
 
 
 def list_shards(folders: Sequence[Path], layout: Contract, corpus: int = 0) -> list[Shard]:
-    """The shards of some folders, in the order of the folders and then by name."""
+    """The non-empty shards of some folders, in the order of the folders and then by name."""
     shards = []
     for folder in folders:
         manifest = pq.read_table(folder / MANIFEST, columns=["shard", "samples"]).sort_by("shard").to_pydict()
@@ -74,10 +74,10 @@ def list_shards(folders: Sequence[Path], layout: Contract, corpus: int = 0) -> l
 
 
 def check(folder: Path, contract: Contract) -> None:
-    """Check a folder of shards: manifest and index keep their contracts, agree, and the tars have their sizes.
+    """Check a folder of shards: contracts of manifest and index, sample counts, and sizes of the tars.
 
     Raises:
-        InputError: what is wrong, in which file.
+        InputError: a check fails; the message names the file.
     """
     with tables.connect() as connection:
         tables.read(connection, folder / MANIFEST, SHARD_MANIFEST, "manifest")
@@ -90,25 +90,26 @@ def check(folder: Path, contract: Contract) -> None:
             ORDER BY ALL LIMIT 1
             """
         ).fetchall():
-            raise InputError(f"{folder / INDEX}: {found} samples of {shard}, the manifest has {expected}")
+            raise InputError(f"{folder / INDEX}: expected {expected} samples of {shard} (by {MANIFEST}), found {found}")
         for shard, size in connection.sql("SELECT shard, bytes FROM manifest ORDER BY shard").fetchall():
             tar = folder / shard
             if Path(shard).name != shard or not tar.is_file():
                 raise InputError(
-                    f"{tar}: missing (named in {MANIFEST}); `{snakemake('verify')}` says how to make it again"
+                    f"{tar}: missing (listed in {MANIFEST}); `{snakemake('verify')}` says how to rebuild it"
                 )
             if tar.stat().st_size != size:
                 raise InputError(
-                    f"{tar}: {tar.stat().st_size} bytes, {MANIFEST} has {size}; see `{snakemake('verify')}`"
+                    f"{tar}: size mismatch: expected {size} bytes (by {MANIFEST}), found {tar.stat().st_size}; "
+                    f"`{snakemake('verify')}` says how to rebuild it"
                 )
 
 
 class Footer:
-    """What the end of an index says.
+    """The parquet footer of an index.
 
     Attributes:
-        metadata: its row groups, as pyarrow wants them.
-        shards: the least and the greatest shard name of each row group.
+        metadata: pyarrow's file metadata.
+        shards: minimum and maximum shard name of each row group.
     """
 
     def __init__(self, index: Path) -> None:
@@ -119,26 +120,26 @@ class Footer:
 
 
 class SampleReader:
-    """Reads samples of shards by number. Belongs to one process.
+    """Reads samples by shard number and row. Not shared between processes.
 
     Args:
-        shards: as `list_shards` gives them.
-        columns: of the index, by corpus, that a sample's text is found by; one that an index lacks is null. In the
-            published layout the tar's own members hold it.
-        window: shards that are read at a time; this many are kept open.
-        stage: where shards are copied to before they are read, or None.
+        shards: shards from `list_shards`.
+        columns: for each corpus, the index columns of the text key; a column missing from an index is null. Not used
+            for the published layout, whose captions are in the tars.
+        window: number of shards read at a time, which are kept open.
+        staging: local copies of shards; None reads them in place.
     """
 
     def __init__(
-        self, shards: Sequence[Shard], columns: Sequence[Sequence[str]], window: int, stage: Stage | None = None
+        self, shards: Sequence[Shard], columns: Sequence[Sequence[str]], window: int, staging: StagingArea | None = None
     ) -> None:
         self.shards = shards
         self.columns = columns
-        self.stage = stage
-        self.kept = window + SPARE
-        self.rows = lru_cache(self.kept)(self._rows)
+        self.staging = staging
+        self.max_open = window + SPARE_SHARDS
+        self.rows = lru_cache(self.max_open)(self._rows)
         self._files: OrderedDict[int, int] = OrderedDict()
-        # Read once, before workers are forked: a footer tells of every shard of a corpus.
+        # Read once, before workers are forked: one footer covers all shards of a folder.
         self._footers = {index: Footer(index) for index in {shard.index: None for shard in shards}}
 
     def image(self, shard: int, row: int) -> bytes:
@@ -151,10 +152,10 @@ class SampleReader:
         return self._read(shard, int(rows.offsets[row]), int(rows.sizes[row]))
 
     def text_key(self, shard: int, row: int, text_type: str) -> TextKey:
-        """What a sample's text is found by.
+        """The text key of a sample: its label_id and kept columns, or its caption.
 
         Raises:
-            ValueError: the tar ends before the caption does, or it is no UTF-8.
+            ValueError: the tar ends before the caption does, or the caption is not UTF-8.
         """
         rows = self.rows(shard)
         if not rows.members:
@@ -165,14 +166,14 @@ class SampleReader:
     def _read(self, shard: int, offset: int, size: int) -> bytes:
         data = os.pread(self._file(shard), size, offset)
         if len(data) != size:
-            raise ValueError(f"{len(data)} of {size} bytes")
+            raise ValueError(f"expected {size} bytes at offset {offset}, found {len(data)}")
         return data
 
     def _file(self, shard: int) -> int:
         if shard not in self._files:
             tar = self.shards[shard].tar
-            self._files[shard] = self.stage.open(tar) if self.stage else os.open(tar, os.O_RDONLY)
-            if len(self._files) > self.kept:
+            self._files[shard] = self.staging.open(tar) if self.staging else os.open(tar, os.O_RDONLY)
+            if len(self._files) > self.max_open:
                 os.close(self._files.popitem(last=False)[1])
         self._files.move_to_end(shard)
         return self._files[shard]

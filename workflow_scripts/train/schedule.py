@@ -1,10 +1,10 @@
-"""The learning rate: linear warm-up, then cosine to 0 (both papers)."""
+"""Learning rate schedule: linear warm-up, then cosine decay to 0 (both papers)."""
 
 import math
 
 
 def lr_at(step: int, *, peak: float, warmup: int, total: int) -> float:
-    """The learning rate of step `step` (from 0) of `total`."""
+    """Learning rate of step `step` (from 0) of `total`, with `warmup` warm-up steps up to `peak`."""
     if step < warmup:
         return peak * (step + 1) / warmup
     done = (step - warmup) / max(1, total - warmup)

@@ -1,41 +1,41 @@
-"""Requests to stop, on which all ranks agree."""
+"""Requests to stop the training, agreed on by all ranks."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from workflow_scripts.train.ranks import Ranks, summed
+from workflow_scripts.train.ranks import Ranks, sum_over_ranks
 
-# SIGUSR1 is Slurm's warning that the time is nearly up.
+# Slurm sends SIGUSR1 shortly before the job's time limit (--signal=USR1@SECONDS).
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class StopRequests:
-    """How often this process was asked to stop.
+    """Counts the stop signals that this process received.
 
     Args:
-        ranks: this process among the others.
+        ranks: this process and its peers.
     """
 
     def __init__(self, ranks: Ranks) -> None:
         self.ranks = ranks
         self.count = 0
 
-    def reached_anybody(self) -> bool:
-        """Whether any rank was asked to stop. Every rank must ask; all get the same answer."""
-        return summed([self.count], self.ranks)[0] > 0
+    def any_rank_stopped(self) -> bool:
+        """Whether any rank received a stop signal. A collective: every rank must call it."""
+        return sum_over_ranks([self.count], self.ranks)[0] > 0
 
 
 @contextmanager
 def stop_requests(ranks: Ranks) -> Iterator[StopRequests]:
-    """Count SIGTERM, SIGUSR1 and Ctrl-C, instead of letting them end the process."""
+    """Count SIGTERM, SIGUSR1 and SIGINT in the block instead of exiting on them."""
     requests = StopRequests(ranks)
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def count(number: int, frame: FrameType | None) -> None:
         requests.count += 1
 
-    before = {number: signal.signal(number, note) for number in STOP_SIGNALS}
+    before = {number: signal.signal(number, count) for number in STOP_SIGNALS}
     try:
         yield requests
     finally:

@@ -1,12 +1,12 @@
-"""A training in time slots of a cluster: one `srun` task per node, warned before its end, resumed in the next slot.
+"""Train in time slots of a Slurm cluster: one `srun` task per node, requeued before the time limit, resumed later.
 
-`python -m workflow_scripts.train.slots OPTIONS -m MODULE OPTIONS` runs in a Slurm job, on the first of its nodes. It
-starts `train.launch` once on each node; they meet on this one. The job is asked for with `--signal=USR1@SECONDS`: Slurm
-then warns every process of the training, which saves and ends with a status that says so, and the job puts itself back
-into the queue. Snakemake sees one job that waits and runs and waits; no try is counted.
+`python -m workflow_scripts.train.slots OPTIONS -m MODULE OPTIONS` runs on the first node of a Slurm job and starts
+`train.launch` on each node, with this node as the rendezvous. The job is submitted with `--signal=USR1@SECONDS`: Slurm
+signals every process of the training, which saves and exits with status 143, and the job requeues itself. For Snakemake
+it stays one job; no retry is counted.
 
-A job that outlived its Snakemake may be at the same work. Then this one gives its nodes back and stays in the queue
-until the other has ended, and finds the work done.
+If a job that outlived its Snakemake is running the same training, this job requeues itself until that one has ended,
+and then adopts its work.
 """
 
 import argparse
@@ -26,11 +26,11 @@ from workflow_scripts.train.exit_status import BAD_INPUT, EXIT_PREEMPTED, OUTCOM
 
 PORTS = range(10_000, 30_000)
 POLL_SECONDS = 0.5
-# One node may still be writing what all others wait for no longer.
-SECONDS_AFTER_THE_FIRST = 600
-# Slurm takes the dependency of a job only when that is queued again, and by then ends all its processes: these commands
-# must outlive its SIGTERM. Where they do not, the job starts, looks and queues once more.
-QUEUE_AGAIN = """\
+# srun's --wait: how long other nodes may still be saving after the first one has exited.
+WAIT_SECONDS = 600
+# Slurm accepts a dependency only after the requeue, which also terminates the job's processes: ignore SIGTERM until it
+# is set. If the shell is killed first, the job starts, finds the other job, and requeues again.
+REQUEUE = """\
 trap '' TERM
 scontrol requeue "$1" || exit
 [ -z "$2" ] || scontrol update JobId="$1" Dependency=afterany:"$2"
@@ -39,93 +39,90 @@ exit 0
 
 
 class Slot:
-    """This Slurm job, and what is done with its queue."""
+    """This Slurm job: runs job steps and requeues itself."""
 
     def __init__(self, job: str) -> None:
         self.job = job
-        self.told_to_end = False
-        signal.signal(signal.SIGTERM, self._note)
-        # Meant for the training; whoever sends it to the whole job must not end this.
+        self.terminated = False
+        signal.signal(signal.SIGTERM, self._terminate)
+        # SIGUSR1 is for the training; it may be sent to the entire job.
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
-    def _note(self, *_: object) -> None:
-        self.told_to_end = True
+    def _terminate(self, *_: object) -> None:
+        self.terminated = True
 
     def run(self, command: Sequence[str]) -> int:
         """Run the job step and return its exit status."""
         return subprocess.run(command, check=False).returncode
 
-    def give_back(self, why: str, *, after: str | None = None) -> None:
-        """Put this job back into the queue; it is started anew, and this process does not return.
+    def requeue(self, why: str, *, after: str | None = None) -> None:
+        """Requeue this job. Slurm then ends this process, so this returns only if the cluster refuses the requeue.
 
         Args:
-            why: for the job's log.
-            after: a job that has to end before.
-
-        Returns:
-            Only where the cluster does not let a job do that.
+            why: message for the job's log.
+            after: id of a job that must end first.
         """
-        say(why)
-        if subprocess.run(["sh", "-c", QUEUE_AGAIN, "sh", self.job, after or ""], check=False).returncode:
+        log(why)
+        if subprocess.run(["sh", "-c", REQUEUE, "sh", self.job, after or ""], check=False).returncode:
             return
-        while not self.told_to_end:
+        while not self.terminated:
             time.sleep(POLL_SECONDS)
         sys.exit(EXIT_PREEMPTED)
 
 
 def slots(arguments: Sequence[str]) -> int:
     """Run the training of one slot and return the exit status."""
-    options, training = parse(arguments)
+    options, training = parse_options(arguments)
     if "SLURM_JOB_ID" not in os.environ:
-        say("error: no Slurm job; snakemake --profile profiles/slurm starts one")
+        log("error: not in a Slurm job; run snakemake --profile profiles/slurm")
         return EXIT_BAD_INPUT
     slot = Slot(os.environ["SLURM_JOB_ID"])
     other = holding_job(options.publishes)
     if other and other != slot.job and is_active(other):
-        slot.give_back(f"job {other} is at the same work; waiting in the queue until it has ended", after=other)
-    written = Path(training[training.index("--work") + 1]) / OUTCOME
+        slot.requeue(f"job {other} runs the same training; requeued until it has ended", after=other)
+    outcome_file = Path(training[training.index("--work") + 1]) / OUTCOME
     starts = 1 + options.restarts
     for left in reversed(range(starts)):
-        written.unlink(missing_ok=True)
-        # Another port each time: what holds one may hold it for long.
-        status = slot.run(step(options, training, starts * int(slot.job) + left))
-        # Of several nodes, srun gives the highest status: that of ranks that were killed because of it.
-        if status and was_bad_input(written):
+        outcome_file.unlink(missing_ok=True)
+        # A new port for each start: the previous one may still be in use.
+        status = slot.run(srun_command(options, training, starts * int(slot.job) + left))
+        # srun returns the highest status of all nodes: that of the ranks that were killed after the first failure.
+        if status and was_bad_input(outcome_file):
             status = EXIT_BAD_INPUT
-        if not is_crash(status) or slot.told_to_end or not left:
+        if not is_crash(status) or slot.terminated or not left:
             break
-        say(f"ended with status {status}; restarting, {left - 1} restarts left")
-    if status == EXIT_PREEMPTED and not slot.told_to_end:
-        slot.give_back("saved before the time is up; going on in the next slot")
-        say("this cluster puts no job back into its queue; run Snakemake again to go on")
+        log(f"ended with status {status}; restarting, {left - 1} restart{'s' * (left != 2)} left")
+    if status == EXIT_PREEMPTED and not slot.terminated:
+        slot.requeue("saved before the time limit; requeued to resume in the next slot")
+        log("this cluster does not requeue jobs; run Snakemake again to resume")
     return status
 
 
-def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The options, and the training's own command line from `-m` on."""
+def parse_options(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Parse the options; return them and the training's command line from `-m` on."""
     parser = argparse.ArgumentParser(prog="python -m workflow_scripts.train.slots", description=__doc__)
-    parser.add_argument("--nodes", type=int, required=True, help="machines")
-    parser.add_argument("--processes", type=int, required=True, help="processes a machine")
-    parser.add_argument("--cores", type=int, required=True, help="cores a machine")
-    parser.add_argument("--restarts", type=int, default=0, help="how often a crash is followed by another start")
-    parser.add_argument("--publishes", type=Path, required=True, help="the file that says that the training is done")
-    parser.add_argument("--image", help="Apptainer image to run in")
+    parser.add_argument("--nodes", type=int, required=True, help="number of nodes")
+    parser.add_argument("--processes", type=int, required=True, help="processes per node")
+    parser.add_argument("--cores", type=int, required=True, help="CPU cores per node")
+    parser.add_argument("--restarts", type=int, default=0, help="maximum number of restarts after a crash")
+    parser.add_argument("--publishes", type=Path, required=True, help="file that the training publishes last")
+    parser.add_argument("--image", help="Apptainer image to run the training in")
     module = list(arguments).index("-m") if "-m" in arguments else len(arguments)
     return parser.parse_args(arguments[:module]), list(arguments[module:])
 
 
-def step(options: argparse.Namespace, training: Sequence[str], number: int) -> list[str]:
-    """The command of the job step: a task a node, all of which meet on the first node, where this runs.
+def srun_command(options: argparse.Namespace, training: Sequence[str], number: int) -> list[str]:
+    """The `srun` command of a job step: one task per node, with this node as the rendezvous.
 
     Args:
-        options: of the slot.
-        training: the training's own command line.
-        number: decides the port; steps of one machine have different ones.
+        options: options of the slot.
+        training: the training's command line.
+        number: selects the port; different job steps use different ports.
     """
     inside = ["apptainer", "exec", "--nv", options.image, "python"] if options.image else [sys.executable]
     return [
         *("srun", f"--nodes={options.nodes}", "--ntasks-per-node=1", f"--cpus-per-task={options.cores}"),
-        f"--wait={SECONDS_AFTER_THE_FIRST}",
+        f"--wait={WAIT_SECONDS}",
         *(*inside, "-m", "workflow_scripts.train.launch", "--nnodes", str(options.nodes)),
         *("--nproc-per-node", str(options.processes)),
         *("--master-addr", socket.gethostname(), "--master-port", str(PORTS[number % len(PORTS)])),
@@ -133,19 +130,19 @@ def step(options: argparse.Namespace, training: Sequence[str], number: int) -> l
     ]
 
 
-def was_bad_input(written: Path) -> bool:
-    """Whether a rank, on whichever node, has written down that what the training was given is wrong."""
-    return written.exists() and bool(json.loads(written.read_text(encoding="utf-8"))["outcome"] == BAD_INPUT)
+def was_bad_input(outcome_file: Path) -> bool:
+    """Whether a rank on any node has recorded bad input."""
+    return outcome_file.exists() and bool(json.loads(outcome_file.read_text(encoding="utf-8"))["outcome"] == BAD_INPUT)
 
 
 def is_active(job: str) -> bool:
-    """Whether a job waits or runs."""
+    """Whether a job is pending or running."""
     done = subprocess.run(["squeue", "--noheader", "--jobs", job], capture_output=True, text=True, check=False)
     return bool(done.stdout.strip())
 
 
-def say(line: str) -> None:
-    """A line in the job's log."""
+def log(line: str) -> None:
+    """Write a line to the job's log."""
     sys.stderr.write(f"{line}\n")
 
 

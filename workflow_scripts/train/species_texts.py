@@ -1,9 +1,9 @@
-"""Text embeddings of the corpus's species, in the layout that pybioclip reads.
+"""Embed the names of the corpus's species, in the layout that pybioclip reads.
 
 In: an exported model and the corpus's labels. Out: `txt_emb_species.npy` and `txt_emb_species.json`, see
 `common.species_embeddings`.
 
-Shapes: N species, n of them at once, D embedding dimensions.
+Shapes: N species, n species of a batch, D embedding dimensions.
 """
 
 import json
@@ -24,8 +24,8 @@ from workflow_scripts.common.species import count_species, species_in_batches
 from workflow_scripts.common.species_embeddings import EMBEDDINGS, NAMES
 from workflow_scripts.contracts import LABELS
 
-# Species between two lines of progress.
-SPECIES_AT_ONCE = 4096
+# Species per batch; progress is reported after each.
+BATCH_SPECIES = 4096
 
 
 def species_texts(
@@ -36,23 +36,23 @@ def species_texts(
     Args:
         model: open_clip directory.
         labels: the corpus's labels.
-        templates: `openai`: the mean over open_clip's 80 templates; `caption`: the one of training.
-        memory_mb: for sorting the labels.
-        out: the folder.
+        templates: `openai` averages over open_clip's 80 templates; `caption` uses the training template.
+        memory_mb: memory limit for sorting the labels, MB.
+        out: output folder.
 
     Raises:
-        InputError: the labels are unreadable or hold no species, or the model is none.
+        InputError: the labels or the model cannot be read, or no label resolved to a species.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     loaded = clip.load(f"local-dir:{model}", device)
     encode = partial(text_features, loaded)
-    of_training, *of_imagenet = TEMPLATES
-    chosen = of_imagenet if templates == "openai" else [of_training]
+    training_template, *openai_templates = TEMPLATES
+    chosen = openai_templates if templates == "openai" else [training_template]
     with tables.connect(memory_mb=memory_mb) as connection:
         tables.read(connection, labels, LABELS, "labels")
         count = count_species(connection)
         if not count:
-            raise InputError(f"{labels}: no label resolved to a species, so there is nothing to embed")
+            raise InputError(f"{labels}: no label resolved to a species")
         with (
             whole(out / NAMES) as names_file,
             whole(out / EMBEDDINGS) as embeddings_file,
@@ -62,14 +62,14 @@ def species_texts(
             shape = (len(loaded.model.visual.proj.T), count)
             columns_DN = np.lib.format.open_memmap(embeddings_file, "w+", np.float32, shape)
             done = 0
-            for some in species_in_batches(connection, SPECIES_AT_ONCE):
-                names_n = [taxon.taxonomic_with_common for taxon in some]
-                columns_DN[:, done : done + len(some)] = class_weights(names_n, chosen, encode).T
-                for taxon in some:
+            for batch in species_in_batches(connection, BATCH_SPECIES):
+                names_n = [taxon.taxonomic_with_common for taxon in batch]
+                columns_DN[:, done : done + len(batch)] = class_weights(names_n, chosen, encode).T
+                for taxon in batch:
                     names.write("[" if done == 0 else ",\n")
                     names.write(json.dumps([list(taxon.ranks), taxon.common_name], ensure_ascii=False))
                     done += 1
-                bar.update(len(some))
+                bar.update(len(batch))
             names.write("]\n")
             columns_DN.flush()
 

@@ -1,6 +1,6 @@
 """Copies of shards on a node's local disk, for file systems that are slow at small reads.
 
-All readers of a node share the copies: whoever needs a shard first copies it, in one sequential read.
+All readers on a node share the copies; the first reader of a shard copies it, in one sequential read.
 """
 
 import fcntl
@@ -13,12 +13,12 @@ from pathlib import Path
 from workflow_scripts.common.files import whole
 
 
-class Stage:
-    """A node-local folder of copies that never grows beyond a bound, save for one shard.
+class StagingArea:
+    """A node-local folder of copied shards, bounded in size (a single shard may exceed the bound).
 
     Args:
-        folder: on the node's own disk.
-        max_bytes: copies are removed, the longest unused first, until they fit.
+        folder: folder on the node's local disk.
+        max_bytes: maximum total size; the least recently used copies are removed first.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
@@ -26,14 +26,14 @@ class Stage:
         self.max_bytes = max_bytes
 
     def open(self, tar: Path) -> int:
-        """A file descriptor of the copy of a tar, made if need be; it stays good when the copy is removed."""
+        """Open the copy of a tar, copying it first if needed. The descriptor stays valid if the copy is removed."""
         source = tar.resolve()
         stat = source.stat()
         name = hashlib.sha256(f"{source} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:32]
         copy = self.folder / f"{name}.tar"
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
-            # One copy at a time a node: a sequential read is what is wanted.
+            # One copy at a time per node keeps reads sequential.
             fcntl.flock(lock, fcntl.LOCK_EX)
             if copy.exists():
                 os.utime(copy)

@@ -1,7 +1,7 @@
-"""The endless stream of samples: epoch after epoch, each a permutation fixed by (seed, epoch).
+"""The infinite stream of samples: one epoch after another, each a permutation fixed by (seed, epoch).
 
-An epoch shuffles the shards, and then the samples within windows of consecutive shards. Position p of the stream is
-found without walking to it, so a run can resume anywhere, with any number of ranks and workers.
+An epoch shuffles the shards, then the samples within windows of consecutive shards. Any position is located without
+iterating to it, so a training can resume anywhere, with any number of ranks and workers.
 """
 
 import math
@@ -15,27 +15,27 @@ import numpy as np
 
 from workflow_scripts.common.errors import InputError
 
-# An epoch's order and a window's permutation are needed for many positions in a row; two windows may meet in a batch.
-KEPT_ORDERS = 4
+# Orders of epochs and windows to cache: consecutive positions share them, and a batch may span two of each.
+CACHED_ORDERS = 4
 
 
 class Order(Protocol):
-    """Positions of an endless stream over numbered shards."""
+    """Maps positions of an infinite stream to samples of numbered shards."""
 
     def __len__(self) -> int:
-        """Samples of one pass over everything."""
+        """Number of samples."""
 
     def locate(self, position: int) -> tuple[int, int]:
-        """The shard and the row within it at `position` (0 or more, without end)."""
+        """The shard, and the row in it, of any `position` from 0."""
 
 
 class Stream:
-    """One corpus: every sample once an epoch.
+    """Stream over shards; every sample occurs once per epoch.
 
     Args:
-        counts: samples a shard.
-        seed: fixes the order; numbers of 0 or more.
-        window: shards that are shuffled together.
+        counts: number of samples of each shard.
+        seed: seed of the order, non-negative.
+        window: number of shards that are shuffled together.
     """
 
     def __init__(self, counts: Sequence[int], seed: tuple[int, ...], window: int) -> None:
@@ -44,9 +44,9 @@ class Stream:
         self.seed = seed
         self.window = window
         if not self.samples:
-            raise InputError("no samples to train on; curate/gNNN/account.json has the reasons")
-        self._epoch = lru_cache(KEPT_ORDERS)(self._epoch_order)
-        self._window = lru_cache(KEPT_ORDERS)(self._window_order)
+            raise InputError("no samples to train on; curate/gNNN/account.json counts the excluded images by reason")
+        self._epoch = lru_cache(CACHED_ORDERS)(self._epoch_order)
+        self._window = lru_cache(CACHED_ORDERS)(self._window_order)
 
     def __len__(self) -> int:
         return self.samples
@@ -63,7 +63,7 @@ class Stream:
         return order[found], member - (ends[found - 1] if found else 0)
 
     def _epoch_order(self, epoch: int) -> tuple[list[int], list[int]]:
-        """The shards in this epoch's order, and where each ends in the epoch."""
+        """The epoch's order of shards, and the position after the end of each."""
         order = np.random.default_rng([*self.seed, epoch]).permutation(len(self.counts))
         return order.tolist(), np.cumsum(self.counts[order]).tolist()
 
@@ -74,12 +74,12 @@ class Stream:
 
 
 class Mixture:
-    """Several corpora, each with its fixed share of every batch and in its own order of epochs.
+    """Mixture of corpora: each has a fixed share of every batch, and its own epochs.
 
     Args:
-        streams: the corpora; their shards are numbered one corpus after the other.
-        shares: samples of each in a batch.
-        seed: fixes which places of a batch are whose.
+        streams: one stream per corpus; shards are numbered consecutively over the corpora.
+        shares: samples of each corpus in a batch.
+        seed: seed of the assignment of batch places to corpora.
     """
 
     def __init__(self, streams: Sequence[Stream], shares: Sequence[int], seed: tuple[int, ...]) -> None:
@@ -88,7 +88,7 @@ class Mixture:
         self.batch = sum(shares)
         self.first_shards = [0, *accumulate(len(stream.counts) for stream in streams)]
         owners = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(streams)), shares))
-        # Of each place in a batch: whose it is, and the how-manieth of its owner's.
+        # For each place in a batch: its corpus, and its number among that corpus's places.
         numbers = np.zeros(self.batch, dtype=np.int64)
         for owner, share in enumerate(shares):
             numbers[owners == owner] = np.arange(share)
@@ -106,15 +106,15 @@ class Mixture:
 
 
 def shares_of(weights: Sequence[float], batch: int) -> list[int]:
-    """How many samples of a batch each weight stands for: as near as whole numbers come, at least one each.
+    """Divide a batch among weights, by largest remainder.
 
     Raises:
-        InputError: the batch has no place for one of them.
+        InputError: a weight is too small for a single sample.
     """
     exact = [batch * weight / sum(weights) for weight in weights]
     shares = [int(share) for share in exact]
-    by_rest = sorted(range(len(exact)), key=lambda n: (shares[n] - exact[n], n))
-    for n in by_rest[: batch - sum(shares)]:
+    by_remainder = sorted(range(len(exact)), key=lambda n: (shares[n] - exact[n], n))
+    for n in by_remainder[: batch - sum(shares)]:
         shares[n] += 1
     if 0 in shares:
         raise InputError(
@@ -124,18 +124,18 @@ def shares_of(weights: Sequence[float], batch: int) -> list[int]:
 
 
 def steps_of(epochs: float, samples: int, batch: int) -> int:
-    """Steps of a training: enough for `epochs` passes over `samples`, the last step filled up from the next pass."""
+    """Number of steps for `epochs` passes over `samples`; the last batch is filled up from the next pass."""
     return max(1, math.ceil(epochs * samples / batch))
 
 
 def rank_positions(step: int, batch: int, rank: int, ranks: int) -> range:
-    """Positions that one rank takes at `step` (from 0): its contiguous part of the global batch.
+    """Stream positions of one rank at `step` (from 0): a contiguous slice of the global batch.
 
     Raises:
-        InputError: the batch cannot be shared equally.
+        InputError: the batch is not divisible by the number of ranks.
     """
     if batch % ranks:
-        raise InputError(f"a batch of {batch} cannot be shared equally by {ranks} processes; choose a multiple")
-    part = batch // ranks
-    first = step * batch + rank * part
-    return range(first, first + part)
+        raise InputError(f"a batch of {batch} is not divisible by {ranks} processes; choose a multiple of {ranks}")
+    local = batch // ranks
+    first = step * batch + rank * local
+    return range(first, first + local)

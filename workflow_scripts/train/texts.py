@@ -1,7 +1,7 @@
-"""Captions, written when a batch is made and tokenised once.
+"""Captions of samples, written and tokenised when a batch is loaded.
 
-Labels are kept in a memory-mapped file, one for all processes of a machine, and found by binary search: their number
-grows with the corpus, the trainer's memory does not.
+Label names are memory-mapped, shared by all processes of a machine, and looked up by binary search, so the trainer's
+memory does not grow with the corpus.
 """
 
 import hashlib
@@ -26,49 +26,49 @@ if TYPE_CHECKING:
 
 Tokenizer = Callable[[Sequence[str]], "torch.Tensor"]
 TextKey = tuple[str | None, ...]
-"""What a sample's text is found by: a label_id and kept columns, or the caption itself."""
+"""Identifies a sample's text: its label_id and kept columns, or the caption itself."""
 
-KEPT_CAPTIONS = 200_000
+CACHED_CAPTIONS = 200_000
 NAMES = (*RANKS, "scientific_name", "common_name")
 
 
 def text_type_at(step: int, seed: int, types: Sequence[str]) -> str:
-    """The text type of a step, for the whole global batch: fixed by (seed, step), so all ranks agree (BioCLIP)."""
+    """Draw the text type of a step's global batch (BioCLIP). It depends only on (seed, step): equal on all ranks."""
     return random.Random(f"text type {seed} {step}").choice(list(types))
 
 
 class Texts(Protocol):
-    """Tokens for what a sample's text is found by."""
+    """Maps text keys to tokens."""
 
     @property
     def columns(self) -> Sequence[str]:
-        """The columns of the index in which it says so."""
+        """The index columns of a text key."""
 
     def tokens(self, key: TextKey, text_type: str) -> np.ndarray:
         """Token ids, int32 [context_length]."""
 
 
 class CaptionTexts:
-    """Replay, and tars in the published layout: what is found is the caption itself."""
+    """Texts of replay and of tars in the published layout: the text key is the caption."""
 
     columns = ("caption",)
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokens = lru_cache(KEPT_CAPTIONS)(WordTokenizer(tokenizer))
+        self._tokens = lru_cache(CACHED_CAPTIONS)(WordTokenizer(tokenizer))
 
     def tokens(self, key: TextKey, text_type: str) -> np.ndarray:
-        """Token ids of the caption in `key`, whatever type it is of."""
+        """Token ids of the caption in `key`, int32 [context_length]; `text_type` is ignored."""
         return self._tokens(*key)
 
 
 class LabelTexts:
-    """Biology: a label_id is found, and the caption is written from the label's names.
+    """Texts of biology: captions are written from the names of a label.
 
     Args:
-        folder: where `write_label_names` wrote the labels.
-        tokenizer: texts -> token ids.
-        templates: further text types; what they name besides the organism stands in columns of the index.
-        captions: whose rules captions follow.
+        folder: folder that `write_label_names` wrote.
+        tokenizer: maps texts to token ids.
+        templates: additional text types; their fields may be columns of the index.
+        captions: caption rules.
     """
 
     def __init__(
@@ -86,26 +86,26 @@ class LabelTexts:
         self._tokenizer = WordTokenizer(tokenizer)
         self.ids = np.load(folder / "label_ids.npy", mmap_mode="r")
         self.names = pa.ipc.open_file(pa.memory_map(str(folder / "label_names.arrow"))).read_all()
-        self._tokens = lru_cache(KEPT_CAPTIONS)(self._tokenise)
+        self._tokens = lru_cache(CACHED_CAPTIONS)(self._tokenise)
 
     def tokens(self, key: TextKey, text_type: str) -> np.ndarray:
-        """Token ids of the caption of `text_type` for the values of `columns` in `key`."""
+        """Token ids of a caption of `text_type`, int32 [context_length]; `key` has the values of `columns`."""
         return self._tokens(key if text_type in self.templates else key[:1], text_type)
 
     def taxon(self, label_id: str) -> Taxon:
         """The names of a label.
 
         Raises:
-            InputError: there is no such label.
+            InputError: the label does not exist.
         """
         wanted = np.bytes_(label_id)
         row = int(np.searchsorted(self.ids, wanted))
         if row == len(self.ids) or self.ids[row] != wanted:
-            raise InputError(f"{self.folder}: no label {label_id}; shards and labels do not belong together")
+            raise InputError(f"{self.folder}: no label {label_id}; shards and labels are not of the same corpus")
         return Taxon.from_row(self.names.slice(row, 1).to_pylist()[0])
 
     def lineage(self, label_id: str) -> np.ndarray:
-        """A label's taxa from the kingdom down, a number for the names down to each, int64 [R]; 0 where it has none."""
+        """A label's taxa from kingdom to species, int64 [R]: hashes of the names down to each rank; 0 if missing."""
         names = self.taxon(label_id).ranks
         numbers = np.zeros(len(RANKS), dtype=np.int64)
         for place, name in enumerate(names):
@@ -125,10 +125,10 @@ class LabelTexts:
 
 
 def check_labels(labels: Path, indexes: Sequence[Path]) -> None:
-    """Every sample's label must be known and have a name.
+    """Check that every label of the index tables exists and has a name.
 
     Raises:
-        InputError: the first label that is missing or nameless.
+        InputError: a label is missing or nameless; the message names the first one.
     """
     named = " OR ".join(f"trim(coalesce({tables.quoted(name)}, '')) != ''" for name in (*RANKS, "scientific_name"))
     with tables.connect() as connection:
@@ -144,16 +144,16 @@ def check_labels(labels: Path, indexes: Sequence[Path]) -> None:
         ).fetchone()
     if bad is not None:
         label_id, missing = bad
-        trouble = "is not there, but samples have it" if missing else "has no name at all, but samples have it"
-        raise InputError(f"{labels}: label {label_id} {trouble}; build the shards again")
+        problem = "is missing" if missing else "has no names"
+        raise InputError(f"{labels}: label {label_id} of the shards {problem}; rebuild the shards")
 
 
 def write_label_names(labels: Path, folder: Path) -> None:
-    """Write the labels' names in `folder` so that any process can map them: sorted ids, and names in their order."""
+    """Write the labels to `folder` for memory-mapping: sorted label_ids, and names in the same order."""
     columns = ", ".join(tables.quoted(name) for name in NAMES)
     with tables.connect() as connection:
         source = tables.scan(labels)
-        # Compared as bytes, which is how numpy compares them.
+        # Sort by bytes, as numpy compares them.
         ordered = f"SELECT label_id, {columns} FROM {source} ORDER BY encode(label_id)"
         count, width = tables.one_row(
             connection, f"SELECT count(*), coalesce(max(octet_length(encode(label_id))), 1) FROM {source}"

@@ -1,25 +1,25 @@
-"""Progress of a training; part of every checkpoint."""
+"""Progress of a training, saved in every checkpoint."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class TrainState:
-    """How far a training is.
+    """Progress of a training.
 
     Attributes:
-        steps: steps done.
-        seconds: spent on them, without validation and saving.
-        waited: seconds of these spent waiting for data.
-        broken: samples that were replaced.
-        skipped: steps whose loss or gradient was not finite, so that nothing was learned.
-        skipped_in_a_row: those among the last steps.
-        resumed: how often the training was taken up again.
-        best_loss: the lowest validation loss, all parts summed.
-        best_step: when that was; 0 before any validation.
-        text_types: steps by text type.
-        at_once: pairs that a process takes through the model at once, at most; None for its whole share. A training
-            that is taken up again keeps to it, for sums over other microbatches would differ in their last bits.
+        steps: completed steps.
+        seconds: time spent in steps, without validation and checkpoints.
+        waited: seconds of `seconds` spent waiting for data.
+        broken: unreadable samples that were replaced.
+        skipped: steps without an update because the loss or gradient was not finite.
+        skipped_in_a_row: length of the current run of skipped steps.
+        resumed: how often the training was resumed.
+        best_loss: lowest validation loss, summed over the held-out splits.
+        best_step: step of `best_loss`; 0 before the first validation.
+        text_types: number of steps by text type.
+        at_once: maximum pairs per microbatch on one rank; None for all of them. A resumed training keeps it, because
+            sums over other microbatches differ in their last bits.
     """
 
     steps: int = 0
@@ -35,12 +35,12 @@ class TrainState:
     at_once: int | None = None
 
     def note_skip(self, skipped: bool) -> None:
-        """Count a step that was skipped, or was not."""
+        """Update the counts of skipped steps."""
         self.skipped += skipped
         self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
 
     def note_validation(self, loss: float) -> bool:
-        """Note a validation loss, and say whether it is the best so far."""
+        """Record a validation loss; return whether it is the lowest so far."""
         if self.best_loss is not None and not loss < self.best_loss:
             return False
         self.best_loss, self.best_step = loss, self.steps
