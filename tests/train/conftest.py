@@ -1,4 +1,4 @@
-"""A small corpus for training tests: coloured shapes that stand for species, with labels, and captioned replay."""
+"""A small corpus for training tests: coloured shapes as species, with labels, and captioned replay."""
 
 import hashlib
 import io
@@ -31,7 +31,7 @@ SHAPES = ("circle", "square", "bar", "ring")
 
 @dataclass(frozen=True)
 class Corpus:
-    """Where a test's corpus lies."""
+    """Paths of a test corpus."""
 
     shards: Path
     labels: Path
@@ -39,12 +39,12 @@ class Corpus:
 
     @property
     def biology(self) -> CorpusShards:
-        """Its shards as a training is given them."""
+        """Its biology shards, as a training's input."""
         return CorpusShards(shards=[str(self.shards)], labels=str(self.labels))
 
 
 def tiny_model(size: int = 32) -> ModelSettings:
-    """A CLIP of a few thousand weights beside its token embedding."""
+    """A CLIP with a few thousand weights, not counting its token embedding."""
     return ModelSettings(
         architecture={
             "embed_dim": 16,
@@ -55,7 +55,7 @@ def tiny_model(size: int = 32) -> ModelSettings:
 
 
 def draw(kind: int, size: int, chance: np.random.Generator) -> bytes:
-    """A JPEG of one of the kinds (colour x shape), at a random place on a noisy ground."""
+    """A JPEG of a kind (colour x shape) at a random place on a noisy background."""
     image = chance.integers(60, 110, (size, size, 3), dtype=np.uint8)
     colour = RGB[COLOURS[kind % len(COLOURS)]]
     shape = SHAPES[kind // len(COLOURS) % len(SHAPES)]
@@ -136,13 +136,13 @@ def build_corpus(
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    """A corpus that tests only read."""
+    """A corpus shared by tests, which must not change it."""
     return build_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture
 def make_corpus(tmp_path: Path) -> Callable[..., Corpus]:
-    """Builds a corpus that a test may spoil."""
+    """Builds a corpus that a test may change."""
     return lambda **sizes: build_corpus(tmp_path / "corpus", **sizes)
 
 
@@ -163,5 +163,5 @@ def model_settings() -> ModelSettings:
 
 
 def read_metrics(path: Path) -> list[dict[str, object]]:
-    """The lines of a metrics file."""
+    """The rows of a metrics file."""
     return [json.loads(line) for line in path.read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""Ranks of a training in processes of their own."""
+"""Run the ranks of a training in separate processes."""
 
 import multiprocessing
 import os
@@ -8,18 +8,18 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 CONTEXT = multiprocessing.get_context("forkserver")
-# Ranks are forked by a process that has imported the trainer and runs no test. Forked from pytest's own process, they
-# would crash beside the threads that other tests have left there.
+# Ranks are forked by a server process that has imported the trainer. Forked from pytest's own process, they would crash
+# because of the threads that other tests have started there.
 CONTEXT.set_forkserver_preload(["pytest", "workflow_scripts.train.run"])
 
 
 def start_together(ranks: int, changed: Callable[[], object] | None = None, **training: Any) -> list[BaseProcess]:
-    """Start the ranks of a training as torchrun would, without the time that starting Python takes.
+    """Start the ranks of a training as torchrun does, without starting Python anew.
 
     Args:
-        ranks: how many.
-        changed: what each of them does first.
-        training: what `train_model` is given.
+        ranks: number of ranks.
+        changed: called first on each rank.
+        training: arguments of `train_model`.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -36,7 +36,7 @@ def train_together(ranks: int, changed: Callable[[], object] | None = None, **tr
 
 
 def join(processes: Sequence[BaseProcess], seconds: float = 300) -> None:
-    """Wait for processes, all of which must end well."""
+    """Wait for processes; all must exit with status 0."""
     for process in processes:
         process.join(seconds)
         assert process.exitcode == 0

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or absent, checked, kept as asked, of one recipe."""
+"""Checkpoints: atomic, verified, kept as requested, bound to one recipe."""
 
 import errno
 import time
@@ -44,7 +44,7 @@ def damage(file: Path) -> None:
 
 
 @pytest.mark.parametrize("steps", [0, 4])
-def test_weights_and_what_the_optimiser_remembers_come_back(steps: int, tmp_path: Path) -> None:
+def test_weights_and_optimiser_state_are_restored(steps: int, tmp_path: Path) -> None:
     model, optimizer = pair = trained(steps)
     checkpoints = Checkpoints(tmp_path, "recipe", newest=1)
     save(checkpoints, steps, pair)
@@ -70,11 +70,11 @@ def one_rank(rank: int, size: int, folder: Path) -> None:
     checkpoint.write_json = slowly
     with Ranks(rank, size, rank, size, dist.FileStore(str(folder / "store"), size)).group():
         save(Checkpoints(folder / "checkpoints", "recipe", newest=1), 4, trained(4))
-        # A rank that ends from here on may be the end of all.
+        # When a rank exits, torchrun ends the others.
         assert (folder / "checkpoints/step-00000004").is_dir()
 
 
-def test_several_ranks_share_the_writing_wait_for_the_end_of_it_and_one_process_reads_it(tmp_path: Path) -> None:
+def test_ranks_write_a_checkpoint_together_and_one_process_reads_it(tmp_path: Path) -> None:
     children = [CONTEXT.Process(target=one_rank, args=(rank, 2, tmp_path)) for rank in range(2)]
     for child in children:
         child.start()
@@ -89,7 +89,7 @@ def test_several_ranks_share_the_writing_wait_for_the_end_of_it_and_one_process_
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def test_the_newest_are_kept_and_those_that_are_asked_for(tmp_path: Path) -> None:
+def test_the_newest_and_the_requested_checkpoints_are_kept(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, "recipe", newest=2)
     for step in (5, 10, 15, 20, 25):
         save(checkpoints, step, trained(0), is_kept=lambda step: step == 10)
@@ -97,7 +97,7 @@ def test_the_newest_are_kept_and_those_that_are_asked_for(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("file", ["__0_0.distcp", ".metadata", "state.json"])
-def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(
+def test_damaged_checkpoints_are_reported_and_the_previous_one_is_used(
     file: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     checkpoints = Checkpoints(tmp_path, "recipe", newest=3)
@@ -111,7 +111,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000005"]
 
 
-def test_a_file_system_that_fails_costs_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_error_removes_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoints = Checkpoints(tmp_path, "recipe", newest=2)
     for step in (5, 10):
         save(checkpoints, step, trained(1))

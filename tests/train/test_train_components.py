@@ -62,7 +62,7 @@ def batches_of(corpus, start: Path, tmp_path: Path) -> Callable[..., Batches]:
     return make
 
 
-def test_the_schedule_warms_up_linearly_and_falls_to_zero_as_a_cosine() -> None:
+def test_the_schedule_warms_up_linearly_and_decays_to_zero_as_a_cosine() -> None:
     rates = [lr_at(step, peak=1.0, warmup=10, total=110) for step in range(111)]
     assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
     assert rates[10] == pytest.approx(1.0)
@@ -143,15 +143,13 @@ def test_templates_name_columns_that_the_index_carries(corpus, start: Path, tmp_
 
 
 @given(height=st.integers(1, 300), width=st.integers(1, 300), least=st.floats(0.05, 1.0), seed=st.integers(0, 2**31))
-def test_a_random_crop_lies_within_the_image_and_the_asked_area(
-    height: int, width: int, least: float, seed: int
-) -> None:
+def test_a_random_crop_is_within_the_image_and_the_area_range(height: int, width: int, least: float, seed: int) -> None:
     top, left, high, wide = images.random_crop(height, width, (least, 1.0), np.random.default_rng(seed))
     assert high > 0 and wide > 0
     assert top >= 0 and top + high <= height
     assert left >= 0 and left + wide <= width
     if min(height, width) > 50 and 3 / 4 < width / height < 4 / 3:
-        # Rounding a side to whole pixels moves the area a little; the fallback takes the whole of such an image.
+        # Rounding to pixels changes the area slightly; the fallback for such an image is all of it.
         assert high * wide >= (least - 0.05) * height * width
 
 
@@ -162,7 +160,7 @@ def test_the_centre_crop_is_the_largest_square() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(540, 720), (256, 256), (300, 180), (448, 448), (1000, 333)])
 def test_shrinking_gives_the_picture_that_evaluation_sees(height: int, width: int) -> None:
-    # Noise holds every frequency: what a resize does not blur away comes back as false detail.
+    # Noise has all frequencies: without antialiasing, the high ones would appear as false detail.
     noise = np.random.default_rng(0).integers(64, 192, (height, width, 3), dtype=np.uint8)
     box = top, left, high, wide = images.random_crop(height, width, (0.9, 1.0), np.random.default_rng(1))
     cut = Image.fromarray(noise).crop((left, top, left + wide, top + high))
@@ -233,7 +231,7 @@ def test_a_broken_sample_is_replaced_named_and_moves_no_other(make_corpus, batch
     assert all(equal(a, batches_of(source=corpus)[step]) for step, a in enumerate(after))
 
 
-def test_tars_that_are_gone_or_out_of_reach_are_no_bad_input(make_corpus, batches_of: Callable[..., Batches]) -> None:
+def test_missing_tars_are_an_os_error_and_not_bad_input(make_corpus, batches_of: Callable[..., Batches]) -> None:
     corpus = make_corpus()
     batches = batches_of(source=corpus)
     for tar in (corpus.shards / "train").glob("*.tar"):
@@ -243,7 +241,7 @@ def test_tars_that_are_gone_or_out_of_reach_are_no_bad_input(make_corpus, batche
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_what_is_unreadable_is_one_line_whoever_read_it(
+def test_unreadable_samples_are_one_line_with_and_without_workers(
     workers: int, make_corpus, batches_of: Callable[..., Batches]
 ) -> None:
     corpus = make_corpus()
@@ -251,7 +249,7 @@ def test_what_is_unreadable_is_one_line_whoever_read_it(
     for tar in (corpus.shards / "train").glob("*.tar"):
         tar.write_bytes(bytes(tar.stat().st_size))
     said = ""
-    # Not pytest.raises, which would keep the loader, and the loader its worker.
+    # pytest.raises would keep the traceback, and so the loader and its worker, alive.
     try:
         next(timed(make_loader(batches, range(1), workers, pin=False)))
     except InputError as error:
@@ -285,7 +283,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_trainer_ends_whose_worker_has_complained(tmp_path: Path) -> None:
+def test_a_trainer_exits_after_an_error_in_a_worker(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRAINER)
     done = subprocess.run(
         [sys.executable, tmp_path / "train.py", "--workers", "2", "--log", tmp_path / "log"],
@@ -303,7 +301,7 @@ def test_a_tar_of_another_size_than_the_manifest_says_is_refused(make_corpus, st
         job_of(corpus, start).check(ranks_of())
 
 
-def test_labels_that_samples_need_and_do_not_find_are_refused(make_corpus, start: Path) -> None:
+def test_missing_and_nameless_labels_are_refused(make_corpus, start: Path) -> None:
     from workflow_scripts.common import tables
     from workflow_scripts.contracts import LABELS
 
@@ -314,7 +312,7 @@ def test_labels_that_samples_need_and_do_not_find_are_refused(make_corpus, start
         job_of(corpus, start).check(ranks_of())
 
 
-def test_training_on_the_cpu_is_refused_unless_meant(corpus, start: Path) -> None:
+def test_training_on_the_cpu_is_refused_unless_allowed(corpus, start: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     settings = SETTINGS.model_copy(update={"allow_cpu": False})
@@ -323,14 +321,14 @@ def test_training_on_the_cpu_is_refused_unless_meant(corpus, start: Path) -> Non
     job_of(corpus, start, settings.model_copy(update={"allow_cpu": True})).check(ranks_of())
 
 
-def test_nodes_that_are_not_there_are_refused_until_there_is_one(corpus, start: Path) -> None:
+def test_several_nodes_are_refused_on_one_machine(corpus, start: Path) -> None:
     job = job_of(corpus, start)
     with pytest.raises(InputError, match=r"limits\.train\.nodes is 2"):
         replace(job, limits=TrainLimits(nodes=2)).check(ranks_of())
     replace(job, limits=TrainLimits(nodes=1)).check(ranks_of())
 
 
-def test_metrics_after_the_resumed_step_and_half_lines_are_cut(tmp_path: Path) -> None:
+def test_metrics_after_the_resumed_step_and_incomplete_lines_are_removed(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text("".join(json.dumps({"step": step}) + "\n" for step in (1, 2, 3, 4)) + '{"step": 5, "lo')
     metrics = Metrics(path, steps=2)

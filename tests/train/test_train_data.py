@@ -1,4 +1,4 @@
-"""What a training reads: mixtures, the published layout, pinned corpora, the small split, staging."""
+"""A training's data: mixtures, the published layout, pinned corpora, the small split, staging."""
 
 import json
 import tarfile
@@ -76,7 +76,7 @@ def uuids(folder: Path) -> list[str]:
 def test_the_uuids_of_an_epoch_are_the_manifests(
     corpus, batches_of: Callable[..., Batches], case: tuple[int, int, int, int]
 ) -> None:
-    """With any number of ranks, batch and window, whichever epoch it is and wherever in a batch it begins."""
+    """For any number of ranks, batch size, window and epoch, and wherever in a batch the epoch begins."""
     ranks, part, window, epoch = case
     batch = ranks * part
     recipe = SETTINGS.model_copy(update={"global_batch": batch, "shuffle_window": window})
@@ -163,7 +163,7 @@ def test_the_published_layout_gives_the_batches_of_our_own(
             assert equal(ours[step], theirs[step])
 
 
-def test_tars_are_indexed_once_summed_and_accounted_for(corpus, published: CorpusShards, tmp_path: Path) -> None:
+def test_tars_are_indexed_once_hashed_and_accounted_for(corpus, published: CorpusShards, tmp_path: Path) -> None:
     folder = Path(published.shards[0]) / "train"
     manifest = pq.read_table(folder / "manifest.parquet").to_pylist()
     assert sum(row["samples"] for row in manifest) == 40
@@ -172,7 +172,7 @@ def test_tars_are_indexed_once_summed_and_accounted_for(corpus, published: Corpu
     damaged.parent.mkdir()
     with tarfile.open(tmp_path / "tars" / "shard-000000.tar") as tar, tarfile.open(damaged, "w") as out:
         for member in tar:
-            # The first sample loses a caption; the suffix of another is written large.
+            # The first sample loses a caption; another suffix is upper-cased.
             if member.name.endswith("taxon_com.txt") and member.offset < 20_000:
                 continue
             data = tar.extractfile(member)
@@ -256,13 +256,13 @@ def test_the_small_split_is_trained_on_by_config(corpus, make_corpus: Callable, 
         data.check(1)
 
 
-def test_staged_shards_are_read_alike_and_never_outgrow_their_room(
+def test_staged_shards_give_the_same_samples_within_the_size_bound(
     corpus, batches_of: Callable[..., Batches], tmp_path: Path
 ) -> None:
     def used() -> int:
         total = 0
         for path in tmp_path.glob("disk/*.tar"):
-            # The workers go on while this looks: what was being copied may have its name by now.
+            # Workers run at the same time: a temporary file may have been renamed.
             with suppress(FileNotFoundError):
                 total += path.stat().st_size
         return total

@@ -1,4 +1,4 @@
-"""What is made of a trained model: averages, checkpoints for others' code, species texts, the card."""
+"""Exports of a trained model: averaging, BioCLIP 2 checkpoint, species texts, model card."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ SETTINGS = TrainSettings(epochs=6.0, global_batch=8)
 
 @pytest.fixture(scope="module")
 def trained(corpus, start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A training's results, whose weights are the starting ones changed by a known amount."""
+    """Results of a training whose weights differ from the starting weights by a known amount."""
     folder = tmp_path_factory.mktemp("trained")
     weights = load_file(start / open_clip_models.WEIGHTS_FILE)
     for name, change in (("model", 1.0), ("best", 0.5)):
@@ -96,7 +96,7 @@ def test_the_checkpoint_for_bioclip_2_holds_the_second_projector_in_the_visual_t
     assert torch.equal(model.visual.proj, expected["visual.proj"])
 
 
-def test_a_model_that_is_described_or_built_otherwise_is_refused_in_one_line(start: Path, tmp_path: Path) -> None:
+def test_a_model_with_unknown_settings_or_tensors_is_refused_in_one_line(start: Path, tmp_path: Path) -> None:
     described = json.loads((start / open_clip_models.CONFIG_FILE).read_text())
     weights = load_file(start / open_clip_models.WEIGHTS_FILE)
     unknown = {**described["model_cfg"], "vision_cfg": {**described["model_cfg"]["vision_cfg"], "wdith": 8}}
@@ -175,7 +175,7 @@ def test_species_texts_have_pybioclips_layout(corpus, start: Path, tmp_path: Pat
     caption = "a photo of Formae Planae Circle blue with common name blue circle."
     expected = F.normalize(clip.encode_text(loaded, [caption]), dim=-1)[0]
     np.testing.assert_allclose(columns[:, 0], expected.numpy(), atol=1e-6)
-    # What evaluation classifies with, to the bit.
+    # Bit-identical to the classifier weights of evaluation.
     named = [Taxon(tuple(ranks), common_name=common).taxonomic_with_common for ranks, common in names]
     np.testing.assert_array_equal(columns.T, class_weights(named, TEMPLATES[:1], partial(text_features, loaded)))
 
@@ -185,7 +185,9 @@ def test_species_texts_have_pybioclips_layout(corpus, start: Path, tmp_path: Pat
     assert not np.allclose(several, columns, atol=1e-3)
 
 
-def test_a_species_of_many_labels_stands_once_with_its_commonest_name_and_family(start: Path, tmp_path: Path) -> None:
+def test_a_species_with_several_labels_appears_once_with_its_commonest_name_and_family(
+    start: Path, tmp_path: Path
+) -> None:
     def label(
         number: int, genus: str | None, common: str | None, images: int, family: str | None = "Corvidae"
     ) -> dict[str, object]:
@@ -245,7 +247,7 @@ def test_the_card_says_how_it_was_trained_how_it_scores_and_what_to_cite(
     assert "- doi:10.1/x (2 images)" in card
     assert sha256_file(corpus.labels) in card and '"code": "c0de"' in card and '"commit": "c0117"' in card
     assert "corpus `shapes:1dea`, 40 images of 12 species. " in card and "whole: `1dea11`" in card
-    # Names that were mended since the training are not those that it learned.
+    # A corpus with other names is not the one that the model was trained on.
     labels = tables.read_rows(corpus.labels, LABELS).to_pylist()
     tables.write_rows([{**row, "common_name": "mended"} for row in labels], LABELS, tmp_path / "labels.parquet")
     card = card_about(corpus.biology.model_copy(update={"labels": str(tmp_path / "labels.parquet")}))

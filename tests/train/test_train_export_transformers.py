@@ -1,6 +1,6 @@
-"""A model written for the library transformers is the same model.
+"""A model exported for Hugging Face transformers is the same model.
 
-Features are computed from the folder alone; the library itself is asked where `make transformers` has put it.
+Features are computed from the folder alone, and by transformers itself where `make transformers` has installed it.
 """
 
 import json
@@ -36,7 +36,7 @@ PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 40, 3),
 
 @pytest.fixture(params=[False, True], ids=["gelu", "quick_gelu"])
 def written(request: pytest.FixtureRequest, start: Path, tmp_path: Path) -> tuple[Clip, Path]:
-    """A model, and the folder that was written of it."""
+    """A model, and its exported folder."""
     model = tmp_path / "model"
     model.mkdir()
     for path in start.iterdir():
@@ -59,7 +59,7 @@ def norm(weights: dict[str, torch.Tensor], name: str, values: torch.Tensor) -> t
 def blocks(
     weights: dict[str, torch.Tensor], tower: str, config: dict[str, Any], x: torch.Tensor, *, causal: bool
 ) -> torch.Tensor:
-    """A tower's blocks, as CLIP's paper and the library's documentation have them."""
+    """A tower's blocks, implemented from CLIP's paper and the documentation of transformers."""
 
     def heads(values: torch.Tensor) -> torch.Tensor:
         return values.unflatten(-1, (config["num_attention_heads"], -1)).transpose(-3, -2)
@@ -122,11 +122,11 @@ def test_the_library_itself_has_the_same_features_and_tokens(
     expected_image = F.normalize(encode_image(ours, pixels), dim=-1)
     torch.testing.assert_close(told.image_embeds, expected_image, atol=1e-5, rtol=0)
     torch.testing.assert_close(told.text_embeds, F.normalize(encode_text(ours, TEXTS), dim=-1), atol=1e-5, rtol=0)
-    # Resized by another library.
+    # The two libraries resize with different implementations.
     assert float((given["pixel_values"] - pixels).abs().max()) < 0.1
 
 
-def test_a_model_that_the_library_has_not_is_refused(start: Path, tmp_path: Path) -> None:
+def test_a_model_without_an_equivalent_in_transformers_is_refused(start: Path, tmp_path: Path) -> None:
     config = json.loads((start / "open_clip_config.json").read_text())["model_cfg"]
     for section, setting in (
         ("vision_cfg", "attentional_pool"),

@@ -1,4 +1,4 @@
-"""Limits on damage: a training stops when too many samples are unreadable or too many steps are skipped."""
+"""A training stops when too many samples are unreadable or too many steps are skipped."""
 
 from pathlib import Path
 

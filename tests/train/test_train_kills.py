@@ -1,4 +1,4 @@
-"""Killed at random steps and taken up again, a training ends with the very weights of an undisturbed one.
+"""A training that is killed at random steps and resumed ends with the weights of an uninterrupted one, to the bit.
 
 `make kills` kills ten times with 1, 2 and 4 ranks; `make test` twice with 4.
 """
@@ -63,7 +63,7 @@ class Training:
         join(self.begin(ranks, workers))
 
     def killed(self, ranks: int, workers: int, step: int, victim: int) -> None:
-        """Run it until `step` is done, and kill a rank with SIGKILL; the others then go as torchrun ends them."""
+        """Run it until `step` is done, and kill one rank with SIGKILL, then the others as torchrun does."""
         processes = self.begin(ranks, workers)
         deadline = time.monotonic() + 120
         while self.steps() < step:
@@ -77,7 +77,7 @@ class Training:
             process.join()
 
     def steps(self) -> int:
-        """The steps done so far, by what is written of them."""
+        """Number of completed steps, from the metrics."""
         found = list(self.folder.glob("work/*/metrics.jsonl"))
         lines = found[0].read_text().splitlines() if found else []
         try:
@@ -87,7 +87,7 @@ class Training:
 
     @property
     def metrics(self) -> list[dict]:
-        """What was written of each step."""
+        """The rows of the metrics, one per step."""
         return [json.loads(line) for line in (self.folder / "train" / "metrics.jsonl").read_text().splitlines()]
 
 
@@ -125,7 +125,7 @@ def test_from_two_ranks_to_one_every_step_takes_the_same_samples(
     disturbed = Training(corpus, start, model_settings, tmp_path / "disturbed")
     disturbed.killed(2, workers=2, step=20, victim=1)
     disturbed.finish(1, workers=3)
-    # One process adds up in another order than two: the last bits differ, other samples would differ by far more.
+    # One process sums in another order than two, so the last bits differ; other samples would differ by far more.
     for key in ("loss_biology", "loss_replay"):
         found, expected = ([row[key] for row in training.metrics] for training in (disturbed, undisturbed))
         assert found == pytest.approx(expected, rel=1e-3)

@@ -29,7 +29,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def model_of(start: Path, settings: ModelSettings) -> tuple[TwoProjectorClip, clip.Clip]:
-    """The starting model with a second projector that differs from the first, so that confusing them shows."""
+    """The starting model with a second projector that differs from the first."""
     loaded = clip.load(f"local-dir:{start}")
     model = starting_model(loaded, settings, SETTINGS, second_projector=True)
     assert model.replay_projector is not None
@@ -39,7 +39,7 @@ def model_of(start: Path, settings: ModelSettings) -> tuple[TwoProjectorClip, cl
 
 
 def symmetric(images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """CLIP's loss, written down as its paper has it."""
+    """CLIP's loss as in the pseudocode of its paper."""
     logits = scale * images @ texts.T
     target = torch.arange(len(images))
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
@@ -70,16 +70,16 @@ def one_rank(*, rank: int, size: int, most: int | None, start: Path, settings: M
     with ranks.process_group():
         model, loaded = model_of(start, settings)
         forward = Forward(model, loaded, SETTINGS, ranks, most)
-        parts = [BIOLOGY // size, REPLAY // size]
-        forward.settle_buckets(parts)
+        counts = [BIOLOGY // size, REPLAY // size]
+        forward.settle_buckets(counts)
         images, tokens = batch()
         mine = torch.cat(
             [
-                torch.arange(rank * parts[0], (rank + 1) * parts[0]),
-                BIOLOGY + torch.arange(rank * parts[1], (rank + 1) * parts[1]),
+                torch.arange(rank * counts[0], (rank + 1) * counts[0]),
+                BIOLOGY + torch.arange(rank * counts[1], (rank + 1) * counts[1]),
             ]
         )
-        losses = forward.backward(images[mine], tokens[mine], parts)
+        losses = forward.backward(images[mine], tokens[mine], counts)
         assert losses is not None
         mean = losses / size
         if size > 1:
@@ -88,7 +88,7 @@ def one_rank(*, rank: int, size: int, most: int | None, start: Path, settings: M
 
 
 @pytest.mark.parametrize(("size", "most"), [(1, None), (2, None), (4, None), (1, 5), (1, 1), (2, 4), (4, 2)])
-def test_any_number_of_processes_and_pieces_gives_the_loss_and_gradients_of_the_whole_batch(
+def test_any_number_of_ranks_and_microbatches_gives_the_loss_and_gradients_of_the_global_batch(
     size: int, most: int | None, start: Path, model_settings: ModelSettings, tmp_path: Path
 ) -> None:
     losses, expected = on_one_process(start, model_settings)
@@ -102,12 +102,12 @@ def test_any_number_of_processes_and_pieces_gives_the_loss_and_gradients_of_the_
         torch.testing.assert_close(found["losses"], losses, rtol=1e-6, atol=1e-6)
         assert found["gradients"].keys() == expected.keys()
         for name, gradient in expected.items():
-            # Sums over a batch round differently in parts; small elements are as exact as the largest one.
+            # Microbatches round sums differently: the tolerance is relative to the gradient's largest element.
             difference = (found["gradients"][name] - gradient).abs().max()
             assert difference <= 5e-6 * max(1.0, float(gradient.abs().max())), name
 
 
-def test_the_projectors_start_equal_and_learn_from_their_own_part_only(
+def test_the_projectors_start_equal_and_learn_from_their_own_dataset_only(
     start: Path, model_settings: ModelSettings, tmp_path: Path
 ) -> None:
     for taught, untaught, row in (("proj", "replay_projector", 0), ("replay_projector", "proj", 1)):

@@ -1,4 +1,4 @@
-"""A rank comes to its end whatever its threads are doing."""
+"""The end of a rank's process group, after success and after failure."""
 
 import sys
 import time
@@ -34,7 +34,7 @@ def one_rank(rank: int, start: Path, settings: ModelSettings, folder: Path) -> N
             dist.all_reduce(numbers)
         else:
             dist.all_reduce(numbers, async_op=True)
-            # From here on, other threads wait for the interpreter until this one is done with it.
+            # From here on, other threads get the GIL only when this one releases it.
             sys.setswitchinterval(60)
     if not rank:
         end = time.monotonic() + 4
@@ -60,13 +60,13 @@ def test_a_rank_ends_while_a_thread_of_gloo_waits_for_the_interpreter(
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_only_ranks_that_end_well_wait_for_one_another(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_successful_ranks_destroy_the_process_group(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     ends = []
     monkeypatch.setattr(dist, "init_process_group", lambda *_, **__: None)
     monkeypatch.setattr(dist, "destroy_process_group", lambda: ends.append("together"))
     with (
         pytest.raises(OSError, match="disk full") if fails else nullcontext(),
-        Ranks(1, 2, 1, 2, dist.HashStore()).group(),
+        Ranks(1, 2, 1, 2, dist.HashStore()).process_group(),
     ):
         if fails:
             raise OSError("disk full")

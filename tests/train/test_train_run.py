@@ -46,7 +46,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 30
-# What a checkpoint file does not say.
+# Preprocessing, which a checkpoint file does not contain.
 SEEN = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
 SETTINGS = TrainSettings(
     epochs=STEPS * 8 / 40,
@@ -81,7 +81,7 @@ def two_processes(
     settings: TrainSettings = SETTINGS,
     changed: Callable[[], object] | None = None,
 ) -> None:
-    """Two ranks; each first does what `changed` says."""
+    """Train with two ranks, each of which first calls `changed`."""
     given = {"model": model, "limits": limits, "threads": 2}
     train_together(2, changed, settings=settings, **given_to_training(corpus, start, run), **given)
 
@@ -91,13 +91,13 @@ def launch(*arguments) -> subprocess.Popen:
 
 
 def given_to_training(corpus, start: Path, run: Path) -> dict[str, Any]:
-    """What a training reads and writes."""
+    """Arguments of a training: its inputs, work folder and output folder."""
     given = {"start": start, "corpora": (corpus.biology,), "replay": corpus.replay}
     return given | {"work": run / "work", "out_dir": run / "train"}
 
 
 def in_process(corpus, start: Path, run: Path, settings: TrainSettings = FAST, **others) -> None:
-    """One process without torchrun."""
+    """Train in this process, without torchrun."""
     limits = TrainLimits(workers=0, checkpoint_steps=3)
     given = {"model": ModelSettings(architecture="ViT-B-16"), "limits": limits, "threads": 1, "settings": settings}
     train_model(**given_to_training(corpus, start, run) | given | others)
@@ -134,7 +134,7 @@ def test_a_killed_rank_ends_the_job_and_the_next_run_ends_up_bit_identical(
     assert killed.wait(60) == 128 + signal.SIGKILL
     assert not (disturbed / "train" / "summary.json").exists()
 
-    # With another number of workers.
+    # The number of workers may change.
     two_processes(corpus, start, model_settings, disturbed, TrainLimits(workers=2, checkpoint_steps=7))
     two_processes(corpus, start, model_settings, undisturbed, TrainLimits(workers=0))
     one, other = load_file(undisturbed / "train/model.safetensors"), load_file(disturbed / "train/model.safetensors")
@@ -155,7 +155,7 @@ def test_a_killed_rank_ends_the_job_and_the_next_run_ends_up_bit_identical(
     ("statuses", "tries", "expected"),
     [((1, -9, 0), 3, 0), ((1, 1, 1), 3, 1), ((1, 2, 0), 2, 2), ((143, 0), 1, 143)],
 )
-def test_only_a_crash_is_tried_again(statuses: tuple[int, ...], tries: int, expected: int, tmp_path: Path) -> None:
+def test_only_a_crash_is_restarted(statuses: tuple[int, ...], tries: int, expected: int, tmp_path: Path) -> None:
     (tmp_path / "ends.py").write_text(
         "import os, sys, pathlib\n"
         "tries = pathlib.Path(sys.argv[1]); n = len(tries.read_text()) if tries.exists() else 0\n"
@@ -175,7 +175,7 @@ def test_only_a_crash_is_tried_again(statuses: tuple[int, ...], tries: int, expe
     assert "Traceback" not in done.stderr
 
 
-def test_a_crash_after_the_warning_of_a_slots_end_is_left_to_the_next_slot(tmp_path: Path) -> None:
+def test_a_crash_after_the_warning_of_a_slots_end_is_not_restarted(tmp_path: Path) -> None:
     (tmp_path / "crashes.py").write_text(
         "import os, signal, sys, time\n"
         "signal.signal(signal.SIGUSR1, lambda *_: sys.exit(1))\n"
@@ -193,7 +193,7 @@ def test_a_crash_after_the_warning_of_a_slots_end_is_left_to_the_next_slot(tmp_p
     assert "restarting" not in done.stderr
 
 
-def test_finished_work_is_adopted_and_other_limits_train_nothing_again(
+def test_finished_work_is_adopted_whatever_the_limits(
     corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_process(corpus, start, tmp_path)
@@ -206,7 +206,7 @@ def test_finished_work_is_adopted_and_other_limits_train_nothing_again(
     assert json.loads((tmp_path / "work/outcome.json").read_text())["outcome"] == "adopted"
 
 
-def test_a_request_to_stop_saves_and_the_next_run_goes_on_from_there(
+def test_a_stop_request_saves_a_checkpoint_that_the_next_run_resumes(
     corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from workflow_scripts.train import loop
@@ -215,7 +215,7 @@ def test_a_request_to_stop_saves_and_the_next_run_goes_on_from_there(
 
     def stop_in_the_second_step(step: int, **others: float) -> float:
         if step == 1:
-            # As Slurm and a terminal do it: the loader's workers get it too.
+            # Slurm and terminals signal the loader's workers, too.
             for process in (*multiprocessing.active_children(), multiprocessing.current_process()):
                 os.kill(process.pid or 0, signal.SIGUSR1)
         return rate(step, **others)
@@ -231,7 +231,7 @@ def test_a_request_to_stop_saves_and_the_next_run_goes_on_from_there(
     assert [row["step"] for row in metrics_of(tmp_path / "train")] == [1, 2, 3, 4, 5]
 
 
-def test_an_update_of_the_code_does_not_start_a_stopped_training_over(
+def test_a_code_update_does_not_silently_restart_an_unfinished_training(
     corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = tmp_path / "work/0123456789abcdef"
@@ -246,13 +246,13 @@ def test_an_update_of_the_code_does_not_start_a_stopped_training_over(
     (left / "key.json").write_text(json.dumps(job.key() | {"version": "older"}))
     with pytest.raises(InputError, match=r"0123456789abcdef: .*step-00000007.*\bversion older\b.* version "):
         in_process(corpus, start, tmp_path)
-    # Another recipe is another training.
+    # A training with another recipe does not block this one.
     (left / "key.json").write_text(json.dumps(job.key() | {"version": "older", "settings": {}}))
     in_process(corpus, start, tmp_path)
     assert (tmp_path / "train/summary.json").exists()
 
 
-def test_the_warning_before_the_end_of_a_slot_is_no_crash_before_the_first_step_either(
+def test_a_stop_signal_before_the_first_step_is_a_preemption(
     corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workflow_scripts.train.run._run_main_rank", lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
@@ -261,7 +261,7 @@ def test_the_warning_before_the_end_of_a_slot_is_no_crash_before_the_first_step_
     assert stopped.value.code == EXIT_PREEMPTED
 
 
-def test_a_request_to_stop_within_a_large_batch_gives_the_step_up_and_nothing_is_lost(
+def test_a_stop_request_between_microbatches_abandons_the_step_and_loses_nothing(
     corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from workflow_scripts.train import forward
@@ -281,7 +281,7 @@ def test_a_request_to_stop_within_a_large_batch_gives_the_step_up_and_nothing_is
     with pytest.raises(SystemExit) as stopped:
         in_process(corpus, start, tmp_path / "disturbed", settings, limits=limits)
     assert stopped.value.code == 143
-    assert "within step 3 of 5" in (tmp_path / "disturbed/work/outcome.json").read_text()
+    assert "step 3 of 5" in (tmp_path / "disturbed/work/outcome.json").read_text()
     assert [path.name for path in tmp_path.glob("disturbed/work/*/checkpoints/*")] == ["step-00000002"]
     in_process(corpus, start, tmp_path / "disturbed", settings, limits=limits)
     one, other = (load_file(tmp_path / run / "train/model.safetensors") for run in ("undisturbed", "disturbed"))
@@ -291,7 +291,7 @@ def test_a_request_to_stop_within_a_large_batch_gives_the_step_up_and_nothing_is
 
 
 def memory_for(most: int, rank: str | None = None, change: Callable[..., None] = setattr) -> None:
-    """Let a forward pass of more than `most` pairs find no memory, on one rank or on any; `change` sets attributes."""
+    """Make forward passes of more than `most` pairs run out of memory, on one rank or (None) without ranks."""
     features = Forward.features
 
     def within(self: Forward, images: torch.Tensor, *others, **options):
@@ -302,13 +302,13 @@ def memory_for(most: int, rank: str | None = None, change: Callable[..., None] =
     change(Forward, "features", within)
 
 
-def test_what_does_not_fit_the_memory_is_taken_in_pieces_and_a_resumed_run_keeps_to_them(
+def test_a_batch_too_large_for_memory_is_split_into_microbatches_that_a_resumed_run_keeps(
     corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from workflow_scripts.train import loop
 
     settings = FAST.model_copy(update={"deterministic": True})
-    # Twelve pairs, then six, then three.
+    # 12 pairs are tried first, then 6, then 3.
     in_process(corpus, start, tmp_path / "told", settings, limits=TrainLimits(workers=0, max_batch=3))
     rate = loop.lr_at
 
@@ -363,13 +363,13 @@ def plain_descent(model: torch.nn.Module, settings: TrainSettings) -> torch.opti
 
 
 def descend_plainly(change: Callable[..., None] = setattr) -> None:
-    """Train with `plain_descent`; `change` sets attributes."""
+    """Make the trainer use `plain_descent`; `change` sets attributes."""
     from workflow_scripts.train import loop
 
     change(loop, "make_optimizer", plain_descent)
 
 
-def test_the_global_batchs_gradient_is_clipped_for_any_ranks_and_pieces(
+def test_the_global_batchs_gradient_is_clipped_for_any_ranks_and_microbatches(
     corpus, start: Path, model_settings: ModelSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     descend_plainly(monkeypatch.setattr)
@@ -394,7 +394,7 @@ def test_the_global_batchs_gradient_is_clipped_for_any_ranks_and_pieces(
         found = change(run)
         assert float(found.norm()) == pytest.approx(clipped * float(expected.norm()), rel=1e-3)
         torch.testing.assert_close(found / clipped, expected, rtol=1e-2, atol=1e-3 * float(expected.abs().max()))
-        # What is written down is what there was to clip.
+        # The metrics have the norm before clipping.
         assert metrics_of(run / "train")[0]["gradient_norm"] == pytest.approx(norm, rel=1e-3)
 
 
@@ -403,7 +403,7 @@ def test_the_best_weights_are_those_of_the_lowest_validation_loss(
 ) -> None:
     from workflow_scripts.train import loop
 
-    # A further validation set does not decide beside the held-out split.
+    # Additional validation sets do not decide which step is best.
     losses = iter([(3.0, 9.0), (1.0, 9.0), (2.0, 0.0)])
     names = ("val_loss_biology", "val_loss_treeoflife10m")
     monkeypatch.setattr(loop, "validate", lambda *_, **__: dict(zip(names, next(losses), strict=True)))
@@ -457,7 +457,7 @@ def test_losses_that_are_not_finite_stop_the_run_and_their_images_are_named(
     known |= set(pq.read_table(corpus.replay / "train/index.parquet")["uuid"].to_pylist())
     assert all(len(row["uuids"]) == 12 and set(row["uuids"]) <= known for row in rows)
     assert json.loads((tmp_path / "work/outcome.json").read_text())["outcome"] == "bad input"
-    # What the line names lets the training end.
+    # The remedies of the message work.
     mended = FAST.model_copy(update={"lr": 1e-4, "warmup_steps": 2, "clip_norm": 1.0})
     in_process(corpus, start, tmp_path / "mended", mended)
     assert json.loads((tmp_path / "mended/train/summary.json").read_text())["skipped"] == 0

@@ -1,4 +1,4 @@
-"""A time slot's end: queued again when saved, and only then. Slurm's commands are stand-ins that note their words."""
+"""The end of a time slot. Slurm's commands are stand-ins that record their arguments."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ SAVED, BAD_INPUT = 143, 2
 
 @pytest.fixture
 def slot(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str], list[str]]]:
-    """Runs a slot as job 7; gives how it ended and which of Slurm's commands it called."""
+    """Runs a slot as job 7; returns the finished process and its calls of Slurm's commands."""
 
     def run(
         srun: str, *, requeue: str = "kill -TERM 0", holder: str | None = None, restarts: int = 0
@@ -42,7 +42,7 @@ def slot(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str]
             text=True,
             check=False,
             timeout=60,
-            # What Slurm sends to the whole job when it queues it again is sent to this group.
+            # The stand-in for `scontrol requeue` signals this process group, as Slurm signals the job.
             start_new_session=True,
         )
         return done, calls.read_text().splitlines()
@@ -50,13 +50,13 @@ def slot(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str]
     return run
 
 
-def test_a_saved_training_is_queued_again(slot) -> None:
+def test_a_saved_training_is_requeued(slot) -> None:
     done, calls = slot(f"exit {SAVED}")
     assert done.returncode == SAVED
     assert calls[1:] == ["scontrol requeue 7"]
 
 
-def test_a_crash_is_started_again_in_the_same_slot_and_bad_input_is_not(slot, tmp_path: Path) -> None:
+def test_a_crash_is_restarted_in_the_same_slot_and_bad_input_is_not(slot, tmp_path: Path) -> None:
     crashes = f"[ $(grep -c srun {tmp_path}/calls) -gt 2 ] || exit 137"
     done, calls = slot(crashes, restarts=2)
     assert done.returncode == 0
@@ -77,13 +77,13 @@ def test_bad_input_on_one_node_is_bad_input_though_others_were_killed(slot, tmp_
     done, calls = slot(says % "bad input", restarts=2)
     assert done.returncode == BAD_INPUT
     assert len(calls) == 1
-    # What an earlier start has left says nothing about this one.
+    # The outcome of an earlier start is ignored.
     done, calls = slot("exit 137", restarts=2)
     assert done.returncode == 137
     assert len(calls) == 4
 
 
-def test_neither_the_end_nor_bad_input_nor_a_crash_is_queued_again(slot) -> None:
+def test_neither_success_nor_bad_input_nor_a_crash_is_requeued(slot) -> None:
     for status in (0, BAD_INPUT, 1, 128 + signal.SIGKILL):
         done, calls = slot(f"exit {status}")
         assert done.returncode == status
@@ -91,20 +91,20 @@ def test_neither_the_end_nor_bad_input_nor_a_crash_is_queued_again(slot) -> None
 
 
 def test_a_cancelled_job_stays_cancelled(slot) -> None:
-    # Slurm signals all processes of the job; the training saves then, too.
+    # Slurm signals all processes of a cancelled job, and the training saves.
     done, calls = slot(f"kill -TERM $PPID; exit {SAVED}")
     assert done.returncode == SAVED
     assert len(calls) == 1
 
 
-def test_where_no_job_may_be_queued_again_it_fails_and_says_so(slot) -> None:
+def test_a_cluster_that_refuses_to_requeue_is_reported(slot) -> None:
     done, calls = slot(f"exit {SAVED}", requeue="exit 1")
     assert done.returncode == SAVED
     assert calls[1:] == ["scontrol requeue 7"]
     assert says(done.stderr, "queue", "run Snakemake again")
 
 
-def test_work_in_another_jobs_hands_is_waited_for_in_the_queue(slot) -> None:
+def test_a_job_is_requeued_while_another_one_runs_the_same_training(slot) -> None:
     _, calls = slot("exit 0", holder="5")
     assert calls == [
         "squeue --noheader --jobs 5",
@@ -113,13 +113,13 @@ def test_work_in_another_jobs_hands_is_waited_for_in_the_queue(slot) -> None:
     ]
 
 
-def test_what_this_job_left_behind_before_it_was_queued_again_is_its_own(slot) -> None:
+def test_a_requeued_job_ignores_the_lock_of_its_earlier_slot(slot) -> None:
     done, calls = slot("exit 0", holder="7")
     assert done.returncode == 0
     assert [call.split()[0] for call in calls] == ["srun"]
 
 
-def test_a_step_is_one_task_a_node_and_all_meet_on_this_one() -> None:
+def test_a_job_step_has_one_task_per_node_and_this_node_as_rendezvous() -> None:
     options, training = parse_options(
         ["--nodes", "4", "--processes", "8", "--cores", "72", "--publishes", "x", "--image", "a.sif", *TRAINING]
     )

@@ -1,4 +1,4 @@
-"""Slots of a real Slurm: whatever happens to a training's job, it ends by itself with the undisturbed weights."""
+"""Time slots on a real Slurm: warned, requeued or without a node, a training ends with the same weights."""
 
 import json
 import shlex
@@ -18,7 +18,7 @@ from workflow_scripts.common.config.train import ModelSettings, TrainLimits, Tra
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 RANKS = 2
-# Long enough for all that happens to it.
+# Enough steps for all interruptions.
 STEPS = 300
 SETTINGS = TrainSettings(
     epochs=STEPS * 8 / 40,
@@ -38,8 +38,8 @@ class Training:
     """A training by `train.slots`, in jobs of a cluster.
 
     Attributes:
-        folder: where it works and publishes.
-        nodes: on how many machines; there is one process on each of two, or two on one.
+        folder: parent of its work and output folders.
+        nodes: number of nodes, for two processes in total.
         given: options of the training.
     """
 
@@ -59,7 +59,7 @@ class Training:
         )
 
     def submit(self) -> str:
-        """Submit it as the workflow does; the number of its job."""
+        """Submit it as the workflow does, and return the job number."""
         processes = RANKS // self.nodes
         options = [f"--nodes={self.nodes}", "--ntasks-per-node=1", f"--cpus-per-task={processes}", "--mem=2000"]
         options += ["--partition=gpu", f"--gres=gpu:{processes}", "--time=60", "--signal=USR1@600", "--requeue"]
@@ -70,11 +70,11 @@ class Training:
         return next(job for job in self.cluster.jobs() if job.number == number)
 
     def steps(self) -> int:
-        """How many steps it has done, those that were done twice included."""
+        """Number of steps done, including repeated ones."""
         return sum(len(file.read_text().splitlines()) for file in self.folder.glob("work/*/metrics.jsonl"))
 
     def wait_for_steps(self, number: str, *, slots: int) -> None:
-        """Until the job runs, having been queued again so often, and has done a further step."""
+        """Wait until the job runs after `slots` requeues and has done another step."""
         before = self.steps()
 
         def trains() -> bool:
@@ -89,7 +89,7 @@ class Training:
 
 @pytest.fixture(scope="module")
 def undisturbed(corpus, start: Path, model_settings: ModelSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same training on this machine alone."""
+    """The same training, uninterrupted and without Slurm."""
     folder = tmp_path_factory.mktemp("undisturbed")
     given = {"corpora": (corpus.biology,), "replay": corpus.replay, "model": model_settings, "start": start}
     train_together(
@@ -114,19 +114,19 @@ def test_a_training_is_warned_saved_and_continued_by_the_same_job(
     wait_until(lambda: training.steps() > 5, "training", 300)
     assert (training.job(number).partition, training.job(number).nodes) == ("gpu", nodes)
 
-    # The warning before the end of a time slot: saved, queued again, continued by the same job.
+    # The warning before the end of a time slot: the training saves, and its job is requeued and resumes.
     cluster.run("scancel", "--signal=USR1", number)
     wait_until(lambda: cluster.started(number) == 1, "the next slot", 120)
     training.wait_for_steps(number, slots=1)
     slots = 1
 
     if nodes > 1:
-        # A lost node: Slurm queues the job again, and the training goes on from its checkpoint.
+        # A lost node: Slurm requeues the job, and the training resumes from its checkpoint.
         cluster.run("scontrol", "update", "NodeName=n2", "State=DOWN", "Reason=test")
         wait_until(lambda: cluster.started(number) == 2, "the job without its node", 120)
 
         def back() -> bool:
-            """Whether the node is there again; Slurm may have taken it back by itself, and then refuses to."""
+            """Resume the node; whether it is up. The command fails if Slurm has resumed it already."""
             with suppress(AssertionError):
                 cluster.run("scontrol", "update", "NodeName=n2", "State=RESUME")
             return not cluster.run("sinfo", "--noheader", "--nodes=n2", "--format=%t").startswith(("down", "drain"))
@@ -137,7 +137,7 @@ def test_a_training_is_warned_saved_and_continued_by_the_same_job(
 
     jobs = [number]
     if nodes == 1:
-        # Another job for the same work waits in the queue for this one's end, and finds the work done.
+        # Another job for the same training waits in the queue for the end of this one, and adopts its work.
         cluster.run("scontrol", "suspend", number)
         other = training.submit()
         wait_until(lambda: f"Dependency=afterany:{number}" in cluster.shown(other), "its waiting", 300)
@@ -151,7 +151,7 @@ def test_a_training_is_warned_saved_and_continued_by_the_same_job(
     weights, expected = (load_file(folder / "train/model.safetensors") for folder in (training.folder, undisturbed))
     assert weights.keys() == expected.keys()
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
-    # Of what was not saved in time (a lost node) nothing is left to be counted.
+    # Steps that were lost with the node are not counted.
     assert training.summary()["resumed"] == slots
     assert training.summary()["steps"] == STEPS
     assert len(list(training.folder.glob("work/*/key.json"))) == 1

@@ -29,13 +29,13 @@ def test_an_epoch_holds_every_sample_exactly_once(counts: list[int], window: int
     workers=st.integers(1, 3),
     first=st.integers(0, 4),
 )
-def test_steps_take_fixed_positions_whoever_makes_them(
+def test_steps_take_fixed_positions_for_any_ranks_and_workers(
     counts: list[int], ranks: int, part: int, workers: int, first: int
 ) -> None:
     batch, steps = ranks * part, 6
     alone = Stream(counts, (7, 1), 2)
     expected = [alone.locate(position) for position in range(first * batch, (first + steps) * batch)]
-    # Each worker of each rank has a stream of its own and starts in the middle.
+    # Each worker of each rank has its own stream and starts in the middle.
     streams = {(rank, worker): Stream(counts, (7, 1), 2) for rank in range(ranks) for worker in range(workers)}
     found = [
         streams[rank, step % workers].locate(position)
@@ -62,7 +62,7 @@ def test_epochs_and_seeds_differ_in_their_order() -> None:
     assert len({*epochs, tuple(other.locate(place) for place in range(15))}) == 5
 
 
-def test_a_late_position_is_found_without_walking_there() -> None:
+def test_a_late_position_is_located_without_iterating() -> None:
     stream = Stream([10_000] * 20_000, (0, 0), 16)
     shard, row = stream.locate(29 * 200_000_000 + 123_456_789)
     assert 0 <= shard < 20_000

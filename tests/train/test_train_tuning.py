@@ -1,4 +1,4 @@
-"""What a recipe may ask of the model: some blocks only, rates by layer, recomputation, compilation, validation."""
+"""Options of a recipe: tuning the last blocks, layer-wise learning rates, recomputation, compilation, validation."""
 
 import functools
 from collections.abc import Callable
@@ -28,7 +28,7 @@ ALONE = Ranks(0, 1, 0, 1, dist.HashStore())
 
 @pytest.fixture
 def forward_of(start: Path, model_settings: ModelSettings) -> Callable[..., Forward]:
-    # What was compiled before for other tests counts towards a limit.
+    # Code compiled for other tests counts towards torch's recompilation limit.
     torch.compiler.reset()
 
     def make(most: int | None = None, **changes) -> Forward:
@@ -43,7 +43,7 @@ def forward_of(start: Path, model_settings: ModelSettings) -> Callable[..., Forw
 
 @pytest.fixture
 def compiled_by(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Has modules compiled by another backend than the default one."""
+    """Sets the backend that modules are compiled with."""
 
     def choose(backend: str | Callable) -> None:
         compile_with = functools.partialmethod(torch.nn.Module.compile, backend=backend)
@@ -61,7 +61,7 @@ def step(forward: Forward) -> dict[str, torch.Tensor | None]:
     return {name: parameter.grad for name, parameter in forward.model.named_parameters()}
 
 
-def test_heights_count_from_each_towers_output() -> None:
+def test_layer_depths_count_from_each_towers_output() -> None:
     named = {
         "replay_projector": 0,
         "clip.visual.ln_post.weight": 0,
@@ -125,7 +125,7 @@ def test_each_layer_has_its_share_of_the_learning_rate(forward_of: Callable[...,
 def test_recomputation_and_compilation_change_no_gradient(
     changes: dict, forward_of: Callable[..., Forward], compiled_by: Callable[..., None]
 ) -> None:
-    # Traced and differentiated as in earnest; only the machine code is not generated.
+    # aot_eager traces and differentiates as the default backend does, without generating machine code.
     compiled_by("aot_eager")
     expected, found = step(forward_of()), step(forward_of(**changes))
     for name, gradient in expected.items():
@@ -149,7 +149,7 @@ def test_the_blocks_of_a_tower_are_compiled_once(
 
 
 @pytest.mark.parametrize("precision", ["bf16", "pure_bf16"])
-def test_pieces_in_bf16_give_nearly_the_gradient_of_the_whole_batch(
+def test_microbatches_in_bf16_give_nearly_the_gradient_of_the_full_batch(
     precision: str, forward_of: Callable[..., Forward]
 ) -> None:
     expected, found = step(forward_of(precision=precision)), step(forward_of(precision=precision, most=5))
@@ -158,7 +158,7 @@ def test_pieces_in_bf16_give_nearly_the_gradient_of_the_whole_batch(
         assert difference <= 0.05 * max(float(gradient.float().norm()), 1e-3), name
 
 
-# Of the corpus's labels.
+# Ranks that the corpus's labels have.
 KNOWN_RANKS = ("kingdom", "phylum", "genus", "species")
 
 
@@ -183,7 +183,7 @@ def test_validation_measures_loss_retrieval_and_zero_shot_also_when_compiled(
         "val_zero_shot",
         *(f"val_rank_{rank}" for rank in KNOWN_RANKS),
     }
-    # Whoever is right at a rank is right above.
+    # A prediction that is right at a rank is right at all higher ranks.
     by_rank = [found[f"val_rank_{rank}"] for rank in KNOWN_RANKS]
     assert by_rank == sorted(by_rank, reverse=True)
     assert by_rank[-1] >= found["val_zero_shot"]
@@ -197,7 +197,7 @@ def test_validation_measures_loss_retrieval_and_zero_shot_also_when_compiled(
 
 
 def test_a_guess_of_the_right_genus_is_right_at_the_genus() -> None:
-    """Three species, the first two of one genus; an image of the second is taken for the first, one has no genus."""
+    """Two of three species share a genus; one image is predicted as the other species, and one has no genus."""
 
     class Nearest:
         @staticmethod
@@ -216,7 +216,7 @@ def test_a_guess_of_the_right_genus_is_right_at_the_genus() -> None:
 def test_a_further_validation_set_is_measured_as_the_held_out_split_is(
     corpus, tmp_path: Path, forward_of: Callable[..., Forward]
 ) -> None:
-    """The held-out pairs once more, as tars in the published layout: the same pairs give the same figures."""
+    """The held-out pairs as tars in the published layout give the same metrics."""
     export_reference_layout(shards=corpus.shards / "val", labels=corpus.labels, out_dir=tmp_path / "tars")
     index_tars(tars=str(tmp_path / "tars/*.tar"), work=tmp_path / "work", out_dir=tmp_path / "indexed/val")
     further = ValidationShards(name="treeoflife10m", shards=str(tmp_path / "indexed"))
@@ -243,10 +243,10 @@ def test_a_further_validation_set_is_measured_as_the_held_out_split_is(
     assert says(str(error.value), str(tmp_path / "indexed/val/shard-000000.tar"), "missing")
 
 
-def test_equal_texts_are_one_when_the_nearest_is_sought() -> None:
+def test_equal_texts_count_as_one_in_retrieval() -> None:
     images = torch.eye(3)
     texts_ND = torch.tensor([[0.0, 1, 0], [1, 0, 0], [0, 0, 1]])
     tokens = torch.tensor([[7, 7], [7, 7], [8, 8]])
-    # The first two images find each other's text, which reads the same as their own.
+    # The nearest text of the first two images is the other's, which is equal to their own.
     assert own_text_nearest(images, tokens, texts_ND, tokens) == 3
     assert own_text_nearest(images, torch.tensor([[7, 7], [9, 9], [7, 7]]), texts_ND, tokens) == 1

@@ -1,4 +1,4 @@
-"""The world's files: the same bytes every time, honest benchmarks, troubles in the shares that are promised."""
+"""The world's files: deterministic, benchmarks without leaked images, faults in the declared shares."""
 
 import csv
 import hashlib
@@ -30,7 +30,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Some twenty of the shipped species: every tenth pair, so that most genera keep two."""
+    """About twenty of the shipped species: every tenth pair of rows, so that most genera keep two."""
     lines = SHIPPED.read_text(encoding="utf-8").splitlines()
     path = tmp_path_factory.mktemp("table") / "species.csv"
     path.write_text("\n".join([lines[0], *[line for row, line in enumerate(lines[1:]) if row // 2 % 10 == 0]]) + "\n")
@@ -65,7 +65,7 @@ def test_another_world_in_the_same_folder_leaves_nothing_of_the_first(table: Pat
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
 
 
-def test_a_folder_that_holds_something_else_is_refused_and_untouched(table: Path, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused_and_untouched(table: Path, tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match=r"thesis\.txt.*folder of its own"):
@@ -101,7 +101,7 @@ def test_benchmarks_have_fresh_images_in_the_layouts_of_the_real_ones(world: Pat
     assert rare["class"] == f"{rare['genus']} {rare['species']}"
 
 
-def test_every_row_has_its_provenance_and_a_url_of_its_own(world: Path) -> None:
+def test_every_row_has_provenance_and_a_unique_url(world: Path) -> None:
     records = pq.read_table(world / "catalog.parquet").to_pylist()
     provenance = pq.read_table(world / "provenance.parquet").to_pylist()
     assert [row["uuid"] for row in records] == [row["uuid"] for row in provenance]
@@ -110,7 +110,7 @@ def test_every_row_has_its_provenance_and_a_url_of_its_own(world: Path) -> None:
     assert {row["data_source"] for row in records} == {"gbif", "eol"}
 
 
-def test_photos_of_one_sighting_share_its_label(world: Path) -> None:
+def test_photos_of_one_occurrence_share_its_label(world: Path) -> None:
     labels: dict[tuple[str, str], set[str]] = {}
     for row in pq.read_table(world / "catalog.parquet").to_pylist():
         key = (row["data_source"], row["source_id"])
@@ -118,12 +118,12 @@ def test_photos_of_one_sighting_share_its_label(world: Path) -> None:
     assert all(len(found) == 1 for found in labels.values())
 
 
-def test_about_one_label_in_seven_is_in_trouble_and_few_lose_their_species() -> None:
+def test_about_one_label_in_seven_has_an_error_and_few_lose_their_species() -> None:
     assert 0.13 < sum(trouble.share for trouble in TROUBLES) < 0.17
     assert 0.01 <= sum(trouble.share for trouble in TROUBLES if not trouble.names_species) <= 0.02
 
 
-def test_labels_carry_each_trouble(world: Path) -> None:
+def test_every_kind_of_label_error_occurs(world: Path) -> None:
     rows = pq.read_table(world / "catalog.parquet").to_pylist() + read_csv(world / "table.csv")
     texts = [row["species"] or "" for row in rows]
     assert any(row["kingdom"] in ("Metazoa", "Viridiplantae", "Archaeplastida", "Chloroplastida") for row in rows)
@@ -138,14 +138,14 @@ def test_labels_carry_each_trouble(world: Path) -> None:
     assert any(row["scientific_name"] in synonyms for row in rows)
 
 
-def test_the_small_table_points_at_local_images_but_for_one_that_is_lost(world: Path) -> None:
+def test_the_small_table_has_local_images_except_one_missing_file(world: Path) -> None:
     rows = read_csv(world / "table.csv")
     missing = [row for row in rows if not (world / "table_images" / row["path"]).is_file()]
     assert len(missing) == 1
     assert len({row["path"] for row in rows}) == len(rows)
 
 
-def test_the_backbone_leads_every_name_to_a_kingdom(world: Path) -> None:
+def test_every_taxon_of_the_backbone_has_a_kingdom(world: Path) -> None:
     with (world / "backbone" / "Taxon.tsv").open(encoding="utf-8", newline="") as file:
         taxa = {row["taxonID"]: row for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)}
     for row in taxa.values():
@@ -166,7 +166,7 @@ def test_the_backbone_leads_every_name_to_a_kingdom(world: Path) -> None:
     assert len({row["language"] for row in names}) > 2
 
 
-def test_replay_offers_every_caption_and_some_rows_to_leave_out(world: Path) -> None:
+def test_replay_has_every_caption_and_some_rows_to_exclude(world: Path) -> None:
     rows = pq.read_table(world / "replay.parquet").to_pylist()
     assert list(rows[0]) == ["URL", "TEXT", "WIDTH", "HEIGHT", "similarity", "punsafe", "pwatermark"]
     assert len(rows) == MICRO.replay_pairs

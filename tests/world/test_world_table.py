@@ -1,4 +1,4 @@
-"""The table of species, who stays unseen, and how looks follow ranks."""
+"""The table of species, the choice of unseen species, and looks by rank."""
 
 import random
 from collections import Counter
@@ -23,7 +23,7 @@ def test_shipped_table_has_enough_species_of_many_groups() -> None:
     assert len({one.ranks[2] for one in SHIPPED}) >= 15
 
 
-def test_every_shipped_species_is_whole_and_unique() -> None:
+def test_every_shipped_species_is_complete_and_unique() -> None:
     for one in SHIPPED:
         assert all(one.ranks), one
         assert all(name[0].isupper() for name in one.ranks[:-1]), one
@@ -39,7 +39,7 @@ def test_a_taxon_has_one_parent_unless_it_is_a_homonym_across_kingdoms() -> None
             key = (one.ranks[0] if depth >= 5 else "", RANKS[depth], one.ranks[depth])
             parents.setdefault(key, set()).add(one.ranks[:depth])
     several = {key: found for key, found in parents.items() if len(found) > 1}
-    # Iris, Arenaria and the like differ in kingdom; Iris oratoria is an animal beside the plants.
+    # Genera such as Iris and Arenaria are in two kingdoms; Iris oratoria is an animal.
     assert not several
 
 
@@ -53,7 +53,7 @@ def test_synonyms_are_other_names_and_name_one_species_each() -> None:
     assert any(name.split()[0] != one.genus for one in SHIPPED for name in one.synonyms)
 
 
-def test_homonyms_are_really_shared_across_kingdoms() -> None:
+def test_homonyms_are_shared_across_kingdoms() -> None:
     kingdoms: dict[str, set[str]] = {}
     for one in [*SHIPPED, *read_species(HOMONYMS)]:
         kingdoms.setdefault(one.genus, set()).add(one.ranks[0])
@@ -78,7 +78,7 @@ def test_the_choice_of_unseen_species_depends_on_the_seed_not_on_row_order() -> 
     assert choose_unseen(SHIPPED, 24, seed=43) != choose_unseen(SHIPPED, 24, seed=42)
 
 
-def test_species_without_any_relative_are_left_unseen_only_at_last() -> None:
+def test_species_without_relatives_are_chosen_last() -> None:
     def one(name: str, genus: str) -> Species:
         return Species(("Animalia", "Chordata", "Aves", "Odd", f"{genus}idae", genus, name))
 
@@ -102,7 +102,7 @@ def test_the_labels_of_a_benchmark_are_a_table_of_species(tmp_path: Path) -> Non
     ("text", "complaint"),
     [
         ("kingdom,genus\nAnimalia,Pica\n", "no column phylum"),
-        ("kingdom,phylum,class,order,family,genus,species\nAnimalia,,,,,,pica\n", "row 2 has no genus"),
+        ("kingdom,phylum,class,order,family,genus,species\nAnimalia,,,,,,pica\n", "line 2: no genus"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused_by_row_and_column(tmp_path: Path, text: str, complaint: str) -> None:

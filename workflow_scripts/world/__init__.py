@@ -1,1 +1,1 @@
-"""The embedded world: a miniature of all external data, drawn and served."""
+"""The embedded world: a miniature of all external data, generated and served locally."""

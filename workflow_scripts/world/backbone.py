@@ -1,4 +1,4 @@
-"""The world's taxonomic backbone: a Darwin Core Archive with the columns of GBIF's."""
+"""Write the world's taxonomic backbone, a Darwin Core Archive with the columns of GBIF's."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -20,18 +20,18 @@ TERMS = {
     "language": "http://purl.org/dc/terms/language",
     "source": "http://purl.org/dc/terms/source",
 }
-"""Columns whose terms are no Darwin Core."""
+"""Terms of columns that are not Darwin Core."""
 FIRST_TAXON = 1_000_001
 FIRST_SYNONYM = 5_000_001
-# Synonyms whose epithets begin alike are taken for new combinations of one name; Latin endings follow the genus.
+# Synonyms whose epithets share this many letters count as homotypic: a Latin ending changes with the genus.
 STEM = 5
 
 Ranks = tuple[str, ...]
-"""Names from the kingdom down to a taxon."""
+"""Names from kingdom to a taxon."""
 
 
 def write_backbone(folder: Path, species: Sequence[Species]) -> None:
-    """Write `Taxon.tsv`, `VernacularName.tsv` and `meta.xml` for the species, their synonyms and all taxa above."""
+    """Write `Taxon.tsv`, `VernacularName.tsv` and `meta.xml` for the species, their synonyms and all higher taxa."""
     ids = _ids(species)
     taxa = [*_higher_taxa(ids), *_species(ids, species), *_synonyms(ids, species)]
     _write(folder / "Taxon.tsv", TAXON_COLUMNS, sorted(taxa))
@@ -40,7 +40,7 @@ def write_backbone(folder: Path, species: Sequence[Species]) -> None:
 
 
 def _ids(species: Sequence[Species]) -> dict[Ranks, str]:
-    """A taxon's id by its path: the ranks down to it, with "" where an inner rank is missing."""
+    """Taxon ids by path: the names from kingdom to the taxon, with "" for a missing inner rank."""
     paths = {one.ranks[:depth] for one in species for depth in range(1, len(RANKS) + 1) if one.ranks[depth - 1]}
     return {path: str(FIRST_TAXON + place) for place, path in enumerate(sorted(paths))}
 
@@ -73,9 +73,9 @@ def _synonyms(ids: dict[Ranks, str], species: Sequence[Species]) -> Iterable[tup
     number = FIRST_SYNONYM
     for one in species:
         for name in one.synonyms:
-            same = name.split()[-1][:STEM] == one.epithet[:STEM]
-            status = "homotypic synonym" if same else "synonym"
-            # As GBIF gives it: a synonym's ranks are those of its accepted name.
+            same_epithet = name.split()[-1][:STEM] == one.epithet[:STEM]
+            status = "homotypic synonym" if same_epithet else "synonym"
+            # As in GBIF's backbone, a synonym has the ranks of its accepted name.
             upper = (_parent(ids, one.ranks), ids[one.ranks])
             yield (str(number), *upper, name, "", name, "species", status, *_upper_ranks(one.ranks))
             number += 1

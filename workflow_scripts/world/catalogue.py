@@ -1,4 +1,4 @@
-"""The catalogue's photos: who took them, what they are labelled, where they are served, and what goes wrong there."""
+"""Plan the catalogue's photos: their labels, licences, hosts and faults."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,9 +40,9 @@ PATHS = {
 SMALL_SIDE = 160
 TABLE_FOLDER = "table_images"
 SUPPORT = "support"
-# Beyond every photo's number.
+# Above every photo's number.
 FIRST_PLANTED = 5_000_000
-# What records of such pictures claim to be: `img_type` and `basisOfRecord`.
+# `img_type` and `basisOfRecord` of planted pictures, by class.
 PLANTED_AS = {
     LABEL: ("Museum Specimen: Plant", "PRESERVED_SPECIMEN"),
     LANDSCAPE: ("Museum Specimen: Vertebrate Zoology - Amphibians", "PRESERVED_SPECIMEN"),
@@ -53,14 +53,14 @@ LEAKY = "benchmarks/seen_species/images"
 
 
 @dataclass(frozen=True)
-class Fate:
-    """Something that befalls a served photo.
+class Fault:
+    """A fault of served photos.
 
     Attributes:
-        name: what it is.
-        host: where it happens.
+        name: name of the fault.
+        host: host that serves the photo.
         share: share of the served photos.
-        least: how many there are at least.
+        least: minimum number of photos.
     """
 
     name: str
@@ -69,25 +69,25 @@ class Fate:
     least: int = 1
 
 
-FATES = (
-    Fate("not_found", site.LYING, 0.006),
-    Fate("html", site.LYING, 0.004),
-    Fate("cut_off", site.LYING, 0.005),
-    Fate("huge_jpeg", site.LYING, 0.002),
-    Fate("huge_png", site.LYING, 0.002),
-    Fate("pixel", site.LYING, 0.003),
-    Fate("placeholder", site.LYING, 0.006, least=4),
-    Fate("small", site.LYING, 0.005),
-    Fate("duplicate", site.LYING, 0.008),
-    Fate("noai", site.SLOW, 0.001),
-    Fate("moved", site.SLOW, 0.005),
-    Fate("unreachable", site.GONE, 0.001),
-    Fate("busy_once", site.BUSY, 0.005),
-    Fate("down_once", site.BUSY, 0.005),
-    Fate("down_twice", site.BUSY, 0.002),
-    # A photo that a benchmark took from the same place: its very file, and a copy that was compressed again.
-    Fate("leaked", site.LYING, 0.001, least=2),
-    Fate("leaked_copy", site.LYING, 0.001, least=2),
+FAULTS = (
+    Fault("not_found", site.LYING, 0.006),
+    Fault("html", site.LYING, 0.004),
+    Fault("cut_off", site.LYING, 0.005),
+    Fault("huge_jpeg", site.LYING, 0.002),
+    Fault("huge_png", site.LYING, 0.002),
+    Fault("pixel", site.LYING, 0.003),
+    Fault("placeholder", site.LYING, 0.006, least=4),
+    Fault("small", site.LYING, 0.005),
+    Fault("duplicate", site.LYING, 0.008),
+    Fault("noai", site.SLOW, 0.001),
+    Fault("moved", site.SLOW, 0.005),
+    Fault("unreachable", site.GONE, 0.001),
+    Fault("busy_once", site.BUSY, 0.005),
+    Fault("down_once", site.BUSY, 0.005),
+    Fault("down_twice", site.BUSY, 0.002),
+    # Benchmark images in the catalogue: the same file, and a recompressed copy.
+    Fault("leaked", site.LYING, 0.001, least=2),
+    Fault("leaked_copy", site.LYING, 0.001, least=2),
 )
 
 
@@ -96,11 +96,11 @@ class Photo:
     """A photo of the catalogue.
 
     Attributes:
-        species: what it truly shows.
-        number: which of all photos it is.
-        occurrence: which sighting; photos of one sighting share label, owner and licence.
-        label: what its provider wrote.
-        in_table: whether it is offered in the small table of local images.
+        species: index of the species that it shows.
+        number: number of the photo.
+        occurrence: number of the occurrence; photos of one occurrence share label, owner and licence.
+        label: the provider's label.
+        in_table: whether it is in the small table of local images rather than served.
     """
 
     species: int
@@ -112,15 +112,15 @@ class Photo:
 
 @dataclass
 class Catalogue:
-    """What there is to draw, to write down and to serve.
+    """Pictures, table rows and pages of the catalogue.
 
     Attributes:
+        site: the hosts; pages are added to them.
         pictures: pictures to draw.
-        bodies: other bodies, by file: what to make and, where it is made from a picture, that picture's file.
+        bodies: other response bodies, by file: kind, and the file of the picture that it is made from, if any.
         records: rows with the columns of TreeOfLife-200M's catalogue.
-        provenance: rows with the columns of its provenance.
-        table: rows of the small table.
-        site: the hosts; their pages are filled in.
+        provenance: rows with the columns of TreeOfLife-200M's provenance.
+        table: rows of the small table of local images.
     """
 
     site: Site
@@ -141,35 +141,35 @@ def plan_catalogue(
     side: int,
     troubles: bool,
 ) -> Catalogue:
-    """Decide on every photo of the catalogue; nothing is written yet.
+    """Plan all photos of the catalogue, without writing anything.
 
     Args:
-        species: the species that training sees.
+        species: the species in the training data.
         looks: their looks.
-        site_: the hosts that the photos are put on.
-        seed: seed of everything drawn.
-        images_per_species: photos a species; the last one of each is in the small table.
-        side: shorter side of a photo in pixels.
-        troubles: whether labels go wrong and hosts fail and lie.
+        site_: the hosts that serve the photos.
+        seed: random seed.
+        images_per_species: photos per species; the last one of each is in the small table.
+        side: shorter side of a photo, pixels.
+        troubles: whether to add label errors and host faults.
     """
     photos = _labelled(list(_photos(species, seed, images_per_species)), species, seed, troubles)
     catalogue = Catalogue(site=site_)
     served = [photo for photo in photos if not photo.in_table]
-    fates = _fates(served, seed) if troubles else {}
+    faults = _faults(served, seed) if troubles else {}
     for photo in photos:
         one = species[photo.species]
-        fate = fates.get(photo.number)
+        fault = faults.get(photo.number)
         random = random_of(seed, "photo", photo.number)
         if photo.in_table:
             path = f"{one.folder}/{photo.number:05d}.jpg"
             catalogue.pictures.append(Picture(f"{TABLE_FOLDER}/{path}", looks[photo.species], side))
             catalogue.table.append(_table_row(photo, path, seed))
             continue
-        host = fate.host if fate else str(random.choice(list(HOST_SHARES), p=list(HOST_SHARES.values())))
+        host = fault.host if fault else str(random.choice(list(HOST_SHARES), p=list(HOST_SHARES.values())))
         if not troubles:
             host = site.FAST
         file = f"site/{one.folder}/{photo.number:05d}.jpg"
-        name = fate.name if fate else "good"
+        name = fault.name if fault else "good"
         if name.startswith("leaked"):
             file = f"{LEAKY}/{one.folder}/0000.jpg"
         elif name not in ("not_found", "html", "huge_png", "pixel", "placeholder", "unreachable"):
@@ -178,11 +178,11 @@ def plan_catalogue(
         _serve(catalogue, name, host, path, file)
         _record(catalogue, photo, host, path, seed)
         if name == "duplicate":
-            again = PATHS[host].format(90_000_000 + photo.number)
-            catalogue.site.hosts[host].pages[again] = Page(file)
-            _record(catalogue, photo, host, again, seed)
+            second = PATHS[host].format(90_000_000 + photo.number)
+            catalogue.site.hosts[host].pages[second] = Page(file)
+            _record(catalogue, photo, host, second, seed)
     if troubles:
-        # A row whose file is nowhere: local sources have their holes too.
+        # A row whose file is missing.
         catalogue.table.append(catalogue.table[0] | {"source_id": "lost", "path": "lost/00000.jpg"})
     return catalogue
 
@@ -190,18 +190,18 @@ def plan_catalogue(
 def plant(
     catalogue: Catalogue, species: Sequence[Species], looks: Sequence[Look], *, seed: int, count: int, side: int
 ) -> list[Row]:
-    """Plant pictures without an organism, labelled as if they showed one; nothing is written yet.
+    """Add pictures without an organism, labelled as a species, to the catalogue, without writing anything.
 
     Args:
-        catalogue: where they go.
-        species: the species that they are labelled as, in turn.
-        looks: the looks of these, whose colours and backgrounds they have.
-        seed: seed of everything drawn.
-        count: pictures of each class.
-        side: shorter side of a picture in pixels.
+        catalogue: catalogue to add them to.
+        species: species to label them as, in turn.
+        looks: looks of the species; the pictures have their colours and backgrounds.
+        seed: random seed.
+        count: pictures per class.
+        side: shorter side of a picture, pixels.
 
     Returns:
-        What was planted, a row each: source_url, class, kind.
+        One row per picture: source_url, class, kind.
     """
     rows: list[Row] = []
     for what, (image_type, basis) in PLANTED_AS.items():
@@ -223,7 +223,7 @@ def plant(
 
 
 def support_pictures(looks: Sequence[Look], side: int) -> list[Picture]:
-    """Support images, a folder a class: other kinds than those that are planted, and organisms."""
+    """Support images, one folder per class: organisms, and kinds of the other classes that are not planted."""
     pictures = [
         Picture(f"{SUPPORT}/{ORGANISM}/{place:04d}-{number}.jpg", look, side)
         for place, look in enumerate(looks)
@@ -238,7 +238,7 @@ def support_pictures(looks: Sequence[Look], side: int) -> list[Picture]:
 
 
 def body(kind: str, source: bytes, side: int) -> bytes:
-    """The bytes of a body that is no plain picture; `source` is the picture that it is made from, if any."""
+    """The bytes of a response body of `kind`; `source` is the picture that it is made from, if any."""
     match kind:
         case "html":
             return lies.PAGE
@@ -273,7 +273,7 @@ def _photos(species: Sequence[Species], seed: int, images_per_species: int) -> I
 
 
 def _labelled(photos: Sequence[Photo], species: Sequence[Species], seed: int, troubles: bool) -> list[Photo]:
-    """Each photo with its label; a share of the occurrences has each trouble, at least one."""
+    """Label the photos. Each trouble affects its share of the occurrences, at least one."""
     kinds = {photo.occurrence: species[photo.species] for photo in photos}
     labels: dict[int, Label] = {}
     if troubles:
@@ -294,35 +294,35 @@ def _labelled(photos: Sequence[Photo], species: Sequence[Species], seed: int, tr
     ]
 
 
-def _fates(photos: Sequence[Photo], seed: int) -> dict[int, Fate]:
-    """What befalls which photo, by its number."""
+def _faults(photos: Sequence[Photo], seed: int) -> dict[int, Fault]:
+    """The photos with a fault: faults by photo number."""
     order = iter(random_of(seed, "fates").permutation(len(photos)))
     return {
-        photos[int(place)].number: fate
-        for fate in FATES
-        for _, place in zip(range(max(fate.least, round(fate.share * len(photos)))), order, strict=False)
+        photos[int(place)].number: fault
+        for fault in FAULTS
+        for _, place in zip(range(max(fault.least, round(fault.share * len(photos)))), order, strict=False)
     }
 
 
-def _serve(catalogue: Catalogue, fate: str, host: str, path: str, file: str) -> None:
-    """Put the photo on its host, the way its fate has it."""
-    if fate == "unreachable":
+def _serve(catalogue: Catalogue, fault: str, host: str, path: str, file: str) -> None:
+    """Add the photo's page to its host, with its fault."""
+    if fault == "unreachable":
         return
     page = Page(file)
-    match fate:
+    match fault:
         case "not_found":
             page = Page(None, status=404, content_type="text/html")
         case "html" | "pixel" | "placeholder" | "huge_png":
-            shared = {"html": "page.html", "huge_png": "huge.png"}.get(fate, f"{fate}.jpg")
-            page = Page(f"site/shared/{shared}", content_type="image/png" if fate == "huge_png" else "image/jpeg")
-            catalogue.bodies[f"site/shared/{shared}"] = (fate, None)
+            shared = {"html": "page.html", "huge_png": "huge.png"}.get(fault, f"{fault}.jpg")
+            page = Page(f"site/shared/{shared}", content_type="image/png" if fault == "huge_png" else "image/jpeg")
+            catalogue.bodies[f"site/shared/{shared}"] = (fault, None)
         case "cut_off" | "huge_jpeg":
-            spoilt = file.replace(".jpg", f"_{fate}.jpg")
-            catalogue.bodies[spoilt] = (fate, file)
-            page = Page(spoilt)
+            damaged = file.replace(".jpg", f"_{fault}.jpg")
+            catalogue.bodies[damaged] = (fault, file)
+            page = Page(damaged)
         case "leaked_copy":
             copy = f"site/copies/{path.rsplit('/', 1)[-1]}"
-            catalogue.bodies[copy] = (fate, file)
+            catalogue.bodies[copy] = (fault, file)
             page = Page(copy)
         case "noai":
             page = Page(file, headers={"X-Robots-Tag": "noai"})
@@ -340,7 +340,7 @@ def _serve(catalogue: Catalogue, fate: str, host: str, path: str, file: str) -> 
 
 
 def _record(catalogue: Catalogue, photo: Photo, host: str, path: str, seed: int) -> None:
-    """Write the photo down as TreeOfLife-200M does: a row of its catalogue and one of its provenance."""
+    """Add the photo's rows, as in TreeOfLife-200M: one of the catalogue and one of the provenance."""
     random = random_of(seed, "terms", photo.occurrence)
     from_eol = host == site.LYING
     url = catalogue.site.url(host, path)

@@ -1,4 +1,4 @@
-"""Labels as providers write them, with the errors that name resolvers meet in real data."""
+"""Provider labels, with the errors of real data that a name resolver must handle."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from workflow_scripts.contracts import RANKS
 from workflow_scripts.world.table import Species
 
 Label = dict[str, str | None]
-"""A provider's label: the seven ranks, scientific_name and common; None where nothing was written."""
+"""A provider's label: the seven ranks, scientific_name and common; None if missing."""
 
 KINGDOM_NAMES = {"Animalia": ("Metazoa",), "Plantae": ("Viridiplantae", "Archaeplastida", "Chloroplastida")}
 
 
 def plain_label(species: Species) -> Label:
-    """The label without any trouble."""
+    """The correct label of a species."""
     ranks: Label = {rank: name or None for rank, name in zip(RANKS, species.ranks, strict=True)}
     return ranks | {"scientific_name": species.binomial, "common": species.common_name or None}
 
@@ -32,7 +32,7 @@ def _missing_inner_ranks(species: Species, random: np.random.Generator) -> Label
 
 
 def _binomial_alone(species: Species, random: np.random.Generator) -> Label:
-    return _nothing() | {"species": species.binomial}
+    return _blank_label() | {"species": species.binomial}
 
 
 def _genus_repeated(species: Species, random: np.random.Generator) -> Label:
@@ -77,7 +77,7 @@ def _misspelt(species: Species, random: np.random.Generator) -> Label | None:
     return plain_label(species) | {"species": epithet, "scientific_name": f"{species.genus} {epithet}"}
 
 
-def _compared(species: Species, random: np.random.Generator) -> Label:
+def _confer(species: Species, random: np.random.Generator) -> Label:
     return plain_label(species) | {
         "species": f"cf. {species.epithet}",
         "scientific_name": f"{species.genus} cf. {species.epithet}",
@@ -106,28 +106,28 @@ def _unidentified(species: Species, random: np.random.Generator) -> Label:
     }
 
 
-def _no_species_of_that_name(species: Species, random: np.random.Generator) -> Label:
+def _no_such_species(species: Species, random: np.random.Generator) -> Label:
     name = f"Incognita {'abcdefgh'[int(random.integers(8))]}nonyma"
-    return _nothing() | {"species": name, "scientific_name": name}
+    return _blank_label() | {"species": name, "scientific_name": name}
 
 
 def _empty(species: Species, random: np.random.Generator) -> Label:
-    return _nothing()
+    return _blank_label()
 
 
-def _nothing() -> Label:
+def _blank_label() -> Label:
     return dict.fromkeys((*RANKS, "scientific_name", "common"))
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """A way in which labels go wrong.
+    """A kind of label error.
 
     Attributes:
-        name: what it is.
-        share: share of the occurrences that have it.
-        write: the label, or None where the trouble cannot befall the species.
-        names_species: whether the label still says which species it is.
+        name: name of the error.
+        share: share of the occurrences with this error.
+        write: returns the wrong label, or None if the error cannot occur for the species.
+        names_species: whether the label still identifies the species.
     """
 
     name: str
@@ -147,11 +147,11 @@ TROUBLES = (
     Trouble("subspecies", 0.01, _subspecies),
     Trouble("synonym", 0.025, _synonym),
     Trouble("misspelt", 0.005, _misspelt),
-    Trouble("compared", 0.004, _compared, names_species=False),
+    Trouble("compared", 0.004, _confer, names_species=False),
     Trouble("genus_only", 0.004, _genus_only, names_species=False),
     Trouble("family_only", 0.003, _family_only, names_species=False),
     Trouble("unidentified", 0.003, _unidentified, names_species=False),
-    Trouble("no_such_species", 0.002, _no_species_of_that_name, names_species=False),
+    Trouble("no_such_species", 0.002, _no_such_species, names_species=False),
     Trouble("empty", 0.002, _empty, names_species=False),
 )
-"""What a resolver meets (TaxonoPy; issues of GBIF's matcher): about 15 % of the labels."""
+"""Label errors known from TaxonoPy and from issues of GBIF's matcher; they affect about 15 % of the labels."""

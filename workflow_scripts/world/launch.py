@@ -1,6 +1,6 @@
-"""Run a command that dies with the process that launched it.
+"""Run a command that is killed when its parent process ends.
 
-A module of its own, because nothing may be run between fork and exec in a process that has threads.
+A separate program, because a process with threads must not run Python code between fork and exec.
 """
 
 import os

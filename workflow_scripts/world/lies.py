@@ -1,4 +1,4 @@
-"""Bodies that are not what they claim to be."""
+"""Response bodies that are not the image they claim to be."""
 
 import struct
 import zlib
@@ -12,16 +12,16 @@ from workflow_scripts.world.draw import encoded
 CLAIMED_PIXELS = 60_000
 
 PAGE = b"<!DOCTYPE html>\n<html><head><title>Not found</title></head><body>This image has moved.</body></html>\n"
-"""An HTML page that a host calls image/jpeg."""
+"""An HTML page, served as image/jpeg."""
 
 
 def pixel() -> bytes:
-    """A JPEG of one pixel, as trackers and missing images have it."""
+    """A JPEG of one pixel, as served by trackers and for missing images."""
     return encoded(np.full((1, 1, 3), 255, np.uint8))
 
 
 def placeholder(side: int) -> bytes:
-    """The picture that a host shows for whatever it has not got."""
+    """The picture that a host serves in place of missing images."""
     image = np.full((side, side, 3), 225, np.uint8)
     cv2.putText(image, "no image", (side // 8, side // 2), cv2.FONT_HERSHEY_SIMPLEX, side / 256, (120, 120, 120), 2)
     cv2.rectangle(image, (8, 8), (side - 9, side - 9), (160, 160, 160), 3)
@@ -29,7 +29,7 @@ def placeholder(side: int) -> bytes:
 
 
 def cut_off(jpeg: bytes) -> bytes:
-    """The first half of a JPEG, served as if it were all."""
+    """The first half of a JPEG."""
     return jpeg[: len(jpeg) // 2]
 
 
@@ -52,5 +52,5 @@ def huge_png() -> bytes:
 
 
 def compressed_again(jpeg: bytes) -> bytes:
-    """The same picture at a lower quality, so that its bytes are others."""
+    """The same picture at a lower JPEG quality."""
     return images.encode_jpeg(images.decode(jpeg), quality=60)

@@ -1,8 +1,8 @@
-"""Looks follow ranks: each rank's name decides one visual attribute.
+"""Looks of species, derived from their ranks: related species look alike.
 
-kingdom and phylum: background; class: silhouette; order: number of limbs and their colour; family: main colour;
-genus: pattern and its colour; species: a mark, and how coarse the pattern is. Siblings step around the colour circle
-by the golden ratio from a start that their parent's name gives, so they differ as much as they can at any size.
+Kingdom and phylum determine the background; class the silhouette; order the number and colour of limbs; family the main
+colour; genus the pattern and its colour; species a mark and the size of the pattern. The hues of siblings are spaced by
+the golden ratio, starting from a hash of their parent's names, so that they differ for any number of siblings.
 """
 
 import colorsys
@@ -61,15 +61,15 @@ class Look:
     """How a species is drawn.
 
     Attributes:
-        background: colour behind it (kingdom and phylum).
-        silhouette: name of its outline (class).
-        limbs: how many legs, petals, arms or fronds (order).
-        limb: their colour (order).
+        background: colour of the background (kingdom and phylum).
+        silhouette: name of the silhouette (class).
+        limbs: number of legs, petals, arms or fronds (order).
+        limb: colour of the limbs (order).
         main: colour of the body (family).
-        pattern: name of what is drawn on the body (genus).
-        second: the pattern's colour (genus).
+        pattern: name of the body's pattern (genus).
+        second: colour of the pattern (genus).
         mark: shape of the mark (species).
-        mark_colour: its colour (species).
+        mark_colour: colour of the mark (species).
         coarseness: size of the pattern, 0 to 2 (species).
     """
 
@@ -86,17 +86,17 @@ class Look:
 
 
 def looks_of(species: Sequence[Species]) -> list[Look]:
-    """The look of each species; it depends on the species' names and on those of its siblings in the table."""
+    """The look of each species, from its names and those of its siblings in the table."""
     children: dict[tuple[str, ...], list[str]] = {}
     for ranks in sorted({one.ranks[:depth] for one in species for depth in range(1, len(RANKS) + 1)}):
         children.setdefault(ranks[:-1], []).append(ranks[-1])
-    strange = sorted({one.ranks[2] for one in species} - SILHOUETTE_OF_CLASS.keys())
+    other_classes = sorted({one.ranks[2] for one in species} - SILHOUETTE_OF_CLASS.keys())
     silhouettes = SILHOUETTE_OF_CLASS | {
-        name: sorted(SILHOUETTES)[place % len(SILHOUETTES)] for place, name in enumerate(strange)
+        name: sorted(SILHOUETTES)[place % len(SILHOUETTES)] for place, name in enumerate(other_classes)
     }
 
     def place(one: Species, rank: str) -> tuple[float, int]:
-        """Where the parent's name starts, in [0, 1), and which of the siblings this is."""
+        """The hash of the parent's names, in [0, 1), and the taxon's index among its siblings."""
         depth = RANKS.index(rank)
         return _fraction(one.ranks[:depth]), children[one.ranks[:depth]].index(one.ranks[depth])
 
@@ -128,7 +128,7 @@ def looks_of(species: Sequence[Species]) -> list[Look]:
 
 
 def colour(hue: float, saturation: float, value: float) -> Colour:
-    """Blue, green, red of a hue (whole turns do not count), saturation and value in [0, 1]."""
+    """Blue, green, red of a colour; hue modulo 1, saturation and value in [0, 1]."""
     red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
     return round(255 * blue), round(255 * green), round(255 * red)
 

@@ -1,8 +1,8 @@
-"""Draw the embedded world: a miniature of all external data of a real run.
+"""Generate the embedded world: a miniature of all external data of a real run.
 
 In: settings and a table of real species. Out: metadata with the columns of TreeOfLife-200M, a small table of local
-images, a Darwin Core backbone, a LAION-like replay set, benchmarks in the papers' layout, the images behind them, and
-`world.json`, which says what `serve` answers. The same settings and table give the same bytes.
+images, a Darwin Core backbone, a LAION-like replay set, benchmarks in the papers' layouts, all their images, and
+`world.json`, the pages that `serve` answers with. The same settings and table give the same bytes.
 """
 
 import csv
@@ -21,7 +21,7 @@ from workflow_scripts.world.backbone import write_backbone
 from workflow_scripts.world.catalogue import SUPPORT, TABLE_FOLDER, Row, body, plan_catalogue, plant, support_pictures
 from workflow_scripts.world.looks import Look, looks_of
 from workflow_scripts.world.miniatures import folders, plan_miniatures
-from workflow_scripts.world.pictures import Picture, draw_pictures, put
+from workflow_scripts.world.pictures import Picture, draw_pictures, write_file
 from workflow_scripts.world.replay import plan_replay
 from workflow_scripts.world.site import empty_site
 from workflow_scripts.world.table import HOMONYMS, SHIPPED, Species, choose_unseen, read_species
@@ -31,22 +31,22 @@ BENCHMARKS = ("rare_species", "seen_species", "insects")
 
 
 def make_world(*, settings: WorldSettings, out: Path, species: Path | None = None, jobs: int = 1) -> None:
-    """Draw the embedded world.
+    """Generate the embedded world.
 
     Args:
-        settings: the config's `world`.
-        out: the world's folder, of its own.
-        species: a table of species in place of the settings' and the shipped one.
-        jobs: processes that draw; how many does not change a byte.
+        settings: the config's `world` section.
+        out: the world's folder; it must be new, empty or an earlier world's.
+        species: table of species. Default: that of the settings, or else the built-in one.
+        jobs: number of drawing processes; it does not affect the result.
 
     Raises:
-        InputError: the table is wrong or too small, or the folder holds something else.
+        InputError: the table is invalid or too small, or the folder contains other files.
     """
-    given = species or (Path(settings.species) if settings.species else SHIPPED)
-    everything = read_species(given)
-    unseen = choose_unseen(everything, settings.unseen_species, settings.seed)
-    look_of = dict(zip(everything, looks_of(everything), strict=True))
-    seen = [one for one in everything if one not in unseen]
+    table = species or (Path(settings.species) if settings.species else SHIPPED)
+    all_species = read_species(table)
+    unseen = choose_unseen(all_species, settings.unseen_species, settings.seed)
+    look_of = dict(zip(all_species, looks_of(all_species), strict=True))
+    seen = [one for one in all_species if one not in unseen]
     _claim(out)
 
     site = empty_site(settings.port)
@@ -61,7 +61,7 @@ def make_world(*, settings: WorldSettings, out: Path, species: Path | None = Non
     )
     replay = plan_replay(site, seed=settings.seed, pairs=settings.replay_pairs, troubles=settings.troubles)
     benchmarks = {
-        "rare_species": [one for one in everything if one in unseen],
+        "rare_species": [one for one in all_species if one in unseen],
         "seen_species": seen,
         "insects": _insects(seen),
     }
@@ -70,22 +70,22 @@ def make_world(*, settings: WorldSettings, out: Path, species: Path | None = Non
     planted: list[Row] = []
     if settings.planted:
         looks = [look_of[one] for one in seen]
-        drawn = len(catalogue.pictures)
+        before = len(catalogue.pictures)
         planted = plant(catalogue, seen, looks, seed=settings.seed, count=settings.planted, side=settings.image_size)
-        pictures += [*catalogue.pictures[drawn:], *support_pictures(looks, settings.image_size)]
+        pictures += [*catalogue.pictures[before:], *support_pictures(looks, settings.image_size)]
     for name, classes in benchmarks.items():
         pictures += _benchmark_pictures(name, classes, look_of, settings)
     draw_pictures(pictures, out=out, seed=settings.seed, jobs=jobs)
     for file, (kind, source) in catalogue.bodies.items():
         (out / file).parent.mkdir(parents=True, exist_ok=True)
-        put(out / file, body(kind, (out / source).read_bytes() if source else b"", settings.image_size))
+        write_file(out / file, body(kind, (out / source).read_bytes() if source else b"", settings.image_size))
     for file, content in miniatures.files.items():
         (out / file).parent.mkdir(parents=True, exist_ok=True)
-        put(out / file, content)
+        write_file(out / file, content)
     images = {*(picture.path for picture in pictures), *catalogue.bodies, *miniatures.files}
     _remove_leftovers(out, images, folders(miniatures))
 
-    write_backbone(out / "backbone", [*everything, *_homonyms(everything)])
+    write_backbone(out / "backbone", [*all_species, *_homonyms(all_species)])
     for name, classes in benchmarks.items():
         _write_labels(out, name, classes, settings)
     _write_parquet(out / "catalog.parquet", sorted(catalogue.records, key=lambda row: str(row["uuid"])))
@@ -100,30 +100,30 @@ def make_world(*, settings: WorldSettings, out: Path, species: Path | None = Non
 
 
 def _claim(out: Path) -> None:
-    """Take the folder; it must be empty or a world's, for what an earlier world left there is removed."""
+    """Mark the folder as a world's. Files of an earlier world are removed later, so no other files may be in it."""
     if not (out / MARKER).exists():
         if out.is_dir() and (other := next((path for path in out.rglob("*") if path.is_file()), None)):
-            raise InputError(f"{out}: holds {other.name}, which is no world's; give the world a folder of its own")
+            raise InputError(f"{out}: contains {other.name}, which is not a world's file; use a folder of its own")
         out.mkdir(parents=True, exist_ok=True)
-        put(out / MARKER, b"")
+        write_file(out / MARKER, b"")
     (out / "world.json").unlink(missing_ok=True)
 
 
-def _remove_leftovers(out: Path, kept: set[str], whole_folders: set[str]) -> None:
-    pictured = [
+def _remove_leftovers(out: Path, kept: set[str], benchmark_folders: set[str]) -> None:
+    image_folders = [
         out / "site",
         out / TABLE_FOLDER,
         out / SUPPORT,
         *(out / "benchmarks" / name / "images" for name in BENCHMARKS),
     ]
-    for folder in [*pictured, *(out / name for name in sorted(whole_folders))]:
+    for folder in [*image_folders, *(out / name for name in sorted(benchmark_folders))]:
         for path in folder.rglob("*"):
             if path.is_file() and path.relative_to(out).as_posix() not in kept:
                 path.unlink(missing_ok=True)
 
 
 def _insects(seen: Sequence[Species]) -> list[Species]:
-    """The insects that training sees; in a table with hardly any, its largest class stands in for them."""
+    """The insects in the training data, or the largest class if there are fewer than two insects."""
     classes = [one.ranks[2] for one in seen]
     chosen = "Insecta" if classes.count("Insecta") > 1 else max(sorted(set(classes)), key=classes.count)
     return [one for one in seen if one.ranks[2] == chosen]
@@ -149,7 +149,7 @@ def _benchmark_pictures(
 
 
 def _write_labels(out: Path, name: str, classes: Sequence[Species], settings: WorldSettings) -> None:
-    """Labels in the layout of the real file: Rare Species with its ranks, Meta-Album's insects without."""
+    """Write labels in the layout of the real file: Rare Species has columns of ranks, Meta-Album's insects has none."""
     paths = [(one, path) for one in classes for path in _filepaths(one, settings)]
     target = out / "benchmarks" / name / "labels.csv"
     if name == "insects":

@@ -1,7 +1,7 @@
-"""Every benchmark of both papers in miniature: the layout, the names and the troubles of the real one.
+"""Miniatures of the benchmarks of both papers, with the layouts, names and defects of the real ones.
 
-What is true to the originals: numbered class lists, index columns, spaces, `&`, dots and brackets in names, a folder
-that one split lacks, rows without a trait, an image that is missing and one that is no image.
+As in the originals, there are numbered class lists, index columns, spaces, `&`, dots and brackets in names, a folder
+missing from one split, rows without a trait, a missing image and a file that is not an image.
 """
 
 import csv
@@ -20,11 +20,11 @@ from workflow_scripts.world.table import Species
 
 FOLDER = "benchmarks"
 CLASSES = 3
-# One more than five shots and a query need, for in some sets one is missing.
+# Five shots and a query, plus one, because some sets lack an image.
 IMAGES = 7
 NO_IMAGE = b"<html><title>404</title></html>"
 
-NAMED_AS: Mapping[str, Callable[[Species], str]] = {
+CLASS_NAMES: Mapping[str, Callable[[Species], str]] = {
     "nabirds": lambda one: f"{one.common_name or one.binomial} (Adult male)",
     "plankton": lambda one: one.binomial.replace(" ", "_").lower(),
     "insects2": lambda one: one.binomial,
@@ -35,12 +35,12 @@ NAMED_AS: Mapping[str, Callable[[Species], str]] = {
     "plantdoc_meta": lambda one: f"{one.binomial} leaf",
     "birds525": lambda one: one.binomial.upper(),
 }
-"""The sets of the papers' common layout that take class names as they are, and how theirs look."""
-LACKS_AN_IMAGE = "fungi"
-HAS_A_BROKEN_ONE = "plankton"
+"""Class names of the benchmarks in the papers' common layout (a CSV beside a folder of images)."""
+MISSING_IMAGE_SET = "fungi"
+BROKEN_IMAGE_SET = "plankton"
 CAMERA_TRAPS = ("desert-lion", "ENA24", "island", "orinoquia", "ohio-small-animals")
 NEWT_TASKS = ("appearance_species", "context_nest")
-# The image is the fourth column and its folder the thirteenth; the others are never read.
+# Only the image (fourth column), its folder (thirteenth) and the traits are read.
 FISH_COLUMNS = [f"column {number}" for number in range(3)] + ["image"] + [f"column {n}" for n in range(4, 12)]
 FISH_COLUMNS += ["Folder", "column 13", "FeedingPath", "Tropical", "Temperate", "Subtropical", "Boreal", "Polar"]
 FISH_COLUMNS += ["freshwater", "saltwater", "brackish"]
@@ -50,11 +50,11 @@ LEAVES = ("Tomato two spotted spider mites leaf", "Apple Scab Leaf", "grape leaf
 
 @dataclass
 class Miniatures:
-    """What the miniatures consist of, by path from the world's folder.
+    """Files of the miniatures, by path relative to the world's folder.
 
     Attributes:
         pictures: images to draw.
-        files: everything else.
+        files: contents of all other files.
     """
 
     pictures: list[Picture] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Miniatures:
 
 
 class _Plan:
-    """Adds benchmarks to the miniatures; a set takes its species from a table, from where the last one stopped."""
+    """Collects the files of the miniatures; benchmarks take their species in turn from one list."""
 
     def __init__(self, species: Sequence[Species], look_of: Mapping[Species, Look], side: int) -> None:
         self.made = Miniatures()
@@ -86,16 +86,16 @@ class _Plan:
 
 
 def plan_miniatures(species: Sequence[Species], look_of: Mapping[Species, Look], side: int) -> Miniatures:
-    """Every benchmark but those that the world makes at their full size.
+    """Plan the miniatures of all benchmarks except those that `make` generates itself.
 
     Args:
-        species: whose pictures they show.
-        look_of: how each looks.
-        side: shorter side of a drawn image, pixels.
+        species: species to draw.
+        look_of: look of each species.
+        side: shorter side of an image, pixels.
     """
     plan = _Plan(species, look_of, side)
-    for name, named in NAMED_AS.items():
-        _classified(plan, name, named)
+    for name, class_name in CLASS_NAMES.items():
+        _classified(plan, name, class_name)
     _camera_traps(plan)
     _newt(plan)
     _fishnet(plan)
@@ -105,17 +105,17 @@ def plan_miniatures(species: Sequence[Species], look_of: Mapping[Species, Look],
     return plan.made
 
 
-def _classified(plan: _Plan, name: str, named: Callable[[Species], str]) -> None:
-    """A CSV with an index column, beside folders named by class (NABirds': by number)."""
+def _classified(plan: _Plan, name: str, class_name: Callable[[Species], str]) -> None:
+    """A CSV with an index column, beside folders named after classes (in NABirds, numbers)."""
     rows: list[list[object]] = []
     for number, one in enumerate(plan.species(CLASSES)):
-        folder = f"{295 + number:04d}" if name == "nabirds" else named(one)
+        folder = f"{295 + number:04d}" if name == "nabirds" else class_name(one)
         for image in range(IMAGES):
             path = f"{folder}/{image:03d}.jpg"
-            rows.append([len(rows), path, named(one)])
-            if (number, image) == (1, 2) and name == LACKS_AN_IMAGE:
+            rows.append([len(rows), path, class_name(one)])
+            if (number, image) == (1, 2) and name == MISSING_IMAGE_SET:
                 continue
-            if (number, image) == (1, 2) and name == HAS_A_BROKEN_ONE:
+            if (number, image) == (1, 2) and name == BROKEN_IMAGE_SET:
                 plan.made.files[f"{FOLDER}/{name}/images/{path}"] = NO_IMAGE
                 continue
             plan.image(f"{name}/images/{path}", one)
@@ -123,7 +123,7 @@ def _classified(plan: _Plan, name: str, named: Callable[[Species], str]) -> None
 
 
 def _camera_traps(plan: _Plan) -> None:
-    """Five CSVs with ranks, whose paths begin with the subset's name, as the hub has them."""
+    """Five CSVs with ranks, with paths below the subset's name, as on the Hugging Face hub."""
     ranks = ["cls" if rank == "class" else rank for rank in RANKS]
     for subset in CAMERA_TRAPS:
         rows: list[list[object]] = []
@@ -148,7 +148,7 @@ def _newt(plan: _Plan) -> None:
 
 
 def _fishnet(plan: _Plan) -> None:
-    """The last row of each split lacks a trait, so that it is left out."""
+    """CSVs of traits; the last row of each split lacks one, so the benchmark excludes it."""
     fish = plan.species(3)
     for split, images in (("train", 4), ("test", 2)):
         rows: list[list[object]] = []
@@ -185,7 +185,7 @@ def _awa2(plan: _Plan) -> None:
 
 
 def _herbarium19(plan: _Plan) -> None:
-    """Folders are numbers, whose order is that of their names; the split names them by their places in it."""
+    """Folders named by number, sorted as strings; the split lists classes by their index in this order."""
     folders = ("2", "10", "31", "4")
     for folder, one in zip(folders, plan.species(len(folders)), strict=True):
         for image in range(8):
@@ -195,7 +195,7 @@ def _herbarium19(plan: _Plan) -> None:
 
 
 def _plantdoc(plan: _Plan) -> None:
-    """Test lacks the first folder, as the real one does."""
+    """Folders of leaves; the first is missing from the test split, as in the original."""
     for folder, one in zip(LEAVES, plan.species(len(LEAVES)), strict=True):
         for split in ("train", "test"):
             if split == "train" or folder != LEAVES[0]:
@@ -204,12 +204,12 @@ def _plantdoc(plan: _Plan) -> None:
 
 
 def _bits(one: Species, count: int) -> Iterator[str]:
-    """Zeros and ones that belong to a species."""
+    """`count` bits, 0 or 1, from a hash of the species' name."""
     number = int.from_bytes(hashlib.sha256(one.binomial.encode()).digest())
     return (str(number >> place & 1) for place in range(count))
 
 
 def folders(miniatures: Miniatures) -> set[str]:
-    """The benchmarks' folders, from the world's."""
+    """The benchmarks' folders, relative to the world's folder."""
     paths = [*(picture.path for picture in miniatures.pictures), *miniatures.files]
     return {"/".join(PurePosixPath(path).parts[:2]) for path in paths}

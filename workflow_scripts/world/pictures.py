@@ -1,4 +1,4 @@
-"""Pictures to draw, and drawing them on several cores."""
+"""The world's pictures, and drawing them in several processes."""
 
 import hashlib
 import multiprocessing
@@ -28,9 +28,9 @@ class Picture:
     """A picture of the world.
 
     Attributes:
-        path: its file, from the world's folder.
+        path: its file, relative to the world's folder.
         subject: what it shows.
-        side: its shorter side in pixels.
+        side: shorter side, pixels.
     """
 
     path: str
@@ -39,13 +39,13 @@ class Picture:
 
 
 def random_of(seed: int, *words: object) -> np.random.Generator:
-    """Random numbers that depend on the seed and the words alone, not on what was drawn before."""
+    """A random generator seeded by `seed` and `words`, independent of all others."""
     text = "\n".join(map(str, (seed, *words)))
     return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16]))
 
 
 def draw_pictures(pictures: Sequence[Picture], *, out: Path, seed: int, jobs: int) -> None:
-    """Draw pictures into the folder `out` with `jobs` processes; how many does not change a byte."""
+    """Draw pictures into the folder `out` with `jobs` processes; their number does not affect the result."""
     for folder in sorted({(out / picture.path).parent for picture in pictures}):
         folder.mkdir(parents=True, exist_ok=True)
     batches = [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
@@ -61,8 +61,8 @@ def draw_pictures(pictures: Sequence[Picture], *, out: Path, seed: int, jobs: in
             progress.update(count)
 
 
-def put(path: Path, data: bytes) -> None:
-    """Write a file by a rename. The world's last file comes after all of them, so nobody reads a lost one."""
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name and rename it, without fsync: `world.json` is written after all of them."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_bytes(data)
     temporary.replace(path)
@@ -82,5 +82,5 @@ def _draw_batch(pictures: Sequence[Picture], *, out: Path, seed: int) -> int:
             image = draw_planted(picture.subject, random, picture.side)
         else:
             image = draw_organism(picture.subject, random, picture.side)
-        put(out / picture.path, encoded(image))
+        write_file(out / picture.path, encoded(image))
     return len(pictures)

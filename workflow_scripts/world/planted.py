@@ -1,7 +1,7 @@
-"""Pictures that show no organism and that a judge should find: labels, landscapes, empty frames, faces.
+"""Draw pictures without an organism, for judges to find: labels, landscapes, empty frames, faces.
 
-They have the colours and backgrounds of the organisms among which they are planted. Each is drawn in several kinds:
-support images show some of them, what is planted shows others.
+They have the colours and backgrounds of organisms. Each class has several kinds: half of them for support images, the
+other half for planted pictures.
 """
 
 from collections.abc import Callable
@@ -26,9 +26,9 @@ class Planted:
     """A picture without an organism.
 
     Attributes:
-        what: its class.
-        kind: which of the class's kinds it is.
-        look: whose colours and background it has.
+        what: class of the picture.
+        kind: kind of the class.
+        look: look of a species, for colours and background.
     """
 
     what: str
@@ -37,7 +37,7 @@ class Planted:
 
 
 def draw_planted(planted: Planted, random: np.random.Generator, short_side: int) -> Image:
-    """Draw one such picture; `short_side` is in pixels."""
+    """Draw a planted picture; `short_side` is in pixels."""
     width, height = size_of(random, short_side)
     image = surroundings(planted.look.background, random, width, height)
     KINDS[planted.what][planted.kind](image, planted.look, random)
@@ -45,13 +45,13 @@ def draw_planted(planted: Planted, random: np.random.Generator, short_side: int)
 
 
 def kinds_of(what: str, *, is_support: bool) -> list[str]:
-    """The kinds of a class that support images show, or those that are planted."""
+    """The kinds of a class in the support images, or those of planted pictures."""
     kinds = list(KINDS[what])
     return kinds[: len(kinds) // 2] if is_support else kinds[len(kinds) // 2 :]
 
 
 def _paper(image: Image, random: np.random.Generator, share: tuple[float, float]) -> tuple[int, int, int, int]:
-    """A sheet of paper over most of the picture: its left, top, width and height."""
+    """Draw a sheet of paper over most of the picture; return its left, top, width and height, pixels."""
     height, width = image.shape[:2]
     wide, high = int(width * random.uniform(*share)), int(height * random.uniform(*share))
     left, top = int(random.uniform(0.1, 0.9) * (width - wide)), int(random.uniform(0.1, 0.9) * (height - high))
@@ -108,7 +108,7 @@ def _stamped(image: Image, look: Look, random: np.random.Generator) -> None:
 
 
 def _ground(image: Image, colour: Colour, heights: np.ndarray) -> None:
-    """Fill from a line down; its heights are shares of the picture's."""
+    """Fill the picture below a line, given as shares of the picture's height."""
     height, width = image.shape[:2]
     xs = np.linspace(0, width - 1, len(heights))
     corners = [*zip(xs, heights * height, strict=True), (width, height), (0, height)]
@@ -144,7 +144,7 @@ def _dunes(image: Image, look: Look, random: np.random.Generator) -> None:
 
 
 def _nothing(image: Image, look: Look, random: np.random.Generator) -> None:
-    """Only what is behind an organism."""
+    """Only the background."""
 
 
 def _grass(image: Image, look: Look, random: np.random.Generator) -> None:
@@ -218,4 +218,4 @@ KINDS: dict[str, dict[str, Draw]] = {
     EMPTY: {"nothing": _nothing, "grass": _grass, "night": _night, "fallen": _fallen},
     FACE: {"short-haired": _short_haired, "bald": _bald, "spectacled": _spectacled, "bearded": _bearded},
 }
-"""By class and kind; the first half of a class's kinds are those of the support images."""
+"""Drawing functions by class and kind; the first half of a class's kinds is for support images."""

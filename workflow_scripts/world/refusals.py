@@ -1,7 +1,7 @@
-"""How often each URL has been refused, counted over all servers of one world on one machine.
+"""Count the refused requests of each URL, over all servers of one world on one machine.
 
-Several jobs serve the same addresses at once, and the kernel may send a URL's second request to another server than
-its first. A count of its own in each would refuse it again and again.
+Several jobs serve the same addresses, and the kernel may send a URL's retry to another server than the first request,
+so the servers share their counts.
 """
 
 import fcntl
@@ -16,13 +16,13 @@ LOCK = "lock"
 
 
 class Refusals:
-    """Counts in a folder: an empty file is one refusal of one URL, and making it is atomic."""
+    """Counts in a folder: each refusal of a URL is an empty file, created atomically."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def count(self, url: str, limit: int) -> int:
-        """How often the URL was refused before; this call counts as the next time, until there are `limit`."""
+        """Number of earlier refusals of the URL; below `limit`, this call adds one."""
         name = hashlib.sha256(url.encode()).hexdigest()
         for earlier in range(limit):
             with suppress(FileExistsError):
@@ -33,28 +33,28 @@ class Refusals:
 
 @contextmanager
 def open_refusals(identity: str) -> Iterator[Refusals]:
-    """The counts of the world with this digest: the first server starts from nothing, the last one cleans up."""
+    """The counts of the world with digest `identity`; the first server clears them, the last one removes them."""
     folder = Path(tempfile.gettempdir()) / f"world-{os.getuid()}-{identity[:16]}"
     lock = _join(folder)
     try:
         yield Refusals(folder)
     finally:
-        if _alone(lock):
+        if _try_exclusive(lock):
             _clear(folder)
             (folder / LOCK).unlink()
-            # A server that has just come may have made its own lock there.
+            # A server that is starting may have created a new lock.
             with suppress(OSError):
                 folder.rmdir()
         os.close(lock)
 
 
 def _join(folder: Path) -> int:
-    """The folder's lock, open and shared; a server that leaves may remove the folder meanwhile."""
+    """Open the folder's lock and take it shared; retries if the last server removes the folder meanwhile."""
     while True:
         with suppress(FileNotFoundError):
             folder.mkdir(mode=0o700, exist_ok=True)
             lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-            if _alone(lock):
+            if _try_exclusive(lock):
                 _clear(folder)
             fcntl.flock(lock, fcntl.LOCK_SH)
             if os.fstat(lock).st_nlink:
@@ -62,7 +62,7 @@ def _join(folder: Path) -> int:
             os.close(lock)
 
 
-def _alone(lock: int) -> bool:
+def _try_exclusive(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

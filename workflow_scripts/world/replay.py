@@ -1,4 +1,4 @@
-"""The replay set: captioned shapes as rows of a LAION-like table."""
+"""Plan the replay set: captioned shapes in a LAION-like table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,23 +11,23 @@ from workflow_scripts.world.site import Page, Site
 ReplayRow = dict[str, str | float | int | None]
 
 SIDES = (256, 288, 320)
-# Shares of rows that a careful reader leaves out, and of rows whose image is gone.
+# Shares of rows that the replay filters exclude, and of rows whose image is missing.
 UNSAFE = WATERMARKED = DISSIMILAR = 0.02
 DEAD = 0.01
 
 
 @dataclass
 class Replay:
-    """Pictures to draw and the rows that offer them."""
+    """Pictures to draw, and their table rows."""
 
     pictures: list[Picture] = field(default_factory=list)
     rows: list[ReplayRow] = field(default_factory=list)
 
 
 def plan_replay(site_: Site, *, seed: int, pairs: int, troubles: bool) -> Replay:
-    """Decide on all pairs, each caption equally often, and put their images on the hosts.
+    """Plan all pairs, with each caption equally often, and add their pages to the hosts.
 
-    A row's WIDTH and HEIGHT are in pixels, similarity is a cosine, punsafe and pwatermark are probabilities.
+    Columns: WIDTH and HEIGHT in pixels, similarity a cosine, punsafe and pwatermark probabilities.
     """
     shapes = all_shapes()
     replay = Replay()
@@ -49,7 +49,7 @@ def plan_replay(site_: Site, *, seed: int, pairs: int, troubles: bool) -> Replay
         }
         dead = False
         if troubles:
-            # The rows are in random order, so stretches of it are random samples.
+            # Rows are in random order, so consecutive rows are a random sample.
             share = place / pairs
             if share < UNSAFE:
                 row["punsafe"] = 0.97

@@ -1,6 +1,6 @@
-"""Serve the embedded world while one command runs.
+"""Serve the embedded world while a command runs.
 
-python -m workflow_scripts.world.serve --world W -- COMMAND ARGS...
+`python -m workflow_scripts.world.serve --world W -- COMMAND ARGS...`
 """
 
 import os
@@ -21,21 +21,21 @@ POLL_SECONDS = 0.1
 
 
 def serve_world(*, world: Path, command: tyro.conf.Positional[tuple[str, ...]]) -> None:
-    """Serve a world while a command runs, and leave with the command's exit status.
+    """Serve a world while a command runs, and exit with the command's status.
 
-    The command dies with this process; SIGTERM and SIGINT are passed on to it.
+    The command is killed when this process ends; SIGTERM and SIGINT are forwarded to it.
 
     Args:
         world: the world's folder.
-        command: the command and its arguments, behind `--`.
+        command: the command and its arguments, after `--`.
 
     Raises:
-        InputError: there is no world or no command, or the world's port is taken.
+        InputError: the world or the command does not exist, or the world's port is in use.
     """
     if not command:
-        raise InputError("no command to serve the world to; write it behind --")
+        raise InputError("no command given; add it after --")
     if shutil.which(command[0]) is None:
-        raise InputError(f"{command[0]}: no such command")
+        raise InputError(f"{command[0]}: command not found")
     with serving(world):
         status = _run(command)
     raise SystemExit(status)
@@ -43,15 +43,15 @@ def serve_world(*, world: Path, command: tyro.conf.Positional[tuple[str, ...]]) 
 
 def _run(command: tuple[str, ...]) -> int:
     launched = [sys.executable, "-m", "workflow_scripts.world.launch", str(os.getpid()), *command]
-    heard: list[int] = []
+    received: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: heard.append(number))
-    # A group of its own: Ctrl-C in a terminal reaches it once, through this process.
+        signal.signal(number, lambda number, _: received.append(number))
+    # A separate process group: Ctrl-C in a terminal reaches the command once, through this process.
     child = subprocess.Popen(launched, process_group=0)
-    # Not child.wait(): a signal that comes just before it blocks would be heard only when the command has ended.
+    # Poll instead of child.wait(): a signal just before the wait blocks would be handled only after the command ended.
     while (status := child.poll()) is None:
-        while heard:
-            child.send_signal(heard.pop(0))
+        while received:
+            child.send_signal(received.pop(0))
         time.sleep(POLL_SECONDS)
     return status if status >= 0 else 128 - status
 

@@ -1,4 +1,4 @@
-"""The world's hosts: real HTTP servers on loopback addresses, in threads of this process."""
+"""The world's hosts: HTTP servers on loopback addresses, in threads of this process."""
 
 import errno
 import hashlib
@@ -22,16 +22,16 @@ from workflow_scripts.world.site import RETRY_AFTER_SECONDS, Host, Page, Site, r
 
 logger = logging.getLogger(__name__)
 
-WHO = "/.world"
-"""Every host answers this path with the digest of its world."""
+IDENTITY_PATH = "/.world"
+"""Path at which every host serves the digest of its world."""
 START_SECONDS = 10.0
-# Enough connections to reach each of several servers that share an address, almost surely.
-ASKED_AGAIN = 12
+# Enough connections to reach, almost surely, each of several servers that share an address.
+IDENTITY_CHECKS = 12
 
 
 @dataclass(frozen=True)
 class World:
-    """What all hosts of one world share: its folder, the digest of its `world.json`, and its counts of refusals."""
+    """Shared by all hosts of a world: its folder, the digest of its `world.json`, and its counts of refusals."""
 
     folder: Path
     identity: str
@@ -39,10 +39,10 @@ class World:
 
 
 class HostServer(ThreadingHTTPServer):
-    """One host. Servers of one world share its addresses, each in its own process: the kernel spreads connections."""
+    """One host. Other processes may serve the same world at the same address; the kernel distributes connections."""
 
     allow_reuse_port = True
-    # Closing waits for the answers under way: the process may end right after it.
+    # Closing waits for pending responses, because the process may exit right after it.
     daemon_threads = False
     block_on_close = True
     request_queue_size = 256
@@ -53,16 +53,16 @@ class HostServer(ThreadingHTTPServer):
         super().__init__(address, Handler)
 
     def server_bind(self) -> None:
-        """Bind without looking up the host's name, which the standard server does and which may take seconds."""
+        """Bind without the standard server's lookup of the host name, which may take seconds."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is nothing to print."""
+        """Log a request that the client aborted, instead of printing a traceback."""
         logger.info("%s: a request ended early", self.server_name, exc_info=True)
 
-    def leave(self) -> None:
-        """Stop listening, after taking the connections that the kernel has queued already; closing would reset them."""
+    def drain(self) -> None:
+        """Close the socket after accepting the connections that the kernel has queued; closing would reset them."""
         self.socket.setblocking(False)
         with suppress(BlockingIOError):
             while True:
@@ -73,7 +73,7 @@ class HostServer(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers by the host's pages."""
+    """Answers requests with the host's pages."""
 
     server: HostServer
     server_version = "world"
@@ -81,8 +81,8 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 5
 
     def do_GET(self) -> None:
-        """Answer with the page, after what comes before it."""
-        if self.path == WHO:
+        """Answer with the page, or first with its `before` statuses."""
+        if self.path == IDENTITY_PATH:
             self._answer(200, "text/plain", self.server.world.identity.encode())
             return
         time.sleep(self.server.host.delay)
@@ -100,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Into the log, not onto the terminal."""
+        """Write requests to the log, not to the terminal."""
         logger.debug("%s %s", self.server.server_name, format % args)
 
     def _refuse(self, status: int) -> None:
@@ -124,10 +124,10 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(world: Path) -> Iterator[Site]:
-    """Serve a world's hosts while the block runs; they answer when it begins.
+    """Serve a world's hosts during the block, which starts when all of them answer.
 
     Raises:
-        InputError: there is no world, or its port belongs to another program or another world.
+        InputError: the folder has no world, or its port is in use by another program or world.
     """
     site = read_site(world / "world.json")
     identity = sha256_file(world / "world.json")
@@ -153,7 +153,7 @@ def _listen(address: tuple[str, int], host: Host, world: World) -> HostServer:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise InputError(
-                f"port {address[1]} of {address[0]} belongs to another program; end it, or set another world.port"
+                f"port {address[1]} of {address[0]} is in use by another program; stop it, or change world.port"
             ) from None
         raise InputError(f"cannot listen on {address[0]}:{address[1]}: {error}") from None
 
@@ -161,14 +161,14 @@ def _listen(address: tuple[str, int], host: Host, world: World) -> HostServer:
 def _stop(server: HostServer, thread: threading.Thread) -> None:
     server.shutdown()
     thread.join()
-    server.leave()
+    server.drain()
 
 
-def _who(address: str, port: int) -> str | None:
-    """The digest of the world that answers there; "" for something else, None for nobody."""
+def _identity_at(address: str, port: int) -> str | None:
+    """The digest of the world served at an address; "" if it is another program, None if nothing listens."""
     connection = http.client.HTTPConnection(address, port, timeout=2.0)
     try:
-        connection.request("GET", WHO)
+        connection.request("GET", IDENTITY_PATH)
         answer = connection.getresponse()
         body = answer.read(200).decode(errors="replace")
         return body if answer.status == 200 and len(body) == hashlib.sha256().digest_size * 2 else ""
@@ -182,25 +182,24 @@ def _who(address: str, port: int) -> str | None:
 
 def _refuse_other_worlds(site: Site, identity: str) -> None:
     address = next(iter(site.hosts))
-    for _ in range(ASKED_AGAIN):
-        found = _who(address, site.port)
+    for _ in range(IDENTITY_CHECKS):
+        found = _identity_at(address, site.port)
         if not found:
             return
         if found != identity:
             raise InputError(
-                f"port {site.port} of {address} serves another world just now; wait until that job ends, "
-                "or set another world.port"
+                f"port {site.port} of {address} serves another world; wait until that job ends, or change world.port"
             )
 
 
 def _await_answers(site: Site) -> None:
-    ends = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + START_SECONDS
     for address in site.hosts:
         while True:
             try:
                 socket.create_connection((address, site.port), timeout=1.0).close()
                 break
             except OSError as error:
-                if time.monotonic() > ends:
+                if time.monotonic() > deadline:
                     raise InputError(f"{address}:{site.port} does not answer: {error}") from None
                 time.sleep(0.05)

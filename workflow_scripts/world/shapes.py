@@ -1,4 +1,4 @@
-"""Captioned shapes: what the replay set shows, flat and geometric, so that no organism looks like one."""
+"""Captioned geometric shapes, the subjects of the replay set; no organism looks like one."""
 
 from dataclasses import dataclass
 from math import cos, pi, sin
@@ -6,7 +6,7 @@ from math import cos, pi, sin
 import cv2
 import numpy as np
 
-from workflow_scripts.world.draw import PLACES, Image
+from workflow_scripts.world.draw import FRACTION_BITS, Image
 from workflow_scripts.world.looks import Colour
 from workflow_scripts.world.silhouettes import Polygon, ellipse, polygon
 
@@ -46,7 +46,7 @@ OUTLINES: dict[str, Polygon] = {
 
 @dataclass(frozen=True)
 class Shape:
-    """A shape of one colour on a background of another."""
+    """A shape in one colour on a background of another."""
 
     size: str
     colour: str
@@ -55,12 +55,12 @@ class Shape:
 
     @property
     def caption(self) -> str:
-        """What it is, in a sentence."""
+        """The shape's caption."""
         return f"a {self.size} {self.colour} {self.outline} on a {self.background} background"
 
 
 def all_shapes() -> list[Shape]:
-    """Each colour and outline, small and large, each time on another background."""
+    """All combinations of colour, outline and size, with the backgrounds in turn."""
     backgrounds = list(BACKGROUNDS)
     return [
         Shape(size, colour, outline, backgrounds[(row + column + step) % len(backgrounds)])
@@ -71,14 +71,14 @@ def all_shapes() -> list[Shape]:
 
 
 def draw_shape(shape: Shape, random: np.random.Generator, side: int) -> Image:
-    """Draw a shape at its own place and turn on a square of `side` pixels."""
-    paper = np.clip(np.array(BACKGROUNDS[shape.background]) + random.uniform(-10, 10), 0, 255)
-    image = np.full((side, side, 3), paper.astype(np.uint8))
+    """Draw a shape with random position and rotation on a square of `side` pixels."""
+    background = np.clip(np.array(BACKGROUNDS[shape.background]) + random.uniform(-10, 10), 0, 255)
+    image = np.full((side, side, 3), background.astype(np.uint8))
     scale = side / 2 * SIZES[shape.size] * random.uniform(0.9, 1.1)
     middle = side / 2 + random.uniform(-1, 1, 2) * max(side / 2 - scale, 0)
     turn = random.normal(0, 0.1)
     rotation = np.array([[cos(turn), sin(turn)], [-sin(turn), cos(turn)]])
-    corners = np.rint((OUTLINES[shape.outline] @ rotation * scale + middle) * 2**PLACES).astype(np.int32)
+    corners = np.rint((OUTLINES[shape.outline] @ rotation * scale + middle) * 2**FRACTION_BITS).astype(np.int32)
     blue, green, red = (int(np.clip(c + random.uniform(-15, 15), 0, 255)) for c in COLOURS[shape.colour])
-    cv2.fillPoly(image, [corners], (blue, green, red), cv2.LINE_AA, PLACES)
+    cv2.fillPoly(image, [corners], (blue, green, red), cv2.LINE_AA, FRACTION_BITS)
     return image

@@ -1,6 +1,6 @@
-"""Outlines of organisms, as polygons in a square from -1 to 1 (x to the right, y down).
+"""Silhouettes of organisms, as polygons in a square from -1 to 1 (x to the right, y down).
 
-A silhouette takes the number of its limbs (2 to 5) and gives its parts, the hindmost first.
+A silhouette is a function from the number of limbs (2 to 5) to the silhouette's parts, from back to front.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Polygon = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Part:
-    """A polygon and what it is: the body carries the pattern, limbs and head have colours of their own."""
+    """A polygon and its role: the body has the pattern; limbs and head have their own colours."""
 
     role: Literal["body", "limb", "head"]
     corners: Polygon
@@ -36,21 +36,21 @@ def _head(corners: Polygon) -> Part:
 
 
 def ellipse(x: float, y: float, width: float, height: float, turn: float = 0.0) -> Polygon:
-    """An ellipse by centre, half axes and turn in radians."""
+    """An ellipse with centre (x, y), semi-axes `width` and `height`, rotated by `turn` radians."""
     angles = np.linspace(0, 2 * pi, 32, endpoint=False)
     along, across = width * np.cos(angles), height * np.sin(angles)
     return np.stack([x + along * cos(turn) - across * sin(turn), y + along * sin(turn) + across * cos(turn)], axis=1)
 
 
 def blade(x: float, y: float, length: float, angle: float, width: float, *, tip: float = 1.0) -> Polygon:
-    """A bar from a point outwards; `tip` is its end's width over its start's."""
+    """A bar from (x, y) in the direction of `angle` radians; `tip` is the ratio of its end's width to its start's."""
     along, across = np.array([cos(angle), sin(angle)]), np.array([-sin(angle), cos(angle)]) * width / 2
     start, end = np.array([x, y]), np.array([x, y]) + along * length
     return np.stack([start - across, end - across * tip, end + across * tip, start + across])
 
 
 def polygon(*corners: tuple[float, float]) -> Polygon:
-    """A polygon by its corners."""
+    """A polygon with these corners."""
     return np.array(corners)
 
 
@@ -142,7 +142,7 @@ def insect(limbs: int) -> list[Part]:
 
 
 def spider(limbs: int) -> list[Part]:
-    """From above; limbs beyond the fourth pair are no spider's, and harm nobody."""
+    """From above; limbs are pairs of legs, two more than their number."""
     return [
         *[_limb(blade(0, 0, 0.98, angle + turn, 0.08)) for angle in _spread(limbs + 2, -0.9, 0.9) for turn in (0, pi)],
         _body(ellipse(0, 0.25, 0.45, 0.52)),
@@ -165,7 +165,7 @@ def crab(limbs: int) -> list[Part]:
 
 
 def snail(limbs: int) -> list[Part]:
-    """In profile; limbs are horns."""
+    """In profile; limbs are tentacles."""
     return [
         *[_limb(blade(0.75, 0.4, 0.65, angle, 0.07)) for angle in _spread(limbs, -2.1, -0.9)],
         _limb(ellipse(0, 0.62, 0.95, 0.2)),

@@ -1,4 +1,4 @@
-"""What the world's hosts answer: the model of `world.json`, which is written by `make` and read by `serve`."""
+"""The pages of the world's hosts: the model of `world.json`, written by `make` and read by `serve`."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -12,21 +12,21 @@ SLOW = "127.0.0.3"
 BUSY = "127.0.0.4"
 LYING = "127.0.0.5"
 GONE = "127.0.0.6"
-"""Nobody listens there: connections are refused."""
+"""No server listens here: connections are refused."""
 
 RETRY_AFTER_SECONDS = 1
 
 
 @dataclass(frozen=True)
 class Page:
-    """The answer to one path of one host.
+    """The response to one path of one host.
 
     Attributes:
-        file: the body's file, from the world's folder; None for an error page.
+        file: file of the body, relative to the world's folder; None for an error page.
         status: HTTP status.
-        content_type: what the body is said to be.
-        headers: further headers.
-        before: statuses of the first requests for it (429, 503); the page itself comes after them.
+        content_type: Content-Type header, true or not.
+        headers: additional headers.
+        before: statuses that answer the first requests (429, 503) before the page is served.
     """
 
     file: str | None
@@ -41,9 +41,9 @@ class Host:
     """A host.
 
     Attributes:
-        name: what it is like, in a word.
-        delay: seconds that it takes before it answers.
-        pages: its answers, by path.
+        name: one word for its behaviour.
+        delay: seconds before each response.
+        pages: its pages, by path.
     """
 
     name: str
@@ -53,22 +53,22 @@ class Host:
 
 @dataclass(frozen=True)
 class Site:
-    """All hosts, by address, and the port that they listen on."""
+    """All hosts by address, and their common port."""
 
     port: int
     hosts: dict[str, Host]
 
     def url(self, address: str, path: str) -> str:
-        """The address of a page."""
+        """The URL of a page."""
         return f"http://{address}:{self.port}{path}"
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON value; a page's fields that are as usual are left out."""
-        usual = asdict(Page(file=None))
+        """The content of `world.json`; fields of pages with default values are omitted."""
+        defaults = asdict(Page(file=None))
         hosts = {}
         for address, host in self.hosts.items():
             pages = {
-                path: {name: value for name, value in asdict(page).items() if value != usual[name]}
+                path: {name: value for name, value in asdict(page).items() if value != defaults[name]}
                 for path, page in host.pages.items()
             }
             hosts[address] = {"name": host.name, "delay": host.delay, "pages": pages}
@@ -79,7 +79,7 @@ def read_site(path: Path) -> Site:
     """Read `world.json`.
 
     Raises:
-        InputError: it is missing or not a world.
+        InputError: the file is missing or invalid.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -97,12 +97,12 @@ def read_site(path: Path) -> Site:
         return Site(value["port"], hosts)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path}: no world can be read there ({error}); make one with workflow_scripts.world.make"
+            f"{path}: cannot be read as a world ({error}); generate one with workflow_scripts.world.make"
         ) from None
 
 
 def empty_site(port: int) -> Site:
-    """The hosts before they have pages."""
+    """The hosts, without pages."""
     return Site(
         port,
         {

@@ -1,4 +1,4 @@
-"""The table of real species that the world is drawn from."""
+"""The table of real species that the world is made of."""
 
 import csv
 import hashlib
@@ -21,11 +21,11 @@ class Species:
     """A real species.
 
     Attributes:
-        ranks: names from kingdom to genus, then the epithet; "" for an inner rank that nobody gives.
-        common_name: its English name, or "".
-        synonyms: full binomials that were used for it; their genus may differ.
-        authorship: who named it, or "".
-        status: its taxonomic status in the backbone.
+        ranks: names from kingdom to genus, then the epithet; "" for a missing inner rank.
+        common_name: English name, or "".
+        synonyms: binomials of its synonyms, in any genus.
+        authorship: author and year of the name, or "".
+        status: taxonomic status in the backbone.
     """
 
     ranks: tuple[str, ...]
@@ -51,25 +51,25 @@ class Species:
 
     @property
     def folder(self) -> str:
-        """A folder name, unique within a table: the kingdom parts homonyms."""
+        """A folder name, unique within a table: it has the kingdom, which differs between homonyms."""
         return "_".join(f"{self.ranks[0]} {self.binomial}".split())
 
 
 def read_species(path: Path = SHIPPED) -> list[Species]:
-    """Read a table of species: one a row, repeated rows once, in the order of their ranks.
+    """Read a CSV of species, without repetitions, sorted by ranks.
 
-    The columns are the seven ranks, and where known `common_name`, `synonyms` (separated by |), `authorship` and
-    `status`. Where there is a column `cls`, that is the class; `species` holds the epithet or the binomial.
+    Columns are the seven ranks and, optionally, `common_name`, `synonyms` (separated by |), `authorship` and `status`.
+    A column `cls` takes precedence over `class`; `species` is the epithet or the binomial.
 
     Raises:
         InputError: the file is missing, lacks a column, or a row has no kingdom, genus or species.
     """
     found: dict[tuple[str, str, str], Species] = {}
-    for row_number, row in _rows(path):
+    for line, row in _rows(path):
         ranks = [" ".join((row.get(rank) or "").split()) for rank in RANKS]
         ranks[-1] = ranks[-1].removeprefix(ranks[-2] + " ")
         if empty := [rank for rank in ("kingdom", "genus", "species") if not ranks[RANKS.index(rank)]]:
-            raise InputError(f"{path}: row {row_number} has no {empty[0]}; every species needs one")
+            raise InputError(f"{path}: line {line}: no {empty[0]}; every species needs one")
         species = Species(
             ranks=tuple(ranks),
             common_name=" ".join((row.get("common_name") or "").split()),
@@ -79,7 +79,7 @@ def read_species(path: Path = SHIPPED) -> list[Species]:
         )
         first = found.setdefault((ranks[0], ranks[-2], ranks[-1]), species)
         if first.ranks != species.ranks:
-            logger.warning("%s: row %d: %s stands elsewhere too; the first place counts", path, row_number, ranks)
+            logger.warning("%s: line %d: other higher ranks than in an earlier line; ignored: %s", path, line, ranks)
     return sorted(found.values(), key=lambda species: species.ranks)
 
 
@@ -89,10 +89,10 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             reader = csv.DictReader(file)
             names = list(reader.fieldnames or [])
             if "cls" in names:
-                # A benchmark's labels: the rank is `cls`, and `class` is what is to be recognised.
+                # In benchmark labels, `cls` is the rank and `class` is the target.
                 names = [{"cls": "class", "class": "label"}.get(name, name) for name in names]
             if missing := [rank for rank in RANKS if rank not in names]:
-                raise InputError(f"{path}: no column {', '.join(missing)}; a table of species has the seven ranks")
+                raise InputError(f"{path}: no column {', '.join(missing)}; a table of species needs all seven ranks")
             reader.fieldnames = names
             for row in reader:
                 yield reader.line_num, row
@@ -101,22 +101,22 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def choose_unseen(species: Sequence[Species], count: int, seed: int) -> set[Species]:
-    """Choose the species that training never sees, so that what it sees says the most about them.
+    """Choose the species that are excluded from training, preferring those with relatives in it.
 
-    Those whose genus stays in training come first, then those whose family does, then any; spread over families and
-    genera as far as the table allows. The same table and seed give the same choice.
+    Species whose genus stays in training come first, then those whose family does, then any; they are spread over
+    families and genera as far as possible. The same table and seed give the same choice.
 
     Raises:
-        InputError: the table is too small to leave any species for training.
+        InputError: `count` is more than half of the table.
     """
     if count > len(species) // 2:
         raise InputError(
-            f"{len(species)} species are too few to keep {count} of them unseen; "
-            "lower world.unseen_species or give a larger table"
+            f"{len(species)} species are too few to exclude {count} of them from training; "
+            "lower world.unseen_species or use a larger table"
         )
     drawn = sorted(species, key=lambda one: hashlib.sha256(f"{seed} {one.ranks}".encode()).digest())
     chosen: set[Species] = set()
-    # Prefixes of `ranks`: the relative that must stay, and the taxon within which only one is chosen.
+    # Lengths of prefixes of `ranks`: the taxon that must stay in training, and the taxon with at most one choice.
     genus, family = len(RANKS) - 1, len(RANKS) - 2
     for relative, single in ((genus, family), (genus, genus), (family, family), (family, genus), (0, 0)):
         for one in drawn:
