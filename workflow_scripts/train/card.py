@@ -1,7 +1,7 @@
-"""The model card: what the model is, how it was trained and on what, how it scores, whom to cite.
+"""Write the model card: usage, training, data, scores, sources to cite.
 
-In: an exported model, its run's `summary.json`, score files, attribution tables, and the corpus with what `corpus.json`
-says of it. Out: `README.md` beside the model.
+In: an exported model, its run's `summary.json`, score files, attribution tables, and the corpus with its `corpus.json`.
+Out: `README.md` beside the model.
 """
 
 import json
@@ -22,8 +22,8 @@ from workflow_scripts.contracts import ATTRIBUTION, BENCHMARK_SCORES, CORPUS, LI
 from workflow_scripts.train.data import TrainingData
 
 RETRAIN_NOTE = (
-    "A takedown removes images from the corpus and from what is trained later. Weights hold no images, but these "
-    "learned from them; only training again, from weights that did not, leaves them out."
+    "A takedown removes images from the corpus and from later trainings. The weights contain no images, but these "
+    "weights were trained on them; to exclude them, train again from weights that were not."
 )
 
 
@@ -45,16 +45,16 @@ def write_card(
 
     Args:
         trained: folder of the training's results.
-        model: the exported model.
-        settings: of its export, as JSON.
-        title: heading.
-        out: the card.
-        scores: the model's own score files.
+        model: folder of the exported model.
+        settings: export settings, as JSON.
+        title: heading of the card.
+        out: output file.
+        scores: the model's score files.
         attributions: the corpus's attribution tables.
-        identity: the corpus's corpus.json, where the model was trained on it.
-        corpora: that one corpus as it is now, as JSON.
-        replay: its replay shards as they are now.
-        ledgers: of what was taken down from corpora, with those of what their shards have held beside them.
+        identity: corpus.json of the corpus that the model was trained on.
+        corpora: the current state of that corpus, as JSON.
+        replay: the current replay shards of that corpus.
+        ledgers: takedown ledgers of corpora, each with the `.held` ledger of its shards beside it.
 
     Raises:
         InputError: a file is missing or unreadable.
@@ -78,11 +78,11 @@ def write_card(
 
 
 def heading(title: str, *, second: bool) -> str:
-    """What the model is, and how to load it."""
+    """Front matter, title, and how to load the model."""
     projector = (
         f"""
-`{REPLAY_PROJECTOR_FILE}` holds BioCLIP 2's second visual projector, for images unlike biology: multiply the pooled
-features with it in place of `visual.proj`. `{BIOCLIP2_FILE}` is the whole model for `--pretrained` of BioCLIP 2's code,
+`{REPLAY_PROJECTOR_FILE}` is BioCLIP 2's second visual projector, for images outside biology: multiply the pooled
+features by it instead of `visual.proj`. `{BIOCLIP2_FILE}` is the complete model for `--pretrained` of BioCLIP 2's code,
 with the second projector as `visual.continual_proj`.
 """
         if second
@@ -97,7 +97,7 @@ tags:
 ---
 # {title}
 
-A CLIP model of images and names of organisms.
+A CLIP model trained on images and names of organisms.
 
 ```python
 import open_clip
@@ -105,12 +105,11 @@ model, _, preprocess = open_clip.create_model_and_transforms("local-dir:PATH")
 tokenizer = open_clip.get_tokenizer("local-dir:PATH")
 ```
 
-With pybioclip and names of your own: `bioclip.CustomLabelsClassifier(names, model_str="local-dir:PATH")`. A model on
-the hub is `hf-hub:NAME` in place of `local-dir:PATH`.
+With pybioclip and your own names: `bioclip.CustomLabelsClassifier(names, model_str="local-dir:PATH")`. For a model on
+the Hugging Face hub, use `hf-hub:NAME` instead of `local-dir:PATH`.
 
-`{EMBEDDINGS}` and `{NAMES}`, where they are beside the weights, are the embeddings of the names of the
-corpus's species: float32 [dimensions, species], each column of length 1, and for each species its seven ranks and its
-common name.
+If `{EMBEDDINGS}` and `{NAMES}` are beside the weights, they contain embeddings of the names of the corpus's species
+(float32 [dimensions, species], columns of length 1), and the seven ranks and the common name of each species.
 
 ```python
 import json
@@ -122,28 +121,27 @@ species = json.load(open("PATH/{NAMES}", encoding="utf-8"))
 
 
 def training(summary: Mapping[str, Any], settings: ExportSettings) -> str:
-    """How it was trained, and which of the weights these are."""
+    """Length of the training, loss, and the step of the exported weights."""
     last, best = summary["last"], summary["best"]
     replay = f" and {summary['replay_samples']:,} replay pairs" if summary["replay_samples"] else ""
     step = best["step"] if settings.weights == "best" and best["step"] else summary["steps"]
-    share = (
-        f", averaged with the starting weights, which count for {settings.start_share:g}"
-        if settings.start_share
-        else ""
-    )
+    share = f", averaged with the starting weights (share {settings.start_share:g})" if settings.start_share else ""
     return f"""## Training
 
-{summary["steps"]:,} steps, {summary["samples"]:,} pairs ({last["epoch"]:.2f} passes){replay},
-{summary["parameters"]:,} parameters. Last loss {last["loss"]:.4g}, logit scale {last["logit_scale"]:.4g}.
-Steps skipped for a loss that was not finite: {summary["skipped"]}. Unreadable samples replaced:
+{summary["steps"]:,} steps, {summary["samples"]:,} pairs ({last["epoch"]:.2f} epochs){replay},
+{summary["parameters"]:,} parameters. Final loss {last["loss"]:.4g}, logit scale {last["logit_scale"]:.4g}.
+Steps skipped because of a non-finite loss: {summary["skipped"]}. Unreadable samples replaced:
 {len(summary["broken_samples"])}. These are the weights of step {step:,}{share}.
 """
 
 
 def taken_down(summary: Mapping[str, Any], lineage: Path, ledgers: Sequence[Path]) -> str:
-    """What was taken down of the images that the model, or its starting weights, were trained on; nothing without."""
+    """Images that were taken down since this model or its starting weights were trained on them; "" if none."""
     trainings = read_document(lineage, LINEAGE)["trainings"][1:] if lineage.is_file() else []
-    known = [("this model", summary["digests"]), *((f"its start `{one['name']}`", one) for one in trainings)]
+    known = [
+        ("this model", summary["digests"]),
+        *((f"its starting weights `{one['name']}`", one) for one in trainings),
+    ]
     rows = []
     with tables.connect() as connection:
         for ledger in ledgers:
@@ -152,14 +150,14 @@ def taken_down(summary: Mapping[str, Any], lineage: Path, ledgers: Sequence[Path
             for name, digests in known:
                 read = digests_in(digests["data"])
                 if count := sum(bool(image.manifests & read) for image in images):
-                    rows.append(f"- corpus `{ledger.stem}`: {count:,} images that {name} was trained on")
+                    rows.append(f"- corpus `{ledger.stem}`: {count:,} images in the training data of {name}")
     if not rows:
         return ""
     return "\n".join(["## Taken down since the training\n", *rows, "", RETRAIN_NOTE, ""])
 
 
 def scoring(scores: Sequence[Mapping[str, Any]]) -> str:
-    """A table of what the model reached on each benchmark; nothing where there are no scores."""
+    """A table of the model's scores on each benchmark; "" without scores."""
     rows = [
         f"| {score['benchmark']} | {name} | {value:.4f} |"
         for score in sorted(scores, key=lambda score: str(score["benchmark"]))
@@ -170,7 +168,7 @@ def scoring(scores: Sequence[Mapping[str, Any]]) -> str:
 
 
 def citations(attributions: Sequence[Path]) -> str:
-    """What to cite for the images (mostly DOIs), each with how many images it stands for."""
+    """Citations of the images (mostly DOIs), each with its number of images; "" without any."""
     if not attributions:
         return ""
     with tables.connect() as connection:
@@ -185,28 +183,31 @@ def citations(attributions: Sequence[Path]) -> str:
 def trained_on(
     summary: Mapping[str, Any], identity: Mapping[str, Any], corpus: CorpusShards, *, replay: Path | None
 ) -> str:
-    """Which corpus it was trained on; a corpus that has changed since then is not the one."""
+    """The corpus that the model was trained on, if its digests are still those of the training."""
     settings = TrainSettings.model_validate(summary["settings"])
     replayed = replay if summary["replay_samples"] else None
     now, then = TrainingData((corpus,), replayed, settings).digests(), summary["digests"]["data"]
-    known = now["biology"][0] in [{**one, "weight": None} for one in then["biology"]]
-    if not known or now["replay"] != then["replay"]:
-        return f"The corpus `{identity['name']}` has changed since: the digests below name it as it was.\n\n"
+    unchanged = now["biology"][0] in [{**one, "weight": None} for one in then["biology"]]
+    if not unchanged or now["replay"] != then["replay"]:
+        return (
+            f"The corpus `{identity['name']}` has changed since the training; the digests below are those of the "
+            "training.\n\n"
+        )
     share = "a tenth of " if settings.split == "train_small" else ""
     pairs = f" and {identity['replay_pairs']['train']:,} replay pairs" if replayed else ""
     return (
         f"Trained on the corpus `{identity['id']}`, {share}{identity['images']['train']:,} images of "
-        f"{identity['species']:,} species{pairs}. The digits name its content; whole: `{identity['digest']}`.\n\n"
+        f"{identity['species']:,} species{pairs}. Full SHA-256 digest of the corpus: `{identity['digest']}`.\n\n"
     )
 
 
 def provenance(summary: Mapping[str, Any], corpus: str) -> str:
-    """The corpus, digests of data and code, and versions."""
+    """The corpus, digests of data and code, and software versions."""
     known = summary["digests"] | {"versions": summary["versions"]}
     return f"""## Data and code
 
-{corpus}SHA-256 of the shards' manifests and indexes, of the labels and of the starting weights; and of the code that
-trained, with the commit, where it was known, and the versions.
+{corpus}SHA-256 digests of the shards' manifests and indexes, the labels, the starting weights and the training code,
+with the commit, if known, and the software versions.
 
 {_json(known)}"""
 
