@@ -66,46 +66,48 @@ class Forward:
             else model
         )
 
-    def features(self, images: torch.Tensor, tokens: torch.Tensor, biology: int, *, train: bool = True) -> Features:
+    def features(
+        self, images_bSS3: torch.Tensor, tokens_bL: torch.Tensor, biology: int, *, train: bool = True
+    ) -> Features:
         """Image features [b, D], text features [b, D] and the inverse temperature.
 
         Args:
-            images: uint8 [b, S, S, 3].
-            tokens: int32 [b, L].
+            images_bSS3: uint8.
+            tokens_bL: int32.
             biology: number of leading images that use the first projector; the rest use the second.
             train: whether a backward pass follows, whose gradients DDP sums over ranks.
         """
         model = self.parallel if train else self.model
-        pixels = normalised(images.to(self.device, non_blocking=True), self.start.mean, self.start.std)
+        pixels_b3SS = normalised(images_bSS3.to(self.device, non_blocking=True), self.start.mean, self.start.std)
         if self.settings.precision == "pure_bf16":
-            pixels = pixels.bfloat16()
+            pixels_b3SS = pixels_b3SS.bfloat16()
         with self._autocast():
-            found: Features = model(pixels, tokens.to(self.device, non_blocking=True).long(), biology)
+            found: Features = model(pixels_b3SS, tokens_bL.to(self.device, non_blocking=True).long(), biology)
         return found
 
     @torch.no_grad()
-    def embed(self, images: torch.Tensor, tokens: torch.Tensor, biology: int) -> Features:
+    def embed(self, images_BSS3: torch.Tensor, tokens_BL: torch.Tensor, biology: int) -> Features:
         """`features` of any number of pairs, by microbatch and without gradients."""
         found = [
-            self.features(images[rows], tokens[rows], _biology_in(rows, biology), train=False)
-            for rows in microbatch_slices(len(images), self.max_pairs)
+            self.features(images_BSS3[rows], tokens_BL[rows], _biology_in(rows, biology), train=False)
+            for rows in microbatch_slices(len(images_BSS3), self.max_pairs)
         ]
         image_BD, text_BD = (torch.cat(side) for side in list(zip(*found, strict=True))[:2])
         return image_BD, text_BD, found[0][2]
 
     @torch.no_grad()
-    def embed_texts(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Normalised fp32 text features [B, D] of tokens, int32 [B, L], by microbatch and without gradients."""
-        tokens = tokens.to(self.device).long()
-        slices = microbatch_slices(len(tokens), self.max_pairs)
+    def embed_texts(self, tokens_BL: torch.Tensor) -> torch.Tensor:
+        """Normalised fp32 text features [B, D] of tokens, int32, by microbatch and without gradients."""
+        tokens_BL = tokens_BL.to(self.device).long()
+        slices = microbatch_slices(len(tokens_BL), self.max_pairs)
         with self._autocast():
-            found = [self.model.clip.encode_text(tokens[rows]) for rows in slices]
+            found = [self.model.clip.encode_text(tokens_BL[rows]) for rows in slices]
         return F.normalize(torch.cat(found).float(), dim=-1)
 
     def backward(
         self,
-        images: torch.Tensor,
-        tokens: torch.Tensor,
+        images_BSS3: torch.Tensor,
+        tokens_BL: torch.Tensor,
         counts: Sequence[int],
         *,
         seed: Callable[[int], None] = lambda microbatch: None,
@@ -119,8 +121,8 @@ class Forward:
         https://arxiv.org/abs/2101.06983).
 
         Args:
-            images: uint8 [B, S, S, 3].
-            tokens: int32 [B, L].
+            images_BSS3: uint8.
+            tokens_BL: int32.
             counts: pairs of each dataset on this rank, summing to B; the first dataset uses the first projector.
             seed: called with the microbatch's number before each forward pass.
             should_stop: called between microbatches; True abandons the step. Must agree on all ranks.
@@ -131,7 +133,7 @@ class Forward:
         microbatches = microbatch_slices(sum(counts), self.max_pairs)
         if len(microbatches) == 1:
             seed(0)
-            losses = contrastive_losses(*self.features(images, tokens, counts[0]), counts)
+            losses = contrastive_losses(*self.features(images_BSS3, tokens_BL, counts[0]), counts)
             losses.sum().backward()
             return losses.detach()
 
@@ -141,7 +143,9 @@ class Forward:
                 return None
             seed(number)
             with torch.no_grad():
-                cached.append(self.features(images[rows], tokens[rows], _biology_in(rows, counts[0]), train=False))
+                cached.append(
+                    self.features(images_BSS3[rows], tokens_BL[rows], _biology_in(rows, counts[0]), train=False)
+                )
         image_BD, text_BD = (torch.cat(side).requires_grad_() for side in list(zip(*cached, strict=True))[:2])
         scale = cached[0][2].requires_grad_()
         losses = contrastive_losses(image_BD, text_BD, scale, counts)
@@ -154,7 +158,7 @@ class Forward:
             seed(number)
             # Sum over ranks once, in the last microbatch's backward pass.
             with self._no_sync() if number < len(microbatches) - 1 else nullcontext():
-                features = self.features(images[rows], tokens[rows], _biology_in(rows, counts[0]))
+                features = self.features(images_BSS3[rows], tokens_BL[rows], _biology_in(rows, counts[0]))
                 torch.autograd.backward(
                     features, [image_BD.grad[rows], text_BD.grad[rows], scale.grad / len(microbatches)]
                 )
@@ -205,8 +209,10 @@ class Forward:
             # Gradients of earlier microbatches; DDP preallocates its own.
             reserve += sum(parameter.nbytes for parameter in self.model.parameters() if parameter.requires_grad)
         reserved = torch.empty(reserve, dtype=torch.uint8, device=self.device)
-        images, tokens = self._blank(most)
-        image_bD, text_bD, scale = self.features(images, tokens, _biology_in(slice(0, most), counts[0]), train=False)
+        images_bSS3, tokens_bL = self._blank(most)
+        image_bD, text_bD, scale = self.features(
+            images_bSS3, tokens_bL, _biology_in(slice(0, most), counts[0]), train=False
+        )
         image_BD, text_BD = (side.repeat(math.ceil(count / most), 1)[:count] for side in (image_bD, text_bD))
         all_R2BD = torch.stack([image_BD, text_BD]).expand(self.ranks.size, -1, -1, -1)
         losses_among(image_BD, text_BD, all_R2BD, rank=self.ranks.rank, scale=scale, counts=counts).sum().backward()
@@ -221,16 +227,16 @@ class Forward:
         if self.parallel is self.model:
             return
         rows = microbatch_slices(sum(counts), self.max_pairs)[0]
-        images, tokens = self._blank(rows.stop)
+        images_bSS3, tokens_bL = self._blank(rows.stop)
         for _ in range(2):
-            image_BD, text_BD, scale = self.features(images, tokens, _biology_in(rows, counts[0]))
-            (image_BD.sum() + text_BD.sum() + scale).backward()
+            image_bD, text_bD, scale = self.features(images_bSS3, tokens_bL, _biology_in(rows, counts[0]))
+            (image_bD.sum() + text_bD.sum() + scale).backward()
             self.parallel.zero_grad()
 
     def _blank(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         size = self.start.image_size
-        images = torch.zeros(count, size, size, 3, dtype=torch.uint8)
-        return images, torch.zeros(count, self.start.context_length, dtype=torch.int32)
+        images_bSS3 = torch.zeros(count, size, size, 3, dtype=torch.uint8)
+        return images_bSS3, torch.zeros(count, self.start.context_length, dtype=torch.int32)
 
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16")

@@ -164,18 +164,18 @@ class Batches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         text_type = text_type_at(step, self.seed, self.types)
         count = sum(dataset.batch for dataset in self.datasets) // self.ranks
-        pixels = np.empty((count, self.size, self.size, 3), dtype=np.uint8)
+        pixels_BSS3 = np.empty((count, self.size, self.size, 3), dtype=np.uint8)
         tokens: list[np.ndarray] = []
         broken: list[Broken] = []
         for dataset in self.datasets:
             for position in rank_positions(step, dataset.batch, self.rank, self.ranks):
                 if self.type_per == "sample":
                     text_type = text_type_at(position, self.seed, self.types)
-                row, replaced = dataset.fill(position, text_type, pixels[len(tokens)])
+                row, replaced = dataset.fill(position, text_type, pixels_BSS3[len(tokens)])
                 tokens.append(row)
                 broken += replaced
         described = text_type if self.type_per == "step" else "mixed"
-        return Batch(torch.from_numpy(pixels), torch.from_numpy(np.stack(tokens)), described, broken)
+        return Batch(torch.from_numpy(pixels_BSS3), torch.from_numpy(np.stack(tokens)), described, broken)
 
     def uuids(self, step: int) -> list[str]:
         """The uuids of the samples of all ranks at `step`."""
