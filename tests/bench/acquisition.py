@@ -1,4 +1,4 @@
-"""Measurements of downloads, each in a process of its own."""
+"""Benches of downloads, each in a separate process."""
 
 import io
 import json
@@ -75,7 +75,7 @@ print(0, time.process_time() - used, time.perf_counter() - started, file=sys.std
 
 
 class Taken(NamedTuple):
-    """What a run took: seconds, seconds of a core, peak memory and that at its start, MB."""
+    """Cost of a run: wall seconds, CPU seconds, peak memory and memory at its start, MB."""
 
     seconds: float
     of_a_core: float
@@ -84,11 +84,11 @@ class Taken(NamedTuple):
 
 
 def download_rate() -> Iterator[MeasuredValues]:
-    """Images a second from a friendly host on loopback, beside img2dataset's own downloader with as many threads."""
+    """Images per second from a fast host on loopback, compared with img2dataset's downloader with as many threads."""
     taken = _taken(_photos(), IMAGES, KINDS, ROOM)
     plain = f"img2dataset, {THREADS} threads"
     for kind, suffix, what in (("md5", "", "verified and md5"), ("pdq", "_pdq", "with PDQ too")):
-        # Cores shared with other jobs go to whoever has more threads at work; a core's seconds tell the cost.
+        # On a shared machine, wall time depends on the number of busy threads; CPU seconds measure the cost.
         ours, theirs = taken[kind], taken["plain"]
         of, on = f"{plain}, {what}", "download_images_per"
         yield f"{on}_s{suffix}", IMAGES / ours.seconds, "/s", of, IMAGES / theirs.seconds
@@ -99,7 +99,7 @@ def download_rate() -> Iterator[MeasuredValues]:
 
 
 def turned_rate() -> Iterator[MeasuredValues]:
-    """The same of photos of 24 megapixels that are to be turned, in the colours of Adobe RGB."""
+    """Images per second of 24-megapixel photos with an EXIF rotation and an Adobe RGB profile."""
     taken = _taken(_turned_photos(), TURNED, ("plain", "pdq"), USUAL_ROOM)
     ours, theirs = taken["pdq"], taken["plain"]
     peer = f"img2dataset, {THREADS} threads, which neither turns nor converts"
@@ -109,9 +109,9 @@ def turned_rate() -> Iterator[MeasuredValues]:
 
 
 def _taken(photos: list[bytes], images: int, kinds: Sequence[str], room: dict[str, int]) -> dict[str, Taken]:
-    """What downloading so many images took, by kind: each several times in turn, and the best of them.
+    """The cost of downloading `images` images, by kind: the best of several runs, interleaved between kinds.
 
-    Another job's hour must not count against one kind.
+    Interleaving keeps other load on the machine from affecting one kind only.
     """
     found: dict[str, list[Taken]] = {kind: [] for kind in kinds}
     with tempfile.TemporaryDirectory() as name, _served(photos) as port:
@@ -134,7 +134,7 @@ def _taken(photos: list[bytes], images: int, kinds: Sequence[str], room: dict[st
 
 
 def _run(words: list[str]) -> tuple[str, float]:
-    """What a command said, and its peak memory in MB."""
+    """The output of a command, and its peak memory, MB."""
     script = (
         "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], capture_output=True, text=True); "
         "sys.stderr.write(done.stderr if done.returncode else ''); print(done.stdout + ' ' + done.stderr[-200:]); "
@@ -158,7 +158,7 @@ def _photos() -> list[bytes]:
 
 
 def _turned_photos() -> list[bytes]:
-    """Photos as cameras write them that are held upright and set to Adobe RGB."""
+    """Photos with an EXIF rotation and an Adobe RGB profile, as from a camera held upright."""
     exif = Image.Exif()
     exif[0x0112] = 6
     out = io.BytesIO()
@@ -169,7 +169,7 @@ def _turned_photos() -> list[bytes]:
 
 
 class _served:
-    """The photos over HTTP, from a process of its own."""
+    """Serves the photos over HTTP from a separate process."""
 
     def __init__(self, photos: list[bytes]) -> None:
         self.folder = tempfile.TemporaryDirectory()
@@ -189,7 +189,7 @@ class _served:
 
 
 def serve(folder: Path) -> None:
-    """Serve the files of a folder, whatever is asked for, until the process is ended."""
+    """Serve the files of a folder in turn, whatever the path, until the process is terminated."""
     photos = [path.read_bytes() for path in sorted(folder.iterdir())]
 
     class Handler(BaseHTTPRequestHandler):

@@ -43,7 +43,7 @@ def demo_stages() -> Iterator[Row]:
 
 
 def dag_dry_run() -> Iterator[Row]:
-    """Seconds of a dry run of the whole demo, beside a bare workflow of as many jobs in a chain of the same tool."""
+    """Seconds of a dry run of the demo, compared with a bare Snakemake workflow of as many jobs in a chain."""
     words = [SNAKEMAKE, "-n", "--forceall", "--quiet", "all", "-c2"]
     stats = subprocess.run([SNAKEMAKE, "-n", "--forceall", "-c2"], capture_output=True, text=True, check=True).stdout
     jobs = int(next(line.split()[1] for line in reversed(stats.splitlines()) if line.startswith("total")))
@@ -59,7 +59,7 @@ def dag_dry_run() -> Iterator[Row]:
 
 
 def dag_dry_run_recipes() -> Iterator[Row]:
-    """Seconds and memory of planning a whole recipe on a machine with no data, beside a dry run of the demo."""
+    """Seconds and memory of planning each recipe without data, compared with a dry run of the demo."""
     demo = measured([SNAKEMAKE, "-n", "--forceall", "--quiet", "all", "-c2"])
     for recipe in RECIPES:
         words = [SNAKEMAKE, "-n", "--quiet", "all", "-c2", "--configfile", f"config/{recipe}.yaml"]
@@ -69,7 +69,7 @@ def dag_dry_run_recipes() -> Iterator[Row]:
 
 
 def downloads() -> Iterator[Row]:
-    """Images a second from a friendly host, and the memory of a part."""
+    """Images per second from a fast host, and the memory of a part."""
     yield from (
         Row(*values) for measured in (acquisition.download_rate, acquisition.turned_rate) for values in measured()
     )
@@ -87,7 +87,7 @@ def loading() -> Iterator[Row]:
 
 
 def training() -> Iterator[Row]:
-    """The training loop beside the bare step; the last demo's waiting for data."""
+    """The training loop compared with a bare step; the last demo's wait for data."""
     yield from _rows_of("training.py", ("step_overhead", "data_wait_share"))
 
 
@@ -102,7 +102,7 @@ def screening() -> Iterator[Row]:
 
 
 def startup() -> Iterator[Row]:
-    """What commands take before they work, beside bare Python with duckdb and pyarrow."""
+    """The commands' start-up, compared with bare Python with duckdb and pyarrow."""
     yield from _rows_of("startup.py", ("commands",))
 
 

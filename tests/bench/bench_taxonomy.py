@@ -27,7 +27,7 @@ SETTINGS = json.dumps({"backbones": [{"name": "bench", "reader": "dwca", "path":
 
 
 def taxonomy(species: int = SPECIES, labels: int = LABELS) -> Iterator[Row]:
-    """Seconds and peak memory beside dictionaries, and how the seconds of a label grow with their number."""
+    """Seconds and peak memory compared with dictionaries, and seconds per label as their number grows."""
     with tempfile.TemporaryDirectory(prefix="bench-taxonomy-") as name:
         folder = Path(name)
         generate(folder, species, labels)
@@ -76,7 +76,7 @@ def _limits() -> tuple[str, ...]:
 
 
 def look_up(taxa: Path, labels: Path) -> dict[str, float]:
-    """The peer. Seconds to fill its dictionaries and to ask them, and how many labels it found."""
+    """The peer: seconds to fill its dictionaries and to look labels up, and the number of labels found."""
     started = time.perf_counter()
     parents: dict[str, str] = {}
     accepted: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Measurements of the catalogue's readers on generated sources, each in a process of its own."""
+"""Benches of the catalogue's readers on generated sources, each in a separate process."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from rows import Row, measured, sized
 
 ROWS = sized(500_000, 2000)
 FILES = sized(20_000, 200)
-# Millions of rows for which the memory is measured.
+# Millions of rows at which memory is measured.
 PEAKS = sized((2, 20), (0.002, 0.004))
 MEMORY_MB = 1024
 THREADS = 2
@@ -30,9 +30,9 @@ class Source(NamedTuple):
     """A generated source.
 
     Attributes:
-        files: its files by name, each with the columns of row `i`.
-        inputs: the reader's options, each with a file or folder.
-        settings: what besides the inputs stands in the reader's settings.
+        files: files by name, each with the SQL columns of row `i`.
+        inputs: options of the reader, each with a file or folder.
+        settings: other settings of the reader.
     """
 
     files: dict[str, str]
@@ -129,7 +129,7 @@ def _read(reader: str, source: Source, rows: int, folder: Path) -> tuple[float, 
 
 
 def _copy_bare(source: Source, folder: Path) -> float:
-    """Seconds that DuckDB takes to copy a source's rows to parquet, without a start of Python."""
+    """Seconds that DuckDB takes to copy a source's rows to parquet, without Python's start-up."""
     started = time.perf_counter()
     with duckdb.connect() as connection:
         connection.execute(f"SET threads = {THREADS}")

@@ -1,4 +1,4 @@
-"""Benches of curation, on data that they make, each in a process of its own: `curation.py NAME` prints its rows."""
+"""Benches of curation on generated data, each in a separate process: `curation.py NAME` prints its rows."""
 
 import tempfile
 import time
@@ -28,7 +28,7 @@ LABELLED = sized(200_000, 200)
 CATALOGUE_HASHES = sized(10_000_000, 4000)
 BENCHMARK_HASHES = sized(100_000, 1000)
 HASHES_A_BATCH = sized(250_000, 1000)
-# Brute force is timed on this many hashes and multiplied.
+# Brute force is timed on this many hashes and extrapolated.
 SAMPLED_HASHES = sized(20_000, 500)
 PLANTED = sized(200, 4)
 OTHERS = sized(20_000, 8)
@@ -43,10 +43,10 @@ def decide() -> Iterator[MeasuredValues]:
 
 
 def decide_rows(rows: str) -> Iterator[tuple[float, float]]:
-    """Seconds and peak memory (MiB) of deciding on a generation of so many images."""
+    """Seconds and peak memory (MiB) of the verdicts on a generation of `rows` images."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # Made elsewhere: its memory is not the step's.
+        # Generated in another process, so that its memory does not count.
         list(printed_by(HERE, "generation", rows, name))
         started = time.perf_counter()
         decide_step(
@@ -149,7 +149,7 @@ def _brute_force(queries: np.ndarray, references: np.ndarray) -> list[tuple[int,
 
 
 def planted() -> Iterator[MeasuredValues]:
-    """Shares of planted copies that are found, and how many of other images are wrongly taken for one."""
+    """Share of planted copies that are found, and share of other images that are wrongly reported as copies."""
     originals = [images.decode(photo(number)) for number in range(PLANTED)]
     index = NearHashes(_hashes(originals))
     changed: dict[str, Callable[[images.RgbImage], images.RgbImage]] = {
@@ -217,7 +217,7 @@ def _duplicates(connection: duckdb.DuckDBPyConnection, source: str) -> int:
 
 
 def dedup_polars(table: str) -> Iterator[tuple[float, float, int]]:
-    """The same by a join with the groups that have more than one file."""
+    """The same measurements in polars: a join with the groups of more than one file."""
     started = time.perf_counter()
     files = pl.scan_parquet(table)
     groups = files.group_by("md5").agg(pl.col("uuid").min().alias("survivor"), pl.len()).filter(pl.col("len") > 1)

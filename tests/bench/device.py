@@ -1,9 +1,9 @@
 """`make device`: the trainer on one GPU in under eight minutes, into `<results>/device.json`.
 
-It fetches nothing and needs the machine's own PyTorch (2.11 or newer) and the packages of `envs/device.in`. The rows
-come in the order of their importance. A row that would not end in time is left out and named under `skipped`; one that
-fails has its error in its place. Exit status: 0, 1 when a row failed or is not `within` what it must be, 2 when the
-machine lacks something. With SMALL=1 tiny models run on whatever there is, and the rows go to `device-small.json`.
+It downloads nothing and needs the machine's own PyTorch (2.11 or newer) and the packages of `envs/device.in`. Rows run
+in order of importance. A row that would not finish in time is listed under `skipped`; one that fails has its error
+instead of results. Exit status: 0; 1 if a row failed or is not `within` its bounds; 2 if the machine lacks something.
+With SMALL=1, tiny models run on any device, and the rows go to `device-small.json`.
 """
 
 import faulthandler
@@ -29,9 +29,9 @@ from workflow_scripts.common.files import write_json
 OLDEST_PYTHON = (3, 11)
 OLDEST_TORCH = (2, 11)
 PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
-# What `make device-packages` fills for a machine that lacks some packages.
+# Filled by `make device-packages`, for a machine that lacks some packages.
 CARRIED = ROOT / ".device" / PYTHON_VERSION
-# Seconds from the start to the end of the last row, and to the end of the process whatever it hangs in.
+# Seconds from the start until the last row must end, and until the process is killed if it hangs.
 BUDGET = float(os.environ.get("DEVICE_SECONDS", "440"))
 HARD_STOP = BUDGET + 25
 
@@ -41,9 +41,9 @@ class Check:
     """One row.
 
     Attributes:
-        name: what is measured.
-        seconds: what it takes at most. It starts only when so much is left, and is stopped after it.
-        measure: gives a dataclass, with `within` where something must hold.
+        name: name of the measurement.
+        seconds: time limit; the row starts only if this much time is left, and is stopped after it.
+        measure: returns a dataclass, with `within` if there are bounds.
     """
 
     name: str
@@ -52,16 +52,16 @@ class Check:
 
 
 class OutOfTimeError(BaseException):
-    """A row took longer than it may. No `except Exception` of a library takes it for its own."""
+    """A row exceeded its time limit. Not an Exception, so that no library catches it."""
 
 
 def checks(rows: ModuleType, machine: Any) -> Iterator[Check]:
-    """What is measured, the most important first.
+    """The measurements, most important first.
 
-    Batches fit 80 GB without recomputation; on a smaller GPU the trainer takes them in microbatches.
+    Batches fit 80 GB without recomputation; on a smaller GPU the trainer splits them into microbatches.
     """
     base, large, huge = "ViT-B-16", "ViT-L-14", "ViT-H-14"
-    # BioCLIP's and BioCLIP 2's pairs on a GPU; BioCLIP 2.5's are not published.
+    # Pairs per GPU of BioCLIP and BioCLIP 2; those of BioCLIP 2.5 are not published.
     recipes = {base: sized((4096,), (8,)), large: sized((2816, 320), (6, 2)), huge: sized((2816, 320), (6, 2))}
     pairs = {base: sized(512, 8), large: sized(256, 8), huge: sized(128, 8)}
 
@@ -137,7 +137,7 @@ def main() -> int:
             good = good and found.get("within", True)
             seconds = round(spent() - started, 1)
             record("rows", {"row": check.name, "seconds": seconds, **found}, f"{check.name}: {summary(found)}")
-        # What a row that did not end has left on the device.
+        # A row that was stopped may have left tensors on the device.
         rows.free()
     print(f"{len(result['rows'])} rows, {len(result['skipped'])} skipped, {spent():.0f} s", flush=True)
     return 0 if good else 1
@@ -147,7 +147,7 @@ def ready() -> tuple[ModuleType, Path]:
     """The measurements, and the folder of results.
 
     Raises:
-        InputError: the machine lacks something; it says what, and what to do.
+        InputError: the machine lacks something; the message says what to do.
     """
     if sys.version_info < OLDEST_PYTHON:
         raise InputError(f"{sys.executable} is Python {PYTHON_VERSION}; 3.11 or newer is needed")
@@ -174,14 +174,14 @@ def ready() -> tuple[ModuleType, Path]:
             f"there is a package index, and copy {CARRIED.parent} here"
         ) from None
     if SMALL:
-        # Blocks are traced as on a GPU; no machine code is generated, which takes a compiler and its time.
+        # aot_eager traces blocks as on a GPU, without generating machine code, which needs a compiler.
         torch.compiler.set_stance("default", force_backend="eager")
     return rows, Path(load_site().results)
 
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Raise OutOfTimeError in the block after so many seconds."""
+    """Raise OutOfTimeError in the block after `seconds`."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise OutOfTimeError
@@ -195,7 +195,7 @@ def at_most(seconds: float) -> Iterator[None]:
 
 
 def summary(found: dict[str, Any]) -> str:
-    """A row's numbers in a line."""
+    """A row's numbers in one line."""
     numbers = {key: value for key, value in found.items() if isinstance(value, float | bool)}
     for part in ("speed", "ours", "theirs"):
         numbers |= {f"{part}.{key}": value for key, value in found.get(part, {}).items() if value is not None}

@@ -22,7 +22,7 @@ TORCHVISION = (
 
 @contextmanager
 def only_what_clip_needs() -> Iterator[None]:
-    """In the block open_clip imports without them; they can be imported again after it."""
+    """Block these imports in the block, so that open_clip imports without them; they can be imported afterwards."""
     # A class of open_clip's is derived from this one.
     torchvision = MagicMock(ToTensor=object)
     with modules_replaced(dict.fromkeys(OPTIONAL) | dict.fromkeys(TORCHVISION, torchvision)):

@@ -56,20 +56,19 @@ PUBLISHED_PEAKS = {
 PRODUCT = sized(8192, 128)
 WARM_UP = 2
 STEPS = sized(10, 2)
-# No measurement goes on for longer, seconds.
+# Maximum duration of a measurement, seconds.
 LONG = sized(6.0, 1.0)
 
 CORRECTNESS_PAIRS = sized((48, 16), (6, 2))
 CORRECTNESS_STEPS = sized(30, 12)
-# Steps of fp32 after which its weights are taken over.
+# Steps of fp32 between comparisons of its weights in the other precisions.
 COMPARED_EVERY = sized(5, 3)
 PEAK_LR = sized(5e-5, 3e-3)
-# How far a loss may be from fp32's with the same weights on the same batch, both parts summed. On a CPU it
-# is 0.003 for ViT-B/16.
+# Maximum difference from fp32's loss with the same weights on the same batch, summed over both datasets. On a CPU it is
+# 0.003 for ViT-B/16.
 ALLOWED = {"bf16": 0.02, "pure_bf16": 0.03}
-# How far two losses may be from each other that should be the same but for the order of sums (eager and compiled, GPU
-# and CPU, ours and the peer's), in the precision that is named. In pure_bf16 open_clip's loss is a bf16 number itself:
-# between 4 and 8 there is one every 0.03.
+# Maximum difference, by precision, between losses that differ only in the order of sums (eager and compiled, GPU and
+# CPU, ours and the peer's). In pure_bf16, open_clip's loss is a bf16 number: between 4 and 8 their spacing is 0.03.
 ALLOWED_ALIKE = {"fp32": 0.01, "bf16": 0.03, "pure_bf16": 0.06}
 
 Pairs = tuple[torch.Tensor, torch.Tensor]
@@ -77,16 +76,16 @@ Pairs = tuple[torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True)
 class Machine:
-    """The device, and what its matrix units can do.
+    """The device and its matrix throughput.
 
     Attributes:
         device: `cuda` or `cpu`.
-        name: of the GPU.
-        memory_mib: of the GPU.
+        name: name of the GPU.
+        memory_mib: memory of the GPU.
         torch: PyTorch's version.
-        cuda: the version of CUDA that PyTorch was built for.
-        published_flops: dense bf16 FLOP/s by the vendor's data sheet, where the GPU is known.
-        measured_flops: the same by a square matrix product here.
+        cuda: CUDA version that PyTorch was built for.
+        published_flops: dense bf16 FLOP/s by the vendor's data sheet, for known GPUs.
+        measured_flops: dense bf16 FLOP/s of a square matrix product on this device.
     """
 
     device: str
@@ -100,15 +99,15 @@ class Machine:
 
 @dataclass(frozen=True)
 class Correctness:
-    """Losses in three precisions, of both parts, on one batch that is learned by heart.
+    """Losses in three precisions, summed over both datasets, when overfitting one batch.
 
     Attributes:
-        distances: by precision, the largest distance from fp32's loss with the same weights: the starting ones, and
-            those of several steps of fp32.
-        allowed: what the distances may be.
-        cpu_distance: between the first fp32 loss here and on the CPU.
-        losses: by precision, of each step of a training of its own. They drift apart; each must fall below half.
-        within: whether all of it is as it must be.
+        distances: by precision, the maximum difference from fp32's loss with the same weights, at the start and after
+            several steps of fp32.
+        allowed: bounds of `distances`.
+        cpu_distance: difference between the first fp32 loss on this device and on the CPU.
+        losses: by precision, the losses of a separate training. They diverge; each must fall below half.
+        within: whether all bounds hold.
     """
 
     model: str
@@ -122,14 +121,14 @@ class Correctness:
 
 @dataclass(frozen=True)
 class Speed:
-    """What a device does with samples.
+    """Throughput and memory.
 
     Attributes:
         samples_per_second: pairs in training, images in embedding.
-        tflops: useful TFLOP/s: of recomputed activations none.
-        utilisation: share of the published peak (MFU), where that is known.
-        utilisation_of_measured: share of the measured matrix product's rate.
-        peak_memory_mib: of the GPU, by PyTorch's allocator; on the CPU of the process.
+        tflops: useful TFLOP/s, without recomputation.
+        utilisation: share of the published peak (MFU), if known.
+        utilisation_of_measured: share of the measured matrix throughput.
+        peak_memory_mib: GPU memory by PyTorch's allocator, or memory of the process on a CPU.
     """
 
     samples_per_second: float
@@ -144,12 +143,12 @@ class Training:
     """Training steps of the trainer.
 
     Attributes:
-        pairs: a step.
-        pairs_at_once: what the rehearsal left of them; fewer go through the model twice.
-        seconds_to_start: rehearsal and first steps, with compilation.
-        loss: of the first step.
-        eager_loss: the same without compilation, where it is compiled.
-        within: whether the two are alike.
+        pairs: pairs per step.
+        pairs_at_once: pairs per microbatch, by the rehearsal; with several, each goes through the model twice.
+        seconds_to_start: seconds of the rehearsal and the first steps, with compilation.
+        loss: loss of the first step.
+        eager_loss: loss without compilation, if compiled.
+        within: whether the two losses agree.
     """
 
     model: str
@@ -166,13 +165,13 @@ class Training:
 
 @dataclass(frozen=True)
 class Beside:
-    """The trainer's steps beside those of `open_clip_train.train.train_one_epoch`, on the same batch and weights.
+    """The trainer's steps compared with `open_clip_train.train.train_one_epoch`, on the same batch and weights.
 
     Attributes:
-        ratio: ours / theirs, samples a second.
-        losses: of the first steps, ours and theirs.
-        distance: between the very first two.
-        within: whether that is what this precision allows.
+        ratio: ours / theirs, samples per second.
+        losses: losses of the first steps, ours and theirs.
+        distance: difference between the losses of the first step.
+        within: whether the difference is within the precision's bound.
     """
 
     model: str
@@ -188,16 +187,16 @@ class Beside:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """How many pairs at once the trainer finds to fit (`limits.train.max_batch` bounds it), and whether they do.
+    """The microbatch size that the trainer's rehearsal finds, and whether real steps fit the memory.
 
     Attributes:
-        pairs: of each part, on one GPU.
-        memory_mib: what the process was allowed.
-        pairs_at_once: what the rehearsal found.
-        rehearsal_seconds: of the rehearsal.
-        step_seconds: of the second real step after it; None where none was taken.
-        peak_memory_mib: of the rehearsal and of these steps.
-        within: whether the steps ran in the memory that the rehearsal had promised.
+        pairs: pairs of each dataset on one GPU.
+        memory_mib: memory that the process may use.
+        pairs_at_once: pairs per microbatch, by the rehearsal.
+        rehearsal_seconds: seconds of the rehearsal.
+        step_seconds: seconds of the second real step; None without real steps.
+        peak_memory_mib: peak memory of the rehearsal and the steps.
+        within: whether the steps fit the memory.
     """
 
     model: str
@@ -214,7 +213,7 @@ class Rehearsal:
 
 @dataclass(frozen=True)
 class Embedding:
-    """Images through the visual tower as `evaluate.embed` puts them there: uint8, without gradients, bf16 on a GPU."""
+    """Images through the visual tower as in `evaluate.embed`: uint8, without gradients, bf16 on a GPU."""
 
     model: str
     images: int
@@ -222,7 +221,7 @@ class Embedding:
 
 
 def find_machine() -> Machine:
-    """The GPU of this process, or the CPU where there is none."""
+    """This process's GPU, or the CPU if there is none."""
     device = find_ranks().device
     name, memory, peak = "CPU", 0, None
     if device.type == "cuda":
@@ -236,7 +235,7 @@ def find_machine() -> Machine:
 
 
 def correctness(machine: Machine, model: str) -> Correctness:
-    """Train a little in fp32, bf16 and pure_bf16, and look at fp32's weights in the other two."""
+    """Train for some steps in fp32, bf16 and pure_bf16, and compare the losses of fp32's weights in all three."""
     pairs = CORRECTNESS_PAIRS
     batch = random_pairs(config_of(model), sum(pairs), machine.device)
     exact = Trainer(model, settings_of(pairs, "fp32"), pairs, machine.device)
@@ -266,17 +265,17 @@ def correctness(machine: Machine, model: str) -> Correctness:
 
 
 def warmed_up(step: int) -> float:
-    """The share of the peak learning rate, step by step."""
+    """Share of the peak learning rate at a step, with warm-up."""
     return min(1.0, (step + 1) / 5)
 
 
 def largest(values: Sequence[float]) -> float:
-    """The largest; not a number where one is none."""
+    """The maximum, or NaN if any value is NaN."""
     return math.nan if any(map(math.isnan, values)) else max(values)
 
 
 def training(machine: Machine, model: str, precision: str, pairs: int, *, compiled: bool) -> Training:
-    """Steps of plain CLIP training on a batch that is on the device already."""
+    """Measure steps of plain CLIP training on a batch in device memory."""
     started = time.perf_counter()
     trainer = Trainer(model, settings_of((pairs,), precision, compile=compiled), (pairs,), machine.device)
     batch = random_pairs(config_of(model), pairs, machine.device)
@@ -298,9 +297,9 @@ def training(machine: Machine, model: str, precision: str, pairs: int, *, compil
 
 
 def beside_open_clip(machine: Machine, model: str, precision: str, pairs: int) -> Beside:
-    """Our steps, then open_clip's, from the same weights on the same batch, which is on the device already.
+    """Measure our steps, then open_clip's, from the same weights on the same batch in device memory.
 
-    open_clip's loader gives normalised floats, ours bytes: each is given its own.
+    Each gets the input of its own loader: normalised floats for open_clip, bytes for ours.
     """
     images, tokens = random_pairs(config_of(model), pairs, machine.device)
     flops = training_flops(model)
@@ -334,22 +333,22 @@ def rehearsal(
     machine: Machine,
     model: str,
     precision: str,
-    parts: Sequence[int],
+    counts: Sequence[int],
     *,
     grad_checkpointing: bool,
     memory_gb: float | None = None,
     steps: bool = True,
 ) -> Rehearsal:
-    """Rehearse a recipe's step, then take it.
+    """Rehearse a recipe's step, then run real steps.
 
     Args:
-        machine: where.
-        model: its architecture.
-        precision: of the recipe.
-        parts: biology and replay pairs on this GPU.
-        grad_checkpointing: as the recipe has it.
-        memory_gb: what a smaller GPU has; None for all of this one's.
-        steps: whether to take real steps after it.
+        machine: the device.
+        model: architecture.
+        precision: precision of the recipe.
+        counts: biology and replay pairs on this GPU.
+        grad_checkpointing: the recipe's gradient checkpointing.
+        memory_gb: memory of a smaller GPU to emulate; None for all of this one's.
+        steps: whether to run real steps after the rehearsal.
     """
     allowed = float(machine.memory_mib)
     on_gpu = machine.device == "cuda"
@@ -357,16 +356,16 @@ def rehearsal(
         allowed = min(allowed, memory_gb * 1e9 / MIB)
         torch.cuda.set_per_process_memory_fraction(allowed / machine.memory_mib)
     try:
-        settings = settings_of(parts, precision, grad_checkpointing=grad_checkpointing)
-        trainer = Trainer(model, settings, parts, machine.device)
+        settings = settings_of(counts, precision, grad_checkpointing=grad_checkpointing)
+        trainer = Trainer(model, settings, counts, machine.device)
         start_memory(machine)
         began = time.perf_counter()
         at_once = trainer.rehearse()
         seconds, step_seconds, within = time.perf_counter() - began, None, True
         if steps:
-            batch = random_pairs(config_of(model), sum(parts), "cpu")
+            batch = random_pairs(config_of(model), sum(counts), "cpu")
             try:
-                # The first makes the optimiser's moments.
+                # The first step allocates the optimiser's moments.
                 trainer.step(batch)
                 began = time.perf_counter()
                 trainer.step(batch)
@@ -382,7 +381,7 @@ def rehearsal(
         model,
         precision,
         grad_checkpointing,
-        parts,
+        counts,
         allowed,
         at_once,
         seconds,
@@ -393,7 +392,7 @@ def rehearsal(
 
 
 def embedding(machine: Machine, model: str, images: int) -> Embedding:
-    """Forward passes of the visual tower over a batch that is on the device already."""
+    """Measure forward passes of the visual tower over a batch in device memory."""
     clip = random_clip(model, machine.device)
     clip.model.eval()
     batch, _ = random_pairs(config_of(model), images, machine.device)
@@ -408,43 +407,43 @@ MEAN = STD = (0.5, 0.5, 0.5)
 
 
 class Trainer:
-    """The trainer's model, forward and optimiser with random weights, the same each time."""
+    """The trainer's model, forward and optimiser, with random weights from a fixed seed."""
 
-    def __init__(self, model: str, settings: TrainSettings, parts: Sequence[int], device: str) -> None:
+    def __init__(self, model: str, settings: TrainSettings, counts: Sequence[int], device: str) -> None:
         clip = random_clip(model, device)
-        second = len(parts) > 1
+        second = len(counts) > 1
         network = starting_model(clip, ModelSettings(architecture=model), settings, second_projector=second)
-        self.parts = parts
+        self.counts = counts
         self.settings = settings
         self.forward = Forward(network, clip, settings, find_ranks())
         self.optimizer = make_optimizer(network, settings)
 
     def rehearse(self) -> int:
-        """Pairs that go through the model at once."""
-        self.forward.fit_memory(self.parts, unallocated_state_bytes(self.optimizer))
-        return self.forward.max_pairs or sum(self.parts)
+        """Rehearse a step, and return the pairs per microbatch."""
+        self.forward.fit_memory(self.counts, unallocated_state_bytes(self.optimizer))
+        return self.forward.max_pairs or sum(self.counts)
 
     def step(self, batch: Pairs, share: float = 1.0) -> float:
-        """The loss before a step of the training loop, at a share of the peak learning rate."""
+        """Run a step of the training loop at a share of the peak learning rate, and return its loss."""
         model = self.forward.model
         set_lr(self.optimizer, share * PEAK_LR)
-        losses = self.forward.backward(*batch, self.parts)
+        losses = self.forward.backward(*batch, self.counts)
         assert losses is not None
         norm = gradient_norm(model)
-        # The loop waits for the device here, too.
+        # The training loop synchronises here, too.
         loss = float(torch.stack([losses.sum(), norm])[0])
         update(model, self.optimizer, norm, self.settings.clip_norm)
         self.optimizer.zero_grad()
         return loss
 
     def loss(self, batch: Pairs) -> float:
-        """The loss, of which nothing is learned."""
-        parts = self.parts
+        """The loss, without an update."""
+        counts = self.counts
         with torch.no_grad():
-            return float(contrastive_losses(*self.forward.embed(*batch, parts[0]), parts).sum())
+            return float(contrastive_losses(*self.forward.embed(*batch, counts[0]), counts).sum())
 
     def loss_on_cpu(self, batch: Pairs) -> float:
-        """The same as the CPU finds it."""
+        """The loss computed on the CPU, without an update."""
         device = self.forward.device
         self.forward.model.cpu()
         self.forward.device = torch.device("cpu")
@@ -455,13 +454,13 @@ class Trainer:
             self.forward.device = device
 
     def free(self) -> None:
-        """Give the device's memory back."""
+        """Release the device's memory."""
         del self.forward, self.optimizer
         free()
 
 
 class OpenClipTrainer:
-    """open_clip's model, loss, optimiser and training loop, as its own `main` puts them together."""
+    """open_clip's model, loss, optimiser and training loop, set up as in its own `main`."""
 
     def __init__(self, model: str, precision: str, device: str) -> None:
         self.precision = {"bf16": "amp_bf16"}.get(precision, precision)
@@ -484,7 +483,7 @@ class OpenClipTrainer:
         self.losses: list[torch.Tensor] = []
 
     def epoch(self, batches: Sequence[Pairs]) -> list[float]:
-        """The losses of a step on each batch."""
+        """Run one step on each batch, and return the losses."""
         self.losses = []
         count, pairs = len(batches), len(batches[0][0])
         loader = _Loader(batches, num_batches=count, num_samples=count * pairs)
@@ -507,7 +506,7 @@ class OpenClipTrainer:
         return [float(loss) for loss in self.losses]
 
     def free(self) -> None:
-        """Give the device's memory back."""
+        """Release the device's memory."""
         del self.model, self.optimizer
         free()
 
@@ -529,13 +528,13 @@ class _Loader:
 
 @cache
 def config_of(model: str) -> dict[str, Any]:
-    """The architecture, or with SMALL=1 a tiny one in its place."""
+    """The model's architecture; a tiny one with SMALL=1."""
     found: dict[str, Any] = sized(get_model_config(model), TINY)
     return found
 
 
 def random_clip(model: str, device: str, *, output_dict: bool = False) -> Clip:
-    """A model with random weights, the same each time, in training mode."""
+    """A model with random weights from a fixed seed, in training mode."""
     config = config_of(model)
     torch.manual_seed(0)
     with torch.device(device):
@@ -548,12 +547,12 @@ def _no_texts(texts: Sequence[str]) -> torch.Tensor:
     raise NotImplementedError
 
 
-def settings_of(parts: Sequence[int], precision: str, **others: Any) -> TrainSettings:
-    """A recipe's settings for that many pairs."""
+def settings_of(counts: Sequence[int], precision: str, **others: Any) -> TrainSettings:
+    """Training settings for these numbers of pairs."""
     return TrainSettings(
         epochs=1,
-        global_batch=parts[0],
-        replay_batch=sum(parts[1:]),
+        global_batch=counts[0],
+        replay_batch=sum(counts[1:]),
         precision=precision,
         allow_cpu=True,
         **others,
@@ -561,7 +560,7 @@ def settings_of(parts: Sequence[int], precision: str, **others: Any) -> TrainSet
 
 
 def random_pairs(config: Mapping[str, Any], pairs: int, device: str) -> Pairs:
-    """Images of sixteen random colours each and random token ids, which can be learned by heart."""
+    """Images of sixteen random colours each and random token ids, which a model can memorise."""
     size, text = config["vision_cfg"]["image_size"], config["text_cfg"]
     draw = torch.Generator(device).manual_seed(1)
     given = {"device": device, "generator": draw}
@@ -569,7 +568,7 @@ def random_pairs(config: Mapping[str, Any], pairs: int, device: str) -> Pairs:
     images = coarse.repeat_interleave(size // 4, 1).repeat_interleave(size // 4, 2)
     last = text["vocab_size"] - 1
     tokens = torch.randint(1, last, (pairs, text["context_length"]), dtype=torch.int32, **given)
-    # CLIP reads a text at its largest id, the end token.
+    # CLIP pools a text at its largest id, the end token.
     tokens[:, -1] = last
     return images, tokens
 
@@ -591,24 +590,24 @@ def _flops(model: str) -> tuple[int, int]:
 
 
 def image_flops(model: str) -> int:
-    """FLOPs of the visual tower's forward pass, an image: two a multiplication and addition."""
+    """FLOPs of the visual tower's forward pass per image; a multiply-add counts as two."""
     return _flops(model)[0]
 
 
 def training_flops(model: str) -> int:
-    """FLOPs of a training step, a pair: both towers forward, and backward twice as many."""
+    """FLOPs of a training step per pair: both towers' forward pass, and twice as many backward."""
     return 3 * sum(_flops(model))
 
 
 def speed_of(machine: Machine, rate: float, flops: int) -> Speed:
-    """What a rate of samples a second means on this machine, at so many FLOPs a sample."""
+    """Throughput, utilisation and memory at `rate` samples per second of `flops` each."""
     done = rate * flops
     share = None if machine.published_flops is None else done / machine.published_flops
     return Speed(rate, done / 1e12, share, done / machine.measured_flops, peak_memory(machine))
 
 
 def seconds_each(work: Callable[[], object], device: str, most: int = STEPS) -> float:
-    """Seconds that it takes, the mean of `most` times or as many as there is time for, after it was done before."""
+    """Mean seconds of `work` over up to `most` runs, or as many as there is time for, after warm-up runs."""
     if most > 1:
         for _ in range(WARM_UP):
             work()
@@ -622,24 +621,24 @@ def seconds_each(work: Callable[[], object], device: str, most: int = STEPS) -> 
 
 
 def synchronise(device: str) -> None:
-    """Wait for what the GPU was given to do."""
+    """Wait for the GPU's pending work."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 def start_memory(machine: Machine) -> None:
-    """Measure the peak of memory from here on."""
+    """Reset the peak of GPU memory."""
     if machine.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
 
 
 def peak_memory(machine: Machine) -> float:
-    """The peak of memory, MiB."""
+    """Peak memory, MiB."""
     return torch.cuda.max_memory_allocated() / MIB if machine.device == "cuda" else peak_mb()
 
 
 def free() -> None:
-    """Give back what nothing refers to any more, compiled code included."""
+    """Release unreferenced memory, and compiled code."""
     gc.collect()
     torch.compiler.reset()
     if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Benches of evaluation, each in a process of its own: `evaluation.py NAME` prints its rows."""
+"""Benches of evaluation, each in a separate process: `evaluation.py NAME` prints its rows."""
 
 import json
 import tempfile
@@ -34,7 +34,7 @@ from workflow_scripts.evaluate.simpleshot import simpleshot
 
 THREADS = 2
 DIMENSIONS = sized(768, 32)
-# The demo's model: two cores take half an hour for the texts of a full-sized one.
+# The demo's model: a full-sized one takes two cores half an hour for the texts.
 TINY_MODEL = {
     "embed_dim": 128,
     "vision_cfg": {"image_size": 64, "patch_size": 8, "width": 128, "layers": 4, "head_width": 32},
@@ -47,10 +47,10 @@ BASE_MODEL = {
 }
 EMBEDDING_MODEL: dict[str, Any] = sized(BASE_MODEL, TINY_MODEL)
 EMBEDDED = sized(64, 16)
-# Class by class takes as long for each class: some are enough.
+# The peer's time is linear in classes, so a few are enough.
 PEER_EVERY = 10
 NEWT_TASKS = 164
-# A core takes a quarter of an hour for all of them.
+# All of them would take one core a quarter of an hour.
 NEWT_SEARCHED = sized(2, 1)
 # Images and classes: of Rare Species, and of Herbarium19.
 RARE_SPECIES = sized((11_983, 400), (120, 8))
@@ -61,7 +61,7 @@ Rows = list[MeasuredValues]
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long it takes."""
+    """Wall seconds of `work`."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
@@ -108,7 +108,7 @@ def zero_shot_weights() -> Rows:
 
 
 def embedding() -> Rows:
-    """Images a second of the embedding step, what it takes to start left out, beside the bare forward passes."""
+    """Images per second of the embedding step without its start-up, compared with bare forward passes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         clip = made_model(folder, EMBEDDING_MODEL)
@@ -116,7 +116,7 @@ def embedding() -> Rows:
         limits = EmbedLimits(batch=16, workers=1)
 
         def step(table: Path) -> float:
-            # Work that was done would be adopted.
+            # Finished work would be adopted.
             place = Path(tempfile.mkdtemp(dir=folder))
             out = place / "features.safetensors"
             return seconds(
@@ -175,7 +175,7 @@ def newt_searches() -> Rows:
     found = Features(features, np.arange(len(labels)), Origin("", "", "", "proj"))
     times = NEWT_TASKS / NEWT_SEARCHED
     ours = seconds(lambda: search(found, table, threads=1)) * times
-    # One fit and prediction of the same data, as often as all searches fit one.
+    # One fit and prediction of the same data, as often as all searches do.
     machine = make_pipeline(StandardScaler(), SVC())
     fits = len(SEEDS) * NEWT_TASKS * (DRAWS * FOLDS + 1)
     bare = seconds(lambda: [machine.fit(features[:80], labels[:80]).predict(features[80:100]) for _ in range(100)])

@@ -1,7 +1,6 @@
 """Benches of the trainer's loader, on one core, on data that they make: `loading.py NAME` prints its rows.
 
-Rates are by this process's CPU time, so that they are a core's
-whatever else runs on the machine.
+Rates are per second of this process's CPU time, so other load on the machine does not affect them.
 """
 
 import functools
@@ -35,7 +34,7 @@ BATCH = sized(250, 5)
 ROUNDS = sized(3, 1)
 MODEL = "ViT-B-16"
 SETTINGS = TrainSettings(epochs=100, global_batch=BATCH, shuffle_window=4)
-# A large epoch: as many shards as this, all one tar.
+# Shards of a large epoch, all links to one tar.
 MANY = sized(600, 6)
 RESUMES = sized(7, 1)
 
@@ -61,7 +60,7 @@ def _rates(folder: Path) -> Iterator[MeasuredValues]:
     published = _write_captioned(jpegs, taxa, folder / "published", published=True)
     ours, theirs, theirs_published, bare = [], [], [], []
     steps = iter(make_loader(_batches(folder), range(10**6), 0, pin=False))
-    # A pass first: words are tokenised once, and stay.
+    # A first pass fills the cache of tokenised words.
     _rate(steps)
     for _ in range(ROUNDS):
         ours.append(_rate(steps))
@@ -96,7 +95,7 @@ def _decode_rate(jpegs: Sequence[bytes]) -> float:
 
 
 def _resuming(folder: Path) -> Iterator[MeasuredValues]:
-    """Seconds to the first batch in the middle of a large epoch, beside those at its start; parts opened anew."""
+    """Seconds to the first batch in the middle of a large epoch, compared with its start; files are reopened."""
     _write_labels([_taxon(number) for number in range(SPECIES)], folder / "labels.parquet")
     _write_shards([_photo(number) for number in range(PICTURES)], folder / "shards" / "train")
     small, large = folder / "shards" / "train", folder / "large" / "train"
@@ -137,10 +136,10 @@ def _batches(folder: Path, shards: Path | None = None) -> Batches:
 
 
 def _peer_loader(pattern: str) -> object:
-    """The loader of open_clip's trainer, with its own augmentation set as the papers had it."""
+    """open_clip's training loader, with the papers' augmentation."""
     from open_clip_train import data as peer
 
-    # As it stands, it fails with the webdataset that img2dataset allows: KeyError 'fname'.
+    # Unpatched, it fails with the webdataset version that img2dataset allows: KeyError 'fname'.
     peer.tar_file_expander = functools.partial(_expander(peer), eof_value=None)
     augmentation = open_clip_models.open_clip.transform.AugmentationCfg(scale=(0.9, 1.0))
     transform = open_clip_models.open_clip.image_transform(224, is_train=True, aug_cfg=augmentation)
@@ -158,7 +157,7 @@ def _peer_loader(pattern: str) -> object:
 
 
 def _tokenise_lines(text: str) -> torch.Tensor:
-    """Every caption by itself, of which BioCLIP 2's code then takes one."""
+    """Tokenise every line; BioCLIP 2's code then draws one."""
     return torch.stack([_tokenizer()(line)[0] for line in text.split("\n")])
 
 
@@ -168,7 +167,7 @@ def _expander(peer: object) -> Callable[..., object]:
 
 
 def _photo(number: int) -> bytes:
-    """A JPEG of 224 px and about 20 KB, as the training shards hold."""
+    """A JPEG of 224 px and about 20 KB, as in training shards."""
     random = np.random.default_rng(number)
     picture = np.zeros((224, 224, 3))
     for cells, depth in ((4, 60), (16, 30), (64, 8), (224, 3)):
@@ -217,9 +216,9 @@ def _write_captioned(jpegs: Sequence[bytes], taxa: Sequence[Taxon], folder: Path
 
     Args:
         jpegs: the images.
-        taxa: what they are labelled as.
-        folder: where the tars go.
-        published: five captions, and the published layout's members besides, which are read and not used.
+        taxa: their labels.
+        folder: output folder.
+        published: write the published layout, with five captions and members that are read but not used.
     """
     for number in range(SAMPLES // PER_SHARD):
         members = []

@@ -7,7 +7,7 @@ from workflow_scripts.common import images
 
 
 def photo(number: int, width: int = 720, height: int = 540) -> bytes:
-    """A JPEG; made 224 px small it has about 20 KB, so that headers are a third of a published shard, as they are."""
+    """A JPEG that has about 20 KB at 224 px, so that, as in published shards, headers are a third of a shard."""
     random = np.random.default_rng(number)
     picture = np.zeros((height, width, 3))
     for cells, depth in ((4, 60), (16, 30), (64, 8), (256, 8)):

@@ -1,4 +1,4 @@
-"""A row of the bench, how a command is measured, and how a bench in a process of its own hands over its rows."""
+"""Rows of benches, measurement of commands, and benches in separate processes that print their rows."""
 
 import json
 import os
@@ -31,11 +31,11 @@ class Row:
     """One measurement beside its peer.
 
     Attributes:
-        name: what was measured.
-        value: how much, in `unit`.
-        unit: the unit of both values.
-        peer: what it is held against.
-        peer_value: the peer's measurement in the same run.
+        name: name of the measurement.
+        value: measured value.
+        unit: unit of both values.
+        peer: what it is compared with.
+        peer_value: the peer's value in the same run.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a command took: wall seconds and the peak of its resident memory, MiB."""
+    """Wall seconds and peak resident memory (MiB) of a command."""
 
     seconds: float
     peak_mb: float
@@ -63,7 +63,7 @@ def measured(words: Sequence[str]) -> Measured:
     """Run a command and measure it.
 
     Raises:
-        RuntimeError: it failed.
+        RuntimeError: the command failed.
     """
     started = time.perf_counter()
     with (
@@ -81,7 +81,7 @@ def measured(words: Sequence[str]) -> Measured:
 
 
 def printed_by(script: Path, *words: str, threads: int | None = None) -> Iterator[Any]:
-    """What a script prints in a process of its own, so that its memory is its own: JSON, a line each, as it comes.
+    """Run a script in a separate process, to measure its own memory, and yield the JSON values it prints, one per line.
 
     Raises:
         RuntimeError: the script failed.
@@ -103,7 +103,7 @@ def printed_by(script: Path, *words: str, threads: int | None = None) -> Iterato
 
 
 def print_rows(benches: Sequence[Callable[..., Iterable[Any]]]) -> None:
-    """The main function of a script that `printed_by` runs.
+    """Main function of a script that `printed_by` runs.
 
     Its first word names one of `benches`, which is given the others; what it yields is printed as JSON, a line each.
     """

@@ -1,4 +1,7 @@
-"""Benches of judges: images a second by the whole step, beside what it cannot do without. `screening.py clip`."""
+"""Benches of judges: images per second of the complete step, compared with decoding and inference alone.
+
+`screening.py NAME` prints the rows of one judge.
+"""
 
 import io
 import tempfile
@@ -35,9 +38,9 @@ VISION = sized(
 )
 TEXT = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
 IMAGES = sized(96, 32)
-# As downloads are kept: the longer side 720 px, JPEG quality 95.
+# As downloads are stored: longer side 720 px, JPEG quality 95.
 SIDES = (720, 540)
-# Of a small detector, each layer at half the size of the one before.
+# Channels of a small detector, each layer at half the resolution of the previous one.
 CHANNELS = sized((16, 64, 128, 256), (4,))
 REPEATS = sized(3, 1)
 
@@ -102,7 +105,7 @@ def rates(folder: Path, judge: Callable[..., None], bare: Callable[[], object], 
 
 
 def clip() -> MeasuredValues:
-    """The judge `clip` with a ViT-B/32, beside the forward pass of images that are ready."""
+    """The judge `clip` with a ViT-B/32, compared with the forward pass of preprocessed images."""
     torch.set_num_threads(THREADS)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -1,4 +1,4 @@
-"""Benches of images and shards, each in a process of its own: `sharding.py NAME` prints its rows."""
+"""Benches of images and shards, each in a separate process: `sharding.py NAME` prints its rows."""
 
 import io
 import tempfile
@@ -24,7 +24,7 @@ from workflow_scripts.train.samples import SampleReader, list_shards
 
 PHOTOS = sized(100, 4)
 JPEG = b"\xff\xd8"
-# Samples of the shard that is read through, made of the photos over and over.
+# Samples of the shard, which repeats the photos.
 SAMPLES = sized(2000, 20)
 MAGPIE = {
     "kingdom": "Animalia", "phylum": "Chordata", "class": "Aves", "order": "Passeriformes", "family": "Corvidae",
@@ -33,7 +33,7 @@ MAGPIE = {
 
 
 def rates() -> Iterator[MeasuredValues]:
-    """Images a second on one core: made a shard's, and hashed."""
+    """Images per second on one core: conversion for a shard, and hashing."""
     photos = [photo(number) for number in range(PHOTOS)]
     yield (
         "shard_images_per_core",
@@ -82,7 +82,7 @@ def _plain_pdq(pixels: images.RgbImage) -> object:
 
 
 def epoch() -> Iterator[MeasuredValues]:
-    """Bytes that the trainer's reader takes in for a sample, beside webdataset reading the published layout."""
+    """Bytes per sample read by the trainer's reader, compared with webdataset on the published layout."""
     published = {extension: text.encode() for extension, text in published_members(Taxon.from_row(MAGPIE)).items()}
     jpegs = [_ours(photo(number)) for number in range(PHOTOS)]
     samples = [(f"{number:032x}", jpegs[number % PHOTOS]) for number in range(SAMPLES)]
@@ -119,7 +119,7 @@ def _read_through(tar: Path) -> None:
 
 
 def _bytes_read(work: Callable[[], None]) -> int:
-    """What the process asked the system for, tables and headers with it."""
+    """Bytes that the process reads during `work`, including tables and headers."""
     before = _asked()
     work()
     return _asked() - before

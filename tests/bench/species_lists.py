@@ -1,4 +1,4 @@
-"""Both errors of fuzzy matching over lists of real species: siblings taken for missing species, misspellings not found.
+"""Errors of fuzzy matching on lists of real species: missing species matched to siblings, misspellings not found.
 
 `python species_lists.py FILE...` prints the curve for lists with one "Genus epithet" a line.
 """
@@ -31,7 +31,7 @@ Species = tuple[str, str]
 
 @dataclass(frozen=True)
 class Errors:
-    """Percent of species, left out, that became a sibling; of misspellings found, by the letters that differ."""
+    """Percent of removed species matched to a sibling, and of misspellings found, by number of differing letters."""
 
     false: float
     found: dict[int, float]
@@ -44,7 +44,7 @@ def read_list(path: Path) -> list[Species]:
 
 
 def misspelt(epithet: str, lot: random.Random) -> str:
-    """The epithet with one letter left out, put in, changed, or swapped with the next, anywhere."""
+    """The epithet with one letter deleted, inserted, replaced, or swapped with the next, at a random place."""
     place = lot.randrange(len(epithet))
     before, letter, after = epithet[:place], epithet[place], epithet[place + 1 :]
     made = [before + after, before + lot.choice(LETTERS) + letter + after, before + lot.choice(LETTERS) + after]

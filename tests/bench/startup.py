@@ -1,4 +1,4 @@
-"""CPU and memory that commands take before they work, beside bare Python: `startup.py commands`."""
+"""CPU time and memory of the commands' start-up, compared with bare Python: `startup.py commands`."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from tests.common.light_steps import LIGHT, WITH_IMAGES
 
 BARE = "import duckdb, pyarrow"
 PEER = "python -c 'import duckdb, pyarrow', at most"
-# How many times as much a command may take: as a rule, and where it decodes images.
+# Maximum ratio to bare Python: in general, and for commands that decode images.
 MOST, MOST_WITH_IMAGES = 2.5, 3.5
 REPEATS = sized(3, 1)
 

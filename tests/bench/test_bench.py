@@ -1,4 +1,4 @@
-"""Every bench runs, at a tiny size, beside its peer; one that fails costs no other's rows."""
+"""Every bench runs at a tiny size; one that fails does not affect the rows of others."""
 
 import ast
 import json
@@ -42,7 +42,7 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
 
 
 def pretend_a_demo(folder: Path) -> None:
-    """What two benches read of a finished demo."""
+    """Write the files of a finished demo that two benches read."""
     log = folder / "logs/runs/demo/train/run.tsv"
     log.parent.mkdir(parents=True)
     log.write_text("s\th:m:s\n1.5\t0:00:01\n")

@@ -1,4 +1,4 @@
-"""`make device` needs PyTorch and little else, ends in time whatever its rows do, and sees what is wrong."""
+"""`make device` needs PyTorch and little else, ends in time whatever its rows do, and detects errors of the trainer."""
 
 import json
 import os
@@ -18,12 +18,12 @@ ROOT = HERE.parents[1]
 MIB = 2**20
 MODELS = ("ViT-B-16", "ViT-L-14", "ViT-H-14")
 LISTED = [line for line in (ROOT / "envs/device.in").read_text().splitlines() if line and not line.startswith("#")]
-# PyTorch imports NumPy itself where it is.
+# PyTorch imports NumPy if it is installed.
 OF_THE_MACHINE = ("torch", "numpy")
 
 
 def required_by(names: Iterable[str]) -> set[str]:
-    """The distributions of these names and of all that they need."""
+    """The distributions of these names and all their dependencies."""
     found: set[str] = set()
     todo = list(names)
     while todo:
@@ -36,7 +36,7 @@ def required_by(names: Iterable[str]) -> set[str]:
 
 
 def packages(folder: Path, names: Iterable[str]) -> Path:
-    """A folder in which these installed distributions are, and no others."""
+    """A folder with links to these installed distributions and no others."""
     folder.mkdir()
     for name in names:
         found = distribution(name)
@@ -49,7 +49,7 @@ def packages(folder: Path, names: Iterable[str]) -> Path:
 def python(
     *words: str | Path, folder: Path, path: Iterable[Path] = (), isolated: bool = True, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python in a folder; isolated it has no packages but those on the path."""
+    """Run Python in a folder; if isolated, only with the packages on the path."""
     places = os.pathsep.join(map(str, (ROOT, HERE, *path)))
     return subprocess.run(
         [sys.executable, *(["-S"] if isolated else []), *map(str, words)],
@@ -117,7 +117,7 @@ def test_flops_are_those_that_open_clip_publishes(monkeypatch: pytest.MonkeyPatc
         assert device_rows.training_flops(model) / 3e9 == pytest.approx(both, rel=1e-3)
 
 
-# A bench whose rows are good, wrong, broken, too long for the time that is left, and endless.
+# A bench with rows that pass, fail their bounds, raise, are too long for the remaining time, and never end.
 ROWS = """
 import sys, time
 from dataclasses import make_dataclass
@@ -168,8 +168,8 @@ def test_it_ends_in_time_and_names_what_it_left_out(
         assert found["rows"][0]["error"] == "RuntimeError: out of luck"
 
 
-# What the rows say of a trainer whose features are wrong in one precision, of a peer with another loss, and of a step
-# that takes more memory than was rehearsed.
+# A trainer with wrong features in one precision, a peer with another loss, and a step that needs more memory than was
+# rehearsed.
 WRONG = """
 import json
 import device

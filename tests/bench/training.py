@@ -1,4 +1,4 @@
-"""What the training loop costs beside the bare step, and what the demo's training waited for data."""
+"""Overhead of the training loop over a bare step, and the demo training's wait for data."""
 
 import json
 import statistics
@@ -32,7 +32,7 @@ from workflow_scripts.train.optimizer import make_optimizer
 from workflow_scripts.train.ranks import find_ranks
 
 STEPS = sized(12, 4)
-# The share of one of the demo's two processes.
+# Pairs of one of the demo's two processes.
 BIOLOGY, REPLAY = sized((64, 12), (8, 4))
 SUMMARY = Path("results/runs/demo/train/summary.json")
 
@@ -50,7 +50,7 @@ def step_overhead() -> Iterator[MeasuredValues]:
     torch.set_num_threads(2)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # An epoch a step is more than any training has; nothing happens at its end without validation.
+        # An epoch ends after every step, which costs nothing without validation.
         corpus = build_corpus(folder / "corpus", train=BIOLOGY, replay=REPLAY)
         fetch(model=model_settings.fetched, out=folder / "start")
         data = TrainingData((corpus.biology,), corpus.replay, settings)
@@ -64,7 +64,7 @@ def step_overhead() -> Iterator[MeasuredValues]:
         loop.make_loader = lambda batches, steps, workers, pin: by_turns(steps, batch, bare, ours, theirs)  # type: ignore[assignment]
         with find_ranks().group():
             loop.train(job, find_ranks(), folder, Checkpoints(folder / "checkpoints", "bench", newest=1), None)
-    # The last step saves.
+    # The last step saves a checkpoint.
     value, peer = (statistics.median(times[2:-1]) for times in (ours, theirs))
     yield "step_overhead", value, "s", "bare forward, backward, optimiser step", peer
 
@@ -72,7 +72,7 @@ def step_overhead() -> Iterator[MeasuredValues]:
 def by_turns(
     steps: Sequence[int], batch: Batch, bare: Callable[[], None], ours: list[float], theirs: list[float]
 ) -> Iterator[Batch]:
-    """The batch, once a step; between two steps of the loop a bare one. Both are timed."""
+    """Yield the batch for each step of the loop, and run a bare step between two of them; both are timed."""
     for _ in steps:
         began = time.perf_counter()
         yield batch
@@ -83,7 +83,7 @@ def by_turns(
 
 
 def random_batch() -> Batch:
-    """Noise and token ids, of the demo's sizes."""
+    """A random batch of the demo's sizes."""
     chance = np.random.default_rng(0)
     images = chance.integers(0, 256, (BIOLOGY + REPLAY, 64, 64, 3), dtype=np.uint8)
     tokens = chance.integers(1, 49_000, (BIOLOGY + REPLAY, 48), dtype=np.int32)
@@ -91,7 +91,7 @@ def random_batch() -> Batch:
 
 
 def bare_step(folder: Path, model_settings: ModelSettings, settings: TrainSettings, batch: Batch) -> Callable[[], None]:
-    """A step as one would write it down for this batch alone."""
+    """A minimal training step on this batch."""
     loaded = clip.load(f"local-dir:{folder}")
     model: TwoProjectorClip = starting_model(loaded, model_settings, settings, second_projector=True)
     optimizer = make_optimizer(model, settings)
@@ -114,7 +114,7 @@ def bare_step(folder: Path, model_settings: ModelSettings, settings: TrainSettin
 
 
 def data_wait_share() -> Iterator[MeasuredValues]:
-    """Seconds that the last demo's training waited for data, beside the seconds of its steps."""
+    """Seconds that the last demo's training waited for data, compared with the seconds of its steps."""
     if not SUMMARY.exists():
         raise RuntimeError("no demo has been run here; run `make demo` first")
     summary: dict[str, Any] = json.loads(SUMMARY.read_text())

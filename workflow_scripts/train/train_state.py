@@ -15,7 +15,7 @@ class TrainState:
         skipped: steps without an update because the loss or gradient was not finite.
         skipped_in_a_row: length of the current run of skipped steps.
         resumed: how often the training was resumed.
-        best_loss: lowest validation loss, summed over the held-out splits.
+        best_loss: lowest validation loss, summed over the held-out splits (without any, over all validation sets).
         best_step: step of `best_loss`; 0 before the first validation.
         text_types: number of steps by text type.
         at_once: maximum pairs per microbatch on one rank; None for all of them. A resumed training keeps it, because
