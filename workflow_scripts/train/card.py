@@ -54,7 +54,7 @@ def write_card(
         identity: corpus.json of the corpus that the model was trained on.
         corpora: the current state of that corpus, as JSON.
         replay: the current replay shards of that corpus.
-        ledgers: takedown ledgers of corpora, each with the `.held` ledger of its shards beside it.
+        ledgers: takedown ledgers of corpora, each with its `.held` folder (images by shard) beside it.
 
     Raises:
         InputError: a file is missing or unreadable.
