@@ -236,7 +236,7 @@ def test_a_further_validation_set_is_measured_as_the_held_out_split_is(
     templated = SETTINGS.model_copy(update={"templates": {"x": "{sci}"}, "validation_text_type": "x"})
     with pytest.raises(InputError) as error:
         TrainingData((corpus.biology,), corpus.replay, templated, validation=(further,)).check(ranks=1)
-    assert says(str(error.value), "validation", "x", "train.validation_text_type")
+    assert says(str(error.value), "train.validation_text_type", " x;", "sci_com")
     (tmp_path / "indexed/val/shard-000000.tar").unlink()
     with pytest.raises(InputError) as error:
         data.check(ranks=1)
