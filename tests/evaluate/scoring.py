@@ -10,4 +10,4 @@ from workflow_scripts.evaluate.scoring import score
 def score_layout(*, settings: BenchmarkSettings, **arguments: Any) -> None:
     """Write the scores of a benchmark of any layout."""
     layout = import_module(f"workflow_scripts.evaluate.{settings.spec.layout}.score")
-    score(layout.judge, settings=settings, **arguments)
+    score(layout.score_model, settings=settings, **arguments)

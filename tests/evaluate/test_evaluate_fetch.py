@@ -4,6 +4,7 @@ import functools
 import hashlib
 import io
 import json
+import re
 import tarfile
 import threading
 import zipfile
@@ -187,7 +188,7 @@ def test_a_dataset_of_the_hub_is_had_at_its_commit(fetching: Fetching, monkeypat
 @pytest.mark.parametrize("pack", [tar, zipped])
 def test_no_member_leaves_its_folder(tmp_path: Path, pack: Any, name: str) -> None:
     archive = pack(tmp_path / "archive", {"good.txt": b"1", name: b"2"})
-    with pytest.raises(InputError, match="leads out of its folder"):
+    with pytest.raises(InputError, match=re.escape(name)):
         unpack(archive, tmp_path / "within", max_bytes=1000)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "within"]
 
@@ -200,10 +201,10 @@ def test_what_unpacks_to_too_much_is_refused_and_links_are_left_out(tmp_path: Pa
         link = tarfile.TarInfo("link")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         packed.addfile(link)
-    with pytest.raises(InputError, match="holds no file"):
+    with pytest.raises(InputError, match="no files"):
         unpack(tmp_path / "b.tar", tmp_path / "two", max_bytes=5000)
     (tmp_path / "c.tar.gz").write_bytes(tar(tmp_path / "whole", FILES).read_bytes()[:100])
-    with pytest.raises(InputError, match="cannot be unpacked"):
+    with pytest.raises(InputError, match="unpacking failed"):
         unpack(tmp_path / "c.tar.gz", tmp_path / "three", max_bytes=5000)
 
 

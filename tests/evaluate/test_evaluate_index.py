@@ -171,15 +171,15 @@ def test_threads_change_no_byte(benchmark_of: Benchmark) -> None:
         ("id,path,class\n0,a.jpg,x\n", r"labels\.csv: missing column filepath; found id, path, class"),
         (",label\n0,x\n", r"labels\.csv: missing column filepath, class; found label"),
         ("", r"labels\.csv: missing column filepath, class; found none"),
-        ("filepath,class\na.jpg\n", r"labels\.csv: line 2: not as many fields"),
-        ("filepath,class\na.jpg,x\nb.jpg,y,z\n", r"labels\.csv: line 3: not as many fields"),
+        ("filepath,class\na.jpg\n", r"labels\.csv: line 2: .*fields"),
+        ("filepath,class\na.jpg,x\nb.jpg,y,z\n", r"labels\.csv: line 3: .*fields"),
         ("filepath,class\na.jpg,x\nb.jpg,  \n", r"labels\.csv: line 3: class is empty"),
-        ("filepath,class\n../a.jpg,x\n", r"line 2: filepath '\.\./a\.jpg' leaves the folder"),
-        ("filepath,class\n/etc/a.jpg,x\n", r"line 2: filepath '/etc/a\.jpg' leaves the folder"),
+        ("filepath,class\n../a.jpg,x\n", r"line 2: filepath '\.\./a\.jpg' .*images"),
+        ("filepath,class\n/etc/a.jpg,x\n", r"line 2: filepath '/etc/a\.jpg' .*images"),
         ('filepath,class\n"a.jpg,x\n', r"labels\.csv: line 2: not valid CSV"),
-        ("filepath,class,class\na.jpg,x,y\n", r"more than one column class"),
-        ("filepath,class\n", "its labels name no image"),
-        ("filepath,class\nb.jpg,x\n", r"none of its 1 images can be used, the first: .*b\.jpg: No such file"),
+        ("filepath,class,class\na.jpg,x,y\n", r"labels\.csv: .*column class"),
+        ("filepath,class\n", "labels .*no images"),
+        ("filepath,class\nb.jpg,x\n", r"none of its 1 images .*b\.jpg: No such file"),
     ],
 )
 def test_a_bad_csv_is_answered_with_file_and_line(benchmark_of: Benchmark, text: str, message: str) -> None:
@@ -260,7 +260,10 @@ def test_an_image_is_found_by_its_path_then_by_its_name_then_by_its_name_in_any_
     found = ["Apidae/1.jpg", "images/2.JPG", "deeper/still/3.JPG", "images/4.jpeg", "images/4.jpeg"]
     assert [row["path"] for row in rows] == [str(benchmark_of.images / name) for name in found]
     assert [row["image"] for row in rows] == named
-    for name, message in {"Apidae/4.JPEG/../1.jpg": "more than one 1.jpg", "a\0b.jpg": "no path"}.items():
+    for name, message in {
+        "Apidae/4.JPEG/../1.jpg": r"2 files .*1\.jpg",
+        "a\0b.jpg": r"filepath 'a\\x00b\.jpg'",
+    }.items():
         labels.write_text(f"filepath,class\n{name},c\n")
         with pytest.raises(InputError, match=f"line 2: .*{message}"):
             benchmark_of.index(labels, find="name")
@@ -345,7 +348,7 @@ def test_replay_shards_are_verified_first(replay: Path, tmp_path: Path) -> None:
     tar.write_bytes(data)
     rows = tables.read_rows(replay / "index.parquet", REPLAY_INDEX).to_pylist()
     tables.write_rows(rows[:-1], REPLAY_INDEX, replay / "index.parquet")
-    with pytest.raises(InputError, match=r"index.*shard-000001\.tar"):
+    with pytest.raises(InputError, match=r"manifest\.parquet: .*shard-000001\.tar.*index"):
         index()
     tables.write_rows([], REPLAY_INDEX, replay / "index.parquet")
     tables.write_rows([], SHARD_MANIFEST, replay / "manifest.parquet")

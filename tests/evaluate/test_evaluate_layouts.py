@@ -115,7 +115,7 @@ def test_newt_names_its_missing_image_and_keeps_the_others_places(folder: Path) 
 def test_newt_takes_no_image_from_outside_its_folder(folder: Path) -> None:
     header = ["id", "task", "task_cluster", "task_subcluster", "label", "split"]
     write_csv(folder / "newt2021_labels.csv", [header, ["../a", "owls", "", "", "0", "train"]])
-    with pytest.raises(InputError, match=r"line 2: '../a' is no name"):
+    with pytest.raises(InputError, match=r"line 2: '\.\./a' .*name"):
         read(index_newt, {"layout": "newt", "folder": str(folder)}, folder)
 
 
@@ -145,7 +145,7 @@ def test_fishnet_reads_traits_and_drops_rows_with_an_empty_one_from_both_splits(
 
 def test_fishnet_names_an_unknown_feeding_path(folder: Path) -> None:
     write_fish(folder, [fish("1.jpg", "airborne", *"00000000")], [])
-    with pytest.raises(InputError, match=r"train\.csv: line 2: FeedingPath.*'airborne'.*pelagic, benthic"):
+    with pytest.raises(InputError, match=r"train\.csv: line 2: FeedingPath: .*pelagic.*benthic.*'airborne'"):
         read(index_fishnet, {"layout": "fishnet", "folder": str(folder)}, folder)
 
 
@@ -222,12 +222,12 @@ def test_a_pickled_split_of_any_protocol_is_read_and_nothing_in_it_is_run(
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"\x80\x04\x95", r"split\.json: neither JSON nor a pickle"),
+        (b"\x80\x04\x95", r"split\.json: .*JSON.*pickle"),
         (pickle.dumps({"Old": [0], "New": Importing()}), r"split\.json: .*import.*system"),
         (pickle.dumps({"Old": [0]}), r"split\.json: .*New"),
-        (pickle.dumps({"Old": [0], "New": [7]}), r"split\.json: 7 is no class; there are 1 folders"),
-        (b"[" * 100_000, r"split\.json: neither JSON"),
-        (b'{"Old": ' + b"[" * 100_000, r"split\.json: neither JSON"),
+        (pickle.dumps({"Old": [0], "New": [7]}), r"split\.json: 7 .*\b1 class"),
+        (b"[" * 100_000, r"split\.json: .*JSON"),
+        (b'{"Old": ' + b"[" * 100_000, r"split\.json: .*JSON"),
     ],
 )
 def test_another_split_is_refused_by_name(folder: Path, data: bytes, message: str) -> None:

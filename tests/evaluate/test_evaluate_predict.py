@@ -246,7 +246,7 @@ def test_what_cannot_be_predicted_is_said(
         ({"images": (species, pictures)}, "species.csv one table alone"),
         ({"folder": tmp_path}, "--folder"),
         ({"model": vision_model}, "no text tower"),
-        ({"species": tmp_path / "names.csv"}, "names.csv names no taxon it has name"),
+        ({"species": tmp_path / "names.csv"}, "names.csv genus species scientific_name found name"),
         ({"species": tmp_path / "empty"}, "--species empty table txt_emb_species.npy"),
         ({"species": tmp_path / "none.csv"}, "--species none.csv no such file"),
         ({"species": None, "corpus": tmp_path}, "--corpus results/corpora/NAME"),
@@ -406,7 +406,7 @@ def test_a_stop_keeps_what_is_done(
     monkeypatch.setattr(module, "encode", stopped)
     assert status_of(out=out, **two_images) == 128 + number
     assert [row["image"] for row in rows_of(out)] == ["a.png"]
-    assert says(capsys.readouterr().out, "1 of 2 images", "interrupted", "1 not looked at", str(out))
+    assert says(capsys.readouterr().out, "1 of 2 images", "interrupted", "1 not processed", str(out))
     assert signal.getsignal(number) == before
 
 
@@ -420,7 +420,7 @@ def test_a_stop_before_the_first_answer_leaves_an_earlier_table(
     assert status_of(overwrite=True, **given) == 130
     with pytest.raises(InputError) as refused:
         predict(**given)
-    assert says(str(refused.value), "s.csv is there already", "--out", "--overwrite")
+    assert says(str(refused.value), "s.csv", "exists", "--out", "--overwrite")
     assert out.read_text() == "earlier"
 
 
@@ -474,5 +474,5 @@ def test_a_list_without_a_name_is_told_to_have_one_on_each_line(tmp_path: Path) 
     path = tmp_path / "empty.txt"
     for text in ("", "# nothing yet\n"):
         path.write_text(text)
-        with pytest.raises(InputError, match=r"empty\.txt: names no taxon.*each line"):
+        with pytest.raises(InputError, match=r"empty\.txt: .*name.* each line"):
             listed(path)

@@ -82,7 +82,7 @@ def test_newt_does_not_depend_on_processes_or_on_the_order_of_tasks() -> None:
     features, images = newt_benchmark(*tasks)
     half = search(featured(features), images, threads=1, draws=3, part=0, parts=2)
     for answers in ([half], [half, half]):
-        with pytest.raises(InputError, match="do not answer each test image once"):
+        with pytest.raises(InputError, match=r"evaluate\.newt\.search"):
             newt_outcome(answers, images, featured(features))
 
 
@@ -195,7 +195,7 @@ def test_what_features_tell_is_learned_and_what_they_do_not_tell_is_not(
 
 
 def test_targets_of_another_length_are_an_error() -> None:
-    with pytest.raises(InputError, match=r"position 1\b.*'01'.*\b9\b"):
+    with pytest.raises(InputError, match=r"position 1\b.*\b9\b.*'01'"):
         fishnet(featured(np.ones((2, 4), np.float32)), table(targets=["0" * 9, "01"], split=["train", "test"]))
 
 

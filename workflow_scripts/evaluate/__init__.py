@@ -1,1 +1,1 @@
-"""Models embed the benchmarks' images once; the papers' protocols are then scored on the features alone."""
+"""Embed each benchmark's images once per model, then score the papers' protocols on the features."""

@@ -1,4 +1,4 @@
-"""The species that images may be of: a list of a person's own, what a corpus trains on, or embeddings of names."""
+"""Candidate species for prediction: from a list, or from a corpus's training data."""
 
 import codecs
 import tempfile
@@ -22,13 +22,13 @@ NAMING = {
 
 
 def listed(path: Path) -> list[Taxon]:
-    """The species of a list; each once.
+    """Read a list of species, without duplicates.
 
-    A table with columns named like ranks, or `scientific_name`, and `common_name`, in the spellings of a source's
-    table; or a `.txt` file with a scientific name on each line; lines that begin with `#` are comments.
+    The list is a table with columns for ranks or `scientific_name`, and `common_name`, in any spelling that source
+    tables may use; or a `.txt` file with one scientific name per line, in which lines that start with `#` are comments.
 
     Raises:
-        InputError: the file is missing, no table, or names nothing.
+        InputError: the file is missing, is not a table, or contains no names.
     """
     with tempfile.TemporaryDirectory(prefix="species-") as scratch, tables.connect() as connection:
         text = path if path.suffix != ".txt" else _without_comments(path, Path(scratch))
@@ -38,7 +38,7 @@ def listed(path: Path) -> list[Taxon]:
             name: next(filter(None, (column_named(columns, word) for word in NAMING[name])), None) for name in NAMING
         }
         named = {name: column for name, column in spelt.items() if column is not None}
-        # Where both are there, `class` is a benchmark's label and `cls` the rank.
+        # In a benchmark's label file `class` is the label and `cls` the rank.
         if rank := column_named(columns, "cls"):
             named["class"] = rank
         header = []
@@ -46,31 +46,31 @@ def listed(path: Path) -> list[Taxon]:
             named, header = {"scientific_name": columns[0]}, columns
         if not named:
             raise InputError(
-                f"{path}: names no taxon; it needs columns such as genus, species and common_name, or scientific_name; "
-                f"it has {', '.join(columns)}"
+                f"{path}: no column of names; expected columns such as genus, species and common_name, or "
+                f"scientific_name; found {', '.join(columns)}"
             )
         selected = ", ".join(f"CAST({tables.quoted(column)} AS VARCHAR)" for column in named.values())
         rows = [header, *connection.execute(f"SELECT {selected} FROM {source}").fetchall()]
     found = list(dict.fromkeys(_taxa([dict(zip(named, row, strict=False)) for row in rows])))
     if not found:
-        raise InputError(f"{path}: names no taxon; its columns {', '.join(named.values())} are empty")
+        raise InputError(f"{path}: no names found; the columns {', '.join(named.values())} are empty")
     return found
 
 
 def _without_comments(path: Path, scratch: Path) -> Path:
-    """A copy of a text without its comments and empty lines.
+    """Copy a text file without comments and empty lines.
 
     Raises:
-        InputError: nothing is left.
+        InputError: no line is left.
     """
     data = path.read_bytes()
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return path
     lines = data.removeprefix(codecs.BOM_UTF8).splitlines()
-    # With a tab in it, it is the header of a table.
+    # A line with `#` and a tab is a table's header, not a comment.
     kept = [line for line in lines if line.strip() and (not line.lstrip().startswith(b"#") or b"\t" in line)]
     if not kept:
-        raise InputError(f"{path}: names no taxon; write a scientific name on each line")
+        raise InputError(f"{path}: no names found; write one scientific name on each line")
     copy = scratch / path.name
     copy.write_bytes(b"".join(line + b"\n" for line in kept))
     return copy
@@ -80,7 +80,7 @@ def _taxa(rows: Sequence[Mapping[str, str | None]]) -> Iterator[Taxon]:
     for row in rows:
         *higher, epithet = (" ".join((row.get(rank) or "").split()) for rank in RANKS)
         name = " ".join((row.get("scientific_name") or "").split())
-        # Lists often give the binomial where the epithet belongs, or alone.
+        # Lists often have the complete binomial in the species column, or nothing but the binomial.
         binomial = (epithet or name).split()
         if len(binomial) == 2 and binomial[0].istitle() and higher[-1] in ("", binomial[0]):
             higher[-1], epithet, name = *binomial, ""
@@ -92,10 +92,10 @@ def _taxa(rows: Sequence[Mapping[str, str | None]]) -> Iterator[Taxon]:
 
 
 def trained_on(corpus: Path) -> list[Taxon]:
-    """The species that a corpus has training images of.
+    """The species in a corpus's training data.
 
     Raises:
-        InputError: the corpus has no labels, no list of its species, or none.
+        InputError: the corpus's labels or list of seen species are missing, or the list is empty.
     """
     files = Corpus(str(corpus))
     with tables.connect() as connection:
@@ -103,5 +103,5 @@ def trained_on(corpus: Path) -> list[Taxon]:
         tables.read(connection, Path(files.labels()), LABELS, "labels", only=SEEN)
         found = [taxon for batch in species_in_batches(connection, BATCH) for taxon in batch]
     if not found:
-        raise InputError(f"{corpus}: trains on no species")
+        raise InputError(f"{corpus}: its training data has no species")
     return found

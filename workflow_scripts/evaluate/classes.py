@@ -1,4 +1,4 @@
-"""Which class each image belongs to, as numbers."""
+"""Class indices of images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Classes:
-    """Classes in order of first appearance, and each image's.
+    """Classes in order of first appearance, and the class of each image.
 
-    The published code lets a column `class_idx` number them otherwise; no score depends on the numbers.
+    The published code numbers classes by a column `class_idx` if there is one; scores do not depend on the numbers.
 
     Attributes:
         names: the class names [C].
-        of_image: each image's index into `names` [N], int64.
+        of_image: the index into `names` of each image [N], int64.
         first_image: the index of each class's first image [C], int64.
     """
 
@@ -25,7 +25,7 @@ class Classes:
 
     @classmethod
     def in_order(cls, names: Sequence[str]) -> "Classes":
-        """Number the classes of images whose class names are `names` [N]."""
+        """Number the classes of images, given the class name of each image [N]."""
         first: dict[str, int] = {}
         for index, name in enumerate(names):
             first.setdefault(name, index)

@@ -1,4 +1,4 @@
-"""The columns that only some benchmarks' tables have."""
+"""Read columns that only some benchmarks' images tables have."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,45 +13,46 @@ if TYPE_CHECKING:
 
 
 def texts(table: "pl.DataFrame", column: str) -> list[str]:
-    """A column without empty cells.
+    """The values of a column that must be complete.
 
     Raises:
-        InputError: it is not there, or a cell is empty.
+        InputError: the column is missing or has an empty cell.
     """
     if column not in table.columns:
         raise InputError(
-            f"the benchmark's table of images has no column {column}; delete it and run its `index` step again"
+            f"the benchmark's images table has no column {column}; delete the table and run its `index` step again"
         )
     values = table[column]
     if values.has_nulls():
         position = table.filter(values.is_null())["position"][0]
         raise InputError(
-            f"image at position {position}: {column} is empty; delete the benchmark's table, which is made again"
+            f"image at position {position}: {column} is empty; delete the benchmark's images table and run its `index` "
+            "step again"
         )
     return values.to_list()
 
 
 def rows_of(table: "pl.DataFrame", split: str) -> NDArray[np.int64]:
-    """The rows of a split.
+    """The row indices of a split.
 
     Raises:
-        InputError: it has none.
+        InputError: the split has no rows.
     """
     rows = np.flatnonzero(np.array(texts(table, "split")) == split)
     if not len(rows):
-        raise InputError(f"the benchmark has no usable image in its split {split!r}; see its account for the reasons")
+        raise InputError(f"the benchmark has no usable image in split {split!r}; see its account for the reasons")
     return rows
 
 
 def targets(table: "pl.DataFrame", labels: Sequence[str] | int) -> NDArray[np.bool_]:
-    """Which labels each image has [N, L], from strings of L zeros and ones.
+    """The labels of each image [N, L], from strings of L zeros and ones.
 
     Raises:
-        InputError: a string is another one.
+        InputError: a value is not such a string.
     """
     count = labels if isinstance(labels, int) else len(labels)
     given = texts(table, "targets")
     for position, text in zip(table["position"], given, strict=True):
         if len(text) != count or set(text) - {"0", "1"}:
-            raise InputError(f"image at position {position}: targets are {text!r}, not {count} zeros and ones")
+            raise InputError(f"image at position {position}: targets: expected {count} zeros and ones, found {text!r}")
     return np.array([list(text) for text in given]) == "1"

@@ -1,4 +1,4 @@
-"""How well distances between features follow distances in the taxonomy.
+"""Cophenetic correlation between distances of features and distances in the taxonomy.
 
 Shapes: N images, D dimensions, C distinct lineages, B draws.
 """
@@ -12,19 +12,19 @@ from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.resampling import Integers, Reals, drawn_counts
 from workflow_scripts.contracts import RANKS
 
-# Rows whose distances to all others are held at once: 20 MB at 5,000 images.
+# Rows of the distance matrix in memory at once: 20 MB (float32) at 5,000 images.
 BLOCK = 1024
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Sums over the pairs of images of any two lineages [C, C]; an image makes no pair with itself.
+    """Sums over pairs of images, by the lineages of both [C, C]; an image is not paired with itself.
 
     Attributes:
-        count: pairs.
-        distance: their cosine distances.
-        square: the squares of these.
-        height: of the lineages' lowest common ancestor, 0 (one species) to 7 (nothing in common).
+        count: number of pairs.
+        distance: sum of their cosine distances.
+        square: sum of their squared cosine distances.
+        height: height of the lineages' lowest common ancestor, 0 (same species) to 7 (nothing in common).
     """
 
     count: Reals
@@ -33,10 +33,13 @@ class Pairs:
     height: NDArray[np.int8]
 
     def correlation(self, weights_BC: Reals) -> Reals:
-        """Cophenetic correlation [B] where each lineage is there so many times; NaN where nothing varies.
+        """Cophenetic correlation [B] with lineages weighted by their multiplicity; NaN if distances do not vary.
 
-        Pearson's, of the cosine distance and the cophenetic distance in the taxonomy (Sokal & Rohlf 1962). Two copies
-        of a lineage make no pairs with each other: images would be held against themselves.
+        Pearson correlation of cosine distance and cophenetic distance in the taxonomy (Sokal & Rohlf 1962). Two copies
+        of a lineage form no pairs with each other, since images would be compared with themselves.
+
+        Args:
+            weights_BC: how often each resample contains each lineage.
         """
 
         def total(of_pairs_CC: Reals) -> Reals:
@@ -55,16 +58,16 @@ class Pairs:
         return float(self.correlation(np.ones((1, len(self.count))))[0])
 
     def resampled(self) -> Reals:
-        """The correlation over lineages drawn with replacement [B]; the same draws for every model."""
+        """The correlation over lineages drawn with replacement [B]; every model gets the same draws."""
         return self.correlation(np.concatenate(list(drawn_counts(len(self.count)))))
 
 
 def pairs_of(vectors_ND: Floats, codes_NR: Integers) -> Pairs:
-    """Sum up all pairs of images.
+    """Compute the sums over all pairs of images.
 
     Args:
-        vectors_ND: features at unit length.
-        codes_NR: numbers for names, kingdom first, -1 where unknown.
+        vectors_ND: features of unit length.
+        codes_NR: integer codes of the names, kingdom first, -1 if unknown.
     """
     lineages_CR, lineage_N = np.unique(codes_NR, axis=0, return_inverse=True)
     order = np.argsort(lineage_N, kind="stable")
@@ -82,7 +85,7 @@ def pairs_of(vectors_ND: Floats, codes_NR: Integers) -> Pairs:
 
 
 def heights(codes_CR: Integers) -> NDArray[np.int8]:
-    """Height of the lowest common ancestor of any two lineages [C, C]."""
+    """Height of the lowest common ancestor of every pair of lineages [C, C]."""
     found = np.full((len(codes_CR), len(codes_CR)), len(RANKS), np.int8)
     for place in range(len(RANKS)):
         names = codes_CR[:, place]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Images after which an interrupted job need not start again.
+# Images per file in the work folder: an interrupted job loses at most this many.
 CHUNK = 1024
 
 
@@ -46,27 +46,27 @@ def embed(
 ) -> None:
     """Embed a benchmark's images with one model.
 
-    Images are decoded as those that models train on. The few that published evaluation code decodes otherwise
-    (`differs`) are embedded once more as it does, for the scores that follow it. On a GPU the model runs in fp16 by
-    autocast, as there.
+    Images are decoded as in training. The few that published evaluation code decodes differently (`differs`) are
+    embedded a second time with its decoding, for the scores that reproduce it. On a GPU the model runs under fp16
+    autocast, as in the published code.
 
-    The work is kept by a digest of weights, preprocessing and images: another run that scores the same model adopts
-    it, and an interrupted one goes on after its last chunk.
+    Results are cached by a digest of weights, preprocessing and images: other runs that score the same model reuse
+    them, and an interrupted job resumes after its last chunk.
 
     Args:
         model: the model's source, such as `local-dir:PATH`.
         images: the benchmark's images.parquet.
-        out: the features to write, safetensors: `features` [N, D] float32, not normalised, and `positions` [N]; where
-            images differ, `published` [M, D] and their `rows` [M]; and `precise` [N, D].
-        work: where the work is kept, for all runs.
-        projector: which visual projector; a model with a single one takes that.
+        out: the features to write, safetensors: `features` [N, D] float32, not normalised; `positions` [N]; if images
+            differ, `published` [M, D] and their `rows` [M]; with --precise on a GPU, `precise` [N, D].
+        work: the folder of cached results, shared by all runs.
+        projector: the visual projector to use; ignored if the model has only one.
         precise: whether v1.0.1 and v2.0.0 of the published code embed this benchmark in full precision; on a GPU all
-            images are then embedded once more, as `precise`.
-        limits: batch and loader workers.
-        threads: threads of the forward pass.
+            images are then embedded a second time, as `precise`.
+        limits: batch size and loader workers.
+        threads: CPU threads for the forward pass.
 
     Raises:
-        InputError: no model, no images, or an image that cannot be read.
+        InputError: the model cannot be loaded, there are no images, or an image cannot be read.
     """
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -87,7 +87,7 @@ def embed(
         taken: Projector = "replay" if origin.projector == "replay" else "proj"
         made = {one.name: _embed_pass(clip, table, one, folder.path, projector=taken, limits=limits) for one in passes}
         if not all(np.isfinite(vectors).all() for vectors in made.values()):
-            raise InputError(f"{model}: some features are not numbers; its weights are broken")
+            raise InputError(f"{model}: some features contain NaN or infinity; the model's weights are damaged")
         published = None
         if "published" in made:
             published = made["corrected"].copy()
@@ -109,13 +109,13 @@ def embed(
 
 
 class Pass(NamedTuple):
-    """One way over the images.
+    """One pass over a benchmark's images.
 
     Attributes:
-        name: what it makes.
-        rows: which images [M].
-        plain: whether they are decoded as published code does.
-        autocast: whether the model runs in half precision, where there is a GPU: as in published code, in fp16.
+        name: name of the resulting features.
+        rows: the images to embed [M].
+        plain: whether to decode as the published code does.
+        autocast: whether the model runs under fp16 autocast on a GPU.
     """
 
     name: str
@@ -127,7 +127,7 @@ class Pass(NamedTuple):
 def _embed_pass(
     clip: Clip, table: "pl.DataFrame", one: Pass, folder: Path, *, projector: Projector, limits: EmbedLimits
 ) -> Floats:
-    """Features of a pass's images [M, D], made chunk by chunk; what an interrupted job made is taken over."""
+    """Compute the features of a pass [M, D] in chunks, reusing the chunks of an interrupted job."""
     count = len(one.rows)
     chunks = [folder / f"{one.name}-{number:05d}.npy" for number in range(math.ceil(count / CHUNK))]
     missing = [number for number, chunk in enumerate(chunks) if not chunk.exists()]
@@ -138,7 +138,7 @@ def _embed_pass(
     ]
     done = count - sum(map(len, batches))
     if done:
-        logger.info("%d images were embedded before", done)
+        logger.info("%d images were already embedded", done)
     parts = []
     with Progress(f"embed ({one.name})", count, "images") as progress:
         progress.update(done)
@@ -157,7 +157,7 @@ def _embed_pass(
 
 
 def _loaded(images: ImageFiles, names: Sequence[str], batches: list[list[int]], workers: int) -> Iterator[torch.Tensor]:
-    """The batches of rows as tensors [B, 3, H, W].
+    """Yield the batches as tensors [B, 3, H, W].
 
     Raises:
         InputError: an image cannot be read.
@@ -165,8 +165,8 @@ def _loaded(images: ImageFiles, names: Sequence[str], batches: list[list[int]], 
     for batch in load_batches(images, batches, workers):
         for index, error in batch.errors.items():
             raise InputError(
-                f"image {names[index]} ({images.places[index].path}) can no longer be read: {error}; mend it, or have "
-                "the benchmark's images listed again"
+                f"image {names[index]} ({images.places[index].path}) can no longer be read: {error}; restore it, or "
+                "delete the benchmark's images table and run its `index` step again"
             )
         yield batch.pixels_BCHW
 

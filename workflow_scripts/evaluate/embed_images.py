@@ -1,4 +1,4 @@
-"""Embed your own images into a parquet file of paths and embeddings, for search, clustering and maps."""
+"""Embed your own images into a parquet file, for search, clustering and visualisation."""
 
 import json
 import os
@@ -33,17 +33,17 @@ from workflow_scripts.common.work_folder import open_work_folder
 from workflow_scripts.evaluate.features import origin_of
 
 QUERY = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
-# Images after which a run that was killed need not start again.
+# Images per file in the work folder: a killed run loses at most this many.
 CHUNK = 4096
 ORIGIN = "embeddings"
-"""The file's metadata: what the embeddings were made from, as JSON."""
-NOTHING = """
+"""Key of the parquet metadata that records what the embeddings were made from, as JSON."""
+NO_EMBEDDINGS = """
 SELECT
     NULL::VARCHAR AS image, NULL::VARCHAR AS crop, NULL::BIGINT AS bytes, NULL::BIGINT AS modified,
     NULL::VARCHAR AS md5, NULL::FLOAT[] AS emb
 WHERE false
 """
-OWN = ("uuid", "image", "crop", "md5", "bytes", "modified", "emb")
+OWN_COLUMNS = ("uuid", "image", "crop", "md5", "bytes", "modified", "emb")
 
 
 def embed_images(
@@ -63,46 +63,45 @@ def embed_images(
     threads: int = 2,
     memory_mb: int = 2048,
 ) -> None:
-    """Write the embeddings of images as parquet.
+    """Write image embeddings as parquet.
 
     python -m workflow_scripts.evaluate.embed_images --model results/runs/demo/model --images photos --out all.parquet
 
-    The file has a row for each image: `uuid`, `image` (its path below the folder, or as the table writes it), `crop`
-    (x, y, width and height in pixels, where the table has these columns), the columns of the table that was given,
-    `md5` of its bytes, `bytes`, `modified`, and `emb`, a list of float32. Emb-explorer opens the file as it is. Images
-    that cannot be read are not in it: OUT.unreadable.csv names them.
+    The file has one row per image: `uuid`, `image` (the path below the folder, or as written in the table), `crop`
+    (x, y, width and height in pixels, if the table has these columns), the columns of the input table, `md5` of the
+    image file, `bytes`, `modified`, and `emb`, a list of float32. Emb-explorer opens the file directly. Images that
+    cannot be read are left out and listed in OUT.unreadable.csv.
 
-    After Ctrl-C or SIGTERM a new file holds the images embedded so far, one that was there is as it was, and the same
-    command continues. Images that OUT already holds, embedded by the same model and not changed since, are not embedded
-    again. After a kill -9 at most 4,096 images are embedded again.
+    Ctrl-C or SIGTERM writes the images embedded so far to a new file; an existing file is left unchanged. Run the same
+    command again to continue. Images already in OUT are reused if the model is the same and the image has not changed.
+    After kill -9, at most 4,096 images are embedded again.
 
-    Exit status: 0 all images are embedded; 2 bad input, or no image could be read; 3 some images could not be read, the
-    others are embedded; 130 or 143 interrupted.
+    Exit status: 0 all images embedded; 2 bad input, or no image could be read; 3 some images could not be read, the
+    rest are embedded; 130 or 143 interrupted.
 
     Args:
         model: the model's folder, such as a run's `model`, or `hf-hub:NAME`.
-        images: image files, folders (searched through), or one table with a column of paths.
-        out: the file to write, .parquet.
-        overwrite: whether a file may be replaced that holds something else: embeddings by another model or other
-            settings, or of images that are not given now.
-        normalize: write unit vectors. Default: the values as the model gives them, as in pybioclip's `embed`.
-        projector: `replay`: BioCLIP 2's second visual projector.
-        folder: the folder that a table's paths start from. Default: the table's own.
+        images: image files, folders (searched recursively), or one table with a column of paths.
+        out: the .parquet file to write.
+        overwrite: replace OUT even if it was made from another model, other settings or images not given now.
+        normalize: write unit vectors. Default: the model's raw output, as pybioclip's `embed` writes it.
+        projector: `replay` selects BioCLIP 2's second visual projector.
+        folder: base folder for the table's paths. Default: the table's own folder.
         path_column: the table's column of paths. Default: path, filepath, file_name or image.
         as_json: print the result as one JSON object: out, images, embedded, unreadable, reused, dimensions, and what
             the embeddings were made from.
         batch: images per forward pass.
-        workers: processes that decode images; 0: decode in the main process.
-        max_pixels: images with more pixels are not read; decoding takes up to 7 bytes per pixel and worker.
-        threads: threads of the forward pass.
+        workers: processes that decode images; 0 decodes in the main process.
+        max_pixels: skip images with more pixels; decoding takes up to 7 bytes per pixel and worker.
+        threads: CPU threads for the forward pass.
         memory_mb: memory for listing images and sorting rows, MiB.
 
     Raises:
-        InputError: no model, no image, or another kind of file to write, or one that holds something else.
-        SystemExit: with the status.
+        InputError: the model or an input cannot be read, or OUT has another suffix or other contents.
+        SystemExit: the exit status, if it is not 0.
     """
     if out.suffix != ".parquet":
-        raise InputError(f"{out}: give it the ending .parquet")
+        raise InputError(f"{out}: expected a name ending in .parquet")
     loading = Loading(batch, workers, max_pixels, memory_mb, threads)
     unreadable_list = out.with_name(f"{out.stem}.unreadable.csv")
     for written in (out, unreadable_list):
@@ -121,15 +120,15 @@ def embed_images(
             "projector": origin.projector,
         }
         made_by |= {"normalized": normalize}
-        made_of = _made_of(out, images, folder, path_column)
+        given = _given_images(out, images, folder, path_column)
         recorded = _recorded(out)
-        is_there = out.exists()
-        if is_there and not overwrite and (other := _other(recorded, {**made_by, **made_of})):
-            raise InputError(f"{out}: {other}; name another file with --out, or replace it with --overwrite")
-        earlier = [out] if recorded and not _other(recorded, made_by) else []
+        existed = out.exists()
+        if existed and not overwrite and (mismatch := _mismatch(recorded, {**made_by, **given})):
+            raise InputError(f"{out}: {mismatch}; choose another file with --out, or replace it with --overwrite")
+        earlier = [out] if recorded and not _mismatch(recorded, made_by) else []
         root = out.parent / f".{out.name}.work"
         work = stack.enter_context(open_work_folder(root, made_by, wait=False)).path
-        reused = _know(connection, earlier, _parts(work))
+        reused = _index_known(connection, earlier, _parts(work))
         embedder = Embedder(clip, projector, loading, normalize=normalize)
         stop = stack.enter_context(interruptions())
         status = 0
@@ -139,23 +138,25 @@ def embed_images(
                 _embed_missing(listed, embedder, work, progress, stop)
             except Interrupted as interrupted:
                 status = interrupted.status
-        embedded = _know(connection, earlier, _parts(work))
+        embedded = _index_known(connection, earlier, _parts(work))
         unreadable = embedder.unreadable.count
-        # What was done before the stop waits in the work folder; a file that is there is not replaced by a part of one.
-        is_written = bool(embedded) and not (status and is_there)
+        # An interrupted run never replaces an existing file by a partial one: its results stay in the work folder.
+        is_written = bool(embedded) and not (status and existed)
         is_kept = status and not is_written and _parts(work)
-        told = {"out": str(out), "images": listed.count, "embedded": embedded, "unreadable": unreadable}
+        summary = {"out": str(out), "images": listed.count, "embedded": embedded, "unreadable": unreadable}
         if is_written:
-            told |= {"dimensions": _write(listed, {"model": model_name(source), **made_by, **made_of}, out)}
+            summary |= {"dimensions": _write(listed, {"model": model_name(source), **made_by, **given}, out)}
             _write_unreadable(connection, unreadable_list)
         if embedded or status:
-            _tell({**told, "reused": reused, "model": model_name(source), **made_by}, status, as_json=as_json)
+            _print_summary(
+                {**summary, "reused": reused, "model": model_name(source), **made_by}, status, as_json=as_json
+            )
     if not is_kept:
         shutil.rmtree(work)
         with suppress(OSError):
             root.rmdir()
     if not embedded and not status:
-        raise InputError(f"none of {listed.count:,} images could be read; the first: {embedder.unreadable.first}")
+        raise InputError(f"none of {listed.count:,} images could be read; first error: {embedder.unreadable.first}")
     if status or unreadable:
         raise SystemExit(status or UNREADABLE)
 
@@ -165,12 +166,12 @@ class Embedder:
 
     Args:
         clip: the model.
-        projector: which visual projector.
+        projector: the visual projector to use.
         loading: how images are loaded.
-        normalize: make unit vectors.
+        normalize: scale embeddings to unit length.
 
     Attributes:
-        unreadable: the images that could not be read.
+        unreadable: the images that could not be read so far.
     """
 
     def __init__(self, clip: Clip, projector: Projector, loading: Loading, *, normalize: bool) -> None:
@@ -181,10 +182,10 @@ class Embedder:
         self._loading = loading
 
     def embed(self, block: pa.Table) -> Iterator[tuple[pa.Table, pa.Table]]:
-        """Batch by batch, the images that could be read with `md5` and `emb`, and the others with `error`.
+        """Yield, per batch, the images that could be read with `md5` and `emb`, and the rest with `error`.
 
         Raises:
-            InputError: the model gives no numbers.
+            InputError: an embedding contains NaN or infinity.
         """
         files = block.select(["image", "crop", "bytes", "modified"])
         for loaded in self._loading.batches_of(block, self._clip):
@@ -192,7 +193,7 @@ class Embedder:
             if loaded.read:
                 vectors = encode(self._clip, loaded.pixels_BCHW, self._projector)
                 if not np.isfinite(vectors).all():
-                    raise InputError("some embeddings are not numbers; the model's weights are broken")
+                    raise InputError("some embeddings contain NaN or infinity; the model's weights are damaged")
             vectors = unit(vectors) if self._normalize else vectors
             made = files.take(pa.array(loaded.read, pa.int64())).append_column("md5", pa.array(loaded.md5, pa.string()))
             lists = pa.array(list(vectors), pa.list_(pa.float32()))
@@ -204,7 +205,7 @@ class Embedder:
 
 
 def _embed_missing(listed: ImageList, embedder: Embedder, work: Path, progress: Progress, stop: Interruptions) -> None:
-    """Embed the images of the table `missing`, and keep them in files of at most `CHUNK` rows."""
+    """Embed the images in the table `missing` and save them in files of at most `CHUNK` rows."""
     connection = listed.connection
     connection.execute("CREATE OR REPLACE TABLE unreadable (image VARCHAR, error VARCHAR)")
     for block in listed.blocks(CHUNK, only="row IN (FROM missing)"):
@@ -227,8 +228,8 @@ def _parts(work: Path) -> list[Path]:
     return sorted(work.glob("[0-9]*.parquet"))
 
 
-def _made_of(out: Path, images: tuple[Path, ...], folder: Path | None, path_column: str | None) -> dict[str, Any]:
-    """Which images were given, by their places from the output's folder: both may move together."""
+def _given_images(out: Path, images: tuple[Path, ...], folder: Path | None, path_column: str | None) -> dict[str, Any]:
+    """The arguments that select images, with paths relative to the output's folder, so that both can be moved."""
 
     def from_out(path: Path) -> str:
         return os.path.relpath(path.resolve(), out.parent.resolve())
@@ -241,17 +242,17 @@ def _made_of(out: Path, images: tuple[Path, ...], folder: Path | None, path_colu
 
 
 def _recorded(out: Path) -> dict[str, Any]:
-    """What a file's embeddings were made from; nothing where it is none of ours."""
+    """The record of what a file's embeddings were made from; empty if `embed_images` did not write the file."""
     try:
         schema = pq.read_schema(out)
         recorded = dict(json.loads((schema.metadata or {})[ORIGIN.encode()]))
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
         return {}
-    return recorded if set(OWN) <= set(schema.names) else {}
+    return recorded if set(OWN_COLUMNS) <= set(schema.names) else {}
 
 
-def _other(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """What a file holds that it would not hold now; "" where it would."""
+def _mismatch(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """How a file differs from what this command would write; "" if it does not."""
     if not recorded:
         return "not written by embed_images"
     differing = [
@@ -262,27 +263,27 @@ def _other(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     return f"made from another model, settings or images ({', '.join(differing)})" if differing else ""
 
 
-def _know(connection: duckdb.DuckDBPyConnection, earlier: list[Path], parts: list[Path]) -> int:
-    """Make the view `known` of the embeddings in files, and the table `missing` of rows of images that have none.
+def _index_known(connection: duckdb.DuckDBPyConnection, earlier: list[Path], parts: list[Path]) -> int:
+    """Create the view `known` (embeddings already in files) and the table `missing` (rows of images without one).
 
     Args:
-        connection: where the images are listed.
-        earlier: the output of an earlier run, where it can be used.
-        parts: what was embedded since.
+        connection: the connection that has the table `images`.
+        earlier: the output of an earlier run, if it can be reused.
+        parts: the files in the work folder.
 
     Returns:
-        How many images have one.
+        The number of images that have an embedding.
     """
-    connection.execute(f"CREATE OR REPLACE VIEW earlier AS {NOTHING}")
+    connection.execute(f"CREATE OR REPLACE VIEW earlier AS {NO_EMBEDDINGS}")
     for out in earlier:
-        # A table may have named an image more than once.
+        # The input table may list an image more than once.
         rows = f"read_parquet({tables.path_literal(out)}, file_row_number = true)"
         connection.execute(
             "CREATE OR REPLACE VIEW earlier AS SELECT image, coalesce(crop, '') AS crop, bytes, "
             f"epoch_ns(modified) AS modified, md5, emb FROM {rows} "
             f"WHERE file_row_number IN (SELECT min(file_row_number) FROM {rows} GROUP BY image, crop)"
         )
-    since = f"SELECT * FROM {tables.scan(parts)}" if parts else NOTHING
+    since = f"SELECT * FROM {tables.scan(parts)}" if parts else NO_EMBEDDINGS
     connection.execute(
         f"CREATE OR REPLACE VIEW known AS SELECT * FROM earlier UNION ALL BY NAME SELECT * FROM ({since}) "
         "WHERE (image, crop, bytes, modified) NOT IN (SELECT (image, crop, bytes, modified) FROM earlier)"
@@ -297,11 +298,11 @@ def _know(connection: duckdb.DuckDBPyConnection, earlier: list[Path], parts: lis
 
 
 def _write(listed: ImageList, made_from: Mapping[str, Any], out: Path) -> int:
-    """Write the embeddings in the order of the list; how many dimensions they have."""
-    kept = listed.kept_columns(OWN)
+    """Write the embeddings in the order of the list and return their number of dimensions."""
+    kept = listed.kept_columns(OWN_COLUMNS)
     uuid = "CAST(md5(concat_ws('/', md5, image, crop, occurrence)) AS UUID)::VARCHAR"
     if theirs := next((name for name in listed.kept if name.lower() == "uuid"), None):
-        # A person's own identifiers stay; only what has none gets one.
+        # Keep the table's own identifiers; generate one only where it is missing.
         uuid = f"coalesce(CAST({kept.pop(f'given_{theirs}')} AS VARCHAR), {uuid})"
     columns = "".join(f"{column} AS {tables.quoted(name)}, " for name, column in kept.items())
     query = QUERY.format(uuid=uuid, kept=columns)
@@ -315,7 +316,7 @@ def _write(listed: ImageList, made_from: Mapping[str, Any], out: Path) -> int:
 
 
 def _write_unreadable(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """List the images that could not be read, or remove an earlier list."""
+    """Write the list of images that could not be read, or remove an earlier list if there are none."""
     found = connection.sql("SELECT * FROM unreadable ORDER BY image").to_arrow_table()
     if not found.num_rows:
         path.unlink(missing_ok=True)
@@ -324,20 +325,20 @@ def _write_unreadable(connection: duckdb.DuckDBPyConnection, path: Path) -> None
         pacsv.write_csv(found, temporary)
 
 
-def _tell(told: Mapping[str, Any], status: int, *, as_json: bool) -> None:
+def _print_summary(summary: Mapping[str, Any], status: int, *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps({**told, "interrupted": bool(status)}) + "\n")
+        sys.stdout.write(json.dumps({**summary, "interrupted": bool(status)}) + "\n")
         return
-    said = [f"embedded {told['embedded']:,} of {told['images']:,} images"]
-    if told["reused"]:
-        said.append(f"{told['reused']:,} of them before")
-    if told["unreadable"]:
-        said.append(f"{told['unreadable']:,} could not be read")
+    phrases = [f"embedded {summary['embedded']:,} of {summary['images']:,} images"]
+    if summary["reused"]:
+        phrases.append(f"{summary['reused']:,} reused from an earlier run")
+    if summary["unreadable"]:
+        phrases.append(f"{summary['unreadable']:,} could not be read")
     if status:
-        said.append("interrupted, the same command goes on")
-        if "dimensions" not in told:
-            said.append("not written yet")
-    sys.stdout.write(f"{', '.join(said)}: {told['out']}\n")
+        phrases.append("interrupted, run the same command again to continue")
+        if "dimensions" not in summary:
+            phrases.append("not written yet")
+    sys.stdout.write(f"{', '.join(phrases)}: {summary['out']}\n")
 
 
 if __name__ == "__main__":

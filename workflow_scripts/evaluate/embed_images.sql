@@ -1,4 +1,4 @@
--- A row for each listed image that has an embedding, in the order of the list.
+-- One row per listed image with an embedding, in the order of the list.
 SELECT
     {uuid} AS uuid,
     image,
@@ -13,7 +13,7 @@ FROM (
         images.*,
         known.md5,
         known.emb,
-        -- A table may name an image more than once.
+        -- The input table may list an image more than once.
         row_number() OVER (PARTITION BY images.image, images.crop ORDER BY images.row) AS occurrence
     FROM images
     INNER JOIN known USING (image, crop, bytes, modified)

@@ -1,4 +1,4 @@
-"""Image features on disk, with a digest of everything that they depend on, so that nothing stale is ever scored."""
+"""Image features on disk, with a digest of everything they depend on, so that stale features are never scored."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from workflow_scripts.common.protocols import CORRECTED, Protocol
 if TYPE_CHECKING:
     from workflow_scripts.common.clip import Clip, Projector
 
-# Versions whose code embeds FishNet, AwA2, NeWT and Herbarium19 in full precision.
+# Versions of the published code that embed FishNet, AwA2, NeWT and Herbarium19 in full precision.
 WITHOUT_AUTOCAST: tuple[Protocol, ...] = ("v1.0.1", "v2.0.0")
 
 
@@ -29,10 +29,10 @@ class Origin:
     """What features were made from.
 
     Attributes:
-        images: SHA-256 of the images table.
+        images: SHA-256 digest of the images table.
         weights: digest of the model's weights.
-        preprocessing: what was done to the images.
-        projector: which visual projector made them.
+        preprocessing: digest of the preprocessing.
+        projector: the visual projector used.
     """
 
     images: str
@@ -42,7 +42,7 @@ class Origin:
 
     @property
     def digest(self) -> str:
-        """One digest of all of it."""
+        """Digest of all attributes."""
         return digest(vars(self))
 
 
@@ -54,8 +54,8 @@ class Features:
         vectors: features [N, D], float32, not normalised.
         positions: each image's position in the benchmark's labels [N], int64.
         origin: what they were made from.
-        published: features of the pictures as the published code decodes them [N, D]; None where no image differs.
-        precise: the same without autocast [N, D]; None where that is how all were made.
+        published: features of the images as the published code decodes them [N, D]; None if no image differs.
+        precise: the same without autocast [N, D]; None if the other features were made without autocast too.
     """
 
     vectors: Floats
@@ -65,11 +65,11 @@ class Features:
     precise: Floats | None = None
 
     def of(self, rows: NDArray[np.int64]) -> "Features":
-        """The features of some images, by their rows."""
+        """The features of the images at `rows`."""
         return self._each(lambda vectors: vectors[rows], self.positions[rows])
 
     def normalised(self) -> "Features":
-        """The features at unit length."""
+        """The features scaled to unit length."""
         return self._each(unit, self.positions)
 
     def _each(self, change: Callable[[Floats], Floats], positions: NDArray[np.int64]) -> "Features":
@@ -77,11 +77,11 @@ class Features:
         return Features(change(self.vectors), positions, self.origin, published, precise)
 
     def followed(self, protocol: Protocol, *, autocast: bool = True) -> Floats:
-        """The features that a protocol takes.
+        """The features that a protocol uses [N, D].
 
         Args:
             protocol: the protocol.
-            autocast: whether the code of v1.0.1 and v2.0.0 embeds under autocast, as main-49e1cf5 always does.
+            autocast: whether v1.0.1 and v2.0.0 embed this benchmark under autocast, as main-49e1cf5 always does.
         """
         if protocol == CORRECTED:
             return self.vectors
@@ -91,7 +91,7 @@ class Features:
 
 
 def origin_of(clip: "Clip", images_digest: str, projector: "Projector") -> Origin:
-    """What features of `clip` over the images table with that digest come from."""
+    """The origin of features made by `clip` from the images table with this digest."""
     from workflow_scripts.common.clip import preprocessing
 
     taken = projector if clip.replay_projector is not None else "proj"
@@ -99,7 +99,7 @@ def origin_of(clip: "Clip", images_digest: str, projector: "Projector") -> Origi
 
 
 def weights_digest(clip: "Clip") -> str:
-    """SHA-256 over every tensor of the model, its replay projector included, by name."""
+    """SHA-256 digest of all tensors of the model, including its replay projector, in the order of their names."""
     import torch
 
     tensors = dict(clip.model.state_dict())
@@ -115,7 +115,7 @@ def weights_digest(clip: "Clip") -> str:
 
 def write_features(path: Path, features: Features) -> None:
     """Write features as safetensors."""
-    # One entry: the library keeps no order among several, and the bytes would differ from run to run.
+    # A single metadata entry: safetensors does not keep the order of several, so the bytes would vary between runs.
     metadata = {"origin": json.dumps(vars(features.origin), sort_keys=True)}
     tensors: dict[str, NDArray[Any]] = {"features": features.vectors, "positions": features.positions}
     if features.published is not None:
@@ -131,7 +131,7 @@ def read_features(path: Path) -> Features:
     """Read features.
 
     Raises:
-        InputError: the file is missing or holds no features.
+        InputError: the file is missing or does not contain features.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -144,4 +144,6 @@ def read_features(path: Path) -> Features:
             origin = Origin(**json.loads(metadata["origin"]))
             return Features(vectors, file.get_tensor("positions"), origin, published, precise)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: no readable features ({error}); delete it, so that it is made again") from None
+        raise InputError(
+            f"{path}: features cannot be read ({error}); delete the file and embed the images again"
+        ) from None

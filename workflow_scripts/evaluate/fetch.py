@@ -1,7 +1,7 @@
-"""Fetch a benchmark that anybody may download, into a folder of the workflow's own.
+"""Fetch a public benchmark into a folder that the workflow manages.
 
-In: what to fetch, each with its pin: the checksum of a file, the commit of a dataset. Out: the files, unpacked, and
-`fetched.json`, which says what they came from. Folders that a person fills are never touched.
+In: the entries to fetch, each with a pin: the checksum of a file or the commit of a dataset. Out: the unpacked files,
+and `fetched.json`, which lists the entries. Folders that you fill yourself are never changed.
 """
 
 import hashlib
@@ -29,26 +29,26 @@ INVENTORY = "inventory.json"
 
 
 def fetch_benchmark(*, name: str, settings: BenchmarkSettings, out: Path, downloads: Path) -> None:
-    """Fetch and unpack what a benchmark's `fetch` lists, unless it is there, whole.
+    """Fetch and unpack the entries of a benchmark's `fetch`, unless the files are complete already.
 
     Args:
         name: the benchmark's name.
-        settings: the benchmark.
-        out: `fetched.json`; the files lie beside it, in `files`.
-        downloads: where archives are kept until they are unpacked, so that an interrupted fetch goes on.
+        settings: its settings.
+        out: `fetched.json`; the files are in the folder `files` beside it.
+        downloads: where archives are kept until they are unpacked, so that an interrupted fetch can resume.
 
     Raises:
-        InputError: something cannot be had, is not what its pin says, has no pin, or cannot be unpacked.
+        InputError: an entry could not be fetched, differs from its pin, has no pin, or cannot be unpacked.
     """
     assert isinstance(settings.spec, ImageSet)
     entries = settings.spec.fetch
     files = out.parent / "files"
     wanted = digest([entry.model_dump(mode="json") for entry in entries])
     with exclusive(out.parent / ".lock"):
-        if _is_whole(out.parent, wanted):
-            logger.info("%s: fetched before; adopted", files)
+        if _is_complete(out.parent, wanted):
+            logger.info("%s: already fetched", files)
         else:
-            unpinned = [problem for entry in entries if (problem := _pin_problem(entry, downloads))]
+            unpinned = [problem for entry in entries if (problem := _missing_pin(entry, downloads))]
             if unpinned:
                 raise InputError(f"benchmarks.{name}.fetch: {unpinned[0]}")
             coming = out.parent / "files.coming"
@@ -67,8 +67,8 @@ def fetch_benchmark(*, name: str, settings: BenchmarkSettings, out: Path, downlo
         write_json(out, {"benchmark": name, "fetch": [entry.model_dump(mode="json") for entry in entries]})
 
 
-def _is_whole(folder: Path, wanted: str) -> bool:
-    """Whether the files of this very fetch are all there, by their sizes."""
+def _is_complete(folder: Path, wanted: str) -> bool:
+    """Whether all files of the same fetch exist with the recorded sizes."""
     inventory = folder / INVENTORY
     if not inventory.exists():
         return False
@@ -79,19 +79,19 @@ def _is_whole(folder: Path, wanted: str) -> bool:
     )
 
 
-def _pin_problem(entry: FetchedFile | FetchedDataset, downloads: Path) -> str:
-    """What pin is missing, and what it would be if what comes now is what is wanted; "" when there is one."""
+def _missing_pin(entry: FetchedFile | FetchedDataset, downloads: Path) -> str:
+    """Why an entry cannot be fetched without a pin, with the pin of its current content; "" if it has one."""
     if isinstance(entry, FetchedDataset):
         if entry.revision is not None:
             return ""
-        with hub_errors(f"{entry.dataset}: cannot be had"):
+        with hub_errors(f"{entry.dataset}: could not be fetched"):
             commit = HfApi().dataset_info(entry.dataset).sha
-        return f"{entry.dataset} has no pin; its newest commit is {commit}: look at it, and write revision: {commit}"
+        return f"{entry.dataset} has no pin; check its newest commit, and write revision: {commit}"
     if entry.sha256 or entry.md5:
         return ""
     target = _downloaded(entry, downloads)
     found = sha256_file(target) if target.exists() else fetch_file(entry.url, target)
-    return f"{entry.url} has no pin; what came is kept: look at it ({target}), and write sha256: {found}"
+    return f"{entry.url} has no pin; check the downloaded file ({target}), and write sha256: {found}"
 
 
 def _fetch(entry: FetchedFile | FetchedDataset, folder: Path, downloads: Path) -> None:
@@ -104,7 +104,7 @@ def _fetch(entry: FetchedFile | FetchedDataset, folder: Path, downloads: Path) -
         if not _is_pinned_one(entry, target):
             target.unlink()
             raise InputError(
-                f"{entry.url}: MD5 mismatch: expected {entry.md5}; the file was replaced, or the pin is wrong"
+                f"{entry.url}: MD5 mismatch: expected {entry.md5}; the file has changed, or the pin is wrong"
             )
     into = folder / entry.into
     into.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ def _fetch(entry: FetchedFile | FetchedDataset, folder: Path, downloads: Path) -
 
 
 def _fetch_dataset(entry: FetchedDataset, folder: Path) -> None:
-    with hub_errors(f"{entry.dataset}@{entry.revision}: cannot be had"):
+    with hub_errors(f"{entry.dataset}@{entry.revision}: could not be fetched"):
         snapshot_download(
             entry.dataset,
             repo_type="dataset",
@@ -123,7 +123,7 @@ def _fetch_dataset(entry: FetchedDataset, folder: Path) -> None:
             allow_patterns=entry.files,
             local_dir=folder / entry.into,
         )
-    # The hub's client keeps its books in there.
+    # Bookkeeping files of the hub's client.
     shutil.rmtree(folder / entry.into / ".cache", ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""Remove the features of benchmarks that show an image which was taken down."""
+"""Remove the features of benchmarks that include an image that was taken down."""
 
 import json
 import logging
@@ -12,21 +12,21 @@ logger = logging.getLogger(__name__)
 
 
 def forget(*, features: tuple[Path, ...], work: Path) -> None:
-    """Remove features, and the work folders in which they are kept for other runs.
+    """Remove features and their copies in the work folders.
 
     Args:
-        features: files of features.
-        work: where the work folders of all runs are.
+        features: feature files to remove.
+        work: the folder of cached results, shared by all runs.
     """
     kept = [(json.loads(path.read_text(encoding="utf-8"))["name"], path.parent) for path in work.glob("*/key.json")]
     for path in features:
-        for folder in [folder for name, folder in kept if name == path.name and _holds(folder / name, path)]:
+        for folder in [folder for name, folder in kept if name == path.name and _same_file(folder / name, path)]:
             logger.info("%s: removed", folder)
             shutil.rmtree(folder)
         path.unlink(missing_ok=True)
 
 
-def _holds(one: Path, other: Path) -> bool:
+def _same_file(one: Path, other: Path) -> bool:
     return one.exists() and other.exists() and (one.samefile(other) or sha256_file(one) == sha256_file(other))
 
 

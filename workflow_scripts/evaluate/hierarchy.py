@@ -1,4 +1,4 @@
-"""How wrong a wrong prediction is, by the ranks of the class predicted and of the true one."""
+"""Severity of errors: at which rank the predicted class and the true class still agree."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ Lineage = tuple[str, ...]
 
 
 def lineage(row: Mapping[str, Any]) -> Lineage:
-    """Names at the seven ranks of a row of the images table, kingdom first; "" where unknown; last the binomial."""
+    """The lower-case names of an image's class at the seven ranks, kingdom to binomial; "" where unknown."""
     *higher, epithet = (" ".join(str(row.get(f"taxon_{rank}") or "").split()).lower() for rank in RANKS)
     return (*higher, f"{higher[-1]} {epithet}" if higher[-1] and epithet else "")
 
@@ -21,12 +21,12 @@ def lineage(row: Mapping[str, Any]) -> Lineage:
 def top1_by_rank(
     lineages: Sequence[Lineage], true_N: NDArray[np.int64], predicted_N: NDArray[np.int64]
 ) -> dict[str, Measure]:
-    """Top-1 at each rank as `hierarchy/RANK`: whether the predicted class has the true one's name there.
+    """Top-1 at each rank as `hierarchy/RANK`: whether predicted and true class have the same name at that rank.
 
-    Images whose class has no name at a rank are not judged there; ranks with no such image are left out.
+    Images whose class has no name at a rank are excluded there; a rank without any named image is left out.
 
     Args:
-        lineages: of each class [C].
+        lineages: the lineage of each class [C].
         true_N: true classes.
         predicted_N: predicted classes.
     """
@@ -40,7 +40,7 @@ def top1_by_rank(
 
 
 def height_on_errors(lineages: Sequence[Lineage], true_N: NDArray[np.int64], predicted_N: NDArray[np.int64]) -> Measure:
-    """Mean height of the lowest common ancestor on errors: 1 for the same genus, 7 for nothing in common."""
+    """Mean height of the lowest common ancestor over errors: 1 for the same genus, 7 if no rank is shared."""
     wrong_N = true_N != predicted_N
     pairs = {(int(true), int(predicted)) for true, predicted in zip(true_N[wrong_N], predicted_N[wrong_N], strict=True)}
     height_of = {pair: _height(lineages[pair[0]], lineages[pair[1]]) for pair in pairs}

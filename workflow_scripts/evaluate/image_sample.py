@@ -1,4 +1,4 @@
-"""A fixed sample of a benchmark's images with ranks, for analyses of features beyond scores."""
+"""A fixed sample of a benchmark's images with ranks, for analyses of features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     import polars as pl
 
 SEED = 0
-# All pairs of so many images take 200 MB; a larger sample says no more.
-MOST = 5000
+# The distances of all pairs of this many images take 200 MB; a larger sample gives no better estimate.
+MAX_IMAGES = 5000
 
 
 @dataclass(frozen=True)
 class ImageSample:
-    """Some of a benchmark's images.
+    """A sample of a benchmark's images.
 
     Attributes:
-        table: their rows of the images table.
-        rows: their places in that table, and so in its features [N].
-        lineages: their names at the seven ranks.
-        digest: SHA-256 of the whole table's file.
+        table: the sampled rows of the images table.
+        rows: their row indices in that table and in its features [N].
+        lineages: names of each image at the seven ranks.
+        digest: SHA-256 digest of the images table's file.
     """
 
     table: "pl.DataFrame"
@@ -41,37 +41,39 @@ class ImageSample:
     digest: str
 
     def features(self, path: Path) -> Floats:
-        """The images' features [N, D] at unit length.
+        """Read the sample's features [N, D], scaled to unit length.
 
         Raises:
-            InputError: no features, or of other images.
+            InputError: the file is missing, or its features belong to other images.
         """
         found = read_features(path)
         if found.origin.images != self.digest:
-            raise InputError(f"{path}: features of other images than the table's; embed them again")
+            raise InputError(
+                f"{path}: stale, made from other images than the table's; delete it and embed the images again"
+            )
         return unit(found.vectors[self.rows])
 
 
 def draw_sample(images: Path) -> ImageSample:
-    """Draw at most `MOST` of a benchmark's images that have a name at any rank.
+    """Draw at most `MAX_IMAGES` of the images that have a name at any rank.
 
     Raises:
-        InputError: no table of images, or fewer than three of them have ranks.
+        InputError: the images table is missing, or fewer than three of its images have ranks.
     """
     table = read_frame(images, BENCHMARK_IMAGES)
     lineages = [lineage(row) for row in table.iter_rows(named=True)]
     known = np.flatnonzero([any(one) for one in lineages])
     if len(known) < 3:
         raise InputError(
-            f"{images}: only {len(known)} images have ranks; leave the benchmark out of intrinsic.benchmarks"
+            f"{images}: only {len(known)} images have ranks; remove the benchmark from intrinsic.benchmarks"
         )
-    if len(known) > MOST:
-        known = np.sort(np.random.default_rng(SEED).choice(known, MOST, replace=False))
+    if len(known) > MAX_IMAGES:
+        known = np.sort(np.random.default_rng(SEED).choice(known, MAX_IMAGES, replace=False))
     return ImageSample(table[known], known, tuple(lineages[row] for row in known), sha256_file(images))
 
 
 def codes_of(lineages: Sequence[Lineage]) -> NDArray[np.int64]:
-    """Names as numbers, rank by rank [N, 7]; -1 where unknown."""
+    """Integer codes of the names at each rank [N, 7]; -1 if unknown."""
     columns = []
     for names in zip(*lineages, strict=True):
         distinct, codes = np.unique(np.array(names), return_inverse=True)

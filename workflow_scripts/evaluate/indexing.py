@@ -1,4 +1,4 @@
-"""Read a benchmark's images once, hash them, and write its table and account."""
+"""Check and hash a benchmark's images, and write its images table and account."""
 
 import hashlib
 import logging
@@ -23,26 +23,26 @@ from workflow_scripts.evaluate.label_files import DIFFERING
 logger = logging.getLogger(__name__)
 
 BATCH = 512
-# Components of a JPEG in CMYK.
+# Components of a CMYK JPEG.
 CMYK = 4
-# Images named one by one in the account; the log names all.
+# Unusable images listed individually in the account; the log lists all.
 NAMED = 100
 
 
 class Labelled(NamedTuple):
-    """An image as the labels give it.
+    """An image as listed in a benchmark's labels.
 
     Attributes:
-        position: the row's place in the labels, from 0.
-        image: its name there.
-        path: the file; with `span`, a tar that holds it.
-        span: the image's place in that tar, or None for a file of its own.
+        position: row number in the labels, from 0.
+        image: the image's name in the labels.
+        path: the image file, or the tar that contains it.
+        span: the image's position in the tar; None for an image file.
         label: its class, verbatim.
-        ranks: what is known of its taxon, by rank.
-        common_name: the class's common name, where there is one.
-        split: its split, where the labels have one.
-        extra: what else its benchmark needs to know of it, by column.
-        dropped: why the labels themselves make it unusable; "" when they do not.
+        ranks: names of its taxon by rank, as far as known.
+        common_name: the class's common name, if any.
+        split: its split, if the benchmark has splits.
+        extra: values of further columns that the benchmark needs.
+        dropped: why the labels exclude the image; "" if they do not.
     """
 
     position: int
@@ -58,12 +58,12 @@ class Labelled(NamedTuple):
 
 
 class Hashes(NamedTuple):
-    """What is known of an image's bytes.
+    """Hashes of an image.
 
     Attributes:
-        md5: their MD5, hex.
-        pdq: PDQ of the pixels, hex; None where PDQ finds no feature.
-        differs: whether published evaluation code sees other pixels.
+        md5: MD5 of the file, hex.
+        pdq: PDQ hash of the pixels, hex; None if the image has no features for PDQ.
+        differs: whether published evaluation code decodes the image to other pixels.
     """
 
     md5: str
@@ -72,7 +72,7 @@ class Hashes(NamedTuple):
 
 
 class Unusable(NamedTuple):
-    """Why an image gets no row: `missing`, `unreadable` or what the labels say, and the details."""
+    """Why an image gets no row: `missing`, `unreadable` or a reason from the labels, with details."""
 
     reason: str
     detail: str
@@ -88,19 +88,19 @@ def index_images(
     extra: Sequence[str] = (),
     notes: Mapping[str, int] = {},
 ) -> None:
-    """Write a row for each image that is there and decodes; the others are counted and named in the account.
+    """Write one row per image that exists and can be decoded; the account counts and names the others.
 
     Args:
-        labelled: the images, in the order of their positions; a batch at a time is held.
-        benchmark: the benchmark's name, for the account.
-        out: the table.
-        account: the account.
-        jobs: threads that decode and hash; they change no byte.
-        extra: the columns that `Labelled.extra` fills.
+        labelled: the images, in the order of their positions; read in batches.
+        benchmark: the benchmark's name.
+        out: the images table to write.
+        account: the account to write.
+        jobs: threads that decode and hash; the number does not affect the output.
+        extra: columns filled from `Labelled.extra`.
         notes: further counts for the account.
 
     Raises:
-        InputError: there is no image at all, or none that can be used.
+        InputError: the labels list no image, or no image is usable.
     """
     dropped: Counter[str] = Counter()
     named: dict[str, int] = {}
@@ -130,8 +130,8 @@ def index_images(
             connection, "SELECT count(*), count(DISTINCT class), count_if(differs) FROM found"
         )
         if not kept:
-            why = f"none of its {progress.done} images can be used, the first: {first_unusable}"
-            raise InputError(f"benchmark {benchmark}: {why if progress.done else 'its labels name no image'}")
+            why = f"none of its {progress.done} images is usable; the first: {first_unusable}"
+            raise InputError(f"benchmark {benchmark}: {why if progress.done else 'its labels list no images'}")
         tables.write(connection, "SELECT * FROM found", BENCHMARK_IMAGES, out)
     noted = {"classes": classes, DIFFERING: differing, **notes, **named}
     write_account(account, Account("benchmarks", benchmark, "images", progress.done, kept, dict(dropped), noted))
@@ -139,14 +139,14 @@ def index_images(
 
 def _hash(row: Labelled) -> Hashes | Unusable:
     if row.dropped:
-        return Unusable(row.dropped, "by its labels")
+        return Unusable(row.dropped, "excluded by the labels")
     try:
         with row.path.open("rb") as file:
             data = tars.read_at(file, *row.span) if row.span else file.read()
     except OSError as error:
         return Unusable("missing", error.strerror or str(error))
     try:
-        # As downloads are: hashes of other colours would not meet.
+        # Decode as downloads are decoded, so that the hashes of equal images are equal.
         pixels = images.decode(data, at_least=images.HASHED_AT)
     except images.UnreadableImage as error:
         return Unusable("unreadable", str(error))
@@ -155,14 +155,14 @@ def _hash(row: Labelled) -> Hashes | Unusable:
 
 
 def _differs(data: bytes, pixels: images.RgbImage) -> bool:
-    """Whether Pillow alone makes other pixels of an image; one that only Pillow cannot read is the same to all."""
+    """Whether plain Pillow decodes an image to other pixels; False if plain Pillow cannot read it."""
     if data.startswith(jpeg.START):
         header = jpeg.read_header(data)
         if header.components != CMYK and not header.profile and images.open_photo(data).orientation == 1:
             return False
     try:
         plain = np.asarray(images.decode_plain(data))
-        # Large pictures are hashed at a reduced scale.
+        # Large images are decoded at a reduced scale for hashing.
         return not np.array_equal(plain, pixels if plain.shape == pixels.shape else images.decode(data))
     except images.UnreadableImage:
         return False

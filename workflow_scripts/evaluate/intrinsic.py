@@ -1,4 +1,4 @@
-"""Look at features themselves: how far their distances follow the taxonomy, without any task."""
+"""Measure how well distances between image features follow the taxonomy, independently of any task."""
 
 import logging
 from pathlib import Path
@@ -19,11 +19,11 @@ from workflow_scripts.evaluate.triplets import triplet_accuracy
 
 logger = logging.getLogger(__name__)
 
-# Drawn for each image and rank: their mean over thousands of images is sure to a few tenths of a percent.
+# Per image and rank: over thousands of images the mean is then accurate to a few tenths of a percent.
 TRIPLETS = 20
 
 COPHENETIC = "cophenetic"
-# What lies beyond is rounding, which depends on the number of threads.
+# Further decimals depend on rounding, and so on the number of threads.
 DECIMALS = 5
 
 
@@ -35,22 +35,23 @@ def intrinsic(
     out_dir: Path,
     threads: int = 1,
 ) -> None:
-    """Write what each model's features say by themselves, `OUT_DIR/MODEL/BENCHMARK.json`, in the form of scores.
+    """Write taxonomy measures of each model's features to `OUT_DIR/MODEL/BENCHMARK.json`, as a score file.
 
-    Metrics: `cophenetic`, the correlation of cosine distance and height of the lowest common ancestor over all pairs
-    of images; `triplet/RANK` and `triplet/mean`, the share of triplets whose nearer relative is the nearer image.
-    Intervals (95 %) are by bootstrap, over lineages for the first and over anchors for the others; so are the paired
-    differences in `against`, whose p is of a permutation test for triplets and of the bootstrap for the correlation.
+    Metrics: `cophenetic`, the correlation between cosine distance and height of the lowest common ancestor over all
+    pairs of images; `triplet/RANK` and `triplet/mean`, the share of triplets in which the closer relative is also the
+    closer image. Intervals (95 %) come from a bootstrap over lineages for `cophenetic` and over anchors for triplets.
+    `against` has the paired differences between models; p comes from a permutation test for triplets and from the
+    bootstrap for the correlation.
 
     Args:
-        benchmark: its name.
+        benchmark: the benchmark's name.
         images: its images.parquet.
         features: each model's features of these images.
-        out_dir: the folder of the results.
-        threads: threads of the matrix products.
+        out_dir: the folder to write to.
+        threads: threads for matrix products.
 
     Raises:
-        InputError: features that are missing or of other images, or images without ranks.
+        InputError: features are missing or belong to other images, or the images have no ranks.
     """
     chosen = draw_sample(images)
     codes = codes_of(chosen.lineages)
@@ -64,7 +65,7 @@ def intrinsic(
         drawn = {model: resample(measures[model]) for model in features}
         correlations = {model: one.resampled() for model, one in pairs.items()}
     if not np.isfinite(next(iter(pairs.values())).value()):
-        raise InputError(f"{images}: all images are of one lineage; leave it out of intrinsic.benchmarks")
+        raise InputError(f"{images}: all images have the same lineage; remove the benchmark from intrinsic.benchmarks")
     for model, path in features.items():
         metrics = {COPHENETIC: pairs[model].value()} | {name: one.value for name, one in measures[model].items()}
         intervals = {COPHENETIC: interval(correlations[model])} | {

@@ -1,6 +1,6 @@
-"""What leakage means for a benchmark's scores: top-1 with and without the images that a training set holds.
+"""Measure how leakage affects a benchmark's scores: top-1 with and without the images in the training set.
 
-For benchmarks that came after a corpus and that it was therefore not kept clean of; nothing of the corpus is rebuilt.
+For benchmarks added after a corpus was built, whose images it may therefore contain; the corpus is not rebuilt.
 """
 
 import sys
@@ -25,19 +25,19 @@ def leaked_scores(
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
-    """Write the number of leaked benchmark images, and each model's zero-shot top-1 over all and over the others.
+    """Write the number of leaked benchmark images, and each model's zero-shot top-1 over all images and without them.
 
     Args:
         benchmark: the benchmark's name.
-        leakage: the corpus's images that the benchmark has too, of each generation, with every match.
-        verdicts: the verdicts of all generations: what the corpus does not keep cannot leak.
+        leakage: corpus images that match benchmark images, one table per generation.
+        verdicts: the verdicts of all generations; only kept images count as leaked.
         predictions: files named MODEL/BENCHMARK.predictions.parquet.
-        out: the JSON report.
+        out: the JSON report to write.
         memory_mb: memory limit of DuckDB, MiB.
         threads: threads of DuckDB.
 
     Raises:
-        InputError: a table is missing or breaks its contract, or predictions are of other images.
+        InputError: a table is missing or breaks its contract, or the predictions lack a leaked image.
     """
     with tables.connect(memory_mb, threads) as connection:
         tables.read(connection, leakage, LEAKAGE, "leakage")
@@ -53,7 +53,9 @@ def leaked_scores(
             tables.read(connection, path, PREDICTIONS, "predictions")
             lost = connection.execute("SELECT position FROM leaked ANTI JOIN predictions USING (position)").fetchone()
             if lost is not None:
-                raise InputError(f"{path}: no prediction for image {lost[0]} of the benchmark; evaluate again")
+                raise InputError(
+                    f"{path}: no prediction for image {lost[0]} of the benchmark; run its evaluation again"
+                )
             row = tables.one_row(
                 connection,
                 "SELECT avg(correct::INT), avg(correct::INT) FILTER (leaked.position IS NULL), "
@@ -62,7 +64,7 @@ def leaked_scores(
             )
             report["models"][path.parent.name] = dict(zip(MEASURES, row, strict=True))
     write_json(out, report)
-    sys.stdout.write(f"{benchmark}: {report['leaked_images']} of its images are in the corpus: {out}\n")
+    sys.stdout.write(f"{benchmark}: {report['leaked_images']} of its images are in the corpus; report: {out}\n")
 
 
 if __name__ == "__main__":

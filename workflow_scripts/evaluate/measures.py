@@ -1,6 +1,6 @@
-"""Scores as sums over images, and what a protocol says of a model.
+"""Scores as sums over images, and all scores of one model on one benchmark.
 
-Shapes: N images, M terms an image, B resamples, L labels.
+Shapes: N images, M terms per image, B resamples, L labels, S seeds.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,25 +15,25 @@ from workflow_scripts.common.protocols import CORRECTED, PROTOCOLS, Protocol, me
 from workflow_scripts.common.resampling import Integers, Measure, Reals, Truths, ratio
 
 ByProtocol = Mapping[Protocol, Measure]
-"""A metric's score by each protocol that has it; protocols that agree share one measure."""
+"""A metric's score by protocol; protocols that agree share one measure."""
 Scored = TypeVar("Scored")
 
 CALIBRATION_BINS = 15
 CONFIDENCE_UNIT = 1_000_000
-# Decimals of a calibration error: what lies beyond is rounding, which depends on the number of threads.
+# Further decimals of a calibration error depend on rounding, and so on the number of threads.
 CALIBRATION_DECIMALS = 4
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a protocol says of one model.
+    """The scores of one model on one benchmark.
 
     Attributes:
         by_metric: scores by metric and protocol.
-        images: how many images the main metric is taken over.
-        classes: how many classes (or labels) there are.
-        chance: what guessing gives, where that is one number.
-        left_out: why a score that was asked for is not there, by metric.
+        images: number of images in the main metric.
+        classes: number of classes (or labels).
+        chance: expected score of random guessing, if it is a single number.
+        left_out: by metric, why a requested score is missing.
     """
 
     by_metric: Mapping[str, ByProtocol]
@@ -53,36 +53,36 @@ class Outcome:
 
     @property
     def measures(self) -> dict[str, Measure]:
-        """Scores by the names that they have in score files, one for protocols that agree."""
+        """Scores by their names in score files, one for protocols that agree."""
         return {name: one for name, (one, _) in self._named.items()}
 
     @property
     def protocols(self) -> dict[str, list[Protocol]]:
-        """By those names, which protocols a score follows."""
+        """The protocols that each score follows, by the same names."""
         return {name: followed for name, (_, followed) in self._named.items()}
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Every score as a fraction, with `_std` where there is a spread, and `chance`."""
+        """All scores as fractions, with `NAME_std` for scores that have a spread, and `chance`."""
         values = {name: measure.value for name, measure in self.measures.items()}
         spreads = {f"{name}_std": one.spread for name, one in self.measures.items() if one.spread is not None}
         return values | spreads | ({} if self.chance is None else {"chance": self.chance})
 
 
 def everywhere(measure: Measure) -> dict[Protocol, Measure]:
-    """A score that all protocols agree on."""
+    """The same measure for every protocol."""
     return dict.fromkeys(PROTOCOLS, measure)
 
 
 def corrected(measure: Measure) -> ByProtocol:
-    """A score that the published code does not have."""
+    """A measure that only the corrected protocol has."""
     return {CORRECTED: measure}
 
 
 def by_protocol(given: Mapping[Protocol, tuple[Any, ...]], score: Callable[..., Scored]) -> dict[Protocol, Scored]:
-    """What `score` says of each protocol's arguments; protocols with the same arguments share one call.
+    """Call `score` with each protocol's arguments, once for protocols with the same arguments.
 
-    Numbers and strings are the same by value, arrays and other objects by identity.
+    Numbers and strings are compared by value, arrays and other objects by identity.
     """
     found: dict[Any, Scored] = {}
     scored: dict[Protocol, Scored] = {}
@@ -101,11 +101,11 @@ def _key(one: object) -> Any:
 
 
 def mean_over_seeds(correct_SN: Integers | Truths, among_N: Truths | None = None) -> Measure:
-    """The mean over seeds of the share of images that are right, with its deviation where there are several seeds.
+    """Accuracy averaged over seeds, with its standard deviation if there are several seeds.
 
     Args:
-        correct_SN: whether each image is right, by seed.
-        among_N: the images that count; all when nothing else is said.
+        correct_SN: whether each image is classified correctly, by seed.
+        among_N: the images to include. Default: all.
     """
     correct_SN = correct_SN.astype(np.int64)
     among = np.ones(correct_SN.shape[1], np.bool_) if among_N is None else among_N
@@ -115,7 +115,7 @@ def mean_over_seeds(correct_SN: Integers | Truths, among_N: Truths | None = None
 
 
 def macro_f1(truth_NL: Truths, predicted_NL: Truths) -> Measure:
-    """F1 of each label, averaged over the labels; a label that is neither true nor predicted anywhere counts as 0."""
+    """F1 averaged over labels; a label that is neither true nor predicted for any image counts as 0."""
     hits, wrong = truth_NL & predicted_NL, truth_NL ^ predicted_NL
     return Measure(np.concatenate([hits, wrong], axis=1).astype(np.int64), _mean_f1)
 
@@ -127,11 +127,11 @@ def _mean_f1(sums_BM: Reals) -> Reals:
 
 
 def calibration_error(confidence_N: NDArray[np.floating], correct_N: Truths) -> Measure:
-    """Expected calibration error (Guo et al. 2017): how far confidence and accuracy lie apart, by equal bins.
+    """Expected calibration error (Guo et al. 2017): the gap between confidence and accuracy, over bins of equal width.
 
     Args:
-        confidence_N: the probability that the model gives its prediction.
-        correct_N: whether the prediction is right.
+        confidence_N: the model's probability for its prediction.
+        correct_N: whether the prediction is correct.
     """
     said_N = np.rint(confidence_N * CONFIDENCE_UNIT).astype(np.int64)
     bin_N = np.minimum(said_N * CALIBRATION_BINS // CONFIDENCE_UNIT, CALIBRATION_BINS - 1)
@@ -147,14 +147,14 @@ def _mean_gap(sums_BM: Reals) -> Reals:
 
 
 def among(measure: Measure, rows: Integers, images: int) -> Measure:
-    """The measure of some of `images` images, as one of all; the others add nothing."""
+    """Extend a measure over the images at `rows` to all `images` images; the others contribute nothing."""
     terms = np.zeros((images, measure.terms.shape[1]), np.int64)
     terms[rows] = measure.terms
     return Measure(terms, measure.statistic, measure.spread)
 
 
 def mean_of(measures: Sequence[Measure], spread: float | None = None) -> Measure:
-    """The mean of several scores over the same images."""
+    """Mean of several measures over the same images."""
     ends = np.cumsum([measure.terms.shape[1] for measure in measures])
 
     def statistic(sums_BM: Reals) -> Reals:

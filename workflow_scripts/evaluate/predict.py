@@ -1,4 +1,4 @@
-"""Name the species in images by a trained model and a list of candidates."""
+"""Identify the species in images with a trained model and a list of candidate species."""
 
 import json
 import sys
@@ -49,8 +49,8 @@ from workflow_scripts.evaluate.predictions import (
 FORMATS = (".csv", ".parquet")
 BLOCK = 4096
 SHOWN = 10
-# Prompts that take a CPU half a minute or more.
-WORTH_SAYING = 20_000
+# From this many prompts on, encoding takes a CPU half a minute or more, so a message is printed.
+MANY_PROMPTS = 20_000
 NONE = Best(np.zeros((0, 0), np.int64), np.zeros((0, 0)))
 
 
@@ -76,64 +76,63 @@ def predict(
     threads: int = 2,
     memory_mb: int = 1024,
 ) -> None:
-    """Print the most probable taxa of images, and write them as a table.
+    """Print the most probable taxa of images, and optionally write them to a table.
 
     python -m workflow_scripts.evaluate.predict --model results/runs/demo/model --images photo.jpg
 
-    The species to choose from are those of --species or --corpus, or those whose embeddings lie beside the model. The
-    table has a row for each taxon of an image: `image`, the columns of the table that was given, `place` (1 is the
-    best), the ranks down to the one asked for, `scientific_name`, `common_name` (of species), `probability`, and
-    `error` where the image cannot be read. Probabilities are a softmax over all species; a higher rank has the sum of
-    its species.
+    The candidates are the species in --species or --corpus, or those whose embeddings are stored with the model. The
+    table has one row per predicted taxon: `image`, the columns of the input table, `place` (1 is the best), the ranks
+    down to --rank, `scientific_name`, `common_name` (species only), `probability`, and `error` if the image cannot be
+    read. Probabilities are a softmax over all species; a higher taxon has the sum of its species.
 
-    After Ctrl-C or SIGTERM the table holds the images answered so far.
+    After Ctrl-C or SIGTERM the table contains the images processed so far.
 
-    Exit status: 0 all images are answered; 2 bad input, or no image could be read, and nothing is written; 3 some
-    images could not be read, the others are answered; 130 or 143 interrupted.
+    Exit status: 0 all images identified; 2 bad input, or no image could be read, and nothing is written; 3 some images
+    could not be read, the rest are identified; 130 or 143 interrupted.
 
     Args:
         model: the model's folder, such as a run's `model`, or `hf-hub:NAME`.
-        images: image files, folders (searched through), or one table with a column of paths. Where a table has all of
-            the columns x, y, width and height, they are a crop in pixels.
-        species: the species to choose from: a table with columns named like ranks (or scientific_name) and common_name;
-            a .txt file with one name per line; or a folder with txt_emb_species.npy and .json, whose embeddings are
-            used as they are.
-        corpus: the species to choose from: those that this corpus (its folder) trains on.
-        out: the table to write, .csv or .parquet. Without it, answers are only printed.
-        overwrite: whether a table that is there may be replaced.
-        rank: the rank to answer at.
-        top: how many taxa to give for each image.
-        templates: write all 81 prompts for each species, or only the first one (for very long lists).
+        images: image files, folders (searched recursively), or one table with a column of paths. Table columns x, y,
+            width and height, if all are present, select a crop in pixels.
+        species: candidate species: a table with columns named after ranks (or scientific_name) and common_name; a .txt
+            file with one name per line; or a folder with txt_emb_species.npy and .json, whose embeddings are used
+            directly.
+        corpus: folder of a corpus; the candidates are the species in its training data.
+        out: the table to write, .csv or .parquet. Default: only print.
+        overwrite: replace OUT if it exists.
+        rank: the rank to predict.
+        top: number of taxa per image.
+        templates: encode all 81 prompts per species, or only the first one (for very long lists).
         darwin_core: write Darwin Core identifications instead (identifiedBy, dateIdentified, scientificName, taxonRank,
             ...), one row each; with --top 1 one per image.
         identified_by: the value of identifiedBy. Default: the model's name.
-        folder: the folder that a table's paths start from. Default: the table's own.
+        folder: base folder for the table's paths. Default: the table's own folder.
         path_column: the table's column of paths. Default: path, filepath, file_name or image.
-        json_lines: print a line of JSON for each image: image, given (the columns of its table), predictions, error.
+        json_lines: print one JSON object per image: image, given (the columns of its table), predictions, error.
         batch: images per forward pass.
-        workers: processes that decode images; 0: decode in the main process.
-        max_pixels: images with more pixels are not read; decoding takes up to 7 bytes per pixel and worker.
-        threads: threads of the forward pass.
+        workers: processes that decode images; 0 decodes in the main process.
+        max_pixels: skip images with more pixels; decoding takes up to 7 bytes per pixel and worker.
+        threads: CPU threads for the forward pass.
         memory_mb: memory for listing the images, MiB.
 
     Raises:
-        InputError: no model, no list of species, no image, a model without text, or another kind of file to write, or
-            one that is there.
-        SystemExit: with the status.
+        InputError: the model, the candidates or an input cannot be read, the model has no text tower, or OUT exists or
+            has another suffix.
+        SystemExit: the exit status, if it is not 0.
     """
     if out is not None and out.suffix not in FORMATS:
-        raise InputError(f"{out}: give it the ending .csv or .parquet")
+        raise InputError(f"{out}: expected a name ending in .csv or .parquet")
     if darwin_core and out is None:
-        raise InputError("--darwin-core: name the table to write by --out")
+        raise InputError("--darwin-core requires --out, the table to write")
     if identified_by is not None and not darwin_core:
-        raise InputError("--identified-by goes with --darwin-core")
+        raise InputError("--identified-by requires --darwin-core")
     if top < 1:
-        raise InputError("--top is at least 1")
+        raise InputError(f"--top: expected at least 1, found {top}")
     loading = Loading(batch, workers, max_pixels, memory_mb, threads)
     if out is not None:
         check_not_read(out, *images, species)
         if out.is_file() and not overwrite:
-            raise InputError(f"{out} is there already; name another file with --out, or replace it with --overwrite")
+            raise InputError(f"{out}: exists already; choose another file with --out, or replace it with --overwrite")
         check_writable(out)
     torch.set_num_threads(threads)
     with ExitStack() as stack:
@@ -158,14 +157,14 @@ def predict(
         stop = stack.enter_context(interruptions())
         progress = stack.enter_context(Progress("predict", listed_images.count, "images"))
         status = 0
-        # Entered last: what is written is renamed before anything is said of it.
+        # Entered last, so that the table has its final name before the summary is printed.
         with _writer(out, table.schema) as writer:
             try:
                 for given, loaded in _loaded(listed_images, clip, loading):
                     best = taxa.best(encode(clip, loaded.pixels_BCHW), species_DS, scale, top) if loaded.read else NONE
                     with stop.held_back():
                         writer.write_table(table.rows(given, loaded, best))
-                        console.tell(given, loaded, best)
+                        console.print_batch(given, loaded, best)
                         progress.update(len(loaded.read) + len(loaded.errors))
             except Interrupted as interrupted:
                 if not progress.done:
@@ -173,20 +172,20 @@ def predict(
                 status = interrupted.status
             unreadable = console.unreadable
             if unreadable.count == listed_images.count:
-                raise InputError(f"none of {unreadable.count:,} images could be read; the first: {unreadable.first}")
+                raise InputError(f"none of {unreadable.count:,} images could be read; first error: {unreadable.first}")
     console.close(progress.done, listed_images.count, out)
     if status or console.unreadable.count:
         raise SystemExit(status or UNREADABLE)
 
 
 class Console:
-    """What a person or a script sees while images are answered.
+    """Prints predictions, as text or as JSON lines.
 
     Args:
         taxa: the taxa.
-        kept: the columns that are kept of the person's table.
-        json_lines: print JSON.
-        most: print so many images in words; None: all.
+        kept: the columns of the input table, by output name.
+        json_lines: print JSON lines.
+        most: maximum number of images to print as text; None: all.
     """
 
     def __init__(self, taxa: Taxa, kept: dict[str, str], *, json_lines: bool, most: int | None) -> None:
@@ -196,8 +195,8 @@ class Console:
         self._json = json_lines
         self._left = most
 
-    def tell(self, given: pa.Table, loaded: Batch, best: Best) -> None:
-        """Print the answers of a batch."""
+    def print_batch(self, given: pa.Table, loaded: Batch, best: Best) -> None:
+        """Print the predictions of a batch."""
         names = given["image"]
         for index, error in sorted(loaded.errors.items()):
             self.unreadable.note(str(names[index]), error)
@@ -214,53 +213,53 @@ class Console:
             self._left = max(0, self._left - len(loaded.read))
 
     def close(self, done: int, count: int, out: Path | None) -> None:
-        """Print the sum."""
+        """Print the summary."""
         unreadable = self.unreadable.count
-        said = [f"answered {done - unreadable:,} of {count:,} images"]
+        phrases = [f"identified {done - unreadable:,} of {count:,} images"]
         if unreadable:
-            said.append(f"{unreadable:,} could not be read")
+            phrases.append(f"{unreadable:,} could not be read")
         if done < count:
-            said.append(f"interrupted, {count - done:,} not looked at")
+            phrases.append(f"interrupted, {count - done:,} not processed")
         where = "" if out is None else f": {out}"
         stream = sys.stderr if self._json or out is None else sys.stdout
-        stream.write(f"{', '.join(said)}{where}\n")
+        stream.write(f"{', '.join(phrases)}{where}\n")
 
 
 def _species(
     clip: Clip, source: ModelSource, species: Path | None, corpus: Path | None, templates: Literal["all", "one"]
 ) -> tuple[list[Taxon], Floats]:
-    """The species to choose from, and their text features [D, S], of length 1.
+    """The candidate species and their text features [D, S], of unit length.
 
     Raises:
-        InputError: no list of species or more than one, or embeddings of another model.
+        InputError: there is no list of species or more than one, or the embeddings belong to another model.
     """
     if species is not None and corpus is not None:
-        raise InputError("give --species or --corpus, one of them")
+        raise InputError("give either --species or --corpus, not both")
     if species is None and corpus is None and source.kind == "folder" and has_species_embeddings(Path(source.place)):
         species = Path(source.place)
     if species is not None and not species.is_file() and not has_species_embeddings(species):
         raise InputError(
-            f"--species {species}: {'no list of species' if species.exists() else 'no such file'}; it takes a table, a "
-            "text file with a name on each line, or a folder with txt_emb_species.npy and .json"
+            f"--species {species}: {'not a list of species' if species.exists() else 'no such file'}; expected a "
+            "table, a text file with one name per line, or a folder with txt_emb_species.npy and .json"
         )
     if corpus is not None and not Path(Corpus(str(corpus)).labels()).is_file():
-        raise InputError(f"--corpus {corpus}: no corpus; it takes a corpus's folder, results/corpora/NAME")
+        raise InputError(f"--corpus {corpus}: not a corpus; expected a corpus's folder, such as results/corpora/NAME")
     if species is not None and species.is_dir():
         taxa, columns_DS = read_species_embeddings(species)
         wanted = len(text_features(clip, ["a photo of a species."])[0])
         if len(columns_DS) != wanted:
             raise InputError(
                 f"{species}: embeddings of species have {len(columns_DS)} dimensions, the model's {wanted}; "
-                "take those that were made with this model"
+                "use embeddings made with this model"
             )
         return taxa, columns_DS
     if species is None and corpus is None:
         raise InputError("give --species or --corpus: the species to choose from")
     taxa = listed(species) if species is not None else trained_on(Path(str(corpus)))
     chosen = TEMPLATES if templates == "all" else TEMPLATES[:1]
-    if len(taxa) * len(chosen) > WORTH_SAYING:
+    if len(taxa) * len(chosen) > MANY_PROMPTS:
         sys.stderr.write(
-            f"writing {len(chosen)} prompts for each of {len(taxa):,} species (--templates one is faster)\n"
+            f"encoding {len(chosen)} prompts for each of {len(taxa):,} species (--templates one is faster)\n"
         )
     names = [taxon.taxonomic_with_common for taxon in taxa]
     return taxa, class_weights(names, chosen, partial(text_features, clip)).T
@@ -280,7 +279,7 @@ def _identifier(clip: Clip, source: ModelSource, name: str | None, species: int)
 
 
 def _loaded(listed_images: ImageList, clip: Clip, loading: Loading) -> Iterator[tuple[pa.Table, Batch]]:
-    """Batch by batch the images loaded, with the rows that the batch's indexes count in."""
+    """Yield loaded batches, each with the block of rows that its indices refer to."""
     for block in listed_images.blocks(BLOCK):
         for loaded in loading.batches_of(block, clip):
             yield block, loaded
@@ -297,7 +296,7 @@ class _Nowhere:
 
 @contextmanager
 def _writer(out: Path | None, schema: pa.Schema) -> Iterator[_Writer]:
-    """A writer of rows, whose file is there under its name when the block ends."""
+    """A writer of rows; the file gets its final name when the block ends."""
     if out is None:
         yield _Nowhere()
         return

@@ -1,6 +1,6 @@
-"""What prediction says of images, as tables: the most probable taxa, or Darwin Core identifications.
+"""Tables of predictions: the most probable taxa of each image, or Darwin Core identifications.
 
-Shapes: N images, S species, T taxa at the rank that is asked for, K best taxa of an image.
+Shapes: N images, D dimensions, S species, T taxa at the requested rank, K best taxa per image.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,10 +24,10 @@ BLOCK_VALUES = 2**24
 
 @dataclass(frozen=True)
 class Best:
-    """The most probable taxa of some images, best first.
+    """The most probable taxa of each image, best first.
 
     Attributes:
-        taxa_NK: their numbers in `Taxa`.
+        taxa_NK: their indices in `Taxa`.
         probabilities_NK: rounded to `PROBABILITY_DECIMALS`.
     """
 
@@ -36,14 +36,14 @@ class Best:
 
 
 class Taxa:
-    """The taxa at one rank that the species belong to.
+    """The taxa at one rank that the candidate species belong to.
 
     Attributes:
         rank: the rank.
-        lineages: of each taxon the names from kingdom down to the rank, "" where unknown.
-        names: of each taxon its scientific name.
-        common: of each taxon its common name, which only species have.
-        texts: of each taxon its name as the prompts write it.
+        lineages: names of each taxon from kingdom down to the rank, "" where unknown.
+        names: scientific name of each taxon.
+        common: common name of each taxon; "" above species.
+        texts: name of each taxon as written in prompts.
     """
 
     def __init__(self, species: Sequence[Taxon], rank: Rank) -> None:
@@ -65,18 +65,18 @@ class Taxa:
             for taxon in first
         ]
         of_species = np.array([number_of[key] for key in keys])
-        # Species of one taxon side by side, in the order of the taxa, and where each taxon begins.
+        # Species sorted by taxon, and where each taxon starts.
         self._order = np.argsort(of_species, kind="stable")
         self._starts = np.searchsorted(of_species[self._order], np.arange(len(first)))
 
     def best(self, vectors_ND: Floats, species_DS: Floats, scale: float, top: int) -> Best:
-        """The most probable taxa of each image: a softmax over all species, summed up by taxon.
+        """The most probable taxa of each image, by a softmax over all species summed per taxon.
 
         Args:
             vectors_ND: image features.
-            species_DS: text features of the species, of length 1.
-            scale: what the model multiplies similarities with.
-            top: how many taxa.
+            species_DS: text features of the species, unit length.
+            scale: the model's logit scale.
+            top: number of taxa per image.
         """
         kept = min(top, len(self.names))
         taxa_NK = np.empty((len(vectors_ND), kept), np.int64)
@@ -93,18 +93,19 @@ class Taxa:
             probabilities_NK[block] = np.take_along_axis(taxa_NT, best_NK, axis=1)
         return Best(taxa_NK, probabilities_NK.round(PROBABILITY_DECIMALS))
 
-    def told(self, number: int) -> dict[str, str]:
-        """A taxon by its ranks, its scientific and its common name; what is unknown is left out."""
+    def described(self, number: int) -> dict[str, str]:
+        """The known ranks, scientific name and common name of a taxon."""
         ranks = dict(zip(RANKS, self.lineages[number], strict=False))
-        told = ranks | {"scientific_name": self.names[number], "common_name": self.common[number]}
-        return {name: value for name, value in told.items() if value}
+        described = ranks | {"scientific_name": self.names[number], "common_name": self.common[number]}
+        return {name: value for name, value in described.items() if value}
 
 
 class PredictionTable:
-    """Rows of `image`, the columns kept of a person's table, `place`, ranks, names, `probability` and `error`.
+    """Predictions with `image`, the columns of the input table, `place`, ranks, names, `probability` and `error`.
 
     Attributes:
-        schema: its columns.
+        own: names of the columns that this table adds.
+        schema: all columns of the output.
     """
 
     own = ("image", "place", *RANKS, "scientific_name", "common_name", "probability", "error")
@@ -127,12 +128,12 @@ class PredictionTable:
         )
 
     def rows(self, images: pa.Table, loaded: Batch, best: Best) -> pa.Table:
-        """The rows of some images, in their order.
+        """The rows of a batch, in the order of its images.
 
         Args:
-            images: the images, with what is kept of them.
-            loaded: which of them, and what is wrong with some.
-            best: the taxa of those that could be read.
+            images: the images, with the columns of the input table.
+            loaded: the batch: indices of the images that were read, and the errors of the others.
+            best: the taxa of the images that were read.
         """
         errors = loaded.errors
         of_image, places, taxa, probabilities = flattened(loaded.read, best)
@@ -157,13 +158,13 @@ class PredictionTable:
 
 @dataclass(frozen=True)
 class Identifier:
-    """Who identifies, for Darwin Core.
+    """The identifier in Darwin Core identifications.
 
     Attributes:
-        name: who, such as the model.
-        reference: where to read about it; "" where there is none.
-        date: when, ISO 8601.
-        how: what the remarks say of it after probability and place.
+        name: identifiedBy, such as the model's name.
+        reference: identificationReferences, such as the model's address; "" if there is none.
+        date: dateIdentified, ISO 8601.
+        how: text that identificationRemarks adds after probability and place.
     """
 
     name: str
@@ -173,13 +174,14 @@ class Identifier:
 
 
 class IdentificationTable:
-    """A row for each identification of an image, in Darwin Core's terms (https://dwc.tdwg.org/terms/#identification).
+    """Identifications in Darwin Core terms (https://dwc.tdwg.org/terms/#identification), one row each.
 
-    Beside them the columns kept of a person's table, such as occurrenceID, and the image as associatedMedia. Images
-    that cannot be read have none.
+    Rows also have the columns of the input table, such as occurrenceID, and the image as associatedMedia. Images that
+    cannot be read have no rows.
 
     Attributes:
-        schema: its columns.
+        own: names of the columns that this table adds.
+        schema: all columns of the output.
     """
 
     own = (
@@ -213,7 +215,7 @@ class IdentificationTable:
         self.schema = pa.schema([*((name, types[column]) for name, column in kept.items()), *of_ours])
 
     def rows(self, images: pa.Table, loaded: Batch, best: Best) -> pa.Table:
-        """As `PredictionTable.rows`, without what is wrong with images."""
+        """The rows of a batch, as in `PredictionTable.rows`, without images that could not be read."""
         of_image, places, taxa, probabilities = flattened(loaded.read, best)
         given, who = images.take(pa.array(of_image)), self._identifier
         remarks = [
@@ -226,7 +228,7 @@ class IdentificationTable:
             "identifiedBy": who.name,
             "dateIdentified": who.date,
             "identificationReferences": who.reference or None,
-            # As imaging networks have it (EMODnet and OBIS, best practices for plankton imaging data).
+            # The term that EMODnet and OBIS use (best practices for plankton imaging data).
             "identificationVerificationStatus": "PredictedByMachine",
         }
         values |= {name: [value] * len(taxa) for name, value in fixed.items()}
@@ -244,7 +246,7 @@ class IdentificationTable:
 
 
 def rank_of(lineage: Sequence[str]) -> str | None:
-    """The rank of a lineage's lowest name; None where no rank is known, or the epithet is of a lower one."""
+    """The rank of the lowest name in a lineage; None if no name is known or the epithet is infraspecific."""
     known = [rank for rank, name in zip(RANKS, lineage, strict=False) if name]
     if not known or (known[-1] == "species" and len(lineage[-1].split()) > 1):
         return None
@@ -252,7 +254,7 @@ def rank_of(lineage: Sequence[str]) -> str | None:
 
 
 def flattened(read: Sequence[int], best: Best) -> tuple[NDArray[np.int64], list[int], list[int], list[float]]:
-    """Index of the image, place, taxon and probability of each answer, image by image."""
+    """Image index, place, taxon and probability of each prediction, image by image."""
     count, kept = best.taxa_NK.shape
     of_image = np.repeat(np.array(read, np.int64), kept)
     places = np.tile(np.arange(1, kept + 1), count).tolist()
@@ -262,14 +264,14 @@ def flattened(read: Sequence[int], best: Best) -> tuple[NDArray[np.int64], list[
 def answers(
     images: pa.Table, kept: Mapping[str, str], loaded: Batch, best: Best, taxa: Taxa
 ) -> Iterator[dict[str, Any]]:
-    """Each image, in order, as a JSON object: image, given, predictions, error."""
+    """Yield one JSON object per image of a batch, in order: image, given, predictions, error."""
     row_of = {index: row for row, index in enumerate(loaded.read)}
     names = images["image"]
     for index in sorted([*loaded.read, *loaded.errors]):
         predictions = []
         if (row := row_of.get(index)) is not None:
             pairs = zip(best.taxa_NK[row].tolist(), best.probabilities_NK[row].tolist(), strict=True)
-            predictions = [{**taxa.told(taxon), "probability": probability} for taxon, probability in pairs]
+            predictions = [{**taxa.described(taxon), "probability": probability} for taxon, probability in pairs]
         yield {
             "image": names[index].as_py(),
             "given": {name: images[column][index].as_py() for name, column in kept.items()},
@@ -279,9 +281,9 @@ def answers(
 
 
 def _highest(values_NT: Floats, count: int) -> NDArray[np.int64]:
-    """The places of the highest values of each row, highest first; of equals the first in order."""
+    """Column indices of the `count` highest values of each row, highest first; ties in column order."""
     if count < values_NT.shape[1]:
-        # A million names need not be sorted for five.
+        # Partition first: sorting a million names to find five is slow.
         chosen_NK = np.sort(np.argpartition(-values_NT, count - 1, axis=1)[:, :count], axis=1)
     else:
         chosen_NK = np.broadcast_to(np.arange(count), values_NT.shape)

@@ -1,9 +1,9 @@
-"""A small classifier of many yes-or-no labels on frozen features, as bioclip-2 trains it for FishNet and AwA2.
+"""A small multi-label classifier on frozen features, trained as in bioclip-2 for FishNet and AwA2.
 
-All versions of the published code hold the *logit* against 0.5 and leave dropout on while they score. They train alike,
-for 50 epochs with a look at the test images after every tenth, and differ in how often: v1.0.1 trains once and takes
-what the last of these looks says; later code trains by three seeds, and looks once more after each training.
-main-49e1cf5 also trains and scores under autocast, which does nothing on a CPU.
+All versions of the published code compare the *logit* with 0.5 and keep dropout active while scoring. They train for 50
+epochs and predict the test images after every tenth. v1.0.1 trains once and uses the predictions after the last epoch;
+later code trains with three seeds and predicts once more after each training. main-49e1cf5 also trains and predicts
+under autocast, which has no effect on a CPU.
 
 Shapes: N images, D embedding dimensions, L labels.
 """
@@ -25,7 +25,7 @@ from workflow_scripts.evaluate.features import Features
 HIDDEN = 512
 DROPOUT = 0.5
 EPOCHS = 50
-LOOK_EVERY = 10
+PREDICT_EVERY = 10
 BATCH = 256
 STEP_EPOCHS = 20
 STEP_FACTOR = 0.5
@@ -35,34 +35,34 @@ SEEDS_OF: Mapping[Protocol, tuple[int, ...]] = dict.fromkeys(PROTOCOLS, SEEDS) |
 
 
 class Predictions(NamedTuple):
-    """Which labels one training predicts for the test images, each [N of test, L].
+    """Labels that one trained classifier predicts for the M test images, each [M, L].
 
     Attributes:
-        last_look: by the published rule, when the last epoch ends: what v1.0.1 takes.
-        final: by the same rule, once more after the training: what later code takes.
-        corrected: without dropout, where the probability is above one half.
+        last_epoch: by the published rule, after the last epoch; used by v1.0.1.
+        final: by the published rule, predicted once more after training; used by later code.
+        corrected: without dropout, labels with a probability above one half.
     """
 
-    last_look: Truths
+    last_epoch: Truths
     final: Truths
     corrected: Truths
 
     def of(self, protocol: Protocol) -> Truths:
-        """What a protocol takes."""
-        return {"v1.0.1": self.last_look, "corrected": self.corrected}.get(protocol, self.final)
+        """The predictions that a protocol uses."""
+        return {"v1.0.1": self.last_epoch, "corrected": self.corrected}.get(protocol, self.final)
 
 
 def predictions(
     features: Features, targets_NL: Truths, train: NDArray[np.int64], test: NDArray[np.int64], *, lr: float
 ) -> dict[Protocol, tuple[Truths, ...]]:
-    """What each protocol predicts for the test images, by seed; protocols that agree share the arrays.
+    """Predictions of each protocol for the test images, by seed; protocols that agree share arrays.
 
     Args:
-        features: of all images.
+        features: features of all images.
         targets_NL: their labels.
         train: rows to train on.
         test: rows to predict.
-        lr: Adam's learning rate at the start.
+        lr: initial learning rate of Adam.
     """
     vectors = {protocol: features.followed(protocol, autocast=False) for protocol in PROTOCOLS}
     distinct = {id(one): one for one in vectors.values()}
@@ -84,16 +84,16 @@ def fit_and_predict(
 ) -> Predictions:
     """Train on one split and predict the labels of the other.
 
-    Linear(512), dropout, Linear(L) without activation; binary cross-entropy on logits, Adam, 50 epochs. The generator
-    is seeded before the classifier is made; it draws weights, orders and dropout in the order of the published code,
-    whose loaders draw too.
+    Linear(512), dropout, Linear(L) without activations; binary cross-entropy on logits, Adam, 50 epochs. The random
+    generator is seeded before the classifier is created. Weights, sample order and dropout are drawn in the same order
+    as in the published code, including the draws of its data loaders.
 
     Args:
         train_ND: features to train on, not normalised.
         targets_NL: their labels.
-        test_ND: features to predict.
-        lr: Adam's learning rate at the start.
-        seed: of the generator.
+        test_ND: features to predict labels for.
+        lr: initial learning rate of Adam.
+        seed: seed of the random generator.
         autocast: whether the classifier runs in half precision.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -119,22 +119,22 @@ def fit_and_predict(
                 loss.backward()
                 optimizer.step()
             schedule.step()
-            if epoch % LOOK_EVERY == 0:
+            if epoch % PREDICT_EVERY == 0:
                 logits = _logits(classifier, test, device, precision)
-        last_look = decide(logits, published=True)
+        last_epoch = decide(logits, published=True)
         final = decide(_logits(classifier, test, device, precision), published=True)
         return Predictions(
-            last_look, final, decide(_logits(classifier.eval(), test, device, precision), published=False)
+            last_epoch, final, decide(_logits(classifier.eval(), test, device, precision), published=False)
         )
 
 
 def decide(logits_NL: NDArray[np.float32], *, published: bool) -> Truths:
-    """Which labels the logits predict."""
+    """Turn logits into labels: above 0.5 as in the published code, otherwise above 0."""
     return logits_NL > (PUBLISHED_THRESHOLD if published else 0)
 
 
 def _batches(data: TensorDataset, order: RandomSampler | SequentialSampler) -> "DataLoader[Any]":
-    """Batches of whole slices; the loader's draws are those of a loader that fetches images one by one."""
+    """A loader that slices whole batches, with the same random draws as one that fetches samples one by one."""
     return DataLoader(data, sampler=BatchSampler(order, BATCH, drop_last=False), batch_size=None)
 
 

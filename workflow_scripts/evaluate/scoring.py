@@ -1,4 +1,4 @@
-"""Score models on one benchmark, from features alone: what the protocols of all layouts have in common."""
+"""Score models on one benchmark from their features: the part that all layouts share."""
 
 import functools
 import inspect
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 HEIGHT = "lca_height"
-# Settings that say where files lie, and nothing of how they are scored.
+# Settings that locate files and do not affect scores.
 PLACES = {"labels", "images", "find", "folder", "classes", "subsets", "fetch", "among", "jobs"}
 
 
 def score(
-    judge: "Judge",
+    score_model: "ScoreModel",
     *,
     benchmark: str,
     settings: BenchmarkSettings,
@@ -50,39 +50,42 @@ def score(
     searches: dict[str, Path] = {},  # noqa: B006 (never changed)
     threads: int = 1,
 ) -> None:
-    """Score models on one benchmark: `OUT_DIR/MODEL/BENCHMARK.json`, and `.predictions.parquet` where texts are named.
+    """Score models on one benchmark and write `OUT_DIR/MODEL/BENCHMARK.json`.
 
-    Metrics are fractions: `zero_shot/top1`, `top3`, `top5`, and `ece`, the calibration error; `few_shot/K`, the mean
-    over five folds, and `few_shot/K_std`, its population standard deviation; `chance` for top-1; `hierarchy/RANK`,
-    top-1 at a rank by the same prediction; `seen/` and `unseen/zero_shot/top1`; `subset/NAME/zero_shot/top1`; and what
-    the benchmarks without text say (see their modules). A model without a text tower has no zero-shot score. A metric
-    without a prefix follows the corrected protocol; where a version of the published code does otherwise, its number
-    stands besides, below the version's name (`v1.0.1/few_shot/1`). `protocols` says of each metric which versions it
-    follows: those that agree share one number. `left_out` says why a few-shot score is not there: by name, the classes
-    with too few images.
+    Zero-shot benchmarks also get `BENCHMARK.predictions.parquet`, with one prediction per image.
 
-    Beside them stand `intervals` (95 %, see `interval_of`) by metric; `against`, by other model and metric, the
-    paired difference, its interval and p; and `lca_height`, the mean height of the lowest common ancestor on errors.
+    Metrics are fractions: `zero_shot/top1`, `top3`, `top5` and `ece` (calibration error); `few_shot/K`, the mean over
+    five folds, and `few_shot/K_std`, its population standard deviation; `chance` for top-1; `hierarchy/RANK`, top-1 of
+    the same prediction at that rank; `seen/` and `unseen/zero_shot/top1`; `subset/NAME/zero_shot/top1`; and the metrics
+    of benchmarks without text (see their modules). A model without a text tower has no zero-shot scores.
+
+    A metric without a prefix follows the corrected protocol. Where a version of the published code differs, its score
+    is listed with the version as prefix (`v1.0.1/few_shot/1`). `protocols` lists the versions that each metric follows.
+    `left_out` says why a few-shot score is missing and names the classes with too few images.
+
+    The file also has `intervals` (95 %, see `interval_of`) by metric; `against`, the paired difference to every other
+    model by metric, with its interval and p; and `lca_height`, the mean height of the lowest common ancestor on errors.
 
     Args:
-        judge: the protocol of the benchmark's layout.
-        benchmark: its name.
+        score_model: the scoring function of the benchmark's layout.
+        benchmark: the benchmark's name.
         settings: its layout, text type and shots.
         images: its images.parquet.
-        models: each model's name and source.
+        models: source of each model, by name.
         features: each model's features of these images.
-        out_dir: the folder of the scores.
-        seen: the species of the run's training data, for scores of seen and unseen species apart.
-        searches: of NeWT, each model's folder of answers.
-        threads: threads of the text tower and of the matrix products.
+        out_dir: the folder to write to.
+        seen: the species in the run's training data; adds separate scores for seen and unseen species.
+        searches: each model's folder of search results (NeWT only).
+        threads: threads for the text tower and matrix products.
 
     Raises:
-        InputError: features that are missing, or were made from other images or another model; a class without a name
-            of the benchmark's text type.
+        InputError: features are missing or were made from other images or another model, or a class has no name of the
+            benchmark's text type.
     """
     if set(models) != set(features):
         raise InputError(
-            f"features are given for {', '.join(features) or 'none'}, models {', '.join(models) or 'none'}"
+            f"--features and --models must name the same models: features are given for {', '.join(features) or 'none'}"
+            f", models are {', '.join(models) or 'none'}"
         )
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -93,7 +96,7 @@ def score(
     scored: dict[str, Scored] = {}
     with threadpool_limits(threads), Progress(f"score {benchmark}", len(models), "models") as progress:
         for model, source in models.items():
-            scored[model] = _judged(judge, task, load(source, device), features[model], searches.get(model))
+            scored[model] = _scored(score_model, task, load(source, device), features[model], searches.get(model))
             progress.update(1, model)
         for model in models:
             _write(task, model, scored, out_dir / model)
@@ -104,11 +107,11 @@ class Task:
     """A benchmark to score, or one of its subsets.
 
     Attributes:
-        benchmark: its name.
+        benchmark: the benchmark's name.
         settings: its settings.
         table: its images table.
-        digest: the SHA-256 of that table's file.
-        seen: lower-case binomials of the run's training data, where that is known.
+        digest: SHA-256 digest of the table's file.
+        seen: lower-case binomials in the run's training data, if known.
     """
 
     benchmark: str
@@ -118,7 +121,11 @@ class Task:
     seen: frozenset[str] | None = None
 
     def subset(self, name: str) -> tuple[NDArray[np.int64], "Task"]:
-        """The rows of a subset, and the task that they are."""
+        """The row indices of a subset, and the task restricted to them.
+
+        Raises:
+            InputError: the subset has no rows.
+        """
         rows = np.flatnonzero(np.array(texts(self.table, "subset")) == name)
         if not len(rows):
             raise InputError(f"{self.benchmark}: subset {name} has no usable image; see its account for the reasons")
@@ -127,12 +134,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Embedded:
-    """A model and what it made of a benchmark's images.
+    """A model and its features of a benchmark's images.
 
     Attributes:
         clip: the model.
-        features: the images' features.
-        searches: the folder of NeWT's answers, where the benchmark needs one.
+        features: its features of the images.
+        searches: the folder of search results (NeWT only).
     """
 
     clip: Clip
@@ -141,13 +148,13 @@ class Embedded:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What a model does on a benchmark.
+class ModelResult:
+    """Results of one model on one benchmark.
 
     Attributes:
-        outcome: its scores.
-        predictions: a frame of PREDICTIONS, where images are held against texts.
-        height: the mean height of the lowest common ancestor on errors, where ranks are known.
+        outcome: the scores.
+        predictions: a frame with the contract PREDICTIONS, if images are compared with texts.
+        height: mean height of the lowest common ancestor on errors, if ranks are known.
     """
 
     outcome: Outcome
@@ -157,38 +164,38 @@ class Judged:
 
 @dataclass(frozen=True)
 class Scored:
-    """A model's scores and what they were made from.
+    """Results of one model, with their provenance and resamples.
 
     Attributes:
-        judged: what it does.
-        origin: what its features were made from.
-        drawn: each score over resampled images.
+        result: the results.
+        origin: what the features were made from.
+        drawn: each score over resampled images [B].
     """
 
-    judged: Judged
+    result: ModelResult
     origin: Origin
     drawn: dict[str, Reals]
 
 
-Judge = Callable[[Task, Embedded], Judged]
+ScoreModel = Callable[[Task, Embedded], ModelResult]
 
 
-def score_command(judge: Judge) -> None:
-    """Run `score` with a layout's protocol as a command."""
-    command = functools.update_wrapper(functools.partial(score, judge), score)
+def score_command(score_model: ScoreModel) -> None:
+    """Run `score` with a layout's scoring function as a command."""
+    command = functools.update_wrapper(functools.partial(score, score_model), score)
     signature = inspect.signature(score)
-    others = [parameter for name, parameter in signature.parameters.items() if name != "judge"]
+    others = [parameter for name, parameter in signature.parameters.items() if name != "score_model"]
     command.__signature__ = signature.replace(parameters=others)  # type: ignore[attr-defined]
-    command.__annotations__ = {name: kind for name, kind in score.__annotations__.items() if name != "judge"}
+    command.__annotations__ = {name: kind for name, kind in score.__annotations__.items() if name != "score_model"}
     run(command)
 
 
-def _judged(judge: Judge, task: Task, clip: Clip, file: Path, searches: Path | None) -> Scored:
+def _scored(score_model: ScoreModel, task: Task, clip: Clip, file: Path, searches: Path | None) -> Scored:
     features = read_features(file)
     _refuse_stale(task, clip, file, features)
-    judged = judge(task, Embedded(clip, features, searches))
-    height = {} if judged.height is None else {HEIGHT: judged.height}
-    return Scored(judged, features.origin, resample(judged.outcome.measures | height))
+    result = score_model(task, Embedded(clip, features, searches))
+    height = {} if result.height is None else {HEIGHT: result.height}
+    return Scored(result, features.origin, resample(result.outcome.measures | height))
 
 
 def _refuse_stale(task: Task, clip: Clip, file: Path, features: Features) -> None:
@@ -197,18 +204,20 @@ def _refuse_stale(task: Task, clip: Clip, file: Path, features: Features) -> Non
     if not changed and not np.array_equal(features.positions, task.table["position"].to_numpy()):
         changed = ["positions"]
     if changed:
-        raise InputError(f"{file}: stale, made from other {' and '.join(changed)}; delete it, so that it is made again")
+        raise InputError(
+            f"{file}: stale, made from other {' and '.join(changed)}; delete it and embed the images again"
+        )
 
 
 def _write(task: Task, model: str, scored: Mapping[str, Scored], folder: Path) -> None:
     own, spec = scored[model], task.settings.spec
-    outcome = own.judged.outcome
-    if own.judged.predictions is not None:
-        write_frame(own.judged.predictions, PREDICTIONS, folder / f"{task.benchmark}.predictions.parquet")
+    outcome = own.result.outcome
+    if own.result.predictions is not None:
+        write_frame(own.result.predictions, PREDICTIONS, folder / f"{task.benchmark}.predictions.parquet")
     against = {}
     for name, other in scored.items():
         if name != model:
-            found = differences(outcome.measures, other.judged.outcome.measures, own.drawn, other.drawn)
+            found = differences(outcome.measures, other.result.outcome.measures, own.drawn, other.drawn)
             against[name] = {metric: vars(difference) for metric, difference in found.items()}
     described: dict[str, Any] = {
         "benchmark": task.benchmark,
@@ -228,9 +237,9 @@ def _write(task: Task, model: str, scored: Mapping[str, Scored], folder: Path) -
             "settings": digest(spec.model_dump(mode="json", exclude=PLACES)),
         },
     }
-    if own.judged.height is not None:
-        height = own.judged.height.value
-        # Without any error there is no height.
+    if own.result.height is not None:
+        height = own.result.height.value
+        # The mean is undefined if there are no errors.
         described[HEIGHT] = {"mean": height if np.isfinite(height) else None, "interval": interval(own.drawn[HEIGHT])}
     write_document(folder / f"{task.benchmark}.json", described, BENCHMARK_SCORES)
     logger.info("%s, %s: %s", task.benchmark, model, outcome.metrics)

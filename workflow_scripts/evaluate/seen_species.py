@@ -1,4 +1,4 @@
-"""List the species that a corpus trains on, so that scores can be parted by species seen and never seen."""
+"""List the species in a corpus's training data, so that scores can be split into seen and unseen species."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ QUERY = "seen_species.sql"
 
 
 def list_seen_species(*, labels: Path, verdicts: tuple[Path, ...], out: Path, memory_mb: int = 2048) -> None:
-    """Write each species with kept training images, by its resolved binomial in lower case.
+    """Write the resolved lower-case binomial of each species that has kept training images.
 
     Args:
         labels: the corpus's taxonomy/labels.parquet.
         verdicts: each generation's curate/GENERATION/verdicts.parquet.
-        out: the table.
-        memory_mb: DuckDB's memory limit.
+        out: the table of species to write.
+        memory_mb: memory limit of DuckDB, MiB.
 
     Raises:
         InputError: a table is missing or breaks its contract.

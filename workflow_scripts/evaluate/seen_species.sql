@@ -5,7 +5,7 @@ FROM verdicts
 JOIN labels USING (label_id)
 WHERE verdicts.keep
     AND verdicts.split = 'train'
-    -- Without a genus: the whole of a name that is no scientific one.
+    -- A species without a genus has a name that is not scientific, kept complete in `species`.
     AND (labels.genus IS NOT NULL OR labels.scientific_name = labels.species)
     AND labels.species IS NOT NULL
 GROUP BY ALL

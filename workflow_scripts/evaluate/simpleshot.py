@@ -1,6 +1,6 @@
 """Few-shot classification by SimpleShot: nearest class mean of centred, normalised features (Wang et al. 2019).
 
-Shapes: N images, C classes, k support images a class, Q query images, D embedding dimensions.
+Shapes: N images, C classes, k support images per class, Q query images, D embedding dimensions.
 """
 
 import random
@@ -15,7 +15,7 @@ from workflow_scripts.common.resampling import Measure, share
 from workflow_scripts.evaluate.classes import Classes
 
 FOLDS = 5
-# Classes with too few images that are named.
+# How many classes with too few images a message names.
 NAMED = 5
 
 Indices = NDArray[np.int64]
@@ -23,12 +23,12 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Folds:
-    """What all folds with one number of support images say.
+    """Results of all folds for one number of support images.
 
     Attributes:
-        accuracies: over the query images of each fold.
-        correct: how many folds got each image right [N].
-        queried: in how many folds it was a query [N].
+        accuracies: accuracy over the query images of each fold.
+        correct: number of folds that classified each image correctly [N].
+        queried: number of folds in which each image was a query [N].
     """
 
     accuracies: list[float]
@@ -37,30 +37,30 @@ class Folds:
 
     @property
     def measure(self) -> Measure:
-        """The mean accuracy, with its standard deviation over folds (all have equally many queries)."""
+        """The mean accuracy, with its standard deviation over folds (all folds have the same number of queries)."""
         mean = share(self.correct, self.queried)
         return Measure(mean.terms, mean.statistic, float(np.std(self.accuracies)))
 
 
 def too_few_images(classes: Classes, k: int) -> str:
-    """Why there is no k-shot score: the classes that have not k images and one to query, by name; "" where all have."""
+    """Why there is no k-shot score: which classes have fewer than k + 1 images; "" if none has."""
     sizes = np.bincount(classes.of_image, minlength=len(classes.names))
     short = [f"{classes.names[number]!r} has {sizes[number]}" for number in np.flatnonzero(sizes <= k)]
     if not short:
         return ""
     more = f" and {len(short) - NAMED} more classes have too few" if len(short) > NAMED else ""
-    return f"{k}-shot needs {k + 1} images a class; {', '.join(short[:NAMED])}{more}"
+    return f"{k}-shot needs {k + 1} images per class; {', '.join(short[:NAMED])}{more}"
 
 
 def simpleshot(features_ND: Floats, classes: Classes, shots: Sequence[int], *, accumulate: bool) -> dict[int, Folds]:
-    """What five folds say, by number of support images; of numbers for which a class has too few images, nothing.
+    """Results of five folds by number of support images; numbers for which a class has too few images are left out.
 
     Args:
         features_ND: image features, normalised.
-        classes: each image's class; lists of images are in the order of the rows.
-        shots: numbers of support images a class, in the order in which they are run.
-        accumulate: shuffle the same lists again and again, as bioclip-2 v1.0.1 and v2.0.0 do, so that a fold depends on
-            all folds and shots before it. Otherwise each fold shuffles the rows' order afresh.
+        classes: the class of each image.
+        shots: numbers of support images per class, in the order in which they are run.
+        accumulate: keep shuffling the same lists, as bioclip-2 v1.0.1 and v2.0.0 do, so that a fold depends on all
+            earlier folds and shots. Otherwise each fold starts from the row order.
     """
     members = _members(classes)
     found: dict[int, Folds] = {}
@@ -84,14 +84,14 @@ def simpleshot(features_ND: Floats, classes: Classes, shots: Sequence[int], *, a
 
 
 def _members(classes: Classes) -> list[list[int]]:
-    """Each class's images in the order of the rows."""
+    """The images of each class, in row order."""
     by_class = np.argsort(classes.of_image, kind="stable")
     sizes = np.bincount(classes.of_image, minlength=len(classes.names))
     return [images.tolist() for images in np.split(by_class, np.cumsum(sizes)[:-1])]
 
 
 def nearest_mean(features_ND: Floats, support_Ck: Indices, query_Q: Indices) -> Indices:
-    """The class whose support mean lies nearest to each query."""
+    """The class [Q] whose support mean is nearest to each query, after centring on the mean of all support images."""
     mean_D = features_ND[support_Ck.ravel()].mean(axis=0)
     means_CD = unit(features_ND[support_Ck] - mean_D).mean(axis=1)
     queries_QD = unit(features_ND[query_Q] - mean_D)

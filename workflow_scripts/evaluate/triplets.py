@@ -1,6 +1,6 @@
-"""Whether of two images the one nearer in the taxonomy is nearer in the embedding too.
+"""Triplet accuracy: whether the closer relative of an image is also closer in the embedding.
 
-Shapes: N images, D dimensions, T triplets an image.
+Shapes: N images, D dimensions, M anchors, T triplets per anchor.
 """
 
 import numpy as np
@@ -16,22 +16,22 @@ Integers = NDArray[np.int64]
 
 
 def triplet_accuracy(vectors_ND: Floats, codes_NR: Integers, count: int) -> dict[str, Measure]:
-    """Triplet accuracy at each rank as `triplet/RANK`, and over all ranks as `triplet/mean`; guessing gives a half.
+    """Triplet accuracy at each rank as `triplet/RANK`, and their mean as `triplet/mean`; chance is one half.
 
-    At a rank, an anchor's positive is another image of its taxon there, its negative an image of a sister taxon: one
-    that shares the rank above and parts at this one. A triplet is right where the positive has the larger cosine. The
-    triplets are the same for every model. Ranks without sister taxa are left out.
+    At a given rank, the positive is another image of the anchor's taxon, and the negative is an image of a sister
+    taxon: same parent, different taxon. A triplet is correct if the positive has the larger cosine similarity. Every
+    model gets the same triplets. Ranks without sister taxa are left out.
 
     Args:
-        vectors_ND: features at unit length.
-        codes_NR: numbers for names, kingdom first, -1 where unknown.
-        count: triplets drawn for each image and rank.
+        vectors_ND: features of unit length.
+        codes_NR: integer codes of the names, kingdom first, -1 if unknown.
+        count: triplets to draw per image and rank.
     """
     generator = np.random.default_rng(SEED)
     measures = {}
     for place, rank in enumerate(RANKS):
         above_N = codes_NR[:, place - 1] if place else np.zeros(len(codes_NR), np.int64)
-        anchors, positives_MT, negatives_MT = _drawn(above_N, codes_NR[:, place], count, generator)
+        anchors, positives_MT, negatives_MT = _draw_triplets(above_N, codes_NR[:, place], count, generator)
         if not len(anchors):
             continue
         right_N, tried_N = np.zeros((2, len(codes_NR)), np.int64)
@@ -43,13 +43,13 @@ def triplet_accuracy(vectors_ND: Floats, codes_NR: Integers, count: int) -> dict
     return measures | ({"triplet/mean": mean_of(list(measures.values()))} if measures else {})
 
 
-def _drawn(
+def _draw_triplets(
     above_N: Integers, taxon_N: Integers, count: int, generator: np.random.Generator
 ) -> tuple[Integers, Integers, Integers]:
-    """Anchors [M] that have both, their positives [M, T] and their negatives [M, T]."""
+    """Draw the anchors [M] that have positives and negatives, their positives [M, T] and their negatives [M, T]."""
     known = np.flatnonzero((above_N >= 0) & (taxon_N >= 0))
     order = known[np.lexsort((taxon_N[known], above_N[known]))]
-    # Images of one taxon lie side by side, and so do those of one parent.
+    # In this order the images of a taxon are contiguous, and so are those of a parent.
     own_start, own_size = _runs(np.stack([above_N[order], taxon_N[order]], axis=1))
     all_start, all_size = _runs(above_N[order][:, None])
     place = np.flatnonzero((own_size > 1) & (all_size > own_size))
@@ -63,7 +63,7 @@ def _drawn(
 
 
 def _runs(keys: Integers) -> tuple[Integers, Integers]:
-    """For each row of sorted keys [N, K]: where the run of equal rows begins, and how long it is."""
+    """Start and length of the run of equal rows that each row of the sorted keys [N, K] is in."""
     if not len(keys):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     starts = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(axis=1)])

@@ -1,4 +1,4 @@
-"""Lay a model's image features out on a plane by t-SNE."""
+"""Project a model's image features to two dimensions with t-SNE."""
 
 from pathlib import Path
 
@@ -10,26 +10,26 @@ from workflow_scripts.contracts import EMBEDDING_MAP
 from workflow_scripts.evaluate.image_sample import draw_sample
 
 SEED = 42
-# The default of van der Maaten and of scikit-learn; neighbourhoods of 30 images suit any set of this size.
+# The default of van der Maaten's code and of scikit-learn.
 PERPLEXITY = 30.0
-# A neighbourhood needs three times as many neighbours as the perplexity says.
-NEIGHBOURS_A_UNIT = 3
+# openTSNE uses 3 x perplexity neighbours of each point, so perplexity is at most a third of the other images.
+NEIGHBOURS_PER_PERPLEXITY = 3
 DECIMALS = 3
 
 
 def tsne(*, images: Path, features: Path, out: Path) -> None:
-    """Write where each image lies by t-SNE (van der Maaten & Hinton 2008) over cosine distances.
+    """Write each image's coordinates in a t-SNE map (van der Maaten & Hinton 2008) with cosine distance.
 
-    Neighbours are exact and the start is the first two principal components, so that the same features give the same
-    picture, and two models' pictures can be held against each other.
+    Nearest neighbours are exact and the initialisation is the first two principal components, so that the same features
+    give the same map and maps of different models can be compared.
 
     Args:
         images: a benchmark's images.parquet.
         features: a model's features of these images.
-        out: the table (contract EMBEDDING_MAP).
+        out: the table to write (contract EMBEDDING_MAP).
 
     Raises:
-        InputError: features that are missing or of other images, or images without ranks.
+        InputError: features are missing or belong to other images, or the images have no ranks.
     """
 
     import polars as pl
@@ -38,13 +38,13 @@ def tsne(*, images: Path, features: Path, out: Path) -> None:
     chosen = draw_sample(images)
     vectors = chosen.features(features)
     plane = TSNE(
-        perplexity=min(PERPLEXITY, max(1.5, (len(vectors) - 1) / NEIGHBOURS_A_UNIT)),
+        perplexity=min(PERPLEXITY, max(1.5, (len(vectors) - 1) / NEIGHBOURS_PER_PERPLEXITY)),
         initialization="pca",
         metric="cosine",
         neighbors="exact",
         negative_gradient_method="bh",
         random_state=SEED,
-        # At these sizes, threads wait for each other longer than they work.
+        # At these sizes more threads are slower.
         n_jobs=1,
     ).fit(vectors)
     x, y = np.round(np.asarray(plane), DECIMALS).T

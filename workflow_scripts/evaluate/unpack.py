@@ -1,4 +1,4 @@
-"""Archives from outside: no member leaves the folder, and no more is written than was allowed."""
+"""Unpack archives safely: no member is written outside the folder, and the total size is limited."""
 
 import shutil
 import stat
@@ -11,12 +11,12 @@ from typing import IO, NamedTuple
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.progress import Progress
 
-# What a file system's longest name and a benchmark's deepest folder need.
+# The deepest path accepted; benchmarks have far fewer levels.
 MAX_PARTS = 32
 
 
 class Member(NamedTuple):
-    """A file of an archive: where it goes, its size in bytes as the archive says it, and its content."""
+    """A file in an archive: its path, the size that the archive declares in bytes, and its content."""
 
     name: PurePosixPath
     size: int
@@ -24,18 +24,18 @@ class Member(NamedTuple):
 
 
 def unpack(archive: Path, folder: Path, *, max_bytes: int) -> int:
-    """Write the files of a tar (packed or not) or a zip below `folder`, and return how many.
+    """Extract a tar (compressed or not) or zip archive into `folder` and return the number of files.
 
-    Folders come from the names of files; links and devices are left out, for no benchmark needs them.
+    Folders are created from file paths; links and devices are skipped, since no benchmark needs them.
 
     Args:
         archive: the archive.
-        folder: where its files go; it may hold others, of which none is replaced.
-        max_bytes: the most that all files may have together.
+        folder: the destination; existing files are never overwritten.
+        max_bytes: maximum total size of the extracted files.
 
     Raises:
-        InputError: no archive, a broken one, a name that leads out of the folder or is there already, or too many
-            bytes.
+        InputError: the file is not an archive or is damaged, a path leads out of the folder or exists already, or the
+            total size exceeds `max_bytes`.
     """
     written = files = 0
     try:
@@ -44,20 +44,20 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int) -> int:
                 target = folder / _safe(member.name, archive)
                 written += member.size
                 if written > max_bytes:
-                    raise InputError(f"{archive}: unpacks to more than {max_bytes / 1e9:g} GB; set max_gb higher")
+                    raise InputError(f"{archive}: contents exceed {max_bytes / 1e9:g} GB; raise max_gb")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("xb") as out:
                     shutil.copyfileobj(member.content, out, 2**20)
-                if target.stat().st_size != member.size:
-                    raise InputError(f"{archive}: {member.name} has not the size that the archive says")
+                if (size := target.stat().st_size) != member.size:
+                    raise InputError(f"{archive}: {member.name}: expected {member.size} bytes, found {size}")
                 files += 1
                 progress.update(1)
     except FileExistsError as error:
-        raise InputError(f"{archive}: {error.filename} is there twice") from None
+        raise InputError(f"{archive}: {error.filename} exists already") from None
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
-        raise InputError(f"{archive}: cannot be unpacked: {error}") from None
+        raise InputError(f"{archive}: unpacking failed: {error}") from None
     if not files:
-        raise InputError(f"{archive}: holds no file")
+        raise InputError(f"{archive}: contains no files")
     return files
 
 
@@ -78,5 +78,7 @@ def _members(archive: Path) -> Iterator[Member]:
 
 def _safe(name: PurePosixPath, archive: Path) -> PurePosixPath:
     if name.is_absolute() or ".." in name.parts or "\0" in str(name) or not 0 < len(name.parts) <= MAX_PARTS:
-        raise InputError(f"{archive}: the name {str(name)[:200]!r} leads out of its folder")
+        raise InputError(
+            f"{archive}: path {str(name)[:200]!r} leads out of the folder or has more than {MAX_PARTS} levels"
+        )
     return name

@@ -1,4 +1,4 @@
-"""Zero-shot classification: each image takes the class whose prompts lie nearest (Radford et al. 2021, section 3.1).
+"""Zero-shot classification: predict the class with the most similar prompts (Radford et al. 2021, section 3.1).
 
 Shapes: N images, C classes, D embedding dimensions.
 """
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 TOPS = (1, 3, 5)
 
-# Similarities held at once: 64 MiB of float32.
+# Similarities in memory at once: 64 MiB of float32.
 BLOCK_VALUES = 2**24
-# Decimals kept of a prediction's score: what lies beyond is rounding, which depends on the number of threads.
+# Further decimals of a prediction's score depend on rounding, and so on the number of threads.
 SCORE_DECIMALS = 5
 CONFIDENCE_DECIMALS = 4
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """What zero-shot classification says of each image.
+    """Zero-shot predictions of images.
 
     Attributes:
-        classes: how many classes there are.
+        classes: number of classes.
         predicted: the class with the highest similarity [N].
-        score: that similarity, a cosine [N].
-        confidence: the probability of that class [N], by softmax over the classes at the model's own temperature.
-        rank: how many classes come before the true one [N]; 0 is right.
+        score: its cosine similarity [N].
+        confidence: its probability [N], by a softmax over all classes at the model's temperature.
+        rank: how many classes rank above the true class [N]; 0 is correct.
     """
 
     classes: int
@@ -50,20 +50,18 @@ class Nearest:
     rank: NDArray[np.int64]
 
     def right(self) -> dict[str, NDArray[np.bool_]]:
-        """Which images are right [N], by top-1, top-3 and top-5; with fewer classes than that, by top-`classes`."""
+        """Which images are correct [N] by top-1, top-3 and top-5; k is at most the number of classes."""
         return {f"top{k}": self.rank < min(self.classes, k) for k in TOPS}
 
 
 def classify(images_ND: Floats, truth_N: NDArray[np.int64], weights_CD: Floats, scale: float) -> Nearest:
-    """The nearest class of each image, among normalised images and normalised class weights.
-
-    Of two classes equally near the first in order comes first.
+    """Find the nearest class of each image; ties go to the class with the lower index.
 
     Args:
-        images_ND: images.
-        truth_N: their classes.
-        weights_CD: the classes.
-        scale: what the model multiplies similarities with before the softmax.
+        images_ND: normalised image features.
+        truth_N: true classes.
+        weights_CD: normalised class weights.
+        scale: the model's logit scale.
     """
     images, classes = len(images_ND), len(weights_CD)
     predicted, rank = np.empty(images, np.int64), np.empty(images, np.int64)
@@ -85,12 +83,12 @@ def classify(images_ND: Floats, truth_N: NDArray[np.int64], weights_CD: Floats, 
 def zero_shot(
     clip: Clip, given: Mapping[Protocol, tuple[Floats, Classes]], templates: Sequence[Template]
 ) -> dict[Protocol, Nearest]:
-    """The nearest class of each image, by the classes' prompts.
+    """Classify images by the prompts of their classes, for each protocol.
 
     Args:
         clip: the model.
-        given: each protocol's normalised image features and classes.
-        templates: what makes prompts of a class's name.
+        given: normalised image features and classes of each protocol.
+        templates: functions that turn a class name into a prompt.
     """
 
     @cache
@@ -104,7 +102,7 @@ def zero_shot(
 
 
 def zero_shot_measures(nearest: Mapping[Protocol, Nearest]) -> dict[str, ByProtocol]:
-    """`zero_shot/top1`, `top3` and `top5`, and `zero_shot/ece`, the calibration error, which no published code has."""
+    """`zero_shot/top1`, `top3`, `top5` and `zero_shot/ece` (calibration error; corrected protocol only)."""
 
     def tops(of: Nearest) -> dict[str, Measure]:
         return {top: share(right_N) for top, right_N in of.right().items()}
@@ -118,13 +116,13 @@ def zero_shot_measures(nearest: Mapping[Protocol, Nearest]) -> dict[str, ByProto
 
 
 def predictions(table: "pl.DataFrame", classes: Classes, nearest: Nearest) -> "pl.DataFrame":
-    """One row an image; a class is shown by the label of its first image."""
+    """The predictions table, one row per image; a predicted class is shown by the label of its first image."""
     import polars as pl
 
     shown = table["class"][classes.first_image]
     return table.select("position", "image", "class").with_columns(
         predicted=shown[nearest.predicted],
-        # As Python rounds: numpy's and polars' rounding differ in the last bit.
+        # Python's rounding: that of NumPy and polars differs in the last bit.
         score=pl.Series([round(float(value), SCORE_DECIMALS) for value in nearest.score], dtype=pl.Float64),
         correct=pl.Series(nearest.rank == 0),
         confidence=pl.Series(

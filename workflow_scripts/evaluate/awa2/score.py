@@ -1,7 +1,7 @@
-"""Animals with Attributes 2: 85 attributes of animals never seen in training (Xian et al. 2018; bioclip-2's protocol).
+"""Score Animals with Attributes 2: 85 attributes of unseen animal classes (Xian et al. 2018; bioclip-2's protocol).
 
-The published macro F1 is taken over the first two attributes alone, in all versions: `labels=np.unique(y_true)` names
-the columns 0 and 1 where the labels are zeros and ones.
+In all versions of the published code macro F1 covers only the first two attributes: it passes
+`labels=np.unique(y_true)`, which selects columns 0 and 1 because the labels are zeros and ones.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from workflow_scripts.evaluate.columns import rows_of, targets
 from workflow_scripts.evaluate.features import Features
 from workflow_scripts.evaluate.measures import Outcome, by_protocol, macro_f1, mean_of
 from workflow_scripts.evaluate.probe import predictions
-from workflow_scripts.evaluate.scoring import Embedded, Judged, Task, score_command
+from workflow_scripts.evaluate.scoring import Embedded, ModelResult, Task, score_command
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,7 +34,7 @@ def awa2(features: Features, table: "pl.DataFrame") -> Outcome:
         table: the images, with `split` (train, test) and `targets`, 85 zeros and ones.
 
     Raises:
-        InputError: a split is empty, or targets are no such string.
+        InputError: a split is empty, or `targets` has another format.
     """
     truth_NL = targets(table, ATTRIBUTES)
     train, test = rows_of(table, "train"), rows_of(table, "test")
@@ -42,7 +42,7 @@ def awa2(features: Features, table: "pl.DataFrame") -> Outcome:
 
 
 def outcome(truth_NL: Truths, predicted: Mapping[Protocol, tuple[Truths, ...]]) -> Outcome:
-    """The scores of each protocol's predictions, by seed."""
+    """Scores of each protocol's predictions, which are given by seed."""
     values = np.unique(truth_NL).astype(np.int64)
     columns = {protocol: slice(None) if protocol == CORRECTED else values for protocol in predicted}
 
@@ -55,10 +55,10 @@ def outcome(truth_NL: Truths, predicted: Mapping[Protocol, tuple[Truths, ...]]) 
     return Outcome({"attributes/macro_f1": by_protocol(given, mean_f1)}, *truth_NL.shape)
 
 
-def judge(task: Task, embedded: Embedded) -> Judged:
+def score_model(task: Task, embedded: Embedded) -> ModelResult:
     """Score a model on the benchmark."""
-    return Judged(awa2(embedded.features, task.table))
+    return ModelResult(awa2(embedded.features, task.table))
 
 
 if __name__ == "__main__":
-    score_command(judge)
+    score_command(score_model)

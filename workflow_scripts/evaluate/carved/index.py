@@ -1,8 +1,8 @@
-"""Carve a benchmark like Rare Species out of a corpus: some species, held out of training before it starts.
+"""Carve a benchmark like Rare Species out of a corpus: a random set of species, held out of training.
 
-As BioCLIP's Rare Species was made (Stevens et al. 2024, section 4): species drawn among those with enough images, as
-many images of each. The corpus's `curate.hold_out_species_of` then keeps the species out of training altogether. Only
-the first generation is carved, so that a corpus that grows keeps its benchmark.
+Follows BioCLIP's Rare Species (Stevens et al. 2024, section 4): species are drawn from those with enough images, with
+the same number of images each. `curate.hold_out_species_of` then keeps these species out of training. Only the first
+generation is used, so that the benchmark stays the same while the corpus grows.
 """
 
 import logging
@@ -34,17 +34,17 @@ def carve(
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
-    """Write the table of a carved benchmark; its images stay where they were downloaded.
+    """Write the images table of a carved benchmark; the images stay in the download tars.
 
     Args:
         name: the benchmark's name.
-        settings: how many species and images, of which species, by which seed.
-        catalog: the parts of the corpus's first generation.
-        downloads: what became of its images.
-        parts: the folder of the download parts, as the table will name it.
+        settings: number of species and images, species to draw from, seed.
+        catalog: the catalog parts of the corpus's first generation.
+        downloads: the gathered download manifest.
+        parts: the folder of the download parts, as written into the table.
         labels: the corpus's resolved labels.
-        out: the table.
-        account: rows in and out.
+        out: the images table to write.
+        account: the account to write.
         memory_mb: memory limit of DuckDB, MiB.
         threads: threads of DuckDB.
 
@@ -73,8 +73,8 @@ def carve(
         )
         if species < settings.species:
             raise InputError(
-                f"benchmarks.{name}: {species} species have {settings.images} images, {settings.species} are asked "
-                "for; ask for fewer species or images"
+                f"benchmarks.{name}: {species} species have {settings.images} images, expected {settings.species}; "
+                f"lower benchmarks.{name}.species or benchmarks.{name}.images"
             )
         kept = tables.write(connection, "SELECT * FROM carved", BENCHMARK_IMAGES, out)
     notes = {"classes": species, DIFFERING: 0}

@@ -1,19 +1,19 @@
--- Settings: variables species, images, seed, among (lower-case binomials, or none) and parts (a folder).
+-- Variables: species, images, seed, among (lower-case binomials; empty: all) and parts (a folder).
 WITH resolved AS (
-    -- Without a genus the species is the whole of a name that is no scientific one.
+    -- A species without a genus has a name that is not scientific, kept complete in `species`.
     SELECT * REPLACE (coalesce(genus, '') AS genus)
     FROM labels
     WHERE species IS NOT NULL AND resolved_rank = 'species' AND (genus IS NOT NULL OR scientific_name = species)
 ),
 
--- How a species is written, by the label with the most images.
+-- The ranks and common name of each species, from the label with the most images.
 written AS (
     SELECT DISTINCT ON (kingdom, genus, species) kingdom, phylum, "class", "order", family, genus, species, common_name
     FROM resolved
     ORDER BY kingdom, genus, species, images DESC, label_id
 ),
 
--- Each picture once; one that two species claim is no test of either.
+-- Each distinct image once, without images that are labelled as several species.
 pictures AS (
     SELECT uuid, kingdom, genus, species, part, tar, "offset", size, md5, pdq
     FROM downloads
@@ -25,7 +25,7 @@ pictures AS (
         = max((kingdom, genus, species)) OVER (PARTITION BY md5)
 ),
 
--- Those with enough images, in the order of a hash: the seed draws.
+-- A random draw of species with enough images: the first ones by a hash of seed and name.
 drawn AS (
     SELECT kingdom, genus, species
     FROM pictures

@@ -1,4 +1,4 @@
-"""Score a classification benchmark: zero-shot by all templates, few-shot by SimpleShot."""
+"""Score a classification benchmark: zero-shot with all templates, few-shot with SimpleShot."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from workflow_scripts.evaluate.csv.texts import classes_of
 from workflow_scripts.evaluate.features import Features
 from workflow_scripts.evaluate.hierarchy import Lineage, height_on_errors, lineage, top1_by_rank
 from workflow_scripts.evaluate.measures import ByProtocol, Outcome, by_protocol, corrected
-from workflow_scripts.evaluate.scoring import Embedded, Judged, Task, score_command
+from workflow_scripts.evaluate.scoring import Embedded, ModelResult, Task, score_command
 from workflow_scripts.evaluate.simpleshot import simpleshot, too_few_images
 from workflow_scripts.evaluate.zero_shot import Nearest, predictions, zero_shot, zero_shot_measures
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def judge(task: Task, embedded: Embedded) -> Judged:
-    """Score a model on a benchmark whose images have a class each."""
+def score_model(task: Task, embedded: Embedded) -> ModelResult:
+    """Score a model on a classification benchmark."""
     spec = task.settings.spec
     assert isinstance(spec, Classification)
     return classify(task, embedded.clip, embedded.features.normalised(), spec)
 
 
-def classify(task: Task, clip: Clip, features: Features, spec: Classification) -> Judged:
-    """Few-shot, and where the model reads text zero-shot by all templates and how wrong the wrong predictions are.
+def classify(task: Task, clip: Clip, features: Features, spec: Classification) -> ModelResult:
+    """Score few-shot and, if the model has a text tower, zero-shot with the severity of its errors.
 
     Args:
         task: the benchmark or one of its subsets.
@@ -44,7 +44,7 @@ def classify(task: Task, clip: Clip, features: Features, spec: Classification) -
     images, count = len(task.table), len(classes.names)
     few_shot, left_out = _few_shot(features, task.table, classes, spec.shots)
     if not clip.has_text:
-        return Judged(Outcome(few_shot, images, count, 1 / count, left_out))
+        return ModelResult(Outcome(few_shot, images, count, 1 / count, left_out))
     first = classes_of(task.table, spec.published_text_type) if spec.published_text_type else classes
     given = {
         protocol: (features.followed(protocol), first if protocol == "v1.0.1" else classes) for protocol in PROTOCOLS
@@ -53,9 +53,9 @@ def classify(task: Task, clip: Clip, features: Features, spec: Classification) -
     nearest = found[CORRECTED]
     lineages = [lineage(row) for row in task.table[classes.first_image].iter_rows(named=True)]
     by_rank = top1_by_rank(lineages, classes.of_image, nearest.predicted)
-    seen = {} if task.seen is None else _by_acquaintance(task.seen, lineages, classes, nearest)
+    seen = {} if task.seen is None else _by_seen(task.seen, lineages, classes, nearest)
     more = {metric: corrected(measure) for metric, measure in (by_rank | seen).items()}
-    return Judged(
+    return ModelResult(
         Outcome(zero_shot_measures(found) | few_shot | more, images, count, 1 / count, left_out),
         predictions(task.table, classes, nearest),
         height_on_errors(lineages, classes.of_image, nearest.predicted) if by_rank else None,
@@ -65,9 +65,9 @@ def classify(task: Task, clip: Clip, features: Features, spec: Classification) -
 def _few_shot(
     features: Features, table: "pl.DataFrame", named: Classes, shots: Sequence[int]
 ) -> tuple[dict[str, ByProtocol], dict[str, str]]:
-    """SimpleShot by protocol, and why the scores are left out for which a class has too few images.
+    """SimpleShot scores by protocol, and why scores are missing because a class has too few images.
 
-    v1.0.1 and v2.0.0 take labels for classes, main-49e1cf5 what prompts call them.
+    In v1.0.1 and v2.0.0 a class is a label; in main-49e1cf5 it is the class name in prompts.
     """
     classes = Classes.in_order(table["class"].to_list())
     by_name = classes if np.array_equal(classes.of_image, named.of_image) else named
@@ -89,10 +89,10 @@ def _few_shot(
     return scored, {metric: reason for metric, reason in why.items() if reason}
 
 
-def _by_acquaintance(
+def _by_seen(
     seen: frozenset[str], lineages: Sequence[Lineage], classes: Classes, nearest: Nearest
 ) -> dict[str, Measure]:
-    """Top-1 among all classes, apart for images of species that the run trained on and of those that it did not."""
+    """Top-1 among all classes, separately for images of species seen and not seen in training."""
     species_N = np.array([one[-1] for one in lineages])[classes.of_image]
     right_N, seen_N = nearest.rank == 0, np.isin(species_N, list(seen))
     groups = {"seen": seen_N, "unseen": (species_N != "") & ~seen_N}
@@ -100,4 +100,4 @@ def _by_acquaintance(
 
 
 if __name__ == "__main__":
-    score_command(judge)
+    score_command(score_model)

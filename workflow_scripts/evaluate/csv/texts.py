@@ -1,4 +1,4 @@
-"""How a benchmark's classes are written, by the rules of the papers' evaluation code (bioclip-2 v1.0.1)."""
+"""Class names of a benchmark, by the rules of the papers' evaluation code (bioclip-2 v1.0.1)."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,36 +14,36 @@ if TYPE_CHECKING:
 
 
 def classes_of(table: "pl.DataFrame", text_type: ClassText) -> Classes:
-    """The classes by the names that prompts are made of.
+    """The classes of a benchmark, identified by their names in prompts.
 
-    As in the published code, images whose names are equal are of one class, whatever their label says.
+    As in the published code, images with equal names have the same class, even if their labels differ.
 
     Raises:
-        InputError: a row has no name of this type.
+        InputError: a row has no name of this text type.
     """
     return Classes.in_order([class_name(row, text_type) for row in table.iter_rows(named=True)])
 
 
 def class_name(row: Mapping[str, Any], text_type: str) -> str:
-    """The name that prompts are made of, for one row of the images table.
+    """The class name in prompts for one row of the images table.
 
     Raises:
-        InputError: the row has no name of this type.
+        InputError: the row has no name of this text type.
     """
     if name := written(row, text_type):
         return name
     raise InputError(
-        f"row {row['position']} of the labels, class {row['class']!r}: no name of the type {text_type}; "
-        "fill in its ranks, or take text_type asis"
+        f"row {row['position']} of the labels, class {row['class']!r}: no name of text type {text_type}; "
+        "fill in its ranks, or set text_type: asis"
     )
 
 
 def written(row: Mapping[str, Any], text_type: str) -> str:
-    """The name of a class that a text type writes; "" where the row has none.
+    """The class name of a text type; "" if the row has none.
 
-    `asis` is `class` verbatim, underscores and all. The others are built from the ranks, and differ from training's
-    captions in two ways: without a kingdom only `Genus species` is written, and without a common name nothing is
-    added. Where `com` has no common name it is the scientific name, for a prompt must name something.
+    `asis` is `class` verbatim, including underscores. The others are built from the ranks and differ from training
+    captions in two ways: without a kingdom the name is only `Genus species`, and a missing common name adds nothing.
+    `com` falls back to the scientific name.
 
     Args:
         row: `class`, `common_name` and the seven ranks as `taxon_RANK`.

@@ -1,6 +1,6 @@
-"""Read FishNet: `train.csv`, `test.csv` and `Image_Library/FOLDER/IMAGE`.
+"""Index FishNet: `train.csv`, `test.csv` and `Image_Library/FOLDER/IMAGE`.
 
-The fourth column of the CSVs is the image (its last part counts), the thirteenth its folder; nine columns are traits.
+Column 4 of the CSVs is the image's path, of which only the file name is used; column 13 is its folder.
 """
 
 from collections.abc import Iterator
@@ -32,19 +32,20 @@ BITS = {"1": "1", "0": "0", "1.0": "1", "0.0": "0"}
 
 
 def index_fishnet(*, name: str, settings: FishnetBenchmark, out: Path, account: Path, jobs: int = 2) -> None:
-    """Write FishNet's table: `targets`, nine zeros and ones in the order of `TRAITS`; the folder as `class`.
+    """Write the images table: `class` (the folder) and `targets` (nine zeros and ones in the order of `TRAITS`).
 
-    Rows with any empty trait are dropped in both splits, as the published code does.
+    As in the published code, rows with an empty trait are dropped in both splits.
 
     Args:
         name: the benchmark's name.
-        settings: the benchmark; its folder is only read.
-        out: the table.
-        account: rows in and out; images that are missing or unreadable are named in it.
-        jobs: threads that decode and hash; they change no byte.
+        settings: the benchmark's settings; its folder is not modified.
+        out: the images table to write.
+        account: the account to write: rows in and out, and which images are missing or unreadable.
+        jobs: threads that decode and hash; the number does not affect the output.
 
     Raises:
-        InputError: a CSV is missing, no CSV or incomplete, has an unknown value, or no image can be used.
+        InputError: a label file is missing, not a CSV or incomplete, a trait has an unknown value, or there is no
+            usable image.
     """
     rows = _rows(Path(settings.folder))
     index_images(rows, benchmark=name, out=out, account=account, jobs=jobs, extra=("targets",))
@@ -57,7 +58,9 @@ def _rows(folder: Path) -> Iterator[Labelled]:
         for where, row in read_csv(labels, has_columns(labels, TRAITS)):
             cells = list(row.values())
             if len(cells) <= FOLDER_COLUMN:
-                raise InputError(f"{where}: {len(cells)} columns; the image's folder should be column 13")
+                raise InputError(
+                    f"{where}: expected the image's folder in column {FOLDER_COLUMN + 1}, found {len(cells)} columns"
+                )
             image = one_name(PurePosixPath(cells[IMAGE_COLUMN]).name, where)
             family = one_name(cells[FOLDER_COLUMN], where)
             known = all(row[trait].strip() for trait in TRAITS)
@@ -77,7 +80,7 @@ def _rows(folder: Path) -> Iterator[Labelled]:
 def _bit(trait: str, value: str, where: str) -> str:
     known = FEEDING_BITS if trait == FEEDING_PATH else BITS
     if value not in known:
-        raise InputError(f"{where}: {trait} is {value!r}, none of {', '.join(known)}")
+        raise InputError(f"{where}: {trait}: expected {' or '.join(known)}, found {value!r}")
     return known[value]
 
 

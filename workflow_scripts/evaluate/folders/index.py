@@ -1,4 +1,4 @@
-"""Read a benchmark of one's own: a folder of images for each class."""
+"""Index your own benchmark: one folder of images per class."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,19 +11,19 @@ from workflow_scripts.evaluate.indexing import Labelled, index_images
 
 
 def index_folders(*, name: str, settings: FoldersBenchmark, out: Path, account: Path, jobs: int = 2) -> None:
-    """Write the table of a folder of folders: each folder's name, without its numbering and underscores, is `class`.
+    """Write the images table; `class` is the folder's name without its numbering and underscores.
 
-    A name of two words is also taken for genus and species, for the text types that need them.
+    A name of two words is also used as genus and species, for text types that need ranks.
 
     Args:
         name: the benchmark's name.
-        settings: the benchmark; its folder is only read.
-        out: the table.
-        account: rows in and out; files that are no images or unreadable are counted.
-        jobs: threads that decode and hash; they change no byte.
+        settings: the benchmark's settings; its folder is not modified.
+        out: the images table to write.
+        account: the account to write: rows in and out, and which files are not images or unreadable.
+        jobs: threads that decode and hash; the number does not affect the output.
 
     Raises:
-        InputError: there is no such folder, or no image can be used.
+        InputError: the folder does not exist, or has no usable image.
     """
     images = Path(settings.images)
     if not images.is_dir():

@@ -1,4 +1,4 @@
-"""Read Herbarium19 for category discovery: `small-train/CLASS/` and a split of its classes into Old and New."""
+"""Index Herbarium19 for category discovery: `small-train/CLASS/` and a split of its classes into Old and New."""
 
 import codecs
 import json
@@ -17,17 +17,17 @@ GROUPS = {"Old": "old", "New": "new"}
 
 
 def index_herbarium19(*, name: str, settings: Herbarium19Benchmark, out: Path, account: Path, jobs: int = 2) -> None:
-    """Write Herbarium19's table: the folder as `class`, and old or new as `split`, in the order of sorted folders.
+    """Write the images table: `class` (the folder) and `split` (old or new), in the order of the sorted folders.
 
     Args:
         name: the benchmark's name.
-        settings: the benchmark; its folder is only read.
-        out: the table.
-        account: rows in and out; folders in neither list are counted, images that are unreadable named.
-        jobs: threads that decode and hash; they change no byte.
+        settings: the benchmark's settings; its folder is not modified.
+        out: the images table to write.
+        account: the account to write: rows in and out, images of folders in neither list, and unreadable images.
+        jobs: threads that decode and hash; the number does not affect the output.
 
     Raises:
-        InputError: the split cannot be read or names an unknown class, or no image can be used.
+        InputError: the split cannot be read or lists an unknown class, or there is no usable image.
     """
     folders = class_folders(Path(settings.folder) / "small-train")
     split_of = read_split(Path(settings.classes), [folder.name for folder in folders])
@@ -35,14 +35,14 @@ def index_herbarium19(*, name: str, settings: Herbarium19Benchmark, out: Path, a
 
 
 def read_split(path: Path, names: Sequence[str]) -> dict[str, str]:
-    """`old` or `new` by class name.
+    """Read the group of each class, `old` or `new`, by class name.
 
     Args:
-        path: the lists `Old` and `New` of names, or of numbers among the sorted names: JSON, or the published pickle.
-        names: the classes' names, sorted.
+        path: JSON or the published pickle with the lists `Old` and `New`, of names or of indices into `names`.
+        names: the class names, sorted.
 
     Raises:
-        InputError: the file is neither of the two, or a class is unknown or in it twice.
+        InputError: the file has another format, or a class is unknown or listed twice.
     """
     try:
         data = path.read_bytes()
@@ -52,15 +52,17 @@ def read_split(path: Path, names: Sequence[str]) -> dict[str, str]:
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: neither JSON nor a pickle with the lists Old and New: {error}") from None
+        raise InputError(f"{path}: expected JSON or a pickle with the lists Old and New: {error}") from None
     split_of: dict[str, str] = {}
     for one, group in given:
         is_number = isinstance(one, int) and not isinstance(one, bool) and 0 <= one < len(names)
         name = names[one] if is_number else one
         if not isinstance(name, str) or name not in names:
-            raise InputError(f"{path}: {one!r} is no class; there are {len(names)} folders")
+            raise InputError(
+                f"{path}: {one!r} is neither the name nor the index of one of the {len(names)} class folders"
+            )
         if name in split_of:
-            raise InputError(f"{path}: class {name!r} is there twice")
+            raise InputError(f"{path}: class {name!r} is listed twice")
         split_of[name] = group
     return split_of
 

@@ -1,7 +1,7 @@
-"""Read lists of integers out of a pickle without unpickling it: nothing that the file names is imported or called.
+"""Read lists from a pickle without unpickling it: nothing that the file names is imported or called.
 
-The opcodes are followed on a stack of our own. It knows dicts, lists, tuples, strings, integers and single integers of
-numpy, which come under names that are looked up in a table of this module; anything else is refused.
+A small interpreter executes the opcodes on its own stack. It supports dicts, lists, tuples, strings, integers and NumPy
+integer scalars, whose constructors are looked up in a table in this module; anything else is refused.
 """
 
 import pickletools
@@ -21,7 +21,7 @@ BYTE_ORDERS = {"<": "little", ">": "big", "|": "little"}
 
 @dataclass
 class _IntegerType:
-    """An integer type of numpy: `i` or `u` and its bytes. Its byte order comes after it."""
+    """A NumPy integer type: `i` or `u` and its size in bytes. The byte order is set by a later opcode."""
 
     code: str
     order: Any = "little"
@@ -31,13 +31,13 @@ class _IntegerType:
 
     def value(self, data: bytes) -> int:
         if len(data) != int(self.code[1:]):
-            raise ValueError(f"{len(data)} bytes for a number of the type {self.code}")
+            raise ValueError(f"an integer of type {self.code} has {len(data)} bytes")
         return int.from_bytes(data, self.order, signed=self.code[0] == "i")
 
 
 def _integer_type(code: str, *_: bool) -> _IntegerType:
     if code not in {f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)}:
-        raise ValueError(f"numbers of the type {code!r:.40} are no integers")
+        raise ValueError(f"NumPy type {code!r:.40} is not an integer type")
     return _IntegerType(code)
 
 
@@ -45,34 +45,34 @@ KNOWN: dict[str, Callable[..., Any]] = {
     "numpy dtype": _integer_type,
     "numpy.core.multiarray scalar": _IntegerType.value,
     "numpy._core.multiarray scalar": _IntegerType.value,
-    # How protocols before 3 write bytes.
+    # Bytes in protocols before 3.
     "_codecs encode": lambda text, _: text.encode("latin-1"),
 }
 
 
 def read_pickled_lists(data: bytes) -> dict[str, list[int | str]]:
-    """The lists of a pickled dict of lists (or tuples) of integers or strings, by key; of any protocol.
+    """Read a pickled dict of lists (or tuples) of integers or strings, of any protocol.
 
     Raises:
-        ValueError: it is no whole pickle, or holds anything else.
+        ValueError: the pickle is incomplete or contains other objects.
     """
     try:
         found = _follow(data)
     # What a broken or hostile sequence of opcodes does to the stack.
     except (LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"no whole pickle of lists of integers: {error}") from None
+        raise ValueError(f"not a complete pickle of lists of integers or strings: {error}") from None
     lists = {}
     for key, items in found.items() if isinstance(found, dict) else [("", None)]:
         if not (isinstance(key, str) and isinstance(items, list | tuple)):
-            raise ValueError("it holds no lists by name")
+            raise ValueError("expected a dict of lists")
         if not all(isinstance(item, int | str) for item in items):
-            raise ValueError(f"its list {key!r:.40} holds other things than integers and names")
+            raise ValueError(f"list {key!r:.40} contains values other than integers and strings")
         lists[key] = list(items)
     return lists
 
 
 def _follow(data: bytes) -> Any:
-    """What a pickle's opcodes leave on the stack."""
+    """Execute a pickle's opcodes and return the resulting object."""
     stack: list[Any] = []
     marks: list[int] = []
     memo: dict[int, Any] = {}
@@ -85,7 +85,7 @@ def _follow(data: bytes) -> Any:
 
     def known(name: str) -> Callable[..., Any]:
         if name not in KNOWN:
-            raise ValueError(f"it wants to import {name!r:.80}, which is not done")
+            raise ValueError(f"importing {name!r:.80} is refused")
         return KNOWN[name]
 
     argument: Any
@@ -133,5 +133,5 @@ def _follow(data: bytes) -> Any:
             case name if name in CONSTANTS:
                 stack.append(CONSTANTS[name])
             case name:
-                raise ValueError(f"its opcode {name} is not followed")
+                raise ValueError(f"opcode {name} is not supported")
     raise AssertionError

@@ -1,12 +1,12 @@
-"""Herbarium19: generalised category discovery by semi-supervised k-means (Vaze et al. 2022; bioclip-2's protocol).
+"""Score Herbarium19: category discovery by semi-supervised k-means (Vaze et al. 2022; bioclip-2's protocol).
 
-Four fifths of the images of Old classes are labelled; the others and all images of New classes are to be sorted into
-as many clusters as there are classes. Clusters are then matched to classes, apart for Old and New. The labelled images
-are the same in all versions. v1.0.1 clusters features as they are by one seed, v2.0.0 by the seeds 0 to 2,
-main-49e1cf5 normalised ones by these seeds; a cluster that loses all its images ends their iterations, for its centre
-is no number any more. Corrected: as main-49e1cf5, and such a cluster stays where it was.
+Four fifths of the images of Old classes are labelled. The rest and all images of New classes are clustered into as many
+clusters as there are classes, and clusters are matched to classes separately for Old and New. The labelled images are
+the same in all versions. v1.0.1 clusters raw features with one seed, v2.0.0 raw features with the seeds 0 to 2, and
+main-49e1cf5 normalised features with these seeds; all of them stop iterating when a cluster becomes empty, because its
+centre becomes NaN. The corrected protocol follows main-49e1cf5, but an empty cluster keeps its centre.
 
-Sums are taken in single precision and in the order of the published code, so that a seed draws the same centres.
+Sums use single precision and the order of the published code, so that a seed draws the same centres.
 
 Shapes: N images, L labelled and U unlabelled ones, K clusters, D embedding dimensions, S seeds.
 """
@@ -25,19 +25,19 @@ from workflow_scripts.common.resampling import Truths
 from workflow_scripts.evaluate.columns import texts
 from workflow_scripts.evaluate.features import Features
 from workflow_scripts.evaluate.measures import Outcome, mean_over_seeds
-from workflow_scripts.evaluate.scoring import Embedded, Judged, Task, score_command
+from workflow_scripts.evaluate.scoring import Embedded, ModelResult, Task, score_command
 
 if TYPE_CHECKING:
     import polars as pl
 
-# What draws the labelled images.
+# Seed of the draw of labelled images.
 SEED = 0
 SEEDS = (0, 1, 2)
 LABELLED_SHARE = 0.8
 ITERATIONS = 10
 TOLERANCE = 1e-4
-# Distances by a matrix product are off by less than this share of the squared lengths; where that may swap the nearest
-# centres, the distances to so many are worked out term by term.
+# Relative error bound of distances computed by a matrix product, as a share of the squared lengths. Where the error
+# could change which centre is nearest, distances to the CANDIDATES nearest centres are computed term by term.
 ROUNDING = 2e-5
 CANDIDATES = 3
 
@@ -45,7 +45,7 @@ Indices = NDArray[np.int64]
 
 
 class Version(NamedTuple):
-    """What a version of the protocol does: whether features are normalised, and what draws the centres."""
+    """Settings of a version of the protocol: whether features are normalised, and the seeds of k-means++."""
 
     normalised: bool
     seeds: tuple[int, ...]
@@ -63,8 +63,8 @@ class Clustering(NamedTuple):
     """The cluster of each image [N].
 
     Attributes:
-        published: by iterations that end when a cluster is empty.
-        corrected: by iterations in which an empty cluster stays where it was.
+        published: stopping when a cluster becomes empty.
+        corrected: keeping the centre of an empty cluster.
     """
 
     published: Indices
@@ -72,23 +72,25 @@ class Clustering(NamedTuple):
 
 
 def herbarium19(features: Features, table: "pl.DataFrame") -> Outcome:
-    """Clustering accuracy over the unlabelled images, as `clustering/all`, and of Old and New classes alone.
+    """Clustering accuracy on the unlabelled images, as `clustering/all`, `clustering/old` and `clustering/new`.
 
     Args:
         features: image features.
         table: the images in the order of their sorted folders, with `class` and `split` (old, new).
 
     Raises:
-        InputError: there is no Old or no New class, or an Old class without a labelled image.
+        InputError: there is no Old class, no New class, or an Old class without a labelled image.
     """
     splits = np.array(texts(table, "split"))
     names, class_N = np.unique(np.array(texts(table, "class")), return_inverse=True)
     old_N = splits == "old"
     if old_N.all() or not old_N.any():
-        raise InputError("Herbarium19 needs images of Old and of New classes; see its split file and its account")
+        raise InputError(
+            "Herbarium19 needs images of both Old and New classes; check its split file (`classes`) and its account"
+        )
     labelled_N = labelled_images(old_N)
-    if silent := sorted(set(class_N[old_N]) - set(class_N[labelled_N])):
-        raise InputError(f"class {str(names[silent[0]])!r}: none of its images was drawn as labelled; it has too few")
+    if unlabelled := sorted(set(class_N[old_N]) - set(class_N[labelled_N])):
+        raise InputError(f"class {str(names[unlabelled[0]])!r} has too few images: none was drawn as labelled")
     taken = {False: features, True: features.normalised()}
     vectors = {
         protocol: taken[version.normalised].followed(protocol, autocast=False) for protocol, version in VERSIONS.items()
@@ -122,7 +124,7 @@ def herbarium19(features: Features, table: "pl.DataFrame") -> Outcome:
 
 
 def labelled_images(old_N: Truths) -> Truths:
-    """Which images are labelled: int(0.8 N) of all Old ones, drawn together, so that rare classes may get few."""
+    """Draw the labelled images: int(0.8 N) of all N Old images, not stratified by class."""
     old = np.flatnonzero(old_N)
     drawn = np.random.RandomState(SEED).choice(len(old), replace=False, size=int(LABELLED_SHARE * len(old)))
     labelled = np.zeros(len(old_N), np.bool_)
@@ -133,17 +135,18 @@ def labelled_images(old_N: Truths) -> Truths:
 def cluster(
     features_ND: Floats, class_N: Indices, labelled_N: Truths, *, clusters: int, seed: int = SEED
 ) -> Clustering:
-    """Semi-supervised k-means.
+    """Cluster images by semi-supervised k-means.
 
-    Labelled images keep their class's cluster. Their means are the first centres, k-means++ over the unlabelled images
-    picks the others; all of them move. The assignment with the least inertia is kept.
+    Labelled images stay in their class's cluster. The initial centres are the means of the labelled classes and, for
+    the other clusters, centres drawn by k-means++ from the unlabelled images. All centres are updated. The result is
+    the assignment with the lowest inertia.
 
     Args:
         features_ND: features.
-        class_N: classes; those of unlabelled images are not looked at.
+        class_N: classes; ignored for unlabelled images.
         labelled_N: which images are labelled.
-        clusters: how many clusters.
-        seed: what draws the centres of k-means++.
+        clusters: number of clusters.
+        seed: seed of k-means++.
     """
     known, of_labelled = np.unique(class_N[labelled_N], return_inverse=True)
     labelled_L = torch.from_numpy(of_labelled)
@@ -171,7 +174,7 @@ def cluster(
 
 
 def matched(class_N: Indices, cluster_N: Indices, classes: int) -> Truths:
-    """Whether each image lies in the cluster matched to its class, under the one-to-one matching with most hits."""
+    """Whether each image is in the cluster matched to its class, under the best one-to-one matching."""
     from scipy.optimize import linear_sum_assignment
 
     together = np.bincount(cluster_N * classes + class_N, minlength=classes**2).reshape(classes, classes)
@@ -180,7 +183,7 @@ def matched(class_N: Indices, cluster_N: Indices, classes: int) -> Truths:
 
 
 def _in_order(cluster_N: torch.Tensor, labelled_N: Truths) -> Indices:
-    """Clusters of labelled images, then of the others, in the order of all images."""
+    """Reorder clusters, given for labelled images first and then for the others, to the order of all images."""
     ordered = np.empty(len(labelled_N), np.int64)
     labelled = int(labelled_N.sum())
     ordered[labelled_N], ordered[~labelled_N] = cluster_N[:labelled].numpy(), cluster_N[labelled:].numpy()
@@ -188,7 +191,7 @@ def _in_order(cluster_N: torch.Tensor, labelled_N: Truths) -> Indices:
 
 
 def _means(features_ND: torch.Tensor, cluster_N: torch.Tensor, centres_KD: torch.Tensor) -> torch.Tensor:
-    """The mean of each cluster [K, D]; of an empty one, the centre that it had."""
+    """The mean of each cluster [K, D]; an empty cluster keeps its centre."""
     order_N = torch.argsort(cluster_N, stable=True)
     members = torch.split(order_N, torch.bincount(cluster_N, minlength=len(centres_KD)).tolist())
     return torch.stack(
@@ -197,13 +200,13 @@ def _means(features_ND: torch.Tensor, cluster_N: torch.Tensor, centres_KD: torch
 
 
 def _nearest(features_ND: torch.Tensor, centres_KD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The nearest centre of each vector and the squared distance to it, as the sum of squared differences."""
+    """The nearest centre of each vector [N] and the squared distance to it [N], as the sum of squared differences."""
     squares_N, squares_K = (features_ND**2).sum(dim=1), (centres_KD**2).sum(dim=1)
     candidates = min(CANDIDATES, len(centres_KD))
     found, distances = [], []
     rows = max(1, BLOCK_VALUES // max(len(centres_KD), features_ND.shape[1]))
     for block_BD, squares_B in zip(features_ND.split(rows), squares_N.split(rows), strict=True):
-        # |v - c|^2 = |v|^2 - 2 v.c + |c|^2: a matrix product, for the differences themselves would take N x K x D.
+        # |v - c|^2 = |v|^2 - 2 v.c + |c|^2 needs only a matrix product; all differences would take N x K x D memory.
         rough_BK = torch.addmm(squares_K, block_BD, centres_KD.T, alpha=-2)
         rough_BC, near_BC = torch.topk(rough_BK, candidates, largest=False)
         near_B = near_BC[:, 0].clone()
@@ -220,14 +223,14 @@ def _nearest(features_ND: torch.Tensor, centres_KD: torch.Tensor) -> tuple[torch
 
 
 def _apart(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Squared distances, as the published code sums them."""
+    """Squared distances, summed as in the published code."""
     return ((one - other) ** 2).sum(dim=-1)
 
 
 def _plus_plus(
     features_ND: torch.Tensor, centres_KD: torch.Tensor, clusters: int, generator: np.random.RandomState
 ) -> torch.Tensor:
-    """The centres and those that k-means++ adds to them: images, drawn in proportion to their squared distance."""
+    """Extend the centres to `clusters` by k-means++: draw images with probability proportional to squared distance."""
     chosen = [centres_KD]
     squares_N = (features_ND**2).sum(dim=1)
     _, distance_N = _nearest(features_ND, centres_KD)
@@ -235,7 +238,7 @@ def _plus_plus(
     for _ in range(clusters - len(centres_KD)):
         reached_N = torch.cumsum(distance_N / distance_N.sum(), dim=0)
         place = int(torch.searchsorted(reached_N, torch.tensor(generator.rand(), dtype=reached_N.dtype)))
-        # Rounding may leave the last sum below the draw; the published code then takes the image before once more.
+        # Rounding may leave the last sum below the draw; the published code then repeats the previous image.
         drawn = place if place < len(reached_N) else drawn
         centre_D = features_ND[drawn]
         chosen.append(centre_D[None])
@@ -245,10 +248,10 @@ def _plus_plus(
     return torch.cat(chosen)
 
 
-def judge(task: Task, embedded: Embedded) -> Judged:
+def score_model(task: Task, embedded: Embedded) -> ModelResult:
     """Score a model on the benchmark."""
-    return Judged(herbarium19(embedded.features, task.table))
+    return ModelResult(herbarium19(embedded.features, task.table))
 
 
 if __name__ == "__main__":
-    score_command(judge)
+    score_command(score_model)

@@ -1,4 +1,4 @@
-"""Read NeWT: `newt2021_labels.csv` (id, task, task_cluster, task_subcluster, label, split) and `newt2021_images/`."""
+"""Index NeWT: `newt2021_labels.csv` (id, task, task_cluster, task_subcluster, label, split) and `newt2021_images/`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,17 +14,17 @@ EXTRA = ("task", "task_cluster", "task_subcluster")
 
 
 def index_newt(*, name: str, settings: NewtBenchmark, out: Path, account: Path, jobs: int = 2) -> None:
-    """Write NeWT's table: a label as `class`, `task`, its clusters (`none` where there is none), and `split`.
+    """Write the images table: `class` (the label), `task`, its clusters (`none` if empty) and `split`.
 
     Args:
         name: the benchmark's name.
-        settings: the benchmark; its folder is only read.
-        out: the table.
-        account: rows in and out; images that are missing or unreadable are named in it.
-        jobs: threads that decode and hash; they change no byte.
+        settings: the benchmark's settings; its folder is not modified.
+        out: the images table to write.
+        account: the account to write: rows in and out, and which images are missing or unreadable.
+        jobs: threads that decode and hash; the number does not affect the output.
 
     Raises:
-        InputError: the CSV is missing, no CSV or incomplete, or no image can be used.
+        InputError: the label file is missing, not a CSV or incomplete, or there is no usable image.
     """
     index_images(_rows(Path(settings.folder)), benchmark=name, out=out, account=account, jobs=jobs, extra=EXTRA)
 
@@ -36,7 +36,7 @@ def _rows(folder: Path) -> Iterator[Labelled]:
             if not row[column].strip():
                 raise InputError(f"{where}: {column} is empty")
         if row["split"] not in ("train", "test"):
-            raise InputError(f"{where}: split is {row['split']!r}, neither train nor test")
+            raise InputError(f"{where}: split: expected train or test, found {row['split']!r}")
         image = f"{one_name(row['id'], where)}.jpg"
         yield Labelled(
             position=position,

@@ -1,6 +1,6 @@
-"""Score NeWT: the share of test images of all tasks that the machines found get right.
+"""Score NeWT: micro accuracy over the test images of all tasks.
 
-v1.0.1 searches once, by seed 0; later code, and the corrected protocol, takes the mean over the seeds 0, 1 and 2.
+v1.0.1 runs one search, with seed 0; later code and the corrected protocol average over the seeds 0, 1 and 2.
 """
 
 from collections.abc import Sequence
@@ -20,42 +20,45 @@ from workflow_scripts.evaluate.columns import texts
 from workflow_scripts.evaluate.features import Features
 from workflow_scripts.evaluate.measures import Outcome, by_protocol, mean_over_seeds
 from workflow_scripts.evaluate.newt.search import SEARCHED, SEEDS, Answers
-from workflow_scripts.evaluate.scoring import Embedded, Judged, Task, score_command
+from workflow_scripts.evaluate.scoring import Embedded, ModelResult, Task, score_command
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-def judge(task: Task, embedded: Embedded) -> Judged:
-    """Score the searches of a model.
+def score_model(task: Task, embedded: Embedded) -> ModelResult:
+    """Score a model's search results.
 
     Raises:
-        InputError: there are none, or they were made from other features.
+        InputError: they are missing or were made from other features.
     """
     spec = task.settings.spec
     assert isinstance(spec, NewtBenchmark)
     if embedded.searches is None:
-        raise InputError(f"{task.benchmark}: no searches are given; run evaluate.newt.search first")
+        raise InputError(
+            f"{task.benchmark}: no search results are given; run evaluate.newt.search, and give --searches its folders"
+        )
     answers = read_answers(embedded.searches, spec.jobs, embedded.features, task.table)
-    return Judged(outcome(answers, task.table, embedded.features))
+    return ModelResult(outcome(answers, task.table, embedded.features))
 
 
 def outcome(answers: Sequence[Answers], table: "pl.DataFrame", features: Features) -> Outcome:
-    """The scores of the answers to all tasks.
+    """Compute the scores from the search results of all tasks.
 
     Args:
-        answers: of all parts.
+        answers: search results of all parts.
         table: the images.
-        features: what was searched: protocols that take the same features share a score.
+        features: the features that were searched; protocols that use the same features share a score.
 
     Raises:
-        InputError: some test images have no answer, or more than one.
+        InputError: a test image has no result, or more than one.
     """
     rows = np.concatenate([part.rows for part in answers])
     order = np.argsort(rows)
     if rows[order].tolist() != np.flatnonzero(np.array(texts(table, "split")) == "test").tolist():
         raise InputError(
-            "the searches do not answer each test image once; delete them and run evaluate.newt.search again"
+            "the search results do not cover each test image exactly once; delete them and run evaluate.newt.search "
+            "again"
         )
 
     def score(vectors_ND: Floats, seeds: int) -> Measure:
@@ -76,16 +79,16 @@ def outcome(answers: Sequence[Answers], table: "pl.DataFrame", features: Feature
 
 
 def read_answers(folder: Path, parts: int, features: Features, table: "pl.DataFrame") -> list[Answers]:
-    """The answers of all parts.
+    """Read the search results of all parts.
 
     Args:
-        folder: where `part-NNNN.parquet` lie.
-        parts: how many there are.
-        features: the features that they must have been made from.
+        folder: the folder of `part-NNNN.parquet`.
+        parts: number of parts.
+        features: the features that the results must have been made from.
         table: the images.
 
     Raises:
-        InputError: a part is missing, or was made from other features.
+        InputError: a part is missing or was made from other features.
     """
     row_of = table.select("position").with_row_index("row")
     found = []
@@ -93,8 +96,8 @@ def read_answers(folder: Path, parts: int, features: Features, table: "pl.DataFr
         path = folder / f"part-{number:04d}.parquet"
         answers = read_frame(path, NEWT_ANSWERS)
         if (answers["features"] != features.origin.digest).any():
-            raise InputError(f"{path}: stale, made from other features; delete it, so that it is made again")
-        # Rows are in the order of position, protocol and seed.
+            raise InputError(f"{path}: stale, made from other features; delete it and run evaluate.newt.search again")
+        # Rows are sorted by position, protocol and seed.
         of_protocol = {protocol: answers.filter(protocol=protocol) for protocol in SEARCHED}
         correct = {
             protocol: one["correct"].to_numpy().reshape(-1, len(SEEDS)).T for protocol, one in of_protocol.items()
@@ -105,4 +108,4 @@ def read_answers(folder: Path, parts: int, features: Features, table: "pl.DataFr
 
 
 if __name__ == "__main__":
-    score_command(judge)
+    score_command(score_model)

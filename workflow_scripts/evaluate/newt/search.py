@@ -1,8 +1,8 @@
-"""Search NeWT's machines for one model and a share of the tasks, so that the searches can be scattered over jobs.
+"""Run NeWT's hyperparameter searches for one model and some of the tasks, so that jobs can share the work.
 
-A support vector machine for each of many binary tasks (Van Horn et al. 2021; bioclip-2's protocol). Features are
-normalised, centred on the mean of the task's training images and normalised again. A randomised search of 100 draws
-with five-fold cross-validation picks the machine.
+NeWT fits a support vector machine to each of 164 binary tasks (Van Horn et al. 2021; bioclip-2's protocol). Features
+are normalised, centred on the mean of the task's training images and normalised again. A randomised search of 100 draws
+with five-fold cross-validation selects the hyperparameters.
 """
 
 import multiprocessing
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 SEEDS = (0, 1, 2)
-# Of v1.0.1, which embeds as v2.0.0 does, seed 0 is taken.
+# v1.0.1 embeds as v2.0.0 does and uses its seed 0.
 SEARCHED: tuple[Protocol, ...] = ("v2.0.0", "main-49e1cf5", "corrected")
 DRAWS = 100
 # scikit-learn's default for classifiers: stratified, not shuffled.
@@ -44,7 +44,7 @@ FOLDS = 5
 
 
 class BinaryTask(NamedTuple):
-    """A task's rows of the images table and its training and test data."""
+    """A binary task: its test rows in the images table, and its training and test data."""
 
     name: str
     test: NDArray[np.int64]
@@ -54,11 +54,11 @@ class BinaryTask(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """What the searches of some tasks answered.
+    """Search results of some tasks.
 
     Attributes:
         rows: rows of the test images in the images table [M].
-        correct: whether each image is right, by protocol and seed [S, M].
+        correct: by protocol, whether each image is classified correctly, by seed [S, M].
     """
 
     rows: NDArray[np.int64]
@@ -68,26 +68,26 @@ class Answers(NamedTuple):
 def search_newt(
     *, images: Path, features: Path, part: int, parts: int, out: Path, draws: int = DRAWS, threads: int = 1
 ) -> None:
-    """Write what the searches of every `parts`-th task answer to its test images.
+    """Search every `parts`-th task and write whether its test images are classified correctly.
 
     Args:
         images: NeWT's images.parquet.
         features: a model's features of these images.
-        part: which of the parts this is, from 0.
-        parts: how many parts the tasks are dealt to.
-        out: the answers.
-        draws: machines that a search tries.
-        threads: processes that search; how many does not change a byte.
+        part: index of this part, from 0.
+        parts: number of parts that the tasks are divided into.
+        out: the results to write.
+        draws: hyperparameter settings that each search tries.
+        threads: processes that search; the number does not affect the output.
 
     Raises:
-        InputError: features of other images, or a task that cannot be searched.
+        InputError: the features belong to other images, or a task has too few images.
     """
     import polars as pl
 
     table, found = read_frame(images, BENCHMARK_IMAGES), read_features(features)
     positions = table["position"].to_numpy()
     if found.origin.images != sha256_file(images) or not np.array_equal(found.positions, positions):
-        raise InputError(f"{features}: stale, made from other images; delete it, so that it is made again")
+        raise InputError(f"{features}: stale, made from other images; delete it and embed the images again")
     answers = search(found, table, threads=threads, draws=draws, part=part, parts=parts)
     rows = [
         pl.DataFrame(
@@ -107,20 +107,20 @@ def search_newt(
 def search(
     features: Features, table: "pl.DataFrame", *, threads: int, draws: int = DRAWS, part: int = 0, parts: int = 1
 ) -> Answers:
-    """Search the machines of every `parts`-th task, beginning with task number `part`, by each seed.
+    """Search every `parts`-th task, starting with task number `part`, once per seed.
 
-    A task is searched again where a protocol takes other features of its images.
+    A task is searched separately for protocols that use different features of its images.
 
     Args:
         features: image features.
-        table: the images, with `task`, `split` (train, test) and the label as `class`.
-        threads: processes that search; how many does not change a number.
-        draws: machines that a search tries.
-        part: which of the parts this is, from 0.
-        parts: how many parts the tasks are dealt to.
+        table: the images, with `task`, `split` (train, test) and `class` (the label).
+        threads: processes that search; the number does not affect the result.
+        draws: hyperparameter settings that each search tries.
+        part: index of this part, from 0.
+        parts: number of parts that the tasks are divided into.
 
     Raises:
-        InputError: a task has not two labels, no test image, or too few training images.
+        InputError: a task does not have two labels, or has no test image or too few training images.
     """
     given = {protocol: (features.followed(protocol, autocast=False),) for protocol in SEARCHED}
     tasks = by_protocol(given, lambda vectors_ND: _tasks(unit(vectors_ND), table)[part::parts])
@@ -161,10 +161,10 @@ def _tasks(features_ND: Floats, table: "pl.DataFrame") -> list[BinaryTask]:
         train, test = (np.flatnonzero((names == name) & (splits == split)) for split in ("train", "test"))
         labels, counts = np.unique(classes[train], return_counts=True)
         if len(labels) != 2 or counts.min() < FOLDS or not len(test):
-            held = ", ".join(f"{count} of {label}" for label, count in zip(labels, counts, strict=True)) or "none"
+            found = ", ".join(f"{count} of {label}" for label, count in zip(labels, counts, strict=True)) or "none"
             raise InputError(
-                f"task {name}: training images are {held}, test images {len(test)}; it needs two labels with at least "
-                f"{FOLDS} training images each, and a test image"
+                f"task {name}: expected two labels with at least {FOLDS} training images each, and a test image; found "
+                f"training images: {found}; test images: {len(test)}"
             )
         mean_D = features_ND[train].mean(axis=0)
         train_x, test_x = unit(features_ND[train] - mean_D), unit(features_ND[test] - mean_D)
@@ -177,7 +177,7 @@ def _in_parallel(
     searches: Sequence[tuple[BinaryTask, int]],
     processes: int,
 ) -> Iterator[Sequence[str]]:
-    """What each search predicts, in their order."""
+    """Yield the predictions of each search, in order."""
     with Progress("searches", len(searches), "searches") as progress, ExitStack() as stack:
         found: Iterable[Sequence[str]] = map(search, searches)
         if processes > 1:
@@ -202,7 +202,7 @@ def _predict(searched: tuple[BinaryTask, int], *, draws: int) -> Sequence[str]:
         "svc__kernel": ["rbf", "linear", "sigmoid", "poly"],
         "svc__gamma": scipy.stats.loguniform(1e-4, 1e-3),
     }
-    # The searches are the parallelism.
+    # Searches run in parallel processes, so each uses one thread.
     with threadpool_limits(1):
         search = RandomizedSearchCV(
             make_pipeline(StandardScaler(), SVC()), settings, n_iter=draws, random_state=seed, cv=FOLDS, n_jobs=1

@@ -1,4 +1,4 @@
-"""Read PlantDoc: `train/CLASS/` and `test/CLASS/`."""
+"""Index PlantDoc: `train/CLASS/` and `test/CLASS/`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,17 +12,17 @@ SPLITS = ("train", "test")
 
 
 def index_plantdoc(*, name: str, settings: PlantdocBenchmark, out: Path, account: Path, jobs: int = 2) -> None:
-    """Write PlantDoc's table: the folder as `class`, `split`, and `class_index`, its number among the split's folders.
+    """Write the images table: `class` (the folder), `split`, and `class_index` (the folder's index in its split).
 
     Args:
         name: the benchmark's name.
-        settings: the benchmark; its folder is only read.
-        out: the table.
-        account: rows in and out; folders that one split lacks, and images that are unreadable, are named in it.
-        jobs: threads that decode and hash; they change no byte.
+        settings: the benchmark's settings; its folder is not modified.
+        out: the images table to write.
+        account: the account to write: rows in and out, folders missing from one split, and unreadable images.
+        jobs: threads that decode and hash; the number does not affect the output.
 
     Raises:
-        InputError: a split's folder is missing or empty, or no image can be used.
+        InputError: a split's folder is missing or empty, or there is no usable image.
     """
     folders = {split: class_folders(Path(settings.folder) / split) for split in SPLITS}
     names = {split: {folder.name for folder in folders[split]} for split in SPLITS}

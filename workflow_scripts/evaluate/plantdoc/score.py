@@ -1,9 +1,10 @@
 """PlantDoc: one-shot classification of the test split by SimpleShot (Singh et al. 2020; bioclip-2's protocol).
 
 v1.0.1 and v2.0.0 do not normalise features before centring, and seed the generator once for all repeats; main-49e1cf5
-normalises them and seeds each repeat. In all of them a class is the number of its folder within its split, so that the
-folders behind one that test lacks are taken for others; corrected, it is the folder's name. The published code reads
-the training images in an order that its loader draws, which depends on the version of torch; here it is that of rows.
+normalises them and seeds each repeat. All three identify a class by the index of its folder within the split, so that
+every folder after one that is missing from `test` is matched to the wrong class; the corrected protocol uses the
+folder's name. The published code reads the training images in the order of its shuffling loader, which depends on the
+torch version; here they are in row order.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from workflow_scripts.common.resampling import Measure
 from workflow_scripts.evaluate.columns import rows_of, texts
 from workflow_scripts.evaluate.features import Features
 from workflow_scripts.evaluate.measures import Outcome, by_protocol, mean_over_seeds
-from workflow_scripts.evaluate.scoring import Embedded, Judged, Task, score_command
+from workflow_scripts.evaluate.scoring import Embedded, ModelResult, Task, score_command
 from workflow_scripts.evaluate.simpleshot import nearest_mean
 
 if TYPE_CHECKING:
@@ -28,12 +29,11 @@ REPEATS = 5
 
 
 def plantdoc(features: Features, table: "pl.DataFrame") -> Outcome:
-    """Accuracy over the test images with one training image a class, as `few_shot/1`; the mean over five repeats.
+    """Accuracy on the test images with one training image per class, as `few_shot/1`: the mean over five repeats.
 
     Args:
         features: image features.
-        table: the images, with `split` (train, test), the folder as `class`, and `class_index`, its number within the
-            split.
+        table: the images, with `split` (train, test), `class` (the folder) and `class_index` (its index in the split).
 
     Raises:
         InputError: a split is empty, or a test class has no training image.
@@ -79,17 +79,17 @@ def _one_shot(
             shuffled = images.copy()
             generator.shuffle(shuffled)
             support.append(shuffled[:1])
-        # The published code then mixes the chosen images; no score depends on their order, but the next repeat does.
+        # The published code also shuffles the support images; that affects only the generator's next draws.
         generator.shuffle(np.arange(len(support)))
         nearest = nearest_mean(features_ND, np.array(support), test)
         correct_RN[repeat] = classes[nearest] == class_N[test]
     return mean_over_seeds(correct_RN)
 
 
-def judge(task: Task, embedded: Embedded) -> Judged:
+def score_model(task: Task, embedded: Embedded) -> ModelResult:
     """Score a model on the benchmark."""
-    return Judged(plantdoc(embedded.features, task.table))
+    return ModelResult(plantdoc(embedded.features, task.table))
 
 
 if __name__ == "__main__":
-    score_command(judge)
+    score_command(score_model)

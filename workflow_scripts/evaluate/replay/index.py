@@ -1,4 +1,4 @@
-"""Held-out replay pairs as a benchmark: each image among all distinct captions measures what a model forgot."""
+"""Index held-out replay pairs as a benchmark: matching each image to its caption measures what a model forgot."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,18 +15,17 @@ ROWS_AT_ONCE = 1000
 
 
 def index_replay(*, name: str, shards: Path, out: Path, account: Path, jobs: int = 2) -> None:
-    """Write the table of the held-out replay pairs. An image's class is its caption, its path the shard's.
+    """Write the images table of the held-out replay pairs; an image's class is its caption, its path is the shard's.
 
     Args:
         name: the benchmark's name.
-        shards: the folder of the replay val shards, with their `manifest.parquet` and `index.parquet`.
-        out: the table.
-        account: rows in and out.
-        jobs: threads that decode and hash; they change no byte.
+        shards: the folder of replay val shards, with `manifest.parquet` and `index.parquet`.
+        out: the images table to write.
+        account: the account to write.
+        jobs: threads that decode and hash; the number does not affect the output.
 
     Raises:
-        InputError: a shard is missing or not the one of the manifest, manifest and index differ, or nothing is held
-            out.
+        InputError: a shard is missing or differs from the manifest, manifest and index differ, or no pair is held out.
     """
     _verify(shards)
     index_images(_pairs(shards), benchmark=name, out=out, account=account, jobs=jobs)
@@ -50,13 +49,15 @@ def _verify(shards: Path) -> None:
     if not listed:
         raise InputError(f"{manifest}: no replay pair is held out; set replay.val_share above 0")
     if miscounted is not None:
-        raise InputError(f"{manifest}: manifest and index of {miscounted[0]} differ; write the replay shards again")
+        raise InputError(
+            f"{manifest}: sample count of {miscounted[0]} differs from the index; write the replay shards again"
+        )
     for shard, sha256 in listed:
         tar = shards / shard
         if not tar.is_file():
             raise InputError(f"{tar}: missing; write the replay shards again")
         if sha256_file(tar) != sha256:
-            raise InputError(f"{tar}: not the bytes of its manifest; write the replay shards again")
+            raise InputError(f"{tar}: digest differs from the manifest; write the replay shards again")
 
 
 def _pairs(shards: Path) -> Iterator[Labelled]:

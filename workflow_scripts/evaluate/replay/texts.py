@@ -1,4 +1,4 @@
-"""The texts of replay pairs: their captions, as they are."""
+"""The texts of replay pairs: their captions, verbatim."""
 
 from typing import TYPE_CHECKING
 
@@ -12,5 +12,5 @@ TEMPLATES: tuple[Template, ...] = (str,)
 
 
 def captions_of(table: "pl.DataFrame") -> Classes:
-    """Each distinct caption as a class."""
+    """Classes of replay pairs: one per distinct caption."""
     return Classes.in_order(table["class"].to_list())

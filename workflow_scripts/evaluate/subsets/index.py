@@ -1,4 +1,4 @@
-"""Read several benchmarks in the papers' common layout as one, such as the five camera-trap sets."""
+"""Index several benchmarks in the papers' CSV layout as one, such as the five camera-trap sets."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,17 +11,18 @@ from workflow_scripts.evaluate.indexing import Labelled, index_images
 
 
 def index_subsets(*, name: str, settings: SubsetsBenchmark, out: Path, account: Path, jobs: int = 2) -> None:
-    """Write the table of all subsets, one after the other; `subset` says which an image is of.
+    """Write one images table for all subsets, in their order; the column `subset` names each image's subset.
 
     Args:
         name: the benchmark's name.
-        settings: the benchmark; its folders are only read.
-        out: the table.
-        account: rows in and out; images that are missing or unreadable are named in it.
-        jobs: threads that decode and hash; they change no byte.
+        settings: the benchmark's settings; its folders are not modified.
+        out: the images table to write.
+        account: the account to write: rows in and out, and which images are missing or unreadable.
+        jobs: threads that decode and hash; the number does not affect the output.
 
     Raises:
-        InputError: a CSV is no CSV or lacks a column, a row is incomplete or leaves its folder, or no image is there.
+        InputError: a label file is not a CSV or lacks a column, a row is incomplete or its path leaves the folder, or
+            there is no usable image.
     """
     for subset, folder in settings.subsets.items():
         if not Path(folder.images).is_dir():

@@ -1,17 +1,17 @@
-"""Score several classification benchmarks as one: each by itself, and the mean of them."""
+"""Score several classification benchmarks as one: each subset separately, and their mean."""
 
 from workflow_scripts.common.config.evaluate import SubsetsBenchmark
 from workflow_scripts.common.protocols import PROTOCOLS
 from workflow_scripts.common.resampling import Integers, Measure
 from workflow_scripts.evaluate.csv.score import classify
 from workflow_scripts.evaluate.measures import ByProtocol, Outcome, among, by_protocol, mean_of
-from workflow_scripts.evaluate.scoring import Embedded, Judged, Task, score_command
+from workflow_scripts.evaluate.scoring import Embedded, ModelResult, Task, score_command
 
 TOP1 = "zero_shot/top1"
 
 
-def judge(task: Task, embedded: Embedded) -> Judged:
-    """Each subset among its own classes, and the mean over subsets of every score that all of them have."""
+def score_model(task: Task, embedded: Embedded) -> ModelResult:
+    """Score each subset among its own classes, and average every metric that all subsets have."""
     import polars as pl
 
     spec = task.settings.spec
@@ -19,8 +19,8 @@ def judge(task: Task, embedded: Embedded) -> Judged:
     features, images = embedded.features.normalised(), len(task.table)
     parts = {name: task.subset(name) for name in spec.subsets}
     rows = {name: rows for name, (rows, _) in parts.items()}
-    judged = {name: classify(part, embedded.clip, features.of(rows[name]), spec) for name, (_, part) in parts.items()}
-    outcomes = [one.outcome for one in judged.values()]
+    results = {name: classify(part, embedded.clip, features.of(rows[name]), spec) for name, (_, part) in parts.items()}
+    outcomes = [one.outcome for one in results.values()]
     shared = [metric for metric in outcomes[0].by_metric if all(metric in one.by_metric for one in outcomes)]
     means = {
         metric: _mean([one.by_metric[metric] for one in outcomes], list(rows.values()), images) for metric in shared
@@ -30,21 +30,21 @@ def judge(task: Task, embedded: Embedded) -> Judged:
             {protocol: (measure,) for protocol, measure in one.outcome.by_metric[TOP1].items()},
             lambda measure, of=rows[name]: among(measure, of, images),
         )
-        for name, one in judged.items()
+        for name, one in results.items()
         if TOP1 in one.outcome.by_metric
     }
     classes, chance = sum(one.classes for one in outcomes), sum(one.chance or 0.0 for one in outcomes) / len(outcomes)
-    predictions = [one.predictions for one in judged.values() if one.predictions is not None]
+    predictions = [one.predictions for one in results.values() if one.predictions is not None]
     left_out: dict[str, str] = {}
-    for name, one in judged.items():
+    for name, one in results.items():
         for metric, why in one.outcome.left_out.items():
             left_out[metric] = "; ".join(filter(None, (left_out.get(metric), f"subset {name}: {why}")))
     outcome = Outcome(means | own, images, classes, chance, left_out)
-    return Judged(outcome, pl.concat(predictions) if predictions else None)
+    return ModelResult(outcome, pl.concat(predictions) if predictions else None)
 
 
 def _mean(of_subsets: list[ByProtocol], rows: list[Integers], images: int) -> ByProtocol:
-    """A metric's mean over subsets, by each protocol that all of them have it of."""
+    """The mean of a metric over subsets, for each protocol that all subsets have."""
 
     def mean(*measures: Measure) -> Measure:
         return mean_of([among(one, its, images) for one, its in zip(measures, rows, strict=True)])
@@ -54,4 +54,4 @@ def _mean(of_subsets: list[ByProtocol], rows: list[Integers], images: int) -> By
 
 
 if __name__ == "__main__":
-    score_command(judge)
+    score_command(score_model)
