@@ -5,6 +5,7 @@ Nothing of the code under test takes part in what is expected, but for tables of
 
 import random
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
 from sklearn.svm import SVC
 
+from workflow_scripts.common.class_folders import IMAGE_SUFFIXES
+from workflow_scripts.common.open_clip_models import open_clip
 from workflow_scripts.common.protocols import PROTOCOLS, Protocol
 from workflow_scripts.evaluate.awa2.score import awa2
 from workflow_scripts.evaluate.classes import Classes
@@ -30,10 +33,14 @@ from workflow_scripts.evaluate.features import Features, Origin
 from workflow_scripts.evaluate.fishnet.score import fishnet
 from workflow_scripts.evaluate.herbarium19 import score as module
 from workflow_scripts.evaluate.herbarium19.score import cluster, herbarium19
+from workflow_scripts.evaluate.label_files import files_of
 from workflow_scripts.evaluate.measures import Outcome
 from workflow_scripts.evaluate.newt.score import outcome as newt
 from workflow_scripts.evaluate.newt.search import search
 from workflow_scripts.evaluate.plantdoc.score import plantdoc
+
+assert open_clip
+from torchvision.datasets.folder import is_image_file  # noqa: E402 (open_clip_models makes torchvision importable)
 
 Vectors = NDArray[np.float32]
 SEEDS_OF = {"v1.0.1": (0,), "v2.0.0": (0, 1, 2), "main-49e1cf5": (0, 1, 2), "corrected": (0, 1, 2)}
@@ -355,3 +362,11 @@ def test_newt_searches_again_only_tasks_whose_features_differ(monkeypatch: pytes
         "v2.0.0/svm/micro": ["v2.0.0", "main-49e1cf5"],
         "svm/micro": ["corrected"],
     }
+
+
+def test_class_folders_keep_the_files_that_image_folder_keeps(tmp_path: Path) -> None:
+    for suffix in (*IMAGE_SUFFIXES, ".TIFF", ".txt", ""):
+        (tmp_path / f"1{suffix}").touch()
+    kept = [path.name for path, dropped in files_of(tmp_path) if not dropped]
+    assert kept == sorted(path.name for path in tmp_path.iterdir() if is_image_file(str(path)))
+    assert 0 < len(kept) < len(IMAGE_SUFFIXES), "cameras write more than the published code reads"
