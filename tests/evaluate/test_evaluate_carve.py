@@ -11,7 +11,7 @@ from workflow_scripts.common.tables import read_rows, write_rows
 from workflow_scripts.contracts import BENCHMARK_IMAGES, CATALOG, GATHERED_DOWNLOADS, LABELS
 from workflow_scripts.evaluate.carved.index import carve
 
-# Images by species; a picture that occurs twice, and one that two species claim, are left out below.
+# Images by species; below, one image occurs twice and one is labelled as two species.
 IMAGES = {"pica": 9, "corax": 8, "cornix": 7, "corone": 6, "frugilegus": 3}
 
 

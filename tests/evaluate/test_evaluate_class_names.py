@@ -1,4 +1,4 @@
-"""Classes are written as the papers' evaluation code writes them."""
+"""Class names are those of the papers' evaluation code."""
 
 import pytest
 

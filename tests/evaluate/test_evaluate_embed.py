@@ -1,4 +1,4 @@
-"""Features are the model's own, in the table's order, and carry what they were made from."""
+"""Features are the model's output, in the table's order, with a record of what they were made from."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Images of one's own become a parquet file of paths and embeddings, which an interrupted run completes."""
+"""Your own images become a parquet file of embeddings; an interrupted run can be continued."""
 
 import csv
 import json
@@ -38,7 +38,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many images went through the model, batch by batch."""
+    """Batch sizes that went through the model."""
     batches: list[int] = []
     encode = module.encode
 
@@ -118,7 +118,7 @@ def test_a_tables_columns_and_its_uuids_stay(models: dict[str, str], photos: Pat
 
 
 def test_boxes_of_a_table_are_cut_out(models: dict[str, str], photos: Path, tmp_path: Path) -> None:
-    """Each is an image of its own; a box beside the image is named and costs no other row."""
+    """Each crop is an image; a crop outside its image is reported and does not affect other rows."""
     table = tmp_path / "boxes.csv"
     table.write_text(
         "path,x,y,width,height\nphotos/a.png,0,10,30.2,20\nphotos/a.png,,,,\nphotos/a.png,90,0,5,5\n"
@@ -176,12 +176,12 @@ def test_a_file_of_something_else_is_replaced_only_when_asked(
             embed_images(**given | changed)
         assert says(str(refused.value), "out.parquet", named, "--out", "--overwrite")
         assert out.read_bytes() == before
-    # The same and more is the same command: nothing of it goes.
+    # The same images plus new ones need no --overwrite: no row is lost.
     assert status_of(**given | {"images": (photos / "a.png",), "out": tmp_path / "some.parquet"}) == 0
     both = (photos / "b.png", photos / "a.png")
     assert status_of(**given | {"images": both, "out": tmp_path / "some.parquet"}) == 0
     assert sum(encoded) == 4 + 1 + 1
-    # What replaces it is whole, or comes later.
+    # The file is replaced only when the new one is complete.
     stopped = given | {"normalize": True, "overwrite": True}
     encode, stops = module.encode, list[int]()
 

@@ -1,4 +1,4 @@
-"""What anybody may download is fetched as pinned, unpacked within bounds, and never into a person's folder."""
+"""Public benchmarks are fetched as pinned, unpacked safely, and never into a folder that the user fills."""
 
 import functools
 import hashlib
@@ -30,7 +30,7 @@ FILES = {"set/labels.csv": b"id,task\n", "set/images/a b & c.jpg": b"a picture"}
 
 
 class Host:
-    """Files served over loopback, and which of them were asked for."""
+    """Files served over loopback, and the paths that were requested."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -138,7 +138,7 @@ def test_a_label_file_is_fetched_as_it_is_and_read_beside_a_persons_images(
     given = {"labels": str(fetching.files / "metadata.csv"), "images": str(tmp_path / "given"), "find": "name"}
     (row,) = read_labels(LabelledFolder.model_validate(given))
     assert (row.label, row.path) == ("Apidae", tmp_path / "given/images/1.jpg")
-    # Another content under the same pin leaves what was fetched.
+    # Other content under the same pin does not replace the fetched files.
     (host.folder / "metadata.csv").write_bytes(b",filepath,class\n")
     (fetching.files / "metadata.csv").unlink()
     with pytest.raises(InputError, match=checksum):

@@ -1,4 +1,4 @@
-"""A benchmark's table has one row for each usable image, at the place that the labels give it."""
+"""A benchmark's images table has one row per usable image, at its position in the labels."""
 
 import csv
 import hashlib
@@ -33,7 +33,7 @@ SHARK = ["Animalia", "Chordata", "Elasmobranchii", "Carcharhiniformes", "Scylior
 
 
 def photo(seed: int) -> bytes:
-    """A JPEG with features enough for PDQ."""
+    """A JPEG with enough features for PDQ."""
     coarse = np.random.default_rng(seed).integers(0, 256, (24, 24, 3), np.uint8)
     return simplejpeg.encode_jpeg(cv2.resize(coarse, (192, 160), interpolation=cv2.INTER_CUBIC))
 
@@ -144,7 +144,7 @@ def test_pdq_survives_another_encoding_and_is_null_for_a_blank_image(benchmark_o
 
 
 def test_an_image_is_hashed_in_the_colours_that_a_download_is(benchmark_of: Benchmark) -> None:
-    """Else a copy of a photo in Adobe RGB lies beyond the 10 bits at which leakage is found."""
+    """Otherwise the hash of an Adobe RGB copy differs by more than the 10 bits within which leakage is found."""
     packed = io.BytesIO()
     Image.open(io.BytesIO(photo(0))).save(packed, "JPEG", icc_profile=ADOBE_RGB)
     benchmark_of.add("wide.jpg", packed.getvalue())
@@ -224,10 +224,10 @@ def test_without_a_class_column_the_class_is_the_text_that_is_written(benchmark_
         benchmark_of.index(benchmark_of.labels(rows, TRAP), text_type="asis")
     with pytest.raises(InputError, match=r"labels\.csv: line 3: .* sci;"):
         benchmark_of.index(benchmark_of.labels(rows, TRAP), text_type="sci")
-    # An empty one is as good as none.
+    # An empty class column counts as missing.
     empty = benchmark_of.labels([[*row, ""] for row in rows], [*TRAP, "class"])
     assert [row["class"] for row in benchmark_of.index(empty, text_type="com")] == ["lion", "bird", "lion"]
-    # Where there is a column it is kept: few-shot goes by it.
+    # A filled class column is kept: few-shot uses it.
     labelled = benchmark_of.labels([[*row, row[0]] for row in rows], [*TRAP, "class"])
     assert [row["class"] for row in benchmark_of.index(labelled, text_type="taxon_com")] == ["lion", "bird", "lion"]
 
@@ -253,7 +253,7 @@ def test_an_image_is_found_by_its_path_then_by_its_name_then_by_its_name_in_any_
     files = ["images/1.jpg", "Apidae/1.jpg", "images/2.JPG", "images/3.jpg", "deeper/still/3.JPG", "images/4.jpeg"]
     for name in files:
         benchmark_of.add(name, photo(1))
-    # The last two as written on another machine.
+    # The last two paths were written on another machine.
     named = ["Apidae/1.jpg", "Apidae/2.jpg", "Apidae/3.JPG", "/home/somebody/x/4.jpeg", r"Apidae\4.jpeg"]
     labels = benchmark_of.labels([[name, "c"] for name in named], ["filepath", "class"])
     rows = benchmark_of.index(labels, find="name")
@@ -280,7 +280,7 @@ def test_any_csv_of_text_is_read_back_row_by_row(
     path = tmp_path_factory.getbasetemp() / "any.csv"
     with path.open("w", newline="", encoding="utf-8-sig" if mark else "utf-8") as file:
         csv.writer(file).writerows([("", "filepath", "class"), *((0, f"a{image}", label) for image, label in rows)])
-    # A part of a path that is `..` is refused, and tested above.
+    # `..` in a path is refused, which is tested above.
     if any(".." in f"a{image}".split("/") for image, _ in rows):
         return
     read = list(read_labels(LabelledFolder(labels=str(path), images="folder")))

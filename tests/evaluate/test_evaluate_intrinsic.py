@@ -1,4 +1,4 @@
-"""What features say by themselves, on features made by hand."""
+"""Taxonomy measures of hand-made features."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ EACH = 6
 
 
 def faithful(codes: np.ndarray, noise: float = 0.0) -> Floats:
-    """Features that share a direction with every relative, the more ranks the more."""
+    """Features that are more similar the more ranks two images share."""
     generator = np.random.default_rng(0)
     parts = [generator.normal(size=(codes.max() + 2, 32))[codes[:, place]] for place in range(len(RANKS))]
     return unit((np.concatenate(parts, axis=1) + noise * generator.normal(size=(len(codes), 224))).astype(np.float32))
@@ -65,7 +65,7 @@ def features_of(vectors: Floats, images: Path, path: Path) -> Path:
 def test_heights_count_the_ranks_to_the_lowest_shared_name() -> None:
     found = heights(codes_of(SPECIES))
     assert found[0].tolist() == [0, 1, 2, 5, 7, 7]
-    # The last plant is known to its order only, which it shares with the rose, and with itself.
+    # The last plant is known only to its order, which it shares with the rose.
     assert found[4].tolist() == [7, 7, 7, 7, 0, 3]
     assert found[5, 5] == 3
     assert (found == found.T).all()
@@ -94,7 +94,7 @@ def test_triplets_are_right_where_relatives_are_near_and_wrong_where_they_are_fa
     # Sister taxa meet in one genus, one family, one phylum, and the two kingdoms; orders and classes have no sisters.
     assert set(right) == {"triplet/kingdom", "triplet/class", "triplet/genus", "triplet/species", "triplet/mean"}
     assert set(right.values()) == {1.0}
-    # Two genera with one direction for both magpies' sister and none in common among themselves.
+    # The crows lie in the magpies' mean direction, nearer to each magpie than another magpie is.
     spread = unit(np.concatenate([np.eye(len(codes)), np.ones((len(codes), 1))], axis=1).astype(np.float32))
     corvus = codes[:, 6] == codes_of(SPECIES)[2, 6]
     pica = np.isin(codes[:, 6], codes_of(SPECIES)[:2, 6])

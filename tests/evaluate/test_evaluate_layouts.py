@@ -1,4 +1,4 @@
-"""Each layout is read as it comes, quirks included; what is missing is counted and named, and shifts nothing."""
+"""Each layout is read as published, including its quirks; missing images are counted, named and shift no position."""
 
 import csv
 import json
@@ -150,7 +150,7 @@ def test_fishnet_names_an_unknown_feeding_path(folder: Path) -> None:
 
 
 def write_animals(folder: Path, classes: str = "     1\tantelope\n     2\tgrizzly+bear\n") -> None:
-    """The real lists: numbers before the names in one, none in the others; two spaces between some bits."""
+    """As in the published files: only one list is numbered, and some bits are separated by two spaces."""
     (folder / "classes.txt").write_text(classes)
     (folder / "trainclasses.txt").write_text("grizzly+bear\n")
     (folder / "testclasses.txt").write_text("antelope\n")
@@ -195,7 +195,7 @@ def test_herbarium_takes_numbers_of_sorted_folders_or_their_names(
 
 
 class Importing:
-    """What unpickling would run."""
+    """An object that runs a command when it is unpickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os.system, ("touch imported",)

@@ -1,4 +1,4 @@
-"""A benchmark that came later is scored with and without what the corpus holds of it."""
+"""A benchmark added after a corpus was built is scored with and without its images in the corpus."""
 
 import json
 from pathlib import Path

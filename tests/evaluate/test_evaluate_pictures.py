@@ -1,4 +1,4 @@
-"""Published versions are scored on pictures as their code decodes them: by Pillow, not turned, without profiles."""
+"""Published versions are scored on images as their code decodes them: plain Pillow, without orientation or profiles."""
 
 import io
 from pathlib import Path
@@ -23,7 +23,7 @@ from workflow_scripts.evaluate.features import Features, read_features
 from workflow_scripts.evaluate.label_files import DIFFERING
 
 TURNED = 0x0112
-# Each kind of image, and whether the published code sees other pixels of it.
+# Kinds of images, and whether the published code decodes them to other pixels.
 KINDS = {
     "plain": False,
     "upright by its EXIF": False,
@@ -86,7 +86,7 @@ def test_the_account_says_how_many_images_the_published_code_decodes_otherwise(b
 def test_only_images_that_differ_are_embedded_again_and_published_versions_take_them(
     benchmark_of_kinds: Path, models: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each protocol's features are those of its pictures, taken one by one; 14 images and 6 go through the model."""
+    """Each protocol's features equal those of its images embedded one by one; 14 + 6 images go through the model."""
     embedded: list[int] = []
 
     def counted(clip: Any, batch: torch.Tensor, projector: Any) -> torch.Tensor:

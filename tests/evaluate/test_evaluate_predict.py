@@ -72,7 +72,7 @@ def status_of(**options: Any) -> int:
 
 @pytest.fixture
 def on_axes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Each species lies on its axis, each image nearest the third's; the temperature is 1. What prompts are made of."""
+    """Species features are unit axes, each image is nearest to the third, temperature 1. Collects the prompts."""
     prompts: list[str] = []
     epithets = ("hudsonia", "corax", "cornix", "mellifera")
 
@@ -142,7 +142,7 @@ def test_a_broken_image_keeps_its_name_whatever_is_in_it(
 def test_a_file_of_another_kind_stops_no_other(
     models: dict[str, str], pictures: Path, species: Path, tmp_path: Path
 ) -> None:
-    """A texture (DDS) of an unknown pixel format, for which Pillow's reader raises what nobody expects."""
+    """A DDS texture of an unknown pixel format, for which Pillow raises an unusual exception."""
     header = [124, 0, 16, 16, *[0] * 15, 1 << 29, *[0] * 11]
     (pictures / "texture.jpg").write_bytes(b"DDS " + struct.pack("<31I", *header))
     out = tmp_path / "s.csv"
@@ -175,7 +175,7 @@ def test_deep_and_transparent_images_are_decoded_as_in_training(
 
 
 def answered_alike(model: str, folder: Path, species: Path) -> bool:
-    """Whether the two images of a folder are answered alike, and wholly."""
+    """Whether the two images of a folder get the same, complete predictions."""
     out = folder.with_suffix(".csv")
     assert status_of(model=model, images=(folder,), out=out, species=species, batch=1) == 0
     one, other = sorted(folder.iterdir())
@@ -201,7 +201,7 @@ def test_a_photo_that_was_taken_sideways_is_looked_at_upright(
 def test_a_photo_whose_exif_makes_no_sense_is_answered_all_the_same(
     models: dict[str, str], pictures: Path, species: Path, tmp_path: Path
 ) -> None:
-    """Its width is a word; Pillow stumbles when it turns the photo."""
+    """The EXIF width is text, on which Pillow fails when it rotates the photo."""
     entries = struct.pack("<HHI4s", 0x0100, 2, 4, b"abc\0") + struct.pack(
         "<HHIHH", ExifTags.Base.Orientation, 3, 1, 6, 0
     )
@@ -363,7 +363,7 @@ def test_a_subspecies_has_both_epithets_and_no_rank_that_it_is_not(
 
 @pytest.fixture
 def two_images(models: dict[str, str], pictures: Path, species: Path) -> dict[str, Any]:
-    """What is given to a prediction of two images, one a batch."""
+    """Arguments of a prediction of two images, one per batch."""
     (pictures / "broken.jpg").unlink()
     return {"model": models["ours"], "images": (pictures,), "species": species, "batch": 1, "top": 1}
 
@@ -427,7 +427,7 @@ def test_a_stop_before_the_first_answer_leaves_an_earlier_table(
 def test_embeddings_of_names_stand_for_a_list(
     models: dict[str, str], pictures: Path, species: Path, tmp_path: Path
 ) -> None:
-    """Beside the model they are taken without being named; those of another size are refused."""
+    """Embeddings stored with the model are used by default; embeddings of another size are refused."""
     typed = tmp_path / "model"
     shutil.copytree(models["ours"].removeprefix("local-dir:"), typed)
     (pictures / "broken.jpg").unlink()

@@ -1,6 +1,6 @@
-"""Each version's protocol beside another route to its score: scikit-learn, scipy, or loops as plain as can be.
+"""Each version's protocol against an independent implementation: scikit-learn, SciPy or plain loops.
 
-Nothing of the code under test takes part in what is expected, but for tables of images and features.
+Expected values use no code under test except the images table and the features.
 """
 
 import random
@@ -47,7 +47,7 @@ SEEDS_OF = {"v1.0.1": (0,), "v2.0.0": (0, 1, 2), "main-49e1cf5": (0, 1, 2), "cor
 
 
 def drawn(classes: NDArray[np.integer], dimensions: int, spread: float, seed: int = 0) -> Vectors:
-    """Features around their classes' centres, of lengths that differ."""
+    """Features around class centres, with different lengths."""
     generator = np.random.default_rng(seed)
     centres = generator.normal(size=(int(classes.max()) + 1, dimensions))
     vectors = centres[classes] + spread * generator.normal(size=(len(classes), dimensions))
@@ -69,14 +69,14 @@ def scores(outcome: Outcome, metric: str) -> dict[str, float]:
 
 
 def centred(support: Vectors, query: Vectors) -> tuple[Vectors, Vectors]:
-    """As SimpleShot: less the mean of the support, at unit length."""
+    """SimpleShot's transform: minus the support mean, at unit length."""
     mean = support.mean(axis=0)
     return normalize(support - mean), normalize(query - mean)
 
 
 @pytest.mark.parametrize("by_name", [False, True], ids=["labels are the classes", "two labels have one name"])
 def test_few_shot_is_scikit_learns_nearest_centroid_over_each_versions_folds(by_name: bool) -> None:
-    """v1.0.1 and v2.0.0 shuffle the same lists on and on; later lists are fresh. main-49e1cf5 takes classes by name."""
+    """v1.0.1 and v2.0.0 keep shuffling the same lists, later code does not; main-49e1cf5 groups classes by name."""
     numbers = np.random.default_rng(1).permutation(np.repeat(np.arange(6), 9))
     vectors, labels = drawn(numbers, 8, 1.5), [f"label {number}" for number in numbers]
     names = [label.replace("label 5", "label 4") for label in labels] if by_name else labels
@@ -156,7 +156,7 @@ def test_newt_is_scikit_learns_search_by_seed_0_and_later_by_three() -> None:
 def trained_as_published(
     train: list[tuple[torch.Tensor, torch.Tensor]], test: list[tuple[torch.Tensor, torch.Tensor]], lr: float, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Logits of the test images at the last look, after it, and without dropout; images are loaded one by one."""
+    """Logits of the test images after the last epoch, once more, and without dropout; images are loaded one by one."""
     torch.manual_seed(seed)
     labels = len(train[0][1])
     classifier = torch.nn.Sequential(torch.nn.Linear(len(train[0][0]), 512), torch.nn.Dropout(0.5))
@@ -166,7 +166,7 @@ def trained_as_published(
     loader = torch.utils.data.DataLoader(train, batch_size=256, shuffle=True)
     scored = torch.utils.data.DataLoader(test, batch_size=256)
 
-    def look() -> torch.Tensor:
+    def predict_test() -> torch.Tensor:
         with torch.no_grad():
             return torch.cat([classifier(vectors) for vectors, _ in scored])
 
@@ -178,20 +178,20 @@ def trained_as_published(
             optimizer.step()
         schedule.step()
         if (epoch + 1) % 10 == 0:
-            last_look = look()
-    final = look()
+            last_epoch = predict_test()
+    final = predict_test()
     classifier.eval()
-    return last_look, final, look()
+    return last_epoch, final, predict_test()
 
 
 @pytest.mark.parametrize(("layout", "labels", "lr"), [(fishnet, 9, 1e-4), (awa2, 85, 1e-5)], ids=["fishnet", "awa2"])
 def test_probes_are_the_published_training_seed_by_seed(
     layout: Callable[[Features, pl.DataFrame], Outcome], labels: int, lr: float
 ) -> None:
-    """v1.0.1: seed 0, as the last epoch ends. Later: three seeds, one look more. Corrected: no dropout, 0.5 of p."""
+    """v1.0.1: seed 0, after the last epoch. Later: three seeds, predicted once more. Corrected: no dropout, p > 0.5."""
     generator = np.random.default_rng(0)
     kinds = generator.integers(0, 4, 450)
-    # Large features, so that so few steps teach something.
+    # Large features, so that a few steps are enough to learn.
     vectors = 30 * drawn(kinds, 16, 1.0)
     truth = generator.integers(0, 2, (4, labels))[kinds]
     truth[:, 0] = kinds % 2
@@ -294,7 +294,7 @@ def test_an_empty_cluster_ends_the_published_iterations_and_not_the_corrected_on
 
 
 def test_plantdoc_is_scikit_learns_nearest_centroid_by_each_versions_seeds() -> None:
-    """Test lacks the third of five folders, so that by number the last two of it are taken for others."""
+    """`test` lacks the third of five folders, so by index its last two folders are matched to other classes."""
     train, test = np.repeat(np.arange(5), 4), np.repeat([0, 1, 3, 4], 10)
     vectors = drawn(np.concatenate([train, test]), 6, 0.9)
     names = np.array([f"folder {number}" for number in [*train, *test]])
@@ -317,7 +317,7 @@ def test_plantdoc_is_scikit_learns_nearest_centroid_by_each_versions_seeds() -> 
                 rows = np.where(classes[:20] == one)[0]
                 np.random.shuffle(rows)
                 support += rows[:1].tolist()
-            # The published code mixes them, which moves the generator on.
+            # The published code shuffles them, which advances the generator.
             np.random.shuffle(np.array(support))
             near, far = centred(given[support], given[20:])
             accuracies.append(np.mean(NearestCentroid().fit(near, classes[support]).predict(far) == classes[20:]))
@@ -343,7 +343,7 @@ def test_protocols_that_agree_share_one_number_below_the_first_of_them() -> None
 
 
 def test_newt_searches_again_only_tasks_whose_features_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three tasks by three seeds; published code sees another picture in the second task."""
+    """Three tasks by three seeds; the published code decodes an image of the second task differently."""
     vectors, images = newt_table(3)
     published = vectors.copy()
     published[35] = -published[35]

@@ -1,4 +1,4 @@
-"""The papers' label files come from the published repository as they were measured; a person brings images alone."""
+"""The papers' label files are fetched from the published repository; the user provides only the images."""
 
 import os
 from pathlib import Path

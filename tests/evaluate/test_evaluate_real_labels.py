@@ -94,7 +94,7 @@ def filepaths(labels: Path) -> list[str]:
         return [row["filepath"] for row in csv.DictReader(file)]
 
 
-# Rows and classes of each, as IDLE-OO's card counts them.
+# Rows and classes of each, as given on IDLE-OO's dataset card.
 TRAPS = {
     "desert-lion": (352, 32),
     "ENA24": (1120, 20),

@@ -1,4 +1,4 @@
-"""Intervals, paired tests, ranks and subsets, by numbers that can be worked out on paper."""
+"""Intervals, paired tests, ranks and subsets, with values worked out by hand."""
 
 from pathlib import Path
 
@@ -95,8 +95,8 @@ def test_the_mean_of_subsets_weighs_them_alike() -> None:
     assert mean_of(whole).value == pytest.approx(0.45)
 
 
-def test_ranks_are_judged_by_the_predicted_class_and_heights_on_errors_alone() -> None:
-    """A hawk taken for itself, for another hawk, for another bird and for a plant: heights 1, 4 and 7."""
+def test_ranks_are_scored_by_the_predicted_class_and_heights_only_on_errors() -> None:
+    """A hawk predicted as itself, as another hawk, as another bird and as a plant: heights 1, 4 and 7."""
     classes = [
         row(),
         row(species="lagopus"),
@@ -118,7 +118,7 @@ def test_ranks_are_judged_by_the_predicted_class_and_heights_on_errors_alone() -
     assert height_on_errors(lineages, true, predicted).value == pytest.approx((1 + 4 + 7) / 3)
 
 
-def test_a_rank_that_the_truth_does_not_name_is_not_judged() -> None:
+def test_a_rank_that_the_true_class_does_not_name_is_not_scored() -> None:
     lineages = [lineage(row(order=None)), lineage(row(species="lagopus"))]
     found = top1_by_rank(lineages, np.array([0, 1]), np.array([1, 1]))
     assert found["hierarchy/order"].value == 1

@@ -105,7 +105,7 @@ def test_features_made_by_hand_give_the_score_worked_out_on_paper(
         "zero_shot/top1": 9 / 12,
         "zero_shot/top3": 1,
         "zero_shot/top5": 1,
-        # Sure of every image, and right for nine of twelve.
+        # Confident about every image, correct for nine of twelve.
         "zero_shot/ece": 3 / 12,
         "hierarchy/kingdom": 1,
         "hierarchy/genus": 9 / 12,
@@ -303,7 +303,7 @@ def test_models_are_held_against_each_other_and_species_parted_by_what_was_seen(
 
 
 def test_subsets_are_each_scored_among_their_own_classes(models: dict[str, str], images: Path, tmp_path: Path) -> None:
-    """Left alone with its own class every image is right; the subset of two classes is not sure to be."""
+    """In a subset of one class every image is correct; in the subset of two classes not necessarily."""
     table = [
         row | {"subset": "one" if row["class"] == "Pica hudsonia" else "two"}
         for row in read_rows(images, BENCHMARK_IMAGES).to_pylist()

@@ -1,4 +1,4 @@
-"""SimpleShot scores that can be worked out on paper, for both protocols."""
+"""SimpleShot scores worked out by hand, for both protocols."""
 
 import random
 import re

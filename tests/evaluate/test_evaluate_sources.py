@@ -1,4 +1,4 @@
-"""Every benchmark of the recipes has a source, which a person is told of when it is missing."""
+"""Every benchmark of the recipes has a source, which the error names when the benchmark is missing."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The tasks without text, on features made by hand, whose scores can be worked out on paper."""
+"""Tasks without text, on hand-made features whose scores can be worked out by hand."""
 
 import numpy as np
 import polars as pl
@@ -36,7 +36,7 @@ def featured(vectors: Floats) -> Features:
 
 
 def newt(features: Floats, images: pl.DataFrame, *, threads: int, draws: int = 100, parts: int = 1) -> Outcome:
-    """NeWT's scores, the searches dealt to some parts."""
+    """NeWT's scores, with the searches divided into parts."""
     of = featured(features)
     found = [search(of, images, threads=threads, draws=draws, part=part, parts=parts) for part in range(parts)]
     return newt_outcome(found, images, of)
@@ -109,7 +109,7 @@ def plants(test_folders: list[str]) -> tuple[Features, pl.DataFrame]:
 
 
 def test_plantdoc_follows_folder_names_and_as_published_their_numbers() -> None:
-    """Test lacks `mite`, so `vine` is number 1 there and 2 in train: as published all of it is wrong."""
+    """`test` lacks `mite`, so `vine` has index 1 there and 2 in train: by the published code all of it is wrong."""
     metrics = plantdoc(*plants(["apple", "vine"])).metrics
     assert metrics["few_shot/1"] == 1
     assert metrics["v1.0.1/few_shot/1"] == 0.5
@@ -180,7 +180,7 @@ def test_macro_f1_is_over_all_attributes_and_as_published_over_the_first_two() -
 def test_what_features_tell_is_learned_and_what_they_do_not_tell_is_not(
     task: object, labels: int, metric: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All labels of an image are on or off, and its features say which; then test labels are exchanged by lot."""
+    """All labels of an image are equal and its features show which; then test labels are shuffled."""
     monkeypatch.setattr(probe, "SEEDS_OF", dict.fromkeys(PROTOCOLS, (0,)))
     generator = np.random.default_rng(0)
     on = generator.integers(0, 2, 1700)

@@ -1,4 +1,4 @@
-"""The lines of docs/use-a-model.md do what the page says, in a folder as a run leaves it."""
+"""The commands in docs/use-a-model.md do what the page says, in the folder of a finished run."""
 
 import json
 import re
@@ -30,7 +30,7 @@ SPECIES = [("Pica", "hudsonia", "black-billed magpie"), ("Corvus", "corax", "com
 
 @pytest.fixture
 def working_folder(models: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder after a run, with images of a person's own."""
+    """A working folder after a run, with the user's own images."""
     model = tmp_path / "results/runs/demo/model"
     shutil.copytree(models["ours"].removeprefix("local-dir:"), model)
     taxa = [Taxon(("Animalia", "Chordata", "Aves", "", "", *names)) for *names, _ in SPECIES]
@@ -56,7 +56,7 @@ def working_folder(models: dict[str, str], tmp_path: Path, monkeypatch: pytest.M
 
 
 def carried_out(line: str) -> None:
-    """Run a command line of the page, without a process of its own."""
+    """Run a command line of the page in this process."""
     _, _, module, *words = shlex.split(line)
     step = getattr(import_module(module), module.rpartition(".")[2])
     tyro.cli(step, args=words)

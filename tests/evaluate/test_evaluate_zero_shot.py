@@ -1,4 +1,4 @@
-"""Zero-shot scores that can be worked out on paper."""
+"""Zero-shot scores worked out by hand."""
 
 import numpy as np
 import pytest
