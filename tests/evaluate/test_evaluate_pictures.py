@@ -106,8 +106,8 @@ def test_only_images_that_differ_are_embedded_again_and_published_versions_take_
         corrected = transform(Image.fromarray(decode(data)))
         for protocol, pixels in (("v1.0.1", plain), ("main-49e1cf5", plain), ("corrected", corrected)):
             expected = encode_image(clip, pixels[None])[0].numpy()
-            np.testing.assert_allclose(features.followed(protocol)[row], expected, atol=1e-5)
-        assert np.allclose(features.followed("v2.0.0")[row], features.vectors[row], atol=1e-5) != KINDS[kind]
+            np.testing.assert_allclose(features.for_protocol(protocol)[row], expected, atol=1e-5)
+        assert np.allclose(features.for_protocol("v2.0.0")[row], features.vectors[row], atol=1e-5) != KINDS[kind]
 
     score_layout(
         benchmark="kinds",
@@ -128,5 +128,5 @@ def test_versions_without_autocast_take_the_features_made_without_it() -> None:
     vectors = [np.full((2, 3), number, np.float32) for number in range(3)]
     features = Features(vectors[0], np.arange(2), None, published=vectors[1], precise=vectors[2])  # type: ignore[arg-type]
     protocols = ("v1.0.1", "v2.0.0", "main-49e1cf5", "corrected")
-    assert [features.followed(one, autocast=False)[0, 0] for one in protocols] == [2, 2, 1, 0]  # type: ignore[arg-type]
-    assert [features.followed(one)[0, 0] for one in protocols] == [1, 1, 1, 0]  # type: ignore[arg-type]
+    assert [features.for_protocol(one, autocast=False)[0, 0] for one in protocols] == [2, 2, 1, 0]  # type: ignore[arg-type]
+    assert [features.for_protocol(one)[0, 0] for one in protocols] == [1, 1, 1, 0]  # type: ignore[arg-type]

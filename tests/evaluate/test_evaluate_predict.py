@@ -25,7 +25,7 @@ from workflow_scripts.common.prompts import text_features
 from workflow_scripts.common.tables import write_rows
 from workflow_scripts.contracts import LABELS, SEEN_SPECIES
 from workflow_scripts.evaluate import predict as module
-from workflow_scripts.evaluate.candidates import listed
+from workflow_scripts.evaluate.candidates import read_species_list
 from workflow_scripts.evaluate.features import weights_digest
 from workflow_scripts.evaluate.predict import predict
 
@@ -433,7 +433,7 @@ def test_embeddings_of_names_stand_for_a_list(
     (pictures / "broken.jpg").unlink()
     given: dict[str, Any] = {"model": str(typed), "images": (pictures,), "top": 4}
     assert status_of(species=species, out=tmp_path / "listed.csv", **given) == 0
-    taxa = listed(species)
+    taxa = read_species_list(species)
     names = [[list(taxon.ranks), taxon.common_name] for taxon in taxa]
     (typed / "txt_emb_species.json").write_text(json.dumps(names))
     texts = [caption(taxon, "taxon_com") if taxon.common_name else caption(taxon, "taxon") for taxon in taxa]
@@ -465,7 +465,7 @@ def test_embeddings_of_names_stand_for_a_list(
 )
 def test_lists_of_species_are_read_as_people_keep_them(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
-    found = listed(tmp_path / name)
+    found = read_species_list(tmp_path / name)
     assert [taxon.ranks[-2:] for taxon in found] == [("Pica", "hudsonia"), ("Corvus", "corax")]
     assert [taxon.scientific for taxon in found] == ["Pica hudsonia", "Corvus corax"]
 
@@ -475,4 +475,4 @@ def test_a_list_without_a_name_is_told_to_have_one_on_each_line(tmp_path: Path) 
     for text in ("", "# nothing yet\n"):
         path.write_text(text)
         with pytest.raises(InputError, match=r"empty\.txt: .*name.* each line"):
-            listed(path)
+            read_species_list(path)

@@ -21,7 +21,7 @@ NAMING = {
 }
 
 
-def listed(path: Path) -> list[Taxon]:
+def read_species_list(path: Path) -> list[Taxon]:
     """Read a list of species, without duplicates.
 
     The list is a table with columns for ranks or `scientific_name`, and `common_name`, in any spelling that source

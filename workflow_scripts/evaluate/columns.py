@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def texts(table: "pl.DataFrame", column: str) -> list[str]:
+def column_values(table: "pl.DataFrame", column: str) -> list[str]:
     """The values of a column that must be complete.
 
     Raises:
@@ -38,7 +38,7 @@ def rows_of(table: "pl.DataFrame", split: str) -> NDArray[np.int64]:
     Raises:
         InputError: the split has no rows.
     """
-    rows = np.flatnonzero(np.array(texts(table, "split")) == split)
+    rows = np.flatnonzero(np.array(column_values(table, "split")) == split)
     if not len(rows):
         raise InputError(f"the benchmark has no usable image in split {split!r}; see its account for the reasons")
     return rows
@@ -51,7 +51,7 @@ def targets(table: "pl.DataFrame", labels: Sequence[str] | int) -> NDArray[np.bo
         InputError: a value is not such a string.
     """
     count = labels if isinstance(labels, int) else len(labels)
-    given = texts(table, "targets")
+    given = column_values(table, "targets")
     for position, text in zip(table["position"], given, strict=True):
         if len(text) != count or set(text) - {"0", "1"}:
             raise InputError(f"image at position {position}: targets: expected {count} zeros and ones, found {text!r}")

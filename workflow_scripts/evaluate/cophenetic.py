@@ -76,9 +76,9 @@ def pairs_of(vectors_ND: Floats, codes_NR: Integers) -> Pairs:
     distance_CC, square_CC = np.zeros((2, len(sizes_C), len(sizes_C)))
     for start in range(0, len(vectors_ND), BLOCK):
         rows = np.arange(start, min(start + BLOCK, len(vectors_ND)))
-        apart_BN = 1 - (vectors_ND[rows] @ vectors_ND.T).astype(np.float64)
-        apart_BN[np.arange(len(rows)), rows] = 0
-        for sums_CC, values_BN in ((distance_CC, apart_BN), (square_CC, apart_BN**2)):
+        distance_BN = 1 - (vectors_ND[rows] @ vectors_ND.T).astype(np.float64)
+        distance_BN[np.arange(len(rows)), rows] = 0
+        for sums_CC, values_BN in ((distance_CC, distance_BN), (square_CC, distance_BN**2)):
             np.add.at(sums_CC, lineage_N[order][rows], np.add.reduceat(values_BN, starts_C, axis=1))
     count_CC = np.outer(sizes_C, sizes_C) - np.diag(sizes_C)
     return Pairs(count_CC.astype(np.float64), distance_CC, square_CC, heights(lineages_CR))

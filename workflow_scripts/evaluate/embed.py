@@ -84,8 +84,8 @@ def embed(
         passes.append(Pass("precise", np.arange(table.height), plain=True, autocast=False))
 
     def make(folder: WorkFolder) -> list[str]:
-        taken: Projector = "replay" if origin.projector == "replay" else "proj"
-        made = {one.name: _embed_pass(clip, table, one, folder.path, projector=taken, limits=limits) for one in passes}
+        used: Projector = "replay" if origin.projector == "replay" else "proj"
+        made = {one.name: _embed_pass(clip, table, one, folder.path, projector=used, limits=limits) for one in passes}
         if not all(np.isfinite(vectors).all() for vectors in made.values()):
             raise InputError(f"{model}: some features contain NaN or infinity; the model's weights are damaged")
         published = None
@@ -145,7 +145,7 @@ def _embed_pass(
         rows = table[one.rows]
         places = [ImagePlace(*place) for place in zip(rows["path"], rows["offset"], rows["size"], strict=True)]
         images = ImageFiles(places, preprocess(clip), plain=one.plain)
-        loaded = _loaded(images, rows["image"].to_list(), batches, limits.workers)
+        loaded = _load(images, rows["image"].to_list(), batches, limits.workers)
         for numbers, batch in zip(batches, loaded, strict=True):
             parts.append(encode(clip, batch, projector, half=one.autocast))
             progress.update(len(numbers))
@@ -156,7 +156,7 @@ def _embed_pass(
     return np.concatenate([np.load(chunk) for chunk in chunks])
 
 
-def _loaded(images: ImageFiles, names: Sequence[str], batches: list[list[int]], workers: int) -> Iterator[torch.Tensor]:
+def _load(images: ImageFiles, names: Sequence[str], batches: list[list[int]], workers: int) -> Iterator[torch.Tensor]:
     """Yield the batches as tensors [B, 3, H, W].
 
     Raises:

@@ -76,7 +76,7 @@ class Features:
         published, precise = (None if one is None else change(one) for one in (self.published, self.precise))
         return Features(change(self.vectors), positions, self.origin, published, precise)
 
-    def followed(self, protocol: Protocol, *, autocast: bool = True) -> Floats:
+    def for_protocol(self, protocol: Protocol, *, autocast: bool = True) -> Floats:
         """The features that a protocol uses [N, D].
 
         Args:
@@ -94,8 +94,8 @@ def origin_of(clip: "Clip", images_digest: str, projector: "Projector") -> Origi
     """The origin of features made by `clip` from the images table with this digest."""
     from workflow_scripts.common.clip import preprocessing
 
-    taken = projector if clip.replay_projector is not None else "proj"
-    return Origin(images_digest, weights_digest(clip), digest(preprocessing(clip)), taken)
+    used = projector if clip.replay_projector is not None else "proj"
+    return Origin(images_digest, weights_digest(clip), digest(preprocessing(clip)), used)
 
 
 def weights_digest(clip: "Clip") -> str:

@@ -93,13 +93,13 @@ def files_by_name(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def named_alike(name: str, files: Mapping[str, Sequence[Path]]) -> Sequence[Path]:
+def files_named(name: str, files: Mapping[str, Sequence[Path]]) -> Sequence[Path]:
     """The files with this name among those of `files_by_name`; if there is none, those that differ only in case."""
     alike = files.get(name.lower(), ())
     return [path for path in alike if path.name == name] or alike
 
 
-def one_name(name: str, where: str) -> str:
+def single_name(name: str, where: str) -> str:
     """Check that external text is a single file or folder name, so that it cannot lead to another folder.
 
     Raises:

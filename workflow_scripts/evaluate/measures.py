@@ -69,11 +69,6 @@ class Outcome:
         return values | spreads | ({} if self.chance is None else {"chance": self.chance})
 
 
-def everywhere(measure: Measure) -> dict[Protocol, Measure]:
-    """The same measure for every protocol."""
-    return dict.fromkeys(PROTOCOLS, measure)
-
-
 def corrected(measure: Measure) -> ByProtocol:
     """A measure that only the corrected protocol has."""
     return {CORRECTED: measure}

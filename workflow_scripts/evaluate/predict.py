@@ -35,7 +35,7 @@ from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
 from workflow_scripts.common.species_embeddings import has_species_embeddings, read_species_embeddings
 from workflow_scripts.common.typed_models import model_name, typed_model
-from workflow_scripts.evaluate.candidates import listed, trained_on
+from workflow_scripts.evaluate.candidates import read_species_list, trained_on
 from workflow_scripts.evaluate.features import weights_digest
 from workflow_scripts.evaluate.predictions import (
     Best,
@@ -43,7 +43,7 @@ from workflow_scripts.evaluate.predictions import (
     Identifier,
     PredictionTable,
     Taxa,
-    answers,
+    prediction_objects,
 )
 
 FORMATS = (".csv", ".parquet")
@@ -51,7 +51,7 @@ BLOCK = 4096
 SHOWN = 10
 # From this many prompts on, encoding takes a CPU half a minute or more, so a message is printed.
 MANY_PROMPTS = 20_000
-NONE = Best(np.zeros((0, 0), np.int64), np.zeros((0, 0)))
+NO_PREDICTIONS = Best(np.zeros((0, 0), np.int64), np.zeros((0, 0)))
 
 
 def predict(
@@ -160,8 +160,12 @@ def predict(
         # Entered last, so that the table has its final name before the summary is printed.
         with _writer(out, table.schema) as writer:
             try:
-                for given, loaded in _loaded(listed_images, clip, loading):
-                    best = taxa.best(encode(clip, loaded.pixels_BCHW), species_DS, scale, top) if loaded.read else NONE
+                for given, loaded in _load(listed_images, clip, loading):
+                    best = (
+                        taxa.best(encode(clip, loaded.pixels_BCHW), species_DS, scale, top)
+                        if loaded.read
+                        else NO_PREDICTIONS
+                    )
                     with stop.held_back():
                         writer.write_table(table.rows(given, loaded, best))
                         console.print_batch(given, loaded, best)
@@ -201,8 +205,8 @@ class Console:
         for index, error in sorted(loaded.errors.items()):
             self.unreadable.note(str(names[index]), error)
         if self._json:
-            for answer in answers(given, self._kept, loaded, best, self._taxa):
-                tqdm.write(json.dumps(answer, ensure_ascii=False, default=str), file=sys.stdout)
+            for described in prediction_objects(given, self._kept, loaded, best, self._taxa):
+                tqdm.write(json.dumps(described, ensure_ascii=False, default=str), file=sys.stdout)
             return
         for row, index in enumerate(loaded.read[: self._left]):
             tqdm.write(str(names[index]), file=sys.stdout)
@@ -255,7 +259,7 @@ def _species(
         return taxa, columns_DS
     if species is None and corpus is None:
         raise InputError("give --species or --corpus: the species to choose from")
-    taxa = listed(species) if species is not None else trained_on(Path(str(corpus)))
+    taxa = read_species_list(species) if species is not None else trained_on(Path(str(corpus)))
     chosen = TEMPLATES if templates == "all" else TEMPLATES[:1]
     if len(taxa) * len(chosen) > MANY_PROMPTS:
         sys.stderr.write(
@@ -278,7 +282,7 @@ def _identifier(clip: Clip, source: ModelSource, name: str | None, species: int)
     )
 
 
-def _loaded(listed_images: ImageList, clip: Clip, loading: Loading) -> Iterator[tuple[pa.Table, Batch]]:
+def _load(listed_images: ImageList, clip: Clip, loading: Loading) -> Iterator[tuple[pa.Table, Batch]]:
     """Yield loaded batches, each with the block of rows that its indices refer to."""
     for block in listed_images.blocks(BLOCK):
         for loaded in loading.batches_of(block, clip):
@@ -289,7 +293,7 @@ class _Writer(Protocol):
     def write_table(self, table: pa.Table) -> None: ...
 
 
-class _Nowhere:
+class _NullWriter:
     def write_table(self, table: pa.Table) -> None:
         """Write nothing."""
 
@@ -298,7 +302,7 @@ class _Nowhere:
 def _writer(out: Path | None, schema: pa.Schema) -> Iterator[_Writer]:
     """A writer of rows; the file gets its final name when the block ends."""
     if out is None:
-        yield _Nowhere()
+        yield _NullWriter()
         return
     with whole(out) as temporary:
         made: Any = pacsv.CSVWriter if out.suffix == ".csv" else pq.ParquetWriter

@@ -261,7 +261,7 @@ def flattened(read: Sequence[int], best: Best) -> tuple[NDArray[np.int64], list[
     return of_image, places, best.taxa_NK.reshape(-1).tolist(), best.probabilities_NK.reshape(-1).tolist()
 
 
-def answers(
+def prediction_objects(
     images: pa.Table, kept: Mapping[str, str], loaded: Batch, best: Best, taxa: Taxa
 ) -> Iterator[dict[str, Any]]:
     """Yield one JSON object per image of a batch, in order: image, given, predictions, error."""

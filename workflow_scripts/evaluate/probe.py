@@ -64,7 +64,7 @@ def predictions(
         test: rows to predict.
         lr: initial learning rate of Adam.
     """
-    vectors = {protocol: features.followed(protocol, autocast=False) for protocol in PROTOCOLS}
+    vectors = {protocol: features.for_protocol(protocol, autocast=False) for protocol in PROTOCOLS}
     distinct = {id(one): one for one in vectors.values()}
 
     @cache

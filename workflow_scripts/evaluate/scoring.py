@@ -23,7 +23,7 @@ from workflow_scripts.common.frames import read_frame, write_frame
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.resampling import Measure, Reals, differences, interval, interval_of, resample
 from workflow_scripts.contracts import BENCHMARK_IMAGES, BENCHMARK_SCORES, PREDICTIONS, SEEN_SPECIES
-from workflow_scripts.evaluate.columns import texts
+from workflow_scripts.evaluate.columns import column_values
 from workflow_scripts.evaluate.features import Features, Origin, origin_of, read_features
 from workflow_scripts.evaluate.measures import Outcome
 
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 HEIGHT = "lca_height"
 # Settings that locate files and do not affect scores.
-PLACES = {"labels", "images", "find", "folder", "classes", "subsets", "fetch", "among", "jobs"}
+LOCATIONS = {"labels", "images", "find", "folder", "classes", "subsets", "fetch", "among", "jobs"}
 
 
 def score(
@@ -126,7 +126,7 @@ class Task:
         Raises:
             InputError: the subset has no rows.
         """
-        rows = np.flatnonzero(np.array(texts(self.table, "subset")) == name)
+        rows = np.flatnonzero(np.array(column_values(self.table, "subset")) == name)
         if not len(rows):
             raise InputError(f"{self.benchmark}: subset {name} has no usable image; see its account for the reasons")
         return rows, replace(self, table=self.table[rows])
@@ -234,7 +234,7 @@ def _write(task: Task, model: str, scored: Mapping[str, Scored], folder: Path) -
             "images": task.digest,
             "features": own.origin.digest,
             "weights": own.origin.weights,
-            "settings": digest(spec.model_dump(mode="json", exclude=PLACES)),
+            "settings": digest(spec.model_dump(mode="json", exclude=LOCATIONS)),
         },
     }
     if own.result.height is not None:

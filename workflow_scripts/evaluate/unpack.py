@@ -41,7 +41,7 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int) -> int:
     try:
         with Progress(f"unpacking {archive.name}", unit="files") as progress:
             for member in _members(archive):
-                target = folder / _safe(member.name, archive)
+                target = folder / _checked_path(member.name, archive)
                 written += member.size
                 if written > max_bytes:
                     raise InputError(f"{archive}: contents exceed {max_bytes / 1e9:g} GB; raise max_gb")
@@ -76,7 +76,7 @@ def _members(archive: Path) -> Iterator[Member]:
                 yield Member(PurePosixPath(item.name), item.size, data)
 
 
-def _safe(name: PurePosixPath, archive: Path) -> PurePosixPath:
+def _checked_path(name: PurePosixPath, archive: Path) -> PurePosixPath:
     if name.is_absolute() or ".." in name.parts or "\0" in str(name) or not 0 < len(name.parts) <= MAX_PARTS:
         raise InputError(
             f"{archive}: path {str(name)[:200]!r} leads out of the folder or has more than {MAX_PARTS} levels"

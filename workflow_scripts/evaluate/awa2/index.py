@@ -7,7 +7,7 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.evaluate import Awa2Benchmark
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.evaluate.indexing import Labelled, index_images
-from workflow_scripts.evaluate.label_files import files_of, one_name, read_lines
+from workflow_scripts.evaluate.label_files import files_of, read_lines, single_name
 
 SPLITS = ("train", "test")
 ATTRIBUTES = 85
@@ -56,7 +56,7 @@ def _rows(folder: Path) -> Iterator[Labelled]:
         for name in read_lines(listed):
             if name not in attributes_of:
                 raise InputError(f"{listed}: class {name!r} is not listed in classes.txt")
-            images = folder / "JPEGImages" / one_name(name, str(listed))
+            images = folder / "JPEGImages" / single_name(name, str(listed))
             if not images.is_dir():
                 raise InputError(f"{images}: no such folder; class {name!r} is listed in {listed.name}")
             for path, dropped in files_of(images):

@@ -13,9 +13,9 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.evaluate import ClassText, CsvBenchmark, LabelledFolder
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.contracts import RANKS
-from workflow_scripts.evaluate.csv.texts import written
+from workflow_scripts.evaluate.csv.texts import name_of_type
 from workflow_scripts.evaluate.indexing import Labelled, index_images
-from workflow_scripts.evaluate.label_files import files_by_name, named_alike, read_csv
+from workflow_scripts.evaluate.label_files import files_by_name, files_named, read_csv
 
 # `class` is the label, so the rank class is in `cls`.
 RANK_COLUMNS = {rank: "cls" if rank == "class" else rank for rank in RANKS}
@@ -61,7 +61,7 @@ def read_labels(given: LabelledFolder, text_types: Sequence[ClassText] = ("asis"
         named = taxon | {"common_name": row.get("common_name", "").strip() or None}
         label = row.get("class", "")
         if not label.strip() and "asis" not in text_types:
-            label = written(named, text_types[0])
+            label = name_of_type(named, text_types[0])
         if not label.strip():
             why = (
                 "class is empty"
@@ -118,7 +118,7 @@ def _image_path(folder: Path, files: Mapping[str, Sequence[Path]] | None, image:
     if files is None:
         raise InputError(f"{where}: filepath {image!r} leads out of the image folder {folder}")
     name = image.replace("\\", "/").rpartition("/")[2]
-    found = named_alike(name, files) or [folder / name]
+    found = files_named(name, files) or [folder / name]
     if len(found) > 1:
         raise InputError(
             f"{where}: {folder} contains {len(found)} files named {name}; write the path of one of them as filepath"

@@ -47,7 +47,8 @@ def classify(task: Task, clip: Clip, features: Features, spec: Classification) -
         return ModelResult(Outcome(few_shot, images, count, 1 / count, left_out))
     first = classes_of(task.table, spec.published_text_type) if spec.published_text_type else classes
     given = {
-        protocol: (features.followed(protocol), first if protocol == "v1.0.1" else classes) for protocol in PROTOCOLS
+        protocol: (features.for_protocol(protocol), first if protocol == "v1.0.1" else classes)
+        for protocol in PROTOCOLS
     }
     found = zero_shot(clip, given, TEMPLATES)
     nearest = found[CORRECTED]
@@ -76,10 +77,10 @@ def _few_shot(
         return {k: folds.measure for k, folds in simpleshot(vectors_ND, classes, shots, accumulate=accumulate).items()}
 
     given: dict[Protocol, tuple[Any, ...]] = {
-        "v1.0.1": (features.followed("v1.0.1"), classes, True),
-        "v2.0.0": (features.followed("v2.0.0"), classes, True),
-        "main-49e1cf5": (features.followed("main-49e1cf5"), by_name, False),
-        "corrected": (features.followed("corrected"), classes, False),
+        "v1.0.1": (features.for_protocol("v1.0.1"), classes, True),
+        "v2.0.0": (features.for_protocol("v2.0.0"), classes, True),
+        "main-49e1cf5": (features.for_protocol("main-49e1cf5"), by_name, False),
+        "corrected": (features.for_protocol("corrected"), classes, False),
     }
     found = by_protocol(given, measures)
     scored: dict[str, ByProtocol] = {

@@ -30,7 +30,7 @@ def class_name(row: Mapping[str, Any], text_type: str) -> str:
     Raises:
         InputError: the row has no name of this text type.
     """
-    if name := written(row, text_type):
+    if name := name_of_type(row, text_type):
         return name
     raise InputError(
         f"row {row['position']} of the labels, class {row['class']!r}: no name of text type {text_type}; "
@@ -38,7 +38,7 @@ def class_name(row: Mapping[str, Any], text_type: str) -> str:
     )
 
 
-def written(row: Mapping[str, Any], text_type: str) -> str:
+def name_of_type(row: Mapping[str, Any], text_type: str) -> str:
     """The class name of a text type; "" if the row has none.
 
     `asis` is `class` verbatim, including underscores. The others are built from the ranks and differ from training

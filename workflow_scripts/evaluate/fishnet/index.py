@@ -10,7 +10,7 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.evaluate import FishnetBenchmark
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.evaluate.indexing import Labelled, index_images
-from workflow_scripts.evaluate.label_files import has_columns, one_name, read_csv
+from workflow_scripts.evaluate.label_files import has_columns, read_csv, single_name
 
 SPLITS = ("train", "test")
 IMAGE_COLUMN = 3
@@ -61,8 +61,8 @@ def _rows(folder: Path) -> Iterator[Labelled]:
                 raise InputError(
                     f"{where}: expected the image's folder in column {FOLDER_COLUMN + 1}, found {len(cells)} columns"
                 )
-            image = one_name(PurePosixPath(cells[IMAGE_COLUMN]).name, where)
-            family = one_name(cells[FOLDER_COLUMN], where)
+            image = single_name(PurePosixPath(cells[IMAGE_COLUMN]).name, where)
+            family = single_name(cells[FOLDER_COLUMN], where)
             known = all(row[trait].strip() for trait in TRAITS)
             yield Labelled(
                 position=position,

@@ -41,7 +41,7 @@ def _integer_type(code: str, *_: bool) -> _IntegerType:
     return _IntegerType(code)
 
 
-KNOWN: dict[str, Callable[..., Any]] = {
+CONSTRUCTORS: dict[str, Callable[..., Any]] = {
     "numpy dtype": _integer_type,
     "numpy.core.multiarray scalar": _IntegerType.value,
     "numpy._core.multiarray scalar": _IntegerType.value,
@@ -57,7 +57,7 @@ def read_pickled_lists(data: bytes) -> dict[str, list[int | str]]:
         ValueError: the pickle is incomplete or contains other objects.
     """
     try:
-        found = _follow(data)
+        found = _execute(data)
     # What a broken or hostile sequence of opcodes does to the stack.
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"not a complete pickle of lists of integers or strings: {error}") from None
@@ -71,7 +71,7 @@ def read_pickled_lists(data: bytes) -> dict[str, list[int | str]]:
     return lists
 
 
-def _follow(data: bytes) -> Any:
+def _execute(data: bytes) -> Any:
     """Execute a pickle's opcodes and return the resulting object."""
     stack: list[Any] = []
     marks: list[int] = []
@@ -83,10 +83,10 @@ def _follow(data: bytes) -> Any:
         del stack[place:]
         return items
 
-    def known(name: str) -> Callable[..., Any]:
-        if name not in KNOWN:
+    def constructor(name: str) -> Callable[..., Any]:
+        if name not in CONSTRUCTORS:
             raise ValueError(f"importing {name!r:.80} is refused")
-        return KNOWN[name]
+        return CONSTRUCTORS[name]
 
     argument: Any
     for opcode, argument, _ in pickletools.genops(data):
@@ -116,10 +116,10 @@ def _follow(data: bytes) -> Any:
                     stack.append({})
                 stack[-1].update(zip(items[::2], items[1::2], strict=True))
             case "GLOBAL":
-                stack.append(known(argument))
+                stack.append(constructor(argument))
             case "STACK_GLOBAL":
                 name, module = stack.pop(), stack.pop()
-                stack.append(known(f"{module} {name}"))
+                stack.append(constructor(f"{module} {name}"))
             case "REDUCE":
                 arguments, call = stack.pop(), stack.pop()
                 stack.append(call(*arguments))

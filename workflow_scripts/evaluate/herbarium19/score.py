@@ -22,7 +22,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.geometry import BLOCK_VALUES, Floats
 from workflow_scripts.common.protocols import CORRECTED, Protocol
 from workflow_scripts.common.resampling import Truths
-from workflow_scripts.evaluate.columns import texts
+from workflow_scripts.evaluate.columns import column_values
 from workflow_scripts.evaluate.features import Features
 from workflow_scripts.evaluate.measures import Outcome, mean_over_seeds
 from workflow_scripts.evaluate.scoring import Embedded, ModelResult, Task, score_command
@@ -81,8 +81,8 @@ def herbarium19(features: Features, table: "pl.DataFrame") -> Outcome:
     Raises:
         InputError: there is no Old class, no New class, or an Old class without a labelled image.
     """
-    splits = np.array(texts(table, "split"))
-    names, class_N = np.unique(np.array(texts(table, "class")), return_inverse=True)
+    splits = np.array(column_values(table, "split"))
+    names, class_N = np.unique(np.array(column_values(table, "class")), return_inverse=True)
     old_N = splits == "old"
     if old_N.all() or not old_N.any():
         raise InputError(
@@ -91,9 +91,10 @@ def herbarium19(features: Features, table: "pl.DataFrame") -> Outcome:
     labelled_N = labelled_images(old_N)
     if unlabelled := sorted(set(class_N[old_N]) - set(class_N[labelled_N])):
         raise InputError(f"class {str(names[unlabelled[0]])!r} has too few images: none was drawn as labelled")
-    taken = {False: features, True: features.normalised()}
+    variants = {False: features, True: features.normalised()}
     vectors = {
-        protocol: taken[version.normalised].followed(protocol, autocast=False) for protocol, version in VERSIONS.items()
+        protocol: variants[version.normalised].for_protocol(protocol, autocast=False)
+        for protocol, version in VERSIONS.items()
     }
     distinct = {id(one): one for one in vectors.values()}
 
@@ -170,7 +171,9 @@ def cluster(
         centres_KD = moved_KD
         if shift**2 < TOLERANCE:
             break
-    return Clustering(_in_order(kept if published is None else published, labelled_N), _in_order(kept, labelled_N))
+    return Clustering(
+        _in_image_order(kept if published is None else published, labelled_N), _in_image_order(kept, labelled_N)
+    )
 
 
 def matched(class_N: Indices, cluster_N: Indices, classes: int) -> Truths:
@@ -182,7 +185,7 @@ def matched(class_N: Indices, cluster_N: Indices, classes: int) -> Truths:
     return np.asarray(of_cluster[cluster_N] == class_N)
 
 
-def _in_order(cluster_N: torch.Tensor, labelled_N: Truths) -> Indices:
+def _in_image_order(cluster_N: torch.Tensor, labelled_N: Truths) -> Indices:
     """Reorder clusters, given for labelled images first and then for the others, to the order of all images."""
     ordered = np.empty(len(labelled_N), np.int64)
     labelled = int(labelled_N.sum())
@@ -210,11 +213,11 @@ def _nearest(features_ND: torch.Tensor, centres_KD: torch.Tensor) -> tuple[torch
         rough_BK = torch.addmm(squares_K, block_BD, centres_KD.T, alpha=-2)
         rough_BC, near_BC = torch.topk(rough_BK, candidates, largest=False)
         near_B = near_BC[:, 0].clone()
-        distance_B = _apart(block_BD, centres_KD[near_B])
+        distance_B = _squared_distances(block_BD, centres_KD[near_B])
         if candidates > 1:
             unsure = torch.nonzero(rough_BC[:, 1] - rough_BC[:, 0] < ROUNDING * (squares_B + squares_K.max()))[:, 0]
             of_unsure = near_BC[unsure].sort(dim=1).values
-            exact = _apart(block_BD[unsure, None], centres_KD[of_unsure])
+            exact = _squared_distances(block_BD[unsure, None], centres_KD[of_unsure])
             distance_B[unsure], place = exact.min(dim=1)
             near_B[unsure] = of_unsure.gather(1, place[:, None])[:, 0]
         found.append(near_B)
@@ -222,7 +225,7 @@ def _nearest(features_ND: torch.Tensor, centres_KD: torch.Tensor) -> tuple[torch
     return torch.cat(found), torch.cat(distances)
 
 
-def _apart(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+def _squared_distances(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """Squared distances, summed as in the published code."""
     return ((one - other) ** 2).sum(dim=-1)
 
@@ -244,7 +247,7 @@ def _plus_plus(
         chosen.append(centre_D[None])
         rough_N = torch.addmv(squares_N, features_ND, centre_D, alpha=-2) + squares_N[drawn]
         nearer = torch.nonzero(rough_N < distance_N + ROUNDING * (squares_N + squares_N[drawn]))[:, 0]
-        distance_N[nearer] = torch.minimum(distance_N[nearer], _apart(features_ND[nearer], centre_D))
+        distance_N[nearer] = torch.minimum(distance_N[nearer], _squared_distances(features_ND[nearer], centre_D))
     return torch.cat(chosen)
 
 

@@ -7,7 +7,7 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.evaluate import NewtBenchmark
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.evaluate.indexing import Labelled, index_images
-from workflow_scripts.evaluate.label_files import has_columns, one_name, read_csv
+from workflow_scripts.evaluate.label_files import has_columns, read_csv, single_name
 
 COLUMNS = ("id", "task", "task_cluster", "task_subcluster", "label", "split")
 EXTRA = ("task", "task_cluster", "task_subcluster")
@@ -37,7 +37,7 @@ def _rows(folder: Path) -> Iterator[Labelled]:
                 raise InputError(f"{where}: {column} is empty")
         if row["split"] not in ("train", "test"):
             raise InputError(f"{where}: split: expected train or test, found {row['split']!r}")
-        image = f"{one_name(row['id'], where)}.jpg"
+        image = f"{single_name(row['id'], where)}.jpg"
         yield Labelled(
             position=position,
             image=image,

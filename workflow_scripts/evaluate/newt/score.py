@@ -16,7 +16,7 @@ from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.protocols import CORRECTED, PROTOCOLS
 from workflow_scripts.common.resampling import Measure
 from workflow_scripts.contracts import NEWT_ANSWERS
-from workflow_scripts.evaluate.columns import texts
+from workflow_scripts.evaluate.columns import column_values
 from workflow_scripts.evaluate.features import Features
 from workflow_scripts.evaluate.measures import Outcome, by_protocol, mean_over_seeds
 from workflow_scripts.evaluate.newt.search import SEARCHED, SEEDS, Answers
@@ -55,25 +55,25 @@ def outcome(answers: Sequence[Answers], table: "pl.DataFrame", features: Feature
     """
     rows = np.concatenate([part.rows for part in answers])
     order = np.argsort(rows)
-    if rows[order].tolist() != np.flatnonzero(np.array(texts(table, "split")) == "test").tolist():
+    if rows[order].tolist() != np.flatnonzero(np.array(column_values(table, "split")) == "test").tolist():
         raise InputError(
             "the search results do not cover each test image exactly once; delete them and run evaluate.newt.search "
             "again"
         )
 
     def score(vectors_ND: Floats, seeds: int) -> Measure:
-        searched = next(one for one in SEARCHED if features.followed(one, autocast=False) is vectors_ND)
+        searched = next(one for one in SEARCHED if features.for_protocol(one, autocast=False) is vectors_ND)
         correct_SN = np.concatenate([part.correct[searched] for part in answers], axis=1)[:, order]
         return mean_over_seeds(correct_SN[:seeds])
 
     given = {
-        protocol: (features.followed(protocol, autocast=False), 1 if protocol == "v1.0.1" else len(SEEDS))
+        protocol: (features.for_protocol(protocol, autocast=False), 1 if protocol == "v1.0.1" else len(SEEDS))
         for protocol in PROTOCOLS
     }
     return Outcome(
         {"svm/micro": by_protocol(given, score)},
         images=len(rows),
-        classes=len(set(texts(table, "task"))),
+        classes=len(set(column_values(table, "task"))),
         chance=0.5,
     )
 

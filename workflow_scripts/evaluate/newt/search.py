@@ -28,7 +28,7 @@ from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.protocols import CORRECTED, Protocol
 from workflow_scripts.common.resampling import Truths
 from workflow_scripts.contracts import BENCHMARK_IMAGES, NEWT_ANSWERS
-from workflow_scripts.evaluate.columns import texts
+from workflow_scripts.evaluate.columns import column_values
 from workflow_scripts.evaluate.features import Features, read_features
 from workflow_scripts.evaluate.measures import by_protocol
 
@@ -122,7 +122,7 @@ def search(
     Raises:
         InputError: a task does not have two labels, or has no test image or too few training images.
     """
-    given = {protocol: (features.followed(protocol, autocast=False),) for protocol in SEARCHED}
+    given = {protocol: (features.for_protocol(protocol, autocast=False),) for protocol in SEARCHED}
     tasks = by_protocol(given, lambda vectors_ND: _tasks(unit(vectors_ND), table)[part::parts])
     if not tasks[CORRECTED]:
         return Answers(np.zeros(0, np.int64), {one: np.zeros((len(SEEDS), 0), np.bool_) for one in SEARCHED})
@@ -136,7 +136,7 @@ def search(
             place = next(alike, len(distinct))
             distinct += [task] * (place == len(distinct))
             place_of[protocol].append(place)
-    classes = np.array(texts(table, "class"))
+    classes = np.array(column_values(table, "class"))
     searches = [(task, seed) for seed in SEEDS for task in distinct]
     found = list(_in_parallel(partial(_predict, draws=draws), searches, threads))
     right = [predicted == classes[task.test] for (task, _), predicted in zip(searches, found, strict=True)]
@@ -154,8 +154,8 @@ def _alike(task: BinaryTask, other: BinaryTask) -> bool:
 
 
 def _tasks(features_ND: Floats, table: "pl.DataFrame") -> list[BinaryTask]:
-    names, splits = np.array(texts(table, "task")), np.array(texts(table, "split"))
-    classes = np.array(texts(table, "class"))
+    names, splits = np.array(column_values(table, "task")), np.array(column_values(table, "split"))
+    classes = np.array(column_values(table, "class"))
     tasks = []
     for name in dict.fromkeys(names.tolist()):
         train, test = (np.flatnonzero((names == name) & (splits == split)) for split in ("train", "test"))

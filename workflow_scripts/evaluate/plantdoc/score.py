@@ -16,7 +16,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.geometry import Floats, unit
 from workflow_scripts.common.protocols import Protocol
 from workflow_scripts.common.resampling import Measure
-from workflow_scripts.evaluate.columns import rows_of, texts
+from workflow_scripts.evaluate.columns import column_values, rows_of
 from workflow_scripts.evaluate.features import Features
 from workflow_scripts.evaluate.measures import Outcome, by_protocol, mean_over_seeds
 from workflow_scripts.evaluate.scoring import Embedded, ModelResult, Task, score_command
@@ -39,10 +39,10 @@ def plantdoc(features: Features, table: "pl.DataFrame") -> Outcome:
         InputError: a split is empty, or a test class has no training image.
     """
     train, test = rows_of(table, "train"), rows_of(table, "test")
-    names = np.array(texts(table, "class"))
+    names = np.array(column_values(table, "class"))
     if unknown := sorted(set(names[test]) - set(names[train])):
         raise InputError(f"test class {str(unknown[0])!r} has no training image; add its folder to train")
-    numbers = np.array([int(number) for number in texts(table, "class_index")])
+    numbers = np.array([int(number) for number in column_values(table, "class_index")])
 
     def one_shot(features_ND: Floats, normalised: bool, class_N: NDArray[np.generic], seeded: str) -> Measure:
         first = np.random.RandomState(0)
@@ -50,10 +50,10 @@ def plantdoc(features: Features, table: "pl.DataFrame") -> Outcome:
         return _one_shot(unit(features_ND) if normalised else features_ND, class_N, train, test, generators)
 
     given: dict[Protocol, tuple[Any, ...]] = {
-        "v1.0.1": (features.followed("v1.0.1"), False, numbers, "once"),
-        "v2.0.0": (features.followed("v2.0.0"), False, numbers, "once"),
-        "main-49e1cf5": (features.followed("main-49e1cf5"), True, numbers, "each"),
-        "corrected": (features.followed("corrected"), True, names, "each"),
+        "v1.0.1": (features.for_protocol("v1.0.1"), False, numbers, "once"),
+        "v2.0.0": (features.for_protocol("v2.0.0"), False, numbers, "once"),
+        "main-49e1cf5": (features.for_protocol("main-49e1cf5"), True, numbers, "each"),
+        "corrected": (features.for_protocol("corrected"), True, names, "each"),
     }
     return Outcome(
         {"few_shot/1": by_protocol(given, one_shot)},
