@@ -15,14 +15,15 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.evaluate.image_options import with_flat_options
 from tests.messages import says
 from workflow_scripts.common.clip import Clip, encode_image, load, preprocess
 from workflow_scripts.common.embedding import MIN_MEMORY_MB
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.evaluate import embed_images as module
-from workflow_scripts.evaluate.embed_images import embed_images
 from workflow_scripts.evaluate.features import weights_digest
 
+embed_images = with_flat_options(module.embed_images)
 NAMES = ("a.png", "b.png", "deep/c.png", "deep/d.png")
 
 

@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import ExifTags, Image
 
+from tests.evaluate.image_options import with_flat_options
 from tests.messages import says
 from workflow_scripts.common.captions import caption
 from workflow_scripts.common.clip import Clip, load
@@ -27,8 +28,8 @@ from workflow_scripts.contracts import LABELS, SEEN_SPECIES
 from workflow_scripts.evaluate import predict as module
 from workflow_scripts.evaluate.candidates import read_species_list
 from workflow_scripts.evaluate.features import weights_digest
-from workflow_scripts.evaluate.predict import predict
 
+predict = with_flat_options(module.predict)
 LIST = """kingdom,cls,genus,species,common_name,class
 Animalia,Aves,Pica,hudsonia,black-billed magpie,x
 Animalia,Aves,Corvus,Corvus corax,common raven,y

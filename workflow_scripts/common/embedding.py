@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import duckdb
 import pyarrow as pa
 import torch
 from PIL import Image
@@ -19,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from workflow_scripts.common.clip import Clip, Projector, encode_image, preprocess
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.geometry import Floats
-from workflow_scripts.common.image_lists import box_of
+from workflow_scripts.common.image_lists import ImageList, box_of, list_images
 from workflow_scripts.common.images import MAX_PIXELS, RgbImage, cut_out, decode, decode_plain
 
 MIN_MEMORY_MB = 128
@@ -146,28 +147,48 @@ def load_batches(images: ImageFiles, batches: Sequence[list[int]], workers: int)
 
 
 @dataclass(frozen=True)
-class Loading:
-    """How a user's images are loaded.
+class ImageOptions:
+    """Options of the commands that read a user's images.
 
     Attributes:
-        batch: number of images per forward pass.
-        workers: number of processes that decode; 0: decode in this process.
-        max_pixels: larger images are refused.
-        memory_mb: memory for the list of images, MiB.
-        threads: CPU threads of the forward pass.
+        images: image files, folders (searched recursively), or one table with a column of paths. Table columns x, y,
+            width and height, if all are present, select a crop in pixels.
+        folder: base folder for the table's paths. Default: the table's own folder.
+        path_column: the table's column of paths. Default: path, filepath, file_name or image.
+        batch: images per forward pass.
+        workers: processes that decode images; 0 decodes in the main process.
+        max_pixels: skip images with more pixels; decoding takes up to 7 bytes per pixel and worker.
+        threads: CPU threads for the forward pass.
+        memory_mb: memory limit of DuckDB, which lists images and sorts rows, MiB.
     """
 
+    images: tuple[Path, ...]
+    folder: Path | None = None
+    path_column: str | None = None
     batch: int = 64
     workers: int = 1
     max_pixels: int = MAX_PIXELS
-    memory_mb: int = 1024
     threads: int = 2
+    memory_mb: int = 2048
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            InputError: a number is too small.
+        """
         if self.batch < 1 or self.workers < 0 or self.max_pixels < 1:
             raise InputError("--batch and --max-pixels must be at least 1, --workers at least 0")
         if self.threads < 1 or self.memory_mb < MIN_MEMORY_MB:
             raise InputError(f"--threads must be at least 1, --memory-mb at least {MIN_MEMORY_MB}")
+
+    def listed(self, connection: duckdb.DuckDBPyConnection) -> ImageList:
+        """List the images in a DuckDB table.
+
+        Raises:
+            InputError: there are no images, or a file, folder, table or column does not exist.
+        """
+        return list_images(connection, self.images, folder=self.folder, path_column=self.path_column)
 
     def batches_of(self, block: pa.Table, clip: Clip) -> Iterator[Batch]:
         """Load the images of a block of an `ImageList`; indexes are rows of the block."""

@@ -20,12 +20,11 @@ import tyro
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.clip import Clip, Projector, load
-from workflow_scripts.common.embedding import Loading, encode
+from workflow_scripts.common.embedding import ImageOptions, encode
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import check_not_read, check_writable, whole
 from workflow_scripts.common.geometry import unit
-from workflow_scripts.common.image_lists import UNREADABLE, ImageList, Unreadable, list_images
-from workflow_scripts.common.images import MAX_PIXELS
+from workflow_scripts.common.image_lists import UNREADABLE, ImageList, Unreadable
 from workflow_scripts.common.interruptions import Interrupted, Interruptions, interruptions
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.typed_models import model_name, typed_model
@@ -49,19 +48,12 @@ OWN_COLUMNS = ("uuid", "image", "crop", "md5", "bytes", "modified", "emb")
 def embed_images(
     *,
     model: str,
-    images: tuple[Path, ...],
+    images: Annotated[ImageOptions, tyro.conf.OmitArgPrefixes],
     out: Path,
     overwrite: bool = False,
     normalize: bool = False,
     projector: Projector = "proj",
-    folder: Path | None = None,
-    path_column: str | None = None,
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
-    batch: int = 64,
-    workers: int = 1,
-    max_pixels: int = MAX_PIXELS,
-    threads: int = 2,
-    memory_mb: int = 2048,
 ) -> None:
     """Write image embeddings as parquet.
 
@@ -81,20 +73,13 @@ def embed_images(
 
     Args:
         model: the model's folder, such as a run's `model`, or `hf-hub:NAME`.
-        images: image files, folders (searched recursively), or one table with a column of paths.
+        images: the images, and how they are read.
         out: the .parquet file to write.
         overwrite: replace OUT even if it was made from another model, other settings or images not given now.
         normalize: write unit vectors. Default: the model's raw output, as pybioclip's `embed` writes it.
         projector: `replay` selects BioCLIP 2's second visual projector.
-        folder: base folder for the table's paths. Default: the table's own folder.
-        path_column: the table's column of paths. Default: path, filepath, file_name or image.
         as_json: print the result as one JSON object: out, images, embedded, unreadable, reused, dimensions, and what
             the embeddings were made from.
-        batch: images per forward pass.
-        workers: processes that decode images; 0 decodes in the main process.
-        max_pixels: skip images with more pixels; decoding takes up to 7 bytes per pixel and worker.
-        threads: CPU threads for the forward pass.
-        memory_mb: memory for listing images and sorting rows, MiB.
 
     Raises:
         InputError: the model or an input cannot be read, or OUT has another suffix or other contents.
@@ -102,15 +87,15 @@ def embed_images(
     """
     if out.suffix != ".parquet":
         raise InputError(f"{out}: expected a name ending in .parquet")
-    loading = Loading(batch, workers, max_pixels, memory_mb, threads)
+    images.check()
     unreadable_list = out.with_name(f"{out.stem}.unreadable.csv")
     for written in (out, unreadable_list):
-        check_not_read(written, *images)
+        check_not_read(written, *images.images)
     check_writable(out)
-    torch.set_num_threads(threads)
+    torch.set_num_threads(images.threads)
     with ExitStack() as stack:
-        connection = stack.enter_context(tables.connect(memory_mb))
-        listed = list_images(connection, images, folder=folder, path_column=path_column)
+        connection = stack.enter_context(tables.connect(images.memory_mb))
+        listed = images.listed(connection)
         source = typed_model(model)
         clip = load(source, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
         origin = origin_of(clip, "", projector)
@@ -120,16 +105,16 @@ def embed_images(
             "projector": origin.projector,
         }
         made_by |= {"normalized": normalize}
-        given = _given_images(out, images, folder, path_column)
+        selection = _selection(out, images)
         recorded = _recorded(out)
         existed = out.exists()
-        if existed and not overwrite and (mismatch := _mismatch(recorded, {**made_by, **given})):
+        if existed and not overwrite and (mismatch := _mismatch(recorded, {**made_by, **selection})):
             raise InputError(f"{out}: {mismatch}; choose another file with --out, or replace it with --overwrite")
         earlier = [out] if recorded and not _mismatch(recorded, made_by) else []
         root = out.parent / f".{out.name}.work"
         work = stack.enter_context(open_work_folder(root, made_by, wait=False)).path
         reused = _index_known(connection, earlier, _parts(work))
-        embedder = Embedder(clip, projector, loading, normalize=normalize)
+        embedder = Embedder(clip, projector, images, normalize=normalize)
         stop = stack.enter_context(interruptions())
         status = 0
         with Progress("embed", listed.count, "images") as progress:
@@ -145,7 +130,7 @@ def embed_images(
         is_kept = status and not is_written and _parts(work)
         summary = {"out": str(out), "images": listed.count, "embedded": embedded, "unreadable": unreadable}
         if is_written:
-            summary |= {"dimensions": _write(listed, {"model": model_name(source), **made_by, **given}, out)}
+            summary |= {"dimensions": _write(listed, {"model": model_name(source), **made_by, **selection}, out)}
             _write_unreadable(connection, unreadable_list)
         if embedded or status:
             _print_summary(
@@ -167,19 +152,19 @@ class Embedder:
     Args:
         clip: the model.
         projector: the visual projector to use.
-        loading: how images are loaded.
+        options: how images are read.
         normalize: scale embeddings to unit length.
 
     Attributes:
         unreadable: the images that could not be read so far.
     """
 
-    def __init__(self, clip: Clip, projector: Projector, loading: Loading, *, normalize: bool) -> None:
+    def __init__(self, clip: Clip, projector: Projector, options: ImageOptions, *, normalize: bool) -> None:
         self.unreadable = Unreadable()
         self._clip = clip
         self._projector = projector
         self._normalize = normalize
-        self._loading = loading
+        self._options = options
 
     def embed(self, block: pa.Table) -> Iterator[tuple[pa.Table, pa.Table]]:
         """Yield, per batch, the images that could be read with `md5` and `emb`, and the rest with `error`.
@@ -188,7 +173,7 @@ class Embedder:
             InputError: an embedding contains NaN or infinity.
         """
         files = block.select(["image", "crop", "bytes", "modified"])
-        for loaded in self._loading.batches_of(block, self._clip):
+        for loaded in self._options.batches_of(block, self._clip):
             vectors = np.zeros((0, 0), np.float32)
             if loaded.read:
                 vectors = encode(self._clip, loaded.pixels_BCHW, self._projector)
@@ -228,16 +213,16 @@ def _parts(work: Path) -> list[Path]:
     return sorted(work.glob("[0-9]*.parquet"))
 
 
-def _given_images(out: Path, images: tuple[Path, ...], folder: Path | None, path_column: str | None) -> dict[str, Any]:
+def _selection(out: Path, images: ImageOptions) -> dict[str, Any]:
     """The arguments that select images, with paths relative to the output's folder, so that both can be moved."""
 
     def from_out(path: Path) -> str:
         return os.path.relpath(path.resolve(), out.parent.resolve())
 
     return {
-        "images": [from_out(path) for path in images],
-        "folder": None if folder is None else from_out(folder),
-        "path_column": path_column,
+        "images": [from_out(path) for path in images.images],
+        "folder": None if images.folder is None else from_out(images.folder),
+        "path_column": images.path_column,
     }
 
 

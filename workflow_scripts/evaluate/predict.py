@@ -23,12 +23,11 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.clip import Clip, load
 from workflow_scripts.common.config.curate import Rank
 from workflow_scripts.common.config.model_source import ModelSource
-from workflow_scripts.common.embedding import Batch, Loading, encode
+from workflow_scripts.common.embedding import Batch, ImageOptions, encode
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import check_not_read, check_writable, whole
 from workflow_scripts.common.geometry import Floats
-from workflow_scripts.common.image_lists import UNREADABLE, ImageList, Unreadable, list_images
-from workflow_scripts.common.images import MAX_PIXELS
+from workflow_scripts.common.image_lists import UNREADABLE, ImageList, Unreadable
 from workflow_scripts.common.interruptions import Interrupted, interruptions
 from workflow_scripts.common.layout import Corpus
 from workflow_scripts.common.progress import Progress
@@ -57,7 +56,7 @@ NO_PREDICTIONS = Best(np.zeros((0, 0), np.int64), np.zeros((0, 0)))
 def predict(
     *,
     model: str,
-    images: tuple[Path, ...],
+    images: Annotated[ImageOptions, tyro.conf.OmitArgPrefixes],
     species: Path | None = None,
     corpus: Path | None = None,
     out: Path | None = None,
@@ -67,14 +66,7 @@ def predict(
     templates: Literal["all", "one"] = "all",
     darwin_core: bool = False,
     identified_by: str | None = None,
-    folder: Path | None = None,
-    path_column: str | None = None,
     json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
-    batch: int = 64,
-    workers: int = 1,
-    max_pixels: int = MAX_PIXELS,
-    threads: int = 2,
-    memory_mb: int = 1024,
 ) -> None:
     """Print the most probable taxa of images, and optionally write them to a table.
 
@@ -92,8 +84,7 @@ def predict(
 
     Args:
         model: the model's folder, such as a run's `model`, or `hf-hub:NAME`.
-        images: image files, folders (searched recursively), or one table with a column of paths. Table columns x, y,
-            width and height, if all are present, select a crop in pixels.
+        images: the images, and how they are read.
         species: candidate species: a table with columns named after ranks (or scientific_name) and common_name; a .txt
             file with one name per line; or a folder with txt_emb_species.npy and .json, whose embeddings are used
             directly.
@@ -106,14 +97,7 @@ def predict(
         darwin_core: write Darwin Core identifications instead (identifiedBy, dateIdentified, scientificName, taxonRank,
             ...), one row each; with --top 1 one per image.
         identified_by: the value of identifiedBy. Default: the model's name.
-        folder: base folder for the table's paths. Default: the table's own folder.
-        path_column: the table's column of paths. Default: path, filepath, file_name or image.
         json_lines: print one JSON object per image: image, given (the columns of its table), predictions, error.
-        batch: images per forward pass.
-        workers: processes that decode images; 0 decodes in the main process.
-        max_pixels: skip images with more pixels; decoding takes up to 7 bytes per pixel and worker.
-        threads: CPU threads for the forward pass.
-        memory_mb: memory for listing the images, MiB.
 
     Raises:
         InputError: the model, the candidates or an input cannot be read, the model has no text tower, or OUT exists or
@@ -128,17 +112,15 @@ def predict(
         raise InputError("--identified-by requires --darwin-core")
     if top < 1:
         raise InputError(f"--top: expected at least 1, found {top}")
-    loading = Loading(batch, workers, max_pixels, memory_mb, threads)
+    images.check()
     if out is not None:
-        check_not_read(out, *images, species)
+        check_not_read(out, *images.images, species)
         if out.is_file() and not overwrite:
             raise InputError(f"{out}: exists already; choose another file with --out, or replace it with --overwrite")
         check_writable(out)
-    torch.set_num_threads(threads)
+    torch.set_num_threads(images.threads)
     with ExitStack() as stack:
-        listed_images = list_images(
-            stack.enter_context(tables.connect(memory_mb)), images, folder=folder, path_column=path_column
-        )
+        listed_images = images.listed(stack.enter_context(tables.connect(images.memory_mb)))
         source = typed_model(model)
         clip = load(source, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
         candidates, species_DS = _species(clip, source, species, corpus, templates)
@@ -160,15 +142,15 @@ def predict(
         # Entered last, so that the table has its final name before the summary is printed.
         with _writer(out, table.schema) as writer:
             try:
-                for given, loaded in _load(listed_images, clip, loading):
+                for block, loaded in _load(listed_images, clip, images):
                     best = (
                         taxa.best(encode(clip, loaded.pixels_BCHW), species_DS, scale, top)
                         if loaded.read
                         else NO_PREDICTIONS
                     )
                     with stop.held_back():
-                        writer.write_table(table.rows(given, loaded, best))
-                        console.print_batch(given, loaded, best)
+                        writer.write_table(table.rows(block, loaded, best))
+                        console.print_batch(block, loaded, best)
                         progress.update(len(loaded.read) + len(loaded.errors))
             except Interrupted as interrupted:
                 if not progress.done:
@@ -282,10 +264,10 @@ def _identifier(clip: Clip, source: ModelSource, name: str | None, species: int)
     )
 
 
-def _load(listed_images: ImageList, clip: Clip, loading: Loading) -> Iterator[tuple[pa.Table, Batch]]:
+def _load(listed_images: ImageList, clip: Clip, images: ImageOptions) -> Iterator[tuple[pa.Table, Batch]]:
     """Yield loaded batches, each with the block of rows that its indices refer to."""
     for block in listed_images.blocks(BLOCK):
-        for loaded in loading.batches_of(block, clip):
+        for loaded in images.batches_of(block, clip):
             yield block, loaded
 
 

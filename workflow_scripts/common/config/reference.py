@@ -66,6 +66,9 @@ def _options(module: str) -> Iterator[tuple[str, str]]:
             described = _arguments(ast.get_docstring(function) or "")
             for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
                 annotation = ast.unparse(argument.annotation) if argument.annotation else ""
+                if group := re.match(r"Annotated\[(\w+), tyro\.conf\.OmitArgPrefixes\]", annotation):
+                    yield from _group(tree, group[1])
+                    continue
                 renamed = re.search(r"conf\.arg\(name='([^']+)'", annotation)
                 name = renamed[1] if renamed else argument.arg.strip("_").replace("_", "-")
                 positional = "Positional" in annotation
@@ -73,9 +76,25 @@ def _options(module: str) -> Iterator[tuple[str, str]]:
                 yield name.upper() if positional else f"--{name}", described.get(argument.arg, "") + needed
 
 
-def _arguments(docstring: str) -> dict[str, str]:
+def _group(tree: ast.Module, name: str) -> Iterator[tuple[str, str]]:
+    """The options of a dataclass that a command's module imports, and that other commands have too."""
+    source = next(
+        node.module
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module and name in {alias.name for alias in node.names}
+    )
+    body = ast.parse(HERE.parent.joinpath(*source.split(".")).with_suffix(".py").read_text(encoding="utf-8")).body
+    options = next(node for node in body if isinstance(node, ast.ClassDef) and node.name == name)
+    described = _arguments(ast.get_docstring(options) or "", "Attributes")
+    for field in options.body:
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            needed = " (required)" if field.value is None else ""
+            yield f"--{field.target.id.replace('_', '-')}", described.get(field.target.id, "") + needed
+
+
+def _arguments(docstring: str, head: str = "Args") -> dict[str, str]:
     """Name and text of each argument in a docstring's `Args:`."""
-    _, _, rest = docstring.partition("Args:\n")
+    _, _, rest = docstring.partition(f"{head}:\n")
     found: dict[str, str] = {}
     name = ""
     for line in rest.splitlines():
