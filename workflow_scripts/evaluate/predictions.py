@@ -18,7 +18,7 @@ from workflow_scripts.common.geometry import Floats, unit
 from workflow_scripts.contracts import RANKS
 
 PROBABILITY_DECIMALS = 6
-# Probabilities held at once: 64 MiB of float32.
+# Probabilities in memory at once: 64 MiB of float32.
 BLOCK_VALUES = 2**24
 
 

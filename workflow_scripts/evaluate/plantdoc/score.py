@@ -1,4 +1,4 @@
-"""PlantDoc: one-shot classification of the test split by SimpleShot (Singh et al. 2020; bioclip-2's protocol).
+"""Score PlantDoc: one-shot classification of the test split by SimpleShot (Singh et al. 2020; bioclip-2's protocol).
 
 v1.0.1 and v2.0.0 do not normalise features before centring, and seed the generator once for all repeats; main-49e1cf5
 normalises them and seeds each repeat. All three identify a class by the index of its folder within the split, so that
