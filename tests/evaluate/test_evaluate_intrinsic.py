@@ -152,7 +152,7 @@ def test_of_many_images_the_same_few_are_drawn(
 ) -> None:
     images = table_of(tmp_path)
     features = features_of(faithful(codes), images, tmp_path / "f.safetensors")
-    monkeypatch.setattr("workflow_scripts.evaluate.image_sample.MOST", 12)
+    monkeypatch.setattr("workflow_scripts.evaluate.image_sample.MAX_IMAGES", 12)
     tsne(images=images, features=features, out=tmp_path / "map.parquet")
     positions = read_rows(tmp_path / "map.parquet", EMBEDDING_MAP)["position"].to_pylist()
     assert len(positions) == 12

@@ -244,7 +244,7 @@ def test_what_cannot_be_predicted_is_said(
         ({"images": (tmp_path / "nowhere",)}, "nowhere no such file or folder"),
         ({"images": (tmp_path / "empty",)}, "empty no images"),
         ({"images": (urls,)}, "urls.csv no column path url --path-column"),
-        ({"images": (species, pictures)}, "species.csv one table alone"),
+        ({"images": (species, pictures)}, "species.csv table alone"),
         ({"folder": tmp_path}, "--folder"),
         ({"model": vision_model}, "no text tower"),
         ({"species": tmp_path / "names.csv"}, "names.csv genus species scientific_name found name"),
