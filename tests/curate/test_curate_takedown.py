@@ -209,7 +209,7 @@ def test_bad_requests_are_refused_before_anything_changes(pipeline: Pipeline) ->
         take_down(pipeline, owner="a", url="b")
     with pytest.raises(InputError, match="no image"):
         take_down(pipeline, owner="owner 007")
-    with pytest.raises(InputError, match="no catalogue there"):
+    with pytest.raises(InputError, match="--corpus and --results"):
         takedown(corpus="other", results=pipeline.results, owner=OWNER)
     assert state(pipeline.results) == before
 

@@ -333,7 +333,7 @@ def test_gather_refuses_a_missing_shard_and_a_group_of_another_plan(corpus: Path
         out=folder / "plan.parquet",
     )  # fmt: skip
     with pytest.raises(
-        InputError, match=r"sample u... of shard-000000\.tar is (planned and not written|written and not planned)"
+        InputError, match=r"sample u... of shard-000000\.tar is (planned but not written|written but not planned)"
     ):
         gather_groups(folder, 2)
 

@@ -40,7 +40,7 @@ def typed(project: Any, command: str) -> str:
 
 
 def test_the_commands_that_verify_names_bring_everything_back(copy: Any) -> None:
-    assert says(copy.run("verify"), "all shards and download tars are whole", "images", "replay pairs")
+    assert says(copy.run("verify"), "all shards and download tars are complete", "images", "replay pairs")
     shards = [f"{CORPUS}/shards/g000/train/shard-000000.tar", f"{CORPUS}/shards/g000/train_small/shard-000000.tar"]
     lost = [*shards, f"{CORPUS}/replay/train/shard-000000.tar", f"{CORPUS}/curate/g000/leakage.parquet"]
     before = {name: copy.path(name).read_bytes() for name in lost}
@@ -53,10 +53,10 @@ def test_the_commands_that_verify_names_bring_everything_back(copy: Any) -> None
     assert done.returncode != 0
     said = done.stdout + done.stderr
     assert all(re.search(rf"^{re.escape(name)}: missing; ", said, re.M) for name in lost)
-    for command in dict.fromkeys(COMMAND.findall(said.split("things are missing")[0])):
+    for command in dict.fromkeys(COMMAND.findall(said.split("problems found")[0])):
         typed(copy, command)
     assert {name: copy.path(name).read_bytes() for name in lost} == before
-    assert "all shards and download tars are whole" in copy.run("verify")
+    assert "all shards and download tars are complete" in copy.run("verify")
 
 
 def asked(project: Any, module: str, *words: str) -> str:

@@ -1,1 +1,1 @@
-"""Curation: every image of the catalog gets a verdict, kept (in which split) or left out (why)."""
+"""Curation: give every image of the catalog a verdict: kept (in which split) or left out (why)."""

@@ -1,4 +1,4 @@
-"""Finds all files and models that contain, show or were trained on images to take down."""
+"""Find all files and models that contain, show or were trained on images to take down."""
 
 import json
 from collections.abc import Set
@@ -20,7 +20,7 @@ WEIGHTS = ("train/*.safetensors", "model/*.safetensors", "*.safetensors")
 
 @dataclass
 class Affected:
-    """What holds, shows or learnt from the images, by kind."""
+    """The images, and the files and models that contain, show or were trained on them, by kind."""
 
     images: list[str] = field(default_factory=list)
     tars: list[str] = field(default_factory=list)
@@ -35,14 +35,14 @@ class Affected:
 
 
 def list_affected(connection: duckdb.DuckDBPyConnection, root: Path, place: Path, held: Held, former: Path) -> Affected:
-    """What is affected by the images of the table `chosen`.
+    """Find what is affected by the images of the table `chosen`.
 
     Args:
-        connection: with the tables `chosen` and `acquired` of `takedown`.
+        connection: a connection with the tables `chosen` and `acquired` of `takedown`.
         root: the folder of results.
-        place: the corpus below it.
-        held: what the corpus's shards have held.
-        former: digests of the tables that takedowns rewrote before there was `held`.
+        place: the corpus's folder below it.
+        held: the records of images that the corpus's shards have ever contained.
+        former: digests of the tables that takedowns rewrote before `held` existed.
     """
     found = Affected()
     found.images = _column(connection, "SELECT uuid FROM chosen ORDER BY uuid")
@@ -55,21 +55,21 @@ def list_affected(connection: duckdb.DuckDBPyConnection, root: Path, place: Path
     uuids = set(found.images)
     tables_found = (*corpus.findings.found(), *corpus.gathered_findings.found())
     found.findings = [str(path) for path in tables_found if names_any(path, uuids)]
-    found.samples = [str(page) for page in corpus.sample.found() if _says_any(page, uuids)]
+    found.samples = [str(page) for page in corpus.sample.found() if _contains_any(page, uuids)]
     folders = [path.parent for path in (*corpus.shard_index.found(), *corpus.replay_index.found())]
     shards = shards_with(folders, uuids)
     found.shards = [str(path) for path in shards]
     folders = sorted({path.parent for path in shards})
-    remembered = _read(former)
+    former_digests = _read_former(former)
     digests = {digest for folder in folders for digest in _digests_of(folder)}
-    digests |= {digest for folder in folders for digest in remembered.get(_name(folder, place), [])}
-    gone = held_images(connection, held, "uuid IN (SELECT uuid FROM chosen)")
-    digests |= {digest for image in gone for digest in image.manifests}
+    digests |= {digest for folder in folders for digest in former_digests.get(folder.relative_to(place).as_posix(), [])}
+    recorded = held_images(connection, held, "uuid IN (SELECT uuid FROM chosen)")
+    digests |= {digest for image in recorded for digest in image.manifests}
     found.models = [str(folder) for folder in _trained_on(root, digests)]
     runs = set()
     for images in layout.shared.benchmark_images.found():
         tables.read(connection, images, BENCHMARK_IMAGES, "pictures")
-        # A replay pair that is held out is a benchmark's image under its own id, and lies in a shard.
+        # A held-out replay pair is a benchmark image under its own uuid, in a shard.
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE shown AS SELECT path FROM pictures "
             "WHERE md5 IN (SELECT md5 FROM chosen) OR image IN (SELECT uuid FROM chosen)"
@@ -82,48 +82,44 @@ def list_affected(connection: duckdb.DuckDBPyConnection, root: Path, place: Path
             found.features += [str(path) for path in features]
             runs |= {path.parents[2] for path in features}
     found.thumbnails = [
-        str(page) for page in _of_runs(layout, "report") if page.parents[1] in runs or _says_any(page, uuids)
+        str(page) for page in _files_of_runs(layout, "report") if page.parents[1] in runs or _contains_any(page, uuids)
     ]
     found.published = [
         str(catalog.parent)
-        for catalog in _of_runs(layout, "published_catalog")
+        for catalog in _files_of_runs(layout, "published_catalog")
         if _column(connection, f"SELECT uuid FROM {tables.scan(catalog)} SEMI JOIN chosen USING (uuid) LIMIT 1")
     ]
     return found
 
 
 def _digests_of(folder: Path) -> list[str]:
-    """Digests of the tables of a folder of shards, by which a training names what it read."""
+    """The digests of a shard folder's tables, by which a training records what it read."""
     return [sha256_file(folder / name) for name in (MANIFEST, INDEX)]
 
 
-def _says_any(file: Path, words: Set[str]) -> bool:
-    """Whether a text file names one of the words."""
+def _contains_any(file: Path, words: Set[str]) -> bool:
+    """Whether a text file contains one of the words."""
     text = file.read_text(encoding="utf-8", errors="replace")
     return any(word in text for word in words)
 
 
-def _read(former: Path) -> dict[str, list[str]]:
+def _read_former(former: Path) -> dict[str, list[str]]:
     return dict(json.loads(former.read_text(encoding="utf-8"))) if former.exists() else {}
 
 
-def _name(folder: Path, place: Path) -> str:
-    return folder.relative_to(place).as_posix()
-
-
-def _of_runs(layout: Layout, kind: str) -> list[Path]:
-    """The files of one kind that runs have."""
+def _files_of_runs(layout: Layout, kind: str) -> list[Path]:
+    """The files of one kind in all runs."""
     return [path for run in layout.runs() for path in getattr(run, kind).found()]
 
 
 def _trained_on(root: Path, tables_read: Set[str]) -> list[Path]:
-    """Folders of the runs and models whose training read the tables, or began with the weights of one that did."""
+    """The folders of runs and models that were trained on the tables, or started from the weights of one that was."""
     layout = Layout(str(root))
-    left = [*_of_runs(layout, "summary"), *layout.shared.model_summary.found()]
+    remaining = [*_files_of_runs(layout, "summary"), *layout.shared.model_summary.found()]
     found: list[Path] = []
     digests = set(tables_read)
-    while affected := [one for one in left if any(_says_any(path, digests) for path in _records(one))]:
-        left = [summary for summary in left if summary not in affected]
+    while affected := [one for one in remaining if any(_contains_any(path, digests) for path in _records(one))]:
+        remaining = [summary for summary in remaining if summary not in affected]
         folders = [summary.parents[1] for summary in affected]
         found += folders
         digests = {sha256_file(path) for folder in folders for pattern in WEIGHTS for path in folder.glob(pattern)}
@@ -131,7 +127,7 @@ def _trained_on(root: Path, tables_read: Set[str]) -> list[Path]:
 
 
 def _records(summary: Path) -> list[Path]:
-    """A training's record, and what its model says of those that it began with."""
+    """A training's record, and its model's lineage if there is one."""
     lineages = (summary.parents[1] / place for place in ("model/lineage.json", "lineage.json"))
     return [summary, *(path for path in lineages if path.exists())]
 

@@ -1,4 +1,4 @@
-"""Name source, creator, owner and licence of every image that one generation of the corpus keeps."""
+"""Attribute every image that a generation keeps: its source, creator, owner and licence."""
 
 from pathlib import Path
 
@@ -24,8 +24,8 @@ def attribute(
     Args:
         catalog: the generation's parts of the catalog.
         verdicts: the generation's verdicts.
-        settings: what to cite besides.
-        out: the table (contract ATTRIBUTION).
+        settings: further citations, by dataset or source.
+        out: the table to write (contract ATTRIBUTION).
         memory_mb: memory limit of DuckDB, MiB.
         threads: threads of DuckDB; no effect on results.
 

@@ -12,8 +12,8 @@ SELECT
     catalog.license,
     catalog.license_name,
     catalog.license_link,
-    -- A dataset's own DOI is the best one; some providers give it as the dataset's key. Then that of the download which
-    -- the record came with.
+    -- In order of preference: the config's citation of the dataset; the dataset's DOI, which some providers give as its
+    -- key; the DOI of the download that contained the record; the config's citation of the source.
     coalesce(
         of_dataset.cite,
         CASE WHEN catalog.dataset_key LIKE '10.%/%' THEN catalog.dataset_key END,

@@ -1,8 +1,8 @@
--- One row per catalogue row of a span of uuids, with the first reason against it that can be seen without comparing
--- kept images.
--- The order of the reasons is contracts.VERDICT_REASONS.
--- Tables: ordered (the catalogue by uuid), downloads, taxa, taken, sequences, refused, screened, leaks. Variables: first, beyond,
--- min_size, val_share, exclude_basis, licences (null: all are allowed), unknown_licence ('keep' or 'drop').
+-- One row per catalog row of a span of uuids, with the first reason to leave it out that does not depend on comparisons
+-- of images, in the order of contracts.VERDICT_REASONS.
+-- Tables: ordered (the catalog by uuid), downloads, taxa, taken, sequences, refused, screened, leaks.
+-- Variables: first, beyond, min_size, val_share, exclude_basis, licences (null: all are allowed), unknown_licence
+-- ('keep' or 'drop').
 WITH acquired AS (
     SELECT
         catalog.uuid,
@@ -20,7 +20,7 @@ WITH acquired AS (
         downloads.size,
         downloads.original_width,
         downloads.original_height,
-        -- Of a download that did not end well: its reason, from contracts.DOWNLOAD_REASONS.
+        -- The reason of a failed download, from contracts.DOWNLOAD_REASONS.
         CASE WHEN downloads.status <> 'ok' THEN coalesce(split_part(downloads.error, ':', 1), '') END AS failure,
         concat_ws(': ', downloads.status, downloads.error) AS failure_detail
     FROM ordered AS catalog
@@ -38,9 +38,9 @@ SELECT
     acquired."offset",
     acquired.size,
     picture_of(acquired.md5, acquired.crop) AS picture,
-    -- What must not part between train and val: the photos of one specimen, or at least those of one file.
+    -- Images that must be in the same split: the photos of one occurrence, or at least those of one file.
     coalesce(occurrence_of(acquired.occurrence_id), 'md5 ' || acquired.md5) AS occurrence,
-    -- 52 bits of a hash of the occurrence as a fraction: the same in every generation, whatever else is there.
+    -- 52 bits of a hash of the occurrence as a fraction: the same in every generation, whatever other images there are.
     ('0x' || substr(sha256(occurrence), 1, 13))::BIGINT / 2.0 ** 52 < getvariable('val_share') AS is_drawn_for_val,
     taxa.taxon_number,
     taxa.is_species,

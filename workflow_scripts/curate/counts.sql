@@ -1,4 +1,4 @@
--- Images of species that have too many or too few. Older generations stay as they are, and count first.
+-- Images over the cap of their species, or of species below the floor. Older generations' images stay and count first.
 -- Tables: compared, older, taxa. Variables: cap, floor (null: no such bound).
 CREATE TEMP TABLE miscounted AS
 WITH held AS (
@@ -15,7 +15,7 @@ counted AS (
     SELECT
         compared.uuid,
         coalesce(held.images, 0) + count(*) OVER (PARTITION BY compared.taxon_number) AS images,
-        -- By lot, so that neither a source nor a place is preferred.
+        -- In the order of a hash, so that no source or location is preferred.
         coalesce(held.images, 0)
         + row_number() OVER (PARTITION BY compared.taxon_number ORDER BY md5(compared.uuid), compared.uuid) AS place
     FROM compared

@@ -1,4 +1,4 @@
-"""Give each catalog row of a generation a verdict: kept in train or val, or left out for one reason."""
+"""Give each catalog row of a generation a verdict: kept in train or val, or left out for a reason."""
 
 import logging
 import re
@@ -32,16 +32,16 @@ from workflow_scripts.contracts import (
 logger = logging.getLogger(__name__)
 
 FARTHEST_GUESS = 3
-# Causes that the error about an empty corpus names.
+# Causes listed in the error about an empty corpus.
 MOST_CAUSES = 3
-# Row groups of the downloads that make a span: half a million images.
+# Row groups of the downloads per span: half a million images.
 SPAN_ROW_GROUPS = 4
-# What is put aside on the way, beside the output.
-ASIDE = ".curate-"
-PLACELESS = "status = 'ok' AND (md5 IS NULL OR tar IS NULL OR \"offset\" IS NULL OR size IS NULL)"
+# Prefix of the temporary folder beside the output.
+SCRATCH = ".curate-"
+INCOMPLETE = "status = 'ok' AND (md5 IS NULL OR tar IS NULL OR \"offset\" IS NULL OR size IS NULL)"
 
 Span = tuple[str, str | None]
-"""From a uuid to before another, or to the end."""
+"""A range of uuids: the first one, and the one after the last (None: to the end)."""
 
 
 def decide(
@@ -64,41 +64,41 @@ def decide(
 ) -> None:
     """Write the verdicts of one generation.
 
-    The first reason that applies is given, in the order of `contracts.VERDICT_REASONS`. Of images with the same bytes
-    and crop one survives: an older generation's, else the one with the smallest uuid; `detail` of the others names it.
-    An occurrence goes to val by a hash of its id, so its photos never part, in this generation or the next; where that
-    would leave a species without a training image, its occurrences go to train instead, unless an older generation
-    holds them in val.
+    The reason is the first that applies, in the order of `contracts.VERDICT_REASONS`. Of images with the same bytes and
+    crop one is kept: an older generation's, else the one with the smallest uuid, which the others have as `detail`.
+    An occurrence goes to val by a hash of its id, so its photos stay together in this generation and the next. If that
+    would leave a species without a training image, its occurrences go to train, unless an older generation has them in
+    val.
 
     Args:
         catalog: the generation's parts of the catalog.
-        downloads: what became of their acquisition, gathered over the parts.
-        labels: the taxon of each provider label.
-        settings: which images are wanted.
-        out: the verdicts.
-        account: rows in and out by reason.
-        older: verdicts of all older generations, which stay as they are.
+        downloads: the generation's gathered downloads.
+        labels: the taxon of each provider label (contract LABELS).
+        settings: which images to keep.
+        out: the verdicts to write (contract VERDICTS).
+        account: the account to write: rows in and out by reason.
+        older: verdicts of all older generations, which do not change.
         leakage: the generation's images that benchmarks have too.
-        held_out: images of benchmarks whose species are kept out.
-        outside: images that others refuse; all but uuid and reason is ignored.
-        findings: what the config's judges found in the generation's images, a table a judge.
-        refusals: which of those findings refuse an image.
-        ledger: images that were taken down for good.
+        held_out: images of the benchmarks whose species are held out.
+        outside: images that others refuse; only uuid and reason are read.
+        findings: findings of the config's judges in the generation's images, one table per judge.
+        refusals: the findings that refuse an image.
+        ledger: images that were taken down permanently.
         memory_mb: memory limit of DuckDB, MiB.
         threads: threads of DuckDB; no effect on results.
 
     Raises:
-        InputError: a table breaks its contract, the tables do not belong together, a name in `taxa` names no taxon, or
-            no image of the corpus is kept.
+        InputError: a table breaks its contract, the tables do not match, a name in `taxa` is not a taxon, or no image
+            is kept.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    for left in out.parent.glob(f"{ASIDE}*"):
-        # Of a job that was killed; they are as large as the catalogue.
+    for left in out.parent.glob(f"{SCRATCH}*"):
+        # Left by a killed job; as large as the catalog.
         shutil.rmtree(left)
     with (
         tables.connect(memory_mb, threads) as connection,
-        # Beside its output, where there is room for the catalogue's size.
-        tempfile.TemporaryDirectory(prefix=ASIDE, dir=out.parent) as folder,
+        # Beside the output, where there is space for files as large as the catalog.
+        tempfile.TemporaryDirectory(prefix=SCRATCH, dir=out.parent) as folder,
     ):
         tables.read(connection, catalog, CATALOG, "catalog")
         tables.read(connection, downloads, GATHERED_DOWNLOADS, "downloads")
@@ -124,7 +124,7 @@ def decide(
             connection.execute(_sql(name))
         rows_out = tables.write_row_groups(_verdicts(connection, spans), VERDICTS, out)
         if rows_out != rows_in:
-            raise ValueError(f"{out}: {rows_out} verdicts for {rows_in} catalogue rows")
+            raise ValueError(f"{out}: {rows_out} verdicts for {rows_in} catalog rows")
 
         connection.execute(f"CREATE TEMP VIEW verdicts AS SELECT * FROM {tables.scan(out)}")
         counted = _account(connection, generation, rows_in, _sources(connection, spans))
@@ -140,12 +140,14 @@ def _generation(connection: duckdb.DuckDBPyConnection) -> tuple[str, int]:
     """The generation's name and its number of catalog rows."""
     lowest, highest, rows = tables.one_row(connection, "SELECT min(generation), max(generation), count(*) FROM catalog")
     if lowest != highest:
-        raise InputError(f"--catalog: rows of generation {lowest} and of {highest}; give the parts of one generation")
+        raise InputError(
+            f"--catalog: expected one generation, found {lowest} and {highest}; give the parts of one generation"
+        )
     return (f"g{lowest:03d}" if rows else "empty"), int(rows)
 
 
 def _read_findings(connection: duckdb.DuckDBPyConnection, findings: tuple[Path, ...], refusals: Refusals) -> None:
-    """The view `findings` of what judges found, and the table `rules` of what of it refuses an image, in order."""
+    """Create the view `findings`, and the table `rules` of the findings that refuse an image, in order."""
     tables.read(connection, findings, FINDINGS, "findings")
     connection.execute(
         "CREATE TEMP TABLE rules (judge VARCHAR, label VARCHAR, reason VARCHAR, at_least DOUBLE, below DOUBLE)"
@@ -155,45 +157,45 @@ def _read_findings(connection: duckdb.DuckDBPyConnection, findings: tuple[Path, 
 
 
 def _list_held_out(connection: duckdb.DuckDBPyConnection, benchmarks: tuple[Path, ...]) -> None:
-    """The table `held_out`: the names of the benchmarks' species, in lower case."""
+    """Create the table `held_out`: the names of the benchmarks' species, in lower case."""
     connection.execute("CREATE TEMP TABLE held_out (name VARCHAR)")
     for path in benchmarks:
         tables.read(connection, path, BENCHMARK_IMAGES, "images")
-        # Without a genus the species is the whole of a name that is no scientific one; an epithet alone names none.
+        # Without a genus, the species is a name that is not scientific; an epithet alone is not a name.
         name = "lower(concat_ws(' ', nullif(taxon_genus, ''), nullif(taxon_species, '')))"
         is_named = r"taxon_species <> '' AND (taxon_genus <> '' OR regexp_matches(taxon_species, '[^\p{Ll}-]'))"
         named = tables.scalar(connection, f"SELECT count(*) FROM images WHERE {is_named}")
         if not named:
-            raise InputError(f"{path}: its labels name no species; remove it from curate.hold_out_species_of")
+            raise InputError(f"{path}: no species in its labels; remove the benchmark from curate.hold_out_species_of")
         connection.execute(f"INSERT INTO held_out SELECT DISTINCT {name} FROM images WHERE taxon_species <> ''")
 
 
 def spans_of(connection: duckdb.DuckDBPyConnection, downloads: Path) -> list[Span]:
-    """Spans of uuids that tile all of them, with about as many images each.
+    """Divide all uuids into spans with about equally many images.
 
-    What joins or sorts all columns of all images does it a span at a time, in memory, where it would else spill.
+    Joins and sorts of all columns run on one span at a time, in memory; on all images they would spill to disk.
     """
     starts = connection.execute(
         f"SELECT stats_min_value FROM parquet_metadata({tables.path_literal(downloads)}) "
         "WHERE path_in_schema = 'uuid' AND stats_min_value IS NOT NULL ORDER BY row_group_id"
     ).fetchall()
-    # The downloads are in the order of their uuids; were they not, the spans would only differ in size.
+    # The downloads are sorted by uuid; otherwise, the spans would only differ in size.
     bounds = sorted({start for (start,) in starts[SPAN_ROW_GROUPS::SPAN_ROW_GROUPS]})
     return list(zip(["", *bounds], [*bounds, None], strict=True))
 
 
-def _take(connection: duckdb.DuckDBPyConnection, span: Span) -> None:
+def _set_span(connection: duckdb.DuckDBPyConnection, span: Span) -> None:
     for name, value in zip(("first", "beyond"), span, strict=True):
         connection.execute(f"SET VARIABLE {name} = $value::VARCHAR", {"value": value})
 
 
 def _order_catalog(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """The view `ordered`: what is needed of the catalog, by uuid.
+    """Create the view `ordered`: the catalog's columns that are needed, sorted by uuid.
 
-    Its parts are by host, so that each has uuids of every span: a span would be read from all of them.
+    Catalog parts are by host, so each has uuids of every span: without sorting, each span would read all parts.
     """
     file = folder / "catalog.parquet"
-    # Catalogs of older releases do not say which source of the config a row is from.
+    # Catalogs of older releases lack the row's source in the config.
     source = "catalog_source" if "catalog_source" in connection.view("catalog").columns else "data_source"
     connection.execute(
         "COPY (SELECT uuid, label_id, crop, data_source, occurrence_id, basisOfRecord, license, license_name, "
@@ -204,49 +206,49 @@ def _order_catalog(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
 
 def _write_candidates(connection: duckdb.DuckDBPyConnection, spans: Sequence[Span], folder: Path) -> None:
-    """The view `candidates`: on disk and not in DuckDB's memory, for what compares images needs few of its columns."""
+    """Create the view `candidates` over files: comparisons need few of its columns, so it is not kept in memory."""
     files = [folder / f"candidates-{number:06d}.parquet" for number in range(len(spans))]
     for span, file in zip(spans, files, strict=True):
-        _take(connection, span)
+        _set_span(connection, span)
         connection.execute(f"COPY ({_sql('candidates.sql')}) TO {tables.literal(file)} (FORMAT parquet)")
     connection.execute(f"CREATE TEMP VIEW candidates AS SELECT * FROM {tables.scan(files)}")
 
 
 def _verdicts(connection: duckdb.DuckDBPyConnection, spans: Sequence[Span]) -> Iterator[pa.Table]:
-    """The verdicts by uuid, some at a time."""
+    """Yield the verdicts in batches, sorted by uuid."""
     for span in spans:
-        _take(connection, span)
+        _set_span(connection, span)
         for batch in connection.sql(_sql("verdicts.sql")).to_arrow_reader(tables.ROW_GROUP_ROWS):
             yield pa.Table.from_batches([batch])
 
 
 def _check_together(connection: duckdb.DuckDBPyConnection, rows_in: int, downloads: Path, labels: Path) -> None:
     """Check that each catalog row has its download and its label, and that nothing else was downloaded."""
-    joined, downloaded, placeless = tables.one_row(
+    joined, downloaded, incomplete = tables.one_row(
         connection,
-        f"SELECT (SELECT count(*) FROM candidates), count(*), count(*) FILTER ({PLACELESS}) FROM downloads",
+        f"SELECT (SELECT count(*) FROM candidates), count(*), count(*) FILTER ({INCOMPLETE}) FROM downloads",
     )
     # Identifiers are unique on both sides, so equal counts mean equal sets.
-    if joined == rows_in == downloaded and not placeless:
+    if joined == rows_in == downloaded and not incomplete:
         return
     for query, complaint in (
         (
             "SELECT uuid FROM catalog ANTI JOIN downloads USING (uuid)",
-            f"{downloads}: {{count}} images of the catalogue have no row here, the first: {{first}}; run the download",
+            f"{downloads}: {{count}} images of the catalog are missing, the first: {{first}}; run the download",
         ),
         (
             "SELECT uuid FROM downloads ANTI JOIN catalog USING (uuid)",
-            f"{downloads}: {{count}} rows are of no image of the catalogue, the first: {{first}}; "
+            f"{downloads}: {{count}} images are not in the catalog, the first: {{first}}; "
             "give the downloads of the same generation",
         ),
         (
-            f"SELECT uuid FROM downloads WHERE {PLACELESS}",
-            f"{downloads}: {{count}} images are ok but have no md5 or place, the first: {{first}}; "
+            f"SELECT uuid FROM downloads WHERE {INCOMPLETE}",
+            f"{downloads}: {{count}} images have status ok but no md5, tar, offset or size, the first: {{first}}; "
             "gather the downloads again",
         ),
         (
             "SELECT DISTINCT label_id FROM catalog ANTI JOIN labels USING (label_id)",
-            f"{labels}: {{count}} labels of the catalogue are missing, the first: {{first}}; resolve the names again",
+            f"{labels}: {{count}} labels of the catalog are missing, the first: {{first}}; resolve the names again",
         ),
     ):
         count, first = tables.one_row(connection, f"SELECT count(*), min(COLUMNS(*)) FROM ({query})")
@@ -271,7 +273,7 @@ def _set_variables(connection: duckdb.DuckDBPyConnection, settings: CurateSettin
         "val_share": settings.val_share,
     }
     for name, value in variables.items():
-        # A list that may be empty or absent needs its type said.
+        # A list that may be empty or absent needs an explicit type.
         cast = "::VARCHAR[]" if isinstance(value, list) or name == "licences" else "::BIGINT" if value is None else ""
         connection.execute(f"SET VARIABLE {name} = $value{cast}", {"value": value})
 
@@ -281,7 +283,7 @@ def _names(names: Sequence[str]) -> list[str]:
 
 
 def _check_names(connection: duckdb.DuckDBPyConnection, labels: Path, settings: CurateSettings) -> None:
-    """Refuse names in the taxa filter that are no taxon of the corpus: most likely they are misspelt."""
+    """Refuse names in the taxa filter that are not taxa of the corpus: they are probably misspelt."""
     for key, names in (("include", settings.taxa.include), ("exclude", settings.taxa.exclude)):
         for written, name in zip(names, _names(names), strict=True):
             if tables.scalar(
@@ -295,13 +297,13 @@ def _check_names(connection: duckdb.DuckDBPyConnection, labels: Path, settings: 
                 {"name": name, "farthest": FARTHEST_GUESS},
             ).fetchone()
             guess = f"; did you mean {nearest[0]}?" if nearest else "; check its spelling"
-            raise InputError(f"curate.taxa.{key}: {written} is no taxon in {labels}{guess}")
+            raise InputError(f"curate.taxa.{key}: {written} is not a taxon in {labels}{guess}")
 
 
 def _sources(connection: duckdb.DuckDBPyConnection, spans: Sequence[Span]) -> list[SourceRows]:
     counts = []
     for span in spans:
-        _take(connection, span)
+        _set_span(connection, span)
         counts += connection.execute(
             "SELECT source, is_local, reason, count(*) FROM ordered INNER JOIN verdicts USING (uuid) "
             "WHERE in_span(ordered.uuid) AND in_span(verdicts.uuid) GROUP BY ALL"
@@ -332,7 +334,7 @@ def _account(
 
 
 def _check_some_kept(connection: duckdb.DuckDBPyConnection, account: Account) -> None:
-    """Refuse a corpus without images: everything that follows would end well, on nothing."""
+    """Refuse a corpus without images: all later steps would succeed on nothing."""
     if account.kept or tables.scalar(connection, "SELECT count(*) FROM older WHERE keep"):
         return
     left_out = connection.execute(
@@ -347,7 +349,7 @@ def _check_some_kept(connection: duckdb.DuckDBPyConnection, account: Account) ->
         f"the corpus has no images: none of the {account.rows_in} in catalog {account.part} is kept"
         + (f": {causes}" if causes else "; check the paths and filters in generations")
         + (
-            f". download/{account.part}.lost.csv lists those that did not come"
+            f". download/{account.part}.lost.csv lists the failed downloads"
             if "download_failed" in account.dropped
             else ""
         )

@@ -1,4 +1,4 @@
-"""Search for near perceptual hashes. Arrays of hashes are (n, 32), uint8."""
+"""Exact search for near perceptual hashes. Hashes are uint8 arrays of shape (n, 32)."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from workflow_scripts.common.pdq_distance import BITS, MAX_DISTANCE
 
-# More pieces than bits that may differ: at least one piece of a near hash is the same, so the search is exact.
+# More pieces than bits that may differ: near hashes share at least one piece, so the search is exact.
 PIECES = MAX_DISTANCE + 1
 PIECE_BITS = BITS // PIECES
 
@@ -18,7 +18,7 @@ Hashes = NDArray[np.uint8]
 
 
 class Match(NamedTuple):
-    """Two hashes near each other: their numbers and how many bits differ."""
+    """Two near hashes: their numbers, and how many bits differ."""
 
     query: int
     reference: int
@@ -26,16 +26,16 @@ class Match(NamedTuple):
 
 
 def unpacked(pdq: pa.Array) -> Hashes:
-    """Hashes from a column of 64 hex digits each."""
+    """Hashes from a column of texts with 64 hex digits."""
     digits = "".join(pdq.to_pylist())
     return np.frombuffer(bytes.fromhex(digits), np.uint8).reshape(-1, BITS // 8)
 
 
 class NearHashes:
-    """Finds every reference hash within `MAX_DISTANCE` of a query: multi-index hashing, exact.
+    """Finds every reference hash within `MAX_DISTANCE` of a query, by exact multi-index hashing.
 
     Args:
-        references: the hashes to find; memory grows with them, not with the queries.
+        references: the hashes to find; memory grows with their number, not with that of the queries.
     """
 
     def __init__(self, references: Hashes) -> None:
@@ -45,10 +45,10 @@ class NearHashes:
             self._index.add(np.ascontiguousarray(references))
 
     def near(self, queries: Hashes) -> Iterator[Match]:
-        """All matches, by query, then by reference."""
+        """Yield all matches, sorted by query, then by reference."""
         if not len(queries) or not self._index.ntotal:
             return
-        # A range search gives what is nearer than its radius.
+        # A range search excludes its radius.
         limits, distances, references = self._index.range_search(np.ascontiguousarray(queries), MAX_DISTANCE + 1)
         found = np.repeat(np.arange(len(queries)), limits[1:].astype(np.int64) - limits[:-1].astype(np.int64))
         order = np.lexsort((references, found))
@@ -57,5 +57,5 @@ class NearHashes:
 
 
 def use_threads(threads: int) -> None:
-    """How many threads faiss may use; they change no result."""
+    """Set the number of faiss's threads; no effect on results."""
     faiss.omp_set_num_threads(threads)

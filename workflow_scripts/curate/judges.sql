@@ -1,8 +1,8 @@
--- What speaks against images and is known before any is looked at.
--- Tables: catalog, downloads, older, ledger, outside, findings (of the config's judges), rules (what of them refuses),
--- leakage. Variable: camera_trap_max (images).
+-- Reasons to leave out images that are known before images are joined and compared.
+-- Tables: catalog, downloads, older, ledger, outside, findings (of the config's judges), rules (findings that refuse an
+-- image), leakage. Variable: camera_trap_max (images).
 
--- By id, or by the bytes under another id; only the image itself had a place in a shard.
+-- Images that were taken down, by uuid, or by their bytes under another uuid; only the former had a place in a shard.
 CREATE TEMP TABLE taken AS
 SELECT
     uuid,
@@ -24,8 +24,8 @@ FROM (
 )
 GROUP BY uuid;
 
--- Camera traps take long bursts of one scene. A machine's observation may also be a scan or a sound: it counts only
--- where no `img_type` says what it is.
+-- Long bursts of one scene from camera traps. A machine observation may also be a scan or a sound, so it counts only if
+-- `img_type` is empty.
 CREATE TEMP TABLE sequences AS
 WITH trapped AS (
     SELECT
@@ -42,7 +42,7 @@ WITH trapped AS (
         END
 ),
 
--- A burst may have begun in an older generation, which keeps what it has; a record that comes again is one image.
+-- A burst may have begun in an older generation, whose images stay; a record that appears again counts once.
 begun AS (
     SELECT
         occurrence,
@@ -69,8 +69,8 @@ SELECT
 FROM outside
 GROUP BY uuid;
 
--- What the config's thresholds make of the judges' scores; of several refusals the first by name. The reason says no
--- score, so that a threshold that refuses the same images changes nothing.
+-- Images that the config's thresholds refuse; of several refusals, the first by name. The text has no score, so a new
+-- threshold that refuses the same images changes nothing.
 CREATE TEMP TABLE screened AS
 SELECT
     findings.uuid,

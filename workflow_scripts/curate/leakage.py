@@ -29,17 +29,17 @@ def find_leakage(
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
-    """List the downloaded images of one generation that are images of a benchmark, as T200's curation defines it.
+    """List the downloaded images of a generation that are also in a benchmark, by TreeOfLife-200M's definition.
 
-    An image without a usable hash is matched by its bytes alone; how many there are stands in the account.
+    An image without a usable perceptual hash is matched only by its bytes; the account has the number of such images.
 
     Args:
-        downloads: what became of the generation's acquisition, gathered over the parts.
+        downloads: the generation's gathered downloads.
         benchmarks: each benchmark's images, by its name.
-        out: the list (contract LEAKAGE): a row for each image and benchmark.
-        account: the downloaded images, kept or leaked, with notes on hashes that are not usable.
-        memory_mb: memory limit of DuckDB, MiB. Beside it the benchmarks' hashes are held, about 1 KB each.
-        threads: threads of DuckDB and of the search; they change no byte.
+        out: the list to write (contract LEAKAGE): a row for each image and benchmark.
+        account: the account to write: downloaded images, kept or leaked, with notes on unusable hashes.
+        memory_mb: memory limit of DuckDB, MiB. The benchmarks' hashes take about 1 KB each in addition.
+        threads: threads of DuckDB and of the search; no effect on results.
 
     Raises:
         InputError: a table breaks its contract.
@@ -57,11 +57,11 @@ def find_leakage(
         query = Path(__file__).with_name("leakage.sql").read_text(encoding="utf-8")
         leaked = tables.write(connection, query, LEAKAGE, out)
         write_account(account, _account(connection, downloads.stem, out))
-    logger.info("%d pairs of a catalogue image and a benchmark", leaked)
+    logger.info("%d pairs of a catalog image and a benchmark", leaked)
 
 
 def _list_benchmark_images(connection: duckdb.DuckDBPyConnection, benchmarks: dict[str, Path]) -> None:
-    """The table `pictures`: every image of every benchmark, numbered in a fixed order."""
+    """Create the table `pictures`: every image of every benchmark, numbered in a fixed order."""
     connection.execute(
         "CREATE TEMP TABLE pictures "
         "(number BIGINT, benchmark VARCHAR, position BIGINT, image VARCHAR, path VARCHAR, "
@@ -76,7 +76,7 @@ def _list_benchmark_images(connection: duckdb.DuckDBPyConnection, benchmarks: di
 
 
 def _search(connection: duckdb.DuckDBPyConnection, downloads: Path, references: pa.Table) -> None:
-    """Fill the table `near`; a batch of distinct hashes of the catalog is held at a time."""
+    """Fill the table `near`, one batch of the catalog's distinct hashes at a time."""
     numbers = references["number"].to_numpy()
     index = NearHashes(unpacked(references["pdq"]))
     with Progress("leakage", unit="hashes") as progress:
@@ -92,7 +92,7 @@ def _search(connection: duckdb.DuckDBPyConnection, downloads: Path, references: 
 
 
 def _distinct_hashes(connection: duckdb.DuckDBPyConnection, downloads: Path) -> Iterator[pa.Array]:
-    # A cursor of its own: the connection takes the matches while this result is read.
+    # A separate cursor: the connection stores matches while this result is read.
     query = f"SELECT pdq FROM {tables.scan(downloads)} WHERE status = 'ok' AND {USABLE}"
     reader = connection.cursor().sql(query).to_arrow_reader(BATCH)
     for batch in reader:

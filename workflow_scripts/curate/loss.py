@@ -10,17 +10,17 @@ from workflow_scripts.common.config.loss import LossSettings
 from workflow_scripts.common.losses import Cause, losses_of, lost_of, refuse, write_losses
 from workflow_scripts.contracts import LABELS, RANKS
 
-# Labels without a taxon that the line names.
+# Unresolved labels listed in the error.
 MOST_LABELS = 3
 SETTINGS = {
     "unresolved": "taxonomy.overrides gives them a taxon",
-    "placeholder": "curate.placeholder_taxa says under how many taxa one picture is a placeholder",
+    "placeholder": "curate.placeholder_taxa sets the number of taxa from which one picture is a placeholder",
 }
-"""By cause: the setting that lets such images in."""
+"""The setting that lets such images in, by cause."""
 
 
 def check_loss(*, account: Path, labels: Path, max_loss: LossSettings, out: Path) -> None:
-    """Check that no source of a generation lost more images than it may for what they are named or show.
+    """Check that no source of a generation lost too many images to unresolved names and placeholders.
 
     Args:
         account: the account of the generation's verdicts.
@@ -44,7 +44,7 @@ def check_loss(*, account: Path, labels: Path, max_loss: LossSettings, out: Path
 
 
 def _unresolved(labels: Path) -> Iterator[str]:
-    """The labels without a taxon that most images have, as their source writes them."""
+    """The unresolved labels with the most images, as written by their source."""
     names = ", ".join(f"provider_{rank}" for rank in RANKS)
     with tables.connect() as connection:
         tables.read(connection, labels, LABELS, "labels")

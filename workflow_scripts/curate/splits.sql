@@ -1,7 +1,7 @@
--- What the splits depend on beyond an image itself.
+-- Splits, as far as they depend on other images.
 -- Tables: compared, miscounted, older, taxa.
 
--- Where older generations put an occurrence, it stays.
+-- An occurrence stays in the split that older generations gave it.
 CREATE TEMP TABLE settled AS
 SELECT
     occurrence,
@@ -26,8 +26,8 @@ FROM compared
 LEFT JOIN miscounted ON compared.uuid = miscounted.uuid
 LEFT JOIN settled ON compared.occurrence = settled.occurrence;
 
--- Taxa that would have no training image give up their val images, and with them the rest of those occurrences. An image
--- that was taken down still counts: to forget it moves no other.
+-- Occurrences in val of taxa that have no training image: they go to train. An image that was taken down still counts,
+-- so that a takedown moves no other image.
 CREATE TEMP TABLE rescued AS
 WITH trained AS (
     SELECT taxon_number

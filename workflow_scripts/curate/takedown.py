@@ -1,8 +1,8 @@
-"""Remove images from a corpus permanently, by owner, address, dataset or uuid.
+"""Remove images from a corpus permanently, by owner, URL, dataset or uuid.
 
-Lists what is affected; unless that is all that is wanted, records it in the corpus's ledger, then has each stage
-forget what it holds: tars and shards are rewritten, pages and features that show such images removed. Typed again after
-an interruption, it finishes. What is listed later by the workflow (verdicts, plans, models) follows from the ledger.
+Lists what is affected. Unless `--dry-run` is given, records the images in the corpus's ledger, then runs each stage's
+`forget`: tars and shards are rewritten, and pages and features that show such images are removed. After an
+interruption, run it again to finish. Later runs of the workflow (verdicts, plans, models) follow the ledger.
 """
 
 import logging
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = 20
-# Stages whose folders of the corpus hold images, in the order in which they have to forget them.
+# Stages whose folders in the corpus contain images, in the order in which they must remove them.
 HOLDERS = ("download", "screen", "shards", "replay")
 NO_PAIRS = "SELECT NULL::VARCHAR AS uuid, NULL::VARCHAR AS split WHERE false"
 
@@ -56,26 +56,26 @@ def takedown(
     config: Path = Path("config/config.yaml"),
     memory_mb: int = 2048,
 ) -> None:
-    """List images of a corpus and everything that holds them; record them in its ledger; take them out.
+    """List images of a corpus and everything that contains them, record them in its ledger, and remove them.
 
-    Replay pairs are found by url and uuid, and have no owner. Images with the same bytes as a named one go with it.
-    Give exactly one of owner, url, dataset and uuid.
+    Replay pairs have no owner; they are found by url and uuid. Images with the same bytes as a selected one are removed
+    too. Give exactly one of owner, url, dataset and uuid.
 
     Args:
         owner: the `copyright_owner` or `creator`, as written in the catalog.
-        url: the image's address (`source_url`).
+        url: the image's URL (`source_url`).
         dataset: the `dataset_key`.
         uuid: a text file with one uuid per line.
         reason: the reason, for the ledger.
-        dry_run: only list; change nothing.
+        dry_run: list what is affected, and change nothing.
         corpus: the corpus's name. Default: the one of `config`.
         results: the folder of results. Default: the site's.
         config: the config that names the corpus.
         memory_mb: memory limit of DuckDB, MiB.
 
     Raises:
-        InputError: not exactly one choice is given, there is no such corpus, no image is affected, or a job is
-            writing to what must be rewritten.
+        InputError: not exactly one choice is given, the corpus does not exist, no image is affected, or a job is
+            writing files that must be rewritten.
     """
     from workflow_scripts.common.config.root import load_site, read_yaml
 
@@ -92,13 +92,13 @@ def takedown(
         _read_corpus(connection, place)
         _choose(connection, owner=owner, url=url, dataset=dataset, uuid=uuid)
         affected = list_affected(connection, root, place, held, former)
-        _say(affected)
+        _print_affected(affected)
         if dry_run:
             sys.stdout.write("dry run: nothing was changed\n")
             return
-        # First the ledger: from here on nothing takes them in again, however this ends.
+        # The ledger first: from here on no step takes the images in again, even after an interruption.
         _record(connection, ledger, reason)
-        # Then what the shards held: no takedown changes what a model was trained on.
+        # Then the contents of the shards: a takedown does not change what a model was trained on.
         keep_all(connection, held, Corpus(str(place)))
         with tempfile.TemporaryDirectory(prefix="takedown-") as folder:
             images = Path(folder) / "images.parquet"
@@ -110,18 +110,17 @@ def takedown(
         if affected.thumbnails or affected.published:
             _forget("report", ["--pages", *affected.thumbnails, "--published", *affected.published])
     sys.stdout.write(
-        f"taken down; recorded in {ledger}. `{snakemake('data', configfile=recipe)}` brings verdicts and attribution "
-        "up to date; models stay as they are; "
-        f"`{snakemake('all', config=['redo=train'], configfile=recipe)}` trains again\n"
+        f"taken down; recorded in {ledger}. `{snakemake('data', configfile=recipe)}` updates verdicts and attribution; "
+        f"models do not change; `{snakemake('all', config=['redo=train'], configfile=recipe)}` trains again\n"
     )
 
 
 def _read_corpus(connection: duckdb.DuckDBPyConnection, place: Path) -> None:
-    """The tables of `takedown.sql`, of what the corpus has by now."""
+    """Create the tables that `takedown.sql` reads, from the files that the corpus has so far."""
     files = Corpus(str(place))
     catalog = files.catalog_part.found()
     if not catalog:
-        raise InputError(f"{place}: no catalogue there; give --corpus and --results, or --config")
+        raise InputError(f"{place}: no catalog found; give --corpus and --results, or --config")
     tables.read(connection, catalog, CATALOG, "catalog")
     tables.read(connection, files.replay_part.found(), REPLAY_SELECTION, "selection")
     tables.read(connection, files.verdicts.found(), VERDICTS, "verdicts")
@@ -134,15 +133,15 @@ def _read_corpus(connection: duckdb.DuckDBPyConnection, place: Path) -> None:
         named = f"{tables.scan(manifests).removesuffix(')')}, filename = true)"
         query += f" UNION ALL SELECT uuid, md5, parse_dirpath(filename), tar FROM {named}"
     connection.execute(f"CREATE TEMP VIEW acquired AS {query}")
-    held = [path for split in SPLITS if (path := Path(files.replay_index(split=split))).exists()]
-    pairs = [f"SELECT uuid, {tables.literal(path.parent.name)} AS split FROM {tables.scan(path)}" for path in held]
+    indexes = [path for split in SPLITS if (path := Path(files.replay_index(split=split))).exists()]
+    pairs = [f"SELECT uuid, {tables.literal(path.parent.name)} AS split FROM {tables.scan(path)}" for path in indexes]
     connection.execute(f"CREATE TEMP VIEW replayed AS {' UNION ALL '.join(pairs) or NO_PAIRS}")
 
 
 def _choose(
     connection: duckdb.DuckDBPyConnection, *, owner: str | None, url: str | None, dataset: str | None, uuid: Path | None
 ) -> None:
-    """The table `chosen`: the ledger's rows of the images asked for, and of those with the same bytes."""
+    """Create the table `chosen`: ledger rows for the selected images, and for those with the same bytes."""
     named: list[str] = []
     if uuid is not None:
         try:
@@ -157,30 +156,30 @@ def _choose(
         "SELECT uuid FROM named ANTI JOIN catalog USING (uuid) ANTI JOIN selection USING (uuid) ORDER BY uuid LIMIT 1"
     ).fetchone()
     if unknown is not None:
-        raise InputError(f"--uuid {uuid}: {unknown[0]} is no image of the corpus; correct or remove that line")
+        raise InputError(f"--uuid {uuid}: {unknown[0]} is not an image of this corpus; correct or remove that line")
     if connection.execute("SELECT 1 FROM chosen LIMIT 1").fetchone() is None:
-        raise InputError("no image in this corpus matches; check the spelling against the catalogue")
+        raise InputError("no image in this corpus matches; check the spelling against the catalog")
 
 
-def _say(affected: Affected) -> None:
+def _print_affected(affected: Affected) -> None:
     for kind, names in vars(affected).items():
-        _say_list(kind.replace("_", " "), names)
+        _print_list(kind.replace("_", " "), names)
     if affected.benchmark_images:
-        sys.stdout.write("benchmark folders are yours: remove those files, then evaluate again\n")
+        sys.stdout.write("benchmark folders are not changed: remove those files yourself, then evaluate again\n")
 
 
-def _say_list(kind: str, names: Sequence[str]) -> None:
+def _print_list(kind: str, names: Sequence[str]) -> None:
     sys.stdout.write(f"{len(names)} {kind}\n")
     for name in names[:SHOWN]:
         sys.stdout.write(f"  {name}\n")
     if len(names) > SHOWN:
-        sys.stdout.write(f"  ... and {len(names) - SHOWN} more (`--log FILE` names all)\n")
+        sys.stdout.write(f"  ... and {len(names) - SHOWN} more (`--log FILE` lists all)\n")
     for name in names:
         logger.info("%s: %s", kind, name)
 
 
 def _record(connection: duckdb.DuckDBPyConnection, ledger: Path, reason: str) -> None:
-    """Add the chosen images to the ledger; rows that stand there stay as they are."""
+    """Add the chosen images to the ledger; existing rows stay as they are."""
     tables.read(connection, [ledger] if ledger.exists() else [], LEDGER, "recorded")
     query = f"SELECT * FROM recorded UNION ALL BY NAME {_rows_of_chosen(reason)} ANTI JOIN recorded USING (uuid)"
     tables.write(connection, query, LEDGER, ledger)
@@ -191,13 +190,13 @@ def _rows_of_chosen(reason: str) -> str:
     return f"SELECT uuid, md5, generation, split, {today} AS date, {tables.literal(reason)} AS reason FROM chosen"
 
 
-def _forget(stage: str, words: Sequence[str | Path]) -> None:
-    """Have a stage take out what it holds.
+def _forget(stage: str, options: Sequence[str | Path]) -> None:
+    """Run a stage's `forget`.
 
     Raises:
-        InputError: it cannot; the line is the stage's own.
+        InputError: it failed; the message is its own error line.
     """
-    command = [sys.executable, "-m", f"workflow_scripts.{stage}.forget", *map(str, words)]
+    command = [sys.executable, "-m", f"workflow_scripts.{stage}.forget", *map(str, options)]
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,8 +1,8 @@
--- The ledger's rows of the images asked for. Tables: catalog, selection (replay pairs), acquired (of both: uuid, md5),
--- verdicts, replayed (uuid and split of the pairs in replay's shards), named (uuids).
--- Variables: owner, url, dataset (null: not asked by it).
+-- Ledger rows for the images to take down. Tables: catalog, selection (replay pairs), acquired (uuid and md5 of both),
+-- verdicts, replayed (uuid and split of the pairs in replay shards), named (uuids).
+-- Variables: owner, url, dataset (null: not selected by it).
 CREATE TEMP TABLE chosen AS
-WITH asked AS (
+WITH selected AS (
     SELECT uuid
     FROM catalog
     WHERE
@@ -22,15 +22,15 @@ WITH asked AS (
 files AS (
     SELECT DISTINCT acquired.md5
     FROM acquired
-    SEMI JOIN asked USING (uuid)
+    SEMI JOIN selected USING (uuid)
     WHERE acquired.md5 IS NOT NULL
 ),
 
 found AS (
     SELECT uuid
-    FROM asked
+    FROM selected
     UNION
-    -- The same bytes under another id.
+    -- The same bytes under another uuid.
     SELECT acquired.uuid
     FROM acquired
     SEMI JOIN files USING (md5)

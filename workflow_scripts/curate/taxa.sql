@@ -1,5 +1,5 @@
--- One row per label: the taxon it names and what the config's taxa filter says of it.
--- Table held_out: names of species (lower case) that no training image may have.
+-- One row per label: its taxon, and the reason if the config's taxa filter leaves it out.
+-- Table held_out: names (lower case) of species that are kept out of training.
 -- Variables: ranks (highest first), min_rank, include and exclude (lower case).
 CREATE TEMP TABLE taxa AS
 WITH named AS (
@@ -8,13 +8,13 @@ WITH named AS (
         match_type,
         resolved_rank,
         reason AS why_unresolved,
-        -- The taxon's identity by name, not by id: two backbones may answer for labels of one species.
+        -- Taxa are identified by name, not id: labels of one species may be resolved by different backbones.
         concat_ws(
             ' ',
             kingdom,
             coalesce(scientific_name, genus || ' ' || species, genus, family, "order", class, phylum)
         ) AS taxon,
-        -- What a person may call it in the filter. An epithet alone names no taxon.
+        -- The names that the filter accepts for it; an epithet alone is not a name.
         [
             lower(kingdom), lower(phylum), lower(class), lower("order"), lower(family), lower(genus),
             lower(genus || ' ' || species), lower(scientific_name)
@@ -25,7 +25,7 @@ WITH named AS (
 SELECT
     label_id,
     taxon,
-    -- A number is enough to tell taxa apart, and a tenth of the memory.
+    -- A number identifies the taxon in a tenth of the memory.
     dense_rank() OVER (ORDER BY taxon) AS taxon_number,
     names,
     resolved_rank = 'species' AS is_species,
@@ -36,7 +36,7 @@ SELECT
             THEN {'reason': 'taxon_excluded', 'detail': 'not included: ' || taxon}
         WHEN list_has_any(names, getvariable('exclude'))
             THEN {'reason': 'taxon_excluded', 'detail': list_min(list_intersect(names, getvariable('exclude')))}
-        -- A rank that is none of the seven has no place among them: it is left out, and the detail shows it.
+        -- A rank other than the seven is left out; the detail shows it.
         WHEN coalesce(list_position(getvariable('ranks'), resolved_rank), 0)
             < list_position(getvariable('ranks'), getvariable('min_rank'))
             THEN {'reason': 'rank_too_high', 'detail': resolved_rank}

@@ -1,4 +1,4 @@
--- What comparing pictures says. Only pictures that come more than once are held; the others cannot be a duplicate.
+-- Placeholders and duplicates. Only pictures that occur more than once are compared.
 -- Tables: candidates, older, taxa. Variable: placeholder_taxa.
 CREATE TEMP TABLE repeated AS
 SELECT picture
@@ -40,7 +40,7 @@ FROM (
 SEMI JOIN repeated USING (picture)
 INNER JOIN taxa USING (label_id);
 
--- Every picture that the corpus has met under too many species.
+-- Pictures that occur under too many species of the corpus.
 CREATE TEMP TABLE placeholders AS
 SELECT
     picture,
@@ -50,7 +50,7 @@ WHERE is_species
 GROUP BY picture
 HAVING count(DISTINCT taxon_number) >= getvariable('placeholder_taxa');
 
--- One image survives of those with the same picture: an older generation's, else the smallest uuid.
+-- Of images with the same picture one is kept: an older generation's, else the one with the smallest uuid.
 CREATE TEMP TABLE duplicates AS
 SELECT
     twins.uuid,
@@ -66,13 +66,13 @@ INNER JOIN (
 ) AS survivors USING (picture)
 WHERE NOT twins.is_older AND twins.uuid <> survivors.survivor;
 
--- An image that an older generation holds is not taken again, whatever its host sends by now.
-CREATE TEMP TABLE held AS
+-- An image that an older generation keeps is not taken again, whatever its host sends now.
+CREATE TEMP TABLE kept_before AS
 SELECT candidates.uuid
 FROM candidates
 SEMI JOIN (SELECT uuid FROM older WHERE keep) AS older USING (uuid);
 
--- One row per candidate with the first reason against it, but for the counts of its species.
+-- One row per candidate with the first reason to leave it out, except for the counts of its species.
 CREATE TEMP VIEW compared AS
 SELECT
     candidates.* EXCLUDE (objection, leak, picture),
@@ -87,12 +87,12 @@ SELECT
                 'detail': candidates.leak.benchmark || ': ' || candidates.leak.image || ', ' || candidates.leak.distance
                 || ' bits apart'
             }
-        WHEN held.uuid IS NOT NULL
-            THEN {'reason': 'duplicate', 'detail': held.uuid}
+        WHEN kept_before.uuid IS NOT NULL
+            THEN {'reason': 'duplicate', 'detail': kept_before.uuid}
         WHEN duplicates.uuid IS NOT NULL
             THEN {'reason': 'duplicate', 'detail': duplicates.survivor}
     END AS objection
 FROM candidates
 LEFT JOIN placeholders USING (picture)
 LEFT JOIN duplicates ON candidates.uuid = duplicates.uuid
-LEFT JOIN held ON candidates.uuid = held.uuid;
+LEFT JOIN kept_before ON candidates.uuid = kept_before.uuid;

@@ -1,4 +1,4 @@
--- One row per candidate of a span of uuids: kept or not, why, and in which split.
+-- One row per candidate of a span of uuids: whether it is kept, in which split, and if not, why.
 SELECT
     drawn.uuid,
     drawn.label_id,

@@ -1,1 +1,1 @@
-"""Models by their source, as folders that training and evaluation load."""
+"""Models: fetch weights from any source into folders that training and evaluation load."""

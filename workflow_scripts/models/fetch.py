@@ -1,7 +1,7 @@
-"""Write a model's weights, from wherever they come, as a folder that training and evaluation load without a network.
+"""Fetch a model's weights from any source into a folder that training and evaluation load offline.
 
-In: the model's source. Out: an open_clip directory (or a timm one) with its config, safetensors, the replay projector
-where the weights have one, and `fetched.json`, which names the source and the SHA-256 of every file.
+In: the model's source. Out: an open_clip (or timm) directory with config, safetensors, the replay projector if the
+weights have one, and `fetched.json` with the source and the SHA-256 of every file.
 """
 
 import logging
@@ -22,16 +22,16 @@ RECORD = "fetched.json"
 
 
 def fetch(*, model: ModelSource, out: Path, trainable: bool = False) -> None:
-    """Write a model's folder.
+    """Fetch a model into a folder.
 
     Args:
-        model: where it comes from, as JSON.
-        out: the folder; what an earlier fetch left there is replaced.
+        model: the model's source, as JSON.
+        out: the folder to write; it replaces an earlier one.
         trainable: refuse a model that the trainer cannot train.
 
     Raises:
-        InputError: the weights cannot be had, are not those of the architecture, or do not say how images were
-            normalised, or the model cannot be trained.
+        InputError: the weights cannot be fetched, do not match the architecture or do not say how images were
+            normalised; or, with `trainable`, the model cannot be trained.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
@@ -54,7 +54,7 @@ def _copy_timm(model: ModelSource, folder: Path) -> None:
     found = directory_of(model)
     weights = next((found / name for name in TIMM_WEIGHTS if (found / name).is_file()), None)
     if weights is None:
-        raise InputError(f"{model}: holds no {' or '.join(TIMM_WEIGHTS)}")
+        raise InputError(f"{model}: contains no {' or '.join(TIMM_WEIGHTS)}")
     folder.mkdir()
     for path in (found / model.config_name, weights):
         shutil.copyfile(path, folder / path.name)

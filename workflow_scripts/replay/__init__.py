@@ -1,1 +1,1 @@
-"""Pairs of images and captions from a LAION-like set, which keep the model from forgetting."""
+"""Replay: image-caption pairs from a LAION-like set, which keep the model from forgetting."""

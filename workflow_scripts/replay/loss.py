@@ -11,15 +11,15 @@ from workflow_scripts.contracts import DOWNLOADS
 
 
 def check_loss(*, manifests: tuple[Path, ...], max_loss: LossSettings, out: Path) -> None:
-    """Check that no more replay pairs were lost than may be.
+    """Check that the share of replay pairs lost is within the limit.
 
     Args:
-        manifests: the manifests of their downloads.
-        max_loss: how much may be lost.
-        out: output: the losses found (JSON).
+        manifests: the manifests of the pairs' downloads.
+        max_loss: the largest share that may be lost.
+        out: the losses to write (JSON).
 
     Raises:
-        InputError: too many were lost, or all of them.
+        InputError: too many pairs were lost, or all of them.
     """
     with tables.connect() as connection:
         tables.read(connection, manifests, DOWNLOADS, "manifests")

@@ -1,4 +1,4 @@
--- One row per selected pair: its place among the shards, or the reason against it.
+-- One row per selected pair: its shard and position, or the reason why it is left out.
 -- Tables: selection (all parts), downloads (all manifests, with the manifest's `folder`), ledger.
 -- Variables: seed, samples_per_shard, max_shards (null: no bound).
 CREATE TEMP TABLE plan AS
@@ -13,7 +13,7 @@ WITH pairs AS (
         downloads.size,
         downloads.md5,
         downloads.status = 'ok' AS ok,
-        -- What was taken down out of a shard keeps its place, empty, so that no other pair moves.
+        -- A pair that was taken down leaves its place in a shard empty, so that no other pair moves.
         downloads.status = 'ok' OR ledger.split IS NOT NULL AS has_place,
         split_part(downloads.error, ':', 1) AS failure
     FROM selection
@@ -21,7 +21,7 @@ WITH pairs AS (
     LEFT JOIN ledger USING (uuid)
 ),
 
--- The order is that of a keyed hash: it depends on nothing but the seed and the pairs.
+-- The order of a keyed hash: it depends only on the seed and the pairs.
 ordered AS (
     SELECT
         *,

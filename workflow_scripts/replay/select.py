@@ -1,4 +1,4 @@
-"""Choose replay pairs from LAION-like metadata, and deal them out to download parts."""
+"""Select replay pairs from LAION-like metadata, and assign them to download parts."""
 
 import hashlib
 import logging
@@ -43,20 +43,20 @@ def select(
     limits: DownloadLimits = DownloadLimits(),  # noqa: B008 (frozen)
     dealt: Path | None = None,
 ) -> None:
-    """Choose pairs by size, similarity and safety, clean their captions, and drop repeated pairs.
+    """Select pairs by size, similarity and safety, clean their captions, and drop repeated pairs.
 
     Args:
         metadata: LAION-like parquet files.
-        settings: columns, filters, number of parts and share held out.
-        out_dir: where `part-0000.parquet` (contract REPLAY_SELECTION) and so on, account.json and selection.json (a
-            digest of the rows chosen) are written, and hosts.parquet (contract NAMED_HOSTS).
+        settings: columns, filters, number of parts and validation share.
+        out_dir: the folder for `part-0000.parquet` (contract REPLAY_SELECTION) and so on, account.json, selection.json
+            (a digest of the selected rows) and hosts.parquet (contract NAMED_HOSTS).
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
         limits: the hosts' policies: over how many parts a host may be spread.
-        dealt: the folder that keeps how pairs were dealt before; a rerun moves none of them.
+        dealt: the folder that records to which part each pair was assigned; a rerun moves none of them.
 
     Raises:
-        InputError: a file is missing, unreadable or lacks a column that the settings name.
+        InputError: a file is missing or unreadable, or lacks a column that the settings name.
     """
     query = Path(__file__).with_name("select.sql").read_text(encoding="utf-8")
     with tables.connect(memory_mb, threads) as connection:
@@ -92,7 +92,7 @@ def select(
 
 
 def _mapped(connection: duckdb.DuckDBPyConnection, files: tuple[Path, ...], columns: ReplayColumns) -> str:
-    """The query that reads the metadata under the names of `TYPES`, after a look at every file's columns."""
+    """Check the columns of every file; return the query that reads the metadata under the names of `TYPES`."""
     names = columns.model_dump()
     for file in files:
         try:
@@ -103,8 +103,8 @@ def _mapped(connection: duckdb.DuckDBPyConnection, files: tuple[Path, ...], colu
         for meaning, name in names.items():
             if name is not None and name not in present:
                 raise InputError(
-                    f"{file}: no column {name} (replay.columns.{meaning}, null where there is none); "
-                    f"it has {', '.join(sorted(present))}"
+                    f"{file}: no column {name} (replay.columns.{meaning}; null if there is none); "
+                    f"found {', '.join(sorted(present))}"
                 )
     mapped = ", ".join(
         f"TRY_CAST({tables.quoted(name) if name else 'NULL'} AS {TYPES[meaning]}) AS {meaning}"
@@ -114,10 +114,10 @@ def _mapped(connection: duckdb.DuckDBPyConnection, files: tuple[Path, ...], colu
 
 
 def _check_safety(connection: duckdb.DuckDBPyConnection, files: tuple[Path, ...], column: str) -> None:
-    """Refuse a file without any probability of being unsafe: all of its rows would pass.
+    """Refuse a file whose column `punsafe` has no numbers: all of its rows would pass.
 
     Raises:
-        InputError: a file has rows, and not one with a number in that column.
+        InputError: a file has rows, but no number in that column.
     """
     number = f"TRY_CAST({tables.quoted(column)} AS {TYPES['punsafe']})"
     for file in files:
@@ -128,13 +128,13 @@ def _check_safety(connection: duckdb.DuckDBPyConnection, files: tuple[Path, ...]
         )
         if any_row and not any_number:
             raise InputError(
-                f"{file}: column {column} (replay.columns.punsafe) holds no numbers, so no row would be left out as "
+                f"{file}: column {column} (replay.columns.punsafe) contains no numbers, so no row would be left out as "
                 "unsafe; name another column, or set replay.columns.punsafe: null to take all rows"
             )
 
 
 def _write_manifest(connection: duckdb.DuckDBPyConnection, settings: ReplaySettings, path: Path) -> None:
-    """What was chosen, in a few words: the rows' number and digest, and the seed that orders them in the shards."""
+    """Write the number and digest of the selected rows, and the seed of their order in the shards."""
     rows = connection.execute("SELECT uuid FROM selected ORDER BY uuid")
     sums, count = hashlib.sha256(), 0
     while batch := rows.fetchmany(100_000):

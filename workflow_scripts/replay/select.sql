@@ -1,13 +1,13 @@
--- One row per row of the metadata: a pair with its identity, or the first reason against it.
+-- One row per row of the metadata: a pair with its identity, and the first reason to leave it out, if any.
 -- Table: metadata (url, caption, width, height, similarity, punsafe, pwatermark, license, language).
--- Variables: min_size, min_similarity, max_punsafe, max_pwatermark, licenses, languages (null: no such filter).
+-- Variables: min_size, min_similarity, max_punsafe, max_pwatermark, licenses, languages (null: no filter).
 CREATE TEMP TABLE judged AS
 WITH cleaned AS (
     SELECT
         * EXCLUDE (caption, url),
         trim(url) AS source_url,
         clean_captions(caption) AS caption,
-        -- Host and port, without a user's name, and without the usual port.
+        -- Host and port, without user name and default port.
         regexp_replace(
             lower(regexp_extract(trim(url), '^(?i:https?)://(?:[^/?#@\s]*@)?([^/?#@\s\\]+)(?:[/?#]\S*)?$', 1)),
             ':(80|443)$', ''
@@ -40,7 +40,7 @@ SELECT
     END AS reason
 FROM cleaned;
 
--- The pairs that stay, once each. A hash of the URL decides the split, so that one picture is never in both.
+-- The remaining pairs, once each. A hash of the URL decides the split, so that no image is in both.
 CREATE TEMP TABLE selected AS
 WITH pairs AS (
     SELECT DISTINCT

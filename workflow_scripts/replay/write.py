@@ -40,20 +40,19 @@ def write(
     Pairs whose image cannot be decoded are left out.
 
     Args:
-        selection: the selection's parts.
-        manifests: the manifests of their downloads, with the tars beside them.
-        settings: how shards are written, and how many.
-        work: folder for the work folders.
-        out_dir: where `train/`, `val/` and, last, account.json are published.
-        ledger: what was taken down for good, once anything was; the places of such pairs stay empty, so that no other
-            moves.
-        held: folder of the ledgers of what shards have held.
+        selection: the parts of the selection.
+        manifests: the manifests of the pairs' downloads, with the tars beside them.
+        settings: how shards are written, and their largest number.
+        work: the folder of work folders.
+        out_dir: the folder for `train/`, `val/` and, written last, account.json.
+        ledger: the images taken down permanently, if any; their places stay empty, so that no other pair moves.
+        held: the folder that records which images shards have ever contained.
         memory_mb: DuckDB's memory limit, MiB.
-        threads: images decoded at once; no byte depends on it.
+        threads: images decoded at once; no effect on results.
 
     Raises:
-        InputError: a table breaks its contract, a selected pair has no manifest row, not one came, or a tar is missing
-            or short.
+        InputError: a table breaks its contract, a selected pair has no manifest row, no pair was downloaded, or a tar
+            is missing or truncated.
     """
     account = out_dir / ACCOUNT
     publishing = exclusive(account.with_name(f".{ACCOUNT}.lock"))
@@ -66,7 +65,7 @@ def write(
         with Progress("replay shards", pairs, "pairs") as progress:
             for split in SPLITS:
                 folder, made = out_dir / split, dict[str, Path]()
-                # Readers wait for the manifest: it must not stand beside shards of another plan.
+                # Readers wait for the manifest, so it must not be beside shards of another plan.
                 (folder / MANIFEST).unlink(missing_ok=True)
                 for shard in _shards(connection, split):
                     made[shard.name] = writer.make(shard, folder)
@@ -96,19 +95,19 @@ def _plan(
     connection.execute(f"SET VARIABLE samples_per_shard = {samples}")
     connection.execute(f"SET VARIABLE max_shards = {'NULL' if shards is None else shards}")
     connection.execute(Path(__file__).with_name("plan.sql").read_text(encoding="utf-8"))
-    lost = connection.execute("SELECT uuid FROM plan WHERE reason = 'no_manifest' ORDER BY uuid LIMIT 1").fetchone()
-    if lost is not None:
+    missing = connection.execute("SELECT uuid FROM plan WHERE reason = 'no_manifest' ORDER BY uuid LIMIT 1").fetchone()
+    if missing is not None:
         raise InputError(
-            f"{selection[0].parent}: pair {lost[0]} is in none of the download manifests; download its part"
+            f"{selection[0].parent}: pair {missing[0]} is in none of the download manifests; download its part"
         )
     counts = count_by_reason(connection, "plan")
     if counts and None not in counts:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
-        raise InputError(f"{manifests[0].parent}: not one of the selected pairs came ({reasons})")
+        raise InputError(f"{manifests[0].parent}: none of the selected pairs was downloaded ({reasons})")
 
 
 def _shards(connection: duckdb.DuckDBPyConnection, split: str) -> Iterator[Shard]:
-    """The split's shards in order; the pairs of one at a time are held."""
+    """Yield the split's shards in order; only the pairs of one shard are in memory."""
     numbers = connection.execute(
         "SELECT DISTINCT shard FROM plan WHERE reason IS NULL AND split = $split ORDER BY shard", {"split": split}
     ).fetchall()

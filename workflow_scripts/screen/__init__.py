@@ -1,1 +1,1 @@
-"""Screening: judges examine downloaded images; the config's thresholds turn findings into verdicts."""
+"""Screening: judges score downloaded images; the config's thresholds decide which of them to leave out."""

@@ -1,6 +1,6 @@
-"""The judge `animals`: animals, persons and vehicles by MegaDetector, as for camera traps in TreeOfLife-200M.
+"""Judge `animals`: detect animals, persons and vehicles with MegaDetector, as TreeOfLife-200M did for camera traps.
 
-In: the parts of one group, a detector exported to ONNX. Out: a table of findings for each part.
+In: the parts of one group, and a detector exported to ONNX. Out: a table of findings for each part.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def judge_animals(
     weights: Path,
     group: GroupOptions,
 ) -> None:
-    """Find the highest score of an animal, a person and a vehicle in each image, 0 if there is none.
+    """Find the highest score of an animal, a person and a vehicle in each image; 0 if none is detected.
 
     Args:
         settings: the judge's settings.
@@ -38,7 +38,7 @@ def judge_animals(
         group: the images to examine, and the output tables.
 
     Raises:
-        InputError: the detector cannot be loaded, or tables and tars do not belong together.
+        InputError: the detector cannot be loaded, or a table does not match its tars.
     """
     detector = Detector(weights, settings, group.threads)
 
@@ -51,11 +51,11 @@ def judge_animals(
 
 
 def highest(found: Detections, classes: Sequence[str]) -> list[Finding]:
-    """The highest score of each kind of object that a judge tells apart.
+    """The highest score of each kind of object in `DETECTED`.
 
     Args:
-        found: the detections; classes beyond the named ones do not count.
-        classes: the names of the detector's classes, by number.
+        found: the detections; those of unnamed classes are ignored.
+        classes: the names of the detector's classes, in the order of their numbers.
     """
     best = dict.fromkeys(DETECTED, 0.0)
     for score, number in zip(found.scores.tolist(), found.classes.tolist(), strict=True):
@@ -65,10 +65,10 @@ def highest(found: Detections, classes: Sequence[str]) -> list[Finding]:
 
 
 class Detector:
-    """A detector by ONNX Runtime.
+    """An object detector that runs in ONNX Runtime.
 
     Attributes:
-        layout: whose inputs and outputs it has.
+        layout: the layout of its inputs and outputs.
         is_on_gpu: whether it runs on a GPU.
     """
 
@@ -76,15 +76,15 @@ class Detector:
         """Load the detector.
 
         Raises:
-            InputError: ONNX Runtime is missing, or the file is no detector that is known here.
+            InputError: ONNX Runtime is missing, or the file is not a supported detector.
         """
         self._settings = settings
         self._session = _session(weights, threads)
         self.is_on_gpu = CUDA in self._session.get_providers()
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         self._inputs, self._outputs = [one.name for one in inputs], [one.name for one in outputs]
-        takes_one = isinstance(inputs[0].shape[0], int)
-        self._batch = inputs[0].shape[0] if takes_one else None
+        has_fixed_batch = isinstance(inputs[0].shape[0], int)
+        self._batch = inputs[0].shape[0] if has_fixed_batch else None
         self.layout: Layout
         if len(inputs) == 2 and {"labels", "boxes", "scores"} <= set(self._outputs):
             self.layout = "rtdetr"
@@ -92,31 +92,31 @@ class Detector:
             self.layout = "yolo"
         else:
             raise InputError(
-                f"{weights}: inputs {', '.join(self._inputs)} and outputs {', '.join(self._outputs)} are those of no "
-                "detector known here; export RT-DETR with its tools/export_onnx.py, or a YOLO with ultralytics"
+                f"{weights}: not a supported detector (inputs {', '.join(self._inputs)}; outputs "
+                f"{', '.join(self._outputs)}); export RT-DETR with its tools/export_onnx.py, or YOLO with ultralytics"
             )
 
     def prepare(self, image: RgbImage) -> RgbImage:
-        """The image as the detector's square."""
+        """Scale an image to the detector's square input."""
         return (letterbox if self.layout == "yolo" else squash)(image, self._settings.size)
 
     def detect(self, images: Sequence[RgbImage]) -> list[Detections]:
-        """The objects in each of the prepared images."""
-        at_once = self._batch or len(images)
+        """Detect the objects in each of the prepared images."""
+        size = self._batch or len(images)
         found: list[Detections] = []
-        for start in range(0, len(images), at_once):
-            some = np.stack(images[start : start + at_once])
-            filled = np.concatenate([some, np.zeros((at_once - len(some), *some.shape[1:]), np.uint8)])
-            found += self._detect(filled.transpose(0, 3, 1, 2).astype(np.float32) / 255)[: len(some)]
+        for start in range(0, len(images), size):
+            batch = np.stack(images[start : start + size])
+            padded = np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), np.uint8)])
+            found += self._detect(padded.transpose(0, 3, 1, 2).astype(np.float32) / 255)[: len(batch)]
         return found
 
     def _detect(self, pixels: np.ndarray) -> list[Detections]:
-        given: dict[str, Any] = {self._inputs[0]: pixels}
+        inputs: dict[str, Any] = {self._inputs[0]: pixels}
         if self.layout == "rtdetr":
-            given[self._inputs[1]] = np.full((len(pixels), 2), self._settings.size, np.int64)
-            answer = dict(zip(self._outputs, self._session.run(None, given), strict=True))
-            return [from_rtdetr(*one) for one in zip(answer["labels"], answer["boxes"], answer["scores"], strict=True)]
-        return [from_yolo(one, self._settings.overlap) for one in self._session.run(None, given)[0]]
+            inputs[self._inputs[1]] = np.full((len(pixels), 2), self._settings.size, np.int64)
+            output = dict(zip(self._outputs, self._session.run(None, inputs), strict=True))
+            return [from_rtdetr(*one) for one in zip(output["labels"], output["boxes"], output["scores"], strict=True)]
+        return [from_yolo(one, self._settings.overlap) for one in self._session.run(None, inputs)[0]]
 
 
 def _session(weights: Path, threads: int) -> "onnxruntime.InferenceSession":
@@ -132,7 +132,7 @@ def _session(weights: Path, threads: int) -> "onnxruntime.InferenceSession":
     try:
         return onnxruntime.InferenceSession(str(weights), options, providers=providers)
     except Exception as error:
-        # Its errors have no common class.
+        # ONNX Runtime's errors have no common base class.
         first = next(iter(str(error).splitlines()), "")
         raise InputError(f"{weights}: ONNX Runtime cannot load it: {first}") from None
 

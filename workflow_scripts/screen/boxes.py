@@ -1,4 +1,4 @@
-"""Boxes of detections: overlap and suppression. Boxes are [N, 4] of left, top, right, bottom in pixels."""
+"""Non-maximum suppression. Boxes are [N, 4] of left, top, right, bottom in pixels."""
 
 from typing import Literal
 
@@ -10,16 +10,20 @@ Scores = NDArray[np.float32]
 
 
 def suppress(
-    boxes_N4: Boxes, scores_N: Scores, most: float, over: Literal["union", "smaller"] = "union", edge: float = 0.0
+    boxes_N4: Boxes,
+    scores_N: Scores,
+    max_overlap: float,
+    over: Literal["union", "smaller"] = "union",
+    edge: float = 0.0,
 ) -> NDArray[np.int64]:
-    """Greedy suppression: which boxes stay, the surest first.
+    """Greedy non-maximum suppression: the indices of the boxes to keep, highest score first.
 
     Args:
         boxes_N4: the boxes.
-        scores_N: how sure each is; of equals the first stays.
-        most: the largest overlap with a surer box that stays.
-        over: what the intersection is divided by: the union of both, or the smaller of them.
-        edge: what is added to a side's length: 1 where the last pixel is part of the box.
+        scores_N: their scores; of equal scores, the first box is kept.
+        max_overlap: the largest overlap with a box of a higher score at which a box is kept.
+        over: the divisor of the intersection: the area of the union, or of the smaller box.
+        edge: pixels to add to the length of a side: 1 if the last pixel is part of the box.
     """
     left, top, right, bottom = boxes_N4.T
     area_N = (right - left + edge) * (bottom - top + edge)
@@ -31,8 +35,8 @@ def suppress(
         width = np.minimum(right[best], right[others]) - np.maximum(left[best], left[others]) + edge
         height = np.minimum(bottom[best], bottom[others]) - np.maximum(top[best], top[others]) + edge
         shared = np.maximum(width, 0) * np.maximum(height, 0)
-        whole = np.minimum(area_N[best], area_N[others])
+        divisor = np.minimum(area_N[best], area_N[others])
         if over == "union":
-            whole = area_N[best] + area_N[others] - shared
-        order = others[shared <= most * whole]
+            divisor = area_N[best] + area_N[others] - shared
+        order = others[shared <= max_overlap * divisor]
     return np.array(kept, np.int64)

@@ -1,6 +1,6 @@
-"""Make class embeddings of support images or of texts.
+"""Compute class embeddings from support images or texts.
 
-In: a folder of support images, one folder a class; or texts by class. Out: a safetensors file of vectors.
+In: a folder of support images with one folder per class, or texts by class. Out: a safetensors file of vectors.
 """
 
 import logging
@@ -21,20 +21,20 @@ from workflow_scripts.screen.model import ImageEncoder
 
 logger = logging.getLogger(__name__)
 
-# Images that are held at once.
+# Images in memory at once.
 CHUNK = 256
 
 
 def make_classes(*, settings: ClipJudge, model: str, out: Path, threads: int = 1) -> None:
     """Write class embeddings.
 
-    A class's support images become at most `clusters` centres of their features, as TreeOfLife-toolbox made its support
-    sets; texts become the mean of their features.
+    Support images give at most `clusters` k-means centres of their features per class, as in TreeOfLife-toolbox; texts
+    give the mean of their features.
 
     Args:
         settings: the judge's settings.
         model: the model's source, such as `local-dir:PATH`.
-        out: the safetensors file.
+        out: the safetensors file to write.
         threads: threads of the forward pass.
 
     Raises:
@@ -51,13 +51,13 @@ def make_classes(*, settings: ClipJudge, model: str, out: Path, threads: int = 1
 
 
 def _mean(features_ND: Floats) -> Floats:
-    """The class vector [D] of its texts (Radford et al. 2021, section 3.1.4)."""
+    """The class vector [D] from the features of its texts (Radford et al. 2021, section 3.1.4)."""
     mean: Floats = unit(features_ND.mean(axis=0))
     return mean
 
 
 def _centres(encoder: ImageEncoder, folder: Path, most: int, seed: int) -> dict[str, Floats]:
-    """Centres of each class [K, D] in the space of unit features."""
+    """The centres [K, D] of each class's unit features."""
     from sklearn.cluster import KMeans
 
     files: dict[str, list[Path]] = {}
@@ -65,12 +65,10 @@ def _centres(encoder: ImageEncoder, folder: Path, most: int, seed: int) -> dict[
         if label and is_image(path):
             files.setdefault(label, []).append(folder / path)
     if len(files) < 2:
-        raise InputError(
-            f"{folder}: {len(files)} classes; a support set has a folder of images for each of two or more"
-        )
+        raise InputError(f"{folder}: expected a folder of images for each of two or more classes, found {len(files)}")
     for place in sorted(folder.iterdir()):
         if place.is_dir() and not place.name.startswith(".") and place.name not in files:
-            raise InputError(f"{place}: no image in it; a class of a support set has at least one")
+            raise InputError(f"{place}: no images found; add at least one, or remove the folder")
     centres = {}
     for label, paths in sorted(files.items()):
         features_ND = unit(

@@ -1,6 +1,6 @@
-"""The judge `clip`: the nearest class embedding of an image, as for museum images in TreeOfLife-200M.
+"""Judge `clip`: find the class embedding nearest to each image, as TreeOfLife-200M did for museum images.
 
-In: the parts of one group, a model, class embeddings. Out: a table of findings for each part.
+In: the parts of one group, a model and class embeddings. Out: a table of findings for each part.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def judge_by_class(
     classes: Path,
     group: GroupOptions,
 ) -> None:
-    """Find the nearest class of each image of a group of parts, and the cosine similarity to it.
+    """Find the class nearest to each image of a group of parts, and the cosine similarity to it.
 
     Args:
         model: the model's source, such as `local-dir:PATH`.
@@ -31,7 +31,7 @@ def judge_by_class(
         group: the images to examine, and the output tables.
 
     Raises:
-        InputError: no model, no class embeddings, or tables and tars that do not belong together.
+        InputError: the model or the class embeddings cannot be loaded, or a table does not match its tars.
     """
     torch.set_num_threads(group.threads)
     encoder = ImageEncoder(model, group.limits.batch)
@@ -41,7 +41,7 @@ def judge_by_class(
         return [[Finding(label, cosine)] for label, cosine in embeddings.nearest(encoder.features(images))]
 
     key = {**encoder.key, "classes": sha256_file(classes), **versioned("screen.clip")}
-    # A forward pass takes all cores; its threads would wait for the one whose core reads images.
+    # On a CPU the forward pass uses all cores, so reading ahead would only delay it.
     ahead = AHEAD if encoder.on_gpu else 0
     judge_group(Judge(key, encoder.prepare, judge, encoder.batch, ahead), group)
 

@@ -1,4 +1,4 @@
-"""Class embeddings: vectors named `CLASS` or `CLASS/N` in a safetensors file, as TreeOfLife-toolbox's support sets.
+"""Class embeddings: vectors named `CLASS` or `CLASS/N` in a safetensors file, as in TreeOfLife-toolbox's support sets.
 
 Shapes: K vectors, N images, D embedding dimensions.
 """
@@ -19,18 +19,18 @@ from workflow_scripts.common.geometry import Floats, unit
 
 @dataclass(frozen=True)
 class ClassEmbeddings:
-    """What images are compared with.
+    """The vectors that images are compared with.
 
     Attributes:
         labels: the class of each vector [K].
-        vectors_KD: of unit length.
+        vectors_KD: the vectors, of unit length.
     """
 
     labels: tuple[str, ...]
     vectors_KD: Floats
 
     def nearest(self, features_ND: Floats) -> list[tuple[str, float]]:
-        """The class of the nearest vector to each image's features, and the cosine similarity to it."""
+        """The class of the vector nearest to each image's features, and the cosine similarity to it."""
         cosines_NK = unit(features_ND) @ self.vectors_KD.T
         found_N = cosines_NK.argmax(axis=1)
         return [(self.labels[place], float(cosines_NK[row, place])) for row, place in enumerate(found_N)]
@@ -41,17 +41,17 @@ def read_embeddings(path: Path, dimensions: int | None = None) -> ClassEmbedding
 
     Args:
         path: the file.
-        dimensions: what the model's features have; None: not checked.
+        dimensions: dimensions of the model's features; None: not checked.
 
     Raises:
-        InputError: it is no such file, or its vectors have other dimensions than the model.
+        InputError: the file is not one of class embeddings, or its vectors do not have the model's dimensions.
     """
     try:
         found = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: no readable class embeddings: {error}") from None
+        raise InputError(f"{path}: class embeddings cannot be read: {error}") from None
     if not found:
-        raise InputError(f"{path}: holds no class embeddings")
+        raise InputError(f"{path}: contains no class embeddings")
     lengths = {vector.shape for vector in found.values()}
     if len(lengths) > 1 or len(next(iter(lengths))) != 1:
         raise InputError(
@@ -61,18 +61,18 @@ def read_embeddings(path: Path, dimensions: int | None = None) -> ClassEmbedding
     vectors_KD = np.stack([found[name].astype(np.float32) for name in names])
     if dimensions is not None and vectors_KD.shape[1] != dimensions:
         raise InputError(
-            f"{path}: embeddings of {vectors_KD.shape[1]} dimensions, but the model's features have {dimensions}; "
-            "set `model` to the one that made them"
+            f"{path}: expected {dimensions} dimensions, as in the model's features, found {vectors_KD.shape[1]}; "
+            "set `model` to the model that made these embeddings"
         )
     if not np.isfinite(vectors_KD).all():
         raise InputError(f"{path}: some values are not numbers")
     if UNJUDGED in map(class_of, names):
-        raise InputError(f"{path}: a class is named {UNJUDGED}, which an image is that cannot be read; rename it")
+        raise InputError(f"{path}: class name {UNJUDGED} is reserved for images that cannot be read; rename the class")
     return ClassEmbeddings(tuple(class_of(name) for name in names), unit(vectors_KD))
 
 
 def write_embeddings(path: Path, vectors: Mapping[str, Floats]) -> None:
-    """Write class embeddings, each class [K, D] or [D]."""
+    """Write class embeddings; the vectors of a class are [K, D] or [D]."""
     tensors = {}
     for label, of_class in vectors.items():
         if of_class.ndim == 1:
@@ -81,5 +81,5 @@ def write_embeddings(path: Path, vectors: Mapping[str, Floats]) -> None:
             tensors |= {f"{label}/{number}": vector for number, vector in enumerate(of_class)}
     with whole(path) as temporary:
         save_file({name: np.ascontiguousarray(vector) for name, vector in tensors.items()}, temporary)
-        # safetensors makes files that only their owner can read.
+        # safetensors writes files that only the owner can read.
         temporary.chmod(0o644)

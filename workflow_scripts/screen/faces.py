@@ -1,6 +1,6 @@
-"""The judge `faces`: human faces by MTCNN, as for citizen-science images in TreeOfLife-200M.
+"""Judge `faces`: detect human faces with MTCNN, as TreeOfLife-200M did for citizen-science images.
 
-In: the parts of one group, MTCNN's weights. Out: a table of findings for each part.
+In: the parts of one group, and MTCNN's weights. Out: a table of findings for each part.
 """
 
 from collections.abc import Sequence
@@ -23,19 +23,19 @@ def judge_faces(
     settings: FacesJudge,
     group: GroupOptions,
 ) -> None:
-    """Score human faces in each image: the mean score of its faces, 0 if there is none.
+    """Score human faces in each image: the mean score of its faces; 0 if none is detected.
 
     Args:
         settings: the judge's settings.
         group: the images to examine, and the output tables.
 
     Raises:
-        InputError: the weights are missing, or tables and tars do not belong together.
+        InputError: the weights are missing, or a table does not match its tars.
     """
     torch.set_num_threads(group.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     detector = Mtcnn(Path(settings.weights) if settings.weights else None, settings.thresholds, device)
-    # One at a time on a CPU, which wins nothing by more, so that company changes no score.
+    # One image at a time on a CPU: larger batches are no faster, and would let images change one another's scores.
     batch = group.limits.batch if device.type == "cuda" else 1
 
     def prepare(image: RgbImage) -> RgbImage:

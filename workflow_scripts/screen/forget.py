@@ -1,4 +1,4 @@
-"""Take images out of what judges found and of the pages that show them; everything else stays as it is."""
+"""Remove images from the judges' findings and from the sample pages that show them; everything else stays as it is."""
 
 import json
 import logging
@@ -18,18 +18,18 @@ logger = logging.getLogger(__name__)
 
 
 def forget(*, corpus: Path, images: Path) -> None:
-    """Rewrite the tables of findings without the images, and remove the samples that show one of them.
+    """Rewrite the tables of findings without the images, and remove the sample pages that show one of them.
 
     Args:
         corpus: the corpus's folder.
-        images: the images (contract LEDGER).
+        images: the images to remove (contract LEDGER).
 
     Raises:
-        BusyError: a judge is at work on one of them.
-        InputError: the table is missing or breaks its contract.
+        BusyError: a judge is writing one of the tables.
+        InputError: the table of images is missing or breaks its contract.
     """
     files, uuids = Corpus(str(corpus)), read_taken_down(images)
-    # First what is shown; it is made again from what is left.
+    # The pages first: they are made again from the remaining findings.
     for page in files.sample.found():
         text = page.read_text(encoding="utf-8", errors="replace")
         if any(uuid in text for uuid in uuids):
@@ -43,20 +43,20 @@ def forget(*, corpus: Path, images: Path) -> None:
 
 
 def _forget_in(root: Path, key: dict[str, str], folder: Path, files: Corpus, uuids: Set[str]) -> None:
-    """Take images out of one judge's work on one part."""
-    held = [path for path in (folder / SEEN, folder / FOUND, *folder.glob(CHUNKS)) if path.exists()]
-    if not any(names_any(path, uuids) for path in held):
+    """Remove images from a judge's work folder for one part."""
+    files_of_part = [path for path in (folder / SEEN, folder / FOUND, *folder.glob(CHUNKS)) if path.exists()]
+    if not any(names_any(path, uuids) for path in files_of_part):
         return
     published = Path(files.findings(judge=key["judge"], part=key["name"].removeprefix("part-")))
     with open_work_folder(root, key, target=published, wait=False) as work:
-        is_shown = published.exists() and (folder / FOUND).exists() and published.samefile(folder / FOUND)
+        is_published = published.exists() and (folder / FOUND).exists() and published.samefile(folder / FOUND)
         is_finished = (folder / DONE).exists()
         (folder / DONE).unlink(missing_ok=True)
-        for path in held:
+        for path in files_of_part:
             _drop(path, FINDINGS if path.name == FOUND else SEEN_FINDINGS, uuids)
         if is_finished:
             work.finish([SEEN, FOUND])
-        if is_shown:
+        if is_published:
             link(folder / FOUND, published)
 
 

@@ -1,8 +1,8 @@
-"""Shared code of judges: images of a group of parts in batches, and a table of findings for each part.
+"""Run a judge on the images of a group of parts, in batches, and write a table of findings for each part.
 
-Findings are kept per image: a work folder belongs to a judge and a part, and holds what the judge found in each picture
-that it has seen there. A killed job goes on after its last chunk; images that come later are judged alone; another
-predicate or another number of groups looks at nothing twice.
+Findings are kept per picture: a work folder belongs to a judge and a part, and contains the findings in every picture
+that the judge has examined there. A killed job resumes after its last chunk, new images are judged without the others
+again, and another predicate or number of groups examines no picture twice.
 """
 
 import logging
@@ -32,20 +32,20 @@ from workflow_scripts.screen.summary import account_of_findings
 
 logger = logging.getLogger(__name__)
 
-# Images after which an interrupted job need not start again.
+# Images per chunk; an interrupted job loses at most one chunk.
 CHUNK = 1024
-# Batches that are read and prepared ahead of the one in hand.
+# Batches that are read and prepared ahead of the current one.
 AHEAD = 2
 
 Prepared = TypeVar("Prepared")
 
 
 class Finding(NamedTuple):
-    """What a judge found in an image.
+    """A judge's finding in an image.
 
     Attributes:
         label: a class of the judge.
-        score: how sure it is; what that means is the judge's.
+        score: the judge's score of the class; its scale depends on the judge.
     """
 
     label: str
@@ -54,14 +54,14 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Judge(Generic[Prepared]):
-    """A judge that is ready to look at images.
+    """A judge that is ready to examine images.
 
     Attributes:
         key: what its findings depend on: digests of weights and classes, settings, precision, code version.
-        prepare: makes a decoded image ready, on a thread of its own.
-        judge: the findings of each image of a batch, at least one; which images are together changes none.
-        batch: images a batch.
-        ahead: batches that are read and prepared meanwhile.
+        prepare: prepares a decoded image, in a thread.
+        judge: returns at least one finding for each image of a batch, independent of the other images in it.
+        batch: images per batch.
+        ahead: batches to read and prepare ahead.
     """
 
     key: Mapping[str, Any]
@@ -73,17 +73,17 @@ class Judge(Generic[Prepared]):
 
 @dataclass(frozen=True)
 class Group:
-    """What one job looks at, and where what it finds goes.
+    """The images that one job examines, and its outputs.
 
     Attributes:
         name: the judge's name in the config.
-        of: SQL predicate over the catalog: the images to look at.
+        of: SQL predicate over the catalog that selects the images to examine.
         parts: the catalog parts.
         manifests: the manifests of their downloads, in the same order.
-        out_dir: the folder of the parts' findings (`part-NNNN.parquet`, contract FINDINGS).
-        account: the account of the group.
-        work: where the work folders are.
-        limits: images a forward pass on a GPU, and threads that read images.
+        out_dir: the folder for the parts' findings (`part-NNNN.parquet`, contract FINDINGS).
+        account: the account of the group to write.
+        work: the folder of work folders.
+        limits: images per forward pass on a GPU, and threads that read images.
         threads: threads of the forward pass.
     """
 
@@ -99,21 +99,24 @@ class Group:
 
 
 GroupOptions = OmitArgPrefixes[Group]
-"""A step's parameter whose attributes are options of its command: `--parts`, not `--group.parts`."""
+"""A step's parameter whose attributes are options of the command: `--parts`, not `--group.parts`."""
 
 
 def judge_group(judge: Judge[Any], group: Group) -> None:
-    """Have a judge look at the images of a group of parts.
+    """Judge the images of a group of parts.
 
     Args:
         judge: the judge.
         group: the parts.
 
     Raises:
-        InputError: a table breaks its contract, `of` does not work on the catalog, or a tar is damaged.
+        InputError: a table breaks its contract, `of` is not valid for the catalog, or a tar is damaged.
     """
     if len(group.parts) != len(group.manifests):
-        raise InputError(f"{len(group.parts)} catalog parts and {len(group.manifests)} manifests; give one for each")
+        raise InputError(
+            f"--parts, --manifests: {len(group.parts)} catalog parts, but {len(group.manifests)} manifests; "
+            "give one manifest for each part"
+        )
     group.account.parent.mkdir(parents=True, exist_ok=True)
     group.account.unlink(missing_ok=True)
     findings = []
@@ -132,9 +135,9 @@ def judge_group(judge: Judge[Any], group: Group) -> None:
 
 
 def _judge_part(judge: Judge[Any], group: Group, part: Path, manifest: Path, folder: WorkFolder) -> None:
-    """Write the part's findings into its work folder, looking only at what was not seen before."""
+    """Write the part's findings into its work folder; judge only the pictures that are not in it."""
     if (folder.path / DONE).exists() and not folder.finished:
-        # Changed or missing since: nothing says any more what it was.
+        # A finished file was changed or removed, so the findings cannot be trusted.
         (folder.path / SEEN).unlink(missing_ok=True)
     (folder.path / DONE).unlink(missing_ok=True)
     with tables.connect() as connection:
@@ -144,14 +147,14 @@ def _judge_part(judge: Judge[Any], group: Group, part: Path, manifest: Path, fol
             'SELECT uuid, picture, tar, "offset", size FROM wanted ANTI JOIN seen USING (uuid, picture) ORDER BY uuid'
         ).fetchall()
         images = tables.scalar(connection, "SELECT count(*) FROM wanted")
-    logger.info("%s, %s: %d images, %d of them seen before", group.name, part, images, images - len(missing))
+    logger.info("%s, %s: %d images, %d of them judged before", group.name, part, images, images - len(missing))
     if missing:
         job_costs.note("done")
     _judge_missing(judge, group, missing, manifest.parent, folder.path)
     with tables.connect() as connection:
         _read_wanted(connection, part, manifest, group)
         _read_seen(connection, folder.path)
-        # A job that was killed right here left what it had collected beside its chunks.
+        # A job that was killed after writing SEEN left its chunks beside it.
         connection.execute("CREATE TEMP TABLE kept AS SELECT DISTINCT * FROM seen")
         tables.write(connection, "FROM kept", SEEN_FINDINGS, folder.path / SEEN)
         tables.write(
@@ -167,34 +170,34 @@ def _judge_part(judge: Judge[Any], group: Group, part: Path, manifest: Path, fol
 
 
 def _read_wanted(connection: duckdb.DuckDBPyConnection, part: Path, manifest: Path, group: Group) -> None:
-    """The view `wanted`: the downloaded images for which the judge's predicate holds, and where they lie."""
+    """Create the table `wanted`: the downloaded images that match the judge's predicate, with their tars."""
     tables.read(connection, part, CATALOG, "catalog")
     tables.read(connection, manifest, DOWNLOADS, "downloads")
     try:
-        connection.view("catalog").filter(group.of).create_view("asked", replace=True)
+        connection.view("catalog").filter(group.of).create_view("selected", replace=True)
         connection.execute(
-            "CREATE TEMP TABLE wanted AS SELECT downloads.uuid, asked.data_source, "
+            "CREATE TEMP TABLE wanted AS SELECT downloads.uuid, selected.data_source, "
             # A picture is a file and a crop of it, as for duplicates.
-            "concat_ws(' ', downloads.md5, asked.crop::VARCHAR) AS picture, "
+            "concat_ws(' ', downloads.md5, selected.crop::VARCHAR) AS picture, "
             'downloads.tar, downloads."offset", downloads.size '
-            "FROM asked INNER JOIN downloads USING (uuid) WHERE downloads.status = 'ok'"
+            "FROM selected INNER JOIN downloads USING (uuid) WHERE downloads.status = 'ok'"
         )
     except duckdb.Error as error:
         raise InputError(
-            f"screen.{group.name}.of: {group.of!r} does not work on {part}: {str(error).splitlines()[0]}"
+            f"screen.{group.name}.of: {group.of!r} is not valid for {part}: {str(error).splitlines()[0]}"
         ) from None
 
 
 def _read_seen(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """The view `seen`: what the judge found in this part so far."""
+    """Create the view `seen`: the judge's findings in this part so far."""
     files = []
     for path in (folder / SEEN, *sorted(folder.glob(CHUNKS))):
         if path.exists():
             try:
                 tables.read(connection, path, SEEN_FINDINGS, "seen")
             except InputError as error:
-                # What a full disk or a lost node left; its images are looked at again.
-                logger.warning("%s; removed", error)
+                # Truncated by a full disk or a lost node.
+                logger.warning("%s; removed, its images are judged again", error)
                 path.unlink()
             else:
                 files.append(path)
@@ -204,7 +207,7 @@ def _read_seen(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
 def _judge_missing(
     judge: Judge[Any], group: Group, missing: Sequence[tuple[Any, ...]], downloads: Path, folder: Path
 ) -> None:
-    """Write chunks of what the judge finds in images that it has not seen."""
+    """Judge images that were not judged before, and write the findings in chunks."""
     number = 1 + max((int(path.stem.rpartition("-")[2]) for path in folder.glob(CHUNKS)), default=-1)
     rows: list[dict[str, Any]] = []
     done = written = 0
@@ -234,7 +237,7 @@ def _judge_missing(
 def _prepared(
     judge: Judge[Prepared], rows: Sequence[tuple[Any, ...]], downloads: Path, workers: int
 ) -> Iterator[list[tuple[tuple[Any, ...], Prepared | None, str | None]]]:
-    """The batches of rows with their images made ready, or why one could not be."""
+    """Yield batches of rows with their prepared images, or the error if an image cannot be read."""
     reader = StoredImages()
 
     def ready(row: tuple[Any, ...]) -> tuple[tuple[Any, ...], Prepared | None, str | None]:
@@ -243,7 +246,7 @@ def _prepared(
         try:
             return row, judge.prepare(decode(data)), None
         except Exception as error:
-            # Parsers of broken files raise whatever they stumble over.
+            # Decoders raise exceptions of any class on broken files.
             return row, None, " ".join(str(error).split()) or type(error).__name__
 
     batches = (rows[start : start + judge.batch] for start in range(0, len(rows), judge.batch))

@@ -1,4 +1,4 @@
-"""The CLIP model of a judge: features of images, the same whatever batch they come in."""
+"""The CLIP model of a judge. An image's features do not depend on the other images in its batch."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -16,7 +16,7 @@ from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.images import RgbImage
 from workflow_scripts.common.open_clip_models import as_input_error, directory_of
 
-# Images a forward pass on a CPU, which wins nothing by more. A last batch is filled up, so that it is computed alike.
+# Images per forward pass on a CPU; larger batches are no faster. The last batch is padded to be computed alike.
 CPU_BATCH = 16
 
 
@@ -25,7 +25,7 @@ class ImageEncoder:
 
     Attributes:
         clip: the model.
-        batch: images a forward pass.
+        batch: images per forward pass.
         on_gpu: whether it runs on a GPU, in bf16.
         key: what its features depend on.
     """
@@ -34,11 +34,11 @@ class ImageEncoder:
         """Load a model.
 
         Args:
-            model: its source, such as `local-dir:PATH`.
-            batch: images a forward pass on a GPU.
+            model: the model's source, such as `local-dir:PATH`.
+            batch: images per forward pass on a GPU.
 
         Raises:
-            InputError: it cannot be loaded.
+            InputError: the model cannot be loaded.
         """
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.clip: Clip = load(model, device)
@@ -48,7 +48,7 @@ class ImageEncoder:
         self.key = {"model": _digest_of(model), "precision": "bf16" if self.on_gpu else "fp32"}
 
     def prepare(self, image: RgbImage) -> RgbImage:
-        """An image as the model takes it, [H, W, 3]; its values are normalised together with a batch's."""
+        """Resize and crop an image to the model's input, [H, W, 3]; `features` normalises the values."""
         return np.asarray(self._resize(Image.fromarray(image)))
 
     def features(self, images: Sequence[RgbImage]) -> Floats:
@@ -56,22 +56,22 @@ class ImageEncoder:
         precision: Any = torch.autocast("cuda", torch.bfloat16) if self.on_gpu else nullcontext()
         parts = []
         for start in range(0, len(images), self.batch):
-            some = images[start : start + self.batch]
-            filled = np.zeros((self.batch, *some[0].shape), np.uint8)
-            np.stack(some, out=filled[: len(some)])
+            batch = images[start : start + self.batch]
+            padded = np.zeros((self.batch, *batch[0].shape), np.uint8)
+            np.stack(batch, out=padded[: len(batch)])
             with precision:
-                parts.append(encode_image(self.clip, torch.from_numpy(filled))[: len(some)].float().cpu().numpy())
+                parts.append(encode_image(self.clip, torch.from_numpy(padded))[: len(batch)].float().cpu().numpy())
         return np.concatenate(parts)
 
     @property
     def dimensions(self) -> int:
-        """D of the features."""
+        """The number of dimensions of the features, D."""
         side = self.clip.image_size
         return int(self.features([np.zeros((side, side, 3), np.uint8)]).shape[1])
 
 
 def _digest_of(model: str) -> str:
-    """One digest of the files of a model's folder."""
+    """One digest over the files of a model's folder."""
     source = model_source(model)
     with as_input_error(source):
         folder = directory_of(source)

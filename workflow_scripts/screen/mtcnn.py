@@ -1,7 +1,7 @@
-"""MTCNN, the face detector of TreeOfLife-200M (Zhang et al. 2016), over the weights that facenet-pytorch ships (MIT).
+"""MTCNN, the face detector of TreeOfLife-200M (Zhang et al. 2016), with the weights of facenet-pytorch (MIT).
 
-That package itself asks for a torch of 2024, so its three small networks are written out here; the weights are read
-without it. Shapes: B images of one size, N boxes of [left, top, right, bottom], in pixels.
+facenet-pytorch requires a torch of 2024, so its three small networks are implemented here, and only its weights are
+read. Shapes: B images of one size, N boxes of [left, top, right, bottom], in pixels.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,13 +19,13 @@ from workflow_scripts.screen.boxes import Boxes, Scores, suppress
 
 PACKAGE = "facenet_pytorch"
 NETWORKS = ("pnet", "rnet", "onet")
-# Of the pyramid of scales, as the package has them.
+# The pyramid of scales, as in the package.
 SMALLEST_FACE = 20
 FACTOR = 0.709
 CELL, STRIDE = 12, 2
-# Overlaps above these are suppressed: within a scale, over all scales and after the second network, at the end.
+# Largest overlaps: within a scale; over all scales and after the second network; after the third.
 WITHIN_SCALE, OVER_SCALES, AT_END = 0.5, 0.7, 0.7
-# Crops a forward pass.
+# Crops per forward pass.
 CROPS_AT_ONCE = 512
 
 Weights = Mapping[str, torch.Tensor]
@@ -34,14 +34,14 @@ Network = Callable[[Weights, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 @dataclass(frozen=True)
 class Refinement:
-    """One of the two later networks.
+    """The second or third network, which refines boxes.
 
     Attributes:
         network: the network.
         weights: its weights.
-        threshold: the least score that stays.
-        side: of the square that it takes, pixels.
-        is_last: whether no other follows.
+        threshold: boxes with a higher score are kept.
+        side: side of its square input, pixels.
+        is_last: whether it is the third network.
     """
 
     network: Network
@@ -52,22 +52,22 @@ class Refinement:
 
 
 class Mtcnn:
-    """The detector.
+    """The face detector.
 
     Attributes:
-        key: digest of its weights.
+        key: digest of the weights.
     """
 
     def __init__(self, folder: Path | None, thresholds: Sequence[float], device: torch.device) -> None:
         """Load the weights.
 
         Args:
-            folder: with `pnet.pt`, `rnet.pt` and `onet.pt`; None: those of the installed package.
-            thresholds: the least score after each of the three networks.
-            device: where it runs.
+            folder: folder with `pnet.pt`, `rnet.pt` and `onet.pt`. None: that of the installed facenet-pytorch.
+            thresholds: the lowest score to keep after each of the three networks.
+            device: the device to run on.
 
         Raises:
-            InputError: the weights are missing or others.
+            InputError: the weights are missing or not MTCNN's.
         """
         folder = folder or _package_weights()
         self._thresholds = tuple(thresholds)
@@ -77,7 +77,7 @@ class Mtcnn:
 
     @torch.inference_mode()
     def detect(self, images: Sequence[np.ndarray]) -> list[tuple[Boxes, Scores]]:
-        """Faces in images of one size (uint8, RGB [H, W, 3]): boxes and scores of each image."""
+        """Detect faces in images of one size (uint8, RGB [H, W, 3]); return the boxes and scores of each image."""
         pixels = torch.from_numpy(np.stack(images)).to(self._device).permute(0, 3, 1, 2).float()
         found = self._propose(pixels)
         for stage in (
@@ -88,7 +88,7 @@ class Mtcnn:
         return found
 
     def _propose(self, pixels: torch.Tensor) -> list[tuple[Boxes, Scores]]:
-        """Squares by the first network, over a pyramid of scales."""
+        """Squares proposed by the first network, over a pyramid of scales."""
         height, width = pixels.shape[2:]
         scale = CELL / SMALLEST_FACE
         found: list[list[np.ndarray]] = [[] for _ in pixels]
@@ -112,7 +112,7 @@ class Mtcnn:
 def _refine(
     pixels: torch.Tensor, found: Sequence[tuple[Boxes, Scores]], stage: Refinement
 ) -> list[tuple[Boxes, Scores]]:
-    """What is left of boxes after a network has looked at each of them."""
+    """Score each box with a network; return the boxes that it keeps, refined."""
     crops, kept = [], []
     for image, (boxes, _) in zip(pixels, found, strict=True):
         good = []
@@ -144,7 +144,7 @@ def _package_weights() -> Path:
     if found is None or not found.submodule_search_locations:
         raise InputError(
             "the judge `faces` needs the weights of facenet-pytorch: .venv/bin/pip install --no-deps --requirement "
-            "envs/faces.lock, or give `weights`, a folder with pnet.pt, rnet.pt and onet.pt"
+            "envs/faces.lock, or set `weights` to a folder with pnet.pt, rnet.pt and onet.pt"
         )
     return Path(found.submodule_search_locations[0]) / "data"
 
@@ -153,7 +153,7 @@ def _load(path: Path, device: torch.device) -> Weights:
     try:
         return dict(torch.load(path, map_location=device, weights_only=True))
     except Exception as error:
-        raise InputError(f"{path}: not MTCNN's weights: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{path}: cannot be read as MTCNN weights: {str(error).splitlines()[0]}") from None
 
 
 def _nothing() -> tuple[Boxes, Scores]:
@@ -161,7 +161,7 @@ def _nothing() -> tuple[Boxes, Scores]:
 
 
 def _squares_of(rows: np.ndarray) -> tuple[Boxes, Scores]:
-    """Squares around the boxes of all scales: rows of corners, score and offsets."""
+    """Squares around the boxes of all scales. `rows`: corners, score and offsets."""
     rows = rows[suppress(rows[:, :4], rows[:, 4], OVER_SCALES)]
     size_N2 = rows[:, 2:4] - rows[:, :2]
     corners = rows[:, :4] + rows[:, 5:9] * np.tile(size_N2, 2)

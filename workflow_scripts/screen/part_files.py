@@ -1,8 +1,8 @@
 """Files of a judge's work folder for one part."""
 
 SEEN = "seen.parquet"
-"""What was found in each picture that was ever seen."""
+"""The findings in every picture that was examined."""
 FOUND = "findings.parquet"
-"""Of that, the images that are asked for."""
+"""The findings in the images that the judge's predicate selects."""
 CHUNKS = "chunk-*.parquet"
-"""What a job found that is not finished."""
+"""The findings of an unfinished job."""

@@ -1,6 +1,6 @@
-"""A page of sample images to label by hand, and precision and recall at each threshold from the labels.
+"""Write a page of sample images to label by hand, with precision and recall by threshold once there are labels.
 
-In: what one judge found, where the images lie, labels where there are any. Out: one self-contained page.
+In: the findings of one judge, the gathered downloads, and labels if there are any. Out: one self-contained page.
 """
 
 import base64
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 SIDE = 192
 QUALITY = 85
-# Drawn by a hash, so that the same images are drawn again when the corpus has grown little.
+# Images are drawn by a hash, so that a corpus that has grown little gives almost the same sample.
 DRAW = """
 WITH judged AS (
     SELECT uuid, arg_max(label, coalesce(score, 2)) AS label, map_from_entries(list((label, score))) AS scores
@@ -49,11 +49,11 @@ class Drawn:
 
     Attributes:
         uuid: the image.
-        label: the class that the judge gives it.
-        scores: its scores by class.
-        weight: how many images of that class it stands for.
-        picture: a data URI.
-        truth: what a person says that it is, or "".
+        label: the class that the judge assigns.
+        scores: the judge's scores by class.
+        weight: number of images of the class that it represents.
+        picture: the thumbnail as a data URI.
+        truth: the class that a person assigns, or "".
     """
 
     uuid: str
@@ -66,7 +66,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Point:
-    """What a threshold would do: shares from 0 to 1, None where nothing can be said."""
+    """Precision and recall at a threshold, from 0 to 1; None if undefined."""
 
     threshold: float
     precision: float | None
@@ -89,12 +89,12 @@ def sample(
 
     Args:
         name: the judge's name.
-        findings: what it found, of all generations.
+        findings: the judge's findings in all generations.
         gathered: the gathered downloads of all generations.
         downloads: the folder of the download parts.
-        out: the page.
+        out: the page to write (HTML).
         refusals: the config's thresholds.
-        labels: CSV with `uuid` and `truth`, as the page saves it.
+        labels: CSV file with `uuid` and `truth`, as saved by the page.
         count: number of images per class.
         memory_mb: memory limit of DuckDB, MiB.
 
@@ -118,9 +118,9 @@ def sample(
 
 
 def points(drawn: Sequence[Drawn], rule: Refusal) -> list[Point]:
-    """Precision and recall of a rule at each threshold that the labelled images part, from the lowest.
+    """Precision and recall of a rule at each threshold that separates labelled images, from the lowest.
 
-    Classes are sampled alike however frequent they are, so each image counts for as many as it stands for.
+    Each class has equally many images in the sample, so an image is weighted by the number of images it represents.
     """
     labelled = [image for image in drawn if image.truth]
     value = rule.at_least if rule.at_least is not None else rule.below
@@ -144,7 +144,7 @@ def _refuses(image: Drawn, rule: Refusal, threshold: float) -> bool:
 
 
 def _draw(connection: duckdb.DuckDBPyConnection, downloads: Path, truths: Mapping[str, str], count: int) -> list[Drawn]:
-    """The images of each class, and all that are labelled. Tables: findings, gathered."""
+    """Draw images of each class, and all labelled images. Tables: findings, gathered."""
     reader = StoredImages()
     connection.execute(
         "CREATE TEMP TABLE labelled AS SELECT unnest($uuids::VARCHAR[]) AS uuid", {"uuids": list(truths)}
@@ -175,7 +175,7 @@ def _read_labels(path: Path) -> dict[str, str]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             if missing := {"uuid", "truth"} - {*(rows.fieldnames or [])}:
-                raise InputError(f"{path}: no column {', '.join(sorted(missing))}; give the CSV that the page saves")
+                raise InputError(f"{path}: no column {', '.join(sorted(missing))}; give the CSV file saved by the page")
             return {row["uuid"]: row["truth"].strip() for row in rows if (row["truth"] or "").strip()}
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None

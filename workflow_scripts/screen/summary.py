@@ -1,4 +1,4 @@
-"""Counts of images that a judge examined and could not judge."""
+"""Counts of images that a judge has judged, and of those that it could not read."""
 
 import duckdb
 
@@ -7,12 +7,12 @@ from workflow_scripts.common.config.screen import UNJUDGED
 
 
 def account_of_findings(connection: duckdb.DuckDBPyConnection, findings: str, part: str) -> Account:
-    """The account of a table of findings, image by image.
+    """Count the images of a table of findings.
 
     Args:
-        connection: where the table is.
+        connection: the connection that has the table.
         findings: the table (contract FINDINGS).
-        part: what the account is of.
+        part: the name of the account.
     """
     # An image that could not be judged has one row, others at least one.
     images = f"(SELECT uuid, any_value(label) AS label FROM {findings} GROUP BY uuid)"

@@ -1,4 +1,4 @@
-"""Export shards in the layout that existing BioCLIP and open_clip code reads, with the captions in the tars."""
+"""Export shards with captions in the tars, the layout that existing BioCLIP and open_clip code reads."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,20 +17,20 @@ TAXON_COLUMNS = (*RANKS, "scientific_name", "common_name")
 
 
 def export_reference_layout(*, shards: Path, labels: Path, out_dir: Path) -> None:
-    """Write each shard again with the eleven members of the published layout (TreeOfLife-10M and -200M dataset cards).
+    """Export each shard with the eleven members of the published layout (TreeOfLife-10M and -200M dataset cards).
 
-    The same shards and labels give the same bytes. `sizes.json` (tar's name: samples) comes last.
+    The same shards and labels give the same bytes. `sizes.json` (samples by tar) is written last.
 
     Args:
         shards: a folder of shards with their `manifest.parquet` and `index.parquet`.
-        labels: the taxon of each label.
-        out_dir: where the exported shards go; not the folder of the shards.
+        labels: the taxon of each label (contract LABELS).
+        out_dir: the folder for the exported shards; not the folder of the shards.
 
     Raises:
-        InputError: a shard is not the one of the manifest, or a label has no taxon to write a caption of.
+        InputError: a shard does not match the manifest, or a label has no taxon for a caption.
     """
     if out_dir.resolve() == shards.resolve():
-        raise InputError(f"--out-dir {out_dir}: the shards themselves are there; give another folder")
+        raise InputError(f"--out-dir {out_dir}: this is the folder of the shards; give another folder")
     sizes: dict[str, int] = {}
     with tables.connect() as connection:
         tables.read(connection, shards / "manifest.parquet", SHARD_MANIFEST, "manifest")
@@ -41,19 +41,22 @@ def export_reference_layout(*, shards: Path, labels: Path, out_dir: Path) -> Non
             for shard, samples, sha256 in listed:
                 tar = shards / shard
                 if not tar.is_file() or sha256_file(tar) != sha256:
-                    raise InputError(f"{tar}: missing or not the bytes of its manifest; write the shards again")
+                    raise InputError(f"{tar}: missing, or its digest is not the manifest's; write the shards again")
                 written = tars.write_tar(out_dir / shard, _samples(connection, tar, labels))
                 if len(written) != samples:
-                    raise InputError(f"{tar}: {len(written)} samples in the index, {samples} in the manifest")
+                    raise InputError(
+                        f"{tar}: {len(written)} samples in the index, but {samples} in the manifest; "
+                        "write the shards again"
+                    )
                 sizes[shard] = samples
                 progress.update()
     write_json(out_dir / "sizes.json", sizes)
 
 
 def _samples(connection: duckdb.DuckDBPyConnection, tar: Path, labels: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    wanted = ", ".join(f"labels.{tables.quoted(column)}" for column in TAXON_COLUMNS)
+    columns = ", ".join(f"labels.{tables.quoted(column)}" for column in TAXON_COLUMNS)
     rows = connection.execute(
-        f'SELECT samples.uuid, samples.label_id, samples."offset", samples.size, {wanted} '
+        f'SELECT samples.uuid, samples.label_id, samples."offset", samples.size, {columns} '
         "FROM samples LEFT JOIN labels USING (label_id) WHERE shard = $shard ORDER BY position",
         {"shard": tar.name},
     ).fetchall()

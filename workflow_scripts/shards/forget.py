@@ -1,4 +1,4 @@
-"""Take images out of a corpus's training shards; everything else stays as it is."""
+"""Remove images from a corpus's training shards; everything else stays as it is."""
 
 from pathlib import Path
 
@@ -9,15 +9,15 @@ from workflow_scripts.common.takedowns import read_taken_down
 
 
 def forget(*, corpus: Path, images: Path) -> None:
-    """Rewrite the shards that hold one of the images, and remove the work folders that keep them as they were.
+    """Rewrite the shards that contain one of the images, and remove the work folders that keep the old shards.
 
     Args:
         corpus: the corpus's folder.
-        images: the images (contract LEDGER).
+        images: the images to remove (contract LEDGER).
 
     Raises:
-        BusyError: a job is writing one of them.
-        InputError: the table is missing or breaks its contract.
+        BusyError: a job is writing one of the shards.
+        InputError: the table of images is missing or breaks its contract.
     """
     files = Corpus(str(corpus))
     folders = [index.parent for index in files.shard_index.found()]

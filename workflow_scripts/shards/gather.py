@@ -40,18 +40,18 @@ def gather(
 ) -> None:
     """Write `manifest.parquet` and `index.parquet` of train, train_small and val, and the account.
 
-    Shards that are no more are removed. What the training shards hold is written down beside the corpus.
+    Shards that are not in the plan are removed. The images of the training shards are recorded in `held`.
 
     Args:
         manifests: the manifests of all groups.
-        indexes: their indexes.
+        indexes: the indexes of all groups.
         plan: the generation's plan.
-        out_dir: the generation's folder, where the shards are.
-        downloads: what became of the generation's downloads, for the images' hashes.
-        held: folder of the ledgers of what shards have held.
+        out_dir: the generation's folder, which contains the shards.
+        downloads: the generation's gathered downloads, for the images' hashes.
+        held: the folder that records which images shards have ever contained.
 
     Raises:
-        InputError: a sample is not where the plan puts it, or a shard is missing or has another size.
+        InputError: a sample is not at its planned position, or a shard is missing or has the wrong size.
     """
     with tables.connect() as connection:
         tables.read(connection, plan, SHARD_PLAN, "plan")
@@ -81,7 +81,7 @@ def gather(
 
 
 def _check_samples(connection: duckdb.DuckDBPyConnection, plan: Path) -> None:
-    """Every planned sample stands once at its place, nothing else does, and the manifests count the same."""
+    """Check that each planned sample is at its position, that there are no others, and that the counts agree."""
     wrong = connection.execute(
         """
         WITH planned AS (
@@ -99,7 +99,7 @@ def _check_samples(connection: duckdb.DuckDBPyConnection, plan: Path) -> None:
     ).fetchone()
     if wrong is not None:
         uuid, shard, missing = wrong
-        what = "is planned and not written" if missing else "is written and not planned"
+        what = "is planned but not written" if missing else "is written but not planned"
         raise InputError(f"{plan}: sample {uuid} of {shard} {what}; write the shards of its group again")
     miscounted = connection.execute(
         """
@@ -112,7 +112,9 @@ def _check_samples(connection: duckdb.DuckDBPyConnection, plan: Path) -> None:
         """
     ).fetchone()
     if miscounted is not None:
-        raise InputError(f"{plan}: manifest and index of {miscounted[0]} differ; write the shards of its group again")
+        raise InputError(
+            f"{plan}: manifest and index of {miscounted[0]} have different counts; write the shards of its group again"
+        )
 
 
 def _check_files(connection: duckdb.DuckDBPyConnection, out_dir: Path) -> None:
@@ -122,25 +124,25 @@ def _check_files(connection: duckdb.DuckDBPyConnection, out_dir: Path) -> None:
         tar = out_dir / split / shard
         found = tar.stat().st_size if tar.is_file() else None
         if found != size:
-            what = "missing" if found is None else f"{found} bytes, not {size}"
+            what = "missing" if found is None else f"expected {size} bytes, found {found}"
             raise InputError(f"{tar}: {what}; `{rebuild_command(tar.parent, shard)}` makes it again")
 
 
 def _index_of(split: str, indexes: tuple[Path, ...]) -> Iterator[pa.Table]:
-    """The split's samples, a shard at a time: each row group of the groups' indexes is a shard."""
-    first_shards = []
+    """Yield the split's samples, one shard at a time; each row group of the groups' indexes is a shard."""
+    row_groups = []
     for path in indexes:
         file = pq.ParquetFile(path)
         for number in range(file.num_row_groups):
             head = file.read_row_group(number, columns=["split", "shard"]).slice(0, 1).to_pylist()[0]
             if head["split"] == split:
-                first_shards.append((head["shard"], path, number))
-    for _, path, number in sorted(first_shards):
+                row_groups.append((head["shard"], path, number))
+    for _, path, number in sorted(row_groups):
         yield pq.ParquetFile(path).read_row_group(number).drop_columns(["split"])
 
 
 def _write_small(connection: duckdb.DuckDBPyConnection, out_dir: Path) -> int:
-    """The first tenth of train's shards, at least one, in a folder of their own; the shuffle makes it a fair sample."""
+    """Link the first tenth of train's shards, at least one, into train_small: a random sample, as train is shuffled."""
     train, small = out_dir / "train", out_dir / SMALL
     shards = connection.execute("SELECT shard FROM manifests WHERE split = 'train' ORDER BY shard").fetchall()
     names = [name for (name,) in shards[: ceil(len(shards) * SMALL_SHARE)]]
@@ -149,7 +151,7 @@ def _write_small(connection: duckdb.DuckDBPyConnection, out_dir: Path) -> int:
             link(train / name, small / name)
     chosen = ", ".join(tables.literal(name) for name in names) or "NULL"
     rows = f"SELECT * EXCLUDE (split) FROM manifests WHERE split = 'train' AND shard IN ({chosen})"
-    # One row group a shard, in the order of their names.
+    # One row group per shard, in the order of their names.
     index = pq.ParquetFile(train / "index.parquet")
     groups = (index.read_row_group(number) for number in range(len(names)))
     tables.write_row_groups(groups, SHARD_INDEX, small / "index.parquet")

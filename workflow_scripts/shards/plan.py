@@ -1,4 +1,4 @@
-"""Plan the shards: shard and position of each kept image, and the job that writes the shard."""
+"""Plan the shards: the shard and position of each kept image, and the job that writes the shard."""
 
 import logging
 from pathlib import Path
@@ -23,25 +23,25 @@ def plan(
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
-    """Shuffle the kept images of each split and cut them into shards, the last one smaller than the others.
+    """Shuffle the kept images of each split and cut them into shards; the last shard may be smaller.
 
-    Where an image goes depends on its uuid, the seed and the other kept images; not on the number of groups.
+    An image's place depends on its uuid, the seed and the other kept images, but not on the number of groups.
 
     Args:
         verdicts: the generation's verdicts.
-        settings: samples a shard and the seed.
-        groups: how many jobs write the shards; each has a contiguous block of them, or none.
-        out: the plan.
-        catalog: the generation's catalog parts, where columns are kept.
-        keep: columns of the catalog that the shards' index carries.
+        settings: samples per shard and the seed.
+        groups: number of jobs that write the shards; each writes a contiguous block, which may be empty.
+        out: the plan to write.
+        catalog: the generation's catalog parts; needed for `keep`.
+        keep: catalog columns to copy into the shards' index.
         memory_mb: memory limit of DuckDB, MiB.
         threads: threads of DuckDB; no effect on results.
 
     Raises:
-        InputError: the verdicts break their contract, a kept image has no place, or there is no group.
+        InputError: the verdicts break their contract, a kept image has no tar, or `groups` is less than 1.
     """
     if groups < 1:
-        raise InputError(f"--groups {groups}: at least one job must write the shards")
+        raise InputError(f"--groups {groups}: must be at least 1")
     with tables.connect(memory_mb, threads) as connection:
         tables.read(connection, verdicts, VERDICTS, "verdicts")
         connection.execute("SET VARIABLE seed = $value", {"value": settings.seed})

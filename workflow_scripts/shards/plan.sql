@@ -1,12 +1,12 @@
--- The place of each kept image.
+-- The shard and position of each kept image.
 -- Variables: seed, samples_per_shard, groups.
 WITH ordered AS (
-    -- The global shuffle: order by a keyed hash, so that neighbours are unrelated and no order of rows matters.
+    -- The global shuffle: the order of a keyed hash, so that neighbours are unrelated whatever the order of rows.
     SELECT
         *,
         row_number() OVER (PARTITION BY split ORDER BY md5(getvariable('seed') || ' ' || uuid), uuid) - 1 AS place
     FROM verdicts
-    -- What was taken down keeps its place, empty, so that no other image moves.
+    -- An image that was taken down leaves its place empty, so that no other image moves.
     WHERE keep OR (reason = 'taken_down' AND split IS NOT NULL)
 ),
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from workflow_scripts.common.remedies import snakemake
 
-# Of train, to try things out on.
+# A random tenth of train, for trials.
 SMALL = "train_small"
 
 
 def rebuild_command(folder: Path, shard: str) -> str:
-    """The command that makes a shard of a split again; the job that it starts finds its other shards made."""
+    """The command that makes a shard of a split again; its job adopts the shards that are complete."""
     if folder.parent.name == "replay":
         return snakemake("data", "-R", "replay_write")
     if folder.name == SMALL:

@@ -1,6 +1,7 @@
-"""Verify a corpus's shards: complete, as in their manifests, readable by webdataset, each kept image in exactly one.
+"""Verify a corpus: its shards match their manifests, webdataset reads them, and each kept image is in exactly one.
 
-Finds what a purged scratch disk has lost or changed, by name. It writes nothing but its answer, and fetches nothing.
+Reports every file that is missing or changed, for example after a purge of a scratch disk. Changes no file of the
+corpus and needs no network.
 """
 
 import functools
@@ -62,38 +63,41 @@ def verify(
     out: Path | None = None,
     jobs: int = 1,
 ) -> None:
-    """Check all files of a corpus, and name each one that is missing or changed.
+    """Check all files of a corpus, and report each one that is missing or changed.
 
     Args:
         shards: the folder of each generation's shards, with `train/` and `val/`.
         verdicts: the verdicts of each generation, in the same order.
         downloads: manifests of the download parts, with their tars beside them.
-        replay: the folder of replay's shards.
-        work: where the downloads' work folders are: by the sums that stand there tars are compared byte by byte, and by
-            their lengths alone without.
-        others: further tables that must be there and readable.
-        ledger: what was taken down, which verdicts may still name until they are decided again.
-        out: output: a JSON list of errors, empty if there are none.
+        replay: the folder of the replay shards.
+        work: the folder of the downloads' work folders, whose digests tars are compared with. Without it, only the
+            lengths of tars are checked.
+        others: other tables that must exist and be readable.
+        ledger: images that were taken down; verdicts may contain them until they are decided again.
+        out: the list of problems to write (JSON), empty if there are none.
         jobs: number of shards to read at once.
 
     Raises:
-        InputError: something is missing or changed; the message names the first, the log and `out` name all.
+        InputError: a file is missing or changed; the message has the first problem, the log and `out` have all.
     """
     if len(shards) != len(verdicts):
-        raise InputError(f"{len(shards)} folders of shards, but {len(verdicts)} tables of verdicts; give one for each")
+        raise InputError(
+            f"--shards, --verdicts: {len(shards)} folders of shards, but {len(verdicts)} tables of verdicts; "
+            "give one table for each folder"
+        )
     wrong: list[str] = []
     for folder, table in zip(shards, verdicts, strict=True):
-        wrong += _of_generation(folder, table, ledger, jobs)
+        wrong += _check_generation(folder, table, ledger, jobs)
     if replay is not None:
         for split in SPLITS:
-            wrong += _of_folder(replay / split, REPLAY_INDEX, jobs)
-    made = _finished_downloads(work) if work else {}
+            wrong += _check_folder(replay / split, REPLAY_INDEX, jobs)
+    recorded = _finished_downloads(work) if work else {}
     with Progress("verify downloads", len(downloads), "parts") as progress, ThreadPoolExecutor(jobs) as pool:
-        for lines in pool.map(lambda manifest: _of_download(manifest, made), downloads):
+        for lines in pool.map(lambda manifest: _check_download(manifest, recorded), downloads):
             wrong += lines
             progress.update()
     for table in others:
-        wrong += _of_table(table)
+        wrong += _check_table(table)
     for line in wrong:
         logger.error("%s", line)
     if out is not None:
@@ -101,29 +105,28 @@ def verify(
     if wrong:
         for line in wrong[:SHOWN]:
             sys.stderr.write(f"{line}\n")
-        counted = f"{len(wrong)} things are missing or changed, the first" if len(wrong) > 1 else "missing or changed"
-        raise InputError(f"{counted}: {wrong[0]}")
+        raise InputError(f"{len(wrong)} problems found, the first: {wrong[0]}" if len(wrong) > 1 else wrong[0])
     read = {
         "training and validation images": [folder / split / MANIFEST for folder in shards for split in SPLITS],
         "replay pairs": [replay / split / MANIFEST for split in SPLITS] if replay is not None else [],
     }
     counts = {what: sum(_samples(manifests)) for what, manifests in read.items()}
     if not any(counts.values()):
-        raise InputError(f"{shards[0] if shards else replay}: no image is in these shards; nothing could be checked")
+        raise InputError(f"{shards[0] if shards else replay}: no image in these shards; nothing was checked")
     sys.stdout.write(
-        f"all shards and download tars are whole: {', '.join(f'{count:,} {what}' for what, count in counts.items())} "
-        f"and {len(downloads):,} download parts were read\n"
+        f"all shards and download tars are complete: "
+        f"{', '.join(f'{count:,} {what}' for what, count in counts.items())} and {len(downloads):,} download parts\n"
     )
 
 
 def _samples(manifests: Iterable[Path]) -> Iterator[int]:
-    """How many samples the shards of some manifests hold."""
+    """The number of samples of each shard in some manifests."""
     for manifest in manifests:
         yield sum(pq.read_table(manifest, columns=["samples"])["samples"].to_pylist())
 
 
-def _named(check: Callable[P, list[str]]) -> Callable[P, list[str]]:
-    """A table that a check cannot read is one more thing that is wrong, and no end of it."""
+def _continues(check: Callable[P, list[str]]) -> Callable[P, list[str]]:
+    """Report a table that a check cannot read as one more problem, so that the other checks continue."""
 
     @functools.wraps(check)
     def lines(*args: P.args, **kwargs: P.kwargs) -> list[str]:
@@ -135,11 +138,11 @@ def _named(check: Callable[P, list[str]]) -> Callable[P, list[str]]:
     return lines
 
 
-@_named
-def _of_generation(folder: Path, verdicts: Path, ledger: Path | None, jobs: int) -> list[str]:
-    # Older corpora have no small split; where there is one, its shards are copies of training shards.
+@_continues
+def _check_generation(folder: Path, verdicts: Path, ledger: Path | None, jobs: int) -> list[str]:
+    # Older corpora have no train_small.
     splits = [*SPLITS, *([SMALL] if (folder / SMALL).is_dir() else [])]
-    wrong = [line for split in splits for line in _of_folder(folder / split, SHARD_INDEX, jobs)]
+    wrong = [line for split in splits for line in _check_folder(folder / split, SHARD_INDEX, jobs)]
     indexes = [folder / split / INDEX for split in SPLITS]
     if not all(path.is_file() for path in (*indexes, verdicts)):
         return wrong if verdicts.is_file() else [*wrong, f"{verdicts}: missing; `{snakemake('data')}` makes it again"]
@@ -151,24 +154,26 @@ def _of_generation(folder: Path, verdicts: Path, ledger: Path | None, jobs: int)
         )
         rows = connection.execute(
             f"""
-            WITH held AS (SELECT uuid, min(split) AS split, count(*) AS times FROM ({sources}) GROUP BY uuid)
-            SELECT coalesce(verdicts.uuid, held.uuid), held.times, held.split, verdicts.split
-            FROM held
+            WITH found AS (SELECT uuid, min(split) AS split, count(*) AS times FROM ({sources}) GROUP BY uuid)
+            SELECT coalesce(verdicts.uuid, found.uuid), found.times, found.split, verdicts.split
+            FROM found
             FULL JOIN (SELECT uuid, split FROM verdicts WHERE keep) AS verdicts USING (uuid)
-            WHERE (held.times IS DISTINCT FROM 1 OR held.split IS DISTINCT FROM verdicts.split)
-            AND NOT (held.uuid IS NULL AND verdicts.uuid IN (SELECT uuid FROM gone))
+            WHERE (found.times IS DISTINCT FROM 1 OR found.split IS DISTINCT FROM verdicts.split)
+            AND NOT (found.uuid IS NULL AND verdicts.uuid IN (SELECT uuid FROM gone))
             ORDER BY ALL
             """
         ).fetchall()
-    for uuid, times, split, wanted in rows:
-        what = f"is in {times or 'no'} samples" if times != 1 else f"is in {split}, its verdict says {wanted or 'no'}"
+    for uuid, times, split, expected in rows:
+        what = f"is in {times or 'no'} samples, expected 1"
+        if times == 1:
+            what = f"is in {split}, but its verdict is {expected or 'not to keep it'}"
         wrong.append(f"{folder}: image {uuid} {what}; write the shards again")
     return wrong
 
 
-@_named
-def _of_folder(folder: Path, contract: Contract, jobs: int) -> list[str]:
-    """What is wrong with a folder of shards."""
+@_continues
+def _check_folder(folder: Path, contract: Contract, jobs: int) -> list[str]:
+    """Check a folder of shards; return its problems."""
     if missing := [name for name in (MANIFEST, INDEX) if not (folder / name).is_file()]:
         return [f"{folder / name}: missing; `{snakemake('data')}` makes it again" for name in missing]
     with tables.connect() as connection, ThreadPoolExecutor(jobs) as pool:
@@ -178,41 +183,41 @@ def _of_folder(folder: Path, contract: Contract, jobs: int) -> list[str]:
         strays = connection.execute(
             "SELECT DISTINCT shard FROM samples ANTI JOIN manifest USING (shard) ORDER BY shard"
         ).fetchall()
-        wrong = [f"{folder / INDEX}: names {shard}, which the manifest has not" for (shard,) in strays]
+        wrong = [f"{folder / INDEX}: lists {shard}, which is not in the manifest" for (shard,) in strays]
         with Progress(f"verify {folder}", len(listed), "shards") as progress:
-            for line in pool.map(lambda row: _of_shard(folder, Entry(*row)), listed):
+            for line in pool.map(lambda row: _check_shard(folder, Entry(*row)), listed):
                 progress.update()
                 if line is not None:
                     wrong.append(line)
     return wrong
 
 
-def _of_shard(folder: Path, entry: Entry) -> str | None:
+def _check_shard(folder: Path, entry: Entry) -> str | None:
     tar = folder / entry.shard
     if Path(entry.shard).name != entry.shard or not tar.is_file():
         return f"{tar}: missing; `{rebuild_command(folder, entry.shard)}` makes it again"
     if tar.stat().st_size != entry.bytes or sha256_file(tar) != entry.sha256:
-        return f"{tar}: other bytes than its manifest says; `{rebuild_command(folder, entry.shard)}` makes it again"
-    # A row group a shard: only this one is read.
+        return f"{tar}: size or digest is not the manifest's; `{rebuild_command(folder, entry.shard)}` makes it again"
+    # Each shard is a row group, so only its rows are read.
     rows = pq.read_table(folder / INDEX, columns=["uuid", "position"], filters=[("shard", "==", entry.shard)])
     uuids = rows.sort_by("position")["uuid"].to_pylist()
     with torch_hidden():
         from webdataset.tariterators import tarfile_samples
     read = [sample["__key__"] for sample in tarfile_samples([{"url": str(tar)}])]
     if read != uuids or len(read) != entry.samples:
-        return f"{tar}: webdataset reads {len(read)} samples, not the {len(uuids)} of the index in their order"
+        return f"{tar}: expected the {len(uuids)} samples of the index in order, webdataset reads {len(read)} others"
     return None
 
 
 def _finished_downloads(work: Path) -> dict[str, dict[str, str]]:
-    """The sums of each finished part's files, by the sum of its manifest."""
+    """The digests of each finished part's files, by the digest of its manifest."""
     records = (json.loads(done.read_text(encoding="utf-8"))["files"] for done in sorted(work.glob("*/done.json")))
     return {files[MANIFEST]: files for files in records if MANIFEST in files}
 
 
-@_named
-def _of_download(manifest: Path, made: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """What is wrong with a download part's tars."""
+@_continues
+def _check_download(manifest: Path, recorded: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Check a download part's tars; return their problems."""
     if not manifest.is_file():
         return [f"{manifest}: missing; `{snakemake(str(manifest))}` downloads the part again"]
     with tables.connect() as connection:
@@ -220,20 +225,20 @@ def _of_download(manifest: Path, made: Mapping[str, Mapping[str, str]]) -> list[
         ends = connection.execute(
             'SELECT tar, max("offset" + size) FROM manifest WHERE tar IS NOT NULL GROUP BY tar ORDER BY tar'
         ).fetchall()
-    sums = made.get(sha256_file(manifest), {})
+    digests = recorded.get(sha256_file(manifest), {})
     remedy = f"`{snakemake(str(manifest), '-R', str(manifest))}` downloads its images again"
     wrong = []
     for tar, end in ends:
         path = manifest.parent / Path(tar).name
         if not path.is_file() or path.stat().st_size < end:
-            wrong.append(f"{path}: missing or cut short; {remedy}")
-        elif tar in sums and sha256_file(path) != sums[tar]:
-            wrong.append(f"{path}: other bytes than when it was made; {remedy}")
+            wrong.append(f"{path}: missing or truncated; {remedy}")
+        elif tar in digests and sha256_file(path) != digests[tar]:
+            wrong.append(f"{path}: changed since it was written; {remedy}")
     return wrong
 
 
-def _of_table(path: Path) -> list[str]:
-    """What is wrong with a table of which nothing but itself is known."""
+def _check_table(path: Path) -> list[str]:
+    """Check that a table exists and can be read; return its problems."""
     if not path.is_file():
         return [f"{path}: missing; `{snakemake(str(path))}` makes it again"]
     try:

@@ -1,4 +1,4 @@
-"""Write one job's shards from the download tars: scale each image to the recipe's square and encode it."""
+"""Write one job's shards from the download tars: scale each image to the configured square and encode it."""
 
 import logging
 from collections.abc import Iterator
@@ -33,19 +33,19 @@ def write(
 ) -> None:
     """Write the shards of one group of the plan, with the group's manifest and index.
 
-    A sample is `<uuid>.jpg` and `<uuid>.label_id.txt`. Another number of groups finds every shard that was made before.
+    A sample is `<uuid>.jpg` and `<uuid>.label_id.txt`. Shards that exist are adopted, whatever the number of groups.
 
     Args:
         plan: the generation's plan.
         downloads: the folder of the download parts (`part-NNNN/*.tar`).
-        group: which group of the plan.
+        group: number of the group in the plan.
         settings: how samples are written.
-        work: where the work folders are.
-        out_dir: the generation's folder: `train/`, `val/` and `groups/` are in it.
-        jobs: threads that decode and encode; they change no byte.
+        work: the folder of work folders.
+        out_dir: the generation's folder, for `train/`, `val/` and `groups/`.
+        jobs: threads that decode and encode; no effect on results.
 
     Raises:
-        InputError: the plan breaks its contract, or an image is not where it says; the message names the tar, the byte
+        InputError: the plan breaks its contract, or an image is not at its position; the message has the tar, the byte
             and the uuid.
     """
     manifest = out_dir / "groups" / f"group-{group:03d}.manifest.parquet"
@@ -53,9 +53,9 @@ def write(
     made: list[tuple[Path, Shard]] = []
     publishing = exclusive(manifest.with_name(f".{manifest.name}.lock"))
     with publishing, tables.connect() as connection, ThreadPoolExecutor(jobs) as pool:
-        # Readers wait for the manifest: it must not stand beside shards of another plan.
+        # Readers wait for the manifest, so it must not be beside shards of another plan.
         manifest.unlink(missing_ok=True)
-        # Its own rows alone: of hundreds of jobs each would read the whole plan.
+        # Only the group's rows: otherwise each of hundreds of jobs would load the complete plan.
         tables.read(connection, plan, SHARD_PLAN, "plan", only=f'"group" = {int(group)}')
         writer = ShardWriter(BIOLOGY, settings, work, step="shards.write", pool=pool, threads=jobs)
         with Progress(f"shards of group {group}", _samples(connection), "images") as progress:
@@ -74,7 +74,7 @@ def _samples(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def _shards(connection: duckdb.DuckDBPyConnection, downloads: Path) -> Iterator[Shard]:
-    """The group's shards in order; the samples of one at a time are held."""
+    """Yield the group's shards in order; only the samples of one shard are in memory."""
     listed = connection.execute("SELECT DISTINCT split, shard FROM plan ORDER BY split, shard").fetchall()
     for split, number in listed:
         rows = connection.execute(
@@ -90,7 +90,7 @@ def _shards(connection: duckdb.DuckDBPyConnection, downloads: Path) -> Iterator[
 
 
 def _with_plan(connection: duckdb.DuckDBPyConnection, index: pa.Table, shard: Shard) -> pa.Table:
-    """A shard's index with its split and the columns that the plan carries along: other ones rewrite no shard."""
+    """Add to a shard's index the plan's extra columns and the split; changing them rewrites no shard."""
     known = ", ".join(
         tables.quoted(column.name) for column in SHARD_PLAN.columns if column.name not in ("uuid", "split")
     )

@@ -1,1 +1,1 @@
-"""Backbones, and the taxon that each provider's label names."""
+"""Taxonomy: build backbones, and resolve providers' labels against them."""

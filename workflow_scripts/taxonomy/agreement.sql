@@ -1,4 +1,4 @@
--- How far a candidate's ranks agree with the label's. In both, NULL says nothing.
+-- Macros that compare a candidate with the label. NULL neither agrees nor differs.
 
 CREATE OR REPLACE TEMP MACRO agrees(one, other) AS coalesce((one = other)::INTEGER, 0);
 CREATE OR REPLACE TEMP MACRO differs(one, other) AS coalesce((one != other)::INTEGER, 0);
@@ -6,16 +6,16 @@ CREATE OR REPLACE TEMP MACRO differs(one, other) AS coalesce((one != other)::INT
 -- A candidate outside the kingdoms that the label allows is never the answer. `kingdom` is a `kingdom_key`.
 CREATE OR REPLACE TEMP MACRO in_conflict(kingdoms, kingdom) AS coalesce(NOT list_contains(kingdoms, kingdom), false);
 
--- Where two or more ranks below the kingdom can be compared and none agrees, it is another organism of that name.
+-- If two or more ranks below the kingdom differ and none agrees, the candidate is another organism of the same name.
 CREATE OR REPLACE TEMP MACRO is_another(agreeing, differing) AS agreeing = 0 AND differing >= 2;
 
--- Candidates that would give the same seven ranks are one answer. A name has no bar in it; NULL adds nothing.
+-- Candidates with the same seven ranks are one answer. Names contain no bar; `concat` skips NULL.
 CREATE OR REPLACE TEMP MACRO answer_key(taxon) AS concat(
     taxon.kingdom, '|', taxon.phylum, '|', taxon.class, '|', taxon."order", '|', taxon.family, '|', taxon.genus, '|',
     taxon.species
 );
 
--- The same of the taxon above it at a place of `rank_place`.
+-- The `answer_key` of the taxon's ancestor at a `rank_place`.
 CREATE OR REPLACE TEMP MACRO answer_key_above(taxon, place) AS concat(
     taxon.kingdom,
     '|', CASE WHEN place > 1 THEN taxon.phylum END,
@@ -26,38 +26,38 @@ CREATE OR REPLACE TEMP MACRO answer_key_above(taxon, place) AS concat(
     '|'
 );
 
--- The ranks above the species from the highest, 1, to the genus, 6; NULL for any other.
+-- The place of a rank from 1, kingdom, to 6, genus; NULL for any other rank.
 CREATE OR REPLACE TEMP MACRO rank_place(rank) AS
     list_position(['kingdom', 'phylum', 'class', 'order', 'family', 'genus'], rank);
 
--- A name's key as a person writes the name.
+-- A name's key, capitalised for display.
 CREATE OR REPLACE TEMP MACRO shown(key) AS upper(left(key, 1)) || substr(key, 2);
 
 CREATE OR REPLACE TEMP MACRO shown_kingdoms(kingdoms) AS
     array_to_string(list_transform(kingdoms, lambda kingdom: shown(kingdom)), ' or ');
 
--- What a name is that is no species.
+-- How messages describe a name that is not a species.
 CREATE OR REPLACE TEMP MACRO other_rank(rank) AS CASE
     WHEN coalesce(rank, '') IN ('', 'unranked', 'no rank', 'other', 'unknown') THEN 'an unranked name'
     ELSE 'a name of the rank ' || rank
 END;
 
--- A taxon's id with where it stands, to tell it from its homonyms.
+-- A taxon's id with its kingdom and family, to distinguish homonyms in messages.
 CREATE OR REPLACE TEMP MACRO placed_id(taxon) AS
     taxon.answer_id || ' (' || concat_ws(' ', taxon.kingdom, coalesce(taxon.family, taxon."order", taxon.class)) || ')';
 
--- The surnames of an author, as keys: "(L.) H.Karst. ex Müll.Arg., 1881" is [linnaeus, karst, mull, arg].
+-- An author's surnames as keys: "(L.) H.Karst. ex Müll.Arg., 1881" is [linnaeus, karst, mull, arg].
 CREATE OR REPLACE TEMP MACRO surnames(author) AS list_distinct(list_transform(
     list_filter(
         regexp_extract_all(
-            -- Without initials, nor what an author writes about others.
+            -- Drop initials and references to other authors ("sensu", "non").
             regexp_replace(
                 regexp_replace(author, '(?i)[ ,]+(?:emend|sensu|auct|non|nec)[^\p{L}].*', ''),
                 '(?:\p{Lu}\p{Ll}?\.[ -]?)+(\p{Lu}\p{Ll})', '\1', 'g'
             ),
             '\p{L}[\p{L}''’-]*'
         ),
-        -- Particles, "ex", "f." and single initials say nothing; Linnaeus alone signs with one letter.
+        -- Drop particles, "ex", "f." and initials; only Linnaeus is abbreviated to one letter.
         lambda word: regexp_matches(word, '^\p{Lu}.|^L$')
     ),
     lambda word: CASE name_key(word)
@@ -80,21 +80,23 @@ CREATE OR REPLACE TEMP MACRO abbreviates(short, long) AS
         AND regexp_matches(long, array_to_string(string_split(regexp_replace(short, '[^a-z]', '', 'g'), ''), '.*'))
     );
 
--- What is compared of an author.
+-- The parts of an author that are compared.
 CREATE OR REPLACE TEMP MACRO author_key(author) AS {surnames: surnames(author), year: year_of(author)};
 
-CREATE OR REPLACE TEMP MACRO share_met(ones, others) AS len(list_filter(
+-- The number of surnames that occur in the other list.
+CREATE OR REPLACE TEMP MACRO surnames_in_common(ones, others) AS len(list_filter(
     ones,
     lambda one: len(list_filter(others, lambda other: abbreviates(one, other) OR abbreviates(other, one))) > 0
 ));
 
--- How far two authors, as `author_key`s, agree, from 0 (other people) to 1; NULL where one of them says nothing. Years
--- of publication that are more than one apart cost half.
+-- The agreement of two authors (`author_key`), from 0 (different people) to 1; NULL if they cannot be compared. Years of
+-- publication more than one apart halve it.
 CREATE OR REPLACE TEMP MACRO authors_agree(one, other) AS
     CASE
         WHEN len(one.surnames) > 0 AND len(other.surnames) > 0
-            THEN (share_met(one.surnames, other.surnames) + share_met(other.surnames, one.surnames))::DOUBLE
-                / (len(one.surnames) + len(other.surnames))
+            THEN (
+                surnames_in_common(one.surnames, other.surnames) + surnames_in_common(other.surnames, one.surnames)
+            )::DOUBLE / (len(one.surnames) + len(other.surnames))
         WHEN one.year = other.year THEN 0.5
     END
     * CASE WHEN abs(one.year - other.year) > 1 THEN 0.5 ELSE 1 END;

@@ -1,7 +1,7 @@
--- What this backbone says of each label, with the taxon's ranks and common name, added to `answers`.
+-- Add this backbone's answer for each label to `answers`, with the taxon's ranks and common name.
 -- In: `species_outcomes`, `higher_outcomes`, `languages` and the attached `backbone`.
 
--- The accepted taxon's common name: in the first language that has one, the name given most often, ties by alphabet.
+-- Each accepted taxon's common name: the most frequent one in the first language that has any; ties by alphabet.
 CREATE OR REPLACE TEMP TABLE common_names AS
 SELECT vernaculars.taxon_id, arg_min(vernaculars.name, (languages.place, -times, vernaculars.name)) AS common_name
 FROM backbone.vernaculars AS vernaculars
@@ -13,7 +13,7 @@ SELECT *, true AS is_species_outcome FROM species_outcomes
 UNION ALL BY NAME
 SELECT *, false AS is_species_outcome FROM higher_outcomes;
 
--- For taxa that have none: that of the nearest taxon above, as far up as the config lets it come from.
+-- For taxa without a common name: that of the nearest ancestor, up to the rank `common_names_up_to`.
 CREATE OR REPLACE TEMP TABLE higher_common_names AS
 WITH named AS (
     SELECT answer_key(taxa) AS key, arg_min(common_names.common_name, taxa.taxon_id) AS common_name
@@ -39,8 +39,8 @@ INSERT INTO answers
 SELECT
     outcomes.label,
     getvariable('backbone_place') AS backbone_place,
-    -- A curator's word settles the label; then a name as it is written, found or found to be in doubt; then one that
-    -- had to be guessed or dug out; then a higher rank; then nothing.
+    -- In order of preference: an override; the outcome for a species name as written, resolved or in doubt; a guessed
+    -- or hidden species name; a higher rank; a higher rank in doubt; not found.
     CASE
         WHEN strategy = 'override' OR reason = 'overridden' THEN 0
         WHEN strategy IN ('title_case', 'fuzzy', 'fuzzy_supported', 'hidden_binomial', 'filled') THEN 2
@@ -56,8 +56,8 @@ SELECT
     outcomes.answer_id AS accepted_id,
     CASE
         WHEN outcomes.reason IS NOT NULL THEN 0
-        -- Each strategy's own trust, less where nothing of the label's place in the tree speaks for the answer, and
-        -- for each of its ranks that speaks against it (two at most).
+        -- The strategy's own confidence, lowered if no rank of the label agrees, for each rank that differs (two at
+        -- most), and if the label is doubted.
         ELSE round(
             CASE outcomes.strategy
                 WHEN 'override' THEN 1.0

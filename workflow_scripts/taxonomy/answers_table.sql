@@ -1,4 +1,4 @@
--- What each backbone says of each label; `answers.sql` fills it.
+-- Each backbone's answer for each label; `answers.sql` fills it.
 CREATE OR REPLACE TEMP TABLE answers (
     label INTEGER,
     backbone_place INTEGER,

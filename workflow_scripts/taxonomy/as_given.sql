@@ -1,8 +1,8 @@
--- Labels as they are written, where no backbone is named: their ranks, and the species of a binomial or an epithet.
--- A name that is no scientific one is the species as a whole, without a genus.
+-- Answers from the labels as written, if no backbone is configured: their ranks, and the species from a binomial or an
+-- epithet. A name that is not scientific becomes the species as it is, without a genus.
 -- In: `labels`, `read_ranks`, `read_names`, `hidden_names`, `overridden`. Out: `answers`.
 
--- The species: of the columns meant for it first, a whole name before a genus alone.
+-- The species: a binomial before a genus alone, then the columns meant for species before the others.
 CREATE OR REPLACE TEMP TABLE given_names AS
 SELECT label, arg_min({word: word, epithet: epithet}, (epithet IS NULL, place)) AS name
 FROM (
@@ -12,7 +12,7 @@ FROM (
 )
 GROUP BY label;
 
--- A genus that stands in its own column, and begins the name too, says how to read that.
+-- Names that are not scientific.
 CREATE OR REPLACE TEMP TABLE whole_names AS
 SELECT label, arg_min(plain_text(written), place) FILTER (kind = 'whole') AS name
 FROM (SELECT *, kind_of_name(written) AS kind FROM written_names)
@@ -20,6 +20,7 @@ ANTI JOIN hidden_names USING (label)
 GROUP BY label
 HAVING bool_or(kind = 'whole') AND NOT bool_or(kind IN ('species', 'recased'));
 
+-- A name that begins with the label's own genus is scientific.
 DELETE FROM whole_names
 WHERE label IN (
     SELECT label
@@ -41,7 +42,7 @@ WITH read AS (
         CASE WHEN whole_names.label IS NULL THEN coalesce(
             CASE WHEN given_names.name.epithet IS NOT NULL THEN given_names.name.word END,
             of_genus.word,
-            -- "Quercus sp.": a genus; a single word may be of any rank.
+            -- "Quercus sp." is a genus; a single word may be of any rank.
             CASE
                 WHEN contains(plain_text(coalesce(labels.species, labels.scientific_name)), ' ')
                     THEN given_names.name.word

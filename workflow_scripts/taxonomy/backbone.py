@@ -1,12 +1,12 @@
-"""Build a backbone: a checklist as a DuckDB file that names are resolved against.
+"""Build a backbone from a checklist: a DuckDB file that names are resolved against.
 
-In: a folder, a zip or a file: a Darwin Core Archive (GBIF Backbone and its like), a ColDP archive (Catalogue of Life),
-or one's own table. Out: the tables `names`, `taxa` and `vernaculars`, ids with the backbone's name in front; and a
-summary: rows in, names, refused by reason, words that nobody knows, what is dangling and circular.
+In: a folder, zip or file with a Darwin Core Archive (such as the GBIF Backbone), a ColDP archive (Catalogue of Life) or
+your own table. Out: the tables `names`, `taxa` and `vernaculars`, with ids that begin with the backbone's name; and a
+summary (JSON): rows read, names, rows refused by reason, unknown words for ranks and statuses, dangling and circular
+links.
 
-The steps are in the SQL files, in the order in which they run: one that brings the reader's tables into Darwin Core's
-terms (`coldp.sql`, `table.sql`), those that complete ids and links where the checklist lacks them (`ids.sql`,
-`core_ids.sql`, `name_links.sql`), then `STEPS`.
+The work is done by SQL files, in this order: `coldp.sql` or `table.sql` maps the reader's tables to Darwin Core terms;
+`ids.sql`, `core_ids.sql` and `name_links.sql` complete ids and links that the checklist lacks; then `STEPS`.
 """
 
 import tempfile
@@ -45,15 +45,15 @@ def build_backbone(
 
     Args:
         name: the backbone's name; its ids begin with it.
-        archive: a folder, zip or file.
+        archive: the checklist: a folder, zip or file.
         out: the DuckDB file to write.
-        summary: where the counts go, as JSON.
+        summary: the JSON file of counts to write.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
-        reader: the archive's format: Darwin Core, ColDP, or a table with ranks and names.
+        reader: the archive's format: Darwin Core, ColDP, or your own table of ranks and names.
 
     Raises:
-        InputError: a file or column is missing, a row cannot be read, or no row names a taxon.
+        InputError: a file or column is missing, a row cannot be read, or no row defines a taxon.
     """
     with (
         tempfile.TemporaryDirectory(prefix="backbone-") as folder,
@@ -75,12 +75,12 @@ def build_backbone(
         _execute(connection, *STEPS)
         found = {"backbone": name, **_only_row(connection, "counts"), "padded_rows": padded, **_by_word(connection)}
         if not found["taxa"] and found["rows_named"] == found["rows_unranked"]:
-            raise InputError(f"{archive}: {_nothing_named(found)}")
+            raise InputError(f"{archive}: {_no_taxa(found)}")
         write_json(summary, found)
 
 
 def _read_rows(connection: duckdb.DuckDBPyConnection, reader: Reader, archive: Archive, scratch: Path) -> int:
-    """Fill `taxon_rows` and `vernacular_rows`; how many rows lacked trailing columns."""
+    """Fill `taxon_rows` and `vernacular_rows`; return the number of rows that lacked trailing columns."""
     if reader == "coldp":
         padded = sum(load_table(connection, table, scratch) for table in find_coldp(archive))
         _execute(connection, "coldp.sql")
@@ -104,10 +104,10 @@ def _read_rows(connection: duckdb.DuckDBPyConnection, reader: Reader, archive: A
     return padded
 
 
-def _nothing_named(found: dict[str, Any]) -> str:
-    """Why none of an archive's rows names a taxon, and what to do."""
+def _no_taxa(found: dict[str, Any]) -> str:
+    """The error message for a checklist whose rows define no taxon."""
     if not found["rows"]:
-        return "no row in it; give a checklist with names"
+        return "the checklist has no rows; give one with names"
     refused = found["refused"] | ({"names without a rank": found["rows_unranked"]} if found["rows_unranked"] else {})
     reasons = ", ".join(f"{reason.replace('_', ' ')} {rows}" for reason, rows in refused.items())
     return (
@@ -131,7 +131,7 @@ def _only_row(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, in
 
 
 def _by_word(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
-    """Rows refused by reason, and the words for ranks and statuses that nobody knows."""
+    """Rows refused by reason, ranks inferred, and unknown words for ranks and statuses."""
     found: dict[str, dict[str, int]] = {
         "refused": dict(connection.execute("SELECT * FROM refused ORDER BY reason").fetchall()),
         "ranks_inferred": {},

@@ -1,6 +1,6 @@
--- The tables that names are resolved against, and what the summary counts.
--- In: `named`, `accepted_of`, `classified` and the tables on the way there. Out: `names`, `taxa`, `vernaculars`,
--- `counts`, `refused`, `unknown_words`.
+-- The tables that names are resolved against, and the counts for the summary.
+-- In: `named`, `accepted_of`, `classified` and their intermediate tables. Out: `names`, `taxa`, `vernaculars`, `counts`,
+-- `refused`, `unknown_words`.
 
 CREATE OR REPLACE TEMP MACRO backbone_id(id) AS getvariable('backbone') || ':' || id;
 
@@ -32,8 +32,8 @@ FROM classified
 WHERE resolved_rank IS NOT NULL
 ORDER BY taxon_id;
 
--- `tier` is the order of preference among names that fit equally well: accepted, synonym, doubtful, of a status that
--- nobody knows. A pro parte synonym has a row for each of its accepted names.
+-- `tier` is the order of preference among names that fit equally well: accepted, synonym, doubtful, unknown status.
+-- A pro parte synonym has a row for each of its accepted names.
 CREATE TABLE names AS
 SELECT
     name_key(named.name) AS key,
@@ -46,13 +46,13 @@ SELECT
         ELSE 0
     END::TINYINT AS tier,
     backbone_id(named.id) AS taxon_id,
-    -- Of a binomial: its parts and the accepted taxon's family, to look for what is misspelt or incomplete.
+    -- A binomial's parts and its accepted taxon's family, for misspelt and incomplete names.
     CASE WHEN is_binomial THEN name_key(named.word) END AS genus,
     CASE WHEN is_binomial THEN name_key(named.epithet) END AS epithet,
     CASE WHEN is_binomial THEN name_key(classified.family) END AS family,
-    -- As the checklist writes it, or what stands behind the name.
+    -- As the checklist gives it, else the text after the name.
     named.authorship,
-    -- Further keys of a name with umlauts: as it is written, and in the other ways to write it without.
+    -- More keys for a name with umlauts: as written, and in other spellings without them.
     CASE
         WHEN named.is_species_level AND has_umlaut(named.name)
             THEN list_append(umlaut_keys(named.name), lower(named.name))
@@ -68,7 +68,7 @@ JOIN classified ON classified.id = accepted_of.accepted_id
 WHERE named.name IS NOT NULL
 ORDER BY key, taxon_id, accepted_id;
 
--- A synonym's common names are its accepted taxon's.
+-- A synonym's common names belong to its accepted taxon.
 CREATE TABLE vernaculars AS
 SELECT
     backbone_id(accepted_of.accepted_id) AS taxon_id,
@@ -81,7 +81,7 @@ WHERE name IS NOT NULL AND length(name) <= 100 AND vernacular_rows.language IS N
 GROUP BY ALL
 ORDER BY taxon_id, language, name;
 
--- What becomes of each row: one that names something has no reason.
+-- The reason why a row is refused; NULL for a row that defines a name.
 CREATE TEMP TABLE outcomes AS
 SELECT
     id,
@@ -112,7 +112,7 @@ FROM taxon_rows
 WHERE NOT is_comment
 HAVING count("taxonID") > count(DISTINCT "taxonID");
 
--- Words for ranks and statuses that nobody knows, and ranks left out.
+-- Ranks that were inferred, and words for ranks and statuses that are not in the vocabularies.
 CREATE TEMP TABLE unknown_words AS
 SELECT 'ranks_inferred' AS what, coalesce(rank_word, '(empty)') AS word, count(*) AS names
 FROM named

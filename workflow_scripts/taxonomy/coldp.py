@@ -1,4 +1,4 @@
-"""ColDP archives (https://github.com/CatalogueOfLife/coldp): NameUsage, or Name with Taxon and Synonym."""
+"""Read ColDP archives (https://github.com/CatalogueOfLife/coldp): NameUsage, or Name with Taxon and Synonym."""
 
 from pathlib import PurePosixPath
 
@@ -11,7 +11,7 @@ USAGE_COLUMNS = (
     *("ID", "parentID", "status", "scientificName", "authorship", "rank", "nameStatus", "provisional"),
     *(*NAME_PARTS, *FLAT_RANKS),
 )
-# The genus of a name is a part of it, the genus of a usage or taxon a rank above.
+# In Name, `genus` is a part of the name; in NameUsage and Taxon, it is a higher rank.
 NAME_COLUMNS = ("ID", "scientificName", "authorship", "rank", "status", *NAME_PARTS)
 TAXON_COLUMNS = ("ID", "parentID", "nameID", "status", "provisional", *FLAT_RANKS)
 SYNONYM_COLUMNS = ("ID", "taxonID", "nameID", "status")
@@ -19,28 +19,28 @@ VERNACULAR_COLUMNS = ("taxonID", "name", "language")
 
 
 def find_coldp(archive: Archive) -> list[Table]:
-    """The tables `usage_rows`, `name_rows`, `placed_rows`, `synonym_rows` and `common_rows` of a ColDP archive.
+    """Find the tables `usage_rows`, `name_rows`, `placed_rows`, `synonym_rows` and `common_rows` of a ColDP archive.
 
     Raises:
-        InputError: it has neither NameUsage, nor Name with Taxon.
+        InputError: the archive has neither NameUsage, nor Name with Taxon.
     """
     usage = _entity(archive, "nameusage", named(*USAGE_COLUMNS))
     name = taxon = synonym = None
     if usage is None:
         name = _entity(archive, "name", named(*NAME_COLUMNS, genus="genericName", infraspeciesepithet=NAME_PARTS[-1]))
         taxon = _entity(archive, "taxon", named(*TAXON_COLUMNS))
-        # A Darwin Core Archive's file may be called so too.
+        # A Darwin Core Archive may have a file of this name too.
         taxon = taxon if taxon is not None and "nameID" in taxon.columns else None
         synonym = _entity(archive, "synonym", named(*SYNONYM_COLUMNS))
         if name is None and taxon is None:
             raise InputError(
-                f"{archive.place}: no NameUsage, and no Name with Taxon in it ({archive.shown()}); give the folder or "
+                f"{archive.place}: no NameUsage, and no Name with Taxon found ({archive.shown()}); give the folder or "
                 "zip of a ColDP archive with names; for a Darwin Core Archive set reader: dwca"
             )
         if name is None or taxon is None:
             present, absent = ("Name", "Taxon") if taxon is None else ("Taxon", "Name")
             raise InputError(
-                f"{archive.place}: {present} without {absent}; names without a taxon cannot be resolved to one: "
+                f"{archive.place}: found {present} without {absent}, so no name belongs to a taxon; "
                 "give an archive with NameUsage, or with Name and Taxon"
             )
     common = _entity(archive, "vernacularname", named(*VERNACULAR_COLUMNS))
@@ -54,7 +54,7 @@ def find_coldp(archive: Archive) -> list[Table]:
 
 
 def _entity(archive: Archive, name: str, columns: dict[str, str]) -> Part | None:
-    """An entity's file: "NameUsage.tsv", "name-usages.csv", whatever its case and signs."""
+    """Find an entity's file, whatever its case and punctuation: "NameUsage.tsv", "name-usages.csv"."""
     plurals = {name, f"{name}s", "taxa" if name == "taxon" else f"{name}s"}
     for member in archive.tables():
         if plain(PurePosixPath(member).stem) in plurals and archive.path(member).stat().st_size:

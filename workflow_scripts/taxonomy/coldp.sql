@@ -1,13 +1,13 @@
--- A ColDP archive's tables in Darwin Core's terms.
--- In: `usage_rows`, `name_rows`, `placed_rows`, `synonym_rows`, `common_rows`, everything text or NULL.
+-- Map a ColDP archive's tables to Darwin Core terms.
+-- In: `usage_rows`, `name_rows`, `placed_rows`, `synonym_rows`, `common_rows`; all columns are text.
 -- Out: `taxon_rows` and `vernacular_rows`.
 
 CREATE OR REPLACE TEMP TABLE names_of_ids AS
 SELECT * FROM name_rows WHERE NOT is_comment AND "ID" IS NOT NULL
 QUALIFY row_number() OVER (PARTITION BY "ID" ORDER BY name_rows) = 1;
 
--- Name, Taxon and Synonym as usages. A synonym's id is its own, else its name's; one name that is a synonym of several
--- taxa is one usage with their ids.
+-- Synonyms as usages. A synonym's id is its own, else its name's; a name that is a synonym of several taxa is one usage
+-- with all their ids.
 CREATE OR REPLACE TEMP TABLE synonym_usages AS
 SELECT
     CASE
@@ -34,7 +34,7 @@ SELECT
 FROM placed_rows
 JOIN names_of_ids ON names_of_ids."ID" = placed_rows."nameID"
 UNION ALL BY NAME
--- Without its name a taxon's ranks would pass for one.
+-- Taxa whose name is missing. Their ranks are left out: the lowest would be taken for the name.
 SELECT "ID", "parentID", is_comment
 FROM placed_rows
 ANTI JOIN names_of_ids ON names_of_ids."ID" = placed_rows."nameID"
@@ -49,7 +49,7 @@ SELECT
 FROM synonym_usages
 LEFT JOIN names_of_ids ON names_of_ids."ID" = synonym_usages."nameID"
 UNION ALL BY NAME
--- Names that no taxon and no synonym has: bare names.
+-- Names that no taxon or synonym refers to: bare names.
 SELECT name_rows.* REPLACE ('bare name' AS status)
 FROM name_rows
 WHERE
@@ -59,7 +59,7 @@ WHERE
         AND "ID" NOT IN (SELECT "nameID" FROM synonym_rows WHERE "nameID" IS NOT NULL)
     );
 
--- In ColDP a synonym's parent is its accepted name; `usages.sql` tells which rows are synonyms.
+-- In ColDP a synonym's parent is its accepted name; `usages.sql` decides which rows are synonyms.
 CREATE OR REPLACE TEMP TABLE taxon_rows AS
 SELECT
     "ID" AS "taxonID",

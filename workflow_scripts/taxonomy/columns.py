@@ -1,4 +1,4 @@
-"""Columns of the tables that checklists are published as."""
+"""Columns of the tables that a checklist is read into."""
 
 FLAT_RANKS = ("kingdom", "phylum", "class", "order", "family", "genus")
 TAXON_COLUMNS = (

@@ -1,43 +1,43 @@
--- What a label says of its place in the tree of life, by this backbone's lights.
+-- Each label's classification in terms of this backbone.
 -- In: `label_ranks` and the attached `backbone`. Out: `contexts`.
 
--- The taxon that a name at a rank means within a kingdom, by its accepted name: "Compositae" is Asteraceae.
+-- The accepted taxon for a higher name within a kingdom: "Compositae" is Asteraceae.
 CREATE OR REPLACE TEMP TABLE higher_taxa AS
 SELECT
-    asked.rank,
-    asked.key,
+    requested.rank,
+    requested.key,
     kingdom_key(taxa.kingdom) AS kingdom,
     any_value(name_key(taxa.phylum)) AS phylum,
     any_value(name_key(taxa.class)) AS class,
     any_value(name_key(taxa."order")) AS "order",
     any_value(name_key(taxa.family)) AS family,
-    -- An accepted name goes before a synonym and that before a doubtful one; what is left must be one taxon.
+    -- Only the best tier counts: accepted names, else synonyms, else doubtful names. All of it must be one taxon.
     count(DISTINCT answer_key(taxa)) = 1 AS is_one
 FROM (
     SELECT 'phylum' AS rank, phylum AS key FROM label_ranks
     UNION SELECT 'class', class FROM label_ranks
     UNION SELECT 'order', "order" FROM label_ranks
     UNION SELECT 'family', family FROM label_ranks
-) AS asked
+) AS requested
 JOIN (
     SELECT *
     FROM backbone.names
     WHERE rank IN ('phylum', 'class', 'order', 'family')
-) AS names ON names.key = asked.key AND names.rank = asked.rank
+) AS names ON names.key = requested.key AND names.rank = requested.rank
 JOIN backbone.taxa AS taxa ON taxa.taxon_id = names.accepted_id
 WHERE taxa.kingdom IS NOT NULL
-GROUP BY asked.rank, asked.key, kingdom_key(taxa.kingdom), names.tier
-QUALIFY names.tier = min(names.tier) OVER (PARTITION BY asked.rank, asked.key, kingdom_key(taxa.kingdom));
+GROUP BY requested.rank, requested.key, kingdom_key(taxa.kingdom), names.tier
+QUALIFY names.tier = min(names.tier) OVER (PARTITION BY requested.rank, requested.key, kingdom_key(taxa.kingdom));
 
--- Which names at a rank are known from one kingdom only.
+-- Higher names that occur in only one kingdom.
 CREATE OR REPLACE TEMP TABLE kingdoms_of_words AS
 SELECT rank, key, min(kingdom) AS kingdom
 FROM higher_taxa
 GROUP BY rank, key
 HAVING count(DISTINCT kingdom) = 1;
 
--- `kingdoms`: the kingdoms that the label allows; NULL when it establishes none. The kingdom column counts first, then
--- the highest rank whose name is known from one kingdom only.
+-- `kingdoms`: the kingdoms that the label allows; NULL if it determines none. The kingdom column decides, else the
+-- highest rank whose name occurs in only one kingdom.
 CREATE OR REPLACE TEMP TABLE label_kingdoms AS
 SELECT
     label_ranks.label,
@@ -58,8 +58,8 @@ LEFT JOIN kingdoms_of_words AS of_class ON of_class.rank = 'class' AND of_class.
 LEFT JOIN kingdoms_of_words AS of_order ON of_order.rank = 'order' AND of_order.key = label_ranks."order"
 LEFT JOIN kingdoms_of_words AS of_family ON of_family.rank = 'family' AND of_family.key = label_ranks.family;
 
--- `phylum` to `family`: what the label says, by accepted names where the backbone has them. `filled`: the same with the
--- holes filled from the nearest rank below that the label does give, as the backbone places it.
+-- `phylum` to `family`: the label's ranks, by accepted names if the backbone has them. `filled`: the same, with missing
+-- ranks filled in from the backbone's classification of the nearest lower rank that the label gives.
 CREATE OR REPLACE TEMP TABLE contexts AS
 SELECT
     given.label,

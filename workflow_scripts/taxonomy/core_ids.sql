@@ -1,4 +1,5 @@
--- Rows that have a taxonID beside the archive's own id: links may use either. In and out: `taxon_rows`, `vernacular_rows`.
+-- Replace the archive's own ids by taxonIDs in rows that have both: links may use either.
+-- In and out: `taxon_rows`, `vernacular_rows`.
 CREATE OR REPLACE TEMP TABLE core_ids AS
 SELECT "coreID" AS core_id, min("taxonID") AS id
 FROM taxon_rows
@@ -20,7 +21,7 @@ FROM taxon_rows AS given
 LEFT JOIN core_ids AS parent ON parent.core_id = given."parentNameUsageID"
 LEFT JOIN core_ids AS accepted ON accepted.core_id = given."acceptedNameUsageID";
 
--- An extension's rows belong to the core's own ids.
+-- Rows of an extension refer to the core's own ids.
 CREATE OR REPLACE TEMP TABLE vernacular_rows AS
 SELECT vernacular_rows.* REPLACE (coalesce(core_ids.id, "taxonID") AS "taxonID")
 FROM vernacular_rows

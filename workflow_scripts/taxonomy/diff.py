@@ -1,4 +1,4 @@
-"""Compare two tables of resolved labels: labels, images and benchmark classes that change."""
+"""Compare two tables of resolved labels: the labels, images and benchmark classes that change."""
 
 import json
 import sys
@@ -29,15 +29,15 @@ def diff(
 ) -> None:
     """Print the differences between two tables of resolved labels.
 
-    Exit status: 0 compared, whether labels change or not (`changes` of --json); 2 bad input.
+    Exit status: 0 whether or not labels change (see `changes` of --json); 2 bad input.
 
     Args:
-        old: a `labels.parquet`.
-        new: the other `labels.parquet`.
-        benchmarks: name and `images.parquet` of each benchmark whose classes are looked at; by default those that the
-            workflow has indexed here.
-        show: how many labels and classes are listed, those with most images first.
-        json_lines: print one JSON object: changes (change, labels, images), and the labels and classes that are listed.
+        old: the `labels.parquet` to compare with.
+        new: the `labels.parquet` to compare.
+        benchmarks: name and `images.parquet` of each benchmark whose classes are compared. Default: the benchmarks that
+            the workflow has indexed here.
+        show: number of labels and of classes to list, those with the most images first.
+        json_lines: print one JSON object: `changes` (change, labels, images) and the listed `labels` and `classes`.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 
@@ -47,13 +47,13 @@ def diff(
     found = benchmarks or {path.parent.name: path for path in sorted(BENCHMARKS.glob("*/images.parquet"))}
     with tables.connect(memory_mb, threads) as connection:
         lines = list(differences(connection, old, new, found, show))
-        told = _as_rows(connection, show)
-        sys.stdout.write(json.dumps(told) + "\n" if json_lines else "".join(f"{line}\n" for line in lines))
+        rows = _as_rows(connection, show)
+        sys.stdout.write(json.dumps(rows) + "\n" if json_lines else "".join(f"{line}\n" for line in lines))
 
 
 def _as_rows(connection: duckdb.DuckDBPyConnection, show: int) -> dict[str, list[dict[str, Any]]]:
-    """What `differences` has found, for scripts."""
-    asked = {
+    """The result of `differences` as rows, for --json."""
+    queries = {
         "changes": "SELECT change, count(*)::BIGINT AS labels, sum(images)::BIGINT AS images FROM changed "
         "GROUP BY change ORDER BY images DESC, change",
         "labels": "SELECT label_id, change, images::BIGINT AS images, written, old_taxon, new_taxon FROM changed "
@@ -61,13 +61,13 @@ def _as_rows(connection: duckdb.DuckDBPyConnection, show: int) -> dict[str, list
         "classes": "SELECT * FROM changed_classes ORDER BY abs(new_images - old_images) DESC, benchmark, class "
         f"LIMIT {int(show)}",
     }
-    return {name: connection.sql(query).to_arrow_table().to_pylist() for name, query in asked.items()}
+    return {name: connection.sql(query).to_arrow_table().to_pylist() for name, query in queries.items()}
 
 
 def differences(
     connection: duckdb.DuckDBPyConnection, old: Path, new: Path, benchmarks: Mapping[str, Path], show: int
 ) -> Iterator[str]:
-    """The lines of a comparison; see `diff`."""
+    """Compare two tables of labels; yield the lines to print. See `diff`."""
     tables.read(connection, old, LABELS, "old_labels")
     tables.read(connection, new, LABELS, "new_labels")
     connection.execute(
@@ -75,7 +75,7 @@ def differences(
     )
     for name, path in benchmarks.items():
         tables.read(connection, path, BENCHMARK_IMAGES, "benchmark_images")
-        # A class without ranks is its own name: "Pica hudsonia".
+        # The name of a class without ranks is the taxon: "Pica hudsonia".
         connection.execute(
             "INSERT INTO benchmark_classes SELECT DISTINCT ?, class, taxon_kingdom, "
             "coalesce(taxon_genus || ' ' || taxon_species, taxon_genus, taxon_family, class) FROM benchmark_images",

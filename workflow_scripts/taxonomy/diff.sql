@@ -1,7 +1,7 @@
--- What changes between two tables of resolved labels. In: `old_labels`, `new_labels` (contract LABELS) and
+-- The differences between two tables of resolved labels. In: `old_labels`, `new_labels` (contract LABELS) and
 -- `benchmark_classes` (benchmark, class, kingdom, taxon). Out: `changed`, `changed_classes`.
 
--- A taxon by its names, not its ids: two backbones call one species by different ids.
+-- Taxa are compared by their names: two backbones have different ids for one species.
 CREATE OR REPLACE TEMP MACRO taxon_names(label) AS nullif(
     concat_ws(
         ' ', label.kingdom, label.phylum, label.class, label."order", label.family, label.genus, label.species
@@ -42,7 +42,7 @@ WHERE
     OR old_labels.strategy IS DISTINCT FROM new_labels.strategy
     OR old_labels.reason IS DISTINCT FROM new_labels.reason;
 
--- Classes of benchmarks whose taxon gains or loses images of the corpus.
+-- Benchmark classes whose taxon gains or loses images of the corpus.
 CREATE OR REPLACE TEMP TABLE changed_classes AS
 WITH images_of AS (
     SELECT kingdom, scientific_name, sum(images) FILTER (is_old) AS old_images, sum(images) FILTER (NOT is_old) AS new_images

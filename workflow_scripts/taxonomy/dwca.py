@@ -1,4 +1,4 @@
-"""Darwin Core Archives: by their `meta.xml`, or by the header of a file without one."""
+"""Read Darwin Core Archives by their `meta.xml`, or by the header of a file without one."""
 
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -18,7 +18,7 @@ from workflow_scripts.common.text_archives import (
 )
 from workflow_scripts.taxonomy.columns import TAXON_COLUMNS, VERNACULAR_COLUMNS
 
-# Terms that were others' or earlier ones for the same.
+# Synonyms of the terms, from older versions and other standards.
 TAXON_TERMS = named(
     *TAXON_COLUMNS,
     id="taxonID",
@@ -42,15 +42,15 @@ VERNACULAR_TERMS = named(
     *VERNACULAR_COLUMNS, id="taxonID", coreid="taxonID", commonname="vernacularName", locale="language"
 )
 COLDP_FILES = ("nameusage", "nameusages")
-# What names a taxon: a name, or the parts of one.
+# Columns that identify a taxon: a name, or parts of one.
 NAMES = ("scientificName", "canonicalName", "genus", "genericName", "specificEpithet")
 
 
 def find_dwca(archive: Archive) -> tuple[Table, Table]:
-    """The taxa and common names of a Darwin Core Archive.
+    """Find the tables of taxa and common names in a Darwin Core Archive.
 
     Raises:
-        InputError: it has no taxa, or a file that `meta.xml` names is missing.
+        InputError: the archive has no table of taxa, or a file that `meta.xml` lists is missing.
     """
     meta = next((name for name in archive.members if name.rpartition("/")[2].lower() == META), None)
     if meta is None:
@@ -58,13 +58,17 @@ def find_dwca(archive: Archive) -> tuple[Table, Table]:
     sections = read_meta(archive.path(meta).read_bytes(), f"{archive.place}: {META}")
     taxa = next((one for one in sections if one.kind == "taxon"), None)
     if taxa is None:
-        kinds = ", ".join(sorted({one.kind or "nothing named" for one in sections}))
-        raise InputError(f"{archive.place}: {META} describes no rows of taxa, but {kinds}; give a checklist's archive")
+        kinds = ", ".join(sorted({one.kind or "rows without a type" for one in sections}))
+        raise InputError(
+            f"{archive.place}: {META}: expected rows of type Taxon, found {kinds}; give the archive of a checklist"
+        )
     is_core = taxa is sections[0]
     parts = [_part(archive, taxa, name, TAXON_TERMS, "taxonID" if not is_core else None) for name in taxa.files]
     missing = [name for name, part in zip(taxa.files, parts, strict=True) if part is None]
     if missing:
-        raise InputError(f"{archive.place}: {META} names {missing[0]}, which is not in it; fetch the archive again")
+        raise InputError(
+            f"{archive.place}: {META} lists {missing[0]}, but the archive does not contain it; fetch the archive again"
+        )
     vernaculars = [
         part
         for section in sections
@@ -76,7 +80,7 @@ def find_dwca(archive: Archive) -> tuple[Table, Table]:
 
 
 def _part(archive: Archive, section: Section, name: str, terms: dict[str, str], id_name: str | None) -> Part | None:
-    """One file of a section; None where it is not there. `id_name`: the column that the section's id is."""
+    """One file of a section; None if it is missing. `id_name`: the column that the id of an extension fills."""
     member = next((one for one in archive.members if one.rpartition("/")[2].lower() == name.lower()), None)
     if member is None:
         return None
@@ -100,17 +104,17 @@ def _part(archive: Archive, section: Section, name: str, terms: dict[str, str], 
 
 def _without_meta(archive: Archive) -> tuple[Table, Table]:
     if usages := next((name for name in archive.tables() if plain(PurePosixPath(name).stem) in COLDP_FILES), None):
-        raise InputError(f"{archive.place}: {usages} is a ColDP archive's; set reader: coldp")
+        raise InputError(f"{archive.place}: {usages} belongs to a ColDP archive; set reader: coldp")
 
-    def taxa_rate(part: Part) -> int:
+    def score_taxa(part: Part) -> int:
         is_vernacular = "vernacularName" in header_columns(part.path, part.form, VERNACULAR_TERMS)
         return 0 if is_vernacular or not set(NAMES) & set(part.columns) else len(part.columns)
 
-    def vernacular_rate(part: Part) -> int:
+    def score_vernaculars(part: Part) -> int:
         return len(part.columns) if {"taxonID", "vernacularName"} <= set(part.columns) else 0
 
-    taxa = best_table(archive, taxa_rate, TAXON_TERMS)
-    vernaculars = best_table(archive, vernacular_rate, VERNACULAR_TERMS)
+    taxa = best_table(archive, score_taxa, TAXON_TERMS)
+    vernaculars = best_table(archive, score_vernaculars, VERNACULAR_TERMS)
     return _tables(archive, [] if taxa is None else [taxa], [] if vernaculars is None else [vernaculars])
 
 
@@ -118,7 +122,7 @@ def _tables(archive: Archive, taxa: Sequence[Part], vernaculars: Sequence[Part])
     rows = Table("taxon_rows", TAXON_COLUMNS, ("taxonID", "scientificName"), taxa)
     if not rows.has(*NAMES):
         raise InputError(
-            f"{archive.place}: no table of names in it ({archive.shown()}); give a Darwin Core Archive with meta.xml, "
+            f"{archive.place}: no table of names found ({archive.shown()}); give a Darwin Core Archive with meta.xml, "
             "or a table with a column scientificName; for a ColDP archive set reader: coldp"
         )
     common = [part for part in vernaculars if {"taxonID", "vernacularName"} <= set(part.columns)]

@@ -1,4 +1,4 @@
-"""Explain how a name is resolved: the candidates, the strategy that chose, and why."""
+"""Explain how a name is resolved: its candidates, the strategy that chose one, and why."""
 
 import json
 import sys
@@ -40,42 +40,42 @@ def explain(
 ) -> None:
     """Explain how a label is resolved.
 
-    Exit status: 0 explained, resolved or not (`answer.reason` of --json); 2 bad input.
+    Exit status: 0 whether or not the label is resolved (see `answer.reason` of --json); 2 bad input.
 
     Args:
         name: the label's scientific name, "" for none.
-        kingdom: the label's kingdom; likewise the other ranks.
-        phylum: its phylum.
-        class_: its class.
-        order: its order.
-        family: its family.
-        genus: its genus.
-        species: its species column.
-        taxon_key: the taxon's id in the records, as `backbone:id`.
+        kingdom: the label's kingdom.
+        phylum: the label's phylum.
+        class_: the label's class.
+        order: the label's order.
+        family: the label's family.
+        genus: the label's genus.
+        species: the label's species column: an epithet or a binomial.
+        taxon_key: the taxon id that the source's records give, as `backbone:id`.
         config: config with the backbones, strategies and overrides to use.
-        backbones: name and DuckDB file of each backbone, in place of those that the config's workflow built.
-        json_lines: print one JSON object: label, answer (the columns of `labels.parquet`), and explanation, its lines.
+        backbones: name and DuckDB file of each backbone. Default: the backbones that the workflow built for the config.
+        json_lines: print one JSON object: `label`, `answer` (a row of `labels.parquet`) and `explanation` (lines).
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 
     Raises:
         InputError: the config is wrong, or a backbone is not built yet.
     """
-    # The whole config takes a quarter of a second to import, which `--help` need not wait for.
+    # Importing the config model takes a quarter of a second; `--help` does not need it.
     from workflow_scripts.common.config.root import load_config, load_site, read_yaml
 
     site = load_site()
     settings = load_config(read_yaml(config), str(config), site).taxonomy
     if settings is None:
-        raise InputError(f"{config}: its corpus was made elsewhere; ask with the config that made it")
+        raise InputError(f"{config}: its corpus was made elsewhere; give the config that made the corpus")
     built = {one.name: Path(one.folder(f"{site.results}/shared")) / "backbone.duckdb" for one in settings.backbones}
     ranks = dict(zip(RANKS, (kingdom, phylum, class_, order, family, genus, species), strict=True))
     label = ranks | {"scientific_name": name or None, "taxon_key": taxon_key}
     with tables.connect(memory_mb, threads) as connection:
         lines = explanation(connection, label, backbones or built, settings)
         if json_lines:
-            told = {"label": label, "explanation": list(lines)}
-            sys.stdout.write(json.dumps(told | {"answer": _resolved(connection)}, ensure_ascii=False) + "\n")
+            explained = {"label": label, "explanation": list(lines)}
+            sys.stdout.write(json.dumps(explained | {"answer": _resolved(connection)}, ensure_ascii=False) + "\n")
         else:
             sys.stdout.writelines(f"{line}\n" for line in lines)
 
@@ -86,12 +86,12 @@ def explanation(
     backbones: Mapping[str, Path],
     settings: TaxonomySettings,
 ) -> Iterator[str]:
-    """The lines of an explanation.
+    """Resolve one label; yield the lines that explain the answer.
 
     Args:
-        connection: a fresh one.
-        label: the columns of contract PROVIDER_LABELS that are filled.
-        backbones: name and file of each backbone, the preferred one first.
+        connection: a new connection.
+        label: values by column of contract PROVIDER_LABELS; the other columns are empty.
+        backbones: name and file of each backbone, in order of preference.
         settings: strategies, languages and overrides.
     """
     columns = [column.name for column in PROVIDER_LABELS.columns]
@@ -101,21 +101,23 @@ def explanation(
     places = ", ".join("?" for _ in columns)
     connection.execute(f"INSERT INTO given VALUES ({places})", [values.get(column) for column in columns])
     read_overrides(connection, Path(settings.overrides) if settings.overrides else None)
-    said = {name: value for name, value in label.items() if value}
-    yield f"label: {'; '.join(f'{name} {value}' for name, value in said.items()) or 'empty'}"
+    filled = {name: value for name, value in label.items() if value}
+    yield f"label: {'; '.join(f'{name} {value}' for name, value in filled.items()) or 'empty'}"
     if not backbones:
-        yield "no backbone is named (taxonomy.backbones)"
+        yield "no backbone is configured (taxonomy.backbones)"
     for number, backbone in enumerate(match_labels(connection, backbones, settings, keeps_weighed=True)):
         if number == 0:
-            asked = connection.execute("SELECT DISTINCT shown(key) FROM queries WHERE is_asked ORDER BY ALL").fetchall()
-            yield f"species asked for: {', '.join(row[0] for row in asked) or 'none'}"
-        yield from _of_backbone(connection, backbone)
-    yield from _answer(connection)
+            names = connection.execute(
+                "SELECT DISTINCT shown(key) FROM queries WHERE is_primary ORDER BY ALL"
+            ).fetchall()
+            yield f"species searched for: {', '.join(row[0] for row in names) or 'none'}"
+        yield from _explain_backbone(connection, backbone)
+    yield from _explain_answer(connection)
 
 
-def _of_backbone(connection: duckdb.DuckDBPyConnection, backbone: str) -> Iterator[str]:
+def _explain_backbone(connection: duckdb.DuckDBPyConnection, backbone: str) -> Iterator[str]:
     kingdoms = tables.scalar(connection, "SELECT shown_kingdoms(kingdoms) FROM contexts")
-    yield f"\nbackbone {backbone}; the label allows: {kingdoms or 'any kingdom'}"
+    yield f"\nbackbone {backbone}; kingdoms that the label allows: {kingdoms or 'all'}"
     connection.execute((HERE / "explain.sql").read_text(encoding="utf-8"))
     candidates = connection.fetchall()
     for row in candidates[:SHOWN_CANDIDATES]:
@@ -131,14 +133,14 @@ def _of_backbone(connection: duckdb.DuckDBPyConnection, backbone: str) -> Iterat
     if len(candidates) > SHOWN_CANDIDATES:
         yield f"  and {len(candidates) - SHOWN_CANDIDATES} more"
     if not candidates:
-        yield "  no species of that name"
+        yield "  no species of this name"
         connection.execute((HERE / "explain_other_ranks.sql").read_text(encoding="utf-8"))
         yield from (
             f"      {name} is in the backbone as {rank}: {taxon}" for name, taxon, rank in connection.fetchall()
         )
         connection.execute((HERE / "explain_near.sql").read_text(encoding="utf-8"))
         yield from (
-            f"      near it, letters that differ: {distance}: {name}, {taxon}"
+            f"      similar name: {name}, {taxon}; letters that differ: {distance}"
             for name, taxon, distance in connection.fetchall()
         )
     outcome = connection.execute(
@@ -146,17 +148,17 @@ def _of_backbone(connection: duckdb.DuckDBPyConnection, backbone: str) -> Iterat
         "UNION ALL SELECT strategy, coalesce(reason, ''), coalesce(detail, '') FROM higher_outcomes"
     ).fetchall()
     for strategy, reason, detail in outcome:
-        yield f"  says: {strategy}{f', {reason}' if reason else ''}{f': {detail}' if detail else ''}"
+        yield f"  result: {strategy}{f', {reason}' if reason else ''}{f': {detail}' if detail else ''}"
 
 
 def _resolved(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """The label's row of `labels.parquet`, with the reason where it is unresolved."""
+    """The label's row of `labels.parquet`."""
     query = (HERE / "resolved.sql").read_text(encoding="utf-8")
     (answer,) = connection.sql(query).to_arrow_table().to_pylist()
     return dict(answer)
 
 
-def _answer(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+def _explain_answer(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     answer = _resolved(connection)
     if answer["reason"]:
         yield f"\nanswer: unresolved, {answer['reason']}: {answer['detail']}"
@@ -165,7 +167,7 @@ def _answer(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     what = " ".join(part for part in (answer["resolved_rank"], answer["accepted_id"]) if part)
     yield f"  {answer['scientific_name']}, {what}"
     if answer["common_name"]:
-        yield f"  common name: {answer['common_name']} ({answer['common_name_rank'] or 'the provider'}'s)"
+        yield f"  common name: {answer['common_name']} (of the {answer['common_name_rank'] or 'provider'})"
     yield f"  by {answer['strategy']}, confidence {answer['confidence']}: {answer['detail']}"
 
 

@@ -1,5 +1,5 @@
--- The candidates of one label that the attached `backbone` was asked for, those that fit best first.
--- In: `weighed`, `contexts` and `species_outcomes`. The label's own columns come from `resolve.match_labels`.
+-- The candidates for one label in the attached `backbone`, best fit first.
+-- In: `weighed`, `contexts` and `species_outcomes` of `resolve.match_labels`.
 CREATE OR REPLACE TEMP MACRO rank_names(kingdom, phylum, class, "order", family) AS coalesce(nullif(concat_ws(
     ', ',
     CASE WHEN kingdom THEN 'kingdom' END,
@@ -25,7 +25,7 @@ SELECT
         contexts."order" = name_key(taxa."order"),
         contexts.family = name_key(taxa.family)
     ) AS agreeing,
-    -- Of the ranks that the label leaves open, those that the ranks it gives imply.
+    -- Ranks that the label omits but its other ranks imply.
     rank_names(
         false,
         contexts.phylum IS NULL AND contexts.filled.phylum = name_key(taxa.phylum),
@@ -42,10 +42,10 @@ SELECT
     ) AS differing,
     weighed.author_agrees,
     CASE
-        WHEN weighed.in_conflict THEN 'out: its kingdom is not the label''s'
-        WHEN is_another(weighed.agreeing, weighed.differing) THEN 'out: no rank of the label agrees'
+        WHEN weighed.in_conflict THEN 'rejected: its kingdom is not the label''s'
+        WHEN is_another(weighed.agreeing, weighed.differing) THEN 'rejected: no rank of the label agrees'
         WHEN weighed.taxon_id = species_outcomes.taxon_id THEN 'chosen by ' || species_outcomes.strategy
-        WHEN species_outcomes.reason = 'ambiguous' THEN 'left: nothing tells it from the others that are left'
+        WHEN species_outcomes.reason = 'ambiguous' THEN 'not chosen: the label is ambiguous'
         ELSE 'not chosen: another fits better'
     END AS fate
 FROM weighed

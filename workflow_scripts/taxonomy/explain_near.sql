@@ -1,5 +1,5 @@
--- What is nearest to a label's binomials that the attached `backbone` does not have, for a curator to look at.
--- In: `queries`. The distances are not held to the limits of `find_fuzzy.sql`.
+-- The names nearest to a label's binomials, for a curator to consider. In: `queries` and the attached `backbone`.
+-- Unlike `find_fuzzy.sql`, any epithet of the genus that differs by at most three letters is listed.
 SELECT
     shown(names.key) AS name,
     names.taxon_id,

@@ -1,4 +1,4 @@
--- What the attached `backbone` has of the names that a label asks for, where it is no species. In: `queries`.
+-- Names of the label that the attached `backbone` has at another rank than species. In: `queries`.
 SELECT shown(names.key) AS name, names.taxon_id, other_rank(names.rank) AS rank
 FROM backbone.names AS names
 SEMI JOIN queries ON queries.key = names.key

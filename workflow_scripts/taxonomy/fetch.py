@@ -1,4 +1,4 @@
-"""Fetch a published checklist by its URL. This step needs the internet."""
+"""Download a published checklist. This step uses the internet."""
 
 from pathlib import Path
 
@@ -7,15 +7,15 @@ from workflow_scripts.common.web_files import fetch_file
 
 
 def fetch(*, url: str, out: Path, sha256: str | None = None) -> None:
-    """Fetch a checklist's archive, completely or not at all; an interrupted fetch resumes.
+    """Download a checklist's archive; an interrupted download resumes.
 
     Args:
-        url: the archive of one release.
-        out: output file.
-        sha256: expected SHA-256. Default: any content is accepted, and its digest is logged.
+        url: URL of the archive of one release.
+        out: the file to write.
+        sha256: expected SHA-256 digest. Default: accept any content and log its digest.
 
     Raises:
-        InputError: it could not be had, or is another file than the pinned one.
+        InputError: the download failed, or the digest differs from `sha256`.
     """
     fetch_file(url, out, sha256=sha256)
 

@@ -1,4 +1,4 @@
--- What needs no name: a curator's override, and the record's own taxon key where its checklist is this backbone.
+-- Answers without a search by name: a curator's override, and the record's own taxon key if it is of this backbone.
 -- In: `overridden`, `labels`, `contexts`, `strategies` and the attached `backbone`. Out: `species_outcomes`.
 
 DELETE FROM targets_sought
@@ -42,7 +42,7 @@ SELECT
 FROM (SELECT label, taxon_key FROM labels WHERE taxon_key IS NOT NULL) AS labels
 ANTI JOIN species_outcomes USING (label)
 JOIN contexts USING (label)
--- A name of several accepted ones is left to what else the label says.
+-- A pro parte synonym does not decide: the label's other columns do.
 JOIN backbone.names AS names ON names.taxon_id = labels.taxon_key AND NOT names.is_pro_parte
 JOIN backbone.taxa AS taxa ON taxa.taxon_id = names.accepted_id
 WHERE 'taxon_key' IN (SELECT name FROM strategies);

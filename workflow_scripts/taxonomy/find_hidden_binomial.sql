@@ -1,7 +1,7 @@
--- A binomial in a column not meant for one: strategy hidden_binomial.
+-- Binomials in columns not meant for species: strategy hidden_binomial.
 -- In: `queries`, `species_outcomes`, `strategies` and the attached `backbone`. Out: `found`.
 CREATE OR REPLACE TEMP TABLE found AS
-SELECT queries.label, queries.priority, queries.key AS asked, names.key, names.tier, names.taxon_id,
+SELECT queries.label, queries.priority, queries.key AS query, names.key, names.tier, names.taxon_id,
     names.accepted_id, 0 AS distance
 FROM queries
 ANTI JOIN species_outcomes USING (label)

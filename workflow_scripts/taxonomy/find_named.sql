@@ -1,8 +1,7 @@
--- The binomials of the columns meant for them, as the backbone spells them: strategies exact, synonym, author,
--- rank_context.
+-- Binomials in the columns meant for species, spelt as in the backbone: strategies exact, synonym, author, rank_context.
 -- In: `queries`, `species_outcomes`, `strategies` and the attached `backbone`. Out: `found`.
 CREATE OR REPLACE TEMP TABLE found AS
-SELECT queries.label, queries.priority, queries.key AS asked, names.key, names.tier, names.taxon_id,
+SELECT queries.label, queries.priority, queries.key AS query, names.key, names.tier, names.taxon_id,
     names.accepted_id, 0 AS distance
 FROM queries
 ANTI JOIN species_outcomes USING (label)

@@ -1,7 +1,7 @@
--- Binomials in Title Case, as folders are named, where genus and lower-case epithet are a species: strategy title_case.
+-- Binomials in Title Case, as in folder names, that are species with a lower-case epithet: strategy title_case.
 -- In: `titles`, `species_outcomes`, `strategies` and the attached `backbone`. Out: `found`.
 CREATE OR REPLACE TEMP TABLE found AS
-SELECT titles.label, titles.priority, titles.key AS asked, names.key, names.tier, names.taxon_id, names.accepted_id,
+SELECT titles.label, titles.priority, titles.key AS query, names.key, names.tier, names.taxon_id, names.accepted_id,
     0 AS distance
 FROM titles
 ANTI JOIN species_outcomes USING (label)

@@ -1,10 +1,10 @@
--- The strategy higher_rank: the most specific name above the species that is certain.
+-- The strategy higher_rank: the lowest rank above species that is certain.
 -- In: `label_ranks`, `read_names`, `hidden_names`, `contexts`, `strategies`, `species_outcomes` and the attached
 -- `backbone`. Out: `higher_outcomes`, one for each label without a species outcome.
 
--- The names at or above genus of the labels that are left. `rank` NULL: a name that may be of any rank ("Fagaceae" as
--- the scientific name). The genus of what lives in a host is not the host's.
-CREATE OR REPLACE TEMP TABLE words AS
+-- Names at genus or above in the labels without a species outcome. `rank` NULL: a name of any rank ("Fagaceae" as the
+-- scientific name). An organism that is named after its host is not of the host's genus.
+CREATE OR REPLACE TEMP TABLE higher_names AS
 WITH read AS (
     SELECT label, rank, key, false AS is_lower
     FROM (
@@ -22,14 +22,18 @@ WITH read AS (
 SELECT *, kingdoms_meant(key) AS kingdoms_named
 FROM read;
 
--- A word in lower case that is an epithet of the backbone is no genus of that name.
-DELETE FROM words
-WHERE is_lower AND key IN (SELECT epithet FROM backbone.names SEMI JOIN words ON words.is_lower AND words.key = epithet);
+-- A lower-case word that is an epithet in the backbone is not a genus.
+DELETE FROM higher_names
+WHERE
+    is_lower
+    AND key IN (
+        SELECT epithet FROM backbone.names SEMI JOIN higher_names ON higher_names.is_lower AND higher_names.key = epithet
+    );
 
 CREATE OR REPLACE TEMP TABLE higher_hits AS
 SELECT
-    words.label,
-    words.key,
+    higher_names.label,
+    higher_names.key,
     rank_place(names.rank) AS place,
     names.tier,
     names.taxon_id,
@@ -39,13 +43,13 @@ SELECT
     kingdom_key(taxa.kingdom) AS kingdom,
     contexts.kingdoms,
     in_conflict(contexts.kingdoms, kingdom_key(taxa.kingdom)) AS in_conflict,
-    -- Only ranks above the name itself can speak for it.
+    -- Only ranks above the name itself are evidence for it.
     agrees(contexts.phylum, CASE WHEN place > 2 THEN name_key(taxa.phylum) END)
         + agrees(contexts.class, CASE WHEN place > 3 THEN name_key(taxa.class) END)
         + agrees(contexts."order", CASE WHEN place > 4 THEN name_key(taxa."order") END)
         + agrees(contexts.family, CASE WHEN place > 5 THEN name_key(taxa.family) END)
         + (contexts.kingdoms IS NOT NULL AND taxa.kingdom IS NOT NULL)::INTEGER AS agreeing,
-    -- The nearest rank above that both have.
+    -- Whether the nearest higher rank that both have agrees.
     coalesce(
         CASE WHEN place > 5 THEN contexts.family = name_key(taxa.family) END,
         CASE WHEN place > 4 THEN contexts."order" = name_key(taxa."order") END,
@@ -53,24 +57,24 @@ SELECT
         CASE WHEN place > 2 THEN contexts.phylum = name_key(taxa.phylum) END,
         true
     ) AS is_near
-FROM words
+FROM higher_names
 JOIN contexts USING (label)
 ANTI JOIN species_outcomes USING (label)
 JOIN backbone.names AS names
-    ON names.key = words.key
-    AND (words.rank IS NULL OR words.rank = names.rank)
-    -- A kingdom's name is that kingdom, not a genus in it; Bacteria in Animalia is a stick insect.
+    ON names.key = higher_names.key
+    AND (higher_names.rank IS NULL OR higher_names.rank = names.rank)
+    -- A kingdom's name is not a genus in that kingdom; but Bacteria in Animalia is a stick insect.
     AND (
         names.rank = 'kingdom'
-        OR words.kingdoms_named IS NULL
-        OR NOT coalesce(list_has_any(contexts.kingdoms, words.kingdoms_named), true)
+        OR higher_names.kingdoms_named IS NULL
+        OR NOT coalesce(list_has_any(contexts.kingdoms, higher_names.kingdoms_named), true)
     )
 JOIN backbone.taxa AS taxa ON taxa.taxon_id = names.accepted_id
 WHERE
     names.rank IN ('kingdom', 'phylum', 'class', 'order', 'family', 'genus')
     AND 'higher_rank' IN (SELECT name FROM strategies);
 
--- Kingdoms by another backbone's name are found by what the label allows.
+-- A kingdom that this backbone calls by another name is found by the kingdom that the label allows.
 INSERT INTO higher_hits
 SELECT
     contexts.label,
@@ -92,31 +96,31 @@ JOIN backbone.names AS names ON names.rank = 'kingdom' AND len(contexts.kingdoms
 JOIN backbone.taxa AS taxa ON taxa.taxon_id = names.accepted_id AND kingdom_key(taxa.kingdom) = contexts.kingdoms[1]
 WHERE names.tier = 0 AND 'higher_rank' IN (SELECT name FROM strategies);
 
--- The first species that a label asks for, and what the backbone has of that name where it is no species.
-CREATE OR REPLACE TEMP TABLE asked_of_labels AS
-WITH asked AS (
+-- The first species that a label names, and whether the backbone has that name at another rank.
+CREATE OR REPLACE TEMP TABLE species_of_labels AS
+WITH species AS (
     SELECT label, arg_min(key, (priority, key)) AS name
     FROM queries
     ANTI JOIN species_outcomes USING (label)
-    WHERE is_asked
+    WHERE is_primary
     GROUP BY label
 ),
 other_ranks AS (
     SELECT key, min(rank) AS rank
     FROM backbone.names
-    SEMI JOIN asked ON asked.name = names.key
+    SEMI JOIN species ON species.name = names.key
     WHERE NOT is_species_level
     GROUP BY key
 )
 SELECT
-    asked.label,
-    asked.name,
+    species.label,
+    species.name,
     CASE
         WHEN other_ranks.key IS NULL THEN ' is not in the backbone'
         ELSE ' is in the backbone as ' || other_rank(other_ranks.rank)
     END AS standing
-FROM asked
-LEFT JOIN other_ranks ON other_ranks.key = asked.name;
+FROM species
+LEFT JOIN other_ranks ON other_ranks.key = species.name;
 
 CREATE OR REPLACE TEMP TABLE higher_outcomes AS
 WITH viable AS (
@@ -127,7 +131,7 @@ agreeing_most AS (
     FROM viable
     QUALIFY agreeing = max(agreeing) OVER (PARTITION BY label, place)
 ),
--- As among species: between kingdoms there is nothing to choose by.
+-- As for species, tiers do not decide between kingdoms.
 preferred AS (
     SELECT *, count(DISTINCT coalesce(kingdom, '')) OVER (PARTITION BY label, place) AS kingdoms_left
     FROM agreeing_most
@@ -159,11 +163,12 @@ judged AS (
         labels.label,
         lowest.* EXCLUDE (label),
         CASE
-            -- A name from another kingdom, and nothing but the word for the kingdom against it: no certainty at all.
+            -- If a name is in another kingdom and only the label's kingdom contradicts it, nothing is certain.
             WHEN met.has_conflict AND coalesce(lowest.place, 1) = 1 THEN 'conflict'
             WHEN lowest.label IS NOT NULL THEN NULL
             WHEN met.has_viable THEN 'ambiguous'
-            WHEN labels.label IN (SELECT label FROM words UNION ALL SELECT label FROM asked_of_labels) THEN 'not_found'
+            WHEN labels.label IN (SELECT label FROM higher_names UNION ALL SELECT label FROM species_of_labels)
+                THEN 'not_found'
             ELSE 'no_name'
         END AS reason
     FROM labels
@@ -194,18 +199,19 @@ SELECT
     0 AS differing,
     CASE
         WHEN reason IS NULL THEN 'no species: '
-            || coalesce(shown(asked.name) || standing, 'the label is certain of none')
+            || coalesce(shown(species.name) || standing, 'the label is certain of none')
         WHEN reason = 'conflict'
             THEN shown(conflicting.key) || ' is of ' || shown(conflicting.kingdom) || ', the label says ' || kingdoms_said
         WHEN reason = 'ambiguous' THEN shown(viable_name) || ' may be ' || answers_met
-        WHEN reason = 'not_found' THEN coalesce(shown(asked.name) || standing, 'no name of the label is in the backbone')
+        WHEN reason = 'not_found'
+            THEN coalesce(shown(species.name) || standing, 'no name of the label is in the backbone')
         ELSE 'the label has no name'
     END AS detail
 FROM judged
 LEFT JOIN troubles USING (label)
-LEFT JOIN asked_of_labels AS asked USING (label);
+LEFT JOIN species_of_labels AS species USING (label);
 
--- Where species are ambiguous but all of one genus, that genus is certain.
+-- If all species of an ambiguous label are of one genus, that genus is certain.
 UPDATE species_outcomes
 SET
     reason = NULL,

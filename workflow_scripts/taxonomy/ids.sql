@@ -1,4 +1,4 @@
--- A list without ids: a row's id is its name with its author; further rows of one name have their number behind it.
+-- Ids for a list without any: a row's name with its author, and a number from the second row of the same name on.
 -- In and out: `taxon_rows`.
 CREATE OR REPLACE TEMP TABLE taxon_rows AS
 WITH identified AS (

@@ -1,5 +1,5 @@
--- Higher taxa that stand only in the rows' own ranks, as usages of their own: without them a list of species has no
--- family, and a list of binomials no genus. In: `named`, `usages`. Out: more rows of `named`.
+-- Add usages for higher taxa that occur only in rank columns: otherwise a list of species has no families, and a list of
+-- binomials no genera. In: `named`, `usages`. Out: more rows of `named`.
 
 CREATE TEMP TABLE paths AS
 SELECT DISTINCT
@@ -8,7 +8,7 @@ SELECT DISTINCT
     flat.class AS class,
     flat."order" AS "order",
     flat.family AS family,
-    -- A checklist with parents has the genera that it wants.
+    -- A checklist with parents has rows for its genera.
     coalesce(flat.genus, CASE WHEN epithet IS NOT NULL AND NOT getvariable('has_parents') THEN word END) AS genus
 FROM named
 WHERE standing IN ('accepted', 'doubtful', 'unknown');
@@ -24,7 +24,7 @@ WITH candidates AS (
     UNION ALL SELECT DISTINCT 'family', family, kingdom, phylum, class, "order", NULL FROM paths
     UNION ALL SELECT DISTINCT 'genus', genus, kingdom, phylum, class, "order", family FROM paths
 ),
-wanted AS (
+missing AS (
     SELECT *
     FROM candidates
     ANTI JOIN (
@@ -32,11 +32,11 @@ wanted AS (
     ) AS placed USING (rank, name)
     WHERE name IS NOT NULL
 ),
--- Rows that leave ranks out, or give them all alike, mean one taxon.
+-- Rows that do not contradict one another mean one taxon.
 agreed AS (
     SELECT rank, name, max(kingdom) AS kingdom, max(phylum) AS phylum, max(class) AS class, max("order") AS "order",
         max(family) AS family
-    FROM wanted
+    FROM missing
     GROUP BY rank, name
     HAVING
         greatest(
@@ -46,8 +46,8 @@ agreed AS (
 )
 SELECT rank || ' ' || name AS id, * FROM agreed
 UNION ALL
-SELECT concat_ws(' ', rank, name, 'in', family, "order", class, phylum, kingdom), wanted.*
-FROM wanted
+SELECT concat_ws(' ', rank, name, 'in', family, "order", class, phylum, kingdom), missing.*
+FROM missing
 ANTI JOIN agreed USING (rank, name);
 
 INSERT INTO named BY NAME

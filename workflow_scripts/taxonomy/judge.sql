@@ -1,15 +1,15 @@
--- Which of the candidates that were just found is the answer.
+-- Choose the answer among a finder's candidates.
 -- In: `found`, `contexts`, `strategies`, the attached `backbone` and the variables `finder` and `is_guess`.
--- Out: rows of `species_outcomes`, at most one a label, and of `weighed`.
+-- Out: rows of `species_outcomes`, at most one per label, and of `weighed`.
 
--- The first of a label's binomials that the backbone knows decides; the others say nothing more.
+-- Only the candidates of a label's first binomial that has any count.
 CREATE OR REPLACE TEMP TABLE candidates AS
 WITH first AS (
     SELECT label, min(priority) AS priority, arg_min(candidates, priority) = 1 AS is_lone
     FROM (SELECT label, priority, count(*) AS candidates FROM found GROUP BY label, priority)
     GROUP BY label
 ),
--- Keys of the ranks only of the taxa that were found: a backbone has millions.
+-- Compute keys only for the taxa that were found: a backbone has millions.
 keyed AS (
     SELECT
         found.*,
@@ -28,7 +28,7 @@ SELECT
     keyed.label,
     keyed.priority,
     keyed.is_lone,
-    keyed.asked,
+    keyed.query,
     keyed.key,
     keyed.tier,
     keyed.taxon_id,
@@ -57,23 +57,23 @@ SELECT
 FROM keyed
 JOIN contexts USING (label);
 
--- What the label's author and its word for an infraspecific rank say of each of several candidates.
-CREATE OR REPLACE TEMP TABLE rivals_worded AS
+-- Whether the label's author and infraspecific rank agree with each candidate, for labels with several.
+CREATE OR REPLACE TEMP TABLE rival_evidence AS
 SELECT
     candidates.label,
     candidates.taxon_id,
-    any_value(authors_agree(asked.author, names.authorship)) AS author_agrees,
-    bool_or(asked.infra_rank = names.rank) AS infra_rank_agrees
+    any_value(authors_agree(query.author, names.authorship)) AS author_agrees,
+    bool_or(query.infra_rank = names.rank) AS infra_rank_agrees
 FROM candidates
 JOIN (
-    -- Of one name in two columns one may have the author.
-    SELECT label, key AS asked, author_key(max(author)) AS author, max(infra_rank) AS infra_rank
+    -- If two columns give the same name, perhaps only one gives the author.
+    SELECT label, key AS query, author_key(max(author)) AS author, max(infra_rank) AS infra_rank
     FROM queries
     SEMI JOIN candidates ON candidates.label = queries.label AND NOT candidates.is_lone
     WHERE author IS NOT NULL OR infra_rank IS NOT NULL
     GROUP BY label, key
-) AS asked
-    USING (label, asked)
+) AS query
+    USING (label, query)
 JOIN (
     SELECT taxon_id, rank, author_key(authorship) AS authorship
     FROM backbone.names
@@ -88,14 +88,14 @@ SELECT
     getvariable('finder') AS finder,
     label, key, tier, taxon_id, answer_id, distance, agreeing, filled_agreeing, differing, in_conflict, author_agrees
 FROM candidates
-LEFT JOIN rivals_worded USING (label, taxon_id)
+LEFT JOIN rival_evidence USING (label, taxon_id)
 WHERE getvariable('keeps_weighed');
 
--- What an answer needs of the candidate that it rests on.
+-- The fields of the chosen candidate that the answer needs.
 CREATE OR REPLACE TEMP MACRO as_best(candidate) AS {
     tier: candidate.tier,
     kingdom: coalesce(candidate.kingdom, ''),
-    asked: candidate.asked,
+    query: candidate.query,
     key: candidate.key,
     scientific_name: candidate.scientific_name,
     taxon_id: candidate.taxon_id,
@@ -113,19 +113,19 @@ WITH viable AS (
     WHERE NOT is_lone AND NOT in_conflict AND NOT is_another(agreeing, differing)
     QUALIFY distance = min(distance) OVER (PARTITION BY label)
 ),
--- Subspecies and variety of one name are two taxa.
+-- A subspecies and a variety of the same name are different taxa.
 of_rank AS (
     SELECT
         viable.*,
-        rivals_worded.author_agrees,
+        rival_evidence.author_agrees,
         count(DISTINCT coalesce(kingdom, '')) OVER (PARTITION BY label) AS kingdoms_met
     FROM viable
-    LEFT JOIN rivals_worded USING (label, taxon_id)
+    LEFT JOIN rival_evidence USING (label, taxon_id)
     QUALIFY
         coalesce(infra_rank_agrees, false)
         = max(coalesce(infra_rank_agrees, false)) OVER (PARTITION BY label)
 ),
--- Homonyms of one kingdom are told apart by their authors.
+-- Authors distinguish homonyms within a kingdom.
 unauthored AS (
     SELECT *, count(DISTINCT answer_key) OVER (PARTITION BY label) AS answers_unauthored
     FROM of_rank
@@ -150,8 +150,8 @@ agreeing_most AS (
     FROM narrowed
     QUALIFY agreeing + kingdom_agrees = max(agreeing + kingdom_agrees) OVER (PARTITION BY label)
 ),
--- Among equals an accepted name goes before a synonym and that before a doubtful name, but only within one kingdom:
--- between kingdoms there is nothing to choose by.
+-- Among equals, accepted names come before synonyms and synonyms before doubtful names, but only within a kingdom: tiers
+-- do not decide between kingdoms.
 preferred AS (
     SELECT *, count(DISTINCT coalesce(kingdom, '')) OVER (PARTITION BY label) AS kingdoms_left
     FROM agreeing_most
@@ -161,7 +161,7 @@ counted AS (
     SELECT *, count(DISTINCT answer_key) OVER (PARTITION BY label) AS answers_unfilled
     FROM preferred
 ),
--- What the label says is not enough: so with its holes filled.
+-- If the label's own ranks do not decide, use the ranks that they imply as well.
 filled AS (
     SELECT *
     FROM counted
@@ -182,7 +182,7 @@ chosen AS (
     FROM filled
     GROUP BY label
 ),
--- Did the label's ranks have to choose? Yes, when the name alone has other answers at least as good.
+-- `rivals` above 1: the name alone has several answers at least as good, so the label's other columns had to decide.
 rivalry AS (
     SELECT candidates.label, count(DISTINCT candidates.answer_key) AS rivals
     FROM candidates
@@ -220,7 +220,7 @@ judged AS (
     LEFT JOIN chosen USING (label)
     LEFT JOIN rivalry USING (label)
     UNION ALL BY NAME
-    -- Nearly all labels have one candidate: nothing to weigh.
+    -- Most labels have a single candidate, so there is nothing to weigh.
     SELECT
         label,
         shown(key) AS name,
@@ -268,9 +268,9 @@ SELECT
         ELSE concat_ws(
             '; ',
             CASE
-                WHEN best.distance > 0 THEN shown(best.asked) || ' read as ' || shown(best.key)
+                WHEN best.distance > 0 THEN shown(best.query) || ' read as ' || shown(best.key)
                 WHEN getvariable('finder') = 'filled'
-                    THEN shown(best.key) || ' is the only ' || best.asked || ' of its family'
+                    THEN shown(best.key) || ' is the only ' || best.query || ' of its family'
                 WHEN getvariable('finder') = 'hidden_binomial' THEN shown(best.key) || ' stands in another column'
                 WHEN getvariable('finder') = 'title_case' THEN 'written in Title Case'
             END,

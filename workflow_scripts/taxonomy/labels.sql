@@ -1,9 +1,9 @@
 -- Distinct labels, cleaned. In: `given` (contract PROVIDER_LABELS, of one or more generations).
--- Out: `labels`, `label_ranks` (one clean word a rank), `queries` (the binomials that a label holds, in order of trust),
--- `epithets` (those without a genus), `read_names` (what the columns meant for species hold) and `hidden_names`
--- (binomials in the others).
+-- Out: `labels`, `label_ranks` (one clean name per rank), `queries` (a label's binomials, in order of trust), `epithets`
+-- (those without a genus), `read_names` (the names in the columns meant for species) and `hidden_names` (binomials in
+-- other columns).
 
--- A label of several generations is one label. Its common name is the one with most images behind it.
+-- A label of several generations is one label. Its common name is the one with the most images.
 CREATE OR REPLACE TEMP TABLE labels AS
 WITH common_names AS (
     SELECT label_id, common, sum(images) AS images
@@ -12,7 +12,7 @@ WITH common_names AS (
     GROUP BY label_id, common
 )
 SELECT
-    -- A small number for the joins to come.
+    -- A small key for the joins that follow.
     row_number() OVER (ORDER BY label_id)::INTEGER AS label,
     label_id,
     min(kingdom) AS kingdom,
@@ -24,7 +24,7 @@ SELECT
     min(species) AS species,
     min(scientific_name) AS scientific_name,
     any_value(preferred.common) AS common,
-    -- A key that not all generations agree on says nothing.
+    -- A key on which generations disagree is ignored.
     CASE WHEN min(taxon_key) = max(taxon_key) THEN min(taxon_key) END AS taxon_key,
     sum(images)::BIGINT AS images
 FROM given
@@ -35,7 +35,7 @@ LEFT JOIN (
 ) AS preferred USING (label_id)
 GROUP BY label_id;
 
--- The texts of the rank columns: a few thousand serve all labels.
+-- The distinct texts of the rank columns: a few thousand for all labels.
 CREATE OR REPLACE TEMP TABLE written_ranks AS
 SELECT kingdom AS written FROM labels
 UNION SELECT phylum FROM labels
@@ -49,7 +49,7 @@ SELECT *, name_key(word) AS key, kingdoms_meant(word) AS kingdoms
 FROM name_parts('written_ranks')
 WHERE word IS NOT NULL;
 
--- One clean word a rank, as its key; NULL where a column says nothing. `kingdoms`: those that the kingdom column may mean.
+-- The key of each rank's name; NULL if the column has none. `kingdoms`: those that the kingdom column may mean.
 CREATE OR REPLACE TEMP TABLE label_ranks AS
 SELECT
     labels.label,
@@ -68,7 +68,7 @@ LEFT JOIN read_ranks AS of_order ON of_order.written = labels."order"
 LEFT JOIN read_ranks AS of_family ON of_family.written = labels.family
 LEFT JOIN read_ranks AS of_genus ON of_genus.written = labels.genus;
 
--- The species column holds an epithet, or a whole name, or a name whose genus is cut short or left out.
+-- The species column contains an epithet, a full name, or a name whose genus is abbreviated or omitted.
 CREATE OR REPLACE TEMP TABLE written_species AS
 WITH species AS (
     SELECT labels.label, read_ranks.word AS genus, plain_text(labels.species) AS text
@@ -79,7 +79,7 @@ WITH species AS (
 SELECT
     label,
     CASE
-        -- Without a genus a lone lower-case word names nothing.
+        -- Without a genus, a single lower-case word is not a name.
         WHEN genus IS NULL AND regexp_full_match(text, '\P{Lu}*') AND NOT regexp_matches(text, '[^ ] +[^ ]') THEN NULL
         WHEN genus IS NULL THEN text
         WHEN starts_with(lower(text), lower(genus) || ' ') OR text IN (genus, upper(genus)) THEN text
@@ -94,12 +94,12 @@ SELECT
 FROM species
 WHERE text IS NOT NULL AND NOT says_unknown(text)
 UNION ALL
--- "gorilla diehli" in the genus Gorilla: its first word may be an epithet too.
+-- "gorilla diehli" in the genus Gorilla: the first word may also be an epithet.
 SELECT label, genus || ' ' || text
 FROM species
 WHERE starts_with(text, lower(genus) || ' ');
 
--- The columns meant for species; a scientific name that only repeats the species column says nothing more.
+-- The texts of the columns meant for species; a scientific name that repeats the species column is left out.
 CREATE OR REPLACE TEMP TABLE written_names AS
 SELECT label, 1 AS place, written FROM written_species
 UNION ALL
@@ -112,13 +112,13 @@ WHERE scientific_name IS NOT NULL;
 CREATE OR REPLACE TEMP TABLE parsed AS
 SELECT * FROM name_parts('written_names');
 
--- What each column meant for species holds.
+-- The names in the columns meant for species.
 CREATE OR REPLACE TEMP TABLE read_names AS
 SELECT label, place, parsed.* EXCLUDE (written)
 FROM written_names
 JOIN parsed USING (written);
 
--- Binomials in columns not meant for one. `place` is the order in which they are looked for.
+-- Binomials in other columns. `place` is the order of the search.
 CREATE OR REPLACE TEMP TABLE hidden_names AS
 SELECT written_columns.label, written_columns.place, read_ranks.* EXCLUDE (written, key, kingdoms)
 FROM (
@@ -132,28 +132,28 @@ FROM (
 JOIN read_ranks USING (written)
 WHERE read_ranks.epithet IS NOT NULL;
 
--- Species first, then scientific_name, then columns not meant for it; a subspecies before its species.
--- `genus` and `epithet`: of a binomial, for the misspelt. `is_asked`: the name as the label means it, not another way to
--- read or to spell it.
+-- The names to search for: of `species` first, then of `scientific_name`, then of other columns; a subspecies before its
+-- species. `genus` and `epithet`: the parts of a binomial, for the fuzzy search. `is_primary`: the name as written, not
+-- another reading or spelling of it.
 CREATE OR REPLACE TEMP TABLE queries AS
 WITH names AS (
     SELECT *, false AS is_hidden FROM read_names
     UNION ALL BY NAME
     SELECT *, true AS is_hidden FROM hidden_names
 ),
-asked AS (
+readings AS (
     SELECT label, 10 * place AS priority, is_hidden, word || ' ' || epithet || ' ' || infra AS name, NULL AS genus,
-        NULL AS epithet, author, infra_rank, true AS is_asked
+        NULL AS epithet, author, infra_rank, true AS is_primary
     FROM names
     WHERE epithet IS NOT NULL AND infra IS NOT NULL
     UNION ALL
-    -- The author of a subspecies is not its species'.
+    -- The author of a subspecies is not the author of its species.
     SELECT label, 10 * place + 3, is_hidden, word || ' ' || epithet, word, epithet,
         CASE WHEN infra IS NULL THEN author END, NULL, true
     FROM names
     WHERE epithet IS NOT NULL
     UNION ALL
-    -- A mark of a hybrid that may be glued to the epithet: "xananassa".
+    -- The mark of a hybrid may be joined to the epithet: "xananassa".
     SELECT label, 10 * place + 6, is_hidden, word || ' ' || substr(epithet, 2), NULL, NULL, author, NULL, false
     FROM names
     WHERE starts_with(epithet, 'x')
@@ -173,19 +173,19 @@ asked AS (
     WHERE whole IS NOT NULL
 )
 SELECT label, priority + 1 AS priority, is_hidden, name_key(name) AS key, name_key(genus) AS genus,
-    name_key(epithet) AS epithet, author, infra_rank, is_asked
-FROM asked
+    name_key(epithet) AS epithet, author, infra_rank, is_primary
+FROM readings
 UNION ALL
--- With an umlaut: as it is written first, then both ways to write it without.
+-- Names with umlauts: as written first, then both spellings without them.
 SELECT label, priority, is_hidden, lower(name), NULL, NULL, author, infra_rank, false
-FROM asked
+FROM readings
 WHERE has_umlaut(name)
 UNION ALL
 SELECT label, priority + 1, is_hidden, unnest(umlaut_keys(name)), NULL, NULL, author, infra_rank, false
-FROM asked
+FROM readings
 WHERE has_umlaut(name);
 
--- Names in Title Case, as if their epithets were written in lower case.
+-- Names in Title Case, with their epithets in lower case.
 CREATE OR REPLACE TEMP TABLE titles AS
 SELECT label, 10 * place + 1 AS priority, name_key(word || ' ' || title) AS key
 FROM read_names
@@ -195,7 +195,7 @@ SELECT label, 10 * place + 4, name_key(word || ' ' || split_part(title, ' ', 1))
 FROM read_names
 WHERE contains(title, ' ');
 
--- Epithets alone: lower-case words in the species column of labels that have no genus.
+-- Epithets alone: lower-case words in the species column of labels without a genus.
 CREATE OR REPLACE TEMP TABLE epithets AS
 SELECT label, name_key(text) AS epithet
 FROM (

@@ -1,4 +1,4 @@
--- Parents and accepted names given as names, where no column gives their ids. In and out: `taxon_rows`.
+-- Replace parents and accepted names that are given by name with their ids. In and out: `taxon_rows`.
 CREATE OR REPLACE TEMP TABLE link_texts AS
 SELECT row_name(given) AS written FROM taxon_rows AS given
 UNION SELECT "parentNameUsage" FROM taxon_rows
@@ -9,7 +9,7 @@ SELECT written, name_key(concat_ws(' ', word, epithet, infra)) AS key
 FROM parsed_names('link_texts')
 WHERE word IS NOT NULL;
 
--- A name as it is written, or without its author; only where it is one row's.
+-- The texts that identify one row: its name as written or with its author, its id, or its name's key.
 CREATE OR REPLACE TEMP TABLE link_targets AS
 WITH named AS (
     SELECT
@@ -29,13 +29,13 @@ SELECT text AS name, true AS is_whole, min(id) AS id FROM spelt GROUP BY text HA
 UNION ALL
 SELECT key, false, min(id) FROM keyed GROUP BY key HAVING count(*) = 1;
 
--- A name that is no row's stays as it is written: it is counted as an id that leads nowhere.
+-- A name that identifies no row stays as written, and is counted as a dangling link.
 CREATE OR REPLACE TEMP TABLE taxon_rows AS
 SELECT given.* REPLACE (
     coalesce("parentNameUsageID", whole_parent.id, plain_parent.id) AS "parentNameUsageID",
     CASE
         WHEN "acceptedNameUsageID" IS NOT NULL THEN "acceptedNameUsageID"
-        -- An accepted name's own row repeats it, often without the author.
+        -- An accepted name's row repeats its own name, often without the author.
         WHEN own.key = accepted.key AND whole_accepted.id IS NULL THEN NULL
         ELSE coalesce(whole_accepted.id, plain_accepted.id, "acceptedNameUsage")
     END AS "acceptedNameUsageID"

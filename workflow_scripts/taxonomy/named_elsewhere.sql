@@ -1,4 +1,4 @@
--- Accepted names and parents that have no row, only an id and a name in the rows that lead to them: taxa of their own.
+-- Taxa without a row: accepted names and parents that occur only as an id and a name in other rows.
 -- In: `taxon_rows`, `read_ranks`. Out: `named_elsewhere`, in columns of `taxon_rows`.
 CREATE TEMP TABLE named_elsewhere AS
 WITH pointing AS (
@@ -8,7 +8,7 @@ WITH pointing AS (
     SELECT "parentNameUsageID", "parentNameUsage", * FROM taxon_rows
     WHERE "parentNameUsage" IS NOT NULL AND "parentNameUsageID" IS NOT NULL AND NOT is_comment
 ),
--- What stands above the row that leads there stands above what it leads to.
+-- The ranks above the row that points to a taxon are also above that taxon.
 above AS (
     SELECT
         pointing.id,

@@ -1,8 +1,8 @@
-"""A curator's overrides: a CSV file with the taxa of some labels, which take precedence over resolution.
+"""Read a curator's overrides: a CSV file of taxa for labels, which takes precedence over every strategy.
 
-Columns: any of the seven ranks and `scientific_name`, as the provider wrote them (an empty cell means anything);
-`taxon_id`, the answer as `backbone:id`, or empty for a label that shall stay unresolved; `why`, for whoever reads it
-later. Of several rows that a label meets the one with most cells decides, then the first.
+Columns: any of the seven ranks and `scientific_name`, as the provider wrote them (an empty cell matches anything);
+`taxon_id`, the answer as `backbone:id`, or empty to leave the label unresolved; `why`, a note for readers. If several
+rows match a label, the one with the most filled cells decides, then the first.
 """
 
 from pathlib import Path
@@ -18,10 +18,10 @@ COLUMNS = (*LABEL_COLUMNS, "taxon_id", "why")
 
 
 def read_overrides(connection: duckdb.DuckDBPyConnection, path: Path | None) -> None:
-    """Name the overrides as the table `override_rows`, with each one's line in the file; an empty one without a file.
+    """Create the table `override_rows` with each row's line number; without a file it is empty.
 
     Raises:
-        InputError: the file is missing or no CSV, has unknown columns, no `taxon_id`, or a row that meets every label.
+        InputError: the file is missing or not CSV, has unknown columns or no `taxon_id`, or a row matches every label.
     """
     if path is None:
         columns = ", ".join(f"{quoted(column)} VARCHAR" for column in COLUMNS)
@@ -33,7 +33,7 @@ def read_overrides(connection: duckdb.DuckDBPyConnection, path: Path | None) -> 
     try:
         found = [str(row[0]) for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
         if unknown := sorted(set(found) - set(COLUMNS)):
-            raise InputError(f"{path}: unknown column {', '.join(unknown)}; it may have {', '.join(COLUMNS)}")
+            raise InputError(f"{path}: unknown column {', '.join(unknown)}; allowed: {', '.join(COLUMNS)}")
         if "taxon_id" not in found or not set(found) & set(LABEL_COLUMNS):
             raise InputError(f"{path}: needs the column taxon_id and at least one of {', '.join(LABEL_COLUMNS)}")
         columns = ", ".join(
@@ -52,15 +52,15 @@ def read_overrides(connection: duckdb.DuckDBPyConnection, path: Path | None) -> 
     cells = ", ".join(quoted(column) for column in LABEL_COLUMNS)
     empty = connection.execute(f"SELECT min(row) FROM override_rows WHERE coalesce({cells}) IS NULL").fetchone()
     if empty is not None and empty[0] is not None:
-        raise InputError(f"{path}: row {empty[0]} says nothing of the label; fill in a rank or scientific_name")
+        raise InputError(f"{path}: row {empty[0]} matches every label; fill in a rank or scientific_name")
 
 
 def check_targets(connection: duckdb.DuckDBPyConnection, path: Path | None) -> None:
-    """Once all backbones were asked.
+    """Check that each override's taxon was found, after all backbones were searched.
 
     Raises:
-        InputError: a row's `taxon_id` is in none of them.
+        InputError: a row's `taxon_id` is in no backbone.
     """
     row = connection.execute("SELECT row, taxon_id FROM targets_sought ORDER BY row LIMIT 1").fetchone()
     if row is not None:
-        raise InputError(f"{path}: row {row[0]}: no backbone has the taxon {row[1]}; its id is written `backbone:id`")
+        raise InputError(f"{path}: row {row[0]}: no backbone has the taxon {row[1]}; write its id as `backbone:id`")

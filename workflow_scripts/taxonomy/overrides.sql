@@ -1,7 +1,7 @@
 -- The labels that a curator decided. In: `override_rows` (the CSV's columns and `row`, from 2) and `labels`.
--- Out: `overridden`, at most one row a label.
+-- Out: `overridden`, at most one row per label.
 
--- One row a filled cell. A label meets a row when it has all its cells, whatever the case and the spaces.
+-- One row per filled cell. A row matches a label that has all its cells, ignoring case and spaces.
 CREATE OR REPLACE TEMP TABLE override_cells AS
 SELECT row, "column", name_key(plain_text(written)) AS key
 FROM (
@@ -31,20 +31,20 @@ WITH label_cells AS (
     ON kingdom, phylum, class, "order", family, genus, species, scientific_name
     INTO NAME "column" VALUE key
 ),
-met AS (
+matches AS (
     SELECT label_cells.label, override_cells.row, count(*) AS cells
     FROM override_cells
     JOIN label_cells USING ("column", key)
     GROUP BY label_cells.label, override_cells.row
 )
-SELECT met.label, met.row, override_rows.taxon_id, override_rows.why
-FROM met
-JOIN (SELECT row, count(*) AS cells FROM override_cells GROUP BY row) AS wanted USING (row, cells)
+SELECT matches.label, matches.row, override_rows.taxon_id, override_rows.why
+FROM matches
+JOIN (SELECT row, count(*) AS cells FROM override_cells GROUP BY row) AS filled USING (row, cells)
 JOIN override_rows USING (row)
--- The row that says most of the label, then the first.
-QUALIFY row_number() OVER (PARTITION BY met.label ORDER BY met.cells DESC, met.row) = 1;
+-- The row with the most cells, then the first.
+QUALIFY row_number() OVER (PARTITION BY matches.label ORDER BY matches.cells DESC, matches.row) = 1;
 
--- Targets that no backbone has met yet; see `find_direct.sql`.
+-- Taxa of overrides that were not found yet; `find_direct.sql` removes those that a backbone has.
 CREATE OR REPLACE TEMP TABLE targets_sought AS
 SELECT row, taxon_id
 FROM override_rows

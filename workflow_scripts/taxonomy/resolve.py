@@ -1,12 +1,11 @@
-"""Resolve every distinct label of a corpus against the backbones, with the reason for each answer.
+"""Resolve each distinct label of a corpus against the backbones, with the reason for each answer.
 
-In: the labels of all generations and the backbones in order of preference. Out: one row a label, its seven ranks,
-accepted name and common name from the backbone, the provider's own words untouched beside them (contract LABELS).
+In: the labels of all generations, and the backbones in order of preference. Out: one row per label (contract LABELS):
+seven ranks, accepted name and common name from the backbone, beside the provider's own text.
 
-The algorithm is in the SQL files, in the order in which they run: `common/names.sql` (how names are read), `labels.sql`
-(cleaning), `overrides.sql`, then for each backbone `context.sql`, the finders (`find_*.sql`, in the order of
-`FINDERS`, each followed by `judge.sql`, which weighs what was found), `higher_rank.sql` and `answers.sql`, and at the
-end `resolved.sql`.
+The algorithm is in the SQL files, which run in this order: `common/names.sql` (parses names), `labels.sql` (cleans
+labels), `overrides.sql`; for each backbone `context.sql`, the finders (`find_*.sql`, in the order of `FINDERS`, each
+followed by `judge.sql`, which weighs its candidates), `higher_rank.sql` and `answers.sql`; finally `resolved.sql`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,8 +27,8 @@ from workflow_scripts.taxonomy.overrides import check_targets, read_overrides
 HERE = Path(__file__).parent
 BEFORE = ("agreement.sql", "labels.sql", "overrides.sql", "answers_table.sql")
 BEFORE_FINDERS = ("context.sql", "species_outcomes.sql", "find_direct.sql")
-# In order of trust; a label that one of them settles is not looked at by the next. A guess counts only when there is
-# one best: else it says nothing, and the label goes on.
+# In order of trust; each sees only the labels that no earlier one has decided. True: a guess, which decides a label
+# only if one candidate is the best.
 FINDERS = {
     "find_named.sql": False,
     "find_title_case.sql": False,
@@ -57,20 +56,20 @@ def resolve(
 
     Args:
         labels: the labels of each generation (contract PROVIDER_LABELS).
-        settings: which strategies count, and the languages of common names.
-        out: where the resolved labels go (contract LABELS).
-        account: where the account of labels goes, with labels and images by strategy.
+        settings: the strategies to use, and the languages of common names.
+        out: the resolved labels to write (contract LABELS).
+        account: the account to write, with labels and images by strategy.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
-        backbones: name and DuckDB file of each backbone, the preferred one first. Without any, labels are taken as they
-            are written.
-        overrides: a curator's CSV; see `taxonomy.overrides`.
+        backbones: name and DuckDB file of each backbone, in order of preference. Without any, ranks and names are taken
+            from the labels as written.
+        overrides: a curator's CSV file; see `taxonomy.overrides`.
 
     Raises:
-        InputError: a file is missing or breaks its contract, or an override cannot be followed.
+        InputError: a file is missing or breaks its contract, or an override cannot be applied.
     """
     with tables.connect(memory_mb, threads) as connection:
-        # Generations share labels, so the key is unique within a file only: `labels.sql` makes one of them.
+        # Generations share labels, so `label_id` is unique only within a file; `labels.sql` merges them.
         tables.read(connection, labels, PROVIDER_LABELS, "given")
         read_overrides(connection, overrides)
         for _ in match_labels(connection, backbones or {}, settings):
@@ -89,11 +88,11 @@ def match_labels(
     *,
     keeps_weighed: bool = False,
 ) -> Iterator[str]:
-    """Fill the table `answers`: what each backbone says of each label of the view `given`.
+    """Fill the table `answers` with each backbone's answer for each label of the view `given`.
 
-    Needs the table `override_rows`. Yields the name of each backbone when it has answered, while its tables of the way
-    there still stand: `contexts`, `species_outcomes`, `higher_outcomes` and, with `keeps_weighed`, the candidates as
-    `weighed`.
+    Needs the table `override_rows`. Yields the name of each backbone once its answers are complete. Until the next one
+    starts, its intermediate tables exist: `contexts`, `species_outcomes`, `higher_outcomes` and, with `keeps_weighed`,
+    the candidates as `weighed`.
     """
     connection.execute(f"SET VARIABLE keeps_weighed = {keeps_weighed}")
     highest = settings.common_names_up_to
@@ -126,7 +125,7 @@ def _run(connection: duckdb.DuckDBPyConnection, *scripts: str) -> None:
 
 
 def _list_table(connection: duckdb.DuckDBPyConnection, table: str, values: Sequence[str]) -> None:
-    """A table of (place, name) from the config's list."""
+    """Create a table of (place, name) from a list of the config."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} (place INTEGER, name VARCHAR)")
     for place, value in enumerate(values):
         connection.execute(f"INSERT INTO {table} VALUES (?, ?)", [place, value])
@@ -138,12 +137,10 @@ def _attach(connection: duckdb.DuckDBPyConnection, name: str, file: Path) -> Non
     try:
         connection.execute(f"ATTACH {literal(file)} AS backbone (READ_ONLY)")
     except duckdb.Error as error:
-        raise InputError(f"{file}: not a backbone {name}: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{file}: cannot be opened as backbone {name}: {str(error).splitlines()[0]}") from None
     rows = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'backbone'").fetchall()
     if missing := sorted(BACKBONE_TABLES - {row[0] for row in rows}):
-        raise InputError(
-            f"{file}: not a backbone {name}: no table {', '.join(missing)}; build it with taxonomy.backbone"
-        )
+        raise InputError(f"{file}: backbone {name} has no table {', '.join(missing)}; build it with taxonomy.backbone")
 
 
 def _write_account(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

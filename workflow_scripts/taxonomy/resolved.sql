@@ -1,4 +1,4 @@
--- One row a label (contract LABELS): of the backbones' answers the best grade, then the preferred backbone's.
+-- One row per label (contract LABELS): the answer of the best grade, then of the preferred backbone.
 -- In: `labels` and `answers`.
 SELECT
     labels.label_id,
@@ -19,7 +19,7 @@ SELECT
     best.genus,
     best.species,
     best.scientific_name,
-    -- The provider's common name only where the backbone has none; its rank is then nobody's knowledge.
+    -- The provider's common name only if the backbone has none for the taxon; its rank is then unknown.
     CASE
         WHEN best.reason IS NULL
             THEN coalesce(best.common_name, plain_text(labels.common), best.higher_common_name)

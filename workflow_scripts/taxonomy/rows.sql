@@ -1,19 +1,19 @@
--- What the columns of a row say, however they are filled.
+-- Macros that read the columns of a row.
 
--- A word of a vocabulary as it is looked up: "http://rs.gbif.org/vocabulary/gbif/rank/Sub_species" is "subspecies".
+-- The key of a vocabulary's word: "http://rs.gbif.org/vocabulary/gbif/rank/Sub_species" is "subspecies".
 CREATE OR REPLACE TEMP MACRO word_key(written) AS regexp_replace(
     lower(strip_accents(CASE WHEN contains(written, '://') THEN regexp_extract(written, '([^/#]*)[/#]*$', 1) ELSE written END)),
     '[^\p{L}*?]', '', 'g'
 );
 
--- "Quercus alba" of a generic name and an epithet; an epithet that is a whole name already stays as it is.
+-- "Quercus alba" from a generic name and an epithet; an epithet that is already a full name is kept.
 CREATE OR REPLACE TEMP MACRO joined_name(genus, epithet, infra) AS CASE
     WHEN epithet IS NULL THEN NULL
     WHEN regexp_matches(epithet, '^\p{Lu}\p{L}+ ') THEN concat_ws(' ', epithet, infra)
     WHEN genus IS NOT NULL THEN concat_ws(' ', genus, lower(epithet), infra)
 END;
 
--- A row's name: as written, else put together from its parts, else that of its rank, else of its lowest rank.
+-- A row's name: as written, else joined from its parts, else from its rank's column, else from its lowest rank.
 CREATE OR REPLACE TEMP MACRO row_name(given) AS coalesce(
     given."canonicalName",
     given."scientificName",

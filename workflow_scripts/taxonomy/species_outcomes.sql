@@ -1,4 +1,4 @@
--- What the strategies say that find a species; each `find_*.sql` adds its candidates, `judge.sql` its outcomes.
+-- The outcomes of the strategies for species. `find_direct.sql` and `judge.sql` add rows, at most one per label.
 CREATE OR REPLACE TEMP TABLE species_outcomes (
     label INTEGER,
     reason VARCHAR,
@@ -9,12 +9,12 @@ CREATE OR REPLACE TEMP TABLE species_outcomes (
     agreeing INTEGER,
     differing INTEGER,
     distance INTEGER,
-    -- Of an ambiguous label whose candidates share it: the genus, as an `answer_key`.
+    -- The genus that all candidates of an ambiguous label share, as an `answer_key`.
     common_genus VARCHAR,
     detail VARCHAR
 );
 
--- Every candidate that was weighed, for the explanation of an answer.
+-- Every candidate that was weighed, for `taxonomy.explain`.
 CREATE OR REPLACE TEMP TABLE weighed (
     finder VARCHAR,
     label INTEGER,

@@ -1,8 +1,8 @@
 """Count how the labels of a corpus were resolved, for the report.
 
-Out, as JSON: `by_source` (labels and images by source, strategy and rank reached) `costliest` (the unresolved
-labels that cost most images, fifty at most) and `lost_species` (those that name a species and answer with a higher
-rank, likewise).
+Out (JSON): `by_source` (labels and images by source, strategy and resolved rank), `costliest` (the 50 unresolved labels
+with the most images) and `lost_species` (the 50 labels with the most images that name a species but resolve to a higher
+rank).
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ def stats(*, labels: Path, catalog: tuple[Path, ...], out: Path, memory_mb: int,
     Args:
         labels: the resolved labels (contract LABELS).
         catalog: the catalog's parts of all generations (contract CATALOG).
-        out: the JSON.
+        out: the JSON file to write.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 

@@ -31,7 +31,7 @@ WHERE strategy = 'unresolved'
 ORDER BY images DESC, label_id
 LIMIT 50;
 
--- Labels that name a species and answer with a taxon above it: `higher_rank.sql` says which species it is.
+-- Labels that name a species but resolve to a higher rank; `detail` (of `higher_rank.sql`) says which species.
 CREATE OR REPLACE TEMP TABLE lost_species AS
 SELECT label_id, resolved_rank, scientific_name, detail, as_written(labels) AS written, images
 FROM labels

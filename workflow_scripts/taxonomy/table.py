@@ -1,11 +1,11 @@
-"""A backbone from your own table of taxa with ranks and names."""
+"""Read your own table of ranks and names as a checklist."""
 
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.text_archives import Archive, Part, Table, best_table, named
 from workflow_scripts.taxonomy.columns import TAXON_COLUMNS
 
 COLUMNS = (*TAXON_COLUMNS, "species", "common", "language")
-# The names that benchmarks' label files give to the same.
+# Other names of the columns, such as those in benchmarks' label files.
 NAMES = named(
     *COLUMNS,
     id="taxonID",
@@ -25,19 +25,19 @@ NAMING = ("scientificName", "canonicalName", "species", "genus", "family", "orde
 
 
 def find_table(archive: Archive) -> Table:
-    """The table `list_rows` of one's own list.
+    """Find the table `list_rows` in your own file or folder.
 
     Raises:
         InputError: no file has a column of names or ranks.
     """
 
-    def rate(part: Part) -> int:
+    def score(part: Part) -> int:
         return len(part.columns) if set(NAMING) & set(part.columns) else 0
 
-    part = best_table(archive, rate, NAMES)
+    part = best_table(archive, score, NAMES)
     if part is None:
         raise InputError(
-            f"{archive.place}: no table with a column of names ({archive.shown()}); give a CSV file with a header: "
-            "kingdom, phylum, class, order, family, genus, species, or scientific_name"
+            f"{archive.place}: no table with a column of names ({archive.shown()}); give a CSV file whose header has "
+            "kingdom, phylum, class, order, family, genus, species or scientific_name"
         )
     return Table("list_rows", COLUMNS, (), [part])

@@ -1,4 +1,4 @@
--- Where each usage leads, and the seven ranks of what is accepted.
+-- Each usage's accepted names, and the seven ranks of each accepted name.
 -- In: `named`, `several`. Out: `accepted_of`, `synonym_steps`, `circular`, `classified`.
 
 CREATE TEMP TABLE links AS
@@ -7,7 +7,7 @@ WHERE standing = 'synonym' AND accepted_id IS NOT NULL AND id NOT IN (SELECT id 
 UNION ALL
 SELECT several.id, several.accepted_id FROM several JOIN named USING (id) WHERE named.standing = 'synonym';
 
--- Synonyms of synonyms: follow until a name that is none. The bound ends cycles; no checklist has such chains.
+-- Follow synonyms of synonyms to a name that is not a synonym. The bound ends cycles; no checklist has chains that long.
 CREATE TEMP TABLE synonym_steps AS
 WITH RECURSIVE chain AS (
     SELECT id, target, 1 AS steps
@@ -30,7 +30,7 @@ UNION ALL
 SELECT id, target, count(*) OVER (PARTITION BY id) > 1
 FROM (SELECT DISTINCT id, target FROM synonym_steps WHERE target_standing IN ('accepted', 'doubtful', 'unknown'));
 
--- What is placed in the tree: accepted names below their accepted parents. A parent that does not exist makes a root.
+-- The tree: accepted names below their accepted parents. A name whose parent does not exist is a root.
 CREATE TEMP TABLE placed AS
 SELECT
     named.id,
@@ -46,15 +46,15 @@ FROM named
 LEFT JOIN accepted_of AS parent ON parent.id = named.parent_id AND NOT parent.is_one_of_several
 WHERE standing IN ('accepted', 'doubtful', 'unknown');
 
--- What a taxon adds to the ranks of those above it.
+-- The taxon's name, if it is of the rank.
 CREATE OR REPLACE TEMP MACRO own_name(rank, name, wanted) AS CASE WHEN rank = wanted THEN name END;
 
 CREATE OR REPLACE TEMP MACRO own_anchor(rank, id) AS CASE
     WHEN rank IN ('kingdom', 'phylum', 'class', 'order', 'family', 'genus', 'species') THEN id
 END;
 
--- From the roots down, each taxon once: a rank is the taxon's own name, else what those above say, else its own row.
--- `anchor_id` is the nearest taxon, itself or above, at one of the seven ranks.
+-- Classify taxa from the roots down: a rank is the taxon's own name, else its ancestors', else from its own row.
+-- `anchor_id`: the taxon itself or its nearest ancestor at one of the seven ranks.
 CREATE OR REPLACE TEMP MACRO walk_down(placed_taxa) AS TABLE
 WITH RECURSIVE walk AS (
     SELECT
@@ -87,7 +87,7 @@ SELECT * FROM walk;
 
 CREATE TEMP TABLE walked AS SELECT * FROM walk_down('placed');
 
--- Taxa in a cycle of parents, and those below one, are not reached. Each cycle is cut above its highest rank.
+-- Taxa in or below a cycle of parents are not reached. Each cycle is cut above its highest rank.
 CREATE TEMP TABLE circular AS
 SELECT * FROM placed WHERE id NOT IN (SELECT id FROM walked);
 
@@ -124,11 +124,11 @@ SELECT
     walked.class,
     walked."order",
     walked.family,
-    -- A binomial says its genus itself.
+    -- A binomial contains its genus.
     CASE WHEN is_species_level AND placed.epithet IS NOT NULL THEN placed.word ELSE walked.genus END AS genus,
-    -- So does a subspecies its species, where no parent does.
+    -- A subspecies contains its species, if no ancestor is one.
     CASE WHEN is_species_level THEN coalesce(walked.species, placed.epithet) END AS species,
-    -- The taxon at the lowest of the seven ranks: a subspecies answers as its species, a tribe as its family.
+    -- The taxon at the lowest of the seven ranks: the species of a subspecies, the family of a tribe.
     CASE
         WHEN is_species_level AND walked.species IS NULL THEN placed.id
         ELSE coalesce(walked.anchor_id, placed.id)

@@ -1,7 +1,7 @@
--- The rows of a checklist as usages of names: what each is called, its rank, and where it stands.
--- In: `taxon_rows`, `named_elsewhere` (taxa that only other rows name), `read_ranks`, `read_statuses`. Out: `named`, `several`, `parsed`, `usages`.
+-- Read the rows of a checklist as usages of names: the name, its rank and its standing.
+-- In: `taxon_rows`, `named_elsewhere`, `read_ranks`, `read_statuses`. Out: `named`, `several`, `parsed`, `usages`.
 
--- One row an id. Should an id come twice, the first by all its values stays.
+-- One row per id. Of a repeated id, the first row in the order of all its values is kept.
 CREATE TEMP TABLE repeated AS
 SELECT "taxonID" AS id
 FROM taxon_rows
@@ -57,7 +57,7 @@ LEFT JOIN read_statuses AS taxonomic
 LEFT JOIN read_statuses AS nomenclatural
     ON nomenclatural.kind = 'nomenclatural' AND nomenclatural.written = given."nomenclaturalStatus";
 
--- Pro parte: several accepted names in one column. An id may hold such signs itself.
+-- Pro parte synonyms: several accepted ids in one column. An id may itself contain a separator.
 CREATE TEMP TABLE several AS
 SELECT id, trim(unnest(list_distinct(regexp_split_to_array(accepted_id, '[|;,]')))) AS accepted_id
 FROM usages
@@ -80,14 +80,14 @@ UNION SELECT written FROM flat_texts;
 CREATE TEMP TABLE parsed AS
 SELECT written, word, epithet, infra, joining FROM name_parts('texts');
 
--- The rank columns' texts: few against all names.
+-- The texts of the rank columns, few compared with all names.
 CREATE TEMP TABLE flat_words AS
 SELECT DISTINCT parsed.written, parsed.word
 FROM flat_texts
 JOIN parsed USING (written);
 
--- Ranks of single words that the checklist itself gives elsewhere: a rank's column, or the genus of a binomial.
--- A word that is found at several ranks has none for certain.
+-- Ranks of single words that the checklist gives elsewhere: in a rank's column, or as the genus of a binomial.
+-- Words that occur at several ranks are left out.
 CREATE TEMP TABLE ranks_of_words AS
 SELECT word, min(rank) AS rank
 FROM (
@@ -101,7 +101,7 @@ WHERE word IN (
 GROUP BY word
 HAVING count(DISTINCT rank) = 1;
 
--- The rank of a name that has none, or a word for it that nobody knows, where the name or the checklist is certain of it.
+-- The rank of a name whose rank is missing or unknown, if the name or the rest of the checklist determines it.
 CREATE OR REPLACE TEMP MACRO inferred_rank(written, word, epithet, infra, elsewhere, kingdom) AS CASE
     WHEN infra IS NOT NULL THEN CASE
         WHEN regexp_matches(written, ' (?i:subsp|ssp|nothosubsp)\.? ') THEN 'subspecies'
@@ -111,31 +111,31 @@ CREATE OR REPLACE TEMP MACRO inferred_rank(written, word, epithet, infra, elsewh
     END
     WHEN epithet IS NOT NULL THEN 'species'
     WHEN elsewhere IS NOT NULL THEN elsewhere
-    -- The endings that the codes keep for families: "idae" of plants are subclasses.
+    -- Endings that the nomenclatural codes reserve for families; "idae" in plants is a subclass.
     WHEN regexp_matches(word, 'aceae$|viridae$') OR (kingdom = 'Animalia' AND ends_with(word, 'idae')) THEN 'family'
 END;
 
--- What stands behind a name's last word: its author. An autonym's author stands before it ("Aus bus Smith var. bus").
+-- The author: the text after a name's last word. An autonym's author comes before it ("Aus bus Smith var. bus").
 CREATE OR REPLACE TEMP MACRO author_behind(full_name, last_word) AS CASE
     WHEN contains(full_name || ' ', ' ' || last_word || ' ')
         THEN nullif(trim(string_split(full_name || ' ', ' ' || last_word || ' ')[-1]), '')
     WHEN starts_with(full_name, last_word || ' ') THEN nullif(trim(substr(full_name, length(last_word) + 1)), '')
 END;
 
--- "Abies (Ferox)", "Abies subgen. Ferox": a part of a genus is called by its own word, not by the genus's.
+-- "Abies (Ferox)", "Abies subgen. Ferox": a part of a genus is named by its own word, not by the genus.
 CREATE OR REPLACE TEMP MACRO infrageneric_word(written) AS nullif(coalesce(
     nullif(regexp_extract(written, '^\p{L}+ \((\p{Lu}\p{Ll}+)\)', 1), ''),
     regexp_extract(written, '^\p{L}+ (?:\p{Ll}+\.? )+(\p{Lu}\p{Ll}+)', 1)
 ), '');
 
--- A test that few rows need stands in a CASE of its own: of AND's parts DuckDB tries any first.
+-- Costly tests that few rows need are in a CASE of their own: DuckDB may evaluate the operands of AND in any order.
 CREATE TEMP TABLE named AS
 SELECT
     read.* EXCLUDE (written_author, full_name),
     CASE
         WHEN taxonomic = 'misapplied' OR nomenclatural = 'misapplied' THEN 'misapplied'
         WHEN taxonomic = 'bare' THEN 'bare'
-        -- An author who says that the name was used wrongly: "auct. non L.".
+        -- An author that marks the name as wrongly used: "auct. non L.".
         WHEN
             (taxonomic = 'synonym' OR accepted_id IS NOT NULL)
             AND (contains(written_author, 'auct') OR contains(full_name, 'auct'))
@@ -149,17 +149,17 @@ SELECT
     END AS standing,
     status IS NOT NULL AND taxonomic IS NULL AS has_unknown_status,
     CASE
-        -- "incertae sedis", "Not assigned": a place kept free, whatever its rank.
+        -- "incertae sedis", "Not assigned": a placeholder, whatever its rank.
         WHEN CASE WHEN word IS NULL THEN says_unknown(plain_text(written)) ELSE false END THEN NULL
         ELSE coalesce(
             CASE WHEN rank_place BETWEEN 61 AND 68 THEN infrageneric_word(written) END,
             CASE
                 WHEN
                     word IS NULL
-                    -- A species without an epithet that can be read (a virus, a hybrid formula, "sp. 1") keeps its whole
-                    -- text as its name: it must not stand for its genus.
+                    -- A species without a readable epithet (a virus, a hybrid formula, "sp. 1") keeps its full text as
+                    -- its name; otherwise it would be taken for its genus.
                     OR (is_species_level AND epithet IS NULL)
-                    -- A cultivar or strain is not its species either.
+                    -- Likewise, a cultivar or strain must not be taken for its species.
                     OR (rank_place >= 88 AND infra IS NULL)
                     THEN plain_text(written)
                 ELSE concat_ws(' ', word, epithet, infra)
@@ -193,14 +193,14 @@ FROM (
         usages.taxonomic,
         usages.status,
         usages.nomenclatural,
-        -- Kept beside: what the row itself says of its ranks.
+        -- The ranks in the row's own columns.
         {
             kingdom: kingdom_word.word, phylum: phylum_word.word, class: class_word.word, "order": order_word.word,
             family: family_word.word, genus: genus_word.word
         } AS flat,
         usages.is_implied,
         parsed.word,
-        -- What may belong to an author ("Zodarion van Bosmans") is an epithet where the rank says so.
+        -- A word that may belong to the author ("Zodarion van Bosmans") is an epithet if the rank is species or below.
         coalesce(parsed.epithet, CASE WHEN usages.rank_place >= 69 THEN parsed.joining END) AS epithet,
         parsed.infra
     FROM usages

@@ -1,5 +1,5 @@
 -- The words for ranks and statuses. In: `rank_table` and `status_table` (`ranks.csv`, `statuses.csv`), `taxon_rows`.
--- Out: `read_ranks` and `read_statuses`: what each word of the rows means; NULL where nobody knows it.
+-- Out: `read_ranks` and `read_statuses`: the meaning of each word in the rows; NULL if it is unknown.
 
 CREATE OR REPLACE TEMP TABLE read_ranks AS
 WITH rank_words AS (
@@ -13,7 +13,8 @@ FROM (
 ) AS given
 LEFT JOIN rank_words USING (word);
 
--- A whole word before a part of one, and among parts what leads nowhere before what leads elsewhere.
+-- Words without a wildcard come before those with one; then misapplied and bare names before synonyms, doubtful and
+-- accepted names.
 CREATE OR REPLACE TEMP TABLE read_statuses AS
 WITH status_words AS (
     SELECT
@@ -22,7 +23,7 @@ WITH status_words AS (
         replace(word, '*', '%') AS pattern,
         2 * list_position(['misapplied', 'bare', 'synonym', 'doubtful', 'accepted'], standing)
         + CASE WHEN contains(word, '*') THEN 100 ELSE 0 END
-        -- "conserved, though illegitimate"
+        -- "conserved, though illegitimate" is accepted.
         - CASE WHEN kind = 'nomenclatural' AND standing = 'accepted' THEN 50 ELSE 0 END AS place
     FROM (SELECT kind, standing, unnest(string_split(words, '|')) AS word FROM status_table)
 ),
