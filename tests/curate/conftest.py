@@ -1,4 +1,4 @@
-"""A corpus to be decided on."""
+"""A corpus as input for `decide`."""
 
 from pathlib import Path
 

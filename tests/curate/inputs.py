@@ -1,4 +1,4 @@
-"""A small catalogue with its downloads, to be decided on."""
+"""A small catalog with its downloads, as input for `decide`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,7 +76,7 @@ def taken_down(uuid: str, **more: Any) -> dict[str, Any]:
 
 
 class Corpus:
-    """A catalogue with its downloads in a folder, to be decided on."""
+    """A catalog with its downloads in a folder, as input for `decide`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -99,7 +99,7 @@ class Corpus:
         name: str = "out",
         **settings: Any,
     ) -> Path:
-        """Decide on `images`: each a dict with uuid, label and whatever differs from a good image."""
+        """Decide on `images`: dicts with uuid, label and the columns that differ from a good image."""
         self.folder.mkdir(exist_ok=True)
         catalog, downloads = [], []
         for image in images:

@@ -1,4 +1,4 @@
-"""The way from local images to shards, by the real steps, in a folder laid out as the workflow lays it out."""
+"""Local images become shards by the real steps, in the workflow's layout."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ REPLAY = ReplaySettings(metadata=["pairs.parquet"], shards=SHARDS)
 
 
 class Pipeline:
-    """A corpus of local images, two download parts a generation."""
+    """A corpus of local images, with two download parts per generation."""
 
     def __init__(self, results: Path) -> None:
         self.results = results
@@ -40,7 +40,7 @@ class Pipeline:
         tables.write_rows(LABEL_ROWS, LABELS, self.labels)
 
     def catalog(self, generation: int, numbers: Sequence[int], **more: Any) -> None:
-        """Catalogue photos by number; photos of one number are the same file, whatever the generation."""
+        """Add photos to the catalog by number; photos with the same number are the same file in all generations."""
         rows = []
         for place, number in enumerate(numbers):
             row: dict[str, Any] = {
@@ -139,6 +139,6 @@ class Pipeline:
 
 
 def photo(number: int) -> bytes:
-    """A picture unlike all others, small enough to make hundreds of."""
+    """A unique picture, small enough to make hundreds of."""
     cells = np.random.default_rng(number).integers(0, 256, (6, 8, 3), np.uint8)
     return images.encode_jpeg(np.asarray(cv2.resize(cells, (80, 60), interpolation=cv2.INTER_CUBIC), np.uint8), 95)

@@ -1,4 +1,4 @@
-"""Everybody whose image is kept is named."""
+"""Every kept image is attributed."""
 
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def test_each_kept_image_names_its_owner_licence_and_what_to_cite(tmp_path: Path
         "c": "10.1/gbif",
         "d": None,
     }
-    # What was downloaded from GBIF is cited by the download's own DOI.
+    # Records downloaded from GBIF are cited by the DOI of the download.
     with_doi = [row | {"source_doi": "10.15468/dl.abc123" if row["uuid"] in "ac" else ""} for row in catalog]
     tables.write_rows(with_doi, CATALOG, tmp_path / "catalog.parquet")
     attribute(

@@ -1,4 +1,4 @@
-"""Every catalogue row gets one verdict, for the first reason that applies, whatever the order of the rows."""
+"""Every catalog row gets one verdict, with the first reason that applies, whatever the order of the rows."""
 
 import json
 from collections import Counter
@@ -68,11 +68,11 @@ NO_PAGES = {"judge": "museum", "label": "text document", "reason": "text documen
 
 
 def a_page(uuid: str) -> dict[str, Any]:
-    """What a judge says of a page of text."""
+    """A judge's findings for a page of text."""
     return {"uuid": uuid, "judge": "museum", "label": "text document", "score": 0.5}
 
 
-# A corpus without images is refused.
+# A corpus without images is refused, so one image is kept.
 KEPT = {"uuid": "kept", "label": "raven", "license": "CC-BY-4.0"}
 
 
@@ -102,7 +102,7 @@ MEETING = VERDICT_REASONS[: VERDICT_REASONS.index("duplicate") + 1]
 
 @pytest.mark.parametrize("first", MEETING)
 def test_the_first_reason_of_the_documented_order_is_given(corpus: Corpus, first: str) -> None:
-    """An image with every trouble from `first` on, as far as they can meet in one image."""
+    """An image to which every reason from `first` on applies, as far as they can be combined."""
     image: dict[str, Any] = {"uuid": "z", "md5": "same", "label": "raven", "license": "CC-BY-4.0", "occurrence": "o"}
     given: dict[str, list[dict[str, Any]]] = {}
     others = [
@@ -218,7 +218,7 @@ def test_an_older_generations_image_wins_and_its_verdict_is_not_asked_again(corp
     new = [
         {"uuid": "a", "md5": "x", "label": "magpie"},
         {"uuid": "b", "md5": "y", "label": "magpie"},
-        # The same record again, whose host sends other bytes by now.
+        # The same record again; its host now sends other bytes.
         {"uuid": "z", "md5": "w", "label": "magpie"},
     ]
     decided = verdicts(corpus.decide(new, generation=1, older=[old], name="new"))
@@ -250,7 +250,7 @@ def test_an_occurrence_held_in_val_stays_there_even_for_a_species_without_traini
     flock = [{"uuid": f"{n:02d}", "label": "magpie", "occurrence": f"nest {n}"} for n in range(20)]
     old = corpus.decide(flock, val_share=0.5, name="old")
     held = next(row for row in verdicts(old).values() if row["split"] == "val")
-    # The same specimen photographed again, by somebody who calls it a raven; there is no other raven.
+    # Another photo of the same specimen, labelled as a raven; there is no other raven.
     new = {"uuid": "r", "label": "raven", "occurrence": held["occurrence"].removeprefix("occurrence ")}
     out = corpus.decide([new], generation=1, older=[old], val_share=0.5, name="new")
     assert verdicts(out)["r"]["split"] == "val"
@@ -376,7 +376,7 @@ def test_no_part_of_the_catalogue_is_read_again_for_each_span(corpus: Corpus, mo
             part.unlink()
         take(*span)
 
-    monkeypatch.setattr("workflow_scripts.curate.decide._take", parts_are_gone)
+    monkeypatch.setattr("workflow_scripts.curate.decide._set_span", parts_are_gone)
     assert verdicts(corpus.decide(images, parts=2, name="in_spans")) == at_once
 
 

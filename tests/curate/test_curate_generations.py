@@ -1,4 +1,4 @@
-"""A corpus grows by generations: what is older stays, byte by byte."""
+"""A corpus grows by generations: older files stay the same, byte for byte."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def test_a_second_generation_of_300_images_leaves_the_first_as_it_is(tmp_path: P
     pipeline.catalog(0, range(120))
     first = pipeline.build(0)
     before = state(pipeline.corpus)
-    # The numbers up to 119 are files that the corpus has: another host offers them again.
+    # Numbers up to 119 are files that the corpus has already; another host offers them again.
     pipeline.catalog(1, range(60, 360))
     second = pipeline.build(1)
     after = state(pipeline.corpus)

@@ -1,4 +1,4 @@
-"""Benchmark images that stand in the catalogue are found, whatever was done to their files; others are left alone."""
+"""Benchmark images in the catalog are found, even if their files were changed; other images are kept."""
 
 import hashlib
 from collections.abc import Sequence
@@ -115,7 +115,7 @@ def test_a_hash_that_is_none_matches_nothing_and_is_counted(tmp_path: Path, usel
 
 def test_ten_bits_are_near_and_eleven_are_not(tmp_path: Path) -> None:
     def turned(bits: int) -> str:
-        # One bit in each of as many different pieces.
+        # One bit in each of that many pieces.
         return f"{int('a5' * 32, 16) ^ sum(1 << (23 * bit) for bit in range(bits)):064x}"
 
     found = search(

@@ -1,4 +1,4 @@
-"""Images whose names are no taxa stop a run before shards are made of the rest."""
+"""Images with unresolved names stop a run before its shards are written."""
 
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def test_unresolved_labels_are_named_and_an_override_mends_them(tmp_path: Path) 
     said = str(caught.value)
     assert says(said, "curate", "source test", "4 of 7 images", "57.1 %", "unresolved 4", "'bee no. 7'")
     assert says(said, "labels-out.parquet", "taxonomy.overrides", "max_loss.sources.test: 0.58")
-    # As `taxonomy.resolve` answers for a label that an override names.
+    # As `taxonomy.resolve` resolves a label that an override matches.
     named = a_label("nothing", ("Animalia", "Arthropoda", "", "", "", "Apis", "mellifera"))
     (source,) = check(corpus, IMAGES + NAMELESS, labels=[*labels, named])
     assert source == SourceRows("test", is_local=False, rows_in=7, kept=7, dropped={})

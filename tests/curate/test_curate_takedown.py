@@ -1,4 +1,4 @@
-"""What is taken down is gone, stays gone, and takes nothing else with it."""
+"""Images that are taken down are removed, stay removed, and nothing else is removed with them."""
 
 import json
 import shutil
@@ -35,10 +35,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def pipeline(built: Path, tmp_path: Path) -> Pipeline:
-    """A copy, with hard links where the original has them not: what is shared must not be needed."""
+    """A copy without the original's hard links: no step may depend on them."""
     shutil.copytree(built, tmp_path / "results")
     copy = Pipeline(tmp_path / "results")
-    # The photos' addresses stand in the catalogue and stay those of the original.
+    # The photos' paths are in the catalog and remain those of the original.
     return copy
 
 
@@ -58,7 +58,7 @@ def shards(pipeline: Pipeline) -> dict[str, str]:
 
 
 def stored(pipeline: Pipeline, uuids: set[str]) -> list[bytes]:
-    """The bytes of images, as the downloads and as the shards have them."""
+    """The bytes of images in the downloads and in the shards."""
     found = []
     for manifest in sorted(pipeline.corpus.glob("download/part-*/manifest.parquet")):
         for row in tables.read_rows(manifest, DOWNLOADS).to_pylist():

@@ -1,4 +1,4 @@
-"""A takedown reaches replay pairs, and names every model that learnt from what goes."""
+"""A takedown reaches replay pairs, and lists every model that was trained on the removed images."""
 
 import base64
 import hashlib
@@ -45,7 +45,7 @@ def pipeline(built: Pipeline, tmp_path: Path) -> Pipeline:
 
 @pytest.fixture
 def url(built: Pipeline) -> Callable[[int], str]:
-    """The address of a photo, as catalogue and selection have it."""
+    """The URL of a photo in the catalog and the selection."""
     return lambda number: str(built.photo(number))
 
 
@@ -177,7 +177,7 @@ def test_findings_and_the_pages_that_show_an_image_go_with_it(
 
 
 def training(pipeline: Pipeline, name: str, *, read: tuple[str, ...] = (), start: str = "random") -> Path:
-    """A training as it leaves its summary and weights, on folders of the corpus or none."""
+    """Write a training's summary and weights, trained on folders of the corpus or on none."""
     folder = pipeline.results / name
     (folder / "train").mkdir(parents=True)
     data = {
@@ -210,7 +210,7 @@ def test_every_model_that_learnt_from_an_image_is_named_also_by_a_later_takedown
 
     take_down(pipeline, url=url(1))
     assert listed(capsys.readouterr().out, "models") == on_images
-    # The tables are others by now, and what was read was in them before.
+    # The tables have changed since the training read them.
     take_down(pipeline, url=url(2))
     assert listed(capsys.readouterr().out, "models") == on_images
     take_down(pipeline, url=url(61))
@@ -232,7 +232,7 @@ def test_features_and_pages_of_a_benchmark_that_shows_the_image_go_with_it(
         for name in ("features/m/birds.safetensors", "features/m/plants.safetensors", "report/index.html"):
             files[f"{run} {name}"] = pipeline.results / "runs" / run / name
     for run, key in (("a", "0a"), ("b", "0b")):
-        # The work is kept for other runs that score the same model, and linked.
+        # The features are shared with other runs that score the same model, by hard links.
         for name in ("birds", "plants"):
             files[f"{run} {name} work"] = pipeline.results / f"shared/.work/features/{key}{name}/{name}.safetensors"
             files[f"{run} {name} key"] = files[f"{run} {name} work"].with_name("key.json")
@@ -251,6 +251,6 @@ def test_features_and_pages_of_a_benchmark_that_shows_the_image_go_with_it(
         f"{run} {kind}" for run in "ab" for kind in ("features/m/plants.safetensors", "plants work", "plants key")
     }
     assert left == plants | {"c page"}
-    # A page that names the image shows it.
+    # A page that contains the uuid shows the image.
     take_down(pipeline, url=url(4))
     assert not files["c page"].exists()

@@ -31,7 +31,7 @@ IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 @pytest.fixture(scope="module")
 def random(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights, normalised as both papers have it."""
+    """Random weights, with the normalisation of both papers."""
     folder = tmp_path_factory.mktemp("random") / "model"
     fetch(model=ModelSource(architecture=TINY), out=folder, trainable=True)
     return folder
@@ -76,7 +76,7 @@ def test_a_checkpoint_with_a_second_projector_keeps_it(random: Path, architectur
     assert WEIGHTS_FILE in record["files"]
     for name, checksum in record["files"].items():
         assert sha256_file(tmp_path / "model" / name) == checksum
-    # A folder passes on what it holds.
+    # A folder's replay projector is kept.
     fetch(model=ModelSource(start=f"local-dir:{tmp_path}/model"), out=tmp_path / "again", trainable=True)
     third = load(f"local-dir:{tmp_path}/again").replay_projector
     assert third is not None
@@ -207,7 +207,7 @@ def test_a_timm_model_of_the_hub_is_had_at_its_commit(
 def test_weights_of_a_tag_are_normalised_as_open_clip_knows(
     random: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a known tag the file alone is another's: what is fetched here is the tiny model's."""
+    """For a known tag, only the file is replaced, by that of the tiny model."""
     monkeypatch.setattr(open_clip_models, "model_config", lambda name: TINY)
     monkeypatch.setattr(open_clip, "download_pretrained", lambda known: random / WEIGHTS_FILE)
     fetch(model=ModelSource(start="ViT-L-14:laion2b_s32b_b82k"), out=tmp_path / "model", trainable=True)
@@ -218,7 +218,7 @@ def test_weights_of_a_tag_are_normalised_as_open_clip_knows(
 def test_a_package_that_only_some_tokenizers_need_is_named_before_anything_is_fetched(
     random: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As where the package is not installed, which it is not by this project.
+    # The package is not installed by this project.
     monkeypatch.setitem(sys.modules, "transformers", None)
     monkeypatch.setattr(open_clip, "download_pretrained", lambda *_: pytest.fail("fetched"))
     with pytest.raises(InputError, match=r"^ViT-B-16-SigLIP: its tokenizer needs transformers: .*pip install tr"):

@@ -1,4 +1,4 @@
-"""Small replay inputs: LAION-like metadata, and downloads as the download stage leaves them."""
+"""Small replay inputs: LAION-like metadata, and downloads as written by the download stage."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ def make_settings() -> Callable[..., ReplaySettings]:
 
 @pytest.fixture
 def make_metadata(tmp_path: Path) -> Callable[..., Path]:
-    """Writes LAION-like metadata from rows of changes to a good pair."""
+    """Write LAION-like metadata; each row gives its differences from a good pair."""
 
     def make(rows: Sequence[dict[str, Any]], name: str = "metadata") -> Path:
         good = {"WIDTH": 300, "HEIGHT": 300, "similarity": 0.3, "punsafe": 0.1, "pwatermark": 0.1}

@@ -1,4 +1,4 @@
-"""Captions from the web become plain text."""
+"""Captions from the web are cleaned."""
 
 import unicodedata
 

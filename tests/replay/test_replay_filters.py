@@ -1,4 +1,4 @@
-"""Licences and languages choose pairs where the config asks for it, and a digest says which rows were chosen."""
+"""Pairs are filtered by licence and language if the config says so; a digest identifies the selected rows."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Replay pairs that did not come stop a run before their shards are written."""
+"""Replay pairs that failed to download stop a run before their shards are written."""
 
 from pathlib import Path
 from typing import Any

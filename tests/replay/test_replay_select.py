@@ -1,4 +1,4 @@
-"""Replay pairs are chosen with a count for every reason, and dealt out by hashes."""
+"""Replay pairs are selected with a count for every reason, and assigned to parts by hashes."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Replay shards: every pair accounted for, the same bytes each time, members where the index says."""
+"""Replay shards: every pair is accounted for, bytes are reproducible, and members are where the index says."""
 
 import hashlib
 import os

@@ -58,7 +58,7 @@ class Downloaded:
     folder: Path
 
     def add(self, part: int, images: Mapping[str, bytes], **columns: Any) -> None:
-        """Put images into a part of its own tars; `columns` are the catalog's."""
+        """Store images as a new part; `columns` are columns of the catalog."""
         folder = self.folder / "download" / f"part-{part:04d}"
         names = sorted(images)
         places = []
@@ -89,7 +89,7 @@ class Downloaded:
         self.write(part, rows, downloads)
 
     def drop(self, part: int, uuids: set[str]) -> None:
-        """As if images had been taken down: their downloads are refused."""
+        """Mark images as taken down: their downloads have failed."""
         rows = tables.read_rows(self.manifest(part), DOWNLOADS).to_pylist()
         gone = {"status": "refused", "error": "taken_down", "tar": None, "offset": None, "size": None, "md5": None}
         rows = [row | gone if row["uuid"] in uuids else row for row in rows]
@@ -109,7 +109,7 @@ class Downloaded:
         return self.folder / "download" / f"part-{part:04d}" / "manifest.parquet"
 
     def group(self, name: str, parts: Sequence[int] = (0, 1), of: str = "true", **more: Any) -> Group:
-        """What a judge is to look at."""
+        """The group of parts that a judge examines."""
         return Group(
             name=name,
             of=of,
@@ -122,7 +122,7 @@ class Downloaded:
         )
 
     def findings(self, name: str, parts: Sequence[int] = (0, 1)) -> list[dict[str, Any]]:
-        """What a judge found."""
+        """A judge's findings."""
         paths = [self.folder / "screen" / name / f"part-{part:04d}.parquet" for part in parts]
         return tables.read_rows(paths, FINDINGS).to_pylist()
 

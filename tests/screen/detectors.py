@@ -1,4 +1,4 @@
-"""Detectors as ONNX, made of random weights or of none, with the inputs and outputs of real ones."""
+"""ONNX detectors with random weights or without weights, and with the inputs and outputs of real detectors."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 
 def detector(folder: Path, kind: str, *, side: int, batch: int | str = "batch", channels: Sequence[int] = ()) -> Path:
-    """A network that takes the mean of red, green and blue for the scores of an animal, a person and a vehicle.
+    """A network whose scores for animal, person and vehicle are the means of red, green and blue.
 
     Args:
         folder: where it is written.

@@ -1,4 +1,4 @@
-"""The judge `animals`: what a detector finds, whichever way it was exported, ends as it should."""
+"""Judge `animals`: detections become findings, whatever the format of the exported detector."""
 
 import os
 from pathlib import Path
@@ -71,7 +71,7 @@ def corpus_of_verdicts(tmp_path: Path) -> Corpus:
 
 
 def reference_suppression(boxes: np.ndarray, scores: np.ndarray, most: float) -> list[int]:
-    """By the definition: a box stays unless a surer one that stays has more than `most` of their union in common."""
+    """By the definition: a box is kept unless it overlaps a kept box of a higher score by more than `most` (IoU)."""
     kept: list[int] = []
     for one in sorted(range(len(boxes)), key=lambda place: -scores[place]):
         shared = []

@@ -1,4 +1,4 @@
-"""The judge `clip`: the nearest class of every image asked for, once, whatever interrupts it."""
+"""Judge `clip`: each selected image gets its nearest class once, despite interruptions."""
 
 import io
 import os
@@ -101,7 +101,7 @@ def test_what_was_seen_is_not_looked_at_again(
     judge(corpus, model, classes, of="img_type LIKE 'Museum%' OR uuid = 'u000'")
     assert sorted(read) == ["u000", "u001"]
     assert len(corpus.findings("museum")) == 25
-    # Fewer are asked for: what is known of the others stays out of the table.
+    # Fewer images are selected: the others' findings stay out of the table.
     read.clear()
     judge(corpus, model, classes, of="uuid = 'u000'")
     assert not read
@@ -118,7 +118,7 @@ def test_a_killed_judge_goes_on_after_its_last_chunk(corpus: Downloaded, model: 
     words = [f"{word}" for key in ("parts", "manifests") for word in (f"--{key}", *getattr(group, key))]
     words += ["--name", "killed", "--of", "true", "--model", model, "--classes", str(classes)]
     words += [f"--{key.replace('_', '-')}={getattr(group, key)}" for key in ("out_dir", "account", "work")]
-    # Small chunks, each of which takes long enough to be killed at.
+    # Small chunks, each slow enough for the job to be killed during it.
     program = (
         "import time; from workflow_scripts.screen import judging, clip; from workflow_scripts.common.cli import run; "
         "judging.CHUNK = 8; write = judging.tables.write_rows; "
@@ -136,7 +136,7 @@ def test_a_killed_judge_goes_on_after_its_last_chunk(corpus: Downloaded, model: 
     assert not group.account.exists()
     kept = {path: path.stat().st_mtime_ns for path in group.work.rglob("chunk-*.parquet")}
     assert kept
-    # One chunk lay on a disk that was lost.
+    # One chunk was truncated.
     lost = min(kept)
     lost.write_bytes(lost.read_bytes()[:60])
     judge(corpus, model, classes, name="killed")

@@ -1,4 +1,4 @@
-"""The judge `faces`: a portrait is found in whatever it stands, monkeys are not taken for people."""
+"""Judge `faces`: a portrait is found in any surroundings, and monkeys are not taken for people."""
 
 import io
 import os
@@ -16,7 +16,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.screen.faces import judge_faces
 
 REAL = os.environ.get("TREEOFLIFE_REAL_DATA")
-# The 340 monkeys take forty seconds; every tenth is asked here.
+# All 340 monkeys take forty seconds; every tenth is judged here.
 MONKEYS = sorted(Path(REAL, "real", "photos").glob("*/*/*.jp*g"))[::10] if REAL else []
 
 with_weights = pytest.mark.skipif(find_spec("facenet_pytorch") is None, reason="left out: no facenet-pytorch here")

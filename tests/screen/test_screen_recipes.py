@@ -1,4 +1,4 @@
-"""The recipes' judges: what config/gbif.yaml asks of which images, and what stands commented in bioclip2.yaml."""
+"""The recipes' judges: those in config/gbif.yaml, and those commented out in bioclip2.yaml."""
 
 import os
 import re
@@ -17,7 +17,7 @@ REAL = os.environ.get("TREEOFLIFE_REAL_DATA")
 
 
 def collections() -> set[str]:
-    """The collections that the GBIF reader gives specimens."""
+    """The values of `collection` that the GBIF reader gives to specimens."""
     text = (ROOT / "workflow_scripts/catalog/gbif.sql").read_text()
     (body,) = re.findall(r"MACRO collection_of.*?END;", text, re.S)
     return set(re.findall(r"(?:THEN|ELSE)\s+'([^']+)'", body))

@@ -1,4 +1,4 @@
-"""A sample to label by hand, and what the labels say of each threshold."""
+"""A sample to label by hand, and precision and recall by threshold from the labels."""
 
 import csv
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_precision_and_recall_count_each_image_for_those_that_it_stands_for() ->
         image(2, 0.7, "plant"),
         image(3, 0.6, "page"),
         image(4, 0.99, ""),
-        # Ten plants for each that was drawn; one of them is a page that the judge took for a plant.
+        # Each drawn plant represents ten; one of them is a page that the judge took for a plant.
         image(5, 0.5, "page", 10.0, "plant"),
         image(6, 0.4, "plant", 10.0, "plant"),
     ]

@@ -1,4 +1,4 @@
-"""What is taken down is in no table of findings any more, nor on a page that showed it; the rest stays as it was."""
+"""Images that are taken down disappear from findings and sample pages; everything else stays as it was."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ TAKEN = {"u003", "u105"}
 
 
 def uuids_in(folder: Path) -> dict[Path, set[str]]:
-    """The uuids that each file below a folder names, whatever it is."""
+    """The uuids in each file below a folder."""
     found = {}
     for path in folder.rglob("*"):
         if path.suffix == ".parquet":
@@ -69,7 +69,7 @@ def test_a_takedown_reaches_findings_and_pages_and_nothing_is_looked_at_again(
             path: uuids - TAKEN for path, uuids in before.items() if path.name != "sample.html" or "other" in path.parts
         }
 
-    # The download forgets them too; nobody is looked at again.
+    # The download forgets them too; no image is judged again.
     for part in (0, 1):
         corpus.drop(part, TAKEN)
     monkeypatch.setattr(StoredImages, "read", lambda self, stored: pytest.fail(f"{stored.uuid} was read"))

@@ -1,4 +1,4 @@
-"""The embedded world plants pictures without an organism, and the judge `clip` finds them among the organisms."""
+"""The embedded world includes pictures without an organism; the judge `clip` finds them."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ STEPS = 60
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A world of a few dozen species in which pictures are planted."""
+    """A world of a few dozen species with planted pictures."""
     folder = tmp_path_factory.mktemp("planted")
     with SHIPPED.open(newline="") as source:
         rows = [row for row in csv.DictReader(source) if row["family"] in FAMILIES]
@@ -58,7 +58,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def model_folder(folder: Path, *, steps: int) -> str:
-    """A small timm model that was trained to tell such pictures apart, on kinds and seeds of its own; or was not."""
+    """A small timm model, untrained or trained to recognise such pictures, on other kinds and seeds."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = timm.create_model("test_resnet", num_classes=1 + len(KINDS))

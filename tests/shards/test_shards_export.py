@@ -35,7 +35,7 @@ def a_label(label_id: str, ranks: tuple[str | None, ...], **more: Any) -> dict[s
 
 
 def picture(uuid: str) -> bytes:
-    """A JPEG of one grey, by which it is recognised again."""
+    """A JPEG of a single grey value that identifies it."""
     return encode_jpeg(np.full((8, 8, 3), 20 * int(uuid[1:]), np.uint8), 95)
 
 
@@ -115,14 +115,14 @@ def test_a_label_without_a_name_is_named(shards: Path, tmp_path: Path) -> None:
 def test_the_loader_of_open_clip_train_reads_every_sample(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its own pipeline, asked for a member of this layout where it asks for `txt`, as BioCLIP's code does."""
-    # Makes torchvision importable beside a torch that is not its own.
+    """open_clip's own pipeline, with a member of this layout in place of `txt`, as in BioCLIP's code."""
+    # Lets torchvision be imported with a torch that it was not built for.
     importlib.import_module("workflow_scripts.common.clip")
     from open_clip_train import data
     from webdataset.tariterators import tar_file_expander
 
     export_reference_layout(shards=shards, labels=tmp_path / "labels.parquet", out_dir=tmp_path / "export")
-    # What open_clip_train 3.3 needs with this release of webdataset, whatever it reads.
+    # open_clip_train 3.3 needs this with this release of webdataset.
     monkeypatch.setattr(data, "tar_file_expander", partial(tar_file_expander, eof_value=None))
     monkeypatch.setattr(data, "filter_no_caption_or_no_image", lambda sample: {"jpg", "sci_com.txt"} <= set(sample))
     rename = data.wds.rename

@@ -1,4 +1,4 @@
-"""Verification names what is missing or changed, and finds nothing where nothing is."""
+"""Verification reports each missing or changed file, and nothing else."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def corpus(built: Path, tmp_path: Path) -> Path:
 
 
 def check(corpus: Path) -> list[str]:
-    """What verification finds wrong."""
+    """The problems that verification reports."""
     try:
         verify(
             shards=(corpus / "shards/g000",),

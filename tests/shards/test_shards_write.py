@@ -37,7 +37,7 @@ IMAGES_PER_TAR = 10
 
 
 def picture(number: int) -> bytes:
-    """A JPEG of one colour, by which it is recognised again, with a white right half."""
+    """A JPEG of a single colour that identifies it, with a white right half."""
     pixels = np.full((48, 72, 3), (number * 5 % 256, number * 11 % 256, number * 23 % 256), np.uint8)
     pixels[:, 36:] = 255
     return simplejpeg.encode_jpeg(pixels, quality=95)
@@ -106,7 +106,7 @@ def gather_groups(folder: Path, groups: int) -> None:
 
 
 def sums(folder: Path) -> dict[str, str]:
-    """Digest of everything that a reader of the generation sees, save what is said of groups."""
+    """Digest of all files of the generation, except those of groups."""
     paths = [path for split in ("train", "val") for path in sorted((folder / split).iterdir())]
     return {str(path.relative_to(folder)): sha256_file(path) for path in [*paths, folder / "account.json"]}
 
@@ -235,7 +235,7 @@ def test_another_image_at_the_same_place_is_not_adopted(corpus: Path) -> None:
 
 
 def move_to_a_tar_of_its_own(corpus: Path, number: int) -> Path:
-    """Have one image stored alone; returns its tar."""
+    """Move one image to a tar of its own; return the tar."""
     tar = corpus / "download" / "part-0003" / "00006.tar"
     uuid = f"u{number:03d}"
     [place] = tars.write_tar(tar, [(uuid, {"jpg": picture(number)})])
@@ -258,7 +258,7 @@ def test_a_killed_job_writes_again_only_the_shard_in_hand(corpus: Path) -> None:
         "--downloads", corpus / "download", "--group", "000", "--settings", SETTINGS.to_json(), "--work", work,
         "--out-dir", folder, "--jobs", "2",
     ]  # fmt: skip
-    # In the place of its tar stands a pipe that nobody fills: the job hangs in the middle of the third shard.
+    # A pipe without a writer replaces the tar, so the job hangs in the middle of the third shard.
     content = needed.read_bytes()
     needed.unlink()
     os.mkfifo(needed)
@@ -305,7 +305,7 @@ def lost(tar: Path, place: tars.Span) -> None:
 def test_a_damaged_download_tar_is_named_with_the_byte_and_the_image(corpus: Path, damage: Any) -> None:
     tar = corpus / "download" / "part-0001" / "00003.tar"
     place = tars.member_places(tar)["u035.jpg"]
-    # Only this image is wanted, so that it is the first to be missed.
+    # Only this image is kept, so it is the first one to be missing.
     rows = tables.read_rows(corpus / "verdicts.parquet", VERDICTS).to_pylist()
     rows = [row | {"split": None, "keep": False, "reason": "duplicate"} for row in rows if row["uuid"] != "u035"]
     tables.write_rows([*rows, verdict(35, "train", place)], VERDICTS, corpus / "verdicts.parquet")

@@ -64,7 +64,7 @@ VERNACULARS = [
 
 
 def backbone_rows() -> list[Row]:
-    """The lineages as rows of Taxon.tsv; ids are the lineage so far."""
+    """The lineages as rows of Taxon.tsv; a taxon's id is its lineage."""
     rows: dict[str, Row] = {}
     for line in LINEAGES.strip().splitlines():
         higher, _, species = line.partition("|")
@@ -126,7 +126,7 @@ def write_archive(folder: Path, taxa: Sequence[Row], vernaculars: Sequence[Row] 
 
 
 def build(archive: Path, out: Path, name: str = "test") -> dict[str, Any]:
-    """Build a backbone; give back its summary."""
+    """Build a backbone; return its summary."""
     summary = out.with_suffix(".json")
     build_backbone(name=name, archive=archive, out=out, summary=summary, memory_mb=1000, threads=1)
     return dict(json.loads(summary.read_text()))
@@ -141,7 +141,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory, archive: Path) -> Path:
 
 
 def write_labels(path: Path, labels: Sequence[dict[str, Any]]) -> Path:
-    """Labels given as dicts of ranks; their ids are their places unless given."""
+    """Labels from dicts of ranks; an id that is not given is the label's position."""
     empty = dict.fromkeys((*RANKS, "scientific_name", "common"))
     rows = [{"label_id": f"{place:04d}", "images": 1} | empty | label for place, label in enumerate(labels)]
     tables.write_rows(rows, PROVIDER_LABELS, path)
@@ -180,7 +180,7 @@ def resolved(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> Callab
 
 @pytest.fixture(scope="session")
 def make_backbone(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path, dict[str, Any]]]:
-    """Build a backbone of rows; give back its file and summary."""
+    """Build a backbone from rows; return its file and summary."""
 
     def make(taxa: Sequence[Row], vernaculars: Sequence[Row] = (), name: str = "test") -> tuple[Path, dict[str, Any]]:
         folder = tmp_path_factory.mktemp("backbone")

@@ -1,4 +1,4 @@
-"""Checklists in the forms that their standards allow, or that people write."""
+"""Checklists in the forms that standards allow or people write."""
 
 import json
 import zipfile
@@ -91,7 +91,7 @@ def table(rows: Sequence[tuple[str, ...]], delimiter: str = "\t", quote: str = "
         ("taxa.txt", table([TERMS, *PLANTS]), {}, fields(*map(str.upper, TERMS))),
         ("taxa.txt", table([TERMS, *PLANTS]), {}, ""),
         ("taxa.txt", table([TERMS, *PLANTS]), {}, fields(*TERMS[1:], start=1)),
-        # A tab as such is a blank to XML; a header that is not counted; terms without a column.
+        # XML turns a literal tab into a space; a header that is not counted; terms without a column.
         ("taxa.txt", table([TERMS, *PLANTS]), {"fieldsTerminatedBy": "\t"}, fields(*TERMS)),
         ("taxa.txt", table([TERMS, *PLANTS]), {"ignoreHeaderLines": "0"}, fields(*TERMS)),
         ("taxa.txt", table([TERMS, *PLANTS]), {}, "".join(f'<field term="{DWC}{term}"/>' for term in TERMS)),

@@ -1,4 +1,4 @@
-"""What a Darwin Core Archive becomes."""
+"""Backbones from Darwin Core Archives."""
 
 import zipfile
 from collections.abc import Callable
@@ -216,7 +216,7 @@ BARE\t\tbare name\tQuercus nuda\t\tspecies
 
 
 def write_coldp(folder: Path) -> Path:
-    """A ColDP archive's folder, as Catalogue of Life writes it."""
+    """A ColDP archive's folder, as written by Catalogue of Life."""
     folder.mkdir()
     (folder / "NameUsage.tsv").write_text(USAGES, encoding="utf-8")
     (folder / "VernacularName.tsv").write_text("col:taxonID\tcol:name\tcol:language\n4R8SQ\twhite oak\teng\n")

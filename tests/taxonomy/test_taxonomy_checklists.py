@@ -1,4 +1,4 @@
-"""Archives that others made (CatalogueOfLife/backend's tests): each builds, or is refused with one true line."""
+"""Other projects' archives (CatalogueOfLife/backend's tests): each builds, or is refused with a correct message."""
 
 import json
 import os
@@ -79,7 +79,7 @@ DIFFERENT: dict[str, dict[str, str]] = {
 
 @dataclass
 class Line:
-    """A line of a tree: its name without author, rank, the seven ranks above and with it."""
+    """A line of a tree: its name without author, its rank, and its seven ranks."""
 
     text: str
     rank: str
@@ -111,7 +111,7 @@ Built = Callable[[str], tuple[Path, dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Build a real archive, once; give back its file and summary."""
+    """Build a real archive once; return its file and summary."""
     folder = tmp_path_factory.mktemp("built")
 
     @cache
@@ -129,7 +129,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 @dataclass(frozen=True)
 class Name:
-    """A name's parts, and the keys that it may be looked up by: of its parts, and of its whole text."""
+    """A name's parts, and its possible keys: of the parts, and of the full text."""
 
     word: str | None
     epithet: str | None
@@ -241,7 +241,7 @@ def test_each_species_gives_itself_its_accepted_name_or_a_reason(archive: str, b
     answers = tables.read_rows(tmp_path / "resolved.parquet", LABELS).to_pylist()
     for name, answer in zip(species, answers, strict=True):
         own = set().union(*(accepted[key] for key in keys[name]))
-        # A name that leads nowhere is counted among the refused, and answered by what stands above it at most.
+        # A dangling name is counted as refused, and resolves to a higher rank at most.
         if own:
             assert answer["accepted_id"] in own or answer["detail"], (name, answer, own)
             assert len(own) > 1 or answer["accepted_id"] in own, (name, answer, own)
@@ -255,7 +255,7 @@ def test_each_species_gives_itself_its_accepted_name_or_a_reason(archive: str, b
 
 
 def lineage(line: Line, parts: dict[str, Name]) -> tuple[str | None, ...]:
-    """The seven ranks of a tree's line as a backbone has them: words, and the genus of a binomial its own."""
+    """The seven ranks of a tree's line as in a backbone: single words, and a binomial's own genus."""
     ranks = [parts[line.lineage[rank]].word if rank in line.lineage else None for rank in RANKS[:6]]
     species = parts[line.lineage["species"]] if "species" in line.lineage else None
     return (*ranks[:5], species.word, species.epithet) if species and species.epithet else (*ranks, None)

@@ -1,4 +1,4 @@
-"""How near names may be: misspellings are read, and no species is taken for its sibling.
+"""Fuzzy matching: misspellings are resolved, and no species is taken for its sibling.
 
 `gold/genera.txt` holds real genera with many of their species; the misspellings are generated from them.
 """
@@ -40,7 +40,7 @@ def test_no_sibling_is_near_enough_to_be_a_misspelling(genera: dict[str, list[st
             f"SELECT genus, one.epithet, other.epithet {siblings} "
             "AND misspelling(one.epithet, other.epithet) IS NOT NULL"
         ).fetchall()
-        # The limits are needed: these two letters in eight or nine, and one in five, are other species.
+        # The limits are needed: names that differ by two letters in eight or nine, or one in five, are other species.
         pairs = {row[0] for row in connection.execute(
             f"SELECT one.epithet {siblings} AND damerau_levenshtein(one.epithet, other.epithet) <= 2"
         ).fetchall()}  # fmt: skip

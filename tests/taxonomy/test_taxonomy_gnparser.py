@@ -1,4 +1,4 @@
-"""Names as written in the wild, against a backbone of the canonical forms that gnparser (MIT) gives them."""
+"""Names as people write them, against a backbone of gnparser's (MIT) canonical forms."""
 
 import csv
 import os
@@ -59,8 +59,8 @@ def test_no_name_becomes_another_species(names: list[dict[str, str]], answers: l
     for name, answer in zip(names, answers, strict=True):
         species = f"{answer['genus']} {answer['species']}"
         if answer["species"] is not None and name["cardinality"] != "0":
-            # Of a sentence that begins with a species gnparser gives the genus.
+            # gnparser gives the genus of a sentence that begins with a species.
             assert f"{name['canonical_simple']} ".startswith(f"{species} ") or species in name["verbatim"], answer
-        # Viruses, formulae and what is no name; an underscore and a doubt on the subspecies aside.
+        # Viruses, hybrid formulae and texts that are not names, besides an underscore and a doubted subspecies.
         elif answer["species"] is not None:
             assert species.replace(" ", "_") in name["verbatim"] or " spp. " in name["verbatim"], answer

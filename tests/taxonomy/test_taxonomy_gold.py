@@ -17,7 +17,7 @@ from workflow_scripts.contracts import RANKS
 
 GOLD = Path(__file__).parent / "gold"
 COLUMNS = {"name": "scientific_name", "key": "taxon_key"} | {rank: rank for rank in RANKS}
-# A name may hold a semicolon ("&times;"): only one in front of a column's name ends a cell.
+# A name may contain a semicolon ("&times;"): only one before a column's name ends a cell.
 BETWEEN_CELLS = re.compile(rf"; (?=(?:{'|'.join(COLUMNS)}) )")
 MIN_ACCURACY = 0.99
 MIN_LABELS = 300
@@ -31,9 +31,9 @@ class Case:
     """A label with its right answer.
 
     Attributes:
-        trouble: what is the matter with it.
+        trouble: its kind of trouble.
         label: its filled columns.
-        outcome: the strategy that must answer, or why none can.
+        outcome: the expected strategy, or the reason for none.
         taxon: kingdom and name of the answer, "" for none.
     """
 
@@ -150,7 +150,7 @@ def test_there_are_enough_gold_labels_of_each_trouble_and_strategy() -> None:
     assert len(cases) >= MIN_LABELS
     assert min(Counter(case.trouble for case in cases).values()) >= MIN_OF_EACH
     strategies = Counter(case.outcome for case in cases)
-    # Without a backbone labels are taken as they are.
+    # `as_given` is only used without a backbone.
     asked = set(STRATEGIES) - {"as_given"}
     assert all(strategies[strategy] >= MIN_OF_EACH for strategy in asked), strategies
     labels = [tuple(sorted(case.label.items())) for case in cases]

@@ -1,4 +1,4 @@
-"""Whatever stands in a label, it gets an answer, the same in any order, and is never taken for SQL."""
+"""Any text in a label gets an answer, independent of the order of labels, and is never run as SQL."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -100,7 +100,7 @@ a_label = st.fixed_dictionaries(dict.fromkeys(COLUMNS, texts) | {"kingdom": king
 
 @pytest.fixture(scope="module")
 def labels() -> list[dict[str, Any]]:
-    """As many labels as hypothesis makes of it: they are resolved together, for a resolver's cost is in its start."""
+    """Labels made by hypothesis, to be resolved together: starting a resolver takes most of the time."""
     made: list[dict[str, Any]] = []
 
     @settings(max_examples=EXAMPLES, phases=[Phase.generate], database=None)
@@ -163,7 +163,7 @@ def test_an_unrelated_taxon_changes_no_answer_whatever_the_label(
 
 @pytest.fixture(scope="session")
 def grown(make_backbone: Backbones, rows: list[dict[str, str]], commons: list[dict[str, str]]) -> Path:
-    """The small backbone with a family that no label speaks of."""
+    """The small backbone with a family that no label mentions."""
     family = {"taxonID": "new", "scientificName": "Zzyzxidae", "taxonRank": "family", "taxonomicStatus": "accepted"}
     species = family | {"taxonID": "newer", "parentNameUsageID": "new", "scientificName": "Zzyzxus novus"}
     return make_backbone([*rows, family, species | {"taxonRank": "species"}], commons)[0]

@@ -1,4 +1,4 @@
-"""Kinds of names that real labels hold, each with what it must become: one backbone, one resolution."""
+"""Kinds of names in real labels, each with its expected answer: one backbone, one resolution."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +60,7 @@ Viridaceae Draba linifolia Author
 Viridaceae Tozzia pinifolia Author
 Viridaceae Acalypha splendissima Author
 """
-# A synonym: the accepted name, and its rank where it is no species.
+# A synonym: the accepted name, and its rank if it is not a species.
 SYNONYMS = {
     "Gerardia purpurea L.": ("Agalinis purpurea", "species"),
     "Gerardia purpurea Bert.": ("Agalinis paupercula", "species"),
@@ -72,7 +72,7 @@ SYNONYMS = {
     "Papilio polixenes Fabricius, 1775": ("Oeneis polixenes", "species"),
 }
 OTHERS = [
-    # Homonymous genera of two kingdoms; a genus called as a kingdom is, and one called as an epithet.
+    # Homonymous genera of two kingdoms; a genus with the name of a kingdom, and one that is also an epithet.
     ("Gerardia Pic, 1954", "genus", "Brachidae", ""),
     ("Gerardia Benth.", "genus", "", "Agalinis"),
     ("Plantae", "genus", "Viridaceae", ""),
@@ -112,7 +112,7 @@ SPECIES_CASES = [
     ({"scientific_name": "Tethea or (Denis & Schiffermüller, 1775)"}, "Tethea or"),
     ({"genus": "Tethea", "species": "or"}, "Tethea or"),
     ({"scientific_name": "Zodarion van Bosmans, 2009"}, "Zodarion van"),
-    # A question mark in an author is no doubt of the name.
+    # A question mark in the author does not put the name in doubt.
     ({"scientific_name": "Tragacantha leporina (?) Kuntze"}, "Tragacantha leporina"),
     ({"scientific_name": "Crisia romanica Zágor?ek, 198?"}, "Crisia romanica"),
     # One key for two spellings.
@@ -143,16 +143,16 @@ SPECIES_CASES = [
     # Title Case.
     ({"scientific_name": "Passer Montanus"}, "Passer montanus"),
     ({"species": "Puma_Concolor"}, "Puma concolor"),
-    # The author decides among homonyms of a kingdom, however it is written.
+    # The author decides among homonyms of a kingdom, in any spelling.
     ({"scientific_name": "Gerardia purpurea L."}, "Agalinis purpurea"),
     ({"scientific_name": "Gerardia purpurea Linnaeus, 1753"}, "Agalinis purpurea"),
     ({"scientific_name": "Gerardia purpurea [Bert.]"}, "Agalinis paupercula"),
     ({"species": "Gerardia purpurea", "scientific_name": "Gerardia purpurea Sessé ex Mill."}, "Aureolaria purpurea"),
     ({"scientific_name": "Gerardia purpurea SESSÉ & MOC."}, "Aureolaria purpurea"),
-    # So does the word for the rank.
+    # So does the infraspecific rank.
     ({"scientific_name": "Rosa canina subsp. dumetorum"}, "Rosa canina"),
     ({"scientific_name": "Rosa canina var. dumetorum (Thuill.) Desv."}, "Rosa gallica"),
-    # A mistake that makes no word.
+    # A misspelling that is not a word.
     ({"scientific_name": "Hordeum marrinum"}, "Hordeum marinum"),
     ({"scientific_name": "Acalypha splendisima"}, "Acalypha splendissima"),
 ]
@@ -167,21 +167,21 @@ OTHER_CASES = [
     ({"scientific_name": "Gerardia purpurea"}, "ambiguous"),
     ({"scientific_name": "Bosmina (Eubosmina) coregoni x B. (E.) longispina"}, "Bosmina"),
     ({"scientific_name": "Cytisus purpureus + Laburnum anagyroides"}, "Cytisus"),
-    # What lives in a host is not the host.
+    # An organism that is named after its host is not the host.
     ({"scientific_name": "Aedes aegypti densovirus", "genus": "Aedes"}, "not_found"),
     ({"scientific_name": "Aedes aegypti NPV"}, "not_found"),
     ({"scientific_name": "Aedes aegypti endosymbiont"}, "not_found"),
     ({"scientific_name": "Puma concolor expression vector"}, "not_found"),
-    # A sibling is no misspelling, and no guess leaves family or genus.
+    # A sibling is not a misspelling, and no guess leaves the family or genus.
     ({"scientific_name": "Draba pinifolia"}, "Draba"),
     ({"scientific_name": "Papilio polyxenes", "family": "Testidae"}, "Papilio"),
     ({"scientific_name": "Papilio polyxenes"}, "Papilio"),
     # Another author's name.
     ({"scientific_name": "Acalypha splendisima Miller"}, "Acalypha"),
-    # Between kingdoms nothing is chosen, whatever the status of the names.
+    # Status does not decide between kingdoms.
     ({"scientific_name": "Gerardia sp."}, "ambiguous"),
     ({"scientific_name": "Gerardia sp.", "kingdom": "Plantae"}, "Agalinis"),
-    # A kingdom's name is no genus of that kingdom, and an epithet none of another's.
+    # A kingdom's name is not a genus of that kingdom, and a lower-case epithet is not a genus.
     ({"scientific_name": "Plantae", "kingdom": "Plantae"}, "Plantae"),
     ({"genus": "Plantae", "kingdom": "Plantae"}, "Plantae"),
     ({"genus": "Bacteria", "kingdom": "Animalia"}, "Bacteria"),

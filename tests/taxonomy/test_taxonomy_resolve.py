@@ -1,4 +1,4 @@
-"""What each kind of label becomes."""
+"""The answer for each kind of label."""
 
 import json
 from collections.abc import Callable
@@ -30,7 +30,7 @@ WOLF = "Animalia Chordata Mammalia Carnivora Canidae Canis lupus"
 BISON = "Animalia Chordata Mammalia Artiodactyla Bovidae Bison bison"
 
 GOLD: list[tuple[dict[str, str], str, str]] = [
-    # The examples of TaxonoPy, with what it makes of them against GBIF.
+    # TaxonoPy's examples, with its answers against GBIF.
     (
         {"kingdom": "Metazoa", "phylum": "Chordata", "genus": "Homo", "species": "Homo sapiens"},
         "exact",
@@ -40,7 +40,7 @@ GOLD: list[tuple[dict[str, str], str, str]] = [
     ({"kingdom": "Animalia", "order": "Hymenoptera", "genus": "Apis", "species": "Apis mellifera"}, "exact", BEE),
     ({"species": "Laelia rosea", "kingdom": "Animalia"}, "rank_context", MOTH),
     ({"species": "Laelia rosea", "kingdom": "Plantae"}, "rank_context", ORCHID),
-    # Kingdoms by other names.
+    # Kingdoms under other names.
     *(
         ({"kingdom": kingdom, "species": "Quercus alba"}, "exact", OAK)
         for kingdom in ("Viridiplantae", "Archaeplastida", "Chloroplastida", "plantae", "PLANTAE")
@@ -48,7 +48,7 @@ GOLD: list[tuple[dict[str, str], str, str]] = [
     ({"kingdom": "Viridiplantae", "species": "Agathis montana"}, "rank_context", CONIFER),
     ({"kingdom": "Metazoa", "species": "Agathis montana"}, "rank_context", WASP),
     ({"kingdom": "Metazoa", "species": "Asterina gibbosa"}, "rank_context", STARFISH),
-    # Homonyms told apart by other ranks than the kingdom.
+    # Homonyms distinguished by other ranks than the kingdom.
     ({"phylum": "Ascomycota", "species": "Asterina gibbosa"}, "rank_context", FUNGUS),
     ({"family": "Braconidae", "genus": "Agathis", "species": "montana"}, "rank_context", WASP),
     ({"class": "Pinopsida", "genus": "Agathis", "species": "montana"}, "rank_context", CONIFER),
@@ -57,7 +57,7 @@ GOLD: list[tuple[dict[str, str], str, str]] = [
         "rank_context",
         "Animalia Arthropoda Insecta Coleoptera Carabidae Agonum ambiguum",
     ),
-    # Homonyms that nothing tells apart.
+    # Homonyms that nothing distinguishes.
     ({"species": "Laelia rosea"}, "ambiguous", ""),
     ({"kingdom": "unknown", "species": "Agathis montana"}, "ambiguous", ""),
     ({"kingdom": "Animalia", "class": "Insecta", "species": "Agonum ambiguum"}, "ambiguous", ""),
@@ -65,7 +65,7 @@ GOLD: list[tuple[dict[str, str], str, str]] = [
     ({"kingdom": "Animalia", "genus": "Parus", "species": "caeruleus"}, "synonym", TIT),
     ({"kingdom": "Plantae", "species": "Quercus candida"}, "synonym", OAK),
     ({"species": "Quercus nivea Raf."}, "synonym", OAK),
-    # Where columns are used as they were not meant to be.
+    # Misused columns.
     ({"species": "Quercus alba"}, "exact", OAK),
     ({"scientific_name": "Quercus alba L."}, "exact", OAK),
     ({"genus": "Quercus", "species": "alba"}, "exact", OAK),
@@ -88,14 +88,14 @@ GOLD: list[tuple[dict[str, str], str, str]] = [
     ({"genus": "Mentha", "species": "×piperita"}, "exact", MINT),
     ({"species": "Canis lupus familiaris"}, "exact", WOLF),
     ({"species": "Canis lupus subsp. arctos Pocock, 1935"}, "exact", WOLF),
-    # What is certain of a name in doubt is its genus.
+    # The genus of a doubted name is certain.
     ({"species": "Quercus sp."}, "higher_rank", QUERCUS),
     ({"genus": "Quercus", "species": "sp."}, "higher_rank", QUERCUS),
     ({"species": "Quercus cf. alba"}, "higher_rank", QUERCUS),
     ({"species": "Quercus aff. alba"}, "higher_rank", QUERCUS),
     ({"species": "Quercus alba × robur"}, "higher_rank", QUERCUS),
     ({"genus": "Quercus", "species": "unknown"}, "higher_rank", QUERCUS),
-    # Nothing known of the species, something of what is above it.
+    # Unknown species with known higher ranks.
     ({"species": "Quercus novissima"}, "higher_rank", QUERCUS),
     (
         {"kingdom": "Plantae", "family": "Fagaceae", "genus": "incertae sedis"},
@@ -122,7 +122,7 @@ GOLD: list[tuple[dict[str, str], str, str]] = [
     ({"kingdom": "unknown", "species": "(unidentified)", "genus": "incertae sedis"}, "no_name", ""),
     ({"species": "Nomen nescio"}, "not_found", ""),
     ({"species": "Amanita muscaria"}, "exact", AGARIC),
-    # An accepted name goes before a synonym of the same spelling within a kingdom; across kingdoms it does not.
+    # An accepted name comes before a synonym of the same spelling, but only within a kingdom.
     ({"kingdom": "Fungi", "species": "Boletus edulis"}, "rank_context", BOLETE),
     ({"species": "Boletus edulis"}, "ambiguous", ""),
 ]
@@ -259,7 +259,8 @@ def test_the_first_backbone_that_knows_the_name_decides(
     )
     labels = [{"species": name} for name in ("Quercus alba", "Quercus novissima", "Laelia rosea", "Quercus incognita")]
     answers = resolved(labels, backbones={"test": backbone, "small": small})
-    # A species in the second goes before a genus in the first; what the first cannot decide the second does not guess.
+    # A species in the second backbone comes before a genus in the first. The second decides no label that the first leaves
+    # ambiguous.
     assert [ranks_of(answer) for answer in answers] == [OAK, "Plantae Quercus novissima", "", QUERCUS]
     assert [(answer["accepted_id"] or "-").split(":")[0] for answer in answers] == ["test", "small", "-", "test"]
     assert ranks_of(resolved(labels[:1], backbones={"small": small, "test": backbone})[0]) == "Plantae Quercus alba"

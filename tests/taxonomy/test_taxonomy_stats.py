@@ -1,4 +1,4 @@
-"""What is counted of the answers, and what changes between two tables of them."""
+"""Statistics of resolved labels, and differences between two tables of them."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Resolved = Callable[..., list[dict[str, Any]]]
 
 
 def write_catalog(path: Path, images: list[tuple[str, str]]) -> Path:
-    """A catalogue part of (source, label_id)."""
+    """A catalog part of (source, label_id)."""
     rows = [
         {
             **{"uuid": f"{place:04d}", "label_id": label, "data_source": source, "source_url": "/x", "host": ""},

@@ -1,4 +1,4 @@
-"""The strategies beyond the plain name: misspelt, incomplete, decided by a curator, and explained."""
+"""Strategies beyond exact names: misspelt, incomplete, overridden by a curator, and explained."""
 
 import json
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def near_names(make_backbone: Backbones) -> Path:
         ({"species": "Ausus rubescins", "kingdom": "Plantae"}, "higher_rank"),
         # Nearer to one of them.
         ({"species": "Ausus rubescenss", "kingdom": "Plantae"}, "rubescens"),
-        # Never out of the kingdom, however near.
+        # A similar name in another kingdom is never taken.
         ({"species": "Ausus longiflores", "kingdom": "Plantae"}, "conflict"),
         ({"species": "Ausus longifloris", "kingdom": "Plantae"}, "longiflorus"),
         ({"species": "Ausus longifloris", "kingdom": "Animalia"}, "longiflores"),
@@ -69,7 +69,7 @@ def test_a_misspelling_is_read_only_where_one_name_is_nearest(
 
 
 def test_the_holes_of_a_label_are_filled_to_tell_homonyms_apart(resolved: Resolved) -> None:
-    # Neither Agonum is of the snout moths, but one is of their order.
+    # Neither Agonum is in the family of snout moths, but one is in their order.
     rows = [
         {"family": "Noctuidae", "species": "Agonum ambiguum"},
         {"species": "Agonum ambiguum", "family": "Coccinellidae"},
