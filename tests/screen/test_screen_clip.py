@@ -228,7 +228,7 @@ def test_the_published_support_sets_give_what_a_matrix_product_gives() -> None:
     [
         ({"a": np.zeros(8, np.float32)}, "16 dimensions.*8.*`model`"),
         ({"a": np.zeros(16, np.float32), "b": np.zeros(8, np.float32)}, "one length"),
-        ({"a": np.full(16, np.nan, np.float32)}, "not numbers"),
+        ({"a": np.full(16, np.nan, np.float32)}, "not finite"),
         ({}, "no class"),
     ],
 )

@@ -259,8 +259,7 @@ def test_the_first_backbone_that_knows_the_name_decides(
     )
     labels = [{"species": name} for name in ("Quercus alba", "Quercus novissima", "Laelia rosea", "Quercus incognita")]
     answers = resolved(labels, backbones={"test": backbone, "small": small})
-    # A species in the second backbone comes before a genus in the first. The second decides no label that the first leaves
-    # ambiguous.
+    # A species in the second backbone comes before a genus in the first. Names that are ambiguous in the first stay so.
     assert [ranks_of(answer) for answer in answers] == [OAK, "Plantae Quercus novissima", "", QUERCUS]
     assert [(answer["accepted_id"] or "-").split(":")[0] for answer in answers] == ["test", "small", "-", "test"]
     assert ranks_of(resolved(labels[:1], backbones={"small": small, "test": backbone})[0]) == "Plantae Quercus alba"

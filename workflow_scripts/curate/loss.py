@@ -26,7 +26,7 @@ def check_loss(*, account: Path, labels: Path, max_loss: LossSettings, out: Path
         account: the account of the generation's verdicts.
         labels: the taxon of each label (contract LABELS).
         max_loss: how much each source may lose.
-        out: output: the losses found (JSON).
+        out: the losses to write (JSON).
 
     Raises:
         InputError: a source lost too much.

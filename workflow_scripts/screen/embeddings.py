@@ -65,7 +65,7 @@ def read_embeddings(path: Path, dimensions: int | None = None) -> ClassEmbedding
             "set `model` to the model that made these embeddings"
         )
     if not np.isfinite(vectors_KD).all():
-        raise InputError(f"{path}: some values are not numbers")
+        raise InputError(f"{path}: some values are not finite numbers; make the embeddings again")
     if UNJUDGED in map(class_of, names):
         raise InputError(f"{path}: class name {UNJUDGED} is reserved for images that cannot be read; rename the class")
     return ClassEmbeddings(tuple(class_of(name) for name in names), unit(vectors_KD))

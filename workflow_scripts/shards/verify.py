@@ -205,7 +205,7 @@ def _check_shard(folder: Path, entry: Entry) -> str | None:
         from webdataset.tariterators import tarfile_samples
     read = [sample["__key__"] for sample in tarfile_samples([{"url": str(tar)}])]
     if read != uuids or len(read) != entry.samples:
-        return f"{tar}: expected the {len(uuids)} samples of the index in order, webdataset reads {len(read)} others"
+        return f"{tar}: webdataset reads {len(read)} samples that differ from the {len(uuids)} of the index"
     return None
 
 

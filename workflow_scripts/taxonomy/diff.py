@@ -90,7 +90,7 @@ def differences(
         return
     yield f"{sum(row[1] for row in sums):,} labels change, with {sum(row[2] for row in sums):,} images"
     yield from (f"  {change}: {labels:,} labels, {images:,} images" for change, labels, images in sums)
-    yield "\nlabels with most images:"
+    yield "\nlabels with the most images:"
     listed = connection.execute(
         "SELECT images, change, written, old_taxon, new_taxon FROM changed ORDER BY images DESC, label_id LIMIT ?",
         [show],

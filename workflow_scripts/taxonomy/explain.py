@@ -59,7 +59,7 @@ def explain(
         threads: DuckDB's threads.
 
     Raises:
-        InputError: the config is wrong, or a backbone is not built yet.
+        InputError: the config is invalid, or a backbone is not built yet.
     """
     # Importing the config model takes a quarter of a second; `--help` does not need it.
     from workflow_scripts.common.config.root import load_config, load_site, read_yaml
