@@ -369,7 +369,7 @@ def test_no_part_of_the_catalogue_is_read_again_for_each_span(corpus: Corpus, mo
     images = [{"uuid": f"{number:04d}", "label": "raven"} for number in range(40)]
     at_once = verdicts(corpus.decide(images, parts=2, name="at_once"))
     monkeypatch.setattr("workflow_scripts.curate.decide.spans_of", lambda *_: [("", "0020"), ("0020", None)])
-    take = decide_module._take
+    take = decide_module._set_span
 
     def parts_are_gone(*span: Any) -> None:
         for part in corpus.folder.glob("catalog-*.parquet"):
