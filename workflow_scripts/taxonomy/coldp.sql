@@ -17,8 +17,7 @@ SELECT
     END AS "ID",
     string_agg(DISTINCT "taxonID", '|' ORDER BY "taxonID") AS "parentID",
     any_value("nameID") AS "nameID",
-    coalesce(min(status), 'synonym') AS status,
-    count(*) AS "rows"
+    coalesce(min(status), 'synonym') AS status
 FROM synonym_rows
 WHERE NOT is_comment
 GROUP BY 1, CASE WHEN "ID" IS NULL AND "nameID" IS NULL THEN synonym_rows END;
