@@ -3,17 +3,14 @@
 Shapes: P pooled dimensions, D embedding dimensions.
 """
 
-import importlib
 import json
 import logging
 import pickle
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -25,6 +22,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import whole, write_json
 from workflow_scripts.common.hub import hub_errors
 from workflow_scripts.common.model_files import CONFIG_FILE, REPLAY_PROJECTOR_FILE, WEIGHTS_FILE
+from workflow_scripts.common.open_clip_import import import_open_clip
 from workflow_scripts.common.open_clip_names import check_model_config, model_config, pretrained_config
 
 logger = logging.getLogger(__name__)
@@ -48,28 +46,7 @@ Weights = Mapping[str, torch.Tensor]
 Tokenizer = Callable[[Sequence[str]], torch.Tensor]
 
 
-def _import_open_clip() -> ModuleType:
-    """Import open_clip, even if torchvision was built for another torch.
-
-    Such a torchvision fails on import because its operators are not declared. CLIP uses none of them, so that declaring
-    their schemas is enough. Matching builds need no declarations.
-    """
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError as error:
-        if "torchvision::" not in str(error):
-            raise
-        logger.info("torchvision does not match this torch (%s); declaring its operators without code", error)
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        for operator in ("nms", "qnms"):
-            torch.library.define(
-                f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            )
-    return importlib.import_module("open_clip")
-
-
-open_clip: Any = _import_open_clip()
+open_clip: Any = import_open_clip()
 
 
 @dataclass(frozen=True)
