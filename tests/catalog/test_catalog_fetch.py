@@ -159,5 +159,5 @@ def test_a_file_of_the_web_comes_as_pinned(server: Server, tmp_path: Path) -> No
     ],
 )
 def test_what_names_no_one_version_of_one_file_is_refused(given: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match=r"give one of|its commit|pattern"):
+    with pytest.raises(ValueError, match=r"url, dataset and gbif|revision|pattern"):
         Remote.model_validate(given)

@@ -610,5 +610,5 @@ def test_a_column_to_keep_that_is_not_there_is_named(tmp_path: Path, read: Read)
     settings = config.Gbif(name="gbif", reader="gbif", archive="x", keep=["wingspan"])
     with pytest.raises(InputError, match="no column wingspan; it has gbifID"):
         read(read_gbif, settings, archive=tmp_path)
-    with pytest.raises(ValueError, match="genus is a column that the catalogue has anyway"):
+    with pytest.raises(ValueError, match=r"genus .*column"):
         config.Gbif(name="gbif", reader="gbif", archive="x", keep=["genus"])

@@ -274,7 +274,7 @@ def test_a_compressed_tables_header_is_found_like_any(tmp_path: Path, encoding: 
 
 def test_an_encoding_that_does_not_exist_is_refused_with_the_config() -> None:
     for encoding in ("utf8x", "rot13"):
-        with pytest.raises(ValidationError, match=f"{encoding} is no encoding of text"):
+        with pytest.raises(ValidationError, match=f"{encoding} .*utf-8"):
             Table(name="mine", reader="table", table="images.csv", encoding=encoding)
 
 

@@ -42,7 +42,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def digest_of(project: Path) -> str:
-    for known in (code_digest, digests._read, digests._kept, digests._sum_of_sources):
+    for known in (code_digest, digests._read, digests._cached_digests, digests._sum_of_sources):
         known.cache_clear()
     return code_digest("workflow_scripts.stage.step", project)
 
@@ -136,9 +136,9 @@ def test_a_digest_is_kept_for_the_next_process_as_long_as_no_source_changes(proj
 def test_nothing_is_kept_of_sources_that_change_while_they_are_read(project: Path) -> None:
     digest = digest_of(project)
     shutil.rmtree(project / "workflow_scripts/__pycache__")
-    for known in (code_digest, digests._read, digests._kept, digests._sum_of_sources):
+    for known in (code_digest, digests._read, digests._cached_digests, digests._sum_of_sources):
         known.cache_clear()
-    digests._kept(project)
+    digests._cached_digests(project)
     replace(project / "workflow_scripts/stage/step.py", "def step(x):", "def step(x, y=1):")
     assert code_digest("workflow_scripts.stage.step", project) != digest
     replace(project / "workflow_scripts/stage/step.py", "def step(x, y=1):", "def step(x):")

@@ -88,7 +88,7 @@ def test_a_job_asks_for_no_more_than_its_partition_has() -> None:
     more = recipe(limits={"train": {"processes": 8}})
     with pytest.raises(InputError, match=r"train_run: .*8 GPUs.*slurm\.limits\.gpu\.gpus.*limits\.train\.processes"):
         resources_of("train_run", more, SITE, slurm=slurm)
-    with pytest.raises(ValueError, match=r"limits: gpus is none of the partitions"):
+    with pytest.raises(ValueError, match=r"limits: gpus .*\(cpu"):
         SlurmSettings(partition="cpu", limits={"gpus": {}})
     with pytest.raises(ValueError, match=r"minutes: 5 .*warning_seconds"):
         SlurmSettings(partition="cpu", gpu_partition="gpu", limits={"gpu": {"minutes": 5}})
@@ -225,7 +225,7 @@ def test_what_the_example_says_is_not_what_hosts_are_told() -> None:
         ("me@here.example", {"mail": {"address": someone}}, "slurm.mail.address"),
     ):
         site = SiteSettings(contact=contact, slurm=SlurmSettings(**filled | changes))
-        with pytest.raises(InputError, match=rf"site\.yaml: {re.escape(key)}: \S+: .*put your own there"):
+        with pytest.raises(InputError, match=rf"site\.yaml: {re.escape(key)}: \S+: "):
             _ = site.cluster
     example = (ROOT / "config/site.example.yaml").read_text()
     assert all(value in example for value in EXAMPLES)

@@ -43,9 +43,9 @@ def test_a_source_is_read(source: Any, kind: str, place: str, architecture: Any)
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("hf-hub:imageomics/bioclip", ["start", "names no commit"]),
-        ("hf-hub:a/b@main", ["names no commit"]),
-        ("timm:hf-hub:a/b", ["names no commit"]),
+        ("hf-hub:imageomics/bioclip", ["start", "hf-hub:NAME@COMMIT"]),
+        ("hf-hub:a/b@main", ["hf-hub:a/b@main", "hf-hub:NAME@COMMIT"]),
+        ("timm:hf-hub:a/b", ["timm:hf-hub:a/b", "hf-hub:NAME@COMMIT"]),
         ("timm:ViT-B-16:openai", ["timm:ViT-B-16:openai", "local-dir:PATH"]),
         ("openai", ["'openai'", "local-dir:PATH"]),
         ("a:", ["'a:'"]),
@@ -62,7 +62,7 @@ def test_a_source_is_read(source: Any, kind: str, place: str, architecture: Any)
         ({"start": "ViT-B-16:epoch_30.pt", "mean": [0.5] * 3}, ["mean and std"]),
         ({"start": "timm:local-dir:dino", **SEEN}, ["timm:local-dir:dino", "mean"]),
         ({"architecture": {"embed_dim": 16}, "start": "x.pt", **SEEN}, ["architecture", "vision_cfg, text_cfg"]),
-        ({"architecture": TINY, "start": "openai"}, ["openai", "architecture by its name"]),
+        ({"architecture": TINY, "start": "openai"}, ["openai", "architecture"]),
         ({"architecture": {**TINY, "embed_dmi": 8}, "start": "x.pt", **SEEN}, ["embed_dmi", "unknown key"]),
         (
             {"architecture": {**TINY, "vision_cfg": {"wdith": 8}}, "start": "x.pt", **SEEN},
@@ -84,12 +84,12 @@ def test_what_is_no_source_is_refused_and_the_remedy_named(source: Any, said: li
     [
         ({}, "architecture: missing"),
         ({"start": "pretrain"}, "architecture: missing"),
-        ({"start": "hf-hub:imageomics/bioclip-2"}, "no commit"),
+        ({"start": "hf-hub:imageomics/bioclip-2"}, "NAME@COMMIT"),
         ({"architecture": "ViT-B-16", "start": "weights.pt"}, "give both"),
         ({"architecture": "ViT-B-16", "start": "weights.bin"}, "give both"),
-        ({"architecture": "ViT-B-16", "mean": (0.5, 0.5, 0.5)}, "go together"),
-        ({"architecture": "ViT-B-16-SigLIP", "start": "webli"}, "only open_clip's own ViT CLIP can be trained"),
-        ({"start": "ViT-B-16-SigLIP:webli"}, "only open_clip's own ViT CLIP can be trained"),
+        ({"architecture": "ViT-B-16", "mean": (0.5, 0.5, 0.5)}, "mean and std"),
+        ({"architecture": "ViT-B-16-SigLIP", "start": "webli"}, "only open_clip's own ViT CLIP"),
+        ({"start": "ViT-B-16-SigLIP:webli"}, "only open_clip's own ViT CLIP"),
         ({"start": "timm:local-dir:dino"}, "timm:local-dir:dino"),
         ({"architecture": "ViT-B-16", "start": "start"}, "'start'"),
     ],

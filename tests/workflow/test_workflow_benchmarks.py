@@ -124,8 +124,8 @@ def test_a_benchmark_is_carved_of_a_corpus_and_training_then_lacks_its_species(f
 @pytest.mark.parametrize(
     ("settings", "held_out", "message"),
     [
-        ({"images": 8}, [], "benchmarks.carved: what is carved is held out: name it in curate.hold_out_species_of"),
-        ({"images": 5}, ["carved"], "benchmarks.carved.images: 5 a species leave none to ask after 5 shots"),
+        ({"images": 8}, [], "benchmarks.carved: .*curate.hold_out_species_of"),
+        ({"images": 5}, ["carved"], "benchmarks.carved.images: 5 .* 5 shots; .* 6"),
     ],
 )
 def test_a_carved_benchmark_that_would_test_nothing_is_refused(

@@ -14,14 +14,14 @@ from workflow_scripts.common.files import write_json
 
 @dataclass(frozen=True)
 class SourceRows:
-    """What became of the rows of one source.
+    """Rows of one source that a step read, kept and dropped.
 
     Attributes:
-        source: its name in the config.
-        is_local: whether its images are files; a source with files and addresses has an entry for each.
-        rows_in: how many came in.
-        kept: how many went on.
-        dropped: the others by reason.
+        source: name of the source in the config.
+        is_local: whether its images are files; a source with both files and URLs has an entry for each.
+        rows_in: number of rows read.
+        kept: number of rows kept.
+        dropped: number of rows dropped, by reason.
     """
 
     source: str
@@ -33,17 +33,17 @@ class SourceRows:
 
 @dataclass(frozen=True)
 class Account:
-    """What became of the rows that entered a step.
+    """Rows that a step read, kept and dropped.
 
     Attributes:
-        stage: the stage's name.
-        part: which part of it (a source, a download part, a generation).
+        stage: name of the stage.
+        part: part of the stage (a source, a download part, a generation).
         unit: what a row is, in the plural (images, labels, pairs).
-        rows_in: how many came in.
-        kept: how many went on.
-        dropped: the others by reason.
-        notes: counts worth showing that are no part of the sum (strategies, attempts).
-        sources: the same rows by source, where the step knows the sources.
+        rows_in: number of rows read.
+        kept: number of rows kept.
+        dropped: number of rows dropped, by reason.
+        notes: further counts to show, not part of the sum (strategies, attempts).
+        sources: the same rows by source, if the step knows the sources.
     """
 
     stage: str
@@ -64,12 +64,12 @@ class Account:
 
 
 def count_by_reason(connection: duckdb.DuckDBPyConnection, table: str, reason: str = "reason") -> dict[str | None, int]:
-    """How many rows of a table were dropped for each reason; those under None were not.
+    """Count the rows of a table by the reason why they were dropped; None for rows that were not dropped.
 
     Args:
-        connection: where the table is.
-        table: the table.
-        reason: an SQL expression: why a row was dropped, null where it was not.
+        connection: the database with the table.
+        table: name of the table.
+        reason: SQL expression for the reason, null for rows that were not dropped.
     """
     rows = connection.execute(f"SELECT {reason} AS reason, count(*) FROM {table} GROUP BY ALL ORDER BY ALL").fetchall()
     return {found: int(count) for found, count in rows}
@@ -88,22 +88,22 @@ def account_for(
     notes: Mapping[str, int] = {},
     sources: Sequence[SourceRows] = (),
 ) -> Account:
-    """The account of what `count_by_reason` counted.
+    """Make an account from the counts of `count_by_reason`.
 
     Args:
-        counts: rows by reason, None for those without.
-        stage: as in `Account`, like `part`, `unit` and `notes`.
-        part: which part of it.
+        counts: number of rows by reason; None for rows that were not dropped.
+        stage: as in `Account`, like `part`, `unit`, `notes` and `sources`.
+        part: part of the stage.
         unit: what a row is.
-        kept: how many rows went on, where that is known from what was written.
-        lost_as: why rows without a reason that are not among them were dropped.
-        elsewhere: rows that were dropped before they reached the table, by reason.
-        rows_in: how many came in, where that is known from elsewhere.
+        kept: number of rows written. Default: all that were not dropped.
+        lost_as: reason for rows that were neither dropped nor written.
+        elsewhere: number of rows dropped before they reached the table, by reason.
+        rows_in: number of rows read. Default: the sum of all counts.
         notes: further counts.
         sources: the same rows by source.
 
     Raises:
-        ValueError: the sum does not hold.
+        ValueError: rows read differ from rows kept and dropped.
     """
     dropped = {reason: count for reason, count in counts.items() if reason is not None} | dict(elsewhere)
     without = counts.get(None, 0)
@@ -123,10 +123,10 @@ def account_for(
 
 
 def by_source(counts: Iterable[tuple[str, bool, str | None, int]]) -> list[SourceRows]:
-    """Rows by source.
+    """Sum counts by source.
 
     Args:
-        counts: source, whether its images are files, the reason (None: kept), and how many rows; in any order.
+        counts: source, whether its images are files, reason (None: kept) and number of rows; in any order.
     """
     found: dict[tuple[str, bool], Counter[str | None]] = {}
     for source, is_local, reason, count in counts:
@@ -144,7 +144,7 @@ def by_source(counts: Iterable[tuple[str, bool, str | None, int]]) -> list[Sourc
 
 
 def write_account(path: Path, account: Account) -> None:
-    """Write one account as JSON; sources stand there only where the step knows them."""
+    """Write an account as JSON, with `sources` only if the step knows them."""
     written = asdict(account)
     if not account.sources:
         del written["sources"]
@@ -155,7 +155,7 @@ def read_account(path: Path) -> Account:
     """Read an account and check its sum again.
 
     Raises:
-        InputError: the file is missing, no account, or its sum does not hold.
+        InputError: the file is missing or not an account, or its sum is wrong.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Settings of the C library's allocator: freed memory is returned to the system, so that a job's peak stays low."""
+"""Settings of the C library's allocator that return freed memory to the system and keep a job's peak low."""
 
 import ctypes
 import sys
@@ -10,9 +10,9 @@ ARENAS = 2
 
 
 def give_back_freed() -> None:
-    """Have each large block be memory of its own, which its end gives back, and few arenas for the small ones.
+    """Map large blocks separately, so that freeing them returns their memory, and limit the number of arenas.
 
-    Else glibc keeps for each of many threads what pictures once took. Other C libraries have no such call.
+    By default, glibc keeps memory that images once took in an arena of each thread. Other C libraries are left alone.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -8,20 +8,20 @@ from typing import Any, Literal
 from workflow_scripts.contracts import RANKS, TEXT_TYPES
 
 NAMED_BY_TEMPLATES = ("sci", "com", "taxon", "taxonTag")
-"""What a template may name of the organism, besides the columns that the config keeps of the sources."""
+"""Names of the organism that a template can use, in addition to the columns that sources `keep`."""
 
 Captions = Literal["standard", "treeoflife10m", "treeoflife200m"]
-"""Whose rules captions follow where a label is not known to the species, see `names_of`."""
+"""Rules for captions of labels that are not resolved to a species, see `names_of`."""
 
 
 @dataclass(frozen=True)
 class Taxon:
-    """What a caption may name.
+    """The names of a taxon, for captions.
 
     Attributes:
-        ranks: the names at the seven ranks, kingdom first; "" where unknown; the last one is the epithet.
-        scientific_name: the most specific name known when it is not simply genus and epithet; "" to derive it.
-        common_name: "" where there is none.
+        ranks: names at the seven ranks, kingdom first, "" if unknown; the last one is the epithet.
+        scientific_name: most specific known name, if it is not just genus and epithet; "" to derive it.
+        common_name: "" if there is none.
     """
 
     ranks: tuple[str, ...]
@@ -30,7 +30,7 @@ class Taxon:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any], prefix: str = "") -> "Taxon":
-        """Read a row with columns named like ranks (behind `prefix`), `scientific_name` and `common_name`."""
+        """The taxon of a row with rank columns (`prefix` + rank), `scientific_name` and `common_name`."""
         return cls(
             ranks=tuple(_clean(row.get(prefix + rank)) for rank in RANKS),
             scientific_name=_clean(row.get("scientific_name")),
@@ -39,7 +39,7 @@ class Taxon:
 
     @property
     def scientific(self) -> str:
-        """The most specific name: the binomial, else the lowest known rank's."""
+        """The most specific name: the scientific name, the binomial, or that of the lowest known rank."""
         *_, genus, species = self.ranks
         if self.scientific_name:
             return self.scientific_name
@@ -49,22 +49,22 @@ class Taxon:
 
     @property
     def taxonomic(self) -> str:
-        """The known ranks from kingdom to epithet, one space between them; the scientific name when none is known."""
+        """Known ranks from kingdom to epithet, separated by spaces; the scientific name if no rank is known."""
         return " ".join(name for name in self.ranks if name) or self.scientific
 
     @property
     def common(self) -> str:
-        """The common name, else the scientific name."""
+        """The common name, or the scientific name if there is none."""
         return self.common_name or self.scientific
 
     @property
     def taxonomic_with_common(self) -> str:
-        """The taxonomic name, with the common name behind it where there is one: what prompts name a species by."""
+        """The taxonomic name, followed by the common name if there is one; used in prompts."""
         return with_common_name(self.taxonomic, self.common_name)
 
     @property
     def tagged(self) -> str:
-        """Each known rank's name behind the rank's own: `kingdom Animalia phylum Chordata ...`."""
+        """Known names, each preceded by its rank: `kingdom Animalia phylum Chordata ...`."""
         return (
             " ".join(f"{rank} {name}" for rank, name in zip(RANKS, self.ranks, strict=True) if name) or self.scientific
         )
@@ -75,18 +75,18 @@ def _clean(value: object) -> str:
 
 
 def with_common_name(name: str, common_name: str) -> str:
-    """A name with the common name behind it; the name alone where there is none."""
+    """A name followed by the common name, if there is one."""
     return f"{name} with common name {common_name}" if common_name else name
 
 
 def names_of(taxon: Taxon, captions: Captions = "standard") -> dict[str, str]:
-    """What captions call an organism: the names of `NAMED_BY_TEMPLATES`.
+    """The names of an organism for captions, by the keys in `NAMED_BY_TEMPLATES`.
 
-    `standard` writes the most specific known name wherever another one is unknown. The others do what the writers of
-    the published shards did: `treeoflife10m` (Imageomics/bioclip, make_wds.py) writes genus and epithet as the
-    scientific name, so nothing above the genus, and takes the taxonomic name for a common name that is then unknown;
-    `treeoflife200m` (Imageomics/TreeOfLife-toolbox, tol2webdataset) strips the dots behind a scientific name and leaves
-    out ranks named "unknown".
+    `standard` replaces an unknown name by the most specific known one. The others follow the code that wrote the
+    published shards: with `treeoflife10m` (Imageomics/bioclip, make_wds.py) the scientific name is genus and epithet,
+    so it is empty above the genus, and the taxonomic name then replaces a missing common name; `treeoflife200m`
+    (Imageomics/TreeOfLife-toolbox, tol2webdataset) strips dots at the end of a scientific name and leaves out ranks
+    named "unknown".
     """
     if captions == "treeoflife200m":
         ranks = tuple("" if name.lower() == "unknown" else name for name in taxon.ranks)
@@ -100,7 +100,7 @@ def names_of(taxon: Taxon, captions: Captions = "standard") -> dict[str, str]:
 
 
 def name_of(taxon: Taxon, text_type: str, captions: Captions = "standard") -> str:
-    """What a caption of `text_type` names, without the sentence around it.
+    """The name in a caption of `text_type`, without the sentence around it.
 
     Raises:
         ValueError: the taxon has no name at all, or the text type is unknown.
@@ -110,17 +110,17 @@ def name_of(taxon: Taxon, text_type: str, captions: Captions = "standard") -> st
     if head not in names or with_common not in ("", "com"):
         raise ValueError(f"unknown text type {text_type}")
     if not (names[head] or names["taxon"]):
-        raise ValueError("a taxon without any name has no caption")
+        raise ValueError("cannot write a caption for a taxon without any name")
     return with_common_name(names[head], names["com"] if with_common else "")
 
 
 def sentence(name: str) -> str:
-    """The sentence that captions and prompts put around a name."""
+    """The sentence around a name in captions and prompts."""
     return f"a photo of {name}."
 
 
 def caption(taxon: Taxon, text_type: str, captions: Captions = "standard") -> str:
-    """The caption of `text_type`: the sentence around the name.
+    """The caption of `text_type`.
 
     Raises:
         ValueError: the taxon has no name at all, or the text type is unknown.
@@ -133,26 +133,26 @@ _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
 
 
 def template_columns(template: str) -> list[str]:
-    """The columns that a template names besides the names of `NAMED_BY_TEMPLATES`, in its order.
+    """Columns that a template uses in addition to `NAMED_BY_TEMPLATES`, in order of appearance.
 
     Raises:
-        ValueError: its braces or brackets do not fit, or it names nothing of the organism.
+        ValueError: braces or brackets are unbalanced or nested, or no name of the organism is used.
     """
     fields = list(dict.fromkeys(_FIELD.findall(template)))
     if any(sign in _FIELD.sub("", _OPTIONAL.sub(r"\1", template)) for sign in "{}[]"):
-        raise ValueError(f"{template!r}: names stand in {{braces}}, what may be left out in [square brackets]")
+        raise ValueError(f"{template!r}: unbalanced; write names in {{braces}} and optional text in [square brackets]")
     if not any(name in fields for name in NAMED_BY_TEMPLATES):
-        raise ValueError(f"{template!r} names none of {', '.join(NAMED_BY_TEMPLATES)}")
+        raise ValueError(f"{template!r} uses none of {', '.join(NAMED_BY_TEMPLATES)}; add one in braces")
     return [name for name in fields if name not in NAMED_BY_TEMPLATES]
 
 
 def fill_template(
     template: str, taxon: Taxon, values: Mapping[str, str | None], captions: Captions = "standard"
 ) -> str:
-    """A caption by a template such as `a photo of {sci}[, {lifeStage}].`
+    """Fill in a template such as `a photo of {sci}[, {lifeStage}].`
 
-    Names in braces are those of `NAMED_BY_TEMPLATES` and of the columns in `values`; what stands in square brackets is
-    left out where a name in it has no value.
+    Names in braces are those in `NAMED_BY_TEMPLATES` and the columns in `values`. Text in square brackets is left out
+    if a name in it has no value.
 
     Raises:
         ValueError: the taxon has no name at all.
@@ -160,17 +160,17 @@ def fill_template(
     known = {name: name_of(taxon, name, captions) for name in NAMED_BY_TEMPLATES}
     known |= {name: _clean(value) for name, value in values.items()}
 
-    def written(piece: str) -> str:
-        return _FIELD.sub(lambda found: known[found[1]], piece)
+    def filled(text: str) -> str:
+        return _FIELD.sub(lambda found: known[found[1]], text)
 
     def optional(found: re.Match[str]) -> str:
         return found[1] if all(known[name] for name in _FIELD.findall(found[1])) else ""
 
-    return _clean(written(_OPTIONAL.sub(optional, template)))
+    return _clean(filled(_OPTIONAL.sub(optional, template)))
 
 
 def published_members(taxon: Taxon) -> dict[str, str]:
-    """The ten text members of the published shards, by suffix."""
+    """The ten text files of a sample in the published shards, by suffix."""
     members = {
         "scientific_name.txt": taxon.scientific,
         "common_name.txt": taxon.common,

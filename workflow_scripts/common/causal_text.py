@@ -1,10 +1,10 @@
-"""Features of many texts with a common beginning by CLIP's causal text tower, computing that beginning once.
+"""Text features by CLIP's causal text tower, computing the prefix that a batch of texts shares only once.
 
-Prompts of one template for species of one class share most of their tokens. In a causal tower what comes first does not
-know what follows, so the shared beginning of a batch is computed once; the padding behind a text, and in the last layer
-everything but the text's end token, is not computed at all. The numbers are those of the tower itself, up to rounding.
+Prompts of one template for species of one class share most of their tokens. In a causal tower a token does not depend
+on later ones, so the shared prefix of a batch is computed once. Padding after a text, and in the last layer everything
+but the end tokens, is not computed at all. Results equal those of the tower itself up to rounding.
 
-Shapes: B texts, P tokens that all of them begin with, L further tokens, H heads, D width.
+Shapes: B texts, P tokens of the shared prefix, L further tokens, Q queries, K keys, H heads, D width.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ KeysAndValues = tuple[torch.Tensor, torch.Tensor]
 
 
 def is_causal_clip(model: Any) -> bool:
-    """Whether it is the text tower of CLIP itself: causal, of plain blocks, read at the end token."""
+    """Whether the text tower is CLIP's own: causal, with plain blocks, pooled at the end token."""
     blocks = getattr(getattr(model, "transformer", None), "resblocks", [None])
     return (
         getattr(model, "attn_mask", None) is not None
@@ -32,7 +32,7 @@ def is_causal_clip(model: Any) -> bool:
 
 
 def shared_tokens(tokens_BL: torch.Tensor, shortest: int) -> int:
-    """How many tokens all texts begin with, of which none is a text's last."""
+    """Length of the prefix that all texts share; it excludes the last token of every text."""
     differs_L = (tokens_BL != tokens_BL[0]).any(dim=0)
     same = int(differs_L.to(torch.int8).argmax()) if bool(differs_L.any()) else tokens_BL.shape[1]
     return min(same, shortest - 1)
@@ -42,52 +42,52 @@ def encode_together(model: Any, tokens_BL: torch.Tensor, ends_B: torch.Tensor) -
     """Features [B, D], not normalised.
 
     Args:
-        model: an open_clip model that `is_causal_clip`.
+        model: an open_clip model for which `is_causal_clip` is true.
         tokens_BL: token ids, as long as the longest text.
-        ends_B: the place of each text's end token.
+        ends_B: position of each text's end token.
     """
     shared = shared_tokens(tokens_BL, int(ends_B.min()) + 1)
     embedded_BLD = model.token_embedding(tokens_BL) + model.positional_embedding[: tokens_BL.shape[1]]
-    beginning_1PD, rest_BLD = embedded_BLD[:1, :shared], embedded_BLD[:, shared:]
+    prefix_1PD, rest_BLD = embedded_BLD[:1, :shared], embedded_BLD[:, shared:]
     *blocks, last = model.transformer.resblocks
     for block in blocks:
-        before = _keys_and_values(block, beginning_1PD)
-        rest_BLD = _through(block, rest_BLD, before)
-        beginning_1PD = _through(block, beginning_1PD, None)
+        prefix = _keys_and_values(block, prefix_1PD)
+        rest_BLD = _apply_block(block, rest_BLD, prefix)
+        prefix_1PD = _apply_block(block, prefix_1PD, None)
     ends_B = ends_B - shared
-    ends_BD = _through(last, rest_BLD, _keys_and_values(last, beginning_1PD), ends_B)[:, 0]
+    ends_BD = _apply_block(last, rest_BLD, _keys_and_values(last, prefix_1PD), ends_B)[:, 0]
     features: torch.Tensor = model.ln_final(ends_BD) @ model.text_projection
     return features
 
 
-def _through(
-    block: Any, x_BLD: torch.Tensor, before: KeysAndValues | None, only_B: torch.Tensor | None = None
+def _apply_block(
+    block: Any, x_BLD: torch.Tensor, prefix: KeysAndValues | None, positions_B: torch.Tensor | None = None
 ) -> torch.Tensor:
     """A block's output for all tokens, or [B, 1, D] for one token of each text.
 
     Args:
-        block: the block.
+        block: a block of the text tower.
         x_BLD: its input.
-        before: keys and values of the tokens before these, [1, H, P, D / H].
-        only_B: the place of the one token.
+        prefix: keys and values of the shared prefix, each [1, H, P, D / H].
+        positions_B: position of the one token of each text.
     """
     keys, values = _keys_and_values(block, x_BLD)
     length = x_BLD.shape[1]
-    places_L = torch.arange(length, device=x_BLD.device)
-    asked_BQ = places_L[None] if only_B is None else only_B[:, None]
-    if only_B is not None:
-        x_BLD = x_BLD[torch.arange(len(only_B), device=x_BLD.device), only_B][:, None]
-    seen_B1QK = (places_L <= asked_BQ[..., None])[:, None]
-    if before is not None and before[0].shape[2]:
+    all_L = torch.arange(length, device=x_BLD.device)
+    queried_BQ = all_L[None] if positions_B is None else positions_B[:, None]
+    if positions_B is not None:
+        x_BLD = x_BLD[torch.arange(len(positions_B), device=x_BLD.device), positions_B][:, None]
+    mask_B1QK = (all_L <= queried_BQ[..., None])[:, None]
+    if prefix is not None and prefix[0].shape[2]:
         shape = (len(keys), -1, -1, -1)
         keys, values = (
-            torch.cat([old.expand(shape), new], dim=2) for old, new in zip(before, (keys, values), strict=True)
+            torch.cat([shared.expand(shape), own], dim=2) for shared, own in zip(prefix, (keys, values), strict=True)
         )
-        seen_B1QK = torch.nn.functional.pad(seen_B1QK, (before[0].shape[2], 0), value=True)
+        mask_B1QK = torch.nn.functional.pad(mask_B1QK, (prefix[0].shape[2], 0), value=True)
     weight, bias = block.attn.in_proj_weight, block.attn.in_proj_bias
     width = x_BLD.shape[2]
     queries = _heads(block, linear(block.ln_1(x_BLD), weight[:width], bias[:width]))
-    attended = scaled_dot_product_attention(queries, keys, values, attn_mask=seen_B1QK)
+    attended = scaled_dot_product_attention(queries, keys, values, attn_mask=mask_B1QK)
     x_BLD = x_BLD + block.ls_1(block.attn.out_proj(attended.transpose(1, 2).flatten(2)))
     output: torch.Tensor = x_BLD + block.ls_2(block.mlp(block.ln_2(x_BLD)))
     return output

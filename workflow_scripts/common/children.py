@@ -8,10 +8,10 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(parent: int | None = None) -> None:
-    """Have the kernel kill this process when its parent dies (Linux). Call first thing in the child.
+    """Have the kernel kill this process when its parent dies (Linux). Call it first in the child.
 
     Args:
-        parent: the parent's pid as the parent knows it; when it is gone already, the child exits at once.
+        parent: pid of the parent, read in the parent. If the parent is gone already, the child exits at once.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

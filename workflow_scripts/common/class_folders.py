@@ -13,27 +13,27 @@ IMAGE_SUFFIXES = frozenset(
         *(".bmp", ".ppm", ".pgm", ".gif", ".avif", ".heic", ".heif", ".dng"),
     }
 )
-"""Suffixes, in lower case, of files that a camera or scanner writes; whether one can be read is found on reading."""
+"""Lower-case suffixes of image files. Whether a file can be decoded is found out on reading it."""
 SORTING = frozenset(
     {"train", "training", "val", "valid", "validation", "test", "testing", "images", "imgs", "photos", "pictures"}
 )
-"""Folders, in lower case, that sort images by their use: the folder around them names the organism."""
+"""Lower-case names of folders that only sort images; the folder around them names the organism."""
 NUMBERING = re.compile(r"^[\d]+[\s._-]+(?=[^\W\d_])")
 RANKED = re.compile(r"^\d+_(?:[A-Z][a-z]+_){5}([A-Z][a-z-]+_[a-z][^_]*)$")
 """Folders of iNaturalist 2021: a number, then the names from kingdom to genus, and the epithet."""
 
 
 def organism_of(folder: str) -> str:
-    """The name that a folder's name writes: "003_Pica_hudsonia" is "Pica hudsonia"."""
+    """The organism that a folder is named after: "003_Pica_hudsonia" is "Pica hudsonia"."""
     folder = RANKED.sub(r"\1", folder)
     return " ".join(NUMBERING.sub("", folder).replace("_", " ").split())
 
 
 def files_by_folder(root: Path) -> Iterator[tuple[str, str]]:
-    """Every file below a folder, links followed, sorted: its path from there, and the name of its class's folder.
+    """Yield every file below a folder, sorted: its relative path and the name of its class folder.
 
-    That is the folder that holds it, or where that one is called like one of `SORTING` the folder around it. Hidden
-    files and folders are passed over; files that lie in no such folder have "" as theirs.
+    The class folder is the innermost one whose name is not in `SORTING`; "" if there is none. Links are followed;
+    hidden files and folders are skipped.
 
     Raises:
         InputError: a folder cannot be read.
@@ -57,10 +57,10 @@ def _refuse(error: OSError) -> None:
 
 
 def is_text(path: str) -> bool:
-    """Whether a path is UTF-8, as tables need it; other bytes of it come as surrogates."""
+    """Whether a path is valid UTF-8, as tables require. Python represents other bytes as surrogates."""
     return os.fsencode(path) == path.encode("utf-8", "replace")
 
 
 def is_image(path: str) -> bool:
-    """Whether a file is named like an image."""
+    """Whether a file has the suffix of an image."""
     return Path(path).suffix.lower() in IMAGE_SUFFIXES

@@ -1,7 +1,7 @@
-"""Turns a step, which is a function, into a command.
+"""Run a step, which is a function, as a command.
 
-`run(step)` turns the typed keyword arguments into options, writes the log file, and keeps the terminal for progress
-and for the one line that says what is wrong.
+`run(step)` turns the typed keyword arguments into options, writes the log file, and uses the terminal only for progress
+and for one error line.
 """
 
 import errno
@@ -24,10 +24,10 @@ from workflow_scripts.common.config.base import Section
 from workflow_scripts.common.errors import InputError
 
 EXIT_BAD_INPUT = 2
-# The last line of a log, by which `retries` knows that another try is of no use.
+# Last line of a log, which tells `retries` not to try again.
 BAD_INPUT = f"exit status {EXIT_BAD_INPUT}: bad input is not tried again"
 EXIT_STATUS = (
-    f"Exit status: 0 done; {EXIT_BAD_INPUT} bad input, one line on stderr says what and where; 1 anything unforeseen."
+    f"Exit status: 0 success; {EXIT_BAD_INPUT} bad input, one line on stderr says what and where; 1 any other error."
 )
 NEARLY_FULL = 64 * 2**20
 
@@ -38,29 +38,29 @@ _registry = tyro.constructors.ConstructorRegistry()
 
 @_registry.primitive_rule
 def _section_from_json(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec | None:
-    """A part of the config is given as one JSON argument and validated by its model."""
+    """Read a config section from one JSON argument, validated by its model."""
     section = info.type
     if not (isinstance(section, type) and issubclass(section, Section)):
         return None
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
         metavar="JSON",
-        instance_from_str=lambda words: section.model_validate_json(words[0]),
+        instance_from_str=lambda values: section.model_validate_json(values[0]),
         is_instance=lambda value: isinstance(value, section),
         str_from_instance=lambda value: [value.to_json()],
     )
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
-    """Leave by an exception on SIGTERM, so that temporary files are removed."""
+    """Exit by an exception on SIGTERM, so that temporary files are removed."""
     raise SystemExit(128 + number)
 
 
 def _log_to(path: Path | None) -> None:
     handlers: list[logging.Handler] = []
     if path is not None:
-        # The processes of one torchrun have one command line; all but the first log beside its file. They are started
-        # again after a crash, of which the file tells, and slot after slot.
+        # The processes of one torchrun share a command line; all but rank 0 have log files of their own. They are
+        # restarted after crashes and in later slots, so they append to their logs.
         mode = "a" if "RANK" in os.environ else "w"
         if (rank := os.environ.get("RANK", "0")) != "0":
             path = path.with_name(f"{path.name}.rank{rank}")
@@ -81,7 +81,7 @@ def run(step: Callable[..., Any]) -> None:
     """Run `step` as a command.
 
     Every keyword argument is an option (see `--help`); `--log FILE` is added. Bad input (`InputError`) gives one line
-    on stderr and exit status 2; anything unforeseen gives one line, the traceback in the log, and status 1.
+    on stderr and exit status 2; any other error gives one line, the traceback in the log, and exit status 1.
     """
     signature = inspect.signature(step)
     log = inspect.Parameter("log", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Path | None)
@@ -98,24 +98,24 @@ def run(step: Callable[..., Any]) -> None:
             if path is not None:
                 logger.error("%s", error)
                 logger.info(BAD_INPUT)
-            _say(error)
+            _print_error(error)
             raise SystemExit(EXIT_BAD_INPUT) from None
         except KeyboardInterrupt:
             sys.stderr.write("interrupted\n")
             raise SystemExit(128 + signal.SIGINT) from None
         except BrokenPipeError:
-            # Whoever read the output has ended, as `head` does.
+            # The reader of the output has exited, as `head` does.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(128 + signal.SIGPIPE) from None
         except Exception as error:
             if full := full_disks(error, [path, *arguments.values()]):
                 logger.exception("%s", error)
-                _say(f"{full}; make room, then give the same command again: finished work is kept")
+                _print_error(f"{full}; free some space and run the same command again; finished work is kept")
                 raise SystemExit(1) from None
             if path is None:
                 raise
             logger.exception("%s", error)
-            _say(f"{type(error).__name__}: {error} (traceback in {path})")
+            _print_error(f"{type(error).__name__}: {error} (traceback in {path})")
             raise SystemExit(1) from None
 
     command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), log])  # type: ignore[attr-defined]
@@ -128,25 +128,25 @@ def run(step: Callable[..., Any]) -> None:
 
 
 def _with_exit_status(text: str) -> str:
-    """A command's help, which says its exit status also where that is every command's."""
+    """Add the exit status to a command's help, unless it describes its own."""
     if "Exit status" in text:
         return text
-    told, arguments, described = text.partition("\nArgs:\n")
-    return f"{told.rstrip()}\n\n{EXIT_STATUS}\n{arguments}{described}"
+    summary, heading, arguments = text.partition("\nArgs:\n")
+    return f"{summary.rstrip()}\n\n{EXIT_STATUS}\n{heading}{arguments}"
 
 
 def _command_name() -> str | None:
-    """How this program is called: `python -m MODULE`, where a module it is."""
+    """`python -m MODULE`, if the program was started as a module."""
     spec = sys.modules["__main__"].__spec__
     return f"python -m {spec.name}" if spec else None
 
 
 def full_disks(error: Exception, arguments: Sequence[object]) -> str:
-    """Which disks of a step are full, where its error says that one is.
+    """Describe the full disks that a step uses; "" if its error is not about a full disk.
 
     Args:
-        error: what the step raised; a library's own error may only quote the system's words.
-        arguments: the step's; paths among them say which disks it uses.
+        error: the error that the step raised. An error of a library may only quote the system's message.
+        arguments: the step's arguments; the paths among them are on the disks that it uses.
     """
     if getattr(error, "errno", None) not in (errno.ENOSPC, errno.EDQUOT) and not any(
         os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT)
@@ -160,10 +160,10 @@ def full_disks(error: Exception, arguments: Sequence[object]) -> str:
     full = [(path, usage) for path, usage in disks.values() if usage.free < NEARLY_FULL] or [
         min(disks.values(), key=lambda disk: disk[1].free)
     ]
-    return "disk full, or a quota reached: " + ", ".join(
-        f"{path} has {usage.free // 2**20} of {usage.total // 2**20} MiB left" for path, usage in full
+    return "disk full or quota exceeded: " + ", ".join(
+        f"{path} has {usage.free // 2**20} of {usage.total // 2**20} MiB free" for path, usage in full
     )
 
 
-def _say(message: object) -> None:
+def _print_error(message: object) -> None:
     sys.stderr.write(f"error: {message}\n")

@@ -1,4 +1,4 @@
-"""CLIP models by open_clip: loading, preprocessing, encoding, and BioCLIP 2's second projector.
+"""CLIP models of open_clip: loading, preprocessing, encoding, and BioCLIP 2's second projector.
 
 Shapes: N items, H x W pixels, D embedding dimensions, P pooled dimensions.
 """
@@ -27,16 +27,16 @@ Projector = Literal["proj", "replay"]
 
 @dataclass(frozen=True)
 class Clip:
-    """A model ready to embed, with what its images and texts must look like.
+    """A model ready to embed, with its preprocessing of images and texts.
 
     Attributes:
-        model: open_clip's model, or timm's without a text tower, in evaluation mode.
-        tokenizer: texts -> token ids [N, context_length]; an InputError where the model has no text tower.
+        model: an open_clip model, or a timm model without a text tower, in evaluation mode.
+        tokenizer: texts -> token ids [N, context_length]; raises InputError if the model has no text tower.
         image_size: side of the square image, pixels.
-        mean: of the images, RGB, in [0, 1].
-        std: of the images, RGB, in [0, 1].
-        context_length: tokens a text; 0 without a text tower.
-        replay_projector: [P, D], BioCLIP 2's projector for replay images, where the model has one.
+        mean: mean for normalisation, RGB, in [0, 1].
+        std: standard deviation for normalisation, RGB, in [0, 1].
+        context_length: tokens per text; 0 without a text tower.
+        replay_projector: [P, D], BioCLIP 2's projector for replay images; None if the model has none.
     """
 
     model: Any
@@ -49,7 +49,7 @@ class Clip:
 
     @property
     def has_text(self) -> bool:
-        """Whether texts can be encoded."""
+        """Whether the model can encode texts."""
         return self.context_length > 0
 
 
@@ -57,16 +57,16 @@ def load(source: str | ModelSource, device: str | torch.device = "cpu") -> Clip:
     """Load a model in evaluation mode and fp32.
 
     Args:
-        source: where it comes from; a command line's in a word or as JSON.
-        device: where it will run.
+        source: the model source, or its text on a command line (the value of `start`, or JSON).
+        device: device to run on.
 
     Raises:
-        InputError: the source is missing, is not a model, or its weights do not fit its config.
+        InputError: the source is missing or is not a model, or its weights do not match its config.
     """
     source = model_source(source) if isinstance(source, str) else source
     with as_input_error(source):
         if not source.has_text:
-            # Needs timm, which open_clip's own models can do without.
+            # Only these models need timm.
             from workflow_scripts.common.vision_model import load_vision_model
 
             return _without_text(load_vision_model(directory_of(source)), device)
@@ -84,7 +84,7 @@ def load(source: str | ModelSource, device: str | torch.device = "cpu") -> Clip:
 
 
 def preprocess(clip: Clip) -> "Callable[[Image.Image], torch.Tensor]":
-    """What evaluation does to an image: resize the shorter side (bicubic), crop the centre, normalise.
+    """Preprocessing for evaluation: resize the shorter side (bicubic), crop the centre, normalise.
 
     Returns:
         A function from a PIL image to a float tensor [3, image_size, image_size].
@@ -97,13 +97,13 @@ def preprocess(clip: Clip) -> "Callable[[Image.Image], torch.Tensor]":
 
 
 def preprocess_pixels(clip: Clip) -> "Callable[[Image.Image], Image.Image]":
-    """What `preprocess` does but for the last two steps, to floats and normalised: `encode_image` does them at once."""
+    """`preprocess` without conversion to floats and normalisation, which `encode_image` does for a whole batch."""
     transform: Any = preprocess(clip)
     return type(transform)(transform.transforms[:-2])
 
 
 def preprocessing(clip: Clip) -> dict[str, Any]:
-    """What `preprocess` does, as settings that can be compared."""
+    """The settings of `preprocess`, for comparison."""
     settings: dict[str, Any] = open_clip.get_model_preprocess_cfg(clip.model) if clip.has_text else clip.model.data
     return settings
 
@@ -114,8 +114,8 @@ def encode_image(clip: Clip, images: torch.Tensor, projector: Projector = "proj"
 
     Args:
         clip: the model.
-        images: uint8 [N, H, W, 3] at the model's size, or float [N, 3, H, W] as `preprocess` gives them.
-        projector: `replay` takes BioCLIP 2's second projector instead of the first.
+        images: uint8 [N, H, W, 3] at the model's size, or float [N, 3, H, W] from `preprocess`.
+        projector: `replay` uses BioCLIP 2's second projector instead of the first.
 
     Raises:
         InputError: the model has no replay projector.
@@ -127,13 +127,13 @@ def encode_image(clip: Clip, images: torch.Tensor, projector: Projector = "proj"
     if projector == "proj":
         return clip.model.encode_image(pixels)
     if clip.replay_projector is None:
-        raise InputError(f"this model has no {REPLAY_PROJECTOR_FILE}; embed with the first projector")
+        raise InputError(f"this model has no {REPLAY_PROJECTOR_FILE}; use the first projector")
     return torch.func.functional_call(clip.model.visual, {"proj": clip.replay_projector}, (pixels,))
 
 
 @torch.inference_mode()
 def encode_text(clip: Clip, texts: Sequence[str]) -> torch.Tensor:
-    """Text features [N, D], not normalised; the caller chooses how many texts go in at once.
+    """Text features [N, D], not normalised. All texts are encoded in one batch.
 
     Raises:
         InputError: the model has no text tower.
@@ -144,7 +144,7 @@ def encode_text(clip: Clip, texts: Sequence[str]) -> torch.Tensor:
 
 
 def normalised(images: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
-    """uint8 [N, H, W, 3] -> float [N, 3, H, W] with mean 0 and deviation 1, on the images' device."""
+    """Normalise uint8 [N, H, W, 3] by mean and standard deviation to float [N, 3, H, W], on the same device."""
     scale = torch.tensor([1 / (255 * value) for value in std], device=images.device)
     shift = torch.tensor([m / s for m, s in zip(mean, std, strict=True)], device=images.device)
     return (images * scale - shift).permute(0, 3, 1, 2).contiguous()

@@ -1,14 +1,14 @@
 """A digest of the code that a step runs, for Snakemake's params and for the keys of work folders.
 
-It covers the whole of the step's module and, of the project's other modules, the definitions that it reaches by name:
-a contract that download never mentions can change without a second download. How work is watched, guarded and kept
-(`MACHINERY`) cannot change what comes out, and does not count. A data file that stands beside a module
-and is named in counted code by a string literal (SQL, templates, tables) counts, and so do statements that run on
-import and define nothing. Comments, docstrings, formatting and the descriptions of config keys do not count: code
-enters as its syntax tree, without the empty fields in which Python versions differ.
+It covers the complete module of the step and, from the project's other modules, the definitions that it reaches by
+name: a contract that download does not use can change without a second download. Modules for progress, locks and work
+folders (`MACHINERY`) cannot change outputs and are not covered. Data files beside a module (SQL, templates, tables) are
+covered if covered code names them in a string literal, as are statements that run on import and define nothing.
+Comments, docstrings, formatting and descriptions of config keys are not covered: code enters as its syntax tree,
+without the empty fields in which Python versions differ.
 
-Digests are kept beside Python's own compiled files, under the sum of all that they may cover: every dry run needs all
-of them, and reading the sources takes a fiftieth of the time of parsing them.
+Digests are cached in `__pycache__`, with a digest of all sources as the key: every dry run needs all digests, and
+reading the sources is fifty times faster than parsing them.
 """
 
 import ast
@@ -30,16 +30,16 @@ DATA_SUFFIXES = {".sql", ".csv", ".tsv", ".json", ".html", ".j2", ".css", ".js",
 
 @cache
 def code_digest(module: str, root: Path = ROOT) -> str:
-    """The first 16 hex digits of the SHA-256 over the code that `module` (dotted name) below `root` runs.
+    """Digest of the code that `module` (dotted name) below `root` runs: first 16 hex digits of a SHA-256.
 
     Raises:
-        ModuleNotFoundError: there is no such module.
+        ModuleNotFoundError: the module does not exist.
     """
-    kept = _kept(root)
-    if module not in kept:
-        kept[module] = _digest(module, root)
-        _keep(kept, root)
-    return kept[module]
+    cached = _cached_digests(root)
+    if module not in cached:
+        cached[module] = _digest(module, root)
+        _store_digests(cached, root)
+    return cached[module]
 
 
 def _digest(module: str, root: Path) -> str:
@@ -59,7 +59,7 @@ def _digest(module: str, root: Path) -> str:
 
 @cache
 def _sum_of_sources(root: Path) -> str:
-    """SHA-256 over every file that a digest may cover, with its name."""
+    """SHA-256 of the names and contents of all files that a digest may cover."""
     sums = hashlib.sha256()
     for folder, folders, names in os.walk(root / PACKAGE):
         folders[:] = sorted(set(folders) - {"__pycache__"})
@@ -71,73 +71,73 @@ def _sum_of_sources(root: Path) -> str:
     return sums.hexdigest()
 
 
-def _kept_in(root: Path) -> Path:
+def _cache_file(root: Path) -> Path:
     return root / PACKAGE / "__pycache__" / "code_digests.kept"
 
 
 @cache
-def _kept(root: Path) -> dict[str, str]:
-    """Digests by module that an earlier process kept for these very sources."""
+def _cached_digests(root: Path) -> dict[str, str]:
+    """Digests by module that an earlier process cached for the same sources."""
     sources = _sum_of_sources(root)
     with suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(_kept_in(root).read_text(encoding="utf-8"))
-        if kept["sources"] == sources:
-            return dict(kept["digests"])
+        cached = json.loads(_cache_file(root).read_text(encoding="utf-8"))
+        if cached["sources"] == sources:
+            return dict(cached["digests"])
     return {}
 
 
-def _keep(digests: dict[str, str], root: Path) -> None:
-    """Keep the digests for the next process, where the folder can be written."""
-    path = _kept_in(root)
-    kept = {"sources": _sum_of_sources(root), "digests": digests}
+def _store_digests(digests: dict[str, str], root: Path) -> None:
+    """Cache the digests for later processes, if the folder is writable."""
+    path = _cache_file(root)
+    cache_entry = {"sources": _sum_of_sources(root), "digests": digests}
     with suppress(OSError):
-        if _sum_of_sources.__wrapped__(root) != kept["sources"]:
-            # A file was saved since: what was read of it may be neither what it was nor what it is.
+        if _sum_of_sources.__wrapped__(root) != cache_entry["sources"]:
+            # A file was saved meanwhile: the digests may be of neither its old nor its new contents.
             return
         path.parent.mkdir(exist_ok=True)
-        written = path.with_suffix(f".{os.getpid()}")
-        written.write_text(json.dumps(kept), encoding="utf-8")
-        written.replace(path)
+        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(cache_entry), encoding="utf-8")
+        temporary.replace(path)
 
 
 def code_of(module: str, root: Path = ROOT) -> dict[str, set[int]]:
-    """What counts for `module`: by module of the project, the numbers of its top-level statements.
+    """The code that the digest of `module` covers: numbers of top-level statements, by module of the project.
 
     Raises:
-        ModuleNotFoundError: there is no such module.
+        ModuleNotFoundError: the module does not exist.
     """
     if _read(module, root) is None:
         raise ModuleNotFoundError(f"no module {module} below {root}")
-    counted: dict[str, set[int]] = {}
-    # None stands for all that a module defines.
-    waiting: list[tuple[str, str | None]] = [(module, None)]
+    covered: dict[str, set[int]] = {}
+    # None means all definitions of a module.
+    remaining: list[tuple[str, str | None]] = [(module, None)]
     seen: set[tuple[str, str | None]] = set()
-    while waiting:
-        wanted = waiting.pop()
-        name, definition = wanted
+    while remaining:
+        current = remaining.pop()
+        name, definition = current
         source = _read(name, root)
-        if wanted in seen or source is None or name in MACHINERY - {module}:
+        if current in seen or source is None or name in MACHINERY - {module}:
             continue
-        seen.add(wanted)
+        seen.add(current)
         numbers: set[int] = set()
-        if name not in counted:
-            counted[name] = set()
-            # Importing a.b.c also runs a and a.b, and whatever those modules import.
-            waiting += [(parent, "") for parent in _parents(name)] + [(other, "") for other in source.imported]
+        if name not in covered:
+            covered[name] = set()
+            # Importing a.b.c also runs a and a.b, and the modules that they import.
+            remaining += [(parent, "") for parent in _parents(name)] + [(other, "") for other in source.imported]
             numbers |= source.effects
         if definition is None:
-            numbers |= source.whole(is_step=name == module)
+            numbers |= source.all_statements(is_step=name == module)
         elif definition in source.defined:
             numbers |= source.defined[definition]
         elif definition in source.bound:
-            waiting.append(source.bound[definition])
+            remaining.append(source.bound[definition])
         elif definition:
-            waiting.append((f"{name}.{definition}", None))
-        for number in numbers - counted[name]:
-            waiting += [(name, used) for used in source.names_in(number) if used in source.defined]
-            waiting += source.reached_from(number)
-        counted[name] |= numbers
-    return counted
+            remaining.append((f"{name}.{definition}", None))
+        for number in numbers - covered[name]:
+            remaining += [(name, used) for used in source.names_in(number) if used in source.defined]
+            remaining += source.reached_from(number)
+        covered[name] |= numbers
+    return covered
 
 
 def _parents(module: str) -> list[str]:
@@ -147,23 +147,23 @@ def _parents(module: str) -> list[str]:
 
 @dataclass(frozen=True)
 class _Uses:
-    """What a statement mentions, anywhere in it.
+    """Names, strings and imports anywhere in a statement.
 
     Attributes:
-        names: names that stand alone.
-        members: names with an attribute of theirs.
-        words: strings.
+        names: names without an attribute.
+        members: names, each with an attribute.
+        strings: string literals.
         imports: import statements.
     """
 
     names: set[str] = field(default_factory=set)
     members: set[tuple[str, str]] = field(default_factory=set)
-    words: set[str] = field(default_factory=set)
+    strings: set[str] = field(default_factory=set)
     imports: list[ast.Import | ast.ImportFrom] = field(default_factory=list)
 
     @classmethod
     def of(cls, statement: ast.stmt) -> "_Uses":
-        """Walk the statement once; `ast.walk` for each of these took half of the start of a dry run."""
+        """Collect all of them in one walk; one `ast.walk` each took half of a dry run's start."""
         found = cls()
         nodes: list[ast.AST] = [statement]
         for node in nodes:
@@ -173,8 +173,8 @@ class _Uses:
                     continue
                 case ast.Name():
                     found.names.add(node.id)
-                case ast.Constant(value=str() as word):
-                    found.words.add(word)
+                case ast.Constant(value=str() as text):
+                    found.strings.add(text)
                 case ast.Import() | ast.ImportFrom():
                     found.imports.append(node)
             for name in node._fields:
@@ -219,19 +219,20 @@ class _Source:
             elif not names and not _is_text(statement):
                 self.effects.add(number)
 
-    def whole(self, *, is_step: bool) -> set[int]:
+    def all_statements(self, *, is_step: bool) -> set[int]:
+        """All statements except texts and imports; `if __name__ == "__main__"` only in the step's own module."""
         numbers = {number for number, statement in enumerate(self.statements) if not _is_text(statement)}
         return numbers - self.imports - (set() if is_step else self.is_main)
 
     @cache  # noqa: B019 (sources live as long as the process)
     def names_in(self, number: int) -> set[str]:
-        """Names and words that a statement uses; a word may be an annotation in quotes."""
+        """Names and strings in a statement; a string may be a quoted annotation."""
         uses = self.uses[number]
-        return uses.names | {name for name, _ in uses.members} | uses.words
+        return uses.names | {name for name, _ in uses.members} | uses.strings
 
     @cache  # noqa: B019 (sources live as long as the process)
     def reached_from(self, number: int) -> list[tuple[str, str | None]]:
-        """What a statement uses of other modules."""
+        """Definitions of other modules that a statement uses."""
         uses = self.uses[number]
         reached = [self.bound[name] for name in uses.names if name in self.bound]
         for name, attribute in uses.members:
@@ -247,8 +248,9 @@ class _Source:
     @cache  # noqa: B019 (sources live as long as the process)
     def data_files(self, number: int) -> set[Path]:
         """Files beside the module that a statement names."""
-        words = {word for word in self.uses[number].words if "\n" not in word and Path(word).suffix in DATA_SUFFIXES}
-        return {path for word in words if (path := self.file.parent / word).is_file()}
+        strings = self.uses[number].strings
+        names = {name for name in strings if "\n" not in name and Path(name).suffix in DATA_SUFFIXES}
+        return {path for name in names if (path := self.file.parent / name).is_file()}
 
     def _bind(self, node: ast.Import | ast.ImportFrom) -> None:
         names: list[tuple[str, str, str | None]]
@@ -270,7 +272,7 @@ def _read(module: str, root: Path) -> _Source | None:
         if file.is_file():
             source = _Source(file, module, ast.parse(file.read_text(encoding="utf-8")).body)
             for local, (base, name) in source.bound.items():
-                # `from package import module` binds a module, not a name of the package.
+                # `from package import module` binds a module, not a name defined in the package.
                 if name is not None and root.joinpath(*base.split("."), f"{name}.py").is_file():
                     source.bound[local] = (f"{base}.{name}", None)
                     source.imported.add(f"{base}.{name}")
@@ -305,7 +307,7 @@ def _runs_as_main(statement: ast.stmt) -> bool:
 
 
 def _text_of(node: object) -> str:
-    """A syntax tree as text, without docstrings and other strings that stand alone and describe constants."""
+    """A syntax tree as text, without docstrings and without strings that document constants."""
     if isinstance(node, ast.AST):
         fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
         return f"{type(node).__name__}({', '.join(f'{name}={_text_of(value)}' for name, value in fields)})"

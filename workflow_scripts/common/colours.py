@@ -1,4 +1,4 @@
-"""Conversion to sRGB by ICC profiles, judged by their contents, never by their names."""
+"""Conversion to sRGB by ICC profiles, which are compared by their contents, not by their names."""
 
 import io
 from functools import lru_cache
@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image, ImageCms
 
 SRGB = ImageCms.createProfile("sRGB")
-# By the colour space of a profile: the mode of the samples that it describes.
+# Pillow mode of a profile's samples, by the profile's colour space.
 MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
-# Steps of each colour at which a profile is held against sRGB, and how far apart they may come out, of 255.
+# Samples per channel for comparing a profile with sRGB, and the largest difference (of 255) that counts as equal.
 STEPS = 9
 SAME = 2
 
@@ -18,10 +18,10 @@ Transform = ImageCms.ImageCmsTransform
 
 @lru_cache(maxsize=16)
 def to_srgb(profile: bytes, mode: str) -> Transform | None:
-    """What makes sRGB of samples of `mode` (RGB, L or CMYK) under a profile.
+    """The transform to sRGB for samples of `mode` (RGB, L or CMYK) with a profile.
 
     Returns:
-        The transform; None where the profile is unreadable, is not for such samples, or makes no difference.
+        The transform; None if the profile is unreadable, is for another mode, or equals sRGB.
     """
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -30,24 +30,24 @@ def to_srgb(profile: bytes, mode: str) -> Transform | None:
         transform = ImageCms.buildTransform(opened, SRGB, mode, "RGB")
         if mode != "CMYK":
             samples = _samples(mode)
-            apart = np.abs(np.asarray(convert(samples, transform), int) - np.asarray(samples.convert("RGB"), int))
-            if apart.max() <= SAME:
+            difference = np.abs(np.asarray(convert(samples, transform), int) - np.asarray(samples.convert("RGB"), int))
+            if difference.max() <= SAME:
                 return None
     except Exception:
-        # Profiles are other people's bytes; the picture is worth more than they are.
+        # Profiles are untrusted bytes; an image with a broken profile is still kept.
         return None
     return transform
 
 
 def convert(image: Image.Image, transform: Transform) -> Image.Image:
-    """The image in sRGB."""
+    """Convert an image to sRGB."""
     converted = ImageCms.applyTransform(image, transform)
     assert converted is not None
     return converted
 
 
 def _samples(mode: str) -> Image.Image:
-    """All mixtures of some steps of each colour."""
+    """An image with all combinations of `STEPS` values per channel."""
     steps = np.linspace(0, 255, STEPS).astype(np.uint8)
     if mode == "L":
         return Image.fromarray(steps[None])

@@ -1,4 +1,4 @@
-"""Options with which `profiles/slurm/controller.sbatch` is submitted to Slurm."""
+"""Options for submitting `profiles/slurm/controller.sbatch` to Slurm."""
 
 import shlex
 import sys
@@ -8,10 +8,10 @@ from workflow_scripts.common.config.root import load_site
 
 
 def controller() -> None:
-    """Print the options of `sbatch` that depend on the place, for a shell to read.
+    """Print the site's options of `sbatch`, quoted for a shell.
 
     Raises:
-        InputError: the site file names no cluster.
+        InputError: the site file has no complete Slurm settings.
     """
     slurm = load_site().cluster
     options = [f"--partition={slurm.partition}", f"--time={slurm.most(slurm.partition).minutes}"]

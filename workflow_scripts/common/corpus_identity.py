@@ -1,8 +1,8 @@
 """The digest that identifies a corpus in reports, cards, `corpus.json` and configs.
 
-It is over the shards' names and SHA-256 sums, generation by generation and split by split, over the names that captions
-are written from, and over the replay shards: over content, so that no version of a library changes it. Equal digests
-mean equal training data, whatever the corpus is called and wherever it lies.
+It covers the shards' names and SHA-256 digests by generation and split, the names for captions, and the replay
+shards. It is computed from contents, so it does not depend on library versions. Equal digests mean equal training data,
+whatever the corpus is called and wherever it is.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from workflow_scripts.common.files import digest
 from workflow_scripts.contracts import LABELS, SHARD_MANIFEST, SPLITS
 
 MANIFEST = "manifest.parquet"
-# What captions are written from.
+# Columns that captions are written from.
 NAMES = 'label_id, kingdom, phylum, "class", "order", family, genus, species, scientific_name, common_name'
 SHARDS = "shard, samples, bytes, sha256"
 ROWS_A_TIME = 10_000
@@ -27,14 +27,14 @@ ROWS_A_TIME = 10_000
 
 @dataclass(frozen=True)
 class SplitFacts:
-    """What the manifest of a split says.
+    """Totals and digest of the manifest of a split.
 
     Attributes:
         split: train or val.
-        shards: how many there are.
-        samples: in them.
-        bytes: that they take.
-        rows: a digest of the manifest's rows.
+        shards: number of shards.
+        samples: number of samples.
+        bytes: total size of the shards, bytes.
+        rows: digest of the manifest's rows.
     """
 
     split: str
@@ -46,12 +46,12 @@ class SplitFacts:
 
 @dataclass(frozen=True)
 class CorpusIdentity:
-    """What a corpus is.
+    """The contents that identify a corpus.
 
     Attributes:
-        biology: the splits of its generations, in order.
-        replay: the splits of its replay pairs; none where it has no replay.
-        names: a digest of its labels' names; None where the captions are in the tars.
+        biology: splits of its generations, in order.
+        replay: splits of its replay pairs; empty without replay.
+        names: digest of its labels' names; None if the tars contain the captions.
     """
 
     biology: tuple[SplitFacts, ...]
@@ -60,7 +60,7 @@ class CorpusIdentity:
 
     @property
     def parts(self) -> dict[str, str | None]:
-        """Digests of what the whole one is made of."""
+        """Digests of images, names and replay, which make up the corpus's digest."""
         return {
             "images": digest([[one.split, one.rows] for one in self.biology]),
             "names": self.names,
@@ -80,13 +80,13 @@ def identify(
     labels: Path | None = None,
     replay: Path | None = None,
 ) -> CorpusIdentity:
-    """A corpus by its tables.
+    """Identify a corpus by its tables.
 
     Args:
-        connection: a connection; it gets the views `manifest` and `labels`.
-        shards: the generations' folders of shards, in order.
-        labels: its names; None for tars that hold their captions, which may lack a val split.
-        replay: the folder of its replay shards.
+        connection: a DuckDB connection, in which the views `manifest` and `labels` are created.
+        shards: shard folders of the generations, in order.
+        labels: table of names; None for tars that contain their captions, which may lack a val split.
+        replay: folder of the replay shards.
 
     Raises:
         InputError: a table is missing or breaks its contract.
@@ -104,10 +104,10 @@ def identify(
 
 
 def identify_folder(folder: Path) -> CorpusIdentity:
-    """A corpus by its folder (`results/corpora/<corpus>`), or that of indexed tars (`results/shared/indexed/<name>`).
+    """Identify a corpus by its folder, which may be one of indexed tars (`results/shared/indexed/<name>`).
 
     Raises:
-        InputError: no shards are there, or a table is missing or breaks its contract.
+        InputError: the folder has no shards, or a table is missing or breaks its contract.
     """
     generations = sorted(folder.glob("shards/g*"))
     with tables.connect() as connection:
@@ -115,12 +115,12 @@ def identify_folder(folder: Path) -> CorpusIdentity:
             labels = folder / "taxonomy/labels.parquet"
             return identify(connection, shards=generations, labels=labels, replay=replay_of(folder))
         if not any((folder / split / MANIFEST).exists() for split in SPLITS):
-            raise InputError(f"{folder}: no shards there; give a corpus's folder, such as results/corpora/world")
+            raise InputError(f"{folder}: no shards found; give the folder of a corpus, such as results/corpora/world")
         return identify(connection, shards=[folder])
 
 
 def replay_of(folder: Path) -> Path | None:
-    """The folder of a corpus's replay shards, where it has any."""
+    """Folder of a corpus's replay shards; None if it has none."""
     replay = folder / "replay"
     return replay if (replay / "train" / MANIFEST).exists() else None
 
@@ -137,7 +137,7 @@ def _split(connection: duckdb.DuckDBPyConnection, folder: Path, split: str) -> S
 
 
 def _digest_of(connection: duckdb.DuckDBPyConnection, query: str) -> str:
-    """SHA-256 over rows, each as a line of JSON; a few thousand are held at a time."""
+    """SHA-256 of a query's rows as lines of JSON, read in batches of `ROWS_A_TIME`."""
     sums = hashlib.sha256()
     found = connection.execute(query)
     while rows := found.fetchmany(ROWS_A_TIME):

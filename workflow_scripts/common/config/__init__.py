@@ -1,1 +1,1 @@
-"""The config model: one module a stage, so that a change in one stage's settings concerns no other stage's steps."""
+"""The config model, one module per stage, so that changing one stage's settings does not affect other steps."""

@@ -1,4 +1,4 @@
-"""Sources of the papers' benchmarks, for messages about missing files and for the table in the docs."""
+"""Sources of the papers' benchmarks, for messages about missing files and for the table in `docs/benchmarks.md`."""
 
 from functools import cache
 from pathlib import Path
@@ -17,9 +17,9 @@ class BenchmarkSource(Section):
     """Where a benchmark comes from.
 
     Attributes:
-        source: who made it.
-        licence: under which terms.
-        get: where to go, and what to put in place.
+        source: its authors or publisher.
+        licence: terms of use.
+        get: how to get it and where to put it.
     """
 
     source: str
@@ -35,25 +35,25 @@ def benchmark_sources() -> dict[str, BenchmarkSource]:
 
 
 def how_to_get(key: str) -> str:
-    """What to do about a benchmark's missing file, by its dotted config key; "" for anything else."""
+    """How to get a benchmark's missing file, by its dotted config key; "" for other keys."""
     section, _, rest = key.partition(".")
     source = benchmark_sources().get(rest.partition(".")[0]) if section == "benchmarks" else None
     return f" ({source.get})" if source else ""
 
 
 def _fetched(spec: Benchmark) -> str:
-    """What of a recipe's benchmark `snakemake fetch` brings, before the words for the rest."""
+    """Which files of a benchmark `snakemake fetch` downloads, as a prefix to how to get the others."""
     if not getattr(spec, "fetch", []):
         return ""
-    whole = all(path.startswith("{fetched}") for path in spec.given.values())
-    return "`snakemake fetch`, from " if whole else "labels: `snakemake fetch`; images: "
+    is_complete = all(path.startswith("{fetched}") for path in spec.given.values())
+    return "`snakemake fetch`, from " if is_complete else "labels: `snakemake fetch`; images: "
 
 
 def benchmark_table(benchmarks: dict[str, Any]) -> str:
-    """The table of a recipe's benchmarks, in Markdown.
+    """A Markdown table of a recipe's benchmarks.
 
     Args:
-        benchmarks: the recipe's section, by name.
+        benchmarks: the recipe's section `benchmarks`.
     """
     rows = [HEADER, ("---",) * len(HEADER)]
     for name, settings in benchmarks.items():

@@ -1,4 +1,4 @@
-"""Sources of metadata, by generation."""
+"""Settings of generations and of their metadata sources."""
 
 import re
 from pathlib import PurePosixPath
@@ -15,7 +15,7 @@ CONTRACT_COLUMNS = {column.name.lower() for column in CATALOG.columns} | {"place
 
 
 class Remote(Section):
-    """A file that the workflow fetches: `url`; or `dataset`, `revision` and `file` of Hugging Face; or `gbif`."""
+    """A file to download: by `url`, by `dataset`, `revision` and `file` (Hugging Face), or by `gbif`."""
 
     url: str | None = Field(None, pattern=r"^https?://", description="Address of the file.")
     sha256: str | None = Field(
@@ -29,19 +29,19 @@ class Remote(Section):
     revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$", description="Commit of the dataset, all 40 digits.")
     file: str | None = Field(None, description="Path of the file in the dataset.")
     gbif: str | None = Field(
-        None, pattern=r"^(\d{7}-\d{15}|10\.\d{4,9}/\S+)$", description="Key or DOI of an occurrence download at GBIF."
+        None, pattern=r"^(\d{7}-\d{15}|10\.\d{4,9}/\S+)$", description="Key or DOI of a GBIF occurrence download."
     )
 
     @model_validator(mode="after")
     def _one_place(self) -> "Remote":
         if sum(value is not None for value in (self.url, self.dataset, self.gbif)) != 1:
-            raise ValueError("give one of url, dataset and gbif")
+            raise ValueError("give exactly one of url, dataset and gbif")
         if (self.dataset is None) != (self.revision is None) or (self.dataset is None) != (self.file is None):
-            raise ValueError("a file on Hugging Face is given by dataset, revision (its commit) and file")
+            raise ValueError("a file on Hugging Face needs dataset, revision (a commit) and file")
         return self
 
     def path(self, shared: str) -> str:
-        """Where it is kept below what corpora and runs have in common: another release is another folder."""
+        """Where the file is stored below the shared folder; each release has its own folder."""
         name = PurePosixPath(self.file or urlsplit(self.url or "occurrences.zip").path).name or "file"
         name = re.sub(f"[{NOT_IN_PATHS}]", "_", name)
         return f"{shared}/sources/{digest(self.model_dump(mode='json'))[:8]}/{name}"
@@ -52,37 +52,37 @@ def _form(value: Any) -> str:
 
 
 SourceFile = Annotated[Annotated[str, Tag("given")] | Annotated[Remote, Tag("fetched")], Discriminator(_form)]
-"""A path; or what the workflow fetches."""
+"""The path of a file, or a file to download."""
 
 
 class SourceSettings(Section):
-    """What all sources have in common."""
+    """Settings common to all sources."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Name of the source within the corpus.")
-    select: str | None = Field(None, description="SQL predicate over the source's columns; other rows are left out.")
+    select: str | None = Field(None, description="SQL predicate over the source's columns. Other rows are left out.")
     keep: list[str] = Field(
         default_factory=list,
         description="Further columns of the source to carry into the catalog, as text (lifeStage, sex, "
-        "eventDate). Captions can name them.",
+        "eventDate). Caption templates can use them.",
     )
 
     @field_validator("keep")
     @classmethod
-    def _not_ours(cls, value: list[str]) -> list[str]:
+    def _not_contract_columns(cls, value: list[str]) -> list[str]:
         for name in value:
             if name.lower() in CONTRACT_COLUMNS:
-                raise ValueError(f"{name} is a column that the catalogue has anyway")
+                raise ValueError(f"{name} is already a column of the catalog; remove it")
         if len({name.lower() for name in value}) < len(value):
-            raise ValueError("a column is named twice")
+            raise ValueError("a column is listed twice")
         return value
 
     @property
     def inputs(self) -> dict[str, SourceFile]:
-        """The files that it reads, by option name."""
+        """Files to read, by option name."""
         raise NotImplementedError
 
     def paths(self, shared: str) -> dict[str, str]:
-        """Where those files lie, by option name: where a person put them, or where they are fetched to."""
+        """Paths of those files, by option name: as given, or where they are downloaded to."""
         return {name: file if isinstance(file, str) else file.path(shared) for name, file in self.inputs.items()}
 
 
@@ -98,22 +98,22 @@ class TreeOfLife200M(SourceSettings):
 
     @property
     def inputs(self) -> dict[str, SourceFile]:
-        """The files that it reads, by option name."""
+        """Files to read, by option name."""
         given = {"catalog": self.catalog, "provenance": self.provenance, "crops": self.crops}
         return {name: path for name, path in given.items() if path}
 
 
 class Table(SourceSettings):
-    """A table (CSV, TSV, Excel, parquet) with a column of addresses or files and one that names the organism."""
+    """A table (CSV, TSV, Excel, parquet) with a column of image URLs or paths and one that names the organism."""
 
     reader: Literal["table"] = Field(description="Format of the source.")
     table: SourceFile = Field(description="Path of the table, or where to fetch it.")
     columns: dict[str, str] = Field(
         default_factory=dict,
-        description="Column names that differ, as our name: name in the table ({species: binomial}).",
+        description="Columns with other names than expected, as `expected: actual` (`{species: binomial}`).",
     )
     images: str | None = Field(
-        None, description="Folder that relative values of `path` start from. Default: the folder of the table."
+        None, description="Base folder of relative values of `path`. Default: the folder of the table."
     )
     delimiter: str | None = Field(
         None, min_length=1, max_length=1, description="Delimiter of a text table. Default: detected."
@@ -131,13 +131,13 @@ class Table(SourceSettings):
             "".encode(value or "utf-8")
         except LookupError:
             raise ValueError(
-                f"{value} is no encoding of text; the usual ones are utf-8, windows-1252, utf-16"
+                f"{value} is not a known text encoding; common ones are utf-8, windows-1252, utf-16"
             ) from None
         return value
 
     @property
     def inputs(self) -> dict[str, SourceFile]:
-        """The files that it reads, by option name."""
+        """Files to read, by option name."""
         return {"table": self.table}
 
 
@@ -151,13 +151,13 @@ class Gbif(SourceSettings):
     doi: str | None = Field(None, description="DOI to cite. Default: the DOI in the archive's metadata.xml.")
     names: Literal["accepted", "record"] = Field(
         "accepted",
-        description="Name that labels an image: the accepted name by GBIF (`species`, `genus`) or the "
+        description="Name that images are labelled with: GBIF's accepted name (`species`, `genus`) or the "
         "record's own (`scientificName`). The other one is kept as the column `record_name` or `accepted_name`.",
     )
     stand_in: list[Literal["license", "rightsHolder"]] = Field(
         default_factory=list,
-        description="Values to take from the record when the image states none. The record's licence covers "
-        "the record's data, not the image; it is always kept as `record_license`.",
+        description="Values to take from the record if the image has none. A record's licence covers the "
+        "record's data, not the image; it is always kept as `record_license`.",
     )
     taxon_keys: str = Field(
         "gbif",
@@ -167,7 +167,7 @@ class Gbif(SourceSettings):
 
     @property
     def inputs(self) -> dict[str, SourceFile]:
-        """The files that it reads, by option name."""
+        """Files to read, by option name."""
         return {"archive": self.archive}
 
 
@@ -185,12 +185,12 @@ class Eol(SourceSettings):
 
     @property
     def inputs(self) -> dict[str, SourceFile]:
-        """The files that it reads, by option name."""
+        """Files to read, by option name."""
         return {"manifest": self.manifest, "taxa": self.taxa}
 
 
 class Bioscan(SourceSettings):
-    """BIOSCAN-1M or BIOSCAN-5M metadata over a folder of their images."""
+    """BIOSCAN-1M or BIOSCAN-5M: the metadata and a folder with the images."""
 
     reader: Literal["bioscan"] = Field(description="Format of the source.")
     metadata: SourceFile = Field(description="Path of the metadata (.csv of 5M, .tsv of 1M), or where to fetch it.")
@@ -203,12 +203,12 @@ class Bioscan(SourceSettings):
 
     @property
     def inputs(self) -> dict[str, SourceFile]:
-        """The files that it reads, by option name."""
+        """Files to read, by option name."""
         return {"metadata": self.metadata}
 
 
 class FathomNet(SourceSettings):
-    """Image records of FathomNet's interface as JSON: each box is an image of its own."""
+    """Image records of FathomNet's API as JSON. Each bounding box becomes an image."""
 
     reader: Literal["fathomnet"] = Field(description="Format of the source.")
     records: SourceFile = Field(
@@ -217,7 +217,7 @@ class FathomNet(SourceSettings):
 
     @property
     def inputs(self) -> dict[str, SourceFile]:
-        """The files that it reads, by option name."""
+        """Files to read, by option name."""
         return {"records": self.records}
 
 
@@ -225,41 +225,41 @@ class INat21(SourceSettings):
     """iNat21's folders, `NNNNN_Kingdom_Phylum_Class_Order_Family_Genus_species/*.jpg`."""
 
     reader: Literal["inat21"] = Field(description="Format of the source.")
-    images: str = Field(description="Folder that holds one folder for each species (`train`, `train_mini` or `val`).")
+    images: str = Field(description="Folder with one folder per species (`train`, `train_mini` or `val`).")
 
     @property
     def inputs(self) -> dict[str, SourceFile]:
-        """The files that it reads, by option name."""
+        """Files to read, by option name."""
         return {"images": self.images}
 
 
 class Folders(SourceSettings):
-    """A folder of photos for each species, named by it (`Pica_hudsonia/1.jpg`), at any depth.
+    """Photos in folders named after their species (`Pica_hudsonia/1.jpg`), at any depth.
 
-    Folders within it that sort by use (`train`, `test`, `images`) are passed over.
+    Folders that only sort images (`train`, `test`, `images`) are skipped; the folder around them names the species.
     """
 
     reader: Literal["folders"] = Field(description="Format of the source.")
-    images: str = Field(description="Folder that holds one folder for each species. It is read, never written.")
+    images: str = Field(description="Folder with one folder per species. It is only read.")
 
     @property
     def inputs(self) -> dict[str, SourceFile]:
-        """The files that it reads, by option name."""
+        """Files to read, by option name."""
         return {"images": self.images}
 
 
 class TreeOfLife10M(SourceSettings):
-    """TreeOfLife-10M's `catalog.csv` over the image sets of its three sources."""
+    """TreeOfLife-10M's `catalog.csv` and the images of its three sources."""
 
     reader: Literal["treeoflife10m"] = Field(description="Format of the source.")
     catalog: SourceFile = Field(description="Path of catalog.csv, or where to fetch it.")
-    eol: str | None = Field(None, description="Folder of EOL's unpacked image sets (`image_set_01/...`).")
-    bioscan: str | None = Field(None, description="Folder of BIOSCAN-1M's images (`part1/...`).")
-    inat21: str | None = Field(None, description="Folder of iNat21's folders (`NNNNN_.../...`).")
+    eol: str | None = Field(None, description="Folder with EOL's unpacked image sets (`image_set_01/...`).")
+    bioscan: str | None = Field(None, description="Folder with BIOSCAN-1M's images (`part1/...`).")
+    inat21: str | None = Field(None, description="Folder with iNat21's folders (`NNNNN_.../...`).")
 
     @property
     def inputs(self) -> dict[str, SourceFile]:
-        """The files that it reads, by option name."""
+        """Files to read, by option name."""
         given = {"catalog": self.catalog, "eol": self.eol, "bioscan": self.bioscan, "inat21": self.inat21}
         return {name: path for name, path in given.items() if path}
 
@@ -271,12 +271,12 @@ Source = Annotated[
 
 
 class Generation(Section):
-    """Records added to the corpus at one time. Never change a generation that is built; append another one."""
+    """Records added to the corpus together. Never change a generation that is built; append another one."""
 
     sources: list[Source] = Field(min_length=1, description="Sources of the records, in order of preference.")
     parts: int = Field(
         4,
         ge=1,
         le=5000,
-        description="Number of parts, each downloaded by one job. A job that fails restarts its part only.",
+        description="Number of parts, each downloaded by one job. If a job fails, only its part restarts.",
     )

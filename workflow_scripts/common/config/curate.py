@@ -15,7 +15,7 @@ class TaxaFilter(Section):
 
     include: list[str] = Field(default_factory=list, description="Taxa to keep, by names at any rank. Default: all.")
     exclude: list[str] = Field(default_factory=list, description="Taxa to leave out, by names at any rank.")
-    min_rank: Rank = Field("genus", description="Labels resolved only to a higher rank than this are left out.")
+    min_rank: Rank = Field("genus", description="Labels that are resolved only to a rank above this one are left out.")
     cap: int | None = Field(
         None, ge=1, description="Maximum number of images per species. Images of older generations are kept first."
     )
@@ -25,11 +25,11 @@ class TaxaFilter(Section):
 
 
 class LicenceFilter(Section):
-    """Licences to keep. `attribution.parquet` lists the licence of each image in any case."""
+    """Licences to keep. `attribution.parquet` always lists the licence of each image."""
 
     allow: list[str] | None = Field(
         None,
-        description="SPDX identifiers to keep. `CC-BY` means a licence stated without a version, and does not "
+        description="SPDX identifiers to keep. `CC-BY` is a licence stated without a version; it does not "
         "cover `CC-BY-4.0`. Default: all.",
     )
     unknown: Literal["keep", "drop"] = Field(
@@ -38,14 +38,14 @@ class LicenceFilter(Section):
 
 
 class CurateSettings(Section):
-    """Rules by which images are kept. Changing them downloads nothing again."""
+    """Which images are kept. Changing these settings downloads nothing again."""
 
     taxa: TaxaFilter = Field(default_factory=TaxaFilter, description="Which taxa are kept.")
     licences: LicenceFilter = Field(default_factory=LicenceFilter, description="Which licences are kept.")
     clean_of: list[str] = Field(
         default_factory=list,
         description="Benchmarks whose images are left out of the corpus: images with the same bytes, or "
-        f"with a PDQ hash at most {MAX_DISTANCE} of {BITS} bits away. For a benchmark that is added later use the "
+        f"with a PDQ hash at most {MAX_DISTANCE} of {BITS} bits away. For a benchmark that is added later, use the "
         "target `leakage`; list it here only for a new corpus.",
     )
     hold_out_species_of: list[str] = Field(
@@ -69,12 +69,12 @@ class CurateSettings(Section):
     )
     verdicts: list[str] = Field(
         default_factory=list,
-        description="Parquet files with `uuid` and `reason` of images to leave out, written by another program.",
+        description="Parquet files written by other programs, with `uuid` and `reason` of images to leave out.",
     )
     placeholder_taxa: int = Field(
         3,
         ge=2,
-        description="A picture that occurs under this many taxa or more is treated as a placeholder and left out.",
+        description="An image that occurs under this many taxa or more is treated as a placeholder and left out.",
     )
     val_share: float = Field(
         0.02,
@@ -85,7 +85,7 @@ class CurateSettings(Section):
 
 
 class AttributionSettings(Section):
-    """Citations in the corpus's attribution."""
+    """Citations for the corpus's attribution."""
 
     cite: dict[str, Annotated[str, Field(min_length=1)]] = Field(
         default_factory=dict, description="Citations (usually DOIs) by `dataset_key` or `data_source`."

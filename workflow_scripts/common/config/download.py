@@ -12,14 +12,14 @@ from workflow_scripts.common.config.base import Section
 
 T = TypeVar("T")
 
-# Settings that make another picture of the same body.
+# Settings that change the stored image for the same response.
 PICTURE = ("min_size", "max_size", "jpeg_quality")
-# Settings that decide what is taken: another value asks only for what the earlier one refused.
+# Settings that decide which images are accepted: a new value only retries images that the old one refused.
 DECIDING = ("allow_hosts", "content_types", "max_bytes", "max_pixels", "check_certificates", "passes")
 
 
 class Rewrite(Section):
-    """A smaller rendition that a host offers. Its address is derived from the address in the catalog."""
+    """A smaller rendition offered by a host. Its URL is derived from the URL in the catalog."""
 
     pattern: str = Field(description="Regular expression to search for in the URL.")
     replacement: str = Field(description="Replacement (`\\1` is the first group).")
@@ -35,7 +35,7 @@ class Rewrite(Section):
 
 
 class HostSettings(Section):
-    """Settings of one host. A change only retries images that it refused or rewrites."""
+    """Settings of one host. Changing `rewrite` downloads its images again; other changes retry refused images."""
 
     content_types: list[str] | None = Field(None, description="Content types to accept.")
     max_bytes: int | None = Field(
@@ -55,7 +55,7 @@ class HostSettings(Section):
 
 
 class OfHost(NamedTuple):
-    """What is taken from one host: its own settings, and those of all hosts where it has none."""
+    """Effective settings for one host: its own, or else those for all hosts."""
 
     content_types: list[str]
     max_bytes: int
@@ -65,7 +65,7 @@ class OfHost(NamedTuple):
 
 
 class DownloadSettings(Section):
-    """Sizes and checks of images. Changing sizes or quality downloads again; other changes retry refused images."""
+    """Checks, sizes and quality. Changing sizes or quality downloads again; other changes retry refused images."""
 
     min_size: int = Field(224, ge=0, description="Minimum shorter side, pixels. Smaller images are refused.")
     max_size: int = Field(720, ge=1, description="Maximum longer side, pixels. Larger images are scaled down to it.")
@@ -73,7 +73,7 @@ class DownloadSettings(Section):
     max_pixels: int = Field(
         100_000_000,
         ge=1,
-        description="Maximum number of pixels by the image's header. Larger images are refused without "
+        description="Maximum number of pixels, as given in the image's header. Larger images are refused without "
         "decoding. `limits.download.image_memory_mb` must hold one such image at 4 bytes per pixel.",
     )
     max_bytes: int = Field(
@@ -89,28 +89,28 @@ class DownloadSettings(Section):
         "downloads again.",
     )
     images_per_tar: int = Field(
-        1000, ge=1, description="Images per tar. After a kill, at most one tar is fetched again."
+        1000, ge=1, description="Images per tar. If a job is killed, at most one tar is downloaded again."
     )
     passes: int = Field(
         3, ge=1, le=10, description="Number of passes: the first one, and retries of transient failures."
     )
     allow_hosts: list[str] = Field(
         default_factory=list,
-        description="Loopback or private addresses (CIDR or host) that may be requested. All others of these "
-        "are refused.",
+        description="Loopback or private addresses (CIDR or host) that may be requested. Other loopback and "
+        "private addresses are refused.",
     )
     hosts: dict[str, HostSettings] = Field(
         default_factory=dict, description="Settings by host (`name` or `name:port`)."
     )
 
     @model_validator(mode="after")
-    def _sizes_leave_something(self) -> "DownloadSettings":
+    def _sizes_fit(self) -> "DownloadSettings":
         if self.min_size > self.max_size:
             raise ValueError(f"min_size: {self.min_size} is above max_size, {self.max_size}")
         return self
 
     def of_host(self, host: str) -> OfHost:
-        """What is taken from a host."""
+        """Effective settings for a host."""
         own = find_host(self.hosts, host) or HostSettings()
         return OfHost(
             content_types=self.content_types if own.content_types is None else own.content_types,
@@ -127,26 +127,26 @@ class DownloadSettings(Section):
 
     @property
     def most_bytes(self) -> int:
-        """The longest body that is taken from any host."""
+        """Maximum file size accepted from any host, bytes."""
         return max([self.max_bytes, *(own.max_bytes or 0 for own in self.hosts.values())])
 
     @property
     def most_pixels(self) -> int:
-        """The largest image that is taken from any host."""
+        """Maximum number of pixels accepted from any host."""
         return max([self.max_pixels, *(own.max_pixels or 0 for own in self.hosts.values())])
 
     def decides(self, name: str, host: str) -> Any:
-        """The value of one of `DECIDING` as it holds for a host."""
+        """Effective value of one of the settings in `DECIDING` for a host."""
         return getattr(self.of_host(host), name) if name in OfHost._fields else getattr(self, name)
 
 
 def keeps_images(keys: Iterable[str]) -> bool:
-    """Whether a change of these settings (`max_bytes`, `hosts.a.example.max_bytes`) fetches no image again."""
+    """Whether changing these settings (`max_bytes`, `hosts.a.example.max_bytes`) keeps all downloaded images."""
     return all(key.rpartition(".")[2] in DECIDING for key in keys)
 
 
 class HostLimits(Section):
-    """Limits for one host, over all jobs of a run together."""
+    """Limits for one host, shared by all jobs of a run."""
 
     connections: int = Field(2, ge=1, le=10_000, description="Maximum number of simultaneous connections.")
     rate: float = Field(4.0, gt=0, le=100_000, description="Maximum number of requests per second.")
@@ -159,16 +159,16 @@ class HostLimits(Section):
     contact: str | None = Field(None, description="Contact in the user agent for this host. Default: the site's.")
 
 
-# https://www.inaturalist.org/pages/api+recommended+practices: one request a second, 5 GB of media an hour and 24 GB a
-# day; whoever takes more is banned for good.
+# https://www.inaturalist.org/pages/api+recommended+practices: one request per second, 5 GB of media per hour and
+# 24 GB per day; exceeding them leads to a permanent ban.
 INATURALIST = HostLimits(connections=1, rate=1.0, gb_per_hour=5, gb_per_day=24)
 PUBLISHED_LIMITS = dict.fromkeys(("static.inaturalist.org", "api.inaturalist.org", "www.inaturalist.org"), INATURALIST)
-"""What hosts permit by their own published word, where that is less than the default."""
+"""Limits that hosts have published, where they are stricter than the default."""
 
 
-# Of a download process beside bodies and images, MiB: the interpreter with its libraries, 16 threads, and DuckDB.
+# Memory of a download process besides response bodies and images, MiB: interpreter, libraries, 16 threads, DuckDB.
 PROCESS_MB = 600
-# A body that is being read takes up to an eighth more than it has.
+# The buffer of a body being read is up to an eighth larger than the body.
 GROWING_BODY = 1.125
 
 
@@ -177,27 +177,28 @@ class DownloadLimits(Section):
 
     threads: int = Field(16, ge=1, description="Maximum number of simultaneous connections per job.")
     default_host: HostLimits = Field(
-        default_factory=HostLimits, description="Limits for hosts that are not under `hosts` and have published none."
+        default_factory=HostLimits,
+        description="Limits for hosts that are not in `hosts` and have published none.",
     )
     hosts: dict[str, HostLimits] = Field(
         default_factory=dict,
         description="Limits by host (`name` or `name:port`). A host's images are spread over at most as many "
-        "parts as it takes connections. Lower limits also hold for parts that are already planned.",
+        "parts as it has `connections`. Lower limits also apply to parts that are already planned.",
     )
     stop_after: int = Field(
         20,
         ge=2,
-        description="Stop requesting from a host until the next pass after it refused nearly all of this many "
-        "requests.",
+        description="Number of latest requests to a host that are considered: if nearly all of them failed, its "
+        "remaining images move to the next pass.",
     )
     body_memory_mb: int = Field(
-        128, ge=1, description="Memory per job for image files being downloaded, MiB. One further file may exceed it."
+        128, ge=1, description="Memory per job for image files being downloaded, MiB. One more file may exceed it."
     )
     image_memory_mb: int = Field(
         1200,
         ge=64,
         description="Memory for decoding images, MiB. An image that needs more is `deferred` as "
-        "`needs_memory`; `retry_failed` requests it again. The job reserves this, `body_memory_mb` and its own "
+        "`needs_memory`; `retry_failed` requests it again. The job requests this plus `body_memory_mb` and its own "
         "memory.",
     )
     timeout: float = Field(20.0, gt=0, description="Seconds without data after which a connection is closed.")
@@ -208,8 +209,8 @@ class DownloadLimits(Section):
     max_wait: float = Field(
         60.0,
         ge=0,
-        description="Maximum seconds to wait for a host's Retry-After since its last good response. Beyond "
-        "it, its images move to a later pass and are `deferred` after the last one.",
+        description="Maximum seconds to respect a host's Retry-After, counted from its last good response. After "
+        "that, its images move to a later pass; after the last pass they are `deferred`.",
     )
     patience: float = Field(
         30.0,
@@ -218,31 +219,31 @@ class DownloadLimits(Section):
     )
     close_after: datetime | None = Field(
         None,
-        description="Time after which nothing more is requested (ISO 8601, UTC by default). The remaining "
+        description="Time after which nothing is requested (ISO 8601, UTC by default). The remaining "
         "images are `deferred`.",
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _allow_hosts_has_moved(cls, values: Any) -> Any:
+    def _refuse_allow_hosts(cls, values: Any) -> Any:
         if isinstance(values, dict) and "allow_hosts" in values:
-            raise ValueError("allow_hosts decides what is taken: move it to download.allow_hosts (replay.download)")
+            raise ValueError("allow_hosts is not a limit; move it to download.allow_hosts (and replay.download)")
         return values
 
     def memory_mb(self, max_bytes: int) -> int:
-        """Memory that a job needs whose bodies have up to `max_bytes` bytes, MiB: no mixture of images takes more."""
+        """Memory that a job needs for files of up to `max_bytes` bytes, MiB. No mixture of images needs more."""
         bodies = GROWING_BODY * (self.body_memory_mb + max_bytes / 2**20)
         return PROCESS_MB + math.ceil(bodies) + self.image_memory_mb
 
     def of_host(self, host: str) -> HostLimits:
-        """A host's policy: what the config says of it, else what the host has published, else the default."""
+        """Limits for a host: from the config, else published by the host, else the default."""
         own, published = find_host(self.hosts, host), find_host(PUBLISHED_LIMITS, host)
         if own is None or published is None:
             return own or published or self.default_host
-        # A limit that the config does not speak of still holds.
+        # Published limits that the config does not set still apply.
         return published.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
 
 def find_host(hosts: dict[str, T], host: str) -> T | None:
-    """What is said of `host` (`name` or `name:port`), by its whole name first."""
+    """The entry for `host` (`name` or `name:port`): first by name and port, then by name alone."""
     return hosts.get(host.lower(), hosts.get(host.lower().rpartition(":")[0] or host.lower()))

@@ -8,14 +8,14 @@ from pydantic import Field, model_validator
 from workflow_scripts.common.config.base import Section, Seed
 from workflow_scripts.common.files import digest
 
-# Where fetched benchmarks lie, below the results.
+# Folder of fetched benchmarks, below the results.
 FETCHED_FOLDER = "shared/benchmarks/fetched"
 
 ClassText = Literal["asis", "sci", "com", "taxon", "sci_com", "taxon_com"]
 
 
 class Fetched(Section):
-    """Something to fetch."""
+    """Files to download."""
 
     into: str = Field(
         "",
@@ -25,7 +25,7 @@ class Fetched(Section):
 
 
 class FetchedFile(Fetched):
-    """A file to download. Without a checksum, the fetch reports the checksum of what it got and stops."""
+    """A file to download. Without a checksum, `snakemake fetch` reports the checksum of the file and stops."""
 
     url: str = Field(pattern=r"^https?://", description="Address of the file.")
     sha256: str | None = Field(None, pattern=r"^[0-9a-fA-F]{64}$", description="Expected SHA-256.")
@@ -35,15 +35,15 @@ class FetchedFile(Fetched):
 
 
 class FetchedDataset(Fetched):
-    """A dataset on Hugging Face. Without a commit, the fetch reports the newest one and stops."""
+    """A dataset on Hugging Face. Without a commit, `snakemake fetch` reports the newest commit and stops."""
 
     dataset: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="Name of the dataset on the hub.")
     revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$", description="Commit of the dataset.")
-    files: list[str] = Field(default=["*"], min_length=1, description="Patterns of the files to fetch.")
+    files: list[str] = Field(default=["*"], min_length=1, description="Glob patterns of the files to download.")
 
 
 class ImageSet(Section):
-    """What all benchmarks with images of their own have in common."""
+    """Settings common to all benchmarks with their own images."""
 
     fetch: list[FetchedFile | FetchedDataset] = Field(
         default_factory=list,
@@ -52,22 +52,22 @@ class ImageSet(Section):
 
     @property
     def fetch_identity(self) -> str:
-        """A short name for what is fetched."""
+        """Short ID of the files to fetch (8 hex digits)."""
         return fetch_identity(self.fetch)
 
 
 def fetch_identity(entries: Sequence[FetchedFile | FetchedDataset]) -> str:
-    """A short name for what is fetched."""
+    """Short ID of the files to fetch (8 hex digits)."""
     return digest([entry.model_dump(mode="json") for entry in entries])[:8]
 
 
 class Classification(Section):
-    """What all benchmarks have in common whose images are classified by text and by few examples."""
+    """Settings common to benchmarks with zero-shot and few-shot classification."""
 
     text_type: ClassText = Field(
         "asis",
-        description="How a class is named in prompts: `asis` uses the column `class` verbatim, the others "
-        "build the name from the ranks.",
+        description="How a class is named in prompts: `asis` uses the column `class` verbatim; the others "
+        "build the name from the ranks and the common name.",
     )
     published_text_type: ClassText | None = Field(
         None,
@@ -80,23 +80,23 @@ class Classification(Section):
 
     @property
     def text_types(self) -> tuple[ClassText, ...]:
-        """How classes are written, that of the main score first."""
+        """Text types to score with, that of the main score first."""
         return tuple(one for one in (self.text_type, self.published_text_type) if one is not None)
 
     @property
     def needs_ranks(self) -> bool:
-        """Whether classes are written by their ranks."""
+        """Whether classes are named by their ranks."""
         return bool({*self.text_types} - {"asis", "com"})
 
 
 class LabelledFolder(Section):
-    """A CSV of labels and the folder of its images."""
+    """A CSV of labels and the folder of their images."""
 
     labels: str = Field(
-        description="CSV with `filepath`, `class` (required for the text type `asis` only), and if known the "
-        "ranks and common_name."
+        description="CSV with `filepath`, `class` (required for the text type `asis` only), and optionally "
+        "the ranks and common_name."
     )
-    images: str = Field(description="Folder that `filepath` starts from. It is read, never written.")
+    images: str = Field(description="Base folder of `filepath`. It is only read.")
     find: Literal["path", "name"] = Field(
         "path",
         description="How to find an image: by its path, or with `name` also by its file name anywhere in the "
@@ -107,44 +107,44 @@ class LabelledFolder(Section):
 class CsvBenchmark(LabelledFolder, Classification, ImageSet):
     """A classification benchmark in the papers' common layout: a CSV and a folder of images."""
 
-    protocol: ClassVar[str] = "zero-shot and SimpleShot, 1 and 5"
+    protocol: ClassVar[str] = "zero-shot; SimpleShot with 1 and 5 images per class"
 
     layout: Literal["csv"] = Field(description="Layout of the benchmark.")
 
     @property
     def inputs(self) -> dict[str, str]:
-        """The files that it reads, by option name."""
+        """Files to read, by option name."""
         return {"labels": self.labels}
 
     @property
     def given(self) -> dict[str, str]:
-        """What a person puts in place, by key."""
+        """Paths that the user provides, by key."""
         return {"labels": self.labels, "images": self.images}
 
 
 class FoldersBenchmark(Classification, ImageSet):
     """A classification benchmark of your own: one folder of images per class, named after it."""
 
-    protocol: ClassVar[str] = "zero-shot and SimpleShot, 1 and 5"
+    protocol: ClassVar[str] = "zero-shot; SimpleShot with 1 and 5 images per class"
 
     layout: Literal["folders"] = Field(description="Layout of the benchmark.")
-    images: str = Field(description="Folder that holds one folder for each species. It is read, never written.")
+    images: str = Field(description="Folder with one folder per class. It is only read.")
 
     @property
     def inputs(self) -> dict[str, str]:
-        """The files that it reads, by option name."""
+        """Files to read, by option name."""
         return {"images": self.images}
 
     @property
     def given(self) -> dict[str, str]:
-        """What a person puts in place, by key."""
+        """Paths that the user provides, by key."""
         return {"images": self.images}
 
 
 class SubsetsBenchmark(Classification, ImageSet):
     """Several benchmarks in the CSV layout, scored separately and as their mean (camera_trap)."""
 
-    protocol: ClassVar[str] = "the same, the mean of its subsets"
+    protocol: ClassVar[str] = "mean over subsets of zero-shot; of SimpleShot with 1 and 5 images per class"
 
     layout: Literal["subsets"] = Field(description="Layout of the benchmark.")
     subsets: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], LabelledFolder] = Field(
@@ -153,12 +153,12 @@ class SubsetsBenchmark(Classification, ImageSet):
 
     @property
     def inputs(self) -> dict[str, str]:
-        """The files that it reads, by option name."""
+        """Files to read, by option name."""
         return {name: subset.labels for name, subset in self.subsets.items()}
 
     @property
     def given(self) -> dict[str, str]:
-        """What a person puts in place, by key."""
+        """Paths that the user provides, by key."""
         return {
             f"subsets.{name}.{key}": path
             for name, subset in self.subsets.items()
@@ -167,29 +167,29 @@ class SubsetsBenchmark(Classification, ImageSet):
 
 
 class FolderBenchmark(ImageSet):
-    """A benchmark whose folder has a layout of its own and whose task needs no text."""
+    """A benchmark with its own folder layout and a task that needs no text."""
 
     label_files: ClassVar[tuple[str, ...]] = ()
 
-    folder: str = Field(description="Folder with the unpacked benchmark. It is read, never written.")
+    folder: str = Field(description="Folder with the unpacked benchmark. It is only read.")
 
     @property
     def inputs(self) -> dict[str, str]:
-        """The files that it reads besides images, by option name."""
+        """Files to read besides images, by option name."""
         return {name: f"{self.folder}/{name}" for name in self.label_files}
 
     @property
     def given(self) -> dict[str, str]:
-        """What a person puts in place, by key."""
+        """Paths that the user provides, by key."""
         return {f"folder ({name})": path for name, path in self.inputs.items()}
 
 
 class NewtBenchmark(FolderBenchmark):
-    """NeWT: `newt2021_labels.csv` and `newt2021_images/ID.jpg`; binary tasks, a support vector machine each."""
+    """NeWT: `newt2021_labels.csv` and `newt2021_images/ID.jpg`; binary tasks, one support vector machine each."""
 
     label_files = ("newt2021_labels.csv", "newt2021_images")
 
-    protocol: ClassVar[str] = "a support vector machine a task, micro accuracy"
+    protocol: ClassVar[str] = "one support vector machine per task, micro accuracy"
 
     layout: Literal["newt"] = Field(description="Layout of the benchmark.")
     jobs: int = Field(
@@ -201,11 +201,11 @@ class NewtBenchmark(FolderBenchmark):
 
 
 class FishnetBenchmark(FolderBenchmark):
-    """FishNet: `train.csv`, `test.csv` and `Image_Library/FOLDER/IMAGE`; nine traits, all of which must be right."""
+    """FishNet: `train.csv`, `test.csv` and `Image_Library/FOLDER/IMAGE`; nine traits, which must all be correct."""
 
     label_files = ("train.csv", "test.csv", "Image_Library")
 
-    protocol: ClassVar[str] = "probe, all nine traits right"
+    protocol: ClassVar[str] = "probe, all nine traits correct"
 
     layout: Literal["fishnet"] = Field(description="Layout of the benchmark.")
 
@@ -235,7 +235,7 @@ class Herbarium19Benchmark(FolderBenchmark):
 
     @property
     def inputs(self) -> dict[str, str]:
-        """The files that it reads besides images, by option name."""
+        """Files to read besides images, by option name."""
         return {**super().inputs, "classes": self.classes}
 
 
@@ -244,7 +244,7 @@ class PlantdocBenchmark(FolderBenchmark):
 
     label_files = ("train", "test")
 
-    protocol: ClassVar[str] = "SimpleShot, 1"
+    protocol: ClassVar[str] = "SimpleShot with 1 image per class"
 
     layout: Literal["plantdoc"] = Field(description="Layout of the benchmark.")
 
@@ -252,7 +252,7 @@ class PlantdocBenchmark(FolderBenchmark):
 class CarvedBenchmark(Classification):
     """Species of the corpus that are held out of training, as in Rare Species."""
 
-    protocol: ClassVar[str] = "zero-shot and SimpleShot, 1 and 5"
+    protocol: ClassVar[str] = "zero-shot; SimpleShot with 1 and 5 images per class"
 
     layout: Literal["carved"] = Field(description="Layout of the benchmark.")
     text_type: ClassText = Field("taxon_com", description="How a class is named in prompts.")
@@ -267,20 +267,20 @@ class CarvedBenchmark(Classification):
 
     @property
     def given(self) -> dict[str, str]:
-        """What a person puts in place, by key."""
+        """Paths that the user provides, by key."""
         return {"among": self.among} if self.among else {}
 
 
 class ReplayBenchmark(Section):
-    """Held-out replay pairs: each image is matched with all distinct captions. It measures forgetting."""
+    """Held-out replay pairs: each image is compared with all distinct captions. Measures forgetting."""
 
-    protocol: ClassVar[str] = "each image among all captions"
+    protocol: ClassVar[str] = "retrieval of each image's caption among all"
 
     layout: Literal["replay"] = Field(description="Layout of the benchmark.")
 
     @property
     def given(self) -> dict[str, str]:
-        """A person puts nothing in place."""
+        """Nothing: the workflow makes all its files."""
         return {}
 
 
@@ -296,35 +296,35 @@ IN_FULL_PRECISION = ("newt", "fishnet", "awa2", "herbarium19")
 
 
 def needs_text(benchmark: Classification | ReplayBenchmark | FolderBenchmark) -> bool:
-    """Whether images are held against texts, so that there are predictions to show."""
+    """Whether images are compared with texts, so that there are predictions to show."""
     return not isinstance(benchmark, FolderBenchmark)
 
 
 def as_read(benchmark: Section) -> dict[str, Any]:
-    """What of a benchmark its reader can know: another number of shots or jobs reads no image again."""
+    """Settings that a benchmark's reader depends on. Changing `shots` or `jobs` reads no image again."""
     return benchmark.model_dump(mode="json", exclude={"shots", "jobs"}, exclude_defaults=True)
 
 
 def watched_files(benchmark: FeatureBenchmark | CsvBenchmark | SubsetsBenchmark, made: str, served: str) -> list[str]:
-    """The label files that a person gives, which its reader's job watches.
+    """User-provided label files, as inputs of the job that reads the benchmark.
 
     Args:
-        benchmark: one with images of its own.
-        made: the folder of the embedded world's benchmarks.
-        served: the world's last file: the world is made as a whole, and this file stands for all of it.
+        benchmark: a benchmark with its own images.
+        made: folder of the embedded world's benchmarks.
+        served: last file written by the rule that makes the world; it replaces all files of the world.
     """
     given = [path for path in benchmark.inputs.values() if f"{FETCHED_FOLDER}/" not in path]
     return list(dict.fromkeys(served if path.startswith(f"{made}/") else path for path in given))
 
 
 def table_identity(benchmark: Section, corpus: str) -> str:
-    """What tells a benchmark's table from others of its name; some are made of the corpus itself."""
+    """Short ID of a benchmark's table: of its settings, and of the corpus if it is made from the corpus."""
     of_corpus = isinstance(benchmark, ReplayBenchmark | CarvedBenchmark)
     return digest([as_read(benchmark), corpus if of_corpus else ""])[:8]
 
 
 class BenchmarkSettings(Section):
-    """A benchmark of any layout, for the command line of a step: the benchmark's own JSON is enough."""
+    """A benchmark of any layout, given on a step's command line as its own JSON."""
 
     spec: Benchmark = Field(description="The benchmark.")
 
@@ -335,7 +335,7 @@ class BenchmarkSettings(Section):
 
 
 class EmbedLimits(Section):
-    """Batch size and workers. They change results by rounding only."""
+    """Batch size and workers. They change results only by rounding."""
 
     batch: int = Field(256, ge=1, description="Images per forward pass.")
     workers: int = Field(1, ge=0, description="Loader workers.")

@@ -18,9 +18,9 @@ class JobLimits(Section):
     minutes: int | None = Field(
         None,
         ge=1,
-        description="Time, minutes. Default: the measured need of such a job (the same file); for training, "
-        "all that the site allows.",
+        description="Time limit, minutes. Default: the measured need of such a job (same file); for training, "
+        "the site's maximum.",
     )
     gpus: int | None = Field(
-        None, ge=0, description="GPUs on each machine. Default: what training and embedding need; 0 on the CPU."
+        None, ge=0, description="GPUs on each machine. Default: as training or embedding needs; 0 on the CPU."
     )

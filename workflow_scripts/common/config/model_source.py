@@ -26,7 +26,7 @@ HUB = "hf-hub:"
 CHECKPOINTS = (".pt", ".pth", ".bin", ".safetensors")
 
 FORMS = (
-    "`local-dir:PATH` (an open_clip folder), `hf-hub:NAME@COMMIT`, an architecture and a tag of open_clip's "
+    "`local-dir:PATH` (an open_clip folder), `hf-hub:NAME@COMMIT`, an architecture and a tag of open_clip "
     "(`ViT-B-16-quickgelu:openai`), an architecture and a checkpoint file (`ViT-B-16:PATH`)"
 )
 TIMM_FORMS = "`timm:local-dir:PATH`, `timm:hf-hub:NAME@COMMIT`"
@@ -41,17 +41,17 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
 class ModelSource(Section):
-    """A model: its weights, and what they do not say themselves. A string stands for `start` alone."""
+    """A model: its weights, and settings that the weights do not contain. A string sets `start` alone."""
 
-    # What may stand in place of weights.
-    words: ClassVar[tuple[str, ...]] = ()
-    # Whether it must be a model that the trainer can train.
+    # Values of `start` with a special meaning.
+    keywords: ClassVar[tuple[str, ...]] = ()
+    # Whether the trainer must be able to train the model.
     trainable: ClassVar[bool] = False
 
     architecture: str | dict[str, Any] | None = Field(
         None,
         description="Name of an open_clip model config, or the config itself (embed_dim, vision_cfg, "
-        "text_cfg). Optional for `hf-hub:` and `local-dir:`, which contain it, and when `start` names it. "
+        "text_cfg). Optional for `hf-hub:` and `local-dir:`, which contain it, and if `start` names it. "
         "OpenAI's weights need an architecture with `-quickgelu`.",
     )
     start: str | None = Field(
@@ -81,39 +81,39 @@ class ModelSource(Section):
     @field_validator("start")
     @classmethod
     def _check_start(cls, value: str | None, info: ValidationInfo) -> str | None:
-        # An architecture that is wrong is named before the weights that do not fit it.
+        # A wrong architecture is reported before weights that do not fit it.
         if "architecture" in info.data:
             kind, place, architecture = cls._parse(value, info.data["architecture"])
             if architecture is not None:
                 config = _config_of(architecture, trainable=cls.trainable)
                 if kind == "tag":
-                    _check_tag(place, architecture, config, cls.words)
+                    _check_tag(place, architecture, config, cls.keywords)
         return value
 
     @model_validator(mode="after")
-    def _check_whole(self) -> Self:
+    def _check_consistent(self) -> Self:
         if self.given_architecture is None and self.kind in ("random", "pretrain"):
-            raise ValueError("architecture: missing; only weights bring theirs")
+            raise ValueError("architecture: missing; random weights and `pretrain` need one")
         if (self.mean is None) != (self.std is None):
-            raise ValueError("mean and std go together")
+            raise ValueError("give both mean and std, or neither")
         if not self.has_text and (self.architecture is not None or self.mean is not None):
-            raise ValueError(f"{self.start}: a timm model brings its architecture, mean and std; leave them out")
+            raise ValueError(f"{self.start}: a timm model contains its architecture, mean and std; remove these keys")
         if self.kind == "file" and self.mean is None:
             raise ValueError(
-                f"mean, std: the checkpoint file {self.place} does not say how its images were normalised; give both"
+                f"mean, std: the checkpoint file {self.place} does not state its image normalisation; give both"
             )
         return self
 
     @classmethod
     def _parse(cls, start: str | None, architecture: Architecture) -> tuple[Kind, str, Architecture]:
-        """Kind, place and architecture of the weights.
+        """Split `start` into kind, place and architecture of the weights.
 
         Raises:
-            ValueError: it is none of the forms, or a repository without a commit.
+            ValueError: `start` has none of the forms, or names a repository without a commit.
         """
         if start is None:
             return "random", "", architecture
-        if start in cls.words:
+        if start in cls.keywords:
             return ("run" if start == RUN_START else "pretrain"), "", architecture
         named = start.removeprefix(TIMM)
         has_text = named == start
@@ -121,7 +121,7 @@ class ModelSource(Section):
             if named.startswith(HUB):
                 if not _PINNED.fullmatch(named.removeprefix(HUB)):
                     raise ValueError(
-                        f"{start!r} names no commit; write {HUB}NAME@COMMIT, with the 40 digits that the hub shows "
+                        f"{start!r} has no commit; write {HUB}NAME@COMMIT with all 40 digits, which the hub shows "
                         "under Files, History"
                     )
                 return "hub", named.removeprefix(HUB), architecture
@@ -131,15 +131,18 @@ class ModelSource(Section):
         if architecture is None:
             architecture, _, place = start.partition(":")
         if not has_text or not place or (isinstance(architecture, str) and not _NAME.fullmatch(architecture)):
-            forms = ", ".join([*(f"`{word}`" for word in cls.words), FORMS, *([] if cls.trainable else [TIMM_FORMS])])
-            raise ValueError(f"{start!r} is none of {forms}{_guess(start, cls.words)}")
+            forms = ", ".join(
+                [*(f"`{word}`" for word in cls.keywords), FORMS, *([] if cls.trainable else [TIMM_FORMS])]
+            )
+            raise ValueError(f"{start!r} is not a model source; expected one of {forms}{_guess(start, cls.keywords)}")
         return ("file" if PurePosixPath(place).suffix in CHECKPOINTS else "tag"), place, architecture
 
     @property
     def kind(self) -> Kind:
-        """`random`, `run` (what the run starts from), `pretrain`, or where weights come from.
+        """Where the weights come from.
 
-        `folder` and `file` are on this disk, `hub` is Hugging Face at a commit, `tag` are open_clip's own.
+        `random`: none; `run`: the run's starting weights; `pretrain`: the config's own pretraining; `folder` and
+        `file`: the local disk; `hub`: Hugging Face at a commit; `tag`: open_clip.
         """
         return self._parse(self.start, self.architecture)[0]
 
@@ -150,34 +153,34 @@ class ModelSource(Section):
 
     @property
     def given_architecture(self) -> Architecture:
-        """The architecture, also where `start` names it; None: what the weights bring."""
+        """The architecture, from `architecture` or `start`; None if only the weights contain it."""
         return self._parse(self.start, self.architecture)[2]
 
     @property
     def has_text(self) -> bool:
-        """Whether it has a text tower; timm's vision models have none."""
+        """Whether the model has a text tower; timm's vision models have none."""
         return not (self.start or "").startswith(TIMM)
 
     @property
     def is_ready(self) -> bool:
-        """Whether it is a folder that can be loaded as it is."""
+        """Whether it is a folder that can be loaded without changes."""
         return self.kind == "folder" and self.architecture is None and self.mean is None
 
     @property
     def config_name(self) -> str:
-        """The file by which a folder is known to be a model's."""
+        """Name of the config file in a model's folder."""
         return "open_clip_config.json" if self.has_text else "config.json"
 
     @property
     def given_file(self) -> str | None:
-        """The file on this disk without which there is no model."""
+        """The local file that must exist: a folder's config or the checkpoint; None for other kinds."""
         if self.kind == "folder":
             return f"{self.place}/{self.config_name}"
         return self.place if self.kind == "file" else None
 
     @property
     def files(self) -> list[str]:
-        """What of it lies on this disk: of a folder every file that its weights may be in."""
+        """Local files of the model. For a folder, all its JSON and weight files."""
         if self.kind != "folder":
             return [self.place] if self.kind == "file" else []
         kinds = (".json", *CHECKPOINTS)
@@ -192,16 +195,16 @@ class ModelSource(Section):
 class Baseline(ModelSource):
     """A model to score besides the run's own."""
 
-    words = (RUN_START,)
+    keywords = (RUN_START,)
 
-    start: str = Field(description="The weights, or `start` for the run's starting weights.")
+    start: str = Field(description="The weights, as listed for `baselines`; `start` is the run's starting weights.")
 
 
 def model_source(text: str) -> ModelSource:
-    """The source that a command line names, in a word or as JSON.
+    """Parse a model source from a command line: the value of `start`, or JSON.
 
     Raises:
-        InputError: it names no model.
+        InputError: it is not a model source.
     """
     try:
         found = ModelSource.model_validate_json(text) if text.startswith("{") else ModelSource.model_validate(text)
@@ -220,20 +223,18 @@ def check_trainable(config: Mapping[str, Any]) -> None:
     """
     foreign = ("timm_model_name", "hf_model_name")
     if found := [key for key in foreign if key in config["vision_cfg"] or key in config["text_cfg"]]:
-        raise ValueError(f"only open_clip's own ViT CLIP can be trained, not a model with {', '.join(found)}")
+        raise ValueError(f"only open_clip's own ViT CLIP models can be trained, not one with {', '.join(found)}")
 
 
 def _config_of(architecture: str | Mapping[str, Any], *, trainable: bool) -> Mapping[str, Any]:
-    """A model config by its name or itself.
+    """The model config for an architecture, which is a name or the config itself.
 
     Raises:
-        ValueError: open_clip does not know the name, it is no model config, or none that can be trained.
+        ValueError: open_clip does not know the name, or the config is invalid or cannot be trained.
     """
     found = model_config(architecture) if isinstance(architecture, str) else architecture
     if found is None:
-        raise ValueError(
-            f"open_clip knows no architecture {architecture!r}{_guess(str(architecture), architectures())}"
-        )
+        raise ValueError(f"open_clip has no architecture {architecture!r}{_guess(str(architecture), architectures())}")
     if found is architecture:
         check_model_config(found)
     if trainable:
@@ -242,20 +243,20 @@ def _config_of(architecture: str | Mapping[str, Any], *, trainable: bool) -> Map
 
 
 def _check_tag(
-    tag: str, architecture: str | Mapping[str, Any], config: Mapping[str, Any], words: Sequence[str]
+    tag: str, architecture: str | Mapping[str, Any], config: Mapping[str, Any], keywords: Sequence[str]
 ) -> None:
     """Check that open_clip has weights of that tag for the architecture, with the same activation."""
     if not isinstance(architecture, str):
         raise ValueError(
-            f"{tag!r} is no folder, no repository and no checkpoint file ({', '.join(CHECKPOINTS)}), and a tag "
-            f"needs an architecture by its name{_guess(tag, words)}"
+            f"{tag!r} is not a folder, a repository or a checkpoint file ({', '.join(CHECKPOINTS)}); a tag "
+            f"needs an architecture given by name{_guess(tag, keywords)}"
         )
     tags = pretrained_tags(architecture)
     weights = pretrained_config(architecture, tag)
     if not weights:
-        guess = _guess(tag, [*words, *tags]) or f"; its tags: {', '.join(tags) or 'none'}"
+        guess = _guess(tag, [*keywords, *tags]) or f"; its tags: {', '.join(tags) or 'none'}"
         raise ValueError(f"open_clip has no weights {tag!r} for {architecture}{guess}")
-    # open_clip itself only warns, and then runs another activation than the weights were trained with.
+    # open_clip only warns, and then uses an activation that the weights were not trained with.
     if weights.get("quick_gelu", False) != config.get("quick_gelu", False):
         plain = architecture.removesuffix("-quickgelu")
         other, uses = (plain, "plain GELU") if plain != architecture else (f"{plain}-quickgelu", "QuickGELU")

@@ -1,7 +1,7 @@
-"""What the project says of itself: version, authors and addresses, from `pyproject.toml`, the one place of all of them.
+"""The project's metadata from `pyproject.toml`: version, description, authors and addresses.
 
-README, the site, CITATION.cff and the pages that `make docs` writes read them here. What its owner has not filled in is
-empty, and nothing stands in its place.
+README, the site, CITATION.cff and the pages written by `make docs` take them from here. Fields that the owner has not
+filled in are empty and are left out of the pages.
 """
 
 import tomllib
@@ -19,9 +19,9 @@ class Project:
     """The project's metadata (PEP 621).
 
     Attributes:
-        version: of the workflow.
+        version: version of the workflow.
         description: one sentence.
-        license: its SPDX identifier.
+        license: SPDX identifier.
         authors: names; empty until the owner fills them in.
         repository: address of the repository, or "".
         documentation: address of the built site, or "".
@@ -53,10 +53,10 @@ def read_project(root: Path = ROOT) -> Project:
 
 
 def citation_head(project: Project) -> str:
-    """CITATION.cff down to its references. The format needs an author: without one it names the group as such."""
+    """CITATION.cff up to its references. The format requires an author: without one, a group is named."""
     described = {
         "cff-version": "1.2.0",
-        "message": "If you use this workflow, please cite the papers whose recipes it carries out, and open_clip.",
+        "message": "If you use this workflow, please cite the papers whose recipes it implements, and open_clip.",
         "title": "TreeOfLife workflow",
         "abstract": project.description,
         "type": "software",
@@ -72,7 +72,7 @@ def citation_head(project: Project) -> str:
 
 
 def about(project: Project) -> str:
-    """The version, and the addresses that are filled in, as a line of Markdown."""
+    """Version, authors and addresses as one line of Markdown; empty ones are left out."""
     known = [f"Version {project.version}"]
     if project.authors:
         known.append(", ".join(project.authors))

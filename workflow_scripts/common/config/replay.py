@@ -10,7 +10,7 @@ from workflow_scripts.common.config.shards import ShardSettings
 
 
 class ReplayColumns(Section):
-    """Column names of the metadata, which differ between releases of LAION. Null: there is no such column."""
+    """Column names of the metadata, which differ between releases of LAION. Null: the column does not exist."""
 
     url: str = Field("URL", description="Column with the image's address.")
     caption: str = Field("TEXT", description="Column with the caption.")
@@ -19,7 +19,7 @@ class ReplayColumns(Section):
     similarity: str | None = Field("similarity", description="Column with the CLIP similarity of image and caption.")
     punsafe: str | None = Field(
         "punsafe",
-        description="Column with the probability of unsafe content. `null`: the metadata has none, and all rows pass.",
+        description="Column with the probability of unsafe content. `null`: the metadata has none; all rows pass.",
     )
     pwatermark: str | None = Field("pwatermark", description="Column with the probability of a watermark.")
     license: str | None = Field(None, description="Column with the licence (`LICENSE`).")
@@ -27,7 +27,7 @@ class ReplayColumns(Section):
 
 
 class ReplaySettings(Section):
-    """A LAION-like set of image and caption pairs."""
+    """A LAION-like set of image-caption pairs."""
 
     metadata: list[str] = Field(min_length=1, description="Parquet files with the metadata, in order.")
     columns: ReplayColumns = Field(default_factory=ReplayColumns, description="Names of the metadata's columns.")
@@ -48,17 +48,18 @@ class ReplaySettings(Section):
         None, description="Languages to keep, as written in the metadata. Rows without one are left out. Default: all."
     )
     parts: int = Field(2, ge=1, le=5000, description="Number of parts, each downloaded by one job.")
-    max_shards: int | None = Field(None, ge=1, description="Keep only this many shards, the first ones.")
+    max_shards: int | None = Field(None, ge=1, description="Number of shards to keep, from the first. Default: all.")
     val_share: float = Field(0.05, ge=0, lt=1, description="Share of pairs held out to measure forgetting.")
     download: DownloadSettings = Field(
-        default_factory=lambda: DownloadSettings(min_size=0), description="Sizes and checks of replay images."
+        default_factory=lambda: DownloadSettings(min_size=0),
+        description="Which replay images are accepted and how they are stored.",
     )
     shards: ShardSettings = Field(default_factory=ShardSettings, description="How shards are written.")
 
     @field_validator("download", mode="before")
     @classmethod
-    def _small_images_too(cls, value: Any) -> Any:
-        """Whatever else is said of replay images, their size is no reason against them unless it is said."""
+    def _default_min_size(cls, value: Any) -> Any:
+        """Default `min_size` to 0: replay images may be of any size."""
         return {"min_size": 0, **value} if isinstance(value, dict) else value
 
     @model_validator(mode="after")

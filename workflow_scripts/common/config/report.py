@@ -8,16 +8,16 @@ from workflow_scripts.common.config.base import Section
 
 
 class IntrinsicSettings(Section):
-    """Analysis of features: t-SNE, and how their distances follow the taxonomy."""
+    """Analysis of features: t-SNE, and how well their distances follow the taxonomy."""
 
     benchmarks: list[str] | None = Field(
         None,
-        description="Benchmarks whose features are analysed. Their images need ranks. Default: all whose "
-        "classes are named by ranks.",
+        description="Benchmarks whose features are analysed. Their labels need ranks. Default: all benchmarks "
+        "whose classes are named by ranks.",
     )
 
 
-# How the SPDX ids begin of the licences that allow changed copies to be passed on: training images are scaled.
+# Prefixes of SPDX identifiers of licences that allow derivatives: training images are scaled copies.
 REDISTRIBUTABLE = (
     "CC0-1.0",
     "CC-PDM-1.0",
@@ -38,7 +38,7 @@ class PublishSettings(Section):
     )
     model_license: Annotated[str, Field(min_length=1)] | None = Field(
         None,
-        description="Licence of the model and of the run's crate, as in Hugging Face's cards (`mit`, "
+        description="Licence of the model and of the run's crate, as in Hugging Face model cards (`mit`, "
         "`cc-by-4.0`). Required by `publish` and `crate`.",
     )
     authors: list[Annotated[str, Field(min_length=1)]] = Field(

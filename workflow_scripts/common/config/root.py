@@ -1,4 +1,4 @@
-"""The whole config: reading, checking, and one line for what is wrong."""
+"""The complete config: reading, checking, and one-line error messages."""
 
 import difflib
 import json
@@ -64,57 +64,57 @@ class Limits(Section):
     )
     jobs: dict[str, JobLimits] = Field(
         default_factory=dict,
-        description="Resources of the jobs of a rule, by the rule's name (`eval`, `catalog_merge` for rules "
-        "whose names go on, such as `eval_rare_species`).",
+        description="Resources of a rule's jobs, by rule name. `eval` and `catalog_merge` cover all rules whose "
+        "names start with them, such as `eval_rare_species`.",
     )
 
 
-# A model in a folder that is given by its absolute path, as JSON; the group is the folder's own name.
+# A `local-dir:` model with an absolute path, within JSON. The group is the last component of the path.
 LOCAL_MODEL = re.compile(r'"local-dir:(?=/)(?:[^"\\]|\\.)*/((?:[^"\\/]|\\.)+)"')
 
 
 class Config(Section):
-    """One corpus, one run over it, and the benchmarks that score it."""
+    """One corpus, one run that trains on it, and the benchmarks that score the run."""
 
     run: str = Field(pattern=NAME, description="Name of the run (a model): `results/runs/<run>`.")
     corpus: str = Field(
         pattern=f"{NAME}|/",
-        description="Name of the corpus (data): `results/corpora/<corpus>`. A value with a `/` is the folder "
-        "of a corpus made elsewhere, which is only read.",
+        description="Name of the corpus (data): `results/corpora/<corpus>`. A value that contains `/` is the "
+        "folder of a corpus made elsewhere, which is only read.",
     )
     corpus_digest: str | None = Field(
         None,
-        description="Expected digest of the corpus. Training stops if it differs. Model cards, `corpus.json` "
-        "and `python -m workflow_scripts.train.data --corpus FOLDER` give it.",
+        description="Expected digest of the corpus. Training stops if it differs. `python -m "
+        "workflow_scripts.train.data --corpus FOLDER` prints it; model cards and `corpus.json` state it.",
     )
     world: WorldSettings | None = Field(None, description="The embedded world; absent in real recipes.")
     generations: list[Generation] = Field(
-        [], description="Generations of the corpus. Append further ones; never change one that is built."
+        [], description="Generations of the corpus. To add records, append one; never change one that is built."
     )
-    download: DownloadSettings = Field(default_factory=DownloadSettings, description="Sizes and checks of images.")
+    download: DownloadSettings = Field(
+        default_factory=DownloadSettings, description="Which images are accepted and how they are stored."
+    )
     screen: dict[str, Judge] = Field(
         default_factory=dict,
-        description="Judges that examine the downloaded images, by name. Images that their thresholds refuse "
-        "are left out.",
+        description="Judges that examine the downloaded images, by name. Images refused by their thresholds are "
+        "left out of the corpus.",
     )
     screen_jobs: int = Field(
         4,
         ge=1,
         le=1000,
-        description="Number of jobs per judge and generation. Changing it judges no image again.",
+        description="Number of jobs per judge and generation. Changing it does not judge images again.",
     )
     max_loss: LossSettings = Field(
         default_factory=LossSettings,
-        description="Share of a source's rows that a stage may lose before the run stops.",
+        description="Maximum share of a source's rows that a stage may lose. A larger loss stops the run.",
     )
     taxonomy: TaxonomySettings | None = Field(
         None, description="How names are resolved. Default: names are used as written."
     )
-    curate: CurateSettings = Field(
-        default_factory=CurateSettings, description="Rules by which images are kept or left out."
-    )
+    curate: CurateSettings = Field(default_factory=CurateSettings, description="Which images are kept.")
     attribution: AttributionSettings = Field(
-        default_factory=AttributionSettings, description="Citations in the corpus's attribution."
+        default_factory=AttributionSettings, description="Citations for the corpus's attribution."
     )
     shards: ShardSettings = Field(default_factory=ShardSettings, description="How shards are written.")
     shard_jobs: int = Field(
@@ -132,19 +132,19 @@ class Config(Section):
     validation: dict[str, str] = Field(
         default_factory=dict,
         description="Further validation sets, by name: tars in the published layout, as a glob. Each is "
-        "measured after every epoch (`val_loss_<name>` in metrics.jsonl). The best weights are chosen by the "
+        "evaluated after every epoch (`val_loss_<name>` in metrics.jsonl). The best weights are chosen by the "
         "held-out split, if there is one.",
     )
     export: ExportSettings = Field(default_factory=ExportSettings, description="How the trained model is exported.")
     ablations: AblationSettings | None = Field(
-        None, description="Ablations that the target `ablations` trains and tests."
+        None, description="Ablations to train and test with the target `ablations`."
     )
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict, description="Benchmarks, by name.")
     baselines: dict[str, Baseline] = Field(
         default_factory=dict,
-        description=f"Further models to score, by file-safe name: `start` (the run's starting point), {FORMS}, "
-        f"{TIMM_FORMS}; or a section with the keys of `model`. Models of timm have no text tower and are scored "
-        "only by tasks without text.",
+        description=f"Further models to score, by name: `start` (the run's starting weights), {FORMS}, "
+        f"{TIMM_FORMS}; or a section with the keys of `model`. timm models have no text tower and are scored "
+        "only on benchmarks that need no text.",
     )
     intrinsic: IntrinsicSettings = Field(
         default_factory=IntrinsicSettings, description="Analysis of the features: t-SNE and taxonomic distances."
@@ -160,13 +160,13 @@ class Config(Section):
     def _file_safe(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
             if not name.isidentifier():
-                raise ValueError(f"{name!r} must be a name of letters, digits and _")
+                raise ValueError(f"{name!r} is not a valid name; use letters, digits and _, with a letter first")
         return value
 
     @model_validator(mode="before")
     @classmethod
-    def _one_image_size(cls, values: Any) -> Any:
-        """Replay's images have the size of the corpus's, which is said once."""
+    def _default_replay_size(cls, values: Any) -> Any:
+        """Default `replay.shards.image_size` to `shards.image_size`."""
         match values:
             case {"shards": {"image_size": size}, "replay": {**replay}}:
                 shards = replay.get("shards", {})
@@ -176,8 +176,8 @@ class Config(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_least_size(cls, values: Any) -> Any:
-        """An image that is large enough to download is large enough to keep, unless `curate` says otherwise."""
+    def _default_min_size(cls, values: Any) -> Any:
+        """Default `curate.min_size` to `download.min_size`."""
         match values:
             case {"download": {"min_size": size}}:
                 curate = values.get("curate", {})
@@ -187,8 +187,8 @@ class Config(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _labels_as_given(cls, values: Any) -> Any:
-        """Records without the section taxonomy: their labels are taken as they are written."""
+    def _default_taxonomy(cls, values: Any) -> Any:
+        """Default `taxonomy` to a section without backbones, which uses labels as written."""
         if isinstance(values, dict) and values.get("generations") and values.get("taxonomy") is None:
             return values | {"taxonomy": {}}
         return values
@@ -198,47 +198,47 @@ class Config(Section):
         made = {"generations": self.generations, "taxonomy": self.taxonomy}
         if self.corpus_is_given:
             others = {"screen": self.screen, "replay": self.replay, "world": self.world}
-            if unread := [key for key, value in {**made, **others}.items() if value]:
-                raise ValueError(f"{unread[0]}: corpus: {self.corpus} was made elsewhere; leave out what makes one")
+            if unused := [key for key, value in {**made, **others}.items() if value]:
+                raise ValueError(f"{unused[0]}: remove this section; corpus: {self.corpus} was made elsewhere")
         elif missing := [key for key, value in made.items() if not value]:
             raise ValueError(f"{missing[0]}: missing")
         for key, settings in self.downloads.items():
-            room, least = self.limits.download.image_memory_mb, least_mb(settings.most_pixels)
-            if least > room:
+            available, needed = self.limits.download.image_memory_mb, least_mb(settings.most_pixels)
+            if needed > available:
                 raise ValueError(
-                    f"{key}.max_pixels: {settings.most_pixels} pixels need {least} MiB to decode, and "
-                    f"limits.download.image_memory_mb is {room}: raise that to {least}, or lower max_pixels"
+                    f"{key}.max_pixels: {settings.most_pixels} pixels need {needed} MiB to decode, but "
+                    f"limits.download.image_memory_mb is {available}; raise it to {needed}, or lower max_pixels"
                 )
         if self.model.start == "pretrain" and (self.pretrain is None or self.replay is None):
             raise ValueError("model.start: pretrain needs the sections pretrain and replay")
         if self.train.replay_batch and self.replay is None and not self.corpus_is_given:
-            raise ValueError("train.replay_batch is set, but there is no section replay")
+            raise ValueError("train.replay_batch: needs the section replay; add it, or remove replay_batch")
         kept = {name for generation in self.generations for source in generation.sources for name in source.keep}
         if unknown := [name for name in self.train.caption_columns if name not in kept and not self.corpus_is_given]:
-            raise ValueError(f"train.templates: no source keeps a column {', '.join(unknown)}; name it in its `keep`")
+            raise ValueError(f"train.templates: no source keeps the column {', '.join(unknown)}; add it to `keep`")
         if 0 < sum(entry.weight is not None for entry in self.mix) < len(self.mix):
-            raise ValueError("mix: give every corpus a weight, or none")
+            raise ValueError("mix: give a weight to every corpus or to none")
         if taken := {"biology", "replay"} & self.validation.keys():
-            raise ValueError(f"validation: {taken.pop()} is the name of a held-out split; choose another")
+            raise ValueError(f"validation: {taken.pop()} is the name of a held-out split; choose another name")
         if self.validation and self.train.validation_text_type not in TEXT_TYPES:
             raise ValueError(
                 f"validation: tars in the published layout have no captions of type {self.train.validation_text_type}; "
                 f"set train.validation_text_type to one of {', '.join(TEXT_TYPES)}"
             )
         if self.run in self.baselines:
-            raise ValueError(f"run: {self.run!r} is also the name of a baseline")
+            raise ValueError(f"run: {self.run!r} is also the name of a baseline; rename one of them")
         for name, benchmark in self.benchmarks.items():
             if benchmark.layout == "replay" and self.replay is None and not self.corpus_is_given:
                 raise ValueError(f"benchmarks.{name}: layout replay needs the section replay")
             if benchmark.layout == "carved":
                 if name not in self.curate.hold_out_species_of:
                     raise ValueError(
-                        f"benchmarks.{name}: what is carved is held out: name it in curate.hold_out_species_of"
+                        f"benchmarks.{name}: its species must be held out; add {name} to curate.hold_out_species_of"
                     )
                 if benchmark.images <= max(benchmark.shots, default=0):
                     raise ValueError(
-                        f"benchmarks.{name}.images: {benchmark.images} a species leave none to ask after "
-                        f"{max(benchmark.shots)} shots"
+                        f"benchmarks.{name}.images: {benchmark.images} images per species leave no query image beside "
+                        f"{max(benchmark.shots)} shots; use at least {max(benchmark.shots) + 1}"
                     )
         for key in ("clean_of", "hold_out_species_of"):
             for name in getattr(self.curate, key):
@@ -260,17 +260,23 @@ class Config(Section):
             check_of(name, judge.of, columns)
             check_refused(name, judge)
         names = [source.name for generation in self.generations for source in generation.sources]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"generations: more than one source is named {', '.join(sorted(twice))}")
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"generations: more than one source is named {', '.join(sorted(repeated))}")
         if unknown := sorted(set(self.max_loss.sources) - {*names, REPLAY}):
-            raise ValueError(f"max_loss.sources.{unknown[0]}: no such source; they are {', '.join([*names, REPLAY])}")
+            raise ValueError(
+                f"max_loss.sources.{unknown[0]}: no such source; the sources are {', '.join([*names, REPLAY])}"
+            )
         return self
 
     def _check_image_sizes(self) -> None:
-        """Raise ValueError where what is made of one size is to be read as another; a given corpus has its own."""
+        """Check that shards, replay shards and model agree on the image size.
+
+        Raises:
+            ValueError: two of them differ. A corpus made elsewhere has its own size.
+        """
         made, expected = self.shards.image_size, self.model.image_size
         if self.replay is not None and (found := self.replay.shards.image_size) != made:
-            raise ValueError(f"replay.shards.image_size: {found}, but shards.image_size is {made}; leave it out")
+            raise ValueError(f"replay.shards.image_size: {found}, but shards.image_size is {made}; remove it")
         if not self.corpus_is_given and expected is not None and made != expected:
             raise ValueError(f"shards.image_size: {made}, but the model takes {expected}; set it to {expected}")
 
@@ -282,22 +288,22 @@ class Config(Section):
         layouts = dict.fromkeys(self.ablations.benchmarks, "csv") | {self.ablations.replay: "replay"}
         for name, layout in layouts.items():
             if name not in self.benchmarks or self.benchmarks[name].layout != layout:
-                raise ValueError(f"ablations: {name!r} is no benchmark with layout {layout}")
+                raise ValueError(f"ablations: {name!r} is not a benchmark with layout {layout}")
 
     @property
     def refusals(self) -> Refusals:
-        """What the judges' thresholds refuse."""
+        """Rules by which the judges' thresholds refuse images."""
         return Refusals(rules=[rule for name, judge in self.screen.items() for rule in judge.refusals(name)])
 
     @property
     def screening(self) -> Screening:
-        """What the judges look at."""
+        """The images that each judge examines, for cost estimates."""
         looks = [Look(name=name, cost=f"screen {judge.cost}", of=judge.of) for name, judge in self.screen.items()]
         return Screening(looks=looks, jobs=self.screen_jobs)
 
     @property
     def downloads(self) -> dict[str, DownloadSettings]:
-        """What is kept of the images that are downloaded, by key."""
+        """Download settings by config key: `download`, and `replay.download` if there is replay."""
         return {"download": self.download} | ({"replay.download": self.replay.download} if self.replay else {})
 
     @property
@@ -306,12 +312,12 @@ class Config(Section):
         return "/" in self.corpus
 
     def recipe(self, site: SiteSettings) -> str:
-        """The config as JSON, without what cannot change what comes out and without the paths of one machine.
+        """The config as JSON, without `limits` and `runs`, which do not affect results, and without local paths.
 
-        The site's folders stand as in a config; of other absolute paths the last name is left.
+        The site's folders are replaced by their placeholders; other absolute paths by their last component.
         """
         text = self.model_copy(update={"limits": Limits(), "runs": []}).to_json()
-        for name, place in sorted(_places(site).items(), key=lambda item: -len(item[1])):
+        for name, place in sorted(_placeholders(site).items(), key=lambda item: -len(item[1])):
             if Path(place).is_absolute():
                 text = text.replace(f"{_escaped(place)}/", f"{name}/")
         mixed = [entry.corpus or entry.tars or "" for entry in self.mix]
@@ -321,13 +327,13 @@ class Config(Section):
         return LOCAL_MODEL.sub(r'"local-dir:\1"', text)
 
     def intrinsic_benchmarks(self) -> list[str]:
-        """The benchmarks whose features are looked at beyond their scores."""
+        """Benchmarks whose features are analysed in addition to their scores."""
         if self.intrinsic.benchmarks is not None:
             return self.intrinsic.benchmarks
         return [name for name, one in self.benchmarks.items() if isinstance(one, Classification) and one.needs_ranks]
 
     def given_files(self) -> dict[str, str]:
-        """The files and folders that a person gives (globs among them), by dotted key."""
+        """Files, folders and globs that the user provides, by dotted key."""
         given = {
             f"generations.{number}.sources.{source.name}.{option}": path
             for number, generation in enumerate(self.generations)
@@ -364,10 +370,10 @@ class Config(Section):
         return given
 
     def missing_files(self, results: str) -> dict[str, str]:
-        """Those of the given files, and of the other corpora of the mix, that are not there, by dotted key.
+        """Provided files, and other corpora in the mix, that do not exist, by dotted key.
 
         Args:
-            results: the site's folder for everything that is made.
+            results: the site's results folder.
         """
         layout = Layout(results)
         own = Path(layout.corpus(self.corpus).folder)
@@ -387,10 +393,10 @@ class Config(Section):
 
 
 def load_site(path: Path = Path("config/site.yaml")) -> SiteSettings:
-    """The site's settings; the defaults when there is no such file.
+    """The site's settings; the defaults if the file does not exist.
 
     Raises:
-        InputError: the file is no YAML or has unknown keys or wrong values.
+        InputError: the file is not YAML, or has unknown keys or wrong values.
     """
     return _validate(SiteSettings, read_yaml(path) if path.exists() else {}, str(path))
 
@@ -399,12 +405,12 @@ def load_config(values: Mapping[str, Any], where: str, site: SiteSettings) -> Co
     """Check a config and fill in its placeholders.
 
     In any string, `{results}` and `{data}` stand for the site's folders, `{world}` for the embedded world's, and in a
-    benchmark `{fetched}` for the folder of what it fetches.
+    benchmark `{fetched}` for the folder of its fetched files.
 
     Raises:
-        InputError: unknown keys, missing keys, wrong values; one line, the first of them spelt out.
+        InputError: unknown keys, missing keys or wrong values. The message describes the first and counts the others.
     """
-    filled = _fill(values, _places(site) | {"{world}": f"{site.results}/world/{values.get('corpus')}"})
+    filled = _fill(values, _placeholders(site) | {"{world}": f"{site.results}/world/{values.get('corpus')}"})
     benchmarks = filled.get("benchmarks")
     for name, benchmark in benchmarks.items() if isinstance(benchmarks, Mapping) else []:
         if isinstance(benchmark, Mapping) and benchmark.get("fetch"):
@@ -415,52 +421,52 @@ def load_config(values: Mapping[str, Any], where: str, site: SiteSettings) -> Co
 
 
 def _escaped(text: str) -> str:
-    """A text as it stands within a string of JSON."""
+    """Text escaped for use within a JSON string."""
     return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
-def _places(site: SiteSettings) -> dict[str, str]:
+def _placeholders(site: SiteSettings) -> dict[str, str]:
     return {"{results}": site.results, "{data}": site.data}
 
 
 class _Fetches(ImageSet):
-    """A benchmark's `fetch` alone, which says where the rest of it lies."""
+    """A benchmark's `fetch` alone, which determines the folder behind `{fetched}`."""
 
 
 def _refuse_repeated_keys(node: yaml.Node | None) -> None:
-    """Refuse a mapping with a key twice: of two blocks of one name, PyYAML drops the first without a word.
+    """Refuse mappings with a repeated key: PyYAML silently drops the first of two sections with the same name.
 
     Raises:
-        yaml.constructor.ConstructorError: a key stands twice.
+        yaml.constructor.ConstructorError: a key is repeated.
     """
     seen: set[int] = set()
-    waiting = [node] if node else []
-    while waiting:
-        one = waiting.pop()
-        if id(one) in seen:
+    remaining = [node] if node else []
+    while remaining:
+        current = remaining.pop()
+        if id(current) in seen:
             continue
-        seen.add(id(one))
-        if isinstance(one, yaml.SequenceNode):
-            waiting += one.value
-        if not isinstance(one, yaml.MappingNode):
+        seen.add(id(current))
+        if isinstance(current, yaml.SequenceNode):
+            remaining += current.value
+        if not isinstance(current, yaml.MappingNode):
             continue
         first: dict[str, yaml.Mark] = {}
-        for key, value in one.value:
-            waiting.append(value)
-            # `<<` may stand twice: what it merges is told apart by its own keys.
+        for key, value in current.value:
+            remaining.append(value)
+            # `<<` may be repeated: it merges another mapping each time.
             if key.tag == "tag:yaml.org,2002:merge" or not isinstance(key, yaml.ScalarNode):
                 continue
             if key.value in first:
-                problem = f"key {key.value!r} is already in line {first[key.value].line + 1}; merge the two"
+                problem = f"key {key.value!r} is already on line {first[key.value].line + 1}; merge the two"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             first[key.value] = key.start_mark
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file's mapping.
+    """Read a YAML file that contains a mapping.
 
     Raises:
-        InputError: missing, no YAML, no mapping, or a key stands twice in one mapping.
+        InputError: the file is missing, not YAML or not a mapping, or a mapping in it repeats a key.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -469,20 +475,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, ValueError) as error:
-        # A ValueError: bytes that are no UTF-8, or a value that only looks like a date or a number.
+        # ValueError: bytes that are not UTF-8, or an impossible date or number.
         mark = getattr(error, "problem_mark", None)
-        # YAML sees what a line lacks (a bracket, a quote, a colon) where the next one begins.
+        # A missing bracket, quote or colon is only detected on the next line.
         is_exact = isinstance(error, yaml.constructor.ConstructorError) or (mark and mark.line == 0)
         line = f" line {mark.line + 1}{'' if is_exact else ' or the one before'}:" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise InputError(f"{path}:{line} not valid YAML: {problem}") from None
     if value is not None and not isinstance(value, dict):
-        raise InputError(f"{path}: a config is a mapping of keys")
+        raise InputError(f"{path}: expected a mapping of keys, found {type(value).__name__}")
     return value or {}
 
 
 def sections(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, type[Section]]]:
-    """Every section below `model`, depth first, with its dotted path; lists and alternatives included."""
+    """Every section below `model`, depth first, with its dotted path; includes those in lists and unions."""
     for name, field in model.model_fields.items():
         for section in _sections_in(field.annotation):
             path = f"{prefix}{name}"
@@ -515,17 +521,17 @@ def _validate(model: type[S], values: Mapping[str, Any], where: str) -> S:
     except ValidationError as error:
         first, *others = error.errors()
         if first["type"] == "missing":
-            # It may only be misspelt.
-            beside = (
+            # An unknown key in the same section is probably the missing one, misspelt.
+            siblings = (
                 one for one in others if one["type"] == "extra_forbidden" and one["loc"][:-1] == first["loc"][:-1]
             )
-            first = next(beside, first)
+            first = next(siblings, first)
         more = f" (and {len(others)} more)" if others else ""
         raise InputError(f"{where}: {_describe(first, model, values)}{more}") from None
 
 
-# pydantic's own words for these speak of Python.
-PLAIN = {
+# Replacements for pydantic messages that speak of Python types.
+PLAIN_MESSAGES = {
     "model_type": "must be a section of keys",
     "model_attributes_type": "must be a section of keys",
     "dict_type": "must be a section of keys",
@@ -548,15 +554,15 @@ def _describe(problem: Mapping[str, Any], model: type[Section], values: Mapping[
         return f"{path}.{context['discriminator'].strip(QUOTE)}: missing"
     if kind == "union_tag_invalid":
         known = context["expected_tags"].replace(QUOTE, "")
-        return f"{path}.{context['discriminator'].strip(QUOTE)}: {context['tag']!r} is none of {known}"
+        return f"{path}.{context['discriminator'].strip(QUOTE)}: {context['tag']!r} is not one of {known}"
     if kind == "string_pattern_mismatch" and context["pattern"].startswith(NAME):
-        return f"{path}: {problem['input']!r} must be a name of letters, digits, _, . and -"
-    message = PLAIN.get(kind, problem["msg"].removeprefix("Value error, "))
+        return f"{path}: {problem['input']!r} is not a valid name; use letters, digits, _, . and -"
+    message = PLAIN_MESSAGES.get(kind, problem["msg"].removeprefix("Value error, "))
     return f"{path}: {message}" if path else message
 
 
 def _keys(problem: Mapping[str, Any], values: Any) -> Iterator[str]:
-    """Where a problem is, by the keys that a person wrote: pydantic puts the names of alternatives between them."""
+    """The path of a problem as written in the config; pydantic's own path also names the members of unions."""
     for position, part in enumerate(problem["loc"], start=1):
         entries = dict(enumerate(values)) if isinstance(values, list) else values
         if isinstance(entries, Mapping) and part in entries:

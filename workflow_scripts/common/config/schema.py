@@ -1,4 +1,4 @@
-"""The JSON schema of the config and of the site file, for editors: completion, help and checks while one types."""
+"""JSON schemas of the config and of the site file, for completion, help and checks in editors."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from workflow_scripts.common.config.model_source import ModelSource
 
 class _EditorSchema(GenerateJsonSchema):
     def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
-        """A model source may be written as one string, which a validator turns into `start`."""
+        """Also allow a plain string for a model source, which a validator turns into `start`."""
         made = super().model_schema(schema)
         if not issubclass(schema["cls"], ModelSource):
             return made
@@ -21,7 +21,7 @@ class _EditorSchema(GenerateJsonSchema):
 
 
 def editor_schema(model: type[Section]) -> str:
-    """The schema as JSON. Top-level keys are optional in it: a file may be one of several that are merged."""
+    """The schema as JSON. Its top-level keys are optional, because a file may be one of several that are merged."""
     described = model.model_json_schema(schema_generator=_EditorSchema)
     described.pop("required", None)
     described = {"$schema": _EditorSchema.schema_dialect, **described}
@@ -29,7 +29,7 @@ def editor_schema(model: type[Section]) -> str:
 
 
 def _without_titles(value: Any) -> Any:
-    """Pydantic's titles repeat the keys; a key called `title` is a mapping and stays."""
+    """Remove pydantic's titles, which repeat the keys. A key named `title` is a mapping and stays."""
     if isinstance(value, dict):
         return {
             key: _without_titles(entry)

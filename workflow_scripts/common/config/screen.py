@@ -16,11 +16,11 @@ UNJUDGED = "unjudged"
 """The label of an image that a judge could not read; no threshold refuses it."""
 
 Threshold = Annotated[float, Field(ge=-1, le=1)]
-"""Of a cosine similarity or of a probability."""
+"""A cosine similarity or a probability."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 
-UNSEEN = ("of", "refuse", "sample", "labels")
-"""Settings that a judge's findings do not depend on."""
+NOT_JUDGED = ("of", "refuse", "sample", "labels")
+"""Settings that do not change a judge's labels and scores."""
 
 FACE, ANIMAL, PERSON, VEHICLE, EMPTY = "face", "animal", "person", "vehicle", "empty"
 DETECTED = (ANIMAL, PERSON, VEHICLE)
@@ -33,9 +33,9 @@ class Refusal(Section):
 
     judge: str = Field(description="The judge's name.")
     label: str = Field(description="The label of the score.")
-    reason: str = Field(description="What the image is refused as.")
-    at_least: Threshold | None = Field(None, description="Refuses scores from here on.")
-    below: Threshold | None = Field(None, description="Refuses scores below this.")
+    reason: str = Field(description="Reason of the refusal.")
+    at_least: Threshold | None = Field(None, description="Refuse this score and higher ones.")
+    below: Threshold | None = Field(None, description="Refuse lower scores than this.")
 
 
 class Refusals(Section):
@@ -45,22 +45,22 @@ class Refusals(Section):
 
 
 class Look(Section):
-    """What a judge looks at, for an estimate of its cost."""
+    """The images that a judge examines, for cost estimates."""
 
     name: str = Field(description="The judge's name.")
-    cost: str = Field(description="Whose cost it has: the judge, and a model's architecture.")
+    cost: str = Field(description="Step of `unit_costs.csv`: the judge, and its model's architecture.")
     of: str = Field(description="SQL predicate over the catalog.")
 
 
 class Screening(Section):
-    """What all judges look at."""
+    """The images that all judges examine."""
 
     looks: list[Look] = Field(description="The judges.")
-    jobs: int = Field(1, ge=1, description="Jobs that each judge's parts are divided among.")
+    jobs: int = Field(1, ge=1, description="Number of jobs per judge.")
 
 
 class JudgeSettings(Section):
-    """What all judges have in common."""
+    """Settings common to all judges."""
 
     of: str = Field(
         "true",
@@ -68,13 +68,14 @@ class JudgeSettings(Section):
     )
     refuse: dict[str, Threshold] = Field(
         default_factory=dict,
-        description="Classes to refuse, each with its threshold. Changing it reruns `curate` but no judge.",
+        description="Thresholds by class: a class is refused if its score reaches it. Changing it reruns `curate` "
+        "but no judge.",
     )
 
     sample: int = Field(24, ge=1, le=1000, description="Images per class on the page of `snakemake screen_sample`.")
     labels: str | None = Field(
         None,
-        description="CSV (`uuid`, `truth`) saved from the page of `snakemake screen_sample`, for precision "
+        description="CSV (`uuid`, `truth`) saved from the page of `snakemake screen_sample`, to compute precision "
         "and recall. It changes no verdict.",
     )
 
@@ -82,11 +83,11 @@ class JudgeSettings(Section):
     @classmethod
     def _is_one_predicate(cls, value: str) -> str:
         if not value.strip():
-            raise ValueError("empty; leave it out to look at every image")
+            raise ValueError("empty; remove it to examine every image")
         return value
 
     def refusals(self, name: str) -> list[Refusal]:
-        """The rules that the thresholds make: a class is refused at its threshold and above.
+        """Rules for the thresholds: a class is refused at its threshold and above.
 
         Args:
             name: the judge's name.
@@ -97,42 +98,42 @@ class JudgeSettings(Section):
         ]
 
     def judged_by(self) -> str:
-        """The settings that its findings depend on, as JSON: not which images it looks at, nor the thresholds."""
-        defaults = {name: type(self).model_fields[name].get_default(call_default_factory=True) for name in UNSEEN}
+        """Settings that its scores depend on, as JSON: not the choice of images, nor the thresholds."""
+        defaults = {name: type(self).model_fields[name].get_default(call_default_factory=True) for name in NOT_JUDGED}
         return self.model_copy(update=defaults).to_json()
 
     @property
     def cost(self) -> str:
-        """Whose cost it has: a step of `unit_costs.csv` without the stage."""
+        """Its step in `unit_costs.csv`, without the stage."""
         raise NotImplementedError
 
     @property
     def given(self) -> dict[str, str]:
-        """The files and folders that a person gives to judge by, by key."""
+        """Files and folders that the user provides, by key."""
         return {}
 
     @property
     def fetched(self) -> list[Remote]:
-        """The files that the workflow fetches."""
+        """Files to download."""
         return []
 
     def classes_known(self) -> list[str] | None:
-        """The classes that may be refused; None where that is not known yet."""
+        """Classes that may be refused; None if not known yet."""
         return None
 
 
 class ClipJudge(JudgeSettings):
-    """The nearest of some classes by a CLIP model, and the cosine similarity to it."""
+    """The nearest of several classes by a CLIP model, with the cosine similarity as its score."""
 
     judge: Literal["clip"] = Field(description="Kind of judge.")
     model: Baseline = Field(description="The model, written as under `baselines`.")
     classes: str | None = Field(
         None,
-        description="Classes by example: class embeddings (`.safetensors` with a vector named `CLASS` or "
+        description="Classes given by examples: class embeddings (`.safetensors` with a vector named `CLASS` or "
         "several named `CLASS/N`), or a folder with one folder of support images per class. Or give `prompts`.",
     )
     prompts: dict[str, Annotated[list[str], Field(min_length=1)]] | None = Field(
-        None, description="Classes by texts. A class is the mean of its texts' features. Or give `classes`."
+        None, description="Classes given by prompts. A class is the mean of its prompts' features. Or give `classes`."
     )
     clusters: int = Field(
         20,
@@ -145,7 +146,7 @@ class ClipJudge(JudgeSettings):
     @model_validator(mode="after")
     def _one_source(self) -> "ClipJudge":
         if (self.classes is None) == (self.prompts is None):
-            raise ValueError("give classes or prompts")
+            raise ValueError("give either classes or prompts")
         if self.prompts is not None and not self.model.has_text:
             raise ValueError(f"prompts: {self.model} has no text tower; give classes")
         return self
@@ -154,34 +155,34 @@ class ClipJudge(JudgeSettings):
     @classmethod
     def _are_classes(cls, value: dict[str, list[str]] | None) -> dict[str, list[str]] | None:
         if value is not None and len(value) < 2:
-            raise ValueError("give two classes or more: an image is of the nearest")
+            raise ValueError("give two classes or more; each image gets the nearest one")
         for label, texts in (value or {}).items():
             if not label.strip() or label == UNJUDGED or class_of(label) != label:
-                raise ValueError(f"{label!r} cannot name a class: empty, `{UNJUDGED}` and `.../NUMBER` have a meaning")
+                raise ValueError(f"{label!r} cannot name a class: it is empty, `{UNJUDGED}` or ends in `/NUMBER`")
             if not all(text.strip() for text in texts):
-                raise ValueError(f"{label}: one of its texts is empty")
+                raise ValueError(f"{label}: one of its prompts is empty")
         return value
 
     @property
     def cost(self) -> str:
-        """That of the model's architecture."""
+        """Its step in `unit_costs.csv`, by the model's architecture."""
         architecture = self.model.architecture
         named = architecture.removesuffix("-quickgelu") if isinstance(architecture, str) else self.model
         return f"clip {named}"
 
     @property
     def given(self) -> dict[str, str]:
-        """The files and folders that a person gives, by key."""
+        """Files and folders that the user provides, by key."""
         files = {"classes": self.classes, "model": self.model.given_file}
         return {key: path for key, path in files.items() if path is not None}
 
     @property
     def brings_embeddings(self) -> bool:
-        """Whether the classes are embeddings already."""
+        """Whether `classes` is a file of class embeddings."""
         return self.classes is not None and self.classes.endswith(CLASS_EMBEDDINGS)
 
     def classes_known(self) -> list[str] | None:
-        """The classes, where the prompts, the folder or the file's header tell them."""
+        """Classes by the prompts, the folder's subfolders or the file's header; None if not known yet."""
         if self.prompts is not None:
             return list(self.prompts)
         path = Path(str(self.classes))
@@ -197,7 +198,7 @@ def class_of(name: str) -> str:
 
 
 def _named_in(path: Path) -> list[str] | None:
-    """The classes of a file of class embeddings, by its header; the judge itself says what is wrong with it."""
+    """Classes in the header of a file of class embeddings; None if it is damaged, which the judge reports."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 0 < length <= MOST_HEADER_BYTES:
@@ -227,12 +228,12 @@ class FacesJudge(JudgeSettings):
 
     @property
     def cost(self) -> str:
-        """Its own."""
+        """Its step in `unit_costs.csv`, without the stage."""
         return "faces"
 
     @property
     def given(self) -> dict[str, str]:
-        """The files and folders that a person gives, by key."""
+        """Files and folders that the user provides, by key."""
         return {} if self.weights is None else {"weights": self.weights}
 
     def classes_known(self) -> list[str]:
@@ -241,24 +242,24 @@ class FacesJudge(JudgeSettings):
 
 
 class AnimalsJudge(JudgeSettings):
-    """Animals, persons and vehicles by MegaDetector. Classes: `animal`, `person`, `vehicle` by their highest score.
+    """Animals, persons and vehicles by MegaDetector. Classes: `animal`, `person`, `vehicle`; the highest score of each.
 
-    `empty` is refused where no animal has its threshold's score.
+    `empty` is refused if no animal reaches its threshold.
     """
 
     judge: Literal["animals"] = Field(description="Kind of judge.")
     refuse: dict[str, Probability] = Field(
         {EMPTY: 0.2},
-        description="Classes to refuse, each with its threshold: `empty` if no animal reaches it, other "
-        "classes if one does. Changing it reruns `curate` but no judge.",
+        description="Thresholds by class: `empty` is refused if no animal reaches it, another class if it "
+        "reaches it. Changing it reruns `curate` but no judge.",
     )
     weights: SourceFile = Field(
         description="The detector as ONNX, exported from RT-DETR or YOLO: a path, or where to fetch it."
     )
     classes: list[str] = Field(
         list(DETECTED),
-        description="Names of the detector's classes, in its order. `animal`, `person` and `vehicle` may stand several "
-        "times; other names are not judged.",
+        description="Names of the detector's classes, in its order. `animal`, `person` and `vehicle` may occur several "
+        "times; other names are ignored.",
     )
     size: int = Field(640, ge=32, le=8192, description="Side of the detector's square input, pixels.")
     overlap: float = Field(
@@ -273,19 +274,19 @@ class AnimalsJudge(JudgeSettings):
     @classmethod
     def _is_exported(cls, value: str | Remote) -> str | Remote:
         if isinstance(value, str) and value.endswith(CHECKPOINTS):
-            raise ValueError(f"{value} is a checkpoint; export it to ONNX first, as docs/screening.md says")
+            raise ValueError(f"{value} is a checkpoint; export it to ONNX first (docs/screening.md)")
         return value
 
     @model_validator(mode="after")
-    def _tells_apart(self) -> "AnimalsJudge":
+    def _refused_are_detected(self) -> "AnimalsJudge":
         for label in self.refuse:
             needed = ANIMAL if label == EMPTY else label
             if needed in DETECTED and needed not in self.classes:
-                raise ValueError(f"refuse: {label} needs the class {needed}, and `classes` does not name it")
+                raise ValueError(f"refuse: {label} needs the class {needed}, which is not in `classes`")
         return self
 
     def refusals(self, name: str) -> list[Refusal]:
-        """The rules that the thresholds make; an empty frame is one without a sure animal."""
+        """Rules for the thresholds; `empty` is refused if `animal` scores below its threshold."""
         return [
             Refusal(judge=name, label=ANIMAL, reason=EMPTY, below=rule.at_least) if rule.label == EMPTY else rule
             for rule in super().refusals(name)
@@ -293,21 +294,21 @@ class AnimalsJudge(JudgeSettings):
 
     @property
     def cost(self) -> str:
-        """Its own."""
+        """Its step in `unit_costs.csv`, without the stage."""
         return "animals"
 
     @property
     def given(self) -> dict[str, str]:
-        """The files and folders that a person gives, by key."""
+        """Files and folders that the user provides, by key."""
         return {"weights": self.weights} if isinstance(self.weights, str) else {}
 
     @property
     def fetched(self) -> list[Remote]:
-        """The files that the workflow fetches."""
+        """Files to download."""
         return [] if isinstance(self.weights, str) else [self.weights]
 
     def classes_known(self) -> list[str]:
-        """The classes that may be refused."""
+        """Classes that may be refused."""
         return [EMPTY, *DETECTED]
 
 
@@ -315,17 +316,17 @@ Judge = Annotated[ClipJudge | FacesJudge | AnimalsJudge, Field(discriminator="ju
 
 
 def check_refused(name: str, settings: JudgeSettings) -> None:
-    """Check that what a judge refuses is one of its classes.
+    """Check that a judge refuses only classes of its own.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it refuses another one.
     """
     known = settings.classes_known()
     for label in settings.refuse:
         if known is not None and label not in known:
             near = difflib.get_close_matches(label, known, n=1)
             guess = f"; did you mean {near[0]}?" if near else f"; its classes: {', '.join(known)}"
-            raise ValueError(f"screen.{name}.refuse: {label!r} is no class of this judge{guess}")
+            raise ValueError(f"screen.{name}.refuse: {label!r} is not a class of this judge{guess}")
 
 
 def check_of(name: str, of: str, columns: Sequence[tuple[str, str]]) -> None:
@@ -337,9 +338,9 @@ def check_of(name: str, of: str, columns: Sequence[tuple[str, str]]) -> None:
         columns: the catalog's columns and their DuckDB types.
 
     Raises:
-        ValueError: it is not; the message is DuckDB's own.
+        ValueError: it is not; the message is DuckDB's.
     """
-    # Only configs with judges pay for it.
+    # Only configs with judges need DuckDB.
     import duckdb
 
     from workflow_scripts.common.tables import quoted
@@ -350,5 +351,5 @@ def check_of(name: str, of: str, columns: Sequence[tuple[str, str]]) -> None:
         try:
             connection.sql(f"SELECT {empty} WHERE false").filter(of).fetchall()
         except duckdb.Error as error:
-            said = [line for line in str(error).splitlines() if line and not line.startswith(("LINE", " "))]
-            raise ValueError(f"screen.{name}.of: {' '.join(said)}") from None
+            lines = [line for line in str(error).splitlines() if line and not line.startswith(("LINE", " "))]
+            raise ValueError(f"screen.{name}.of: {' '.join(lines)}") from None

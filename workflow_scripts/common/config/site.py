@@ -1,4 +1,4 @@
-"""Settings of a place, not of a recipe: `config/site.yaml`."""
+"""Settings of one machine or cluster, not of a recipe: `config/site.yaml`."""
 
 import re
 import shlex
@@ -10,34 +10,34 @@ from pydantic import Field, field_validator, model_validator
 from workflow_scripts.common.config.base import Section, check_path
 from workflow_scripts.common.errors import InputError
 
-# What stands in config/site.example.yaml to be replaced; hosts would be told to write to nobody.
+# Example values in config/site.example.yaml, which must be replaced: as a contact, they reach nobody.
 EXAMPLES = ("someone@your-institute.example", "your_account", "your_gpu_account")
 
 
-# Who asks hosts for images, where the site says nothing else.
+# Default product name in the user agent.
 PRODUCT = "treeoflife-workflow"
-# A name, and its version where it has one (RFC 9110, 10.1.5).
+# A product name, optionally with a version (RFC 9110, 10.1.5).
 _TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _PRODUCT = re.compile(f"({_TOKEN})(/{_TOKEN})?")
 BROWSERS = {"mozilla", "applewebkit", "chrome", "chromium", "safari", "gecko", "firefox", "opera", "opr", "edge", "edg"}
 
 
 def check_product(product: str) -> str:
-    """A name for the user agent.
+    """Check a product name for the user agent, and return it.
 
     Raises:
-        ValueError: it is none, or a browser's.
+        ValueError: it is not a product name, or is a browser's.
     """
     found = _PRODUCT.fullmatch(product)
     if found is None:
         raise ValueError(f"product: {product!r} is not a product name; give one like my-lab or my-lab/1.0")
     if found[1].lower() in BROWSERS:
-        raise ValueError(f"product: {product} is a browser's name; use your own, so that hosts know who asks")
+        raise ValueError(f"product: {product} is a browser's name; use your own, so that hosts can identify you")
     return product
 
 
-# Options of sbatch that are left to a site: those that neither the workflow nor Snakemake's plugin sets, and that leave
-# a job a job. Written out, because sbatch takes any beginning of a name for it.
+# Options of sbatch that a site may set: the workflow and Snakemake's plugin set none of them, and a job with them still
+# runs its command once. Listed in full, because sbatch accepts abbreviated names.
 EXTRA = {
     "acctg-freq", "bb", "bbf", "begin", "begin-delay", "burst-buffer", "contiguous", "core-spec", "cores-per-socket",
     "cpu-freq", "deadline", "delay-boot", "dependency", "distribution", "exclude", "exclusive", "extra",
@@ -46,19 +46,19 @@ EXTRA = {
     "prefer", "priority", "profile", "propagate", "reboot", "requeue", "reservation", "sockets-per-node",
     "spread-job", "switches", "thread-spec", "threads-per-core", "tmp", "tres-bind", "use-min-nodes", "wckey",
 }  # fmt: skip
-# One name of Slurm, or several with commas.
+# One Slurm name, or several separated by commas.
 _NAME = r"^[\w.+@/-]+(,[\w.+@/-]+)*$"
-# Trainings, which may wait and run for days; a mail for each of thousands of other jobs is read by nobody.
+# Training jobs, which may wait and run for days. Nobody reads a mail for each of thousands of other jobs.
 MAILED = ("pretrain", "train_run")
 
 
 class PartitionLimits(Section):
     """Maximum resources of a job in a partition."""
 
-    minutes: int | None = Field(None, ge=1, description="Longest run time, minutes; none: `slurm.minutes`.")
-    memory_mb: int | None = Field(None, ge=1024, description="Memory of a node, MB; none: `slurm.memory_mb`.")
-    cpus: int | None = Field(None, ge=1, description="Cores of a node; none: no limit.")
-    gpus: int | None = Field(None, ge=0, description="GPUs of a node; none: no limit.")
+    minutes: int | None = Field(None, ge=1, description="Maximum run time, minutes. Default: `slurm.minutes`.")
+    memory_mb: int | None = Field(None, ge=1024, description="Memory of a node, MB. Default: `slurm.memory_mb`.")
+    cpus: int | None = Field(None, ge=1, description="Cores of a node. Default: no limit.")
+    gpus: int | None = Field(None, ge=0, description="GPUs of a node. Default: no limit.")
 
 
 class MailSettings(Section):
@@ -73,17 +73,17 @@ class MailSettings(Section):
     ] = Field(["END", "FAIL"], min_length=1, description="Events, as `sbatch --mail-type` names them.")  # fmt: skip
     rules: list[str] = Field(
         list(MAILED),
-        description="Rules whose jobs are mailed about. The controller (`profiles/slurm/controller.sbatch`) always is.",
+        description="Rules whose jobs send mail. The controller (`profiles/slurm/controller.sbatch`) always does.",
     )
 
     @property
     def options(self) -> list[str]:
-        """The words of `sbatch` that ask for the mails."""
+        """`sbatch` options that request the mails."""
         return [f"--mail-user={self.address}", f"--mail-type={','.join(self.types)}"]
 
 
 class SlurmSettings(Section):
-    """The cluster's Slurm, for `--profile profiles/slurm`."""
+    """Slurm on this cluster, for `--profile profiles/slurm`."""
 
     partition: str = Field(pattern=_NAME, description="Partition of jobs that need no GPU.")
     gpu_partition: str | None = Field(
@@ -98,7 +98,7 @@ class SlurmSettings(Section):
     account: str | None = Field(
         None, pattern=_NAME, description="Account that jobs are charged to, if the cluster requires one."
     )
-    gpu_account: str | None = Field(None, pattern=_NAME, description="Account of jobs that need GPUs; none: `account`.")
+    gpu_account: str | None = Field(None, pattern=_NAME, description="Account of jobs with GPUs. Default: `account`.")
     qos: str | None = Field(None, pattern=_NAME, description="Quality of service of jobs, if the cluster requires one.")
     gpu_qos: str | None = Field(
         None, pattern=_NAME, description="Quality of service of jobs that need GPUs. Default: `qos`."
@@ -109,52 +109,52 @@ class SlurmSettings(Section):
     minutes: int = Field(
         1440,
         ge=1,
-        description="Longest that a job may run, where `limits` says nothing else. A longer training goes on "
-        "in the next slot.",
+        description="Maximum run time of a job, minutes, unless `limits` sets one. A longer training continues in "
+        "the next slot.",
     )
     memory_mb: int = Field(
         256_000,
         ge=1024,
-        description="Most memory that a job may ask of a node, MB, where `limits` says nothing else.",
+        description="Maximum memory of a job on a node, MB, unless `limits` sets one.",
     )
     limits: dict[str, PartitionLimits] = Field(
-        {}, description="Limits by partition. Jobs ask for no more time, memory and cores than these."
+        {}, description="Limits by partition. Jobs request no more time, memory and cores than these."
     )
     warning_seconds: int = Field(
         600,
         ge=1,
         le=65535,
-        description="Seconds before the end of its time at which a training is told to save and stop.",
+        description="Seconds before its time limit at which a training is told to save and stop.",
     )
-    mail: MailSettings | None = Field(None, description="Mails that Slurm sends; none: none.")
+    mail: MailSettings | None = Field(None, description="Mails that Slurm sends. Default: none.")
     extra: str = Field(
         "", description="Further options of `sbatch` for every job, such as `--reservation=NAME` or `--exclude=NODES`."
     )
     modules: list[str] = Field([], description="Environment modules that every job loads before its command.")
     setup: str | None = Field(
         None,
-        description="A file of shell commands that every job reads (`source`) before its command, after `modules`. The "
-        "path holds no variables.",
+        description="File of shell commands that every job sources before its command, after `modules`. Variables in "
+        "the path are not expanded.",
     )
 
     _paths = field_validator("setup")(check_path)
 
     @field_validator("extra")
     @classmethod
-    def _is_own(cls, extra: str) -> str:
-        """Options that neither this file nor Snakemake sets already."""
+    def _extra_is_allowed(cls, extra: str) -> str:
+        """Check that no option is set by another key or by Snakemake."""
         for word in shlex.split(extra):
             name = word.partition("=")[0]
             if name.removeprefix("--") not in EXTRA or not name.startswith("--"):
                 raise ValueError(
-                    f"{name} is set elsewhere, or not written as --NAME or --NAME=VALUE with its whole name: account, "
-                    "partition, qos, GPUs, time, memory and mail have keys beside this one; others of one rule go by "
-                    "--set-resources RULE:NAME=VALUE (constraint, nodes)"
+                    f"{name} is set elsewhere, or is not written in full as --NAME or --NAME=VALUE; account, "
+                    "partition, qos, GPUs, time, memory and mail have keys of their own; options of one rule "
+                    "(constraint, nodes) are set by --set-resources RULE:NAME=VALUE"
                 )
         return shlex.join(shlex.split(extra))
 
     def most(self, partition: str | None) -> PartitionLimits:
-        """What a job may ask for in a partition, with minutes and memory always given."""
+        """Limits of a job in a partition; minutes and memory are always set."""
         own = self.limits.get(partition or self.partition, PartitionLimits())
         return own.model_copy(
             update={"minutes": own.minutes or self.minutes, "memory_mb": own.memory_mb or self.memory_mb}
@@ -165,8 +165,8 @@ class SlurmSettings(Section):
         minutes = self.most(self.gpu_partition).minutes or self.minutes
         if self.warning_seconds >= 60 * minutes:
             raise ValueError(
-                f"minutes: {minutes} are no more than the warning_seconds, {self.warning_seconds}: a "
-                "training would be told to stop as it starts, slot after slot"
+                f"minutes: {minutes} minutes are not longer than warning_seconds ({self.warning_seconds}): every slot "
+                "of a training would stop as it starts; raise minutes or lower warning_seconds"
             )
         return self
 
@@ -175,12 +175,12 @@ class SlurmSettings(Section):
         known = {self.partition, self.gpu_partition, self.internet_partition} - {None}
         if unknown := sorted(set(self.limits) - known):
             names = ", ".join(sorted(map(str, known)))
-            raise ValueError(f"limits: {unknown[0]} is none of the partitions that jobs are sent to ({names})")
+            raise ValueError(f"limits: {unknown[0]} is not a partition that jobs are sent to ({names})")
         return self
 
 
 def _example() -> str:
-    """The file to copy, as it is called from the folder that a person works in."""
+    """Path of the example file: relative to the current folder, if it is below it."""
     example = Path(__file__).resolve().parents[3] / "config/site.example.yaml"
     return str(example.relative_to(Path.cwd()) if example.is_relative_to(Path.cwd()) else example)
 
@@ -191,7 +191,7 @@ class SiteSettings(Section):
     results: str = Field("results", description="Folder for all results.")
     data: str = Field(
         "data",
-        description="Folder of files that you put in place: metadata, benchmarks, models. Recipes call it `{data}`.",
+        description="Folder for files that you provide: metadata, benchmarks, models. It is `{data}` in recipes.",
     )
     scratch: str | None = Field(
         None,
@@ -200,22 +200,22 @@ class SiteSettings(Section):
     )
     memory_mb: int = Field(4096, ge=512, description="Memory of a data step, MiB. Beyond it, DuckDB spills to disk.")
     contact: str | None = Field(
-        None, description="Mail or web address sent in the user agent, so that a host's operator can reach you."
+        None, description="Email or web address sent in the user agent, so that a host's operator can reach you."
     )
     product: str = Field(
         PRODUCT,
-        description="Name in the user agent (`my-lab` or `my-lab/1.0`), beside the project's. Never a browser's.",
+        description="Name in the user agent (`my-lab` or `my-lab/1.0`), before the project's. Never a browser's.",
     )
     gbif_api: str = Field("https://api.gbif.org/v1", description="Address of GBIF's API, or of a mirror.")
     offline: bool = Field(
         False,
-        description="Whether this place has no internet. Files that are not fetched yet are then listed "
-        "before anything runs.",
+        description="Whether there is no internet here. Files that are still to be fetched are then listed before "
+        "anything runs.",
     )
     image: str | None = Field(
-        None, description="Apptainer image for the steps (envs/workflow.def). Default: the environment of Snakemake."
+        None, description="Apptainer image for the steps (envs/workflow.def). Default: Snakemake's environment."
     )
-    slurm: SlurmSettings | None = Field(None, description="The cluster, for `--profile profiles/slurm`.")
+    slurm: SlurmSettings | None = Field(None, description="Slurm settings, for `--profile profiles/slurm`.")
 
     _paths = field_validator("results", "data", "image")(check_path)
 
@@ -223,16 +223,16 @@ class SiteSettings(Section):
 
     @property
     def cluster(self) -> SlurmSettings:
-        """The cluster's settings, once everything that jobs on a cluster need is filled in.
+        """The Slurm settings, checked for everything that jobs on a cluster need.
 
         Raises:
-            InputError: something is missing.
+            InputError: a setting is missing or still the example's.
         """
         if self.slurm is None or self.contact is None:
             raise InputError(
-                "config/site.yaml: --profile profiles/slurm needs `slurm` (account, partitions of jobs) and `contact` "
-                f"(your address, which every host that images are fetched from is told); copy {_example()} there and "
-                "fill them in"
+                "config/site.yaml: --profile profiles/slurm needs `slurm` (account, partitions) and `contact` (your "
+                f"address, sent to every host that images are fetched from); copy {_example()} to config/site.yaml "
+                "and fill them in"
             )
         mail = self.slurm.mail.address if self.slurm.mail else None
         given = {
@@ -241,6 +241,6 @@ class SiteSettings(Section):
             "slurm.gpu_account": self.slurm.gpu_account,
             "slurm.mail.address": mail,
         }
-        if as_copied := [f"{key}: {value}" for key, value in given.items() if value in EXAMPLES]:
-            raise InputError(f"config/site.yaml: {', '.join(as_copied)}: the example's; put your own there")
+        if unchanged := [f"{key}: {value}" for key, value in given.items() if value in EXAMPLES]:
+            raise InputError(f"config/site.yaml: {', '.join(unchanged)}: example value; replace it with your own")
         return self.slurm

@@ -1,4 +1,4 @@
-"""Backbones and name resolution."""
+"""Settings of backbones and name resolution."""
 
 from pathlib import Path
 from typing import Literal, get_args
@@ -46,31 +46,31 @@ class Backbone(Section):
         return self
 
     def folder(self, shared: str) -> str:
-        """Where it is kept below what corpora and runs have in common: another release is another folder."""
+        """Its folder below the shared folder; each release has its own folder."""
         return f"{shared}/backbones/{self.name}-{digest([self.model_dump(mode='json')])[:8]}"
 
     def archive(self, shared: str) -> str:
-        """Where its archive lies: where a person put it, or where it is fetched to."""
+        """Path of its archive: as given, or where it is downloaded to."""
         return self.path or f"{self.folder(shared)}/archive.zip"
 
     def watched(self, shared: str, world: str) -> list[str]:
-        """What of its archive Snakemake can watch: its files, or the zip.
+        """Files of its archive as inputs of a rule: those in its folder, or the zip.
 
         Args:
-            shared: the folder of what corpora and runs have in common.
-            world: the folder of the embedded world, whose tables are not made yet.
+            shared: the folder that corpora and runs share.
+            world: the folder of the embedded world, whose tables may not exist yet.
         """
         archive = self.archive(shared)
         if archive.startswith(f"{world}/"):
             return [f"{archive}/{name}" for name in ("Taxon.tsv", "VernacularName.tsv", "meta.xml")]
-        # Which of a folder's files hold what only its reader knows.
+        # Only the reader knows which files of a folder it needs.
         suffixes = (".csv", ".tsv", ".txt", ".tab", ".xml")
         found = sorted(str(file) for file in Path(archive).rglob("*") if file.suffix.lower() in suffixes)
         return found or [archive]
 
 
 class TaxonomySettings(Section):
-    """How provider labels become taxa."""
+    """How provider labels are resolved to taxa."""
 
     backbones: list[Backbone] = Field(
         default=[],

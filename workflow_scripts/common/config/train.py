@@ -1,4 +1,4 @@
-"""The model and its training."""
+"""Settings of the model and its training."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
@@ -10,7 +10,7 @@ from workflow_scripts.common.config.base import Section, Seed
 from workflow_scripts.common.config.model_source import FORMS, PRETRAIN, ModelSource
 from workflow_scripts.common.open_clip_names import model_config
 
-# What open_clip takes where a model's config does not say.
+# open_clip's default for model configs that do not state it.
 OPEN_CLIP_IMAGE_SIZE = 224
 
 S = TypeVar("S", bound=Section)
@@ -22,7 +22,7 @@ AreaShare = Annotated[float, Field(gt=0, le=1)]
 class ModelSettings(ModelSource):
     """The model to train: architecture, preprocessing and starting weights."""
 
-    words = (PRETRAIN,)
+    keywords = (PRETRAIN,)
     trainable = True
 
     start: str | None = Field(
@@ -38,13 +38,13 @@ class ModelSettings(ModelSource):
 
     @property
     def fetched(self) -> ModelSource:
-        """What training starts from, or with `pretrain` what pretraining starts from."""
+        """The weights that training starts from; with `pretrain`, those that pretraining starts from."""
         start = None if self.kind == "pretrain" else self.start
         return ModelSource(architecture=self.architecture, start=start, mean=self.mean, std=self.std)
 
     @property
     def image_size(self) -> int | None:
-        """Side of the square images that the model takes, pixels; None where only its weights know."""
+        """Side of the square images that the model takes, pixels; None if only the weights state it."""
         config = self.given_architecture
         if isinstance(config, str):
             config = model_config(config)
@@ -55,21 +55,21 @@ class ModelSettings(ModelSource):
 
 
 class CorpusShards(Section):
-    """Biology shards of one corpus, as a training reads them."""
+    """Biology shards of one corpus, as read in training."""
 
-    shards: list[str] = Field(min_length=1, description="Folders with `train` and perhaps `train_small` and `val`.")
+    shards: list[str] = Field(min_length=1, description="Folders with `train`, and optionally `train_small` and `val`.")
     labels: str | None = Field(
-        None, description="The names that captions are written from; none: the tars hold captions (reference layout)."
+        None, description="Table of names for captions. None: the tars contain their captions (published layout)."
     )
-    replay: str | None = Field(None, description="The folder of its replay shards, which its digest covers.")
-    weight: float | None = Field(None, gt=0, description="Its share of the biology pairs of a step.")
-    digest: str | None = Field(None, description="The digest that the corpus must have.")
+    replay: str | None = Field(None, description="Folder of its replay shards, which its digest covers.")
+    weight: float | None = Field(None, gt=0, description="Its share of a step's biology pairs.")
+    digest: str | None = Field(None, description="Expected digest of the corpus.")
 
 
 class ValidationShards(Section):
-    """A further validation set, as a training reads it."""
+    """A further validation set, as read in training."""
 
-    name: str = Field(description="What its metrics are named by.")
+    name: str = Field(description="Name of the set in its metrics.")
     shards: str = Field(description="Folder with a split `val` in the published layout.")
 
 
@@ -90,8 +90,8 @@ class MixEntry(Section):
     )
     digest: str | None = Field(
         None,
-        description="Expected digest of the corpus. Training stops if it differs. Model cards, `corpus.json` "
-        "and `python -m workflow_scripts.train.data --corpus FOLDER` give it.",
+        description="Expected digest of the corpus. Training stops if it differs. `python -m "
+        "workflow_scripts.train.data --corpus FOLDER` prints it; model cards and `corpus.json` state it.",
     )
 
     @model_validator(mode="after")
@@ -138,7 +138,7 @@ class TrainSettings(Section):
     tune_blocks: int | None = Field(
         None,
         ge=0,
-        description="Number of transformer blocks to train at the end of each tower, with the layers behind "
+        description="Number of transformer blocks to train at the end of each tower, with the layers after "
         "them (norms, projectors, logit_scale). Default: all.",
     )
     layer_decay: float = Field(
@@ -159,7 +159,7 @@ class TrainSettings(Section):
     )
     validation_text_type: str = Field("taxon_com", description="Text type of captions in validation.")
     text_type_per: Literal["step", "sample"] = Field(
-        "step", description="Whether one text type is drawn per step, for the whole global batch, or one per sample."
+        "step", description="Whether a text type is drawn per step, for the whole global batch, or per sample."
     )
     templates: dict[str, str] = Field(
         default_factory=dict,
@@ -177,7 +177,7 @@ class TrainSettings(Section):
         "captions.",
     )
     split: Literal["train", "train_small"] = Field(
-        "train", description="Images to train on: `train`, or a tenth of it for trials."
+        "train", description="Images to train on: `train`, or `train_small`, a tenth of it for trials."
     )
     shuffle_window: int = Field(
         16, ge=1, description="Number of shards whose samples are shuffled together. The order of shards is random."
@@ -192,7 +192,8 @@ class TrainSettings(Section):
         0.01,
         ge=0,
         le=1,
-        description="Maximum share of unreadable samples. Each is replaced by another one; more stop the training.",
+        description="Maximum share of unreadable samples, each of which is replaced by another one. A larger share "
+        "stops training.",
     )
     seed: Seed = Field(42, description="Seed of order, augmentation and text types.")
     allow_cpu: bool = Field(False, description="Whether training without a GPU is allowed.")
@@ -200,27 +201,27 @@ class TrainSettings(Section):
 
     @property
     def caption_columns(self) -> list[str]:
-        """The kept columns that captions are written from."""
+        """Kept columns that caption templates use."""
         return sorted({name for template in self.templates.values() for name in template_columns(template)})
 
     @field_validator("templates")
     @classmethod
-    def _templates_are_such(cls, value: dict[str, str]) -> dict[str, str]:
+    def _templates_are_valid(cls, value: dict[str, str]) -> dict[str, str]:
         for name, template in value.items():
             if not name.isidentifier():
-                raise ValueError(f"{name!r} must be a name of letters, digits and _")
+                raise ValueError(f"{name!r} is not a valid name; use letters, digits and _, with a letter first")
             template_columns(template)
         return value
 
     @model_validator(mode="after")
-    def _whole(self) -> "TrainSettings":
+    def _text_types_are_known(self) -> "TrainSettings":
         known = (*TEXT_TYPES, *self.templates)
-        named = [("text_types", name) for name in self.text_types]
-        for key, name in [*named, ("validation_text_type", self.validation_text_type)]:
+        used = [("text_types", name) for name in self.text_types]
+        for key, name in [*used, ("validation_text_type", self.validation_text_type)]:
             if name not in known:
-                raise ValueError(f"{key}: {name!r} is none of {', '.join(known)}")
+                raise ValueError(f"{key}: {name!r} is not one of {', '.join(known)}")
         if self.augment_scale[0] > self.augment_scale[1]:
-            raise ValueError("augment_scale: the first number is the smaller one")
+            raise ValueError("augment_scale: the first number must not be greater than the second")
         return self
 
 
@@ -234,13 +235,13 @@ class ExportSettings(Section):
         0.0,
         ge=0,
         lt=1,
-        description="Share of the starting weights in the exported average (WiSE-FT). After fine-tuning it "
-        "restores some of what was forgotten.",
+        description="Share of the starting weights in the exported average (WiSE-FT). After fine-tuning, "
+        "it recovers some of what was forgotten.",
     )
     species_templates: Literal["caption", "openai"] = Field(
         "openai",
-        description="Prompts whose mean is a species' text embedding: `openai`, the 80 templates that "
-        "pybioclip uses, or `caption`, the caption of training alone.",
+        description="Prompts that are averaged to a species' text embedding: `openai`, the 80 templates that "
+        "pybioclip uses, or `caption`, the training caption alone.",
     )
 
 
@@ -248,7 +249,7 @@ class WandbSettings(Section):
     """Metrics for Weights & Biases, in addition to metrics.jsonl."""
 
     project: str = Field(description="Name of the project.")
-    entity: str | None = Field(None, description="User or team. Default: that of the login.")
+    entity: str | None = Field(None, description="User or team. Default: as logged in.")
     mode: Literal["online", "offline"] = Field(
         "online", description="`offline` writes to the work folder; upload it later with `wandb sync`."
     )
@@ -261,14 +262,15 @@ class AblationSettings(Section):
         [42, 43, 44], min_length=1, description="Seeds. Each replay variant is trained with each of them."
     )
     benchmarks: list[str] = Field(
-        min_length=1, description="Benchmarks (CSV layout, with ranks) that every variant is tested on."
+        min_length=1, description="Benchmarks (CSV layout, with ranks) to test every variant on."
     )
-    replay: str = Field(description="The benchmark (layout replay) that forgetting is measured on.")
+    replay: str = Field(description="Benchmark (layout `replay`) to measure forgetting on.")
 
     def variants(self, recipe: TrainSettings) -> dict[str, TrainSettings]:
-        """The trainings by name, `<variant>.<seed>`: replay in three ways for each seed, each text type for the first.
+        """Training settings by name, `<variant>.<seed>`.
 
-        `two_projectors` of the first seed is the mix of text types, too.
+        Three replay variants for each seed, and each text type alone for the first seed. The first seed's
+        `two_projectors` is also the mix of text types.
         """
         replay: dict[str, dict[str, Any]] = {
             "no_replay": {"replay_batch": 0},
@@ -284,13 +286,13 @@ class AblationSettings(Section):
         return {name: recipe.model_copy(update=change) for name, change in changes.items()}
 
     def tested(self, benchmarks: Mapping[str, S], text_types: Sequence[str]) -> dict[tuple[str, str], S]:
-        """What is scored, by benchmark and by how its classes are written.
+        """Benchmarks to score, by name and text type.
 
-        Each benchmark under each text type, and asked nothing else; replay under its captions.
+        Each benchmark is scored with each text type, zero-shot only; replay with its captions.
 
         Args:
-            benchmarks: the recipe's, by name.
-            text_types: the recipe's.
+            benchmarks: the recipe's benchmarks, by name.
+            text_types: the recipe's text types.
         """
         tested = {
             (name, text_type): benchmarks[name].model_copy(
@@ -330,5 +332,5 @@ class TrainLimits(Section):
     restarts: int = Field(
         2, ge=0, description="Number of immediate restarts after a crash, from the newest checkpoint."
     )
-    keep_epochs: bool = Field(True, description="Whether to keep a checkpoint of each epoch in addition.")
+    keep_epochs: bool = Field(True, description="Whether to also keep a checkpoint of each epoch.")
     wandb: WandbSettings | None = Field(None, description="Metrics for Weights & Biases. Default: none.")

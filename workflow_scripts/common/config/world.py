@@ -11,9 +11,9 @@ class WorldSettings(Section):
     species: str | None = Field(
         None,
         description="CSV with the columns kingdom, phylum, class (or cls), order, family, genus, species (epithet) and "
-        "common_name (one row a species; repeated rows count once). Default: the table that the project ships.",
+        "common_name (one row per species; repeated rows count once). Default: the table shipped with the project.",
     )
-    seed: Seed = Field(42, description="Seed of everything drawn.")
+    seed: Seed = Field(42, description="Seed of the world.")
     images_per_species: int = Field(16, ge=2, description="Catalog images per species.")
     unseen_species: int = Field(
         24, ge=2, description="Number of species that are only in the benchmark `rare_species`."
@@ -27,9 +27,9 @@ class WorldSettings(Section):
     planted: int = Field(
         0,
         ge=0,
-        description="Number of pictures without an organism in the catalog, per class (labels, landscapes, "
-        "empty frames, faces), for judges to find. Support images (`{world}/support`) and `planted.csv` come "
-        "with them.",
+        description="Number of images without an organism in the catalog, per class (labels, landscapes, "
+        "empty frames, faces), for judges to find. Support images (`{world}/support`) and `planted.csv` are "
+        "written with them.",
     )
     troubles: bool = Field(
         True, description="Whether some hosts are slow, fail or send wrong content, and some labels are wrong."
