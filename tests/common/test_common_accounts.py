@@ -1,4 +1,4 @@
-"""What every step counts in one way: rows in are rows kept and rows dropped, each by its reason."""
+"""Accounts of steps: rows in equal rows kept plus rows dropped by reason."""
 
 import duckdb
 import pytest

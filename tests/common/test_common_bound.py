@@ -1,4 +1,4 @@
-"""A finished training keeps the generations that its record names, and says what has changed since."""
+"""A finished training keeps the generations in its record, and reports what has changed since."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from workflow_scripts.common.files import sha256_file
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> CorpusShards:
-    """A corpus of two generations, with names."""
+    """A corpus with two generations and names."""
     folders = [tmp_path / f"shards/g00{number}" for number in range(2)]
     for folder in [*folders, tmp_path / "replay"]:
         (folder / "train").mkdir(parents=True)
@@ -26,7 +26,7 @@ def corpus(tmp_path: Path) -> CorpusShards:
 
 @pytest.fixture
 def summary(corpus: CorpusShards, tmp_path: Path) -> Path:
-    """The record of a training on the first generation, and replay."""
+    """The record of a training on the first generation with replay."""
     path = tmp_path / "summary.json"
 
     def sums(folder: Path) -> list[str]:
@@ -44,7 +44,7 @@ def summary(corpus: CorpusShards, tmp_path: Path) -> Path:
 
 
 def changed(path: Path, text: str) -> None:
-    """Write a file as if an hour later."""
+    """Write a file with a modification time an hour later."""
     path.write_text(text)
     later = path.stat().st_mtime + 3600
     os.utime(path, (later, later))

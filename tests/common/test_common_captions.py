@@ -1,4 +1,4 @@
-"""Captions as the dataset cards publish them."""
+"""Captions as in the dataset cards."""
 
 import pytest
 from hypothesis import given
@@ -57,7 +57,7 @@ def test_captions_by_the_rules_of_treeoflife_10ms_writer() -> None:
     """make_wds.py: genus and species make the scientific name; the common name falls back to it, then to all ranks."""
     beetle = Taxon(("Animalia", "Arthropoda", "Insecta", "Coleoptera", "", "", ""), scientific_name="Coleoptera")
     written = {text_type: caption(beetle, text_type, "treeoflife10m") for text_type in TEXT_TYPES}
-    # The writer leaves two blanks before "with"; tokenizers make one of them.
+    # make_wds.py writes two spaces before "with", which tokenizers treat as one.
     assert written == {
         "sci": "a photo of .",
         "com": "a photo of Animalia Arthropoda Insecta Coleoptera.",

@@ -134,7 +134,7 @@ def test_a_process_that_is_started_again_after_a_crash_keeps_the_log_of_it(
 
 
 def test_every_command_says_its_exit_status_before_its_options() -> None:
-    """Those of steps that answer a question are their own."""
+    """Steps that answer a question describe their own exit status."""
     done = subprocess.run([sys.executable, "-c", STEP, "--help"], capture_output=True, text=True, check=True)
     assert says(done.stdout, "Do a step.", "Exit status: 0", "2 bad input")
     assert done.stdout.index("Exit status") < done.stdout.index("--settings")

@@ -1,4 +1,4 @@
-"""The code digest sees what a step runs, and nothing else."""
+"""The code digest covers the code that a step runs, and nothing else."""
 
 import shutil
 from pathlib import Path
@@ -151,7 +151,7 @@ def test_a_step_that_does_not_exist_is_an_error() -> None:
 
 
 def test_every_query_template_and_table_that_a_step_reads_counts() -> None:
-    """A file whose name is put together, or stands only in another such file, would change without a rerun."""
+    """A data file whose name is composed, or is only in another data file, could change without a rerun."""
     steps = steps_of_rules((digests.ROOT / "rules").glob("*.smk"))
     counted = set()
     for step in steps:
@@ -160,7 +160,7 @@ def test_every_query_template_and_table_that_a_step_reads_counts() -> None:
             assert source is not None
             counted |= {file for number in statements for file in source.data_files(number)}
     files = {file for file in (digests.ROOT / "workflow_scripts").rglob("*") if file.suffix in digests.DATA_SUFFIXES}
-    # What only commands of a person and rule files read.
+    # Data files read only by rule files and by commands that no rule calls.
     by_hand = {
         *("benchmark_sources.yaml", "takedown.sql", "forget.sql", "retried.sql", "retry.sql", "compare.html.j2"),
         *(

@@ -1,4 +1,4 @@
-"""A wrong config is one line that says what and where."""
+"""Errors in a config are reported in one line with key and value."""
 
 import copy
 import json
@@ -27,7 +27,7 @@ def values() -> dict[str, Any]:
     return copy.deepcopy(yaml.safe_load((ROOT / "config/config.yaml").read_text()))
 
 
-def complaint(values: dict[str, Any]) -> str:
+def error_message(values: dict[str, Any]) -> str:
     with pytest.raises(InputError) as error:
         load_config(values, "my.yaml", SiteSettings())
     text = str(error.value)
@@ -65,7 +65,7 @@ def test_what_a_line_lacks_is_seen_in_the_next_one(tmp_path: Path, text: str) ->
 
 def test_a_misspelt_key_is_named_before_what_is_missing_for_it(values: dict[str, Any]) -> None:
     values["train"] = {("epoch" if key == "epochs" else key): value for key, value in values["train"].items()}
-    assert {"train.epoch:", "epochs?"} <= set(complaint(values).split())
+    assert {"train.epoch:", "epochs?"} <= set(error_message(values).split())
 
 
 def test_images_that_are_large_enough_to_download_are_large_enough_to_keep(values: dict[str, Any]) -> None:
@@ -96,7 +96,7 @@ def test_images_of_another_size_than_the_model_takes_are_refused(
         values["model"]["architecture"] = model
     else:
         values["model"]["architecture"]["vision_cfg"]["image_size"] = model
-    assert key in complaint(values)
+    assert key in error_message(values)
 
 
 @pytest.mark.parametrize("model", ["ViT-L-14-336", 336])
@@ -120,10 +120,10 @@ def test_validation_has_a_caption_type_of_its_own(values: dict[str, Any]) -> Non
     values["train"] |= {"templates": {"field": "a {sci}"}, "validation_text_type": "field"}
     assert load_config(values, "my.yaml", SiteSettings()).train.validation_text_type == "field"
     values["train"]["validation_text_type"] = "fields"
-    assert "train: validation_text_type: 'fields'" in complaint(values)
+    assert "train: validation_text_type: 'fields'" in error_message(values)
 
 
-# Numbers without an upper bound, and why: no value that is too large is known before the data or the machine is.
+# Numbers without an upper bound, by reason: whether a value is too large depends on the data or the machine.
 ANY_NUMBER = {
     "as many as there is data for": {
         "world.*", "download.images_per_tar", "curate.camera_trap_max", "curate.placeholder_taxa", "curate.taxa.*",
@@ -140,7 +140,7 @@ ANY_NUMBER = {
 
 
 def numbers(kind: Any, metadata: tuple[Any, ...] = ()) -> Iterator[list[Any]]:
-    """The constraints of every number within a type."""
+    """Constraints of every number in a type."""
     if kind in (int, float):
         yield [one for entry in metadata for one in getattr(entry, "metadata", [entry])]
     elif get_origin(kind) is Annotated:
@@ -189,7 +189,7 @@ def test_values_that_cannot_be_are_refused(
     values: dict[str, Any], section: str, change: dict[str, Any], key: str
 ) -> None:
     values[section] = values.get(section, {}) | change
-    assert key in complaint(values)
+    assert key in error_message(values)
 
 
 def reversed_keys(value: Any) -> Any:
@@ -200,7 +200,7 @@ def reversed_keys(value: Any) -> Any:
 
 @pytest.mark.parametrize("name", ["config.yaml", "bioclip2.yaml", "gbif.yaml", "beetles.yaml"])
 def test_the_order_of_keys_is_no_change(name: str) -> None:
-    """What steps take, and what is planned, comes from these texts and the order of these names."""
+    """Inputs of steps and the plan depend on these texts and on the order of these names."""
     values = read_yaml(ROOT / "config" / name)
     site = SiteSettings()
     config, other = (load_config(one, name, site) for one in (values, reversed_keys(values)))
@@ -210,7 +210,7 @@ def test_the_order_of_keys_is_no_change(name: str) -> None:
         assert list(getattr(config, section)) == list(getattr(other, section))
     models = Models(config, Layout("results"))
     assert list(models.folders) == list(Models(other, Layout("results")).folders)
-    # The starting weights come first: the run is held against them.
+    # The starting weights come first, because the run is compared with them.
     assert "start" not in models.folders or next(iter(models.folders)) == "start"
 
 
@@ -219,7 +219,7 @@ RECIPES = sorted(path.name for path in (ROOT / "config").glob("*.yaml") if "gene
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipes_ask_no_host_more_than_it_permits(name: str) -> None:
-    """One request a second is what iNaturalist publishes; only its bucket is made for bulk."""
+    """iNaturalist permits one request per second; only its bucket is for bulk download."""
     limits = load_config(read_yaml(ROOT / "config" / name), name, SiteSettings()).limits.download
     assert limits.of_host("static.inaturalist.org").rate <= 1
     assert limits.of_host("static.inaturalist.org:443").connections == 1
@@ -263,36 +263,38 @@ def test_a_recipe_knows_no_place_and_is_the_same_config_elsewhere(name: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("section", "key", "said"),
+    ("section", "key", "expected"),
     [
         ("train", "epoch", "my.yaml: train.epoch: unknown key; did you mean epochs?"),
         ("curate", "val_shar", "my.yaml: curate.val_shar: unknown key; did you mean val_share?"),
     ],
 )
-def test_misspelt_key_is_named_with_its_neighbour(values: dict[str, Any], section: str, key: str, said: str) -> None:
+def test_misspelt_key_is_named_with_its_neighbour(
+    values: dict[str, Any], section: str, key: str, expected: str
+) -> None:
     values.setdefault(section, {})[key] = 1
-    assert complaint(values) == said
+    assert error_message(values) == expected
 
 
 def test_misspelt_top_level_key(values: dict[str, Any]) -> None:
     values["benchmark"] = {}
-    assert complaint(values) == "my.yaml: benchmark: unknown key; did you mean benchmarks?"
+    assert error_message(values) == "my.yaml: benchmark: unknown key; did you mean benchmarks?"
 
 
 def test_missing_key_is_named(values: dict[str, Any]) -> None:
     del values["train"]["epochs"]
-    assert complaint(values) == "my.yaml: train.epochs: missing"
+    assert error_message(values) == "my.yaml: train.epochs: missing"
 
 
 def test_wrong_value_is_named_and_others_are_counted(values: dict[str, Any]) -> None:
     values["train"]["lr"] = "fast"
     values["train"]["epochs"] = -1
-    assert complaint(values).startswith("my.yaml: train.epochs: ")
-    assert complaint(values).endswith("(and 1 more)")
+    assert error_message(values).startswith("my.yaml: train.epochs: ")
+    assert error_message(values).endswith("(and 1 more)")
 
 
 @pytest.mark.parametrize(
-    ("section", "key", "value", "said"),
+    ("section", "key", "value", "expected"),
     [
         (None, "benchmarks", "rare_species", "benchmarks: must be a section of keys"),
         (None, "train", 5, "train: must be a section of keys"),
@@ -304,16 +306,16 @@ def test_wrong_value_is_named_and_others_are_counted(values: dict[str, Any]) -> 
     ],
 )
 def test_what_is_wrong_is_said_by_the_keys_that_a_person_wrote(
-    values: dict[str, Any], section: str | None, key: str, value: Any, said: str
+    values: dict[str, Any], section: str | None, key: str, value: Any, expected: str
 ) -> None:
     (values[section] if section else values)[key] = value
-    assert complaint(values).startswith(f"my.yaml: {said}")
+    assert error_message(values).startswith(f"my.yaml: {expected}")
 
 
 def test_an_unknown_alternative_is_named_with_those_that_there_are(values: dict[str, Any]) -> None:
     values["benchmarks"]["mine"] = {"layout": "cvs"}
-    assert complaint(values).startswith("my.yaml: benchmarks.mine.layout: 'cvs'")
-    assert "csv, folders, subsets, " in complaint(values)
+    assert error_message(values).startswith("my.yaml: benchmarks.mine.layout: 'cvs'")
+    assert "csv, folders, subsets, " in error_message(values)
 
 
 def test_command_line_strings_are_read_as_numbers(values: dict[str, Any]) -> None:
@@ -323,12 +325,12 @@ def test_command_line_strings_are_read_as_numbers(values: dict[str, Any]) -> Non
 
 def test_pretraining_needs_its_sections(values: dict[str, Any]) -> None:
     del values["pretrain"]
-    assert "model.start: pretrain needs" in complaint(values)
+    assert "model.start: pretrain needs" in error_message(values)
 
 
 def test_a_run_may_not_take_a_baselines_name(values: dict[str, Any]) -> None:
     values["run"] = "start"
-    assert "also the name of a baseline" in complaint(values)
+    assert "also the name of a baseline" in error_message(values)
 
 
 CLIP = {"judge": "clip", "model": "ViT-B-32-quickgelu:openai", "prompts": {"a plant": ["a plant"], "a page": ["text"]}}
@@ -336,7 +338,7 @@ TRAPS = {"judge": "animals", "weights": "detector.onnx"}
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "expected"),
     [
         ({"of": "imgtype = 'x'"}, ("screen.mine.of", "imgtype", "img_type")),
         ({"of": " "}, ("screen.mine.of", "empty")),
@@ -351,18 +353,18 @@ TRAPS = {"judge": "animals", "weights": "detector.onnx"}
         ({"prompts": {"a page": ["text"], "plant": [" "]}}, ("screen.mine.prompts", "plant")),
         ({"refuse": {"a page": 1.5}}, ("screen.mine.refuse.a page",)),
         (TRAPS | {"refuse": {"empty": -0.2}}, ("screen.mine.refuse.empty",)),
-        # Every frame would be taken for an empty one.
+        # Otherwise every frame would count as empty.
         (TRAPS | {"classes": ["bird", "person"]}, ("screen.mine", "empty", "animal", "classes")),
         (TRAPS | {"weights": "MDV6-apa-rtdetr-e.pth"}, ("screen.mine.weights", "ONNX", "docs/screening.md")),
     ],
 )
 def test_a_judge_that_cannot_work_is_refused_before_anything_runs(
-    values: dict[str, Any], changed: dict[str, Any], said: tuple[str, ...]
+    values: dict[str, Any], changed: dict[str, Any], expected: tuple[str, ...]
 ) -> None:
     values["screen"] = {"mine": CLIP | {"of": "img_type LIKE 'Museum%'", "refuse": {"a page": 0.2}}}
     assert load_config(values, "my.yaml", SiteSettings()).refusals.rules[0].at_least == 0.2
     values["screen"]["mine"] = changed if changed.get("judge") == "animals" else values["screen"]["mine"] | changed
-    assert all(part in complaint(values) for part in said)
+    assert all(part in error_message(values) for part in expected)
 
 
 @pytest.mark.parametrize("text", ["a: [1", "- 1\n- 2\n", "a: b: c"])
@@ -414,13 +416,13 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "train.templates": (STAGES, STAGES | {"generations": [{"sources": [TABLE | {"keep": ["lifeStage"]}]}]}),
 }
-"""By the key that a refusal names: a change that is refused, and the one that it asks for."""
+"""By the key that an error names: a change that is refused, and the remedy that is accepted."""
 
 
 @pytest.mark.parametrize("key", REFUSED)
 def test_what_a_refusal_asks_for_is_accepted(key: str) -> None:
     def changed(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-        """Sections are merged, as Snakemake merges them; None takes a key away."""
+        """Merge sections as Snakemake does; None removes a key."""
         merged = {
             name: changed(values[name], new) if isinstance(new, dict) and name in values else new
             for name, new in changes.items()

@@ -144,7 +144,7 @@ class FoldersBenchmark(Classification, ImageSet):
 class SubsetsBenchmark(Classification, ImageSet):
     """Several benchmarks in the CSV layout, scored separately and as their mean (camera_trap)."""
 
-    protocol: ClassVar[str] = "mean over subsets of zero-shot; of SimpleShot with 1 and 5 images per class"
+    protocol: ClassVar[str] = "zero-shot; SimpleShot with 1 and 5 images per class; mean over subsets"
 
     layout: Literal["subsets"] = Field(description="Layout of the benchmark.")
     subsets: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], LabelledFolder] = Field(
@@ -311,7 +311,7 @@ def watched_files(benchmark: FeatureBenchmark | CsvBenchmark | SubsetsBenchmark,
     Args:
         benchmark: a benchmark with its own images.
         made: folder of the embedded world's benchmarks.
-        served: last file written by the rule that makes the world; it replaces all files of the world.
+        served: last file that the rule of the world writes; it stands for all files of the world.
     """
     given = [path for path in benchmark.inputs.values() if f"{FETCHED_FOLDER}/" not in path]
     return list(dict.fromkeys(served if path.startswith(f"{made}/") else path for path in given))

@@ -33,7 +33,7 @@ class PublishSettings(Section):
     )
     licences: list[Annotated[str, Field(min_length=1)]] = Field(
         default=[*REDISTRIBUTABLE],
-        description="Licences whose images may be published, as beginnings of SPDX identifiers. Default: all "
+        description="Licences whose images may be published, as prefixes of SPDX identifiers. Default: all "
         "Creative Commons licences that allow derivatives, because training images are scaled.",
     )
     model_license: Annotated[str, Field(min_length=1)] | None = Field(
