@@ -247,6 +247,14 @@ def test_the_config_may_name_another_limit_for_a_host_with_a_published_one(value
     assert (policy.rate, policy.gb_per_hour, policy.gb_per_day) == (0.5, 5, 24), "what it does not speak of holds"
 
 
+def test_settings_and_limits_of_a_host_apply_to_its_name_in_any_case(values: dict[str, Any]) -> None:
+    values["download"]["hosts"] = {"Photos.Museum.example": {"max_bytes": 7}}
+    values["limits"]["download"]["hosts"] = {"Photos.Museum.example:8080": {"connections": 3}}
+    config = load_config(values, "my.yaml", SiteSettings())
+    assert config.download.of_host("photos.museum.example").max_bytes == 7
+    assert config.limits.download.of_host("photos.museum.example:8080").connections == 3
+
+
 def test_placeholders_follow_the_site(values: dict[str, Any]) -> None:
     config = load_config(values, "my.yaml", SiteSettings(results="/scratch/me"))
     assert config.generations[0].sources[0].inputs["catalog"] == "/scratch/me/world/world/catalog.parquet"

@@ -245,5 +245,6 @@ class DownloadLimits(Section):
 
 
 def find_host(hosts: dict[str, T], host: str) -> T | None:
-    """The entry for `host` (`name` or `name:port`): first by name and port, then by name alone."""
-    return hosts.get(host.lower(), hosts.get(host.lower().rpartition(":")[0] or host.lower()))
+    """The entry for `host` (`name` or `name:port`) in any case: first by name and port, then by name alone."""
+    host, entries = host.lower(), {name.lower(): entry for name, entry in hosts.items()}
+    return entries.get(host, entries.get(host.rpartition(":")[0] or host))
