@@ -54,7 +54,7 @@ class HostSettings(Section):
     )
 
 
-class OfHost(NamedTuple):
+class EffectiveSettings(NamedTuple):
     """Effective settings for one host: its own, or else those for all hosts."""
 
     content_types: list[str]
@@ -109,10 +109,10 @@ class DownloadSettings(Section):
             raise ValueError(f"min_size: {self.min_size} is above max_size, {self.max_size}")
         return self
 
-    def of_host(self, host: str) -> OfHost:
+    def of_host(self, host: str) -> EffectiveSettings:
         """Effective settings for a host."""
         own = find_host(self.hosts, host) or HostSettings()
-        return OfHost(
+        return EffectiveSettings(
             content_types=self.content_types if own.content_types is None else own.content_types,
             max_bytes=own.max_bytes or self.max_bytes,
             max_pixels=own.max_pixels or self.max_pixels,
@@ -137,7 +137,7 @@ class DownloadSettings(Section):
 
     def decides(self, name: str, host: str) -> Any:
         """Effective value of one of the settings in `DECIDING` for a host."""
-        return getattr(self.of_host(host), name) if name in OfHost._fields else getattr(self, name)
+        return getattr(self.of_host(host), name) if name in EffectiveSettings._fields else getattr(self, name)
 
 
 def keeps_images(keys: Iterable[str]) -> bool:
