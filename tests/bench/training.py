@@ -62,7 +62,7 @@ def step_overhead() -> Iterator[MeasuredValues]:
         theirs: list[float] = []
         bare = bare_step(folder / "start", model_settings, settings, batch)
         loop.make_loader = lambda batches, steps, workers, pin: by_turns(steps, batch, bare, ours, theirs)  # type: ignore[assignment]
-        with find_ranks().group():
+        with find_ranks().process_group():
             loop.train(job, find_ranks(), folder, Checkpoints(folder / "checkpoints", "bench", newest=1), None)
     # The last step saves a checkpoint.
     value, peer = (statistics.median(times[2:-1]) for times in (ours, theirs))
