@@ -111,7 +111,7 @@ def test_what_stops_coming_goes_on_where_it_stopped(server: Server, tmp_path: Pa
 def test_a_killed_fetch_is_resumed_by_the_next(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server.stops_after = [1_000_000]
     target = tmp_path / "file.zip"
-    with monkeypatch.context() as patched, pytest.raises(InputError, match="what came is kept"):
+    with monkeypatch.context() as patched, pytest.raises(InputError, match="try again"):
         patched.setattr(web_files, "RETRIES", 0)
         fetch_file(server.url, target)
     assert not target.exists()

@@ -263,7 +263,7 @@ def note_names(found: Collection) -> None:
                 f"one name in {len(alike)} spellings, which are scored as different classes: {shown(alike)}"
             )
     if single := [name for name, photos in species.items() if photos == 1]:
-        found.problems.append(f"{len(single)} species with one photo, too few for both training and testing: {shown(single)}")
+        found.problems.append(f"{len(single)} species with one photo, too few to train and test on: {shown(single)}")
 
 
 def check_photos(found: Collection, most: int, min_size: int) -> int:
