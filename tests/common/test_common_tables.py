@@ -47,7 +47,7 @@ def test_broken_rows_are_not_written(tmp_path: Path, rows: list[dict[str, object
         ({"uuid": ["a"], "source_url": ["u"]}, "no column host"),
         (
             {"uuid": [1], "source_url": ["u"], "host": ["h"], "crop": [None]},
-            "uuid: expected VARCHAR, found BIGINT",
+            "column uuid: expected VARCHAR, found BIGINT",
         ),
     ],
 )
