@@ -172,6 +172,27 @@ def test_a_benchmark_of_another_size_is_not_matched(score_files: list[Path], siz
     assert compare(read_scores(score_files)) == []
 
 
+@pytest.mark.parametrize(
+    ("benchmark", "metric", "classes", "sizes"),
+    [
+        ("fishnet", "traits/all_right", 9, (18_000, 120)),
+        ("awa2", "attributes/macro_f1", 85, (7_000, 120)),
+        ("birds525", "zero_shot/top1", 525, (2_625, 525)),
+    ],
+)
+def test_a_toy_version_of_a_published_benchmark_gets_no_published_score(
+    score_files: list[Path], benchmark: str, metric: str, classes: int, sizes: tuple[int, int]
+) -> None:
+    """FishNet has nine traits and AwA2 85 attributes in any world: only the number of images tells them apart."""
+    images, toy = sizes
+    for described in renamed(score_files, tiny=(benchmark, images, classes)):
+        described["metrics"][metric] = 0.5
+        described["protocols"][metric] = ["v1.0.1", "v2.0.0", "main-49e1cf5", "corrected"]
+    assert [one.benchmark for one in compare(read_scores(score_files))] == [benchmark]
+    list(renamed(score_files, **{benchmark: (benchmark, toy, classes)}))
+    assert compare(read_scores(score_files)) == []
+
+
 def test_scores_of_published_versions_are_compared_with_published_scores(score_files: list[Path]) -> None:
     list(renamed(score_files, tiny=PLANTDOC))
     of_two, of_main = sorted(compare(read_scores(score_files)), key=lambda one: one.metric, reverse=True)
