@@ -21,7 +21,7 @@ from workflow_scripts.common.files import digest
 from workflow_scripts.common.tables import read_rows
 from workflow_scripts.contracts import BENCHMARK_IMAGES, LABELS, VERDICTS
 from workflow_scripts.curate.decide import decide
-from workflow_scripts.evaluate.carved.score import judge
+from workflow_scripts.evaluate.carved.score import score_model
 from workflow_scripts.evaluate.scoring import score
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,7 +108,7 @@ def test_a_benchmark_is_carved_of_a_corpus_and_training_then_lacks_its_species(f
 
     (start,) = finished.path("results/shared/models").glob("pretrained-*")
     score(
-        judge,
+        score_model,
         benchmark="carved",
         settings=BenchmarkSettings(spec=spec),
         images=table,
