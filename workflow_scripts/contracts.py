@@ -1,9 +1,8 @@
 """The schema of every file that passes from one stage to another.
 
-`common.tables` checks a table against its contract when it is written and when it is read, `common.documents` does so
-for JSON. Types are DuckDB's.
-Identifiers (uuid, label_id, taxon ids, digests) are strings; offsets and sizes are in bytes of the member's data;
-image sizes and crops are in pixels.
+`common.tables` checks tables against their contracts on every write and read; `common.documents` checks JSON files.
+Types are DuckDB's. Identifiers (uuid, label_id, taxon ids, digests) are strings. Offsets and sizes are in bytes of the
+member's data, image sizes and crops in pixels.
 """
 
 from dataclasses import dataclass
@@ -11,13 +10,13 @@ from dataclasses import dataclass
 RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
 
 TEXT_TYPES = ("sci", "com", "taxon", "sci_com", "taxon_com")
-"""The caption types that training draws from, in the order of both papers' code."""
+"""The caption types that training samples from, in the order of both papers' code."""
 
 STRING = "VARCHAR"
 INTEGER = "BIGINT"
 REAL = "DOUBLE"
 TRUTH = "BOOLEAN"
-# x and y of the upper left corner, in pixels of the original image.
+# In pixels of the original image; x and y are the upper left corner.
 CROP = "STRUCT(x BIGINT, y BIGINT, width BIGINT, height BIGINT)"
 
 
@@ -26,10 +25,10 @@ class Column:
     """A column of a contract.
 
     Attributes:
-        name: its name.
-        type: its DuckDB type.
-        null: whether it may be empty.
-        values: the closed list of its values, when it has one.
+        name: column name.
+        type: DuckDB type.
+        null: whether values may be null.
+        values: the allowed values; empty if any value is allowed.
     """
 
     name: str
@@ -43,10 +42,10 @@ class Contract:
     """The schema of one kind of table.
 
     Attributes:
-        name: what a row is.
-        columns: the columns it must have.
-        key: columns that together are unique; rows are written in their order.
-        extra: whether it may carry further columns.
+        name: what a row describes.
+        columns: required columns.
+        key: columns that together are unique; rows are sorted by them.
+        extra: whether further columns are allowed.
     """
 
     name: str
@@ -57,11 +56,11 @@ class Contract:
 
 @dataclass(frozen=True)
 class Document:
-    """The schema of one kind of JSON file, which is an object.
+    """The schema of one kind of JSON file. Its top level is an object.
 
     Attributes:
-        name: what it says.
-        keys: the keys it must have; `a.b` is b within a. It may have others.
+        name: what the file describes.
+        keys: required keys; `a.b` is key b of object a. Further keys are allowed.
     """
 
     name: str
@@ -72,7 +71,7 @@ def _maybe(*names: str) -> tuple[Column, ...]:
     return tuple(Column(name, null=True) for name in names)
 
 
-# Over how many download parts the host is spread, and which of them this one is, from 0; null: it is in one part.
+# The number of download parts that share the host, and this part's index among them, from 0. Null: one part has it all.
 _SHARE = (Column("host_parts", INTEGER, null=True), Column("host_turn", INTEGER, null=True))
 
 _RECORD = (
@@ -88,20 +87,20 @@ _RECORD = (
     *_maybe("license_name", "license", "copyright_owner", "creator", "license_link", "title"),
 )
 
-SOURCE_RECORDS = Contract("an image that a source offers", _RECORD, key=("uuid",), extra=True)
+SOURCE_RECORDS = Contract("an image of a source", _RECORD, key=("uuid",), extra=True)
 
 CATALOG = Contract(
-    "an image to acquire",
+    "an image to download",
     (*_RECORD, Column("generation", INTEGER), Column("part", INTEGER), *_SHARE),
     key=("uuid",),
     extra=True,
 )
-"""`host` is the URL's host and port, or "" for a local file, whose `source_url` is then an absolute path. The extra
-column `catalog_source` is the source's name in the config.
+"""`host` is the URL's host and port. For a local file it is "" and `source_url` is an absolute path. The extra column
+`catalog_source` is the source's name in the config.
 """
 
 PROVIDER_LABELS = Contract(
-    "a distinct label as its provider wrote it",
+    "a distinct label, as written by its provider",
     (
         Column("label_id"),
         *_maybe(*RANKS, "scientific_name", "common", "taxon_key"),
@@ -109,12 +108,12 @@ PROVIDER_LABELS = Contract(
     ),
     key=("label_id",),
 )
-"""`common` is the provider's most frequent common name for the label, ties by alphabet; it is not part of the label.
-`taxon_key` (`backbone:id`) is the taxon's id in the records, if all records with an id agree.
+"""`common` is the provider's most frequent common name for the label (the first in alphabetical order if tied); it is
+not part of the label. `taxon_key` (`backbone:id`) is the taxon id in the records, null if they disagree.
 """
 
 TO_FETCH = Contract(
-    "an image to download",
+    "an image to fetch",
     (
         Column("uuid"),
         Column("source_url"),
@@ -124,10 +123,12 @@ TO_FETCH = Contract(
     key=("uuid",),
     extra=True,
 )
-"""Columns of a catalog or replay part that downloads need. host_parts and host_turn are optional, as in CATALOG."""
+"""The columns of a catalog or replay part that the download step reads. `host_parts` and `host_turn` (see CATALOG) are
+optional.
+"""
 
 NAMED_HOSTS = Contract(
-    "a host that images are at",
+    "a host that serves images",
     (Column("host"), Column("images", INTEGER)),
     key=("host",),
 )
@@ -157,23 +158,23 @@ _DOWNLOAD = (
     Column("unverified", TRUTH, null=True),
 )
 
-DOWNLOADS = Contract("what became of one image's acquisition", _DOWNLOAD, key=("uuid",))
-"""`status`: `ok` is stored in a tar; `failed` could not be downloaded; `refused` does not meet the settings;
-`deferred` was not tried to the end.
+DOWNLOADS = Contract("the download outcome of an image", _DOWNLOAD, key=("uuid",))
+"""`status`: `ok`: stored in a tar; `failed`: could not be downloaded; `refused`: violates the settings; `deferred`: not
+all attempts were made.
 
-`host` is as in the table of images. `seconds` is the duration of the last attempt, from request to body. `tar` is the
-tar's name beside the manifest. `md5` is of the original bytes. `error` begins with one of `DOWNLOAD_REASONS`, then
-": " and details, if any. `unverified`: a host's TLS certificate was not checked.
+`host` is copied from the table of images. `seconds` is the duration of the last attempt, from the request to the end of
+the body. `tar` is a file name in the manifest's folder. `md5` is that of the original bytes. `error` starts with one of
+`DOWNLOAD_REASONS`, followed by ": " and details, if any. `unverified` is true if a TLS certificate was not checked.
 """
 
 GATHERED_DOWNLOADS = Contract(
-    "what became of one image's acquisition, over all parts of a generation",
+    "the download outcome of an image, over all parts of a generation",
     (*_DOWNLOAD, Column("part", INTEGER)),
     key=("uuid",),
 )
 
 DOWNLOAD_HOSTS = Contract(
-    "images of one source and host that ended alike",
+    "a group of images with the same source, host, status and reason",
     (
         Column("catalog_source"),
         Column("host"),
@@ -189,10 +190,10 @@ DOWNLOAD_HOSTS = Contract(
     ),
     key=("catalog_source", "host", "status", "reason"),
 )
-"""`catalog_source` is the source's name in the config, or "" if unknown. `reason` is one of DOWNLOAD_REASONS, or "".
-`seconds` is the mean. `stopped`: in a part, the host refused nearly all requests or did not answer. `unverified` counts
-images fetched without a check of the certificate. `detail` is one of the errors. `again` counts images that a retry
-may get.
+"""`catalog_source` is the source's name in the config, or "" if unknown. `reason` is one of `DOWNLOAD_REASONS`, or "".
+`seconds` is the mean over the images. `stopped` is true if, in any part, the host refused nearly all requests or did
+not answer. `unverified` counts images whose TLS certificate was not checked. `detail` is an example of the errors.
+`again` counts images that `retry_failed` requests again.
 """
 
 DOWNLOAD_REASONS = (
@@ -218,7 +219,7 @@ DOWNLOAD_REASONS = (
 MATCH_TYPES = ("override", "exact", "synonym", "homonym", "fuzzy", "higher_rank", "as_given", "none")
 
 LABELS = Contract(
-    "a distinct provider label and the taxon it names",
+    "a distinct provider label and its taxon",
     (
         Column("label_id"),
         *_maybe(*(f"provider_{rank}" for rank in RANKS), "provider_scientific_name", "provider_common"),
@@ -232,12 +233,12 @@ LABELS = Contract(
     ),
     key=("label_id",),
 )
-"""`species` is the epithet in lower case, or without a genus the whole of a name that is no scientific one.
-Ids are `backbone:id`. `reason` is why a label is unresolved, in a word; `detail` explains the result in a sentence.
+"""`species` is the epithet in lower case or, without a genus, a complete name that is not scientific. Ids are
+`backbone:id`. `reason` is a keyword that says why a label is unresolved; `detail` explains the result in a sentence.
 """
 
 LEAKAGE = Contract(
-    "a catalogue image that a benchmark has too",
+    "a catalog image that is also in a benchmark",
     (
         Column("uuid"),
         Column("benchmark"),
@@ -256,25 +257,26 @@ LEAKAGE = Contract(
     ),
     key=("uuid", "benchmark"),
 )
-"""`distance` is the number of PDQ's 256 bits that differ (0 for the same bytes). `positions` are the matching images of
-the benchmark; `position` and `image` name the nearest one. The last columns locate the bytes of both images.
+"""`distance` is the number of differing bits, out of the 256 of a PDQ hash (0 for identical bytes). `positions` are the
+matching images of the benchmark; `position` and `image` are those of the nearest one. The last columns locate the bytes
+of both images.
 """
 
 _FINDING = (Column("label"), Column("score", REAL, null=True), Column("error", null=True))
 
 FINDINGS = Contract(
-    "what a judge found in an image",
+    "a judge's score for an image",
     (Column("uuid"), Column("judge"), *_FINDING, Column("data_source")),
     key=("uuid", "label"),
 )
-"""`label` is a class of the judge, `score` a cosine similarity or a probability. An image that could not be judged has
-the label `unjudged`, no score, and the reason in `error`.
+"""`label` is one of the judge's classes; `score` is a cosine similarity or a probability. An image that could not be
+judged has the label `unjudged`, a null score, and the reason in `error`.
 """
 
 SEEN_FINDINGS = Contract(
-    "what a judge found in a picture", (Column("uuid"), Column("picture"), *_FINDING), key=("uuid", "picture", "label")
+    "a judge's score for a picture", (Column("uuid"), Column("picture"), *_FINDING), key=("uuid", "picture", "label")
 )
-"""`picture` is the MD5 of the file and the crop of it, where there is one."""
+"""`picture` is the file's MD5, followed by the crop if there is one."""
 
 SPLITS = ("train", "val")
 _SPLIT = Column("split", values=SPLITS)
@@ -301,11 +303,11 @@ VERDICT_REASONS = (
 )
 
 OUTSIDE_VERDICTS = Contract(
-    "an image that another judge refuses", (Column("uuid"), Column("reason")), key=("uuid",), extra=True
+    "an image rejected by an external judge", (Column("uuid"), Column("reason")), key=("uuid",), extra=True
 )
 
 LEDGER = Contract(
-    "an image that was taken down for good",
+    "an image that was taken down permanently",
     (
         Column("uuid"),
         Column("md5", null=True),
@@ -316,12 +318,12 @@ LEDGER = Contract(
     ),
     key=("uuid",),
 )
-"""`generation` is null for a replay pair. `split` is that of the shard that held the image, or null; its place in the
-shard stays empty.
+"""`generation` is null for a replay pair. `split` is that of the shard that contained the image, or null; the image's
+position in the shard stays empty.
 """
 
 VERDICTS = Contract(
-    "an image's fate",
+    "the verdict on an image",
     (
         Column("uuid"),
         Column("label_id"),
@@ -339,15 +341,15 @@ VERDICTS = Contract(
     ),
     key=("uuid",),
 )
-"""Kept images have a split and a place: member data at `offset` of `tar` in the download part `part`. A `taken_down`
-image that was in a shard keeps its split, so that the other images keep their places.
+"""Kept images have a split and a location: member data at `offset` of `tar` in download part `part`. A `taken_down`
+image that was in a shard keeps its split, so that the other images keep their positions.
 
-`reason` is the first that applies, in the order of `VERDICT_REASONS`. All images with one value of `occurrence` are in
-the same split: `occurrence ` and the occurrence's id, else `md5 ` and the digest of the file.
+`reason` is the first one that applies, in the order of `VERDICT_REASONS`. Images with the same `occurrence` are in the
+same split; its value is `occurrence ` and the occurrence id or, without one, `md5 ` and the file's MD5.
 """
 
 ATTRIBUTION = Contract(
-    "where a kept image comes from, and whom to name",
+    "the source and attribution of a kept image",
     (
         Column("uuid"),
         Column("data_source"),
@@ -358,10 +360,10 @@ ATTRIBUTION = Contract(
     ),
     key=("uuid",),
 )
-"""`cite` is a further citation, usually a DOI."""
+"""`cite` is an additional citation, usually a DOI."""
 
 SHARD_PLAN = Contract(
-    "where a kept image goes",
+    "the shard and position of a kept image",
     (
         Column("split", values=SPLITS),
         Column("shard", INTEGER),
@@ -378,10 +380,10 @@ SHARD_PLAN = Contract(
     key=("split", "shard", "position"),
     extra=True,
 )
-"""`group` is the job that writes the shard. Further columns are those that the config keeps of the sources."""
+"""`group` is the number of the job that writes the shard. Further columns are the sources' columns named by `keep`."""
 
 HELD = Contract(
-    "an image that a shard has held",
+    "an image that is or was in a shard",
     (
         Column("sha256"),
         Column("uuid"),
@@ -390,7 +392,7 @@ HELD = Contract(
     ),
     key=("sha256", "uuid"),
 )
-"""`sha256` is the shard's. `md5` and `pdq` are null where the image was held before this was written down."""
+"""`sha256` is that of the shard. `md5` and `pdq` are null for images from releases that did not record them."""
 
 SHARD_MANIFEST = Contract(
     "a shard",
@@ -402,7 +404,7 @@ SHARD_MANIFEST = Contract(
     ),
     key=("shard",),
 )
-"""`shard` is the tar's name beside the manifest."""
+"""`shard` is the tar's file name, in the manifest's folder."""
 
 SHARD_INDEX = Contract(
     "a sample of a shard",
@@ -417,16 +419,16 @@ SHARD_INDEX = Contract(
     key=("shard", "position"),
     extra=True,
 )
-"""`offset` and `size` are of the image member's data. One row group a shard. Further columns, all text, are those that
-the config keeps of the sources.
+"""`offset` and `size` locate the image member's data. There is one row group per shard. Further columns, all text, are
+the sources' columns named by `keep`.
 """
 
 SHARD_GROUP_MANIFEST = Contract(
-    "a shard that one job wrote", (_SPLIT, *SHARD_MANIFEST.columns), key=("split", *SHARD_MANIFEST.key)
+    "a shard written by one job", (_SPLIT, *SHARD_MANIFEST.columns), key=("split", *SHARD_MANIFEST.key)
 )
 
 SHARD_GROUP_INDEX = Contract(
-    "a sample of a shard that one job wrote",
+    "a sample of a shard written by one job",
     (_SPLIT, *SHARD_INDEX.columns),
     key=("split", *SHARD_INDEX.key),
     extra=True,
@@ -446,10 +448,10 @@ REPLAY_SELECTION = Contract(
     ),
     key=("uuid",),
 )
-"""`crop` is always null: it makes a selection part a table to fetch."""
+"""`crop` is always null; the column is there because downloads require it (see TO_FETCH)."""
 
 REPLAY_INDEX = Contract(
-    "a replay pair of a shard",
+    "a replay pair in a shard",
     (
         Column("uuid"),
         Column("shard"),
@@ -460,7 +462,7 @@ REPLAY_INDEX = Contract(
     ),
     key=("shard", "position"),
 )
-"""The caption also stands in the tar, as the member `<uuid>.txt` after `<uuid>.jpg`."""
+"""The caption is also in the tar, as the member `<uuid>.txt` after `<uuid>.jpg`."""
 
 REFERENCE_INDEX = Contract(
     "a sample of a shard in the published layout",
@@ -474,7 +476,7 @@ REFERENCE_INDEX = Contract(
     ),
     key=("shard", "position"),
 )
-"""`uuid` is the sample's key in the tar; `offset` and `size` are of its image, the others of the captions' members."""
+"""`uuid` is the sample's key in the tar. `offset` and `size` locate its image, the other columns its captions."""
 
 BENCHMARK_IMAGES = Contract(
     "a benchmark image",
@@ -494,15 +496,16 @@ BENCHMARK_IMAGES = Contract(
     key=("position",),
     extra=True,
 )
-"""`image` is the name as the labels give it; `path` is the file, and with `offset` and `size` the bytes within it.
+"""`image` is the image's name in the benchmark's labels. `path` is the file; `offset` and `size`, if not null, locate
+the image's bytes in it.
 
-`position` is the row's place in the labels, from 0; class order is the order of first appearance. Images that are
-missing or unreadable have no row: they are counted and named in the account beside the table. `differs` says whether
-published evaluation code, which neither turns an image nor converts its colours, sees other pixels.
+`position` is the row's index in the labels, from 0. Classes are ordered by first appearance. Missing and unreadable
+images have no row; the account beside the table counts and names them. `differs` is true if published evaluation code,
+which neither rotates images nor converts their colours, reads different pixels.
 """
 
 SEEN_SPECIES = Contract(
-    "a species that a corpus trains on", (Column("species"), Column("images", INTEGER)), key=("species",)
+    "a species in a corpus's training images", (Column("species"), Column("images", INTEGER)), key=("species",)
 )
 """`species` is the binomial in lower case."""
 
@@ -521,11 +524,11 @@ PREDICTIONS = Contract(
 )
 """`score` is the cosine similarity of the image and the predicted class.
 
-An extra column `confidence` is the probability that the model gives that class; tables of older releases lack it.
+The extra column `confidence` is the predicted probability of that class; tables of older releases lack it.
 """
 
 NEWT_ANSWERS = Contract(
-    "a NeWT test image's answer by one seed's search",
+    "a prediction for a NeWT test image, with one seed",
     (
         Column("position", INTEGER),
         Column("protocol"),
@@ -535,10 +538,10 @@ NEWT_ANSWERS = Contract(
     ),
     key=("position", "protocol", "seed"),
 )
-"""`features` is the digest of what the features were made from."""
+"""`features` is the digest of the inputs that the features were computed from."""
 
 EMBEDDING_MAP = Contract(
-    "where an image lies on a plane",
+    "an image's position in a two-dimensional map of embeddings",
     (
         Column("position", INTEGER),
         Column("image"),
@@ -549,19 +552,19 @@ EMBEDDING_MAP = Contract(
     ),
     key=("position",),
 )
-"""`position` is the image's in the benchmark; x and y have no unit."""
+"""`position` is the image's index in the benchmark; x and y have no unit."""
 
 COMPOSITION = Contract(
-    "a taxon that a corpus trains on",
+    "a taxon in a corpus's training images",
     (*_maybe(*RANKS), Column("images", INTEGER)),
     key=RANKS,
 )
-"""Ranks that are not known are null; `images` are training images of exactly this taxon."""
+"""Unknown ranks are null. `images` counts the training images of exactly this taxon."""
 
-LABEL_STATISTICS = Document("what the labels of each source became", ("by_source", "costliest"))
+LABEL_STATISTICS = Document("how the labels of each source were resolved", ("by_source", "costliest"))
 
 CORPUS = Document(
-    "what a corpus is",
+    "a summary of a corpus",
     (
         *("name", "id", "digest", "shards", "bytes", "taxa", "species"),
         *(f"{samples}.{split}" for samples in ("images", "replay_pairs") for split in SPLITS),
@@ -569,7 +572,7 @@ CORPUS = Document(
 )
 
 TRAINING = Document(
-    "what a training did",
+    "a summary of a training",
     (
         *("steps", "samples", "replay_samples", "parameters", "skipped", "broken_samples", "best.step"),
         *("last.epoch", "last.loss", "last.logit_scale", "model", "settings", "versions"),
@@ -578,12 +581,14 @@ TRAINING = Document(
 )
 
 BENCHMARK_SCORES = Document(
-    "what a model scored on a benchmark", ("benchmark", "model", "protocol", "n_images", "n_classes", "metrics")
+    "a model's scores on a benchmark", ("benchmark", "model", "protocol", "n_images", "n_classes", "metrics")
 )
 
-LINEAGE = Document("what a model and those that it began with were trained on", ("trainings",))
-"""`trainings` is a list, the model's own first: `name`, and `data`, `start` and `code` as its record's digests."""
+LINEAGE = Document("the training data of a model and of the models it was initialized from", ("trainings",))
+"""`trainings` is a list that starts with the model's own training. Each has `name`, and the digests `data`, `start` and
+`code` of its record.
+"""
 
-OPEN_CLIP = Document("how open_clip makes a model", ("model_cfg", "preprocess_cfg"))
+OPEN_CLIP = Document("an open_clip model config", ("model_cfg", "preprocess_cfg"))
 
-RUN = Document("what a run is", ("run", "corpus.name", "config", "digests", "versions", "costs"))
+RUN = Document("a summary of a run", ("run", "corpus.name", "config", "digests", "versions", "costs"))

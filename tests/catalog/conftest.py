@@ -35,7 +35,7 @@ def parquet(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def read(tmp_path: Path) -> ReadTable:
-    """Run the table reader on text; give back records and account."""
+    """Run the table reader on text; returns records and account."""
 
     def run(text: str, name: str = "images.csv", **settings: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         folder = Path(settings.pop("folder", tmp_path))
@@ -58,7 +58,7 @@ def read(tmp_path: Path) -> ReadTable:
 
 @pytest.fixture
 def sql() -> Callable[[str], Any]:
-    """One value of an SQL expression over the stage's macros."""
+    """Evaluate an SQL expression that uses the stage's macros."""
     connection = duckdb.connect()
     folder = Path(__file__).parents[2] / "workflow_scripts" / "catalog"
     connection.execute((folder / "identity.sql").read_text(encoding="utf-8"))

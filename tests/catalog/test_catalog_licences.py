@@ -1,4 +1,4 @@
-"""A licence's text or address gives its identifier, or none; never another licence's."""
+"""A licence's text or URL gives its own SPDX identifier or none, never that of another licence."""
 
 import os
 import re
@@ -90,7 +90,7 @@ def test_every_licence_in_every_form(form: str, letters: str, version: str) -> N
 
 @pytest.mark.skipif(REAL_DATA is None, reason="left out: TREEOFLIFE_REAL_DATA names no folder of real files")
 def test_the_texts_that_gbif_knows_are_read_as_gbif_reads_them() -> None:
-    """GBIF takes a licence without a version for the current one, which its text does not say."""
+    """A licence written without a version stays without one, although GBIF assumes the current version."""
     read = 0
     for line in Path(str(REAL_DATA), "real/vocabularies/license_uri.tsv").read_text(errors="replace").splitlines():
         written, _, address = line.partition("\t")

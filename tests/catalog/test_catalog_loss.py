@@ -1,4 +1,4 @@
-"""Rows that a source loses on their way into the catalog stop a run before anything is downloaded."""
+"""A run stops before its downloads if a source loses too many rows."""
 
 from pathlib import Path
 from typing import Any

@@ -158,7 +158,7 @@ def test_a_source_that_is_no_source_is_named(tmp_path: Path, source: Callable[..
 
 
 def dealt(rows: list[dict[str, Any]]) -> dict[str, tuple[int, int, int]]:
-    """Where each image is fetched, and its share of its host."""
+    """Each image's part, and the part's share of its host."""
     return {row["uuid"]: (row["part"], row["host_parts"], row["host_turn"]) for row in rows}
 
 

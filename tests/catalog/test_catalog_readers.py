@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (tables in their own format)
-"""Each source's own format becomes the same records, with a reason for every row that is left out."""
+"""Every source format gives the same kind of records, and a reason for every row left out."""
 
 import json
 import os
@@ -47,7 +47,7 @@ ABOUT = '<eml:eml packageId="x"><alternateIdentifier>https://doi.org/10.15468/dl
 
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
-    """Runs a reader on files of its source; gives back records by source id and URL, and the account."""
+    """Runs a reader on source files; returns the records by source id and URL, and the account."""
 
     def run(reader: Callable[..., None], settings: config.SourceSettings, **given: Path) -> Any:
         out, account = tmp_path / "records.parquet", tmp_path / "account.json"
@@ -126,7 +126,7 @@ def test_an_identity_outlives_a_change_of_labels(tmp_path: Path, read: Read) -> 
 
 
 def gbif(folder: Path, read: Read, occurrences: str, media: str = "", **settings: Any) -> Any:
-    """The records of occurrences, columns in the first line; each has one image where no media are given."""
+    """The records of a table of occurrences (header first). Without `media`, each occurrence has one image."""
     ids = [line.split("\t")[0] for line in occurrences.strip().splitlines()[1:]]
     shown = "".join(f"{number}\tStillImage\thttps://x.example/{number}.jpg\n" for number in ids)
     put(folder / "occurrence.txt", occurrences)
@@ -359,10 +359,10 @@ def test_a_gbif_archive_that_is_none_is_named(tmp_path: Path, read: Read) -> Non
     simple = tmp_path / "simple.zip"
     with zipfile.ZipFile(simple, "w") as opened:
         opened.writestr("0000123-200101000000000.csv", "gbifID\tspecies\n1\tPica pica\n")
-    with pytest.raises(InputError, match=r"simple\.zip: no table of occurrences .*choose .* DARWIN CORE ARCHIVE"):
+    with pytest.raises(InputError, match=r"simple\.zip: .*occurrence.*DARWIN CORE ARCHIVE"):
         read(read_gbif, settings, archive=simple)
     put(tmp_path / "only/occurrence.txt", OCCURRENCE)
-    with pytest.raises(InputError, match=r"only: no table of multimedia"):
+    with pytest.raises(InputError, match=r"only: .*multimedia"):
         read(read_gbif, settings, archive=tmp_path / "only")
 
 
@@ -488,7 +488,7 @@ def test_fathomnet(tmp_path: Path, read: Read) -> None:
     assert (first["source_url"], first["scientific_name"]) == (second["source_url"], "Aegina")
     assert first["occurrence_id"] == second["occurrence_id"]
     assert account["dropped"] == {"bad_crop": 1, "rejected": 1}
-    with pytest.raises(InputError, match=r"broken\.json: no list of FathomNet's image records"):
+    with pytest.raises(InputError, match=r"broken\.json: .*FathomNet"):
         read(read_fathomnet, settings, records=put(tmp_path / "broken.json", "{[}"))
 
 
@@ -522,8 +522,8 @@ def test_folders(tmp_path: Path, read: Read) -> None:
     assert account["dropped"] == {"in_no_folder": 2, "name_not_utf8": 1, "not_an_image": 1}
     empty = tmp_path / "empty"
     put(empty / "a.jpg")
-    for given, said in ((empty, "no subfolder contains an image"), (tmp_path / "absent", "no such folder")):
-        with pytest.raises(InputError, match=said):
+    for given in (empty, tmp_path / "absent"):
+        with pytest.raises(InputError, match=f"{given}: no "):
             read(read_folders, settings, images=given)
 
 

@@ -1,4 +1,4 @@
-"""The reader of anybody's table."""
+"""The reader of user tables."""
 
 import gzip
 import re
@@ -200,7 +200,7 @@ GERMAN = "Bild;Art;Urheber;x;y;width;height\n{folder}1.jpg;Carabus auratus;Müll
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "windows-1252"])
 def test_a_spreadsheets_export_is_read_as_it_was_exported(read: Read, tmp_path: Path, encoding: str) -> None:
-    """Half of Europe's Excel writes `;` between values and `,` in numbers; Windows writes `\\` in paths."""
+    """In many locales Excel separates values by `;` and writes decimal commas; Windows paths use `\\`."""
     columns = {"path": "Bild", "species": "Art", "creator": "Urheber"}
     table = tmp_path / "images.csv"
     table.write_text(GERMAN.format(folder="Fotos\\Käfer\\"), encoding=encoding)

@@ -1,1 +1,1 @@
-"""Sources of metadata: readers that write one contract, and the merge into generations of the catalog."""
+"""Readers that turn each source's metadata into contract records, and the merge into a generation of the catalog."""

@@ -1,7 +1,7 @@
-"""Read the Encyclopedia of Life's media manifest, with its hierarchy, into contract records.
+"""Read the media manifest and hierarchy of the Encyclopedia of Life (EOL) into contract records.
 
-In: `media_manifest.csv` and `taxon.tab`. Out: one row an image, with the ranks above its page's taxon, whose id in the
-hierarchy stands in the column taxon_key.
+In: `media_manifest.csv` and `taxon.tab`. Out: one row per image, with the ranks of the taxon on its EOL page; the extra
+column taxon_key is that taxon's id in the hierarchy.
 """
 
 from pathlib import Path
@@ -10,8 +10,8 @@ from workflow_scripts.catalog.records import (
     HERE,
     columns_of,
     count_rows,
-    demand,
     open_text,
+    require_columns,
     run_sql,
     set_variable,
     write_named,
@@ -44,25 +44,25 @@ def read_eol(
     Args:
         manifest: media_manifest.csv.
         taxa: taxon.tab of EOL's hierarchy, with the column EOLid.
-        settings: the source's part of the config.
+        settings: the source's config section.
         out: output: the records (contract SOURCE_RECORDS).
         account: output: the account of rows.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 
     Raises:
-        InputError: a file is unreadable or lacks a column, or `select` or `keep` do not fit the manifest.
+        InputError: a file cannot be read or lacks a column, or `select` or `keep` names a missing column.
     """
     with connect(memory_mb, threads) as connection:
         open_text(connection, manifest, "manifest", ",", quote='"')
-        demand(manifest, columns_of(connection, "manifest"), MANIFEST_COLUMNS)
+        require_columns(manifest, columns_of(connection, "manifest"), MANIFEST_COLUMNS)
         open_text(connection, taxa, "taxa_given", "\t")
         found = columns_of(connection, "taxa_given")
         columns = []
         for name, spellings in TAXON_COLUMNS.items():
             present = [f"nullif({quoted(spelling)}, '')" for spelling in spellings if spelling in found]
             if not present and name not in OPTIONAL:
-                demand(taxa, found, spellings[:1])
+                require_columns(taxa, found, spellings[:1])
             columns.append(f"coalesce({', '.join([*present, 'NULL::VARCHAR'])}) AS {name}")
         connection.execute(f"CREATE TEMP VIEW taxa AS SELECT {', '.join(columns)} FROM taxa_given")
         set_variable(connection, "taxon_keys", settings.taxon_keys)

@@ -1,7 +1,7 @@
--- EOL's images with the ranks of their pages. Tables: `manifest` (media_manifest.csv) and `taxa` (taxon.tab), all text.
--- Variable: taxon_keys (the backbone whose ids are in taxon.tab).
+-- EOL's images with the ranks of their pages' taxa. Tables: `manifest` (media_manifest.csv) and `taxa` (taxon.tab), all
+-- text. Variable: taxon_keys (the backbone that taxon.tab's ids belong to).
 
--- A page's taxon, the same one every time; accepted ones first.
+-- One taxon per page, chosen deterministically; accepted taxa come first.
 CREATE OR REPLACE TEMP TABLE pages AS
 SELECT page, min_by(taxon, (status <> 'accepted', taxon)) AS taxon
 FROM (
@@ -14,7 +14,7 @@ FROM (
 )
 GROUP BY page;
 
--- From each page's taxon up to the root. UNION, not UNION ALL, so that a loop in the hierarchy ends.
+-- Each page's taxon and its ancestors. UNION, not UNION ALL, so that a cycle in the hierarchy terminates.
 CREATE OR REPLACE TEMP TABLE lineages AS
 WITH RECURSIVE climbing AS (
     SELECT DISTINCT taxon AS leaf, taxon AS id
@@ -48,7 +48,7 @@ SELECT
     'eol' AS data_source,
     manifest."EOL content ID" AS source_id,
     'eol:' || manifest."EOL content ID" AS occurrence_id,
-    -- EOL's own copy outlives the page that it came from.
+    -- EOL's own copy stays available when the original page disappears.
     coalesce(nullif(manifest."EOL Full-Size Copy URL", ''), manifest."Medium Source URL") AS url,
     manifest."License Name" AS license_name,
     manifest."Copyright Owner" AS copyright_owner,

@@ -1,6 +1,7 @@
-"""Read FathomNet's image records (JSON of its API) into contract records: each box is an image.
+"""Read FathomNet's image records (JSON from its API) into contract records, one per bounding box.
 
-In: a JSON list of records with `url` and `boundingBoxes`. Out: one row a box, with its crop of the source image.
+In: a JSON list of records with `url` and `boundingBoxes`. Out: one row per box, whose crop is the box in pixels of the
+source image.
 """
 
 from pathlib import Path
@@ -16,7 +17,7 @@ BOXES = (
     "rejected BOOLEAN)[]"
 )
 COLUMNS = f"{{uuid: 'VARCHAR', url: 'VARCHAR', boundingBoxes: '{BOXES}'}}"
-LARGEST_RECORD = 2**24
+MAX_RECORD_BYTES = 2**24
 
 
 def read_fathomnet(
@@ -25,23 +26,23 @@ def read_fathomnet(
     """Read FathomNet's image records into contract records.
 
     Args:
-        records: the JSON file: a list of records, or a record a line.
-        settings: the source's part of the config.
+        records: the JSON file: a list of records, or one record per line.
+        settings: the source's config section.
         out: output: the records (contract SOURCE_RECORDS).
         account: output: the account of rows.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 
     Raises:
-        InputError: the file is no such JSON, or `select` or `keep` do not fit it.
+        InputError: the file is missing or is not such JSON, or `select` or `keep` names a missing column.
     """
     if not records.is_file():
         raise InputError(f"{records}: missing")
     with connect(memory_mb, threads) as connection:
-        with one_line(f"{records}: no list of FathomNet's image records"):
+        with one_line(f"{records}: not a JSON list of FathomNet image records"):
             connection.execute(
                 "CREATE TEMP TABLE boxes AS SELECT uuid AS image, url, unnest(boundingBoxes) AS box FROM "
-                f"read_json({path_literal(records)}, columns = {COLUMNS}, maximum_object_size = {LARGEST_RECORD})"
+                f"read_json({path_literal(records)}, columns = {COLUMNS}, maximum_object_size = {MAX_RECORD_BYTES})"
             )
         connection.execute(
             """
@@ -52,7 +53,7 @@ def read_fathomnet(
                 box.uuid AS source_id,
                 'fathomnet' AS data_source,
                 'FathomNet' AS publisher,
-                -- Boxes of one frame never part between train and val.
+                -- All boxes of a frame go to the same split.
                 'fathomnet:' || image AS occurrence_id,
                 box.concept AS scientific_name,
                 box.altConcept AS alt_concept,

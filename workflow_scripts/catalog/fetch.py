@@ -1,7 +1,7 @@
-"""Fetch a file of a source's metadata, pinned. This step needs the internet.
+"""Fetch a pinned metadata file of a source. This step needs the internet.
 
-In: a URL, a file of a Hugging Face dataset at a commit, or an occurrence download of GBIF by its key or DOI. Out: the
-file, whole, and a record of it: where it came from, its SHA-256, and of GBIF's what to cite.
+In: a URL, a file of a Hugging Face dataset at a commit, or the key or DOI of a GBIF occurrence download. Out: the
+complete file, and a record of its origin, size in bytes and SHA-256, and the citation of a GBIF download.
 """
 
 import re
@@ -24,16 +24,16 @@ DOWNLOAD_KEY = re.compile(r"\d{7}-\d{15}")
 
 
 def fetch(*, remote: Remote, out: Path, record: Path, gbif_api: str = "https://api.gbif.org/v1") -> None:
-    """Fetch a file, completely or not at all; an interrupted fetch resumes.
+    """Fetch a file. An interrupted fetch resumes, and only a complete file is visible.
 
     Args:
         remote: the file to fetch.
         out: output file.
-        record: output: the record of the fetch, as JSON.
-        gbif_api: address of GBIF's API, or of a mirror.
+        record: output: the record of the fetch (JSON).
+        gbif_api: URL of GBIF's API or of a mirror.
 
     Raises:
-        InputError: it could not be had, or is another file than the pinned one.
+        InputError: the file could not be fetched, or is not the pinned one.
     """
     about: dict[str, Any] = {"remote": remote.model_dump(mode="json", exclude_none=True)}
     if remote.gbif is not None:
@@ -47,20 +47,25 @@ def fetch(*, remote: Remote, out: Path, record: Path, gbif_api: str = "https://a
 
 
 def _fetch_from_gbif(key_or_doi: str, sha256: str | None, out: Path, api: str) -> dict[str, Any]:
-    """What GBIF says of the download, for whoever cites it: https://techdocs.gbif.org/en/openapi/v1/occurrence."""
+    """Fetch a GBIF occurrence download; return its key, DOI, licence, date and citation.
+
+    API: https://techdocs.gbif.org/en/openapi/v1/occurrence.
+    """
     url = f"{api}/occurrence/download/{key_or_doi}"
     about = fetch_json(url)
     status = about.get("status")
     if status != "SUCCEEDED":
-        raise InputError(f"{url}: the download is {status}; fetch it when GBIF has made it, or request it again")
+        raise InputError(
+            f"{url}: the download's status is {status}; fetch it when the status is SUCCEEDED, or request it again"
+        )
     key = str(about.get("key"))
     if not DOWNLOAD_KEY.fullmatch(key):
-        raise InputError(f"{url}: names the download {key!r}, which is no key")
+        raise InputError(f"{url}: {key!r} is not a GBIF download key")
     fetch_file(f"{api}/occurrence/download/request/{key}.zip", out, sha256=sha256)
     if about.get("size") not in (None, out.stat().st_size):
         size = out.stat().st_size
         out.unlink()
-        raise InputError(f"{url}: {size} bytes came, GBIF says {about['size']}; try again")
+        raise InputError(f"{url}: incomplete: expected {about['size']} bytes, received {size}; try again")
     doi = about.get("doi")
     return {
         "key": key,
@@ -72,25 +77,28 @@ def _fetch_from_gbif(key_or_doi: str, sha256: str | None, out: Path, api: str) -
 
 
 def _fetch_from_hub(remote: Remote, out: Path) -> None:
-    """The hub's client resumes in a folder of its own; the file's checksum is the hub's, where it keeps a SHA-256."""
+    """Fetch a file of a dataset, resuming in a folder of the hub's client.
+
+    Without a pinned SHA-256, the file is checked against the hub's, which exists for files in large file storage.
+    """
     assert remote.dataset is not None
     assert remote.file is not None
     with exclusive(out.with_name(f".{out.name}.lock")):
-        coming = out.with_name(f".{out.name}.coming")
-        with hub_errors(f"{remote.dataset}@{remote.revision}: {remote.file}: cannot be had"):
-            where = hf_hub_url(remote.dataset, remote.file, repo_type="dataset", revision=remote.revision)
-            pinned = remote.sha256 or get_hf_file_metadata(where).etag or ""
+        partial = out.with_name(f".{out.name}.coming")
+        with hub_errors(f"{remote.dataset}@{remote.revision}: {remote.file}: could not be fetched"):
+            url = hf_hub_url(remote.dataset, remote.file, repo_type="dataset", revision=remote.revision)
+            pinned = remote.sha256 or get_hf_file_metadata(url).etag or ""
             name = hf_hub_download(
-                remote.dataset, remote.file, repo_type="dataset", revision=remote.revision, local_dir=coming
+                remote.dataset, remote.file, repo_type="dataset", revision=remote.revision, local_dir=partial
             )
         found = sha256_file(Path(name))
         if SHA256.fullmatch(pinned.lower()) and found != pinned.lower():
-            shutil.rmtree(coming)
+            shutil.rmtree(partial)
             raise InputError(
                 f"{remote.dataset}@{remote.revision}: {remote.file}: SHA-256 mismatch: expected {pinned}, found {found}"
             )
         Path(name).replace(out)
-        shutil.rmtree(coming)
+        shutil.rmtree(partial)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Read a folder of photos for each species into contract records.
+"""Read photos sorted into one folder per species into contract records.
 
-In: a folder with a folder a species, at any depth (`train/Pica_hudsonia/1.jpg`). Out: one row an image, whose
-scientific_name is what its folder's name says.
+In: a folder with one folder per species, at any depth (`train/Pica_hudsonia/1.jpg`). Out: one row per image, whose
+scientific_name comes from its folder's name.
 """
 
 from collections.abc import Iterator
@@ -26,15 +26,15 @@ def read_folders(*, images: Path, settings: Folders, out: Path, account: Path, m
     """Read folders of photos into contract records.
 
     Args:
-        images: the folder that holds one folder for each species.
-        settings: the source's part of the config.
+        images: the folder with one folder per species.
+        settings: the source's config section.
         out: output: the records (contract SOURCE_RECORDS).
         account: output: the account of rows.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 
     Raises:
-        InputError: there is no such folder, or none in it holds an image.
+        InputError: the folder does not exist, or no folder in it contains images.
     """
     if not images.is_dir():
         raise InputError(f"{images}: no such folder")
@@ -67,8 +67,8 @@ def read_folders(*, images: Path, settings: Folders, out: Path, account: Path, m
 
 def _batches(images: Path) -> Iterator[pa.Table]:
     rows = (_row(path, folder) for path, folder in files_by_folder(images))
-    while some := list(islice(rows, BATCH_ROWS)):
-        yield pa.Table.from_pylist(some, SCHEMA)
+    while batch := list(islice(rows, BATCH_ROWS)):
+        yield pa.Table.from_pylist(batch, SCHEMA)
 
 
 def _row(path: str, folder: str) -> dict[str, str | None]:

@@ -1,8 +1,8 @@
 """Read a GBIF download, or another Darwin Core Archive of occurrences with media, into contract records.
 
-In: the archive's zip or folder. Out: one row an image; the download's DOI stands in the column source_doi, the taxon
-that GBIF takes the record for in taxon_key, the name that does not label it in record_name or accepted_name, and the
-licence of the record's data in record_license.
+In: the archive (zip or folder). Out: one row per image, with the extra columns source_doi (the download's DOI),
+taxon_key (the taxon that GBIF matched the record to), record_name and accepted_name (the record's own name and GBIF's
+accepted name), and record_license (the licence of the record's data).
 """
 
 import re
@@ -27,7 +27,7 @@ ABOUT = "metadata.xml"
 CORE_KINDS = ("occurrence", "darwincore", "simpledarwinrecord")
 MEDIA_KINDS = ("multimedia", "image", "simplemultimedia")
 ID, ROW_ID = "gbifID", "row_id"
-# Columns that gbif.sql names; those that an archive happens not to have are empty.
+# Columns that gbif.sql uses; those missing from an archive are null.
 COLUMNS = {
     OCCURRENCE: (
         *("kingdom", "phylum", "class", "order", "family", "genus", "species", "genericName", "specificEpithet"),
@@ -37,28 +37,28 @@ COLUMNS = {
     ),
     MULTIMEDIA: (
         *("type", "format", "identifier", "title", "description", "creator", "publisher", "license", "rightsHolder"),
-        # Audubon Core's, and older downloads'.
+        # Terms of Audubon Core and of older downloads.
         *("accessURI", "rights", "webStatement", "usageTerms", "owner"),
     ),
 }
 DOI = re.compile(r"10\.\d{4,9}/[^\s<>\"]+")
 CITIZEN = re.compile(r"citizen|ciudadan|cidad[aã]|citoyen", re.IGNORECASE)
-MOST_DATASET_BYTES = 1 << 24
+MAX_DATASET_BYTES = 1 << 24
 
 
 def read_gbif(*, archive: Path, settings: Gbif, out: Path, account: Path, memory_mb: int, threads: int) -> None:
     """Read a GBIF download into contract records.
 
     Args:
-        archive: the download's zip, or the folder that it was unpacked to.
-        settings: the source's part of the config.
+        archive: the download's zip, or the folder it was unpacked to.
+        settings: the source's config section.
         out: output: the records (contract SOURCE_RECORDS).
         account: output: the account of rows.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 
     Raises:
-        InputError: the archive is unreadable or lacks a file, or `select` or `keep` do not fit it.
+        InputError: the archive cannot be read or lacks a file, or `select` or `keep` names a missing column.
     """
     with tempfile.TemporaryDirectory(prefix="gbif-") as folder, connect(memory_mb, threads) as connection:
         scratch = Path(folder)
@@ -72,8 +72,8 @@ def read_gbif(*, archive: Path, settings: Gbif, out: Path, account: Path, memory
         set_variable(connection, "has_species", occurrences.has("species"))
         set_variable(connection, "license_stands_in", "license" in settings.stand_in)
         set_variable(connection, "owner_stands_in", "rightsHolder" in settings.stand_in)
-        _list(connection, "citizen_datasets", "dataset_key", _citizen_datasets(opened))
-        _list(connection, "fish_orders", "name", (HERE / "fish_orders.txt").read_text(encoding="utf-8").split())
+        _create_list(connection, "citizen_datasets", "dataset_key", _citizen_datasets(opened))
+        _create_list(connection, "fish_orders", "name", (HERE / "fish_orders.txt").read_text(encoding="utf-8").split())
         run_sql(connection, HERE / "gbif.sql")
         counts = count_by_reason(connection, "joined", "left_out")
         left_out = {reason: count for reason, count in counts.items() if reason is not None}
@@ -90,26 +90,26 @@ def read_gbif(*, archive: Path, settings: Gbif, out: Path, account: Path, memory
 
 
 def _tables(archive: Archive) -> tuple[Table, Table]:
-    """The occurrences and their media.
+    """The occurrence table and the multimedia table.
 
     Raises:
-        InputError: one of them is missing; the message says which download has both.
+        InputError: one of them is missing.
     """
     meta = archive.find(META)
     sections = [] if meta is None else read_meta(archive.path(meta).read_bytes(), f"{archive.place}: {META}")
     occurrences = _parts(archive, sections, CORE_KINDS, OCCURRENCE)
     media = _parts(archive, sections, MEDIA_KINDS, MULTIMEDIA)
     if not occurrences or not media:
-        lacking = "occurrences" if not occurrences else "multimedia"
+        missing = "occurrence" if not occurrences else "multimedia"
         raise InputError(
-            f"{archive.place}: no table of {lacking} in it ({archive.shown()}); at GBIF choose the download "
-            "DARWIN CORE ARCHIVE: SIMPLE and SPECIES LIST name no images"
+            f"{archive.place}: no {missing} table in the archive ({archive.shown()}); at GBIF choose the download "
+            "format DARWIN CORE ARCHIVE (SIMPLE and SPECIES LIST contain no images)"
         )
     return _table(OCCURRENCE, occurrences), _table(MULTIMEDIA, media)
 
 
 def _parts(archive: Archive, sections: Sequence[Section], kinds: Sequence[str], name: str) -> list[Part]:
-    """The files of a section of one of these kinds, or where `meta.xml` describes none the file of that name."""
+    """The files of the first section of one of `kinds`. Without such a section in `meta.xml`, the file `<name>.txt`."""
     for section in sections:
         if section.kind in kinds:
             members = [member for file in section.files if (member := archive.find(file)) is not None]
@@ -119,7 +119,11 @@ def _parts(archive: Archive, sections: Sequence[Section], kinds: Sequence[str], 
 
 
 def _part(path: Path, section: Section | None = None) -> Part:
-    """A file with its columns by their terms, those that only its header names too, and the id of its occurrence."""
+    """A file with its columns by term (from `meta.xml`, then from its header) and its occurrence id as `row_id`.
+
+    Raises:
+        InputError: the file has no occurrence id.
+    """
     if section is not None:
         section = fit_section(section, path)
     form = Form() if section is None else section.form
@@ -127,7 +131,7 @@ def _part(path: Path, section: Section | None = None) -> Part:
     for field in [] if section is None else section.fields:
         columns.setdefault(field.term, Source(field.index, field.default))
     if section is not None and section.kind == "image":
-        # Its rows need not say that they are images.
+        # Rows of this extension are images even without a type.
         columns.setdefault("type", Source(None, "StillImage"))
     known = {name.lower() for name in columns}
     placed = {source.index for source in columns.values()}
@@ -140,41 +144,43 @@ def _part(path: Path, section: Section | None = None) -> Part:
         return Part(path, form, columns | {ROW_ID: Source(section.id_index)})
     identity = next((source for name, source in columns.items() if name.lower() == ID.lower()), None)
     if identity is None:
-        raise InputError(f"{path.name}: no column {ID}, and {META} names no id; fetch the download again")
+        raise InputError(f"{path.name}: no column {ID}, and {META} defines no id column; fetch the download again")
     return Part(path, form, columns | {ROW_ID: identity})
 
 
 def _table(name: str, parts: Sequence[Part]) -> Table:
     found = {column.lower(): column for part in parts for column in part.columns}
-    wanted = {column.lower(): column for column in COLUMNS[name]}
-    # As gbif.sql writes those that it names.
-    columns = tuple({**found, **wanted}.values())
-    spelt = [
-        Part(part.path, part.form, {wanted.get(one.lower(), one): source for one, source in part.columns.items()})
+    known = {column.lower(): column for column in COLUMNS[name]}
+    # Known columns are spelled as in gbif.sql.
+    columns = tuple({**found, **known}.values())
+    renamed = [
+        Part(
+            part.path, part.form, {known.get(column.lower(), column): source for column, source in part.columns.items()}
+        )
         for part in parts
     ]
-    return Table(name, columns, (ROW_ID,), spelt)
+    return Table(name, columns, (ROW_ID,), renamed)
 
 
-def _list(connection: duckdb.DuckDBPyConnection, table: str, column: str, values: Sequence[str]) -> None:
+def _create_list(connection: duckdb.DuckDBPyConnection, table: str, column: str, values: Sequence[str]) -> None:
     query = f"CREATE TEMP TABLE {table} AS SELECT unnest($values::VARCHAR[]) AS {column}"
     connection.execute(query, {"values": values})
 
 
 def _citizen_datasets(archive: Archive) -> list[str]:
-    """The keys of data sets whose own description calls them citizen science."""
+    """The keys of datasets whose description mentions citizen science."""
     found = []
     for member in archive.members:
         path = PurePosixPath(member)
         if path.parent.name == "dataset" and path.suffix == ".xml":
             with archive.path(member).open("rb") as file:
-                if CITIZEN.search(file.read(MOST_DATASET_BYTES).decode("utf-8", errors="replace")):
+                if CITIZEN.search(file.read(MAX_DATASET_BYTES).decode("utf-8", errors="replace")):
                     found.append(path.stem)
     return found
 
 
 def _doi(archive: Archive) -> str:
-    """The DOI in the archive's own description, or ""."""
+    """The DOI in the archive's metadata.xml, or ""."""
     about = archive.find(ABOUT)
     if about is None:
         return ""

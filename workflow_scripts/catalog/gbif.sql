@@ -1,10 +1,11 @@
--- A GBIF download's images, named as the contract names them. Tables: `occurrence` and `multimedia` (text; the column
--- `row_id` of both joins them), `citizen_datasets` (the keys of data sets that call themselves citizen science), `fish_orders`.
--- Variables: doi, taxon_keys (the backbone whose ids are in taxonKey), names ('accepted' or 'record'), has_species
--- (whether there is a column of accepted species), license_stands_in, owner_stands_in.
+-- The images of a GBIF download, in the contract's columns. Tables: `occurrence` and `multimedia` (text, joined on
+-- `row_id`), `citizen_datasets` (keys of datasets that describe themselves as citizen science), `fish_orders`.
+-- Variables: doi, taxon_keys (the backbone that taxonKey's ids belong to), names ('accepted' or 'record'), has_species
+-- (whether the accepted species is given), license_stands_in and owner_stands_in (whether the occurrence's licence and
+-- rights holder replace missing ones of the medium).
 
--- TreeOfLife-200M's `img_type`: first whether a camera trap took it, then who published it, then for specimens the
--- collection that would keep it (TreeOfLife-toolbox, processing/).
+-- TreeOfLife-200M's `img_type`: camera traps first, then citizen science by publisher, then specimens by collection
+-- (TreeOfLife-toolbox, processing/).
 CREATE OR REPLACE TEMP MACRO is_camera_trap(basis, publisher, remarks) AS
     coalesce(regexp_matches(remarks, '(?i)camera trap|trigger sensitivity'), false)
     OR (coalesce(basis = 'MACHINE_OBSERVATION', false) AND coalesce(publisher, '') IN (
@@ -61,10 +62,10 @@ CREATE OR REPLACE TEMP MACRO lowest_of(kingdom, phylum, class, "order", family, 
 
 CREATE OR REPLACE TEMP MACRO image_suffix() AS '(jpe?g|png|tiff?|gif|webp|bmp|avif|heic)';
 
--- Genus and epithet, either with a hybrid's sign.
+-- Genus and epithet, each with an optional hybrid sign.
 CREATE OR REPLACE TEMP MACRO binomial() AS '^((?:[×xX]\s+)?\S+)\s+((?:[×xX]\s*)?[\p{Ll}\d].*)$';
 
--- Only the ids that come more than once are ever held, not the occurrences.
+-- Memory holds only the repeated ids, not the occurrences.
 CREATE OR REPLACE TEMP TABLE repeated_ids AS
 SELECT row_id
 FROM occurrence
@@ -79,7 +80,7 @@ SELECT
         coalesce(license, "webStatement", "usageTerms", rights) AS license,
         coalesce("rightsHolder", owner) AS "rightsHolder"
     ),
-    -- An image by its type; where that is empty by its format, and where that is too by its address.
+    -- Decided by the type; if empty by the format; if that is empty too, by the URL's suffix.
     CASE
         WHEN type IS NOT NULL
             THEN regexp_replace(lower(split_part(type, '/', -1)), '[\s_-]+', '', 'g') IN ('stillimage', 'image')
@@ -88,13 +89,13 @@ SELECT
             regexp_matches(coalesce("accessURI", identifier), '(?i)\.' || image_suffix() || '([?#]|$)'), false
         )
     END AS is_image,
-    -- A picture of a sound.
+    -- An image of a sound.
     coalesce(regexp_matches(concat_ws(' ', title, description), '(?i)\b(sono|spectro|oscillo)gram'), false)
     OR coalesce(regexp_matches(identifier, '(?i)^https?://([^/]*\.)?xeno-canto\.org[:/]'), false)
     OR coalesce(regexp_matches(concat_ws(' ', publisher, "rightsHolder"), '(?i)xeno-canto'), false) AS is_sonogram
 FROM multimedia;
 
--- Occurrences with several images, of which some may show a label or a drawer.
+-- Occurrences with several images; some of these may show a label or a drawer.
 CREATE OR REPLACE TEMP TABLE photographed_often AS
 SELECT row_id
 FROM media
@@ -104,7 +105,8 @@ HAVING count(*) > 1;
 
 CREATE OR REPLACE TEMP VIEW joined AS
 WITH
--- Of several occurrences with one id the first by all of its values stays, so that it is the same one every time.
+-- Of several occurrences with the same id, the first in the order of all values is kept, so that the choice is
+-- deterministic.
 once AS (
     SELECT * FROM occurrence WHERE row_id NOT IN (SELECT row_id FROM repeated_ids)
     UNION ALL BY NAME
@@ -112,14 +114,14 @@ once AS (
     QUALIFY row_number() OVER (PARTITION BY row_id ORDER BY occurrence) = 1
 ),
 
--- GBIF's ranks, `genus` and `species` are of the accepted taxon; genericName, specificEpithet and scientificName are of
--- the name that the record has, which may be a synonym. A label is made of the one or of the other.
+-- GBIF's ranks, `genus` and `species` describe the accepted taxon; genericName, specificEpithet and scientificName are
+-- the record's own name, which may be a synonym. `names` decides which of the two becomes the label.
 named AS (
     SELECT
         *,
         CASE WHEN getvariable('has_species') THEN coalesce("acceptedScientificName", species) ELSE '' END AS accepted_name,
         getvariable('names') = 'accepted' AND getvariable('has_species') AS is_accepted,
-        -- A virus's name is no binomial: its genus is GBIF's column.
+        -- Names of viruses are not binomials: their genus comes from GBIF's column.
         coalesce(kingdom != 'Viruses', true) AND regexp_matches(species, binomial()) AS is_binomial
     FROM once
 ),
@@ -145,7 +147,7 @@ labelled AS (
         CASE
             WHEN NOT is_accepted THEN coalesce("scientificName", concat_ws(' ', genus, "specificEpithet"))
             WHEN species IS NOT NULL AND "acceptedScientificName" IS NOT NULL THEN "acceptedScientificName"
-            -- With its author, where the record's own name is the accepted one.
+            -- If the record's own name is the accepted one, it includes the author.
             WHEN starts_with("scientificName" || ' ', species || ' ') THEN "scientificName"
             WHEN species IS NOT NULL THEN species
             WHEN starts_with("scientificName" || ' ', lowest_of(kingdom, phylum, class, "order", family, genus) || ' ')
@@ -157,7 +159,7 @@ labelled AS (
 )
 
 SELECT
-    -- Every other column of the occurrence, so that any of them may be selected by or kept.
+    -- All other columns of the occurrence, for `select` and `keep`.
     labelled.* EXCLUDE (
         publisher, license, "rightsHolder", creator, title, type, format, identifier, description, row_id, is_accepted,
         is_binomial, is_comment
@@ -165,7 +167,7 @@ SELECT
     labelled."scientificName" AS record_name,
     labelled."datasetKey" AS dataset_key,
     labelled."vernacularName" AS common,
-    -- 0 is GBIF's own word for a name that it could not place.
+    -- GBIF writes 0 for a name that it could not match.
     getvariable('taxon_keys') || ':' || nullif(labelled."taxonKey", '0') AS taxon_key,
     coalesce(media.publisher, labelled."institutionCode") AS publisher,
     img_type_of(
@@ -177,7 +179,7 @@ SELECT
     media.row_id AS source_id,
     'gbif:' || media.row_id AS occurrence_id,
     media.identifier AS url,
-    -- The record's licence is of the data.
+    -- The occurrence's licence covers the data, not the image.
     labelled.license AS record_license,
     coalesce(media.license, CASE WHEN getvariable('license_stands_in') THEN labelled.license END) AS license_name,
     coalesce(media."rightsHolder", CASE WHEN getvariable('owner_stands_in') THEN labelled."rightsHolder" END)

@@ -1,17 +1,16 @@
--- What a record is called by: the identity of a label and of a medium, and a URL's host. The same for all readers.
+-- Macros that all readers use: the ids of labels and media, and a URL's host.
 
--- Texts, in order, as one text from which they could be read again: the length before each, "-" for NULL.
+-- An unambiguous encoding of a list of texts: each with its length before it, "-" for NULL.
 CREATE OR REPLACE TEMP MACRO joined_texts(texts) AS
     array_to_string(list_transform(texts, lambda text: coalesce(length(text) || ':' || text, '-')), '');
 
--- The identity of a label: what its provider wrote, nothing else. Not the common name, which is no part of it.
+-- A label's id: a hash of the seven ranks and the scientific name as written by the provider, without the common name.
 CREATE OR REPLACE TEMP MACRO label_id_of(kingdom, phylum, class, "order", family, genus, species, scientific_name) AS
     left(
         sha256(joined_texts([kingdom, phylum, class, "order", family, genus, species, scientific_name])),
         32
     );
 
--- Host and port of an http(s) URL in lower case, without user and password, and without the usual port; "" for anything
--- else.
+-- Host and port of an http(s) URL in lower case, without credentials and default ports; "" for anything else.
 CREATE OR REPLACE TEMP MACRO host_of(url) AS
     regexp_replace(lower(regexp_extract(url, '^(?i:https?)://(?:[^/?#@\s]*@)?([^/?#@\s]+)', 1)), ':(80|443)$', '');

@@ -1,6 +1,6 @@
 """Read iNat21's folders into contract records.
 
-In: a folder of folders `NNNNN_Kingdom_Phylum_Class_Order_Family_Genus_species` with JPEGs. Out: one row an image.
+In: a folder with folders `NNNNN_Kingdom_Phylum_Class_Order_Family_Genus_species` of JPEGs. Out: one row per image.
 """
 
 from pathlib import Path
@@ -20,15 +20,15 @@ def read_inat21(*, images: Path, settings: INat21, out: Path, account: Path, mem
     """Read iNat21's folders into contract records.
 
     Args:
-        images: the folder that holds one folder for each species.
-        settings: the source's part of the config.
+        images: the folder with one folder per species.
+        settings: the source's config section.
         out: output: the records (contract SOURCE_RECORDS).
         account: output: the account of rows.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 
     Raises:
-        InputError: there is no such folder, or none of its folders is named like iNat21's.
+        InputError: the folder does not exist, or has no images in folders named like iNat21's.
     """
     if not images.is_dir():
         raise InputError(f"{images}: no such folder")
@@ -45,7 +45,7 @@ def read_inat21(*, images: Path, settings: INat21, out: Path, account: Path, mem
             SELECT
                 * EXCLUDE (words),
                 {ranks},
-                -- An epithet may hold the separator.
+                -- Epithets can contain underscores.
                 array_to_string(words[8:], '_') AS species,
                 'inat21' AS data_source,
                 parse_filename(path, true) AS source_id,

@@ -1,4 +1,4 @@
--- The distinct labels of `catalogue`, with how many images each has (contract PROVIDER_LABELS).
+-- The distinct labels of `catalogue`, each with its number of images (contract PROVIDER_LABELS).
 WITH common_names AS (
     SELECT label_id, common, count(*) AS images
     FROM catalogue
@@ -11,7 +11,7 @@ preferred AS (
     GROUP BY label_id
 ),
 labels AS (
-    -- All images of a label have the same eight values; min() only picks one of the equal ones.
+    -- All images of a label have the same eight values; min() picks any of them.
     SELECT
         label_id,
         min(kingdom) AS kingdom,
@@ -22,7 +22,7 @@ labels AS (
         min(genus) AS genus,
         min(species) AS species,
         min(scientific_name) AS scientific_name,
-        -- Records that name different taxa by id under one label say nothing together.
+        -- Null if records with this label have different taxon ids.
         CASE WHEN count(DISTINCT taxon_key) = 1 THEN min(taxon_key) END AS taxon_key,
         count(*) AS images
     FROM catalogue

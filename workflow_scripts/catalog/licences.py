@@ -1,15 +1,15 @@
-"""SPDX identifiers (https://spdx.org/licenses) of licences as people write them.
+"""SPDX identifiers (https://spdx.org/licenses) for licences as people write them.
 
-A Creative Commons licence is what its text says: without a version it stays without one (`CC-BY-NC`), and a ported
-one keeps its jurisdiction (`CC-BY-3.0-ES`, also where SPDX lists no such port). A text that names two different
-licences, or reserves all rights, names none.
+Nothing is added to a Creative Commons licence: one without a version stays without (`CC-BY-NC`), and a ported one keeps
+its jurisdiction (`CC-BY-3.0-ES`, even if SPDX does not list that port). Texts with two different licences, or with all
+rights reserved, have no identifier.
 """
 
 import re
 import unicodedata
 from functools import lru_cache
 
-# Words of the licences' names, and of their translations, by the abbreviations that the licences' addresses use.
+# Names of licence elements in several languages, by their abbreviations in licence URLs.
 WORDS = {
     "by": r"attribution|atribucion|atribuicao|attribuzione|namensnennung|reconocimiento|paternite",
     "nc": r"non ?commerciale?|nao ?comercial|no ?comercial|nicht ?kommerziell|pas d utilisation commerciale",
@@ -29,7 +29,7 @@ COUNTRIES = {
     **{"schweiz": "ch", "switzerland": "ch", "united kingdom": "uk", "united states": "us"},
 }
 VERSIONS = ("1.0", "2.0", "2.1", "2.5", "3.0", "4.0")
-# Texts that name no Creative Commons licence by its parts. The first that is found counts.
+# Licences without elements (by, nc, ...).
 OTHERS = (
     ("CC0-1.0", r"\bcc ?0\b|\bcc ?zero\b|\bpublic ?domain zero\b|\bpublic domain cc0\b"),
     ("CC-PDM-1.0", r"\bpublic ?domain mark\b|\bpdm\b|\bno known copyright\b"),
@@ -42,13 +42,13 @@ RESERVED = (
 )
 ELEMENTS = r"by(?: (?:nc|sa|nd))*"
 VERSION = r"(\d)(?: (\d))?"
-# Words between a licence's letters and its version.
+# Words allowed between a licence's elements and its version.
 BETWEEN = r"(?:(?:cc|licen[sc]es?|public|v|ver|version|generic|unported|international|internacional) )*"
 TITLE = rf"{ELEMENTS}(?: {BETWEEN}{VERSION}(?: (?:unported|generic|international))?)?(?: licen[sc]e)?"
-# Conditions that stand beside a licence's letters ("CC BY, no commercial use").
+# Conditions written beside a licence's elements ("CC BY, no commercial use").
 CONDITIONS = (("nc", r"(?<!\S)nc(?!\S)|\bcommercial\b"), ("nd", r"(?<!\S)nd(?!\S)"))
 DENIED = re.compile(r"(?<!\S)(?:not|except|excluding|nicht|sauf) (?:\w+ ){0,3}cc(?!\S)")
-# A number that belongs to a licence of another kind than its letters say ("CC BY-XX 4.0").
+# A version after an unknown element ("CC BY-XX 4.0").
 UNCLEAR = re.compile(rf"(?<!\S){ELEMENTS} \w+ \d \d(?!\S)")
 MENTION = re.compile(rf"(?<!\S)((?:cc )?){ELEMENTS}(?!\S)")
 VERSIONED = re.compile(rf"(?<!\S)({ELEMENTS}) {BETWEEN}{VERSION}(?: (\w+))?(?!\S)")
@@ -56,10 +56,10 @@ VERSIONED = re.compile(rf"(?<!\S)({ELEMENTS}) {BETWEEN}{VERSION}(?: (\w+))?(?!\S
 
 @lru_cache(maxsize=4096)
 def spdx_of(written: str | None) -> str | None:
-    """The identifier of the licence that a text or an address names; None where it names none, or more than one.
+    """The SPDX identifier of the licence named in a text or URL; None if it names none, or more than one.
 
     Args:
-        written: a name ("CC BY-NC 4.0"), an address (a deed or legal code) or a sentence with either.
+        written: a name ("CC BY-NC 4.0"), a URL (of a deed or legal code), or a sentence that contains either.
     """
     text = _words(written or "")
     if not text or re.search(RESERVED, text) or DENIED.search(text):
@@ -68,7 +68,7 @@ def spdx_of(written: str | None) -> str | None:
     if re.fullmatch(r"(?:cc )?public ?domain(?: mark)?(?: 1 0)?(?: dedication)?", text):
         found.add("CC-PDM-1.0")
     if "CC0-1.0" in found:
-        # CC0 is a dedication to the public domain; its texts name that too.
+        # Texts of CC0 also mention the public domain.
         found.discard("CC-PDM-1.0")
     parts = _creative_commons(text)
     if parts is not None and not found:
@@ -77,23 +77,23 @@ def spdx_of(written: str | None) -> str | None:
 
 
 def licence_of(name: str | None, link: str | None) -> str | None:
-    """The licence that a name and an address say together; None where they contradict each other."""
+    """The SPDX identifier from a licence's name and URL together; None if they contradict each other."""
     if re.search(RESERVED, _words(name or "")):
         return None
     found = {licence for licence in (spdx_of(name), spdx_of(link)) if licence is not None}
     if len(found) < 2:
         return next(iter(found), None)
-    # The address has the version that the name leaves out.
+    # The URL may have the version that the name omits.
     shorter, longer = sorted(found, key=len)
     return longer if re.fullmatch(rf"{re.escape(shorter)}-\d.*", longer) else None
 
 
 def _words(written: str) -> str:
-    """Lower-case ASCII words and numbers, the licences' own words as their letters."""
+    """The text as lower-case ASCII words and numbers, with licence elements abbreviated ("by", "nc", ...)."""
     plain = unicodedata.normalize("NFKD", written.lower())
-    plain = "".join(sign for sign in plain if not unicodedata.combining(sign))
+    plain = "".join(character for character in plain if not unicodedata.combining(character))
     text = " ".join(re.findall(r"[a-z]+|\d+", re.sub(r"(\d)\.(\d)", r"\1 \2", plain.replace("cc0", " cc 0 "))))
-    # The parts of an address that tell nothing, and the server of the licences' buttons.
+    # Drop URL parts that carry no information, including the host of licence button images.
     text = re.sub(r"\b(?:https?|www) ", "", f"{text} ").strip()
     text = re.sub(
         r"\b(?:i )?creativecommons org (?:licen[sc]es|l|publicdomain|share your work public domain)\b", "cc", text
@@ -107,19 +107,19 @@ def _words(written: str) -> str:
 
 
 def _creative_commons(text: str) -> frozenset[str] | None:
-    """The elements (by, nc, sa, nd) of the one licence that a text names."""
+    """The elements (by, nc, sa, nd) of a Creative Commons licence; None unless the text names exactly one."""
     mentions = [(bool(found.group(1)), frozenset(found.group().split()) - {"cc"}) for found in MENTION.finditer(text)]
     is_creative = bool(re.search(r"(?<!\S)cc(?!\S)", text)) or bool(re.fullmatch(TITLE, text))
-    # "by" alone is also a word of English: it counts behind "cc", or where the text is about such a licence alone.
+    # "by" is also an English word: alone, it counts only after "cc", at the start of the text or before a version.
     sure = {elements for is_named, elements in mentions if is_named or len(elements) > 1}
     if not is_creative or not mentions:
         return None
     if not sure:
         sure = {frozenset({"by"})} if re.search(rf"(?<!\S)cc by|^by\b|by {VERSION}", text) else set()
     largest = max(sure, key=len, default=None)
-    # What is named in part and then in full is one licence ("CC BY-NC (Attribution)"); two that differ are two.
+    # A licence may be named twice, once in part ("CC BY-NC (Attribution)"); two different ones are ambiguous.
     named = {elements for is_named, elements in mentions if is_named}
-    if largest is None or len(named) > 1 or not all(one <= largest for one in sure):
+    if largest is None or len(named) > 1 or not all(elements <= largest for elements in sure):
         return None
     return largest if all(letters in largest or not re.search(words, text) for letters, words in CONDITIONS) else None
 

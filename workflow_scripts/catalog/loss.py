@@ -1,4 +1,7 @@
-"""Stop a run if a source lost too many rows on the way into the catalog, before downloads start."""
+"""Stop a run before its downloads if a source lost too many rows on the way into the catalog.
+
+In: the sources' accounts and records, and the account of the merged catalog. Out: the losses by source (JSON).
+"""
 
 from pathlib import Path
 
@@ -18,37 +21,37 @@ def check_loss(
     out: Path,
     older: tuple[Path, ...] = (),
 ) -> None:
-    """Check that no source of a generation lost more rows than it may, and that the catalog has any.
+    """Check that no source of a generation exceeds its maximum loss of rows, and that the corpus has images.
 
     Args:
         accounts: the sources' accounts.
         records: the sources' records, in the same order.
         account: the account of the generation's catalog.
-        max_loss: how much each source may lose.
-        out: output: the losses found (JSON).
-        older: the accounts of older generations' catalogs.
+        max_loss: the maximum loss of each source.
+        out: output: the losses (JSON).
+        older: the accounts of the catalogs of older generations.
 
     Raises:
         InputError: a source lost too much, or the corpus would have no images.
     """
     read = [read_account(path) for path in accounts]
     merged = read_account(account)
-    key = "check the entries of its sources in `generations`"
     if not merged.kept and not any(read_account(path).kept for path in older):
-        causes = [Cause(reason, rows) for one in [*read, merged] for reason, rows in one.dropped.items()]
-        raise refuse_nothing(merged, causes, where=account.parent / "sources", remedies=[key])
+        causes = [Cause(reason, rows) for counted in [*read, merged] for reason, rows in counted.dropped.items()]
+        remedy = "check the entries of its sources in `generations`"
+        raise refuse_nothing(merged, causes, where=account.parent / "sources", remedies=[remedy])
     losses = losses_of("catalog", map(_rows, read, records), max_loss)
     if beyond := [loss for loss in losses if loss.is_too_much]:
         worst = beyond[0].source
         causes = [Cause(reason, rows) for reason, rows in lost_of("catalog", worst.dropped).items()]
-        where = next(path for path, one in zip(accounts, read, strict=True) if one.part == worst.source)
-        key = f"check the entry of {worst.source} in `generations`: its columns and folders"
-        raise refuse("catalog", "rows", beyond, causes, where=where, remedies=[key])
+        where = next(path for path, counted in zip(accounts, read, strict=True) if counted.part == worst.source)
+        remedy = f"check the columns and folders of {worst.source} in `generations`"
+        raise refuse("catalog", "rows", beyond, causes, where=where, remedies=[remedy])
     write_losses(out, "catalog", losses, account.parent / "sources")
 
 
 def _rows(account: Account, records: Path) -> SourceRows:
-    """What became of a source's rows; its images are files where all that are known are."""
+    """The counts of a source's rows; it is local if all its images are files."""
     with tables.connect() as connection:
         is_local = tables.scalar(connection, f"SELECT coalesce(bool_and(host = ''), false) FROM {tables.scan(records)}")
     return SourceRows(account.part, bool(is_local), account.rows_in, account.kept, account.dropped)

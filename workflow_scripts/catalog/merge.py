@@ -1,6 +1,6 @@
-"""Merge a generation's sources into catalog parts, and list its distinct labels.
+"""Merge a generation's sources into catalog parts and list its distinct labels.
 
-In: records of each source, in order of preference, and the parts of older generations. Out, in one folder:
+In: the records of each source, in order of preference, and the parts of older generations. Out, in one folder:
 `part-NNNN.parquet`, `labels.parquet`, `hosts.parquet` and `account.json`.
 """
 
@@ -36,25 +36,25 @@ def merge(
     """Merge a generation's sources into catalog parts.
 
     Args:
-        sources: records of each source (contract SOURCE_RECORDS); of two with one uuid the earlier is used.
-        out_dir: where the parts (contract CATALOG), the labels (contract PROVIDER_LABELS), the hosts (contract
-            NAMED_HOSTS) and the account go.
-        generation: this generation's number.
+        sources: the records of each source (contract SOURCE_RECORDS); if two have the same uuid, the first source wins.
+        out_dir: output folder: the parts (contract CATALOG), the labels (contract PROVIDER_LABELS), the hosts (contract
+            NAMED_HOSTS) and the account.
+        generation: number of this generation.
         parts: number of parts.
-        first_part: the number of its first part.
+        first_part: number of the generation's first part.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
-        older: the parts of all older generations; their images are not taken again.
-        limits: the hosts' policies: over how many parts a host may be spread.
-        dealt: the folder that keeps how this generation's images were dealt before; a rerun moves none of them.
+        older: the parts of all older generations; their images are left out.
+        limits: the hosts' policies, which limit the number of parts that share a host.
+        dealt: folder with this generation's earlier assignment of images to parts, which a rerun keeps.
 
     Raises:
-        InputError: a file is missing or breaks its contract.
+        InputError: a file is missing or violates its contract.
     """
     with (
         tables.connect(memory_mb, threads) as connection,
-        # Beside its outputs, where there is room for the catalogue's size.
-        tempfile.TemporaryDirectory(prefix=".catalog-", dir=_made(out_dir)) as folder,
+        # In the output folder, since the temporary copy is as large as the catalog.
+        tempfile.TemporaryDirectory(prefix=".catalog-", dir=_create_folder(out_dir)) as folder,
     ):
         for place, source in enumerate(sources):
             tables.read(connection, source, SOURCE_RECORDS, f"source_{place}")
@@ -68,7 +68,7 @@ def merge(
         connection.execute(f"SET VARIABLE sources = [{names}]::VARCHAR[]")
         run_sql(connection, HERE / "merge.sql")
         deal_hosts(connection, "merged", parts, limits, dealt=dealt)
-        # Sorted by part once, so that writing a part reads its own row groups and not the whole catalogue.
+        # Sorted by part once, so that writing a part reads only its own row groups.
         catalogue = Path(folder) / "catalogue.parquet"
         connection.execute(
             f"COPY (SELECT * REPLACE (part + {int(first_part)} AS part) FROM dealt ORDER BY part, uuid) "
@@ -94,7 +94,7 @@ def merge(
         keep_dealt([_part(out_dir, part) for part in range(first_part, first_part + parts)], dealt)
 
 
-def _made(folder: Path) -> Path:
+def _create_folder(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -106,7 +106,7 @@ def _part(out_dir: Path, number: int) -> Path:
 def _write_account(
     connection: duckdb.DuckDBPyConnection, sources: tuple[Path, ...], generation: int, distinct: int, path: Path
 ) -> None:
-    # Once, by both: the view joins all sources.
+    # One query for both counts, since the view reads all sources.
     fates = connection.execute("SELECT fate, place, count(*) FROM fates GROUP BY ALL ORDER BY ALL").fetchall()
     counts: Counter[str | None] = Counter()
     for fate, _, count in fates:

@@ -1,6 +1,6 @@
--- Records of a generation's sources into one catalogue. `offered` has the sources' records with the source's place in
--- the list; `older` the uuids of older generations; the variable `sources` has the sources' names by place. Existing
--- images win, then earlier sources.
+-- Merge the records of a generation's sources. `offered`: the sources' records, with `place`, the source's index in the
+-- list; `older`: the images of older generations. Variable: sources (the sources' names by place). If a uuid occurs
+-- several times, an older generation wins over this one, and an earlier source over a later one.
 
 CREATE OR REPLACE TEMP TABLE taken AS
 SELECT uuid, min(place) AS place, count(*) AS times

@@ -1,9 +1,9 @@
-"""Shared code of the readers: from a source's columns to contract records."""
+"""Shared code of the readers: convert a source's columns to contract records."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 
 import duckdb
@@ -25,34 +25,33 @@ SHOWN_LINES = 4
 
 
 def run_sql(connection: duckdb.DuckDBPyConnection, *scripts: Path) -> None:
-    """Run SQL files, one after the other."""
+    """Run SQL files in order."""
     for script in scripts:
         connection.execute(script.read_text(encoding="utf-8"))
 
 
 def set_variable(connection: duckdb.DuckDBPyConnection, name: str, value: str | int | bool) -> None:
-    """Give a value to the SQL files, which read it with `getvariable(name)`."""
+    """Set a variable that the SQL files read with `getvariable(name)`."""
     written = literal(value) if isinstance(value, str) else str(value)
     connection.execute(f"SET VARIABLE {quoted(name)} = {written}")
 
 
 @contextmanager
 def one_line(what: str) -> Iterator[None]:
-    """Turn what DuckDB says of outside data into one line that begins with `what`."""
+    """Turn DuckDB's errors about input data into an InputError of one line that begins with `what`."""
     try:
         yield
     except duckdb.OutOfMemoryException:
-        # No fault of the data: more memory helps.
+        # Not an error in the data: more memory helps.
         raise
     except duckdb.Error as error:
         lines = [line.strip() for line in str(error).splitlines() if not line.startswith("LINE ")]
-        told = takewhile(lambda line: not line.startswith("Possible"), (line for line in lines if line.strip("^ ")))
-        said = list(told)
-        raise InputError(f"{what}: {'; '.join(said[:SHOWN_LINES])}") from None
+        shown = takewhile(lambda line: not line.startswith("Possible"), (line for line in lines if line.strip("^ ")))
+        raise InputError(f"{what}: {'; '.join(islice(shown, SHOWN_LINES))}") from None
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection, source: str) -> list[str]:
-    """The column names of a table, view or table function, in its order."""
+    """The column names of a table, view or table function, in order."""
     return [str(row[0]) for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
 
 
@@ -65,11 +64,11 @@ def view_as_text(
     *,
     keep: Sequence[str] = (),
 ) -> None:
-    """Make `view` of `source` with the columns `names`, each as text, and the column `kept`.
+    """Create `view`: the columns `names` of `source` as text, and the column `kept`. Empty text becomes NULL.
 
     Args:
-        found_as: our column name: its name in the source. Those that are not there are NULL; empty text is NULL too.
-        keep: names in the source that go into `kept`, a struct of texts (NULL when there are none).
+        found_as: maps contract names to column names in the source; contract columns without one are NULL.
+        keep: source columns that go into `kept`, a struct of texts (NULL if there are none).
     """
     projections = [
         f"nullif(CAST({quoted(found_as[name])} AS VARCHAR), '') AS {quoted(name)}"
@@ -83,25 +82,26 @@ def view_as_text(
 
 
 def select_rows(connection: duckdb.DuckDBPyConnection, source: str, select: str | None, name: str) -> tuple[int, int]:
-    """Make the view `selected`: the rows of `source` for which the SQL predicate `select` is true.
+    """Create the view `selected`: the rows of `source` for which the SQL predicate `select` is true.
 
     Returns:
-        How many rows the source has, and how many are selected.
+        The number of rows in the source, and the number selected.
 
     Raises:
-        InputError: the predicate is no SQL, names an unknown column, or fails on a row.
+        InputError: the predicate is not valid SQL, uses an unknown column, or fails on a row.
     """
     if select is not None and ";" in select:
-        raise InputError(f"source {name}: select: {select!r} is more than one expression; leave out the semicolon")
+        raise InputError(f"source {name}: select: {select!r} must be a single expression; remove the semicolon")
     condition = f"WHERE ({select}\n)" if select is not None else ""
-    with one_line(f"source {name}: select: {select!r} does not work on the columns {_shown(connection, source)}"):
+    columns = ", ".join(columns_of(connection, source))
+    with one_line(f"source {name}: select: {select!r} fails on a table with the columns {columns}"):
         connection.execute(f"CREATE OR REPLACE TEMP VIEW selected AS SELECT * FROM {source} {condition}")
         selected = count_rows(connection, "selected")
     return count_rows(connection, source), selected
 
 
-def demand(file: Path, found: Sequence[str], needed: Sequence[str]) -> None:
-    """Refuse a file without the columns that it needs.
+def require_columns(file: Path, found: Sequence[str], needed: Sequence[str]) -> None:
+    """Check that a file has the needed columns.
 
     Raises:
         InputError: a column is missing.
@@ -111,10 +111,10 @@ def demand(file: Path, found: Sequence[str], needed: Sequence[str]) -> None:
 
 
 def open_text(connection: duckdb.DuckDBPyConnection, file: Path, name: str, delimiter: str, quote: str = "") -> None:
-    """Read a text table of a known form once, every value as text, into the table `name`, which spills to disk.
+    """Read a delimited text file into the table `name`, every value as text. The table spills to disk.
 
     Raises:
-        InputError: it is missing, or no such table; a row that does not fit is named by its line.
+        InputError: the file is missing or not a table with this delimiter; the message names a malformed row's line.
     """
     with tempfile.TemporaryDirectory(prefix="text-") as scratch:
         open_table(connection, file, name, Path(scratch), delimiter=delimiter, quote=quote)
@@ -134,20 +134,20 @@ def write_named(
     found_as: Mapping[str, str] | None = None,
     decimal: str = ".",
 ) -> None:
-    """Write contract records of a source whose columns a query gives by the names of `NAMED`.
+    """Write contract records from a query whose columns are named as in `NAMED`.
 
     Args:
-        settings: the source's part of the config; its `select` sees the query's columns.
-        query: the source's rows; columns that it does not give are NULL.
-        rows: how many rows the source has.
+        settings: the source's config section; `select` can use all columns of the query.
+        query: the source's rows; columns that it lacks are NULL.
+        rows: number of rows in the source.
         images: the folder that relative values of `path` start from.
-        left_out: rows that the query leaves out by reason.
-        always_kept: columns that are kept whatever the config says.
-        found_as: the query's names for those of `NAMED`, where they differ.
+        left_out: number of rows left out by the query, by reason.
+        always_kept: columns that are kept in addition to the config's `keep`.
+        found_as: maps names of `NAMED` to columns of the query, if they differ.
         decimal: the decimal mark of x, y, width and height.
 
     Raises:
-        InputError: `select` or `keep` do not fit the source.
+        InputError: `select` or `keep` names a missing column, or `select` fails.
     """
     set_variable(connection, "source_name", settings.name)
     set_variable(connection, "decimal", decimal)
@@ -156,7 +156,7 @@ def write_named(
     connection.execute(f"CREATE OR REPLACE TEMP VIEW offered AS {query}")
     found = columns_of(connection, "offered")
     keep = [*settings.keep, *(name for name in always_kept if name not in settings.keep)]
-    demand(Path(f"source {settings.name}"), found, keep)
+    require_columns(Path(f"source {settings.name}"), found, keep)
     _, selected = select_rows(connection, "offered", settings.select, settings.name)
     if found_as is None:
         found_as = {name: name for name in NAMED if name in found}
@@ -186,19 +186,19 @@ def write_records(
     keep: Sequence[str] = (),
     left_out: Mapping[str, int] = {},
 ) -> None:
-    """Write the view `described` as contract records, and what became of each row of the source.
+    """Write the view `described` as contract records, and the account of the source's rows.
 
     Args:
         name: the source's name.
-        rows: how many rows the source has.
-        selected: how many of them `described` has.
-        keep: the names in its column `kept`, which become columns.
-        left_out: rows that are not in `described` by reason; the others of them were not selected.
+        rows: number of rows in the source.
+        selected: number of rows in `described`.
+        keep: fields of the column `kept` that become columns.
+        left_out: number of rows missing from `described`, by reason; the remaining ones were not selected.
 
     Raises:
         InputError: a file of the source is damaged.
     """
-    # The source's files are read to their ends only now.
+    # Only now are the source's files read to the end.
     with one_line(f"source {name}: cannot be read as a table"):
         connection.create_function("licence_of", licence_of, ["VARCHAR", "VARCHAR"], "VARCHAR", null_handling=SPECIAL)
         run_sql(connection, HERE / "records.sql")
@@ -215,9 +215,5 @@ def write_records(
 
 
 def count_rows(connection: duckdb.DuckDBPyConnection, source: str) -> int:
-    """How many rows a table or view has, or those of them that a WHERE behind it chooses."""
+    """The number of rows in a table or view; `source` may end in a WHERE clause."""
     return int(tables.scalar(connection, f"SELECT count(*) FROM {source}"))
-
-
-def _shown(connection: duckdb.DuckDBPyConnection, source: str) -> str:
-    return ", ".join(columns_of(connection, source))

@@ -1,5 +1,5 @@
--- What all readers do alike. A reader makes the view `described` (one row a record of its source, every value text or
--- NULL); this makes `judged` (each record with its problem, if any) and `records` (contract SOURCE_RECORDS).
+-- The part that all readers share. A reader creates the view `described` (one row per record of its source, every value
+-- text or NULL); this creates `judged` (each record with its problem, if any) and `records` (contract SOURCE_RECORDS).
 
 CREATE OR REPLACE TEMP VIEW judged AS
 SELECT
@@ -18,7 +18,7 @@ FROM (
     FROM described
 );
 
--- Only the uuids that come more than once are ever held, not the source.
+-- Memory holds only the repeated uuids, not the source.
 CREATE OR REPLACE TEMP TABLE repeated AS
 SELECT uuid
 FROM judged
@@ -26,7 +26,8 @@ WHERE problem IS NULL
 GROUP BY uuid
 HAVING count(*) > 1;
 
--- Of several records with one uuid the first by all of its values stays, so that it is the same one every time.
+-- Of several records with the same uuid, the first in the order of all values is kept, so that the choice is
+-- deterministic.
 CREATE OR REPLACE TEMP VIEW survivors AS
 SELECT * EXCLUDE (problem, crop_is_bad)
 FROM judged
@@ -37,7 +38,7 @@ FROM judged
 WHERE problem IS NULL AND uuid IN (SELECT uuid FROM repeated)
 QUALIFY row_number() OVER (PARTITION BY uuid ORDER BY source_url, label_id, judged) = 1;
 
--- Licences are few: each is read once, from its name and its link.
+-- There are few distinct licences, so each pair of name and link is parsed once.
 CREATE OR REPLACE TEMP TABLE licences AS
 SELECT
     license_name,

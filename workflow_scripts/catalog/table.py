@@ -1,7 +1,7 @@
 """Read a table of images (delimited text, Excel or parquet) into contract records.
 
-In: a table with `url` or `path` and at least one column that names the organism. Out: one row an image; its uuid comes
-from the source's name, `source_id`, the URL or path as the table writes it, and the crop, never from labels.
+In: a table with `url` or `path` and at least one column that names the organism. Out: one row per image; its uuid is a
+hash of the source's name, `source_id`, the URL or path as written in the table, and the crop, never of labels.
 """
 
 import tempfile
@@ -19,15 +19,15 @@ def read_table(*, table: Path, settings: Table, out: Path, account: Path, memory
     """Read a table of images into contract records.
 
     Args:
-        table: the table: text in any form (also with .gz), an Excel workbook, or parquet.
-        settings: the source's part of the config.
+        table: delimited text (optionally .gz), an Excel workbook, or parquet.
+        settings: the source's config section.
         out: output: the records (contract SOURCE_RECORDS).
         account: output: the account of rows.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 
     Raises:
-        InputError: the file is unreadable or lacks needed columns, or `columns` or `select` do not fit it.
+        InputError: the file cannot be read or lacks a column, or `columns`, `select` or `keep` names a missing column.
     """
     with tempfile.TemporaryDirectory(prefix="table-") as scratch, connect(memory_mb, threads) as connection:
         source = open_table(

@@ -1,4 +1,4 @@
--- A table of images as `described`. `named` has the table's columns by their names in the contract.
+-- Create the view `described` of a table of images. `named` has the table's columns under their names in the contract.
 
 CREATE OR REPLACE TEMP VIEW measured AS
 SELECT
@@ -17,7 +17,7 @@ SELECT
         least(left_edge, upper_edge) >= 0
         AND least(crop_width, crop_height) >= 1
         AND greatest(left_edge, upper_edge, crop_width, crop_height) < 2147483647
-        -- least() passes over NULL: a side that is missing or no number makes the sum NULL.
+        -- least() ignores NULL, but a missing or non-numeric side makes the sum NULL.
         AND left_edge + upper_edge + crop_width + crop_height IS NOT NULL,
         false
     ) AS crop_is_bad
@@ -38,7 +38,8 @@ FROM cropped;
 
 CREATE OR REPLACE TEMP VIEW described AS
 SELECT
-    -- From what names the medium, as the table writes it: neither labels nor the place of the folder enter.
+    -- A hash of the values that identify the medium, as written in the table; it depends neither on labels nor on the
+    -- location of the image folder.
     CASE
         WHEN coalesce(path, url) IS NOT NULL THEN CAST(CAST(md5(joined_texts([
             getvariable('source_name'),
@@ -53,7 +54,7 @@ SELECT
     CASE
         WHEN path IS NULL THEN url
         WHEN starts_with(path, '/') THEN path
-        -- Windows writes `\`.
+        -- Windows uses `\`.
         ELSE getvariable('images') || '/' || replace(path, '\', '/')
     END AS address,
     path IS NOT NULL AS is_local,

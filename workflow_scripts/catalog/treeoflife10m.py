@@ -1,7 +1,7 @@
 """Read TreeOfLife-10M's catalog (dataset card imageomics/TreeOfLife-10M) into contract records.
 
-In: `catalog.csv` and the unpacked image sets of EOL, BIOSCAN-1M and iNat21. Out: one row an image whose image set is
-there. Rows of the split `train_small` repeat rows of `train` and are left out.
+In: `catalog.csv` and the unpacked image sets of EOL, BIOSCAN-1M and iNat21. Out: one row per image of the sets that are
+given. Rows of the split `train_small` repeat rows of `train` and are left out.
 """
 
 from pathlib import Path
@@ -10,8 +10,8 @@ from workflow_scripts.catalog.records import (
     HERE,
     columns_of,
     count_rows,
-    demand,
     open_text,
+    require_columns,
     run_sql,
     write_named,
 )
@@ -43,21 +43,21 @@ def read_treeoflife10m(
 
     Args:
         catalog: catalog.csv.
-        settings: the source's part of the config.
+        settings: the source's config section.
         out: output: the records (contract SOURCE_RECORDS).
         account: output: the account of rows.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
         eol: folder of EOL's unpacked image sets.
         bioscan: folder of BIOSCAN-1M's images.
-        inat21: folder of iNat21's folders.
+        inat21: folder of iNat21's species folders.
 
     Raises:
-        InputError: the catalog is unreadable or lacks a column, or `select` or `keep` do not fit it.
+        InputError: the catalog cannot be read or lacks a column, or `select` or `keep` names a missing column.
     """
     with connect(memory_mb, threads) as connection:
         open_text(connection, catalog, "given", ",", quote='"')
-        demand(catalog, columns_of(connection, "given"), NEEDED)
+        require_columns(catalog, columns_of(connection, "given"), NEEDED)
         files = (
             f"glob({path_literal(eol.absolute())} || '/**')" if eol is not None else "(SELECT '' AS file WHERE false)"
         )

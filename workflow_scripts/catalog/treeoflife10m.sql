@@ -1,4 +1,4 @@
--- TreeOfLife-10M's catalogue with the places of its images. Tables: `given` (catalog.csv, all text), `eol_files` (name,
+-- TreeOfLife-10M's catalog with the paths of its images. Tables: `given` (catalog.csv, all text), `eol_files` (name,
 -- path). Variables: bioscan, inat21 (folders, or NULL).
 CREATE OR REPLACE TEMP VIEW joined AS
 SELECT
@@ -8,7 +8,7 @@ SELECT
         WHEN bioscan_filename IS NOT NULL THEN 'bioscan'
         WHEN inat21_filename IS NOT NULL THEN 'inat21'
     END AS data_source,
-    -- TreeOfLife-10M's own identity, which its validation set is named by.
+    -- TreeOfLife-10M's own id, which its validation set uses.
     treeoflife_id AS source_id,
     CASE
         WHEN eol_content_id IS NOT NULL

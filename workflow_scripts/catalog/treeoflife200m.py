@@ -1,6 +1,6 @@
 """Read TreeOfLife-200M's metadata (dataset card imageomics/TreeOfLife-200M) into contract records.
 
-In: `catalog.parquet`, and `provenance.parquet` joined on uuid. Out: one row an image that can be acquired, with the
+In: `catalog.parquet`, joined with `provenance.parquet` on uuid. Out: one row per image that has a URL, with the
 published uuid.
 """
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from workflow_scripts.catalog.records import (
     HERE,
     columns_of,
-    demand,
     one_line,
     open_text,
+    require_columns,
     run_sql,
     select_rows,
     set_variable,
@@ -49,16 +49,16 @@ def read_treeoflife200m(
 
     Args:
         catalog: catalog.parquet.
-        settings: the source's part of the config.
+        settings: the source's config section.
         out: output: the records (contract SOURCE_RECORDS).
         account: output: the account of rows.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
-        provenance: provenance.parquet; without it no image has a licence.
-        crops: fathom_metadata.csv; without it every image is taken whole.
+        provenance: provenance.parquet; without it images have no licence.
+        crops: fathom_metadata.csv; without it images are not cropped.
 
     Raises:
-        InputError: a file is unreadable or lacks a needed column, or `select` does not work.
+        InputError: a file cannot be read or lacks a column, or `select` fails.
     """
     with connect(memory_mb, threads) as connection:
         set_variable(connection, "source_name", settings.name)
@@ -66,7 +66,7 @@ def read_treeoflife200m(
         source = scan(catalog)
         with one_line(f"{catalog}: cannot be read as parquet"):
             found = columns_of(connection, source)
-        demand(catalog, found, (*NEEDED, *settings.keep))
+        require_columns(catalog, found, (*NEEDED, *settings.keep))
         rows, selected = select_rows(connection, source, settings.select, settings.name)
         found_as = {name: name for name in COLUMNS if name in found}
         found_as |= {name: other for name, other in OTHER_SPELLINGS.items() if name not in found and other in found}
@@ -76,14 +76,14 @@ def read_treeoflife200m(
         else:
             with one_line(f"{provenance}: cannot be read as parquet"):
                 found = columns_of(connection, scan(provenance))
-            demand(provenance, found, ("uuid",))
+            require_columns(provenance, found, ("uuid",))
             found_as = {name: name for name in PROVENANCE_COLUMNS if name in found}
             view_as_text(connection, scan(provenance), "provenance", PROVENANCE_COLUMNS, found_as)
         if crops is None:
             view_as_text(connection, "(SELECT 1 WHERE false)", "crops", CROP_COLUMNS, {})
         else:
             open_text(connection, crops, "boxes_given", ",", quote='"')
-            demand(crops, columns_of(connection, "boxes_given"), CROP_COLUMNS)
+            require_columns(crops, columns_of(connection, "boxes_given"), CROP_COLUMNS)
             view_as_text(connection, "boxes_given", "crops", CROP_COLUMNS, {name: name for name in CROP_COLUMNS})
         run_sql(connection, HERE / "treeoflife200m.sql")
         write_records(

@@ -1,7 +1,7 @@
--- TreeOfLife-200M as `described`. `named` has the catalogue's columns by their names in the contract,
--- `provenance` who owns what.
+-- Create the view `described` of TreeOfLife-200M. `named` has the catalog's columns under their names in the contract,
+-- `provenance` the licences and owners.
 
--- One row of provenance a uuid, the same one every time; only for the records that are wanted.
+-- One row of provenance per uuid of `named`, chosen deterministically.
 CREATE OR REPLACE TEMP VIEW terms AS
 SELECT
     uuid,
@@ -10,7 +10,7 @@ FROM provenance
 WHERE uuid IN (SELECT uuid FROM named)
 GROUP BY uuid;
 
--- One box a uuid, of the table `crops` (x, y, width, height as text).
+-- One box per uuid, from the table `crops` (x, y, width, height as text).
 CREATE OR REPLACE TEMP VIEW boxes AS
 WITH measured AS (
     SELECT
@@ -52,7 +52,8 @@ SELECT
     NULL::VARCHAR AS dataset_key,
     named."basisOfRecord",
     named.img_type,
-    -- A GBIF id is an occurrence, a BIOSCAN id a specimen, an EOL id one image: photos of one specimen share it.
+    -- The source id is that of an occurrence (GBIF), a specimen (BIOSCAN) or an image (EOL). Photos of one specimen
+    -- share it.
     coalesce(named.data_source, getvariable('source_name')) || ':' || named.source_id AS occurrence_id,
     boxes.crop,
     coalesce(boxes.is_bad, false) AS crop_is_bad,
