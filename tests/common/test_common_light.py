@@ -31,7 +31,7 @@ write_tar(folder / "a.tar", [("a" * 32, {"txt": b"a fox"})])
 with torch_hidden():
     from webdataset.tariterators import tarfile_samples
 assert [sample["txt"] for sample in tarfile_samples([{"url": str(folder / "a.tar")}])] == [b"a fox"]
-with engine.in_force(lambda number: (number, None, None)):
+with engine.fetching_by(lambda number: (number, None, None)):
     pass
 assert "torch" not in sys.modules
 import torch

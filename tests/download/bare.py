@@ -1,15 +1,15 @@
-"""A server on the bare socket, for answers that no HTTP library would give."""
+"""A server on a plain socket, for answers that no HTTP library would send."""
 
 import socket
 import threading
 
 
 class BareServer:
-    """Hands each connection to `answer`, in a thread of its own.
+    """Calls `answer` for each connection, in its own thread.
 
     Attributes:
-        port: where it listens.
-        host: that port of 127.0.0.1.
+        port: the port it listens on.
+        host: `127.0.0.1:<port>`.
     """
 
     def __init__(self, address: str = "127.0.0.1") -> None:
@@ -19,7 +19,7 @@ class BareServer:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def answer(self, connection: socket.socket) -> None:
-        """Say what is to be said."""
+        """Read the request and send an answer."""
         raise NotImplementedError
 
     def _accept(self) -> None:

@@ -31,7 +31,7 @@ SETTINGS: dict[str, Any] = {
     "passes": 2,
     "allow_hosts": ["127.0.0.0/8"],
 }
-# Long enough for a busy machine, short enough for the answers that never end.
+# Long enough for a busy machine, short enough for answers that never end.
 LIMITS: dict[str, Any] = {
     "timeout": 2.0,
     "total_timeout": 3.0,
@@ -57,7 +57,7 @@ def bomb() -> bytes:
 
 
 class Server:
-    """The server, on all loopback addresses, and what it was asked: `asked[path]` requests."""
+    """The server, on all loopback addresses; `asked[path]` counts requests."""
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
@@ -83,7 +83,7 @@ class Server:
                 getattr(server, f"do_{kind}")(self, int(number or 0), time_asked)
 
         class Listener(ThreadingHTTPServer):
-            # With the usual 5, connections beyond it wait a second for their next try.
+            # With the default of 5, further connections wait a second before they try again.
             request_queue_size = 128
             daemon_threads = True
 
@@ -249,16 +249,16 @@ def pixel_bomb() -> bytes:
 
 @pytest.fixture(scope="session")
 def gzip_bomb() -> bytes:
-    """A few KB that unpack to 30 MB."""
+    """A few kB that decompress to 30 MB."""
     return GZIPPED
 
 
 class Run:
-    """Runs the download step in folders of its own.
+    """Runs the download step in its own folders.
 
     Attributes:
         work: the work folders.
-        out: where the part is published.
+        out: the output folder.
         product: name in the user agent.
     """
 
@@ -285,7 +285,7 @@ class Run:
     def start(
         self, settings: dict[str, Any] | None = None, files: int = 1024, **limits: Any
     ) -> subprocess.Popen[bytes]:
-        """Start the step as a command of its own, which may have so many files open."""
+        """Start the step as a separate process with a limit of open files."""
         words = [sys.executable, "-m", "workflow_scripts.download.fetch", "--part", self.part]
         words += ["--settings", DownloadSettings(**(SETTINGS | (settings or {}))).to_json()]
         words += ["--limits", DownloadLimits(**(LIMITS | limits)).to_json(), "--work", self.work, "--out-dir", self.out]

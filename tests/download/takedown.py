@@ -1,4 +1,4 @@
-"""A takedown's part in downloads."""
+"""Takedowns in the download stage."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from workflow_scripts.download.forget import forget
 
 
 def take_down(corpus: Path, *uuids: str) -> None:
-    """Take images out of a corpus's downloads, as a takedown does."""
+    """Remove images from a corpus's downloads, as a takedown does."""
     named = corpus / "named.parquet"
     tables.write_rows([{"uuid": uuid, "date": "2026-01-31", "reason": "asked for"} for uuid in uuids], LEDGER, named)
     forget(corpus=corpus, images=named)

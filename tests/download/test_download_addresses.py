@@ -1,4 +1,4 @@
-"""Which addresses may be asked, and how long hosts are left alone."""
+"""Allowed addresses, and Retry-After."""
 
 import ipaddress
 import socket

@@ -1,4 +1,4 @@
-"""One server that does everything wrong at once: the job ends in bounded time, and the good images are all there."""
+"""Against one server with every kind of fault, the job ends in bounded time with all good images."""
 
 import socket
 import struct
@@ -16,7 +16,7 @@ TOTAL_SECONDS = 2.0
 
 
 class Adversary(BareServer):
-    """Answers by path, on the bare socket, as no HTTP library would."""
+    """Sends an answer by path, on a plain socket, as no HTTP library would."""
 
     def __init__(self, body: bytes, pixel_bomb: bytes, gzip_bomb: bytes) -> None:
         self.body, self.pixel_bomb, self.gzip_bomb = body, pixel_bomb, gzip_bomb
@@ -178,7 +178,7 @@ def test_everything_at_once_ends_in_bounded_time_with_a_reason_for_every_row(
     rows = make_run(tmp_path, make_part(tmp_path, urls))(
         threads=8, timeout=1.0, total_timeout=TOTAL_SECONDS, wait=0, stop_after=1000
     )
-    # Two passes over four kinds that take all the time that they are given, and some for a busy machine.
+    # Two passes over four kinds that use up their timeout, plus some time for a busy machine.
     assert time.monotonic() - started < 2 * TOTAL_SECONDS * 4
     assert {uuid for uuid in urls if uuid.startswith("good")} <= {
         uuid for uuid, row in rows.items() if row["status"] == "ok"

@@ -1,4 +1,4 @@
-"""A ban is the host's and not its images': they come later, and a host that bans again is left to a person."""
+"""Images of a host that bans are retried later; a host that bans again is given up."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from workflow_scripts.download.stopped_hosts import STOPPED_HOSTS, StoppedHosts
 
 
 class Bouncer:
-    """Serves, and bans for a while whoever has asked for too much.
+    """A server that bans a client after too many requests.
 
     Attributes:
         bans: after how many images each ban begins.
@@ -94,7 +94,7 @@ def test_a_ban_that_passes_costs_no_image_and_what_is_forbidden_by_itself_stays_
     assert by_status(rows) == {"ok": 54, "failed": 6}
     forbidden = {uuid for uuid, row in rows.items() if row["status"] == "failed"}
     assert forbidden == {f"u{number:02d}9" for number in range(6)}
-    # Stopped by ten, then a few a pass. With more threads, good answers that were on their way begin the count anew.
+    # Stopped by ten refusals, then a few per pass. With more threads, good answers in flight restart the count.
     assert threads > 1 or len(host.refused) <= 10 + 2 * PROBES
 
 
@@ -124,7 +124,7 @@ def test_images_of_a_host_that_another_job_stopped_come_once_it_serves_again(
     server: Any, run_of: Any, bouncer: Any
 ) -> None:
     host = bouncer([0])
-    # Fewer images than what makes a ban.
+    # Fewer images than it takes to detect a ban.
     run = run_of(urls(server, 4))
     StoppedHosts(run.work / STOPPED_HOSTS).add(server.host)
     assert by_status(run({"passes": 2}, threads=1)) == {"deferred": 4}
@@ -145,7 +145,7 @@ def test_a_host_that_bans_twice_is_left_to_a_person_with_contact_and_limit(
     remedy = ("was stopped", "limits.download.hosts", server.host, "rate", "someone@example.org", "retry_failed")
     assert sum(says(error, *remedy) for error in left) > 20
     assert read_account(run.out / "account.json").notes["deferred"] == len(left)
-    # Other jobs leave it alone too, until the limit is lowered.
+    # Other jobs send it no requests either, until its limits are lowered.
     asked = sum(server.asked.values())
     other = {"passes": 3, "images_per_tar": 100, "jpeg_quality": 50}
     run(other, threads=1, stop_after=5, wait=0)

@@ -1,4 +1,4 @@
-"""Several boxes in one source image: it is fetched once, and each box is cut out at the original's scale."""
+"""A source image with several boxes is fetched once, and each box is cut out at full resolution."""
 
 import hashlib
 import os

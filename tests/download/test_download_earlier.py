@@ -1,4 +1,4 @@
-"""What earlier work of the corpus has of an image is taken over; hosts are asked for the rest alone."""
+"""Results of earlier work of the corpus are reused, and only the remaining images are requested."""
 
 import json
 import socket
@@ -22,7 +22,7 @@ PLACES = {"tar", "offset"}
 
 @pytest.fixture
 def urls(server: Any) -> dict[str, str]:
-    """Images and failures of every kind; nothing was asked for yet."""
+    """Images and failures of every kind, not requested yet."""
     server.asked.clear()
     kinds = ("ok", "large", "missing", "html", "cut", "bomb", "noai", "small", "broken")
     return {f"u-{kind}": server.url(f"{kind}/{number}") for number, kind in enumerate(kinds, start=800)}
@@ -53,7 +53,7 @@ def test_other_settings_of_the_work_ask_no_host_for_what_is_there(
     first, kept = run(), pictures(run)
     assert {"ok", "failed", "refused"} <= {row["status"] for row in first.values()}
     before = server.asked.copy()
-    # Another key: other tars, and another number of tries for what failed in passing.
+    # Another key: other tars, and another number of passes for transient failures.
     second = run({"images_per_tar": 3, "passes": 1})
     assert len(list(run.work.glob("*/done.json"))) == 2
     assert asked_since(server, before) == {"broken"}
@@ -157,7 +157,7 @@ def test_another_address_crop_or_version_is_fetched_again(
     monkeypatch.setattr("workflow_scripts.download.fetch.versioned", lambda step: {"step": step, "version": "1-edited"})
     run()
     assert server.asked["/ok/832"] == 3
-    # A smaller rendition is another address.
+    # A smaller rendition has another URL.
     run({"hosts": {"127.0.0.1": {"rewrite": {"pattern": "/ok/", "replacement": "/moved/"}}}})
     assert server.asked["/moved/832"] == 1
 
@@ -221,7 +221,7 @@ def test_what_was_taken_down_does_not_come_back_from_earlier_work(
         {"uuid": "elsewhere", "md5": md5, "date": "2026-01-31", "reason": "asked for"},
     ]
     tables.write_rows(rows, LEDGER, ledger)
-    # Earlier work still holds them, as where a takedown was interrupted.
+    # Earlier work still contains them, as after an interrupted takedown.
     fetch(
         part=run.part,
         settings=DownloadSettings(images_per_tar=2, allow_hosts=["127.0.0.0/8"]),
@@ -262,7 +262,7 @@ def test_images_of_a_tar_that_changed_since_are_asked_for(
     (done,) = run.work.glob("*/done.json")
     tar = done.with_name(first["u1"]["tar"])
     data = bytearray(tar.read_bytes())
-    # Within the picture, which begins and ends as before.
+    # Damage in the middle; the start and end markers are unchanged.
     data[first["u1"]["offset"] + first["u1"]["size"] // 2] ^= 1
     tar.unlink()
     tar.write_bytes(data)

@@ -1,4 +1,4 @@
-"""A part over real HTTP: every row ends with its reason, and what is kept is what was fetched."""
+"""Download a part over real HTTP: every row has its outcome, and kept images match the served ones."""
 
 import hashlib
 import os
@@ -51,7 +51,7 @@ ODD = {
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, server: Any, make_part: Any, make_run: Any) -> Any:
-    """One run over every kind of answer; the tests below look at it."""
+    """One run over every kind of answer, which the tests below check."""
     folder = tmp_path_factory.mktemp("finished")
     urls = {f"{kind}-{number}": server.url(f"{kind}/{number}") for kind in EXPECTED for number in range(2)}
     run = make_run(folder, make_part(folder, urls | {uuid: url for uuid, (url, _) in ODD.items()}))
@@ -155,7 +155,7 @@ def test_the_same_bodies_give_the_same_tars_whatever_the_threads(
     other({"images_per_tar": 8}, threads=1)
     assert list(one.tars()) == ["images-00000.tar", "images-00001.tar", "images-00002.tar"]
     assert one.tars() == other.tars()
-    # The hosts failed in the first run only.
+    # The hosts fail in the first run only.
     assert {row["attempts"] for row in one.rows().values()} == {1, 2}
     assert {row["attempts"] for row in other.rows().values()} == {1}
 
@@ -264,8 +264,8 @@ def test_the_log_counts_what_came_and_ends_with_the_account(
         lines = [record.getMessage() for record in caplog.records]
         counted = next(line for line in lines if line.startswith("download part-0000:"))
         assert says(counted, "3 of 5 images", "2 lost")
-        assert says(lines[-1], "part-0000", "5 images", "3 came", "http_error", "not_an_image")
+        assert says(lines[-1], "part-0000", "3 of 5 images", "http_error", "not_an_image")
         caplog.clear()
-        # Finished work that is taken over is accounted for, too.
+        # Adopting finished work logs the account too.
         run({"passes": 1})
         assert caplog.records[-1].getMessage() == lines[-1]

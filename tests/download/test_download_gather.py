@@ -1,4 +1,4 @@
-"""Manifests of several parts become one table and one account."""
+"""The manifests of several parts are gathered into one table and one account."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ from workflow_scripts.download.gather import gather
 
 @pytest.fixture
 def manifest_of(tmp_path: Path) -> Callable[[int], Path]:
-    """Writes a part with an image that is there, one that is not, and one that is deferred."""
+    """Writes a part with a downloaded, a failed and a deferred image."""
 
     def make(part: int) -> Path:
         folder = tmp_path / f"part-{part:04d}"

@@ -1,4 +1,4 @@
-"""A host is pressed no harder than its policy says, less after it refuses, and no more once it refuses nearly all."""
+"""Requests keep a host's policy, slow down after refusals, and stop once the host refuses nearly all."""
 
 import threading
 import time
@@ -167,7 +167,7 @@ def test_faults_of_a_host_that_is_never_asked_keep_nothing_of_each_other_alive()
     plan = schedule(policies, rows(a=3))
     faults = [plan.take().fault for _ in range(3)]
     for fault in faults:
-        # A traceback holds the frames of whoever raised it, with all rows of their shard.
+        # A traceback keeps the frames that raised it alive, with all rows of their shard.
         assert fault is not None and fault.__traceback__ is None
         with pytest.raises(Fault, match=r"disallowed_address: 10\.0\.0\.1") as caught:
             raise fault
@@ -178,7 +178,7 @@ def test_refusals_that_two_processes_saw_are_not_one_row() -> None:
     jobs = [hosts(stop_after=50) for _ in range(2)]
     first = (BAN_AFTER - 1) * [0]
     for seen_by, status in (([*first, 1], "failed"), ([*first, 0], "deferred")):
-        seen = [jobs[job].row_of_refusals("a") for job in seen_by]
+        seen = [jobs[job].refusal_streak("a") for job in seen_by]
         with duckdb.connect() as connection:
             connection.execute(
                 "CREATE VIEW attempts AS SELECT uuid::VARCHAR AS uuid, 1 AS pass_number, 1 AS requests, "

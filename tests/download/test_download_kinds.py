@@ -1,4 +1,4 @@
-"""Every kind of image is handled, or refused by name; renditions, robots and room for bodies are as configured."""
+"""Every kind of image is decoded or refused with a reason; renditions, robots and memory follow the config."""
 
 import io
 import threading
@@ -120,7 +120,7 @@ def test_bodies_wait_for_room_and_the_first_always_has_it() -> None:
     first.share(2)
     first.give_back()
     waiting.join(0.2)
-    assert memory.most_held <= 180
+    assert memory.peak <= 180
     first.give_back()
     waiting.join(2)
     assert not waiting.is_alive()
@@ -145,7 +145,7 @@ def test_images_stay_within_their_memory_and_one_that_needs_more_may_come_later(
     assert [rows[uuid]["status"] for uuid in sorted(rows)] == 4 * ["ok"] + ["deferred"]
     error = rows["v"]["error"]
     assert all(part in error for part in ("needs_memory", "4000 x 3000", "image_memory_mb", "64"))
-    held = {memory.most_held for memory in made}
+    held = {memory.peak for memory in made}
     assert all(3000 * 2000 * 4 < most <= 64 * 2**20 for most in held)
     part = make_part(tmp_path, {"v": urls["v"]}, "part-0001")
     assert make_run(tmp_path / "again", part)(image_memory_mb=100)["v"]["status"] == "ok"
@@ -169,4 +169,4 @@ def test_many_large_bodies_at_once_stay_within_the_room_for_bodies(
     urls = {f"u{number}": server.url(f"padded/{number}") for number in range(12)}
     rows = make_run(tmp_path, make_part(tmp_path, urls))(body_memory_mb=4)
     assert {row["error"].partition(":")[0] for row in rows.values()} == {"not_an_image"}
-    assert max(memory.most_held for memory in made) <= 4 * 2**20 + body
+    assert max(memory.peak for memory in made) <= 4 * 2**20 + body

@@ -1,4 +1,4 @@
-"""Losses of downloads, made by the real steps: what a person reads, and that what it says mends them."""
+"""Losses of downloads, made by the real steps: the message names a remedy, and the remedy works."""
 
 import csv
 import json
@@ -33,14 +33,14 @@ LIMIT = DownloadLimits(**LIMITS | {"wait": 0})
 
 @dataclass
 class Corpus:
-    """One download part with the images of some sources."""
+    """A corpus of one part with the images of some sources."""
 
     folder: Path
     settings: DownloadSettings = SETTING
     limits: DownloadLimits = LIMIT
 
     def catalog(self, sources: Mapping[str, list[str]]) -> None:
-        """Source: addresses or paths."""
+        """Write the catalog: URLs or paths by source."""
         rows = [
             {"uuid": f"{source}-{number}", "label_id": "l", "data_source": "gbif", "catalog_source": source}
             | {"source_url": url, "host": "" if url.startswith("/") else url.split("/")[2], "generation": 0, "part": 0}
@@ -70,7 +70,7 @@ class Corpus:
         )  # fmt: skip
 
     def check(self, **max_loss: Any) -> list[dict[str, Any]]:
-        """What the check finds after the parts are gathered."""
+        """Gather the part and check its losses; returns the losses."""
         account, hosts = self.folder / "g000.account.json", self.folder / "g000.hosts.parquet"
         lost, out = self.folder / "g000.lost.csv", self.folder / "g000.loss.json"
         gather(
@@ -94,7 +94,7 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 def photos(folder: Path, names: range) -> list[str]:
-    """Paths of photos in a folder; those of even number are there."""
+    """Paths of photos in a folder; only those with even numbers exist."""
     folder.mkdir(exist_ok=True)
     for number in names:
         if number % 2 == 0:
@@ -113,7 +113,7 @@ def test_missing_files_are_counted_listed_and_come_by_another_try(corpus: Corpus
         listed = list(csv.DictReader(file))
     assert [row["source_url"] for row in listed] == mine[1::2]
     assert {row["source"] for row in listed} == {"mine"}
-    # Both of what the line says.
+    # Both remedies of the message.
     assert [row["lost"] for row in corpus.check(sources={"mine": 0.5})] == [5, 0]
     for number, path in enumerate(mine[1::2]):
         Path(path).write_bytes(picture(100 + number))
@@ -127,7 +127,7 @@ def test_a_host_that_refuses_is_named_and_its_images_may_be_gone_on_without(corp
     corpus.fetch()
     said = corpus.complaint()
     assert says(said, "tol", "6 of 10", "60 %", "50 %", f"http_error 6 at {server.host}", "g000.lost.csv")
-    # Another try would bring nothing, and the line does not say that it would.
+    # A retry would not help, and the message does not suggest it.
     assert "retry_failed" not in said
     enough = re.search(r"max_loss\.sources\.tol: ([\d.]+)", said)
     assert enough
@@ -142,7 +142,7 @@ def test_a_dead_network_stops_at_once_and_is_asked_again_when_it_is_back(corpus:
     urls = [f"http://{dead}/ok/{number}" for number in range(4)]
     corpus.catalog({"tol": urls})
     corpus.fetch()
-    # No share that may be lost lets a corpus without images pass.
+    # No maximum loss lets a corpus without images pass.
     said = corpus.complaint(network=1)
     assert says(said, "no images", "4 images", f"connection 4 at {dead}", "g000.lost.csv", "snakemake retry_failed")
     handler: Any = server.http.RequestHandlerClass
@@ -189,7 +189,7 @@ def test_photos_that_need_memory_come_once_there_is_more_and_another_try_alone_i
     (listed,) = csv.DictReader((corpus.folder / "g000.lost.csv").open())
     enough = re.search(r"(\d+) MiB", listed["detail"])
     assert enough, listed
-    # One MiB for what is rounded off.
+    # Plus one MiB, since the message rounds down.
     corpus.limits = LIMIT.model_copy(update={"image_memory_mb": int(enough[1]) + 1})
     corpus.retry()
     assert corpus.check()[0]["lost"] == 0
@@ -200,7 +200,7 @@ def test_photos_refused_by_type_are_let_in_by_the_key_of_their_host(corpus: Corp
     corpus.catalog({"museum": [server.url(f"ok/{number}") for number in range(2)]})
     corpus.fetch()
     said = corpus.complaint()
-    key = re.search(r"download\.hosts: (\{.*?\}\}) takes", said)
+    key = re.search(r"download\.hosts: (\{.*?\}\}) ", said)
     assert says(said, "not_an_image 2") and key
     hosts = DownloadSettings(hosts=yaml.safe_load(key[1])).hosts
     corpus.settings = corpus.settings.model_copy(update={"hosts": hosts})

@@ -1,4 +1,4 @@
-"""The process's memory stays below what its limits let it hold, whatever the images are."""
+"""The process's memory stays within its limits for all kinds of images."""
 
 import io
 import sys
@@ -16,10 +16,10 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.contracts import DOWNLOADS
 
-# Rooms so small that pictures of some megapixels fill them.
+# Limits that images of a few megapixels reach.
 LIMITS = DownloadLimits(body_memory_mb=8, image_memory_mb=160)
 SETTINGS = DownloadSettings(max_bytes=40_000_000, max_pixels=30_000_000)
-# What this runs with, and reports its most memory, shared libraries included, in KiB.
+# Runs a command and prints its peak memory in KiB, including shared libraries.
 MEASURED = (
     "import resource, subprocess, sys; status = subprocess.run(sys.argv[1:]).returncode; "
     "print('peak', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(status)"
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def mixture() -> dict[str, bytes]:
-    """Pictures of 6 to 12 megapixels, of the kinds that take most memory."""
+    """Pictures of 6 to 12 megapixels, of the kinds that need the most memory."""
     smooth = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
     image = Image.fromarray(smooth).resize((4000, 3000), Image.Resampling.BILINEAR)
     half = image.resize((3000, 2000))
@@ -67,5 +67,5 @@ def test_a_job_stays_within_its_memory_in_a_control_group(tmp_path: Path, make_p
     assert {row["status"] for row in rows} == {"ok"}
     resident = int(outcome.said.split("peak")[-1]) / 1024
     print(f"peak: {outcome.peak >> 20} MiB charged, {resident:.0f} MiB resident")
-    # Without images a process takes 300 MiB, shared libraries included.
+    # Without images a process uses 300 MiB, including shared libraries.
     assert resident < 330 + LIMITS.image_memory_mb + LIMITS.body_memory_mb + SETTINGS.max_bytes / 2**20

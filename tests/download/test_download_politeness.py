@@ -1,4 +1,4 @@
-"""Corpus and replay jobs at once, one giant host and many small ones: none sees more than its policy, over all jobs."""
+"""Corpus and replay jobs run together; no host, giant or small, gets more requests than its policy allows."""
 
 import subprocess
 import sys
@@ -25,12 +25,12 @@ SMALL_IMAGES = 2
 GIANT_IMAGES = 240
 GIANT = HostLimits(connections=6, rate=60)
 SMALL = HostLimits(connections=1, rate=5)
-# Over loopback requests may come a little closer together than they were sent.
+# On loopback, requests may arrive slightly closer together than they were sent.
 JITTER_SECONDS = 0.15
 
 
 class Recorder:
-    """A server on all loopback addresses that notes when each host was asked, and how often at once."""
+    """A server on all loopback addresses that records each host's request times and simultaneous requests."""
 
     def __init__(self, body: bytes) -> None:
         self.asked: dict[str, list[float]] = defaultdict(list)
@@ -86,7 +86,7 @@ def test_no_host_sees_more_than_its_policy_over_all_jobs(recorder: Recorder, tmp
     other = [f"127.0.2.{number + 1}:{recorder.port}" for number in range(REPLAY_HOSTS)]
     wanted = [f"http://{giant}/{number}" for number in range(GIANT_IMAGES)]
     wanted += [f"http://{host}/{number}" for host in small for number in range(SMALL_IMAGES)]
-    # Pages that have moved to another part's host, and replay's images at hosts of the corpus.
+    # Redirects to another part's host, and replay images at hosts of the corpus.
     wanted += [f"http://{host}/to/{giant}" for host in small[:20]]
     replay = [f"http://{host}/r{number}" for host in [giant, *small[:10], *other] for number in range(SMALL_IMAGES)]
     limits = DownloadLimits(default_host=SMALL, hosts={giant: GIANT}, threads=12, wait=0)
@@ -103,7 +103,7 @@ def test_no_host_sees_more_than_its_policy_over_all_jobs(recorder: Recorder, tmp
         command = [sys.executable, "-m", "workflow_scripts.download.fetch", *map(str, words)]
         return subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
-    # The corpus is downloaded when replay is there.
+    # The corpus is downloaded after replay.
     for kind, parts in (("replay", REPLAY_PARTS), ("corpus", PARTS)):
         jobs = [start(kind, part, parts) for part in range(parts)]
         assert [job.wait(timeout=600) for job in jobs] == [0] * parts
@@ -116,14 +116,14 @@ def test_no_host_sees_more_than_its_policy_over_all_jobs(recorder: Recorder, tmp
     for host, times in recorder.asked.items():
         policy = limits.of_host(host)
         assert recorder.most[host] <= policy.connections, host
-        # Each of the jobs that share a host may send one request at the very beginning of any stretch of time.
+        # Each job that shares a host may send one request at the start of any interval.
         jobs_of_host = max(len(hosts.get(host, set())) for hosts in (corpus_hosts, replay_hosts))
         assert busiest_second(times) <= policy.rate * (1 + JITTER_SECONDS) + jobs_of_host, host
     assert recorder.most[giant] > 1
 
 
 def deal(folder: Path, wanted: list[str], limits: DownloadLimits, parts: int) -> dict[str, set[int]]:
-    """Write the parts and their hosts; says in which parts each host is."""
+    """Write the parts and their hosts; returns the parts of each host."""
     rows = [
         {"uuid": f"{folder.name}-{number:04d}", "source_url": url, "host": url.split("/")[2]}
         for number, url in enumerate(wanted)

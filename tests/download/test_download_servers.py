@@ -1,4 +1,4 @@
-"""Downloads from an nginx and an Apache as Debian ships them; left out where they are not installed."""
+"""Downloads from Debian's nginx and Apache; skipped if they are not installed."""
 
 import shutil
 import socket
@@ -16,7 +16,7 @@ from tests.messages import says
 from workflow_scripts.common.config.download import HostLimits
 
 PICTURES = 40
-# Requests a second that this nginx serves to all who ask.
+# Requests per second that this nginx serves, over all clients.
 RATE = 10
 
 NGINX = """
@@ -98,7 +98,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(command: list[str], port: int) -> Iterator[None]:
-    """A server until the end of the block."""
+    """Run a server until the end of the block."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         for _ in range(200):
@@ -116,7 +116,7 @@ def running(command: list[str], port: int) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def folder(make_picture: Callable[..., bytes]) -> Iterator[Path]:
-    """What is served, where any user may read it."""
+    """The served files, readable by any user."""
     with tempfile.TemporaryDirectory() as name:
         made = Path(name)
         made.chmod(0o755)
@@ -131,8 +131,8 @@ class Nginx:
     """An nginx.
 
     Attributes:
-        host: where it serves.
-        tls: where it serves with a certificate that has expired, which `authority` has signed.
+        host: its host and port.
+        tls: host and port with an expired certificate, signed by `authority`.
     """
 
     def __init__(self, folder: Path, port: int, tls: int) -> None:
@@ -141,7 +141,7 @@ class Nginx:
         self.authority = folder / "expired.pem"
 
     def answers(self) -> list[tuple[float, int, str]]:
-        """Time, status and path of each request, which are then forgotten."""
+        """Time, status and path of each request since the last call."""
         log = self.folder / "access.log"
         lines = [line.split(" ") for line in log.read_text().splitlines()]
         log.write_text("")
@@ -161,7 +161,7 @@ def nginx(folder: Path) -> Iterator[Nginx]:
     subprocess.run([*sign, "-out", certificate], check=True, capture_output=True)
     made = Nginx(folder, free_port(), free_port())
     port, tls = made.host.partition(":")[2], made.tls.partition(":")[2]
-    # As root it would serve as nobody, who reads no other's files.
+    # As root, nginx would run as nobody, which cannot read these files.
     user = "user root;" if Path("/").owner() == Path(folder).owner() else ""
     config = folder / "nginx.conf"
     config.write_text(NGINX.format(folder=folder, port=port, tls=tls, rate=RATE, user=user))
@@ -171,7 +171,7 @@ def nginx(folder: Path) -> Iterator[Nginx]:
 
 @pytest.fixture(scope="module")
 def apache(folder: Path) -> Iterator[str]:
-    """An Apache's host."""
+    """The host and port of an Apache."""
     program = shutil.which("apache2", path="/usr/sbin:/usr/bin")
     if program is None:
         pytest.skip("no apache2 here (Debian's package apache2)")
@@ -225,7 +225,7 @@ def test_an_expired_certificate_is_the_cause_and_may_go_unchecked_for_that_host_
     assert {(row["status"], row["unverified"]) for uuid, row in second.items() if uuid != "other"} == {("ok", True)}
     assert (second["other"]["status"], second["other"]["unverified"]) == ("ok", False)
     assert len(nginx.answers()) == 12, "and only that host is asked"
-    # What came without a check is asked for again once it counts.
+    # Images fetched without a certificate check are requested again once it is on.
     third = run({"passes": 2}, stop_after=3, wait=0, threads=1)
     assert {third[uuid]["status"] for uuid in third} <= {"ok", "failed", "deferred"}
     assert [uuid for uuid, row in third.items() if row["status"] == "ok"] == ["other"]

@@ -1,4 +1,4 @@
-"""What a host permits an hour and a day holds over all jobs of a corpus, at once and one after the other."""
+"""A host's byte limits per hour and day hold over all jobs of a corpus, simultaneous and successive."""
 
 import subprocess
 import sys
@@ -13,12 +13,12 @@ import pytest
 from workflow_scripts.common import tables
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings
 from workflow_scripts.contracts import DOWNLOADS
-from workflow_scripts.download.traffic import LOOK_SECONDS, HostTraffic
+from workflow_scripts.download.traffic import READ_INTERVAL_SECONDS, HostTraffic
 
 SECONDS = 2.0
 BODY = 20_000
 BODIES = 5
-# An hour of the policy, shrunk to seconds.
+# The policy's hour, shortened to seconds.
 JOB = f"""
 from workflow_scripts.common.cli import run
 from workflow_scripts.download import traffic
@@ -37,8 +37,8 @@ def test_no_job_begins_what_would_break_the_limit_of_all(
     def weighed(self: Any, to: Any, number: int, time_asked: int) -> None:
         with self.lock:
             sent.append(time.monotonic())
-        # No two bodies come on one connection between two looks at what the other job received.
-        time.sleep(2 * LOOK_SECONDS)
+        # Between two reads of the other job's file, at most one body arrives per connection.
+        time.sleep(2 * READ_INTERVAL_SECONDS)
         self.answer(to, 200, body)
 
     monkeypatch.setattr(type(server), "do_weighed", weighed, raising=False)
@@ -55,8 +55,8 @@ def test_no_job_begins_what_would_break_the_limit_of_all(
     assert [job.wait(timeout=120) for job in [start(0), start(1)]] == [0, 0]
     rows = tables.read_rows(sorted(tmp_path.glob("[0-9]/manifest.parquet")), DOWNLOADS).to_pylist()
     assert [row["status"] for row in rows] == ["ok"] * 10
-    # A body counts when it has come, which is after it was asked for, however slow the machine is. Of the other job a
-    # job does not know the body under way and the one that came since it looked. Notes are rounded to a millisecond.
+    # Bodies count when they arrive, which is after their request on any machine. Of the other job, a job misses the
+    # body in flight and the one that arrived since the last read. Recorded times are rounded to a millisecond.
     busiest = max(sum(begin <= other < begin + 0.9 * SECONDS for other in sent) for begin in sent)
     assert busiest * len(body) <= (BODIES + 2) * len(body) < len(sent) * len(body)
 
@@ -82,9 +82,9 @@ def test_an_hour_and_a_day_are_waited_for_once_their_bytes_are_used_up(
     clock[0] += 3590
     traffic.add(50)
     assert traffic.wait(0) == 86_400 - 7200
-    # A job that comes later, after a kill, knows it.
+    # A later job, even after a kill, counts these bytes.
     assert HostTraffic(limits, tmp_path).wait(0) == 86_400 - 7200
-    # More than is ever permitted goes alone.
+    # A body larger than the limit is fetched alone.
     alone = HostTraffic({3600.0: 10.0}, None)
     alone.add(50)
     assert alone.wait(0) == 3600
@@ -99,7 +99,7 @@ def test_a_day_of_many_bodies_takes_little_memory_and_none_leaves_the_window_too
     clock = [began]
     monkeypatch.setattr("workflow_scripts.download.traffic.time.time", lambda: clock[0])
     whens = [began + number * day / 2 / bodies for number in range(bodies)]
-    # What another job noted, and what this one receives.
+    # Bytes recorded by another job, and bytes of this one.
     (tmp_path / "other.txt").write_text("".join(f"{when:.3f} 2\n" for when in whens) + "9999")
     limits = {day: 2.0 * bodies}
     tracemalloc.start()
@@ -111,9 +111,9 @@ def test_a_day_of_many_bodies_takes_little_memory_and_none_leaves_the_window_too
     memory = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert memory < 1_000_000, "184 bytes a body and window are 7 MB"
-    # What another job noted is summed twice, first as it is read.
+    # The other job's bytes are summed twice, the first time when read.
     for traffic, steps in ((other, 2), (own, 1)):
         for freed in (1, 100, bodies // 3):
-            # The window is full: so many bodies have to leave it.
+            # The window is full, so this many bodies must leave it.
             exact = whens[freed - 1] + day - clock[0]
             assert exact - 0.001 <= traffic.wait(freed - 1) <= exact + steps * day / 1000

@@ -1,4 +1,4 @@
-"""What hosts do on the wire: answers given byte by byte, hosts that are gone, and addresses that lead on."""
+"""Answers byte by byte, unreachable hosts, and redirects."""
 
 import socket
 import threading
@@ -25,13 +25,13 @@ AWAY = (socket.EAI_AGAIN, "Temporary failure in name resolution")
 
 
 class Wire(BareServer):
-    """Answers each path with the bytes that it is given, the next ones each time, and hangs up.
+    """Answers each path with given bytes, the next ones for each request, and closes the connection.
 
     Attributes:
-        answers: path -> what is sent, and the last of it ever after.
-        asked: path -> requests.
-        keeps: whether a connection is kept for further requests.
-        hears: whether it is hung up only when it is used again.
+        answers: the answers by path; the last one repeats.
+        asked: number of requests by path.
+        keeps: whether a connection stays open for further requests.
+        hears: whether the connection is closed only when it is reused.
         delay: seconds before each answer.
     """
 
@@ -62,12 +62,12 @@ class Wire(BareServer):
 
 
 def answer(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
-    """An answer as it goes over the wire; nothing is said that `headers` do not say."""
+    """The bytes of an answer with only the given headers."""
     return "\r\n".join([f"HTTP/1.1 {status}", *headers, "", ""]).encode("utf-8") + body
 
 
 def whole(body: bytes, *headers: str) -> bytes:
-    """An answer that says its length."""
+    """An answer with a Content-Length."""
     return answer(body, f"Content-Length: {len(body)}", *headers)
 
 
@@ -85,14 +85,14 @@ def wire() -> Iterator[Wire]:
 
 @pytest.fixture
 def gone() -> str:
-    """A host where nobody listens."""
+    """A host that refuses connections."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return f"127.0.0.1:{taken.getsockname()[1]}"
 
 
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """A port of all loopback addresses where no connection is ever made: its queue is full."""
+    """A port of all loopback addresses where connecting hangs, since its queue is full."""
     with socket.socket() as full, ExitStack() as waiting:
         full.bind(("0.0.0.0", 0))
         full.listen(0)
@@ -105,14 +105,14 @@ def silent() -> Iterator[int]:
 
 
 def errors_of(rows: dict[str, dict[str, Any]]) -> Counter[str]:
-    """How often each reason, with what a host is said to have done."""
+    """Counts of statuses; images of stopped hosts count as "stopped"."""
     return Counter("stopped" if "was stopped" in (row["error"] or "") else row["status"] for row in rows.values())
 
 
 def test_a_host_that_is_gone_is_stopped(gone: str, run_of: Any) -> None:
     urls = {f"u{number:02d}": f"http://{gone}/{number}" for number in range(20)}
     rows = run_of(urls)({"passes": 1}, stop_after=4, threads=1, wait=0)
-    # Four in the first pass, and one in each of the two that follow.
+    # Four in the first pass, one in each of the next two.
     assert errors_of(rows) == {"failed": 6, "stopped": 14}
     assert {row["error"].partition(":")[0] for row in rows.values()} == {"connection"}
     assert all("refused" in row["error"] for row in rows.values())
@@ -216,7 +216,7 @@ def iso_media(brand: bytes) -> bytes:
     return b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1" + brand + bytes(200)
 
 
-# Bodies that are called pages, and what they are refused as.
+# Bodies served as pages, and the errors they get.
 CALLED_PAGES = {
     "heim": (iso_media(b"heim"), "unsupported: HEIC"),
     "hevc": (iso_media(b"hevc"), "unsupported: HEIC"),
@@ -231,7 +231,7 @@ CALLED_PAGES = {
 def test_the_label_counts_where_the_bytes_are_of_no_kind_of_image(
     wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
 ) -> None:
-    # It names the container first, and what is in it among the compatible brands.
+    # The major brand is the container; the compatible brands name the codec.
     avif = make_picture(1, form="AVIF")
     avif = avif[:8] + b"mif1" + avif[12:]
     bodies = {name: body for name, (body, _) in CALLED_PAGES.items()} | {"avif": avif}
@@ -298,7 +298,7 @@ def test_a_kept_connection_that_is_hung_up_when_it_is_used_again_costs_no_image(
 
 @pytest.fixture
 def halves(server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The server, with bodies of which the second half comes some tenths of a second after the first."""
+    """The server; the second half of each body follows some tenths of a second after the first."""
 
     def in_halves(self: Any, to: Any, tenths: int, time_asked: int) -> None:
         half = bytes(600_000)
@@ -310,7 +310,7 @@ def halves(server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return server
 
 
-# One request after the other, all at once under way.
+# Requests start one after another and overlap.
 ONE_BY_ONE = {"connections": 3, "rate": 20}
 
 

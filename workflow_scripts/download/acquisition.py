@@ -1,4 +1,4 @@
-"""Acquisition of a table of images: fetching in passes, storing in tars, and an outcome for every row."""
+"""Acquire the images of a table: fetch them in passes, store them in tars, and record the outcome of every row."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -31,14 +31,14 @@ from workflow_scripts.download.web import Web
 
 @dataclass(frozen=True)
 class Acquisition:
-    """How images are acquired.
+    """Acquires the images of a part.
 
     Attributes:
         settings: sizes and checks of images.
         limits: limits of requests and memory.
-        hosts: their policies in this job.
-        agent: who asks.
-        taken_down: what is not taken in again.
+        hosts: the hosts' policies in this job.
+        agent: the user agent of requests.
+        taken_down: images that must not be downloaded again.
         stopping: set when the job must end.
     """
 
@@ -50,16 +50,16 @@ class Acquisition:
     stopping: threading.Event
 
     def run(self, part: Path, folder: Path, earlier: EarlierWork | None = None) -> None:
-        """Acquire the images of `part` and write tars, account and manifest into `folder`; resumes there.
+        """Acquire the images of `part`. Resumes unfinished work in `folder`.
 
         Args:
             part: the table of images.
-            folder: the folder.
-            earlier: earlier work from which images are taken over.
+            folder: where tars, account and manifest are written.
+            earlier: earlier work to reuse images from.
 
         Raises:
-            InputError: the contact, an allowed host or a proxy is not usable.
-            Stopped: the job was told to end.
+            InputError: the contact, an allowed host or a proxy is invalid.
+            Stopped: the job received a signal to end.
         """
         web = Web(
             settings=self.settings,
@@ -85,7 +85,7 @@ class Acquisition:
         self._write_manifest(folder, part, passes)
 
     def _write_manifest(self, folder: Path, part: Path, passes: Passes) -> None:
-        """The account, then the manifest, by which a reader knows that all is there."""
+        """Write the account, then the manifest, which marks the folder as complete."""
         shards = [*passes.shards(1), *passes.later_shards()]
         query = Path(__file__).with_name("manifest.sql").read_text(encoding="utf-8")
         with tables.connect(MEMORY_MB) as connection:
@@ -124,12 +124,12 @@ class Acquisition:
 
 
 def _write_tars(folder: Path, passes: Passes) -> None:
-    """A tar for each shard of the first pass, with its images of all passes in the order of their uuids."""
+    """Write one tar per shard of the first pass, with that shard's images from all passes, sorted by uuid."""
     with tables.connect(MEMORY_MB) as connection:
         connection.execute(
             "CREATE TEMP TABLE later (uuid VARCHAR, filename VARCHAR, image_offset BIGINT, image_size BIGINT)"
         )
-        # Once, and not for each tar: a part has thousands of shards.
+        # Once rather than per tar: a part has thousands of shards.
         if shards := passes.later_shards():
             connection.execute(f"INSERT INTO later {_images(shards)} ORDER BY uuid")
         for shard in passes.shards(1):
@@ -155,7 +155,7 @@ def _kept(connection: duckdb.DuckDBPyConnection, shard: Path) -> Iterator[tuple[
 
 
 def list_places(connection: duckdb.DuckDBPyConnection, tars: Iterable[Path]) -> None:
-    """Make the table `places`: where each image's data lies in some tars."""
+    """Create the table `places`: tar, offset and size (bytes) of each image in `tars`."""
     connection.execute('CREATE OR REPLACE TEMP TABLE places (uuid VARCHAR, tar VARCHAR, "offset" BIGINT, size BIGINT)')
     for tar in sorted(tars):
         members = member_places(tar)

@@ -1,4 +1,4 @@
-"""Addresses that may be requested: public ones, and those that the config allows."""
+"""Allowed addresses: public ones, and those listed in `allow_hosts`."""
 
 import ipaddress
 import socket
@@ -14,23 +14,23 @@ from urllib3.util import parse_url
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.download.attempts import Fault
 
-SECONDS_TO_REMEMBER = 300.0
+CACHE_SECONDS = 300.0
 SCHEMES = ("http", "https")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# Inner networks that Python takes for public: IPv4 written as IPv6, local NAT64, site-local (RFC 4291, 8215, 3879).
+# Private networks that Python counts as public: IPv4-compatible, local NAT64, site-local (RFC 4291, 8215, 3879).
 _INNER = tuple(ipaddress.ip_network(network) for network in ("::/96", "64:ff9b:1::/48", "fec0::/10"))
 
 
 class AddressPolicy:
-    """Refuses loopback, private, link-local and other special addresses that are not allowed by name or network.
+    """Refuses loopback, private, link-local and other special addresses unless they are allowed by name or network.
 
-    Names are resolved here, once for a while, and connections go to the very addresses that were checked.
+    Names are resolved here and cached, and connections use exactly the addresses that were checked.
 
     Args:
-        allow_hosts: host names, addresses or networks (CIDR) that may be asked whatever they are.
+        allow_hosts: host names, addresses or networks (CIDR) that are allowed even if they are not public.
 
     Raises:
-        InputError: an entry with a slash is no network.
+        InputError: an entry with a slash is not a network.
     """
 
     def __init__(self, allow_hosts: Iterable[str]) -> None:
@@ -41,21 +41,23 @@ class AddressPolicy:
                 self._networks.append(ipaddress.ip_network(entry, strict=False))
             except ValueError:
                 if "/" in entry:
-                    raise InputError(f"allow_hosts: {entry} is neither a host nor a network like 10.0.0.0/8") from None
+                    raise InputError(
+                        f"allow_hosts: {entry} is neither a host nor a network such as 10.0.0.0/8"
+                    ) from None
                 self._names.add(entry.lower())
-        self._known: dict[tuple[str, int], tuple[float, list[str]]] = {}
+        self._cache: dict[tuple[str, int], tuple[float, list[str]]] = {}
         self._lock = threading.Lock()
 
     def split(self, url: str) -> SplitResult:
-        """The URL's parts, when its scheme is http or https and it names a host.
+        """Split an http or https URL.
 
         Raises:
-            Fault: it is no such URL.
+            Fault: the URL is invalid, or its host is not allowed.
         """
         try:
             parts = urlsplit(url)
             host, _ = parts.hostname, parts.port
-            asked = parse_url(url).host
+            connected = parse_url(url).host
         except (ValueError, LocationParseError) as error:
             raise Fault("other", f"not a URL: {error}") from None
         if not parts.scheme:
@@ -64,19 +66,19 @@ class AddressPolicy:
             raise Fault("disallowed_address", f"scheme {parts.scheme}", status="refused")
         if not host:
             raise Fault("other", "URL without a host")
-        # What is checked must be what is asked: parsers differ in what they make of a backslash before the path, and
-        # wide digits become plain ones on the way.
-        asked = (asked or "").strip("[]").lower()
-        if asked != host and host.isascii():
-            raise Fault("disallowed_address", f"{host} or {asked}, by how it is read", status="refused")
-        self.check_name(asked)
+        # The host that is checked must be the one urllib3 connects to: parsers treat a backslash before the path
+        # differently, and full-width digits are normalized.
+        connected = (connected or "").strip("[]").lower()
+        if connected != host and host.isascii():
+            raise Fault("disallowed_address", f"{host} or {connected}, by how it is read", status="refused")
+        self.check_name(connected)
         return parts
 
     def check_name(self, host: str) -> None:
-        """Refuse a host by its name alone, where a proxy resolves it.
+        """Check a host by its name alone, since a proxy may resolve it.
 
         Raises:
-            Fault: it names or writes an address that is not allowed.
+            Fault: the name is localhost, or an address that is not allowed.
         """
         if host.lower() in self._names:
             return
@@ -86,7 +88,7 @@ class AddressPolicy:
             address = ipaddress.ip_address(host)
         except ValueError:
             try:
-                # Numbers such as 2130706433 or 0x7f.1 are addresses to most resolvers.
+                # Most resolvers accept numbers such as 2130706433 and 0x7f.1 as addresses.
                 address = IPv4Address(socket.inet_aton(host))
             except (OSError, ValueError):
                 return
@@ -94,19 +96,19 @@ class AddressPolicy:
             raise Fault("disallowed_address", host, status="refused")
 
     def resolve(self, host: str, port: int) -> list[str]:
-        """The addresses of a host that may be connected to.
+        """The allowed addresses of a host.
 
         Raises:
-            Fault: it has none.
-            OSError: it cannot be resolved.
+            Fault: none of its addresses is allowed.
+            OSError: the name cannot be resolved.
         """
         with self._lock:
-            until, addresses = self._known.get((host, port), (0.0, []))
+            until, addresses = self._cache.get((host, port), (0.0, []))
         if time.monotonic() >= until:
             answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             addresses = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
             with self._lock:
-                self._known[(host, port)] = (time.monotonic() + SECONDS_TO_REMEMBER, addresses)
+                self._cache[(host, port)] = (time.monotonic() + CACHE_SECONDS, addresses)
         if host.lower() in self._names:
             return addresses
         allowed = [address for address in addresses if self._allowed(ipaddress.ip_address(address.partition("%")[0]))]
@@ -124,7 +126,7 @@ class AddressPolicy:
 
 
 def _embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
-    """IPv4 addresses that an IPv6 address stands for."""
+    """The IPv4 addresses embedded in an IPv6 address."""
     if isinstance(address, IPv4Address):
         return []
     found = [address.ipv4_mapped, address.sixtofour, address.teredo[1] if address.teredo else None]

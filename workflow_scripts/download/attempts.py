@@ -1,4 +1,4 @@
-"""One attempt at one image, and what can go wrong with it."""
+"""An attempt to fetch an image, and its possible faults."""
 
 import dataclasses
 import logging
@@ -15,20 +15,20 @@ from workflow_scripts.download.memory import Room
 
 logger = logging.getLogger(__name__)
 
-# Of the file of kept images beside a pass's table.
+# Suffix of the file of kept images beside a pass's table.
 IMAGES = ".jpegs"
 JPEG_STARTS, JPEG_ENDS = b"\xff\xd8", b"\xff\xd9"
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """What earlier work found out about an image, and what it kept of it.
+    """The result of earlier work for an image.
 
     Attributes:
         found: fields of `Attempt`.
         measures: md5, width and height, as in `contracts.DOWNLOADS`.
-        file: where the kept JPEG is, or None where there is none.
-        offset, size: its place in the file, bytes.
+        file: the file with the kept JPEG, or None if the image was not kept.
+        offset, size: the JPEG's location in the file, bytes.
     """
 
     found: dict[str, Any]
@@ -38,10 +38,10 @@ class Earlier:
     size: int
 
     def take(self, attempt: "Attempt") -> bytes:
-        """Note in `attempt` what was found out, and return the kept JPEG.
+        """Copy the result to `attempt` and return the kept JPEG.
 
         Raises:
-            Fault: there is none, as before; or it is not there any more, and a later pass asks its host.
+            Fault: the image failed in the earlier work; or its JPEG is gone, and a later pass fetches it again.
         """
         if self.file is None:
             vars(attempt).update(self.found)
@@ -64,11 +64,11 @@ class Row:
     """An image to fetch.
 
     Attributes:
-        uuid: its identity.
-        url: its address, or an absolute path.
-        host: the address's host and port, or "" for a path.
-        crop: x, y, width and height of what is kept of it, in pixels of the original; None for all of it.
-        earlier: what earlier work has of it, where that is taken over; its host is not asked then.
+        uuid: the image's id.
+        url: its URL, or an absolute path.
+        host: the URL's host and port, or "" for a path.
+        crop: x, y, width and height of the crop in pixels of the original; None for the complete image.
+        earlier: the reused result of earlier work, if any; its host gets no request.
     """
 
     uuid: str
@@ -79,11 +79,11 @@ class Row:
 
 
 class Fault(Exception):
-    """Why an attempt gave no image.
+    """The reason why an attempt returned no image.
 
     Attributes:
         reason: one of `contracts.DOWNLOAD_REASONS`.
-        detail: what exactly, or "".
+        detail: details, or "".
         status: the image's status if no later attempt succeeds: `failed`, `refused` or `deferred`.
         transient: whether a later attempt may succeed.
     """
@@ -102,20 +102,20 @@ class Fault(Exception):
 
 @dataclass
 class Attempt:
-    """What one pass found out about an image; a row of the pass's table.
+    """The result of one pass for an image; a row of the pass's table.
 
     Attributes:
-        uuid: the image's.
-        pass_number: which pass, from 1.
-        requests: 1, or 0 when its host was not asked because it asked to wait too long, or is slow.
+        uuid: the image's id.
+        pass_number: number of the pass, from 1.
+        requests: 1, or 0 if the image was not requested (for example, its host was stopped or too slow).
         seconds: from the request to the end of the body.
         status, error, http_status, final_url, retrieved_at, content_type, pdq, original_width, original_height,
             unverified: as in `contracts.DOWNLOADS`.
-        transient: whether another pass may do better.
-        open_ended: whether the host did not say how long the body is, so that a cut one looks like a broken image.
-        refusals: which of its host's rows of refusals (403 and the like) it was refused in, if any: between two of them
-            there is a good answer.
-        image_offset, image_size: where the kept image lies in the pass's file of images.
+        transient: whether a later pass may succeed.
+        open_ended: whether the response had no length, so that a truncated body looks like a broken image.
+        refusals: id of the streak of refusals (403 and the like) of its host that includes this one, if any. A good
+            answer ends a streak.
+        image_offset, image_size: location of the kept image in the pass's file of images, bytes.
     """
 
     uuid: str
@@ -139,12 +139,12 @@ class Attempt:
     image_size: int | None = None
 
     def begin(self) -> None:
-        """Count a request and note its time."""
+        """Count a request and record its time."""
         self.requests += 1
         self.retrieved_at = datetime.now(UTC).isoformat(timespec="seconds")
 
     def fail(self, fault: Fault) -> None:
-        """Note why there is no image."""
+        """Record a fault."""
         self.status, self.error, self.transient = fault.status, str(fault), fault.transient
 
 
@@ -164,5 +164,5 @@ _ARROW = (
 )
 ATTEMPT_FIELDS = [pa.field(field.name, _ARROW.get(field.name, pa.string())) for field in dataclasses.fields(Attempt)]
 
-# Gives a row's body or raises `Fault`.
+# Returns a row's body or raises `Fault`.
 Fetch = Callable[[Row, Attempt, Room], bytes]

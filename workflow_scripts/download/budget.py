@@ -1,4 +1,4 @@
-"""A job's share of each host's limits, so that all jobs together keep them without communicating."""
+"""A job's share of each host's limits. The shares of all jobs add up to the limits, so jobs need not communicate."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,24 +9,24 @@ from workflow_scripts.common.host_parts import share_of
 from workflow_scripts.contracts import NAMED_HOSTS, TO_FETCH
 from workflow_scripts.download.part_files import MEMORY_MB
 
-NOTHING = (0, 0.0)
+NO_SHARE = (0, 0.0)
 
 
 class Budget:
-    """A job's budget.
+    """A job's share of each host's connections and rate.
 
-    The rows of its part say what share of their hosts' policies is this part's. Of a host that the rows of other parts
-    name nothing is left for this one, when a redirect leads there. A host that no row names is shared among all parts.
+    For hosts in the part's own table, the table gives the share. A host that is only in other parts' tables, and is
+    reached by a redirect, has no share here. A host in no table is shared equally by all parts.
 
     Args:
-        limits: the policies.
-        part: the part's table of images, or None: all hosts are wholly this job's.
-        others: tables of the hosts that the rows of all parts name (contract NAMED_HOSTS).
-        parts: how many parts there are.
-        turn: this part's place among them, from 0.
+        limits: the hosts' policies.
+        part: the part's table of images, or None if this job has all hosts to itself.
+        others: tables of the hosts in the tables of all parts (contract NAMED_HOSTS).
+        parts: number of parts.
+        turn: this part's index among them, from 0.
 
     Raises:
-        InputError: a table is missing or breaks its contract.
+        InputError: a table is missing or violates its contract.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Budget:
                     found = connection.execute(
                         "SELECT DISTINCT host, host_parts, host_turn FROM part WHERE host_parts IS NOT NULL"
                     )
-                    self._own = {host: (spread, place) for host, spread, place in found.fetchall()}
+                    self._own = {host: (parts, turn) for host, parts, turn in found.fetchall()}
 
     def of(self, host: str) -> tuple[int, float]:
-        """Connections at once, and requests a second, that are this job's."""
+        """This job's number of simultaneous connections and requests per second."""
         if host in self._own:
             return share_of(self._limits.of_host(host), *self._own[host])
         if self._others and self._is_named(host):
-            return NOTHING
+            return NO_SHARE
         return share_of(self._limits.of_host(host), *self._among_all)
 
     def _is_named(self, host: str) -> bool:

@@ -1,4 +1,4 @@
--- What became of the images of one part, added up in `counted`, and those that did not come, in `lost`.
+-- Add the outcomes of one part's images to `counted`, and the images that were not downloaded to `lost`.
 -- Tables: catalog (the part's images with their source), manifest (contract DOWNLOADS). Macro: may_come (common.losses).
 CREATE OR REPLACE TEMP TABLE ended AS
 SELECT
@@ -29,7 +29,7 @@ SELECT
     count(seconds) AS timed,
     bool_or(stopped) AS stopped,
     count(*) FILTER (unverified) AS unverified,
-    -- What says why a host was stopped, and before that what a person can do about it.
+    -- Prefer an error with a remedy, then one that says why the host was stopped.
     coalesce(
         min(error) FILTER (contains(error, 'limits.download.hosts')), min(error) FILTER (stopped), min(error)
     ) AS detail,

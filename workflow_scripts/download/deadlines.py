@@ -1,4 +1,4 @@
-"""Deadlines of requests, including those whose headers arrive slowly."""
+"""Deadlines for requests, including those whose headers arrive slowly."""
 
 import contextlib
 import socket
@@ -15,16 +15,23 @@ POLL_SECONDS = 0.2
 
 @dataclass
 class Request:
-    """A request under way: when it ends, the connection it uses, whether that was kept from another, and cut."""
+    """A request in progress.
+
+    Attributes:
+        ends: its deadline, in seconds of `time.monotonic`.
+        connection: the connection that it uses.
+        reused: whether an earlier request used the connection.
+        cut: whether the connection was closed at the deadline.
+    """
 
     ends: float
     connection: socket.socket | None = None
-    kept: bool = False
+    reused: bool = False
     cut: bool = False
 
 
 class Deadlines:
-    """Cuts the connections of requests that are over their time. One request a thread at a time."""
+    """Closes the connections of requests that exceed their deadline. Each thread has at most one request."""
 
     def __init__(self, stopping: threading.Event) -> None:
         self._stopping = stopping
@@ -34,7 +41,7 @@ class Deadlines:
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[Request]:
-        """A request of this thread, which ends within `seconds` (`ends` may be moved)."""
+        """A request of this thread that must end within `seconds`. Its `ends` may be changed later."""
         request = Request(time.monotonic() + seconds)
         with self._lock:
             self._open[threading.get_ident()] = request
@@ -44,12 +51,12 @@ class Deadlines:
             with self._lock:
                 del self._open[threading.get_ident()]
 
-    def uses(self, connection: socket.socket, kept: bool) -> None:
-        """This thread's request goes over `connection` from now on, which may be kept from an earlier one."""
+    def uses(self, connection: socket.socket, reused: bool) -> None:
+        """Record the connection that this thread's request uses."""
         with self._lock:
             request = self._open.get(threading.get_ident())
             if request is not None:
-                request.connection, request.kept = connection, kept
+                request.connection, request.reused = connection, reused
 
     def _watch(self) -> None:
         while True:
@@ -65,10 +72,10 @@ class Deadlines:
 
 
 def watched(base: type[HTTPConnection], deadlines: Deadlines) -> type[HTTPConnection]:
-    """A kind of connection that tells `deadlines` who uses it."""
+    """A subclass of `base` that reports the use of its connection to `deadlines`."""
 
     class Watched(base):  # type: ignore[misc, valid-type]
-        """Keeps a second handle of its socket: TLS takes the first one away before it shakes hands."""
+        """Keeps a duplicate of its socket, since TLS detaches the original before the handshake."""
 
         _handle: socket.socket | None = None
         _used = False
@@ -77,12 +84,12 @@ def watched(base: type[HTTPConnection], deadlines: Deadlines) -> type[HTTPConnec
             connection: socket.socket = super()._new_conn()
             self._drop()
             self._handle, self._used = connection.dup(), False
-            deadlines.uses(self._handle, kept=False)
+            deadlines.uses(self._handle, reused=False)
             return connection
 
         def request(self, *words: Any, **options: Any) -> None:
             if self._handle is not None:
-                deadlines.uses(self._handle, kept=self._used)
+                deadlines.uses(self._handle, reused=self._used)
             super().request(*words, **options)
             self._used = True
 

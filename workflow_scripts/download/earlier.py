@@ -1,10 +1,10 @@
-"""Reuse of images that earlier work of the same corpus has, so that hosts are asked only for the rest.
+"""Reuse the results of earlier work of the same corpus, so that only the remaining images are requested.
 
-Earlier work is any work folder of another key, finished or not. An image is taken over when its id, address, crop, the
-settings of the kept picture and the step's version are the same. So is a failure, unless a setting that decides about
-it (content types, sizes, allowed addresses, robots) has another value for its host now: other settings ask for nothing
-else. What failed in passing is for `retry_failed`, or for another number of `passes`. Images that were taken whatever
-`X-Robots-Tag` says are asked for again once it counts.
+Earlier work is any work folder with another key, finished or not. An image is reused if its id, URL, crop, picture
+settings and step version are the same. A failure is reused too, unless a setting that may change it (content types,
+sizes, allowed addresses, robots) now has another value for its host. Transient failures are requested again by
+`retry_failed`, or if `passes` changes. Images downloaded without regard to `X-Robots-Tag` are requested again once
+`respect_robots` is set.
 """
 
 import json
@@ -29,7 +29,7 @@ from workflow_scripts.download.part_files import MANIFEST, PART
 
 logger = logging.getLogger(__name__)
 
-# What an image may fail for, and the settings that decide about it.
+# Reasons of failure, and the settings that each depends on.
 DECIDED_BY: dict[str, tuple[str, ...]] = {
     "http_error": (),
     "connection": (),
@@ -45,12 +45,12 @@ DECIDED_BY: dict[str, tuple[str, ...]] = {
     "disallowed_by_robots": ("respect_robots",),
     "disallowed_address": ("allow_hosts",),
 }
-# What a row failed for; of an image `ok`, or `unverified` where a host's certificate was not checked.
+# A row's reason of failure. Without one: `unverified` if a TLS certificate was not checked, otherwise `ok`.
 _REASON = (
     "CASE WHEN found.error IS NOT NULL THEN split_part(found.error, ':', 1) "
     "WHEN found.unverified THEN 'unverified' ELSE 'ok' END"
 )
-# Whose settings decide: a certificate may be that of a host that the image's own sends on to.
+# The host whose certificate failed, which may be the target of a redirect.
 _CERTIFICATE_OF = r"nullif(regexp_extract(found.error, '^certificate: ([^ ]+?):? ', 1), '')"
 FIELDS = [field.name for field in ATTEMPT_FIELDS if field.name != "pass_number"]
 MEASURES = ("md5", "width", "height")
@@ -58,7 +58,7 @@ MEASURES = ("md5", "width", "height")
 
 @dataclass(frozen=True)
 class _Folder:
-    """A work folder of another key."""
+    """A work folder with another key."""
 
     path: Path
     name: str
@@ -70,13 +70,13 @@ class _Folder:
 
 
 class EarlierWork:
-    """The work folders of other keys beside one's own.
+    """The work folders with other keys beside a part's own.
 
     Args:
         part: the part's table of images.
-        folder: its work folder.
-        key: its key.
-        settings: its settings.
+        folder: the part's work folder.
+        key: the key of that folder.
+        settings: the part's settings.
     """
 
     def __init__(self, part: Path, folder: Path, key: Mapping[str, Any], settings: DownloadSettings) -> None:
@@ -86,24 +86,24 @@ class EarlierWork:
         self._settings = settings
 
     def find(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Make the table `earlier` of what is taken over for the images of the view `part`."""
+        """Create the table `earlier`: the reused results for the images of the view `part`."""
         columns = ", ".join(f"{field.name} {tables_type(str(field.type))}" for field in ATTEMPT_FIELDS)
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE earlier ({columns}, md5 VARCHAR, width BIGINT, height BIGINT, file VARCHAR)"
         )
         connection.execute("ALTER TABLE earlier DROP COLUMN pass_number")
-        folders = sorted(self._others(), key=lambda one: (not one.finished, -one.path.stat().st_mtime_ns))
-        for one in folders:
-            if one.name == self._key["name"]:
-                self._take(connection, one)
-        for one in self._moved_from(connection, [one for one in folders if one.name != self._key["name"]]):
-            self._take(connection, one)
+        folders = sorted(self._others(), key=lambda other: (not other.finished, -other.path.stat().st_mtime_ns))
+        for other in folders:
+            if other.name == self._key["name"]:
+                self._reuse(connection, other)
+        for other in self._moved_from(connection, [other for other in folders if other.name != self._key["name"]]):
+            self._reuse(connection, other)
         counted = connection.execute("SELECT count(*), count(*) FILTER (status = 'ok') FROM earlier").fetchone()
         if counted is not None and counted[0]:
-            logger.info("%d rows, %d of them images, are taken over from earlier work", *counted)
+            logger.info("reusing %d results of earlier work, %d of them images", *counted)
 
     def rows(self, connection: duckdb.DuckDBPyConnection, uuids: Iterable[str]) -> dict[str, Earlier]:
-        """What is taken over for some images, by uuid."""
+        """The reused results for some images, by uuid."""
         names = [*FIELDS, *MEASURES, "file"]
         found = connection.execute(
             f"SELECT {', '.join(names)} FROM earlier WHERE uuid IN (SELECT unnest($uuids))", {"uuids": list(uuids)}
@@ -135,51 +135,51 @@ class EarlierWork:
                 yield _Folder(folder, key["name"], settings)
 
     def _moved_from(self, connection: duckdb.DuckDBPyConnection, folders: list[_Folder]) -> list[_Folder]:
-        """The folders of other parts that had images of this one: those whose part was dealt anew since."""
+        """The folders of other parts that had images of this part, before images were assigned to parts anew."""
         left = "SELECT uuid FROM part WHERE uuid NOT IN (SELECT uuid FROM earlier)"
         if not connection.execute(f"{left} LIMIT 1").fetchall():
             return []
-        # What is still a part of the catalog has no image of this one.
+        # A current part of the catalog shares no image with this one.
         current = {path.stat().st_ino for path in self._part.parent.parent.glob("*/part-*.parquet")}
-        old = {str(one.path / PART): one for one in folders if (one.path / PART).stat().st_ino not in current}
+        old = {str(other.path / PART): other for other in folders if (other.path / PART).stat().st_ino not in current}
         if not old:
             return []
-        having = connection.execute(
+        matches = connection.execute(
             f"SELECT DISTINCT filename FROM {tables.scan_named([Path(path) for path in old])} "
             f"WHERE uuid IN ({left}) ORDER BY filename"
         ).fetchall()
-        return [old[name] for (name,) in having]
+        return [old[name] for (name,) in matches]
 
-    def _take(self, connection: duckdb.DuckDBPyConnection, one: _Folder) -> None:
-        """Add to `earlier` what a folder has of images that are not in it yet."""
+    def _reuse(self, connection: duckdb.DuckDBPyConnection, other: _Folder) -> None:
+        """Add a folder's results for images that are not in `earlier` yet."""
         try:
-            found = _finished(one.path) if one.finished else _unfinished(one.path)
+            found = _finished(other.path) if other.finished else _unfinished(other.path)
             if not found:
                 return
             connection.execute(may_come())
-            connection.register("reopened", self._reopened(connection, found, one.settings))
-            same_passes = "true" if one.settings.passes == self._settings.passes else "false"
+            connection.register("reopened", self._reopened(connection, found, other.settings))
+            same_passes = "true" if other.settings.passes == self._settings.passes else "false"
             names = ", ".join([*FIELDS, *MEASURES, "file"])
             reasons = ", ".join(map(tables.literal, DECIDED_BY))
             connection.execute(
                 f"INSERT INTO earlier ({names}) SELECT {', '.join(f'found.{name}' for name in names.split(', '))} "
                 f"FROM ({found}) AS found "
-                f"INNER JOIN {tables.scan(one.path / PART)} AS asked USING (uuid) "
-                "INNER JOIN part ON part.uuid = asked.uuid AND part.source_url = asked.source_url "
-                "AND part.host = asked.host AND part.crop IS NOT DISTINCT FROM asked.crop "
+                f"INNER JOIN {tables.scan(other.path / PART)} AS requested USING (uuid) "
+                "INNER JOIN part ON part.uuid = requested.uuid AND part.source_url = requested.source_url "
+                "AND part.host = requested.host AND part.crop IS NOT DISTINCT FROM requested.crop "
                 f"WHERE part.host <> '' AND NOT found.transient AND (found.status = 'ok' OR {_REASON} IN ({reasons})) "
                 f"AND ({same_passes} OR NOT coalesce(may_come(found.status, found.error, found.http_status), false)) "
                 f"AND (coalesce({_CERTIFICATE_OF}, part.host), {_REASON}) NOT IN (FROM reopened) "
                 "AND part.uuid NOT IN (SELECT uuid FROM earlier)"
             )
-            if one.finished:
-                _leave_damaged(connection, one.path)
+            if other.finished:
+                _drop_damaged(connection, other.path)
         except (duckdb.Error, InputError, OSError) as error:
-            # Another job may be at it, and finish, while it is read here.
-            logger.warning("%s: not used: %s", one.path, str(error).splitlines()[0])
+            # Another job may be writing the folder, and finish, while it is read here.
+            logger.warning("%s: not reused: %s", other.path, str(error).splitlines()[0])
 
     def _reopened(self, connection: duckdb.DuckDBPyConnection, found: str, then: DownloadSettings) -> pa.Table:
-        """Hosts and what of theirs is asked for again: a reason of failure, or `ok`."""
+        """The results that are requested again: pairs of host and reason of failure (or `ok`, `unverified`)."""
         now = self._settings
         reopened: list[tuple[str, str]] = []
         hosts = connection.execute(
@@ -203,25 +203,25 @@ class EarlierWork:
         return pa.table({name: pa.array(columns.get(name, ()), pa.string()) for name in ("host", "reason")})
 
 
-def _leave_damaged(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """Take nothing from tars of finished work that are not as they were left."""
+def _drop_damaged(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """Drop results whose tars in a finished folder are missing or do not match their checksum."""
     sums = WorkFolder(folder, {}).sums()
     for (file,) in connection.execute(
         "SELECT DISTINCT file FROM earlier WHERE starts_with(file, $folder) ORDER BY file", {"folder": f"{folder}/"}
     ).fetchall():
         if not Path(file).is_file() or sha256_file(Path(file)) != sums.get(Path(file).name):
-            logger.warning("%s: missing or changed since it was finished; its images are fetched again", file)
+            logger.warning("%s: missing or changed since it was written; its images are fetched again", file)
             connection.execute("DELETE FROM earlier WHERE file = $file", {"file": file})
 
 
 def tables_type(arrow: str) -> str:
-    """DuckDB's name of an Arrow type."""
+    """DuckDB's name for an Arrow type."""
     return {"string": "VARCHAR", "bool": "BOOLEAN", "double": "DOUBLE"}.get(arrow, "BIGINT")
 
 
 def _finished(folder: Path) -> str:
-    """The query for what a finished folder has."""
-    own = {
+    """SQL query for the results in a finished folder."""
+    renamed = {
         "requests": "attempts",
         "transient": "false",
         "open_ended": "false",
@@ -229,18 +229,18 @@ def _finished(folder: Path) -> str:
         "image_offset": '"offset"',
         "image_size": "size",
     }
-    columns = ", ".join(f"{own.get(name, name)} AS {name}" for name in (*FIELDS, *MEASURES))
+    columns = ", ".join(f"{renamed.get(name, name)} AS {name}" for name in (*FIELDS, *MEASURES))
     file = f"{tables.literal(f'{folder}/')} || tar AS file"
     return f"SELECT {columns}, {file} FROM {tables.scan(folder / MANIFEST)}"
 
 
 def _unfinished(folder: Path) -> str:
-    """The query for what an unfinished folder has in its finished shards, or nothing."""
+    """SQL query for the results in the finished shards of an unfinished folder; "" if there are none."""
     shards = sorted(folder.glob("pass-*/[0-9]*.parquet"))
     if not shards or (folder / MANIFEST).exists():
         return ""
-    own = {"requests": "sum(requests) OVER (PARTITION BY uuid)"}
-    columns = ", ".join(f"{own.get(name, name)} AS {name}" for name in (*FIELDS, *MEASURES))
+    renamed = {"requests": "sum(requests) OVER (PARTITION BY uuid)"}
+    columns = ", ".join(f"{renamed.get(name, name)} AS {name}" for name in (*FIELDS, *MEASURES))
     file = f"regexp_replace(filename, '[.]parquet$', {tables.literal(IMAGES)}) AS file"
     return (
         f"SELECT {columns}, {file} FROM {tables.scan_named(shards)} "

@@ -1,7 +1,7 @@
-"""img2dataset's Downloader over one shard, in this process, with the project's fetch function in force.
+"""Run img2dataset's Downloader on one shard, in this process, with the project's own fetch function.
 
-img2dataset's own fetch function takes any address, follows any redirect and reads without bound. It is replaced when
-this module is imported, and nothing here starts unless the replacement is seen to answer.
+img2dataset's fetch function requests any address, follows any redirect and reads bodies of any size. It is replaced
+when this module is imported, and no download starts before a test call has reached the replacement.
 """
 
 import contextlib
@@ -27,23 +27,23 @@ with torch_hidden():
 logger = logging.getLogger(__name__)
 
 SHARD_NAME_DIGITS = 5
-# No URL at all: img2dataset's own function would refuse it without a request.
+# Not a URL: img2dataset's own function would reject it without a request.
 _CANARY = (-1, "")
 
 
-def _nothing_in_force(row: tuple[int, str], *others: Any, **options: Any) -> Answer:
-    raise RuntimeError("img2dataset was asked to fetch outside the download step")
+def _refuse_to_fetch(row: tuple[int, str], *others: Any, **options: Any) -> Answer:
+    raise RuntimeError("img2dataset tried to fetch outside the download step")
 
 
-img2dataset_downloader.download_image = _nothing_in_force
+img2dataset_downloader.download_image = _refuse_to_fetch
 
 
 @contextlib.contextmanager
-def in_force(fetch: Callable[[int], Answer]) -> Iterator[None]:
-    """Have img2dataset call `fetch` with a row's number in the shard, and be sure of it.
+def fetching_by(fetch: Callable[[int], Answer]) -> Iterator[None]:
+    """Make img2dataset call `fetch` with a row's number in the shard, and verify it.
 
     Raises:
-        RuntimeError: img2dataset does not call it (another version, another patch).
+        RuntimeError: img2dataset does not call `fetch` (an incompatible version or patch).
     """
     answered = False
 
@@ -63,14 +63,13 @@ def in_force(fetch: Callable[[int], Answer]) -> Iterator[None]:
             raise RuntimeError("img2dataset does not use this project's fetch function; nothing was downloaded")
         yield
     finally:
-        img2dataset_downloader.download_image = _nothing_in_force
+        img2dataset_downloader.download_image = _refuse_to_fetch
 
 
 class AttemptWriter(ParquetSampleWriter):
-    """img2dataset's parquet writer, with what the attempts found out in the same rows.
+    """img2dataset's parquet writer, with the fields of `Attempt` added to each row.
 
-    Images go to a file beside the table, at once and one after the other: a table of them would have to be sorted, and
-    held.
+    Images are appended to a file beside the table, since a table of images would have to be sorted in memory.
     """
 
     def __init__(
@@ -91,21 +90,21 @@ class AttemptWriter(ParquetSampleWriter):
         self.written = 0
 
     def write(self, img_str: bytes | None, key: str, caption: str | None, meta: dict[str, Any]) -> None:
-        """Add a row; `img_str` is the JPEG that is kept, if any."""
+        """Add a row; `img_str` is the kept JPEG, if any."""
         attempt = self._attempts[meta["uuid"]]
         if img_str is not None:
             attempt.image_offset, attempt.image_size = self._images.tell(), len(img_str)
             self._images.write(img_str)
         found = meta | asdict(attempt)
         if attempt.uuid in self._earlier and not attempt.transient:
-            # img2dataset measures the body, which is the kept JPEG here.
+            # img2dataset's measures are those of the reused JPEG, not of the original body.
             found |= self._earlier[attempt.uuid].measures
         super().write(None, key, caption, found)
         self.written += 1
         self._on_row(img_str is not None)
 
     def close(self) -> None:
-        """Finish both files."""
+        """Close both files."""
         self._images.close()
         super().close()
 
@@ -122,29 +121,29 @@ def run_shard(
     folder: Path,
     on_row: Callable[[bool], None],
 ) -> Path:
-    """Fetch and verify the rows with `threads` connections at once.
+    """Fetch and verify rows over up to `threads` connections.
 
     Args:
         rows: at least one row.
-        pass_number: which pass this is.
-        fetch: gives a row's body or raises `Fault`; called in many threads, once for all rows of one address.
-        schedule: which of the rows is next.
-        memory: where bodies find room.
-        verify: looks at each body.
-        threads: connections at once.
-        folder: an empty folder, for img2dataset's files.
-        on_row: called after each row: whether an image came.
+        pass_number: number of the pass.
+        fetch: returns a row's body or raises `Fault`; called by many threads, once for all rows with the same URL.
+        schedule: decides which row is next.
+        memory: limits the memory of bodies.
+        verify: checks each body.
+        threads: maximum number of connections.
+        folder: an empty folder for img2dataset's files.
+        on_row: called after each row with whether the image was downloaded.
 
     Returns:
-        A parquet file in `folder` with a row for each of `rows`: its uuid, url and host, the fields of `Attempt`, and
-        img2dataset's width, height and md5. The kept images are beside it, in a file with the suffix `IMAGES`.
+        A parquet file in `folder` with one row for each of `rows`: uuid, url, host, the fields of `Attempt`, and
+        img2dataset's width, height and md5. The kept images are beside it in a file with the suffix `IMAGES`.
     """
     attempts = {row.uuid: Attempt(row.uuid, pass_number) for row in rows}
     earlier = {row.uuid: row.earlier for row in rows if row.earlier is not None}
     writers: list[AttemptWriter] = []
 
     def fetch_next(_: int) -> Answer:
-        """img2dataset names a row, but takes the answer of any: the schedule knows whose host may be asked."""
+        """Answer any row, not the one that img2dataset asks for: the schedule knows which hosts may get a request."""
         task = schedule.take()
         if task.answer is not None:
             return task.answer
@@ -162,7 +161,7 @@ def run_shard(
         except Fault as fault:
             attempt.fail(fault)
         except Exception as error:
-            logger.exception("%s: unforeseen", row.url)
+            logger.exception("%s: unexpected error", row.url)
             attempt.fail(Fault("other", f"{type(error).__name__}: {error}"))
         if data is None:
             room.give_back()
@@ -170,17 +169,17 @@ def run_shard(
             room.share(len(task.numbers))
         bodies: list[Body] = []
         for number in task.numbers:
-            of_row = attempts[rows[number].uuid]
-            if of_row is not attempt:
-                vars(of_row).update(asdict(replace(attempt, uuid=of_row.uuid)))
+            own_attempt = attempts[rows[number].uuid]
+            if own_attempt is not attempt:
+                vars(own_attempt).update(asdict(replace(attempt, uuid=own_attempt.uuid)))
             if data is not None:
-                bodies.append(Body(data, of_row, rows[number], room))
+                bodies.append(Body(data, own_attempt, rows[number], room))
         answers: list[Answer] = [(number, None, attempt.error) for number in task.numbers]
         if bodies:
             if row.earlier is None:
-                verify.look_at(bodies)
+                verify.check(bodies)
             else:
-                bodies[0].keep_as_it_is(row.earlier.measures)
+                bodies[0].accept(row.earlier.measures)
             answers = [(number, body, None) for number, body in zip(task.numbers, bodies, strict=True)]
         schedule.give(answers[1:])
         return answers[0]
@@ -197,7 +196,7 @@ def run_shard(
         extract_exif=False,
         output_folder=str(folder),
         column_list=["uuid", "url", "host"],
-        # Timeouts, retries, user agent and robots directives are the fetch function's.
+        # The fetch function handles timeouts, retries, user agent and robots directives.
         timeout=None,
         number_sample_per_shard=len(rows),
         oom_shard_count=SHARD_NAME_DIGITS,
@@ -212,12 +211,12 @@ def run_shard(
     table = pa.table({name: [getattr(row, name) for row in rows] for name in ("uuid", "url", "host")})
     with pa.OSFile(str(todo), "wb") as file, pa.ipc.new_file(file, table.schema) as out:
         out.write_table(table)
-    said = io.StringIO()
-    with in_force(fetch_next), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    printed = io.StringIO()
+    with fetching_by(fetch_next), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         downloader.download_shard((0, str(todo)))
-    if said.getvalue():
-        logger.info("img2dataset: %s", said.getvalue().strip())
-    # img2dataset only prints when a row breaks its loop.
+    if printed.getvalue():
+        logger.info("img2dataset: %s", printed.getvalue().strip())
+    # If a row breaks img2dataset's loop, it only prints the error.
     if [writer.written for writer in writers] != [len(rows)]:
-        raise RuntimeError(f"img2dataset lost rows of a shard of {len(rows)}: {said.getvalue().strip()[-500:]}")
+        raise RuntimeError(f"img2dataset lost rows of a shard of {len(rows)}: {printed.getvalue().strip()[-500:]}")
     return folder / f"{0:0{SHARD_NAME_DIGITS}d}.parquet"

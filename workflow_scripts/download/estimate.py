@@ -1,4 +1,4 @@
-"""Estimate a download before anything is fetched: images, bytes, files, and days for each host at its limits."""
+"""Estimate a download without fetching anything: images, bytes, files, and the time for each host at its limits."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from workflow_scripts.common.unit_costs import BYTES_SERVED, size_text
 from workflow_scripts.download.summary import spelled
 from workflow_scripts.download.traffic import GIGABYTE, WINDOWS
 
-# Mean of photographs in TreeOfLife's sources, scaled to 720 pixels as JPEG.
+# Mean over photos of TreeOfLife's sources, scaled to 720 pixels, as JPEG.
 BYTES_KEPT = 140_000
 FILES_OF_A_PART = 3
 SHOWN_HOSTS = 25
@@ -30,16 +30,16 @@ def estimate(
     json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
     memory_mb: int = 2048,
 ) -> None:
-    """Print what the download of these parts will cost.
+    """Print an estimate of a download.
 
     Args:
         parts: tables of images to fetch.
         settings: sizes and checks of images.
         limits: the hosts' limits.
-        bytes_served: mean bytes of an image as served.
-        bytes_kept: mean bytes of an image as kept.
-        json_lines: print one JSON object: images, requests, bytes_to_fetch, bytes_to_keep, files, tars, and hosts, the
-            slowest first, each with its images and seconds.
+        bytes_served: mean size of an image as served, bytes.
+        bytes_kept: mean size of an image as kept, bytes.
+        json_lines: print one JSON object instead: images, requests, bytes_to_fetch, bytes_to_keep, files, tars, and
+            hosts (slowest first), each with its images and seconds.
         memory_mb: DuckDB's memory limit, MiB.
     """
     with tables.connect(memory_mb) as connection:
@@ -53,16 +53,16 @@ def estimate(
     lines = [
         f"{images:,} images, {requests:,} requests to {sum(host != '' for host, *_ in hosts):,} hosts",
         f"{size_text(requests * bytes_served)} to fetch, {size_text(images * bytes_kept)} to keep "
-        f"(at {size_text(bytes_served)} and {size_text(bytes_kept)} an image)",
+        f"(at {size_text(bytes_served)} and {size_text(bytes_kept)} per image)",
         f"{tars + FILES_OF_A_PART * len(parts):,} files ({tars:,} tars)",
     ]
     seconds = {host: _seconds(limits.of_host(host), addresses, bytes_served) for host, _, addresses in hosts if host}
     slowest = sorted(seconds, key=lambda host: (-seconds[host], host))
     if slowest:
-        lines.append(f"at least {spelled(seconds[slowest[0]])} at the hosts' policies, the slowest of them first:")
+        lines.append(f"at least {spelled(seconds[slowest[0]])} at the hosts' limits; slowest hosts first:")
     counts = {host: rows for host, rows, _ in hosts}
     if json_lines:
-        told = {
+        summary = {
             "images": images,
             "requests": requests,
             "bytes_to_fetch": requests * bytes_served,
@@ -71,18 +71,18 @@ def estimate(
             "tars": tars,
             "hosts": [{"host": host, "images": counts[host], "seconds": seconds[host]} for host in slowest],
         }
-        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.write(json.dumps(summary) + "\n")
         return
     for host in slowest[:SHOWN_HOSTS]:
         policy = limits.of_host(host)
         lines.append(f"  {host:<48} {counts[host]:>12,} images {spelled(seconds[host]):>12} ({_policy(policy)})")
     if len(slowest) > SHOWN_HOSTS:
-        lines.append(f"  and {len(slowest) - SHOWN_HOSTS:,} hosts that take less")
+        lines.append(f"  and {len(slowest) - SHOWN_HOSTS:,} faster hosts")
     sys.stdout.write("\n".join(lines) + "\n")
 
 
 def _seconds(policy: HostLimits, requests: int, bytes_served: int) -> float:
-    """How long a host's images take at its policy: by requests or by bytes, whichever is slower."""
+    """The time a host's images take at its policy, in seconds: the longer one of its request and byte limits."""
     by_bytes = [
         requests * bytes_served / GIGABYTE / limit * seconds
         for name, seconds in WINDOWS.items()

@@ -1,4 +1,7 @@
-"""Download one part: a table of images into tars, and a manifest that accounts for every row."""
+"""Download the images of one part into tars.
+
+In: the part's table of images. Out: tars of JPEGs, `account.json`, and `manifest.parquet` with the outcome of each row.
+"""
 
 import logging
 import os
@@ -54,23 +57,23 @@ def fetch(
 
     Args:
         part: parquet table of images to fetch; extra columns are allowed.
-        settings: checks of images. Images that earlier work has under the same picture settings are taken over.
-        limits: limits of requests and memory. A change downloads nothing again.
-        work: folder for the work folders of all parts.
-        out_dir: where tars, account.json and, last, manifest.parquet are published.
+        settings: sizes and checks of images. Images of earlier work with the same picture settings are reused.
+        limits: limits of requests and memory. Changing them downloads nothing again.
+        work: parent of the work folders of all parts.
+        out_dir: output folder: the tars, account.json and, last, manifest.parquet.
         contact: mail or web address in the user agent.
         product: name in the user agent.
-        ledger: what was taken down from the corpus for good, once anything was. It is no part of what a part depends
-            on: `curate.takedown` rewrites the parts that had such images.
-        others: tables of the hosts that this part and those beside it name (contract NAMED_HOSTS): a redirect to
-            one that is another part's is not followed here.
-        parts: how many parts there are, with this one: they share the hosts that only redirects lead to.
-        turn: this part's place among them, from 0.
-        wait: when another process is at this part, wait until it is done and take over its work.
+        ledger: images permanently taken down from the corpus (contract LEDGER); may not exist. It does not affect
+            reruns, since `curate.takedown` itself rewrites the affected parts.
+        others: tables of the hosts of all parts (contract NAMED_HOSTS). Redirects to hosts of other parts are not
+            followed.
+        parts: number of parts. They share the hosts that are only reached by redirects.
+        turn: this part's index among them, from 0.
+        wait: if another process is downloading this part, wait until it ends and adopt its work.
 
     Raises:
-        BusyError: another process is at this part, and `wait` is not given.
-        InputError: the part, the contact, an allowed host or a proxy is not usable.
+        BusyError: another process is downloading this part, and `wait` is not given.
+        InputError: the part, the contact, an allowed host or a proxy is invalid.
     """
 
     def download(folder: WorkFolder) -> list[str]:
@@ -88,14 +91,14 @@ def fetch(
 
     do_once(work, work_key(part, settings), download, out_dir, MANIFEST, wait=wait)
     account = read_account(out_dir / ACCOUNT)
-    logger.info("%s: %d images, %d came; not: %s", part.stem, account.rows_in, account.kept, dict(account.dropped))
+    logger.info("%s: %d of %d images; lost: %s", part.stem, account.kept, account.rows_in, dict(account.dropped))
 
 
 def work_key(part: Path, settings: DownloadSettings) -> dict[str, Any]:
-    """What a part's download depends on."""
+    """The key of a part's work folder: everything that the download depends on."""
     return {
         "part": part_digest(part),
-        # The account names the part, and parts without rows are all alike.
+        # The account contains the name, and empty parts have the same digest.
         "name": part.stem,
         "settings": settings.model_dump(mode="json"),
         **versioned("download.fetch"),
@@ -105,14 +108,14 @@ def work_key(part: Path, settings: DownloadSettings) -> dict[str, Any]:
 def _download(acquisition: Acquisition, part: Path, work: WorkFolder) -> list[str]:
     folder = work.path
     if (folder / "done.json").exists():
-        logger.warning("%s: finished before, but damaged since; the part is downloaded again", folder)
+        logger.warning("%s: finished but damaged; downloading the part again", folder)
         _clear(folder)
     if not (folder / MANIFEST).exists():
         _check_names(part)
-        # What was asked for, for later work with other settings.
+        # A copy of the requested images, for later work with other settings.
         link(part, folder / PART)
         acquisition.run(part, folder, EarlierWork(part, folder, work.key, acquisition.settings))
-    # From here on the manifest alone says what there is; a kill before done.json is written comes back to this line.
+    # From here on only the manifest counts. A job killed before done.json is written resumes at this line.
     for attempts in folder.glob("pass-*"):
         shutil.rmtree(attempts)
     shutil.rmtree(folder / "in_hand", ignore_errors=True)
@@ -120,27 +123,27 @@ def _download(acquisition: Acquisition, part: Path, work: WorkFolder) -> list[st
 
 
 def _clear(folder: Path) -> None:
-    # What says that it is damaged goes last, so that a kill leaves nothing that is taken for whole.
+    # done.json goes last: if the job is killed, the folder is still recognized as damaged.
     for path in (folder / MANIFEST, folder / ACCOUNT, *folder.glob("images-*.tar"), folder / "done.json"):
         path.unlink(missing_ok=True)
 
 
 def _check_names(part: Path) -> None:
-    """Refuse uuids that cannot stand as names in a tar."""
+    """Check that all uuids are valid names of tar members."""
     with tables.connect(MEMORY_MB) as connection:
         tables.read(connection, part, TO_FETCH, "part")
-        wrong = connection.execute(
+        invalid = connection.execute(
             f"SELECT uuid FROM part WHERE NOT regexp_full_match(uuid, {tables.literal(UUID_PATTERN)}) LIMIT 1"
         ).fetchone()
-    if wrong is not None:
-        raise InputError(f"{part}: uuid {wrong[0]!r} cannot name a file; use letters, digits, - and _")
+    if invalid is not None:
+        raise InputError(f"{part}: uuid {invalid[0]!r} is not a valid file name; use up to 90 letters, digits, - and _")
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set; the step then ends with what is finished. A second signal ends it at once.
+    """An event set by SIGTERM and SIGINT. The step then stops and keeps finished work; a second signal exits at once.
 
-    img2dataset's thread pool would wait for ever if a signal's exception broke its loop.
+    Raising from the signal handler would leave img2dataset's thread pool waiting forever.
     """
     stopping = threading.Event()
     received: list[int] = []

@@ -1,7 +1,7 @@
-"""Take images out of download tars, as if they had been refused unasked; everything else stays as it is.
+"""Remove images from download tars, as if they had been refused without a request. Everything else is unchanged.
 
-It may be called again after it was interrupted: what still names an image is done again. A manifest is rewritten after
-the tars that it describes, and in between its readers find that the two do not fit.
+After an interruption it can be called again and continues with the files that still contain an image. A manifest is
+rewritten after its tars; in between, readers detect that the two do not match.
 """
 
 import json
@@ -29,34 +29,34 @@ logger = logging.getLogger(__name__)
 
 
 def forget(*, corpus: Path, images: Path) -> None:
-    """Take images out of every work folder of a corpus's downloads, and out of what they published.
+    """Remove images from all work folders of a corpus's downloads and from its published downloads.
 
     Args:
         corpus: the corpus's folder.
         images: the images (contract LEDGER).
 
     Raises:
-        BusyError: a job is writing one of them.
-        InputError: the table is missing or breaks its contract.
+        BusyError: a job is writing one of the folders.
+        InputError: the table is missing or violates its contract.
     """
     root, uuids = Path(Corpus(str(corpus)).download_work()), read_taken_down(images)
-    # What another try has brought that was killed, and is in no part yet; the next one fetches it again.
+    # Images of a killed retry, not in any part yet; the next retry fetches them again.
     for folder in sorted(root.glob("*retry-*")):
         with exclusive(root / ".retry.lock", wait=False):
             logger.info("%s: removed", folder)
             shutil.rmtree(folder)
     for folder in sorted(path for path in root.glob("*") if (path / "key.json").exists()):
-        if _holds_any(folder, uuids):
+        if _contains_any(folder, uuids):
             key = json.loads((folder / "key.json").read_text(encoding="utf-8"))
-            # By its name, for to compare each part with all would read every manifest as often as there are parts.
+            # Found by name, since comparing all pairs would read every manifest once per part.
             manifests = [corpus / kind / key["name"] / MANIFEST for kind in ("download", "replay/download")]
-            # Copies of an earlier key's work, or of none, are published by nobody.
-            shown = next((path for path in manifests if _same(path, folder / MANIFEST)), None)
-            with open_work_folder(root, key, target=shown, wait=False) as work:
-                _forget_in(work, uuids, shown.parent if shown else None)
+            # None: the folder has an earlier key or is unfinished, and its work is not published.
+            published = next((path for path in manifests if _same(path, folder / MANIFEST)), None)
+            with open_work_folder(root, key, target=published, wait=False) as work:
+                _forget_in(work, uuids, published.parent if published else None)
 
 
-def _holds_any(folder: Path, uuids: Set[str]) -> bool:
+def _contains_any(folder: Path, uuids: Set[str]) -> bool:
     manifest = folder / MANIFEST
     files = [manifest] if manifest.exists() else sorted(folder.glob("pass-*/[0-9]*.parquet"))
     return any(names_any(file, uuids, "status = 'ok'") for file in files)
@@ -65,7 +65,7 @@ def _holds_any(folder: Path, uuids: Set[str]) -> bool:
 def _forget_in(work: WorkFolder, uuids: Set[str], target: Path | None) -> None:
     folder = work.path
     if not (folder / MANIFEST).exists():
-        # Unfinished: what it has of them is fetched no more when it resumes, and the rest of those shards again.
+        # Unfinished: on resuming, the shards are fetched again without these images.
         for shard in sorted(folder.glob("pass-*/[0-9]*.parquet")):
             if names_any(shard, uuids, "status = 'ok'"):
                 shard.unlink()
@@ -82,7 +82,7 @@ def _forget_in(work: WorkFolder, uuids: Set[str], target: Path | None) -> None:
                 "SELECT DISTINCT tar FROM manifest SEMI JOIN taken_down USING (uuid) WHERE tar IS NOT NULL ORDER BY tar"
             ).fetchall()
         ]
-        # Out of sight first: should this be interrupted, the download's own rule publishes what is left.
+        # Unpublish first: if this is interrupted, the download's rule publishes the remaining images.
         for name in (MANIFEST, *affected) if target is not None else ():
             (target / name).unlink(missing_ok=True)
         (folder / DONE).unlink(missing_ok=True)
@@ -90,7 +90,7 @@ def _forget_in(work: WorkFolder, uuids: Set[str], target: Path | None) -> None:
         query = Path(__file__).with_name("forget.sql").read_text(encoding="utf-8")
         connection.execute(f"CREATE TEMP TABLE rewritten AS {query}")
         _write_account(connection, folder / ACCOUNT)
-        # By the manifest an image is still found, so it comes last.
+        # The manifest is rewritten last, since it is what shows that a folder still contains an image.
         tables.write(connection, "SELECT * FROM rewritten", DOWNLOADS, folder / MANIFEST)
     work.finish([MANIFEST, ACCOUNT, *(tar.name for tar in folder.glob("images-*.tar"))])
     logger.info("%s: %d tars rewritten", folder, len(affected))
@@ -99,7 +99,7 @@ def _forget_in(work: WorkFolder, uuids: Set[str], target: Path | None) -> None:
 
 
 def _rewrite_tars(connection: duckdb.DuckDBPyConnection, folder: Path, names: Sequence[str], uuids: Set[str]) -> None:
-    """Rewrite tars without the images; the table `places` says where the others are now."""
+    """Rewrite tars without the images and create the table `places` with the new locations of the others."""
     spans: dict[str, tars.Span] = {}
     for name in names:
         tars.drop_samples(folder / name, uuids)
@@ -115,7 +115,7 @@ def _rewrite_tars(connection: duckdb.DuckDBPyConnection, folder: Path, names: Se
 
 
 def _write_account(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """The part's account again, by the table `rewritten`; its notes stay."""
+    """Write the part's account from the table `rewritten`, with its notes unchanged."""
     counted = account_of(connection, "rewritten", path.parent.name)
     account = replace(read_account(path), rows_in=counted.rows_in, kept=counted.kept, dropped=counted.dropped)
     write_account(path, account)

@@ -1,5 +1,5 @@
--- A download's manifest without the bytes of what was taken down, as if they had been refused unasked; the images that shared
--- their tars have moved. Tables: manifest, taken_down (uuids), places (of all images in the rewritten tars).
+-- A part's manifest after a takedown: the images are marked as refused without a request, and the other images of the
+-- rewritten tars have new locations. Tables: manifest, taken_down (uuids), places (all images in the rewritten tars).
 SELECT
     manifest.uuid,
     'refused' AS status,

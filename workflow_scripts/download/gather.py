@@ -1,4 +1,8 @@
-"""Gather the manifests of a generation's download parts into one table and one account, by source and by host."""
+"""Gather the manifests of a generation's download parts.
+
+In: the parts' catalogs and manifests. Out: one table of all images, an account by source, sums by source and host, and
+a CSV list of the images that were not downloaded.
+"""
 
 from pathlib import Path
 
@@ -33,26 +37,27 @@ def gather(
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
-    """Gather manifests, after checking that the tars that they name are there.
+    """Check that the tars of all manifests exist, then gather the manifests.
 
     Args:
         catalog: the parts' tables of images.
         manifests: the parts' manifests, in the same order, with their tars beside them.
         parts: the number of each part, in the same order.
-        out: the gathered table.
-        account: where the sum of the parts' accounts goes, by source too.
-        hosts: where the sums by source, host and cause go (contract DOWNLOAD_HOSTS).
-        lost: where the images that did not come are listed for a person, as CSV: source, uuid, source_url, host, cause,
-            detail. What was taken down is not in it.
+        out: output: the gathered table (contract GATHERED_DOWNLOADS).
+        account: output: the account of all parts, with counts by source.
+        hosts: output: sums by source, host, status and reason (contract DOWNLOAD_HOSTS).
+        lost: output: the images that were not downloaded, except those taken down, as CSV (source, uuid, source_url,
+            host, cause, detail).
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
 
     Raises:
-        InputError: a manifest is missing or breaks its contract, or a tar is missing or too short.
+        InputError: a manifest is missing or violates its contract, or a tar is missing or too short.
     """
     if not len(catalog) == len(manifests) == len(parts):
         raise InputError(
-            f"{len(catalog)} catalog parts, {len(manifests)} manifests and {len(parts)} part numbers; give one for each"
+            f"found {len(catalog)} catalog parts, {len(manifests)} manifests and {len(parts)} part numbers; "
+            "give one of each per part"
         )
     with tables.connect(memory_mb, threads) as connection:
         tables.read(connection, manifests, DOWNLOADS, "manifests")
@@ -79,14 +84,14 @@ def gather(
 
 
 def _count(connection: duckdb.DuckDBPyConnection, catalog: tuple[Path, ...], manifests: tuple[Path, ...]) -> None:
-    """Make the tables `counted` and `lost`. A part at a time: joining all would hold every image."""
+    """Create the tables `counted` and `lost`, one part at a time, since joining all needs memory for every image."""
     connection.execute(f"CREATE TEMP TABLE counted ({COUNTED})")
     connection.execute(f"CREATE TEMP TABLE lost ({LOST})")
     connection.execute(may_come())
     script = (HERE / "count_part.sql").read_text(encoding="utf-8")
     for images, manifest in zip(catalog, manifests, strict=True):
         columns = connection.sql(f"SELECT * FROM {tables.scan(images)}").columns
-        # Catalogs of older releases do not say which source of the config a row is from.
+        # Catalogs of older releases have no catalog_source.
         source = "catalog_source" if "catalog_source" in columns else "data_source"
         connection.execute(
             f"CREATE OR REPLACE TEMP VIEW catalog AS SELECT uuid, source_url, {source} AS source "
@@ -114,7 +119,7 @@ def _check_tars(connection: duckdb.DuckDBPyConnection, manifests: tuple[Path, ..
         tar = Path(manifest).parent / name
         if tar.parent != Path(manifest).parent or not tar.is_file() or tar.stat().st_size < end:
             raise InputError(
-                f"{tar}: missing, elsewhere or too short for {manifest}; delete that manifest to make the part again"
+                f"{tar}: missing, too short or not beside {manifest}; delete that manifest to download the part again"
             )
 
 

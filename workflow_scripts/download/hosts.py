@@ -1,7 +1,7 @@
-"""Each host's policy in this job: connections, rate, rest asked for, and the end of hosts that refuse nearly all.
+"""Each host's policy in this job: connections, request rate, Retry-After, and stopping hosts that refuse nearly all.
 
-A host that begins to refuse is stopped until the next pass, and then asked a few times, one by one. One that serves
-again and bans again is left to the person: it does not stand this rate.
+A host that starts to refuse requests is stopped until the next pass, which begins with a few single requests. A host
+that serves images again and then bans again is given up until its limits are lowered: the rate is too high for it.
 """
 
 import email.utils
@@ -26,35 +26,41 @@ from workflow_scripts.download.traffic import TRAFFIC, HostTraffic, Traffic
 
 logger = logging.getLogger(__name__)
 
-# So many refusals in a row are a ban, or as few as stop a host: they are not about the images.
+# This many refusals in a row (or `stop_after`, if lower) are a ban of the client rather than of single images.
 BAN_AFTER = 5
-# A host that was stopped is asked so often for images that it may refuse by themselves, before it is stopped again.
+# After a stop, this many refusals stop a host again. Not the first one, since it may be about the image.
 PROBES = 3
-# A host that bans so often is left to the person.
-MOST_BANS = 2
-# Of the last `stop_after` answers at most this share may be good in a host that is stopped.
+# A host is given up after this many bans.
+MAX_BANS = 2
+# A host is stopped if at most this share of its last `stop_after` answers was good.
 GOOD_SHARE_OF_STOPPED = 0.05
+# The lowest rate, as a share of the policy's rate.
 SLOWEST = 1 / 64
+# A good answer raises the rate by this share of the policy's rate.
 RECOVERY = 0.02
 NO_CONTACT = "no contact is set; set `contact` in config/site.yaml"
 
 
 @dataclass
 class Gate:
-    """One host, as this job may ask it. Guarded by its `Hosts`' condition.
+    """This job's access to one host. Guarded by the condition of its `Hosts`.
 
     Attributes:
         host: name and port.
-        connections: at once.
-        full_rate: requests a second by the policy; `rate` is what it is now.
-        traffic: what it has sent, where its policy limits bytes.
-        policy: over all jobs.
-        contact: what its operator finds in the user agent.
+        connections: maximum number of simultaneous connections.
+        full_rate: this job's requests per second by the policy; `rate` is the current value.
+        traffic: the bytes it has sent, if its policy limits them.
+        policy: the host's policy, for all jobs together.
+        contact: the contact in the user agent.
+        requested_wait: seconds of waiting that it has asked for since its last good answer.
         outcomes: whether each of its last answers was good.
-        cause: its last answer that was not.
-        row: counts its rows of refusals, between which there are good answers to requests that began later;
-            `row_began` is when the first answer of the present one came.
-        bans: how often it began to refuse after good answers, and was stopped.
+        cause: its last bad answer.
+        streak: number of the current streak of refusals. A good answer to a request that began after the streak's first
+            refusal, at `streak_began`, ends it.
+        bans: number of times it was stopped because it started to refuse after good answers.
+        given_up: whether it banned too often, so that only lower limits or `retry_failed` start it again.
+        forbidden: why it is never requested, if so.
+        on_probation: whether it was stopped before: a few more refusals stop it again, one good answer clears it.
     """
 
     host: str
@@ -68,20 +74,17 @@ class Gate:
     in_flight: int = 0
     next_at: float = 0.0
     hold_until: float = 0.0
-    # Seconds of waiting asked for since the host's last good answer.
-    asked: float = 0.0
+    requested_wait: float = 0.0
     slowed_at: float = 0.0
     stopped: bool = False
     stopped_at: float = 0.0
     cause: Fault | None = None
-    row: int = 0
-    row_began: float | None = None
+    streak: int = 0
+    streak_began: float | None = None
     bans: int = 0
     good_since_ban: bool = False
-    left: bool = False
-    # Why it is never asked.
+    given_up: bool = False
     forbidden: Fault | None = None
-    # It was stopped before: a few more refusals stop it, one good answer clears it.
     on_probation: bool = False
     probes: int = 0
     answers: dict[str, int] = field(default_factory=lambda: {"good": 0, "refused": 0, "unreachable": 0})
@@ -90,44 +93,44 @@ class Gate:
         self.rate = self.full_rate
 
     def objection(self, now: float, max_wait: float) -> Fault | None:
-        """Why it is not asked at all in this pass."""
+        """Why the host gets no requests in this pass, or None."""
         if self.forbidden is not None:
-            # A fault that was raised keeps the frames of its traceback alive.
+            # A copy, since a raised fault keeps the frames of its traceback alive.
             return self.forbidden.copy()
         if self.connections == 0:
             return Fault("other", f"{self.host} is left to other parts by its policy", status="deferred")
-        if self.left:
+        if self.given_up:
             return Fault("http_error", f"{self.host} was stopped: {self.remedy}", status="deferred")
         if self.stopped:
             cause = self.cause or Fault("http_error", "it refused another job")
             return _deferred(f"{self.host} was stopped: {cause.detail}", cause.reason)
-        if self.hold_until > now and self.asked > max_wait:
+        if self.hold_until > now and self.requested_wait > max_wait:
             return _deferred(_waits_too_long(self.host, self.hold_until - now))
         return None
 
     @property
     def remedy(self) -> str:
-        """What a person can do about a host that bans."""
+        """What the user can do about a host that bans."""
         rate, connections = self.policy.rate, self.policy.connections
         contact = f"contact in the user agent: {self.contact}" if self.contact else NO_CONTACT
         return (
-            f"it banned this corpus's downloads {MOST_BANS} times. Lower limits.download.hosts: {{{self.host}: {{rate: "
+            f"it banned this corpus's downloads {MAX_BANS} times. Lower limits.download.hosts: {{{self.host}: {{rate: "
             f"{rate / 2:g}, connections: 1}}}} (now {rate:g} and {connections}), ask its operator ({contact}), "
             f"then run: {snakemake('retry_failed')}"
         )
 
     def ready_in(self, now: float) -> float:
-        """Seconds until it may be asked; infinite while all its connections are in use."""
-        most = min(self.connections, 1) if self.on_probation else self.connections
-        return math.inf if self.in_flight >= most else self.pause(now, self.in_flight)
+        """Seconds until the next request may start; infinite while all connections are in use."""
+        connections = min(self.connections, 1) if self.on_probation else self.connections
+        return math.inf if self.in_flight >= connections else self.pause(now, self.in_flight)
 
-    def pause(self, now: float, beside: int) -> float:
-        """Seconds until the next request on a connection that is already had, `beside` so many others under way."""
-        sent = self.traffic.wait(beside) if self.traffic is not None else 0.0
-        return max(0.0, self.next_at - now, self.hold_until - now, sent)
+    def pause(self, now: float, others: int) -> float:
+        """Seconds until the next request may start on an open connection, with `others` requests in flight."""
+        traffic = self.traffic.wait(others) if self.traffic is not None else 0.0
+        return max(0.0, self.next_at - now, self.hold_until - now, traffic)
 
     def count_request(self, now: float) -> None:
-        """A request begins."""
+        """Count a request that starts now."""
         self.next_at = max(self.next_at, now) + 1 / self.rate
 
 
@@ -135,12 +138,12 @@ class Hosts:
     """All hosts of a job.
 
     Args:
-        limits: what all hosts have in common.
+        limits: the hosts' policies and the limits common to all hosts.
         stopping: set when the job must end.
-        budget: how much of each host's policy is this job's.
-        shared: the folder where the jobs of a corpus tell each other of hosts that are stopped, and of what was sent.
-        contact: mail or web address in the user agent, where a host's policy has none.
-        again: whether a person asks to try again hosts that were left to them.
+        budget: this job's share of each host's policy.
+        shared: folder where the jobs of a corpus record stopped hosts and received bytes.
+        contact: mail or web address in the user agent, unless a host's policy has its own.
+        again: whether to request hosts again that were given up.
     """
 
     def __init__(
@@ -157,7 +160,7 @@ class Hosts:
         self.condition = threading.Condition()
         self._stopping = stopping
         self._budget = budget
-        self._noted = StoppedHosts(shared / STOPPED_HOSTS if shared else None)
+        self._stopped_hosts = StoppedHosts(shared / STOPPED_HOSTS if shared else None)
         self._traffic = Traffic(shared / TRAFFIC if shared else None)
         self._contact = contact
         self._again = again
@@ -165,29 +168,36 @@ class Hosts:
         self._gates: dict[str, Gate] = {}
 
     def gate(self, host: str) -> Gate:
-        """A host's gate. The condition is held."""
-        found = self._gates.get(host)
-        if found is None:
-            policy, noted = self.limits.of_host(host), self._noted.find(host)
+        """A host's gate. The caller holds the condition."""
+        gate = self._gates.get(host)
+        if gate is None:
+            policy, stopped = self.limits.of_host(host), self._stopped_hosts.find(host)
             contact = policy.contact or self._contact
-            found = Gate(host, *self._budget.of(host), deque(maxlen=self.limits.stop_after), contact)
-            found.policy, found.traffic = policy, self._traffic.of(host, policy)
-            found.on_probation = noted is not None
-            # Until its policy is lowered, or a person asks.
-            found.left = bool(noted and noted.rate is not None and policy.rate >= noted.rate and not self._again)
-            self._gates[host] = found
-        return found
+            gate = Gate(host, *self._budget.of(host), deque(maxlen=self.limits.stop_after), contact)
+            gate.policy, gate.traffic = policy, self._traffic.of(host, policy)
+            gate.on_probation = stopped is not None
+            # Until its policy's rate is lowered, or the user retries.
+            gate.given_up = bool(
+                stopped and stopped.rate is not None and policy.rate >= stopped.rate and not self._again
+            )
+            self._gates[host] = gate
+        return gate
 
     def objection(self, gate: Gate, now: float) -> Fault | None:
-        """Why a host is not asked at all in this pass."""
+        """Why a host gets no requests in this pass, or None."""
         return gate.objection(now, self.limits.max_wait)
 
     @contextmanager
-    def visit(self, host: str, had: str, until: float) -> Iterator[None]:
-        """A further request while a connection to `had` is in use: its turn in the host's rate, and its connection.
+    def visit(self, host: str, origin: str, until: float) -> Iterator[None]:
+        """Wait for the turn of a further request (a redirect or another rendition) and reserve its connection.
+
+        Args:
+            host: the host to request.
+            origin: the host that this thread already has a connection to.
+            until: deadline for the turn, in seconds of `time.monotonic`.
 
         Raises:
-            Fault: the host is not asked, or its turn does not come before `until`.
+            Fault: the host gets no requests, or its turn does not come before `until`.
         """
         with self.condition:
             gate = self.gate(host)
@@ -195,28 +205,28 @@ class Hosts:
                 now = time.monotonic()
                 if (fault := self.objection(gate, now)) is not None:
                     raise fault
-                wait = gate.pause(now, gate.in_flight - 1) if host == had else gate.ready_in(now)
+                wait = gate.pause(now, gate.in_flight - 1) if host == origin else gate.ready_in(now)
                 if wait <= 0:
                     break
                 if now + (wait if math.isfinite(wait) else 0) > until or self._stopping.is_set():
                     raise _deferred(f"redirect to {host} not followed: its rate limit is used up")
                 self.condition.wait(min(wait, 0.5))
             gate.count_request(now)
-            gate.in_flight += host != had
+            gate.in_flight += host != origin
         try:
             yield
         finally:
             with self.condition:
-                gate.in_flight -= host != had
+                gate.in_flight -= host != origin
                 self.condition.notify_all()
 
     def good(self, host: str, begun: float) -> None:
-        """A host answered as it should, be it that there is no such image, to a request that began at `begun`."""
+        """Record a good answer (an image, or that it does not exist) to a request that began at `begun`."""
         with self.condition:
-            gate = self._note(host, "good", begun=begun)
-            if gate.row_began is not None and begun > gate.row_began:
-                gate.row, gate.row_began = gate.row + 1, None
-            gate.asked = 0.0
+            gate = self._record(host, "good", begun=begun)
+            if gate.streak_began is not None and begun > gate.streak_began:
+                gate.streak, gate.streak_began = gate.streak + 1, None
+            gate.requested_wait = 0.0
             gate.rate = min(gate.full_rate, gate.rate + RECOVERY * gate.full_rate)
 
     def refused(
@@ -229,21 +239,21 @@ class Hosts:
         bans: bool = False,
         rest: float | None = None,
     ) -> Fault:
-        """A host refused a request.
+        """Record that a host refused a request.
 
         Args:
-            host: which.
-            fault: what it answered.
-            begun: when the request began; what was on its way when the rate was halved does not halve it again.
-            slow_down: whether it means too much at once (429, 503).
-            bans: whether it means whoever asks (403, 429, ...), and not that it is broken.
-            rest: seconds of rest that it asks for.
+            host: the host.
+            fault: its answer.
+            begun: when the request began. Requests already in flight when the rate was halved do not halve it again.
+            slow_down: whether the answer means too many requests (429, 503).
+            bans: whether the answer may be a ban of this client (403, 429, ...) rather than a server error.
+            rest: seconds to wait, from Retry-After.
 
         Returns:
-            Why there is no image: `fault`, or that the host was stopped, or wants more rest than it is given.
+            The fault of the image: `fault`, that its host was stopped, or that its host asked to wait too long.
         """
         with self.condition:
-            gate = self._note(host, "refused", fault, bans)
+            gate = self._record(host, "refused", fault, bans)
             now = time.monotonic()
             if slow_down and begun >= gate.slowed_at:
                 gate.rate = max(gate.rate / 2, gate.full_rate * SLOWEST)
@@ -251,71 +261,74 @@ class Hosts:
                 gate.next_at = max(gate.next_at, now + 1 / gate.rate)
             if rest is not None:
                 until = max(gate.hold_until, now + rest)
-                gate.asked += until - max(gate.hold_until, now)
+                gate.requested_wait += until - max(gate.hold_until, now)
                 gate.hold_until = until
-            if gate.asked > self.limits.max_wait:
+            if gate.requested_wait > self.limits.max_wait:
                 return _deferred(f"{fault.detail}, {_waits_too_long(host, rest or 0)}")
-            # The request that stopped it, and those on their way, are refused with the host and not for the image.
+            # The request that stopped the host, and those in flight, fail because of the host and not of the image.
             objection = gate.objection(now, self.limits.max_wait) if gate.stopped else None
             if objection is None and bans and gate.on_probation:
-                # Not one good answer since it was stopped: the refusal is the host's.
+                # No good answer since the stop: the refusal is because of the host.
                 objection = _deferred(f"{host} was stopped: {fault.detail}", fault.reason)
             return fault if fault.transient or objection is None else objection
 
-    def row_of_refusals(self, host: str) -> str:
-        """The row of refusals to which the one belongs that came just now; no other process has one of this name."""
+    def refusal_streak(self, host: str) -> str:
+        """The id, unique over all processes, of the streak that the latest refusal belongs to."""
         with self.condition:
             gate = self.gate(host)
-            gate.row_began = gate.row_began or time.monotonic()
-            return f"{host} {self._process} {gate.row}"
+            gate.streak_began = gate.streak_began or time.monotonic()
+            return f"{host} {self._process} {gate.streak}"
 
     def received(self, host: str, size: int) -> None:
-        """A host has sent so many bytes of a body."""
+        """Count the bytes of a body."""
         with self.condition:
             traffic = self.gate(host).traffic
             if traffic is not None:
                 traffic.add(size)
 
     def unreachable(self, host: str, fault: Fault) -> None:
-        """A host did not answer, because of `fault`."""
+        """Record that a host did not answer, because of `fault`."""
         with self.condition:
-            self._note(host, "unreachable", fault)
+            self._record(host, "unreachable", fault)
 
     def forbid(self, host: str, fault: Fault) -> None:
-        """A host is never asked: what is left of its images is refused without waiting for turns."""
+        """Send no more requests to a host; its remaining images are refused without waiting for their turn."""
         with self.condition:
             self.gate(host).forbidden = fault.copy()
             self.condition.notify_all()
 
     def begin_pass(self) -> None:
-        """Stopped hosts get another chance: one good answer is enough, a few more refusals end it."""
+        """Put stopped hosts on probation: one good answer clears a host, a few more refusals stop it again."""
         with self.condition:
             for gate in self._gates.values():
                 gate.on_probation |= gate.stopped
                 gate.stopped, gate.probes = False, 0
 
     def stopped(self) -> dict[str, dict[str, int]]:
-        """The hosts that are stopped, with their answers."""
+        """The stopped hosts, each with its counts of answers."""
         with self.condition:
-            return {host: dict(gate.answers) for host, gate in sorted(self._gates.items()) if gate.stopped or gate.left}
+            gates = sorted(self._gates.items())
+            return {host: dict(gate.answers) for host, gate in gates if gate.stopped or gate.given_up}
 
     def rates(self) -> dict[str, float]:
-        """Requests a second that each host gets at present."""
+        """Each host's current requests per second."""
         with self.condition:
             return {host: 0.0 if gate.stopped else gate.rate for host, gate in sorted(self._gates.items())}
 
-    def _note(self, host: str, answer: str, fault: Fault | None = None, bans: bool = False, begun: float = 0.0) -> Gate:
+    def _record(
+        self, host: str, answer: str, fault: Fault | None = None, bans: bool = False, begun: float = 0.0
+    ) -> Gate:
         gate = self.gate(host)
         gate.answers[answer] += 1
         good = answer == "good"
-        # What was on its way when the host was stopped says nothing of what it does since.
+        # Answers to requests that began before the stop do not count as recovery.
         serves = good and begun > gate.stopped_at
         gate.good_since_ban |= serves
         gate.cause = fault.copy() if fault else gate.cause
         if serves and (gate.stopped or gate.on_probation):
             gate.outcomes.clear()
             gate.stopped = gate.on_probation = False
-            self._noted.remove(host)
+            self._stopped_hosts.remove(host)
         gate.outcomes.append(good)
         full = len(gate.outcomes) == gate.outcomes.maxlen
         nearly_all = full and sum(gate.outcomes) <= GOOD_SHARE_OF_STOPPED * len(gate.outcomes)
@@ -326,9 +339,10 @@ class Hosts:
             if bans and gate.good_since_ban:
                 gate.bans, gate.good_since_ban = gate.bans + 1, False
                 gate.rate = max(gate.rate / 2, gate.full_rate * SLOWEST)
-            gate.left = gate.bans >= MOST_BANS
-            self._noted.add(host, self.limits.of_host(host).rate if gate.left else None)
-            logger.warning("%s is not asked further in this pass: %s", host, gate.remedy if gate.left else gate.cause)
+            gate.given_up = gate.bans >= MAX_BANS
+            self._stopped_hosts.add(host, self.limits.of_host(host).rate if gate.given_up else None)
+            reason = gate.remedy if gate.given_up else gate.cause
+            logger.warning("%s: stopped, no further requests in this pass: %s", host, reason)
         return gate
 
 
@@ -341,7 +355,7 @@ def _deferred(detail: str, reason: str = "http_error") -> Fault:
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for (a number or a date); None when there is none or it is neither."""
+    """Seconds from a Retry-After header (a number or a date); None if it is missing or invalid."""
     if value is None:
         return None
     text = value.strip()

@@ -1,4 +1,4 @@
--- What became of the images of each source and host. Table: counted (count_part.sql).
+-- The outcomes of each source's and host's images. Table: counted (count_part.sql).
 SELECT
     catalog_source,
     host,

@@ -1,4 +1,4 @@
-"""Images that are files on this machine: read under the same bounds as bodies, never through HTTP code."""
+"""Read local image files, with the same bounds as HTTP bodies."""
 
 import stat
 from pathlib import Path
@@ -11,14 +11,14 @@ def get(path: str, attempt: Attempt, max_bytes: int, room: Room) -> bytes:
     """The bytes of the regular file at the absolute path `path`.
 
     Raises:
-        Fault: there is none, it cannot be read, or it is longer than `max_bytes`.
+        Fault: the file does not exist, cannot be read, or is longer than `max_bytes`.
     """
     attempt.begin()
     try:
         file = Path(path)
         if not file.is_absolute():
             raise Fault("missing_file", "not an absolute path")
-        # A pipe or a device would never end.
+        # Pipes and devices may never end.
         if not stat.S_ISREG(file.stat().st_mode):
             raise Fault("missing_file", "not a regular file")
         with file.open("rb") as opened:

@@ -1,4 +1,7 @@
-"""Stop a run if its downloads lost too much of a source."""
+"""Stop a run if its downloads lost too many images of a source.
+
+In: the generation's account, sums by host and list of lost images. Out: the losses by source (JSON).
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,13 +15,13 @@ from workflow_scripts.common.losses import Cause, ask_again, losses_of, refuse, 
 from workflow_scripts.contracts import DOWNLOAD_HOSTS
 
 SETTINGS = {
-    "disallowed_address": "download.allow_hosts lets private addresses be asked",
-    "certificate": "download.hosts: {HOST: {check_certificates: false}} checks no certificate of HOST",
-    "disallowed_by_robots": "download.respect_robots: false takes what robots directives forbid",
-    "too_small": "a smaller download.min_size, with --config redo=download, takes smaller images",
-    "too_large": "larger download.max_pixels and download.max_bytes take larger images",
+    "disallowed_address": "list private addresses in download.allow_hosts to allow them",
+    "certificate": "set download.hosts: {HOST: {check_certificates: false}} to skip HOST's certificate check",
+    "disallowed_by_robots": "set download.respect_robots: false to ignore robots directives",
+    "too_small": "lower download.min_size to accept smaller images, and run with --config redo=download",
+    "too_large": "raise download.max_pixels and download.max_bytes to accept larger images",
 }
-"""By cause: the setting that lets such images in. What it refused is then asked for again."""
+"""By cause: the setting that accepts such images. The refused ones are then requested again."""
 
 
 def check_loss(
@@ -30,15 +33,15 @@ def check_loss(
     out: Path,
     older: tuple[Path, ...] = (),
 ) -> None:
-    """Check that no source of a generation lost more images than it may, and that some came.
+    """Check that no source of a generation exceeds its maximum loss of images, and that the corpus has images.
 
     Args:
         account: the generation's account.
-        hosts: what became of its images by source, host and cause (contract DOWNLOAD_HOSTS).
-        lost: the list of images that did not come.
-        max_loss: how much each source may lose.
-        out: output: the losses found (JSON).
-        older: accounts of older generations.
+        hosts: sums by source, host, status and reason (contract DOWNLOAD_HOSTS).
+        lost: the list of images that were not downloaded.
+        max_loss: the maximum loss of each source.
+        out: output: the losses (JSON).
+        older: the accounts of older generations.
 
     Raises:
         InputError: a source lost too much, or the corpus would have no images.
@@ -58,7 +61,7 @@ def check_loss(
 
 
 def _causes(rows: Any) -> list[Cause]:
-    """By cause and host, over status and source."""
+    """Sums over status and source, by cause and host."""
     found: dict[tuple[str, str], Cause] = {}
     for row in rows:
         key = row["reason"], row["host"]
@@ -68,19 +71,19 @@ def _causes(rows: Any) -> list[Cause]:
 
 
 def _remedies(causes: Sequence[Cause], rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    # A host that banned again is asked no more before a person has lowered its limit; its rows say how.
+    # A host that was given up needs lower limits first; its rows say how.
     details = {row["detail"] or "" for row in rows}
     yield from sorted(detail.partition(": ")[2] for detail in details if "limits.download.hosts" in detail)[:3]
     yield from ask_again(causes)
     reasons = {cause.reason for cause in causes}
     yield from (text for reason, text in SETTINGS.items() if reason in reasons)
-    # What has a type that is taken, and cannot be read, fails; nothing lets it in.
+    # Only refused types can be accepted by a setting; unreadable images have the status `failed`.
     by_type = [row for row in rows if row["reason"] == "not_an_image" and row["status"] == "refused"]
     if by_type:
         worst = max(by_type, key=lambda row: row["images"])
         host, kind = worst["host"], (worst["detail"] or "").rpartition(" ")[2]
-        taken = f'{{{host}: {{content_types: ["image/*", "{kind}"]}}}}'
-        yield f"download.hosts: {taken} takes images that {host} serves as {kind}"
+        accepted = f'{{{host}: {{content_types: ["image/*", "{kind}"]}}}}'
+        yield f"set download.hosts: {accepted} to accept images that {host} serves as {kind}"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
--- One row per row of the part: what became of it over all passes.
--- Tables: part (the rows to fetch), outcomes (outcomes.sql), places (a row per image in a tar).
+-- The outcome of each row of the part over all passes.
+-- Tables: part (the rows to fetch), outcomes (outcomes.sql), places (one row per image in a tar).
 SELECT
     part.uuid,
     part.host,

@@ -1,4 +1,4 @@
-"""What many threads hold in memory together is bounded: bodies, and images while they are decoded."""
+"""Bounds on the memory that all threads use together: for bodies, and for images while they are decoded."""
 
 import threading
 import time
@@ -8,93 +8,93 @@ from itertools import count
 
 
 class DecodingMemory:
-    """Bytes that the images of a job may take together while they are decoded: `limit`, and never more.
+    """Limits the memory of a job's images while they are decoded to `limit` bytes.
 
-    What an image takes is known from its header, so it is asked for at once. It waits its turn: small images do not
-    keep a large one waiting for ever.
+    An image's need is known from its header, so it is reserved in one step. Requests are served in order, so that small
+    images cannot starve a large one.
     """
 
     def __init__(self, limit: int, stopping: threading.Event) -> None:
         self.limit = limit
-        self.most_held = 0
+        self.peak = 0
         self._stopping = stopping
-        self._held = 0
+        self._used = 0
         self._turn = threading.Lock()
         self._condition = threading.Condition()
 
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:
-        """Hold `size` bytes, at most the limit, once they are free."""
+        """Reserve `size` bytes, at most the limit; waits until they are free."""
         with self._turn, self._condition:
-            while self._held + size > self.limit and not self._stopping.is_set():
+            while self._used + size > self.limit and not self._stopping.is_set():
                 self._condition.wait(0.5)
-            self._held += size
-            self.most_held = max(self.most_held, self._held)
+            self._used += size
+            self.peak = max(self.peak, self._used)
         try:
             yield
         finally:
             with self._condition:
-                self._held -= size
+                self._used -= size
                 self._condition.notify()
 
 
 class Memory:
-    """Bytes that all bodies of a job may hold together.
+    """Limits the memory of a job's bodies to `limit` bytes and one more body.
 
-    When nothing that is held will be given back by itself, the body that began to come first may grow all the same, so
-    that it is finished and the others get its room: at most `limit` bytes and one more body are ever held. Sources of
-    several crops do not count as given back by themselves, since threads that wait here may have to take them.
+    If no complete body is about to be released, the oldest incomplete body may exceed the limit, so that it completes
+    and frees its memory for the others. Bodies shared by several crops do not count as about to be released, since the
+    threads that must process them may be waiting here.
     """
 
     def __init__(self, limit: int, stopping: threading.Event) -> None:
         self._limit = limit
         self._stopping = stopping
-        self._held = 0
-        self.most_held = 0
+        self._used = 0
+        self.peak = 0
         self._condition = threading.Condition()
         self._growing: dict[int, None] = {}
-        self._on_their_way = 0
+        self._releasing = 0
         self._numbers = count()
 
     def begin(self) -> "Room":
-        """Room for a body that is about to be read."""
+        """Create the `Room` of a body that is about to be read."""
         return Room(self, next(self._numbers))
 
     def _grow(self, number: int, size: int) -> float:
         started = time.monotonic()
         with self._condition:
             self._growing.setdefault(number)
-            while self._held + size > self._limit and (self._on_their_way or next(iter(self._growing)) != number):
+            while self._used + size > self._limit and (self._releasing or next(iter(self._growing)) != number):
                 self._condition.wait(0.5)
                 if self._stopping.is_set():
                     break
-            self._held += size
-            self.most_held = max(self.most_held, self._held)
+            self._used += size
+            self.peak = max(self.peak, self._used)
         return time.monotonic() - started
 
-    def _whole(self, number: int, counts: bool) -> None:
+    def _complete(self, number: int, releasing: bool) -> None:
         with self._condition:
             self._growing.pop(number, None)
-            self._on_their_way += counts
+            self._releasing += releasing
             self._condition.notify_all()
 
-    def _give_back(self, number: int, size: int, counted: bool) -> None:
+    def _give_back(self, number: int, size: int, releasing: bool) -> None:
         with self._condition:
             self._growing.pop(number, None)
-            self._on_their_way -= counted
-            self._held -= size
+            self._releasing -= releasing
+            self._used -= size
             self._condition.notify_all()
 
 
 class Room:
-    """What one body holds; shared by the rows that it serves."""
+    """The memory of one body, shared by the rows that use the body."""
 
     def __init__(self, memory: Memory, number: int) -> None:
         self._memory = memory
         self._number = number
         self._size = 0
         self._users = 1
-        self._counted = False
+        self._releasing = False
         self._lock = threading.Lock()
 
     def __enter__(self) -> "Room":
@@ -104,21 +104,21 @@ class Room:
         self.give_back()
 
     def grow(self, size: int) -> float:
-        """Hold `size` bytes more; returns the seconds that it took to get them."""
+        """Reserve `size` more bytes. Returns the seconds spent waiting for them."""
         waited = self._memory._grow(self._number, size)
         self._size += size
         return waited
 
     def share(self, users: int) -> None:
-        """The body is whole, and `users` will each give it back."""
+        """Mark the body as complete; each of `users` rows calls `give_back` when done."""
         self._users = users
-        self._counted = users == 1
-        self._memory._whole(self._number, self._counted)
+        self._releasing = users == 1
+        self._memory._complete(self._number, self._releasing)
 
     def give_back(self) -> None:
-        """One user has done with the body."""
+        """Release the memory, once all users of the body have called this."""
         with self._lock:
             self._users -= 1
             if self._users != 0:
                 return
-        self._memory._give_back(self._number, self._size, self._counted)
+        self._memory._give_back(self._number, self._size, self._releasing)

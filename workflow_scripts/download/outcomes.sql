@@ -1,12 +1,12 @@
--- What became of each image over all passes so far. Table: attempts (a row per image and pass).
--- `ban_after` refusals of one host with no good answer between them are a ban: the host's doing, and not the images'.
+-- The outcome of each image over all passes so far. Table: attempts (one row per image and pass). Variable: ban_after (this
+-- many refusals of a host without a good answer in between are a ban, which says nothing about the images).
 CREATE OR REPLACE TEMP VIEW outcomes AS
 WITH latest AS (
     SELECT
         *,
         (sum(requests) OVER (PARTITION BY uuid))::BIGINT AS all_requests
     FROM attempts
-    -- A later pass has only the images that an earlier one left open, so the last attempt is the outcome.
+    -- A later pass contains only images without a final outcome, so the last attempt counts.
     QUALIFY row_number() OVER (PARTITION BY uuid ORDER BY pass_number DESC) = 1
 ),
 

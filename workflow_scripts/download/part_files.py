@@ -1,4 +1,4 @@
-"""The files in a part's work folder, and the digest of what the part asks for."""
+"""The files in a part's work folder, and the digest of a part."""
 
 import hashlib
 from pathlib import Path
@@ -9,15 +9,15 @@ from workflow_scripts.contracts import TO_FETCH
 PART = "part.parquet"
 MANIFEST = "manifest.parquet"
 ACCOUNT = "account.json"
-# Of DuckDB, beside the images in flight.
+# DuckDB's memory limit in download jobs, whose memory is mostly for bodies and images.
 MEMORY_MB = 256
 
 
 def part_digest(part: Path) -> str:
-    """What of a part a download depends on; names, licences and the like may change and nothing is fetched again."""
+    """The digest of the columns that a download depends on. Names, licences and other columns may change."""
     with tables.connect(MEMORY_MB) as connection:
         tables.read(connection, part, TO_FETCH, "part")
-        # A batch at a time: a part has as many rows as its hosts' policies leave it, which may be millions.
+        # In batches, since a part may have millions of rows.
         lines = connection.sql(
             "SELECT md5(concat_ws(chr(10), uuid, source_url, host, crop::VARCHAR)) FROM part ORDER BY uuid"
         )

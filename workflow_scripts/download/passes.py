@@ -1,7 +1,7 @@
-"""The passes over a part: every image once, then those that failed for a passing reason again.
+"""The passes over a part: every image once, then transient failures again.
 
-A pass is cut into shards. A finished shard is a parquet file, `pass-<n>/<shard>.parquet`, with its images beside it; it
-is never fetched again, whatever was in hand when the job was killed is.
+A pass consists of shards. A finished shard is a parquet file, `pass-<n>/<shard>.parquet`, with its images beside it,
+and is never fetched again. If the job is killed, only the shard in progress is lost.
 """
 
 import logging
@@ -30,27 +30,27 @@ from workflow_scripts.download.verify import Verifier
 
 logger = logging.getLogger(__name__)
 
-# In the first passes slow hosts are left behind; the passes after them wait for all.
+# The first passes postpone images of slow hosts; later passes wait for all hosts.
 POSTPONING = 2
 
 
 class Stopped(Exception):
-    """The job was told to end."""
+    """The job received a signal to end."""
 
 
 class Passes:
-    """A part's passes in a folder of their own.
+    """A part's passes, kept in a folder.
 
     Args:
         folder: where finished shards are kept.
         part: the table of images.
-        settings: images a tar, and how many passes.
-        limits: connections at once, and the waits between passes.
-        fetch: gives an image's body.
-        refuse: raises `Fault` for a row that nobody is asked for.
-        hosts: the hosts' limits.
+        settings: images per tar, number of passes, and checks of images.
+        limits: number of connections, memory, and waits between passes.
+        fetch: returns a row's body or raises `Fault`.
+        refuse: raises `Fault` for rows that must not be requested.
+        hosts: the hosts' policies in this job.
         stopping: set when the job must end.
-        earlier: earlier work from which the first pass takes images over.
+        earlier: earlier work whose results the first pass reuses.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Passes:
         """Run or resume all passes.
 
         Raises:
-            Stopped: the job was told to end; finished shards are kept.
+            Stopped: the job received a signal to end; finished shards are kept.
         """
         with tables.connect(MEMORY_MB) as connection:
             tables.read(connection, self._part, TO_FETCH, "part")
@@ -101,7 +101,7 @@ class Passes:
                     "CREATE OR REPLACE TEMP TABLE open_rows AS SELECT uuid, error FROM outcomes "
                     f"WHERE transient AND all_requests < {self._settings.passes}"
                 )
-                # What was only left to a later pass has nothing to wait for.
+                # Images that were only postponed need no wait.
                 rows_left, failed = tables.one_row(
                     connection, "SELECT count(*), count(*) FILTER (NOT starts_with(error, 'other')) FROM open_rows"
                 )
@@ -136,8 +136,8 @@ class Passes:
         connection.execute(Path(__file__).with_name("plan.sql").read_text(encoding="utf-8"))
         shards = connection.execute("SELECT shard, count(*) FROM plan GROUP BY shard ORDER BY shard").fetchall()
         last_shard = dict(connection.execute("SELECT host, max(shard) FROM plan GROUP BY host").fetchall())
-        what = f"download {self._part.stem}" + (f", pass {number}" if number > 1 else "")
-        with Progress(what, sum(images for _, images in shards), "images") as progress:
+        label = f"download {self._part.stem}" + (f", pass {number}" if number > 1 else "")
+        with Progress(label, sum(images for _, images in shards), "images") as progress:
             for shard, images in shards:
                 finished = directory / f"{shard:05d}.parquet"
                 if finished.exists():
@@ -146,7 +146,7 @@ class Passes:
                     )
                     progress.update(came, lost=images - came)
                     continue
-                # They were planned by what this pass left, which may come out otherwise now.
+                # Later passes were planned from this pass's results, which may change now.
                 for later in range(number + 1, self._last + 1):
                     shutil.rmtree(self._directory(later), ignore_errors=True)
 
@@ -173,7 +173,7 @@ class Passes:
         if self._earlier is None or number > 1:
             return rows
         earlier = self._earlier.rows(connection, [row.uuid for row in rows])
-        # Without a host and with an address of its own: no policy holds it up, and it shares no body.
+        # No host, so that no policy applies, and a unique URL, so that no body is shared.
         return [
             replace(row, host="", url=f"earlier:{row.uuid}", earlier=earlier[row.uuid]) if row.uuid in earlier else row
             for row in rows
@@ -187,12 +187,12 @@ class Passes:
         progress: Progress,
         others_wait: Callable[[set[str]], bool] | None,
     ) -> None:
-        # img2dataset is imported where there is something to download.
+        # Imported here, since img2dataset is slow to import and only needed if something is downloaded.
         from workflow_scripts.download.engine import run_shard
 
-        in_hand = self.folder / "in_hand"
-        shutil.rmtree(in_hand, ignore_errors=True)
-        in_hand.mkdir()
+        scratch = self.folder / "in_hand"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
         closes = self._limits.close_after
         schedule = Schedule(
             rows,
@@ -210,26 +210,26 @@ class Passes:
             memory=self._memory,
             verify=self._verify,
             threads=min(self._limits.threads, len(rows)),
-            folder=in_hand,
+            folder=scratch,
             on_row=lambda came: progress.update(int(came), lost=int(not came)),
         )
-        # What is missing in a shard cut short by a signal was not the hosts' fault.
+        # Discard a shard that a signal interrupted: its failures are not the hosts'.
         if self._stopping.is_set():
             raise Stopped
-        # The table comes last: by it a shard is known to be finished.
+        # The table last, since it marks the shard as finished.
         for source, target in ((made.with_suffix(IMAGES), finished.with_suffix(IMAGES)), (made, finished)):
             with source.open("rb") as file:
                 os.fsync(file.fileno())
             source.replace(target)
-        shutil.rmtree(in_hand)
+        shutil.rmtree(scratch)
 
 
 def judge(connection: duckdb.DuckDBPyConnection, limits: DownloadLimits) -> None:
-    """Make the view `outcomes` of the view `attempts`: what became of each image so far, and whether a ban did it."""
+    """Create the view `outcomes` from `attempts`: the last attempt of each image, deferred if it was part of a ban."""
     connection.execute(f"SET VARIABLE ban_after = {min(BAN_AFTER, limits.stop_after)}")
     connection.execute(Path(__file__).with_name("outcomes.sql").read_text(encoding="utf-8"))
 
 
 def utc(time: datetime) -> datetime:
-    """A time of the config, which is UTC unless it says otherwise."""
+    """A time from the config, in UTC unless it has a time zone."""
     return time if time.tzinfo is not None else time.replace(tzinfo=UTC)

@@ -1,5 +1,5 @@
--- The shards of a pass over `todo`: in the order of uuids, rows of one address together, about `images_per_tar` rows
--- a shard. A shard's number depends on the rows alone.
+-- Assign the rows of `todo` to a pass's shards: sorted by uuid, rows with the same URL together, about `images_per_tar`
+-- rows per shard. A row's shard depends on the rows alone.
 CREATE OR REPLACE TEMP TABLE plan AS
 WITH addresses AS (
     SELECT source_url, min(uuid) AS first, count(*) AS images

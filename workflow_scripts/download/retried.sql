@@ -1,5 +1,5 @@
--- The manifest after another try: `manifest` with the rows of `fetched` in place of its own, their requests added up.
--- `places` says where the images that came lie now.
+-- The manifest after a retry: rows of `fetched` replace those of `manifest`, with the attempts added up. `places` has the
+-- locations of the downloaded images.
 SELECT manifest.*
 FROM manifest
 WHERE uuid NOT IN (SELECT uuid FROM fetched)

@@ -1,8 +1,8 @@
-"""Try again only what failed for a passing reason in parts that are finished.
+"""Retry only the transient failures of finished parts.
 
-The rows to try again of all parts are acquired together, in one job that has every host's policy to itself, so that no
-part waits for another's slow hosts. What came then goes into further tars beside each part's own, and into its
-manifest; a part of which nothing came is not touched, so that what follows has no reason to run again.
+The failures of all parts are requested together in one job, which has all hosts to itself, so that no part waits for
+another part's slow hosts. The downloaded images are added to each part as a further tar, and its manifest is updated. A
+part without new images is not touched, so that later steps do not rerun.
 """
 
 import json
@@ -60,48 +60,48 @@ def retry(
 
     Args:
         parts: the parts' tables of images.
-        manifests: where each manifest is published.
-        settings: as in their download.
+        manifests: the published manifest of each part, in the same order.
+        settings: the settings that the parts were downloaded with.
         limits: limits of requests and memory.
-        work: folder for the work folders of all parts.
+        work: parent of the work folders of all parts.
         replay_parts: tables of replay pairs.
-        replay_manifests: where each manifest is published.
-        replay_settings: as in their download.
+        replay_manifests: the published manifest of each replay part, in the same order.
+        replay_settings: the settings that the replay parts were downloaded with.
         contact: mail or web address in the user agent.
         product: name in the user agent.
-        ledger: what was taken down from the corpus for good, once anything was.
+        ledger: images permanently taken down from the corpus (contract LEDGER); may not exist.
 
     Raises:
-        BusyError: another process is at a part, or tries again.
-        InputError: a part is not downloaded, or was with other settings.
+        BusyError: another process is downloading a part, or is retrying.
+        InputError: a part was not downloaded, or with other settings.
     """
     if not (parts or replay_parts):
-        raise InputError(f"{work}: nothing is downloaded yet; `{snakemake('fetch')}` downloads")
+        raise InputError(f"{work}: nothing was downloaded yet; run `{snakemake('fetch')}` first")
     with stop_on_signals() as stopping, exclusive(work / ".retry.lock", wait=False):
         kinds = {"corpus": (parts, manifests, settings), "replay": (replay_parts, replay_manifests, replay_settings)}
-        for kind, (tables_of, published, how) in kinds.items():
+        for kind, (kind_parts, published, kind_settings) in kinds.items():
             account = work / f"retried-{kind}.json"
             account.unlink(missing_ok=True)
             acquisition = Acquisition(
-                settings=how,
+                settings=kind_settings,
                 limits=limits,
                 hosts=Hosts(limits, stopping, Budget(limits), work, contact=contact, again=True),
                 agent=UserAgent(product, contact),
                 taken_down=TakenDown(ledger),
                 stopping=stopping,
             )
-            if tables_of:
-                write_account(account, Again(tables_of, published, acquisition, work).run(kind))
+            if kind_parts:
+                write_account(account, Retry(kind_parts, published, acquisition, work).run(kind))
 
 
-class Again:
-    """Another try at the parts of one kind.
+class Retry:
+    """A retry of the parts of one kind (corpus or replay).
 
     Args:
-        parts: their tables of images.
-        manifests: where each manifest is published.
-        acquisition: how images are acquired.
-        work: folder for the work folders of all parts.
+        parts: the parts' tables of images.
+        manifests: the published manifest of each part, in the same order.
+        acquisition: acquires the images.
+        work: parent of the work folders of all parts.
     """
 
     def __init__(self, parts: Sequence[Path], manifests: Sequence[Path], acquisition: Acquisition, work: Path) -> None:
@@ -109,7 +109,7 @@ class Again:
         self._manifests = manifests
         self._acquisition = acquisition
         self._work = work
-        # One try at a time for these settings: one that was killed is gone on with.
+        # Named by the settings, so that a killed retry is resumed.
         self._folder = work / f"retry-{digest(acquisition.settings.model_dump(mode='json'))[:16]}"
         self._done: dict[str, list[tuple[Path, dict[str, Any]]]] = {}
         for record in work.glob("*/key.json"):
@@ -118,12 +118,12 @@ class Again:
                 self._done.setdefault(key["name"], []).append((record.parent, key))
 
     def run(self, kind: str) -> Account:
-        """Try again, and take over what came; a kill at any point leaves each part whole, with or without it.
+        """Request the failures again and merge the new images. A kill at any point leaves each part consistent.
 
         Returns:
-            What became of the images that were asked for again.
+            The account of the retried images.
         """
-        tried = Account("retry", kind, "images", 0, 0, {})
+        retried = Account("retry", kind, "images", 0, 0, {})
         todo = self._folder / TODO
         if not todo.exists():
             self._write_todo(todo)
@@ -133,23 +133,23 @@ class Again:
             if not (self._folder / MANIFEST).exists():
                 self._acquisition.run(todo, self._folder)
             for (number,) in found:
-                self._take_over(self._parts[number], self._manifests[number])
+                self._merge(self._parts[number], self._manifests[number])
             with tables.connect(MEMORY_MB) as connection:
-                tried = account_of(connection, tables.scan(self._folder / MANIFEST), kind)
-        logger.info("asked for %d images again, %d came: %s", tried.rows_in, tried.kept, dict(tried.dropped))
-        # Out of the way in one go: what a kill left of it would be taken for the next try's.
+                retried = account_of(connection, tables.scan(self._folder / MANIFEST), kind)
+        logger.info("retried %d images, downloaded %d; lost: %s", retried.rows_in, retried.kept, dict(retried.dropped))
+        # Renamed before it is deleted, so that the next retry never resumes a half-deleted folder.
         spent = self._folder.with_name(f".{self._folder.name}.spent")
         shutil.rmtree(spent, ignore_errors=True)
         self._folder.replace(spent)
         shutil.rmtree(spent)
-        return tried
+        return retried
 
     def _write_todo(self, todo: Path) -> None:
-        """The rows of all parts to try again, each with its part's number in the list."""
+        """Write the rows of all parts to retry, each with its part's index in the list."""
         query = may_come() + (HERE / "retry.sql").read_text(encoding="utf-8")
         pieces = []
         for number, part in enumerate(self._parts):
-            with self._hold(part, self._manifests[number]) as folder, tables.connect(MEMORY_MB) as connection:
+            with self._open(part, self._manifests[number]) as folder, tables.connect(MEMORY_MB) as connection:
                 tables.read(connection, part, TO_FETCH, "part")
                 tables.read(connection, folder.path / MANIFEST, DOWNLOADS, "manifest")
                 connection.execute(query)
@@ -159,13 +159,13 @@ class Again:
         with tables.connect(MEMORY_MB) as connection:
             tables.read(connection, pieces, TO_FETCH, "pieces")
             images = tables.write(connection, "SELECT * FROM pieces", TO_FETCH, todo)
-        logger.info("%d images of %d parts are tried again", images, len(pieces))
+        logger.info("retrying %d images of %d parts", images, len(pieces))
 
-    def _hold(self, part: Path, published: Path) -> AbstractContextManager[WorkFolder]:
-        """The folder of a part's finished work, by whatever version of the code it was done.
+    def _open(self, part: Path, published: Path) -> AbstractContextManager[WorkFolder]:
+        """Open the folder of a part's finished work, of any version of the step.
 
         Raises:
-            InputError: there is none.
+            InputError: there is no such folder.
         """
         wanted = work_key(part, self._acquisition.settings)
         found = []
@@ -174,15 +174,15 @@ class Again:
                 is_published = sha256_file(folder / MANIFEST) == sha256_file(published)
                 found.append((is_published, key == wanted, folder.name, key))
         if not found:
-            raise InputError(f"{part}: not downloaded yet with these settings; `{snakemake('fetch')}` downloads it")
+            raise InputError(f"{part}: not downloaded with these settings yet; run `{snakemake('fetch')}` first")
         *_, key = max(found, key=lambda entry: entry[:-1])
         return open_work_folder(self._work, key, wait=False)
 
-    def _take_over(self, part: Path, published: Path) -> None:
-        """Make what came of a part's images a part of its finished work, and publish it again."""
-        with self._hold(part, published) as folder, tables.connect(MEMORY_MB) as connection:
+    def _merge(self, part: Path, published: Path) -> None:
+        """Add a part's new images to its finished work, and publish it again."""
+        with self._open(part, published) as folder, tables.connect(MEMORY_MB) as connection:
             manifest = folder.path / MANIFEST
-            known = {name: checksum for name, checksum in folder.sums().items() if name.endswith(".tar")}
+            checksums = {name: checksum for name, checksum in folder.sums().items() if name.endswith(".tar")}
             tables.read(connection, manifest, DOWNLOADS, "earlier")
             connection.execute("CREATE TEMP TABLE manifest AS SELECT * FROM earlier")
             connection.execute(
@@ -190,26 +190,26 @@ class Again:
                 "INNER JOIN manifest USING (uuid) WHERE manifest.status <> 'ok'"
             )
             came = tables.scalar(connection, "SELECT count(*) FROM fetched WHERE status = 'ok'")
-            logger.info("%s: %d images came", part, came)
+            logger.info("%s: %d new images", part, came)
             if came:
-                tar = folder.path / f"images-retry-{_next_try(connection):02d}.tar"
-                known.pop(tar.name, None)
+                tar = folder.path / f"images-retry-{_next_retry(connection):02d}.tar"
+                checksums.pop(tar.name, None)
                 write_tar(tar, self._images(connection))
                 list_places(connection, [tar])
                 connection.execute(f"CREATE TEMP TABLE merged AS {(HERE / 'retried.sql').read_text(encoding='utf-8')}")
-                # Without it the download adopts whatever the manifest says.
+                # Without done.json, the download step adopts the folder by its manifest.
                 (folder.path / DONE).unlink(missing_ok=True)
-                # By the manifest it is known that they came, so it is last.
+                # The manifest last, since it shows that the images were merged.
                 write_account(folder.path / ACCOUNT, account_of(connection, "merged", part.stem))
                 tables.write(connection, "SELECT * FROM merged", DOWNLOADS, manifest)
-            # Also after a kill that came between these steps.
+            # Needed without new images too, if an earlier retry was killed between these steps.
             if not (folder.path / DONE).exists():
-                folder.finish([MANIFEST, ACCOUNT, *(tar.name for tar in folder.path.glob("images-*.tar"))], known)
+                folder.finish([MANIFEST, ACCOUNT, *(tar.name for tar in folder.path.glob("images-*.tar"))], checksums)
             if sha256_file(manifest) != sha256_file(published):
                 folder.publish(published.parent, MANIFEST)
 
     def _images(self, connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, dict[str, bytes]]]:
-        """The images that came of one part, in the order of their uuids."""
+        """The new images of a part, sorted by uuid."""
         places = connection.execute(
             "SELECT uuid, tar, \"offset\", size FROM fetched WHERE status = 'ok' ORDER BY uuid"
         ).fetchall()
@@ -218,8 +218,8 @@ class Again:
                 yield uuid, {"jpg": read_at(file, offset, size)}
 
 
-def _next_try(connection: duckdb.DuckDBPyConnection) -> int:
-    """The number after those of the tars that earlier tries brought, of which some may be empty by now."""
+def _next_retry(connection: duckdb.DuckDBPyConnection) -> int:
+    """The number of the next retry tar: one more than the highest in the manifest."""
     query = (
         "SELECT coalesce(max(regexp_extract(tar, '^images-retry-(\\d+)', 1)::BIGINT) + 1, 0) FROM manifest "
         "WHERE starts_with(tar, 'images-retry-')"

@@ -1,4 +1,4 @@
--- The rows of `part` that may be had at another time (macro may_come), by their row in `manifest`.
+-- The rows of `part` worth requesting again (macro may_come), by their row in `manifest`.
 CREATE OR REPLACE TEMP VIEW todo AS
 SELECT part.*
 FROM part

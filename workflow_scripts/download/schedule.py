@@ -1,7 +1,7 @@
-"""Which image is asked for next: of the hosts that may be asked now, the one that has waited longest.
+"""Decide which image is requested next: of the hosts that are ready, the one that has waited longest.
 
-img2dataset's threads come here for work whenever they are free, so that a slow host holds no more threads than it has
-connections. Rows of one address are fetched once.
+img2dataset's threads take their work from here, so that a slow host never blocks more threads than it has connections.
+Rows with the same URL are fetched once.
 """
 
 import io
@@ -22,12 +22,12 @@ POLL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Task:
-    """What a thread does next.
+    """A thread's next task.
 
     Attributes:
-        numbers: rows of one address that are to be answered; empty when `answer` says all.
-        fault: why they are not asked for.
-        answer: the answer of one row whose body another thread has fetched.
+        numbers: rows with the same URL, to be fetched; empty if `answer` is given.
+        fault: why they are not requested, if so.
+        answer: the answer for one row, whose body another thread has fetched.
     """
 
     numbers: tuple[int, ...] = ()
@@ -40,12 +40,12 @@ class Schedule:
 
     Args:
         rows: the rows.
-        hosts: the hosts' limits.
+        hosts: the hosts' policies in this job.
         stopping: set when the job must end.
-        closes: the time (Unix) after which nothing is asked for.
-        refuse: raises `Fault` for a row that nobody is asked for; such rows wait for no turn.
-        others_wait: says whether hosts other than those given have images in later shards; None when slow hosts
-            are to be waited for.
+        closes: Unix time after which nothing is requested.
+        refuse: raises `Fault` for rows that must not be requested; these do not wait for a turn.
+        others_wait: returns whether any host not in the given set has images in later shards; None to wait for slow
+            hosts.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Schedule:
                 self._queues[host].append(tuple(numbers))
 
     def take(self) -> Task:
-        """The next thing to do; waits until there is one."""
+        """The next task; waits until there is one."""
         with self._condition:
             while True:
                 if self._answers:
@@ -101,14 +101,14 @@ class Schedule:
                     self._condition.wait(POLL_SECONDS)
 
     def give(self, answers: Sequence[Answer]) -> None:
-        """Answers for further rows of an address, which other threads hand on."""
+        """Add answers for further rows of a URL; other threads return them."""
         if answers:
             with self._condition:
                 self._answers.extend(answers)
                 self._condition.notify_all()
 
     def done(self, host: str) -> None:
-        """A task of this host has ended."""
+        """End a task of this host."""
         if host:
             with self._condition:
                 self._gates[host].in_flight -= 1

@@ -1,4 +1,4 @@
-"""Show the progress of a corpus's downloads: images done, rate and time left, by host."""
+"""Show the progress of a corpus's downloads by host: images done, rate and time left."""
 
 import json
 import sys
@@ -25,48 +25,48 @@ def status(*, corpus: Path, json_lines: Annotated[bool, tyro.conf.arg(name="json
 
     Args:
         corpus: the corpus's folder (`results/corpora/<corpus>`).
-        json_lines: print one JSON object: parts, parts_done, and hosts, each with images, done, ok, deferred,
-            per_second and seconds_left (null where it has not begun).
+        json_lines: print one JSON object instead: parts, parts_done, and hosts, each with images, done, ok, deferred,
+            per_second and seconds_left (null for hosts not started).
 
     Raises:
-        InputError: there is no catalog in it.
+        InputError: the folder contains no catalog.
     """
     files = Corpus(str(corpus))
     parts = [
         (part, Path(manifest(part=part.stem.removeprefix("part-"))))
-        for tables_of_parts, manifest in (
+        for part_files, manifest in (
             (files.catalog_part, files.download_part),
             (files.replay_part, files.replay_download_part),
         )
-        for part in tables_of_parts.found()
+        for part in part_files.found()
     ]
     if not parts:
-        raise InputError(f"{corpus}: no catalogue there; give a corpus's folder, such as results/corpora/world")
+        raise InputError(f"{corpus}: no catalog in this folder; give a corpus's folder, such as results/corpora/world")
     with tables.connect() as connection:
         connection.execute("CREATE TEMP TABLE wanted (host VARCHAR, images BIGINT)")
         connection.execute(
             "CREATE TEMP TABLE done (host VARCHAR, status VARCHAR, images BIGINT, first VARCHAR, last VARCHAR)"
         )
         finished = 0
-        begun = _begun(corpus)
+        started = _work_folders(corpus)
         for part, manifest in parts:
             connection.execute(f"INSERT INTO wanted SELECT host, count(*) FROM {tables.scan(part)} GROUP BY host")
             if manifest.exists():
                 finished += 1
                 _add(connection, tables.scan(manifest))
             else:
-                for shards in _under_way(begun.get(part.stem, []), part):
+                for shards in _finished_shards(started.get(part.stem, []), part):
                     _add(connection, f"(SELECT * FROM {tables.scan(shards)} WHERE NOT transient)")
         if json_lines:
-            told = {"parts": len(parts), "parts_done": finished, "hosts": list(_as_rows(connection))}
-            sys.stdout.write(json.dumps(told) + "\n")
+            summary = {"parts": len(parts), "parts_done": finished, "hosts": list(_as_rows(connection))}
+            sys.stdout.write(json.dumps(summary) + "\n")
             return
         sys.stdout.write(f"{finished} of {len(parts)} parts done\n")
         sys.stdout.writelines(_lines(connection))
 
 
-def _begun(corpus: Path) -> dict[str, list[tuple[Path, str]]]:
-    """The work folders by their part's name, each with the digest of what it fetches: looked through once."""
+def _work_folders(corpus: Path) -> dict[str, list[tuple[Path, str]]]:
+    """The work folders by part name, each with its part's digest."""
     found: dict[str, list[tuple[Path, str]]] = {}
     for record in Corpus(str(corpus)).download_key.found():
         key = json.loads(record.read_text(encoding="utf-8"))
@@ -74,8 +74,8 @@ def _begun(corpus: Path) -> dict[str, list[tuple[Path, str]]]:
     return found
 
 
-def _under_way(folders: list[tuple[Path, str]], part: Path) -> Iterator[list[Path]]:
-    """The finished shards of a part that is not done."""
+def _finished_shards(folders: list[tuple[Path, str]], part: Path) -> Iterator[list[Path]]:
+    """The finished shards of an unfinished part, by work folder."""
     for folder, digest in folders:
         shards = sorted(folder.glob("pass-*/[0-9]*.parquet"))
         if shards and digest == part_digest(part):
@@ -90,7 +90,7 @@ def _add(connection: duckdb.DuckDBPyConnection, source: str) -> None:
 
 
 def _rows(connection: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
-    """By host: images, those done, those kept, those deferred, and images a second."""
+    """Per host: its images, how many are done, kept and deferred, and images per second."""
     return connection.execute(
         "SELECT wanted.host, wanted.images, coalesce(done.images, 0), coalesce(done.ok, 0), "
         "coalesce(done.deferred, 0), coalesce(done.images / greatest(done.seconds, 1), 0) FROM "
@@ -115,16 +115,16 @@ def _lines(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
         left = (images - done) / rate if rate else 0.0
         longest = max(longest, left)
         if place < SHOWN_HOSTS:
-            state = "done" if done >= images else f"{spelled(left)} left" if rate else "not begun"
-            waits = f", {deferred:,} deferred" if deferred else ""
-            yield f"  {host or '(files)':<48} {done:>12,} of {images:,} ({ok:,} ok{waits}), {rate:.1f}/s, {state}\n"
+            state = "done" if done >= images else f"{spelled(left)} left" if rate else "not started"
+            later = f", {deferred:,} deferred" if deferred else ""
+            yield f"  {host or '(files)':<48} {done:>12,} of {images:,} ({ok:,} ok{later}), {rate:.1f}/s, {state}\n"
     if len(rows) > SHOWN_HOSTS:
         yield f"  and {len(rows) - SHOWN_HOSTS:,} hosts with fewer images\n"
-    total, through, kept, later = (sum(row[column] for row in rows) for column in (1, 2, 3, 4))
-    begun = f", {spelled(longest)} left for the slowest host that is begun" if longest else ""
-    yield f"  {'all hosts':<48} {through:>12,} of {total:,} ({kept:,} ok){begun}\n"
-    if later:
-        yield f"  {later:,} deferred images: `{snakemake('retry_failed')}` takes them up\n"
+    total_images, total_done, total_ok, total_deferred = (sum(row[column] for row in rows) for column in (1, 2, 3, 4))
+    slowest = f", {spelled(longest)} left for the slowest host started" if longest else ""
+    yield f"  {'all hosts':<48} {total_done:>12,} of {total_images:,} ({total_ok:,} ok){slowest}\n"
+    if total_deferred:
+        yield f"  {total_deferred:,} deferred images: run `{snakemake('retry_failed')}` to request them again\n"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Hosts that some job stopped asking, noted where the other jobs of a corpus see it."""
+"""Hosts stopped by any job of a corpus, recorded in a shared folder."""
 
 import json
 from contextlib import suppress
@@ -13,42 +13,42 @@ NAME_LENGTH = 16
 
 @dataclass(frozen=True)
 class Stopped:
-    """What is noted of a host that was stopped, and has given no good answer since.
+    """The record of a host that was stopped and has given no good answer since.
 
     Attributes:
-        rate: requests a second by its policy when it banned a job for the second time; None when it did not.
+        rate: requests per second by its policy when it was given up; None if it was not given up.
     """
 
     rate: float | None = None
 
 
 class StoppedHosts:
-    """A file a host. Nobody waits for it or locks it: one that comes too late costs a few requests.
+    """One file per stopped host. There are no locks: a job that reads a record too late makes a few extra requests.
 
     Args:
-        folder: where the files are; None keeps and knows nothing.
+        folder: where the files are; None for no records.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
     def find(self, host: str) -> Stopped | None:
-        """What some job noted of a host, if none has had a good answer since."""
+        """The record of a host, or None."""
         if self._folder is not None:
             with suppress(FileNotFoundError, ValueError, KeyError):
-                return Stopped(json.loads(self._note(self._folder, host).read_text(encoding="utf-8"))["rate"])
+                return Stopped(json.loads(self._file(self._folder, host).read_text(encoding="utf-8"))["rate"])
         return None
 
     def add(self, host: str, rate: float | None = None) -> None:
-        """Note that a host was stopped; `rate` as in `Stopped`."""
+        """Record that a host was stopped; `rate` as in `Stopped`."""
         if self._folder is not None:
-            write_json(self._note(self._folder, host), {"host": host, "rate": rate})
+            write_json(self._file(self._folder, host), {"host": host, "rate": rate})
 
     def remove(self, host: str) -> None:
-        """Note that it answers again."""
+        """Remove the record of a host that serves images again."""
         if self._folder is not None:
             with suppress(FileNotFoundError):
-                self._note(self._folder, host).unlink()
+                self._file(self._folder, host).unlink()
 
-    def _note(self, folder: Path, host: str) -> Path:
+    def _file(self, folder: Path, host: str) -> Path:
         return folder / f"{digest(host)[:NAME_LENGTH]}.json"

@@ -1,4 +1,4 @@
-"""The account of a table of downloads."""
+"""The account of a table of downloads, and durations as text."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,14 @@ from workflow_scripts.common.accounts import Account, SourceRows, account_for, c
 def account_of(
     connection: duckdb.DuckDBPyConnection, table: str, part: str, sources: Sequence[SourceRows] = ()
 ) -> Account:
-    """Count what became of the images in `table` (contract DOWNLOADS): kept, dropped by reason; by source, where given.
+    """The account of the images in `table` (contract DOWNLOADS): kept, and dropped by reason.
 
-    Notes: attempts (requests and files read), retried (images asked for more than once) and deferred (not tried to
-    the end).
+    Notes: attempts (requests, and files read), retried (images requested more than once) and deferred.
+
+    Args:
+        table: a table, view or table function.
+        part: name of the part.
+        sources: counts by source, if known.
     """
     attempts, retried, deferred = tables.one_row(
         connection,
@@ -32,7 +36,7 @@ def account_of(
 
 
 def spelled(seconds: float) -> str:
-    """A length of time as a person says it: `40 s`, `12 min`, `3.5 h`, `12.5 days`."""
+    """A duration as text: `40 s`, `12 min`, `3.5 h`, `12.5 days`."""
     for unit, length, decimals in (("days", 86_400, 1), ("h", 3600, 1), ("min", 60, 0)):
         if seconds >= length:
             return f"{seconds / length:,.{decimals}f} {unit}"

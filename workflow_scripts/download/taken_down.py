@@ -1,4 +1,4 @@
-"""Images that were taken down for good are not taken in again, by id or by their bytes."""
+"""Refuse images that were taken down permanently, by id or by their bytes."""
 
 import hashlib
 from pathlib import Path
@@ -9,10 +9,10 @@ from workflow_scripts.download.attempts import Fault
 
 
 class TakenDown:
-    """The corpus's ledger, which is small; refuses what stands in it.
+    """Refuses the images in a corpus's ledger. The ledger is small enough for memory.
 
     Args:
-        ledger: the ledger (contract LEDGER), or None; one that does not exist is empty.
+        ledger: the ledger (contract LEDGER); None or a missing file means an empty ledger.
     """
 
     def __init__(self, ledger: Path | None) -> None:
@@ -21,28 +21,28 @@ class TakenDown:
         self._md5s = set(rows["md5"].to_pylist()) - {None} if rows else set()
 
     def check_id(self, uuid: str) -> None:
-        """Refuse an image by its id, before its host is asked.
+        """Check an image's id, before its host gets a request.
 
         Raises:
-            Fault: it was taken down.
+            Fault: the image was taken down.
         """
         if uuid in self._uuids:
             raise Fault("taken_down", status="refused")
 
     def check_bytes(self, body: bytes) -> None:
-        """Refuse an image by its bytes, wherever they came from.
+        """Check an image's bytes.
 
         Raises:
-            Fault: they were taken down.
+            Fault: an image with these bytes was taken down.
         """
         if self._md5s:
             self.check_md5(hashlib.md5(body, usedforsecurity=False).hexdigest())
 
     def check_md5(self, md5: str | None) -> None:
-        """Refuse an image by the MD5 of its bytes.
+        """Check the MD5 of an image's bytes.
 
         Raises:
-            Fault: they were taken down.
+            Fault: an image with these bytes was taken down.
         """
         if md5 in self._md5s:
             raise Fault("taken_down", "the same bytes as an image that was", status="refused")

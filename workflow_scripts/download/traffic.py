@@ -1,7 +1,7 @@
-"""What hosts have sent lately to all jobs of a corpus, for hosts that permit so many bytes an hour or a day.
+"""The bytes received lately from each host by all jobs of a corpus, for hosts with a limit per hour or day.
 
-Each job notes what it received in a file of its own, and reads those of the others: so a limit holds over jobs at the
-same time, one after the other, and again after a kill.
+Each job appends its received bytes to its own file and reads the others' files, so that a limit holds across
+simultaneous, successive and killed jobs.
 """
 
 import os
@@ -18,18 +18,18 @@ from workflow_scripts.common.files import digest
 
 TRAFFIC = "traffic"
 GIGABYTE = 1e9
-# The policy's limits, and the seconds that each is for.
+# The policy's limits and the length of each one's window in seconds.
 WINDOWS = {"gb_per_hour": 3600.0, "gb_per_day": 86_400.0}
-# How often it is looked for what other jobs received.
-LOOK_SECONDS = 0.05
-# Bodies within this share of a window are summed, and leave it together: so a window has at most 1,001 entries.
+# Minimum time between two reads of the other jobs' files.
+READ_INTERVAL_SECONDS = 0.05
+# Bodies within this share of a window are summed, and leave it together, so that it has at most 1,001 entries.
 STEP_SHARE = 0.001
 NAME_LENGTH = 16
 
 
 @dataclass(slots=True)
 class _Step:
-    """Bodies that are counted at the time of the last of them, never too early."""
+    """Bodies counted together. They leave the window at the time of the last one, never too early."""
 
     began: float
     last: float
@@ -42,7 +42,7 @@ class _Step:
 
 @dataclass
 class _Window:
-    """The bodies of the last `seconds`, at most `limit` bytes of them."""
+    """The bodies of the last `seconds`, limited to `limit` bytes."""
 
     seconds: float
     limit: float
@@ -58,7 +58,7 @@ class _Window:
         self.total += size
 
     def wait(self, now: float, expected: float) -> float:
-        """Seconds until `expected` bytes more are within the limit, or nothing is left to wait for."""
+        """Seconds until `expected` more bytes are within the limit, or the window is empty."""
         self._drop(now)
         left, ends = self.total, now
         for step in self.steps:
@@ -76,8 +76,8 @@ class HostTraffic:
     """The bytes of one host.
 
     Args:
-        limits: bytes by the seconds that they are for.
-        folder: where jobs note them; None: this job's alone count.
+        limits: bytes by window length in seconds.
+        folder: where the jobs record them; None to count this job's only.
     """
 
     def __init__(self, limits: dict[float, float], folder: Path | None) -> None:
@@ -85,13 +85,13 @@ class HostTraffic:
         self._largest = 0
         self._folder = folder
         self._own = folder / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.txt" if folder else None
-        self._read: dict[Path, int] = {}
-        self._looked_at = -LOOK_SECONDS
+        self._offsets: dict[Path, int] = {}
+        self._read_at = -READ_INTERVAL_SECONDS
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, size: int) -> None:
-        """A body, or the part of it that was read."""
+        """Count the bytes of a body, or of the part of it that was read."""
         now = time.time()
         self._largest = max(self._largest, size)
         self._count(now, size)
@@ -100,10 +100,10 @@ class HostTraffic:
                 file.write(f"{now:.3f} {size}\n")
 
     def wait(self, in_flight: int) -> float:
-        """Seconds until another request may begin beside `in_flight` others, which may be as large as any so far."""
-        self._look()
+        """Seconds until the next request may start, if its body and the `in_flight` others' are the largest so far."""
+        self._read_others()
         if in_flight and not self._largest:
-            return LOOK_SECONDS
+            return READ_INTERVAL_SECONDS
         now = time.time()
         return max(window.wait(now, (in_flight + 1) * self._largest) for window in self._windows)
 
@@ -111,10 +111,10 @@ class HostTraffic:
         for window in self._windows:
             window.add(when, size)
 
-    def _look(self) -> None:
-        if self._folder is None or time.monotonic() < self._looked_at + LOOK_SECONDS:
+    def _read_others(self) -> None:
+        if self._folder is None or time.monotonic() < self._read_at + READ_INTERVAL_SECONDS:
             return
-        self._looked_at = time.monotonic()
+        self._read_at = time.monotonic()
         found: dict[int, _Step] = {}
         seconds = [window.seconds for window in self._windows]
         for path in self._folder.glob("*.txt"):
@@ -125,12 +125,12 @@ class HostTraffic:
                     path.unlink()
                     continue
                 with path.open("rb") as file:
-                    self._read[path] = file.seek(self._read.get(path, 0))
+                    self._offsets[path] = file.seek(self._offsets.get(path, 0))
                     for line in file:
-                        # A line that is being written is read the next time.
+                        # An incomplete line is read next time.
                         if not line.endswith(b"\n"):
                             break
-                        self._read[path] += len(line)
+                        self._offsets[path] += len(line)
                         when, size = float(line.split()[0]), int(line.split()[1])
                         self._largest = max(self._largest, size)
                         found.setdefault(int(when / (STEP_SHARE * min(seconds))), _Step(when, when, 0)).add(when, size)
@@ -142,14 +142,14 @@ class Traffic:
     """The bytes of all hosts whose policy limits them.
 
     Args:
-        folder: where the jobs of a corpus note them; None: this job's alone count.
+        folder: where the jobs of a corpus record them; None to count this job's only.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
     def of(self, host: str, policy: HostLimits) -> HostTraffic | None:
-        """The bytes of a host; None where its policy does not limit them."""
+        """The bytes of a host; None if its policy does not limit them."""
         limits = {
             seconds: getattr(policy, name) * GIGABYTE for name, seconds in WINDOWS.items() if getattr(policy, name)
         }

@@ -1,4 +1,4 @@
-"""Who asks, as hosts are told: the site's name or the project's, and a contact."""
+"""The user agent of requests: the site's name or the project's, and a contact."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ class UserAgent:
     """The user agent of every request.
 
     Attributes:
-        product: a name, with a version after a slash where there is one.
-        contact: mail or web address, where a host's policy has none.
+        product: a name, optionally followed by a slash and a version.
+        contact: mail or web address, unless a host's policy has its own.
 
     Raises:
-        InputError: one of them cannot stand in a user agent.
+        InputError: one of them is not valid in a user agent.
     """
 
     product: str = PRODUCT
@@ -30,17 +30,19 @@ class UserAgent:
 
     @property
     def names(self) -> set[str]:
-        """The names by which an X-Robots-Tag may address these requests."""
+        """The names that address these requests in an X-Robots-Tag."""
         return {self.product.partition("/")[0].lower(), PRODUCT, "img2dataset"}
 
     def text(self, contact: str | None = None) -> str:
-        """The header's value for a host with a contact of its own, or without.
+        """The value of the User-Agent header; `contact` replaces the default contact.
 
         Raises:
-            InputError: the contact cannot stand in it.
+            InputError: the contact is not printable ASCII.
         """
         contact = contact or self.contact
         if contact is not None and not (contact.isascii() and contact.isprintable()):
-            raise InputError(f"contact: {contact!r} cannot stand in a user agent; give a mail or web address")
+            raise InputError(
+                f"contact: {contact!r} is not valid in a user agent; give a mail or web address in printable ASCII"
+            )
         about = [] if self.product == PRODUCT else [PRODUCT]
         return f"{self.product} ({'; '.join([*about, 'img2dataset', *([f'+{contact}'] if contact else [])])})"

@@ -1,4 +1,4 @@
-"""Every body is looked at before it counts: bounds from the header, a whole decode, then scaling and hashing."""
+"""Verify every body: check the bounds in its header, decode it completely, then scale and hash it."""
 
 import io
 import logging
@@ -19,7 +19,7 @@ Verdict = tuple[bytes | None, int | None, int | None, int | None, int | None, st
 
 
 class Body(io.BytesIO):
-    """A body on its way through img2dataset, with the attempt that brought it and the row that it is for."""
+    """A body that passes through img2dataset, with its attempt and row."""
 
     def __init__(self, data: bytes, attempt: Attempt, row: Row, room: Room) -> None:
         super().__init__(data)
@@ -28,58 +28,58 @@ class Body(io.BytesIO):
         self.verdict: Verdict | None = None
         self._room = room
 
-    def keep_as_it_is(self, measures: Mapping[str, Any]) -> None:
-        """Judge a JPEG that earlier work kept, whose measures are known."""
+    def accept(self, measures: Mapping[str, Any]) -> None:
+        """Accept a JPEG kept by earlier work, with its known measures."""
         attempt = self.attempt
         sizes = measures["width"], measures["height"], attempt.original_width, attempt.original_height
         self.verdict = (self.getvalue(), *sizes, None)
 
     def close(self) -> None:
-        """img2dataset closes a body when it has done with it."""
+        """Give back the body's memory. img2dataset calls this when it is done with the body."""
         if not self.closed:
             self._room.give_back()
         super().close()
 
 
 class Verifier:
-    """Takes the place of img2dataset's resizer, with TreeOfLife-200M's settings.
+    """Replaces img2dataset's resizer, with TreeOfLife-200M's settings.
 
-    img2dataset's own ignores EXIF orientation and 16-bit samples, accepts cut-off JPEGs, decodes bombs, and closes
-    the process's terminal while it works.
+    img2dataset's own ignores EXIF orientation and 16-bit samples, accepts truncated JPEGs, decodes decompression bombs,
+    and silences the process's output while it works.
 
     Args:
         settings: sizes and checks of images.
-        memory: where images find room while they are decoded.
+        memory: limits the memory of images while they are decoded.
     """
 
     def __init__(self, settings: DownloadSettings, memory: DecodingMemory) -> None:
         self._settings = settings
         self._memory = memory
-        # A decoded image is large: as many at once as there are cores to work on them.
+        # Decoded images are large, so no more at once than there are cores.
         self._turns = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
 
     def __call__(self, stream: Body, boxes: Any = None) -> Verdict:
-        """JPEG, width, height, original width, original height, error: img2dataset's resizer's answer."""
+        """The result in img2dataset's format: JPEG, width, height, original width, original height, error."""
         assert stream.verdict is not None
         return stream.verdict
 
-    def look_at(self, bodies: Sequence[Body]) -> None:
-        """Judge the bodies of one image, which is decoded once for all its crops; called in many threads."""
+    def check(self, bodies: Sequence[Body]) -> None:
+        """Check the bodies of one image, which is decoded once for all its crops. Called by many threads."""
         with self._turns:
             try:
-                self._judge(bodies)
+                self._check(bodies)
             except Exception as error:
                 for body in bodies:
                     _fail(body, error)
 
-    def _judge(self, bodies: Sequence[Body]) -> None:
+    def _check(self, bodies: Sequence[Body]) -> None:
         first = bodies[0]
-        photo = self._opened(first)
-        # What is cropped is cut out of the picture at its full size.
-        whole = any(body.row.crop is not None for body in bodies)
-        at_least = 0 if whole else max(self._settings.max_size, images.HASHED_AT)
+        photo = self._open(first)
+        # Crops are cut out at full resolution.
+        has_crop = any(body.row.crop is not None for body in bodies)
+        at_least = 0 if has_crop else max(self._settings.max_size, images.HASHED_AT)
         kept = min(math.prod(photo.size), self._settings.max_size**2)
-        needed = photo.bytes_needed(at_least) + 3 * (whole * math.prod(photo.size) + 2 * kept)
+        needed = photo.bytes_needed(at_least) + 3 * (has_crop * math.prod(photo.size) + 2 * kept)
         if needed > self._memory.limit:
             width, height = photo.size
             detail = f"{needed >> 20} MiB for {width} x {height} pixels; limits.download.image_memory_mb"
@@ -92,11 +92,11 @@ class Verifier:
             for body in bodies:
                 try:
                     body.attempt.original_width, body.attempt.original_height = photo.size
-                    body.verdict = self._kept(frame, body.row, body.attempt)
+                    body.verdict = self._encode(frame, body.row, body.attempt)
                 except Exception as error:
                     _fail(body, error)
 
-    def _opened(self, body: Body) -> images.Photo:
+    def _open(self, body: Body) -> images.Photo:
         attempt, data = body.attempt, body.getvalue()
         if not data:
             raise Fault("not_an_image", "no bytes", transient=attempt.open_ended)
@@ -110,10 +110,10 @@ class Verifier:
             raise Fault("too_small", f"{width} x {height} pixels", status="refused")
         return photo
 
-    def _kept(self, frame: images.RgbImage, row: Row, attempt: Attempt) -> Verdict:
-        wanted = frame if row.crop is None else _cropped(frame, *row.crop)
-        attempt.pdq = images.pdq(wanted)
-        kept = images.scale_down(wanted, self._settings.max_size)
+    def _encode(self, frame: images.RgbImage, row: Row, attempt: Attempt) -> Verdict:
+        image = frame if row.crop is None else _crop(frame, *row.crop)
+        attempt.pdq = images.pdq(image)
+        kept = images.scale_down(image, self._settings.max_size)
         jpeg = images.encode_jpeg(kept, self._settings.jpeg_quality)
         return jpeg, kept.shape[1], kept.shape[0], attempt.original_width, attempt.original_height, None
 
@@ -125,19 +125,19 @@ def _fault(error: images.UnreadableImage, attempt: Attempt) -> Fault:
 
 
 def _fail(body: Body, error: Exception) -> None:
-    """Note why there is no image. Img2dataset would lose the row to an exception, and the shard with it."""
+    """Record an error. An exception in img2dataset would lose the row, and with it the shard."""
     if not isinstance(error, Fault):
-        logger.exception("%s: unforeseen", body.attempt.uuid, exc_info=error)
+        logger.exception("%s: unexpected error", body.attempt.uuid, exc_info=error)
         error = Fault("other", f"{type(error).__name__}: {error}")
     body.attempt.fail(error)
     body.verdict = None, None, None, None, None, body.attempt.error
 
 
-def _cropped(image: images.RgbImage, x: int, y: int, width: int, height: int) -> images.RgbImage:
-    """What lies within the image of a box in pixels of the original.
+def _crop(image: images.RgbImage, x: int, y: int, width: int, height: int) -> images.RgbImage:
+    """The part of a box, in pixels of the original, that is inside the image.
 
     Raises:
-        Fault: nothing does.
+        Fault: the box is outside the image.
     """
     inside = images.cut_out(image, x, y, width, height)
     if inside.size == 0:

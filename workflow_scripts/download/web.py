@@ -1,4 +1,4 @@
-"""Bodies over HTTP: bounded in bytes and time, polite, and never from addresses that are not allowed."""
+"""Fetch bodies over HTTP: bounded in bytes and time, within each host's limits, and only from allowed addresses."""
 
 import io
 import math
@@ -39,7 +39,7 @@ from workflow_scripts.common.images import ACCEPT
 from workflow_scripts.common.torchless import torch_hidden
 from workflow_scripts.download.addresses import AddressPolicy
 from workflow_scripts.download.attempts import Attempt, Fault, Row
-from workflow_scripts.download.content_types import content_type, is_taken
+from workflow_scripts.download.content_types import content_type, is_accepted
 from workflow_scripts.download.deadlines import Deadlines, Request, watched
 from workflow_scripts.download.hosts import Hosts, retry_after
 from workflow_scripts.download.memory import Room
@@ -49,31 +49,31 @@ from workflow_scripts.download.user_agent import UserAgent
 ROBOTS_DIRECTIVES = {"noai", "noimageai", "noindex", "noimageindex"}
 MAX_REDIRECTS = 10
 REDIRECTS = {301, 302, 303, 307, 308}
-ASKS_FOR_TIME = {429, 503}
-# Answers of a host that does not want to be asked, as far as one can tell; 5xx besides.
+TOO_MANY_REQUESTS = {429, 503}
+# Answers that may refuse the client rather than the image. 5xx also counts as a refusal.
 REFUSALS = {401, 403, 407, 429, 451}
 NOT_FOUND = {403, 404, 410}
 TRANSIENT_STATUS = {408, 425, 429}
-# Reasons that mean that a host did not answer to the end.
+# Reasons that mean that a host gave no complete answer.
 NO_ANSWER = {"connection", "unknown_host", "certificate", "timeout"}
-# What a resolver says of a name that does not exist, and not of a network that is away.
+# The resolver's errors for names that do not exist, in contrast to an unreachable network.
 NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 CHUNK_BYTES = 65_536
-USUAL_PORT = re.compile(r":(80|443)$")
+DEFAULT_PORT = re.compile(r":(80|443)$")
 
 
 class Web:
-    """Fetches bodies from many threads at once.
+    """Fetches bodies. Thread-safe.
 
     Args:
-        settings: what is taken from each host, and allowed addresses.
+        settings: accepted content types and sizes by host, and allowed addresses.
         limits: timeouts and limits of requests.
-        hosts: the hosts' limits.
-        agent: who asks.
-        stopping: set when the job must end; requests then give up.
+        hosts: the hosts' policies in this job.
+        agent: the user agent of requests.
+        stopping: set when the job must end; requests then end early.
 
     Raises:
-        InputError: a contact or a proxy from the environment cannot be used.
+        InputError: a contact, or a proxy from the environment, is invalid.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Web:
         self._deadlines = Deadlines(stopping)
         self._proxies = getproxies()
         if not all(host.check_certificates for host in settings.hosts.values()):
-            # The manifest says of which images.
+            # The manifest marks these images as `unverified`.
             urllib3.disable_warnings(InsecureRequestWarning)
         proxies = [url for scheme, url in self._proxies.items() if scheme in ("http", "https", "all")]
         self._connections: dict[tuple[str | None, bool], urllib3.PoolManager] = {}
@@ -107,36 +107,36 @@ class Web:
                 self._connections[url, checks] = _proxy_pools(url, self._deadlines, limits.threads, **options)
 
     def check(self, row: Row) -> None:
-        """Refuse a row whose address alone says that its host is never asked.
+        """Check a row's URL, before its host gets a request.
 
         Raises:
-            Fault: it does.
+            Fault: the URL is invalid, or its host is not allowed.
         """
-        self._policy.split(as_browsers_read(row.url))
+        self._policy.split(normalized(row.url))
 
     def get(self, row: Row, attempt: Attempt, room: Room) -> bytes:
-        """The body at the row's address, to whose host this thread has a connection by its policy.
+        """Fetch the body at the row's URL. This thread's turn at the URL's host has come.
 
-        What was learned on the way is noted in `attempt`.
+        Details of the answer are recorded in `attempt`.
 
         Raises:
-            Fault: there is none to be had.
+            Fault: the body could not be fetched, or was refused.
         """
         attempt.begin()
         started = time.monotonic()
         with self._deadlines.within(self._limits.total_timeout) as request:
-            asking = _Fetch(self, row, attempt, room, request)
+            fetch = _Fetch(self, row, attempt, room, request)
             try:
-                return asking.get()
+                return fetch.get()
             except Fault as error:
                 fault = self._late(request) if request.cut else error
                 if fault.reason == "disallowed_address" and attempt.http_status is None:
-                    # Nothing was asked.
+                    # No request was sent.
                     attempt.requests -= 1
             except (ConnectTimeoutError, ReadTimeoutError) as error:
                 fault = Fault("timeout", _line(error), transient=True)
             except SSLError as error:
-                fault = _certificate_fault(asking.host, error)
+                fault = _certificate_fault(fetch.host, error)
             except (LocationParseError, LocationValueError, UnicodeError) as error:
                 fault = Fault("other", f"not a URL: {_line(error)}")
             except DecodeError as error:
@@ -146,7 +146,7 @@ class Web:
             finally:
                 attempt.seconds = round(time.monotonic() - started, 3)
         if fault.reason in NO_ANSWER:
-            self._hosts.unreachable(asking.host, fault)
+            self._hosts.unreachable(fetch.host, fault)
         raise fault
 
     def _late(self, request: Request) -> Fault:
@@ -155,7 +155,7 @@ class Web:
         return Fault("timeout", f"no end after {self._limits.total_timeout:g} s", transient=True)
 
     def _checks(self, parts: SplitResult) -> bool:
-        """Whether a URL's host must prove who it is."""
+        """Whether the TLS certificate of a URL's host is checked (true for plain HTTP)."""
         return parts.scheme != "https" or self._settings.of_host(host_of(parts)).check_certificates
 
     def _pools(self, parts: SplitResult) -> urllib3.PoolManager:
@@ -166,7 +166,7 @@ class Web:
 
 
 class _Fetch:
-    """One row's requests: its rendition, its address, and where they lead. `host` is asked at present."""
+    """One row's requests: for its smaller rendition, its URL, and their redirects. `host` is the current host."""
 
     def __init__(self, web: Web, row: Row, attempt: Attempt, room: Room, request: Request) -> None:
         self._web = web
@@ -179,7 +179,7 @@ class _Fetch:
         self.host = row.host
 
     def get(self) -> bytes:
-        """The body at the host's smaller rendition, or where it has none, at the row's address."""
+        """The body of the host's smaller rendition (`rewrite`) or, without one, at the row's URL."""
         rewrite = self._settings.rewrite
         if rewrite is not None:
             smaller = re.sub(rewrite.pattern, rewrite.replacement, self._row.url)
@@ -193,41 +193,41 @@ class _Fetch:
 
     def _follow(self, url: str) -> bytes:
         self._attempt.refusals = None
-        # Some hosts send on and on until a cookie comes back; each image begins without any.
+        # Some hosts redirect until they receive their cookie. Each image starts without cookies.
         cookies = CookieJar()
         for _ in range(MAX_REDIRECTS + 1):
-            url = as_browsers_read(url)
+            url = normalized(url)
             parts = self._web._policy.split(url)
             host = host_of(parts)
-            # The first request's turn came with the row; every other one waits for its own.
+            # The schedule waited for the first request's turn; every further request waits here.
             first = self._requests == 0 and host == self._row.host
             self._requests += 1
             with nullcontext() if first else self._web._hosts.visit(host, self._row.host, self._request.ends):
                 self.host = host
-                body, location = self._ask(url, parts, cookies)
+                body, location = self._request_once(url, parts, cookies)
             if body is not None:
                 return body
             try:
-                url = urljoin(url, as_browsers_read(_location(location)))
+                url = urljoin(url, normalized(_location(location)))
             except ValueError as error:
                 raise Fault("other", f"redirect to what is no URL: {error}") from None
         raise Fault("http_error", f"more than {MAX_REDIRECTS} redirects")
 
-    def _ask(self, url: str, parts: SplitResult, cookies: CookieJar) -> tuple[bytes | None, str]:
-        """The body, or None and where it is."""
+    def _request_once(self, url: str, parts: SplitResult, cookies: CookieJar) -> tuple[bytes | None, str]:
+        """Send one request. Returns the body and "", or None and the redirect's location."""
         web, attempt, host = self._web, self._attempt, self.host
         self._check_stopping()
         begun = time.monotonic()
         attempt.unverified |= not web._checks(parts)
         agent = web._agent.text(web._limits.of_host(host).contact)
         headers = {"User-Agent": agent, "Accept": ACCEPT, "Accept-Encoding": "identity"}
-        asked = CookieRequest(url)
-        cookies.add_cookie_header(asked)
+        cookie_request = CookieRequest(url)
+        cookies.add_cookie_header(cookie_request)
         send = partial(
             web._pools(parts).request,
             "GET",
             url,
-            headers=headers | dict(asked.header_items()),
+            headers=headers | dict(cookie_request.header_items()),
             redirect=False,
             retries=False,
             preload_content=False,
@@ -238,20 +238,20 @@ class _Fetch:
                 response = send()
                 break
             except Fault as fault:
-                # Where its name leads shows only now; nothing more of that host is asked for.
+                # The address is known only after resolving the name. No further request goes to this host.
                 if fault.reason == "disallowed_address":
                     web._hosts.forbid(host, fault)
                 raise
             except ProtocolError:
-                # A host may hang up a kept connection just as it is used again (RFC 9110, 9.2.2).
-                if self._request.cut or not self._request.kept:
+                # A host may close a persistent connection just as it is reused: send again (RFC 9110, 9.2.2).
+                if self._request.cut or not self._request.reused:
                     raise
         try:
             attempt.http_status = response.status
             attempt.final_url = url
             attempt.content_type = response.headers.get("Content-Type")
             attempt.open_ended = response.length_remaining is None and not response.chunked
-            cookies.extract_cookies(response, asked)  # type: ignore[arg-type]
+            cookies.extract_cookies(response, cookie_request)  # type: ignore[arg-type]
             location = response.headers.get("Location")
             if response.status in REDIRECTS and location is not None:
                 web._hosts.good(host, begun)
@@ -261,12 +261,12 @@ class _Fetch:
             if self._request.cut:
                 raise web._late(self._request)
             web._hosts.good(host, begun)
-            if not self._is_taken(body):
+            if not self._is_accepted(body):
                 kind = content_type(attempt.content_type, body)
                 raise Fault("not_an_image", f"content type {kind}", status="refused")
             return body, ""
         finally:
-            # A body read to its end leaves a connection for the next request; another one is cut.
+            # Only a connection whose body was read completely can be reused; any other is closed.
             if response.connection is not None:
                 response.close()
             response.release_conn()
@@ -288,9 +288,9 @@ class _Fetch:
             return
         transient = status in TRANSIENT_STATUS or status >= 500
         if status in REFUSALS or status >= 500:
-            busy = status in ASKS_FOR_TIME
+            busy = status in TOO_MANY_REQUESTS
             if not transient:
-                self._attempt.refusals = hosts.row_of_refusals(host)
+                self._attempt.refusals = hosts.refusal_streak(host)
             raise hosts.refused(
                 host,
                 Fault("http_error", str(status), transient=transient),
@@ -303,16 +303,16 @@ class _Fetch:
         raise Fault("http_error", str(status), transient=transient)
 
     def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
-        # Its value is what it holds, and no copy.
+        # BytesIO returns its value without a copy.
         body = io.BytesIO()
         try:
-            # read1 returns what has come, so that a body that drips is seen to.
+            # read1 returns the available bytes, so that the deadline also holds for slow bodies.
             while chunk := response.read1(CHUNK_BYTES, decode_content=True):
-                # Waiting for room is not the host's time.
+                # Time spent waiting for memory does not count towards the deadline.
                 ends, self._request.ends = self._request.ends, math.inf
                 self._request.ends = ends + self._room.grow(len(chunk))
                 body.write(chunk)
-                if body.tell() - len(chunk) < START_BYTES <= body.tell() and not self._is_taken(body.getvalue()):
+                if body.tell() - len(chunk) < START_BYTES <= body.tell() and not self._is_accepted(body.getvalue()):
                     break
                 if body.tell() > self._settings.max_bytes:
                     raise _too_many_bytes(self._settings.max_bytes)
@@ -323,8 +323,8 @@ class _Fetch:
             self._web._hosts.received(self.host, body.tell())
         return body.getvalue()
 
-    def _is_taken(self, body: bytes) -> bool:
-        return is_taken(content_type(self._attempt.content_type, body), self._settings.content_types)
+    def _is_accepted(self, body: bytes) -> bool:
+        return is_accepted(content_type(self._attempt.content_type, body), self._settings.content_types)
 
     def _check_stopping(self) -> None:
         if self._web._stopping.is_set():
@@ -332,12 +332,15 @@ class _Fetch:
 
 
 def host_of(parts: SplitResult) -> str:
-    """Host and port as the catalog writes them: lower case, without user and password, and without the usual port."""
-    return USUAL_PORT.sub("", parts.netloc.rpartition("@")[2].lower())
+    """Host and port as in the catalog: lower case, without credentials and default ports."""
+    return DEFAULT_PORT.sub("", parts.netloc.rpartition("@")[2].lower())
 
 
-def as_browsers_read(url: str) -> str:
-    """An address without spaces around it, and its backslashes before the query read as slashes (WHATWG URL)."""
+def normalized(url: str) -> str:
+    """A URL as browsers read it: without surrounding white space, and with slashes for backslashes before the query.
+
+    Source: WHATWG URL Standard.
+    """
     url = url.strip(" \t\r\n")
     place = re.search(r"[?#]", url)
     end = place.start() if place else len(url)
@@ -345,7 +348,7 @@ def as_browsers_read(url: str) -> str:
 
 
 def _location(header: str) -> str:
-    """An address as a `Location` header gives it, which urllib3 reads as Latin-1: UTF-8, or its bytes as they are."""
+    """The URL in a `Location` header, which urllib3 decodes as Latin-1: decode UTF-8, or quote other bytes."""
     data = header.encode("latin-1")
     try:
         return data.decode("utf-8")
@@ -354,19 +357,19 @@ def _location(header: str) -> str:
 
 
 def _certificate_fault(host: str, error: SSLError) -> Fault:
-    """A TLS connection that did not come about: by the host's certificate, or otherwise."""
+    """The fault of a failed TLS connection: `certificate` or, for any other cause, `connection`."""
     cause = error.args[0] if error.args else error
     if isinstance(cause, ssl.SSLCertVerificationError | CertificateError):
-        said = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else str(cause)
-        return Fault("certificate", f"{host}: {said}", transient=True)
+        message = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else str(cause)
+        return Fault("certificate", f"{host}: {message}", transient=True)
     return Fault("connection", f"{host}: TLS: {_line(error)}", transient=True)
 
 
 class _CheckedPools(urllib3.PoolManager):
-    """Connections without a proxy, to checked addresses only."""
+    """Direct connections, to checked addresses only."""
 
     def __init__(self, policy: AddressPolicy, deadlines: Deadlines, threads: int, **options: Any) -> None:
-        # Each connection that is kept takes two of the job's open files, which often may be no more than 1,024.
+        # A persistent connection takes two of the job's open files, which are often limited to 1,024.
         super().__init__(num_pools=threads, maxsize=threads, **options)
         self._classes = {
             "http": watched(_checked(HTTPConnection, policy), deadlines),
@@ -383,19 +386,19 @@ class _CheckedPools(urllib3.PoolManager):
 
 def _checked(base: type[HTTPConnection], policy: AddressPolicy) -> type[HTTPConnection]:
     class Checked(base):  # type: ignore[misc, valid-type]
-        """Connects to the very addresses that the policy has checked, so that no second look-up can differ."""
+        """Connects to the addresses that the policy has checked, since a second lookup could differ."""
 
         def _new_conn(self) -> socket.socket:
             try:
                 addresses = policy.resolve(self.host, self.port)
             except (socket.gaierror, UnicodeError) as error:
-                is_known = isinstance(error, socket.gaierror) and error.errno not in NO_SUCH_NAME
-                what = ("connection", "cannot be looked up") if is_known else ("unknown_host", "is not known")
-                raise Fault(what[0], f"{self.host} {what[1]}: {_line(error)}", transient=True) from None
+                may_exist = isinstance(error, socket.gaierror) and error.errno not in NO_SUCH_NAME
+                reason, text = ("connection", "cannot be looked up") if may_exist else ("unknown_host", "is not known")
+                raise Fault(reason, f"{self.host} {text}: {_line(error)}", transient=True) from None
             failure: OSError | None = None
             for address in addresses:
                 try:
-                    # The time to connect is for all of them together, so that many that are silent end in time.
+                    # All addresses share the timeout, so that many silent ones do not exceed it.
                     return sockets.create_connection(
                         (address, self.port), self.timeout / len(addresses), socket_options=self.socket_options
                     )
@@ -423,7 +426,10 @@ class _ProxyPools(urllib3.ProxyManager):
 def _proxy_pools(url: str, deadlines: Deadlines, threads: int, **options: Any) -> urllib3.ProxyManager:
     parts = parse_url(url if "://" in url else f"http://{url}")
     if parts.scheme not in ("http", "https"):
-        raise InputError(f"the proxy of the environment is {parts.scheme}://..., only http and https are supported")
+        raise InputError(
+            f"the proxy in the environment has the scheme {parts.scheme}://; set http_proxy and https_proxy to an http "
+            "or https proxy"
+        )
     headers = make_headers(proxy_basic_auth=parts.auth) if parts.auth else None
     pools = _ProxyPools(parts.url, proxy_headers=headers, num_pools=threads, maxsize=threads, **options)
     pools.deadlines = deadlines
@@ -435,6 +441,6 @@ def _too_many_bytes(limit: int) -> Fault:
 
 
 def _line(error: Exception) -> str:
-    """What an error says; urllib3 hands on the causes of some as further arguments."""
+    """An error's message in one line. Some urllib3 errors have their causes as further arguments."""
     text = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
     return " ".join(text.split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""After a download: what failed is tried again alone, and where it stands is read from files."""
+"""Retries of failed images, and the commands `status` and `estimate`."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ from workflow_scripts.contracts import LEDGER
 from workflow_scripts.download import retry as retry_module
 from workflow_scripts.download.estimate import estimate
 from workflow_scripts.download.fetch import work_key
-from workflow_scripts.download.retry import Again, retry
+from workflow_scripts.download.retry import Retry, retry
 from workflow_scripts.download.status import status
 
 LIMITS = DownloadLimits(default_host=HostLimits(connections=8, rate=1000), wait=0)
@@ -32,8 +32,8 @@ SETTINGS = DownloadSettings(images_per_tar=20, max_bytes=5_000_000, passes=1, al
 
 
 @pytest.fixture
-def again(tmp_path: Path) -> Callable[[Any], dict[str, dict[str, Any]]]:
-    """Tries a run's failures again; the manifest's rows by uuid."""
+def retry_runs(tmp_path: Path) -> Callable[[Any], dict[str, dict[str, Any]]]:
+    """Retries the failures of some runs; returns the first one's manifest rows by uuid."""
 
     def do(*runs: Any) -> Any:
         retry(
@@ -49,7 +49,7 @@ def again(tmp_path: Path) -> Callable[[Any], dict[str, dict[str, Any]]]:
 
 
 def test_only_what_failed_in_passing_is_tried_again(
-    tmp_path: Path, server: Any, make_part: Any, make_run: Any, again: Any
+    tmp_path: Path, server: Any, make_part: Any, make_run: Any, retry_runs: Any
 ) -> None:
     with urllib.request.urlopen(server.url("ok/9")) as answer:
         late = answer.read()
@@ -64,7 +64,7 @@ def test_only_what_failed_in_passing_is_tried_again(
         "file": "failed",
     }
     (tmp_path / "late.png").write_bytes(late)
-    after = again(run)
+    after = retry_runs(run)
     assert {uuid: row["status"] for uuid, row in after.items()} == {
         "flaky": "ok",
         "gone": "failed",
@@ -76,19 +76,19 @@ def test_only_what_failed_in_passing_is_tried_again(
     for row in (after["flaky"], after["file"]):
         assert run.tars()[row["tar"]][row["offset"] : row["offset"] + 2] == b"\xff\xd8"
     assert read_account(run.out / "account.json").kept == 3
-    # The download itself adopts all of it.
+    # The download step adopts the result of the retry.
     assert run({"passes": 1}) == after
     assert sum(server.asked.values()) == 4
 
 
 def test_when_nothing_comes_nothing_changes(
-    tmp_path: Path, server: Any, make_part: Any, make_run: Any, again: Any
+    tmp_path: Path, server: Any, make_part: Any, make_run: Any, retry_runs: Any
 ) -> None:
     run = make_run(tmp_path, make_part(tmp_path, {"a": server.url("broken/702"), "b": server.url("ok/702")}))
     run({"passes": 1})
     manifest = run.out / "manifest.parquet"
     before, when = manifest.read_bytes(), manifest.stat().st_mtime_ns
-    again(run)
+    retry_runs(run)
     assert (manifest.read_bytes(), manifest.stat().st_mtime_ns) == (before, when)
     assert sorted(path.name for path in run.out.iterdir() if not path.name.startswith(".")) == [
         "account.json",
@@ -98,7 +98,7 @@ def test_when_nothing_comes_nothing_changes(
 
 
 def test_the_parts_are_tried_again_together_and_only_those_of_which_something_came_change(
-    tmp_path: Path, server: Any, make_part: Any, make_run: Any, again: Any
+    tmp_path: Path, server: Any, make_part: Any, make_run: Any, retry_runs: Any
 ) -> None:
     server.asked.clear()
     urls = [
@@ -114,22 +114,22 @@ def test_the_parts_are_tried_again_together_and_only_those_of_which_something_ca
         runs.append(run)
     manifests = [run.out / "manifest.parquet" for run in runs]
     before = [manifest.read_bytes() for manifest in manifests]
-    again(*runs)
+    retry_runs(*runs)
     changed = [manifest.read_bytes() != old for manifest, old in zip(manifests, before, strict=True)]
     assert changed == [True, False, True]
     assert (runs[0].rows()["a"]["tar"], runs[2].rows()["f"]["tar"]) == ("images-retry-00.tar", "images-retry-00.tar")
     assert (runs[2].rows()["g"]["status"], runs[2].rows()["g"]["attempts"]) == ("failed", 2)
     assert not [path for path in run.work.iterdir() if path.is_dir() and path.name.startswith("retry")]
-    # Nothing is left to come: a further try asks for what fails for a passing reason, and changes nothing.
+    # A further retry requests the remaining transient failures and changes nothing.
     before = [manifest.read_bytes() for manifest in manifests]
-    again(*runs)
+    retry_runs(*runs)
     assert [manifest.read_bytes() for manifest in manifests] == before
     assert server.asked["/broken/706"] == 3
 
 
 @pytest.fixture
 def half_done(tmp_path: Path, server: Any, make_part: Any, make_run: Any) -> Any:
-    """A part of which one image came and one did not."""
+    """A part with one downloaded and one failed image."""
     server.asked.clear()
     run = make_run(tmp_path, make_part(tmp_path, {"a": server.url("flaky/707"), "b": server.url("ok/707")}))
     run({"passes": 1})
@@ -138,11 +138,11 @@ def half_done(tmp_path: Path, server: Any, make_part: Any, make_run: Any) -> Any
 
 @pytest.mark.parametrize("moment", ["acquired", "unaccounted", "unfinished", "unpublished"])
 def test_a_try_that_was_killed_is_gone_on_with_and_asks_nothing_twice(
-    half_done: Any, server: Any, again: Any, monkeypatch: pytest.MonkeyPatch, moment: str
+    half_done: Any, server: Any, retry_runs: Any, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     run = half_done
     killed: dict[str, tuple[Any, str]] = {
-        "acquired": (Again, "_take_over"),
+        "acquired": (Retry, "_merge"),
         "unaccounted": (retry_module, "write_account"),
         "unfinished": (WorkFolder, "finish"),
     }
@@ -154,8 +154,8 @@ def test_a_try_that_was_killed_is_gone_on_with_and_asks_nothing_twice(
     with monkeypatch.context() as patched:
         patched.setattr(owner, method, die)
         with pytest.raises(KeyboardInterrupt):
-            again(run)
-    assert again(run)["a"]["status"] == "ok"
+            retry_runs(run)
+    assert retry_runs(run)["a"]["status"] == "ok"
     assert read_account(run.out / "account.json").kept == 2
     assert (server.asked["/flaky/707"], server.asked["/ok/707"]) == (2, 1)
     assert run({"passes": 1})["a"]["status"] == "ok"
@@ -164,7 +164,7 @@ def test_a_try_that_was_killed_is_gone_on_with_and_asks_nothing_twice(
 
 @pytest.mark.parametrize("gone", [["again.parquet"], ["again.parquet", "manifest.parquet"]])
 def test_a_try_that_was_killed_while_it_cleared_away_does_not_stand_in_for_the_next(
-    server: Any, run_of: Any, again: Any, monkeypatch: pytest.MonkeyPatch, gone: list[str]
+    server: Any, run_of: Any, retry_runs: Any, monkeypatch: pytest.MonkeyPatch, gone: list[str]
 ) -> None:
     server.asked.clear()
     run = run_of({"a": server.url("flaky/710"), "b": server.url("broken/710")})
@@ -182,9 +182,9 @@ def test_a_try_that_was_killed_while_it_cleared_away_does_not_stand_in_for_the_n
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "rmtree", die)
         with pytest.raises(KeyboardInterrupt):
-            again(run)
+            retry_runs(run)
     assert server.asked["/broken/710"] == 2
-    again(run)
+    retry_runs(run)
     assert (server.asked["/flaky/710"], server.asked["/broken/710"]) == (2, 3)
     assert not [path for path in run.work.iterdir() if "retry-" in path.name]
 
@@ -210,7 +210,7 @@ def test_what_is_taken_down_after_a_try_was_killed_is_not_taken_in_by_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Again, "_take_over", die)
+        patched.setattr(Retry, "_merge", die)
         with pytest.raises(KeyboardInterrupt):
             try_again()
     tables.write_rows([{"uuid": "a", "date": "2026-01-31", "reason": "asked for"}], LEDGER, ledger)
@@ -222,7 +222,7 @@ def test_what_is_taken_down_after_a_try_was_killed_is_not_taken_in_by_the_next(
 
 
 def test_a_further_try_writes_over_no_tar_of_an_earlier_one(
-    tmp_path: Path, server: Any, run_of: Any, again: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, server: Any, run_of: Any, retry_runs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def later(self: Any, to: Any, number: int, asked: int) -> None:
         self.do_ok(to, number, asked) if asked > number else self.do_broken(to, number, asked)
@@ -231,11 +231,11 @@ def test_a_further_try_writes_over_no_tar_of_an_earlier_one(
     run = run_of({uuid: server.url(f"later/{times}") for times, uuid in enumerate("abc", start=1)})
     run.work, run.out = tmp_path / ".work/download", tmp_path / "download/part-0000"
     run({"passes": 1})
-    again(run)
-    before = again(run)["b"]
+    retry_runs(run)
+    before = retry_runs(run)["b"]
     data = run.tars()[before["tar"]]
     take_down(tmp_path, "a")
-    after = again(run)
+    after = retry_runs(run)
     assert {uuid: row["status"] for uuid, row in after.items()} == {"a": "refused", "b": "ok", "c": "ok"}
     assert after["b"] == before
     assert run.tars()[before["tar"]] == data
@@ -269,15 +269,15 @@ def test_replay_is_tried_again_with_its_own_settings(
 
 
 def test_a_part_that_is_not_downloaded_is_not_tried_again(
-    tmp_path: Path, make_part: Any, make_run: Any, again: Any
+    tmp_path: Path, make_part: Any, make_run: Any, retry_runs: Any
 ) -> None:
     run = make_run(tmp_path, make_part(tmp_path, {"a": "/nowhere"}))
-    with pytest.raises(InputError, match="not downloaded yet"):
-        again(run)
+    with pytest.raises(InputError, match=f"{run.part}: .*snakemake fetch"):
+        retry_runs(run)
 
 
 def test_a_second_process_on_a_part_says_so_and_stops(
-    tmp_path: Path, make_part: Any, make_run: Any, again: Any
+    tmp_path: Path, make_part: Any, make_run: Any, retry_runs: Any
 ) -> None:
     run = make_run(tmp_path, make_part(tmp_path, {"a": "/nowhere"}))
     with open_work_folder(run.work, work_key(run.part, SETTINGS)), pytest.raises(BusyError, match="in use by process"):
@@ -285,14 +285,14 @@ def test_a_second_process_on_a_part_says_so_and_stops(
 
 
 def test_after_closing_the_rest_is_deferred(
-    tmp_path: Path, server: Any, make_part: Any, make_run: Any, again: Any
+    tmp_path: Path, server: Any, make_part: Any, make_run: Any, retry_runs: Any
 ) -> None:
     server.asked.clear()
     run = make_run(tmp_path, make_part(tmp_path, {"a": server.url("ok/703")}))
     rows = run({"passes": 1}, close_after=datetime.now(UTC) - timedelta(seconds=1))
     assert (rows["a"]["status"], rows["a"]["error"]) == ("deferred", "other: closed before it was asked for")
     assert not server.asked
-    assert again(run)["a"]["status"] == "ok"
+    assert retry_runs(run)["a"]["status"] == "ok"
 
 
 def test_estimate_counts_images_files_and_days(
@@ -307,8 +307,8 @@ def test_estimate_counts_images_files_and_days(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "50 images, 50 requests to 2 hosts"
     assert lines[2] == "6 files (3 tars)"
-    assert lines[1] == "75 MB to fetch, 7 MB to keep (at 1.5 MB and 140 kB an image)"
-    assert lines[3].startswith("at least 6.9 h at the hosts' policies")
+    assert says(lines[1], "75 MB", "7 MB", "1.5 MB", "140 kB")
+    assert lines[3].startswith("at least 6.9 h ")
     assert lines[4].split()[:5] == ["a.example", "25", "images", "6.9", "h"]
     assert lines[5].split()[3:5] == ["6", "s"]
     estimate(
@@ -365,7 +365,7 @@ def test_status_reads_where_things_stand(
     assert (told["parts"], told["parts_done"]) == (2, 1)
     (host,) = told["hosts"]
     assert (host["host"], host["images"], host["done"], host["ok"]) == (server.host, 6, 3, 3)
-    with pytest.raises(InputError, match="no catalogue there"):
+    with pytest.raises(InputError, match="absent: no catalog"):
         status(corpus=tmp_path / "absent")
 
 
@@ -377,5 +377,5 @@ def test_estimate_counts_days_by_bytes_too(tmp_path: Path, make_part: Any, capsy
         limits=DownloadLimits(hosts={"static.inaturalist.org": HostLimits(rate=0.5, connections=1)}),
         bytes_served=600_000_000,
     )
-    # 60 GB at 24 a day, by what iNaturalist publishes and no config repeats.
+    # 60 GB at 24 GB a day: iNaturalist's published limit applies without being in the config.
     assert says(capsys.readouterr().out, "2.5 days", "static.inaturalist.org", "0.5/s", "5 GB/hour", "24 GB/day")
