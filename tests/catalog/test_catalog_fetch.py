@@ -77,7 +77,7 @@ def from_hub(server: Server, folder: Path, etag: str) -> subprocess.CompletedPro
     return subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False)
 
 
-def test_a_file_on_the_hub_comes_at_its_commit_with_a_token_that_nobody_reads(server: Server, tmp_path: Path) -> None:
+def test_a_file_on_the_hub_is_fetched_at_its_commit_and_the_token_stays_secret(server: Server, tmp_path: Path) -> None:
     done = from_hub(server, tmp_path, PIN)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "catalog.parquet").read_bytes() == CONTENT
@@ -88,7 +88,7 @@ def test_a_file_on_the_hub_comes_at_its_commit_with_a_token_that_nobody_reads(se
     assert not (tmp_path / ".catalog.parquet.coming").exists()
 
 
-def test_another_file_than_the_hub_has_is_refused(server: Server, tmp_path: Path) -> None:
+def test_a_file_that_differs_from_the_hubs_checksum_is_refused(server: Server, tmp_path: Path) -> None:
     done = from_hub(server, tmp_path, "0" * 64)
     assert done.returncode == 2
     assert "dataset/catalog.parquet: SHA-256" in done.stderr
@@ -104,7 +104,7 @@ def serve_gbif(server: Server, **changes: Any) -> None:
 
 
 @pytest.mark.parametrize("name", [KEY, DOI])
-def test_a_download_of_gbif_comes_by_key_or_doi_with_what_to_cite(server: Server, tmp_path: Path, name: str) -> None:
+def test_a_gbif_download_is_fetched_by_key_or_doi_with_its_citation(server: Server, tmp_path: Path, name: str) -> None:
     serve_gbif(server)
     out, record = tmp_path / "occurrences.zip", tmp_path / "record.json"
     fetch(remote=Remote(gbif=name), out=out, record=record, gbif_api=server.url)
@@ -123,7 +123,7 @@ def test_a_download_of_gbif_comes_by_key_or_doi_with_what_to_cite(server: Server
         ({"key": "../../etc"}, rf"{KEY}: .*'\.\./\.\./etc'"),
     ],
 )
-def test_a_download_that_gbif_does_not_have_is_named(
+def test_an_unavailable_gbif_download_is_named(
     server: Server, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     serve_gbif(server, **changes)
@@ -134,7 +134,7 @@ def test_a_download_that_gbif_does_not_have_is_named(
     assert not (tmp_path / "record.json").exists()
 
 
-def test_a_file_of_the_web_comes_as_pinned(server: Server, tmp_path: Path) -> None:
+def test_a_file_from_a_url_is_checked_against_its_pin(server: Server, tmp_path: Path) -> None:
     server.pages["/media_manifest.csv"] = (CONTENT, {})
     out, record = tmp_path / "media_manifest.csv", tmp_path / "record.json"
     url = f"{server.url}/media_manifest.csv"
@@ -156,6 +156,6 @@ def test_a_file_of_the_web_comes_as_pinned(server: Server, tmp_path: Path) -> No
         {"url": "file:///etc/passwd"},
     ],
 )
-def test_what_names_no_one_version_of_one_file_is_refused(given: dict[str, str]) -> None:
+def test_a_remote_must_name_one_version_of_one_file(given: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"url, dataset and gbif|revision|pattern"):
         Remote.model_validate(given)

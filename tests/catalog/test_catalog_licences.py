@@ -77,7 +77,9 @@ def test_a_licence_gets_its_identifier(written: str | None, spdx: str | None) ->
         (None, None, None),
     ],
 )
-def test_a_name_and_a_link_give_one_licence_or_none(name: str | None, link: str | None, spdx: str | None) -> None:
+def test_a_name_and_a_link_together_give_one_licence_or_none(
+    name: str | None, link: str | None, spdx: str | None
+) -> None:
     assert licence_of(name, link) == spdx
 
 
@@ -89,7 +91,7 @@ def test_every_licence_in_every_form(form: str, letters: str, version: str) -> N
 
 
 @pytest.mark.skipif(REAL_DATA is None, reason="left out: TREEOFLIFE_REAL_DATA names no folder of real files")
-def test_the_texts_that_gbif_knows_are_read_as_gbif_reads_them() -> None:
+def test_gbifs_own_list_of_licence_texts_is_read_as_gbif_reads_it() -> None:
     """A licence written without a version stays without one, although GBIF assumes the current version."""
     read = 0
     for line in Path(str(REAL_DATA), "real/vocabularies/license_uri.tsv").read_text(errors="replace").splitlines():

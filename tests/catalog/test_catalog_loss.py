@@ -39,7 +39,7 @@ def check(folder: Path, table: str, **settings: Any) -> None:
 ROWS = ["species,url,photo", *(f"Pica pica,,{number}.jpg" for number in range(7)), "Pica pica,https://a.org/1.jpg,"]
 
 
-def test_rows_without_an_image_are_counted_and_the_sources_entry_mends_it(tmp_path: Path) -> None:
+def test_rows_without_an_image_stop_the_run_until_the_source_is_corrected(tmp_path: Path) -> None:
     table = "\n".join(ROWS) + "\n"
     with pytest.raises(InputError) as caught:
         check(tmp_path, table)
@@ -48,7 +48,7 @@ def test_rows_without_an_image_are_counted_and_the_sources_entry_mends_it(tmp_pa
     assert (tmp_path / "loss.json").exists()
 
 
-def test_a_catalog_without_rows_stops(tmp_path: Path) -> None:
+def test_a_catalog_without_rows_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         check(tmp_path, "species,url\nPica pica,https://a.org/1.jpg\n", select="species = 'Corvus corax'")
     assert says(str(caught.value), "no images", "not_selected 1", "generations")

@@ -61,7 +61,7 @@ def run(
     return rows, labels, json.loads((out_dir / "account.json").read_text())
 
 
-def test_parts_hold_every_image_once_and_labels_count_them(tmp_path: Path, source: Callable[..., Path]) -> None:
+def test_parts_contain_every_image_once_and_labels_count_them(tmp_path: Path, source: Callable[..., Path]) -> None:
     rows, labels, account = run(tmp_path / "g000", [source("a", range(60))])
     assert len({row["uuid"] for row in rows}) == len(rows) == account["kept"] == 60
     assert {row["part"] for row in rows} == {0, 1, 2, 3}
@@ -82,7 +82,7 @@ def test_an_earlier_source_wins_and_the_later_is_counted(tmp_path: Path, source:
     assert account["notes"]["kept of b"] == 10
 
 
-def test_a_new_generation_takes_only_what_no_older_one_has(tmp_path: Path, source: Callable[..., Path]) -> None:
+def test_a_new_generation_contains_only_new_images(tmp_path: Path, source: Callable[..., Path]) -> None:
     run(tmp_path / "g000", [source("a", range(10))])
     older = sorted((tmp_path / "g000").glob("part-*.parquet"))
     before = [path.read_bytes() for path in older]
@@ -94,7 +94,7 @@ def test_a_new_generation_takes_only_what_no_older_one_has(tmp_path: Path, sourc
     assert [path.read_bytes() for path in older] == before
 
 
-def test_parts_of_an_earlier_plan_do_not_stay_behind(tmp_path: Path, source: Callable[..., Path]) -> None:
+def test_parts_of_an_earlier_plan_are_removed(tmp_path: Path, source: Callable[..., Path]) -> None:
     (tmp_path / "g000").mkdir()
     (tmp_path / "g000/part-0007.parquet").touch()
     run(tmp_path / "g000", [source("a", range(10))])
@@ -121,13 +121,13 @@ def test_an_empty_generation_has_empty_parts(tmp_path: Path, source: Callable[..
     assert (rows, labels, account["kept"]) == ([], [], 0)
 
 
-def test_the_most_frequent_common_name_stands_for_the_label(tmp_path: Path, source: Callable[..., Path]) -> None:
+def test_a_label_gets_its_most_frequent_common_name(tmp_path: Path, source: Callable[..., Path]) -> None:
     sources = [source("a", range(0, 5), "zebra"), source("b", range(5, 15), "ant"), source("c", range(15, 25), "bee")]
     _, labels, _ = run(tmp_path / "g000", sources)
     assert {label["common"] for label in labels} == {"ant"}
 
 
-def test_a_label_carries_the_taxon_that_all_its_records_name(tmp_path: Path, source: Callable[..., Path]) -> None:
+def test_a_label_gets_the_taxon_that_all_its_records_agree_on(tmp_path: Path, source: Callable[..., Path]) -> None:
     keyed = tmp_path / "keyed.parquet"
     rows = tables.read_rows(source("a", range(6)), SOURCE_RECORDS).to_pylist()
     # s0 has the records 0 and 5, which name two taxa; s1 has one record, which names one.
@@ -149,7 +149,7 @@ def test_threads_change_no_byte(tmp_path: Path, source: Callable[..., Path]) -> 
         assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes(), file.name
 
 
-def test_a_source_that_is_no_source_is_named(tmp_path: Path, source: Callable[..., Path]) -> None:
+def test_an_invalid_source_table_is_named(tmp_path: Path, source: Callable[..., Path]) -> None:
     with pytest.raises(InputError, match="missing"):
         run(tmp_path / "g000", [tmp_path / "nowhere.parquet"])
     run(tmp_path / "g000", [source("a", range(3))])
@@ -207,7 +207,7 @@ def test_a_rerun_moves_no_known_image_to_another_part(
     assert deal("once more", images, few, kept) == again
 
 
-def test_with_fewer_parts_only_the_images_of_those_that_went_move(tmp_path: Path, source: Callable[..., Path]) -> None:
+def test_with_fewer_parts_only_images_of_removed_parts_move(tmp_path: Path, source: Callable[..., Path]) -> None:
     records, kept = source("a", range(300)), tmp_path / "dealt"
     shown = {}
     for parts in (4, 3):

@@ -112,7 +112,7 @@ def test_gbif(tmp_path: Path, read: Read, packed: bool) -> None:
     assert hoverfly["institutionCode"] == "NHMUK"
 
 
-def test_an_identity_outlives_a_change_of_labels(tmp_path: Path, read: Read) -> None:
+def test_ids_do_not_change_with_labels(tmp_path: Path, read: Read) -> None:
     put(tmp_path / "multimedia.txt", MULTIMEDIA)
     settings = config.Gbif(name="gbif", reader="gbif", archive=str(tmp_path), select="genus <> 'Lynx'")
     found = []
@@ -146,7 +146,7 @@ SYNONYMS = """gbifID\tfamily\tgenus\tgenericName\tspecificEpithet\tspecies\tscie
 """
 
 
-def test_a_gbif_label_is_the_accepted_name_or_the_records_and_never_of_both(tmp_path: Path, read: Read) -> None:
+def test_a_gbif_label_is_either_the_accepted_name_or_the_records_own(tmp_path: Path, read: Read) -> None:
     def labels(**settings: Any) -> dict[str, tuple[str, str, str]]:
         rows, _ = gbif(tmp_path, read, SYNONYMS, **settings)
         return {number: (row["genus"], row["species"], row["scientific_name"]) for number, row in rows.items()}
@@ -169,7 +169,7 @@ def test_a_gbif_label_is_the_accepted_name_or_the_records_and_never_of_both(tmp_
     assert (rows["2"]["record_name"], rows["2"]["accepted_name"]) == ("Hieracium pilosella L.", "Pilosella officinarum")
 
 
-def test_the_records_licence_is_not_the_images_unless_the_config_says_so(tmp_path: Path, read: Read) -> None:
+def test_the_records_licence_applies_to_its_images_only_if_configured(tmp_path: Path, read: Read) -> None:
     rows, _ = gbif(tmp_path, read, SYNONYMS)
     assert (rows["1"]["license"], rows["1"]["license_name"], rows["1"]["copyright_owner"]) == (None, None, None)
     assert rows["1"]["record_license"] == "CC_BY_4_0"
@@ -195,7 +195,7 @@ def test_the_records_licence_is_not_the_images_unless_the_config_says_so(tmp_pat
         ),
     ],
 )
-def test_an_accepted_species_is_cut_where_its_genus_ends(
+def test_an_accepted_species_is_split_after_its_genus(
     tmp_path: Path, read: Read, given: dict[str, str], genus: str, species: str
 ) -> None:
     columns = {"gbifID": "1"} | given
@@ -203,7 +203,7 @@ def test_an_accepted_species_is_cut_where_its_genus_ends(
     assert (rows["1"]["genus"], rows["1"]["species"]) == (genus, species)
 
 
-def test_an_occurrence_that_comes_twice_makes_no_image_twice(tmp_path: Path, read: Read) -> None:
+def test_a_repeated_occurrence_does_not_repeat_its_images(tmp_path: Path, read: Read) -> None:
     occurrences = "gbifID\tspecies\n1\tPica pica\n1\tPica hudsonia\n1\tPica pica\n"
     media = "gbifID\ttype\tidentifier\n1\tStillImage\thttps://x.example/1.jpg\n"
     rows, account = gbif(tmp_path, read, occurrences, media)
@@ -223,7 +223,7 @@ def test_an_occurrence_that_comes_twice_makes_no_image_twice(tmp_path: Path, rea
         ("Sound\timage/jpeg\thttps://x.example/1.jpg", False),
     ],
 )
-def test_an_image_is_known_by_its_type_then_its_format_then_its_address(
+def test_an_image_is_recognized_by_its_type_then_format_then_url(
     tmp_path: Path, read: Read, medium: str, is_image: bool
 ) -> None:
     media = f"gbifID\ttype\tformat\tidentifier\n1\t{medium}\n"
@@ -308,7 +308,7 @@ def test_image_types_follow_treeoflife200m_value_by_value(tmp_path: Path, read: 
     assert [rows[str(number)]["img_type"] for number in range(len(IMG_TYPES))] == [typed for _, typed in IMG_TYPES]
 
 
-def test_a_picture_of_a_sound_is_no_organism(tmp_path: Path, read: Read) -> None:
+def test_sonograms_are_left_out(tmp_path: Path, read: Read) -> None:
     media = (
         "gbifID\ttype\tidentifier\tdescription\trightsHolder\n"
         "1\tStillImage\thttps://www.xeno-canto.org/ffts/1.png\t\t\n"
@@ -352,7 +352,7 @@ def test_meta_xml_names_the_columns_of_an_archive_in_a_zip_with_a_folder(tmp_pat
     assert (row["basisOfRecord"], row["license"]) == ("PRESERVED_SPECIMEN", "CC-BY-4.0")
 
 
-def test_a_gbif_archive_that_is_none_is_named(tmp_path: Path, read: Read) -> None:
+def test_an_invalid_gbif_archive_is_named(tmp_path: Path, read: Read) -> None:
     settings = config.Gbif(name="gbif", reader="gbif", archive="x")
     with pytest.raises(InputError, match=r"broken\.zip: cannot be read as a zip"):
         read(read_gbif, settings, archive=put(tmp_path / "broken.zip", "no zip"))
@@ -583,7 +583,7 @@ def test_treeoflife200m_with_fathomnet_crops(tmp_path: Path, read: Read, parquet
     assert account["dropped"] == {"bad_crop": 4}
 
 
-def test_a_path_is_no_pattern(tmp_path: Path, read: Read) -> None:
+def test_paths_with_glob_characters_are_read_literally(tmp_path: Path, read: Read) -> None:
     folder = tmp_path / "set [1]"
     image = put(folder / "00000_Animalia_Annelida_Clitellata_Haplotaxida_Lumbricidae_Lumbricus_terrestris" / "a.jpg")
     inat21 = config.INat21(name="i", reader="inat21", images="x")
@@ -604,7 +604,7 @@ def test_a_path_is_no_pattern(tmp_path: Path, read: Read) -> None:
     assert [row["source_url"] for row in rows] == [str(file)]
 
 
-def test_a_column_to_keep_that_is_not_there_is_named(tmp_path: Path, read: Read) -> None:
+def test_a_missing_column_of_keep_is_named(tmp_path: Path, read: Read) -> None:
     put(tmp_path / "occurrence.txt", OCCURRENCE)
     put(tmp_path / "multimedia.txt", MULTIMEDIA)
     settings = config.Gbif(name="gbif", reader="gbif", archive="x", keep=["wingspan"])

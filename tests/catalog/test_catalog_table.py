@@ -32,7 +32,7 @@ def by_url(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {row["source_url"]: row for row in rows}
 
 
-def test_common_spellings_of_columns_are_read_and_contract_columns_carried(read: Read) -> None:
+def test_common_spellings_of_columns_are_read(read: Read) -> None:
     rows, account = read(BEETLES)
     first = by_url(rows)["https://a.org/1.jpg"]
     assert set(first) == {column.name for column in SOURCE_RECORDS.columns}
@@ -53,11 +53,11 @@ def test_common_spellings_of_columns_are_read_and_contract_columns_carried(read:
         ("http://:80/x", ""),
     ],
 )
-def test_a_host_is_the_same_with_its_usual_port(sql: Callable[..., Any], url: str, host: str) -> None:
+def test_the_default_port_is_not_part_of_the_host(sql: Callable[..., Any], url: str, host: str) -> None:
     assert sql("host_of(?)", url) == host
 
 
-def test_white_space_around_an_address_is_no_part_of_it(read: Read) -> None:
+def test_white_space_around_a_url_is_removed(read: Read) -> None:
     rows, _ = read('url,species\n" https://a.org/1.jpg\t\n",auratus\n')
     assert [(row["source_url"], row["host"]) for row in rows] == [("https://a.org/1.jpg", "a.org")]
 
@@ -71,7 +71,7 @@ def test_the_uuid_depends_on_source_and_medium_and_never_on_labels(read: Read) -
     assert {row["source_url"]: row["uuid"] for row in renamed} == before
 
 
-def test_the_label_id_is_of_the_label_alone(read: Read) -> None:
+def test_the_label_id_depends_on_the_label_alone(read: Read) -> None:
     first = {row["species"]: row["label_id"] for row in read(BEETLES)[0]}
     moved = BEETLES.replace("a.org", "b.org").replace("golden ground beetle", "another common name")
     second = {row["species"]: row["label_id"] for row in read(moved)[0]}
@@ -90,7 +90,7 @@ def test_local_paths_become_absolute_and_the_folder_may_move(read: Read, tmp_pat
     assert str(tmp_path / "photos/img/1.jpg") in by_url(kept_elsewhere)
 
 
-def test_columns_maps_names_and_capitals_do_not_matter(read: Read) -> None:
+def test_columns_maps_names_and_case_does_not_matter(read: Read) -> None:
     text = "filepath,Latin,Class\n1.jpg,Carabus auratus,Insecta\n"
     rows, _ = read(text, columns={"path": "FilePath", "species": "Latin"})
     assert (rows[0]["species"], rows[0]["class"]) == ("Carabus auratus", "Insecta")
@@ -120,7 +120,7 @@ def test_every_row_is_kept_or_dropped_by_reason(read: Read) -> None:
     assert (account["rows_in"], account["kept"], len(rows)) == (6, 1, 1)
 
 
-def test_the_order_of_rows_decides_nothing(read: Read, tmp_path: Path) -> None:
+def test_the_order_of_rows_does_not_matter(read: Read, tmp_path: Path) -> None:
     lines = ["https://a.org/1.jpg,Aus bus", "https://a.org/1.jpg,Aus cus", "https://a.org/2.jpg,Aus dus"]
     head = "url,species"
     read("\n".join([head, *lines]))
@@ -129,14 +129,14 @@ def test_the_order_of_rows_decides_nothing(read: Read, tmp_path: Path) -> None:
     assert (tmp_path / "records.parquet").read_bytes() == once
 
 
-def test_hostile_values_are_values(read: Read) -> None:
+def test_hostile_values_are_kept_as_text(read: Read) -> None:
     nasty = ["'; DROP TABLE given; --", "😀 \u202eabc", "a\tb", "x" * 10_000, "{{x}} ${y} %s"]
     text = "url,species,creator\n" + "".join(f'https://a.org/{n},Aus bus,"{value}"\n' for n, value in enumerate(nasty))
     assert sorted(row["creator"] for row in read(text)[0]) == sorted(nasty)
 
 
 @pytest.mark.parametrize("suffix, separator", [("csv", ","), ("tsv", "\t")])
-def test_text_stays_text(read: Read, suffix: str, separator: str) -> None:
+def test_numeric_text_stays_text(read: Read, suffix: str, separator: str) -> None:
     text = "\n".join(
         separator.join(row) for row in [["url", "source_id", "species"], ["https://a.org/1.jpg", "0012", "1e5"]]
     )
@@ -157,7 +157,7 @@ def test_text_stays_text(read: Read, suffix: str, separator: str) -> None:
         ("url,species\nx,y,z\n", {}, "images.csv"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(read: Read, text: str, settings: dict[str, Any], said: str) -> None:
+def test_errors_are_one_line(read: Read, text: str, settings: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError) as caught:
         read(text, **settings)
     assert said in str(caught.value)
@@ -179,12 +179,12 @@ def test_a_row_that_does_not_fit_is_named_by_its_line(read: Read, text: str, lin
     assert "\n" not in str(caught.value)
 
 
-def test_headers_are_read_as_they_are(read: Read) -> None:
+def test_unusual_headers_are_read(read: Read) -> None:
     rows, _ = read("\ufeffURL,species,note,note,\r\nhttps://a.org/1.jpg,A b,x,y,z\r\n", keep=["note_1", "column4"])
     assert [(row["species"], row["note_1"], row["column4"]) for row in rows] == [("A b", "y", "z")]
 
 
-def test_a_missing_table_and_a_strange_one_are_named(read: Read, tmp_path: Path) -> None:
+def test_unreadable_tables_are_named(read: Read, tmp_path: Path) -> None:
     for name, said in (
         ("images.xlsx", r"images\.xlsx: cannot be read as an Excel workbook"),
         ("images.parquet", r"images\.parquet: cannot be read"),
@@ -199,7 +199,7 @@ GERMAN = "Bild;Art;Urheber;x;y;width;height\n{folder}1.jpg;Carabus auratus;Müll
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "windows-1252"])
-def test_a_spreadsheets_export_is_read_as_it_was_exported(read: Read, tmp_path: Path, encoding: str) -> None:
+def test_a_spreadsheet_export_is_read_in_its_locale(read: Read, tmp_path: Path, encoding: str) -> None:
     """In many locales Excel separates values by `;` and writes decimal commas; Windows paths use `\\`."""
     columns = {"path": "Bild", "species": "Art", "creator": "Urheber"}
     table = tmp_path / "images.csv"
@@ -215,12 +215,12 @@ def test_a_spreadsheets_export_is_read_as_it_was_exported(read: Read, tmp_path: 
     assert row["crop"] == {"x": 1, "y": 0, "width": 10, "height": 20}
 
 
-def test_a_delimiter_can_be_given_where_another_one_is_as_likely(read: Read) -> None:
+def test_a_delimiter_can_be_given_if_another_is_as_likely(read: Read) -> None:
     rows, _ = read("path|note,of,many,commas|species\n1.jpg|a,b,c,d|Aus bus\n", delimiter="|")
     assert (Path(rows[0]["source_url"]).name, rows[0]["species"]) == ("1.jpg", "Aus bus")
 
 
-def test_an_excel_workbook_is_read_sheet_by_name(tmp_path: Path) -> None:
+def test_a_sheet_of_an_excel_workbook_is_read_by_name(tmp_path: Path) -> None:
     book = Workbook()
     book.active.append(["notes"])
     sheet = book.create_sheet("photos")
@@ -244,7 +244,7 @@ def test_an_excel_workbook_is_read_sheet_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", ["", '<dimension ref="A1"/>'], ids=["untold", "wrong"])
-def test_a_workbook_may_tell_no_size_or_a_wrong_one(tmp_path: Path, size: str) -> None:
+def test_a_workbook_may_have_a_missing_or_wrong_size(tmp_path: Path, size: str) -> None:
     book = Workbook()
     for line in (
         ["url", "species", "title"],
@@ -266,13 +266,13 @@ def test_a_workbook_may_tell_no_size_or_a_wrong_one(tmp_path: Path, size: str) -
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_a_compressed_tables_header_is_found_like_any(tmp_path: Path, encoding: str) -> None:
+def test_the_header_of_a_compressed_table_is_found(tmp_path: Path, encoding: str) -> None:
     table = tmp_path / "images.csv.gz"
     table.write_bytes(gzip.compress("\npath;species\n1.jpg;Aus bus\n".encode(encoding)))
     assert header_of(table) == ["path", "species"]
 
 
-def test_an_encoding_that_does_not_exist_is_refused_with_the_config() -> None:
+def test_an_unknown_encoding_is_refused_by_the_config() -> None:
     for encoding in ("utf8x", "rot13"):
         with pytest.raises(ValidationError, match=f"{encoding} .*utf-8"):
             Table(name="mine", reader="table", table="images.csv", encoding=encoding)
@@ -287,11 +287,11 @@ def test_an_encoding_that_does_not_exist_is_refused_with_the_config() -> None:
         ("filePath,scientificName,Class\n1.jpg,Pica pica,Aves\n", ("Aves", "Pica pica")),
     ],
 )
-def test_a_benchmarks_labels_are_a_table_too(read: Read, text: str, expected: tuple[str | None, str | None]) -> None:
+def test_benchmark_labels_are_read_as_a_table(read: Read, text: str, expected: tuple[str | None, str | None]) -> None:
     (row,) = read(text)[0]
     assert (row["class"], row["scientific_name"]) == expected
 
 
-def test_texts_that_are_joined_can_be_told_apart(sql: Callable[..., Any]) -> None:
+def test_joined_texts_are_unambiguous(sql: Callable[..., Any]) -> None:
     lists = [["a", "b"], ["ab", None], [None, "ab"], ["a", None, "b"], ["1:a", "b"], ["-"], [None], ["a1:b"]]
     assert len({sql("joined_texts(?)", texts) for texts in lists}) == len(lists)

@@ -78,19 +78,19 @@ def test_published_uuids_stay_and_provenance_gives_the_licence(tmp_path: Path, p
     assert (account["rows_in"], account["kept"]) == (2, 2)
 
 
-def test_white_space_around_an_address_is_no_part_of_it(tmp_path: Path, parquet: Parquet) -> None:
+def test_white_space_around_a_url_is_removed(tmp_path: Path, parquet: Parquet) -> None:
     records, _ = read(tmp_path, parquet("catalog.parquet", [record("a", source_url=" https://host.org/a.jpg\r\n")]))
     assert records["a"]["source_url"] == "https://host.org/a.jpg"
 
 
-def test_both_spellings_of_the_basis_are_read(tmp_path: Path, parquet: Parquet) -> None:
+def test_both_spellings_of_basis_of_record_are_read(tmp_path: Path, parquet: Parquet) -> None:
     row = record("a")
     row["basis_of_record"] = row.pop("basisOfRecord")
     records, _ = read(tmp_path, parquet("catalog.parquet", [row]))
     assert records["a"]["basisOfRecord"] == "HUMAN_OBSERVATION"
 
 
-def test_select_and_trouble_are_counted(tmp_path: Path, parquet: Parquet) -> None:
+def test_unselected_and_invalid_rows_are_counted(tmp_path: Path, parquet: Parquet) -> None:
     catalog = parquet(
         "catalog.parquet",
         [
@@ -114,7 +114,7 @@ def test_order_and_threads_change_no_byte(tmp_path: Path, parquet: Parquet) -> N
     assert (tmp_path / "records.parquet").read_bytes() == once
 
 
-def test_a_file_without_its_columns_is_named(tmp_path: Path, parquet: Parquet) -> None:
+def test_missing_columns_are_named(tmp_path: Path, parquet: Parquet) -> None:
     catalog = parquet("catalog.parquet", [{"uuid": "a", "url": "b"}])
     with pytest.raises(InputError, match=r"catalog\.parquet: .*source_url.*uuid, url"):
         read(tmp_path, catalog)

@@ -29,7 +29,7 @@ inside = st.sampled_from(INSIDE).flatmap(lambda network: st.ip_addresses(v=4, ne
 
 @settings(deadline=None)
 @given(inside)
-def test_inner_addresses_are_refused_in_every_form(address: ipaddress.IPv4Address) -> None:
+def test_private_addresses_are_refused_in_every_notation(address: ipaddress.IPv4Address) -> None:
     policy = AddressPolicy([])
     forms = (
         str(address),
@@ -45,7 +45,7 @@ def test_inner_addresses_are_refused_in_every_form(address: ipaddress.IPv4Addres
 
 @settings(deadline=None)
 @given(inside)
-def test_an_allowed_network_lets_its_own_addresses_through(address: ipaddress.IPv4Address) -> None:
+def test_addresses_of_an_allowed_network_pass(address: ipaddress.IPv4Address) -> None:
     policy = AddressPolicy([f"{address}/32"])
     policy.check_name(str(address))
     assert policy.resolve(str(address), 80) == [str(address)]
@@ -53,7 +53,7 @@ def test_an_allowed_network_lets_its_own_addresses_through(address: ipaddress.IP
         policy.resolve("127.1.2.3" if str(address) != "127.1.2.3" else "127.1.2.4", 80)
 
 
-def test_a_name_is_looked_up_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resolved_names_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def look_up(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
@@ -97,7 +97,7 @@ def test_public_addresses_pass(address: str) -> None:
         "http://\uff11\uff12\uff17.0.0.1/x.jpg",
     ],
 )
-def test_a_url_that_parsers_read_differently_is_refused(url: str) -> None:
+def test_a_url_that_parsers_split_differently_is_refused(url: str) -> None:
     with pytest.raises(Fault, match=r"disallowed_address|not a URL"):
         AddressPolicy([]).split(url)
 
@@ -115,7 +115,7 @@ def test_ordinary_urls_pass(url: str) -> None:
     assert AddressPolicy([]).split(url).hostname
 
 
-def test_an_allowed_name_lets_through_whatever_it_resolves_to() -> None:
+def test_an_allowed_name_may_resolve_to_any_address() -> None:
     assert AddressPolicy(["localhost"]).resolve("localhost", 80)
     with pytest.raises(Fault, match="disallowed_address"):
         AddressPolicy(["elsewhere"]).resolve("localhost", 80)
@@ -132,7 +132,7 @@ def test_retry_after_is_a_number_or_a_date(value: str | None, seconds: float | N
     assert retry_after(value) == seconds
 
 
-def test_retry_after_may_be_a_date_to_come() -> None:
+def test_retry_after_may_be_a_future_date() -> None:
     seconds = retry_after(format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True))
     assert seconds is not None
     assert 85 < seconds <= 90
@@ -147,12 +147,12 @@ def test_retry_after_may_be_a_date_to_come() -> None:
         ("http://[2606:4700::80]/x", "[2606:4700::80]"),
     ],
 )
-def test_a_host_is_the_same_with_its_usual_port(url: str, host: str) -> None:
+def test_the_default_port_is_not_part_of_the_host(url: str, host: str) -> None:
     assert host_of(urlsplit(url)) == host
 
 
 @settings(deadline=None)
 @given(st.text())
-def test_no_retry_after_is_a_surprise(value: str) -> None:
+def test_any_retry_after_is_parsed(value: str) -> None:
     seconds = retry_after(value)
     assert seconds is None or seconds >= 0

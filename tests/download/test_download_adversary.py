@@ -162,7 +162,7 @@ def adversary(make_picture: Callable[..., bytes], pixel_bomb: bytes, gzip_bomb: 
     made.listener.close()
 
 
-def test_everything_at_once_ends_in_bounded_time_with_a_reason_for_every_row(
+def test_all_faults_at_once_end_in_bounded_time_with_a_reason_for_every_row(
     tmp_path: Path, adversary: Adversary, make_part: Any, make_run: Any
 ) -> None:
     base = f"http://127.0.0.1:{adversary.port}"

@@ -86,7 +86,7 @@ def again(run: Any, settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_a_ban_that_passes_costs_no_image_and_what_is_forbidden_by_itself_stays_so(
+def test_a_temporary_ban_loses_no_image_and_forbidden_images_stay_failed(
     threads: int, server: Any, run_of: Any, bouncer: Any
 ) -> None:
     host = bouncer([25], seconds=0.6)
@@ -98,7 +98,7 @@ def test_a_ban_that_passes_costs_no_image_and_what_is_forbidden_by_itself_stays_
     assert threads > 1 or len(host.refused) <= 10 + 2 * PROBES
 
 
-def test_a_ban_that_does_not_end_is_deferred_and_tried_again(server: Any, run_of: Any, bouncer: Any) -> None:
+def test_images_of_an_endless_ban_are_deferred_and_retried(server: Any, run_of: Any, bouncer: Any) -> None:
     host = bouncer([31])
     run = run_of(urls(server))
     settings = {"passes": 1, "images_per_tar": 100}
@@ -113,14 +113,14 @@ def test_a_ban_that_does_not_end_is_deferred_and_tried_again(server: Any, run_of
     assert by_status(run.rows()) == {"ok": 54, "failed": 6}
 
 
-def test_a_short_ban_that_stops_nothing_costs_no_image_either(server: Any, run_of: Any, bouncer: Any) -> None:
+def test_a_ban_too_short_to_stop_the_host_loses_no_image(server: Any, run_of: Any, bouncer: Any) -> None:
     bouncer([20], seconds=0.3)
     slow = {"default_host": {"connections": 1, "rate": 30}}
     rows = run_of(urls(server, 40))({"passes": 3, "images_per_tar": 100}, stop_after=20, **slow)
     assert by_status(rows) == {"ok": 36, "failed": 4}
 
 
-def test_images_of_a_host_that_another_job_stopped_come_once_it_serves_again(
+def test_images_of_a_host_stopped_by_another_job_are_downloaded_once_it_serves_again(
     server: Any, run_of: Any, bouncer: Any
 ) -> None:
     host = bouncer([0])
@@ -134,7 +134,7 @@ def test_images_of_a_host_that_another_job_stopped_come_once_it_serves_again(
     assert by_status(run.rows()) == {"ok": 4}
 
 
-def test_a_host_that_bans_twice_is_left_to_a_person_with_contact_and_limit(
+def test_a_host_that_bans_twice_is_given_up_and_the_message_names_contact_and_limit(
     server: Any, run_of: Any, bouncer: Any
 ) -> None:
     host = bouncer([20, 30], seconds=0.25)

@@ -62,7 +62,7 @@ def test_a_source_image_is_fetched_once_for_all_its_boxes(
     check(run, make_picture(7, 1600, 1200))
 
 
-def test_boxes_are_cut_from_local_images_too(
+def test_boxes_are_cut_out_of_local_images_too(
     tmp_path: Path, server: Any, make_run: Any, make_picture: Callable[..., bytes]
 ) -> None:
     file = tmp_path / "frame.png"
@@ -72,9 +72,7 @@ def test_boxes_are_cut_from_local_images_too(
     check(run, file.read_bytes())
 
 
-def test_a_failure_of_the_source_image_is_the_failure_of_all_its_boxes(
-    tmp_path: Path, server: Any, make_run: Any
-) -> None:
+def test_a_failed_source_image_fails_all_its_boxes(tmp_path: Path, server: Any, make_run: Any) -> None:
     run = make_run(tmp_path, write(tmp_path, server.url("broken/7")))
     rows = run()
     assert {(row["status"], row["http_status"]) for row in rows.values()} == {("failed", 500)}

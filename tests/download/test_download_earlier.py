@@ -46,7 +46,7 @@ def asked_since(server: Any, before: Any) -> set[str]:
     return {path.strip("/").partition("/")[0] for path in server.asked - before}
 
 
-def test_other_settings_of_the_work_ask_no_host_for_what_is_there(
+def test_unrelated_settings_request_nothing_again(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any, urls: dict[str, str]
 ) -> None:
     run = make_run(tmp_path, make_part(tmp_path, urls))
@@ -76,7 +76,7 @@ def test_other_settings_of_the_work_ask_no_host_for_what_is_there(
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_setting_that_widens_what_is_taken_asks_only_for_what_it_refused(
+def test_a_more_permissive_setting_requests_only_what_it_had_refused(
     server: Any, run_of: Any, urls: dict[str, str], settings: dict[str, Any], asked: set[str]
 ) -> None:
     run = run_of(urls)
@@ -93,7 +93,7 @@ def test_a_setting_that_widens_what_is_taken_asks_only_for_what_it_refused(
 @pytest.mark.parametrize(
     "settings", [{"max_size": 300}, {"jpeg_quality": 60}, {"min_size": 0}], ids=lambda value: next(iter(value))
 )
-def test_another_picture_is_fetched_again(
+def test_other_picture_settings_fetch_images_again(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any, settings: dict[str, Any]
 ) -> None:
     server.asked.clear()
@@ -103,7 +103,7 @@ def test_another_picture_is_fetched_again(
     assert server.asked["/ok/821"] == 2
 
 
-def test_settings_of_one_host_ask_no_other_host(server: Any, run_of: Any) -> None:
+def test_settings_of_one_host_request_nothing_from_others(server: Any, run_of: Any) -> None:
     server.asked.clear()
     port = server.http.server_port
     hosts = [f"127.0.0.{number}:{port}" for number in (1, 2)]
@@ -113,7 +113,7 @@ def test_settings_of_one_host_ask_no_other_host(server: Any, run_of: Any) -> Non
     assert (server.asked["/bomb/1"], server.asked["/bomb/2"]) == (1, 2)
 
 
-def test_images_at_a_private_address_are_refused_at_once_and_fetched_once_it_is_allowed(
+def test_images_at_a_private_address_are_refused_until_it_is_allowed(
     server: Any, run_of: Any, urls: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port, private = server.http.server_port, {}
@@ -142,7 +142,7 @@ def test_images_at_a_private_address_are_refused_at_once_and_fetched_once_it_is_
     assert without_places({uuid: second[uuid] for uuid in urls}) == without_places({uuid: first[uuid] for uuid in urls})
 
 
-def test_another_address_crop_or_version_is_fetched_again(
+def test_another_url_crop_or_version_is_fetched_again(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.asked.clear()
@@ -162,7 +162,7 @@ def test_another_address_crop_or_version_is_fetched_again(
     assert server.asked["/moved/832"] == 1
 
 
-def test_what_an_unfinished_work_has_is_taken_over(
+def test_results_of_unfinished_work_are_reused(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.asked.clear()
@@ -182,7 +182,7 @@ def test_what_an_unfinished_work_has_is_taken_over(
     assert len(list(run.work.glob("*/done.json"))) == 1
 
 
-def test_an_image_that_moved_to_another_part_is_taken_over(
+def test_an_image_that_moved_to_another_part_is_reused(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any
 ) -> None:
     server.asked.clear()
@@ -208,7 +208,7 @@ def test_an_image_that_moved_to_another_part_is_taken_over(
     assert set(server.asked.values()) == {1}
 
 
-def test_what_was_taken_down_does_not_come_back_from_earlier_work(
+def test_images_taken_down_are_not_reused_from_earlier_work(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any
 ) -> None:
     server.asked.clear()
@@ -240,7 +240,9 @@ def test_what_was_taken_down_does_not_come_back_from_earlier_work(
     assert set(server.asked.values()) == {1}
 
 
-def test_a_takedown_reaches_the_earlier_work_too(tmp_path: Path, server: Any, make_part: Any, make_run: Any) -> None:
+def test_a_takedown_also_removes_images_from_earlier_work(
+    tmp_path: Path, server: Any, make_part: Any, make_run: Any
+) -> None:
     server.asked.clear()
     place = tmp_path / "corpus"
     run = make_run(tmp_path, make_part(tmp_path, {"gone": server.url("ok/871"), "other": server.url("ok/872")}))
@@ -252,7 +254,7 @@ def test_a_takedown_reaches_the_earlier_work_too(tmp_path: Path, server: Any, ma
     assert not [tar for tar in run.work.rglob("*.tar") if b"gone.jpg" in tar.read_bytes()]
 
 
-def test_images_of_a_tar_that_changed_since_are_asked_for(
+def test_images_of_a_changed_tar_are_requested_again(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any
 ) -> None:
     server.asked.clear()
@@ -277,7 +279,7 @@ def test_images_of_a_tar_that_changed_since_are_asked_for(
     assert acquisition.MANIFEST in json.loads(done.read_text())["files"]
 
 
-def test_robots_that_count_now_are_asked_about_what_was_taken_without_them(
+def test_respecting_robots_requests_images_again_that_were_fetched_without(
     server: Any, run_of: Any, urls: dict[str, str]
 ) -> None:
     run = run_of(urls)

@@ -68,13 +68,13 @@ def test_an_answer_gets_its_status_reason_code_and_attempts(finished: Any, kind:
 
 
 @pytest.mark.parametrize("uuid", ODD)
-def test_what_is_no_public_http_address_is_never_asked(finished: Any, uuid: str) -> None:
+def test_only_public_http_addresses_are_requested(finished: Any, uuid: str) -> None:
     row = finished.rows()[uuid]
     assert row["error"].partition(":")[0] == ODD[uuid][1]
     assert row["http_status"] is None
 
 
-def test_permanent_failures_are_asked_for_once_and_the_user_agent_has_the_contact(finished: Any, server: Any) -> None:
+def test_permanent_failures_are_requested_once_and_the_user_agent_has_the_contact(finished: Any, server: Any) -> None:
     once = [kind for kind, (_, _, _, attempts) in EXPECTED.items() if attempts == 1 and kind not in ("ok", "loop")]
     assert {kind: server.asked[f"/{kind}/0"] for kind in once} == dict.fromkeys(once, 1)
     (agent,) = server.agents
@@ -91,7 +91,7 @@ def test_the_account_sums_up_the_manifest(finished: Any) -> None:
     assert account.notes["retried"] == 2 * sum(attempts > 1 for *_, attempts in EXPECTED.values())
 
 
-def test_offsets_lead_to_the_members_which_stand_in_the_order_of_their_uuids(finished: Any) -> None:
+def test_offsets_locate_the_members_which_are_sorted_by_uuid(finished: Any) -> None:
     kept = {uuid: row for uuid, row in finished.rows().items() if row["status"] == "ok"}
     seen = []
     for name, data in finished.tars().items():
@@ -108,7 +108,7 @@ def test_offsets_lead_to_the_members_which_stand_in_the_order_of_their_uuids(fin
     assert seen == sorted(kept)
 
 
-def test_a_kept_image_is_the_one_that_was_served(finished: Any, make_picture: Callable[..., bytes]) -> None:
+def test_kept_images_match_the_served_ones(finished: Any, make_picture: Callable[..., bytes]) -> None:
     rows, tars = finished.rows(), finished.tars()
     for uuid, original in (
         ("ok-1", make_picture(1)),
@@ -126,7 +126,7 @@ def test_a_kept_image_is_the_one_that_was_served(finished: Any, make_picture: Ca
     assert rows["moved-1"]["final_url"].endswith("/ok/1")
 
 
-def test_finished_work_is_adopted_and_limits_are_no_part_of_it(finished: Any, server: Any) -> None:
+def test_finished_work_is_adopted_whatever_the_limits(finished: Any, server: Any) -> None:
     asked, manifest = sum(server.asked.values()), (finished.out / "manifest.parquet").read_bytes()
     (finished.out / "manifest.parquet").unlink()
     finished(threads=3, timeout=7, wait=0)
@@ -160,7 +160,7 @@ def test_the_same_bodies_give_the_same_tars_whatever_the_threads(
     assert {row["attempts"] for row in other.rows().values()} == {1}
 
 
-def test_loopback_is_never_asked_unless_it_is_allowed(
+def test_loopback_gets_no_request_unless_it_is_allowed(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any
 ) -> None:
     port = server.http.server_port
@@ -172,7 +172,9 @@ def test_loopback_is_never_asked_unless_it_is_allowed(
     assert not any(server.asked[f"/ok/{200 + number}"] for number in range(len(names)))
 
 
-def test_a_host_that_asks_for_an_hour_is_left_alone(tmp_path: Path, server: Any, make_part: Any, make_run: Any) -> None:
+def test_a_host_that_asks_to_wait_an_hour_gets_no_further_requests(
+    tmp_path: Path, server: Any, make_part: Any, make_run: Any
+) -> None:
     urls = {"a": server.url("patience/1"), **{f"b{number}": server.url(f"ok/{300 + number}") for number in range(5)}}
     started = time.monotonic()
     rows = make_run(tmp_path, make_part(tmp_path, urls))(threads=1)
@@ -190,7 +192,7 @@ def test_retry_after_is_obeyed(tmp_path: Path, server: Any, make_part: Any, make
     assert (rows["a"]["status"], rows["a"]["attempts"]) == ("ok", 2)
 
 
-def test_rows_may_share_an_address_and_differ_in_their_crop(
+def test_rows_may_share_a_url_and_differ_in_their_crop(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any
 ) -> None:
     crop = {"x": 1, "y": 2, "width": 30, "height": 40}
@@ -225,7 +227,7 @@ def test_a_part_without_rows_gives_an_empty_manifest(tmp_path: Path, make_part: 
     assert read_account(tmp_path / "out" / "account.json").rows_in == 0
 
 
-def test_a_proxy_of_the_environment_is_used_and_names_are_checked_before_it(
+def test_a_proxy_from_the_environment_is_used_and_names_are_checked_first(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("no_proxy", "NO_PROXY"):
@@ -241,7 +243,7 @@ def test_a_proxy_of_the_environment_is_used_and_names_are_checked_before_it(
     assert (server.asked["/ok/600"], server.asked["/ok/601"]) == (1, 0)
 
 
-def test_a_part_of_any_length_is_named_within_the_memory_of_a_short_one(
+def test_the_digest_of_a_long_part_needs_no_more_memory_than_that_of_a_short_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = "'u' || range AS uuid, 'http://a.example/' || range AS source_url, 'a.example' AS host, NULL AS crop"
@@ -254,7 +256,7 @@ def test_a_part_of_any_length_is_named_within_the_memory_of_a_short_one(
     assert part_digest(tmp_path / "long.parquet").startswith("300000 rows, ")
 
 
-def test_the_log_counts_what_came_and_ends_with_the_account(
+def test_the_log_counts_images_and_ends_with_the_account(
     server: Any, run_of: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     urls = {f"good{number}": server.url(f"ok/{number}") for number in range(3)}

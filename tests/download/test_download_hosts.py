@@ -52,7 +52,7 @@ def test_the_shares_of_all_parts_add_up_to_the_policy(connections: int, parts: i
     assert sum(rate for _, rate in shares) == pytest.approx(rate)
 
 
-def test_no_more_images_of_a_host_are_in_hand_than_it_has_connections_and_others_go_on() -> None:
+def test_a_host_has_no_more_images_in_flight_than_connections_and_others_continue() -> None:
     wanted = rows(a=4, b=2)
     plan = schedule(hosts(), wanted)
     taken = [wanted[plan.take().numbers[0]].host for _ in range(4)]
@@ -75,13 +75,13 @@ def test_requests_are_spread_over_time() -> None:
     assert time.monotonic() - started >= 8 / 40
 
 
-def test_rows_of_one_address_are_one_task() -> None:
+def test_rows_with_one_url_are_one_task() -> None:
     wanted = [Row("x", "http://a/1", "a"), Row("y", "http://a/1", "a"), Row("z", "http://a/2", "a")]
     plan = schedule(hosts(), wanted)
     assert [plan.take().numbers for _ in range(2)] == [(0, 1), (2,)]
 
 
-def test_a_refusal_halves_the_rate_once_and_good_answers_earn_it_back() -> None:
+def test_a_refusal_halves_the_rate_once_and_good_answers_restore_it() -> None:
     policies = hosts(stop_after=50)
     gate = policies.gate("a")
     begun = time.monotonic()
@@ -115,7 +115,7 @@ def test_a_host_that_refuses_nearly_all_is_stopped_until_the_next_pass() -> None
     assert not policies.stopped()
 
 
-def test_other_jobs_ask_a_stopped_host_once_until_it_answers_again(tmp_path: Path) -> None:
+def test_other_jobs_send_a_stopped_host_one_request_until_it_serves_again(tmp_path: Path) -> None:
     limits = DownloadLimits(stop_after=4)
 
     def job() -> Hosts:
@@ -134,7 +134,7 @@ def test_other_jobs_ask_a_stopped_host_once_until_it_answers_again(tmp_path: Pat
     assert not after.stopped()
 
 
-def test_a_host_that_other_parts_name_is_not_asked_when_a_redirect_leads_there(tmp_path: Path) -> None:
+def test_a_redirect_to_a_host_of_other_parts_is_not_followed(tmp_path: Path) -> None:
     rows = [{"uuid": "u", "source_url": "http://own/1", "host": "own", "crop": None, "host_parts": 2, "host_turn": 1}]
     tables.write_rows(rows, TO_FETCH, tmp_path / "part.parquet")
     named = tmp_path / "named.parquet"
@@ -147,7 +147,7 @@ def test_a_host_that_other_parts_name_is_not_asked_when_a_redirect_leads_there(t
     assert Budget(limits).of("theirs") == (6, 12)
 
 
-def test_a_host_that_rests_is_waited_for_and_one_that_rests_too_long_is_not() -> None:
+def test_retry_after_is_waited_for_up_to_max_wait() -> None:
     policies = hosts()
     plan = schedule(policies, rows(a=1, b=1, c=1))
     assert policies.refused("a", BUSY, 0.0, rest=0.3) is BUSY
@@ -161,7 +161,7 @@ def test_a_host_that_rests_is_waited_for_and_one_that_rests_too_long_is_not() ->
     assert hosts(max_wait=60).refused("b", BUSY, 0.0, rest=60) is BUSY
 
 
-def test_faults_of_a_host_that_is_never_asked_keep_nothing_of_each_other_alive() -> None:
+def test_faults_of_a_forbidden_host_do_not_keep_each_other_alive() -> None:
     policies = hosts()
     policies.forbid("a", Fault("disallowed_address", "10.0.0.1", status="refused"))
     plan = schedule(policies, rows(a=3))
@@ -174,7 +174,7 @@ def test_faults_of_a_host_that_is_never_asked_keep_nothing_of_each_other_alive()
         assert (caught.value.status, caught.value.transient) == ("refused", False)
 
 
-def test_refusals_that_two_processes_saw_are_not_one_row() -> None:
+def test_refusals_in_two_processes_are_two_streaks() -> None:
     jobs = [hosts(stop_after=50) for _ in range(2)]
     first = (BAN_AFTER - 1) * [0]
     for seen_by, status in (([*first, 1], "failed"), ([*first, 0], "deferred")):
@@ -191,7 +191,7 @@ def test_refusals_that_two_processes_saw_are_not_one_row() -> None:
         assert ("temporary ban" in found[0][1]) == (status == "deferred")
 
 
-def test_slow_hosts_are_left_to_a_later_pass_only_while_others_wait() -> None:
+def test_slow_hosts_are_postponed_only_while_others_wait() -> None:
     slow = HostLimits(connections=1, rate=0.01)
     for others, fault in ((True, "other: left to a later pass"), (False, None)):
         policies = hosts(hosts={"slow": slow, "fast": HostLimits(connections=3, rate=1000)}, patience=0.2)
@@ -207,7 +207,7 @@ def test_slow_hosts_are_left_to_a_later_pass_only_while_others_wait() -> None:
         assert [str(task.fault) for task in found] == ([fault] if fault else [])
 
 
-def test_a_request_sent_on_to_another_host_keeps_that_hosts_policy() -> None:
+def test_a_redirect_to_another_host_keeps_that_hosts_policy() -> None:
     limits = DownloadLimits(default_host=HostLimits(connections=1, rate=1000))
     policies = of_job(limits, parts=3, turn=1)
     with pytest.raises(Fault, match="left to other parts"), policies.visit("b", "a", time.monotonic() + 1):

@@ -59,7 +59,7 @@ COLOURS = {
 REFUSED = {"small": "too_small", "float": "unsupported", "svg": "unsupported"}
 
 
-def test_every_kind_is_handled_or_refused_by_name(tmp_path: Path, make_part: Any, make_run: Any) -> None:
+def test_every_kind_of_image_is_decoded_or_refused_with_a_reason(tmp_path: Path, make_part: Any, make_run: Any) -> None:
     given = kinds()
     for name, data in given.items():
         (tmp_path / name).write_bytes(data)
@@ -75,7 +75,7 @@ def test_every_kind_is_handled_or_refused_by_name(tmp_path: Path, make_part: Any
     assert rows["icc-other"]["status"] == "ok"
 
 
-def test_a_smaller_rendition_is_asked_for_first(tmp_path: Path, server: Any, make_part: Any, make_run: Any) -> None:
+def test_a_smaller_rendition_is_requested_first(tmp_path: Path, server: Any, make_part: Any, make_run: Any) -> None:
     server.asked.clear()
     hosts = {server.host: {"rewrite": {"pattern": r"/large/(\d+)$", "replacement": r"/ok/\1"}}}
     urls = {"a": server.url("large/801"), "b": server.url("ok/802")}
@@ -84,7 +84,7 @@ def test_a_smaller_rendition_is_asked_for_first(tmp_path: Path, server: Any, mak
     assert (server.asked["/large/801"], server.asked["/ok/801"], server.asked["/ok/802"]) == (0, 1, 1)
 
 
-def test_where_there_is_no_rendition_the_catalogues_address_follows(
+def test_without_a_rendition_the_url_of_the_catalog_is_requested(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any
 ) -> None:
     server.asked.clear()
@@ -107,7 +107,7 @@ def test_content_types_sizes_and_robots_are_as_configured(
         run({"jpeg_quality": 94}, hosts={"x.example": {"contact": "line\nbreak"}})
 
 
-def test_bodies_wait_for_room_and_the_first_always_has_it() -> None:
+def test_bodies_wait_for_memory_and_the_oldest_always_gets_it() -> None:
     memory = Memory(100, threading.Event())
     first, second = memory.begin(), memory.begin()
     first.grow(50)
@@ -126,7 +126,7 @@ def test_bodies_wait_for_room_and_the_first_always_has_it() -> None:
     assert not waiting.is_alive()
 
 
-def test_images_stay_within_their_memory_and_one_that_needs_more_may_come_later(
+def test_images_stay_within_their_memory_and_one_that_needs_more_is_deferred(
     tmp_path: Path, make_part: Any, make_run: Any, make_picture: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[DecodingMemory] = []
@@ -151,7 +151,7 @@ def test_images_stay_within_their_memory_and_one_that_needs_more_may_come_later(
     assert make_run(tmp_path / "again", part)(image_memory_mb=100)["v"]["status"] == "ok"
 
 
-def test_many_large_bodies_at_once_stay_within_the_room_for_bodies(
+def test_many_large_bodies_at_once_stay_within_the_memory_for_bodies(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Memory] = []

@@ -102,7 +102,7 @@ def photos(folder: Path, names: range) -> list[str]:
     return [str(folder / f"{number}.jpg") for number in names]
 
 
-def test_missing_files_are_counted_listed_and_come_by_another_try(corpus: Corpus, server: Server) -> None:
+def test_missing_files_are_counted_listed_and_read_by_a_retry(corpus: Corpus, server: Server) -> None:
     mine = photos(corpus.folder / "photos", range(10))
     corpus.catalog({"mine": mine, "other": [server.url(f"ok/{number}") for number in range(30)]})
     corpus.fetch()
@@ -121,7 +121,7 @@ def test_missing_files_are_counted_listed_and_come_by_another_try(corpus: Corpus
     assert {row["lost"] for row in corpus.check()} == {0}
 
 
-def test_a_host_that_refuses_is_named_and_its_images_may_be_gone_on_without(corpus: Corpus, server: Server) -> None:
+def test_a_host_that_refuses_is_named_and_max_loss_continues_without_its_images(corpus: Corpus, server: Server) -> None:
     gone = [server.url(f"missing/{number}") for number in range(6)]
     corpus.catalog({"tol": [*gone, *(server.url(f"ok/{number}") for number in range(4))]})
     corpus.fetch()
@@ -135,7 +135,7 @@ def test_a_host_that_refuses_is_named_and_its_images_may_be_gone_on_without(corp
     assert (found["lost"], found["rows_in"]) == (6, 10)
 
 
-def test_a_dead_network_stops_at_once_and_is_asked_again_when_it_is_back(corpus: Corpus, server: Server) -> None:
+def test_a_dead_network_stops_the_run_and_a_retry_downloads_once_it_is_back(corpus: Corpus, server: Server) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         dead = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -164,7 +164,7 @@ def test_a_dead_network_stops_at_once_and_is_asked_again_when_it_is_back(corpus:
         ({}, "noai", "disallowed_by_robots", {"respect_robots": False}),
     ],
 )
-def test_the_setting_that_a_refusal_names_lets_the_images_in(
+def test_the_setting_that_a_message_names_accepts_the_images(
     tmp_path: Path, server: Server, *, refusing: dict[str, Any], kind: str, cause: str, mended: dict[str, Any]
 ) -> None:
     corpus = Corpus(tmp_path, SETTING.model_copy(update=refusing))
@@ -177,7 +177,7 @@ def test_the_setting_that_a_refusal_names_lets_the_images_in(
     assert corpus.check()[0]["lost"] == 0
 
 
-def test_photos_that_need_memory_come_once_there_is_more_and_another_try_alone_is_not_offered(corpus: Corpus) -> None:
+def test_photos_that_need_more_memory_are_retried_only_with_more_memory(corpus: Corpus) -> None:
     for name, (width, height) in {"large": (3000, 2000), "small": (320, 240)}.items():
         (corpus.folder / name).write_bytes(picture(1, width, height, "PNG"))
     corpus.catalog({"mine": [str(corpus.folder / name) for name in ("large", "small")]})
@@ -195,7 +195,7 @@ def test_photos_that_need_memory_come_once_there_is_more_and_another_try_alone_i
     assert corpus.check()[0]["lost"] == 0
 
 
-def test_photos_refused_by_type_are_let_in_by_the_key_of_their_host(corpus: Corpus, server: Server) -> None:
+def test_photos_refused_by_type_are_accepted_by_their_hosts_setting(corpus: Corpus, server: Server) -> None:
     corpus.settings = SETTING.model_copy(update={"content_types": ["image/png"]})
     corpus.catalog({"museum": [server.url(f"ok/{number}") for number in range(2)]})
     corpus.fetch()
@@ -208,7 +208,7 @@ def test_photos_refused_by_type_are_let_in_by_the_key_of_their_host(corpus: Corp
     assert corpus.check()[0]["lost"] == 0
 
 
-def test_a_host_that_bans_again_is_named_with_the_limit_to_lower_which_then_mends_it(
+def test_a_message_names_the_limit_of_a_host_that_bans_and_lowering_it_helps(
     corpus: Corpus, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bouncer = Bouncer(server, [10, 15], seconds=0.25)

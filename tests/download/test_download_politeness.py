@@ -80,7 +80,7 @@ def recorder(make_picture: Callable[..., bytes]) -> Any:
 
 
 @pytest.mark.slow
-def test_no_host_sees_more_than_its_policy_over_all_jobs(recorder: Recorder, tmp_path: Path) -> None:
+def test_all_jobs_together_keep_each_hosts_policy(recorder: Recorder, tmp_path: Path) -> None:
     giant = f"127.0.0.7:{recorder.port}"
     small = [f"127.0.1.{number + 1}:{recorder.port}" for number in range(SMALL_HOSTS)]
     other = [f"127.0.2.{number + 1}:{recorder.port}" for number in range(REPLAY_HOSTS)]

@@ -37,7 +37,7 @@ def wait_until_asked(server: Any, count: int, process: Any) -> None:
 
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.slow
-def test_after_a_kill_only_the_shard_in_hand_is_fetched_again(
+def test_after_a_kill_only_the_shard_in_progress_is_fetched_again(
     tmp_path: Path, slow: Any, make_part: Any, make_run: Any, by: signal.Signals
 ) -> None:
     urls = {f"u{number:02d}": slow.url(f"ok/{number}") for number in range(ROWS)}
@@ -121,7 +121,7 @@ def test_a_damaged_tar_is_downloaded_again(tmp_path: Path, server: Any, make_par
 
 
 @pytest.mark.parametrize("removals", [1, 2, 3])
-def test_a_kill_while_damaged_work_is_cleared_away_adopts_none_of_it(
+def test_damaged_work_is_not_adopted_after_a_kill_during_its_removal(
     server: Any, run_of: Any, monkeypatch: pytest.MonkeyPatch, removals: int
 ) -> None:
     server.asked.clear()
@@ -147,7 +147,7 @@ def test_a_kill_while_damaged_work_is_cleared_away_adopts_none_of_it(
     assert server.asked["/ok/1"] == 2
 
 
-def test_a_shard_that_is_taken_away_is_fetched_again_and_so_is_what_followed_from_it(
+def test_a_removed_shard_and_the_passes_after_it_are_fetched_again(
     server: Any, run_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.asked.clear()
@@ -169,7 +169,7 @@ def test_a_shard_that_is_taken_away_is_fetched_again_and_so_is_what_followed_fro
     assert server.asked["/ok/724"] == 1
 
 
-def test_nothing_starts_unless_our_fetch_function_is_in_force(
+def test_nothing_starts_unless_img2dataset_uses_our_fetch_function(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def own(row: tuple[int, str], *others: Any, **options: Any) -> tuple[int, None, str]:
@@ -182,7 +182,7 @@ def test_nothing_starts_unless_our_fetch_function_is_in_force(
     assert not server.asked
 
 
-def test_img2datasets_own_fetch_function_cannot_be_reached(server: Any) -> None:
+def test_img2datasets_own_fetch_function_is_never_called(server: Any) -> None:
     server.asked.clear()
     with pytest.raises(RuntimeError):
         img2dataset_downloader.download_image_with_retry((0, server.url("ok/1")), 1, 0, None, None)
@@ -200,7 +200,7 @@ def test_bad_input_is_named(tmp_path: Path, server: Any, make_part: Any, make_ru
         make_run(tmp_path, tmp_path / "absent.parquet")()
 
 
-def test_an_unforeseen_failure_costs_its_row_alone(
+def test_an_unexpected_error_fails_only_its_row(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stumble(image: Any) -> str:

@@ -48,7 +48,7 @@ def retry_runs(tmp_path: Path) -> Callable[[Any], dict[str, dict[str, Any]]]:
     return do
 
 
-def test_only_what_failed_in_passing_is_tried_again(
+def test_only_transient_failures_are_retried(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any, retry_runs: Any
 ) -> None:
     with urllib.request.urlopen(server.url("ok/9")) as answer:
@@ -81,7 +81,7 @@ def test_only_what_failed_in_passing_is_tried_again(
     assert sum(server.asked.values()) == 4
 
 
-def test_when_nothing_comes_nothing_changes(
+def test_a_retry_without_new_images_changes_nothing(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any, retry_runs: Any
 ) -> None:
     run = make_run(tmp_path, make_part(tmp_path, {"a": server.url("broken/702"), "b": server.url("ok/702")}))
@@ -97,7 +97,7 @@ def test_when_nothing_comes_nothing_changes(
     ]
 
 
-def test_the_parts_are_tried_again_together_and_only_those_of_which_something_came_change(
+def test_parts_are_retried_together_and_only_those_with_new_images_change(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any, retry_runs: Any
 ) -> None:
     server.asked.clear()
@@ -137,7 +137,7 @@ def half_done(tmp_path: Path, server: Any, make_part: Any, make_run: Any) -> Any
 
 
 @pytest.mark.parametrize("moment", ["acquired", "unaccounted", "unfinished", "unpublished"])
-def test_a_try_that_was_killed_is_gone_on_with_and_asks_nothing_twice(
+def test_a_killed_retry_resumes_and_requests_nothing_twice(
     half_done: Any, server: Any, retry_runs: Any, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     run = half_done
@@ -163,7 +163,7 @@ def test_a_try_that_was_killed_is_gone_on_with_and_asks_nothing_twice(
 
 
 @pytest.mark.parametrize("gone", [["again.parquet"], ["again.parquet", "manifest.parquet"]])
-def test_a_try_that_was_killed_while_it_cleared_away_does_not_stand_in_for_the_next(
+def test_a_retry_killed_during_its_cleanup_is_not_resumed(
     server: Any, run_of: Any, retry_runs: Any, monkeypatch: pytest.MonkeyPatch, gone: list[str]
 ) -> None:
     server.asked.clear()
@@ -189,7 +189,7 @@ def test_a_try_that_was_killed_while_it_cleared_away_does_not_stand_in_for_the_n
     assert not [path for path in run.work.iterdir() if "retry-" in path.name]
 
 
-def test_what_is_taken_down_after_a_try_was_killed_is_not_taken_in_by_the_next(
+def test_an_image_taken_down_after_a_killed_retry_is_not_merged_by_the_next(
     tmp_path: Path, server: Any, run_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = run_of({"a": server.url("flaky/712"), "b": server.url("flaky/713")})
@@ -221,7 +221,7 @@ def test_what_is_taken_down_after_a_try_was_killed_is_not_taken_in_by_the_next(
     assert rows["a"]["error"] == "taken_down"
 
 
-def test_a_further_try_writes_over_no_tar_of_an_earlier_one(
+def test_a_further_retry_overwrites_no_earlier_tar(
     tmp_path: Path, server: Any, run_of: Any, retry_runs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def later(self: Any, to: Any, number: int, asked: int) -> None:
@@ -244,9 +244,7 @@ def test_a_further_try_writes_over_no_tar_of_an_earlier_one(
     assert sum(server.asked.values()) == asked
 
 
-def test_replay_is_tried_again_with_its_own_settings(
-    tmp_path: Path, server: Any, make_part: Any, make_run: Any
-) -> None:
+def test_replay_is_retried_with_its_own_settings(tmp_path: Path, server: Any, make_part: Any, make_run: Any) -> None:
     server.asked.clear()
     own = {"passes": 1, "jpeg_quality": 50}
     corpus = make_run(tmp_path, make_part(tmp_path, {"a": server.url("ok/708")}))
@@ -268,7 +266,7 @@ def test_replay_is_tried_again_with_its_own_settings(
     assert server.asked["/ok/708"] == 1
 
 
-def test_a_part_that_is_not_downloaded_is_not_tried_again(
+def test_a_part_that_was_not_downloaded_cannot_be_retried(
     tmp_path: Path, make_part: Any, make_run: Any, retry_runs: Any
 ) -> None:
     run = make_run(tmp_path, make_part(tmp_path, {"a": "/nowhere"}))
@@ -276,7 +274,7 @@ def test_a_part_that_is_not_downloaded_is_not_tried_again(
         retry_runs(run)
 
 
-def test_a_second_process_on_a_part_says_so_and_stops(
+def test_a_second_process_on_a_part_stops_with_a_message(
     tmp_path: Path, make_part: Any, make_run: Any, retry_runs: Any
 ) -> None:
     run = make_run(tmp_path, make_part(tmp_path, {"a": "/nowhere"}))
@@ -284,7 +282,7 @@ def test_a_second_process_on_a_part_says_so_and_stops(
         run({"passes": 1})
 
 
-def test_after_closing_the_rest_is_deferred(
+def test_after_close_after_the_remaining_images_are_deferred(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any, retry_runs: Any
 ) -> None:
     server.asked.clear()
@@ -323,7 +321,7 @@ def test_estimate_counts_images_files_and_days(
     assert told["hosts"][0] == {"host": "a.example", "images": 25, "seconds": 25_000}
 
 
-def test_status_looks_once_at_what_is_begun_however_many_parts_there_are(
+def test_status_reads_each_work_folder_once_for_any_number_of_parts(
     tmp_path: Path, make_part: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "catalog/g000").mkdir(parents=True)
@@ -344,7 +342,7 @@ def test_status_looks_once_at_what_is_begun_however_many_parts_there_are(
     assert len(read) == 4
 
 
-def test_status_reads_where_things_stand(
+def test_status_shows_parts_hosts_and_time_left(
     tmp_path: Path, server: Any, make_part: Any, make_run: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     corpus = tmp_path / "corpus"

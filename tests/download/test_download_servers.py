@@ -194,7 +194,7 @@ def urls(host: str, path: str, count: int = PICTURES, scheme: str = "http") -> d
     return {f"{path}-{number:03d}": f"{scheme}://{host}/{path}/{number}" for number in range(count)}
 
 
-def test_a_policy_within_nginxs_limits_is_never_refused_and_one_above_them_costs_no_image(
+def test_a_policy_within_nginxs_limits_is_never_refused_and_one_above_them_loses_no_image(
     nginx: Nginx, tmp_path: Path, make_part: Any, make_run: Any
 ) -> None:
     for name, policy, count, is_within in (
@@ -209,7 +209,7 @@ def test_a_policy_within_nginxs_limits_is_never_refused_and_one_above_them_costs
         assert (set(answers) == {200}) is is_within
 
 
-def test_an_expired_certificate_is_the_cause_and_may_go_unchecked_for_that_host_alone(
+def test_an_expired_certificate_is_the_cause_and_can_be_ignored_for_its_host_alone(
     nginx: Nginx, run_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(nginx.authority))
@@ -231,7 +231,7 @@ def test_an_expired_certificate_is_the_cause_and_may_go_unchecked_for_that_host_
     assert [uuid for uuid, row in third.items() if row["status"] == "ok"] == ["other"]
 
 
-def test_apaches_photos_are_known_by_their_bytes_and_its_cookies_come_back(apache: str, run_of: Any) -> None:
+def test_apaches_photos_are_recognized_by_their_bytes_and_its_cookies_are_returned(apache: str, run_of: Any) -> None:
     kinds = ("page", "save", "cookie", "closed")
     wanted = {uuid: url for kind in kinds for uuid, url in urls(apache, kind, 5).items()}
     rows = run_of(wanted | {"login": f"http://{apache}/login"})()
@@ -243,7 +243,7 @@ def test_apaches_photos_are_known_by_their_bytes_and_its_cookies_come_back(apach
     assert rows["login"]["error"].startswith("not_an_image")
 
 
-def test_the_site_names_its_product_and_robots_that_name_the_project_still_hold(
+def test_robots_directives_for_the_project_hold_under_the_sites_own_product_name(
     nginx: Nginx, apache: str, tmp_path: Path, make_part: Any, make_run: Any
 ) -> None:
     nginx.answers()

@@ -28,7 +28,7 @@ run(fetch)
 """
 
 
-def test_no_job_begins_what_would_break_the_limit_of_all(
+def test_no_job_starts_a_request_that_could_exceed_the_common_limit(
     tmp_path: Path, server: Any, make_part: Callable[..., Path], make_picture: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[float] = []
@@ -61,7 +61,7 @@ def test_no_job_begins_what_would_break_the_limit_of_all(
     assert busiest * len(body) <= (BODIES + 2) * len(body) < len(sent) * len(body)
 
 
-def test_an_hour_and_a_day_are_waited_for_once_their_bytes_are_used_up(
+def test_requests_wait_once_the_bytes_of_the_hour_or_day_are_used_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [1_000_000.0]
@@ -92,7 +92,7 @@ def test_an_hour_and_a_day_are_waited_for_once_their_bytes_are_used_up(
     assert alone.wait(0) == 0
 
 
-def test_a_day_of_many_bodies_takes_little_memory_and_none_leaves_the_window_too_early(
+def test_a_day_of_many_bodies_needs_little_memory_and_none_leaves_the_window_too_early(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     day, bodies, began = 86_400.0, 40_000, 1_000_000.0

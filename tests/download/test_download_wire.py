@@ -109,7 +109,7 @@ def errors_of(rows: dict[str, dict[str, Any]]) -> Counter[str]:
     return Counter("stopped" if "was stopped" in (row["error"] or "") else row["status"] for row in rows.values())
 
 
-def test_a_host_that_is_gone_is_stopped(gone: str, run_of: Any) -> None:
+def test_an_unreachable_host_is_stopped(gone: str, run_of: Any) -> None:
     urls = {f"u{number:02d}": f"http://{gone}/{number}" for number in range(20)}
     rows = run_of(urls)({"passes": 1}, stop_after=4, threads=1, wait=0)
     # Four in the first pass, one in each of the next two.
@@ -118,7 +118,7 @@ def test_a_host_that_is_gone_is_stopped(gone: str, run_of: Any) -> None:
     assert all("refused" in row["error"] for row in rows.values())
 
 
-def test_a_name_that_does_not_exist_is_no_network_that_is_away(run_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_name_differs_from_an_unreachable_network(run_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def look_up(host: str, *more: Any, **how: Any) -> Any:
         raise socket.gaierror(*{"gone.example": (socket.EAI_NONAME, "Name or service not known")}.get(host, AWAY))
 
@@ -133,7 +133,7 @@ def test_a_name_that_does_not_exist_is_no_network_that_is_away(run_of: Any, monk
     assert (account.dropped["unknown_host"], account.dropped["connection"]) == (6, 6)
 
 
-def test_a_host_that_sends_on_is_not_blamed_for_where_it_leads(
+def test_a_host_that_redirects_is_not_blamed_for_the_target(
     wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
 ) -> None:
     broken = f"127.0.0.9:{wire.port}"
@@ -147,7 +147,7 @@ def test_a_host_that_sends_on_is_not_blamed_for_where_it_leads(
     assert all(broken in error for error in stopped)
 
 
-def test_an_address_in_plain_utf8_is_followed(wire: Wire, run_of: Any, make_picture: Callable[..., bytes]) -> None:
+def test_a_redirect_in_plain_utf8_is_followed(wire: Wire, run_of: Any, make_picture: Callable[..., bytes]) -> None:
     wire.answers = {"/old": [moved("/fl\u00fcgel 1.jpg")], "/fl%C3%BCgel%201.jpg": [whole(make_picture(1))]}
     wire.answers["/fl%C3%83%C2%BCgel%201.jpg"] = [answer(b"", "Content-Length: 0", status="404 Not Found")]
     rows = run_of({"a": wire.url("/old")})()
@@ -164,7 +164,7 @@ def test_an_address_in_plain_utf8_is_followed(wire: Wire, run_of: Any, make_pict
     ],
     ids=["latin-1", "backslashes", "backslashes-before-the-host", "spaces"],
 )
-def test_an_address_is_followed_as_browsers_read_it(
+def test_redirects_are_followed_as_browsers_do(
     wire: Wire, run_of: Any, make_picture: Callable[..., bytes], location: bytes, asked: str
 ) -> None:
     location = location.replace(b"PORT", str(wire.port).encode())
@@ -174,7 +174,7 @@ def test_an_address_is_followed_as_browsers_read_it(
     assert [row["error"] for row in rows.values()] == [None, None]
 
 
-def test_cookies_and_ten_redirects_lead_to_the_image_and_eleven_do_not(
+def test_ten_redirects_with_cookies_are_followed_and_eleven_are_not(
     server: Any, run_of: Any, make_picture: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str | None] = []
@@ -193,7 +193,7 @@ def test_cookies_and_ten_redirects_lead_to_the_image_and_eleven_do_not(
     assert seen.count(None) == 2, "an image begins without the cookies of another"
 
 
-def test_a_photo_is_known_by_its_bytes_and_a_page_by_both(
+def test_a_photo_is_recognized_by_its_bytes_and_a_page_by_bytes_and_type(
     server: Any, run_of: Any, make_picture: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     labels = ["text/html; charset=utf-8", "application/force-download", "video/mp4", "nonsense", "image/jpeg"]
@@ -228,7 +228,7 @@ CALLED_PAGES = {
 }
 
 
-def test_the_label_counts_where_the_bytes_are_of_no_kind_of_image(
+def test_the_content_type_counts_if_the_bytes_are_not_an_image(
     wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
 ) -> None:
     # The major brand is the container; the compatible brands name the codec.
@@ -245,7 +245,7 @@ def test_the_label_counts_where_the_bytes_are_of_no_kind_of_image(
         assert rows[name]["error"] == error, name
 
 
-def test_a_cut_body_whose_length_was_not_said_is_asked_for_again(
+def test_a_truncated_body_without_a_length_is_requested_again(
     wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
 ) -> None:
     body = make_picture(1)
@@ -260,7 +260,7 @@ def test_a_cut_body_whose_length_was_not_said_is_asked_for_again(
     assert {rows[uuid]["error"].partition(":")[0] for uuid in "bc"} == {"truncated"}
 
 
-def test_a_body_in_chunks_counts_when_its_last_chunk_came(
+def test_a_chunked_body_counts_once_its_last_chunk_has_arrived(
     wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
 ) -> None:
     body = make_picture(1)
@@ -273,7 +273,7 @@ def test_a_body_in_chunks_counts_when_its_last_chunk_came(
     assert [(rows[uuid]["status"], rows[uuid]["attempts"]) for uuid in "bc"] == [("ok", 1), ("ok", 2)]
 
 
-def test_bytes_beyond_the_length_that_was_said_are_left(
+def test_bytes_beyond_the_content_length_are_ignored(
     wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
 ) -> None:
     wire.keeps = True
@@ -284,7 +284,7 @@ def test_bytes_beyond_the_length_that_was_said_are_left(
     assert {(row["status"], row["attempts"]) for row in rows.values()} == {("ok", 1)}
 
 
-def test_a_kept_connection_that_is_hung_up_when_it_is_used_again_costs_no_image(
+def test_a_persistent_connection_closed_on_reuse_loses_no_image(
     wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
 ) -> None:
     wire.hears = True
@@ -314,7 +314,7 @@ def halves(server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 ONE_BY_ONE = {"connections": 3, "rate": 20}
 
 
-def test_a_body_that_waits_for_room_has_its_time_all_the_same(wire: Wire, make_picture: Callable[..., bytes]) -> None:
+def test_waiting_for_memory_does_not_count_towards_the_deadline(wire: Wire, make_picture: Callable[..., bytes]) -> None:
     body = make_picture(1)
     wire.answers = {"/a": [whole(body)]}
     stopping = threading.Event()
@@ -337,14 +337,14 @@ def test_a_body_that_waits_for_room_has_its_time_all_the_same(wire: Wire, make_p
     assert attempt.seconds > 1
 
 
-def test_a_host_that_does_not_answer_keeps_no_other_from_its_room(halves: Any, run_of: Any) -> None:
+def test_a_silent_host_does_not_block_the_memory_of_others(halves: Any, run_of: Any) -> None:
     run = run_of({"a": halves.url("hang/1"), "b": halves.url("halves/3"), "c": halves.url("halves/3")})
     rows = run({"passes": 1}, body_memory_mb=1, total_timeout=5, default_host=ONE_BY_ONE)
     assert rows["a"]["error"].startswith("timeout: ")
     assert max(rows[uuid]["seconds"] for uuid in "bc") < 1.5
 
 
-def test_a_host_of_many_addresses_that_do_not_answer_ends_in_time(
+def test_a_host_with_many_silent_addresses_fails_within_the_timeout(
     silent: int, run_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     addresses = [f"127.0.0.{number}" for number in range(1, 21)]
@@ -356,7 +356,7 @@ def test_a_host_of_many_addresses_that_do_not_answer_ends_in_time(
 
 
 @pytest.mark.slow
-def test_the_connections_of_many_hosts_are_not_all_kept(
+def test_connections_of_many_hosts_stay_within_the_open_file_limit(
     wire: Wire, run_of: Any, make_picture: Callable[..., bytes]
 ) -> None:
     wire.keeps, wire.delay = True, 0.05
