@@ -43,7 +43,7 @@ def test_rows_without_an_image_stop_the_run_until_the_source_is_corrected(tmp_pa
     table = "\n".join(ROWS) + "\n"
     with pytest.raises(InputError) as caught:
         check(tmp_path, table)
-    assert says(str(caught.value), "catalog", "source mine", "7 of 8", "no_url 7", "mine", "generations", "columns")
+    assert says(str(caught.value), "catalog", "source mine", "7 of 8", "no_url 7", "columns", "mine", "generations")
     check(tmp_path, table, columns={"path": "photo"})
     assert (tmp_path / "loss.json").exists()
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflow_scripts.download.addresses import SECONDS_TO_REMEMBER, AddressPolicy
+from workflow_scripts.download.addresses import CACHE_SECONDS, AddressPolicy
 from workflow_scripts.download.attempts import Fault
 from workflow_scripts.download.hosts import retry_after
 from workflow_scripts.download.web import host_of
@@ -64,7 +64,7 @@ def test_resolved_names_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.getaddrinfo", look_up)
     monkeypatch.setattr("time.monotonic", lambda: 1000.0 + clock[0])
     policy = AddressPolicy([])
-    for seconds in (0.0, 1.0, SECONDS_TO_REMEMBER - 1, SECONDS_TO_REMEMBER + 1):
+    for seconds in (0.0, 1.0, CACHE_SECONDS - 1, CACHE_SECONDS + 1):
         clock[0] = seconds
         assert policy.resolve("museum.example", 443) == ["93.184.216.34"]
     assert asked == ["museum.example"] * 2
