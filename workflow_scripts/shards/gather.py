@@ -82,7 +82,7 @@ def gather(
 
 def _check_samples(connection: duckdb.DuckDBPyConnection, plan: Path) -> None:
     """Check that each planned sample is at its position, that there are no others, and that the counts agree."""
-    wrong = connection.execute(
+    misplaced = connection.execute(
         """
         WITH planned AS (
             SELECT split, printf('shard-%06d.tar', shard) AS shard, position, uuid, label_id FROM plan
@@ -97,8 +97,8 @@ def _check_samples(connection: duckdb.DuckDBPyConnection, plan: Path) -> None:
         ORDER BY ALL LIMIT 1
         """
     ).fetchone()
-    if wrong is not None:
-        uuid, shard, missing = wrong
+    if misplaced is not None:
+        uuid, shard, missing = misplaced
         what = "is planned but not written" if missing else "is written but not planned"
         raise InputError(f"{plan}: sample {uuid} of {shard} {what}; write the shards of its group again")
     miscounted = connection.execute(

@@ -85,27 +85,29 @@ def verify(
             f"--shards, --verdicts: {len(shards)} folders of shards, but {len(verdicts)} tables of verdicts; "
             "give one table for each folder"
         )
-    wrong: list[str] = []
+    problems: list[str] = []
     for folder, table in zip(shards, verdicts, strict=True):
-        wrong += _check_generation(folder, table, ledger, jobs)
+        problems += _check_generation(folder, table, ledger, jobs)
     if replay is not None:
         for split in SPLITS:
-            wrong += _check_folder(replay / split, REPLAY_INDEX, jobs)
+            problems += _check_folder(replay / split, REPLAY_INDEX, jobs)
     recorded = _finished_downloads(work) if work else {}
     with Progress("verify downloads", len(downloads), "parts") as progress, ThreadPoolExecutor(jobs) as pool:
         for lines in pool.map(lambda manifest: _check_download(manifest, recorded), downloads):
-            wrong += lines
+            problems += lines
             progress.update()
     for table in others:
-        wrong += _check_table(table)
-    for line in wrong:
+        problems += _check_table(table)
+    for line in problems:
         logger.error("%s", line)
     if out is not None:
-        write_json(out, wrong)
-    if wrong:
-        for line in wrong[:SHOWN]:
+        write_json(out, problems)
+    if problems:
+        for line in problems[:SHOWN]:
             sys.stderr.write(f"{line}\n")
-        raise InputError(f"{len(wrong)} problems found, the first: {wrong[0]}" if len(wrong) > 1 else wrong[0])
+        raise InputError(
+            f"{len(problems)} problems found, the first: {problems[0]}" if len(problems) > 1 else problems[0]
+        )
     read = {
         "training and validation images": [folder / split / MANIFEST for folder in shards for split in SPLITS],
         "replay pairs": [replay / split / MANIFEST for split in SPLITS] if replay is not None else [],
@@ -125,7 +127,7 @@ def _samples(manifests: Iterable[Path]) -> Iterator[int]:
         yield sum(pq.read_table(manifest, columns=["samples"])["samples"].to_pylist())
 
 
-def _continues(check: Callable[P, list[str]]) -> Callable[P, list[str]]:
+def _report_unreadable(check: Callable[P, list[str]]) -> Callable[P, list[str]]:
     """Report a table that a check cannot read as one more problem, so that the other checks continue."""
 
     @functools.wraps(check)
@@ -138,14 +140,18 @@ def _continues(check: Callable[P, list[str]]) -> Callable[P, list[str]]:
     return lines
 
 
-@_continues
+@_report_unreadable
 def _check_generation(folder: Path, verdicts: Path, ledger: Path | None, jobs: int) -> list[str]:
     # Older corpora have no train_small.
     splits = [*SPLITS, *([SMALL] if (folder / SMALL).is_dir() else [])]
-    wrong = [line for split in splits for line in _check_folder(folder / split, SHARD_INDEX, jobs)]
+    problems = [line for split in splits for line in _check_folder(folder / split, SHARD_INDEX, jobs)]
     indexes = [folder / split / INDEX for split in SPLITS]
     if not all(path.is_file() for path in (*indexes, verdicts)):
-        return wrong if verdicts.is_file() else [*wrong, f"{verdicts}: missing; `{snakemake('data')}` makes it again"]
+        return (
+            problems
+            if verdicts.is_file()
+            else [*problems, f"{verdicts}: missing; `{snakemake('data')}` makes it again"]
+        )
     with tables.connect() as connection:
         tables.read(connection, verdicts, VERDICTS, "verdicts")
         tables.read(connection, [ledger] if ledger and ledger.exists() else [], LEDGER, "gone")
@@ -167,11 +173,11 @@ def _check_generation(folder: Path, verdicts: Path, ledger: Path | None, jobs: i
         what = f"is in {times or 'no'} samples, expected 1"
         if times == 1:
             what = f"is in {split}, but its verdict is {expected or 'not to keep it'}"
-        wrong.append(f"{folder}: image {uuid} {what}; write the shards again")
-    return wrong
+        problems.append(f"{folder}: image {uuid} {what}; write the shards again")
+    return problems
 
 
-@_continues
+@_report_unreadable
 def _check_folder(folder: Path, contract: Contract, jobs: int) -> list[str]:
     """Check a folder of shards; return its problems."""
     if missing := [name for name in (MANIFEST, INDEX) if not (folder / name).is_file()]:
@@ -183,13 +189,13 @@ def _check_folder(folder: Path, contract: Contract, jobs: int) -> list[str]:
         strays = connection.execute(
             "SELECT DISTINCT shard FROM samples ANTI JOIN manifest USING (shard) ORDER BY shard"
         ).fetchall()
-        wrong = [f"{folder / INDEX}: lists {shard}, which is not in the manifest" for (shard,) in strays]
+        problems = [f"{folder / INDEX}: lists {shard}, which is not in the manifest" for (shard,) in strays]
         with Progress(f"verify {folder}", len(listed), "shards") as progress:
             for line in pool.map(lambda row: _check_shard(folder, Entry(*row)), listed):
                 progress.update()
                 if line is not None:
-                    wrong.append(line)
-    return wrong
+                    problems.append(line)
+    return problems
 
 
 def _check_shard(folder: Path, entry: Entry) -> str | None:
@@ -215,7 +221,7 @@ def _finished_downloads(work: Path) -> dict[str, dict[str, str]]:
     return {files[MANIFEST]: files for files in records if MANIFEST in files}
 
 
-@_continues
+@_report_unreadable
 def _check_download(manifest: Path, recorded: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Check a download part's tars; return their problems."""
     if not manifest.is_file():
@@ -227,14 +233,14 @@ def _check_download(manifest: Path, recorded: Mapping[str, Mapping[str, str]]) -
         ).fetchall()
     digests = recorded.get(sha256_file(manifest), {})
     remedy = f"`{snakemake(str(manifest), '-R', str(manifest))}` downloads its images again"
-    wrong = []
+    problems = []
     for tar, end in ends:
         path = manifest.parent / Path(tar).name
         if not path.is_file() or path.stat().st_size < end:
-            wrong.append(f"{path}: missing or truncated; {remedy}")
+            problems.append(f"{path}: missing or truncated; {remedy}")
         elif tar in digests and sha256_file(path) != digests[tar]:
-            wrong.append(f"{path}: changed since it was written; {remedy}")
-    return wrong
+            problems.append(f"{path}: changed since it was written; {remedy}")
+    return problems
 
 
 def _check_table(path: Path) -> list[str]:
