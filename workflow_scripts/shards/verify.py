@@ -105,9 +105,8 @@ def verify(
     if problems:
         for line in problems[:SHOWN]:
             sys.stderr.write(f"{line}\n")
-        raise InputError(
-            f"{len(problems)} problems found, the first: {problems[0]}" if len(problems) > 1 else problems[0]
-        )
+        counted = f"{len(problems)} problems found, the first: " if len(problems) > 1 else ""
+        raise InputError(f"{counted}{problems[0]}")
     read = {
         "training and validation images": [folder / split / MANIFEST for folder in shards for split in SPLITS],
         "replay pairs": [replay / split / MANIFEST for split in SPLITS] if replay is not None else [],
@@ -146,12 +145,10 @@ def _check_generation(folder: Path, verdicts: Path, ledger: Path | None, jobs: i
     splits = [*SPLITS, *([SMALL] if (folder / SMALL).is_dir() else [])]
     problems = [line for split in splits for line in _check_folder(folder / split, SHARD_INDEX, jobs)]
     indexes = [folder / split / INDEX for split in SPLITS]
-    if not all(path.is_file() for path in (*indexes, verdicts)):
-        return (
-            problems
-            if verdicts.is_file()
-            else [*problems, f"{verdicts}: missing; `{snakemake('data')}` makes it again"]
-        )
+    if not verdicts.is_file():
+        return [*problems, f"{verdicts}: missing; `{snakemake('data')}` makes it again"]
+    if not all(path.is_file() for path in indexes):
+        return problems
     with tables.connect() as connection:
         tables.read(connection, verdicts, VERDICTS, "verdicts")
         tables.read(connection, [ledger] if ledger and ledger.exists() else [], LEDGER, "gone")
