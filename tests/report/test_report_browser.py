@@ -70,6 +70,8 @@ def test_the_page_works_in_a_browser(
     seen = look_at(browser, arguments["out"], width)
     page = seen.page
     assert overflow(page) <= 0
+    cut = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.innerHTML.slice(0, 100))"
+    assert page.eval_on_selector_all("header .scroll" if width < 1280 else ".scroll", cut) == []
     assert page.locator("section:visible").count() == 10
     assert page.locator(".plot .main-svg").count() >= 8
     page.click("#scores-table thead th:nth-child(3) button")
