@@ -1,4 +1,4 @@
-"""`python -m workflow_scripts` lists what a person types."""
+"""`python -m workflow_scripts` lists the commands for people."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ from workflow_scripts.__main__ import COMMANDS, summary_of
 ROOT = Path(__file__).resolve().parents[2]
 LISTED = [module for modules in COMMANDS.values() for module in modules]
 RULES = "\n".join(path.read_text() for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")])
-# Commands that neither a person types nor a rule file names: a prefix, a launcher, what profiles, make and run call.
+# Commands that neither people nor rule files call: launchers, and commands that profiles, make and run call.
 OTHERS = {
     *("common.controller", "common.config.document", "common.entry"),
     *("train.launch", "world.launch", "train.run", "train.slots"),
@@ -40,26 +40,26 @@ def test_the_index_names_each_command_with_its_own_summary() -> None:
 
 
 @pytest.mark.parametrize("module", LISTED)
-def test_what_is_listed_is_a_command_with_a_summary(module: str) -> None:
+def test_each_listed_module_is_a_command_with_a_summary(module: str) -> None:
     path = ROOT.joinpath("workflow_scripts", *module.split(".")).with_suffix(".py")
     assert is_command(path)
     assert len(summary_of(module)) > 20
 
 
-def test_what_the_documents_tell_people_to_type_is_listed() -> None:
+def test_commands_in_the_docs_are_listed() -> None:
     texts = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     typed = {name for path in texts for name in re.findall(r"python -m workflow_scripts\.([\w.]*\w)", path.read_text())}
-    # As the example of a step that a rule calls.
+    # The page's example of a step that only a rule calls.
     assert typed - {"taxonomy.resolve"} <= set(LISTED)
 
 
-def test_every_command_is_called_by_a_rule_or_listed() -> None:
+def test_each_command_is_called_by_a_rule_or_listed() -> None:
     commands = {
         ".".join(path.relative_to(ROOT / "workflow_scripts").with_suffix("").parts)
         for path in (ROOT / "workflow_scripts").rglob("*.py")
         if path.name != "__main__.py" and is_command(path)
     }
-    # Readers and layouts are called by names that the config gives; `forget` of a stage by the takedown.
+    # The config names readers and layouts; the takedown calls each stage's `forget`.
     called = {
         name
         for name in commands

@@ -1,4 +1,4 @@
-"""README and docs name commands, files, keys and messages that there are, and figures that the commands print."""
+"""Commands, files, config keys, messages and figures in README and docs exist and are up to date."""
 
 import ast
 import importlib.util
@@ -31,7 +31,7 @@ WRITTEN = [path for path in PAGES if str(path.relative_to(ROOT)) not in GENERATE
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 SPAN = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-# What a reader makes, or has on another machine.
+# Names of files that readers create themselves.
 THEIRS = re.compile(r"[A-Z]{2,}|<|\*|…|config/(mine|site)\.yaml|NNN")
 FOLDERS = ("config", "docs", "envs", "profiles", "rules", "tests", "workflow_scripts")
 
@@ -42,7 +42,7 @@ def name_of(path: Path) -> str:
 
 @cache
 def commands(path: Path) -> list[list[str]]:
-    """The command lines of a page, in blocks and in running text, as words."""
+    """The command lines of a page, in code blocks and in running text, split into words."""
     text = path.read_text()
     lines = [line for language, block in FENCED.findall(text) if language != "yaml" for line in block.splitlines()]
     lines += SPAN.findall(re.sub(r"^#.*$", "", FENCED.sub("", text), flags=re.M))
@@ -61,7 +61,7 @@ def snippets() -> list[Any]:
 
 
 def without_required(schema: Any) -> Any:
-    """A snippet leaves out what is no part of what it shows; what tells alternatives apart must stand in it."""
+    """The schema for a snippet: only the keys that select an alternative (reader, layout, judge) stay required."""
     if isinstance(schema, dict):
         told_apart = [key for key in schema.get("required", []) if key in ("reader", "layout", "judge")]
         rest = {key: without_required(value) for key, value in schema.items() if key != "required"}
@@ -70,26 +70,26 @@ def without_required(schema: Any) -> Any:
 
 
 @cache
-def validator(model: type[Config] | type[SiteSettings], *, whole: bool) -> jsonschema.Draft202012Validator:
+def validator(model: type[Config] | type[SiteSettings], *, complete: bool) -> jsonschema.Draft202012Validator:
     schema = json.loads(editor_schema(model))
-    return jsonschema.Draft202012Validator(schema if whole else without_required(schema))
+    return jsonschema.Draft202012Validator(schema if complete else without_required(schema))
 
 
 @pytest.mark.parametrize("block", snippets())
-def test_each_snippet_of_a_config_is_one(block: str) -> None:
+def test_each_config_snippet_is_valid(block: str) -> None:
     values = yaml.safe_load(block)
     is_of_site = not set(values) - set(SiteSettings.model_fields)
-    validator(SiteSettings if is_of_site else Config, whole=False).validate(values)
+    validator(SiteSettings if is_of_site else Config, complete=False).validate(values)
 
 
-def test_a_snippet_with_a_wrong_key_or_value_is_found() -> None:
+def test_a_snippet_with_a_wrong_key_or_value_is_refused() -> None:
     for wrong in ({"train": {"epoch": 3}}, {"train": {"epochs": "many"}}, {"screen": {"a": {"judge": "none"}}}):
         with pytest.raises(jsonschema.ValidationError):
-            validator(Config, whole=False).validate(wrong)
+            validator(Config, complete=False).validate(wrong)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
-def test_what_a_page_links_to_is_there(path: Path) -> None:
+def test_links_of_a_page_lead_to_existing_files_and_headings(path: Path) -> None:
     for target in LINK.findall(FENCED.sub("", path.read_text())):
         if "://" in target:
             continue
@@ -102,13 +102,13 @@ def test_what_a_page_links_to_is_there(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WRITTEN, ids=name_of)
-def test_files_that_a_page_names_are_there(path: Path) -> None:
+def test_files_that_a_page_names_exist(path: Path) -> None:
     words = [word.strip(".,;:()'\"") for span in SPAN.findall(path.read_text()) for word in span.split()]
     named = {word for word in words if word.split("/")[0] in FOLDERS and "/" in word and not THEIRS.search(word)}
     assert {word for word in named if not (ROOT / word.split("::")[0]).exists()} == set()
 
 
-def test_make_targets_that_pages_name_are_there() -> None:
+def test_make_targets_that_pages_name_exist() -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
     calls = [words[1:] for path in WRITTEN for words in commands(path) if words[0] == "make"]
     named = {words[2] if words[0] == "-C" else words[0] for words in calls}
@@ -116,7 +116,7 @@ def test_make_targets_that_pages_name_are_there() -> None:
     assert named <= targets
 
 
-def test_modules_that_pages_name_have_the_options_named() -> None:
+def test_commands_that_pages_name_have_the_given_options() -> None:
     calls = [words for path in WRITTEN for words in commands(path) if words[:2] == ["python", "-m"]]
     assert len(calls) > 20
     for _, _, module, *words in calls:
@@ -128,13 +128,13 @@ def test_modules_that_pages_name_have_the_options_named() -> None:
 
 
 def snakemake_calls() -> list[Any]:
-    """The command lines of Snakemake in the pages, as its own parser reads them: an option that it lacks ends it."""
+    """The Snakemake command lines of all pages, parsed by Snakemake, which exits at an unknown option."""
     parser = get_argument_parser()
     lines = [words for path in WRITTEN for words in commands(path) if words[0] in ("snakemake", "./run")]
     return [parser.parse_args([word for word in words[1:] if word != "..."]) for words in lines]
 
 
-def test_targets_and_options_of_snakemake_that_pages_name_are_planned() -> None:
+def test_snakemake_plans_the_targets_that_pages_name() -> None:
     calls = snakemake_calls()
     assert len(calls) > 30
     targets = {target for call in calls for target in call.targets if not THEIRS.search(target)}
@@ -149,7 +149,7 @@ def test_targets_and_options_of_snakemake_that_pages_name_are_planned() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_configs_that_pages_give_to_snakemake_are_there() -> None:
+def test_configs_that_pages_give_to_snakemake_exist() -> None:
     files = {str(file) for call in snakemake_calls() for file in call.configfile or []}
     assert {file for file in files if not THEIRS.search(file) and not (ROOT / file).exists()} == set()
 
@@ -168,14 +168,16 @@ def tables_of_scale() -> list[Any]:
 
 
 @pytest.mark.parametrize(("options", "table"), tables_of_scale())
-def test_costs_are_what_the_command_prints(options: str, table: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cost_tables_match_the_output_of_their_command(
+    options: str, table: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = options.split()
     scale(**{key.removeprefix("--"): int(value) for key, value in zip(words[::2], words[1::2], strict=True)})
     assert capsys.readouterr().out.strip() == table
 
 
 def texts(file: Path) -> Iterator[str]:
-    """The texts of a module; `…` stands for what is filled in."""
+    """The string literals of a module, with `…` for each placeholder."""
 
     def written(node: ast.expr) -> str:
         if isinstance(node, ast.JoinedStr):
@@ -196,12 +198,12 @@ def all_texts() -> str:
 
 
 @pytest.mark.parametrize("message", re.findall(r"^### `(.*)`$", (ROOT / "docs/troubleshooting.md").read_text(), re.M))
-def test_messages_that_are_explained_are_said(message: str) -> None:
+def test_messages_in_troubleshooting_exist_in_the_code(message: str) -> None:
     for piece in filter(None, (piece.strip("? ") for piece in message.split("…"))):
         assert piece in all_texts(), piece
 
 
-def test_pictures_are_those_that_are_drawn() -> None:
+def test_diagrams_are_up_to_date() -> None:
     spec = importlib.util.spec_from_file_location("draw", ROOT / "docs/pictures/draw.py")
     assert spec and spec.loader
     draw = importlib.util.module_from_spec(spec)
@@ -212,19 +214,19 @@ def test_pictures_are_those_that_are_drawn() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=name_of)
-def test_editors_accept_the_configs_and_find_their_schema(path: Path) -> None:
+def test_configs_are_valid_and_name_their_schema_for_editors(path: Path) -> None:
     first = path.read_text().partition("\n")[0]
     schema = first.removeprefix("# yaml-language-server: $schema=")
     is_of_site = path.name.startswith("site.")
     assert schema == ("site.schema.json" if is_of_site else "schema.json")
-    validator(SiteSettings if is_of_site else Config, whole=True).validate(read_yaml(path))
+    validator(SiteSettings if is_of_site else Config, complete=True).validate(read_yaml(path))
 
 
 @pytest.mark.parametrize(("model", "name"), [(Config, "schema.json"), (SiteSettings, "site.schema.json")])
-def test_the_schemas_are_valid_and_written(model: type[Config] | type[SiteSettings], name: str) -> None:
+def test_the_schemas_are_valid_and_up_to_date(model: type[Config] | type[SiteSettings], name: str) -> None:
     schema = json.loads((ROOT / "config" / name).read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
-    assert schema == validator(model, whole=True).schema, "run `make docs`"
+    assert schema == validator(model, complete=True).schema, "run `make docs`"
 
 
 def test_every_page_is_on_the_site_once() -> None:
@@ -238,7 +240,7 @@ def test_every_page_is_on_the_site_once() -> None:
     )
 
 
-def test_public_ci_runs_what_this_repositorys_ci_runs() -> None:
+def test_public_ci_runs_the_script_of_the_projects_own_ci() -> None:
     jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
     steps = [step for job in jobs.values() for step in job["steps"]]
     assert {"bash .ci/run", "make site"} <= {step["run"] for step in steps if "run" in step}
@@ -253,7 +255,7 @@ def test_public_ci_runs_what_this_repositorys_ci_runs() -> None:
         assert yaml.safe_load(form.read_text())
 
 
-def test_nothing_is_invented_for_what_the_owner_has_not_filled_in(tmp_path: Path) -> None:
+def test_missing_project_metadata_stays_empty(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(
         '[project]\nversion = "1.2.3"\ndescription = "d"\nlicense = "MIT"\nauthors = []\n[project.urls]\n'
     )

@@ -1,4 +1,4 @@
-"""The quickstart is followed line by line: the config is written, the rest is planned."""
+"""The commands of the quickstart work: the config is written, the run is planned."""
 
 import os
 import re
@@ -28,7 +28,7 @@ def draw(folder: Path) -> None:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """Somebody's home folder with photos, as the quickstart calls them, and the project in place of its clone."""
+    """A home folder with `photos`, and the project in place of the clone."""
     (tmp_path / "treeoflife").symlink_to(ROOT)
     if REAL is not None:
         (tmp_path / "photos").symlink_to(Path(REAL) / "real/photos")
@@ -39,7 +39,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def follow(home: Path, *lines: str) -> subprocess.CompletedProcess[str]:
-    """Carry out lines as a person would in a shell, with the environment active."""
+    """Run command lines in a shell with the environment activated."""
     environment = os.environ | {"HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     script = "\n".join(["set -e", *lines])
     return subprocess.run(
@@ -52,7 +52,7 @@ def test_the_quickstart_is_followed_line_by_line(home: Path) -> None:
     clone, enter_clone, setup, activate, make_folder, enter, init, plan, run, predict = LINES
     assert clone.startswith("git clone ") and clone.endswith(" ~/treeoflife")
     assert activate == "source .venv/bin/activate"
-    # Steps are found from any folder, as they are here by PYTHONPATH.
+    # In this test, PYTHONPATH replaces the `.pth` file that lets commands run from any folder.
     installed = follow(home, enter_clone, setup.replace("make ", "make -n PYTHON=python3 --always-make "))
     assert says(installed.stdout, "envs/workflow.lock", "whl/cpu", "treeoflife.pth"), installed.stderr
 
@@ -74,7 +74,7 @@ def test_the_quickstart_is_followed_line_by_line(home: Path) -> None:
     assert says(jobs.stdout, "catalog.folders", "train.run ", "results/runs/small/report/index.html")
     (model,) = re.findall(r"--model (\S+)", predict)
     assert f"{model}/open_clip_config.json" in jobs.stdout
-    # There is no model yet, which is all that is wrong with the line.
+    # Nothing was trained, so the only error is the missing model.
     asked = follow(home, enter, predict)
     assert (asked.returncode, asked.stderr.count("\n")) == (2, 1), asked.stderr
     assert says(asked.stderr, "error: ", model)
