@@ -1,4 +1,4 @@
-"""A copy of the project in a folder of its own, and one finished run of the micro world in it."""
+"""Fixtures: copies of the project, without results or with one finished run of the micro world."""
 
 import csv
 import fcntl

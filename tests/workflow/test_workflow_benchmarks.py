@@ -1,4 +1,4 @@
-"""A benchmark's folder that a person fills is read, whatever happens to the job that reads it."""
+"""A given benchmark folder survives, whatever happens to the job that reads it."""
 
 import csv
 import hashlib

@@ -1,4 +1,4 @@
-"""The micro world from its metadata to its report."""
+"""A run of the micro world from metadata to report."""
 
 import json
 from typing import Any

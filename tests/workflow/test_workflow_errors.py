@@ -1,4 +1,4 @@
-"""Bad input gets one line that says what and where, a status that is not 0, and loses nothing."""
+"""Bad input ends with one line that says what is wrong and where, a nonzero exit status, and all earlier results."""
 
 import os
 import re

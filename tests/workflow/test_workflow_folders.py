@@ -1,4 +1,4 @@
-"""The workflow in a folder of one's own: its config and site are read there, and nothing is written elsewhere."""
+"""The workflow in a separate working folder: config and site are read there, and nothing is written elsewhere."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""A corpus that was made elsewhere is read as it is: no rule makes any of it, and nothing is written into it."""
+"""A corpus made elsewhere is only read: no rule builds any part of it, and nothing is written to it."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Photos at an address that is not allowed: refused at once, and fetched alone once the setting is there."""
+"""Photos at an address that is not allowed are refused; once it is allowed, only they are fetched."""
 
 import time
 from typing import Any

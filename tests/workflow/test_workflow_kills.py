@@ -1,4 +1,4 @@
-"""Kill -9 of jobs and of Snakemake itself: running again ends in the bytes of an undisturbed run."""
+"""After kill -9 of jobs or of Snakemake, a rerun gives the same bytes as an undisturbed run."""
 
 import os
 import shutil

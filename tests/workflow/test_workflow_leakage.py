@@ -1,4 +1,4 @@
-"""A benchmark that came after the corpus: what it shares with it is reported, with the scores without that."""
+"""For a benchmark added after the corpus, leaked images are reported, and scores with and without them."""
 
 import csv
 import json

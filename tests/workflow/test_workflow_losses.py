@@ -1,4 +1,4 @@
-"""What a person reads when images are lost, and at the end of a run: carried out on photos of one's own."""
+"""Messages about lost images and the last lines of a run, and the remedies that they name."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""The same recipe at other places: a cluster, one without internet, an image."""
+"""One recipe at several sites: a cluster, a site without internet, a container image."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a dry run plans for the configs that the project ships."""
+"""Dry runs of the configs that the project ships."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""Changes to a finished project, and what `snakemake -n` says will run again for each of them.
+"""After each kind of change to a finished project, `snakemake -n` names exactly the steps that run again.
 
 The jobs of a row are exactly those planned: nothing that the change can reach is missing, nothing else stands there.
 """

@@ -1,4 +1,4 @@
-"""A run that would redo finished costly work stops before its first job, and goes on when the command line says so."""
+"""A run that would redo finished costly work stops before its first job unless the command line allows it."""
 
 import os
 import pty

@@ -1,4 +1,4 @@
-"""Commands that messages name, typed as they are printed."""
+"""Commands that messages name work as printed."""
 
 import html
 import re

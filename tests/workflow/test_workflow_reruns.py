@@ -1,4 +1,4 @@
-"""What would run again, and why: `snakemake -n` after each kind of change to a finished project."""
+"""`snakemake -n` after each kind of change to a finished project: what would run again, and why."""
 
 from dataclasses import asdict
 from pathlib import Path

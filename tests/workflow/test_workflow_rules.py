@@ -1,4 +1,4 @@
-"""Each rule file can be read alone: its names are its own, common.smk's, or imported by name."""
+"""Each rule file can be read alone: its names are defined there or in common.smk, or imported by name."""
 
 import ast
 import builtins

@@ -1,4 +1,4 @@
-"""Judges in the workflow: a threshold reruns curate alone, a new judge looks at its parts, a comment does nothing."""
+"""Judges in the workflow: a new threshold reruns only curate, a new judge runs on its parts, comments rerun nothing."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the workflow fetches for itself, from a server on loopback: pinned, whole, and once."""
+"""Files that the workflow fetches, here from a local server: pinned, complete, and fetched once."""
 
 import functools
 import hashlib

@@ -1,4 +1,4 @@
-"""One owner is taken down from a finished corpus: gone, alone, and gone still after a rebuild from nothing."""
+"""A takedown of one owner's images from a finished corpus removes these images only, also from a complete rebuild."""
 
 import shutil
 import subprocess

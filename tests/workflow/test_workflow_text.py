@@ -1,4 +1,4 @@
-"""Text from a config reaches commands as it was written: Snakemake takes none of it for a wildcard, bash for a word."""
+"""Text from a config reaches commands unchanged: Snakemake expands no wildcards in it, and bash splits no words."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""No shell is built from data, and no secret is written down."""
+"""No shell command is built from data, and no secret is written to a file."""
 
 import subprocess
 from typing import Any
