@@ -32,7 +32,7 @@ from workflow_scripts.world.make import make_world
 from workflow_scripts.world.table import SHIPPED
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "10"))
 FEW = settings(
     max_examples=EXAMPLES,
     deadline=None,

@@ -4,15 +4,17 @@ import csv
 import fcntl
 import os
 import re
+import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.workflow.commands import SNAKEMAKE, environment, snakemake
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG_FILES = ("config/config.yaml", "tests/workflow/micro.yaml")
@@ -39,18 +41,21 @@ class Project:
 
     def command(self, *words: str) -> list[str]:
         """The Snakemake command line, without an activated environment."""
-        snakemake = str(Path(sys.executable).with_name("snakemake"))
-        return [snakemake, "--configfile", *CONFIG_FILES, "--profile", "profiles/local", *words]
+        return [SNAKEMAKE, "--configfile", *CONFIG_FILES, "--profile", "profiles/local", *words]
 
     def environment(self) -> dict[str, str]:
         """The caller's environment, with no other copy of the project in it, and with a secret."""
-        return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"HF_TOKEN": TOKEN}
+        return environment(HF_TOKEN=TOKEN)
 
     def snakemake(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake to its end."""
-        return subprocess.run(
-            self.command(*words), cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=False
-        )
+        return snakemake(self.folder, *self.command(*words)[1:], HF_TOKEN=TOKEN)
+
+    def typed(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a Snakemake command as it is printed."""
+        program, *words = shlex.split(command)
+        assert program == "snakemake"
+        return snakemake(self.folder, *words, HF_TOKEN=TOKEN)
 
     def run(self, *words: str) -> str:
         """Run Snakemake, which must succeed; what it printed."""

@@ -2,9 +2,7 @@
 
 import os
 import re
-import shlex
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.messages import says
+from tests.workflow.commands import snakemake
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.snakemake_errors import check_writable
 
@@ -60,16 +59,12 @@ def test_a_column_that_a_table_lacks_is_refused_by_the_dry_run(fresh: Any) -> No
 
 
 def test_of_many_missing_inputs_the_rest_is_counted_and_named_by_the_command_that_is_printed(fresh: Any) -> None:
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        snakemake = str(Path(sys.executable).with_name("snakemake"))
-        return subprocess.run([snakemake, *words], cwd=fresh.folder, capture_output=True, text=True, check=False)
-
-    line = complaint(run("all", "-c2", "--configfile", "config/beetles.yaml"))
+    line = complaint(snakemake(fresh.folder, "all", "-c2", "--configfile", "config/beetles.yaml"))
     found = re.search(
         r"my_beetles\.table: beetles/images\.csv: .*\(and (\d+) more: `snakemake (.+)` names them\)$", line
     )
     assert found
-    lines = [line for line in run(*shlex.split(found[2])).stderr.splitlines() if line.startswith("missing: ")]
+    lines = [line for line in fresh.typed(f"snakemake {found[2]}").stderr.splitlines() if line.startswith("missing: ")]
     assert len(lines) == 1 + int(found[1])
 
 
@@ -145,8 +140,7 @@ def test_the_first_line_names_config_corpus_and_run(fresh: Any) -> None:
 
 def test_the_default_config_does_not_leak_into_another(fresh: Any) -> None:
     fresh.path("mine.yaml").write_text("run: mine\ncorpus: mine\n")
-    words = [str(Path(sys.executable).with_name("snakemake")), "-n", "-c2", "--configfile", "mine.yaml"]
-    done = subprocess.run(words, cwd=fresh.folder, capture_output=True, text=True, check=False)
+    done = snakemake(fresh.folder, "-n", "-c2", "--configfile", "mine.yaml")
     assert "mine.yaml: model: missing" in complaint(done)
 
 

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +11,8 @@ import pytest
 from snakemake.path_modifier import PathModifier
 
 from tests.messages import says
+from tests.workflow.commands import environment
+from tests.workflow.commands import snakemake as run_snakemake
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.used_as_module import check_module
 
@@ -40,14 +41,13 @@ def own(tmp_path: Path) -> Path:
     return folder
 
 
-def plan(folder: Path, *command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+def plan(folder: Path, *command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
     words = [*command, "-np", "-c2"]
-    return subprocess.run(words, cwd=folder, env=inherited | environment, capture_output=True, text=True, check=False)
+    return subprocess.run(words, cwd=folder, env=environment(**variables), capture_output=True, text=True, check=False)
 
 
-def snakemake(folder: Path, *words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return plan(folder, Path(sys.executable).with_name("snakemake"), *words, **environment)
+def snakemake(folder: Path, *words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return run_snakemake(folder, *words, "-np", "-c2", **variables)
 
 
 def commands(done: subprocess.CompletedProcess[str]) -> list[str]:

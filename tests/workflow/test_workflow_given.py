@@ -1,11 +1,12 @@
 """A corpus made elsewhere is only read: no rule builds any part of it, and nothing is written to it."""
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.workflow.commands import snakemake
 
 ELSEWHERE = "elsewhere/tol"
 CONFIG = f"""
@@ -44,9 +45,7 @@ def given(fresh: Any) -> Any:
 
 
 def plan(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    snakemake = str(Path(sys.executable).with_name("snakemake"))
-    command = [snakemake, *words, "-np", "-c2", "--configfile", "theirs.yaml"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return snakemake(folder, *words, "-np", "-c2", "--configfile", "theirs.yaml")
 
 
 def test_only_what_a_run_makes_is_planned_and_none_of_it_in_the_corpus(given: Any) -> None:

@@ -1,9 +1,6 @@
 """Messages about lost images and the last lines of a run, and the remedies that they name."""
 
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,25 +31,10 @@ def own_photos(folder: Path, there: int, of: int) -> None:
         (folder / f"photos/{number}.jpg").write_bytes(picture(number))
 
 
-def snakemake(project: Any, command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as it is printed."""
-    program, *words = shlex.split(command)
-    assert program == "snakemake"
-    snakemake = str(Path(sys.executable).with_name(program))
-    return subprocess.run(
-        [snakemake, *words],
-        cwd=project.folder,
-        env=project.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_missing_photos_stop_the_run_and_come_by_the_command_that_its_last_line_names(fresh: Any) -> None:
     own_photos(fresh.folder, there=9, of=12)
     command = "snakemake data --profile profiles/local --configfile mine.yaml"
-    done = snakemake(fresh, command)
+    done = fresh.typed(command)
     assert done.returncode != 0
     last = done.stderr.splitlines()[-1]
     print(f"\n{last}")
@@ -63,20 +45,20 @@ def test_missing_photos_stop_the_run_and_come_by_the_command_that_its_last_line_
     for number in range(9, 12):
         fresh.path(f"photos/{number}.jpg").write_bytes(picture(number))
     (retry,) = re.findall(r"`(snakemake retry_failed[^`]*)`", last)
-    done = snakemake(fresh, retry)
+    done = fresh.typed(retry)
     assert done.returncode == 0, done.stderr
     print("\n".join(lines := done.stderr.splitlines()[-3:]))
     assert says("\n".join(lines), "3 images in, 3 kept", "result: results/corpora/mine/download")
     (data,) = re.findall(r"`(snakemake data[^`]*)`", "\n".join(lines))
     assert data == command
-    done = snakemake(fresh, data)
+    done = fresh.typed(data)
     assert done.returncode == 0, done.stderr
     print("\n".join(lines := done.stderr.splitlines()[-4:]))
     assert says(
         "\n".join(lines), "corpus mine", "mine: 12 rows in, 12 kept", "labels: 3", "result: results/corpora/mine"
     )
     # A run that has nothing to do says the same.
-    assert snakemake(fresh, data).stderr.splitlines()[-4:] == lines
+    assert fresh.typed(data).stderr.splitlines()[-4:] == lines
 
 
 def test_what_was_lost_is_gone_on_without_where_the_config_says_so(fresh: Any) -> None:
@@ -84,20 +66,20 @@ def test_what_was_lost_is_gone_on_without_where_the_config_says_so(fresh: Any) -
     with fresh.path("mine.yaml").open("a") as config:
         config.write("max_loss: {sources: {mine: 0.25}}\n")
     options = "--profile profiles/local --configfile mine.yaml"
-    last = snakemake(fresh, f"snakemake retry_failed {options}").stderr.splitlines()[-1]
+    last = fresh.typed(f"snakemake retry_failed {options}").stderr.splitlines()[-1]
     (fetch,) = re.findall(r"`(snakemake fetch[^`]*)`", last)
     assert fetch == f"snakemake fetch {options}"
-    done = snakemake(fresh, fetch)
+    done = fresh.typed(fetch)
     assert done.returncode == 0, done.stderr
-    done = snakemake(fresh, f"snakemake data {options}")
+    done = fresh.typed(f"snakemake data {options}")
     assert done.returncode == 0, done.stderr
     print("\n".join(lines := done.stderr.splitlines()[-5:]))
     assert says("\n".join(lines), "12 rows in, 9 kept, 3 lost (missing_file 3)", "g000.lost.csv", "result: ")
     # What comes later is taken in, too, though there are finished shards.
     for number in range(9, 12):
         fresh.path(f"photos/{number}.jpg").write_bytes(picture(number))
-    said = snakemake(fresh, f"snakemake retry_failed {options}").stderr
+    said = fresh.typed(f"snakemake retry_failed {options}").stderr
     (data,) = re.findall(r"`(snakemake data[^`]*)`", said.splitlines()[-2])
-    done = snakemake(fresh, data)
+    done = fresh.typed(data)
     assert done.returncode == 0, done.stderr
     assert "mine: 12 rows in, 12 kept" in done.stderr

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.messages import says
+from tests.workflow.commands import snakemake
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = "\n".join(file.read_text() for file in sorted((ROOT / "rules").glob("*.smk")))
@@ -27,18 +27,6 @@ for one in workflow.rules:
         "mem_mb": bool({"mem", "mem_mb"} & set(one.resources)), "cores": one.resources["_cores"].value}))
 """
 TARGETS = {"all", "fetch", "data", "train", "evaluate", "report"}
-
-
-def snakemake(project: Any, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("snakemake")), *words]
-    return subprocess.run(
-        command,
-        cwd=project.folder,
-        env=project.environment() | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def files(name: str) -> list[Path]:
@@ -64,7 +52,7 @@ def test_a_cluster_that_nobody_described_is_one_line(fresh: Any) -> None:
     for site in (None, "contact: me@institute.example\n", "slurm: {partition: cpu}\n"):
         if site is not None:
             fresh.path("config/site.yaml").write_text(site)
-        done = snakemake(fresh, *SLURM, "-n", "all")
+        done = snakemake(fresh.folder, *SLURM, "-n", "all")
         assert done.returncode != 0
         (line,) = [line for line in done.stderr.splitlines() if not line.startswith("Using profile")]
         assert line.startswith("error: config/site.yaml: --profile profiles/slurm needs `slurm`")
@@ -74,7 +62,7 @@ def test_a_cluster_that_nobody_described_is_one_line(fresh: Any) -> None:
 def test_a_training_that_no_node_can_hold_is_one_line_in_the_dry_run(fresh: Any) -> None:
     fresh.path("config/site.yaml").write_text(SITE.replace("}", ", limits: {gpu: {gpus: 2}}}"))
     limits = "limits={train: {processes: 4}, jobs: {train_run: {gpus: 4}}}"
-    done = snakemake(fresh, *SLURM, "-n", "all", "--config", limits)
+    done = snakemake(fresh.folder, *SLURM, "-n", "all", "--config", limits)
     assert done.returncode != 0
     (line,) = [line for line in (done.stderr + done.stdout).splitlines() if line.startswith("error: ")]
     assert all(part in line for part in ("train_run", "4 GPUs", "slurm.limits.gpu.gpus", "limits.train.processes"))
@@ -84,7 +72,7 @@ def test_a_training_that_no_node_can_hold_is_one_line_in_the_dry_run(fresh: Any)
 def test_every_job_says_what_it_asks_for_and_where_it_goes(fresh: Any) -> None:
     fresh.path("config/site.yaml").write_text(SITE)
     limits = "limits={jobs: {shards_write: {cores: 8, memory_mb: 9000, minutes: 90}}, train: {nodes: 3}}"
-    planned = jobs(snakemake(fresh, *SLURM, "-np", "all", "--config", limits).stdout)
+    planned = jobs(snakemake(fresh.folder, *SLURM, "-np", "all", "--config", limits).stdout)
     assert len(planned) > 25
     # No partition reaches the internet: what needs it is sent to none, and runs beside Snakemake, on the login node.
     networked = {rule for rule, asked in planned.items() if asked.get("internet") == "1"}
@@ -106,7 +94,7 @@ def test_sbatch_options_of_a_person_add_to_those_that_a_training_cannot_do_witho
     warned = "--signal=USR1@600 --open-mode=append"
     for given, asked in (((), warned), (("train_run:slurm_extra='--reservation=r1'",), f"--reservation=r1 {warned}")):
         words = ["--set-resources", *given] if given else []
-        planned = jobs(snakemake(fresh, *SLURM, "-np", "train_run", *words).stdout)
+        planned = jobs(snakemake(fresh.folder, *SLURM, "-np", "train_run", *words).stdout)
         assert planned["train_run"]["slurm_extra"] == asked
         assert "slurm_extra" not in planned["curate"]
 
@@ -135,7 +123,7 @@ def test_no_command_that_is_written_anywhere_gives_snakemake_a_target_for_a_conf
 
 def test_every_rule_takes_cores_log_and_benchmark_from_its_job(fresh: Any) -> None:
     fresh.path("check.smk").write_text(CHECK)
-    done = snakemake(fresh, "-s", "check.smk", "-n", "all", "-c2", *SLURM[2:])
+    done = snakemake(fresh.folder, "-s", "check.smk", "-n", "all", "-c2", *SLURM[2:])
     assert done.returncode == 0, done.stderr
     rules = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"rule"')]
     running = [rule for rule in rules if rule["shell"] and rule["rule"] not in ("given_by_a_person", "compare")]
@@ -147,7 +135,7 @@ def test_every_rule_takes_cores_log_and_benchmark_from_its_job(fresh: Any) -> No
     assert [rule["rule"] for rule in running if not rule["benchmark"] and rule["output"]] == []
     named = set(re.findall(r'\bjob\(\s*"(\w+)"', RULES))
     limits = "limits={jobs: {" + ", ".join(f"{name}: {{cores: 7}}" for name in sorted(named)) + "}}"
-    done = snakemake(fresh, "-s", "check.smk", "-n", "all", "-c8", *SLURM[2:], "--config", limits)
+    done = snakemake(fresh.folder, "-s", "check.smk", "-n", "all", "-c8", *SLURM[2:], "--config", limits)
     rules = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"rule"')]
     running = [rule for rule in rules if rule["shell"] and rule["rule"] not in ("given_by_a_person", "compare")]
     assert [rule["rule"] for rule in running if rule["cores"] != 7] == []
@@ -160,7 +148,7 @@ def test_without_internet_what_is_not_fetched_is_listed_with_the_command_that_fe
         fresh.path(name).touch()
     fresh.path("config/site.yaml").write_text("offline: true\n")
     words = ("-n", "all", "--profile", "profiles/local", "--configfile", "config/beetles.yaml")
-    lines = snakemake(fresh, *words).stderr.splitlines()
+    lines = snakemake(fresh.folder, *words).stderr.splitlines()
     missing = [line.removeprefix("missing: ") for line in lines if line.startswith("missing: results/")]
     assert missing[0] == "results/corpora/beetles/download/g000.parquet" and len(missing) == 2
     assert says(lines[-1], "error: config/site.yaml", "offline", "2 files")
@@ -168,7 +156,7 @@ def test_without_internet_what_is_not_fetched_is_listed_with_the_command_that_fe
     for name in missing:
         fresh.path(name).parent.mkdir(parents=True, exist_ok=True)
         fresh.path(name).touch()
-    assert snakemake(fresh, *words).returncode == 0
+    assert snakemake(fresh.folder, *words).returncode == 0
 
 
 @pytest.mark.slow
@@ -190,7 +178,7 @@ exec "$@"
     fresh.path("steps.sif").touch()
     fresh.path("config/site.yaml").write_text("image: steps.sif\n")
     words = ["world", *SLURM[2:], "--profile", "profiles/local", "--software-deployment-method", "apptainer"]
-    done = snakemake(fresh, *words, PATH=f"{apptainer.parent}:/usr/bin:/bin")
+    done = snakemake(fresh.folder, *words, PATH=f"{apptainer.parent}:/usr/bin:/bin")
     assert done.returncode == 0, done.stderr
     entered = fresh.path("entered.txt").read_text()
     assert "steps.sif" in entered and "workflow_scripts.world.make" in entered

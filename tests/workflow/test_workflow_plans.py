@@ -2,8 +2,6 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.messages import says
+from tests.workflow.commands import snakemake
 from tests.workflow.conftest import jobs_of
 from workflow_scripts.common.config.root import load_config, read_yaml
 from workflow_scripts.common.config.site import SiteSettings
@@ -18,9 +17,8 @@ from workflow_scripts.common.config.site import SiteSettings
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def snakemake(folder: Path, *words: str) -> str:
-    command = [str(Path(sys.executable).with_name("snakemake")), *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+def plan(folder: Path, *words: str) -> str:
+    done = snakemake(folder, *words)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -47,7 +45,7 @@ BENCHMARKS = {
 )
 def test_a_recipe_plans_its_whole_run_on_a_machine_with_no_data(fresh: Any, recipe: str) -> None:
     fresh.path("config/site.yaml").write_text(f"data: {fresh.folder}/data\n")
-    text = snakemake(fresh.folder, "all", "-n", "-c1", "--configfile", f"config/{recipe}.yaml")
+    text = plan(fresh.folder, "all", "-n", "-c1", "--configfile", f"config/{recipe}.yaml")
     assert "double '/'" not in text
     jobs = {line.split()[0]: line.split()[1] for line in text.split("Job stats:")[-1].splitlines() if line.split()[1:2]}
     assert {f"eval_{name}" for name in BENCHMARKS} <= set(jobs)
@@ -61,7 +59,7 @@ def test_a_recipe_plans_its_whole_run_on_a_machine_with_no_data(fresh: Any, reci
 
 
 def test_finetuning_plans_without_data_and_tunes_what_its_recipe_says(fresh: Any) -> None:
-    text = snakemake(fresh.folder, "all", "-np", "-c1", "--configfile", "config/finetune.yaml")
+    text = plan(fresh.folder, "all", "-np", "-c1", "--configfile", "config/finetune.yaml")
     (command,) = [line for line in text.splitlines() if "workflow_scripts.train.run " in line]
     assert "--start results/shared/models/start-" in command
     assert '"tune_blocks":6' in command
@@ -149,7 +147,7 @@ def test_what_a_run_fetched_for_itself_is_among_its_costs(fresh: Any) -> None:
 
 def test_beetles_plan_has_no_world_no_replay_and_no_pretraining(fresh: Any) -> None:
     place_what_a_person_gives(fresh.folder, "config/beetles.yaml")
-    text = snakemake(fresh.folder, "all", "-n", "-c2", "--configfile", "config/beetles.yaml")
+    text = plan(fresh.folder, "all", "-n", "-c2", "--configfile", "config/beetles.yaml")
     planned = {line.split()[0] for line in text.split("Job stats:")[-1].splitlines() if line.split()[1:2]}
     assert {"download", "train_run", "eval_beetles_test"} <= planned
     assert not planned & {"world", "replay_select", "replay_download", "replay_write", "pretrain", "pretrain_export"}

@@ -2,7 +2,6 @@
 
 import html
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -25,16 +24,7 @@ COMMAND = re.compile(r"`(snakemake [^`]+)`")
 
 def typed(project: Any, command: str) -> str:
     """Run a command as it is printed; what it printed."""
-    program, *words = shlex.split(command)
-    assert program == "snakemake"
-    done = subprocess.run(
-        [project.command()[0], *words],
-        cwd=project.folder,
-        env=project.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = project.typed(command)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 

@@ -3,8 +3,6 @@
 import json
 import re
 import shlex
-import subprocess
-import sys
 import types
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import pytest
 import yaml
 
+from tests.workflow.commands import snakemake
 from workflow_scripts.common.config.base import Section
 from workflow_scripts.common.config.root import Config, load_config, read_yaml, sections
 from workflow_scripts.common.config.site import SiteSettings
@@ -37,8 +36,7 @@ PATH = """ it's "$HOME" `id` %s *é"""
 
 def plan(folder: Path, *words: str) -> list[str]:
     """The words of all commands that a dry run prints."""
-    command = [str(Path(sys.executable).with_name("snakemake")), "-np", "-c2", *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = snakemake(folder, "-np", "-c2", *words)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     lines = [line for line in done.stdout.splitlines() if line.startswith("Shell command: ")]
     assert len(lines) > 20
