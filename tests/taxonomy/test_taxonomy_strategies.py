@@ -77,7 +77,7 @@ def test_the_holes_of_a_label_are_filled_to_tell_homonyms_apart(resolved: Resolv
     moth, beetle = resolved(rows)
     assert (moth["order"], moth["strategy"]) == ("Lepidoptera", "rank_context")
     assert (beetle["order"], beetle["strategy"]) == ("Coleoptera", "filled")
-    assert "holes filled" in beetle["detail"]
+    assert "missing ranks" in beetle["detail"]
     (without,) = resolved(rows[1:], strategies=["exact", "rank_context", "higher_rank"])
     assert without["reason"] == "ambiguous"
 
@@ -108,10 +108,10 @@ def test_the_override_that_says_most_of_a_label_decides(resolved: Resolved, tmp_
     assert (bee["scientific_name"], bee["strategy"], bee["detail"]) == (
         "Quercus",
         "override",
-        "a curator: wrong on purpose",
+        "curator's override: wrong on purpose",
     )
     assert (more["scientific_name"], more["confidence"]) == ("Quercus alba", 1.0)
-    assert (man["reason"], man["detail"]) == ("overridden", "a curator: no organism of ours")
+    assert (man["reason"], man["detail"]) == ("overridden", "curator's override: no organism of ours")
     assert wolf["strategy"] == "exact"
 
 

@@ -49,7 +49,7 @@ def takedown(
     url: str | None = None,
     dataset: str | None = None,
     uuid: Path | None = None,
-    reason: str = "asked for",
+    reason: str = "requested",
     dry_run: bool = False,
     corpus: str | None = None,
     results: Path | None = None,

@@ -104,8 +104,8 @@ SELECT
     END AS scientific_name,
     CASE WHEN reason IS NULL THEN lowest END AS resolved_rank,
     CASE
-        WHEN is_overridden THEN concat_ws(': ', 'a curator', why)
+        WHEN is_overridden THEN concat_ws(': ', 'curator''s override', why)
         WHEN reason = 'not_found' THEN 'a name without a rank; fill in the column of its rank'
-        WHEN reason IS NULL THEN 'as the label says; no backbone is named'
+        WHEN reason IS NULL THEN 'as the label says; no backbone is configured'
     END AS detail
 FROM ranked;

@@ -17,7 +17,7 @@ SELECT
     CASE WHEN overridden.taxon_id IS NULL THEN 'none' ELSE 'override' END AS match_type,
     overridden.taxon_id,
     taxa.answer_id,
-    concat_ws(': ', 'a curator', overridden.why) AS detail
+    concat_ws(': ', 'curator''s override', overridden.why) AS detail
 FROM overridden
 LEFT JOIN backbone.names AS names ON names.taxon_id = overridden.taxon_id AND NOT names.is_pro_parte
 LEFT JOIN backbone.taxa AS taxa ON taxa.taxon_id = names.accepted_id

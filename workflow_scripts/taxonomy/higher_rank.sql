@@ -199,7 +199,7 @@ SELECT
     0 AS differing,
     CASE
         WHEN reason IS NULL THEN 'no species: '
-            || coalesce(shown(species.name) || standing, 'the label is certain of none')
+            || coalesce(shown(species.name) || standing, 'the label names no certain species')
         WHEN reason = 'conflict'
             THEN shown(conflicting.key) || ' is of ' || shown(conflicting.kingdom) || ', the label says ' || kingdoms_said
         WHEN reason = 'ambiguous' THEN shown(viable_name) || ' may be ' || answers_met

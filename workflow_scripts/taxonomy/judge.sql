@@ -271,17 +271,17 @@ SELECT
                 WHEN best.distance > 0 THEN shown(best.query) || ' read as ' || shown(best.key)
                 WHEN getvariable('finder') = 'filled'
                     THEN shown(best.key) || ' is the only ' || best.query || ' of its family'
-                WHEN getvariable('finder') = 'hidden_binomial' THEN shown(best.key) || ' stands in another column'
+                WHEN getvariable('finder') = 'hidden_binomial' THEN shown(best.key) || ' found in another column'
                 WHEN getvariable('finder') = 'title_case' THEN 'written in Title Case'
             END,
             CASE
                 WHEN best.tier = 1 THEN shown(best.key) || ' is a synonym of ' || best.scientific_name
                 WHEN best.tier = 2 THEN 'a doubtful name'
-                WHEN best.tier = 3 THEN 'a name whose status nobody knows'
+                WHEN best.tier = 3 THEN 'a name of unknown status'
             END,
             CASE WHEN is_homonym THEN rivals || ' taxa of that name' END,
-            CASE WHEN is_homonym AND is_by_author THEN 'told apart by the author' END,
-            CASE WHEN is_filled THEN 'told apart with the label''s holes filled' END,
+            CASE WHEN is_homonym AND is_by_author THEN 'distinguished by the author' END,
+            CASE WHEN is_filled THEN 'distinguished after filling the label''s missing ranks' END,
             CASE
                 WHEN is_filled THEN 'agreeing ranks: ' || best.filled_agreeing
                 WHEN best.agreeing > 0 THEN 'agreeing ranks: ' || best.agreeing

@@ -35,6 +35,6 @@ LIMIT 50;
 CREATE OR REPLACE TEMP TABLE lost_species AS
 SELECT label_id, resolved_rank, scientific_name, detail, as_written(labels) AS written, images
 FROM labels
-WHERE strategy = 'higher_rank' AND detail NOT LIKE '%the label is certain of none%'
+WHERE strategy = 'higher_rank' AND detail NOT LIKE '%the label names no certain species%'
 ORDER BY images DESC, label_id
 LIMIT 50;
