@@ -70,7 +70,7 @@ class AddressPolicy:
         # differently, and full-width digits are normalized.
         connected = (connected or "").strip("[]").lower()
         if connected != host and host.isascii():
-            raise Fault("disallowed_address", f"ambiguous URL: host {host} or {connected}", status="refused")
+            raise Fault("disallowed_address", f"{host} or {connected}, by how it is read", status="refused")
         self.check_name(connected)
         return parts
 

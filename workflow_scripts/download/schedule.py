@@ -119,7 +119,7 @@ class Schedule:
         if self._stopping.is_set():
             return self._drop(Fault("other", "stopped", status="deferred", transient=True))
         if time.time() > self._closes:
-            return self._drop(Fault("other", "not requested before limits.download.close_after", status="deferred"))
+            return self._drop(Fault("other", "closed before it was asked for", status="deferred"))
         soonest = math.inf
         for host in list(self._queues):
             gate = self._gates.get(host)

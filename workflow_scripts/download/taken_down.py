@@ -45,4 +45,4 @@ class TakenDown:
             Fault: an image with these bytes was taken down.
         """
         if md5 in self._md5s:
-            raise Fault("taken_down", "same bytes as an image that was taken down", status="refused")
+            raise Fault("taken_down", "the same bytes as an image that was", status="refused")

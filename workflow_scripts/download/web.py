@@ -210,7 +210,7 @@ class _Fetch:
             try:
                 url = urljoin(url, normalized(_location(location)))
             except ValueError as error:
-                raise Fault("other", f"redirect to an invalid URL: {error}") from None
+                raise Fault("other", f"redirect to what is no URL: {error}") from None
         raise Fault("http_error", f"more than {MAX_REDIRECTS} redirects")
 
     def _request_once(self, url: str, parts: SplitResult, cookies: CookieJar) -> tuple[bytes | None, str]:
