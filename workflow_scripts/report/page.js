@@ -52,8 +52,9 @@ function draw(place) {
   Plotly.newPlot(place, figure.data, repainted(figure.layout, colours()), settings);
 }
 
-// Width between the margins of a portrait A4 page, in CSS pixels.
+// Width between the margins of a portrait A4 page, and the height left below a heading, in CSS pixels.
 const PAPER = 700;
+const PAPER_HEIGHT = 900;
 
 function paperWidth(place) {
   const cell = place.closest(".pair > div");
@@ -62,8 +63,19 @@ function paperWidth(place) {
 
 function repaint(onPaper) {
   for (const place of document.querySelectorAll(".js-plotly-plot")) {
-    const size = onPaper ? { width: paperWidth(place), autosize: false } : { width: undefined, autosize: true };
-    Plotly.relayout(place, { ...repainted(place.layout, colours(onPaper)), ...size });
+    const height = figures[place.dataset.figure]?.layout.height ?? place.layout.height;
+    const size = onPaper
+      ? { width: paperWidth(place), height: Math.min(height, PAPER_HEIGHT), autosize: false }
+      : { width: undefined, height, autosize: true };
+    const layout = { ...repainted(place.layout, colours(onPaper)), ...size };
+    if (place.data[0]?.type === "sankey") {
+      // A relayout would animate the diagram, and print would catch it halfway.
+      const { data } = place;
+      Plotly.purge(place);
+      Plotly.newPlot(place, data, layout, settings);
+    } else {
+      Plotly.relayout(place, layout);
+    }
   }
 }
 
