@@ -118,6 +118,16 @@ def test_print_shows_everything_and_cuts_nothing(
     assert page.locator("button:not(.sort):visible").count() == 0
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("details").count() > page.locator("details[open]").count()
+    # From a wide window, plots have the size of paper at once: printing does not wait for an animation.
+    page.close()
+    page = look_at(browser, arguments["out"], 1600).page
+    right = page.evaluate("""() => {
+        dispatchEvent(new Event('beforeprint'));
+        const flow = document.querySelector('[data-figure=flow]');
+        const ends = [...flow.querySelectorAll('.node-rect')].map(one => one.getBoundingClientRect().right);
+        return Math.max(...ends) - flow.getBoundingClientRect().left;
+    }""")
+    assert 0 < right <= 703
     page.close()
 
 
