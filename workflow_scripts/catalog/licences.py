@@ -11,12 +11,19 @@ from functools import lru_cache
 
 # Names of licence elements in several languages, by their abbreviations in licence URLs.
 WORDS = {
-    "by": r"attribution|atribucion|atribuicao|attribuzione|namensnennung|reconocimiento|paternite",
-    "nc": r"non ?commerciale?|nao ?comercial|no ?comercial|nicht ?kommerziell|pas d utilisation commerciale",
-    "sa": r"share ?alike|compartir ?igual|compartilha ?igual|partage dans les memes conditions"
-    r"|weitergabe unter gleichen bedingungen",
-    "nd": r"no ?deriv(?:ative|ate)?s?(?: works)?|sin obra derivada|keine bearbeitung(?:en)?|pas de modification",
+    "by": r"attribution|atribucion|atribuicao|attribuzione|namensnennung|reconocimiento|reconeixement|paternite"
+    r"|naamsvermelding|erkannande|navngivelse|kreditering|uznanie autorstwa",
+    "nc": r"non ?commerciale?|nao ?comercial|no ?comercial|nicht ?kommerziell|niet ?commercieel|icke ?kommersiell"
+    r"|ikke ?kommers?iell?|uzycie niekomercyjne|pas d utilisation commerciale"
+    r"|utilisation (?:non commerciale|commerciale interdite)",
+    "sa": r"share ?alike|compartir ?igual|compartilha ?igual|partilha ?igual|condividi allo stesso modo|gelijk ?delen"
+    r"|partage (?:dans les memes conditions|a l identique)|weitergabe unter gleichen bedingungen|dela ?lika"
+    r"|del ?pa ?samme ?vilkar|na tych samych warunkach",
+    "nd": r"no ?deriv(?:ative|ate)?s?(?: works)?|sin ?obras? ?derivadas?|sin ?derivad[ao]s?|sin ?derivar"
+    r"|sense ?obra ?derivada|sem ?deriva(?:coes|dos)|non opere derivate|geen ?afgeleide ?werken|inga ?bearbetningar"
+    r"|ingen ?bearbei?j?delser?|keine bearbeitung(?:en)?|pas de modifications?|bez utworow zaleznych",
     "cc": r"creative ?commons?|creativecommons org",
+    "public domain": r"dominio publico|pubblico dominio|domini public|domaine public|gemeinfrei|publiek domein",
 }
 JURISDICTIONS = re.compile(
     "a[rtuz]|b[egr]|c[ahlnorz]|d[ek]|e[cegs]|f[ir]|g[rt]|h[kru]|i[elnt]|igo|jp|kr|lu|m[ktxy]|n[loz]|p[ehlrt]|r[os]"
@@ -28,28 +35,36 @@ COUNTRIES = {
     **{"japan": "jp", "netherlands": "nl", "new zealand": "nz", "osterreich": "at", "portugal": "pt", "spain": "es"},
     **{"schweiz": "ch", "switzerland": "ch", "united kingdom": "uk", "united states": "us"},
 }
+# Letters that Unicode does not decompose.
+UNDIVIDED = str.maketrans({"ł": "l", "ø": "o", "æ": "ae", "ß": "ss"})
 VERSIONS = ("1.0", "2.0", "2.1", "2.5", "3.0", "4.0")
 # Licences without elements (by, nc, ...).
 OTHERS = (
     ("CC0-1.0", r"\bcc ?0\b|\bcc ?zero\b|\bpublic ?domain zero\b|\bpublic domain cc0\b"),
     ("CC-PDM-1.0", r"\bpublic ?domain mark\b|\bpdm\b|\bno known copyright\b"),
     ("PDDL-1.0", r"\bopendatacommons org licenses pddl\b|\bpddl\b"),
-    ("ODC-By-1.0", r"\bopendatacommons org licenses by\b|\bodc by\b"),
-    ("ODbL-1.0", r"\bopendatacommons org licenses odbl\b|\bodbl\b"),
+    ("ODC-By-1.0", r"\bopendatacommons org licenses by\b|\bodc by\b|\bopen data commons by\b"),
+    ("ODbL-1.0", r"\bopendatacommons org licenses odbl\b|\bodbl\b|\bopen database licen[sc]e\b"),
 )
 RESERVED = (
-    r"\ball rights? reserved\b|\btodos los derechos reservados\b|\btous droits reserves\b|\balle rechte vorbehalten\b"
+    r"\ball rights? reserved\b|\btodos (?:los derechos|os direitos) reservados\b|\btous (?:les )?droits reserves\b"
+    r"|\balle rechten? (?:vorbehalten|voorbehouden)\b|\btutti i diritti (?:sono )?riservati\b"
+    r"|\btots els drets reservats\b|\balla rattigheter (?:forbehallna|reserverade)\b|\bwszelkie prawa zastrzezone\b"
+    r"|\balle rettigheder forbeholdt\b|\balle rettigheter (?:reservert|forbeholdt)\b|\bkaikki oikeudet pidatetaan\b"
 )
 ELEMENTS = r"by(?: (?:nc|sa|nd))*"
 VERSION = r"(\d)(?: (\d))?"
 # Words allowed between a licence's elements and its version.
-BETWEEN = r"(?:(?:cc|licen[sc]es?|public|v|ver|version|generic|unported|international|internacional) )*"
-TITLE = rf"{ELEMENTS}(?: {BETWEEN}{VERSION}(?: (?:unported|generic|international))?)?(?: licen[sc]e)?"
+BETWEEN = (
+    r"(?:(?:cc|licen[sc]es?|licencia|licenca|licenza|lizenz|licentie|public|v|ver|version|versione|generic|unported"
+    r"|intern[a-z]+onaa?le?|internacional|internazionale) )*"
+)
+TITLE = rf"{ELEMENTS}(?: {BETWEEN}{VERSION}(?: (?:unported|generic|int[a-z]+a?le?))?)?(?: licen[sc]e)?"
 # Conditions written beside a licence's elements ("CC BY, no commercial use").
 CONDITIONS = (("nc", r"(?<!\S)nc(?!\S)|\bcommercial\b"), ("nd", r"(?<!\S)nd(?!\S)"))
 DENIED = re.compile(r"(?<!\S)(?:not|except|excluding|nicht|sauf) (?:\w+ ){0,3}cc(?!\S)")
-# A version after an unknown element ("CC BY-XX 4.0").
-UNCLEAR = re.compile(rf"(?<!\S){ELEMENTS} \w+ \d \d(?!\S)")
+# A version after unknown words, which may be conditions ("CC BY-XX 4.0").
+UNCLEAR = re.compile(rf"(?<!\S){ELEMENTS}(?: [a-z]+){{1,8}} [1-4] [015](?!\S)")
 MENTION = re.compile(rf"(?<!\S)((?:cc )?){ELEMENTS}(?!\S)")
 VERSIONED = re.compile(rf"(?<!\S)({ELEMENTS}) {BETWEEN}{VERSION}(?: (\w+))?(?!\S)")
 
@@ -90,7 +105,7 @@ def licence_of(name: str | None, link: str | None) -> str | None:
 
 def _words(written: str) -> str:
     """The text as lower-case ASCII words and numbers, with licence elements abbreviated ("by", "nc", ...)."""
-    plain = unicodedata.normalize("NFKD", written.lower())
+    plain = unicodedata.normalize("NFKD", written.lower()).translate(UNDIVIDED)
     plain = "".join(character for character in plain if not unicodedata.combining(character))
     text = " ".join(re.findall(r"[a-z]+|\d+", re.sub(r"(\d)\.(\d)", r"\1 \2", plain.replace("cc0", " cc 0 "))))
     # Drop URL parts that carry no information, including the host of licence button images.
