@@ -204,11 +204,94 @@ def test_an_accepted_species_is_split_after_its_genus(
 
 
 def test_a_repeated_occurrence_does_not_repeat_its_images(tmp_path: Path, read: Read) -> None:
-    occurrences = "gbifID\tspecies\n1\tPica pica\n1\tPica hudsonia\n1\tPica pica\n"
+    occurrences = "gbifID\tspecies\tlocality\n1\tPica pica\tKiel\n1\tPica pica\tBonn\n1\tPica pica\tKiel\n"
     media = "gbifID\ttype\tidentifier\n1\tStillImage\thttps://x.example/1.jpg\n"
     rows, account = gbif(tmp_path, read, occurrences, media)
-    assert rows["1"]["species"] == "hudsonia"
+    assert rows["1"]["species"] == "pica"
     assert (account["rows_in"], account["kept"], account["dropped"]) == (1, 1, {})
+    rows, account = gbif(tmp_path, read, occurrences + "1\tPica hudsonia\tKiel\n", media)
+    assert (rows, account["dropped"]) == ({}, {"several_occurrences": 1})
+
+
+def archive_of(folder: Path, *sections: tuple[str, str, str]) -> config.Gbif:
+    """An archive of sections (row type, name, table whose first column is the id), the core first."""
+    described = ""
+    for place, (kind, name, text) in enumerate(sections):
+        put(folder / f"{name}.txt", text)
+        terms = text.splitlines()[0].split("\t")[1:]
+        fields = "".join(f'<field index="{index}" term="{term}"/>' for index, term in enumerate(terms, start=1))
+        tag, identity = ("extension", "coreid") if place else ("core", "id")
+        described += (
+            f'<{tag} fieldsTerminatedBy="\\t" fieldsEnclosedBy="" ignoreHeaderLines="1" rowType="{kind}"><files>'
+            f'<location>{name}.txt</location></files><{identity} index="0"/>{fields}</{tag}>'
+        )
+    put(folder / "meta.xml", f"<archive>{described}</archive>")
+    return config.Gbif(name="gbif", reader="gbif", archive=str(folder), keep=[])
+
+
+def test_media_of_an_event_are_joined_by_occurrence_or_to_its_only_taxon(tmp_path: Path, read: Read) -> None:
+    event = ("dwc:Event", "event", "id\tcountry\ne1\tPeru\ne2\tPeru\n")
+    occurrences = (
+        "dwc:Occurrence",
+        "occurrence",
+        "id\toccurrenceID\tscientificName\ne1\to1\tPica pica\ne1\to2\tApis mellifera\ne2\to3\tBombus terrestris\n",
+    )
+    media = "id\tidentifier\tformat\ne1\thttps://x.example/1\timage/jpeg\ne2\thttps://x.example/2\timage/jpeg\n"
+    settings = archive_of(tmp_path / "a", event, occurrences, ("gbif:Multimedia", "media", media))
+    rows, account = read(read_gbif, settings, archive=tmp_path / "a")
+    assert [row["scientific_name"] for row in rows] == ["Bombus terrestris"]
+    assert account["dropped"] == {"several_occurrences": 1}
+    media = "id\toccurrenceID\tidentifier\tformat\ne1\to2\thttps://x.example/1\timage/jpeg\n"
+    settings = archive_of(tmp_path / "b", event, occurrences, ("gbif:Multimedia", "media", media))
+    ((row,), account) = read(read_gbif, settings, archive=tmp_path / "b")
+    assert (row["scientific_name"], row["source_id"], account["dropped"]) == ("Apis mellifera", "o2", {})
+
+
+def test_media_of_a_checklist_are_labelled_with_its_taxa(tmp_path: Path, read: Read) -> None:
+    taxa = "id\tscientificName\tgenus\tspecificEpithet\nt1\tPurex formosus Hebard\tPurex\tformosus\n"
+    cited = "id\toccurrenceID\tscientificName\nt1\to1\tPurex\nt1\to2\tPurex sp.\n"
+    media = "id\tidentifier\tformat\nt1\thttps://x.example/1\timage/png\nt1\thttps://x.example/2\timage/png\n"
+    settings = archive_of(
+        tmp_path, ("dwc:Taxon", "taxa", taxa), ("dwc:Occurrence", "cited", cited), ("gbif:Multimedia", "media", media)
+    )
+    rows, account = read(read_gbif, settings, archive=tmp_path)
+    assert {(row["genus"], row["species"], row["occurrence_id"]) for row in rows} == {("Purex", "formosus", None)}
+    assert (account["kept"], account["dropped"]) == (2, {})
+
+
+@pytest.mark.parametrize(
+    "rights, name, license",
+    [
+        ({"rights": "(c) Museum - CC BY-NC 4.0", "WebStatement": "https://x.example/terms"}, None, "CC-BY-NC-4.0"),
+        ({"rights": "CC BY", "WebStatement": "https://creativecommons.org/licenses/by/4.0/"}, "CC BY", "CC-BY-4.0"),
+        ({"UsageTerms": "CC BY-NC", "rights": "CC BY-NC"}, "CC BY-NC", "CC-BY-NC"),
+        ({"license": "https://x.example/terms", "UsageTerms": "CC0"}, None, "CC0-1.0"),
+        ({"UsageTerms": "CC BY", "rights": "© Museum. All rights reserved"}, None, None),
+        ({"UsageTerms": "CC BY", "WebStatement": "https://creativecommons.org/licenses/by-nc/4.0/"}, "CC BY", None),
+    ],
+)
+def test_rights_terms_of_audubon_core_are_read_together(
+    tmp_path: Path, read: Read, rights: dict[str, str], name: str | None, license: str | None
+) -> None:
+    head, values = "\t".join(rights), "\t".join(rights.values())
+    media = f"id\taccessURI\tidentifier\ttype\t{head}\n1\thttps://x.example/1\turn:uuid:1\tStillImage\t{values}\n"
+    settings = archive_of(
+        tmp_path, ("dwc:Occurrence", "o", "id\tscientificName\n1\tPica pica\n"), ("ac:Multimedia", "m", media)
+    )
+    ((row,), _) = read(read_gbif, settings, archive=tmp_path)
+    assert (row["license"], row["source_url"]) == (license, "https://x.example/1")
+    assert row["license_name"] == (name or "; ".join(value for key, value in rights.items() if key != "WebStatement"))
+
+
+@pytest.mark.parametrize(
+    "basis", ["PreservedSpecimen", "Preserved Specimen", "preservedspecimen", "dwc:PreservedSpecimen"]
+)
+def test_basis_of_record_in_any_spelling(tmp_path: Path, read: Read, basis: str) -> None:
+    rows, _ = gbif(tmp_path, read, f"gbifID\tbasisOfRecord\tspecies\tclass\n1\t{basis}\tApis mellifera\tInsecta\n")
+    assert (rows["1"]["img_type"], rows["1"]["basisOfRecord"]) == ("Museum Specimen: Insect", basis)
+    media = "gbifID\ttype\tidentifier\n1\tStillImage\thttps://x.example/1.jpg\n"
+    _, account = gbif(tmp_path, read, "gbifID\tbasisOfRecord\n1\tMaterialCitation\n", media)
+    assert account["dropped"] == {"material_citation": 1}
 
 
 @pytest.mark.parametrize(
@@ -216,6 +299,11 @@ def test_a_repeated_occurrence_does_not_repeat_its_images(tmp_path: Path, read: 
     [
         ("Still Image\t\thttps://x.example/1", True),
         ("\tJPG\thttps://x.example/1", True),
+        ("Photograph\t\thttps://x.example/1", True),
+        ("image/jpeg\t\thttps://x.example/1", True),
+        ("herbarium sheet\timage/jpeg\thttps://x.example/1", True),
+        ("herbarium sheet\t\thttps://x.example/1", False),
+        ("audio/mpeg\t\thttps://x.example/1.jpg", False),
         ("\timage/jpeg\thttps://x.example/1", True),
         ("\t\thttps://x.example/1.JPG?size=big", True),
         ("\t\thttps://x.example/1", False),

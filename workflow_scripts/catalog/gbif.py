@@ -25,8 +25,10 @@ from workflow_scripts.common.text_archives import Archive, Part, Table, fit_sect
 OCCURRENCE, MULTIMEDIA = "occurrence", "multimedia"
 ABOUT = "metadata.xml"
 CORE_KINDS = ("occurrence", "darwincore", "simpledarwinrecord")
+# The core of a checklist: its media show its taxa.
+TAXON_KINDS = ("taxon",)
 MEDIA_KINDS = ("multimedia", "image", "simplemultimedia")
-ID, ROW_ID = "gbifID", "row_id"
+ID, ROW_ID, OCCURRENCE_ID = "gbifID", "row_id", "occurrenceID"
 # Columns that gbif.sql uses; those missing from an archive are null.
 COLUMNS = {
     OCCURRENCE: (
@@ -63,13 +65,14 @@ def read_gbif(*, archive: Path, settings: Gbif, out: Path, account: Path, memory
     with tempfile.TemporaryDirectory(prefix="gbif-") as folder, connect(memory_mb, threads) as connection:
         scratch = Path(folder)
         opened = Archive(archive, scratch)
-        occurrences, media = _tables(opened)
+        occurrences, media, is_of_taxa = _tables(opened)
         for table in (occurrences, media):
             load_table(connection, table, scratch)
         set_variable(connection, "doi", settings.doi or _doi(opened))
         set_variable(connection, "taxon_keys", settings.taxon_keys)
         set_variable(connection, "names", settings.names)
         set_variable(connection, "has_species", occurrences.has("species"))
+        set_variable(connection, "is_of_taxa", is_of_taxa)
         set_variable(connection, "license_stands_in", "license" in settings.stand_in)
         set_variable(connection, "owner_stands_in", "rightsHolder" in settings.stand_in)
         _create_list(connection, "citizen_datasets", "dataset_key", _citizen_datasets(opened))
@@ -89,15 +92,17 @@ def read_gbif(*, archive: Path, settings: Gbif, out: Path, account: Path, memory
         )
 
 
-def _tables(archive: Archive) -> tuple[Table, Table]:
-    """The occurrence table and the multimedia table.
+def _tables(archive: Archive) -> tuple[Table, Table, bool]:
+    """The occurrence table, the multimedia table, and whether the first holds the taxa of a checklist.
 
     Raises:
         InputError: one of them is missing.
     """
     meta = archive.find(META)
     sections = [] if meta is None else read_meta(archive.path(meta).read_bytes(), f"{archive.place}: {META}")
-    occurrences = _parts(archive, sections, CORE_KINDS, OCCURRENCE)
+    core = sections[0].kind if sections else OCCURRENCE
+    is_of_taxa = core in TAXON_KINDS
+    occurrences = _parts(archive, sections, TAXON_KINDS if is_of_taxa else CORE_KINDS, OCCURRENCE)
     media = _parts(archive, sections, MEDIA_KINDS, MULTIMEDIA)
     if not occurrences or not media:
         missing = "occurrence" if not occurrences else "multimedia"
@@ -105,7 +110,15 @@ def _tables(archive: Archive) -> tuple[Table, Table]:
             f"{archive.place}: no {missing} table in the archive ({archive.shown()}); at GBIF choose the download "
             "format DARWIN CORE ARCHIVE (SIMPLE and SPECIES LIST contain no images)"
         )
-    return _table(OCCURRENCE, occurrences), _table(MULTIMEDIA, media)
+    if core not in (*CORE_KINDS, *TAXON_KINDS) and all(
+        OCCURRENCE_ID in part.columns for part in (*occurrences, *media)
+    ):
+        # Both extend an event, which may have several occurrences; join them by occurrence instead.
+        occurrences, media = (
+            [Part(part.path, part.form, part.columns | {ROW_ID: part.columns[OCCURRENCE_ID]}) for part in parts]
+            for parts in (occurrences, media)
+        )
+    return _table(OCCURRENCE, occurrences), _table(MULTIMEDIA, media), is_of_taxa
 
 
 def _parts(archive: Archive, sections: Sequence[Section], kinds: Sequence[str], name: str) -> list[Part]:

@@ -1,8 +1,21 @@
 -- The images of a GBIF download, in the contract's columns. Tables: `occurrence` and `multimedia` (text, joined on
 -- `row_id`), `citizen_datasets` (keys of datasets that describe themselves as citizen science), `fish_orders`.
 -- Variables: doi, taxon_keys (the backbone that taxonKey's ids belong to), names ('accepted' or 'record'), has_species
--- (whether the accepted species is given), license_stands_in and owner_stands_in (whether the occurrence's licence and
--- rights holder replace missing ones of the medium).
+-- (whether the accepted species is given), is_of_taxa (whether `occurrence` holds the taxa of a checklist),
+-- license_stands_in and owner_stands_in (whether the occurrence's licence and rights holder replace missing ones of the
+-- medium).
+
+-- basisOfRecord as GBIF writes it, from any spelling ("PreservedSpecimen", "preserved specimen", the URL of the term).
+CREATE OR REPLACE TEMP MACRO basis_of(written) AS
+    CASE regexp_replace(lower(regexp_extract(written, '[^/#:]*$')), '[\s_-]+', '', 'g')
+        WHEN 'preservedspecimen' THEN 'PRESERVED_SPECIMEN'
+        WHEN 'fossilspecimen' THEN 'FOSSIL_SPECIMEN'
+        WHEN 'livingspecimen' THEN 'LIVING_SPECIMEN'
+        WHEN 'materialsample' THEN 'MATERIAL_SAMPLE'
+        WHEN 'materialcitation' THEN 'MATERIAL_CITATION'
+        WHEN 'machineobservation' THEN 'MACHINE_OBSERVATION'
+        ELSE written
+    END;
 
 -- TreeOfLife-200M's `img_type`: camera traps first, then citizen science by publisher, then specimens by collection
 -- (TreeOfLife-toolbox, processing/).
@@ -60,40 +73,63 @@ CREATE OR REPLACE TEMP MACRO img_type_of(basis, publisher, dataset, remarks, kin
 CREATE OR REPLACE TEMP MACRO lowest_of(kingdom, phylum, class, "order", family, genus) AS
     coalesce(genus, family, "order", class, phylum, kingdom);
 
+-- The DCMI types, and other names for them (gbif/parsers, media_type.tsv).
+CREATE OR REPLACE TEMP MACRO is_image_type(type) AS
+    type IN ('stillimage', 'image', 'photo', 'photograph', 'foto', 'picture', 'bild', 'drawing');
+CREATE OR REPLACE TEMP MACRO is_other_type(type) AS
+    type IN (
+        'movingimage', 'video', 'film', 'movie', 'sound', 'sounds', 'audio', 'ton', 'text', 'dataset', 'collection',
+        'event', 'interactiveresource', 'physicalobject', 'service', 'software'
+    );
+
+CREATE OR REPLACE TEMP MACRO each_once(texts) AS
+    list_filter(texts, lambda text, place: text IS NOT NULL AND list_position(texts, text) = place);
+
 CREATE OR REPLACE TEMP MACRO image_suffix() AS '(jpe?g|png|tiff?|gif|webp|bmp|avif|heic)';
 
 -- Genus and epithet, each with an optional hybrid sign.
 CREATE OR REPLACE TEMP MACRO binomial() AS '^((?:[×xX]\s+)?\S+)\s+((?:[×xX]\s*)?[\p{Ll}\d].*)$';
 
--- Memory holds only the repeated ids, not the occurrences.
+-- Memory holds only the repeated ids, not the occurrences. If the occurrences of an id (of an event, or repeated by
+-- mistake) are of different taxa, it is unknown which of them its media show.
 CREATE OR REPLACE TEMP TABLE repeated_ids AS
-SELECT row_id
+SELECT
+    row_id,
+    count(DISTINCT [
+        kingdom, family, genus, species, "genericName", "specificEpithet", "scientificName", "acceptedScientificName"
+    ]) > 1 AS differ
 FROM occurrence
 WHERE row_id IS NOT NULL
 GROUP BY row_id
 HAVING count(*) > 1;
 
-CREATE OR REPLACE TEMP VIEW media AS
+CREATE OR REPLACE TEMP VIEW typed AS
 SELECT
     * REPLACE (
         coalesce("accessURI", identifier) AS identifier,
-        coalesce(license, "webStatement", "usageTerms", rights) AS license,
+        -- All terms about the medium's rights, each once.
+        nullif(array_to_string(each_once([license, "usageTerms", rights]), '; '), '') AS license,
         coalesce("rightsHolder", owner) AS "rightsHolder"
     ),
-    -- Decided by the type; if empty by the format; if that is empty too, by the URL's suffix.
+    regexp_replace(lower(regexp_extract(type, '[^/#:]*$')), '[\s_-]+', '', 'g') AS kind
+FROM multimedia;
+
+CREATE OR REPLACE TEMP VIEW media AS
+SELECT
+    * EXCLUDE (kind),
+    -- Decided by the type; if empty or unknown, by the format; if that is empty too, by the URL's suffix.
     CASE
-        WHEN type IS NOT NULL
-            THEN regexp_replace(lower(split_part(type, '/', -1)), '[\s_-]+', '', 'g') IN ('stillimage', 'image')
-        WHEN format IS NOT NULL THEN regexp_matches(format, '(?i)^(image\b|\.?' || image_suffix() || '$)')
-        ELSE coalesce(
-            regexp_matches(coalesce("accessURI", identifier), '(?i)\.' || image_suffix() || '([?#]|$)'), false
-        )
+        WHEN is_image_type(kind) THEN true
+        WHEN is_other_type(kind) THEN false
+        WHEN coalesce(format, CASE WHEN contains(type, '/') THEN type END) IS NOT NULL
+            THEN regexp_matches(coalesce(format, type), '(?i)^(image\b|\.?' || image_suffix() || '$)')
+        ELSE coalesce(regexp_matches(identifier, '(?i)\.' || image_suffix() || '([?#]|$)'), false)
     END AS is_image,
     -- An image of a sound.
     coalesce(regexp_matches(concat_ws(' ', title, description), '(?i)\b(sono|spectro|oscillo)gram'), false)
     OR coalesce(regexp_matches(identifier, '(?i)^https?://([^/]*\.)?xeno-canto\.org[:/]'), false)
     OR coalesce(regexp_matches(concat_ws(' ', publisher, "rightsHolder"), '(?i)xeno-canto'), false) AS is_sonogram
-FROM multimedia;
+FROM typed;
 
 -- Occurrences with several images; some of these may show a label or a drawer.
 CREATE OR REPLACE TEMP TABLE photographed_often AS
@@ -171,19 +207,21 @@ SELECT
     getvariable('taxon_keys') || ':' || nullif(labelled."taxonKey", '0') AS taxon_key,
     coalesce(media.publisher, labelled."institutionCode") AS publisher,
     img_type_of(
-        labelled."basisOfRecord", labelled.publisher, labelled."datasetKey", labelled."eventRemarks",
+        basis_of(labelled."basisOfRecord"), labelled.publisher, labelled."datasetKey", labelled."eventRemarks",
         labelled.kingdom, labelled.phylum, labelled.class, labelled."order"
     ) AS img_type,
     CASE WHEN photographed_often.row_id IS NULL THEN 'false' ELSE 'true' END AS several_images,
     'gbif' AS data_source,
     media.row_id AS source_id,
-    'gbif:' || media.row_id AS occurrence_id,
+    -- The media of a taxon show many individuals.
+    CASE WHEN NOT getvariable('is_of_taxa') THEN 'gbif:' || media.row_id END AS occurrence_id,
     media.identifier AS url,
     -- The occurrence's licence covers the data, not the image.
     labelled.license AS record_license,
     coalesce(media.license, CASE WHEN getvariable('license_stands_in') THEN labelled.license END) AS license_name,
     coalesce(media."rightsHolder", CASE WHEN getvariable('owner_stands_in') THEN labelled."rightsHolder" END)
         AS copyright_owner,
+    media."webStatement" AS license_link,
     media.creator,
     media.title,
     getvariable('doi') AS source_doi,
@@ -191,8 +229,10 @@ SELECT
         WHEN NOT media.is_image THEN 'not_an_image'
         WHEN media.is_sonogram THEN 'sonogram'
         WHEN labelled.row_id IS NULL THEN 'no_occurrence'
-        WHEN labelled."basisOfRecord" = 'MATERIAL_CITATION' THEN 'material_citation'
+        WHEN repeated_ids.differ THEN 'several_occurrences'
+        WHEN basis_of(labelled."basisOfRecord") = 'MATERIAL_CITATION' THEN 'material_citation'
     END AS left_out
 FROM media
 LEFT JOIN labelled ON media.row_id = labelled.row_id
+LEFT JOIN repeated_ids ON media.row_id = repeated_ids.row_id
 LEFT JOIN photographed_often ON media.row_id = photographed_often.row_id;
