@@ -96,10 +96,11 @@ def table(rows: Sequence[tuple[str, ...]], delimiter: str = "\t", quote: str = "
         ("taxa.txt", table([TERMS, *PLANTS]), {"ignoreHeaderLines": "0"}, fields(*TERMS)),
         ("taxa.txt", table([TERMS, *PLANTS]), {}, "".join(f'<field term="{DWC}{term}"/>' for term in TERMS)),
         ("C:\\data\\taxa.txt", table([TERMS, *PLANTS], "||"), {"fieldsTerminatedBy": "||"}, fields(*TERMS)),
+        ("taxa.txt", table([TERMS, *PLANTS]), {"linesTerminatedBy": "\\n;"}, fields(*TERMS)),
     ],
     ids=[
         *("name", "quoted", "no-header", "two-headers", "utf-16", "cr", "upper-case", "by-header", "id-by-index"),
-        *("tab", "uncounted-header", "no-index", "two-signs"),
+        *("tab", "uncounted-header", "no-index", "two-signs", "line-end"),
     ],
 )  # fmt: skip
 def test_a_core_file_is_read_as_meta_xml_says(
@@ -209,6 +210,27 @@ def test_coldp_rows_that_point_at_no_name_are_counted_and_take_none_from_their_r
     assert summary["refused"] == {"rows_without_name": 2}
     assert {key for key, row in found.items() if row[0] != "kingdom"} == {"pica", "pica pica"}
     assert "t:3" not in {row[2] for row in found.values()}
+
+
+def test_a_row_s_own_epithets_tell_what_its_name_and_rank_do_not(tmp_path: Path) -> None:
+    epithets = ("infragenericEpithet", "specificEpithet", "infraspecificEpithet")
+    rows = [
+        ("ID", "rank", "scientificName", "genericName", *epithets),
+        # Ranks "c" and "g" are read as class and genus elsewhere.
+        ("1", "c", "Aus bus c cus Smith", "Aus", "", "bus", "cus"),
+        ("2", "g", "Aus bus", "Aus", "", "bus", ""),
+        ("3", "subspecies", "Aus bus Smith, 1900 dus", "Aus", "", "bus", "dus"),
+        ("4", "subgenus", "", "Aus", "Eus", "", ""),
+    ]
+    found, summary = build(write(tmp_path / "a", {"NameUsage.tsv": table(rows)}), tmp_path, "coldp")
+    ranks = {key: row[0] for key, row in found.items() if row[2].removeprefix("t:").isdigit()}
+    assert ranks == {
+        "aus bus cus": "infraspecific name",
+        "aus bus": "species",
+        "aus bus dus": "subspecies",
+        "eus": "subgenus",
+    }
+    assert summary["ranks_inferred"] == {"c": 1, "g": 1}
 
 
 def test_ones_own_table_needs_ranks_and_names_only(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def _delimiter(element: ElementTree.Element, place: str) -> str:
         InputError: rows do not end with a line break.
     """
     ends = _text(element.get("linesTerminatedBy"), "\n")
-    if ends.strip():
+    if ends.strip() and not set(ends) & {"\n", "\r"}:
         raise InputError(
             f'{place}: linesTerminatedBy is {ends!r}; write one row per line, and set linesTerminatedBy to "\\n"'
         )

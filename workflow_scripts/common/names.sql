@@ -297,7 +297,7 @@ joined AS (
                 regexp_replace(
                     text,
                     '^(\p{Lu}[\p{L}-]+) ?'
-                    || '(?:[(\[] ?(?:(?:subgen|subg|sect)\.? )?\p{L}[\p{L}-]*\.? ?\?? ?[)\]]'
+                    || '(?:[(\[] ?(?:(?:subgen|subg|sect|s)\.? ?)?\p{L}[\p{L}-]*\.? ?\?? ?[)\]]'
                     || '|(?:subgen|subg|sect)\. \p{Lu}[\p{L}-]+)'
                     || ' ?(\p{Ll}|[0-9]|×|\?|[xX] )',
                     '\1 \2'
@@ -354,13 +354,13 @@ binomials AS (
         trim(head) AS word,
         CASE
             WHEN word LIKE '%virus' AND regexp_full_match(text, ' [\p{Ll}]*[A-Za-z]*[0-9]?[A-Za-z0-9]*[0-9]') THEN trim(text)
-            ELSE regexp_extract(text, '^ ?(' || epithet_pattern() || ')(?:[ ,;:.)(\[]|$)', 1)
+            ELSE regexp_extract(text, '^ ?(' || epithet_pattern() || ')(?:[ ,;:.!)(\[]|$)', 1)
         END AS raw_epithet,
         text AS behind,
         trim(regexp_replace(
             regexp_replace(
                 replace(substr(ltrim(text), length(raw_epithet) + 1), '(', ' ('),
-                ' (?:\p{Greek}|\*) ', ' ', 'g'
+                '^ [a-dg-k] | (?:\p{Greek}|ß|\*) ', ' ', 'g'
             ),
             '(?i)[ ,;(]+(?:sensu|non|nec|not|sec|fide|vide|pro parte|cf|cfr|aff|nr|near|spp?|indet)(?:[^\p{L}-].*|$)', ''
         )) AS tail

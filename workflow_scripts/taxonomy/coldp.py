@@ -6,7 +6,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.text_archives import Archive, Part, Table, by_header, named, plain
 from workflow_scripts.taxonomy.columns import FLAT_RANKS
 
-NAME_PARTS = ("uninomial", "genericName", "specificEpithet", "infraspecificEpithet")
+NAME_PARTS = ("uninomial", "genericName", "infragenericEpithet", "specificEpithet", "infraspecificEpithet")
 USAGE_COLUMNS = (
     *("ID", "parentID", "status", "scientificName", "authorship", "rank", "nameStatus", "provisional"),
     *(*NAME_PARTS, *FLAT_RANKS),

@@ -78,6 +78,7 @@ SELECT
     genus,
     "nameStatus" AS "nomenclaturalStatus",
     "genericName",
+    "infragenericEpithet",
     "specificEpithet",
     "infraspecificEpithet",
     NULL::VARCHAR AS "parentNameUsage",

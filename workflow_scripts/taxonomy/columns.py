@@ -4,6 +4,7 @@ FLAT_RANKS = ("kingdom", "phylum", "class", "order", "family", "genus")
 TAXON_COLUMNS = (
     *("taxonID", "parentNameUsageID", "acceptedNameUsageID", "scientificName", "taxonRank", "taxonomicStatus"),
     *("canonicalName", "scientificNameAuthorship", *FLAT_RANKS, "nomenclaturalStatus"),
-    *("genericName", "specificEpithet", "infraspecificEpithet", "coreID", "parentNameUsage", "acceptedNameUsage"),
+    *("genericName", "infragenericEpithet", "specificEpithet", "infraspecificEpithet"),
+    *("coreID", "parentNameUsage", "acceptedNameUsage"),
 )
 VERNACULAR_COLUMNS = ("taxonID", "vernacularName", "language")

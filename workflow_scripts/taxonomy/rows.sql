@@ -24,6 +24,11 @@ CREATE OR REPLACE TEMP MACRO row_name(given) AS coalesce(
         WHEN 'class' THEN given.class
         WHEN 'phylum' THEN given.phylum
         WHEN 'kingdom' THEN given.kingdom
+        WHEN 'subgenus' THEN given."infragenericEpithet"
+        WHEN 'section' THEN given."infragenericEpithet"
+        WHEN 'subsection' THEN given."infragenericEpithet"
+        WHEN 'series' THEN given."infragenericEpithet"
+        WHEN 'subseries' THEN given."infragenericEpithet"
     END,
     given."genericName",
     given.genus,

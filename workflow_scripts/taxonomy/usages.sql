@@ -26,6 +26,9 @@ SELECT
     row_name(given) AS written,
     "scientificNameAuthorship" AS written_author,
     "scientificName" AS full_name,
+    -- The row's own epithets, for what the name alone does not tell.
+    "specificEpithet" AS given_epithet,
+    lower("infraspecificEpithet") AS given_infra,
     read_ranks.word AS rank_word,
     nullif(read_ranks.rank, 'unranked') AS rank,
     read_ranks.rank AS given_rank,
@@ -86,6 +89,13 @@ SELECT DISTINCT parsed.written, parsed.word
 FROM flat_texts
 JOIN parsed USING (written);
 
+-- Nothing above a species has an epithet: a rank that says so is misread (the "c" of a variety is no class).
+UPDATE usages SET rank = NULL, given_rank = NULL, rank_place = NULL
+WHERE
+    rank_place < 69
+    AND given_epithet IS NOT NULL
+    AND written IN (SELECT written FROM parsed WHERE epithet IS NOT NULL);
+
 -- Ranks of single words that the checklist gives elsewhere: in a rank's column, or as the genus of a binomial.
 -- Words that occur at several ranks are left out.
 CREATE TEMP TABLE ranks_of_words AS
@@ -120,6 +130,11 @@ CREATE OR REPLACE TEMP MACRO author_behind(full_name, last_word) AS CASE
     WHEN contains(full_name || ' ', ' ' || last_word || ' ')
         THEN nullif(trim(string_split(full_name || ' ', ' ' || last_word || ' ')[-1]), '')
     WHEN starts_with(full_name, last_word || ' ') THEN nullif(trim(substr(full_name, length(last_word) + 1)), '')
+END;
+
+-- "Aus bus Smith, 1900 cus": an infraspecific epithet that only its own column tells from the author.
+CREATE OR REPLACE TEMP MACRO epithet_behind(written, epithet, given_infra) AS CASE
+    WHEN epithet IS NOT NULL AND contains(split_part(written, epithet, 2) || ' ', ' ' || given_infra || ' ') THEN given_infra
 END;
 
 -- "Abies (Ferox)", "Abies subgen. Ferox": a part of a genus is named by its own word, not by the genus.
@@ -202,7 +217,7 @@ FROM (
         parsed.word,
         -- A word that may belong to the author ("Zodarion van Bosmans") is an epithet if the rank is species or below.
         coalesce(parsed.epithet, CASE WHEN usages.rank_place >= 69 THEN parsed.joining END) AS epithet,
-        parsed.infra
+        coalesce(parsed.infra, epithet_behind(usages.written, parsed.epithet, usages.given_infra)) AS infra
     FROM usages
     LEFT JOIN parsed ON parsed.written = usages.written
     LEFT JOIN ranks_of_words ON usages.rank IS NULL AND parsed.epithet IS NULL AND ranks_of_words.word = parsed.word
