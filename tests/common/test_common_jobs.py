@@ -180,6 +180,13 @@ def test_a_download_asks_for_what_its_limits_let_it_hold_and_at_most_two_gib() -
         needs_of("download", recipe(limits={"jobs": {"download": {"memory_mb": 1500}}}), SITE)
     with pytest.raises(InputError, match=r"download: .*limits\.download.*memory_mb.* 1024"):
         resources_of("download", recipe(), SiteSettings(memory_mb=1024), slurm=None)
+    for limits, key in (
+        ({}, "slurm.memory_mb"),
+        ({"transfer": {"memory_mb": 1024}}, "slurm.limits.transfer.memory_mb"),
+    ):
+        slurm = SlurmSettings(**SLURM.model_dump(exclude_unset=True) | {"memory_mb": 1024, "limits": limits})
+        with pytest.raises(InputError, match=rf"download: .* {re.escape(key)} .* 1024"):
+            resources_of("download", recipe(), SITE, slurm=slurm, internet=True)
     # The remedies in both messages are accepted.
     assert needs_of("download", recipe(limits={"jobs": {"download": {"memory_mb": 2500}}}), SITE).memory_mb == 2500
     smaller = recipe(

@@ -177,8 +177,9 @@ def resources_of(
     most_mb = most.memory_mb or site.memory_mb
     # Other requests above the site's limit are reduced to it.
     if rule in DOWNLOADING and (needed := _download_mb(rule, config, None)) > most_mb:
+        key = slurm.memory_key(_partition(needs, slurm, internet)) if slurm else "memory_mb"
         raise InputError(
-            f"{rule}: a job needs {needed} MiB by limits.download, but memory_mb in config/site.yaml is {most_mb}; "
+            f"{rule}: a job needs {needed} MiB by limits.download, but {key} in config/site.yaml is {most_mb}; "
             "raise it, or lower image_memory_mb and body_memory_mb in limits.download"
         )
     resources: dict[str, Any] = {"mem_mb": _per_attempt(needs.memory_mb, most_mb)}

@@ -160,6 +160,11 @@ class SlurmSettings(Section):
             update={"minutes": own.minutes or self.minutes, "memory_mb": own.memory_mb or self.memory_mb}
         )
 
+    def memory_key(self, partition: str) -> str:
+        """The key that limits a job's memory in a partition."""
+        own = self.limits.get(partition)
+        return f"slurm.limits.{partition}.memory_mb" if own and own.memory_mb else "slurm.memory_mb"
+
     @model_validator(mode="after")
     def _time_to_train(self) -> "SlurmSettings":
         minutes = self.most(self.gpu_partition).minutes or self.minutes
