@@ -245,6 +245,10 @@ def test_a_config_is_overwritten_only_when_that_is_asked_for(tmp_path: Path) -> 
         init(photos=tmp_path / "set")
     assert says(str(error.value), "config/config.yaml", "--out", "--overwrite")
     assert written().corpus == "first"
+    Path("set_test.csv").touch()
+    with pytest.raises(InputError, match=r"set_test\.csv: .*--name"):
+        init(photos=tmp_path / "set", out=Path("mine.yaml"))
+    Path("set_test.csv").unlink()
     init(photos=tmp_path / "set", out=Path("mine.yaml"))
     init(photos=tmp_path / "set", overwrite=True)
     assert written().corpus == written("mine.yaml").corpus == "set"

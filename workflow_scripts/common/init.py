@@ -90,7 +90,7 @@ def init(
     config = load_config(settings, str(template), site)
     corpus = name or _name_of(photos)
     if not re.fullmatch(NAME, corpus):
-        raise InputError(f"--name {corpus}: use only letters, digits, _, . and -")
+        raise InputError(f"--name {corpus}: use letters, digits, _, . and -, with a letter or digit first")
     test_labels, own_table = (out.with_name(f"{corpus}_{what}.csv") for what in ("test", "photos"))
     if not photos.exists():
         near = difflib.get_close_matches(str(photos), map(str, photos.parent.glob("*")), n=1)
@@ -102,7 +102,9 @@ def init(
     if photos.resolve() in {path.resolve() for path in (out, test_labels, own_table)}:
         raise InputError(f"{photos}: would be overwritten; choose another --name or --out")
     if existing := [path for path in (out, test_labels, own_table) if path.exists() and not overwrite]:
-        raise InputError(f"{existing[0]}: exists already; choose another --out, or replace it with --overwrite")
+        # The tables are named by the corpus.
+        option = "--out" if existing[0] == out else "--name"
+        raise InputError(f"{existing[0]}: exists already; choose another {option}, or replace it with --overwrite")
     with connect(memory_mb, threads) as connection:
         if photos.is_dir():
             found = read_folder(connection, photos)

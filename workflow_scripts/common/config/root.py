@@ -556,7 +556,8 @@ def _describe(problem: Mapping[str, Any], model: type[Section], values: Mapping[
         known = context["expected_tags"].replace(QUOTE, "")
         return f"{path}.{context['discriminator'].strip(QUOTE)}: {context['tag']!r} is not one of {known}"
     if kind == "string_pattern_mismatch" and context["pattern"].startswith(NAME):
-        return f"{path}: {problem['input']!r} is not a valid name; use letters, digits, _, . and -"
+        rule = "use letters, digits, _, . and -, with a letter or digit first"
+        return f"{path}: {problem['input']!r} is not a valid name; {rule}"
     message = PLAIN_MESSAGES.get(kind, problem["msg"].removeprefix("Value error, "))
     return f"{path}: {message}" if path else message
 
