@@ -1,5 +1,7 @@
 """Checklists in the forms that standards allow or people write."""
 
+import gzip
+import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -97,10 +99,11 @@ def table(rows: Sequence[tuple[str, ...]], delimiter: str = "\t", quote: str = "
         ("taxa.txt", table([TERMS, *PLANTS]), {}, "".join(f'<field term="{DWC}{term}"/>' for term in TERMS)),
         ("C:\\data\\taxa.txt", table([TERMS, *PLANTS], "||"), {"fieldsTerminatedBy": "||"}, fields(*TERMS)),
         ("taxa.txt", table([TERMS, *PLANTS]), {"linesTerminatedBy": "\\n;"}, fields(*TERMS)),
+        ("taxa.csv", table([TERMS, *PLANTS], ",", '"').replace("Steud.", '\\"Steud.\\"'), COMMAS, fields(*TERMS)),
     ],
     ids=[
         *("name", "quoted", "no-header", "two-headers", "utf-16", "cr", "upper-case", "by-header", "id-by-index"),
-        *("tab", "uncounted-header", "no-index", "two-signs", "line-end"),
+        *("tab", "uncounted-header", "no-index", "two-signs", "line-end", "escaped-quotes"),
     ],
 )  # fmt: skip
 def test_a_core_file_is_read_as_meta_xml_says(
@@ -134,6 +137,38 @@ def test_defaults_and_files_of_common_names_are_those_of_meta_xml(tmp_path: Path
         found, summary = build(archive, tmp_path)
         assert found["quercus alba"][3:5] == ("Plantae", None)
         assert summary["common"] == [("de", "Weißeiche"), ("en", "oak, white")]
+
+
+@pytest.mark.parametrize("listed", ["taxa.txt", "taxa.txt.gz"])
+def test_packed_files_and_a_zip_in_a_folder_are_opened(tmp_path: Path, listed: str) -> None:
+    packed = gzip.compress(table([TERMS, *PLANTS]).encode())
+    files: dict[str, str | bytes] = {"taxa.txt.gz": packed, "meta.xml": meta(listed, fields(*TERMS))}
+    folder = write(tmp_path / "a", files)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as inner:
+        for name, file in files.items():
+            inner.writestr(f"in/{name}", file)
+    outside = write(tmp_path / "b", {"download/dwca.zip": content.getvalue(), "README.md": "words"})
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as outer:
+        outer.write(outside / "download/dwca.zip", "dwca.zip")
+    bare = write(tmp_path / "c", {"Taxon.tsv.gz": packed}) / "Taxon.tsv.gz"
+    for archive in (folder, outside, tmp_path / "outer.zip", bare):
+        found, _ = build(archive, tmp_path)
+        assert found["quercus candida"][:3] == ("species", 1, "t:3")
+
+
+def test_a_truncated_gzip_is_refused_by_name(tmp_path: Path) -> None:
+    packed = gzip.compress(table([TERMS, *PLANTS]).encode())
+    archive = write(tmp_path / "a", {"Taxon.tsv.gz": packed[:-12]})
+    with pytest.raises(InputError, match=r"Taxon\.tsv.*download it again"):
+        build(archive, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["", "http://rs.tdwg.org/dwc/xsd/simpledarwincore/SimpleDarwinRecord"])
+def test_a_core_without_a_row_type_may_be_one_of_taxa(tmp_path: Path, kind: str) -> None:
+    text = meta("taxa.txt", fields(*TERMS)).replace(f'rowType="{DWC}Taxon"', f'rowType="{kind}"')
+    found, _ = build(write(tmp_path / "a", {"taxa.txt": table([TERMS, *PLANTS]), "meta.xml": text}), tmp_path)
+    assert found["quercus candida"][:3] == ("species", 1, "t:3")
 
 
 @pytest.mark.parametrize(

@@ -43,12 +43,14 @@ class Form:
         quote: quote character; "" for none.
         encoding: encoding by its Python name; None: UTF-8, else `FALLBACK_ENCODING`.
         header_lines: number of lines before the first row.
+        escape: character before a quote inside a quoted value; "": the quote is doubled.
     """
 
     delimiter: str = "\t"
     quote: str = ""
     encoding: str | None = None
     header_lines: int = 1
+    escape: str = ""
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,9 @@ def _cells(line: str, form: Form) -> list[str]:
 def _records(lines: Iterable[str], form: Form, *, strict: bool) -> Iterator[list[str]]:
     if form.quote and len(form.delimiter) == 1:
         csv.field_size_limit(VALUE_BYTES)
-        return csv.reader(lines, delimiter=form.delimiter, quotechar=form.quote, strict=strict)
+        return csv.reader(
+            lines, delimiter=form.delimiter, quotechar=form.quote, escapechar=form.escape or None, strict=strict
+        )
     return (line.rstrip("\r\n").split(form.delimiter) for line in lines)
 
 
@@ -255,11 +259,13 @@ def _write_regular(path: Path, form: Form, widths: tuple[int, int, int], target:
 
     `widths`: number of columns that a row must have at least, should have, and may have at most.
 
-    Quoting is tried as given by the form, then the other way, then as leniently as spreadsheets.
+    Quoting is tried as given by the form, then with escaped quotes as databases write them, then the other way, then as
+    leniently as spreadsheets.
     """
     other = replace(form, quote="" if form.quote else '"')
     failures: list[str] = []
-    attempts = ((form, True), (other, True), (form, False))
+    escaped = [(replace(form, escape="\\"), True)] if form.quote else []
+    attempts = ((form, True), *escaped, (other, True), (form, False))
     for encoding in _encodings(path, form):
         padded_attempts: list[tuple[Form, bool]] = []
         for attempt, strict in attempts:

@@ -3,9 +3,11 @@
 `Archive` lists and opens the files, readers assign their columns to tables, and `load_table` loads the tables.
 """
 
+import gzip
 import re
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +22,7 @@ from workflow_scripts.common.tables import quoted
 
 SUFFIXES = (".txt", ".tsv", ".csv", ".tab")
 """Suffixes of files that may be tables, with any delimiter."""
+GZIP_SUFFIX = ".gz"
 
 
 @dataclass(frozen=True)
@@ -46,44 +49,85 @@ class Table:
 
 
 class Archive:
-    """The files of a folder, of a zip, or a single file."""
+    """The files of a folder, of a zip, or a single file.
+
+    The only zip among files without a table is opened in their place. Files packed by gzip have their unpacked names.
+    """
 
     def __init__(self, place: Path, scratch: Path) -> None:
         self.place = place
         self.scratch = scratch
-        self.is_zip = place.is_file() and zipfile.is_zipfile(place)
+        self._numbers: dict[tuple[Path, str, str], int] = {}
         if not place.exists():
             raise InputError(f"{place}: missing; expected the folder, zip or table of a checklist")
-        if place.suffix.lower() == ".zip" and not self.is_zip:
-            raise InputError(f"{place}: cannot be read as a zip; download it again")
+        self._open(place)
+        if (inner := self._only_zip()) is not None:
+            self._open(self._unpacked(inner))
+
+    def _open(self, source: Path) -> None:
+        self.source = source
+        self.is_zip = source.is_file() and zipfile.is_zipfile(source)
+        if source.suffix.lower() == ".zip" and not self.is_zip:
+            raise InputError(f"{self.place}: cannot be read as a zip; download it again")
         # Sorted by depth, then by name; files at the top belong to the archive itself.
-        self.members = sorted(
-            (name for name in self._names() if _is_shown(name)), key=lambda name: (name.count("/"), name)
-        )
+        found = sorted((name for name in self._names() if _is_shown(name)), key=lambda name: (name.count("/"), name))
+        self._packed = {name.removesuffix(GZIP_SUFFIX): name for name in reversed(found)}
+        self._packed |= {name: name for name in found if not name.endswith(GZIP_SUFFIX)}
+        self.members = list(dict.fromkeys(name.removesuffix(GZIP_SUFFIX) for name in found))
+
+    def _only_zip(self) -> str | None:
+        zips = [name for name in self.members if name.lower().endswith(".zip")]
+        tables = [name for name in self.members if PurePosixPath(name).suffix.lower() in SUFFIXES]
+        return zips[0] if len(zips) == 1 and not tables else None
 
     def _names(self) -> Iterable[str]:
         if self.is_zip:
-            with _readable_zip(self.place) as opened:
+            with _readable_zip(self.source) as opened:
                 return [name for name in opened.namelist() if not name.endswith("/")]
-        if self.place.is_dir():
-            files = (file for file in self.place.rglob("*") if file.is_file())
-            return [file.relative_to(self.place).as_posix() for file in files]
-        return [self.place.name]
+        if self.source.is_dir():
+            files = (file for file in self.source.rglob("*") if file.is_file())
+            return [file.relative_to(self.source).as_posix() for file in files]
+        return [self.source.name]
 
     def path(self, member: str) -> Path:
-        """Path of a member; a member of a zip is unpacked to the scratch folder."""
-        if not self.is_zip:
-            return self.place / member if self.place.is_dir() else self.place
-        copy = self.scratch / f"{self.members.index(member):05d}" / PurePosixPath(member).name
+        """Path of a member; a packed member is unpacked to the scratch folder.
+
+        Raises:
+            InputError: the member cannot be unpacked.
+        """
+        path = self._unpacked(self._packed[member])
+        if not self._packed[member].endswith(GZIP_SUFFIX):
+            return path
+        copy = self._copy(member, "plain")
         if not copy.exists():
-            copy.parent.mkdir()
-            with _readable_zip(self.place) as opened, opened.open(member) as packed, copy.open("wb") as plain:
+            try:
+                with gzip.open(path) as packed, copy.open("wb") as plain:
+                    shutil.copyfileobj(packed, plain, 1 << 20)
+            except (OSError, EOFError, zlib.error) as error:
+                raise InputError(f"{self.place}: {member}: cannot be unpacked: {error}; download it again") from None
+        return copy
+
+    def _unpacked(self, name: str) -> Path:
+        """Path of a file as it is in the folder or zip."""
+        if not self.is_zip:
+            return self.source / name if self.source.is_dir() else self.source
+        copy = self._copy(name, self.source.stem)
+        if not copy.exists():
+            with _readable_zip(self.source) as opened, opened.open(name) as packed, copy.open("wb") as plain:
                 shutil.copyfileobj(packed, plain, 1 << 20)
         return copy
 
+    def _copy(self, name: str, group: str) -> Path:
+        """A path in the scratch folder for a copy of a file; member names are never used as paths."""
+        number = self._numbers.setdefault((self.source, group, name), len(self._numbers))
+        folder = self.scratch / f"{number:05d}"
+        folder.mkdir(exist_ok=True)
+        return folder / PurePosixPath(name).name
+
     def find(self, name: str) -> str | None:
-        """The topmost member with this file name, ignoring folder and case; None if there is none."""
-        return next((member for member in self.members if PurePosixPath(member).name.lower() == name.lower()), None)
+        """The topmost member with this file name, ignoring folder, case and packing; None if there is none."""
+        wanted = name.lower().removesuffix(GZIP_SUFFIX)
+        return next((member for member in self.members if PurePosixPath(member).name.lower() == wanted), None)
 
     def tables(self) -> list[str]:
         """Members that may be tables: those with a table's suffix, or the only member."""

@@ -41,6 +41,7 @@ TAXON_TERMS = named(
 VERNACULAR_TERMS = named(
     *VERNACULAR_COLUMNS, id="taxonID", coreid="taxonID", commonname="vernacularName", locale="language"
 )
+UNTYPED = ("", "simpledarwinrecord")
 COLDP_FILES = ("nameusage", "nameusages")
 # Columns that identify a taxon: a name, or parts of one.
 NAMES = ("scientificName", "canonicalName", "genus", "genericName", "specificEpithet")
@@ -52,11 +53,12 @@ def find_dwca(archive: Archive) -> tuple[Table, Table]:
     Raises:
         InputError: the archive has no table of taxa, or a file that `meta.xml` lists is missing.
     """
-    meta = next((name for name in archive.members if name.rpartition("/")[2].lower() == META), None)
+    meta = archive.find(META)
     if meta is None:
         return _without_meta(archive)
     sections = read_meta(archive.path(meta).read_bytes(), f"{archive.place}: {META}")
-    taxa = next((one for one in sections if one.kind == "taxon"), None)
+    # A core without a row type may be one of taxa.
+    taxa = next((one for one in sections if one.kind == "taxon"), sections[0] if sections[0].kind in UNTYPED else None)
     if taxa is None:
         kinds = ", ".join(sorted({one.kind or "rows without a type" for one in sections}))
         raise InputError(
@@ -81,7 +83,7 @@ def find_dwca(archive: Archive) -> tuple[Table, Table]:
 
 def _part(archive: Archive, section: Section, name: str, terms: dict[str, str], id_name: str | None) -> Part | None:
     """One file of a section; None if it is missing. `id_name`: the column that the id of an extension fills."""
-    member = next((one for one in archive.members if one.rpartition("/")[2].lower() == name.lower()), None)
+    member = archive.find(name)
     if member is None:
         return None
     path = archive.path(member)
