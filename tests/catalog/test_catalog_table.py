@@ -215,6 +215,48 @@ def test_a_spreadsheet_export_is_read_in_its_locale(read: Read, tmp_path: Path, 
     assert row["crop"] == {"x": 1, "y": 0, "width": 10, "height": 20}
 
 
+@pytest.mark.parametrize(
+    "header, values, expected",
+    [
+        # iNaturalist's export: `url` is the observation's page.
+        ("url,image_url,scientific_name", "https://i.org/observations/1,https://i.org/1.jpg,Pica pica", "Pica pica"),
+        # Audubon Core: `identifier` need not be a URL.
+        ("dcterms:identifier,ac:accessURI,dwc:scientificName", "urn:uuid:1,https://i.org/1.jpg,Pica pica", "Pica pica"),
+        ("dcterms.identifier,ac.accessURI,dwc.scientificName", "urn:uuid:1,https://i.org/1.jpg,Pica pica", "Pica pica"),
+        # Camtrap DP.
+        ("filePath,fileName,scientificName", "https://i.org/1.jpg,IMG_1.JPG,Pica pica", "Pica pica"),
+        # Missing values as R and pandas write them.
+        ("url,scientific_name,genus,x,y,width,height", "https://i.org/1.jpg,Pica pica,NA,nan,nan,nan,nan", "Pica pica"),
+        ("url,scientific_name", "https://i.org/1.jpg,NA", None),
+    ],
+)
+def test_exports_of_other_tools_are_read(read: Read, header: str, values: str, expected: str | None) -> None:
+    ((row,), account) = read(f"{header}\n{values}\n")
+    assert (row["source_url"], row["host"]) == ("https://i.org/1.jpg", "i.org")
+    assert (row["scientific_name"], row["genus"], row["crop"], account["dropped"]) == (expected, None, None, {})
+
+
+@pytest.mark.parametrize("notes", ["My photos\n", "# of 2024\n# by me\n\n", "Title,,\n\n"])
+def test_titles_may_precede_the_header(read: Read, notes: str) -> None:
+    ((row,), account) = read(f"{notes}url,species,title\nhttps://a.org/1.jpg,Aus bus,url\n")
+    assert (row["species"], row["title"], account["rows_in"]) == ("Aus bus", "url", 1)
+
+
+def test_the_table_of_a_workbook_is_found_after_its_notes(tmp_path: Path) -> None:
+    book = Workbook()
+    book.active.append(["These are photos,", "by me"])
+    sheet = book.create_sheet("photos")
+    for line in (["Photos"], [], ["url", "species"], ["https://a.org/1.jpg", "Aus bus"]):
+        sheet.append(line)
+    table = tmp_path / "images.xlsx"
+    book.save(table)
+    settings = Table(name="mine", reader="table", table=str(table))
+    limits: dict[str, Any] = {"account": tmp_path / "account.json", "memory_mb": 500, "threads": 1}
+    read_table(table=table, settings=settings, out=tmp_path / "records.parquet", **limits)
+    (row,) = pq.read_table(tmp_path / "records.parquet").to_pylist()
+    assert (row["source_url"], row["species"]) == ("https://a.org/1.jpg", "Aus bus")
+
+
 def test_a_delimiter_can_be_given_if_another_is_as_likely(read: Read) -> None:
     rows, _ = read("path|note,of,many,commas|species\n1.jpg|a,b,c,d|Aus bus\n", delimiter="|")
     assert (Path(rows[0]["source_url"]).name, rows[0]["species"]) == ("1.jpg", "Aus bus")

@@ -21,6 +21,8 @@ from workflow_scripts.contracts import SOURCE_RECORDS
 
 HERE = Path(__file__).parent
 CROP = ("x", "y", "width", "height")
+# Missing values as text, by R, pandas and spreadsheets.
+MISSING = ("", "NA", "<NA>", "N/A", "#N/A", "nan", "NaN", "None")
 SHOWN_LINES = 4
 
 
@@ -70,8 +72,10 @@ def view_as_text(
         found_as: maps contract names to column names in the source; contract columns without one are NULL.
         keep: source columns that go into `kept`, a struct of texts (NULL if there are none).
     """
+    missing = ", ".join(map(literal, MISSING))
     projections = [
-        f"nullif(CAST({quoted(found_as[name])} AS VARCHAR), '') AS {quoted(name)}"
+        f"CASE WHEN CAST({quoted(found_as[name])} AS VARCHAR) NOT IN ({missing}) "
+        f"THEN CAST({quoted(found_as[name])} AS VARCHAR) END AS {quoted(name)}"
         if name in found_as
         else f"NULL::VARCHAR AS {quoted(name)}"
         for name in names

@@ -2,7 +2,11 @@
 
 CREATE OR REPLACE TEMP VIEW measured AS
 SELECT
-    *,
+    -- A column of files may hold URLs, as in camera-trap data packages (Camtrap DP).
+    * REPLACE (
+        CASE WHEN host_of(path) = '' THEN path END AS path,
+        CASE WHEN host_of(path) != '' THEN path ELSE url END AS url
+    ),
     try_cast(replace(x, getvariable('decimal'), '.') AS DOUBLE) AS left_edge,
     try_cast(replace(y, getvariable('decimal'), '.') AS DOUBLE) AS upper_edge,
     try_cast(replace(width, getvariable('decimal'), '.') AS DOUBLE) AS crop_width,

@@ -22,6 +22,8 @@ NULL_VALUES = ("", "\\N", "NULL", "null")
 """Values that are read as NULL."""
 HEAD_BYTES = 1 << 20
 FIRST_ROWS = 100
+TITLE_LINES = 20
+"""Number of lines in which a header is searched for, after titles and notes."""
 VALUE_BYTES = 1 << 24
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -92,11 +94,21 @@ def header_cells(path: Path, form: Form) -> list[str]:
     return _cells(line, form)
 
 
+def header_place(rows: Iterable[Sequence[str]], is_known: Callable[[str], bool], start: int = 0) -> int | None:
+    """Number of the first row with two known column names; None if a row with several other values precedes it."""
+    for number, cells in enumerate(rows, start):
+        if sum(map(is_known, cells)) > 1:
+            return number
+        if sum(map(bool, cells)) > 1:
+            return None
+    return None
+
+
 def find_form(path: Path, is_known: Callable[[str], bool], encoding: str | None = None) -> Form:
     """Detect the format of a file: the delimiter for which most header cells are known column names.
 
     Ties are decided by how many of the first rows have the header's number of columns. The header is the first line
-    that is not blank; Excel's `sep=;` before it gives the delimiter.
+    that is not blank, or after titles the first with two known names; Excel's `sep=;` before it gives the delimiter.
 
     Args:
         path: the file; its suffix is ignored.
@@ -108,6 +120,10 @@ def find_form(path: Path, is_known: Callable[[str], bool], encoding: str | None 
     if separator is not None:
         return Form(separator[1], '"', encoding, header_lines=2)
     place = next((place for place, line in enumerate(lines) if line.strip(BLANK)), 0)
+    head = lines[place : place + TITLE_LINES]
+    found = [header_place((_cells(line, Form(one, '"')) for line in head), is_known) for one in DELIMITERS]
+    # Titles and notes may precede the header.
+    place += min((number for number in found if number is not None), default=0)
     first, *rows = lines[place : place + FIRST_ROWS] or [""]
 
     def rate(form: Form) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ class TableColumn(NamedTuple):
 
     Attributes:
         name: name of the column.
-        spellings: other accepted names. Case, `_` and spaces are ignored in all names.
+        spellings: other accepted names; case, `_`, spaces and prefixes of Darwin Core are ignored in all names.
         holds: description of its contents.
     """
 
@@ -22,11 +22,15 @@ class TableColumn(NamedTuple):
 
 
 TABLE_COLUMNS = (
-    TableColumn("url", ("source_url", "image_url", "identifier", "accessURI"), "URL of the image (http or https)."),
+    TableColumn(
+        "url",
+        ("image_url", "accessURI", "source_url", "identifier"),
+        "URL of the image (http or https). In a table with `image_url` or `accessURI`, `url` is of a page.",
+    ),
     TableColumn(
         "path",
         ("filepath", "file_path", "file_name", "filename"),
-        "Path of the image, from the folder `images`; used if it has no URL.",
+        "Path of the image, from the folder `images`; takes precedence over its URL.",
     ),
     TableColumn("kingdom", (), "Kingdom. All rank columns are optional."),
     TableColumn("phylum", (), "Phylum."),
@@ -61,6 +65,8 @@ TABLE_COLUMNS = (
 )
 NAMED = tuple(column.name for column in TABLE_COLUMNS)
 PLACES = ("url", "path")
+IMAGE_URLS = ("image_url", "accessURI")
+"""Names of URL columns that are certainly of images, not of pages or identifiers."""
 NAMES = ("kingdom", "phylum", "class", "order", "family", "genus", "species", "scientific_name")
 
 
@@ -85,7 +91,10 @@ def match_columns(
     by_plain = {_plain(name): name for name in reversed(found)}
     matched: dict[str, str] = {}
     for column in TABLE_COLUMNS:
-        spelt = next((by_plain[key] for key in map(_plain, (column.name, *column.spellings)) if key in by_plain), None)
+        names = (
+            (*IMAGE_URLS, column.name, *column.spellings) if column.name == "url" else (column.name, *column.spellings)
+        )
+        spelt = next((by_plain[key] for key in map(_plain, names) if key in by_plain), None)
         if spelt is not None:
             matched[column.name] = spelt
     for name, other in given.items():
@@ -118,9 +127,11 @@ def is_named(column: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name).lower()
+    return re.sub(r"[\W_]+", "", NAMESPACE.sub("", name)).lower()
 
 
+NAMESPACE = re.compile(r"^\s*(?:dwc|dcterms|dc|ac|xmpRights|gbif|idigbio)[:.]", re.IGNORECASE)
+"""Prefixes of Darwin Core's terms and those of its extensions; R writes a dot for the colon."""
 SPELLINGS = frozenset(_plain(name) for column in TABLE_COLUMNS for name in (column.name, *column.spellings))
 PATH_SPELLINGS = next((column.name, *column.spellings) for column in TABLE_COLUMNS if column.name == "path")
 """Accepted names of a table's path column."""

@@ -4,7 +4,6 @@ import csv
 import gzip
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,7 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workflow_scripts.common.config.catalog import Generation, Table
-from workflow_scripts.common.delimited import HEAD_BYTES, Form, Source, find_form, header_cells, load
+from workflow_scripts.common.delimited import (
+    HEAD_BYTES,
+    TITLE_LINES,
+    Form,
+    Source,
+    find_form,
+    header_cells,
+    header_place,
+    load,
+)
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.table_columns import is_named, match_columns
 from workflow_scripts.common.tables import scan
@@ -190,21 +198,34 @@ def _plain(path: Path, scratch: Path, *, head_only: bool = False) -> Iterator[Pa
 def _sheet(path: Path, sheet: str | None) -> Iterator[Iterator[list[str]]]:
     """Iterator over the rows of a workbook's sheet as text, all of the same width."""
     from openpyxl import load_workbook
-    from openpyxl.utils.exceptions import InvalidFileException
 
     try:
         book = load_workbook(path, read_only=True, data_only=True)
-    except (InvalidFileException, zipfile.BadZipFile, OSError, KeyError, ValueError) as error:
+    except Exception as error:
+        # openpyxl raises exceptions of any kind on damaged workbooks.
         raise InputError(f"{path}: cannot be read as an Excel workbook: {error}; save it as CSV") from None
     try:
         if sheet is not None and sheet not in book.sheetnames:
             raise InputError(f"{path}: no sheet {sheet}; it has {', '.join(book.sheetnames)}")
-        chosen = book[sheet] if sheet is not None else book.worksheets[0]
-        # The dimensions in the file may be missing or wrong.
-        chosen.reset_dimensions()
-        yield _same_width(chosen.iter_rows(values_only=True))
+        for page in book.worksheets:
+            # The dimensions in the file may be missing or wrong.
+            page.reset_dimensions()
+        chosen = book[sheet] if sheet is not None else _first_table(book.worksheets)
+        first = _header_row(chosen) or 1
+        yield _same_width(chosen.iter_rows(min_row=first, values_only=True))
     finally:
         book.close()
+
+
+def _first_table(pages: Sequence[Any]) -> Any:
+    """The first sheet with a header of known columns; the first sheet if there is none."""
+    return next((page for page in pages if _header_row(page) is not None), pages[0])
+
+
+def _header_row(page: Any) -> int | None:
+    """Row of a sheet with known columns, which titles may precede; None if there is none."""
+    rows = page.iter_rows(max_row=TITLE_LINES, values_only=True)
+    return header_place(([_text(value) for value in row] for row in rows), is_named, start=1)
 
 
 def _same_width(rows: Iterator[tuple[Any, ...]]) -> Iterator[list[str]]:

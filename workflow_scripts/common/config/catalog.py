@@ -122,7 +122,7 @@ class Table(SourceSettings):
         None, description="Encoding of a text table. Default: detected (UTF-8 or UTF-16, else Windows-1252)."
     )
     decimal: Literal[".", ","] = Field(".", description="Decimal mark of x, y, width and height.")
-    sheet: str | None = Field(None, description="Sheet of an Excel workbook. Default: the first.")
+    sheet: str | None = Field(None, description="Sheet of an Excel workbook. Default: the first with known columns.")
 
     @field_validator("encoding")
     @classmethod
