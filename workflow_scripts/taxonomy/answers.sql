@@ -3,9 +3,17 @@
 
 -- Each accepted taxon's common name: the most frequent one in the first language that has any; ties by alphabet.
 CREATE OR REPLACE TEMP TABLE common_names AS
-SELECT vernaculars.taxon_id, arg_min(vernaculars.name, (languages.place, -times, vernaculars.name)) AS common_name
-FROM backbone.vernaculars AS vernaculars
-JOIN languages ON languages.name = vernaculars.language
+SELECT vernaculars.taxon_id, arg_min(vernaculars.name, (vernaculars.place, -times, vernaculars.name)) AS common_name
+FROM (
+    SELECT vernaculars.*, languages.place
+    FROM backbone.vernaculars AS vernaculars
+    JOIN languages ON languages.name = vernaculars.language
+    UNION ALL
+    -- A region's form of a language ("en-GB") comes after all other spellings of the language.
+    SELECT vernaculars.*, languages.place + 500
+    FROM backbone.vernaculars AS vernaculars
+    JOIN languages ON languages.name = regexp_extract(vernaculars.language, '^([a-z]{2,3})[-_]', 1)
+) AS vernaculars
 GROUP BY vernaculars.taxon_id;
 
 CREATE OR REPLACE TEMP TABLE outcomes AS

@@ -20,7 +20,7 @@ from workflow_scripts.common.config.taxonomy import TaxonomySettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.names import define_names
 from workflow_scripts.common.remedies import snakemake
-from workflow_scripts.common.tables import literal
+from workflow_scripts.common.tables import literal, path_literal
 from workflow_scripts.contracts import LABELS, PROVIDER_LABELS
 from workflow_scripts.taxonomy.overrides import check_targets, read_overrides
 
@@ -98,7 +98,12 @@ def match_labels(
     highest = settings.common_names_up_to
     connection.execute(f"SET VARIABLE common_names_up_to = {literal(highest) if highest else 'NULL::VARCHAR'}")
     _list_table(connection, "strategies", settings.strategies)
-    _list_table(connection, "languages", [language.lower() for language in settings.languages])
+    _list_table(connection, "wanted_languages", [language.lower() for language in settings.languages])
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE language_table AS "
+        f"FROM read_csv({path_literal(HERE / 'languages.csv')}, all_varchar = true, delim = ',', header = true)"
+    )
+    _run(connection, "languages.sql")
     define_names(connection)
     _run(connection, *BEFORE)
     if not backbones:

@@ -82,7 +82,8 @@ class TaxonomySettings(Section):
         description="Strategies to use. They are always tried in the order of the default.",
     )
     languages: list[str] = Field(
-        default=["en", "eng"], description="Languages of common names, in order of preference."
+        default=["en", "eng"],
+        description="Languages of common names, in order of preference: ISO 639 codes or names (`en`, `German`).",
     )
     common_names_up_to: HigherRank | None = Field(
         None,
