@@ -85,6 +85,8 @@ def test_the_checkpoint_for_bioclip_2_holds_the_second_projector_in_the_visual_t
     trained: Path, start: Path, tmp_path: Path
 ) -> None:
     export(trained=trained, start=start, settings=ExportSettings(), out=tmp_path)
+    export(trained=trained, start=start, settings=ExportSettings(), out=tmp_path / "again")
+    assert (tmp_path / "again/bioclip2.pt").read_bytes() == (tmp_path / "bioclip2.pt").read_bytes()
     saved = torch.load(tmp_path / "bioclip2.pt", weights_only=True)
     expected = load_file(trained / "model.safetensors")
     assert torch.equal(saved["state_dict"].pop("visual.continual_proj"), expected.pop("replay_projector"))

@@ -115,7 +115,7 @@ def _tables(archive: Archive) -> tuple[Table, Table, bool]:
     ):
         # Both extend an event, which may have several occurrences; join them by occurrence instead.
         occurrences, media = (
-            [Part(part.path, part.form, part.columns | {ROW_ID: part.columns[OCCURRENCE_ID]}) for part in parts]
+            [Part(part.path, part.form, {**part.columns, ROW_ID: part.columns[OCCURRENCE_ID]}) for part in parts]
             for parts in (occurrences, media)
         )
     return _table(OCCURRENCE, occurrences), _table(MULTIMEDIA, media), is_of_taxa

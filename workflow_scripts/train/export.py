@@ -106,8 +106,9 @@ def save_for_bioclip2(path: Path, weights: Weights, projector: torch.Tensor) -> 
     It does not work with `--resume`, which also needs the optimiser's state.
     """
     state = {**weights, f"visual.{PUBLISHED_REPLAY_PROJECTOR}": projector}
-    with whole(path) as temporary:
-        torch.save({"epoch": 0, "name": path.stem, "state_dict": state}, temporary)
+    # Given a path, torch.save writes the temporary file's random name into the archive.
+    with whole(path) as temporary, temporary.open("wb") as file:
+        torch.save({"epoch": 0, "name": path.stem, "state_dict": state}, file)
 
 
 def _read(path: Path) -> Weights:
