@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, PngImagePlugin
 
 from workflow_scripts.common import images
 from workflow_scripts.common.embedding import ImageFiles, ImagePlace
@@ -190,6 +190,19 @@ def test_every_format_that_is_read_is_a_known_kind(form: str) -> None:
     data = encoded(picture(), form)
     assert kind_of(data[:START_BYTES]) == form
     assert MIME[form] == Image.MIME[form]
+
+
+@pytest.mark.parametrize("size, is_read", [(3_000_000, True), (30_000_000, False)])
+def test_a_png_may_have_a_long_text_within_bounds(size: int, is_read: bool) -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", "y" * size, zip=True)
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG", pnginfo=text)
+    if is_read:
+        assert images.decode(file.getvalue()).shape == (8, 8, 3)
+    else:
+        with pytest.raises(images.UnreadableImage):
+            images.decode(file.getvalue())
 
 
 @pytest.mark.parametrize("header", [12, 40, 52, 56, 64, 108, 124, 16, int.from_bytes(b"cars", "little")])

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import AvifImagePlugin, BmpImagePlugin, ExifTags, Image, Jpeg2KImagePlugin
+from PIL import AvifImagePlugin, BmpImagePlugin, ExifTags, Image, Jpeg2KImagePlugin, PngImagePlugin
 
 from workflow_scripts.common import colours, jpeg
 from workflow_scripts.common.image_kinds import MIME, kind_of
@@ -70,6 +70,8 @@ cv2.setNumThreads(1)
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 # Sizes are checked before decoding; Pillow's own limit is below the size of a herbarium sheet.
 Image.MAX_IMAGE_PIXELS = None
+# Editors store megabytes of history as text in a PNG; Pillow's own limit, 1 MiB, would lose the image.
+PngImagePlugin.MAX_TEXT_CHUNK = 8_000_000
 # Pillow's warnings about broken tags would go to the terminal.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
