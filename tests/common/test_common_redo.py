@@ -47,13 +47,31 @@ def test_a_step_is_redone_or_kept() -> None:
         words({"redo": "shards", "keep": "shards"})
 
 
+class Records:
+    """What Snakemake recorded of jobs, compared with the jobs as they are now."""
+
+    def __init__(self, files: tuple[str, ...]) -> None:
+        self.metadata = dict.fromkeys(files, "a record").get
+
+    def params_changed(self, job: Any) -> Any:
+        return job.changed["params"]
+
+    def input_changed(self, job: Any) -> Any:
+        return iter([True] if job.changed["input"] else [])
+
+    def code_changed(self, job: Any) -> Any:
+        return iter([True] if job.changed["code"] else [])
+
+    def software_stack_changed(self, job: Any) -> Any:
+        return iter([True] if job.changed["software_stack"] else [])
+
+
 class Plan:
     """The parts of Snakemake's plan that `redone` uses."""
 
     def __init__(self, *jobs: Any, recorded: tuple[str, ...] = ()) -> None:
         self.jobs = jobs
-        records = SimpleNamespace(metadata=dict.fromkeys(recorded, "a record").get)
-        self.workflow = SimpleNamespace(persistence=records)
+        self.workflow = SimpleNamespace(persistence=Records(recorded))
         self.dependencies = {job: dict.fromkeys(job.after) for job in jobs}
 
     def needrun_jobs(self, exclude_finished: bool) -> Any:
@@ -67,14 +85,16 @@ class Plan:
 
 
 class Job:
-    def __init__(self, rule: str, output: list[Path], after: tuple[Any, ...] = (), **reason: Any) -> None:
+    def __init__(self, rule: str, output: list[Path], after: tuple[Any, ...] = (), **why: Any) -> None:
         self.rule = SimpleNamespace(name=rule)
         self.output = [str(path) for path in output]
         self.input: list[str] = []
         self.after = after
-        nothing = dict.fromkeys(["forced", "params_changed", "input_changed", "code_changed", "software_stack_changed"])
+        self.changed = {
+            name: why.pop(f"{name}_changed", None) for name in ("params", "input", "code", "software_stack")
+        }
         sets = {name: set() for name in ("updated_input", "updated_input_run", "missing_output")}
-        self.reason = SimpleNamespace(**nothing | sets | reason)
+        self.reason = SimpleNamespace(**{"forced": False} | sets | why)
 
 
 @pytest.fixture
@@ -136,6 +156,26 @@ def test_another_source_of_a_generation_that_is_there_is_no_growth(account: Path
     job = Job("shards_write", [account], (merge,), updated_input={"plan"}, updated_input_run={"plan"})
     (found,) = redone(Plan(new, merge, job), NOTHING, CORPUS, LEDGER)
     assert "catalog_merge_g000" in found.why[0]
+
+
+def test_a_setting_that_changed_behind_new_work_counts_although_the_plan_does_not_name_it(account: Path) -> None:
+    screen = Job("screen", [], missing_output={"findings"}, updated_input={"detector.onnx"})
+    refusals = SimpleNamespace(only_old={repr("")}, only_new={repr("--refusals '{}'")})
+    curate = Job("curate", [], (screen,), updated_input_run={"findings"}, params_changed=refusals, input_changed=True)
+    job = Job("shards_write", [account], (curate,), updated_input_run={"plan"})
+    (found,) = redone(Plan(screen, curate, job), NOTHING, CORPUS, LEDGER)
+    assert found.step == "shards" and "curate" in found.why[0] and "--refusals" in found.why[0]
+    # A judge without thresholds refuses no image.
+    curate.changed["params"] = None
+    assert redone(Plan(screen, curate, job), NOTHING, CORPUS, LEDGER) == []
+
+
+def test_a_download_setting_does_not_hide_what_changed_before_it(account: Path) -> None:
+    hosts = SimpleNamespace(only_old={repr("{}")}, only_new={repr(json.dumps({"allow_hosts": ["10.0.0.0/8"]}))})
+    source = Job("catalog_source", [], updated_input={"metadata.parquet"})
+    job = Job("download", [account], (source,), updated_input_run={"part"}, params_changed=hosts)
+    (found,) = redone(Plan(source, job), NOTHING, CORPUS, LEDGER)
+    assert found.step == "download" and "metadata.parquet" in found.why[1]
 
 
 def test_a_takedown_holds_nothing_up_and_other_changes_within_the_corpus_do(account: Path, tmp_path: Path) -> None:

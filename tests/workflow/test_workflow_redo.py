@@ -1,5 +1,6 @@
 """A run that would redo finished costly work stops before its first job unless the command line allows it."""
 
+import json
 import os
 import pty
 import re
@@ -149,6 +150,18 @@ def test_a_changed_input_stops_with_the_rule_that_it_reaches(finished: Any) -> N
     assert "taxonomy_backbone" in line
     assert str(path.relative_to(finished.folder)) in line
     assert "train (" not in line, "a finished training keeps its data"
+
+
+def test_a_new_judge_says_what_its_thresholds_would_redo(finished: Any) -> None:
+    judge = {"judge": "animals", "of": "true", "weights": "detector.onnx", "size": 64, "refuse": {"empty": 0.5}}
+    finished.path("judge.yaml").write_text(json.dumps({"screen": {"traps": judge}, "screen_jobs": 1}))
+    # Newer than the corpus, as what a person adds always is.
+    finished.path("detector.onnx").touch()
+    words = ["data", "--configfile", "config/config.yaml", "tests/workflow/micro.yaml", "judge.yaml"]
+    line = refused(finished, *words)
+    assert f"{REDONE}: shards (" in line
+    assert "curate runs: changed settings" in line
+    assert finished.run("-n", *words).splitlines()[-1] == line.removeprefix("error: ")
 
 
 def test_growth_plans_what_is_new_trains_nothing_again_and_stops_nobody(finished: Any) -> None:

@@ -8,7 +8,8 @@ are then plain files that no rule makes. Both apply to one command only.
 import ast
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -161,13 +162,14 @@ def redone(dag: Any, words: Words, corpus: Corpus, ledger: str) -> list[Redone]:
     jobs: dict[str, list[tuple[Any, list[Cause]]]] = {}
     # At the end of a dry run Snakemake counts all jobs as finished.
     planned = list(dag.needrun_jobs(exclude_finished=False))
+    own_causes = cache(lambda job: tuple(_own_causes(dag, job)))
     taken_down = any(_is_older(job, ledger) for job in planned)
     for job in planned:
         step = GUARDED.get(job.rule.name)
         if step is None or step in words.redo or dag.reason(job).forced:
             continue
         finished = job.output and all(Path(file).exists() for file in job.output)
-        found = _relevant(causes(dag, job), STEPS[step], corpus, ledger, taken_down) if finished else []
+        found = _relevant(causes(dag, job, own_causes), STEPS[step], corpus, ledger, taken_down) if finished else []
         if job.rule.name in DOWNLOADS and all(map(_fetches_nothing_again, found)):
             continue
         if found:
@@ -217,18 +219,22 @@ def refusal(found: list[Redone]) -> str:
     )
 
 
-def causes(dag: Any, job: Any) -> Iterator[Cause]:
-    """The causes of a job's run: its own, or else those of the jobs that it depends on."""
+def causes(dag: Any, job: Any, own_causes: Callable[[Any], Iterable[Cause]]) -> Iterator[Cause]:
+    """The causes of a job's run: its own, and those of the jobs that run before it.
+
+    Args:
+        dag: Snakemake's plan.
+        job: a job of the plan.
+        own_causes: the causes of a job's run that are its own.
+    """
     seen = {job}
     waiting = [job]
     while waiting:
         one = waiting.pop(0)
-        own = list(_own_causes(dag, one, "" if one is job else one.rule.name))
-        yield from own
-        if own and one is job:
-            return
-        # A job with new input files may also depend on changed ones.
-        if all(cause.is_new for cause in own):
+        own = own_causes(one)
+        yield from (replace(cause, rule="") for cause in own) if one is job else own
+        # A job with new input files may also depend on changed ones, and a changed job on another that is.
+        if one is job or all(cause.is_new for cause in own):
             earlier = [other for other in dag.dependencies[one] if dag.needrun(other) and other not in seen]
             seen |= set(earlier)
             waiting += sorted(earlier, key=str)
@@ -239,23 +245,31 @@ def _was_made(dag: Any, job: Any) -> bool:
     return any(Path(file).exists() or dag.workflow.persistence.metadata(file) is not None for file in job.output)
 
 
-def _own_causes(dag: Any, job: Any, rule: str) -> Iterator[Cause]:
-    reason = dag.reason(job)
+def _own_causes(dag: Any, job: Any) -> Iterator[Cause]:
+    """The causes of a job's run other than those of earlier jobs.
+
+    Snakemake compares a job with its record only if no earlier job runs and no input file is newer, so the plan's
+    reason may lack a changed setting. Therefore the record itself is compared here.
+    """
+    rule, reason, records = job.rule.name, dag.reason(job), dag.workflow.persistence
     if reason.forced:
         yield Cause(rule, "forced")
-    if reason.params_changed:
-        old, new = reason.params_changed.only_old, reason.params_changed.only_new
-        yield Cause(rule, changed_params(old, new), keys=_changed_settings(old, new))
+    if changed := records.params_changed(job):
+        yield Cause(
+            rule,
+            changed_params(changed.only_old, changed.only_new),
+            keys=_changed_settings(changed.only_old, changed.only_new),
+        )
     files = set(map(str, set(reason.updated_input) - set(reason.updated_input_run)))
     # Photos of a new generation are newer than existing outputs without changing them.
     if files and (not reason.missing_output or _was_made(dag, job)):
         yield Cause(rule, f"changed input {_first_of(files)}", frozenset(files))
-    if reason.input_changed:
+    if any(records.input_changed(job)):
         # More input files mean growth, except for a merge: other sources change an existing generation.
         yield Cause(rule, "the set of input files changed", is_new=not rule.startswith(MERGE))
-    if reason.code_changed:
+    if any(records.code_changed(job)):
         yield Cause(rule, "the command of its rule changed")
-    if reason.software_stack_changed:
+    if any(records.software_stack_changed(job)):
         yield Cause(rule, "its software environment changed")
     if reason.missing_output:
         yield Cause(rule, f"missing {_first_of(set(reason.missing_output))}", is_new=True)
