@@ -164,8 +164,8 @@ def test_findings_and_the_pages_that_show_an_image_go_with_it(
     assert len(holders()) >= 3
     take_down(pipeline, url=url(int(taken["uuid"][-4:])))
     said = capsys.readouterr().out
-    assert listed(said, "findings") == list(map(str, findings))
-    assert (listed(said, "samples"), listed(said, "thumbnails")) == ([str(sampled)], [str(report)])
+    assert listed(said, "findings of judges") == list(map(str, findings))
+    assert (listed(said, "sample pages of judges"), listed(said, "report pages")) == ([str(sampled)], [str(report)])
     assert not sampled.exists() and not report.exists()
     for table in findings:
         left = tables.read_rows(table, FINDINGS).to_pylist()

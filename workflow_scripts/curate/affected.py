@@ -24,12 +24,12 @@ class Affected:
 
     images: list[str] = field(default_factory=list)
     tars: list[str] = field(default_factory=list)
-    findings: list[str] = field(default_factory=list)
-    samples: list[str] = field(default_factory=list)
+    findings_of_judges: list[str] = field(default_factory=list)
+    sample_pages_of_judges: list[str] = field(default_factory=list)
     shards: list[str] = field(default_factory=list)
     features: list[str] = field(default_factory=list)
-    thumbnails: list[str] = field(default_factory=list)
-    published: list[str] = field(default_factory=list)
+    report_pages: list[str] = field(default_factory=list)
+    published_datasets: list[str] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     benchmark_images: list[str] = field(default_factory=list)
 
@@ -54,8 +54,8 @@ def list_affected(connection: duckdb.DuckDBPyConnection, root: Path, place: Path
     layout, corpus = Layout(str(root)), Corpus(str(place))
     uuids = set(found.images)
     tables_found = (*corpus.findings.found(), *corpus.gathered_findings.found())
-    found.findings = [str(path) for path in tables_found if names_any(path, uuids)]
-    found.samples = [str(page) for page in corpus.sample.found() if _contains_any(page, uuids)]
+    found.findings_of_judges = [str(path) for path in tables_found if names_any(path, uuids)]
+    found.sample_pages_of_judges = [str(page) for page in corpus.sample.found() if _contains_any(page, uuids)]
     folders = [path.parent for path in (*corpus.shard_index.found(), *corpus.replay_index.found())]
     shards = shards_with(folders, uuids)
     found.shards = [str(path) for path in shards]
@@ -81,10 +81,10 @@ def list_affected(connection: duckdb.DuckDBPyConnection, root: Path, place: Path
             features = [path for run in layout.runs() for path in run.features.found(benchmark=benchmark)]
             found.features += [str(path) for path in features]
             runs |= {path.parents[2] for path in features}
-    found.thumbnails = [
+    found.report_pages = [
         str(page) for page in _files_of_runs(layout, "report") if page.parents[1] in runs or _contains_any(page, uuids)
     ]
-    found.published = [
+    found.published_datasets = [
         str(catalog.parent)
         for catalog in _files_of_runs(layout, "published_catalog")
         if _column(connection, f"SELECT uuid FROM {tables.scan(catalog)} SEMI JOIN chosen USING (uuid) LIMIT 1")

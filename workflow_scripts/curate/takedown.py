@@ -107,8 +107,8 @@ def takedown(
                 _forget(stage, ["--corpus", place, "--images", images])
         if affected.features:
             _forget("evaluate", ["--work", layout.shared.work(step="features"), "--features", *affected.features])
-        if affected.thumbnails or affected.published:
-            _forget("report", ["--pages", *affected.thumbnails, "--published", *affected.published])
+        if affected.report_pages or affected.published_datasets:
+            _forget("report", ["--pages", *affected.report_pages, "--published", *affected.published_datasets])
     sys.stdout.write(
         f"taken down; recorded in {ledger}. `{snakemake('data', configfile=recipe)}` updates verdicts and attribution; "
         f"models do not change; `{snakemake('all', config=['redo=train'], configfile=recipe)}` trains again\n"
