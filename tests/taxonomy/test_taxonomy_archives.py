@@ -3,10 +3,11 @@
 import gzip
 import io
 import json
+import tarfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import pytest
@@ -162,6 +163,15 @@ def test_a_truncated_gzip_is_refused_by_name(tmp_path: Path) -> None:
     archive = write(tmp_path / "a", {"Taxon.tsv.gz": packed[:-12]})
     with pytest.raises(InputError, match=r"Taxon\.tsv.*download it again"):
         build(archive, tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["w:", "w:gz"])
+def test_a_tar_is_refused_rather_than_read_as_text(tmp_path: Path, mode: Literal["w:", "w:gz"]) -> None:
+    folder = write(tmp_path / "a", {"Taxon.tsv": table([TERMS, *PLANTS])})
+    with tarfile.open(tmp_path / "list.tar.gz", mode) as packed:
+        packed.add(folder / "Taxon.tsv", "Taxon.tsv")
+    with pytest.raises(InputError, match=r"list\.tar\.gz: is a tar archive; unpack it"):
+        build(tmp_path / "list.tar.gz", tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["", "http://rs.tdwg.org/dwc/xsd/simpledarwincore/SimpleDarwinRecord"])

@@ -6,6 +6,7 @@
 import gzip
 import re
 import shutil
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -60,6 +61,8 @@ class Archive:
         self._numbers: dict[tuple[Path, str, str], int] = {}
         if not place.exists():
             raise InputError(f"{place}: missing; expected the folder, zip or table of a checklist")
+        if place.is_file() and tarfile.is_tarfile(place):
+            raise InputError(f"{place}: is a tar archive; unpack it, and give its folder")
         self._open(place)
         if (inner := self._only_zip()) is not None:
             self._open(self._unpacked(inner))
