@@ -11,6 +11,7 @@ from typing import Any
 import timm
 import torch
 from PIL import Image
+from timm.data import create_transform, resolve_model_data_config
 
 from workflow_scripts.common.errors import InputError
 
@@ -28,7 +29,7 @@ class VisionModel(torch.nn.Module):
     def __init__(self, visual: Any) -> None:
         super().__init__()
         self.visual = visual
-        self.data: dict[str, Any] = timm.data.resolve_model_data_config(visual)
+        self.data: dict[str, Any] = resolve_model_data_config(visual)
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         """Features [N, D], not normalised."""
@@ -37,7 +38,7 @@ class VisionModel(torch.nn.Module):
 
     def transform(self) -> Callable[[Image.Image], torch.Tensor]:
         """The preprocessing for evaluation."""
-        transform: Callable[[Image.Image], torch.Tensor] = timm.data.create_transform(**self.data, is_training=False)
+        transform: Callable[[Image.Image], torch.Tensor] = create_transform(**self.data, is_training=False)
         return transform
 
 
