@@ -71,6 +71,7 @@ onstart:
     if PLANNED_CORPORA.exists() or any(job.rule.name == "train_run" for job in workflow.dag.needrun_jobs()):
         write_json(PLANNED_CORPORA, MIXTURE.to_json())
     record_running()
+    note_stop_signals()
 
 
 if BEHIND:

@@ -49,6 +49,7 @@ from workflow_scripts.common.config.train import CorpusShards
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.generations import Generations, number_groups, number_parts, share
+from workflow_scripts.common.interruptions import note_stop_signals
 from workflow_scripts.common.job_arrays import submit_like_jobs_together
 from workflow_scripts.common.job_environment import literal_prefix, setup
 from workflow_scripts.common.jobs import Job, check_names, granted, resources_of

@@ -54,6 +54,15 @@ def test_options_come_from_the_signature(tmp_path: Path) -> None:
     assert done.stdout == "2 {'x': '1', 'y': '2'} 0.5\n", done.stderr
 
 
+def test_reports_of_libraries_at_exit_do_not_follow_the_help_or_a_wrong_option(tmp_path: Path) -> None:
+    (tmp_path / "step.py").write_text(f"import atexit\natexit.register(print, 'leaked')\n{STEP}")
+    for option, status, said in (("--sttings", 2, "--settings"), ("--help", 0, "Exit status")):
+        words = [sys.executable, str(tmp_path / "step.py"), option]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.returncode == status
+        assert said in done.stdout + done.stderr and "leaked" not in done.stdout
+
+
 def test_an_empty_list_is_allowed(tmp_path: Path) -> None:
     assert command(tmp_path, "--inputs", "--settings", SETTINGS).stdout.startswith("0 ")
 

@@ -1,6 +1,8 @@
 """The last lines of a run: consistent sums for every target, and the errors of failed jobs."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +13,7 @@ import pytest
 from tests.messages import says
 from workflow_scripts.common.accounts import Account, SourceRows, write_account
 from workflow_scripts.common.generations import Generations
-from workflow_scripts.common.last_lines import Places, after_failure, after_success
+from workflow_scripts.common.last_lines import Places, after_failure, after_stop, after_success
 from workflow_scripts.common.layout import Layout
 
 
@@ -156,3 +158,36 @@ def test_a_failure_says_its_error_again_with_the_log(tmp_path: Path) -> None:
     assert says(line, "error: ", "7 of 9 parts", str(killed))
     (line,) = after_failure([job("download", tmp_path / "none.log")])
     assert says(line, "error: rule download", "none.log")
+    # A stopped run repeats only the errors of jobs that failed by themselves.
+    group = SimpleNamespace(jobs=[job("curate", known), job("download", killed)])
+    error, stopped = after_stop([group], "SIGTERM")
+    assert says(error, "error: ", "row 7 is bad") and says(stopped, "SIGTERM", "same command")
+
+
+@pytest.mark.parametrize(("number", "name"), [("INT", "Ctrl-C"), ("TERM", "SIGTERM")])
+def test_a_stopped_run_ends_with_what_stopped_it_and_shows_no_errors(tmp_path: Path, number: str, name: str) -> None:
+    # The job's signal goes to its process group, as that of a terminal.
+    (tmp_path / "Snakefile").write_text(
+        f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).resolve().parents[2])!r})
+from workflow_scripts.common.interruptions import note_stop_signals
+from workflow_scripts.common.last_lines import say_at_the_end
+from workflow_scripts.common.terminal import be_brief
+be_brief(workflow)
+onstart:
+    note_stop_signals()
+onerror:
+    say_at_the_end(workflow, None, failed=True)
+rule one:
+    output: "made"
+    log: "one.log"
+    message: "one"
+    shell: "kill -{number} 0; sleep 600 2> {{log}}"
+"""
+    )
+    snakemake = [str(Path(sys.executable).parent / "snakemake"), "-c1"]
+    done = subprocess.run(snakemake, cwd=tmp_path, capture_output=True, text=True, check=False, start_new_session=True)
+    assert done.returncode != 0
+    assert says(done.stderr.splitlines()[-1], "stopped", name, "same command")
+    assert not any(words in done.stderr for words in ("error:", "Error", "At least one job"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from workflow_scripts.common.cli import BAD_INPUT
 from workflow_scripts.common.defined_rules import complete, literally
 from workflow_scripts.common.terminal import ShortLines, shows
 
@@ -27,6 +28,16 @@ def test_a_job_and_where_the_run_stands_are_a_line_each() -> None:
     assert short.format(record(LogEvent.PROGRESS, done=12, total=48)).endswith("  12 of 48 jobs done (25 %)")
     assert short.format(record(LogEvent.JOB_INFO, "rule x", rule_msg=None)) == "as ever: rule x"
     assert short.format(record(LogEvent.JOB_ERROR, "failed")) == "as ever: failed"
+
+
+def test_bad_input_of_a_job_is_one_line_and_other_failures_have_their_log(tmp_path: Path) -> None:
+    short = ShortLines(logging.Formatter())
+    log = tmp_path / "curate.log"
+    text = "Error in rule curate:\n    message: None\n    jobid: 1"
+    failed = record(LogEvent.JOB_ERROR, text, rule_name="curate", log=[str(log)])
+    assert short.format(failed) == "Error in rule curate:\n    jobid: 1"
+    log.write_text(f"2026-11-30 06:00:00,123 ERROR a.b: x.csv: row 7 is bad\n2026-11-30 INFO a.b: {BAD_INPUT}\n")
+    assert short.format(failed).endswith("  rule curate failed: x.csv: row 7 is bad")
 
 
 def test_errors_and_whatever_is_not_known_are_shown() -> None:

@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -86,7 +87,11 @@ def run(step: Callable[..., Any]) -> None:
     signature = inspect.signature(step)
     log = inspect.Parameter("log", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Path | None)
 
+    started = False
+
     def command(**arguments: Any) -> None:
+        nonlocal started
+        started = True
         path = arguments.pop("log")
         _log_to(path)
         logger.info("%s", " ".join(sys.argv))
@@ -123,8 +128,17 @@ def run(step: Callable[..., Any]) -> None:
     command.__doc__ = _with_exit_status(inspect.getdoc(step) or "")
     command.__module__ = step.__module__
     signal.signal(signal.SIGTERM, _terminated)
-    with _registry:
-        tyro.cli(command, prog=_command_name())
+    try:
+        with _registry:
+            tyro.cli(command, prog=_command_name())
+    except SystemExit as exited:
+        # Ends with the help or the wrong option: libraries' reports at interpreter exit (DuckDB's leaks) would follow.
+        if not started and step.__module__ == "__main__" and isinstance(exited.code, int):
+            with suppress(BrokenPipeError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(exited.code)
+        raise
 
 
 def _with_exit_status(text: str) -> str:

@@ -2,11 +2,34 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_received: list[int] = []
+
+
+def note_stop_signals() -> None:
+    """Note the stop signals that this process gets from now on; their handlers run as before."""
+
+    def noting(before: Callable[[int, FrameType | None], object]) -> Callable[[int, FrameType | None], object]:
+        def note(number: int, frame: FrameType | None) -> None:
+            _received.append(number)
+            before(number, frame)
+
+        return note
+
+    for number in STOP_SIGNALS:
+        if callable(before := signal.getsignal(number)):
+            signal.signal(number, noting(before))
+
+
+def stopped_by() -> str:
+    """What stopped this process, as people call it; "" if no stop signal has been noted."""
+    if not _received:
+        return ""
+    return "Ctrl-C" if _received[0] == signal.SIGINT else signal.Signals(_received[0]).name
 
 
 class Interrupted(KeyboardInterrupt):

@@ -15,6 +15,7 @@ from typing import Any
 
 from workflow_scripts.common.accounts import Account, read_account
 from workflow_scripts.common.generations import Generations
+from workflow_scripts.common.interruptions import stopped_by
 from workflow_scripts.common.layout import Corpus, Run
 from workflow_scripts.common.losses import lost_of, not_lost_before
 from workflow_scripts.common.protocols import plain_metric
@@ -54,9 +55,11 @@ def say_at_the_end(workflow: Any, places: Places, *, failed: bool) -> None:
         places: locations of the run's files.
         failed: whether a job failed.
     """
-    lines = _safely(
-        lambda: after_failure(workflow.scheduler.failed) if failed else after_success(_targets(workflow), places)
-    )
+    failed_jobs = workflow.scheduler.failed if failed else ()
+    if failed and stopped_by():
+        lines = _safely(lambda: after_stop(failed_jobs, stopped_by()))
+    else:
+        lines = _safely(lambda: after_failure(failed_jobs) if failed else after_success(_targets(workflow), places))
     if workflow.is_main_process:
         atexit.register(lambda: sys.stderr.write("".join(f"{line}\n" for line in lines)))
 
@@ -91,8 +94,7 @@ def after_failure(failed: Iterable[Any]) -> Iterator[str]:
     Args:
         failed: Snakemake's failed jobs and job groups.
     """
-    # Snakemake reports a failed group as one job.
-    jobs = sorted((one for job in failed for one in getattr(job, "jobs", [job])), key=str)
+    jobs = sorted(_each(failed), key=str)
     for job in jobs[:MAX_ERRORS]:
         log = next((str(path) for path in job.log), "")
         yield f"error: {error_of(Path(log)) or f'rule {job.rule.name} failed without a message'} (log: {log or 'none'})"
@@ -100,14 +102,39 @@ def after_failure(failed: Iterable[Any]) -> Iterator[str]:
         yield f"and {len(jobs) - MAX_ERRORS} more failed jobs"
 
 
+def _each(failed: Iterable[Any]) -> Iterator[Any]:
+    """The jobs; Snakemake reports a failed group as one job."""
+    for job in failed:
+        yield from getattr(job, "jobs", [job])
+
+
+def after_stop(failed: Iterable[Any], stopped: str) -> Iterator[str]:
+    """The errors of jobs that failed by themselves, then what stopped the run and how to continue it.
+
+    Args:
+        failed: Snakemake's failed jobs and job groups; those that the signal ended have no error in their log.
+        stopped: what stopped the run.
+    """
+    yield from after_failure(job for job in _each(failed) if any(_errors(_lines(Path(path))) for path in job.log))
+    yield f"run stopped by {stopped}; finished work is kept, and the same command continues the run"
+
+
 def error_of(log: Path) -> str:
     """The last error in a step's log, else its last line; "" if there is no log."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    errors = [found[1] for line in lines if (found := ERROR.match(line))]
+    lines = _lines(log)
+    errors = _errors(lines)
     return errors[-1] if errors else next((line for line in reversed(lines) if line.strip()), "")
+
+
+def _lines(log: Path) -> list[str]:
+    try:
+        return log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def _errors(lines: Iterable[str]) -> list[str]:
+    return [found[1] for line in lines if (found := ERROR.match(line))]
 
 
 def after_success(targets: Sequence[str], places: Places) -> Iterator[str]:

@@ -1,18 +1,28 @@
 """Shorten Snakemake's terminal output: one line when a job starts, and one line of progress when it ends.
 
+Bad input is one line too. After Ctrl-C or SIGTERM, errors of the stopped jobs are hidden.
+
 Its log file (`.snakemake/log`) has everything, and so has the output of a dry run, which shows rules and reasons.
 """
 
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 from snakemake.logging import ColorizingTextHandler
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from workflow_scripts.common.interruptions import stopped_by
+from workflow_scripts.common.last_lines import error_of
+from workflow_scripts.common.retries import is_bad_input
+
 # Events that progress lines cover, and the message about job selection.
 CHATTER = (LogEvent.JOB_FINISHED, LogEvent.JOB_STARTED)
 CHOOSING = "Select jobs to execute..."
+# Repeats the command of a failed job, whose error follows.
+COMMAND_FAILED = "RuleException:\nCalledProcessError"
+NO_MESSAGE = "    message: None\n"
 
 
 class ShortLines(logging.Formatter):
@@ -32,12 +42,19 @@ class ShortLines(logging.Formatter):
             return (
                 f"{now}  {fields['done']} of {fields['total']} jobs done ({100 * fields['done'] // fields['total']} %)"
             )
+        if event == LogEvent.JOB_ERROR:
+            logs = [Path(path) for path in fields.get("log") or ()]
+            if is_bad_input(logs):
+                return f"{now}  rule {fields['rule_name']} failed: {error_of(logs[0])}"
+            return self.default.format(record).replace(NO_MESSAGE, "")
         return self.default.format(record)
 
 
 def shows(record: logging.LogRecord) -> bool:
     """Whether to show a record on the terminal."""
     event = getattr(record, "event", None)
+    if record.levelno >= logging.ERROR and (stopped_by() or record.getMessage().startswith(COMMAND_FAILED)):
+        return False
     return event not in CHATTER and (event is not None or record.getMessage() != CHOOSING)
 
 
