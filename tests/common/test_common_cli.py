@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.messages import says
-from workflow_scripts.common.cli import _with_exit_status
+from workflow_scripts.common.cli import BAD_INPUT, _with_exit_status
 
 STEP = '''
 from pathlib import Path
@@ -23,6 +23,8 @@ def step(*, inputs: tuple[Path, ...] = (), named: dict[str, str] = {}, settings:
         raise InputError("table.csv: no column url")
     if how == "wrongly":
         raise RuntimeError("a bug")
+    if how == "closed":
+        raise PermissionError(13, "Permission denied", "closed/table.csv")
     if how == "much":
         with inputs[0].open("wb") as file:
             file.write(bytes(2 << 20))
@@ -76,6 +78,13 @@ def test_bad_input_is_one_line_and_status_2(tmp_path: Path) -> None:
 def test_bad_input_of_a_command_without_a_log_is_the_same_line(tmp_path: Path) -> None:
     done = by_hand(tmp_path, "--settings", SETTINGS, "--how", "badly")
     assert (done.returncode, done.stderr) == (2, "error: table.csv: no column url\n")
+
+
+def test_a_file_without_permission_is_one_line_and_its_traceback_is_in_the_log(tmp_path: Path) -> None:
+    done = command(tmp_path, "--settings", SETTINGS, "--how", "closed")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert says(done.stderr, "closed/table.csv", "Permission denied")
+    assert says((tmp_path / "logs/step.log").read_text(), "Traceback", BAD_INPUT)
 
 
 def test_a_reader_that_ends_early_is_no_fault(tmp_path: Path) -> None:

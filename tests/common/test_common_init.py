@@ -105,6 +105,7 @@ def test_what_is_there_and_what_is_odd_is_said(tmp_path: Path, capsys: pytest.Ca
     assert says(said, "not written like a binomial", "mantled howler")
     assert says(said, "2 spellings", "Corvus corax, corvus corax")
     assert says(said, "not identified", "Corvus sp.", "several names", "Corvus sp. = Pica pica")
+    assert says(said, "1 exact duplicate", ": Pica_pica/0.jpg = Corvus sp./copied.jpg")
     recipe = (ROOT / "config/photos.yaml").read_text().replace("min_size: 64", "min_size: 20")
     Path("mine.yaml").write_text(recipe)
     init(photos=birds, recipe="mine.yaml", overwrite=True)
@@ -199,12 +200,49 @@ def test_a_tables_columns_are_recognised_or_named_and_its_rows_read(
     assert not Path("config").exists()
     init(photos=tmp_path / "fotos.csv", columns={"path": "Datei"})
     said = capsys.readouterr().out
-    assert says(said, "7 photos of 2 species", "Photographer (creator)", "not read", ": tag")
+    assert says(said, "7 photos of 2 species", "Photographer (creator)", "not read", ".keep", ": tag")
     assert "Datei (path)" in said
     assert says(said, "1 row with no path or URL", "1 row with no name")
     assert "1 photo given by URL" in said
     assert len(catalogued(tmp_path)) == 8
     assert set(held_out("fotos").values()) == {"Pica pica"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "windows-1252"])
+@pytest.mark.parametrize("place", ["Zurich", "Zürich"])
+def test_a_column_name_with_an_umlaut_is_read_in_the_encoding_of_the_values(
+    encoding: str, place: str, tmp_path: Path
+) -> None:
+    photos(tmp_path, "files", 2)
+    rows = [f"files/{number}.jpg;Pica pica;{place}\n" for number in range(2)]
+    (tmp_path / "fotos.csv").write_bytes(("Bild;Gattung & Art;Größe\n" + "".join(rows)).encode(encoding))
+    columns = {"path": "Bild", "scientific_name": "Gattung & Art", "title": "Größe"}
+    init(photos=tmp_path / "fotos.csv", columns=columns)
+    assert set(catalogued(tmp_path).values()) == {"Pica pica"}
+    assert pq.read_table(tmp_path / "records.parquet", columns=["title"]).to_pylist() == [{"title": place}] * 2
+
+
+def test_names_that_cost_more_photos_than_a_run_may_lose_are_said_with_the_key_that_allows_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos(tmp_path / "cats", "Felis_catus", 16)
+    photos(tmp_path / "cats", "Panthera", 3)
+    photos(tmp_path / "cats", "Unknown", 1)
+    init(photos=tmp_path / "cats")
+    said = capsys.readouterr().out
+    assert says(said, "will stop", "4 of 20 photos", "Panthera, Unknown", "rename the folders", "next:")
+    (key,) = re.findall(r"`(max_loss: .*)`", said)
+    with Path("config/config.yaml").open("a") as file:
+        file.write(f"{key}\n")
+    assert written().max_loss.of("cats", is_local=True) == 0.2
+    # A backbone may know the names.
+    init(photos=tmp_path / "cats", recipe="finetune", overwrite=True)
+    assert "max_loss" not in capsys.readouterr().out
+    (tmp_path / "cats/Panthera").rename(tmp_path / "cats/Panthera sp.")
+    init(photos=tmp_path / "cats", overwrite=True)
+    said = capsys.readouterr().out
+    assert "max_loss" not in said
+    assert says(said, "1 name without a taxon", "1 name not identified", ": Panthera sp.")
 
 
 def test_more_unreadable_photos_than_a_run_may_lose_are_said_with_the_key_that_allows_them(
@@ -216,7 +254,7 @@ def test_more_unreadable_photos_than_a_run_may_lose_are_said_with_the_key_that_a
     (key,) = re.findall(r"`(max_loss: .*)`", capsys.readouterr().out)
     with Path("config/config.yaml").open("a") as file:
         file.write(f"{key}\n")
-    assert written().max_loss.of("birds", is_local=True) == 1
+    assert written().max_loss.of("birds", is_local=True) == 0.2
     photos(tmp_path / "birds", "Pica_pica", 20)
     init(photos=tmp_path / "birds", overwrite=True)
     assert "max_loss" not in capsys.readouterr().out
@@ -272,6 +310,8 @@ def test_what_is_refused_writes_nothing(tmp_path: Path) -> None:
         ({"photos": tmp_path / "set", "recipe": "gbif"}, "--recipe gbif: does not fit photos (screen.amphibians.of: "),
         ({"photos": tmp_path / "set", "recipe": "config"}, "--recipe config: does not fit photos (ablations: "),
         ({"photos": tmp_path / "set", "check": -1}, "--check -1"),
+        ({"photos": tmp_path / "set", "columns": {"path=Bild": "species=Art"}}, "--columns path Bild"),
+        ({"photos": tmp_path / "set", "out": Path("/proc/config.yaml")}, "/proc/config.yaml: cannot be written"),
         ({"photos": tmp_path / "set", "out": tmp_path / "set/Pica_pica/0.jpg", "overwrite": True}, ".yaml"),
         ({"photos": tmp_path / "set", "out": tmp_path / "set/a.yaml"}, f"--out {tmp_path / 'set/a.yaml'}"),
         (

@@ -30,6 +30,8 @@ BAD_INPUT = f"exit status {EXIT_BAD_INPUT}: bad input is not tried again"
 EXIT_STATUS = (
     f"Exit status: 0 success; {EXIT_BAD_INPUT} bad input, one line on stderr says what and where; 1 any other error."
 )
+NOT_PERMITTED = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""System errors that are bad input: a file or folder may not be read or written."""
 NEARLY_FULL = 64 * 2**20
 
 logger = logging.getLogger(__name__)
@@ -100,11 +102,7 @@ def run(step: Callable[..., Any]) -> None:
                 step(**arguments)
             sys.stdout.flush()
         except InputError as error:
-            if path is not None:
-                logger.error("%s", error)
-                logger.info(BAD_INPUT)
-            _print_error(error)
-            raise SystemExit(EXIT_BAD_INPUT) from None
+            raise _bad_input(error, path) from None
         except KeyboardInterrupt:
             sys.stderr.write("interrupted\n")
             raise SystemExit(128 + signal.SIGINT) from None
@@ -113,6 +111,9 @@ def run(step: Callable[..., Any]) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(128 + signal.SIGPIPE) from None
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in NOT_PERMITTED and error.filename is not None:
+                logger.info("traceback of the next line:", exc_info=error)
+                raise _bad_input(f"{error.filename}: {error.strerror}; check the permissions", path) from None
             if full := full_disks(error, [path, *arguments.values()]):
                 logger.exception("%s", error)
                 _print_error(f"{full}; free some space and run the same command again; finished work is kept")
@@ -177,6 +178,15 @@ def full_disks(error: Exception, arguments: Sequence[object]) -> str:
     return "disk full or quota exceeded: " + ", ".join(
         f"{path} has {usage.free // 2**20} of {usage.total // 2**20} MiB free" for path, usage in full
     )
+
+
+def _bad_input(error: object, log: Path | None) -> SystemExit:
+    """Report bad input in the log and on the terminal; return the exit to raise."""
+    if log is not None:
+        logger.error("%s", error)
+        logger.info(BAD_INPUT)
+    _print_error(error)
+    return SystemExit(EXIT_BAD_INPUT)
 
 
 def _print_error(message: object) -> None:

@@ -8,6 +8,7 @@ import codecs
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -244,9 +245,16 @@ def _head(path: Path, encoding: str | None) -> list[str]:
     """The first lines of a file; empty if they are all blank."""
     with path.open("rb") as file:
         start = file.read(HEAD_BYTES)
-    marked = next((name for mark, name in BYTE_ORDER_MARKS.items() if start.startswith(mark)), None)
-    text = start.decode(marked or encoding or "utf-8", errors="replace")
+    text = _decoded(start, _encodings(start, encoding))
     return re.split(r"\r\n|\r|\n", text) if text.strip("\ufeff \r\n") else []
+
+
+def _decoded(start: bytes, encodings: Sequence[str]) -> str:
+    """The beginning of a file in the first encoding that fits; the last bytes may be cut within a character."""
+    for encoding in encodings:
+        with suppress(UnicodeDecodeError):
+            return codecs.getincrementaldecoder(encoding)().decode(start)
+    return start.decode(encodings[0], errors="replace")
 
 
 def _cells(line: str, form: Form) -> list[str]:
@@ -282,7 +290,9 @@ def _write_regular(path: Path, form: Form, widths: tuple[int, int, int], target:
     failures: list[str] = []
     escaped = [(replace(form, escape="\\"), True)] if form.quote else []
     attempts = ((form, True), *escaped, (other, True), (form, False))
-    for encoding in _encodings(path, form):
+    with path.open("rb") as file:
+        start = file.read(4)
+    for encoding in _encodings(start, form.encoding):
         padded_attempts: list[tuple[Form, bool]] = []
         for attempt, strict in attempts:
             if not strict and attempts[0] in padded_attempts:
@@ -311,13 +321,12 @@ def _write_regular(path: Path, form: Form, widths: tuple[int, int, int], target:
     raise InputError(next(likely, failures[0]))
 
 
-def _encodings(path: Path, form: Form) -> list[str]:
-    with path.open("rb") as file:
-        start = file.read(4)
+def _encodings(start: bytes, encoding: str | None) -> list[str]:
+    """The encodings to try for a file, by its first bytes and its declared encoding."""
     for mark, name in BYTE_ORDER_MARKS.items():
         if start.startswith(mark):
             return [name]
-    return ["utf-8", FALLBACK_ENCODING] if form.encoding is None else [form.encoding]
+    return ["utf-8", FALLBACK_ENCODING] if encoding is None else [encoding]
 
 
 def _copy(path: Path, form: Form, widths: tuple[int, int, int], target: Path, strict: bool) -> int:

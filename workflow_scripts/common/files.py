@@ -64,8 +64,8 @@ def check_writable(path: Path) -> None:
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".can-write-"):
+        folder = next(filter(os.path.exists, path.absolute().parents))
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".can-write-"):
             pass
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None

@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 import yaml
@@ -15,7 +15,8 @@ import yaml
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.base import NOT_IN_PATHS
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import whole, write_text
+from workflow_scripts.common.files import check_writable, whole, write_text
+from workflow_scripts.common.losses import whole_percent
 from workflow_scripts.common.photo_collection import (
     LOCAL,
     Collection,
@@ -25,8 +26,12 @@ from workflow_scripts.common.photo_collection import (
     note_names,
     read_folder,
     read_table,
+    shown,
 )
 from workflow_scripts.common.tables import connect
+
+if TYPE_CHECKING:
+    from workflow_scripts.common.config.root import Config
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEFAULT = Path("config/config.yaml")
@@ -92,6 +97,8 @@ def init(
     if not re.fullmatch(NAME, corpus):
         raise InputError(f"--name {corpus}: use letters, digits, _, . and -, with a letter or digit first")
     test_labels, own_table = (out.with_name(f"{corpus}_{what}.csv") for what in ("test", "photos"))
+    if pair := next((ours for ours in columns if "=" in ours), None):
+        raise InputError(f"--columns {pair}: write a space instead of =: --columns {pair.replace('=', ' ', 1)}")
     if not photos.exists():
         near = difflib.get_close_matches(str(photos), map(str, photos.parent.glob("*")), n=1)
         raise InputError(f"{photos}: no such folder or table" + (f"; did you mean {near[0]}?" if near else ""))
@@ -105,6 +112,7 @@ def init(
         # The tables are named by the corpus.
         option = "--out" if existing[0] == out else "--name"
         raise InputError(f"{existing[0]}: exists already; choose another {option}, or replace it with --overwrite")
+    check_writable(out)
     with connect(memory_mb, threads) as connection:
         if photos.is_dir():
             found = read_folder(connection, photos)
@@ -113,18 +121,13 @@ def init(
         note_names(found)
         checked = check_photos(found, check, max(config.download.min_size, config.curate.min_size))
         tested = hold_out(found, test_share, MIN_PHOTOS)
-        _print_report(found, photos, checked, tested)
+        _print_report(found, photos, corpus, checked, tested)
         if checked and checked == found.unreadable:
             raise InputError(
                 f"{photos}: none of the {count(checked, 'photo')} opened is readable, see above; paths are relative "
                 f"to {found.images} (--images)"
             )
-        max_loss = config.max_loss.of(corpus, is_local=True)
-        if found.unreadable > max_loss * checked:
-            sys.stdout.write(
-                f"a run would stop because more than {max_loss:.0%} of the photos are unreadable; repair them, or add "
-                f"`max_loss: {{sources: {{{corpus}: 1}}}}` to the config\n"
-            )
+        warning = _loss_warning(found, checked, corpus, config, out)
         root = _readable(found.images, corpus)
         source: dict[str, Any] = {"name": corpus, "reader": "folders", "images": root}
         tables: dict[Path, tuple[str, str]] = {}
@@ -158,7 +161,40 @@ def init(
     write_text(out, text)
     entry = "./run" if Path.cwd() == PROJECT else shlex.quote(str(PROJECT / "run"))
     option = "" if out == DEFAULT else f" --configfile {shlex.quote(str(out))}"
-    sys.stdout.write(f"wrote {', '.join(map(str, [out, *tables]))}\nnext: {entry} -n{option}\n")
+    sys.stdout.write(f"wrote {', '.join(map(str, [out, *tables]))}\n{warning}next: {entry} -n{option}\n")
+
+
+def _loss_warning(found: Collection, checked: int, corpus: str, config: "Config", out: Path) -> str:
+    """Say that the run will stop because it loses too many photos, and what to do; "" if it will not stop.
+
+    Args:
+        found: the photos.
+        checked: number of photos opened.
+        corpus: name of the source.
+        config: the recipe.
+        out: the config to write.
+    """
+    losses = [(found.unreadable, checked, True, "unreadable", "repair the files")]
+    if config.taxonomy is None or not config.taxonomy.backbones:
+        what = f"lost because their names have no taxon ({shown(found.lost_names())})"
+        remedy = f"{'correct the names' if found.is_table else 'rename the folders'} (a genus as `Genus sp.`)"
+        losses += [(*counts, is_local, what, remedy) for is_local, counts in found.lost_photos().items()]
+    allowed = {is_local: config.max_loss.of(corpus, is_local=is_local) for is_local in (True, False)}
+    beyond = [loss for loss in losses if loss[0] > allowed[loss[2]] * loss[1]]
+    if not beyond:
+        return ""
+    clauses = [
+        f"{lost:,} of {photos:,} photos are {what}, more than max_loss allows ({allowed[is_local]:.0%})"
+        for lost, photos, is_local, what, _ in beyond
+    ]
+    # Of a sample, the exact share is unknown.
+    is_sampled = beyond[0][3] == "unreadable" and checked < found.count(LOCAL)
+    enough = 1 if is_sampled else max(whole_percent(lost / photos) for lost, photos, *_ in beyond)
+    remedies = "; ".join(dict.fromkeys(remedy for *_, remedy in beyond))
+    return (
+        f"the run will stop: {'; '.join(clauses)}. Remedy: {remedies}; or continue without these photos: add "
+        f"`max_loss: {{sources: {{{corpus}: {enough:g}}}}}` to {out} (the key max_loss.sources.{corpus})\n"
+    )
 
 
 def _template(recipe: str) -> Path:
@@ -253,14 +289,15 @@ def _write_csv(found: Collection, path: Path, columns: str, condition: str) -> N
             table.writerows(some)
 
 
-def _print_report(found: Collection, photos: Path, checked: int, tested: int) -> None:
+def _print_report(found: Collection, photos: Path, corpus: str, checked: int, tested: int) -> None:
     species = found.species()
     total = sum(species.values())
     lines = [f"{photos}: {count(total, 'photo')} of {len(species):,} species"]
     if found.is_table:
         lines += ["columns read: " + ", ".join(_column(ours, theirs) for ours, theirs in found.columns.items())]
         if found.unused:
-            lines += ["columns not read (to carry them along, list them in `keep`): " + ", ".join(found.unused)]
+            keep = f"generations.0.sources.{corpus}.keep"
+            lines += [f"columns not read (to carry them along, list them in {keep}): " + ", ".join(found.unused)]
     width = max(map(len, list(species)[:LISTED]))
     lines += [f"  {name:<{width}}  {photos_of:,}" for name, photos_of in list(species.items())[:LISTED]]
     if len(species) > LISTED:

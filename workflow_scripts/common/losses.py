@@ -133,8 +133,7 @@ def refuse(
     if rest := sum(cause.rows for cause in ordered[MAX_CAUSES:]):
         shown += f", others {rest:,}"
     also = "".join(f", {other.source.source} ({_percent(other.share)} %)" for other in others)
-    # Rounded up, so that the suggested share allows the loss.
-    enough = min(1.0, math.ceil(100 * worst.share) / 100)
+    enough = whole_percent(worst.share)
     clauses = [*remedies, f"set max_loss.sources.{name}: {enough:g} to continue without them"]
     return InputError(
         f"{stage}: source {name} lost {worst.rows:,} of {worst.source.rows_in:,} {unit} "
@@ -144,6 +143,11 @@ def refuse(
         + f". List: {where}. Remedy: "
         + "; or ".join(clauses)
     )
+
+
+def whole_percent(share: float) -> float:
+    """A share rounded up to a whole percentage, so that as `max_loss` it allows a loss of that share."""
+    return min(1.0, math.ceil(100 * share) / 100)
 
 
 def ask_again(causes: Sequence[Cause]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import tempfile
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -24,14 +24,16 @@ from workflow_scripts.common.tables import literal, quoted, scalar
 GENUS = re.compile(r"[A-Z][a-z-]{2,}")
 EPITHET = re.compile(r"[a-z][a-z-]{2,}")
 KINDS = {
-    "unranked": "of one word and unknown rank (without a backbone, their photos are lost unless a table has the name "
-    "in a rank column: genus, family, ...)",
-    "unknown": "without a taxon (without a backbone, their photos are lost)",
-    "open": "not identified to species, read to the rank they give",
-    "recased": "not written like a binomial (Genus epithet), read as one",
-    "whole": "not written like a binomial (Genus epithet), kept as class names",
+    "unranked": "of one word and unknown rank (without a backbone, such photos are lost unless a table has the name in "
+    "a rank column: genus, family, ...)",
+    "unknown": "without a taxon (without a backbone, such photos are lost)",
+    "open": "not identified to species, used at the rank given",
+    "recased": "not written like a binomial (Genus epithet), read as a binomial",
+    "whole": "not written like a binomial (Genus epithet), used unchanged",
 }
-"""Description of names that are not species names, by their kind in `names.sql`."""
+"""Description of names that are not species names, by their kind in `names.sql`, for any number of them."""
+LOST = ("unranked", "unknown")
+"""Kinds of names that have no taxon without a backbone, so that curation loses their photos."""
 TEST = ("test", "testing")
 """Names of folders, or values of the column `split`, that mark test photos."""
 BATCH_ROWS = 10_000
@@ -94,6 +96,16 @@ class Collection:
         if name not in self.kinds:
             self.kinds[name] = scalar(self.connection, f"SELECT kind_of_name({literal(name)})")
         return self.kinds[name]
+
+    def lost_names(self) -> list[str]:
+        """Names that have no taxon without a backbone, those with most photos first."""
+        return [] if self.has_ranks else [name for name in self.species() if self.kind_of(name) in LOST]
+
+    def lost_photos(self) -> dict[bool, tuple[int, int]]:
+        """Numbers of photos with such names and of all photos, for local photos (True) and for URLs (False)."""
+        query = f"SELECT {LOCAL} AS is_local, count(*) FILTER (list_contains(?::VARCHAR[], name)), count(*) FROM photos"
+        rows = self.connection.execute(f"{query} GROUP BY is_local", [self.lost_names()]).fetchall()
+        return {is_local: (lost, photos) for is_local, lost, photos in rows}
 
     def same_species(self) -> dict[str, list[str]]:
         """Binomials that several names are read as, with those names."""
@@ -278,7 +290,8 @@ def check_photos(found: Collection, most: int, min_size: int) -> int:
     unreadable: dict[str, list[str]] = defaultdict(list)
     small: list[str] = []
     names_of: dict[str, set[str]] = defaultdict(set)
-    copies: Counter[str] = Counter()
+    first_of: dict[str, str] = {}
+    copies: list[str] = []
     with Progress("checking photos", len(places), "photos") as progress:
         for place, name in places:
             progress.update()
@@ -296,7 +309,8 @@ def check_photos(found: Collection, most: int, min_size: int) -> int:
                 small.append(place)
             digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
             names_of[digest].add(name)
-            copies[digest] += 1
+            if first_of.setdefault(digest, place) != place:
+                copies.append(f"{place} = {first_of[digest]}")
     found.unreadable = sum(map(len, unreadable.values()))
     for why, paths in unreadable.items():
         found.problems.append(f"{count(len(paths), 'unreadable photo')} ({why}): {shown(paths)}")
@@ -307,8 +321,8 @@ def check_photos(found: Collection, most: int, min_size: int) -> int:
     if several := [sorted(names) for names in names_of.values() if len(names) > 1]:
         pairs = [" = ".join(names) for names in several]
         found.problems.append(f"{count(len(several), 'photo')} with several names: {shown(pairs)}")
-    if twice := sum(copies.values()) - len(copies):
-        found.problems.append(f"{count(twice, 'exact duplicate')}; one copy of each photo is kept")
+    if copies:
+        found.problems.append(f"{count(len(copies), 'exact duplicate')} (one copy of each is kept): {shown(copies)}")
     return len(places)
 
 

@@ -1,6 +1,7 @@
 """Column names of image tables: one list for sources, label files and the documentation."""
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -127,7 +128,7 @@ def is_named(column: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", NAMESPACE.sub("", name)).lower()
+    return re.sub(r"[\W_]+", "", NAMESPACE.sub("", unicodedata.normalize("NFC", name))).lower()
 
 
 NAMESPACE = re.compile(r"^\s*(?:dwc|dcterms|dc|ac|xmpRights|gbif|idigbio)[:.]", re.IGNORECASE)
