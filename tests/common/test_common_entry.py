@@ -69,6 +69,24 @@ def test_in_another_folder_the_projects_snakefile_and_profiles_are_added(
     assert list(located(words)) == words
 
 
+def test_a_folder_without_a_config_is_refused_unless_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (("-n",), ("all", "--profile", "profiles/local"), ("-n", "--directory=.")):
+        assert says(refusal(*words), "config/config.yaml", "workflow_scripts.common.init", "--configfile")
+    check(["--version"])
+    check(["-n", "-s", "other.smk"])
+    check(["-n", "--directory", str(ROOT)])
+    Path("a.yaml").touch()
+    check(["-n", "--configfile", "a.yaml"])
+    Path("config").mkdir()
+    Path("config/config.yaml").touch()
+    check(["-n"])
+    monkeypatch.chdir(ROOT)
+    check(["-n"])
+
+
 def test_what_is_right_becomes_snakemake(tmp_path: Path) -> None:
     done = run("--version")
     assert (done.returncode, done.stderr) == (0, "")

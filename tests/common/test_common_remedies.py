@@ -12,7 +12,7 @@ import pytest
 
 from workflow_scripts.common import remedies
 from workflow_scripts.common.config.root import sections
-from workflow_scripts.common.remedies import OPTIONS, remember_options, snakemake
+from workflow_scripts.common.remedies import OPTIONS, TYPED, remember_options, snakemake
 
 ROOT = Path(__file__).resolve().parents[2]
 CARRIED_OUT: list[tuple[str, str]] = [
@@ -59,6 +59,12 @@ def test_further_values_join_those_of_the_run() -> None:
 def test_where_no_run_says_it_the_person_has_the_config_to_name() -> None:
     assert snakemake("data", configfile="mine.yaml") == "snakemake data --profile profiles/local --configfile mine.yaml"
     assert snakemake("data").endswith("--configfile CONFIG")
+
+
+def test_a_run_by_the_entry_is_named_as_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, TYPED, '["~/treeoflife/run", "-n", "--profile", "profiles/local"]')
+    remember_options(["--snakefile=/a/Snakefile", "-n", "--profile", "/a/profiles/local"])
+    assert shlex.split(snakemake("data")) == ["~/treeoflife/run", "data", "--profile", "profiles/local"]
 
 
 def test_words_with_blanks_are_quoted() -> None:

@@ -123,8 +123,11 @@ def test_snakemake_as_a_job_works_in_a_folder_of_ones_own(own: Path, tmp_path: P
     ]
 
 
-def test_a_folder_without_a_config_plans_the_embedded_world(own: Path) -> None:
+def test_a_folder_without_a_config_plans_the_embedded_world_only_by_snakemake(own: Path) -> None:
     shutil.rmtree(own / "config")
+    refused = plan(own, ROOT / "run", "all")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert says(refused.stderr, "error: ", "config/config.yaml", "workflow_scripts.common.init", "--configfile")
     done = snakemake(own, "-s", ROOT / "Snakefile", "world")
     assert done.returncode == 0
     assert says(done.stderr, f"config {ROOT}/config/config.yaml, corpus world")

@@ -2,11 +2,13 @@
 
 Snakemake reads config files before any code of the workflow runs, and fails with a traceback if one is missing or
 invalid, or if a target follows `--configfile`. Outside the project folder, the paths of the Snakefile and profiles are
-added.
+added, and a config is required: the embedded world is the default only in the project folder.
 """
 
 import difflib
+import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,12 +16,17 @@ from pathlib import Path
 from workflow_scripts.common.cli import EXIT_BAD_INPUT
 from workflow_scripts.common.config.root import read_yaml
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.remedies import TYPED
 
 PROJECT = Path(__file__).resolve().parents[2]
 SNAKEFILES = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
 PROFILE = "--profile"
 CONFIG_FILES = ("--configfile", "--configfiles")
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
+CONFIG = Path("config/config.yaml")
+FOLDER = ("--directory", "-d")
+# Options that Snakemake answers without reading a workflow.
+ANSWERED = ("--help", "-h", "--version", "-v")
 
 
 def config_files(words: Sequence[str]) -> Iterator[str]:
@@ -56,6 +63,27 @@ def check(words: Sequence[str]) -> None:
             near = difflib.get_close_matches(word, [one for one in names if one.endswith(CONFIG_SUFFIXES)], n=1)
             raise InputError(f"{word}: no such config file" + (f"; did you mean {near[0]}?" if near else ""))
         read_yaml(path)
+    if not {*ANSWERED}.intersection(words) and _takes_our_snakefile(words) and not any(config_files(words)):
+        folder = Path(next(_values(words, FOLDER), "."))
+        if not (folder / CONFIG).exists() and folder.resolve() != PROJECT:
+            raise InputError(
+                f"{folder / CONFIG}: no config in this folder; write one for your photos with "
+                f"`{shlex.join([sys.executable, '-m', 'workflow_scripts.common.init'])} PHOTOS`, or name one with "
+                "--configfile"
+            )
+
+
+def _values(words: Sequence[str], names: Sequence[str]) -> Iterator[str]:
+    """The values of an option that takes one."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        option, equals, value = word.partition("=")
+        if option in names:
+            yield value if equals else following
+
+
+def _takes_our_snakefile(words: Sequence[str]) -> bool:
+    named = any(word.startswith("-s") or word.partition("=")[0] == "--snakefile" for word in words)
+    return not named and not any(map(os.path.exists, SNAKEFILES))
 
 
 def located(words: Sequence[str]) -> Iterator[str]:
@@ -64,8 +92,7 @@ def located(words: Sequence[str]) -> Iterator[str]:
     Args:
         words: the arguments of `snakemake`.
     """
-    named = any(word.startswith("-s") or word.partition("=")[0] == "--snakefile" for word in words)
-    if not named and not any(map(os.path.exists, SNAKEFILES)):
+    if _takes_our_snakefile(words):
         yield f"--snakefile={PROJECT / 'Snakefile'}"
     before = ""
     for word in words:
@@ -81,4 +108,6 @@ if __name__ == "__main__":
     except InputError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(EXIT_BAD_INPUT)
+    if program := os.environ.get(TYPED):
+        os.environ[TYPED] = json.dumps([program, *sys.argv[1:]])
     os.execv(sys.executable, [sys.executable, "-m", "snakemake", *located(sys.argv[1:])])

@@ -9,6 +9,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 OPTIONS = "TREEOFLIFE_SNAKEMAKE_OPTIONS"
+# The command line of `run` as typed (JSON), to which it adds paths for Snakemake.
+TYPED = "TREEOFLIFE_TYPED"
 # Placeholder options outside a run of Snakemake.
 UNKNOWN = ["--profile", "profiles/local", "--configfile", "CONFIG"]
 # Config values that apply to one run only.
@@ -30,24 +32,29 @@ def snakemake(*words: str, config: Sequence[str] = (), configfile: str = "") -> 
         configfile: the config file to name outside a run of Snakemake.
     """
     found = os.environ.get(OPTIONS)
-    run_options = json.loads(found) if found else {"options": [*UNKNOWN[:-1], configfile or UNKNOWN[-1]], "config": []}
+    unknown = {"program": "snakemake", "options": [*UNKNOWN[:-1], configfile or UNKNOWN[-1]], "config": []}
+    run_options = json.loads(found) if found else unknown
     values = [*run_options["config"], *config]
-    return shlex.join(["snakemake", *words, *run_options["options"], *(["--config", *values] if values else [])])
+    return shlex.join(
+        [run_options["program"], *words, *run_options["options"], *(["--config", *values] if values else [])]
+    )
 
 
 def remember_options(command_line: Sequence[str]) -> None:
     """Store the options that suggested commands repeat, for this process and its jobs.
 
     Args:
-        command_line: the arguments of `snakemake`.
+        command_line: the arguments of `snakemake`; those of `run`, if it was typed, take precedence.
     """
-    kept: dict[str, list[str]] = {"options": [], "config": []}
+    typed = os.environ.get(TYPED)
+    program, *command_line = json.loads(typed) if typed else ["snakemake", *command_line]
+    options, config = [], []
     for option, values in _options(command_line):
         if option in CONFIG:
-            kept["config"] += [value for value in values if not value.startswith(ONCE)]
+            config += [value for value in values if not value.startswith(ONCE)]
         else:
-            kept["options"] += [option, *values]
-    os.environ[OPTIONS] = json.dumps(kept)
+            options += [option, *values]
+    os.environ[OPTIONS] = json.dumps({"program": program, "options": options, "config": config})
 
 
 def _options(command_line: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
