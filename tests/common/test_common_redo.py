@@ -213,6 +213,24 @@ def test_several_steps_are_named_in_one_line_and_one_word(account: Path) -> None
     assert "\n" not in line
 
 
+def test_a_cause_that_several_steps_share_is_named_once(account: Path) -> None:
+    settings = [[repr(json.dumps({"images": folder})), repr(f"--images {folder}")] for folder in ("A", "B b")]
+    settings[1][1] = repr("--images 'B b'")
+    changed = SimpleNamespace(only_old=set(settings[0]), only_new=set(settings[1]))
+    first = Job("catalog_source", [], params_changed=changed)
+    download = Job("download", [account], (first,), updated_input={"a"}, updated_input_run={"a"})
+    shards = Job("shards_write", [account], (download,), updated_input={"a"}, updated_input_run={"a"})
+    line = refusal(redone(Plan(first, download, shards), NOTHING, CORPUS, LEDGER))
+    assert line.count("A -> B b") == 1 and "--images" not in line
+    assert "download (" in line and "shards (" in line and "'redo=[download,shards]'" in line
+    # The own cause of a step is that of the steps after it, which may have further ones.
+    download.reason = Job("download", [], params_changed=changed).reason
+    other = Job("shards_plan", [], updated_input={"other"})
+    shards.after = (download, other)
+    line = refusal(redone(Plan(download, other, shards), NOTHING, CORPUS, LEDGER))
+    assert line.count("A -> B b") == 1 and "shards_plan runs: changed input other" in line
+
+
 @pytest.mark.parametrize(
     ("settings", "held_up"),
     [
@@ -246,6 +264,8 @@ def test_changed_settings_are_named_by_key_and_versions_by_number() -> None:
     assert "hosts" not in said
     assert "code version 1 -> 2" in said
     assert "results/a -> results/b" in said
+    options = [["--a 1 --b 2"], ["--a 1 --b 3"]]
+    assert "--b 2 -> --a 1 --b 3" in changed_params(*(list(map(repr, some)) for some in options))
     assert "1 -> 1-0123456789abcdef" in changed_params([repr("1")], [repr("1-0123456789abcdef")])
 
 

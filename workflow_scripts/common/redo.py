@@ -7,7 +7,8 @@ are then plain files that no rule makes. Both apply to one command only.
 
 import ast
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+import shlex
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -121,9 +122,12 @@ class Redone:
     cost: str
     why: tuple[str, ...]
 
-    def __str__(self) -> str:
+    def sentence(self, said: Collection[str]) -> str:
+        """The step with its cost and causes; causes that are `said` already are not repeated."""
         jobs = f"{self.jobs} finished job{'s' if self.jobs > 1 else ''}"
-        return f"{self.step} ({', '.join(filter(None, [jobs, self.cost]))}; {'; '.join(self.why)})"
+        new = [cause for cause in self.why if cause not in said]
+        same = ["the same cause"] if len(new) < len(self.why) else []
+        return f"{self.step} ({', '.join(filter(None, [jobs, self.cost]))}; {'; '.join(same + new)})"
 
 
 @dataclass(frozen=True)
@@ -208,12 +212,18 @@ def _relevant(found: Iterable[Cause], costly: Costly, corpus: Corpus, ledger: st
 
 
 def refusal(found: list[Redone]) -> str:
-    """The message that says what would be redone and how to continue."""
+    """The message that says what would be redone and how to continue. Each cause is named once."""
+    said: set[str] = set()
+    sentences = []
+    for one in found:
+        sentences.append(one.sentence(said))
+        # For later steps, the own causes of a job are those of the rule that runs before them.
+        said |= {*one.why, *(f"{rule} runs: {cause}" for rule in STEPS[one.step].guarded for cause in one.why)}
     steps = [one.step for one in found]
     words = steps[0] if len(steps) == 1 else f"[{','.join(steps)}]"
     quote = "'" if len(steps) > 1 else ""
     return (
-        f"this plan redoes finished work: {', '.join(map(str, found))}. "
+        f"this plan redoes finished work: {', '.join(sentences)}. "
         f"To redo it, add --config {quote}redo={words}{quote}; "
         f"to keep the existing results, add --config {quote}keep={words}{quote}"
     )
@@ -288,14 +298,29 @@ def changed_params(old: Iterable[str], new: Iterable[str]) -> str:
         new: params that only the planned job has.
     """
     before, after = [sorted(map(_value, some), key=str) for some in (old, new)]
-    changes = [f"{key} {_short(one)} -> {_short(other)}" for key, one, other in _changed_keys(before, after)]
+    keys = _changed_keys(before, after)
+    changes = [f"{key} {_short(one)} -> {_short(other)}" for key, one, other in keys]
     plain = [[one for one in some if not isinstance(one, dict)] for some in (before, after)]
     versions = [next((one for one in some if _is_version(one)), None) for some in plain]
     if all(versions):
         changes.append(f"code version {versions[0]} -> {versions[1]}")
+    values = [(one, other) for _, one, other in keys]
     for one, other in zip(*([one for one in some if not _is_version(one)] for some in plain), strict=False):
+        # Options of a command whose values are settings, too.
+        if all(pair in values for pair in _changed_words(one, other)):
+            continue
         changes.append(f"{_short(one)} -> {_short(other)}")
     return "changed settings: " + ", ".join(changes) if changes else "changed settings"
+
+
+def _changed_words(before: Any, after: Any) -> list[tuple[str, str]]:
+    """The words in which two command lines differ; all of the text if they differ in more than words."""
+    try:
+        one, other = shlex.split(str(before)), shlex.split(str(after))
+    except ValueError:
+        return [(before, after)]
+    pairs = list(zip(one, other, strict=False))
+    return [pair for pair in pairs if len(set(pair)) > 1] if len(one) == len(other) else [(before, after)]
 
 
 def _changed_settings(old: Iterable[str], new: Iterable[str]) -> tuple[str, ...]:
