@@ -182,14 +182,22 @@ rule model_export:
         "--settings {params.settings:q} --out {params.out:q} --log {log:q}"
 
 
+LABELS_TRAINED_ON = CORPUS.catalog_labels.each(generation=MIXTURE.own_generations)
+# A corpus made elsewhere may have no catalog.
+if GIVEN and not all(Path(path).exists() for path in LABELS_TRAINED_ON):
+    LABELS_TRAINED_ON = []
+
+
 JOB = job("species_texts", RUN_LOGS, "train/species_texts")
 
 
-# Embeddings of the corpus's species names, in the format that pybioclip reads.
+# Embeddings of the species names of the training's generations, in the format that pybioclip reads.
 rule species_texts:
     input:
         model=RUN.model_config(),
-        labels=CORPUS.labels(),
+        # The labels of a training's generations stay the same when the corpus grows.
+        labels=ancient(CORPUS.labels()) if MIXTURE.is_behind else CORPUS.labels(),
+        trained_on=LABELS_TRAINED_ON,
     output:
         RUN.species_texts.each(kind=["npy", "json"]),
     log:
@@ -210,7 +218,7 @@ rule species_texts:
         "train: embed the names of all species"
     shell:
         "python -m workflow_scripts.train.species_texts --model {params.model:q} --labels {input.labels:q} "
-        "--templates {params.templates} --memory-mb {resources.mem_mb} --out {params.out:q} --log {log:q}"
+        "--trained-on {input.trained_on:q} --templates {params.templates} --memory-mb {resources.mem_mb} --out {params.out:q} --log {log:q}"
 
 
 JOB = job("model_card", RUN_LOGS, "train/card")

@@ -20,7 +20,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.layout import Layout
 from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
-from workflow_scripts.contracts import ATTRIBUTION, HELD, LABELS, LEDGER, SHARD_MANIFEST
+from workflow_scripts.contracts import ATTRIBUTION, HELD, LABELS, LEDGER, PROVIDER_LABELS, SHARD_MANIFEST
 from workflow_scripts.train.card import taken_down, write_card
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.export import export
@@ -208,6 +208,23 @@ def test_a_species_with_several_labels_appears_once_with_its_commonest_name_and_
     species_texts(model=start, labels=tmp_path / "labels.parquet", templates="caption", memory_mb=512, out=tmp_path)
     names = json.loads((tmp_path / "txt_emb_species.json").read_text())
     assert names == [[["Animalia", "", "", "", "Corvidae", "Pica", "hudsonia"], "black-billed magpie"]]
+
+
+def test_species_texts_are_of_the_generations_that_were_trained_on(corpus, start: Path, tmp_path: Path) -> None:
+    labels = [tmp_path / f"g00{number}.parquet" for number in range(2)]
+    with tables.connect() as connection:
+        known = connection.execute(f"SELECT label_id FROM {tables.scan(corpus.labels)} ORDER BY label_id").fetchall()
+    for path, ids in zip(labels, (known[:5], known[5:]), strict=True):
+        tables.write_rows([{"label_id": label_id, "images": 1} for (label_id,) in ids], PROVIDER_LABELS, path)
+
+    def named(*trained_on: Path) -> list[object]:
+        texts = {"model": start, "labels": corpus.labels, "templates": "caption", "memory_mb": 512, "out": tmp_path}
+        species_texts(**texts, trained_on=trained_on)
+        return list(json.loads((tmp_path / "txt_emb_species.json").read_text()))
+
+    assert named(*labels) == named()
+    first, second = named(labels[0]), named(labels[1])
+    assert first and second and sorted(first + second) == named()
 
 
 def test_the_card_says_how_it_was_trained_how_it_scores_and_what_to_cite(

@@ -49,9 +49,20 @@ class Mixture:
         return any(corpus.labels == self.own.labels for corpus in self.corpora)
 
     @property
+    def own_generations(self) -> list[str]:
+        """The config's own generations that are trained on. The corpus may have grown since."""
+        trained = next((corpus for corpus in self.corpora if corpus.labels == self.own.labels), None)
+        return self._generations.names[: len(trained.shards)] if trained else []
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the config's own corpus has generations that a finished training has not seen."""
+        return self.has_own and self.own_generations != self._generations.names
+
+    @property
     def generations(self) -> list[str]:
         """The config's own generations, if the complete own corpus is the only training data; else none."""
-        names = self._generations.names[: len(self.corpora[0].shards)]
+        names = self.own_generations
         own = self.own.model_copy(update={"shards": self.own.shards[: len(names)]})
         return names if self.corpora == [own] and self._splits[0] == "train" else []
 

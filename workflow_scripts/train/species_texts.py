@@ -1,7 +1,7 @@
 """Embed the names of the corpus's species, in the layout that pybioclip reads.
 
-In: an exported model and the corpus's labels. Out: `txt_emb_species.npy` and `txt_emb_species.json`, see
-`common.species_embeddings`.
+In: an exported model, the corpus's labels, and the labels of the generations that the model was trained on. Out:
+`txt_emb_species.npy` and `txt_emb_species.json`, see `common.species_embeddings`.
 
 Shapes: N species, n species of a batch, D embedding dimensions.
 """
@@ -22,16 +22,22 @@ from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
 from workflow_scripts.common.species import count_species, species_in_batches
 from workflow_scripts.common.species_embeddings import EMBEDDINGS, NAMES
-from workflow_scripts.contracts import LABELS
+from workflow_scripts.contracts import LABELS, PROVIDER_LABELS
 
 # Species per batch; progress is reported after each.
 BATCH_SPECIES = 4096
 
 
 def species_texts(
-    *, model: Path, labels: Path, templates: Literal["caption", "openai"], memory_mb: int, out: Path
+    *,
+    model: Path,
+    labels: Path,
+    templates: Literal["caption", "openai"],
+    memory_mb: int,
+    out: Path,
+    trained_on: tuple[Path, ...] = (),
 ) -> None:
-    """Embed the name of every species that a label resolved to.
+    """Embed the name of every species that a label of the training's generations resolved to.
 
     Args:
         model: open_clip directory.
@@ -39,6 +45,7 @@ def species_texts(
         templates: `openai` averages over open_clip's 80 templates; `caption` uses the training template.
         memory_mb: memory limit for sorting the labels, MB.
         out: output folder.
+        trained_on: label tables of the generations that the model was trained on. Default: all labels.
 
     Raises:
         InputError: the labels or the model cannot be read, or no label resolved to a species.
@@ -49,7 +56,10 @@ def species_texts(
     training_template, *openai_templates = TEMPLATES
     chosen = openai_templates if templates == "openai" else [training_template]
     with tables.connect(memory_mb=memory_mb) as connection:
-        tables.read(connection, labels, LABELS, "labels")
+        if trained_on:
+            tables.read(connection, trained_on, PROVIDER_LABELS, "trained_on")
+        only = "label_id IN (SELECT label_id FROM trained_on)" if trained_on else "true"
+        tables.read(connection, labels, LABELS, "labels", only=only)
         count = count_species(connection)
         if not count:
             raise InputError(f"{labels}: no label resolved to a species")
