@@ -45,7 +45,7 @@ JOB = job("catalog_source", CORPUS_LOGS, "catalog/{generation}/{source}")
 
 rule catalog_source:
     input:
-        unpack(lambda w: GENERATIONS.source(w).paths(str(SHARED))),
+        unpack(source_inputs),
     output:
         records=CORPUS.source(),
         account=CORPUS.source_account(),

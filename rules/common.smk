@@ -64,6 +64,7 @@ from workflow_scripts.common.retries import never_retry_bad_input
 from workflow_scripts.common.scored_models import Models
 from workflow_scripts.common.scoring import Scoring
 from workflow_scripts.common.snakemake_errors import check_writable, explain, record_running
+from workflow_scripts.common.source_folders import changed_folders, is_begun
 from workflow_scripts.common.step_versions import step_version
 from workflow_scripts.common.table_files import check_tables
 from workflow_scripts.common.terminal import be_brief
@@ -269,13 +270,23 @@ def summarize_plan():
         return
     sys.stderr.writelines(f"missing: {line}\n" for line in absent.values())
     jobs = [job for job in workflow.dag.needrun_jobs(exclude_finished=False) if not job.is_norun]
+    made = {str(file) for job in jobs for file in job.output}
     parts = [job.wildcards.part for job in jobs if job.rule.name == "download"]
     rules = Counter(job.rule.name for job in jobs if job.rule.name != "given_by_a_person")
     sys.stderr.writelines(f"{line}\n" for line in summary(rules, parts, CONFIG, CORPUS, GENERATIONS))
+    sys.stderr.writelines(f"{line}\n" for line in changed_folders(CORPUS, GENERATIONS, made))
     if found := redone(workflow.dag, WORDS, CORPUS, LEDGER):
         sys.stderr.write(f"{refusal(found)}\n")
     if found := too_much_by_now(workflow.dag, CONFIG.max_loss):
         sys.stderr.write(f"{found}\n")
+
+
+def source_inputs(wildcards):
+    """A source's files by the name of their option. Folders trigger no rerun of a generation that is being downloaded."""
+    paths = GENERATIONS.source(wildcards).paths(str(SHARED))
+    if not is_begun(CORPUS, GENERATIONS, wildcards.generation):
+        return paths
+    return {name: ancient(path) if Path(path).is_dir() else path for name, path in paths.items()}
 
 
 def training_inputs(files):

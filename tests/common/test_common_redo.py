@@ -224,7 +224,7 @@ def test_a_cause_that_several_steps_share_is_named_once(account: Path) -> None:
     assert line.count("A -> B b") == 1 and "--images" not in line
     assert "download (" in line and "shards (" in line and "'redo=[download,shards]'" in line
     # The own cause of a step is that of the steps after it, which may have further ones.
-    download.reason = Job("download", [], params_changed=changed).reason
+    download.changed["params"] = changed
     other = Job("shards_plan", [], updated_input={"other"})
     shards.after = (download, other)
     line = refusal(redone(Plan(download, other, shards), NOTHING, CORPUS, LEDGER))

@@ -1,9 +1,12 @@
 """The workflow in a separate working folder: config and site are read there, and nothing is written elsewhere."""
 
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +16,9 @@ from snakemake.path_modifier import PathModifier
 from tests.messages import says
 from tests.workflow.commands import environment
 from tests.workflow.commands import snakemake as run_snakemake
+from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.layout import Layout
 from workflow_scripts.common.used_as_module import check_module
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,6 +102,94 @@ def test_a_folder_of_ones_own_is_planned_alike_by_the_entry_and_as_a_module_from
     # Steps run from a checkout of the commit.
     (code,) = (tmp_path / "cache").rglob("workflow_scripts")
     assert (code.parent / "config/README.md").exists()
+
+
+@pytest.fixture
+def read(own: Path) -> Path:
+    """The working folder after its photos were read and downloaded, ten seconds ago."""
+    corpus, sources = Layout("made").corpus("own"), {"generation": "g000", "source": "own"}
+    parts = {"generation": "g000", "part": "0000"}
+    made = [
+        *(corpus.source(**sources), corpus.source_account(**sources)),
+        *(kind(generation="g000") for kind in (corpus.catalog_labels, corpus.catalog_hosts, corpus.catalog_account)),
+        *(corpus.catalog_part(**parts), corpus.catalog_loss(generation="g000")),
+        *(corpus.download_part(part="0000"), corpus.download_part_account(part="0000")),
+    ]
+    now = time.time()
+    for path in (own / "photos", *(own / "photos").rglob("*")):
+        os.utime(path, (now - 20, now - 20))
+    for path in map(own.joinpath, made):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (now - 10, now - 10))
+    for account in (corpus.source_account(**sources), corpus.catalog_account(generation="g000"), made[-1]):
+        write_account(own / account, Account("catalog", "g000", "images", 1, 1, {}))
+        os.utime(own / account, (now - 10, now - 10))
+    return own
+
+
+REDONE = "this plan redoes finished work"
+DOWNLOADED = "made/corpora/own/download/part-0000/manifest.parquet"
+
+
+def notices(done: subprocess.CompletedProcess[str]) -> list[str]:
+    assert done.returncode == 0, done.stderr
+    return [line for line in done.stderr.splitlines() if line.startswith("source own: ")]
+
+
+def test_photos_of_a_read_generation_may_change_and_the_plan_says_so(read: Path) -> None:
+    program = ("-s", ROOT / "Snakefile")
+    assert notices(snakemake(read, *program, DOWNLOADED)) == []
+    os.utime(read / "photos/Pica_pica")
+    done = run_snakemake(read, *program, DOWNLOADED, "-c2")
+    assert "Nothing to be done" in done.stdout + done.stderr
+    assert says(notices(done)[0], "photos/Pica_pica", "g000", "docs/growing.md")
+    # As renaming a species folder, and back, leaves it.
+    os.utime(read / "photos")
+    done = snakemake(read, *program, DOWNLOADED)
+    assert "Nothing to be done" in done.stdout + done.stderr
+    (line,) = notices(done)
+    assert says(line, "photos", "g000", "--forcerun", "redo=download")
+    # The command reads the folder again, and nothing holds it up.
+    (command,) = re.findall("`snakemake (.*)`", line)
+    again = snakemake(read, *shlex.split(command))
+    assert says(again.stdout, "catalog.folders", "download.fetch")
+    assert notices(again) == [] and REDONE not in again.stderr
+
+
+def test_a_generation_that_reads_its_folder_again_is_a_plan_of_its_own(read: Path) -> None:
+    os.utime(read / "photos")
+    grown = CONFIG.replace("]}]", "]}, {parts: 1, sources: [{name: more, reader: folders, images: photos}]}]")
+    (read / "config/config.yaml").write_text(grown)
+    done = snakemake(read, "-s", ROOT / "Snakefile", DOWNLOADED, DOWNLOADED.replace("0000", "0001"))
+    assert notices(done) == [] and REDONE not in done.stderr
+    assert "g001/sources/more.parquet" in done.stdout and "g000/sources/own.account" not in done.stdout
+
+
+def test_a_finished_training_keeps_the_species_of_its_generations(own: Path) -> None:
+    """What the model never saw is not offered, though the corpus's labels have grown."""
+    layout = Layout("made")
+    corpus, run = layout.corpus("own"), layout.run("own")
+    grown = CONFIG.replace("]}]", "]}, {parts: 1, sources: [{name: more, reader: folders, images: photos}]}]")
+    (own / "config/config.yaml").write_text(grown)
+    texts, labels = run.species_texts.each(kind=["npy", "json"]), corpus.catalog_labels
+    of_generations = [labels(generation="g000"), labels(generation="g001")]
+    now = time.time()
+    for time_made, path in enumerate([*of_generations, run.model_config(), *texts, corpus.labels()], int(now) - 100):
+        (own / path).parent.mkdir(parents=True, exist_ok=True)
+        (own / path).touch()
+        os.utime(own / path, (time_made, time_made))
+    words = ("-s", ROOT / "Snakefile", texts[0], "--allowed-rules", "species_texts")
+    assert "train.species_texts" in snakemake(own, *words).stdout, "without a training, it is of all generations"
+    biology = {"train": ["manifest", "index"], "val": [], "labels": None}
+    (own / run.summary()).parent.mkdir(parents=True)
+    digests = {"data": {"biology": [biology], "replay": None}, "start": []}
+    (own / run.summary()).write_text(json.dumps({"digests": digests}))
+    done = snakemake(own, *words)
+    assert "Nothing to be done" in done.stdout + done.stderr
+    (own / texts[0]).unlink()
+    (command,) = [line for line in snakemake(own, *words).stdout.splitlines() if "train.species_texts" in line]
+    assert f"--trained-on {of_generations[0]} --templates" in command
 
 
 def test_snakemake_as_a_job_works_in_a_folder_of_ones_own(own: Path, tmp_path: Path) -> None:

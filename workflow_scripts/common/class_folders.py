@@ -38,6 +38,22 @@ def files_by_folder(root: Path) -> Iterator[tuple[str, str]]:
     Raises:
         InputError: a folder cannot be read.
     """
+    for folder, files in folders_below(root):
+        inside = Path(folder).relative_to(root)
+        named = next((part for part in reversed(inside.parts) if part.lower() not in SORTING), "")
+        for name in sorted(files):
+            if not name.startswith("."):
+                yield (inside / name).as_posix(), named
+
+
+def folders_below(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield a folder and every folder below it, sorted, with its names of files; no file is examined.
+
+    Links are followed, each folder once; hidden folders are skipped.
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
     visited: set[str] = set()
     for folder, subfolders, files in os.walk(root, onerror=_refuse, followlinks=True):
         if (real := os.path.realpath(folder)) in visited:
@@ -45,11 +61,7 @@ def files_by_folder(root: Path) -> Iterator[tuple[str, str]]:
             continue
         visited.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        inside = Path(folder).relative_to(root)
-        named = next((part for part in reversed(inside.parts) if part.lower() not in SORTING), "")
-        for name in sorted(files):
-            if not name.startswith("."):
-                yield (inside / name).as_posix(), named
+        yield folder, files
 
 
 def _refuse(error: OSError) -> None:

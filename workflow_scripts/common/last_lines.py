@@ -19,8 +19,9 @@ from workflow_scripts.common.interruptions import stopped_by
 from workflow_scripts.common.layout import Corpus, Run
 from workflow_scripts.common.losses import lost_of, not_lost_before
 from workflow_scripts.common.protocols import plain_metric
-from workflow_scripts.common.remedies import snakemake
+from workflow_scripts.common.remedies import redo, snakemake
 from workflow_scripts.common.scoring import Scoring
+from workflow_scripts.common.source_folders import changed_folders
 
 ERROR = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ ERROR [\w.]+: (.*)$")
 MAIN_METRIC = "zero_shot/top1"
@@ -59,7 +60,7 @@ def say_at_the_end(workflow: Any, places: Places, *, failed: bool) -> None:
     if failed and stopped_by():
         lines = _safely(lambda: after_stop(failed_jobs, stopped_by()))
     else:
-        lines = _safely(lambda: after_failure(failed_jobs) if failed else after_success(_targets(workflow), places))
+        lines = _safely(lambda: after_failure(failed_jobs) if failed else _at_the_end(workflow, places))
     if workflow.is_main_process:
         atexit.register(lambda: sys.stderr.write("".join(f"{line}\n" for line in lines)))
 
@@ -70,11 +71,16 @@ def say_when_nothing_ran(workflow: Any, places: Places) -> None:
     def say() -> None:
         ran = workflow.scheduler is not None and not workflow.output_settings.dryrun and workflow.dag is not None
         if ran and not any(workflow.dag.needrun_jobs(exclude_finished=False)):
-            lines = _safely(lambda: after_success(_targets(workflow), places))
+            lines = _safely(lambda: _at_the_end(workflow, places))
             sys.stderr.write("".join(f"{line}\n" for line in lines))
 
     if workflow.is_main_process:
         atexit.register(say)
+
+
+def _at_the_end(workflow: Any, places: Places) -> Iterator[str]:
+    yield from changed_folders(places.corpus, places.generations)
+    yield from after_success(_targets(workflow), places)
 
 
 def _targets(workflow: Any) -> list[str]:
@@ -293,9 +299,8 @@ def retried_lines(places: Places) -> Iterator[str]:
     finished = {"shards": recovered.get("corpus") and places.corpus.shards_account.found()}
     finished["replay"] = recovered.get("replay") and places.corpus.replay_account.found()
     steps = [step for step, files in finished.items() if files]
-    words = [f"redo={steps[0] if len(steps) == 1 else '[' + ','.join(steps) + ']'}"] if steps else []
     if any(recovered.values()):
-        yield f"next: `{snakemake('data', config=words)}` adds the recovered images"
+        yield f"next: `{snakemake('data', config=redo(steps))}` adds the recovered images"
 
 
 def score_lines(places: Places, benchmarks: Sequence[str]) -> Iterator[str]:

@@ -40,6 +40,11 @@ def snakemake(*words: str, config: Sequence[str] = (), configfile: str = "") -> 
     )
 
 
+def redo(steps: Sequence[str]) -> list[str]:
+    """The value of `--config` that allows to redo finished steps; empty without steps."""
+    return [f"redo={steps[0] if len(steps) == 1 else '[' + ','.join(steps) + ']'}"] if steps else []
+
+
 def remember_options(command_line: Sequence[str]) -> None:
     """Store the options that suggested commands repeat, for this process and its jobs.
 
