@@ -19,9 +19,10 @@ from snakemake.cli import get_argument_parser
 
 from workflow_scripts.common.config.project import Project, about, citation_head, read_project
 from workflow_scripts.common.config.reference import options_of
-from workflow_scripts.common.config.root import Config, read_yaml
+from workflow_scripts.common.config.root import Config, load_config, read_yaml
 from workflow_scripts.common.config.schema import editor_schema
 from workflow_scripts.common.config.site import SiteSettings
+from workflow_scripts.common.init import with_sections
 from workflow_scripts.report.scale import scale
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +81,17 @@ def test_each_config_snippet_is_valid(block: str) -> None:
     values = yaml.safe_load(block)
     is_of_site = not set(values) - set(SiteSettings.model_fields)
     validator(SiteSettings if is_of_site else Config, complete=False).validate(values)
+
+
+@pytest.mark.parametrize("recipe", ["photos", "finetune"])
+def test_a_recipe_with_the_sections_of_own_source_is_a_complete_config(recipe: str) -> None:
+    page = (ROOT / "docs/own-source.md").read_text()
+    sections = next(yaml.safe_load(block) for _, block in FENCED.findall(page) if block.startswith("run: "))
+    text = (ROOT / f"config/{recipe}.yaml").read_text()
+    config = load_config(yaml.safe_load(with_sections(text, sections, "")), recipe, SiteSettings())
+    given = [path for path in config.given_files().values() if not path.startswith("data/models/bioclip-2/")]
+    assert config.corpus == sections["corpus"]
+    assert given and all(path.startswith("data/beetles/") for path in given), given
 
 
 def test_a_snippet_with_a_wrong_key_or_value_is_refused() -> None:
