@@ -121,13 +121,14 @@ rule estimate:
         model=CONFIG.model.architecture if isinstance(CONFIG.model.architecture, str) else "this model",
         groups=CONFIG.shard_jobs,
         screening=option("screening", CONFIG.screen and CONFIG.screening.to_json()),
+        names="" if CONFIG.taxonomy.backbones else "--names 0",
     message:
         "estimate: compute the size and cost of the downloads"
     shell:
         "python -m workflow_scripts.download.estimate --parts {input.parts:q} {input.replay:q} "
         "--settings {params.settings:q} --limits {resources.limits:q} --memory-mb {resources.mem_mb} --log {log:q} && "
         "python -m workflow_scripts.report.scale --catalog {input.parts:q} --catalog-labels {input.labels:q} "
-        "--epochs {params.epochs} --model {params.model:q} --groups {params.groups} {params.screening}"
+        "--epochs {params.epochs} --model {params.model:q} --groups {params.groups} {params.screening} {params.names}"
 
 
 JOB = job("download_gather", CORPUS_LOGS, "download/{generation}")

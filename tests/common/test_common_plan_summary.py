@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from workflow_scripts.common.accounts import Account, write_account
@@ -43,4 +45,14 @@ def test_images_bytes_and_hours_are_of_the_catalog_and_of_the_parts_that_are_dow
     assert all(part in said["images"] for part in ("750,000", "1.12 TB", "105 GB"))
     assert all(part in said["GPU hours"] for part in ("2.39", "ViT-L-14", "BioCLIP 2"))
     assert set(lines(config, tmp_path, {"curate": 1})) == {"plan"}
+    # The table of hosts has the images that are not files.
+    hosts = Path(Corpus(str(tmp_path)).catalog_hosts(generation="g000"))
+    pq.write_table(pa.table({"host": ["a.example"], "images": [400_000]}), hosts)
+    said = lines(config, tmp_path, JOBS)
+    assert all(part in said["images"] for part in ("300,000 to download", "450,000 to read from disk", "450 GB"))
+    pq.write_table(pa.table({"host": pa.array([], pa.string()), "images": pa.array([], pa.int64())}), hosts)
+    said = lines(config, tmp_path, JOBS)
+    assert "750,000 to read from disk" in said["images"] and "traffic" not in said["images"]
+    on_cpu = config.model_copy(update={"train": config.train.model_copy(update={"allow_cpu": True})})
+    assert "GPU hours" not in lines(on_cpu, tmp_path, JOBS)
     assert lines(config, tmp_path, {}) == {}

@@ -127,3 +127,8 @@ def test_jobs_in_slurms_queue_are_counted_by_rule_and_those_that_never_start_are
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("Slurm: ") and "download 1 pending, 1 running" in line for line in lines)
     assert lines[-1].startswith("stuck: ")
+    # Other errors of `squeue` are shown, but not that Slurm is installed and not configured.
+    for said, is_shown in (("Could not establish a configuration source", False), ("Unable to contact slurm", True)):
+        squeue.write_text(f"#!/bin/sh\necho 'squeue: fatal: {said}' >&2\nexit 1\n")
+        progress(config=Path("c.yaml"))
+        assert ("Slurm: " in capsys.readouterr().out) == is_shown

@@ -48,7 +48,7 @@ def test_missing_input(fresh: Any) -> None:
     # Behind Snakemake's thousands of lines, with what the plan takes.
     lines = planned.stderr.splitlines()
     ends = [line.split(":")[0] for line in lines[lines.index(f"missing: {missing}") :]]
-    assert ends == ["missing", "plan", "images", "GPU hours"]
+    assert ends == ["missing", "plan", "images"]
 
 
 def test_a_column_that_a_table_lacks_is_refused_by_the_dry_run(fresh: Any) -> None:

@@ -140,6 +140,9 @@ def run(step: Callable[..., Any]) -> None:
                 sys.stderr.flush()
             os._exit(exited.code)
         raise
+    except BrokenPipeError:
+        # The reader of the help has exited.
+        os._exit(128 + signal.SIGPIPE)
 
 
 def _with_exit_status(text: str) -> str:

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.config.root import Config
 from workflow_scripts.common.errors import InputError
@@ -43,15 +45,22 @@ def summary(
     costs = read_costs(COSTS)
     if to_fetch := Counter(map(generations.of_part, parts)):
         if to_fetch.keys() <= images.keys():
-            count = sum(images[name] * of_it / len(generations.parts[name]) for name, of_it in to_fetch.items())
-            kept = (cost_of("download", costs) or costs[0]).kept_bytes
-            yield (
-                f"images: about {count:,.0f} to download: {size_text(count * BYTES_SERVED)} of traffic, "
-                f"{size_text(count * kept)} on disk; `{snakemake('estimate')}` counts by host"
-            )
+            shares = {name: of_it / len(generations.parts[name]) for name, of_it in to_fetch.items()}
+            count = sum(images[name] * share for name, share in shares.items())
+            local = sum(_local_images(corpus, name, images[name]) * share for name, share in shares.items())
+            size = size_text(count * (cost_of("download", costs) or costs[0]).kept_bytes)
+            from_disk = f"about {local:,.0f} to read from disk"
+            if local == count:
+                yield f"images: {from_disk}: {size} of copies"
+            else:
+                yield (
+                    f"images: about {count - local:,.0f} to download{f', {from_disk}' if local else ''}: "
+                    f"{size_text((count - local) * BYTES_SERVED)} of traffic, {size} on disk; "
+                    f"`{snakemake('estimate')}` counts by host"
+                )
         else:
             yield f"images: unknown until the catalog exists; `{snakemake('estimate')}` makes only the catalog"
-    if jobs["train_run"]:
+    if jobs["train_run"] and not config.train.allow_cpu:
         yield _gpu_hours(config, images)
 
 
@@ -66,6 +75,14 @@ def images_by_generation(corpus: Corpus, names: Sequence[str]) -> dict[str, int]
             except InputError:
                 continue
     return found
+
+
+def _local_images(corpus: Corpus, generation: str, images: int) -> int:
+    """Number of a generation's images that are files, which the table of hosts leaves out."""
+    path = Path(corpus.catalog_hosts(generation=generation))
+    if not path.exists():
+        return 0
+    return images - sum(pq.read_table(path, columns=["images"])["images"].to_pylist())
 
 
 def training_hours(config: Config, images: Mapping[str, int]) -> float | None:

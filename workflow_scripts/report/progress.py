@@ -35,6 +35,8 @@ STUCK_MINUTES = 30
 TAIL_BYTES = 16_384
 SHOWN = 5
 HOUR = 3600
+# What `squeue` says where Slurm is installed and not configured.
+NOT_CONFIGURED = "Could not establish a configuration source"
 # Reasons in `squeue` for which a job never starts without intervention.
 NEVER = re.compile(
     r"Partition(Time|Node)Limit|DependencyNeverSatisfied|BadConstraints|Invalid(Account|QOS)|NotAllowed|"
@@ -287,6 +289,8 @@ def _queue() -> tuple[dict[str, Any] | None, list[str]]:
         done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     except subprocess.TimeoutExpired:
         return {"error": "squeue timed out"}, []
+    if done.returncode != 0 and NOT_CONFIGURED in done.stderr:
+        return None, []
     if done.returncode != 0:
         return {"error": " ".join(done.stderr.splitlines()[-1:])}, []
     states: dict[str, Counter[str]] = {}

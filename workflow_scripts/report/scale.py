@@ -47,7 +47,8 @@ def scale(
         labels: number of distinct labels, if there is no catalog yet.
         catalog: parts of the catalog, to count its images.
         catalog_labels: tables of its labels, to count them.
-        names: number of names in the backbones. Default: about those of GBIF and the Catalogue of Life together.
+        names: number of names in the backbones, 0 for none. Default: about those of GBIF and the Catalogue of Life
+            together.
         pairs: number of replay pairs.
         epochs: epochs of the training.
         model: architecture to train, one of those in `costs`.
@@ -67,7 +68,13 @@ def scale(
     judged = _images_to_judge(catalog, screening)
     images += sum(map(tables.count_rows, catalog))
     labels += sum(map(tables.count_rows, catalog_labels))
-    counts = {"images": images, "labels": labels, "names": names or NAMES, "pairs": pairs, "samples": images * epochs}
+    counts = {
+        "images": images,
+        "labels": labels,
+        "names": NAMES if names is None else names,
+        "pairs": pairs,
+        "samples": images * epochs,
+    }
     split = {"parts": parts or len(catalog) or 1, "groups": groups, "screen": screening.jobs}
     rows = [("step", "units", "one core", "cluster", "memory", "disk", "files", "source of figures")]
     estimates: list[dict[str, Any]] = []
