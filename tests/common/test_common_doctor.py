@@ -8,7 +8,7 @@ import pytest
 from tests.messages import says
 from workflow_scripts.common.config.root import Config, load_config, read_yaml
 from workflow_scripts.common.config.site import SiteSettings
-from workflow_scripts.common.doctor import consequences
+from workflow_scripts.common.doctor import consequences, downloads
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,5 +37,24 @@ def test_a_key_that_does_not_fit_the_machine_is_named_until_it_fits(
 def test_the_fetch_that_it_names_has_the_config(tmp_path: Path) -> None:
     values = read_yaml(ROOT / "config/config.yaml")
     del values["world"]
+    values["limits"] = {"train": {"processes": 1}}
     found = consequences(load_config(values, "config", SiteSettings()), 0, 1000, configfile="mine.yaml")
-    assert says("\n".join(found), "snakemake fetch --profile profiles/local --configfile mine.yaml")
+    assert says("\n".join(found), "1 process", "snakemake fetch --profile profiles/local --configfile mine.yaml")
+
+
+def test_photos_on_disk_need_no_internet_and_addresses_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.csv").write_text("path,species\n1.jpg,Pica pica\n")
+    Path("theirs.csv").write_text("url,species\nhttps://a.example/1.jpg,Pica pica\n")
+    values = read_yaml(ROOT / "config/photos.yaml") | {"benchmarks": {}, "curate": {}}
+    local: list[dict[str, Any]] = [
+        {"name": "photos", "reader": "folders", "images": "photos"},
+        {"name": "mine", "reader": "table", "table": "mine.csv"},
+    ]
+    remote = {"name": "theirs", "reader": "table", "table": "theirs.csv"}
+    for sources, names in ((local, []), ([*local, remote], ["source theirs"])):
+        recipe = load_config(values | {"generations": [{"parts": 1, "sources": sources}]}, "c.yaml", SiteSettings())
+        assert downloads(recipe) == names
+        said = "\n".join(consequences(recipe, gpus=0, site_disk=1000, configfile="c.yaml"))
+        # The clone's `run` works in any folder.
+        assert (f"`{ROOT / 'run'} fetch" in said) == bool(names)

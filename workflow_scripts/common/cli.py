@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import tyro
 
@@ -32,6 +32,7 @@ EXIT_STATUS = (
 )
 NOT_PERMITTED = (errno.EACCES, errno.EPERM, errno.EROFS)
 """System errors that are bad input: a file or folder may not be read or written."""
+LOG = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help="log file. Default: warnings go to the terminal.")]
 NEARLY_FULL = 64 * 2**20
 
 logger = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ def run(step: Callable[..., Any]) -> None:
     on stderr and exit status 2; any other error gives one line, the traceback in the log, and exit status 1.
     """
     signature = inspect.signature(step)
-    log = inspect.Parameter("log", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Path | None)
+    log = inspect.Parameter("log", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=LOG)
 
     started = False
 
@@ -125,7 +126,7 @@ def run(step: Callable[..., Any]) -> None:
             raise SystemExit(1) from None
 
     command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), log])  # type: ignore[attr-defined]
-    command.__annotations__ = {**step.__annotations__, "log": Path | None}
+    command.__annotations__ = {**step.__annotations__, "log": LOG}
     command.__doc__ = _with_exit_status(inspect.getdoc(step) or "")
     command.__module__ = step.__module__
     signal.signal(signal.SIGTERM, _terminated)

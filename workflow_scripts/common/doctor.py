@@ -12,9 +12,14 @@ import torch
 import tyro
 
 from workflow_scripts.common.cli import run
+from workflow_scripts.common.config.catalog import Bioscan, Folders, INat21, Source, Table, TreeOfLife10M
 from workflow_scripts.common.config.root import Config, load_config, load_site, read_yaml
+from workflow_scripts.common.layout import Layout
 from workflow_scripts.common.remedies import snakemake
+from workflow_scripts.common.scored_models import Models
 from workflow_scripts.common.site_check import check_site, lines_of
+from workflow_scripts.common.table_columns import match_columns
+from workflow_scripts.common.table_files import header_of
 
 INTERNET = ("huggingface.co", 443)
 INTERNET_SECONDS = 3.0
@@ -87,7 +92,9 @@ def consequences(recipe: Config, gpus: int, site_disk: float, configfile: str = 
     if gpus == 0 and not train.allow_cpu:
         found.append(f"{REFUSED}: torch sees no GPU; to train on the CPU, set train.allow_cpu: true")
     elif gpus == 0:
-        found.append(f"training runs on the CPU in {processes} processes (train.allow_cpu is set)")
+        found.append(
+            f"training runs on the CPU in {processes} process{'es' if processes > 1 else ''} (train.allow_cpu is set)"
+        )
     elif gpus < processes:
         found.append(f"limits.train.processes is {processes}, but torch sees {gpus} GPUs; lower it to {gpus}")
     else:
@@ -98,16 +105,44 @@ def consequences(recipe: Config, gpus: int, site_disk: float, configfile: str = 
         found.append(f"train.precision is {train.precision}, which this GPU only emulates; set it to fp32")
     if train.precision != "fp32" and not gpus and train.allow_cpu:
         found.append(f"train.precision is {train.precision}, which is slow on most CPUs")
-    if recipe.world is None:
+    if recipe.world is not None:
+        found.append("no rule needs the internet: the embedded world is served on loopback")
+    elif downloaded := downloads(recipe):
         found.append(
-            "the rules that download need the internet (see `internet` above); "
-            f"`{snakemake('fetch', configfile=configfile)}` runs only those"
+            f"these are downloaded and need the internet (see `internet` above): {', '.join(downloaded)}; "
+            f"`{snakemake('fetch', configfile=configfile)}` runs only the rules that download"
         )
     else:
-        found.append("no rule needs the internet: the embedded world is served on loopback")
+        found.append("no rule needs the internet: all files of this config are on disk")
     if site_disk < LOW_DISK_GIB:
         found.append(f"the disk of the results folder has only {site_disk:.1f} GiB free")
     return found
+
+
+def downloads(recipe: Config) -> list[str]:
+    """What the rules of a recipe download: sources, backbones, models, benchmarks and replay, by name."""
+    sources = [source for generation in recipe.generations for source in generation.sources]
+    models = Models(recipe, Layout("results")).fetched.values()
+    return [
+        *(f"source {source.name}" for source in sources if not _is_on_disk(source)),
+        *(f"backbone {backbone.name}" for backbone in recipe.taxonomy.backbones if backbone.url),
+        *dict.fromkeys(f"model {model.place}" for model in models if model.kind in ("hub", "tag")),
+        *(f"benchmark {name}" for name, benchmark in recipe.benchmarks.items() if getattr(benchmark, "fetch", ())),
+        *(["replay pairs"] if recipe.replay is not None else []),
+    ]
+
+
+def _is_on_disk(source: Source) -> bool:
+    """Whether the images of a source and the files that describe them are known to be local files."""
+    if not all(isinstance(file, str) for file in source.inputs.values()):
+        return False
+    if not isinstance(source, Table):
+        return isinstance(source, Folders | INat21 | Bioscan | TreeOfLife10M)
+    path = Path(source.paths("")["table"])
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    found = header_of(path, delimiter=source.delimiter, encoding=source.encoding, sheet=source.sheet)
+    return "url" not in match_columns(found, source.columns, str(path))
 
 
 def _python() -> dict[str, str]:

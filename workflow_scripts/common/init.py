@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 import yaml
@@ -48,9 +48,9 @@ def init(
     photos: tyro.conf.Positional[Path],
     out: Path = DEFAULT,
     recipe: str = "photos",
-    name: str | None = None,
+    name: Annotated[str | None, tyro.conf.arg(metavar="STR")] = None,
     columns: dict[str, str] = {},  # noqa: B006 (read only)
-    images: Path | None = None,
+    images: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None,
     test_share: float = 0.2,
     check: int = 1000,
     overwrite: bool = False,

@@ -7,7 +7,9 @@ import json
 import os
 import shlex
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+PROJECT = Path(__file__).resolve().parents[2]
 OPTIONS = "TREEOFLIFE_SNAKEMAKE_OPTIONS"
 # The command line of `run` as typed (JSON), to which it adds paths for Snakemake.
 TYPED = "TREEOFLIFE_TYPED"
@@ -32,7 +34,8 @@ def snakemake(*words: str, config: Sequence[str] = (), configfile: str = "") -> 
         configfile: the config file to name outside a run of Snakemake.
     """
     found = os.environ.get(OPTIONS)
-    unknown = {"program": "snakemake", "options": [*UNKNOWN[:-1], configfile or UNKNOWN[-1]], "config": []}
+    program = "snakemake" if Path("Snakefile").exists() or Path("workflow/Snakefile").exists() else str(PROJECT / "run")
+    unknown = {"program": program, "options": [*UNKNOWN[:-1], configfile or UNKNOWN[-1]], "config": []}
     run_options = json.loads(found) if found else unknown
     values = [*run_options["config"], *config]
     return shlex.join(
