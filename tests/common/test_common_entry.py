@@ -36,10 +36,16 @@ def test_a_missing_config_file_is_named_with_the_nearest_one(tmp_path: Path, mon
 
 
 def test_a_target_behind_the_config_file_is_told_where_it_belongs(tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").touch()
+    (tmp_path / "mine.yaml").write_text("run: mine\n")
     said = refusal("--configfile", str(tmp_path / "mine.yaml"), "evaluate")
     assert says(said, "evaluate: ", "evaluate --configfile")
     check(["evaluate", "--configfile", str(tmp_path / "mine.yaml")])
+
+
+@pytest.mark.parametrize("text", ["", "# run: mine\n"])
+def test_an_empty_config_file_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    assert says(refusal("--configfile", str(tmp_path / "mine.yaml")), f"{tmp_path}/mine.yaml: ", "empty")
 
 
 def test_a_broken_config_file_is_named_with_its_line(tmp_path: Path) -> None:
@@ -78,7 +84,7 @@ def test_a_folder_without_a_config_is_refused_unless_one_is_named(
     check(["--version"])
     check(["-n", "-s", "other.smk"])
     check(["-n", "--directory", str(ROOT)])
-    Path("a.yaml").touch()
+    Path("a.yaml").write_text("run: mine\n")
     check(["-n", "--configfile", "a.yaml"])
     Path("config").mkdir()
     Path("config/config.yaml").touch()

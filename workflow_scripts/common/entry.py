@@ -5,7 +5,6 @@ invalid, or if a target follows `--configfile`. Outside the project folder, the 
 added, and a config is required: the embedded world is the default only in the project folder.
 """
 
-import difflib
 import json
 import os
 import shlex
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from workflow_scripts.common.cli import EXIT_BAD_INPUT
 from workflow_scripts.common.config.root import read_yaml
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, did_you_mean
 from workflow_scripts.common.remedies import TYPED
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -60,9 +59,10 @@ def check(words: Sequence[str]) -> None:
             )
         if not path.exists():
             names = [str(one) for one in (*path.parent.glob("*"), *Path("config").glob("*"))]
-            near = difflib.get_close_matches(word, [one for one in names if one.endswith(CONFIG_SUFFIXES)], n=1)
-            raise InputError(f"{word}: no such config file" + (f"; did you mean {near[0]}?" if near else ""))
-        read_yaml(path)
+            guess = did_you_mean(word, (one for one in names if one.endswith(CONFIG_SUFFIXES)))
+            raise InputError(f"{word}: no such config file{guess}")
+        if not read_yaml(path):
+            raise InputError(f"{word}: empty; add the keys of a config, or leave the file out")
     if not {*ANSWERED}.intersection(words) and _takes_our_snakefile(words) and not any(config_files(words)):
         folder = Path(next(_values(words, FOLDER), "."))
         if not (folder / CONFIG).exists() and folder.resolve() != PROJECT:

@@ -1,5 +1,14 @@
 """The error for bad input, shown to the user in one line."""
 
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown word: the most similar known one; "" if none is similar."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
 
 class InputError(Exception):
     """Invalid input: a config, a file, or an argument.

@@ -1,7 +1,6 @@
 """Check a folder or table of photos, report problems, and write a config for it."""
 
 import csv
-import difflib
 import re
 import shlex
 import sys
@@ -14,7 +13,7 @@ import yaml
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.base import NOT_IN_PATHS
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, did_you_mean
 from workflow_scripts.common.files import check_writable, whole, write_text
 from workflow_scripts.common.losses import whole_percent
 from workflow_scripts.common.photo_collection import (
@@ -100,8 +99,8 @@ def init(
     if pair := next((ours for ours in columns if "=" in ours), None):
         raise InputError(f"--columns {pair}: write a space instead of =: --columns {pair.replace('=', ' ', 1)}")
     if not photos.exists():
-        near = difflib.get_close_matches(str(photos), map(str, photos.parent.glob("*")), n=1)
-        raise InputError(f"{photos}: no such folder or table" + (f"; did you mean {near[0]}?" if near else ""))
+        guess = did_you_mean(str(photos), map(str, photos.parent.glob("*")))
+        raise InputError(f"{photos}: no such folder or table{guess}")
     if photos.is_dir() and Path.cwd().resolve().is_relative_to(photos.resolve()):
         raise InputError(f"{photos}: the current folder is inside it; run this outside your photo folder")
     if photos.is_dir() and out.resolve().is_relative_to(photos.resolve()):

@@ -5,7 +5,6 @@ recipe overrides it. Rules without a memory value use the site's `memory_mb`, wh
 """
 
 import csv
-import difflib
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +16,7 @@ from typing import Any
 from workflow_scripts.common.config.jobs import JobLimits
 from workflow_scripts.common.config.root import Config
 from workflow_scripts.common.config.site import PartitionLimits, SiteSettings, SlurmSettings
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, did_you_mean
 
 TRAINING = ("train_run", "pretrain")
 DOWNLOADING = ("download", "replay_download", "retry_failed")
@@ -153,8 +152,7 @@ def check_names(limits: Iterable[str], rules: Path, where: str) -> None:
     known = {name for file in rules.glob("*.smk") for name in JOB.findall(file.read_text(encoding="utf-8"))}
     for name in limits:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise InputError(f"{where}: {name!r} is not a rule" + (f"; did you mean {near[0]}?" if near else ""))
+            raise InputError(f"{where}: {name!r} is not a rule{did_you_mean(name, known)}")
 
 
 def resources_of(

@@ -1,7 +1,6 @@
 """Names of open_clip's architectures and pretrained weights. Imports no torch."""
 
 import ast
-import difflib
 import importlib
 import importlib.util
 import json
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from workflow_scripts.common.errors import did_you_mean
 from workflow_scripts.common.torchless import modules_replaced
 
 # Imports of open_clip's table of pretrained weights that are only needed to download them.
@@ -55,9 +55,8 @@ def check_model_config(config: Mapping[str, Any]) -> None:
             raise ValueError(f"{section}: must be a section of keys")
         for key in values:
             if key not in known:
-                near = difflib.get_close_matches(str(key), known, n=1)
                 name = f"{section}.{key}" if section else key
-                raise ValueError(f"{name}: unknown key" + (f"; did you mean {near[0]}?" if near else ""))
+                raise ValueError(f"{name}: unknown key{did_you_mean(str(key), known)}")
 
 
 @cache

@@ -1,6 +1,5 @@
 """Explain errors that Snakemake itself reports, in one line that says what is wrong and what to do."""
 
-import difflib
 import os
 import socket
 import tempfile
@@ -9,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, did_you_mean
 from workflow_scripts.common.remedies import snakemake
 
 RUNNING = Path(".snakemake/running")
@@ -36,8 +35,7 @@ def explain(workflow: Any) -> str | None:
     for target in sorted(map(str, workflow.dag_settings.targets)):
         if not _is_known(target, workflow.rules):
             names = [rule.name for rule in workflow.rules if not rule.has_wildcards()]
-            near = difflib.get_close_matches(target, names, n=1)
-            return f"{target}: no such target or file" + (f"; did you mean {near[0]}?" if near else "")
+            return f"{target}: no such target or file{did_you_mean(target, names)}"
     if workflow.dag is not None and not workflow.output_settings.dryrun and workflow.persistence.locked:
         return _locked()
     return None

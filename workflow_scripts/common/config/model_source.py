@@ -1,6 +1,5 @@
 """Model sources: weights from a folder, the hub, open_clip, a checkpoint or timm."""
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -9,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from workflow_scripts.common.config.base import Section
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, did_you_mean
 from workflow_scripts.common.open_clip_names import (
     architectures,
     check_model_config,
@@ -134,7 +133,9 @@ class ModelSource(Section):
             forms = ", ".join(
                 [*(f"`{word}`" for word in cls.keywords), FORMS, *([] if cls.trainable else [TIMM_FORMS])]
             )
-            raise ValueError(f"{start!r} is not a model source; expected one of {forms}{_guess(start, cls.keywords)}")
+            raise ValueError(
+                f"{start!r} is not a model source; expected one of {forms}{did_you_mean(start, cls.keywords)}"
+            )
         return ("file" if PurePosixPath(place).suffix in CHECKPOINTS else "tag"), place, architecture
 
     @property
@@ -234,7 +235,9 @@ def _config_of(architecture: str | Mapping[str, Any], *, trainable: bool) -> Map
     """
     found = model_config(architecture) if isinstance(architecture, str) else architecture
     if found is None:
-        raise ValueError(f"open_clip has no architecture {architecture!r}{_guess(str(architecture), architectures())}")
+        raise ValueError(
+            f"open_clip has no architecture {architecture!r}{did_you_mean(str(architecture), architectures())}"
+        )
     if found is architecture:
         check_model_config(found)
     if trainable:
@@ -249,20 +252,15 @@ def _check_tag(
     if not isinstance(architecture, str):
         raise ValueError(
             f"{tag!r} is not a folder, a repository or a checkpoint file ({', '.join(CHECKPOINTS)}); a tag "
-            f"needs an architecture given by name{_guess(tag, keywords)}"
+            f"needs an architecture given by name{did_you_mean(tag, keywords)}"
         )
     tags = pretrained_tags(architecture)
     weights = pretrained_config(architecture, tag)
     if not weights:
-        guess = _guess(tag, [*keywords, *tags]) or f"; its tags: {', '.join(tags) or 'none'}"
+        guess = did_you_mean(tag, [*keywords, *tags]) or f"; its tags: {', '.join(tags) or 'none'}"
         raise ValueError(f"open_clip has no weights {tag!r} for {architecture}{guess}")
     # open_clip only warns, and then uses an activation that the weights were not trained with.
     if weights.get("quick_gelu", False) != config.get("quick_gelu", False):
         plain = architecture.removesuffix("-quickgelu")
         other, uses = (plain, "plain GELU") if plain != architecture else (f"{plain}-quickgelu", "QuickGELU")
         raise ValueError(f"the weights {tag!r} use {uses}; set architecture to {other}")
-
-
-def _guess(value: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(value, known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""

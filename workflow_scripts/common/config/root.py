@@ -1,9 +1,8 @@
 """The complete config: reading, checking, and one-line error messages."""
 
-import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -40,7 +39,7 @@ from workflow_scripts.common.config.train import (
     TrainSettings,
 )
 from workflow_scripts.common.config.world import WorldSettings
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, did_you_mean
 from workflow_scripts.common.files import matching
 from workflow_scripts.common.layout import Layout
 from workflow_scripts.common.picture_memory import least_mb
@@ -240,13 +239,13 @@ class Config(Section):
                         f"benchmarks.{name}.images: {benchmark.images} images per species leave no query image beside "
                         f"{max(benchmark.shots)} shots; use at least {max(benchmark.shots) + 1}"
                     )
-        for key in ("clean_of", "hold_out_species_of"):
-            for name in getattr(self.curate, key):
-                if name not in self.benchmarks or self.benchmarks[name].layout == "replay":
-                    raise ValueError(f"curate.{key}: {name!r} is not a benchmark with its own images")
-        for name in self.intrinsic.benchmarks or []:
-            if name not in self.benchmarks or self.benchmarks[name].layout == "replay":
-                raise ValueError(f"intrinsic.benchmarks: {name!r} is not a benchmark with its own images")
+        with_images = [name for name, benchmark in self.benchmarks.items() if benchmark.layout != "replay"]
+        named = {f"curate.{key}": getattr(self.curate, key) for key in ("clean_of", "hold_out_species_of")}
+        for key, given in (named | {"intrinsic.benchmarks": self.intrinsic.benchmarks or []}).items():
+            for name in given:
+                if name not in with_images:
+                    guess = did_you_mean(name, with_images)
+                    raise ValueError(f"{key}: {name!r} is not a benchmark with its own images{guess}")
         for key, path in {"corpus": self.corpus, **self.given_files()}.items():
             try:
                 check_path(path)
@@ -263,9 +262,9 @@ class Config(Section):
         if repeated := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"generations: more than one source is named {', '.join(sorted(repeated))}")
         if unknown := sorted(set(self.max_loss.sources) - {*names, REPLAY}):
-            raise ValueError(
-                f"max_loss.sources.{unknown[0]}: no such source; the sources are {', '.join([*names, REPLAY])}"
-            )
+            known = [*names, REPLAY]
+            guess = did_you_mean(unknown[0], known) or f"; the sources are {', '.join(known)}"
+            raise ValueError(f"max_loss.sources.{unknown[0]}: no such source{guess}")
         return self
 
     def _check_image_sizes(self) -> None:
@@ -288,7 +287,8 @@ class Config(Section):
         layouts = dict.fromkeys(self.ablations.benchmarks, "csv") | {self.ablations.replay: "replay"}
         for name, layout in layouts.items():
             if name not in self.benchmarks or self.benchmarks[name].layout != layout:
-                raise ValueError(f"ablations: {name!r} is not a benchmark with layout {layout}")
+                guess = did_you_mean(name, (one for one, spec in self.benchmarks.items() if spec.layout == layout))
+                raise ValueError(f"ablations: {name!r} is not a benchmark with layout {layout}{guess}")
 
     @property
     def refusals(self) -> Refusals:
@@ -338,7 +338,7 @@ class Config(Section):
             f"generations.{number}.sources.{source.name}.{option}": path
             for number, generation in enumerate(self.generations)
             for source in generation.sources
-            for option, path in source.inputs.items()
+            for option, path in (source.inputs | {"images": getattr(source, "images", None)}).items()
             if isinstance(path, str)
         }
         models = {"model.start": self.model, **{f"baselines.{name}": one for name, one in self.baselines.items()}}
@@ -519,15 +519,37 @@ def _validate(model: type[S], values: Mapping[str, Any], where: str) -> S:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first, *others = error.errors()
-        if first["type"] == "missing":
-            # An unknown key in the same section is probably the missing one, misspelt.
-            siblings = (
-                one for one in others if one["type"] == "extra_forbidden" and one["loc"][:-1] == first["loc"][:-1]
-            )
-            first = next(siblings, first)
-        more = f" (and {len(others)} more)" if others else ""
-        raise InputError(f"{where}: {_describe(first, model, values)}{more}") from None
+        found: dict[str, str] = {}
+        for one in _misspelt_first(error.errors()):
+            found.setdefault(".".join(_keys(one, values)), _describe(one, model, values))
+        (first, message), *others = found.items()
+        missing = [path for path, text in found.items() if text == f"{path}: {MISSING}"]
+        if first in missing:
+            message = f"{', '.join(missing)}: {MISSING}"
+            others = [other for other in others if other[0] not in missing]
+        more = f" (and {len(others)} more: {', '.join(path for path, _ in others[:SHOWN])})" if others else ""
+        raise InputError(f"{where}: {message}{more}") from None
+
+
+MISSING = "missing"
+SHOWN = 5
+"""Number of further keys that a message names."""
+
+
+def _misspelt_first(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The problems; a missing key is replaced by a similar unknown key of its section, probably the same misspelt."""
+    found: list[Mapping[str, Any]] = []
+    for problem in problems:
+        misspelt = (
+            other
+            for other in problems
+            if problem["type"] == "missing"
+            and other["type"] == "extra_forbidden"
+            and other["loc"][:-1] == problem["loc"][:-1]
+            and did_you_mean(str(other["loc"][-1]), [str(problem["loc"][-1])])
+        )
+        found.append(next(misspelt, problem))
+    return found
 
 
 # Replacements for pydantic messages that speak of Python types.
@@ -536,7 +558,18 @@ PLAIN_MESSAGES = {
     "model_attributes_type": "must be a section of keys",
     "dict_type": "must be a section of keys",
     "list_type": "must be a list",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "int_type": "must be an integer",
+    "int_parsing": "must be an integer",
+    "int_from_float": "must be an integer",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be text",
 }
+LONGEST_VALUE = 60
+"""Longest value that a message quotes, characters."""
 
 
 def _describe(problem: Mapping[str, Any], model: type[Section], values: Mapping[str, Any]) -> str:
@@ -545,21 +578,32 @@ def _describe(problem: Mapping[str, Any], model: type[Section], values: Mapping[
         key = str(problem["loc"][-1])
         parents = [section for at, section in sections(model) if at.split(".")[-1] in map(str, problem["loc"][:-1])]
         known = {name for section in (parents or [model]) for name in section.model_fields}
-        near = difflib.get_close_matches(key, known, n=1)
-        return f"{path}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
+        return f"{path}: unknown key{did_you_mean(key, sorted(known))}"
     if kind == "missing":
-        return f"{path}: missing"
+        return f"{path}: {MISSING}"
     context = problem.get("ctx", {})
     if kind == "union_tag_not_found":
         return f"{path}.{context['discriminator'].strip(QUOTE)}: missing"
     if kind == "union_tag_invalid":
         known = context["expected_tags"].replace(QUOTE, "")
-        return f"{path}.{context['discriminator'].strip(QUOTE)}: {context['tag']!r} is not one of {known}"
+        guess = did_you_mean(context["tag"], known.split(", "))
+        return f"{path}.{context['discriminator'].strip(QUOTE)}: {context['tag']!r} is not one of {known}{guess}"
     if kind == "string_pattern_mismatch" and context["pattern"].startswith(NAME):
         rule = "use letters, digits, _, . and -, with a letter or digit first"
         return f"{path}: {problem['input']!r} is not a valid name; {rule}"
     message = PLAIN_MESSAGES.get(kind, problem["msg"].removeprefix("Value error, "))
+    if kind in PLAIN_MESSAGES or message.startswith("Input should"):
+        value = _written(problem["input"])
+        choices = re.findall(f"{QUOTE}([^{QUOTE}]+){QUOTE}", message) if kind == "literal_error" else []
+        guess = did_you_mean(str(problem["input"]), choices)
+        message = f"{message.replace('Input should', 'must', 1)}{value and f', found {value}'}{guess}"
     return f"{path}: {message}" if path else message
+
+
+def _written(value: Any) -> str:
+    """A value as in a config, for messages; "" if it is long."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= LONGEST_VALUE else ""
 
 
 def _keys(problem: Mapping[str, Any], values: Any) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """Settings of judges that examine downloaded images, and thresholds by which images are refused."""
 
-import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from workflow_scripts.common.config.base import Section
 from workflow_scripts.common.config.catalog import Remote, SourceFile
 from workflow_scripts.common.config.model_source import CHECKPOINTS, Baseline
+from workflow_scripts.common.errors import did_you_mean
 
 UNJUDGED = "unjudged"
 """The label of an image that a judge could not read; no threshold refuses it."""
@@ -324,8 +324,7 @@ def check_refused(name: str, settings: JudgeSettings) -> None:
     known = settings.classes_known()
     for label in settings.refuse:
         if known is not None and label not in known:
-            near = difflib.get_close_matches(label, known, n=1)
-            guess = f"; did you mean {near[0]}?" if near else f"; its classes: {', '.join(known)}"
+            guess = did_you_mean(label, known) or f"; its classes: {', '.join(known)}"
             raise ValueError(f"screen.{name}.refuse: {label!r} is not a class of this judge{guess}")
 
 
