@@ -58,3 +58,13 @@ def test_photos_on_disk_need_no_internet_and_addresses_do(tmp_path: Path, monkey
         said = "\n".join(consequences(recipe, gpus=0, site_disk=1000, configfile="c.yaml"))
         # The clone's `run` works in any folder.
         assert (f"`{ROOT / 'run'} fetch" in said) == bool(names)
+
+
+def test_a_config_of_given_corpora_is_examined() -> None:
+    values = read_yaml(ROOT / "config/photos.yaml")
+    for section in ("world", "replay", "taxonomy", "generations", "screen"):
+        values.pop(section, None)
+    recipe = load_config(
+        values | {"corpus": "made/elsewhere", "benchmarks": {}, "curate": {}}, "c.yaml", SiteSettings()
+    )
+    assert "source" not in " ".join(downloads(recipe))

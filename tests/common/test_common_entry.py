@@ -39,7 +39,15 @@ def test_a_target_behind_the_config_file_is_told_where_it_belongs(tmp_path: Path
     (tmp_path / "mine.yaml").write_text("run: mine\n")
     said = refusal("--configfile", str(tmp_path / "mine.yaml"), "evaluate")
     assert says(said, "evaluate: ", "evaluate --configfile")
-    check(["evaluate", "--configfile", str(tmp_path / "mine.yaml")])
+    check(["evaluate", "-c2", "--configfile", str(tmp_path / "mine.yaml")])
+
+
+def test_a_run_without_cores_is_told_the_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for words in ((), ("all",), ("all", "-k", "--config", "run=x")):
+        assert says(refusal(*words), "--profile profiles/local", "--cores", "--profile profiles/slurm")
+    for given in ("all --profile profiles/local", "all -c2", "-np", "--unlock", "-j 3"):
+        check(given.split())
 
 
 @pytest.mark.parametrize("text", ["", "# run: mine\n"])
@@ -97,4 +105,5 @@ def test_what_is_right_becomes_snakemake(tmp_path: Path) -> None:
     done = run("--version")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout[0].isdigit()
+    assert run("--help").stdout.startswith("usage: run ")
     assert os.access(ROOT / "run", os.X_OK)

@@ -122,10 +122,11 @@ def consequences(recipe: Config, gpus: int, site_disk: float, configfile: str = 
 def downloads(recipe: Config) -> list[str]:
     """What the rules of a recipe download: sources, backbones, models, benchmarks and replay, by name."""
     sources = [source for generation in recipe.generations for source in generation.sources]
+    backbones = recipe.taxonomy.backbones if recipe.taxonomy else []
     models = Models(recipe, Layout("results")).fetched.values()
     return [
         *(f"source {source.name}" for source in sources if not _is_on_disk(source)),
-        *(f"backbone {backbone.name}" for backbone in recipe.taxonomy.backbones if backbone.url),
+        *(f"backbone {backbone.name}" for backbone in backbones if backbone.url),
         *dict.fromkeys(f"model {model.place}" for model in models if model.kind in ("hub", "tag")),
         *(f"benchmark {name}" for name, benchmark in recipe.benchmarks.items() if getattr(benchmark, "fetch", ())),
         *(["replay pairs"] if recipe.replay is not None else []),

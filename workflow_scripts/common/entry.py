@@ -2,7 +2,8 @@
 
 Snakemake reads config files before any code of the workflow runs, and fails with a traceback if one is missing or
 invalid, or if a target follows `--configfile`. Outside the project folder, the paths of the Snakefile and profiles are
-added, and a config is required: the embedded world is the default only in the project folder.
+added, and a config is required: the embedded world is the default only in the project folder. A run needs a number of
+cores or a profile.
 """
 
 import json
@@ -20,10 +21,20 @@ from workflow_scripts.common.remedies import TYPED
 PROJECT = Path(__file__).resolve().parents[2]
 SNAKEFILES = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
 PROFILE = "--profile"
+# With `-m snakemake`, the help would call this command `__main__.py`.
+SNAKEMAKE = "import sys; from snakemake.cli import main; sys.argv[0] = 'run'; sys.exit(main())"
 CONFIG_FILES = ("--configfile", "--configfiles")
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 CONFIG = Path("config/config.yaml")
 FOLDER = ("--directory", "-d")
+# Options of a run, which needs a number of cores beside them. With others, Snakemake may need none (`-n`, `--unlock`).
+WITH_CORES = {
+    *CONFIG_FILES,
+    *FOLDER,
+    *("--config", "-C", "--keep-going", "-k", "--printshellcmds", "-p", "--quiet", "-q"),
+    *("--force", "-f", "--forceall", "-F", "--forcerun", "-R", "--rerun-incomplete", "--ri"),
+}
+DEFAULT_PROFILES = ("profiles/default", "workflow/profiles/default")
 # Options that Snakemake answers without reading a workflow.
 ANSWERED = ("--help", "-h", "--version", "-v")
 
@@ -48,7 +59,8 @@ def check(words: Sequence[str]) -> None:
         words: the arguments of `snakemake`.
 
     Raises:
-        InputError: a config file does not exist or is not YAML, or a target follows `--configfile`.
+        InputError: a config file does not exist or is not YAML, a target follows `--configfile`, the folder has no
+            config, or a run has no number of cores.
     """
     for word in config_files(words):
         path = Path(word)
@@ -71,6 +83,12 @@ def check(words: Sequence[str]) -> None:
                 f"`{shlex.join([sys.executable, '-m', 'workflow_scripts.common.init'])} PHOTOS`, or name one with "
                 "--configfile"
             )
+    has_profile = "SNAKEMAKE_PROFILE" in os.environ or any(map(os.path.exists, DEFAULT_PROFILES))
+    if not has_profile and {word.partition("=")[0] for word in words if word.startswith("-")} <= WITH_CORES:
+        raise InputError(
+            "no number of cores: add --profile profiles/local (all cores of this machine) or --cores N; on a cluster, "
+            "--profile profiles/slurm"
+        )
 
 
 def _values(words: Sequence[str], names: Sequence[str]) -> Iterator[str]:
@@ -110,4 +128,4 @@ if __name__ == "__main__":
         sys.exit(EXIT_BAD_INPUT)
     if program := os.environ.get(TYPED):
         os.environ[TYPED] = json.dumps([program, *sys.argv[1:]])
-    os.execv(sys.executable, [sys.executable, "-m", "snakemake", *located(sys.argv[1:])])
+    os.execv(sys.executable, [sys.executable, "-c", SNAKEMAKE, *located(sys.argv[1:])])

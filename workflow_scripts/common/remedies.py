@@ -8,6 +8,7 @@ import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
 OPTIONS = "TREEOFLIFE_SNAKEMAKE_OPTIONS"
@@ -35,7 +36,7 @@ def snakemake(*words: str, config: Sequence[str] = (), configfile: str = "") -> 
     """
     found = os.environ.get(OPTIONS)
     program = "snakemake" if Path("Snakefile").exists() or Path("workflow/Snakefile").exists() else str(PROJECT / "run")
-    unknown = {"program": program, "options": [*UNKNOWN[:-1], configfile or UNKNOWN[-1]], "config": []}
+    unknown: dict[str, Any] = {"program": program, "options": [*UNKNOWN[:-1], configfile or UNKNOWN[-1]], "config": []}
     run_options = json.loads(found) if found else unknown
     values = [*run_options["config"], *config]
     return shlex.join(
@@ -55,7 +56,8 @@ def remember_options(command_line: Sequence[str]) -> None:
         command_line: the arguments of `snakemake`; those of `run`, if it was typed, take precedence.
     """
     typed = os.environ.get(TYPED)
-    program, *command_line = json.loads(typed) if typed else ["snakemake", *command_line]
+    words: list[str] = json.loads(typed) if typed else ["snakemake", *command_line]
+    program, *command_line = words
     options, config = [], []
     for option, values in _options(command_line):
         if option in CONFIG:
