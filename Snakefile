@@ -48,15 +48,15 @@ if CONFIG.ablations is not None:
 
 
 LAST_LINES = Places(CORPUS, RUN, GENERATIONS, SCORING, BENCHMARK_TABLES)
-say_when_nothing_ran(workflow, LAST_LINES)
+print_when_nothing_ran(workflow, LAST_LINES)
 
 
 onsuccess:
-    say_at_the_end(workflow, LAST_LINES, failed=False)
+    print_summary(workflow, LAST_LINES, failed=False)
 
 
 onerror:
-    say_at_the_end(workflow, LAST_LINES, failed=True)
+    print_summary(workflow, LAST_LINES, failed=True)
 
 
 onstart:

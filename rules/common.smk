@@ -40,7 +40,7 @@ PROJECT = project_folder(workflow.current_basedir)
 sys.path.insert(0, str(PROJECT))
 
 from workflow_scripts.common import remedies
-from workflow_scripts.common.bound import finished_training
+from workflow_scripts.common.training_records import finished_training
 from workflow_scripts.common.config.benchmark_sources import how_to_get
 from workflow_scripts.common.config.evaluate import IN_FULL_PRECISION, as_read, table_identity, watched_files
 from workflow_scripts.common.config.root import load_config, load_site, read_yaml
@@ -53,7 +53,7 @@ from workflow_scripts.common.interruptions import note_stop_signals
 from workflow_scripts.common.job_arrays import submit_like_jobs_together
 from workflow_scripts.common.job_environment import literal_prefix, setup
 from workflow_scripts.common.jobs import Job, check_names, granted, resources_of
-from workflow_scripts.common.last_lines import Places, say_at_the_end, say_when_nothing_ran
+from workflow_scripts.common.run_summary import Places, print_summary, print_when_nothing_ran
 from workflow_scripts.common.layout import TRAINING_FILES, Corpus, Layout, Run
 from workflow_scripts.common.losses import too_much_by_now
 from workflow_scripts.common.mixture import Mixture
@@ -67,7 +67,7 @@ from workflow_scripts.common.snakemake_errors import check_writable, explain, re
 from workflow_scripts.common.source_folders import changed_folders, is_begun
 from workflow_scripts.common.step_versions import step_version
 from workflow_scripts.common.table_files import check_tables
-from workflow_scripts.common.terminal import be_brief
+from workflow_scripts.common.terminal import shorten_output
 from workflow_scripts.common.used_as_module import check_module
 
 # Read when no --configfile is given: the working folder's config, else the embedded world.
@@ -85,7 +85,7 @@ CONFIG_FILES = [
 WHERE = " + ".join([*CONFIG_FILES, *(["--config"] if workflow.config_settings.config else [])])
 
 
-be_brief(workflow)
+shorten_output(workflow)
 if workflow.is_main_process:
     remedies.remember_options(sys.argv[1:])
     submit_like_jobs_together()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from workflow_scripts.common.accounts import Account, read_account, write_account
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import sha256_file, whole
+from workflow_scripts.common.files import atomic, sha256_file
 from workflow_scripts.common.tables import connect, one_row, read, read_rows, scalar, write, write_rows
 from workflow_scripts.contracts import TO_FETCH
 
@@ -115,7 +115,7 @@ def test_bytes_depend_on_rows_alone(
 def test_a_failing_writer_leaves_the_old_file(tmp_path: Path) -> None:
     file = tmp_path / "x.txt"
     file.write_text("old")
-    with pytest.raises(RuntimeError), whole(file) as temporary:
+    with pytest.raises(RuntimeError), atomic(file) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert file.read_text() == "old"

@@ -14,9 +14,9 @@ from tests.report.small_corpus import SmallCorpus
 from workflow_scripts.common import layout
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
-from workflow_scripts.common.held import keep_all
 from workflow_scripts.common.images import decode, pdq
 from workflow_scripts.common.layout import Layout
+from workflow_scripts.common.past_images import keep_all
 from workflow_scripts.common.tables import connect, read_rows, write_rows
 from workflow_scripts.contracts import GATHERED_DOWNLOADS, HELD, LEDGER, SHARD_INDEX, SHARD_MANIFEST, VERDICTS
 from workflow_scripts.report.trace import trace

@@ -22,7 +22,7 @@ from workflow_scripts.contracts import FINDINGS
 from workflow_scripts.screen.classes import make_classes
 from workflow_scripts.screen.clip import judge_by_class
 from workflow_scripts.screen.gather import gather
-from workflow_scripts.world.looks import looks_of
+from workflow_scripts.world.appearance import looks_of
 from workflow_scripts.world.make import make_world
 from workflow_scripts.world.pictures import Picture, draw_pictures
 from workflow_scripts.world.planted import KINDS, ORGANISM, Planted, kinds_of

@@ -19,7 +19,7 @@ import pytest
 
 from tests.messages import says
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.world import lies, site
+from workflow_scripts.world import fake_bodies, site
 from workflow_scripts.world.draw import encoded
 from workflow_scripts.world.server import serving
 from workflow_scripts.world.site import Page, empty_site
@@ -37,11 +37,11 @@ def make_site(folder: Path, port: int) -> Path:
     made = empty_site(port)
     bodies = {
         "good.jpg": PICTURE,
-        "page.html": lies.PAGE,
-        "cut_off.jpg": lies.cut_off(PICTURE),
-        "huge.jpg": lies.huge_jpeg(PICTURE),
-        "huge.png": lies.huge_png(),
-        "pixel.jpg": lies.pixel(),
+        "page.html": fake_bodies.PAGE,
+        "cut_off.jpg": fake_bodies.cut_off(PICTURE),
+        "huge.jpg": fake_bodies.huge_jpeg(PICTURE),
+        "huge.png": fake_bodies.huge_png(),
+        "pixel.jpg": fake_bodies.pixel(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in bodies.items():
@@ -112,7 +112,7 @@ def test_huge_images_claim_sixty_thousand_pixels_a_side(tmp_path: Path) -> None:
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = None
-    for name, data in (("huge.jpg", lies.huge_jpeg(PICTURE)), ("huge.png", lies.huge_png())):
+    for name, data in (("huge.jpg", fake_bodies.huge_jpeg(PICTURE)), ("huge.png", fake_bodies.huge_png())):
         (tmp_path / name).write_bytes(data)
         with Image.open(tmp_path / name) as image:
             assert image.size == (60_000, 60_000)

@@ -9,8 +9,8 @@ import pytest
 
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.contracts import RANKS
+from workflow_scripts.world.appearance import looks_of
 from workflow_scripts.world.draw import draw_organism
-from workflow_scripts.world.looks import looks_of
 from workflow_scripts.world.silhouettes import SILHOUETTES
 from workflow_scripts.world.table import HOMONYMS, Species, choose_unseen, read_species
 

@@ -37,7 +37,7 @@ def sha256_file(path: Path) -> str:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which is renamed to it at the end of the block, or removed on an error.
 
     Data is flushed to disk before the rename, so that readers see the old file, the complete new file, or none.
@@ -84,7 +84,7 @@ def check_not_read(out: Path, *read: Path | None) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically."""
-    with whole(path) as temporary:
+    with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -95,7 +95,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def link(source: Path, target: Path) -> None:
     """Hard-link `target` to `source`, or copy it if the file system has no hard links; atomic."""
-    with whole(target) as temporary:
+    with atomic(target) as temporary:
         try:
             os.link(source, temporary)
         except OSError:

@@ -18,8 +18,8 @@ from PIL import AvifImagePlugin, BmpImagePlugin, ExifTags, Image, Jpeg2KImagePlu
 
 from workflow_scripts.common import colours, jpeg
 from workflow_scripts.common.image_kinds import MIME, kind_of
+from workflow_scripts.common.image_memory import WORKING_BYTES
 from workflow_scripts.common.pdq import SIDE, pdq_hash
-from workflow_scripts.common.picture_memory import WORKING_BYTES
 from workflow_scripts.common.tiff import MAGIC as TIFF_MAGIC
 from workflow_scripts.common.tiff import Tiff, UnsupportedTiff, open_tiff
 

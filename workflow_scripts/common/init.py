@@ -14,7 +14,7 @@ import yaml
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.base import NOT_IN_PATHS
 from workflow_scripts.common.errors import InputError, did_you_mean
-from workflow_scripts.common.files import check_writable, whole, write_text
+from workflow_scripts.common.files import atomic, check_writable, write_text
 from workflow_scripts.common.losses import whole_percent
 from workflow_scripts.common.photo_collection import (
     LOCAL,
@@ -281,7 +281,7 @@ def _name_of(photos: Path) -> str:
 
 def _write_csv(found: Collection, path: Path, columns: str, condition: str) -> None:
     rows = found.connection.execute(f"SELECT {columns} FROM photos WHERE {condition} ORDER BY place")
-    with whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow([column[0] for column in rows.description])
         while some := rows.fetchmany(10_000):

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from workflow_scripts.common.config.model_source import ModelSource, check_trainable
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import whole, write_json
+from workflow_scripts.common.files import atomic, write_json
 from workflow_scripts.common.hub import hub_errors
 from workflow_scripts.common.model_files import CONFIG_FILE, REPLAY_PROJECTOR_FILE, WEIGHTS_FILE
 from workflow_scripts.common.open_clip_import import import_open_clip
@@ -225,7 +225,7 @@ def save_model(
 
 def save_tensors(path: Path, tensors: Weights, metadata: dict[str, str] | None = None) -> None:
     """Write tensors as safetensors, atomically; equal tensors give equal bytes."""
-    with whole(path) as temporary:
+    with atomic(path) as temporary:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
         # safetensors creates files that only their owner can read.
         temporary.chmod(0o644)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import whole
+from workflow_scripts.common.files import atomic
 from workflow_scripts.contracts import Column, Contract
 
 # Share of a process's memory for DuckDB's buffers.
@@ -162,7 +162,7 @@ def write(
     ]
     selected += [f"{_opaque(name)} AS {quoted(name)}" for name in extra]
     order = ", ".join(quoted(name) for name in contract.key)
-    with whole(path) as temporary:
+    with atomic(path) as temporary:
         connection.execute(
             f"COPY (SELECT {', '.join(selected)} FROM ({query}) ORDER BY {order}) TO {literal(temporary)} "
             f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {row_group_rows})"
@@ -184,7 +184,7 @@ def write_row_groups(groups: Iterable[pa.Table], contract: Contract, path: Path)
         InputError: the rows violate the contract.
     """
     rows = 0
-    with whole(path) as temporary, connect() as connection:
+    with atomic(path) as temporary, connect() as connection:
         fields = [pa.field(column.name, _arrow_type(connection, column)) for column in contract.columns]
         groups = iter(groups)
         first = next(groups, None)

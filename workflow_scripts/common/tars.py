@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import whole
+from workflow_scripts.common.files import atomic
 from workflow_scripts.common.torchless import torch_hidden
 
 OWNER = "treeoflife"
@@ -37,7 +37,7 @@ def write_tar(path: Path, samples: Iterable[tuple[str, dict[str, bytes]]]) -> li
     with torch_hidden():
         from webdataset.writer import TarWriter
     keys = []
-    with whole(path) as temporary:
+    with atomic(path) as temporary:
         with (
             temporary.open("wb") as file,
             TarWriter(file, user=OWNER, group=OWNER, mode=MODE, mtime=MTIME, encoder=False) as writer,

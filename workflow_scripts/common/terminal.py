@@ -14,8 +14,8 @@ from snakemake.logging import ColorizingTextHandler
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from workflow_scripts.common.interruptions import stopped_by
-from workflow_scripts.common.last_lines import error_of
 from workflow_scripts.common.retries import is_bad_input
+from workflow_scripts.common.run_summary import error_of
 
 # Events that progress lines cover, and the message about job selection.
 CHATTER = (LogEvent.JOB_FINISHED, LogEvent.JOB_STARTED)
@@ -58,7 +58,7 @@ def shows(record: logging.LogRecord) -> bool:
     return event not in CHATTER and (event is not None or record.getMessage() != CHOOSING)
 
 
-def be_brief(workflow: Any) -> None:
+def shorten_output(workflow: Any) -> None:
     """Shorten the terminal output of a run; dry runs, `--verbose` and the log file are unchanged.
 
     Args:

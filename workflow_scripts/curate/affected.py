@@ -9,8 +9,8 @@ import duckdb
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.files import sha256_file
-from workflow_scripts.common.held import held_images
 from workflow_scripts.common.layout import Corpus, Held, Layout
+from workflow_scripts.common.past_images import held_images
 from workflow_scripts.common.shards import INDEX, MANIFEST, shards_with
 from workflow_scripts.common.takedowns import names_any
 from workflow_scripts.contracts import BENCHMARK_IMAGES

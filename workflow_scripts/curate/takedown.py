@@ -20,8 +20,8 @@ import pyarrow as pa
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.held import keep_all
 from workflow_scripts.common.layout import Corpus, Layout
+from workflow_scripts.common.past_images import keep_all
 from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.contracts import (
     CATALOG,

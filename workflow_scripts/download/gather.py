@@ -12,7 +12,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import SourceRows, by_source, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import whole
+from workflow_scripts.common.files import atomic
 from workflow_scripts.common.losses import may_come
 from workflow_scripts.contracts import CATALOG, DOWNLOAD_HOSTS, DOWNLOADS, GATHERED_DOWNLOADS
 from workflow_scripts.download.summary import account_of
@@ -76,7 +76,7 @@ def gather(
         _count(connection, catalog, manifests)
         write_account(account, account_of(connection, tables.scan(out), out.stem, sources=_sources(connection)))
         tables.write(connection, (HERE / "hosts.sql").read_text(encoding="utf-8"), DOWNLOAD_HOSTS, hosts)
-        with whole(lost) as temporary:
+        with atomic(lost) as temporary:
             connection.execute(
                 "COPY (SELECT * FROM lost ORDER BY source, cause, uuid) "
                 f"TO {tables.literal(temporary)} (FORMAT csv, HEADER)"

@@ -15,7 +15,7 @@ from workflow_scripts.common.clip import Clip, Projector, load, preprocess
 from workflow_scripts.common.config.evaluate import EmbedLimits
 from workflow_scripts.common.embedding import ImageFiles, ImagePlace, encode, load_batches
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import sha256_file, whole
+from workflow_scripts.common.files import atomic, sha256_file
 from workflow_scripts.common.frames import read_frame
 from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.progress import Progress
@@ -150,7 +150,7 @@ def _embed_pass(
             parts.append(encode(clip, batch, projector, half=one.autocast))
             progress.update(len(numbers))
             if (numbers[-1] + 1) % CHUNK == 0 or numbers[-1] + 1 == count:
-                with whole(chunks[numbers[-1] // CHUNK]) as temporary:
+                with atomic(chunks[numbers[-1] // CHUNK]) as temporary:
                     np.save(temporary, np.concatenate(parts))
                 parts = []
     return np.concatenate([np.load(chunk) for chunk in chunks])

@@ -22,7 +22,7 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.clip import Clip, Projector, load
 from workflow_scripts.common.embedding import ImageOptions, encode
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import check_not_read, check_writable, whole
+from workflow_scripts.common.files import atomic, check_not_read, check_writable
 from workflow_scripts.common.geometry import unit
 from workflow_scripts.common.image_lists import UNREADABLE, ImageList, Unreadable
 from workflow_scripts.common.interruptions import Interrupted, Interruptions, interruptions
@@ -205,7 +205,7 @@ def _embed_missing(listed: ImageList, embedder: Embedder, work: Path, progress: 
                     progress.update(made.num_rows, lost=failed.num_rows)
         finally:
             if parts:
-                with whole(work / f"{len(_parts(work)):06d}.parquet") as temporary:
+                with atomic(work / f"{len(_parts(work)):06d}.parquet") as temporary:
                     pq.write_table(pa.concat_tables(parts), temporary)
 
 
@@ -292,7 +292,7 @@ def _write(listed: ImageList, made_from: Mapping[str, Any], out: Path) -> int:
     columns = "".join(f"{column} AS {tables.quoted(name)}, " for name, column in kept.items())
     query = QUERY.format(uuid=uuid, kept=columns)
     about = tables.literal(json.dumps(made_from, sort_keys=True))
-    with whole(out) as temporary:
+    with atomic(out) as temporary:
         listed.connection.execute(
             f"COPY ({query}) TO {tables.literal(temporary)} (FORMAT parquet, COMPRESSION zstd, "
             f"KV_METADATA {{{ORIGIN}: {about}}})"
@@ -306,7 +306,7 @@ def _write_unreadable(connection: duckdb.DuckDBPyConnection, path: Path) -> None
     if not found.num_rows:
         path.unlink(missing_ok=True)
         return
-    with whole(path) as temporary:
+    with atomic(path) as temporary:
         pacsv.write_csv(found, temporary)
 
 

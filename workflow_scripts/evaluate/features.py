@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import digest, whole
+from workflow_scripts.common.files import atomic, digest
 from workflow_scripts.common.geometry import Floats, unit
 from workflow_scripts.common.protocols import CORRECTED, Protocol
 
@@ -123,7 +123,7 @@ def write_features(path: Path, features: Features) -> None:
         tensors |= {"rows": rows, "published": features.published[rows]}
     if features.precise is not None:
         tensors["precise"] = features.precise
-    with whole(path) as temporary:
+    with atomic(path) as temporary:
         save_file(tensors, temporary, metadata)
 
 

@@ -25,7 +25,7 @@ from workflow_scripts.common.config.curate import Rank
 from workflow_scripts.common.config.model_source import ModelSource
 from workflow_scripts.common.embedding import Batch, ImageOptions, encode
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import check_not_read, check_writable, whole
+from workflow_scripts.common.files import atomic, check_not_read, check_writable
 from workflow_scripts.common.geometry import Floats
 from workflow_scripts.common.image_lists import UNREADABLE, ImageList, Unreadable
 from workflow_scripts.common.interruptions import Interrupted, interruptions
@@ -286,7 +286,7 @@ def _writer(out: Path | None, schema: pa.Schema) -> Iterator[_Writer]:
     if out is None:
         yield _NullWriter()
         return
-    with whole(out) as temporary:
+    with atomic(out) as temporary:
         made: Any = pacsv.CSVWriter if out.suffix == ".csv" else pq.ParquetWriter
         with made(temporary, schema) as writer:
             yield writer

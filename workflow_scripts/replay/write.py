@@ -11,8 +11,8 @@ from workflow_scripts.common.accounts import Account, account_for, count_by_reas
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.replay import ReplaySettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.held import keep
 from workflow_scripts.common.layout import Held
+from workflow_scripts.common.past_images import keep
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.shard_writer import Sample, Shard, ShardWriter, read_index, read_manifest
 from workflow_scripts.common.shards import INDEX, MANIFEST, REPLAY, remove_others

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import whole
+from workflow_scripts.common.files import atomic
 from workflow_scripts.common.frames import write_frame
 from workflow_scripts.contracts import INTEGER, REAL, TEXT_TYPES, Column, Contract
 from workflow_scripts.report.scores import MAIN_METRIC, read_scores
@@ -69,7 +69,7 @@ def ablations(*, scores: tuple[Path, ...], csv: Path, parquet: Path) -> None:
 
     found = pl.DataFrame([_scored(path) for path in scores], schema=SCHEMA)
     write_frame(found, ABLATIONS, parquet)
-    with whole(csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with atomic(csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         table = writer(file)
         table.writerow(found.columns)
         table.writerows(found.iter_rows())

@@ -12,8 +12,8 @@ from workflow_scripts.common import layout, tables
 from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
-from workflow_scripts.common.held import HeldImage, digest_of, digests_in, held_images
 from workflow_scripts.common.model_files import LINEAGE_FILE
+from workflow_scripts.common.past_images import HeldImage, digest_of, digests_in, held_images
 from workflow_scripts.contracts import CORPUS, LINEAGE, RUN, TRAINING
 
 Row = dict[str, Any]

@@ -14,7 +14,7 @@ from rocrate.rocrate import ROCrate
 from workflow_scripts.common.cli import run as run_command
 from workflow_scripts.common.config.report import PublishSettings
 from workflow_scripts.common.documents import read_document, without_folders
-from workflow_scripts.common.files import sha256_file, whole, write_json
+from workflow_scripts.common.files import atomic, sha256_file, write_json
 from workflow_scripts.contracts import RUN, TRAINING
 from workflow_scripts.report.cards import check_given
 
@@ -65,7 +65,7 @@ def crate(
     folder = out.parent
     for path in (facts, page, table, workflow):
         # Copied, not linked: editing the original (the Snakefile, say) must not change the crate.
-        with whole(folder / path.name) as temporary:
+        with atomic(folder / path.name) as temporary:
             if path == page:
                 temporary.write_text(without_screening(page.read_text(encoding="utf-8")), encoding="utf-8")
             else:

@@ -24,9 +24,9 @@ from workflow_scripts.common.config.root import Config, load_config, load_site, 
 from workflow_scripts.common.generations import Generations, number_groups, number_parts
 from workflow_scripts.common.job_costs import file_of, read_attempts, that_did_the_work
 from workflow_scripts.common.jobs import needs_of
-from workflow_scripts.common.last_lines import ERROR
 from workflow_scripts.common.layout import Corpus, Layout, Run
 from workflow_scripts.common.plan_summary import images_by_generation, training_hours
+from workflow_scripts.common.run_summary import ERROR
 from workflow_scripts.common.scored_models import Models
 from workflow_scripts.common.scoring import Scoring
 

@@ -15,7 +15,7 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.report import PublishSettings
 from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import link, sha256_file, whole, write_text
+from workflow_scripts.common.files import atomic, link, sha256_file, write_text
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.common.step_versions import versioned
@@ -243,7 +243,7 @@ def _write_citations(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         "SELECT cite, data_source, publisher, count(*) AS images FROM published WHERE cite IS NOT NULL "
         "GROUP BY ALL ORDER BY images DESC, cite, data_source, publisher"
     )
-    with whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["cite", "data_source", "publisher", "images"])
         writer.writerows(_fetched(rows))

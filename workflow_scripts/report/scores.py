@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import whole
+from workflow_scripts.common.files import atomic
 from workflow_scripts.common.frames import write_frame
 from workflow_scripts.common.protocols import PUBLISHED, plain_metric
 from workflow_scripts.common.resampling import Difference
@@ -226,7 +226,7 @@ def read_scores(paths: Sequence[Path], own: str | None = None) -> Scores:
 def write_scores(scores: Scores, folder: Path) -> None:
     """Write `scores.csv` and `scores.parquet`."""
     frame = scores.frame()
-    with whole(folder / "scores.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic(folder / "scores.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(frame.columns)
         writer.writerows(frame.iter_rows())

@@ -13,8 +13,8 @@ import tyro
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.held import REPLAY, HeldImage
 from workflow_scripts.common.images import HASHED_AT, UnreadableImage, decode, pdq
+from workflow_scripts.common.past_images import REPLAY, HeldImage
 from workflow_scripts.common.pdq_distance import BITS, NEAR, distance, near_values
 from workflow_scripts.contracts import SPLITS
 from workflow_scripts.report.corpora import Corpus, Run, corpora_of, places, rows_where, runs_of

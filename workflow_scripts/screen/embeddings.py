@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from workflow_scripts.common.config.screen import UNJUDGED, class_of
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import whole
+from workflow_scripts.common.files import atomic
 from workflow_scripts.common.geometry import Floats, unit
 
 
@@ -79,7 +79,7 @@ def write_embeddings(path: Path, vectors: Mapping[str, Floats]) -> None:
             tensors[label] = of_class
         else:
             tensors |= {f"{label}/{number}": vector for number, vector in enumerate(of_class)}
-    with whole(path) as temporary:
+    with atomic(path) as temporary:
         save_file({name: np.ascontiguousarray(vector) for name, vector in tensors.items()}, temporary)
         # safetensors writes files that only the owner can read.
         temporary.chmod(0o644)

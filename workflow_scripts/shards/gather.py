@@ -13,8 +13,8 @@ from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import link
-from workflow_scripts.common.held import keep
 from workflow_scripts.common.layout import Held
+from workflow_scripts.common.past_images import keep
 from workflow_scripts.common.shards import remove_others
 from workflow_scripts.contracts import (
     SHARD_GROUP_INDEX,

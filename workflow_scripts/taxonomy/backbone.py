@@ -17,7 +17,7 @@ import duckdb
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import whole, write_json
+from workflow_scripts.common.files import atomic, write_json
 from workflow_scripts.common.names import define_names
 from workflow_scripts.common.tables import connect, literal, one_row, path_literal
 from workflow_scripts.common.text_archives import Archive, load_table
@@ -57,7 +57,7 @@ def build_backbone(
     """
     with (
         tempfile.TemporaryDirectory(prefix="backbone-") as folder,
-        whole(out) as temporary,
+        atomic(out) as temporary,
         connect(memory_mb, threads, temporary) as connection,
     ):
         connection.execute(f"SET VARIABLE backbone = {literal(name)}")

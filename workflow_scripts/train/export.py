@@ -19,7 +19,7 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.train import ExportSettings
 from workflow_scripts.common.documents import read_document, write_document
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import whole
+from workflow_scripts.common.files import atomic
 from workflow_scripts.common.model_files import BIOCLIP2_FILE, LINEAGE_FILE
 from workflow_scripts.common.open_clip_models import (
     CONFIG_FILE,
@@ -107,7 +107,7 @@ def save_for_bioclip2(path: Path, weights: Weights, projector: torch.Tensor) -> 
     """
     state = {**weights, f"visual.{PUBLISHED_REPLAY_PROJECTOR}": projector}
     # Given a path, torch.save writes the temporary file's random name into the archive.
-    with whole(path) as temporary, temporary.open("wb") as file:
+    with atomic(path) as temporary, temporary.open("wb") as file:
         torch.save({"epoch": 0, "name": path.stem, "state_dict": state}, file)
 
 

@@ -17,7 +17,7 @@ import torch
 from workflow_scripts.common import clip, tables
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import whole
+from workflow_scripts.common.files import atomic
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
 from workflow_scripts.common.species import count_species, species_in_batches
@@ -64,8 +64,8 @@ def species_texts(
         if not count:
             raise InputError(f"{labels}: no label resolved to a species")
         with (
-            whole(out / NAMES) as names_file,
-            whole(out / EMBEDDINGS) as embeddings_file,
+            atomic(out / NAMES) as names_file,
+            atomic(out / EMBEDDINGS) as embeddings_file,
             names_file.open("w", encoding="utf-8") as names,
             Progress("embedding", count, "species") as bar,
         ):

@@ -10,7 +10,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from workflow_scripts.common.files import whole
+from workflow_scripts.common.files import atomic
 
 
 class StagingArea:
@@ -39,7 +39,7 @@ class StagingArea:
                 os.utime(copy)
             else:
                 self._make_room(stat.st_size)
-                with whole(copy) as temporary:
+                with atomic(copy) as temporary:
                     shutil.copyfile(source, temporary)
             return os.open(copy, os.O_RDONLY)
 

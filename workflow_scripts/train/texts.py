@@ -17,7 +17,7 @@ import pyarrow as pa
 from workflow_scripts.common import tables
 from workflow_scripts.common.captions import Captions, Taxon, caption, fill_template, template_columns
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import whole
+from workflow_scripts.common.files import atomic
 from workflow_scripts.common.word_tokenizer import WordTokenizer
 from workflow_scripts.contracts import LABELS, RANKS
 
@@ -158,7 +158,7 @@ def write_label_names(labels: Path, folder: Path) -> None:
         count, width = tables.one_row(
             connection, f"SELECT count(*), coalesce(max(octet_length(encode(label_id))), 1) FROM {source}"
         )
-        with whole(folder / "label_ids.npy") as ids_file, whole(folder / "label_names.arrow") as names_file:
+        with atomic(folder / "label_ids.npy") as ids_file, atomic(folder / "label_names.arrow") as names_file:
             ids = np.lib.format.open_memmap(ids_file, mode="w+", dtype=f"S{width}", shape=(count,))
             done = 0
             batches = connection.sql(ordered).to_arrow_reader(65_536)

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from workflow_scripts.common.files import whole, write_text
+from workflow_scripts.common.files import atomic, write_text
 from workflow_scripts.contracts import RANKS
 from workflow_scripts.world.table import Species
 
@@ -96,7 +96,7 @@ def _vernaculars(ids: dict[Ranks, str], species: Sequence[Species]) -> Iterable[
 
 
 def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    with whole(path) as temporary:
+    with atomic(path) as temporary:
         lines = ["\t".join(row) for row in (columns, *rows)]
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

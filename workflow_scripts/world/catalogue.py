@@ -8,9 +8,9 @@ import numpy as np
 
 from workflow_scripts.common.files import digest
 from workflow_scripts.contracts import RANKS
-from workflow_scripts.world import lies, site
+from workflow_scripts.world import fake_bodies, site
+from workflow_scripts.world.appearance import Look
 from workflow_scripts.world.labels import TROUBLES, Label, plain_label
-from workflow_scripts.world.looks import Look
 from workflow_scripts.world.pictures import Picture, random_of
 from workflow_scripts.world.planted import EMPTY, FACE, LABEL, LANDSCAPE, ORGANISM, Planted, kinds_of
 from workflow_scripts.world.site import Page, Site
@@ -241,19 +241,19 @@ def body(kind: str, source: bytes, side: int) -> bytes:
     """The bytes of a response body of `kind`; `source` is the picture that it is made from, if any."""
     match kind:
         case "html":
-            return lies.PAGE
+            return fake_bodies.PAGE
         case "pixel":
-            return lies.pixel()
+            return fake_bodies.pixel()
         case "placeholder":
-            return lies.placeholder(side)
+            return fake_bodies.placeholder(side)
         case "cut_off":
-            return lies.cut_off(source)
+            return fake_bodies.cut_off(source)
         case "huge_jpeg":
-            return lies.huge_jpeg(source)
+            return fake_bodies.huge_jpeg(source)
         case "huge_png":
-            return lies.huge_png()
+            return fake_bodies.huge_png()
         case "leaked_copy":
-            return lies.compressed_again(source)
+            return fake_bodies.compressed_again(source)
     raise ValueError(f"unknown kind of body {kind}")
 
 

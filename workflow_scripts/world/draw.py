@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_scripts.world.looks import Colour, Look
+from workflow_scripts.world.appearance import Colour, Look
 from workflow_scripts.world.silhouettes import SILHOUETTES, ellipse, polygon
 
 Image = NDArray[np.uint8]

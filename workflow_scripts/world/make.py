@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.world import WorldSettings
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import whole, write_json
+from workflow_scripts.common.files import atomic, write_json
 from workflow_scripts.contracts import RANKS
+from workflow_scripts.world.appearance import Look, looks_of
 from workflow_scripts.world.backbone import write_backbone
 from workflow_scripts.world.catalogue import SUPPORT, TABLE_FOLDER, Row, body, plan_catalogue, plant, support_pictures
-from workflow_scripts.world.looks import Look, looks_of
 from workflow_scripts.world.miniatures import folders, plan_miniatures
 from workflow_scripts.world.pictures import Picture, draw_pictures, write_file
 from workflow_scripts.world.replay import plan_replay
@@ -162,14 +162,14 @@ def _write_labels(out: Path, name: str, classes: Sequence[Species], settings: Wo
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    with whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
 
 
 def _write_parquet(path: Path, rows: Sequence[Mapping[str, str | float | int | None]]) -> None:
-    with whole(path) as temporary:
+    with atomic(path) as temporary:
         pq.write_table(pa.Table.from_pylist(list(rows)), temporary, compression="zstd")
 
 

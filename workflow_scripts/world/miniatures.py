@@ -14,7 +14,7 @@ from itertools import cycle, islice
 from pathlib import PurePosixPath
 
 from workflow_scripts.contracts import RANKS
-from workflow_scripts.world.looks import Look
+from workflow_scripts.world.appearance import Look
 from workflow_scripts.world.pictures import Picture
 from workflow_scripts.world.table import Species
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from workflow_scripts.common.children import die_with_parent
 from workflow_scripts.common.progress import Progress
+from workflow_scripts.world.appearance import Look
 from workflow_scripts.world.draw import draw_organism, encoded
-from workflow_scripts.world.looks import Look
 from workflow_scripts.world.planted import Planted, draw_planted
 from workflow_scripts.world.shapes import Shape, draw_shape
 

@@ -11,8 +11,8 @@ from math import cos, pi, sin
 import cv2
 import numpy as np
 
+from workflow_scripts.world.appearance import Colour, Look
 from workflow_scripts.world.draw import Image, mixed, photographed, scaled, size_of, surroundings
-from workflow_scripts.world.looks import Colour, Look
 
 LABEL, LANDSCAPE, EMPTY, FACE, ORGANISM = "label", "landscape", "empty frame", "face", "organism"
 PAPER: Colour = (225, 240, 245)

@@ -6,8 +6,8 @@ from math import cos, pi, sin
 import cv2
 import numpy as np
 
+from workflow_scripts.world.appearance import Colour
 from workflow_scripts.world.draw import FRACTION_BITS, Image
-from workflow_scripts.world.looks import Colour
 from workflow_scripts.world.silhouettes import Polygon, ellipse, polygon
 
 COLOURS: dict[str, Colour] = {

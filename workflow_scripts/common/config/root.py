@@ -41,8 +41,8 @@ from workflow_scripts.common.config.train import (
 from workflow_scripts.common.config.world import WorldSettings
 from workflow_scripts.common.errors import InputError, did_you_mean
 from workflow_scripts.common.files import matching
+from workflow_scripts.common.image_memory import least_mb
 from workflow_scripts.common.layout import Layout
-from workflow_scripts.common.picture_memory import least_mb
 from workflow_scripts.contracts import CATALOG, STRING, TEXT_TYPES
 
 S = TypeVar("S", bound=Section)

@@ -1,6 +1,7 @@
 """The last lines of a run: consistent sums for every target, and the errors of failed jobs."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,8 +14,8 @@ import pytest
 from tests.messages import says
 from workflow_scripts.common.accounts import Account, SourceRows, write_account
 from workflow_scripts.common.generations import Generations
-from workflow_scripts.common.last_lines import Places, after_failure, after_stop, after_success
 from workflow_scripts.common.layout import Layout
+from workflow_scripts.common.run_summary import Places, after_failure, after_stop, after_success
 
 
 def account(path: str, stage: str, rows: Mapping[str, Mapping[str, int]], by_source: bool = True, **more: Any) -> None:
@@ -172,13 +173,13 @@ def test_a_stopped_run_ends_with_what_stopped_it_and_shows_no_errors(tmp_path: P
 import sys
 sys.path.insert(0, {str(Path(__file__).resolve().parents[2])!r})
 from workflow_scripts.common.interruptions import note_stop_signals
-from workflow_scripts.common.last_lines import say_at_the_end
-from workflow_scripts.common.terminal import be_brief
-be_brief(workflow)
+from workflow_scripts.common.run_summary import print_summary
+from workflow_scripts.common.terminal import shorten_output
+shorten_output(workflow)
 onstart:
     note_stop_signals()
 onerror:
-    say_at_the_end(workflow, None, failed=True)
+    print_summary(workflow, None, failed=True)
 rule one:
     output: "made"
     log: "one.log"
@@ -187,7 +188,16 @@ rule one:
 """
     )
     snakemake = [str(Path(sys.executable).parent / "snakemake"), "-c1"]
-    done = subprocess.run(snakemake, cwd=tmp_path, capture_output=True, text=True, check=False, start_new_session=True)
+    done = subprocess.run(
+        snakemake,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
+        # A shell starts what runs in the background with Ctrl-C ignored; the tests may run so.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     assert done.returncode != 0
     assert says(done.stderr.splitlines()[-1], "stopped", name, "same command")
     assert not any(words in done.stderr for words in ("error:", "Error", "At least one job"))

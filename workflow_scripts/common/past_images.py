@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.files import sha256_file, whole
+from workflow_scripts.common.files import atomic, sha256_file
 from workflow_scripts.common.layout import Corpus, Held
 from workflow_scripts.contracts import HELD, SHARD_MANIFEST
 
@@ -74,7 +74,7 @@ def keep(
         )
         tables.write(connection, query, HELD, Path(held.images(of=of, digest=digest)))
         # Copied last, because the manifest marks the entry as complete.
-        with whole(copy) as temporary:
+        with atomic(copy) as temporary:
             shutil.copyfile(folder / MANIFEST, temporary)
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.common.bound import START_FILES, finished_training
 from workflow_scripts.common.config.train import CorpusShards, ModelSettings, TrainSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.training_records import START_FILES, finished_training
 
 
 @pytest.fixture

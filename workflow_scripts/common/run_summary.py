@@ -48,7 +48,7 @@ class Places:
     benchmarks: Mapping[str, str]
 
 
-def say_at_the_end(workflow: Any, places: Places, *, failed: bool) -> None:
+def print_summary(workflow: Any, places: Places, *, failed: bool) -> None:
     """Write the last lines when the process exits, after all of Snakemake's output.
 
     Args:
@@ -65,7 +65,7 @@ def say_at_the_end(workflow: Any, places: Places, *, failed: bool) -> None:
         atexit.register(lambda: sys.stderr.write("".join(f"{line}\n" for line in lines)))
 
 
-def say_when_nothing_ran(workflow: Any, places: Places) -> None:
+def print_when_nothing_ran(workflow: Any, places: Places) -> None:
     """Write the last lines after a run without jobs, for which Snakemake calls no hook."""
 
     def say() -> None:
