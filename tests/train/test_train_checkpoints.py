@@ -68,7 +68,7 @@ def one_rank(rank: int, size: int, folder: Path) -> None:
         write_json(path, value)
 
     checkpoint.write_json = slowly
-    with Ranks(rank, size, rank, size, dist.FileStore(str(folder / "store"), size)).group():
+    with Ranks(rank, size, rank, size, dist.FileStore(str(folder / "store"), size)).process_group():
         save(Checkpoints(folder / "checkpoints", "recipe", newest=1), 4, trained(4))
         # When a rank exits, torchrun ends the others.
         assert (folder / "checkpoints/step-00000004").is_dir()

@@ -141,7 +141,7 @@ def test_the_first_line_names_config_corpus_and_run(fresh: Any) -> None:
 def test_the_default_config_does_not_leak_into_another(fresh: Any) -> None:
     fresh.path("mine.yaml").write_text("run: mine\ncorpus: mine\n")
     done = snakemake(fresh.folder, "-n", "-c2", "--configfile", "mine.yaml")
-    assert "mine.yaml: model: missing" in complaint(done)
+    assert says(complaint(done), "mine.yaml", "model", "missing")
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import yaml
 
 from tests.download.conftest import Server
 from tests.messages import says
-from tests.workflow.test_workflow_losses import NAMES, own_photos, snakemake
+from tests.workflow.test_workflow_losses import NAMES, own_photos
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def test_a_setting_that_allows_an_address_fetches_what_it_refused_and_asks_nobod
 
     def run(allowed: list[str]) -> Any:
         fresh.path("mine.yaml").write_text(yaml.safe_dump(config | {"download": {"allow_hosts": allowed}}))
-        return snakemake(fresh, "snakemake data --profile profiles/local --configfile mine.yaml")
+        return fresh.typed("snakemake data --profile profiles/local --configfile mine.yaml")
 
     started = time.monotonic()
     done = run(["127.0.0.1"])
