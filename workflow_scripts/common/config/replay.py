@@ -31,7 +31,7 @@ class ReplaySettings(Section):
 
     metadata: list[str] = Field(min_length=1, description="Parquet files with the metadata, in order.")
     columns: ReplayColumns = Field(default_factory=ReplayColumns, description="Names of the metadata's columns.")
-    min_size: int = Field(0, ge=0, description="Minimum shorter side by the metadata, pixels. Rows without sizes pass.")
+    min_size: int = Field(0, ge=0, description="Minimum shorter side in the metadata, pixels. Rows without sizes pass.")
     min_similarity: float | None = Field(
         None, ge=-1, le=1, description="Minimum similarity. Rows without one are left out."
     )
@@ -48,7 +48,7 @@ class ReplaySettings(Section):
         None, description="Languages to keep, as written in the metadata. Rows without one are left out. Default: all."
     )
     parts: int = Field(2, ge=1, le=5000, description="Number of parts, each downloaded by one job.")
-    max_shards: int | None = Field(None, ge=1, description="Number of shards to keep, from the first. Default: all.")
+    max_shards: int | None = Field(None, ge=1, description="Number of shards to keep, the first ones. Default: all.")
     val_share: float = Field(0.05, ge=0, lt=1, description="Share of pairs held out to measure forgetting.")
     download: DownloadSettings = Field(
         default_factory=lambda: DownloadSettings(min_size=0),

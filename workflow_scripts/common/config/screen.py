@@ -68,8 +68,8 @@ class JudgeSettings(Section):
     )
     refuse: dict[str, Threshold] = Field(
         default_factory=dict,
-        description="Thresholds by class: a class is refused if its score reaches it. Changing it reruns `curate` "
-        "but no judge.",
+        description="Thresholds by class: an image is refused if its class has a threshold and the score reaches it. "
+        "Changing thresholds reruns `curate` but no judge.",
     )
 
     sample: int = Field(24, ge=1, le=1000, description="Images per class on the page of `snakemake screen_sample`.")
@@ -250,8 +250,8 @@ class AnimalsJudge(JudgeSettings):
     judge: Literal["animals"] = Field(description="Kind of judge.")
     refuse: dict[str, Probability] = Field(
         {EMPTY: 0.2},
-        description="Thresholds by class: `empty` is refused if no animal reaches it, another class if it "
-        "reaches it. Changing it reruns `curate` but no judge.",
+        description="Thresholds by class: an image is refused as `empty` if no animal reaches the threshold, and as "
+        "another class if that class reaches its own. Changing thresholds reruns `curate` but no judge.",
     )
     weights: SourceFile = Field(
         description="The detector as ONNX, exported from RT-DETR or YOLO: a path, or where to fetch it."

@@ -171,10 +171,10 @@ class TrainSettings(Section):
         "standard",
         description="How captions name a label that is not resolved to a species. `standard`: by the most "
         "specific known name. The others follow the published shards. `treeoflife10m`: the scientific name is "
-        "genus and species only, so above the genus a caption is `a photo of .`; the taxonomic name replaces a "
-        "missing common name (a tenth of TreeOfLife-10M). `treeoflife200m`: dots at the end of a scientific "
-        "name are removed, and ranks named `unknown` are left out. Tars in the published layout contain their "
-        "captions.",
+        "genus and species only, so the caption of a taxon above the genus is `a photo of .`; the taxonomic name "
+        "replaces a missing common name (a tenth of TreeOfLife-10M). `treeoflife200m`: dots at the end of a "
+        "scientific name are removed, and ranks named `unknown` are left out. Tars in the published layout "
+        "contain their captions.",
     )
     split: Literal["train", "train_small"] = Field(
         "train", description="Images to train on: `train`, or `train_small`, a tenth of it for trials."
@@ -240,7 +240,7 @@ class ExportSettings(Section):
     )
     species_templates: Literal["caption", "openai"] = Field(
         "openai",
-        description="Prompts that are averaged to a species' text embedding: `openai`, the 80 templates that "
+        description="Prompts that are averaged into a species' text embedding: `openai`, the 80 templates that "
         "pybioclip uses, or `caption`, the training caption alone.",
     )
 
