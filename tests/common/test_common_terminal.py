@@ -82,7 +82,7 @@ def test_text_of_a_config_stays_as_it_is_in_a_message() -> None:
 def test_a_run_shows_messages_and_another_message_reruns_nothing(tmp_path: Path) -> None:
     snakefile = tmp_path / "Snakefile"
     head = f"import sys\nsys.path.insert(0, {str(REPOSITORY)!r})\n"
-    head += "from workflow_scripts.common.terminal import shorten_output\nbe_brief(workflow)\n"
+    head += "from workflow_scripts.common.terminal import shorten_output\nshorten_output(workflow)\n"
     rule = "rule one:\n    output: 'out.txt'\n    message: 'MESSAGE'\n    shell: 'touch {output}'\n"
     snakemake = [str(Path(sys.executable).parent / "snakemake"), "-c1", "--snakefile", str(snakefile)]
 

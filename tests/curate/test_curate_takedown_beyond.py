@@ -117,7 +117,7 @@ def test_a_published_dataset_that_holds_an_image_goes_and_another_stays(
         dataset.mkdir(parents=True)
         duckdb.sql(f"COPY (SELECT '{uuid}' AS uuid) TO '{dataset}/catalog.parquet'")
     take_down(pipeline, url=url(3), dry_run=True)
-    assert "1 published\n" in capsys.readouterr().out
+    assert "1 published datasets\n" in capsys.readouterr().out
     assert (pipeline.results / "runs/one/publish/dataset").exists()
     take_down(pipeline, url=url(3))
     left = [path.parent.name for path in pipeline.results.glob("runs/*/publish") if any(path.iterdir())]

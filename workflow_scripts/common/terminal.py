@@ -23,6 +23,7 @@ CHOOSING = "Select jobs to execute..."
 # Repeats the command of a failed job, whose error follows.
 COMMAND_FAILED = "RuleException:\nCalledProcessError"
 NO_MESSAGE = "    message: None\n"
+SIGNAL_SECONDS = 0.3
 
 
 class ShortLines(logging.Formatter):
@@ -53,8 +54,11 @@ class ShortLines(logging.Formatter):
 def shows(record: logging.LogRecord) -> bool:
     """Whether to show a record on the terminal."""
     event = getattr(record, "event", None)
-    if record.levelno >= logging.ERROR and (stopped_by() or record.getMessage().startswith(COMMAND_FAILED)):
-        return False
+    if record.levelno >= logging.ERROR:
+        # A stop signal also ends the jobs, whose errors may arrive before the main thread has noted the signal.
+        time.sleep(SIGNAL_SECONDS)
+        if stopped_by() or record.getMessage().startswith(COMMAND_FAILED):
+            return False
     return event not in CHATTER and (event is not None or record.getMessage() != CHOOSING)
 
 
