@@ -30,14 +30,14 @@ def one_rank(rank: int, start: Path, settings: ModelSettings, folder: Path) -> N
         images = torch.zeros((2, 32, 32, 3), dtype=torch.uint8)
         forward.backward(images, torch.ones((2, 32), dtype=torch.int32), [2, 0])
         if rank:
-            time.sleep(2)
+            time.sleep(1)
             dist.all_reduce(numbers)
         else:
             dist.all_reduce(numbers, async_op=True)
             # From here on, other threads get the GIL only when this one releases it.
             sys.setswitchinterval(60)
     if not rank:
-        end = time.monotonic() + 4
+        end = time.monotonic() + 8
         while time.monotonic() < end:
             pass
 
