@@ -55,9 +55,11 @@ def shows(record: logging.LogRecord) -> bool:
     """Whether to show a record on the terminal."""
     event = getattr(record, "event", None)
     if record.levelno >= logging.ERROR:
+        if stopped_by() or record.getMessage().startswith(COMMAND_FAILED):
+            return False
         # A stop signal also ends the jobs, whose errors may arrive before the main thread has noted the signal.
         time.sleep(SIGNAL_SECONDS)
-        if stopped_by() or record.getMessage().startswith(COMMAND_FAILED):
+        if stopped_by():
             return False
     return event not in CHATTER and (event is not None or record.getMessage() != CHOOSING)
 
