@@ -25,10 +25,16 @@ def predictions(path: Path, right: list[bool], first: str = "0.jpg") -> Path:
     return path
 
 
+def cost(step: str, owner: str, seconds: float, folders: dict[str, float] | None = None) -> dict[str, Any]:
+    """A step's cost as in `run.json`."""
+    return {"step": step, "owner": owner, "jobs": 1, "seconds": seconds, "memory_mb": 50.0, "folders": folders or {}}
+
+
 def write_run(results: Path, name: str, lr: float, right: list[bool], images: str = "same") -> None:
     """Write the files of a finished run that a comparison reads."""
     folder = results / "runs" / name
-    costs = [{"step": "train/run", "jobs": 1, "seconds": 100 * lr, "memory_mb": 50.0}]
+    costs = [cost("train/run", "run", 100 * lr), cost("download", "corpus", 300.0)]
+    costs += [cost("benchmarks", "shared", 7.0, {"tiny-01234567": 4.0, f"of_{name}-89abcdef": 3.0})]
     facts: dict[str, Any] = {"run": name, "corpus": {"name": "world", "id": "world:0"}, "versions": {"torch": "2"}}
     config: dict[str, Any] = {"run": name, "corpus": "world", "train": {"lr": lr, "seed": 1}}
     facts |= {"digests": {}, "config": config | {"benchmarks": {"tiny": {"layout": "csv"}}}, "costs": costs}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.runs import predictions, write_run
+from tests.report.runs import cost, predictions, write_run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.report.compare import compare
 from workflow_scripts.report.paired import paired
@@ -41,12 +41,41 @@ def test_what_differs_is_shown_and_what_does_not_is_not(tmp_path: Path) -> None:
     assert "train.lr 0.1 0.2" in text
     assert "train.seed" not in text
     assert "tiny zero_shot/top1 60.0 80.0 ▲ +20.0 [+12.0, +29.0] p < 0.002" in text
-    assert "train/run 10.0 s 50 20.0 s 50" in text
+    assert "train/run each run 10.0 s 50 20.0 s 50 30.0 s" in text
     figures = json.loads(page.scripts[0])
     assert [(trace["name"], trace["y"]) for trace in figures["training"]["data"]] == [
         ("a", [0.1, 0.2]),
         ("b", [0.2, 0.4]),
     ]
+
+
+def test_work_that_runs_share_is_named_and_counted_once(tmp_path: Path) -> None:
+    """Both runs share the corpus and one of two benchmarks; a step of the same name belongs to two owners."""
+    for name, lr in (("a", 0.1), ("b", 0.2)):
+        write_run(tmp_path, name, lr, [True])
+        path = tmp_path / f"runs/{name}/report/run.json"
+        facts = json.loads(path.read_text())
+        facts["costs"].append(cost("download", "run", 1000 * lr))
+        path.write_text(json.dumps(facts))
+    compare(runs=("a", "b"), results=tmp_path, out=tmp_path / "page.html")
+    text = " ".join(Texts(tmp_path / "page.html").text.split())
+    assert "download corpus world, shared by a, b 5 min 00 s 50 5 min 00 s 50 5 min 00 s" in text
+    assert "download each run 1 min 40 s 50 3 min 20 s 50 5 min 00 s" in text
+    assert (
+        "tiny-01234567, shared by a, b; of_a-89abcdef, only a; of_b-89abcdef, only b 7.0 s 50 7.0 s 50 10.0 s" in text
+    )
+    # 10 + 20 + 100 + 200 of the runs, 300 of the corpus, 4 + 3 + 3 of the benchmarks.
+    assert "All runs together: 10 min 40 s" in text
+
+
+def test_work_on_different_corpora_is_not_shared(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_run(tmp_path, name, 0.1, [True])
+    path = tmp_path / "runs/b/report/run.json"
+    path.write_text(path.read_text().replace('"name": "world"', '"name": "other"'))
+    compare(runs=("a", "b"), results=tmp_path, out=tmp_path / "page.html")
+    text = " ".join(Texts(tmp_path / "page.html").text.split())
+    assert "download corpus world, only a; corpus other, only b 5 min 00 s 50 5 min 00 s 50 10 min 00 s" in text
 
 
 def test_predictions_on_different_images_are_not_compared(tmp_path: Path) -> None:

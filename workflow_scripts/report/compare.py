@@ -11,6 +11,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_text
 from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.report import figures
+from workflow_scripts.report.compared_costs import step_costs, totals_by_users
 from workflow_scripts.report.corpora import Run, places
 from workflow_scripts.report.curves import read_curves
 from workflow_scripts.report.headline import effect_of
@@ -56,6 +57,7 @@ def compare(*, runs: tuple[str, ...] = (), results: Path | None = None, out: Pat
             raise InputError(f"{one.folder}/report/run.json: not found; run `{command}`")
     scores = read_scores([path for one in found for path in _score_files(one)], own=runs[0])
     page = out or folder / "compare" / "-".join(runs) / "index.html"
+    steps = step_costs(found)
     curves = {one.name: read_curves(one.folder / "train/metrics.jsonl") for one in found}
     drawn = {"zero-shot": figures.score_dots(scores, MAIN_METRIC), "training": figures.overlaid(curves)}
     text = (
@@ -71,8 +73,8 @@ def compare(*, runs: tuple[str, ...] = (), results: Path | None = None, out: Pat
             main=MAIN_METRIC,
             effect_of=effect_of,
             pairs=_pairs(found, scores),
-            steps=_steps(found),
-            costs=[{cost["step"]: cost for cost in one.facts["costs"]} for one in found],
+            steps=steps,
+            totals=totals_by_users(steps),
             figures={name: figure for name, figure in drawn.items() if figure is not None},
             **page_parts(),
         )
@@ -128,15 +130,6 @@ def _same_images(scores: Scores, benchmark: str, one: Run, other: Run) -> bool:
     files = [scores.files.get((benchmark, run.name), {}) for run in (one, other)]
     images = [file.get("inputs", {}).get("images") for file in files]
     return images[0] == images[1]
-
-
-def _steps(found: Sequence[Run]) -> list[str]:
-    """Steps of all runs, by their longest time in any run, longest first."""
-    seconds: dict[str, float] = {}
-    for one in found:
-        for cost in one.facts["costs"]:
-            seconds[cost["step"]] = max(seconds.get(cost["step"], 0.0), cost["seconds"])
-    return sorted(seconds, key=lambda step: (-seconds[step], step))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -48,6 +48,7 @@ class Cost:
         written_mb: data written to disk, MiB.
         started, ended: start of the first and end of the last job, seconds since 1970; None if unknown.
         machines: description of each machine, by host.
+        folders: wall time by folder of shared inputs, seconds; empty for other work.
     """
 
     step: str
@@ -65,6 +66,7 @@ class Cost:
     started: float | None
     ended: float | None
     machines: dict[str, str]
+    folders: dict[str, float] = field(default_factory=dict)
 
     @property
     def hosts_by_machine(self) -> dict[str, list[str]]:
@@ -85,14 +87,14 @@ def read_costs(
         shared: log folder of the shared inputs.
         made: names of the shared folders that this run uses; jobs of others do not count.
     """
-    jobs = [(owner, job) for owner, folder in folders for job in _jobs(folder)]
-    if shared is not None:
-        stems = tuple(stem for name in made for stem in (f"{name}.", f"fetch-{name}."))
-        jobs += [("shared", job) for job in _jobs(shared) if f"{job.name}.".startswith(stems)]
+    found = [_of_job(job, owner) for owner, folder in folders for job in _jobs(folder)]
+    for job in _jobs(shared) if shared is not None else ():
+        used = next((name for name in made if f"{job.name}.".startswith((f"{name}.", f"fetch-{name}."))), None)
+        if used is not None and (cost := _of_job(job, "shared")) is not None:
+            found.append(replace(cost, folders={used: cost.seconds}))
     by_step: dict[tuple[Owner, str], list[Cost]] = {}
-    for owner, job in jobs:
-        if (cost := _of_job(job, owner)) is not None:
-            by_step.setdefault((owner, cost.step), []).append(cost)
+    for cost in filter(None, found):
+        by_step.setdefault((cost.owner, cost.step), []).append(cost)
     costs = [together(of_step, step, owner) for (owner, step), of_step in by_step.items()]
     return sorted(costs, key=lambda cost: (-cost.seconds, cost.step))
 
@@ -115,6 +117,7 @@ def together(costs: Sequence[Cost], step: str, owner: Owner) -> Cost:
         started=min((cost.started for cost in costs if cost.started is not None), default=None),
         ended=max((cost.ended for cost in costs if cost.ended is not None), default=None),
         machines={host: machine for cost in costs for host, machine in cost.machines.items()},
+        folders=_by_folder(costs),
     )
 
 
@@ -123,6 +126,15 @@ def totals(costs: Sequence[Cost]) -> dict[str, Cost]:
     owners: dict[str, Owner] = {"run": "run", "corpus": "corpus", "shared": "shared"}
     parts = {"all": costs} | {name: [cost for cost in costs if cost.owner == owner] for name, owner in owners.items()}
     return {name: together(some, name, owners.get(name, "run")) for name, some in parts.items() if some}
+
+
+def _by_folder(costs: Sequence[Cost]) -> dict[str, float]:
+    """Wall time by folder of shared inputs, seconds."""
+    seconds: dict[str, float] = {}
+    for cost in costs:
+        for folder, of_job in cost.folders.items():
+            seconds[folder] = seconds.get(folder, 0.0) + of_job
+    return seconds
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
