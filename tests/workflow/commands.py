@@ -1,8 +1,8 @@
 """Snakemake's command, run from a process that has imported it already.
 
-Importing Snakemake takes longer than most plans of these tests. One process a worker imports it, and forks for each
-command: the child has the command's folder, environment, arguments and files, and nothing of the project is imported
-before it.
+Importing Snakemake takes longer than most plans of these tests. One process a worker imports it and the libraries that
+every plan imports, and forks for each command: the child has the command's folder, environment, arguments and files,
+and nothing of the project is imported before it.
 """
 
 import atexit
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+LIBRARIES = ("docutils.core", "jinja2", "PIL.Image", "pyarrow.parquet", "requests", "smart_open", "tyro", "yte")
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 
 
@@ -87,9 +88,14 @@ def start(folder: str, command: Sequence[str], variables: dict[str, str], files:
 
 if __name__ == "__main__":
     import gc
+    import importlib
 
-    from snakemake.cli import main
+    from snakemake.cli import get_argument_parser, main
 
+    # Finds Snakemake's plugins, which are kept.
+    get_argument_parser()
+    for library in LIBRARIES:
+        importlib.import_module(library)
     gc.freeze()
     serve()
     main()
