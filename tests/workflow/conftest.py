@@ -78,8 +78,8 @@ class Project:
         self.path(name).write_text(text.replace(old, new, 1))
 
     def copied(self, folder: Path) -> "Project":
-        """All of it again, to be changed for good; without the checkpoints, which nobody reads any more."""
-        shutil.copytree(self.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("checkpoints"))
+        """All of it again, to be changed for good."""
+        shutil.copytree(self.folder, folder, symlinks=True)
         return Project(folder)
 
 
@@ -132,6 +132,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
         if not done.exists():
             shutil.rmtree(shared, ignore_errors=True)
             copy_project(shared).run("all")
+            # Most of the disk space that it takes; no test reads them.
+            for checkpoints in list(shared.rglob("checkpoints")):
+                shutil.rmtree(checkpoints)
             done.touch()
     return Project(shared).copied(mine / "finished")
 
