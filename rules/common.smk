@@ -57,17 +57,18 @@ from workflow_scripts.common.run_summary import Places, print_summary, print_whe
 from workflow_scripts.common.layout import TRAINING_FILES, Corpus, Layout, Run
 from workflow_scripts.common.losses import too_much_by_now
 from workflow_scripts.common.mixture import Mixture
-from workflow_scripts.common.plan_summary import summary
+from workflow_scripts.common.plan_summary import jobs_line, summary
 from workflow_scripts.common.progress import PROGRESS
 from workflow_scripts.common.redo import keep_made, redone, refusal, take_words
 from workflow_scripts.common.retries import never_retry_bad_input
 from workflow_scripts.common.scored_models import Models
 from workflow_scripts.common.scoring import Scoring
+from workflow_scripts.common.short_plan import plan_lines, planned_jobs
 from workflow_scripts.common.snakemake_errors import check_writable, explain, record_running
 from workflow_scripts.common.source_folders import changed_folders, is_begun
 from workflow_scripts.common.step_versions import step_version
 from workflow_scripts.common.table_files import check_tables
-from workflow_scripts.common.terminal import shorten_output
+from workflow_scripts.common.terminal import plans_shortly, shorten_output
 from workflow_scripts.common.used_as_module import check_module
 
 # Read when no --configfile is given: the working folder's config, else the embedded world.
@@ -272,8 +273,12 @@ def summarize_plan():
     jobs = [job for job in workflow.dag.needrun_jobs(exclude_finished=False) if not job.is_norun]
     made = {str(file) for job in jobs for file in job.output}
     parts = [job.wildcards.part for job in jobs if job.rule.name == "download"]
-    rules = Counter(job.rule.name for job in jobs if job.rule.name != "given_by_a_person")
-    sys.stderr.writelines(f"{line}\n" for line in summary(rules, parts, CONFIG, CORPUS, GENERATIONS))
+    jobs = [job for job in jobs if job.rule.name != "given_by_a_person"]
+    rules = Counter(job.rule.name for job in jobs)
+    if jobs:
+        lines = plan_lines(planned_jobs(workflow, jobs)) if plans_shortly(workflow) else [jobs_line(rules)]
+        sys.stderr.writelines(f"{line}\n" for line in lines)
+        sys.stderr.writelines(f"{line}\n" for line in summary(rules, parts, CONFIG, CORPUS, GENERATIONS))
     sys.stderr.writelines(f"{line}\n" for line in changed_folders(CORPUS, GENERATIONS, made))
     if found := redone(workflow.dag, WORDS, CORPUS, LEDGER):
         sys.stderr.write(f"{refusal(found)}\n")

@@ -11,7 +11,7 @@ from workflow_scripts.common.config.root import Config, load_config, read_yaml
 from workflow_scripts.common.config.site import SiteSettings
 from workflow_scripts.common.generations import Generations
 from workflow_scripts.common.layout import Corpus
-from workflow_scripts.common.plan_summary import summary
+from workflow_scripts.common.plan_summary import jobs_line, summary
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = {"download": 3, "curate": 1, "train_run": 1, **{f"eval_{number}": 1 for number in range(10)}}
@@ -29,7 +29,7 @@ def lines(config: Config, corpus: Path, jobs: dict[str, int]) -> dict[str, str]:
     generations = Generations.planned(config.generations)
     parts = generations.parts["g000"][: jobs.get("download", 0)]
     found = summary(jobs, parts, config, Corpus(str(corpus)), generations)
-    return dict(line.split(": ", 1) for line in found)
+    return dict(line.split(": ", 1) for line in (jobs_line(jobs), *found))
 
 
 def test_images_bytes_and_hours_are_of_the_catalog_and_of_the_parts_that_are_downloaded(
@@ -55,4 +55,3 @@ def test_images_bytes_and_hours_are_of_the_catalog_and_of_the_parts_that_are_dow
     assert "750,000 to read from disk" in said["images"] and "traffic" not in said["images"]
     on_cpu = config.model_copy(update={"train": config.train.model_copy(update={"allow_cpu": True})})
     assert "GPU hours" not in lines(on_cpu, tmp_path, JOBS)
-    assert lines(config, tmp_path, {}) == {}

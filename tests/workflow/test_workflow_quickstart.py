@@ -67,6 +67,10 @@ def test_the_quickstart_is_followed_line_by_line(home: Path) -> None:
     assert "next: " in looked.stdout
 
     assert plan.split()[:2] == [run.split()[0], "-n"]
+    looked = follow(home, enter, plan)
+    assert looked.returncode == 0, looked.stderr
+    assert re.search(r"^  train +\d+  train_run\b.*", looked.stderr, re.M), looked.stderr
+    assert len((looked.stdout + looked.stderr).splitlines()) < 24
     jobs = follow(home, enter, f"{run} -n -p")
     assert jobs.returncode == 0, jobs.stderr
     assert says(jobs.stderr, "config config/config.yaml, corpus photos, run small")

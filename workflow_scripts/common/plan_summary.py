@@ -21,10 +21,20 @@ from workflow_scripts.common.unit_costs import BYTES_SERVED, COSTS, HOUR, TRAINI
 SHOWN_RULES = 8
 
 
+def jobs_line(planned: Mapping[str, int]) -> str:
+    """The line with the number of jobs by rule."""
+    jobs = Counter(planned)
+    most = sorted(jobs.items(), key=lambda one: (-one[1], one[0]))[:SHOWN_RULES]
+    others = len(jobs) - len(most)
+    named = ", ".join(f"{rule} {count:,}" for rule, count in most)
+    rest = f", and {jobs.total() - sum(count for _, count in most):,} jobs of {others} other rules" if others else ""
+    return f"plan: {jobs.total():,} jobs: {named}{rest}"
+
+
 def summary(
     planned: Mapping[str, int], parts: Iterable[str], config: Config, corpus: Corpus, generations: Generations
 ) -> Iterator[str]:
-    """Summary lines of a plan.
+    """Lines on the images, bytes and GPU hours of a plan.
 
     Args:
         planned: number of jobs by rule.
@@ -33,14 +43,6 @@ def summary(
         corpus: its corpus.
         generations: the corpus's generations.
     """
-    jobs = Counter(planned)
-    if not jobs:
-        return
-    most = sorted(jobs.items(), key=lambda one: (-one[1], one[0]))[:SHOWN_RULES]
-    others = len(jobs) - len(most)
-    named = ", ".join(f"{rule} {count:,}" for rule, count in most)
-    rest = f", and {jobs.total() - sum(count for _, count in most):,} jobs of {others} other rules" if others else ""
-    yield f"plan: {jobs.total():,} jobs: {named}{rest}"
     images = images_by_generation(corpus, generations.names)
     costs = read_costs(COSTS)
     if to_fetch := Counter(map(generations.of_part, parts)):
@@ -60,7 +62,7 @@ def summary(
                 )
         else:
             yield f"images: unknown until the catalog exists; `{snakemake('estimate')}` makes only the catalog"
-    if jobs["train_run"] and not config.train.allow_cpu:
+    if planned.get("train_run") and not config.train.allow_cpu:
         yield _gpu_hours(config, images)
 
 

@@ -2,10 +2,12 @@
 
 Bad input is one line too. After Ctrl-C or SIGTERM, errors of the stopped jobs are hidden.
 
-Its log file (`.snakemake/log`) has everything, and so has the output of a dry run, which shows rules and reasons.
+Its log file (`.snakemake/log`) has everything. `run -n` shows the plan on one screen (`common.short_plan`);
+`run -n -p` and `snakemake -n` list every job with its files and reason.
 """
 
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,13 @@ from snakemake.logging import ColorizingTextHandler
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from workflow_scripts.common.interruptions import stopped_by
+from workflow_scripts.common.remedies import TYPED
 from workflow_scripts.common.retries import is_bad_input
 from workflow_scripts.common.run_summary import error_of
 
 # Events that progress lines cover, and the message about job selection.
 CHATTER = (LogEvent.JOB_FINISHED, LogEvent.JOB_STARTED)
+NOTHING_TO_DO = "Nothing to be done"
 CHOOSING = "Select jobs to execute..."
 # Repeats the command of a failed job, whose error follows.
 COMMAND_FAILED = "RuleException:\nCalledProcessError"
@@ -64,13 +68,34 @@ def shows(record: logging.LogRecord) -> bool:
     return event not in CHATTER and (event is not None or record.getMessage() != CHOOSING)
 
 
+def shows_of_plan(record: logging.LogRecord) -> bool:
+    """Whether to show a record of a dry run beside the short plan."""
+    return record.levelno >= logging.WARNING or record.getMessage().startswith(NOTHING_TO_DO)
+
+
+def plans_shortly(workflow: Any) -> bool:
+    """Whether this is a dry run that shows its plan on one screen: `run -n` without `-p` and `--verbose`."""
+    output = workflow.output_settings
+    return (
+        workflow.is_main_process
+        and TYPED in os.environ
+        and output.dryrun
+        and not output.verbose
+        and not output.printshellcmds
+    )
+
+
 def shorten_output(workflow: Any) -> None:
-    """Shorten the terminal output of a run; dry runs, `--verbose` and the log file are unchanged.
+    """Shorten the terminal output of a run and of `run -n`; `--verbose` and the log file are unchanged.
 
     Args:
         workflow: Snakemake's workflow.
     """
     output = workflow.output_settings
+    if plans_shortly(workflow):
+        for handler in logging.getLogger("snakemake.logging").handlers:
+            handler.addFilter(shows_of_plan)
+        return
     if not workflow.is_main_process or output.dryrun or output.verbose:
         return
     for handler in logging.getLogger("snakemake.logging").handlers:
