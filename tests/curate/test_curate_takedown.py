@@ -81,6 +81,9 @@ def test_a_dry_run_lists_and_changes_nothing(pipeline: Pipeline, capsys: pytest.
     assert all(uuid in said for uuid in TAKEN)
     assert "images-00000.tar" in said
     assert "shard-00000" in said
+    take_down(pipeline, owner=OWNER, dry_run=True, json_lines=True)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["corpus"], found["dry_run"], set(found["affected"]["images"])) == ("small", True, TAKEN)
     assert state(pipeline.results) == before
 
 

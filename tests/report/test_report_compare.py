@@ -49,6 +49,20 @@ def test_what_differs_is_shown_and_what_does_not_is_not(tmp_path: Path) -> None:
     ]
 
 
+def test_the_comparison_as_json_has_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path, "a", 0.1, [True] * 60 + [False] * 40)
+    write_run(tmp_path, "b", 0.2, [True] * 80 + [False] * 20)
+    compare(runs=("a", "b"), results=tmp_path, json_lines=True)
+    found = json.loads(capsys.readouterr().out)
+    assert Path(found["page"]).exists()
+    first, second = found["scores"]
+    assert (first["run"], first["value"]) == ("a", 0.6)
+    assert (second["value"], second["difference"]["difference"]) == (0.8, pytest.approx(0.2))
+    assert {"name": "train.lr", "values": {"a": 0.1, "b": 0.2}} in found["config"]
+    download = next(cost for cost in found["costs"] if cost["step"] == "download")
+    assert (download["seconds"], download["works"][0]["runs"]) == (300, ["a", "b"])
+
+
 def test_work_that_runs_share_is_named_and_counted_once(tmp_path: Path) -> None:
     """Both runs share the corpus and one of two benchmarks; a step of the same name belongs to two owners."""
     for name, lr in (("a", 0.1), ("b", 0.2)):

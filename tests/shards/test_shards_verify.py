@@ -1,9 +1,12 @@
 """Verification reports each missing or changed file, and nothing else."""
 
+import io
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,28 +34,38 @@ def corpus(built: Path, tmp_path: Path) -> Path:
 
 def check(corpus: Path) -> list[str]:
     """The problems that verification reports."""
+    printed = io.StringIO()
     try:
-        verify(
-            shards=(corpus / "shards/g000",),
-            verdicts=(corpus / "curate/g000/verdicts.parquet",),
-            downloads=tuple(sorted(corpus.glob("download/part-*/manifest.parquet"))),
-            work=corpus / ".work/download",
-            others=tuple(corpus / f"catalog/g000/part-000{part}.parquet" for part in range(2)),
-            ledger=corpus / "ledger.parquet",
-            out=corpus / "wrong.json",
-            jobs=2,
-        )
+        with redirect_stdout(printed):
+            verify(**arguments(corpus), json_lines=True)
     except InputError as error:
-        wrong = json.loads((corpus / "wrong.json").read_text())
+        found = json.loads(printed.getvalue())
+        wrong = found["problems"]
+        assert found["complete"] is False
         assert wrong[0] in str(error)
         assert str(error).startswith(f"{len(wrong)} problems") == (len(wrong) > 1)
         return list(wrong)
-    assert json.loads((corpus / "wrong.json").read_text()) == []
-    return []
+    found = json.loads(printed.getvalue())
+    images = len(uuids(corpus, "train")) + len(uuids(corpus, "val"))
+    assert (found["complete"], found["images"], found["download_parts"]) == (True, images, 2)
+    return list(found["problems"])
+
+
+def arguments(corpus: Path) -> dict[str, Any]:
+    return {
+        "shards": (corpus / "shards/g000",),
+        "verdicts": (corpus / "curate/g000/verdicts.parquet",),
+        "downloads": tuple(sorted(corpus.glob("download/part-*/manifest.parquet"))),
+        "work": corpus / ".work/download",
+        "others": tuple(corpus / f"catalog/g000/part-000{part}.parquet" for part in range(2)),
+        "ledger": corpus / "ledger.parquet",
+        "jobs": 2,
+    }
 
 
 def test_a_whole_corpus_passes(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(corpus) == []
+    verify(**arguments(corpus))
     said = capsys.readouterr().out
     images = len(uuids(corpus, "train")) + len(uuids(corpus, "val"))
     assert says(

@@ -6,6 +6,7 @@ and for one error line.
 
 import errno
 import inspect
+import json
 import logging
 import os
 import shutil
@@ -33,6 +34,8 @@ EXIT_STATUS = (
 NOT_PERMITTED = (errno.EACCES, errno.EPERM, errno.EROFS)
 """System errors that are bad input: a file or folder may not be read or written."""
 LOG = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help="log file. Default: warnings go to the terminal.")]
+AsJson = Annotated[bool, tyro.conf.arg(name="json")]
+"""The type of the option `--json`, which replaces a command's text on stdout by JSON."""
 NEARLY_FULL = 64 * 2**20
 
 logger = logging.getLogger(__name__)
@@ -144,6 +147,11 @@ def run(step: Callable[..., Any]) -> None:
     except BrokenPipeError:
         # The reader of the help has exited.
         os._exit(128 + signal.SIGPIPE)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as one line of JSON. It is ASCII, so that any terminal and any file name can be printed."""
+    sys.stdout.write(json.dumps(value) + "\n")
 
 
 def _with_exit_status(text: str) -> str:

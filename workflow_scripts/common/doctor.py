@@ -1,17 +1,14 @@
 """Check that this machine, or with `--site` the cluster, can run a config."""
 
-import json
 import os
 import shutil
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated
 
 import torch
-import tyro
 
-from workflow_scripts.common.cli import run
+from workflow_scripts.common.cli import AsJson, print_json, run
 from workflow_scripts.common.config.catalog import Bioscan, Folders, INat21, Source, Table, TreeOfLife10M
 from workflow_scripts.common.config.root import Config, load_config, load_site, read_yaml
 from workflow_scripts.common.layout import Layout
@@ -33,7 +30,7 @@ def doctor(
     *,
     config: Path = Path("config/config.yaml"),
     site: bool = False,
-    json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    json_lines: AsJson = False,
 ) -> None:
     """Report this machine's resources and whether they are enough for a config.
 
@@ -72,8 +69,9 @@ def doctor(
         lines = [f"{name:<{width}}  {value}" for name, value in facts.items()]
         lines += ["", f"For {config} (corpus {recipe.corpus}, run {recipe.run}):", *(f"- {one}" for one in found)]
     if json_lines:
-        lines = [json.dumps({"config": str(config), "refused": refused, **fields})]
-    sys.stdout.write("\n".join(lines) + "\n")
+        print_json({"config": str(config), "refused": refused, **fields})
+    else:
+        sys.stdout.write("\n".join(lines) + "\n")
     if refused:
         raise SystemExit(1)
 

@@ -18,7 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.cli import run
+from workflow_scripts.common.cli import AsJson, print_json, run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.layout import Corpus, Layout
 from workflow_scripts.common.past_images import keep_all
@@ -54,6 +54,7 @@ def takedown(
     corpus: str | None = None,
     results: Path | None = None,
     config: Path = Path("config/config.yaml"),
+    json_lines: AsJson = False,
     memory_mb: int = 2048,
 ) -> None:
     """List images of a corpus and everything that contains them, record them in its ledger, and remove them.
@@ -71,6 +72,7 @@ def takedown(
         corpus: the corpus's name. Default: the one of `config`.
         results: the folder of results. Default: the site's.
         config: the config that names the corpus.
+        json_lines: print one JSON object: corpus, ledger, dry_run (true or false), affected (all names, by kind).
         memory_mb: memory limit of DuckDB, MiB.
 
     Raises:
@@ -92,9 +94,15 @@ def takedown(
         _read_corpus(connection, place)
         _choose(connection, owner=owner, url=url, dataset=dataset, uuid=uuid)
         affected = list_affected(connection, root, place, held, former)
-        _print_affected(affected)
+        _log_affected(affected)
+        if not json_lines:
+            _print_affected(affected)
+        found = {"corpus": name, "ledger": str(ledger), "dry_run": dry_run, "affected": vars(affected)}
         if dry_run:
-            sys.stdout.write("dry run: nothing was changed\n")
+            if json_lines:
+                print_json(found)
+            else:
+                sys.stdout.write("dry run: nothing was changed\n")
             return
         # The ledger first: from here on no step takes the images in again, even after an interruption.
         _record(connection, ledger, reason)
@@ -109,6 +117,9 @@ def takedown(
             _forget("evaluate", ["--work", layout.shared.work(step="features"), "--features", *affected.features])
         if affected.report_pages or affected.published_datasets:
             _forget("report", ["--pages", *affected.report_pages, "--published", *affected.published_datasets])
+    if json_lines:
+        print_json(found)
+        return
     sys.stdout.write(
         f"taken down; recorded in {ledger}. `{snakemake('data', configfile=recipe)}` updates verdicts and attribution; "
         f"models do not change; `{snakemake('all', config=['redo=train'], configfile=recipe)}` trains again\n"
@@ -161,6 +172,12 @@ def _choose(
         raise InputError("no image in this corpus matches; check the spelling against the catalog")
 
 
+def _log_affected(affected: Affected) -> None:
+    for kind, names in vars(affected).items():
+        for name in names:
+            logger.info("%s: %s", kind.replace("_", " "), name)
+
+
 def _print_affected(affected: Affected) -> None:
     for kind, names in vars(affected).items():
         _print_list(kind.replace("_", " "), names)
@@ -174,8 +191,6 @@ def _print_list(kind: str, names: Sequence[str]) -> None:
         sys.stdout.write(f"  {name}\n")
     if len(names) > SHOWN:
         sys.stdout.write(f"  ... and {len(names) - SHOWN} more (`--log FILE` lists all)\n")
-    for name in names:
-        logger.info("%s: %s", kind, name)
 
 
 def _record(connection: duckdb.DuckDBPyConnection, ledger: Path, reason: str) -> None:

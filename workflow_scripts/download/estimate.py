@@ -1,14 +1,10 @@
 """Estimate a download without fetching anything: images, bytes, files, and the time for each host at its limits."""
 
-import json
 import sys
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.cli import run
+from workflow_scripts.common.cli import AsJson, print_json, run
 from workflow_scripts.common.config.download import DownloadLimits, DownloadSettings, HostLimits
 from workflow_scripts.common.unit_costs import BYTES_SERVED, size_text
 from workflow_scripts.download.summary import spelled
@@ -27,7 +23,7 @@ def estimate(
     limits: DownloadLimits,
     bytes_served: int = BYTES_SERVED,
     bytes_kept: int = BYTES_KEPT,
-    json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    json_lines: AsJson = False,
     memory_mb: int = 2048,
 ) -> None:
     """Print an estimate of a download.
@@ -71,7 +67,7 @@ def estimate(
             "tars": tars,
             "hosts": [{"host": host, "images": counts[host], "seconds": seconds[host]} for host in slowest],
         }
-        sys.stdout.write(json.dumps(summary) + "\n")
+        print_json(summary)
         return
     for host in slowest[:SHOWN_HOSTS]:
         policy = limits.of_host(host)

@@ -4,13 +4,12 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import duckdb
-import tyro
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.cli import run
+from workflow_scripts.common.cli import AsJson, print_json, run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.layout import Corpus
 from workflow_scripts.common.remedies import snakemake
@@ -20,7 +19,7 @@ from workflow_scripts.download.summary import spelled
 SHOWN_HOSTS = 40
 
 
-def status(*, corpus: Path, json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False) -> None:
+def status(*, corpus: Path, json_lines: AsJson = False) -> None:
     """Print the progress of a corpus's downloads.
 
     Args:
@@ -59,7 +58,7 @@ def status(*, corpus: Path, json_lines: Annotated[bool, tyro.conf.arg(name="json
                     _add(connection, f"(SELECT * FROM {tables.scan(shards)} WHERE NOT transient)")
         if json_lines:
             summary = {"parts": len(parts), "parts_done": finished, "hosts": list(_as_rows(connection))}
-            sys.stdout.write(json.dumps(summary) + "\n")
+            print_json(summary)
             return
         sys.stdout.write(f"{finished} of {len(parts)} parts done\n")
         sys.stdout.writelines(_lines(connection))

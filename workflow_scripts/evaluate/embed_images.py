@@ -18,7 +18,7 @@ import torch
 import tyro
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.cli import run
+from workflow_scripts.common.cli import AsJson, print_json, run
 from workflow_scripts.common.clip import Clip, Projector, load
 from workflow_scripts.common.embedding import ImageOptions, encode
 from workflow_scripts.common.errors import InputError
@@ -53,7 +53,7 @@ def embed_images(
     overwrite: bool = False,
     normalize: bool = False,
     projector: Projector = "proj",
-    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write image embeddings as parquet.
 
@@ -312,7 +312,7 @@ def _write_unreadable(connection: duckdb.DuckDBPyConnection, path: Path) -> None
 
 def _print_summary(summary: Mapping[str, Any], status: int, *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps({**summary, "interrupted": bool(status)}) + "\n")
+        print_json({**summary, "interrupted": bool(status)})
         return
     phrases = [f"embedded {summary['embedded']:,} of {summary['images']:,} images"]
     if summary["reused"]:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.captions import Taxon
-from workflow_scripts.common.cli import run
+from workflow_scripts.common.cli import AsJson, run
 from workflow_scripts.common.clip import Clip, load
 from workflow_scripts.common.config.curate import Rank
 from workflow_scripts.common.config.model_source import ModelSource
@@ -66,7 +66,7 @@ def predict(
     templates: Literal["all", "one"] = "all",
     darwin_core: bool = False,
     identified_by: str | None = None,
-    json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    json_lines: AsJson = False,
 ) -> None:
     """Print the most probable taxa of images, and optionally write them to a table.
 

@@ -14,12 +14,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from workflow_scripts.common.accounts import read_account
-from workflow_scripts.common.cli import run
+from workflow_scripts.common.cli import AsJson, print_json, run
 from workflow_scripts.common.config.root import Config, load_config, load_site, read_yaml
 from workflow_scripts.common.generations import Generations, number_groups, number_parts
 from workflow_scripts.common.job_costs import file_of, read_attempts, that_did_the_work
@@ -98,7 +96,7 @@ def progress(
     *,
     config: Path = Path("config/config.yaml"),
     logs: Path = Path("logs"),
-    json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    json_lines: AsJson = False,
 ) -> None:
     """Print the progress of a run: stages, GPU hours, free disk space, Slurm queue, and failed or stuck jobs.
 
@@ -133,7 +131,7 @@ def progress(
         "stuck": [text for stage in stages for text in stage.stuck] + waiting,
     }
     if json_lines:
-        sys.stdout.write(json.dumps(status) + "\n")
+        print_json(status)
     else:
         sys.stdout.writelines(f"{line}\n" for line in _lines(stages, status))
     if status["stuck"] or any(stage.failed for stage in stages):

@@ -3,16 +3,13 @@
 `common/unit_costs.csv` has a row per step: the cost of a million units on one core or GPU, and the figure's source.
 """
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.cli import run
+from workflow_scripts.common.cli import AsJson, print_json, run
 from workflow_scripts.common.config.screen import Screening
 from workflow_scripts.common.unit_costs import COSTS, HOUR, TRAINING, read_costs
 from workflow_scripts.contracts import CATALOG
@@ -38,7 +35,7 @@ def scale(
     gpus: int = 8,
     screening: Screening = Screening(looks=[]),  # noqa: B008 (frozen)
     costs: Path = COSTS,
-    json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    json_lines: AsJson = False,
 ) -> None:
     """Print the time, memory, disk and files that each stage of a corpus needs on a cluster.
 
@@ -122,7 +119,8 @@ def scale(
             )
         )
     if json_lines:
-        sys.stdout.writelines(json.dumps(one) + "\n" for one in estimates)
+        for one in estimates:
+            print_json(one)
         return
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:

@@ -1,19 +1,13 @@
 """Print the scores as a table for the terminal."""
 
-import json
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import tyro
-
-from workflow_scripts.common.cli import run
+from workflow_scripts.common.cli import AsJson, print_json, run
 from workflow_scripts.report.scores import STD, Scores, read_scores
 
 
-def table(
-    *, scores: tuple[Path, ...], report: Path, json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False
-) -> None:
+def table(*, scores: tuple[Path, ...], report: Path, json_lines: AsJson = False) -> None:
     """Print the scores in percent (rows: benchmark and metric; columns: models) and the path of the report.
 
     Args:
@@ -27,7 +21,7 @@ def table(
     """
     read = read_scores(scores)
     if json_lines:
-        sys.stdout.write(json.dumps({"report": str(report), "scores": _values(read)}) + "\n")
+        print_json({"report": str(report), "scores": _values(read)})
         return
     rows = _rows(read)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

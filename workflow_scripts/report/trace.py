@@ -7,13 +7,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import duckdb
 import tyro
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.cli import run
+from workflow_scripts.common.cli import AsJson, print_json, run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.images import UnreadableImage, read_size
@@ -31,7 +31,7 @@ def trace(
     *,
     what: tyro.conf.Positional[str],
     results: Path | None = None,
-    json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    json_lines: AsJson = False,
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
@@ -58,7 +58,7 @@ def trace(
         raise InputError(f"{what}: not found in {folder}")
     for number, record in enumerate(found):
         if json_lines:
-            sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+            print_json(record)
         else:
             sys.stdout.write("\n" * bool(number) + "\n".join(lines(record)) + "\n")
 

@@ -1,17 +1,16 @@
 """Check whether models were trained on a photo, by its bytes or by its perceptual hash."""
 
 import hashlib
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import duckdb
 import tyro
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.cli import run
+from workflow_scripts.common.cli import AsJson, print_json, run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.images import HASHED_AT, UnreadableImage, decode, pdq
 from workflow_scripts.common.past_images import REPLAY, HeldImage
@@ -26,7 +25,7 @@ def trained_on(
     *,
     photo: tyro.conf.Positional[Path],
     results: Path | None = None,
-    json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    json_lines: AsJson = False,
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
@@ -65,7 +64,7 @@ def trained_on(
     if json_lines:
         answer = {YES: "yes", NO: "no", UNKNOWN: "unknown"}[status]
         summary = {"photo": str(photo), "answer": answer, "models": models, "unknown": unknown, "found": found}
-        sys.stdout.write(json.dumps(summary) + "\n")
+        print_json(summary)
     else:
         sys.stdout.write(f"{photo}: {_answer(models, unknown)}\n")
         for match in found:

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.cli import run
+from workflow_scripts.common.cli import AsJson, print_json, run
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.files import sha256_file, write_json
+from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.common.torchless import torch_hidden
@@ -60,7 +60,7 @@ def verify(
     work: Path | None = None,
     others: tuple[Path, ...] = (),
     ledger: Path | None = None,
-    out: Path | None = None,
+    json_lines: AsJson = False,
     jobs: int = 1,
 ) -> None:
     """Check all files of a corpus, and report each one that is missing or changed.
@@ -74,11 +74,12 @@ def verify(
             lengths of tars are checked.
         others: other tables that must exist and be readable.
         ledger: images that were taken down; verdicts may contain them until they are decided again.
-        out: the list of problems to write (JSON), empty if there are none.
+        json_lines: print one JSON object: complete (true or false), problems (lines that begin with the file) and, if
+            complete, images (training and validation), replay_pairs and download_parts.
         jobs: number of shards to read at once.
 
     Raises:
-        InputError: a file is missing or changed; the message has the first problem, the log and `out` have all.
+        InputError: a file is missing or changed; the message has the first problem, the log and --json have all.
     """
     if len(shards) != len(verdicts):
         raise InputError(
@@ -100,23 +101,24 @@ def verify(
         problems += _check_table(table)
     for line in problems:
         logger.error("%s", line)
-    if out is not None:
-        write_json(out, problems)
     if problems:
+        if json_lines:
+            print_json({"complete": False, "problems": problems})
         for line in problems[:SHOWN]:
             sys.stderr.write(f"{line}\n")
         counted = f"{len(problems)} problems found, the first: " if len(problems) > 1 else ""
         raise InputError(f"{counted}{problems[0]}")
-    read = {
-        "training and validation images": [folder / split / MANIFEST for folder in shards for split in SPLITS],
-        "replay pairs": [replay / split / MANIFEST for split in SPLITS] if replay is not None else [],
-    }
-    counts = {what: sum(_samples(manifests)) for what, manifests in read.items()}
-    if not any(counts.values()):
+    images = sum(_samples(folder / split / MANIFEST for folder in shards for split in SPLITS))
+    pairs = sum(_samples(replay / split / MANIFEST for split in SPLITS)) if replay is not None else 0
+    if not images + pairs:
         raise InputError(f"{shards[0] if shards else replay}: no image in these shards; nothing was checked")
+    if json_lines:
+        counts = {"images": images, "replay_pairs": pairs, "download_parts": len(downloads)}
+        print_json({"complete": True, "problems": [], **counts})
+        return
     sys.stdout.write(
-        f"all shards and download tars are complete: "
-        f"{', '.join(f'{count:,} {what}' for what, count in counts.items())} and {len(downloads):,} download parts\n"
+        f"all shards and download tars are complete: {images:,} training and validation images, "
+        f"{pairs:,} replay pairs and {len(downloads):,} download parts\n"
     )
 
 

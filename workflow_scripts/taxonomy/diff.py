@@ -1,16 +1,15 @@
 """Compare two tables of resolved labels: the labels, images and benchmark classes that change."""
 
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import duckdb
 import tyro
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.cli import run
+from workflow_scripts.common.cli import AsJson, print_json, run
 from workflow_scripts.contracts import BENCHMARK_IMAGES, LABELS
 
 HERE = Path(__file__).parent
@@ -23,7 +22,7 @@ def diff(
     new: tyro.conf.Positional[Path],
     benchmarks: dict[str, Path] = {},  # noqa: B006 (read only)
     show: int = 20,
-    json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    json_lines: AsJson = False,
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
@@ -47,8 +46,10 @@ def diff(
     found = benchmarks or {path.parent.name: path for path in sorted(BENCHMARKS.glob("*/images.parquet"))}
     with tables.connect(memory_mb, threads) as connection:
         lines = list(differences(connection, old, new, found, show))
-        rows = _as_rows(connection, show)
-        sys.stdout.write(json.dumps(rows) + "\n" if json_lines else "".join(f"{line}\n" for line in lines))
+        if json_lines:
+            print_json(_as_rows(connection, show))
+        else:
+            sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
 def _as_rows(connection: duckdb.DuckDBPyConnection, show: int) -> dict[str, list[dict[str, Any]]]:

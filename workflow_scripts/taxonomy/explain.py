@@ -1,6 +1,5 @@
 """Explain how a name is resolved: its candidates, the strategy that chose one, and why."""
 
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ import duckdb
 import tyro
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.cli import run
+from workflow_scripts.common.cli import AsJson, print_json, run
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.tables import quoted
@@ -34,7 +33,7 @@ def explain(
     taxon_key: str | None = None,
     config: Path = Path("config/config.yaml"),
     backbones: dict[str, Path] = {},  # noqa: B006 (read only)
-    json_lines: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    json_lines: AsJson = False,
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
@@ -75,7 +74,7 @@ def explain(
         lines = explanation(connection, label, backbones or built, settings)
         if json_lines:
             explained = {"label": label, "explanation": list(lines)}
-            sys.stdout.write(json.dumps(explained | {"answer": _resolved(connection)}, ensure_ascii=False) + "\n")
+            print_json(explained | {"answer": _resolved(connection)})
         else:
             sys.stdout.writelines(f"{line}\n" for line in lines)
 
