@@ -229,7 +229,9 @@ rule model_card:
         trained=RUN.summary(),
         model=RUN.model_config(),
         scores=RUN.scores.each(model=[CONFIG.run], benchmark=CONFIG.benchmarks),
-        attributions=ATTRIBUTIONS,
+        # Only of the generations that were trained on.
+        attributions=MIXTURE.attributions(),
+        indexes=MIXTURE.indexes() if CONFIG.train.split == "train_small" else [],
         identity=ABOUT.identity() if MIXTURE.has_own else [],
         # The card lists images taken down since the training.
         ledgers=lambda w: [str(path) for path in LAYOUT.ledgers()],
@@ -258,5 +260,5 @@ rule model_card:
     shell:
         "python -m workflow_scripts.train.card --trained {params.trained:q} --model {params.model:q} "
         "--settings {params.settings:q} --title {params.title:q} --scores {input.scores:q} "
-        "--attributions {input.attributions:q} {params.identity} {params.corpora} {params.replay} "
+        "--attributions {input.attributions:q} --indexes {input.indexes:q} {params.identity} {params.corpora} {params.replay} "
         "--ledgers {input.ledgers:q} --out {output.card:q} --log {log:q}"

@@ -195,7 +195,10 @@ def _write_run(made: SmallCorpus) -> None:
     (made.run / "model").mkdir()
     (made.run / "model/open_clip_model.safetensors").write_bytes(b"weights")
     (made.run / "model/open_clip_config.json").write_text('{"model_cfg": {}}')
-    (made.run / "model/README.md").write_text("# demo\n\n## Training\n\n10 steps.\n\n## Scores\n\nold\n")
+    known = f"Full SHA-256 digest of the corpus: `{facts['corpus']['digest']}`."
+    (made.run / "model/README.md").write_text(
+        f"# demo\n\n## Training\n\n10 steps.\n\n## Scores\n\nold\n\n## Data and code\n\n{known}\n"
+    )
 
 
 def publish(made: SmallCorpus, **settings: Any) -> Path:

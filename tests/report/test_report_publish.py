@@ -186,6 +186,19 @@ def test_the_card_of_a_mixture_names_the_mixture(made: SmallCorpus, score_files:
     assert "trained on the corpus" not in card
 
 
+def test_the_card_of_a_model_whose_corpus_has_grown_claims_none_of_what_is_new(
+    made: SmallCorpus, score_files: list[Path], tmp_path: Path
+) -> None:
+    identity = json.loads((made.corpus / "corpus.json").read_text())
+    assert f"`{identity['id']}`" in publish_card(made, score_files, tmp_path).read_text()
+    own = made.run / "model/README.md"
+    own.write_text(own.read_text().replace(identity["digest"], "of its training"))
+    published = publish_card(made, score_files, tmp_path)
+    for text in (published.read_text(), published.with_name("CITATION.cff").read_text()):
+        assert identity["id"] not in text and identity["name"] in text
+    assert f"{identity['images']['train']} images" not in published.read_text()
+
+
 def test_an_f1_is_published_as_one(made: SmallCorpus, score_files: list[Path], tmp_path: Path) -> None:
     for path in score_files:
         described = json.loads(path.read_text())

@@ -20,8 +20,8 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.layout import Layout
 from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
-from workflow_scripts.contracts import ATTRIBUTION, HELD, LABELS, LEDGER, PROVIDER_LABELS, SHARD_MANIFEST
-from workflow_scripts.train.card import taken_down, write_card
+from workflow_scripts.contracts import ATTRIBUTION, HELD, LABELS, LEDGER, PROVIDER_LABELS, SHARD_INDEX, SHARD_MANIFEST
+from workflow_scripts.train.card import citations, taken_down, write_card
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.export import export
 from workflow_scripts.train.species_texts import species_texts
@@ -266,6 +266,10 @@ def test_the_card_says_how_it_was_trained_how_it_scores_and_what_to_cite(
     assert "- doi:10.1/x (2 images)" in card
     assert sha256_file(corpus.labels) in card and '"code": "c0de"' in card and '"commit": "c0117"' in card
     assert says(card, "corpus `shapes:1dea`, 40 images of 12 species. ", "digest", "`1dea11`")
+    # A tenth of the images was trained on.
+    index = [{"uuid": "1", "shard": "s", "position": 0, "offset": 0, "size": 1, "label_id": "0"}]
+    tables.write_rows(index, SHARD_INDEX, tmp_path / "index.parquet")
+    assert "- doi:10.1/x (1 images)" in citations([tmp_path / "attribution.parquet"], [tmp_path / "index.parquet"])
     # A corpus with other names is not the one that the model was trained on.
     labels = tables.read_rows(corpus.labels, LABELS).to_pylist()
     tables.write_rows([{**row, "common_name": "mended"} for row in labels], LABELS, tmp_path / "labels.parquet")

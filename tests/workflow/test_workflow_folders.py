@@ -166,7 +166,7 @@ def test_a_generation_that_reads_its_folder_again_is_a_plan_of_its_own(read: Pat
     assert "g001/sources/more.parquet" in done.stdout and "g000/sources/own.account" not in done.stdout
 
 
-def test_a_finished_training_keeps_the_species_of_its_generations(own: Path) -> None:
+def test_a_finished_training_keeps_the_species_and_sources_of_its_generations(own: Path) -> None:
     """What the model never saw is not offered, though the corpus's labels have grown."""
     layout = Layout("made")
     corpus, run = layout.corpus("own"), layout.run("own")
@@ -190,6 +190,14 @@ def test_a_finished_training_keeps_the_species_of_its_generations(own: Path) -> 
     (own / texts[0]).unlink()
     (command,) = [line for line in snakemake(own, *words).stdout.splitlines() if "train.species_texts" in line]
     assert f"--trained-on {of_generations[0]} --templates" in command
+    # Nor are sources cited that it never saw.
+    attributions = corpus.attribution.each(generation=["g000", "g001"])
+    for path in (*attributions, corpus.identity()):
+        (own / path).parent.mkdir(parents=True, exist_ok=True)
+        (own / path).touch()
+    done = snakemake(own, "-s", ROOT / "Snakefile", run.model_card(), "--allowed-rules", "model_card")
+    (command,) = [line for line in done.stdout.splitlines() if "train.card" in line]
+    assert f"--attributions {attributions[0]} --indexes" in command
 
 
 def test_snakemake_as_a_job_works_in_a_folder_of_ones_own(own: Path, tmp_path: Path) -> None:

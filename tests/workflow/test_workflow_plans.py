@@ -97,12 +97,14 @@ def test_ablations_train_each_variant_and_test_it_under_each_text_type(plan_of: 
 def test_a_mixture_plans_the_index_of_foreign_tars_and_reads_a_foreign_corpus_as_it_is(fresh: Any) -> None:
     elsewhere = fresh.folder / "elsewhere"
     (elsewhere / "shards" / "g000").mkdir(parents=True)
+    (elsewhere / "curate/g000").mkdir(parents=True)
+    (elsewhere / "curate/g000/attribution.parquet").touch()
     mix = (
         "mix=[{corpus: micro, weight: 2}, {tars: 'tol10m/*.tar', val_tars: 'held_out/*.tar', weight: 1}, "
         "{corpus: ./elsewhere, weight: 1, digest: abcd}]"
     )
     validation = "validation={tol10m: 'val10m/shard-*.tar'}"
-    done = fresh.snakemake("-np", "train_run", "--config", mix, validation)
+    done = fresh.snakemake("-np", "model_card", "--config", mix, validation)
     assert says(done.stderr, "validation.tol10m", "val10m/shard-*.tar")
     printed = done.stdout
     planned = jobs_of(printed)
@@ -115,6 +117,8 @@ def test_a_mixture_plans_the_index_of_foreign_tars_and_reads_a_foreign_corpus_as
     assert says(command, "--validation", '"name":"tol10m"', "results/shared/indexed/")
     assert '"shards":["elsewhere/shards/g000"],"labels":"./elsewhere/taxonomy/labels.parquet"' in command
     assert '"digest":"abcd"' in command
+    cited = "curate/g000/attribution.parquet"
+    assert f"--attributions results/corpora/micro/{cited} elsewhere/{cited} --indexes" in printed
     done = fresh.snakemake("-n", "--config", "mix=[{corpus: micro, weight: 2}, {tars: 'x/*.tar'}]")
     assert says(done.stderr, "mix: ", "weight")
 

@@ -24,6 +24,7 @@ class Mixture:
         self._generations = generations
         self._folder = Path(corpus.folder)
         self._splits = [config.train.split, "val"]
+        self._is_made = not config.corpus_is_given
         self.own = CorpusShards(
             shards=corpus.shards.each(generation=generations.names),
             labels=corpus.labels(),
@@ -94,6 +95,28 @@ class Mixture:
             made = indexed is not None or corpus.labels == self.own.labels
             needed += [path for path in found if made or Path(path).exists()]
         return needed
+
+    def attributions(self) -> list[str]:
+        """Attribution tables of the generations that are trained on; for corpora made elsewhere, those that exist."""
+        found = []
+        for corpus in self.corpora:
+            made = self._is_made and corpus.labels == self.own.labels
+            # Tars in the published layout have no attribution.
+            for shards in map(Path, corpus.shards if corpus.labels else []):
+                table = Corpus(str(shards.parents[1])).attribution(generation=shards.name)
+                found += [table] if made or Path(table).exists() else []
+        return found
+
+    def indexes(self) -> list[str]:
+        """Index tables of the images that are trained on and validated with."""
+        folders = [
+            f"{shards}/{split}"
+            for corpus in self.corpora
+            if corpus.labels
+            for shards in corpus.shards
+            for split in self._splits
+        ]
+        return [f"{folder}/index.parquet" for folder in folders]
 
     def _corpus(self, entry: MixEntry) -> CorpusShards:
         """The shards of one entry; for a corpus that was made elsewhere, all existing generations."""

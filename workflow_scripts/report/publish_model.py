@@ -58,7 +58,10 @@ def publish_model(
         raise InputError(f"{model}: {', '.join(sorted(missing))} not found; run `{snakemake('train')}`")
     for path in (*files, facts, table):
         link(path, out.with_name(path.name))
-    identity = described["corpus"]["id"]
+    own_card = (model / "README.md").read_text(encoding="utf-8")
+    # The model's own card has the corpus's digest, unless the corpus has changed since the training.
+    corpus = described["corpus"] | {"is_trained_on": described["corpus"]["digest"] in own_card}
+    identity = corpus["id" if corpus["is_trained_on"] else "name"]
     title = described["run"]
     write_text(out.with_name("CITATION.cff"), citation(title, "software", identity, settings.authors))
     front = ModelCardData(
@@ -71,11 +74,12 @@ def publish_model(
         metrics=["accuracy"],
         eval_results=[*_results(found)],
     )
-    sections = SECTION.split((model / "README.md").read_text(encoding="utf-8"))
+    sections = SECTION.split(own_card)
     text = render(
         CARD,
         title=title,
-        corpus=described["corpus"],
+        corpus=corpus,
+        identity=identity,
         mixed=mixture(described["config"]),
         config=described["config"],
         scores=found,

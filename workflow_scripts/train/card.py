@@ -1,6 +1,7 @@
 """Write the model card: usage, training, data, scores, sources to cite.
 
-In: an exported model, its run's `summary.json`, score files, attribution tables, and the corpus with its `corpus.json`.
+In: an exported model, its run's `summary.json`, score files, attribution tables of the generations trained on, and the
+corpus with its `corpus.json`.
 Out: `README.md` beside the model.
 """
 
@@ -36,6 +37,7 @@ def write_card(
     out: Path,
     scores: tuple[Path, ...] = (),
     attributions: tuple[Path, ...] = (),
+    indexes: tuple[Path, ...] = (),
     identity: Path | None = None,
     corpora: tuple[CorpusShards, ...] = (),
     replay: Path | None = None,
@@ -50,7 +52,8 @@ def write_card(
         title: heading of the card.
         out: output file.
         scores: the model's score files.
-        attributions: the corpus's attribution tables.
+        attributions: attribution tables of the generations that the model was trained on.
+        indexes: index tables of the images that it was trained on. Default: all that the attribution tables list.
         identity: corpus.json of the corpus that the model was trained on.
         corpora: the current state of that corpus, as JSON.
         replay: the current replay shards of that corpus.
@@ -67,7 +70,7 @@ def write_card(
         training(summary, settings),
         taken_down(summary, model / LINEAGE_FILE, ledgers),
         scoring([read_document(path, BENCHMARK_SCORES) for path in scores]),
-        citations(attributions),
+        citations(attributions, indexes),
         f"## Recipe\n\n{_json(without_folders({name: summary[name] for name in ('model', 'settings')}))}",
         f"## Architecture and preprocessing\n\n{_json(architecture)}",
         provenance(
@@ -108,8 +111,8 @@ tokenizer = open_clip.get_tokenizer("local-dir:PATH")
 With pybioclip and your own names: `bioclip.CustomLabelsClassifier(names, model_str="local-dir:PATH")`. For a model on
 the Hugging Face hub, use `hf-hub:NAME` instead of `local-dir:PATH`.
 
-If `{EMBEDDINGS}` and `{NAMES}` are beside the weights, they contain embeddings of the names of the corpus's species
-(float32 [dimensions, species], columns of length 1), and the seven ranks and the common name of each species.
+If `{EMBEDDINGS}` and `{NAMES}` are beside the weights, they contain embeddings of the names of the species that it was
+trained on (float32 [dimensions, species], columns of length 1), and each species' seven ranks and common name.
 
 ```python
 import json
@@ -167,12 +170,18 @@ def scoring(scores: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(["## Scores\n", "| benchmark | metric | value |", "|---|---|---|", *rows, ""]) if rows else ""
 
 
-def citations(attributions: Sequence[Path]) -> str:
-    """Citations of the images (mostly DOIs), each with its number of images; "" without any."""
+def citations(attributions: Sequence[Path], indexes: Sequence[Path] = ()) -> str:
+    """Citations of the images (mostly DOIs), each with its number of images; "" without any.
+
+    Args:
+        attributions: attribution tables.
+        indexes: index tables of the images to count; without any, all images are counted.
+    """
     if not attributions:
         return ""
+    only = f"uuid IN (SELECT uuid FROM {tables.scan(indexes)})" if indexes else "true"
     with tables.connect() as connection:
-        tables.read(connection, list(attributions), ATTRIBUTION, "attribution")
+        tables.read(connection, list(attributions), ATTRIBUTION, "attribution", only=only)
         rows = connection.sql(
             "SELECT cite, count(*) FROM attribution WHERE cite IS NOT NULL GROUP BY cite ORDER BY 2 DESC, 1"
         ).fetchall()
