@@ -70,6 +70,7 @@ onstart:
         sys.exit(f"error: {LOST}")
     if PLANNED_CORPORA.exists() or any(job.rule.name == "train_run" for job in workflow.dag.needrun_jobs()):
         write_json(PLANNED_CORPORA, MIXTURE.to_json())
+    record_folders(CORPUS, GENERATIONS, workflow.dag)
     record_running()
     note_stop_signals()
 

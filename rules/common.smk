@@ -65,7 +65,7 @@ from workflow_scripts.common.scored_models import Models
 from workflow_scripts.common.scoring import Scoring
 from workflow_scripts.common.short_plan import plan_lines, planned_jobs
 from workflow_scripts.common.snakemake_errors import check_writable, explain, record_running
-from workflow_scripts.common.source_folders import changed_folders, is_begun
+from workflow_scripts.common.source_folders import changed_folders, is_begun, record_folders
 from workflow_scripts.common.step_versions import step_version
 from workflow_scripts.common.table_files import check_tables
 from workflow_scripts.common.terminal import plans_shortly, shorten_output

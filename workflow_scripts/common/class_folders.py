@@ -75,4 +75,6 @@ def is_text(path: str) -> bool:
 
 def is_image(path: str) -> bool:
     """Whether a file has the suffix of an image."""
-    return Path(path).suffix.lower() in IMAGE_SUFFIXES
+    # Millions of names are examined; a Path for each takes three times as long.
+    stem, dot, suffix = path.rpartition(".")
+    return bool(stem) and not stem.endswith("/") and f"{dot}{suffix.lower()}" in IMAGE_SUFFIXES

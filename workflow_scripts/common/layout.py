@@ -88,6 +88,7 @@ class Corpus(Folder):
     """`results/corpora/<corpus>`."""
 
     source = At("catalog/{generation}/sources/{source}.parquet")
+    source_folders = At("catalog/{generation}/sources/{source}.folders.json")
     source_account = At("catalog/{generation}/sources/{source}.account.json")
     catalog_part = At("catalog/{generation}/part-{part}.parquet")
     catalog_labels = At("catalog/{generation}/labels.parquet")

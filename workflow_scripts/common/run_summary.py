@@ -21,7 +21,7 @@ from workflow_scripts.common.losses import lost_of, not_lost_before
 from workflow_scripts.common.protocols import plain_metric
 from workflow_scripts.common.remedies import redo, snakemake
 from workflow_scripts.common.scoring import Scoring
-from workflow_scripts.common.source_folders import changed_folders
+from workflow_scripts.common.source_folders import changed_folders, record_folders
 
 ERROR = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ ERROR [\w.]+: (.*)$")
 MAIN_METRIC = "zero_shot/top1"
@@ -80,6 +80,7 @@ def print_when_nothing_ran(workflow: Any, places: Places) -> None:
 
 def _at_the_end(workflow: Any, places: Places) -> Iterator[str]:
     yield from changed_folders(places.corpus, places.generations)
+    record_folders(places.corpus, places.generations)
     yield from after_success(_targets(workflow), places)
 
 

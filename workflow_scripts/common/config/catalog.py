@@ -11,6 +11,8 @@ from workflow_scripts.common.config.base import NOT_IN_PATHS, Section
 from workflow_scripts.common.files import digest
 from workflow_scripts.contracts import CATALOG
 
+# Keys of sources that name a folder of images.
+IMAGE_FOLDERS = ("images", "eol", "bioscan", "inat21")
 CONTRACT_COLUMNS = {column.name.lower() for column in CATALOG.columns} | {"place", "kept", "problem", "catalog_source"}
 
 
@@ -80,6 +82,12 @@ class SourceSettings(Section):
     def inputs(self) -> dict[str, SourceFile]:
         """Files to read, by option name."""
         raise NotImplementedError
+
+    @property
+    def image_folders(self) -> dict[str, str]:
+        """Folders of the images that its records refer to, by option name."""
+        given = {name: getattr(self, name, None) for name in IMAGE_FOLDERS}
+        return {name: folder for name, folder in given.items() if isinstance(folder, str)}
 
     def paths(self, shared: str) -> dict[str, str]:
         """Paths of those files, by option name: as given, or where they are downloaded to."""
