@@ -60,9 +60,8 @@ onerror:
 
 
 onstart:
-    # `estimate` and `fetch` run before benchmarks and models are in place.
-    if MISSING and {*workflow.dag_settings.targets} not in ({"estimate"}, {"fetch"}):
-        refuse_missing()
+    if ABSENT := needed(MISSING, workflow.dag, GENERATIONS):
+        refuse_missing(ABSENT)
     # `--touch` redoes nothing: it accepts the existing files.
     if not workflow.touch and (REDONE := redone(workflow.dag, WORDS, CORPUS, LEDGER)):
         sys.exit(f"error: {refusal(REDONE)}")

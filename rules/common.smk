@@ -56,6 +56,7 @@ from workflow_scripts.common.jobs import Job, check_names, granted, resources_of
 from workflow_scripts.common.run_summary import Places, print_summary, print_when_nothing_ran
 from workflow_scripts.common.layout import TRAINING_FILES, Corpus, Layout, Run
 from workflow_scripts.common.losses import too_much_by_now
+from workflow_scripts.common.missing_files import needed
 from workflow_scripts.common.mixture import Mixture
 from workflow_scripts.common.plan_summary import jobs_line, summary
 from workflow_scripts.common.progress import PROGRESS
@@ -93,9 +94,9 @@ if workflow.is_main_process:
     never_retry_bad_input()
 
 
-def refuse_missing():
-    """Exit with an error for the first missing file and the number of others."""
-    first, *others = absent.values()
+def refuse_missing(keys):
+    """Exit with an error for the first of some missing files and the number of others."""
+    first, *others = map(absent.get, keys)
     sys.exit(
         f"error: {first}" + (f" (and {len(others)} more: `{remedies.snakemake('-n')}` names them)" if others else "")
     )
@@ -127,8 +128,6 @@ try:
     absent = {key: f"{WHERE}: {key}: {path}: no such file or folder{how_to_get(key)}" for key, path in MISSING.items()}
     if not DRY_RUN:
         check_writable(Path(SITE.results))
-    if not DRY_RUN and any(key.startswith(("generations.", "replay.", "world.")) for key in absent):
-        refuse_missing()
     LAYOUT = Layout(SITE.results)
     CORPUS, RUN, SHARED = LAYOUT.corpus(CONFIG.corpus), LAYOUT.run(CONFIG.run), LAYOUT.shared
     # The generations of an existing corpus are read from its folder.
@@ -269,7 +268,7 @@ def summarize_plan():
     """On exit of a dry run: missing files, the cost of the plan, and what would stop the run."""
     if not DRY_RUN or not workflow.is_main_process or workflow.dag is None:
         return
-    sys.stderr.writelines(f"missing: {line}\n" for line in absent.values())
+    sys.stderr.writelines(f"missing: {absent[key]}\n" for key in needed(MISSING, workflow.dag, GENERATIONS))
     jobs = [job for job in workflow.dag.needrun_jobs(exclude_finished=False) if not job.is_norun]
     made = {str(file) for job in jobs for file in job.output}
     parts = [job.wildcards.part for job in jobs if job.rule.name == "download"]

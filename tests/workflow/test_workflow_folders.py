@@ -157,6 +157,25 @@ def test_photos_of_a_read_generation_may_change_and_the_plan_says_so(read: Path)
     assert notices(run_snakemake(read, *program, records, "--forcerun", records, "-c2")) == []
 
 
+@pytest.mark.parametrize("source", ["reader: folders, images: photos", "reader: table, table: t.csv, images: photos"])
+def test_photos_that_are_gone_stop_only_a_run_that_reads_them(read: Path, source: str) -> None:
+    (read / "config/config.yaml").write_text(CONFIG.replace("reader: folders, images: photos", source))
+    (read / "t.csv").write_text("path,species\nPica_pica/1.jpg,Pica pica\n")
+    os.utime(read / "t.csv", (0, 0))
+    (read / "photos").rename(read / "elsewhere")
+    program = ("-s", ROOT / "Snakefile", "-c2")
+    done = run_snakemake(read, *program, DOWNLOADED)
+    assert done.returncode == 0 and "Nothing to be done" in done.stdout + done.stderr
+    planned = snakemake(read, *program[:2], DOWNLOADED)
+    assert "missing: " not in planned.stderr
+    (read / DOWNLOADED).unlink()
+    assert "sources.own.images: photos: " in snakemake(read, *program[:2], DOWNLOADED).stderr
+    done = run_snakemake(read, *program, DOWNLOADED)
+    assert done.returncode != 0
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert says(line, "generations.0.sources.own.images", "photos")
+
+
 def test_a_generation_that_reads_its_folder_again_is_a_plan_of_its_own(read: Path) -> None:
     grown = CONFIG.replace("]}]", "]}, {parts: 1, sources: [{name: more, reader: folders, images: photos}]}]")
     (read / "config/config.yaml").write_text(grown)

@@ -338,7 +338,7 @@ class Config(Section):
             f"generations.{number}.sources.{source.name}.{option}": path
             for number, generation in enumerate(self.generations)
             for source in generation.sources
-            for option, path in (source.inputs | {"images": getattr(source, "images", None)}).items()
+            for option, path in (source.inputs | source.image_folders).items()
             if isinstance(path, str)
         }
         models = {"model.start": self.model, **{f"baselines.{name}": one for name, one in self.baselines.items()}}
