@@ -19,7 +19,7 @@ import acquisition
 import polars as pl
 from bench_taxonomy import taxonomy
 from catalogues import catalogues
-from rows import SMALL, Row, measured, printed_by, sized
+from rows import SMALL, TORCH_THREADS, Row, measured, printed_by, sized
 
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 LOGS = (Path("logs/corpora/world"), Path("logs/runs/demo"), Path("logs/shared"))
@@ -78,7 +78,7 @@ def downloads() -> Iterator[Row]:
 def evaluation() -> Iterator[Row]:
     """The rows of `evaluation.py`."""
     names = ("few_shot", "zero_shot_weights", "embedding", "category_discovery", "newt_searches")
-    yield from _rows_of("evaluation.py", names, threads=2)
+    yield from _rows_of("evaluation.py", names, threads=TORCH_THREADS)
 
 
 def loading() -> Iterator[Row]:
@@ -98,7 +98,7 @@ def curation() -> Iterator[Row]:
 
 def screening() -> Iterator[Row]:
     """Images a second of judges: the rows of `screening.py`."""
-    yield from _rows_of("screening.py", ("clip", "faces", "animals"), threads=2)
+    yield from _rows_of("screening.py", ("clip", "faces", "animals"), threads=TORCH_THREADS)
 
 
 def startup() -> Iterator[Row]:
@@ -112,7 +112,8 @@ def shards() -> Iterator[Row]:
 
 
 def _rows_of(script: str, names: Sequence[str], threads: int | None = None) -> Iterator[Row]:
-    for name in names:
+    """The rows of a script's benches, each in a separate process; all in one if sizes are tiny."""
+    for name in sized(names, (",".join(names),)):
         yield from (Row(*values) for values in printed_by(Path(__file__).with_name(script), name, threads=threads))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 from PIL import Image
-from rows import MeasuredValues, peak_mb, print_rows, sized
+from rows import TORCH_THREADS, MeasuredValues, peak_mb, print_rows, sized
 from safetensors.torch import save_file
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -32,7 +32,6 @@ from workflow_scripts.evaluate.herbarium19.score import ITERATIONS, cluster, lab
 from workflow_scripts.evaluate.newt.search import DRAWS, FOLDS, SEEDS, search
 from workflow_scripts.evaluate.simpleshot import simpleshot
 
-THREADS = 2
 DIMENSIONS = sized(768, 32)
 # The demo's model: a full-sized one takes two cores half an hour for the texts.
 TINY_MODEL = {
@@ -121,7 +120,7 @@ def embedding() -> Rows:
             out = place / "features.safetensors"
             return seconds(
                 lambda: embed(
-                    model=f"local-dir:{folder}", images=table, out=out, work=place, limits=limits, threads=THREADS
+                    model=f"local-dir:{folder}", images=table, out=out, work=place, limits=limits, threads=TORCH_THREADS
                 )
             )
 
@@ -205,5 +204,5 @@ def images_table(folder: Path, count: int) -> Path:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(TORCH_THREADS)
     print_rows((few_shot, zero_shot_weights, embedding, category_discovery, newt_searches))

@@ -26,6 +26,10 @@ def sized(full: Size, small: Size) -> Size:
     return small if SMALL else full
 
 
+TORCH_THREADS = sized(2, 1)
+"""Threads of benches that use torch."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One measurement beside its peer.
@@ -105,12 +109,15 @@ def printed_by(script: Path, *words: str, threads: int | None = None) -> Iterato
 def print_rows(benches: Sequence[Callable[..., Iterable[Any]]]) -> None:
     """Main function of a script that `printed_by` runs.
 
-    Its first word names one of `benches`, which is given the others; what it yields is printed as JSON, a line each.
+    Its first word names one or more of `benches`, separated by commas; they are given the other words, and what they
+    yield is printed as JSON, a line each.
     """
-    name, *words = sys.argv[1:]
-    for values in {bench.__name__: bench for bench in benches}[name](*words):
-        sys.stdout.write(json.dumps(values) + "\n")
-        sys.stdout.flush()
+    names, *words = sys.argv[1:]
+    known = {bench.__name__: bench for bench in benches}
+    for name in names.split(","):
+        for values in known[name](*words):
+            sys.stdout.write(json.dumps(values) + "\n")
+            sys.stdout.flush()
 
 
 def peak_mb() -> float:

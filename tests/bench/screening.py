@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from rows import MeasuredValues, print_rows, sized
+from rows import TORCH_THREADS, MeasuredValues, print_rows, sized
 
 from tests.screen.detectors import detector as made_detector
 from workflow_scripts.common import tables, tars
@@ -30,7 +30,6 @@ from workflow_scripts.screen.judging import Group
 from workflow_scripts.screen.model import CPU_BATCH, ImageEncoder
 from workflow_scripts.screen.mtcnn import Mtcnn
 
-THREADS = 2
 # The image tower of a ViT-B/32; no text is embedded.
 VISION = sized(
     {"image_size": 224, "layers": 12, "width": 768, "patch_size": 32},
@@ -84,7 +83,7 @@ def rates(folder: Path, judge: Callable[..., None], bare: Callable[[], object], 
             account=folder / f"{name}.json",
             work=folder / "work",
             limits=EmbedLimits(workers=2),
-            threads=THREADS,
+            threads=TORCH_THREADS,
         )
         started = time.perf_counter()
         judge(group=group, **options)
@@ -106,7 +105,7 @@ def rates(folder: Path, judge: Callable[..., None], bare: Callable[[], object], 
 
 def clip() -> MeasuredValues:
     """The judge `clip` with a ViT-B/32, compared with the forward pass of preprocessed images."""
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(TORCH_THREADS)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         pictures(folder)
@@ -132,7 +131,7 @@ def clip() -> MeasuredValues:
 
 def faces() -> MeasuredValues:
     """The judge `faces`, beside decoding and its networks one after the other."""
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(TORCH_THREADS)
     settings = FacesJudge(judge="faces", size=sized(720, 96))
     detector = Mtcnn(None, settings.thresholds, torch.device("cpu"))
     with tempfile.TemporaryDirectory() as temporary:
@@ -155,7 +154,7 @@ def animals() -> MeasuredValues:
         images = pictures(folder)
         weights = made_detector(folder, "rtdetr", side=side, channels=CHANNELS)
         settings = AnimalsJudge(judge="animals", weights=str(weights), size=side)
-        detector = Detector(weights, settings, THREADS)
+        detector = Detector(weights, settings, TORCH_THREADS)
 
         def bare() -> None:
             for data in images:

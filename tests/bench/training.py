@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rows import MeasuredValues, print_rows, sized
+from rows import TORCH_THREADS, MeasuredValues, print_rows, sized
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "train"))
 
@@ -47,7 +47,7 @@ def step_overhead() -> Iterator[MeasuredValues]:
     settings = TrainSettings(
         epochs=STEPS, global_batch=BIOLOGY, replay_batch=REPLAY, precision="fp32", allow_cpu=True, val_batches=0
     )
-    torch.set_num_threads(2)
+    torch.set_num_threads(TORCH_THREADS)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # An epoch ends after every step, which costs nothing without validation.
