@@ -28,6 +28,8 @@ HELD = pytest.StashKey[object]()
 
 os.environ["PYTHONPATH"] = str(ROOT)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Workers and their jobs have more threads than there are cores: torch's threads must sleep while they wait, not spin.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 # How long a busy machine takes to draw an example says nothing of the project.
