@@ -218,7 +218,7 @@ def test_images_are_found_by_name_where_a_copy_is_sorted_otherwise(tmp_path: Pat
     assert (one.image, one.path) == ("2024-03-20/1.jpg", place)
     assert not gone.path.exists()
     (tmp_path / "images" / "1.jpg").touch()
-    with pytest.raises(InputError, match=r"line 2: .*1\.jpg"):
+    with pytest.raises(InputError, match=r"row 2: .*1\.jpg"):
         list(read_labels(given))
 
 

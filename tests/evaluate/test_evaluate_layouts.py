@@ -115,7 +115,7 @@ def test_newt_names_its_missing_image_and_keeps_the_others_places(folder: Path) 
 def test_newt_takes_no_image_from_outside_its_folder(folder: Path) -> None:
     header = ["id", "task", "task_cluster", "task_subcluster", "label", "split"]
     write_csv(folder / "newt2021_labels.csv", [header, ["../a", "owls", "", "", "0", "train"]])
-    with pytest.raises(InputError, match=r"line 2: '\.\./a' .*name"):
+    with pytest.raises(InputError, match=r"row 2: '\.\./a' .*name"):
         read(index_newt, {"layout": "newt", "folder": str(folder)}, folder)
 
 
@@ -145,7 +145,7 @@ def test_fishnet_reads_traits_and_drops_rows_with_an_empty_one_from_both_splits(
 
 def test_fishnet_names_an_unknown_feeding_path(folder: Path) -> None:
     write_fish(folder, [fish("1.jpg", "airborne", *"00000000")], [])
-    with pytest.raises(InputError, match=r"train\.csv: line 2: FeedingPath: .*pelagic.*benthic.*'airborne'"):
+    with pytest.raises(InputError, match=r"train\.csv: row 2: FeedingPath: .*pelagic.*benthic.*'airborne'"):
         read(index_fishnet, {"layout": "fishnet", "folder": str(folder)}, folder)
 
 

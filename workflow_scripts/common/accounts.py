@@ -11,6 +11,14 @@ import duckdb
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_json
 
+LOST_CLASSES = "classes without a usable image"
+REPEATED_IMAGES = "rows that repeat an image"
+SEVERAL_CLASSES = "images with several classes"
+ALIKE_CLASSES = "classes that differ from another only in spelling"
+NUMBERED_CLASSES = "classes that are numbers, which a prompt cannot use"
+WARNINGS = (LOST_CLASSES, SEVERAL_CLASSES, REPEATED_IMAGES, ALIKE_CLASSES, NUMBERED_CLASSES)
+"""Notes in a benchmark's account that say that its scores may not be what was intended."""
+
 
 @dataclass(frozen=True)
 class SourceRows:
@@ -61,6 +69,11 @@ class Account:
             raise ValueError(f"{self.stage} {self.part}: {self.rows_in} {self.unit} in, {total} accounted for")
         if self.sources and (total := sum(source.rows_in for source in self.sources)) != self.rows_in:
             raise ValueError(f"{self.stage} {self.part}: {self.rows_in} {self.unit} in, {total} by source")
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should check before using a benchmark's scores: notes with their counts."""
+        return [f"{self.notes[note]:,} {note}" for note in WARNINGS if note in self.notes]
 
 
 def count_by_reason(connection: duckdb.DuckDBPyConnection, table: str, reason: str = "reason") -> dict[str | None, int]:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from workflow_scripts.common.class_folders import files_by_folder, is_image
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.table_columns import PATH_SPELLINGS, column_named
+from workflow_scripts.common.table_columns import ACCEPTED_NAMES, column_named, first_column
 from workflow_scripts.common.table_files import EXCEL, PARQUET, TEXT, open_table
 from workflow_scripts.common.tables import quoted, scalar
 
@@ -57,7 +57,15 @@ END
 # Columns of the given table are renamed in DuckDB, so that they cannot clash with ours.
 KEPT = "kept_{}"
 PREFIX = "given_"
-PATH_COLUMNS = (*PATH_SPELLINGS, "image")
+PATH_COLUMNS = (
+    *ACCEPTED_NAMES["path"],
+    "image_path",
+    "image_file",
+    "image_filename",
+    "image_name",
+    "img_path",
+    "image",
+)
 """Accepted names of a table's path column; the last is the one that these commands write."""
 
 
@@ -214,7 +222,7 @@ def _list_table(
         source = open_table(connection, table, "given_table", Path(scratch))
         described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
         found = [row[0] for row in described]
-        place = column_named(found, path_column) if path_column is not None else _path_column(found)
+        place = column_named(found, path_column) if path_column is not None else first_column(found, PATH_COLUMNS)
         if place is None:
             wanted = path_column or f"path ({', '.join(PATH_COLUMNS[1:])})"
             raise InputError(
@@ -288,7 +296,3 @@ def _is_table(path: Path) -> bool:
 def _is_nested(kind: str) -> bool:
     """Whether a DuckDB type is nested, which CSV cannot represent."""
     return kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION"))
-
-
-def _path_column(found: Sequence[str]) -> str | None:
-    return next((name for word in PATH_COLUMNS if (name := column_named(found, word)) is not None), None)

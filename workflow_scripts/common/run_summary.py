@@ -333,10 +333,13 @@ def _headline(metrics: Mapping[str, float]) -> str:
 
 
 def _lost_of_benchmark(folder: str) -> str:
-    """Number of a benchmark's images that could not be used; "" if none."""
+    """Number of a benchmark's images that could not be used, and what to check in its labels; "" if nothing."""
     found = _account(f"{folder}/account.json")
-    lost = Counter(found.dropped) if found else Counter()
-    return f", without {lost.total():,} of {found.rows_in:,} images ({_reasons(lost)})" if found and lost else ""
+    if found is None:
+        return ""
+    lost = Counter(found.dropped)
+    without = [f"without {lost.total():,} of {found.rows_in:,} images ({_reasons(lost)})"] if lost else []
+    return "".join(f", {one}" for one in (*without, *found.warnings))
 
 
 def _account(path: str) -> Account | None:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from workflow_scripts.common.errors import InputError
@@ -122,6 +122,11 @@ def column_named(found: Sequence[str], name: str) -> str | None:
     return next((column for column in found if _plain(column) == _plain(name)), None)
 
 
+def first_column(found: Sequence[str], names: Iterable[str]) -> str | None:
+    """The table's column with the first of these names that it has, or None."""
+    return next((column for name in names if (column := column_named(found, name)) is not None), None)
+
+
 def is_named(column: str) -> bool:
     """Whether a column has one of our names or its other spellings."""
     return _plain(column) in SPELLINGS
@@ -134,5 +139,5 @@ def _plain(name: str) -> str:
 NAMESPACE = re.compile(r"^\s*(?:dwc|dcterms|dc|ac|xmpRights|gbif|idigbio)[:.]", re.IGNORECASE)
 """Prefixes of Darwin Core's terms and those of its extensions; R writes a dot for the colon."""
 SPELLINGS = frozenset(_plain(name) for column in TABLE_COLUMNS for name in (column.name, *column.spellings))
-PATH_SPELLINGS = next((column.name, *column.spellings) for column in TABLE_COLUMNS if column.name == "path")
-"""Accepted names of a table's path column."""
+ACCEPTED_NAMES = {column.name: (column.name, *column.spellings) for column in TABLE_COLUMNS}
+"""Accepted names of each column, ours first."""

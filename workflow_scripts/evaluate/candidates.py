@@ -10,15 +10,12 @@ from workflow_scripts.common.captions import Taxon
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.layout import Corpus
 from workflow_scripts.common.species import species_in_batches
-from workflow_scripts.common.table_columns import NAMES, TABLE_COLUMNS, column_named
+from workflow_scripts.common.table_columns import ACCEPTED_NAMES, NAMES, column_named, first_column
 from workflow_scripts.common.table_files import open_table
 from workflow_scripts.contracts import LABELS, RANKS, SEEN_SPECIES
 
 BATCH = 65_536
 SEEN = "lower(concat_ws(' ', genus, species)) IN (SELECT species FROM seen)"
-NAMING = {
-    column.name: (column.name, *column.spellings) for column in TABLE_COLUMNS if column.name in (*NAMES, "common")
-}
 
 
 def read_species_list(path: Path) -> list[Taxon]:
@@ -34,9 +31,7 @@ def read_species_list(path: Path) -> list[Taxon]:
         text = path if path.suffix != ".txt" else _without_comments(path, Path(scratch))
         source = open_table(connection, text, "species", Path(scratch))
         columns = [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
-        spelt = {
-            name: next(filter(None, (column_named(columns, word) for word in NAMING[name])), None) for name in NAMING
-        }
+        spelt = {name: first_column(columns, ACCEPTED_NAMES[name]) for name in (*NAMES, "common")}
         named = {name: column for name, column in spelt.items() if column is not None}
         # In a benchmark's label file `class` is the label and `cls` the rank.
         if rank := column_named(columns, "cls"):

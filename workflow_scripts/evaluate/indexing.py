@@ -7,14 +7,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
 from workflow_scripts.common import images, jpeg, tables, tars
-from workflow_scripts.common.accounts import Account, write_account
+from workflow_scripts.common.accounts import (
+    ALIKE_CLASSES,
+    LOST_CLASSES,
+    NUMBERED_CLASSES,
+    REPEATED_IMAGES,
+    SEVERAL_CLASSES,
+    Account,
+    write_account,
+)
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.contracts import BENCHMARK_IMAGES, RANKS
@@ -87,8 +95,13 @@ def index_images(
     jobs: int,
     extra: Sequence[str] = (),
     notes: Mapping[str, int] = {},
+    names: Literal["labels", "prompts"] | None = None,
+    remedy: str = "",
 ) -> None:
     """Write one row per image that exists and can be decoded; the account counts and names the others.
+
+    The account also counts what a person should check: classes that lost all their images, repeated images, and classes
+    that look like mistakes in their names. The log names them.
 
     Args:
         labelled: the images, in the order of their positions; read in batches.
@@ -98,6 +111,8 @@ def index_images(
         jobs: threads that decode and hash; the number does not affect the output.
         extra: columns filled from `Labelled.extra`.
         notes: further counts for the account.
+        names: whether a person wrote the classes' names, and whether they are also used in prompts.
+        remedy: what to do if no image is usable, for the message.
 
     Raises:
         InputError: the labels list no image, or no image is usable.
@@ -105,6 +120,7 @@ def index_images(
     dropped: Counter[str] = Counter()
     named: dict[str, int] = {}
     first_unusable = ""
+    lost: dict[str, None] = {}
     with (
         tables.connect() as connection,
         ThreadPoolExecutor(jobs) as pool,
@@ -120,6 +136,8 @@ def index_images(
                     hashed.append((row, outcome))
                     continue
                 dropped[outcome.reason] += 1
+                if not row.dropped:
+                    lost[row.label] = None
                 first_unusable = first_unusable or f"{row.path}: {outcome.detail}"
                 logger.warning("row %d: %s: %s: %s", row.position, row.path, outcome.reason, outcome.detail)
                 if len(named) < NAMED:
@@ -130,11 +148,51 @@ def index_images(
             connection, "SELECT count(*), count(DISTINCT class), count_if(differs) FROM found"
         )
         if not kept:
-            why = f"none of its {progress.done} images is usable; the first: {first_unusable}"
+            why = f"none of its {progress.done} images is usable; the first: {first_unusable}{remedy}"
             raise InputError(f"benchmark {benchmark}: {why if progress.done else 'its labels list no images'}")
+        doubtful = _doubtful(connection, list(lost), extra, names)
         tables.write(connection, "SELECT * FROM found", BENCHMARK_IMAGES, out)
-    noted = {"classes": classes, DIFFERING: differing, **notes, **named}
+    for note, examples in doubtful.items():
+        logger.warning("%s: %d %s: %s", benchmark, len(examples), note, ", ".join(examples[:NAMED]))
+    noted = {"classes": classes, DIFFERING: differing, **{note: len(one) for note, one in doubtful.items()}}
+    noted |= {**notes, **named}
     write_account(account, Account("benchmarks", benchmark, "images", progress.done, kept, dict(dropped), noted))
+
+
+def _doubtful(
+    connection: duckdb.DuckDBPyConnection, lost: Sequence[str], extra: Sequence[str], names: str | None
+) -> dict[str, list[str]]:
+    """What a person should check, by note: classes or images; notes without any are left out.
+
+    Args:
+        connection: connection that has the table `found` of usable images.
+        lost: classes of unusable images.
+        extra: further columns that tell uses of an image apart, such as the task.
+        names: as for `index_images`.
+    """
+    image = ", ".join(("path", '"offset"', *map(tables.quoted, extra)))
+    spelling = "lower(trim(regexp_replace(strip_accents(class), '[^\\p{L}\\p{N}]+', ' ', 'g')))"
+    of_classes = f"SELECT unnest(list(class)) FROM (SELECT DISTINCT class, {spelling} AS spelling FROM found)"
+    queries = {
+        LOST_CLASSES: (
+            "SELECT lost FROM (SELECT unnest($lost::VARCHAR[]) AS lost) WHERE lost NOT IN (SELECT class FROM found)"
+        ),
+        SEVERAL_CLASSES: f"SELECT min(image) FROM found GROUP BY {image} HAVING count(DISTINCT class) > 1",
+        REPEATED_IMAGES: (
+            f"SELECT image FROM found QUALIFY row_number() OVER (PARTITION BY {image} ORDER BY position) > 1"
+        ),
+        ALIKE_CLASSES: f"{of_classes} WHERE spelling <> '' GROUP BY spelling HAVING count(*) > 1",
+        NUMBERED_CLASSES: "SELECT DISTINCT class FROM found WHERE regexp_full_match(class, '[0-9.]+')",
+    }
+    if names is None:
+        del queries[ALIKE_CLASSES]
+    if names != "prompts":
+        del queries[NUMBERED_CLASSES]
+    found = {}
+    for note, query in queries.items():
+        rows = connection.execute(query, {"lost": lost} if note == LOST_CLASSES else None).fetchall()
+        found[note] = sorted(str(row[0]) for row in rows)
+    return {note: examples for note, examples in found.items() if examples}
 
 
 def _hash(row: Labelled) -> Hashes | Unusable:

@@ -1,11 +1,18 @@
 """Read label files and folders of images."""
 
-import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from workflow_scripts.common.errors import InputError
+import duckdb
 
+from workflow_scripts.common import tables
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.table_files import open_table
+
+ROWS_AT_ONCE = 10_000
 # Key in accounts that counts the images that published evaluation code decodes differently.
 DIFFERING = "published code sees other pixels"
 IMAGE_FOLDER_SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
@@ -13,42 +20,60 @@ IMAGE_FOLDER_SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif"
 `class_folders.IMAGE_SUFFIXES`, which accepts what cameras write."""
 
 
-def read_csv(path: Path, check: Callable[[Sequence[str]], None]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the rows of a CSV in order, each with its file and line for messages.
+@dataclass(frozen=True)
+class LabelTable:
+    """An open table of labels.
 
-    Args:
-        path: the CSV, UTF-8 with or without a byte-order mark.
-        check: called with the column names; raises InputError if they are wrong.
+    Attributes:
+        path: the file.
+        columns: its column names, in order.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    _connection: duckdb.DuckDBPyConnection
+    _source: str
+
+    def rows(self) -> Iterator[tuple[str, dict[str, str]]]:
+        """Yield the rows that are not empty, in order, each with its file and row for messages; the header is row 1."""
+        read = self._connection.execute(f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {self._source}")
+        number = 1
+        while rows := read.fetchmany(ROWS_AT_ONCE):
+            for row in rows:
+                number += 1
+                if any(row):
+                    cells = (value or "" for value in row)
+                    yield f"{self.path}: row {number}", dict(zip(self.columns, cells, strict=True))
+
+    def has_row(self, condition: str) -> bool:
+        """Whether an SQL condition holds for any row."""
+        return bool(tables.scalar(self._connection, f"SELECT count_if({condition}) > 0 FROM {self._source}"))
+
+
+@contextmanager
+def open_labels(path: Path) -> Iterator[LabelTable]:
+    """Open a table of labels: delimited text of any delimiter, quoting and encoding, an Excel workbook, or parquet.
 
     Raises:
-        InputError: the file is missing or not a CSV, or a row has another number of fields than the header.
+        InputError: the file is missing or not a table, or a row has another number of values than the header.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            check(list(reader.fieldnames or []))
-            for row in reader:
-                where = f"{path}: line {reader.line_num}"
-                if None in row or None in row.values():
-                    raise InputError(f"{where}: the number of fields differs from the header's")
-                yield where, row
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not UTF-8; save it as UTF-8") from None
-    except csv.Error as error:
-        raise InputError(f"{path}: line {reader.reader.line_num}: not valid CSV: {error}") from None
+    with tables.connect() as connection, tempfile.TemporaryDirectory(prefix="labels-") as scratch:
+        connection.execute("SET preserve_insertion_order = true")
+        source = open_table(connection, path, "labels", Path(scratch))
+        columns = tuple(str(row[0]) for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall())
+        yield LabelTable(path, columns, connection, source)
 
 
-def has_columns(path: Path, wanted: Sequence[str]) -> Callable[[Sequence[str]], None]:
-    """A check for `read_csv` that the CSV has the wanted columns."""
+def read_table(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the rows of a table that has the wanted columns, as `LabelTable.rows` does.
 
-    def check(found: Sequence[str]) -> None:
-        if missing := [column for column in wanted if column not in found]:
-            has = ", ".join(column for column in found if column) or "none"
-            raise InputError(f"{path}: missing column {', '.join(missing)}; found {has}")
-
-    return check
+    Raises:
+        InputError: as for `open_labels`, or a column is missing.
+    """
+    with open_labels(path) as table:
+        if missing := [column for column in wanted if column not in table.columns]:
+            raise InputError(f"{path}: missing column {', '.join(missing)}; found {', '.join(table.columns)}")
+        yield from table.rows()
 
 
 def read_lines(path: Path) -> list[str]:
@@ -63,6 +88,22 @@ def read_lines(path: Path) -> list[str]:
         raise InputError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8; save it as UTF-8") from None
+
+
+def check_folder(path: Path, key: str) -> None:
+    """Check that a folder of images exists.
+
+    Args:
+        path: the folder.
+        key: the config key that names it.
+
+    Raises:
+        InputError: it does not exist or is a file, such as an archive.
+    """
+    if path.is_file():
+        raise InputError(f"{key}: {path} is a file, expected a folder; unpack an archive first")
+    if not path.is_dir():
+        raise InputError(f"{key}: {path}: no such folder")
 
 
 def class_folders(folder: Path) -> list[Path]:
@@ -83,20 +124,6 @@ def files_of(folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield the files in a class folder, sorted by name, with the reason to drop each one ("": none)."""
     for path in sorted((path for path in folder.iterdir() if path.is_file()), key=lambda path: path.name):
         yield path, "" if path.suffix.lower() in IMAGE_FOLDER_SUFFIXES else "not_named_as_an_image"
-
-
-def files_by_name(folder: Path) -> dict[str, list[Path]]:
-    """All files below a folder, by lower-case file name."""
-    found: dict[str, list[Path]] = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        found.setdefault(path.name.lower(), []).append(path)
-    return found
-
-
-def files_named(name: str, files: Mapping[str, Sequence[Path]]) -> Sequence[Path]:
-    """The files with this name among those of `files_by_name`; if there is none, those that differ only in case."""
-    alike = files.get(name.lower(), ())
-    return [path for path in alike if path.name == name] or alike
 
 
 def single_name(name: str, where: str) -> str:

@@ -69,6 +69,8 @@ def _of_rows(steps: Sequence[Step]) -> Iterator[Problem]:
             yield Problem(f"{lost:,} of {step.rows_in:,} labels are unresolved ({_reasons(step)})", "taxonomy")
         elif step.name == "benchmarks" and lost:
             yield Problem(f"{lost:,} of {step.rows_in:,} benchmark images could not be used ({_reasons(step)})", "rows")
+        for part in step.parts:
+            yield from (Problem(f"{part.part}: {warning}", "rows") for warning in part.warnings)
 
 
 def _of_hosts(hosts: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:

@@ -93,8 +93,8 @@ class LabelledFolder(Section):
     """A CSV of labels and the folder of their images."""
 
     labels: str = Field(
-        description="CSV with `filepath`, `class` (required for the text type `asis` only), and optionally "
-        "the ranks and common_name."
+        description="Table (CSV, TSV, Excel or parquet) with `filepath`, `class` (required for the text type `asis` "
+        "only), and optionally the ranks and common_name."
     )
     images: str = Field(description="Base folder of `filepath`. It is only read.")
     find: Literal["path", "name"] = Field(

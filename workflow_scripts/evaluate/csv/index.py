@@ -1,24 +1,60 @@
-"""Index a classification benchmark in the papers' common layout: a CSV of labels and a folder of images.
+"""Index a classification benchmark in the papers' common layout: a table of labels and a folder of images.
 
-As published with BioCLIP and BioCLIP 2, the CSV has an index column, `filepath` (relative to the folder), `class`
-(missing for camera traps) and, if known, kingdom, phylum, `cls` for the rank class, order, family, genus, species (the
-epithet) and common_name.
+As published with BioCLIP and BioCLIP 2, the table is a CSV with an index column, `filepath` (relative to the folder),
+`class` (missing for camera traps) and, if known, kingdom, phylum, `cls` for the rank class, order, family, genus,
+species (the epithet), subspecies and common_name. Tables from elsewhere may use other names for these.
 """
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.evaluate import ClassText, CsvBenchmark, LabelledFolder
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.image_lists import PATH_COLUMNS
+from workflow_scripts.common.table_columns import ACCEPTED_NAMES, column_named, first_column
+from workflow_scripts.common.tables import quoted
 from workflow_scripts.contracts import RANKS
+from workflow_scripts.evaluate.binomials import genus_and_epithet
 from workflow_scripts.evaluate.csv.texts import name_of_type
+from workflow_scripts.evaluate.image_folder import ImageFolder
 from workflow_scripts.evaluate.indexing import Labelled, index_images
-from workflow_scripts.evaluate.label_files import files_by_name, files_named, read_csv
+from workflow_scripts.evaluate.label_files import LabelTable, check_folder, open_labels
 
-# `class` is the label, so the rank class is in `cls`.
-RANK_COLUMNS = {rank: "cls" if rank == "class" else rank for rank in RANKS}
+# Names of the column of labels, in order of preference.
+LABELS = ("class", "label", "class_name", "category")
+# A table with one of these ranks has the rank class in `class`, unless it has `cls`.
+AROUND_CLASS = ("kingdom", "phylum", "order", "family")
+# Cells that pandas, and with it the published code, reads as empty.
+EMPTY = frozenset(
+    {"", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"}
+    | {"NULL", "NaN", "None", "n/a", "nan", "null"}
+)
+
+
+@dataclass(frozen=True)
+class LabelColumns:
+    """Names of a table's columns, None if it has none.
+
+    Attributes:
+        image: path of the image.
+        label: class, verbatim.
+        ranks: names at each rank; the last one is the epithet or a complete name.
+        subspecies: infraspecific epithet.
+        name: scientific name, for tables without genus and species.
+        common_name: common name.
+        split: split.
+    """
+
+    image: str
+    label: str | None
+    ranks: Mapping[str, str | None]
+    subspecies: str | None
+    name: str | None
+    common_name: str | None
+    split: str | None
 
 
 def index_csv(*, name: str, settings: CsvBenchmark, out: Path, account: Path, jobs: int = 2) -> None:
@@ -26,104 +62,150 @@ def index_csv(*, name: str, settings: CsvBenchmark, out: Path, account: Path, jo
 
     Args:
         name: the benchmark's name.
-        settings: the benchmark's settings: `labels` is the CSV, `images` the folder, which is not modified.
+        settings: the benchmark's settings: `labels` is the table, `images` the folder, which is not modified.
         out: the images table to write.
         account: the account to write: rows in and out, and which images are missing or unreadable.
         jobs: threads that decode and hash; the number does not affect the output.
 
     Raises:
-        InputError: the label file is not a CSV or lacks a column, a row is incomplete or its path leaves the folder, or
-            there is no usable image.
+        InputError: the label file is not a table or lacks a column, a row is incomplete or its path leaves the folder,
+            or there is no usable image.
     """
-    if not Path(settings.images).is_dir():
-        raise InputError(f"benchmarks.{name}.images: {settings.images}: no such folder")
+    check_folder(Path(settings.images), f"benchmarks.{name}.images")
     rows = read_labels(settings, settings.text_types)
-    index_images(rows, benchmark=name, out=out, account=account, jobs=jobs)
+    index_images(
+        rows,
+        benchmark=name,
+        out=out,
+        account=account,
+        jobs=jobs,
+        names="prompts" if "asis" in settings.text_types else "labels",
+        remedy=""
+        if settings.find == "name"
+        else f"; correct benchmarks.{name}.images, or set benchmarks.{name}.find: name",
+    )
 
 
 def read_labels(given: LabelledFolder, text_types: Sequence[ClassText] = ("asis",)) -> Iterator[Labelled]:
-    """Yield the rows of a CSV of labels (UTF-8, with or without a byte-order mark), in order.
+    """Yield the rows of a table of labels, in order.
 
     An image without `class` gets the name written by the first text type as its class, as in the published code.
 
     Args:
-        given: the CSV and the folder of its images.
+        given: the table and the folder of its images.
         text_types: the text types that the benchmark uses.
 
     Raises:
-        InputError: the file is missing, is not a CSV, lacks a column or has a bad row; the message names file and line.
+        InputError: the file is missing, is not a table, lacks a column or has a bad row; the message names file and
+            row.
     """
-    labels, folder = Path(given.labels), Path(given.images)
-    files = files_by_name(folder) if given.find == "name" else None
-    rows = read_csv(labels, partial(_check_columns, labels, text_types=text_types))
-    for position, (where, row) in enumerate(rows):
-        taxon = {f"taxon_{rank}": row.get(column, "").strip() or None for rank, column in RANK_COLUMNS.items()}
-        named = taxon | {"common_name": row.get("common_name", "").strip() or None}
-        label = row.get("class", "")
-        if not label.strip() and "asis" not in text_types:
-            label = name_of_type(named, text_types[0])
-        if not label.strip():
-            why = (
-                "class is empty"
-                if "asis" in text_types
-                else f"no name of text type {text_types[0]}; fill in the row's ranks"
+    images = ImageFolder(Path(given.images), by_name=given.find == "name")
+    with open_labels(Path(given.labels)) as table:
+        columns = _columns_of(table, text_types)
+        for position, (where, row) in enumerate(table.rows()):
+            named = _names_of(row, columns)
+            label = _cell(row, columns.label)
+            if not label and "asis" not in text_types:
+                label = name_of_type(named, text_types[0])
+            if not label:
+                why = (
+                    f"{columns.label} is empty{_read_as_empty(row, columns.label)}"
+                    if "asis" in text_types
+                    else f"no name of text type {text_types[0]}; fill in the row's ranks"
+                )
+                raise InputError(f"{where}: {why}")
+            yield Labelled(
+                position=position,
+                image=row[columns.image],
+                path=images.find(row[columns.image], where),
+                span=None,
+                label=label,
+                ranks={rank: named[f"taxon_{rank}"] for rank in RANKS},
+                common_name=named["common_name"],
+                split=_cell(row, columns.split) or None,
             )
-            raise InputError(f"{where}: {why}")
-        yield Labelled(
-            position=position,
-            image=row["filepath"],
-            path=_image_path(folder, files, row["filepath"], where),
-            span=None,
-            label=label,
-            ranks={rank: taxon[f"taxon_{rank}"] for rank in RANKS},
-            common_name=named["common_name"],
-            split=row.get("split", "").strip() or None,
-        )
 
 
-def _check_columns(labels: Path, found: Sequence[str], *, text_types: Sequence[ClassText]) -> None:
-    missing = [] if "filepath" in found else ["filepath"]
-    if "asis" in text_types and "class" not in found:
-        missing.append("class")
-    built = {*text_types} - {"asis"}
-    if built and not {*RANK_COLUMNS.values(), *(["common_name"] if built == {"com"} else [])} & {*found}:
-        missing.append(f"genus and species (or other ranks), required by text_type {' and '.join(sorted(built))}")
-    if missing:
-        has = ", ".join(column for column in found if column) or "none"
-        raise InputError(f"{labels}: missing column {', '.join(missing)}; found {has}")
-    if twice := sorted({column for column in found if column and found.count(column) > 1}):
-        raise InputError(f"{labels}: duplicate column {', '.join(twice)}")
-
-
-def _image_path(folder: Path, files: Mapping[str, Sequence[Path]] | None, image: str, where: str) -> Path:
-    """Find an image file by its path in the folder or, if `files` is given, also by its file name.
-
-    Args:
-        folder: the folder of images.
-        files: its files by lower-case name, to search by name; None: by path only.
-        image: `filepath` as in the labels.
-        where: file and line, for messages.
+def _columns_of(table: LabelTable, text_types: Sequence[ClassText]) -> LabelColumns:
+    """The columns of a table of labels.
 
     Raises:
-        InputError: the path is empty or leaves the folder, or several files have the name.
+        InputError: a column that the text types need is missing, or a column is there twice.
     """
-    if not image.strip() or "\0" in image:
-        raise InputError(f"{where}: filepath {image!r} is empty or not a valid path")
-    path = PurePosixPath(image)
-    if path.is_absolute() and path.is_relative_to(folder.absolute()):
-        path = path.relative_to(folder.absolute())
-    is_below = not path.is_absolute() and ".." not in path.parts
-    if is_below and (files is None or (folder / path).is_file()):
-        return folder / path
-    if files is None:
-        raise InputError(f"{where}: filepath {image!r} leads out of the image folder {folder}")
-    name = image.replace("\\", "/").rpartition("/")[2]
-    found = files_named(name, files) or [folder / name]
-    if len(found) > 1:
-        raise InputError(
-            f"{where}: {folder} contains {len(found)} files named {name}; write the path of one of them as filepath"
-        )
-    return found[0]
+    found = table.columns
+    ranks = {rank: first_column(found, ACCEPTED_NAMES[rank]) for rank in RANKS} | {"class": column_named(found, "cls")}
+    name = None if ranks["genus"] or ranks["species"] else first_column(found, ACCEPTED_NAMES["scientific_name"])
+    common_name = first_column(found, ACCEPTED_NAMES["common"])
+    image = column_named(found, "filepath") or first_column(found, PATH_COLUMNS)
+    label = column_named(found, "class")
+    if "asis" in text_types:
+        label = _readable_label(table)
+    elif label and _is_rank(table, label, ranks, common_name):
+        ranks["class"], label = label, None
+    name = name if name != label else None
+    missing = [] if image else ["filepath"]
+    if "asis" in text_types and label is None:
+        missing.append("class (or set text_type: sci, to name classes by genus and species)")
+    built = {*text_types} - {"asis"}
+    if built and not any([*ranks.values(), name, common_name if built == {"com"} else None]):
+        missing.append(f"genus and species (or other ranks), required by text_type {' and '.join(sorted(built))}")
+    if image is None or missing:
+        has = ", ".join(found)
+        raise InputError(f"{table.path}: missing column {', '.join(missing)}; found {has}; rename columns to these")
+    columns = LabelColumns(
+        image, label, ranks, column_named(found, "subspecies"), name, common_name, column_named(found, "split")
+    )
+    used = [image, label, *ranks.values(), name, common_name]
+    # A column that is there twice is read under a numbered name.
+    if twice := [column for column in used if column and f"{column}_1" in found]:
+        raise InputError(f"{table.path}: duplicate column {', '.join(twice)}; rename or delete one")
+    return columns
+
+
+def _readable_label(table: LabelTable) -> str | None:
+    """The column of labels; of several, the first with labels other than numbers, which say nothing in a prompt."""
+    several = [column for name in LABELS if (column := column_named(table.columns, name)) is not None]
+    worded = (one for one in several if table.has_row(f"try_cast({quoted(one)} AS DOUBLE) IS NULL"))
+    return next(worded, several[0] if several else None)
+
+
+def _is_rank(table: LabelTable, column: str, ranks: Mapping[str, str | None], common_name: str | None) -> bool:
+    """Whether `class` is the rank: other ranks are beside it, and it repeats no name of a species."""
+    if ranks["class"] or not any(ranks[rank] for rank in AROUND_CLASS):
+        return False
+
+    def plain(name: str | None) -> str:
+        return f"lower(replace({quoted(name)}, '_', ' '))" if name else "NULL"
+
+    label, genus, species = plain(column), plain(ranks["genus"]), plain(ranks["species"])
+    names = f"({genus}, {species}, {plain(common_name)})"
+    return not table.has_row(f"list_contains([{names[1:-1]}], {label}) OR starts_with({label}, {genus} || ' ')")
+
+
+def _names_of(row: Mapping[str, str], columns: LabelColumns) -> dict[str, str | None]:
+    """A row's ranks as `taxon_RANK` and its common name."""
+    ranks = {rank: _cell(row, column) for rank, column in columns.ranks.items()}
+    genus, species = genus_and_epithet(ranks["genus"], ranks["species"])
+    if name := _cell(row, columns.name):
+        # A single word is the name of a genus, or of a higher rank that is not known.
+        genus, species = genus_and_epithet("", name) if " " in name else (name, "")
+    subspecies = _cell(row, columns.subspecies).rpartition(" ")[2]
+    if subspecies and not species.endswith(f" {subspecies}"):
+        species = f"{species} {subspecies}".lstrip()
+    ranks |= {"genus": genus, "species": species}
+    named = {f"taxon_{rank}": name or None for rank, name in ranks.items()}
+    return named | {"common_name": _cell(row, columns.common_name) or None}
+
+
+def _read_as_empty(row: Mapping[str, str], column: str | None) -> str:
+    written = row[column] if column else ""
+    return f": {written!r} is read as empty, as in the published code" if written else ""
+
+
+def _cell(row: Mapping[str, str], column: str | None) -> str:
+    """A cell in composed letters and single spaces, so that equal names are equal; "" if it is empty."""
+    text = " ".join(row[column].split()) if column else ""
+    return "" if text in EMPTY else unicodedata.normalize("NFC", text)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.evaluate import FishnetBenchmark
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.evaluate.indexing import Labelled, index_images
-from workflow_scripts.evaluate.label_files import has_columns, read_csv, single_name
+from workflow_scripts.evaluate.label_files import read_table, single_name
 
 SPLITS = ("train", "test")
 IMAGE_COLUMN = 3
@@ -55,7 +55,7 @@ def _rows(folder: Path) -> Iterator[Labelled]:
     position = 0
     for split in SPLITS:
         labels = folder / f"{split}.csv"
-        for where, row in read_csv(labels, has_columns(labels, TRAITS)):
+        for where, row in read_table(labels, TRAITS):
             cells = list(row.values())
             if len(cells) <= FOLDER_COLUMN:
                 raise InputError(

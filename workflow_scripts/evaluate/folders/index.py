@@ -6,8 +6,8 @@ from pathlib import Path
 from workflow_scripts.common.class_folders import files_by_folder, is_image, is_text, organism_of
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.evaluate import FoldersBenchmark
-from workflow_scripts.common.errors import InputError
 from workflow_scripts.evaluate.indexing import Labelled, index_images
+from workflow_scripts.evaluate.label_files import check_folder
 
 
 def index_folders(*, name: str, settings: FoldersBenchmark, out: Path, account: Path, jobs: int = 2) -> None:
@@ -26,9 +26,8 @@ def index_folders(*, name: str, settings: FoldersBenchmark, out: Path, account: 
         InputError: the folder does not exist, or has no usable image.
     """
     images = Path(settings.images)
-    if not images.is_dir():
-        raise InputError(f"benchmarks.{name}.images: {images}: no such folder")
-    index_images(_rows(images), benchmark=name, out=out, account=account, jobs=jobs)
+    check_folder(images, f"benchmarks.{name}.images")
+    index_images(_rows(images), benchmark=name, out=out, account=account, jobs=jobs, names="prompts")
 
 
 def _rows(images: Path) -> Iterator[Labelled]:

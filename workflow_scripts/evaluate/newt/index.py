@@ -7,7 +7,7 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.evaluate import NewtBenchmark
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.evaluate.indexing import Labelled, index_images
-from workflow_scripts.evaluate.label_files import has_columns, read_csv, single_name
+from workflow_scripts.evaluate.label_files import read_table, single_name
 
 COLUMNS = ("id", "task", "task_cluster", "task_subcluster", "label", "split")
 EXTRA = ("task", "task_cluster", "task_subcluster")
@@ -31,7 +31,7 @@ def index_newt(*, name: str, settings: NewtBenchmark, out: Path, account: Path, 
 
 def _rows(folder: Path) -> Iterator[Labelled]:
     labels = folder / "newt2021_labels.csv"
-    for position, (where, row) in enumerate(read_csv(labels, has_columns(labels, COLUMNS))):
+    for position, (where, row) in enumerate(read_table(labels, COLUMNS)):
         for column in ("task", "label"):
             if not row[column].strip():
                 raise InputError(f"{where}: {column} is empty")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.evaluate import SubsetsBenchmark
-from workflow_scripts.common.errors import InputError
 from workflow_scripts.evaluate.csv.index import read_labels
 from workflow_scripts.evaluate.indexing import Labelled, index_images
+from workflow_scripts.evaluate.label_files import check_folder
 
 
 def index_subsets(*, name: str, settings: SubsetsBenchmark, out: Path, account: Path, jobs: int = 2) -> None:
@@ -25,9 +25,10 @@ def index_subsets(*, name: str, settings: SubsetsBenchmark, out: Path, account: 
             there is no usable image.
     """
     for subset, folder in settings.subsets.items():
-        if not Path(folder.images).is_dir():
-            raise InputError(f"benchmarks.{name}.subsets.{subset}.images: {folder.images}: no such folder")
-    index_images(_rows(settings), benchmark=name, out=out, account=account, jobs=jobs, extra=("subset",))
+        check_folder(Path(folder.images), f"benchmarks.{name}.subsets.{subset}.images")
+    index_images(
+        _rows(settings), benchmark=name, out=out, account=account, jobs=jobs, extra=("subset",), names="labels"
+    )
 
 
 def _rows(settings: SubsetsBenchmark) -> Iterator[Labelled]:

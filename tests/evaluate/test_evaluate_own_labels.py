@@ -1,0 +1,156 @@
+"""Label files as people, spreadsheets and data sets other than the papers' write them give the classes they mean."""
+
+import logging
+import unicodedata
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.evaluate.test_evaluate_index import photo
+from workflow_scripts.common import accounts, tables
+from workflow_scripts.common.accounts import Account, read_account
+from workflow_scripts.common.config.evaluate import CsvBenchmark
+from workflow_scripts.common.errors import InputError
+from workflow_scripts.contracts import BENCHMARK_IMAGES
+from workflow_scripts.evaluate.binomials import genus_and_epithet
+from workflow_scripts.evaluate.csv.index import index_csv
+
+Rows = list[dict[str, Any]]
+Read = Callable[..., tuple[Rows, Account]]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """Write a label file and its images, and read both."""
+
+    def write_and_read(
+        labels: str | bytes, images: Sequence[str] = ("a.jpg", "b.jpg", "c.jpg"), **settings: str
+    ) -> tuple[Rows, Account]:
+        folder = tmp_path / "images"
+        for number, name in enumerate(images):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(photo(number))
+        file = tmp_path / "labels.csv"
+        file.write_bytes(labels if isinstance(labels, bytes) else labels.encode())
+        given = {"layout": "csv", "labels": str(file), "images": str(folder)} | settings
+        out, account = tmp_path / "images.parquet", tmp_path / "account.json"
+        index_csv(name="mine", settings=CsvBenchmark.model_validate(given), out=out, account=account)
+        return tables.read_rows(out, BENCHMARK_IMAGES).to_pylist(), read_account(account)
+
+    return write_and_read
+
+
+def classes(rows: Rows) -> dict[str, str]:
+    return {row["image"]: row["class"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        "filepath;class\na.jpg;Käfer, groß\nb.jpg;Bär\n".encode("windows-1252"),
+        "filepath\tclass\r\na.jpg\tKäfer, groß\r\nb.jpg\tBär\r\n".encode("utf-16"),
+        '\ufeffsep=;\r\nfilepath;class\r\na.jpg;"Käfer, groß"\r\nb.jpg;Bär\r\n',
+        'Our photos of 2024,\n,\nfilepath,class\na.jpg,"Käfer, groß"\nb.jpg,Bär\n',
+        'FILE_NAME,CATEGORY,SUPER_CATEGORY\na.jpg,"Käfer, groß",x\nb.jpg,Bär,x\n',
+        'image,label,class_name\na.jpg,7,"Käfer, groß"\nb.jpg,3,Bär\n',
+        'Image_Path,Label,\n a.jpg ,"Käfer,  groß ",\n,,\n\nb.jpg,\tBär,\n',
+        unicodedata.normalize("NFD", 'filepath,class\na.jpg,"Käfer, groß"\nb.jpg,Bär\n'),
+    ],
+    ids=["semicolons", "utf-16", "sep", "titles", "meta-album", "numbers_and_names", "blanks", "decomposed"],
+)
+def test_a_table_in_another_form_has_the_same_classes(read: Read, labels: str | bytes) -> None:
+    rows, account = read(labels)
+    assert classes(rows) == {"a.jpg": "Käfer, groß", "b.jpg": "Bär"}
+    assert (account.rows_in, account.kept, account.warnings) == (2, 2, [])
+
+
+RANKS = "kingdom,phylum,class,order,family,genus,species"
+LION = "Animalia,Chordata,Mammalia,Carnivora,Felidae,Panthera"
+
+
+def test_class_beside_other_ranks_is_the_rank_and_joins_no_species(read: Read) -> None:
+    labels = f"filepath,{RANKS},common_name\na.jpg,{LION},Panthera leo,lion\nb.jpg,{LION},tigris,NaN\n"
+    rows, _ = read(labels + "c.jpg,Animalia,Chordata,Aves,,NA,nan,,bird\n", text_type="taxon_com")
+    assert classes(rows) == {
+        "a.jpg": "Animalia Chordata Mammalia Carnivora Felidae Panthera leo with common name lion",
+        "b.jpg": "Animalia Chordata Mammalia Carnivora Felidae Panthera tigris",
+        "c.jpg": "Animalia Chordata Aves with common name bird",
+    }
+    assert [row["taxon_class"] for row in rows] == ["Mammalia", "Mammalia", "Aves"]
+    # As written, it is the label all the same.
+    assert classes(read(labels)[0]) == {"a.jpg": "Mammalia", "b.jpg": "Mammalia"}
+
+
+@pytest.mark.parametrize("label", ["Panthera_leo", "lion", "leo"])
+def test_class_beside_other_ranks_is_the_label_if_it_names_the_species(read: Read, label: str) -> None:
+    rows, _ = read(f"filepath,{RANKS},common_name\na.jpg,{LION.replace('Mammalia', label)},leo,Lion\n", text_type="sci")
+    assert [(row["class"], row["taxon_class"]) for row in rows] == [(label, None)]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ("filename,species\na.jpg,Panthera leo\nb.jpg,Panthera leo persica\n", ["leo", "leo persica"]),
+        ("path,genus,species,subspecies\na.jpg,Panthera,leo,\nb.jpg,Panthera,leo,persica\n", ["leo", "leo persica"]),
+        ('file_path,scientificName\na.jpg,"Panthera leo (Linnaeus, 1758)"\nb.jpg,Panthera\n', ["leo", None]),
+    ],
+)
+def test_names_in_one_column_are_genus_and_epithet(read: Read, labels: str, expected: list[str | None]) -> None:
+    rows, _ = read(labels, text_type="sci")
+    assert [(row["taxon_genus"], row["taxon_species"]) for row in rows] == [("Panthera", one) for one in expected]
+    assert [row["class"] for row in rows] == [" ".join(filter(None, ("Panthera", one))) for one in expected]
+
+
+@pytest.mark.parametrize(
+    ("genus", "species", "expected"),
+    [
+        ("Panthera", "leo", ("Panthera", "leo")),
+        ("panthera", "Panthera leo", ("panthera", "leo")),
+        ("Panthera", "P. leo", ("Panthera", "leo")),
+        ("Canis", "lupus familiaris", ("Canis", "lupus familiaris")),
+        ("", "Quercus alba L.", ("Quercus", "alba")),
+        ("Felis", "", ("Felis", "")),
+    ],
+)
+def test_genus_and_epithet(genus: str, species: str, expected: tuple[str, str]) -> None:
+    assert genus_and_epithet(genus, species) == expected
+
+
+def test_an_image_is_found_by_a_path_from_another_system(read: Read) -> None:
+    kafer = unicodedata.normalize("NFD", "Käfer.jpg")
+    rows, account = read("filepath,class\nsub\\a.jpg,x\nb.JPG,x\nKäfer.jpg,x\nc.jpg,x\n", ["sub/a.jpg", "b.jpg", kafer])
+    assert [Path(row["path"]).name for row in rows] == ["a.jpg", "b.jpg", kafer]
+    assert account.dropped == {"missing": 1}
+    # Two files that differ in case are two images.
+    rows, account = read("filepath,class\nB.JPG,x\nb.jpg,y\n", ["B.jpg", "b.jpg"])
+    assert ([Path(row["path"]).name for row in rows], account.dropped) == (["b.jpg"], {"missing": 1})
+
+
+def test_what_a_person_should_check_is_counted_and_named(read: Read, caplog: pytest.LogCaptureFixture) -> None:
+    labels = "filepath,class\na.jpg,Pica pica\nb.jpg,Pica Pica\nc.jpg,7\nc.jpg,7\nc.jpg,8\ngone.jpg,Corvus corax\n"
+    with caplog.at_level(logging.WARNING):
+        _, account = read(labels)
+    assert {note: account.notes[note] for note in accounts.WARNINGS} == {
+        accounts.LOST_CLASSES: 1,
+        accounts.SEVERAL_CLASSES: 1,
+        accounts.REPEATED_IMAGES: 2,
+        accounts.ALIKE_CLASSES: 2,
+        accounts.NUMBERED_CLASSES: 2,
+    }
+    assert account.warnings[0] == f"1 {accounts.LOST_CLASSES}"
+    for named in ("Corvus corax", "Pica Pica", "7, 8", "c.jpg"):
+        assert named in caplog.text
+
+
+def test_a_word_that_pandas_reads_as_empty_is_no_class(read: Read) -> None:
+    with pytest.raises(InputError, match=r"labels\.csv: row 3: class is empty: 'None'"):
+        read("filepath,class\na.jpg,x\nb.jpg,None\n")
+
+
+def test_images_in_none_of_the_places_named_say_how_to_find_them(read: Read) -> None:
+    labels = "filepath,class\nimages/a.jpg,x\n"
+    with pytest.raises(InputError, match=r"images/images/a\.jpg.*benchmarks\.mine\.find: name"):
+        read(labels)
+    assert classes(read(labels, find="name")[0]) == {"images/a.jpg": "x"}
