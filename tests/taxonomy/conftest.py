@@ -125,7 +125,7 @@ def write_archive(folder: Path, taxa: Sequence[Row], vernaculars: Sequence[Row] 
     return folder
 
 
-def build(archive: Path, out: Path, name: str = "test") -> dict[str, Any]:
+def build_summary(archive: Path, out: Path, name: str = "test") -> dict[str, Any]:
     """Build a backbone; return its summary."""
     summary = out.with_suffix(".json")
     build_backbone(name=name, archive=archive, out=out, summary=summary, memory_mb=1000, threads=1)
@@ -136,7 +136,7 @@ def build(archive: Path, out: Path, name: str = "test") -> dict[str, Any]:
 def backbone(tmp_path_factory: pytest.TempPathFactory, archive: Path) -> Path:
     """The small backbone, built."""
     out = tmp_path_factory.mktemp("backbone") / "test.duckdb"
-    build(archive, out)
+    build_summary(archive, out)
     return out
 
 
@@ -185,9 +185,15 @@ def make_backbone(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tup
     def make(taxa: Sequence[Row], vernaculars: Sequence[Row] = (), name: str = "test") -> tuple[Path, dict[str, Any]]:
         folder = tmp_path_factory.mktemp("backbone")
         archive = write_archive(folder / "archive", taxa, vernaculars)
-        return folder / "made.duckdb", build(archive, folder / "made.duckdb", name)
+        return folder / "made.duckdb", build_summary(archive, folder / "made.duckdb", name)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[..., dict[str, Any]]:
+    """Build a backbone from an archive; return its summary."""
+    return build_summary
 
 
 @pytest.fixture(scope="session")

@@ -74,6 +74,8 @@ def build(archive: Path, tmp_path: Path, reader: Any = "dwca") -> tuple[dict[str
         vernaculars = connection.execute("SELECT language, name FROM vernaculars ORDER BY ALL").fetchall()
     found = dict(json.loads(summary.read_text()))
     assert found["rows"] == found["rows_named"] + sum(found["refused"].values())
+    used = sum(found["vernacular_languages"].values())
+    assert found["vernacular_rows"] == used + sum(found["vernaculars_refused"].values())
     return {row[0]: row[1:] for row in rows}, found | {"common": vernaculars}
 
 
@@ -244,6 +246,42 @@ def test_coldp_is_read_whatever_its_files_are_called(tmp_path: Path, files: dict
     assert summary["refused"] == ({"bare_names": 1} if len(files) > 1 else {})
 
 
+USAGE = "ID\tscientificName\trank\tstatus\n"
+BUS = USAGE + "1\tAus bus\tspecies\taccepted\n"
+CUS = "scientificName,rank,ID\nAus cus,species,2\n"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"NameUsage-1.tsv": BUS, "NameUsage-2.csv": CUS},
+        {"d/name_usage_part01of02.tsv": BUS, "d/name_usage_part02of02.csv": CUS, "NameUsage.tsv": USAGE},
+        {"NameUsage.tsv": BUS, "NameUsage2.csv": CUS, "old/NameUsage.tsv": BUS.replace("bus", "eus")},
+    ],
+    ids=["numbered", "template-without-rows", "older-copy-in-a-folder"],
+)
+def test_a_coldp_entity_may_be_split_over_files(tmp_path: Path, files: dict[str, str]) -> None:
+    commons = {"VernacularName-eng.tsv": "taxonID\tname\tlanguage\n1\tthe bus\teng\n"}
+    commons["VernacularName-deu.tsv"] = "taxonID\tname\tlanguage\n1\tder Bus\tdeu\n"
+    at_top = {str(Path(next(iter(files))).parent / name): text for name, text in commons.items()}
+    found, summary = build(write(tmp_path / "a", files | at_top), tmp_path, "coldp")
+    assert {key for key, row in found.items() if row[0] == "species"} == {"aus bus", "aus cus"}
+    assert summary["common"] == [("deu", "der Bus"), ("eng", "the bus")]
+
+
+def test_default_yaml_fills_what_rows_of_coldp_lack(tmp_path: Path) -> None:
+    files = {
+        "NameUsage.tsv": "ID\tscientificName\trank\tkingdom\n1\tAus bus\t\t\n2\tBus\tgenus\tPlantae\n",
+        "VernacularName.tsv": "taxonID\tname\n1\tthe bus\n",
+        "default.yaml": "Name-Usage:\n  rank: species\n  col:kingdom: Animalia\n  status: provisionally accepted\n"
+        "vernacularname: {language: eng}\nReference: {}\n",
+    }
+    found, summary = build(write(tmp_path / "a", files), tmp_path, "coldp")
+    assert (found["aus bus"][:2], found["aus bus"][3]) == (("species", 2), "Animalia")
+    assert found["bus"][3] == "Plantae"
+    assert summary["common"] == [("eng", "the bus")]
+
+
 def test_coldp_rows_that_point_at_no_name_are_counted_and_take_none_from_their_ranks(tmp_path: Path) -> None:
     files = {
         "Name.csv": "ID,rank,scientificName\nn1,genus,Pica\nn2,species,Pica pica\n",
@@ -286,7 +324,7 @@ def test_ones_own_table_needs_ranks_and_names_only(tmp_path: Path) -> None:
     assert found["quercus candida"][:3] == ("species", 1, "t:Quercus alba")
     assert found["pica"][:2] == ("genus", 0)
     assert found["pica"][3:6] == ("Animalia", None, "Aves")
-    assert summary["common"] == [("en", "magpies"), ("en", "white oak")]
+    assert summary["common"] == [("und", "magpies"), ("und", "white oak")]
 
 
 def test_words_for_ranks_and_statuses_are_known_inferred_or_counted(tmp_path: Path) -> None:
@@ -363,6 +401,11 @@ def test_trailing_columns_may_be_missing_and_a_name_may_not(tmp_path: Path) -> N
         ({"reference.tsv": "ID\tcitation\n1\tme\n"}, "coldp", "no NameUsage"),
         ({"Name.tsv": "ID\tscientificName\n1\tAus bus\n"}, "coldp", "Name without Taxon"),
         ({"mine.csv": "place,date\nhere,now\n"}, "table", "no table with a column of names"),
+        ({"NameUsage.csv": CUS, "NameUsage.tsv": BUS}, "coldp", "NameUsage.csv and NameUsage.tsv"),
+        ({"a/NameUsage.tsv": BUS, "b/NameUsage.tsv": BUS}, "coldp", "a/NameUsage.tsv and b/NameUsage.tsv"),
+        ({"NameUsage.tsv": BUS, "default.yaml": "[1, 2]"}, "coldp", "default.yaml"),
+        ({"one.csv": CUS, "two.csv": CUS}, "dwca", "(one.csv, two.csv)"),
+        ({"one.csv": CUS, "two.csv": CUS}, "table", "(one.csv, two.csv)"),
     ],
 )
 def test_what_names_no_taxon_is_refused_in_one_line(

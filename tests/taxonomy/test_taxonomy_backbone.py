@@ -240,7 +240,7 @@ def test_a_coldp_archive_is_read_as_a_darwin_core_one(tmp_path: Path) -> None:
     assert accepted["quercus dubia"] == (2, "col:PROV")
     assert not {"quercus robur", "quercus nuda"} & set(accepted)
     assert taxa(tmp_path / "coldp.duckdb")["col:4R8SQ"][:6] == ("Plantae", None, None, None, "Fagaceae", "Quercus")
-    assert made[0]["vernaculars"] == [("col:4R8SQ", "eng", "white oak", 1)]
+    assert made[0]["vernaculars"] == [("col:4R8SQ", "eng", "white oak", False, 1)]
 
 
 def test_an_archive_of_the_other_format_is_named(tmp_path: Path, archive: Path) -> None:

@@ -209,12 +209,14 @@ def named(*columns: str, **others: str) -> dict[str, str]:
     return {plain(column): column for column in columns} | others
 
 
-def best_table(archive: Archive, rate: Callable[[Part], int], names: Mapping[str, str]) -> Part | None:
-    """The table of an archive with the highest rating above 0, the first in a tie; None if there is none."""
+def best_tables(archive: Archive, rate: Callable[[Part], int], names: Mapping[str, str]) -> list[Part]:
+    """The table of an archive with the highest rating above 0, and those with the same known columns."""
     paths = [path for member in archive.tables() if (path := archive.path(member)).stat().st_size]
     parts = [by_header(path, names) for path in paths]
     best = max(parts, key=rate, default=None)
-    return best if best is not None and rate(best) > 0 else None
+    if best is None or rate(best) <= 0:
+        return []
+    return [part for part in parts if part.columns.keys() == best.columns.keys()]
 
 
 def _is_shown(name: str) -> bool:

@@ -1,20 +1,30 @@
 -- Add this backbone's answer for each label to `answers`, with the taxon's ranks and common name.
 -- In: `species_outcomes`, `higher_outcomes`, `languages` and the attached `backbone`.
 
--- Each accepted taxon's common name: the most frequent one in the first language that has any; ties by alphabet.
+-- The common names in the wanted languages. A region's form of a language ("en-GB") comes after all other spellings of
+-- the language. Names without a language ("und") are wanted if the checklist states no language at all.
+CREATE OR REPLACE TEMP TABLE wanted_names AS
+SELECT vernaculars.*, languages.place
+FROM backbone.vernaculars AS vernaculars
+JOIN languages ON languages.name = vernaculars.language
+UNION ALL
+SELECT vernaculars.*, languages.place + 500
+FROM backbone.vernaculars AS vernaculars
+JOIN languages ON languages.name = regexp_extract(vernaculars.language, '^([a-z]{2,3})[-_]', 1)
+UNION ALL
+SELECT *, 1000 * (SELECT count(*) FROM wanted_languages)
+FROM backbone.vernaculars
+WHERE
+    language = 'und'
+    AND NOT EXISTS (SELECT 1 FROM backbone.vernaculars WHERE language != 'und')
+    AND EXISTS (SELECT 1 FROM wanted_languages);
+
+-- Each accepted taxon's common name: in the first language that has any, the preferred one, else the most frequent one;
+-- ties by alphabet.
 CREATE OR REPLACE TEMP TABLE common_names AS
-SELECT vernaculars.taxon_id, arg_min(vernaculars.name, (vernaculars.place, -times, vernaculars.name)) AS common_name
-FROM (
-    SELECT vernaculars.*, languages.place
-    FROM backbone.vernaculars AS vernaculars
-    JOIN languages ON languages.name = vernaculars.language
-    UNION ALL
-    -- A region's form of a language ("en-GB") comes after all other spellings of the language.
-    SELECT vernaculars.*, languages.place + 500
-    FROM backbone.vernaculars AS vernaculars
-    JOIN languages ON languages.name = regexp_extract(vernaculars.language, '^([a-z]{2,3})[-_]', 1)
-) AS vernaculars
-GROUP BY vernaculars.taxon_id;
+SELECT taxon_id, arg_min(name, (place, NOT is_preferred, -times, name)) AS common_name
+FROM wanted_names
+GROUP BY taxon_id;
 
 CREATE OR REPLACE TEMP TABLE outcomes AS
 SELECT *, true AS is_species_outcome FROM species_outcomes

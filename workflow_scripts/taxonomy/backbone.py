@@ -3,7 +3,7 @@
 In: a folder, zip or file with a Darwin Core Archive (such as the GBIF Backbone), a ColDP archive (Catalogue of Life) or
 your own table. Out: the tables `names`, `taxa` and `vernaculars`, with ids that begin with the backbone's name; and a
 summary (JSON): rows read, names, rows refused by reason, unknown words for ranks and statuses, dangling and circular
-links.
+links, common names by language and those refused by reason.
 
 The work is done by SQL files, in this order: `coldp.sql` or `table.sql` maps the reader's tables to Darwin Core terms;
 `ids.sql`, `core_ids.sql` and `name_links.sql` complete ids and links that the checklist lacks; then `STEPS`.
@@ -20,8 +20,9 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import atomic, write_json
 from workflow_scripts.common.names import define_names
 from workflow_scripts.common.tables import connect, literal, one_row, path_literal
-from workflow_scripts.common.text_archives import Archive, load_table
+from workflow_scripts.common.text_archives import Archive, Table, load_table
 from workflow_scripts.taxonomy.coldp import find_coldp
+from workflow_scripts.taxonomy.columns import VERNACULAR_COLUMNS
 from workflow_scripts.taxonomy.dwca import find_dwca
 from workflow_scripts.taxonomy.table import find_table
 
@@ -88,6 +89,7 @@ def _read_rows(connection: duckdb.DuckDBPyConnection, reader: Reader, archive: A
     if reader == "table":
         taxa = find_table(archive)
         padded = load_table(connection, taxa, scratch)
+        load_table(connection, Table("vernacular_rows", VERNACULAR_COLUMNS, (), ()), scratch)
         _execute(connection, "table.sql")
     else:
         taxa, vernaculars = find_dwca(archive)
@@ -99,8 +101,8 @@ def _read_rows(connection: duckdb.DuckDBPyConnection, reader: Reader, archive: A
     ids, names = ("parentNameUsageID", "acceptedNameUsageID"), ("parentNameUsage", "acceptedNameUsage")
     if any(taxa.has(by_name) and not taxa.has(by_id) for by_id, by_name in zip(ids, names, strict=True)):
         _execute(connection, "name_links.sql")
-    if reader == "table":
-        _execute(connection, "table_commons.sql")
+    if taxa.has("vernacularName"):
+        _execute(connection, "core_commons.sql")
     return padded
 
 
@@ -131,9 +133,11 @@ def _only_row(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, in
 
 
 def _by_word(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
-    """Rows refused by reason, ranks inferred, and unknown words for ranks and statuses."""
+    """Rows refused by reason, ranks inferred, unknown words for ranks and statuses, and common names by language."""
     found: dict[str, dict[str, int]] = {
         "refused": dict(connection.execute("SELECT * FROM refused ORDER BY reason").fetchall()),
+        "vernaculars_refused": dict(connection.execute("FROM vernaculars_refused ORDER BY reason").fetchall()),
+        "vernacular_languages": dict(connection.execute("FROM vernacular_languages ORDER BY language").fetchall()),
         "ranks_inferred": {},
         "ranks_unknown": {},
         "statuses_unknown": {},

@@ -1,6 +1,6 @@
 -- The tables that names are resolved against, and the counts for the summary.
 -- In: `named`, `accepted_of`, `classified` and their intermediate tables. Out: `names`, `taxa`, `vernaculars`, `counts`,
--- `refused`, `unknown_words`.
+-- `refused`, `unknown_words`, `vernaculars_refused`, `vernacular_languages`.
 
 CREATE OR REPLACE TEMP MACRO backbone_id(id) AS getvariable('backbone') || ':' || id;
 
@@ -68,18 +68,49 @@ JOIN classified ON classified.id = accepted_of.accepted_id
 WHERE named.name IS NOT NULL
 ORDER BY key, taxon_id, accepted_id;
 
--- A synonym's common names belong to its accepted taxon.
-CREATE TABLE vernaculars AS
+-- The language as written, without the namespace of a URI; "und" (ISO 639-2) if the row states none.
+CREATE OR REPLACE TEMP MACRO language_of(written) AS CASE
+    WHEN written IS NULL OR says_unknown(written) THEN 'und'
+    WHEN contains(written, '://') THEN lower(regexp_extract(written, '([^/#]*)[/#]*$', 1))
+    ELSE lower(trim(written))
+END;
+
+-- The names in a row, which may list several; those that only say that there is none are left out.
+CREATE OR REPLACE TEMP MACRO listed_names(written) AS list_filter(
+    list_transform(regexp_split_to_array(coalesce(plain_text(written), ''), '[|;]'), lambda name: trim(name)),
+    lambda name: regexp_matches(name, '\p{L}') AND NOT regexp_full_match(
+        name, '(?i)none|null|unknown|unnamed|n/?a|n\.a\.?|not available|no (?:common|vernacular|english) name(?: .*)?'
+    )
+);
+
+-- The rows of common names, with the reason why a row is refused. A synonym's names belong to its accepted taxon.
+CREATE TEMP TABLE vernacular_outcomes AS
 SELECT
-    backbone_id(accepted_of.accepted_id) AS taxon_id,
-    lower(trim(vernacular_rows.language)) AS language,
-    plain_text("vernacularName") AS name,
-    count(*) AS times
+    accepted_of.accepted_id AS id,
+    language_of(language) AS language,
+    list_filter(listed_names("vernacularName"), lambda name: length(name) <= 100) AS names,
+    coalesce(lower("isPreferredName") IN ('true', 't', 'yes', 'y', '1'), false) AS is_preferred,
+    CASE
+        WHEN vernacular_rows.is_comment THEN 'commented_rows'
+        WHEN len(listed_names("vernacularName")) = 0 THEN 'rows_without_name'
+        WHEN "taxonID" IN (SELECT id FROM accepted_of WHERE is_one_of_several) THEN 'of_several_taxa'
+        WHEN accepted_of.id IS NULL THEN 'of_no_taxon'
+        WHEN len(names) = 0 THEN 'too_long'
+    END AS reason
 FROM vernacular_rows
-JOIN accepted_of ON accepted_of.id = vernacular_rows."taxonID" AND NOT is_one_of_several
-WHERE name IS NOT NULL AND length(name) <= 100 AND vernacular_rows.language IS NOT NULL
-GROUP BY ALL
+LEFT JOIN accepted_of ON accepted_of.id = vernacular_rows."taxonID" AND NOT is_one_of_several;
+
+CREATE TABLE vernaculars AS
+SELECT backbone_id(id) AS taxon_id, language, name, bool_or(is_preferred) AS is_preferred, count(*) AS times
+FROM (SELECT * EXCLUDE (names), unnest(names) AS name FROM vernacular_outcomes WHERE reason IS NULL)
+GROUP BY taxon_id, language, name
 ORDER BY taxon_id, language, name;
+
+CREATE TEMP TABLE vernaculars_refused AS
+SELECT reason, count(*) AS "rows" FROM vernacular_outcomes WHERE reason IS NOT NULL GROUP BY reason;
+
+CREATE TEMP TABLE vernacular_languages AS
+SELECT language, count(*) AS "rows" FROM vernacular_outcomes WHERE reason IS NULL GROUP BY language;
 
 -- The reason why a row is refused; NULL for a row that defines a name.
 CREATE TEMP TABLE outcomes AS
@@ -145,4 +176,5 @@ SELECT
         WHERE parent_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM usages WHERE usages.id = named.parent_id)
     ) AS dangling_parents,
     (SELECT count(*) FROM circular) AS in_parent_cycles,
+    (SELECT count(*) FROM vernacular_rows) AS vernacular_rows,
     (SELECT count(*) FROM vernaculars) AS vernaculars;

@@ -89,5 +89,5 @@ FROM all_usages;
 SET VARIABLE synonyms_have_parents = true;
 
 CREATE OR REPLACE TEMP TABLE vernacular_rows AS
-SELECT "taxonID", name AS "vernacularName", language
+SELECT "taxonID", name AS "vernacularName", language, preferred AS "isPreferredName", is_comment
 FROM common_rows;

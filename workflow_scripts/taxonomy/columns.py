@@ -5,6 +5,6 @@ TAXON_COLUMNS = (
     *("taxonID", "parentNameUsageID", "acceptedNameUsageID", "scientificName", "taxonRank", "taxonomicStatus"),
     *("canonicalName", "scientificNameAuthorship", *FLAT_RANKS, "nomenclaturalStatus"),
     *("genericName", "infragenericEpithet", "specificEpithet", "infraspecificEpithet"),
-    *("coreID", "parentNameUsage", "acceptedNameUsage"),
+    *("coreID", "parentNameUsage", "acceptedNameUsage", "vernacularName", "language"),
 )
-VERNACULAR_COLUMNS = ("taxonID", "vernacularName", "language")
+VERNACULAR_COLUMNS = ("taxonID", "vernacularName", "language", "isPreferredName")

@@ -10,7 +10,7 @@ from workflow_scripts.common.text_archives import (
     Archive,
     Part,
     Table,
-    best_table,
+    best_tables,
     fit_section,
     header_columns,
     named,
@@ -37,12 +37,19 @@ TAXON_TERMS = named(
     status="taxonomicStatus",
     author="scientificNameAuthorship",
     authorship="scientificNameAuthorship",
+    commonname="vernacularName",
 )
 VERNACULAR_TERMS = named(
-    *VERNACULAR_COLUMNS, id="taxonID", coreid="taxonID", commonname="vernacularName", locale="language"
+    *VERNACULAR_COLUMNS,
+    id="taxonID",
+    coreid="taxonID",
+    commonname="vernacularName",
+    locale="language",
+    preferred="isPreferredName",
+    ispreferred="isPreferredName",
 )
 UNTYPED = ("", "simpledarwinrecord")
-COLDP_FILES = ("nameusage", "nameusages")
+COLDP_FILE = "nameusage"
 # Columns that identify a taxon: a name, or parts of one.
 NAMES = ("scientificName", "canonicalName", "genus", "genericName", "specificEpithet")
 
@@ -105,19 +112,30 @@ def _part(archive: Archive, section: Section, name: str, terms: dict[str, str], 
 
 
 def _without_meta(archive: Archive) -> tuple[Table, Table]:
-    if usages := next((name for name in archive.tables() if plain(PurePosixPath(name).stem) in COLDP_FILES), None):
+    if usages := next(
+        (name for name in archive.tables() if plain(PurePosixPath(name).stem).startswith(COLDP_FILE)), None
+    ):
         raise InputError(f"{archive.place}: {usages} belongs to a ColDP archive; set reader: coldp")
 
     def score_taxa(part: Part) -> int:
-        is_vernacular = "vernacularName" in header_columns(part.path, part.form, VERNACULAR_TERMS)
-        return 0 if is_vernacular or not set(NAMES) & set(part.columns) else len(part.columns)
+        # A table of common names may repeat the scientific names; it is one of taxa only if there is no other.
+        is_vernacular = "vernacularName" in part.columns
+        return (
+            0 if not set(NAMES) & set(part.columns) else len(part.columns) + (0 if is_vernacular else len(TAXON_TERMS))
+        )
 
     def score_vernaculars(part: Part) -> int:
-        return len(part.columns) if {"taxonID", "vernacularName"} <= set(part.columns) else 0
+        is_core = part.path in {one.path for one in taxa}
+        return len(part.columns) if {"taxonID", "vernacularName"} <= set(part.columns) and not is_core else 0
 
-    taxa = best_table(archive, score_taxa, TAXON_TERMS)
-    vernaculars = best_table(archive, score_vernaculars, VERNACULAR_TERMS)
-    return _tables(archive, [] if taxa is None else [taxa], [] if vernaculars is None else [vernaculars])
+    taxa = best_tables(archive, score_taxa, TAXON_TERMS)
+    if len(taxa) > 1:
+        names = ", ".join(part.path.name for part in taxa)
+        raise InputError(
+            f"{archive.place}: several tables of names ({names}) and no {META}; combine them into one, or make a "
+            "backbone of each"
+        )
+    return _tables(archive, taxa, best_tables(archive, score_vernaculars, VERNACULAR_TERMS))
 
 
 def _tables(archive: Archive, taxa: Sequence[Part], vernaculars: Sequence[Part]) -> tuple[Table, Table]:

@@ -58,7 +58,7 @@ def resolve(
         labels: the labels of each generation (contract PROVIDER_LABELS).
         settings: the strategies to use, and the languages of common names.
         out: the resolved labels to write (contract LABELS).
-        account: the account to write, with labels and images by strategy.
+        account: the account to write, with labels and images by strategy and common names by use.
         memory_mb: DuckDB's memory limit, MiB.
         threads: DuckDB's threads.
         backbones: name and DuckDB file of each backbone, in order of preference. Without any, ranks and names are taken
@@ -72,13 +72,14 @@ def resolve(
         # Generations share labels, so `label_id` is unique only within a file; `labels.sql` merges them.
         tables.read(connection, labels, PROVIDER_LABELS, "given")
         read_overrides(connection, overrides)
-        for _ in match_labels(connection, backbones or {}, settings):
-            pass
+        notes: dict[str, int] = {}
+        for name in match_labels(connection, backbones or {}, settings):
+            notes |= _count_common_names(connection, name)
         check_targets(connection, overrides)
         query = (HERE / "resolved.sql").read_text(encoding="utf-8")
         tables.write(connection, query, LABELS, out)
         connection.execute(f"CREATE TEMP VIEW resolved AS SELECT * FROM {tables.scan(out)}")
-        _write_account(connection, account)
+        _write_account(connection, account, notes)
 
 
 def match_labels(
@@ -148,14 +149,26 @@ def _attach(connection: duckdb.DuckDBPyConnection, name: str, file: Path) -> Non
         raise InputError(f"{file}: backbone {name} has no table {', '.join(missing)}; build it with taxonomy.backbone")
 
 
-def _write_account(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+def _count_common_names(connection: duckdb.DuckDBPyConnection, backbone: str) -> dict[str, int]:
+    """Common names of the attached backbone by use: in a wanted language, in another, or without a language."""
+    found = connection.execute(
+        "SELECT CASE WHEN language IN (SELECT language FROM wanted_names) THEN 'in taxonomy.languages' "
+        "WHEN language = 'und' THEN 'without a language (not used; to use them, add und to taxonomy.languages)' "
+        "ELSE 'in other languages (not used)' END AS use, sum(times)::BIGINT "
+        "FROM backbone.vernaculars GROUP BY use ORDER BY use"
+    ).fetchall()
+    return {f"common names of {backbone} {use}": int(rows) for use, rows in found}
+
+
+def _write_account(connection: duckdb.DuckDBPyConnection, path: Path, notes: Mapping[str, int]) -> None:
     by_strategy = connection.execute(
         "SELECT strategy, count(*), sum(images)::BIGINT FROM resolved GROUP BY strategy ORDER BY strategy"
     ).fetchall()
-    notes = {f"labels by {strategy}": int(count) for strategy, count, _ in by_strategy}
-    notes |= {f"images by {strategy}": int(images) for strategy, _, images in by_strategy}
+    by_label = {f"labels by {strategy}": int(count) for strategy, count, _ in by_strategy}
+    by_image = {f"images by {strategy}": int(images) for strategy, _, images in by_strategy}
     counts = count_by_reason(connection, "resolved")
-    write_account(path, account_for(counts, stage="taxonomy", part="labels", unit="labels", notes=notes))
+    all_notes = by_label | by_image | notes
+    write_account(path, account_for(counts, stage="taxonomy", part="labels", unit="labels", notes=all_notes))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Read your own table of ranks and names as a checklist."""
 
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.common.text_archives import Archive, Part, Table, best_table, named
+from workflow_scripts.common.text_archives import Archive, Part, Table, best_tables, named
 from workflow_scripts.taxonomy.columns import TAXON_COLUMNS
 
-COLUMNS = (*TAXON_COLUMNS, "species", "common", "language")
+COLUMNS = (*TAXON_COLUMNS, "species")
 # Other names of the columns, such as those in benchmarks' label files.
 NAMES = named(
     *COLUMNS,
@@ -18,8 +18,8 @@ NAMES = named(
     acceptedname="acceptedNameUsage",
     accepted="acceptedNameUsage",
     synonymof="acceptedNameUsage",
-    commonname="common",
-    vernacularname="common",
+    common="vernacularName",
+    commonname="vernacularName",
 )
 NAMING = ("scientificName", "canonicalName", "species", "genus", "family", "order", "class", "phylum", "kingdom")
 
@@ -28,16 +28,21 @@ def find_table(archive: Archive) -> Table:
     """Find the table `list_rows` in your own file or folder.
 
     Raises:
-        InputError: no file has a column of names or ranks.
+        InputError: no file has a column of names or ranks, or several have the same columns.
     """
 
     def score(part: Part) -> int:
         return len(part.columns) if set(NAMING) & set(part.columns) else 0
 
-    part = best_table(archive, score, NAMES)
-    if part is None:
+    parts = best_tables(archive, score, NAMES)
+    if not parts:
         raise InputError(
             f"{archive.place}: no table with a column of names ({archive.shown()}); give a CSV file whose header has "
             "kingdom, phylum, class, order, family, genus, species or scientific_name"
         )
-    return Table("list_rows", COLUMNS, (), [part])
+    if len(parts) > 1:
+        names = ", ".join(part.path.name for part in parts)
+        raise InputError(
+            f"{archive.place}: several tables of names ({names}); combine them into one, or make a backbone of each"
+        )
+    return Table("list_rows", COLUMNS, (), parts)

@@ -64,7 +64,7 @@ class Backbone(Section):
         if archive.startswith(f"{world}/"):
             return [f"{archive}/{name}" for name in ("Taxon.tsv", "VernacularName.tsv", "meta.xml")]
         # Only the reader knows which files of a folder it needs.
-        suffixes = (".csv", ".tsv", ".txt", ".tab", ".xml")
+        suffixes = (".csv", ".tsv", ".txt", ".tab", ".xml", ".yaml", ".gz", ".zip")
         found = sorted(str(file) for file in Path(archive).rglob("*") if file.suffix.lower() in suffixes)
         return found or [archive]
 
@@ -83,7 +83,8 @@ class TaxonomySettings(Section):
     )
     languages: list[str] = Field(
         default=["en", "eng"],
-        description="Languages of common names, in order of preference: ISO 639 codes or names (`en`, `German`).",
+        description="Languages of common names, in order of preference: ISO 639 codes or names (`en`, `German`). "
+        "`und` stands for names without a language; they are also used if a checklist states no language at all.",
     )
     common_names_up_to: HigherRank | None = Field(
         None,
