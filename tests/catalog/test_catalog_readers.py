@@ -57,6 +57,11 @@ def read(tmp_path: Path) -> Read:
     return run
 
 
+def row_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The first of the records."""
+    return min(rows, key=lambda row: str(row["source_url"]))
+
+
 def put(path: Path, text: str = "") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
@@ -316,7 +321,42 @@ def test_an_image_is_recognized_by_its_type_then_format_then_url(
 ) -> None:
     media = f"gbifID\ttype\tformat\tidentifier\n1\t{medium}\n"
     rows, account = gbif(tmp_path, read, "gbifID\tspecies\n1\tPica pica\n", media)
-    assert (len(rows) == 1, account["dropped"]) == (is_image, {} if is_image else {"not_an_image": 1})
+    reason = "kind_unknown" if "audio" not in medium and "Sound" not in medium else "not_an_image"
+    assert (len(rows) == 1, account["dropped"]) == (is_image, {} if is_image else {reason: 1})
+
+
+OCCURRENCES = (
+    "gbifID\tspecies\tlicense\trightsHolder\tassociatedMedia\n"
+    "1\tPica pica\tCC0_1_0\tA Museum\thttps://x.example/1,a.jpg|https://x.example/2.JPG?w=9&h=9\n"
+    "2\tPica pica\tCC0_1_0\tA Museum\thttps://x.example/3.png, https://x.example/4.tif; http://x.example/5.jpg\n"
+    "3\tPica pica\tCC0_1_0\tA Museum\thttps://x.example/i?f=6.jpg&w=9|#DELIMITER#|https://x.example/page/7\n"
+    "4\tPica pica\tCC0_1_0\tA Museum\thttps://x.example/8.mp3 | IMG_9.jpg\n"
+    "5\tPica pica\tCC0_1_0\tA Museum\t-\n6\tPica pica\tCC0_1_0\tA Museum\t\n"
+)
+
+
+@pytest.mark.parametrize("stand_in", [[], ["license", "rightsHolder"]])
+def test_media_listed_in_associated_media_are_read_without_a_licence(
+    tmp_path: Path, read: Read, stand_in: list[str]
+) -> None:
+    put(tmp_path / "a/occurrence.txt", OCCURRENCES)
+    settings = config.Gbif(name="g", reader="gbif", archive="x", stand_in=stand_in)
+    rows, account = read(read_gbif, settings, archive=tmp_path / "a")
+    assert sorted(row["source_url"].removeprefix("https://x.example/") for row in rows) == [
+        *("1,a.jpg", "2.JPG?w=9&h=9", "3.png", "4.tif", "http://x.example/5.jpg", "i?f=6.jpg&w=9"),
+    ]
+    assert account["dropped"] == {"bad_url": 1, "kind_unknown": 1, "not_an_image": 1}
+    stated = (row_of(rows)["license"], row_of(rows)["copyright_owner"])
+    assert stated == (("CC0-1.0", "A Museum") if stand_in else (None, None))
+    assert row_of(rows)["record_license"] == "CC0_1_0"
+
+
+def test_associated_media_of_records_in_the_table_of_media_are_not_read_twice(tmp_path: Path, read: Read) -> None:
+    put(tmp_path / "a/occurrence.txt", OCCURRENCES)
+    put(tmp_path / "a/multimedia.txt", "gbifID\ttype\tidentifier\n1\tStillImage\thttps://x.example/1,a.jpg\n")
+    settings = config.Gbif(name="g", reader="gbif", archive="x")
+    rows, account = read(read_gbif, settings, archive=tmp_path / "a")
+    assert (len(rows), account["rows_in"]) == (5, 8)
 
 
 def test_rows_of_the_image_extension_are_images(tmp_path: Path, read: Read) -> None:

@@ -327,6 +327,50 @@ def test_ones_own_table_needs_ranks_and_names_only(tmp_path: Path) -> None:
     assert summary["common"] == [("und", "magpies"), ("und", "white oak")]
 
 
+@pytest.mark.parametrize(
+    "text, taxon, common",
+    [
+        ("internalTaxonId,scientificName,className,familyName,genusName,speciesName,redlistCategory\n"
+         "7,Pica pica,AVES,CORVIDAE,Pica,pica,Least Concern\n", ("Aves", "Corvidae"), None),
+        ("sciName,mainCommonName,class,family,genus,specificEpithet\nPica_pica,Magpie,AVES,CORVIDAE,Pica,pica\n",
+         ("Aves", "Corvidae"), "Magpie"),
+        ("species_code,category,English name,scientific name,family\n"
+         "eurmag1,species,Magpie,Pica pica,Corvidae (Crows)\n",
+         (None, "Corvidae"), "Magpie"),
+        ("Rank,Family (Scientific),Family (English),Genus,Species (Scientific),Species (English),Authority\n"
+         'species,Corvidae,Crows,Pica,pica,Magpie,"(Linnaeus, 1758)"\n', (None, "Corvidae"), "Magpie"),
+        ('"Symbol","Scientific Name with Author","Common Name","Family"\n"PIPI","Pica pica (L.)","Magpie","Corvidae"\n',
+         (None, "Corvidae"), "Magpie"),
+        ("plant_name_id|taxon_rank|taxon_status|family|genus|species|taxon_name|accepted_plant_name_id\n"
+         "1|Species|Accepted|Corvidae|Pica|pica|Pica pica|1\n2|Species|Synonym|Corvidae|Corvus|pica|Corvus pica|1\n",
+         (None, "Corvidae"), None),
+        ("Name,Scientific_name,family\nMagpie,Pica pica,Corvidae\n", (None, "Corvidae"), None),
+    ],
+    ids=["red-list", "mammals", "clements", "ioc", "usda", "wcvp", "name-of-another-kind"],
+)  # fmt: skip
+def test_tables_of_well_known_producers_are_read_by_their_own_columns(
+    tmp_path: Path, text: str, taxon: tuple[str | None, str], common: str | None
+) -> None:
+    (tmp_path / "list.csv").write_text(text)
+    found, summary = build(tmp_path / "list.csv", tmp_path, "table")
+    assert (found["pica pica"][0], *found["pica pica"][3:10]) == (
+        *("species", None, None, taxon[0], None, taxon[1], "Pica", "pica"),
+    )
+    assert [name for _, name in summary["common"]] == ([common] if common else [])
+    if "corvus pica" in found:
+        assert found["corvus pica"][1:3] == (1, "t:1")
+    unread = {"redlistCategory", "species_code", "category", "Family (English)", "Symbol", "Name"}
+    assert set(summary["columns_unread"]) == {cell.strip('"') for cell in text.partition("\n")[0].split(",")} & unread
+
+
+def test_a_name_that_ends_with_its_epithet_twice_has_no_author_from_it(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("scientific_name\nPica pica pica\nPica pica pica (L.)\n")
+    build(tmp_path / "list.csv", tmp_path, "table")
+    with duckdb.connect(str(tmp_path / "list.csv.duckdb"), read_only=True) as connection:
+        authors = connection.execute("SELECT authorship FROM names WHERE key = 'pica pica pica' ORDER BY 1").fetchall()
+    assert authors == [("(L.)",), (None,)]
+
+
 def test_words_for_ranks_and_statuses_are_known_inferred_or_counted(tmp_path: Path) -> None:
     rows = [
         ("taxonID", "parentNameUsageID", "acceptedNameUsageID", "scientificName", "taxonRank", "taxonomicStatus"),

@@ -58,6 +58,7 @@ def test_every_row_of_common_names_is_used_or_refused_by_reason(make_backbone: C
     commons = [
         common("bus", "the bus | a bus", "English"),
         common("bus", "le bus", "http://id.loc.gov/vocabulary/iso639-2/FRE"),
+        common("bus", "jîngo'b", "ISO639-3:oje"),
         common("bus", "bus"),
         common("cus", "No common name", "en"),
         common("cus", "", "en"),
@@ -66,8 +67,8 @@ def test_every_row_of_common_names_is_used_or_refused_by_reason(make_backbone: C
         common("#dus", "the dus", "en"),
     ]
     _, summary = make_backbone(TAXA, commons)
-    assert summary["vernacular_languages"] == {"english": 1, "fre": 1, "und": 1}
-    assert summary["vernaculars"] == 4
+    assert summary["vernacular_languages"] == {"english": 1, "fre": 1, "oje": 1, "und": 1}
+    assert summary["vernaculars"] == 5
     assert summary["vernaculars_refused"] == {
         "commented_rows": 1,
         "of_no_taxon": 1,

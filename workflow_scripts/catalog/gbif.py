@@ -1,8 +1,8 @@
 """Read a GBIF download, or another Darwin Core Archive of occurrences with media, into contract records.
 
-In: the archive (zip or folder). Out: one row per image, with the extra columns source_doi (the download's DOI),
-taxon_key (the taxon that GBIF matched the record to), record_name and accepted_name (the record's own name and GBIF's
-accepted name), and record_license (the licence of the record's data).
+In: the archive (zip or folder), with a table of media or with URLs in associatedMedia. Out: one row per image, with the
+extra columns source_doi (the download's DOI), taxon_key (the taxon that GBIF matched the record to), record_name and
+accepted_name (the record's own name and GBIF's accepted name), and record_license (the licence of the record's data).
 """
 
 import re
@@ -23,6 +23,7 @@ from workflow_scripts.common.tables import connect
 from workflow_scripts.common.text_archives import Archive, Part, Table, fit_section, load_table
 
 OCCURRENCE, MULTIMEDIA = "occurrence", "multimedia"
+ASSOCIATED = "associatedMedia"
 ABOUT = "metadata.xml"
 CORE_KINDS = ("occurrence", "darwincore", "simpledarwinrecord")
 # The core of a checklist: its media show its taxa.
@@ -35,7 +36,7 @@ COLUMNS = {
         *("kingdom", "phylum", "class", "order", "family", "genus", "species", "genericName", "specificEpithet"),
         *("scientificName", "acceptedScientificName", "vernacularName", "datasetKey", "basisOfRecord"),
         *("institutionCode", "license", "rightsHolder", "publisher", "creator", "title", "type", "format"),
-        *("identifier", "description", "taxonKey", "eventRemarks"),
+        *("identifier", "description", "taxonKey", "eventRemarks", ASSOCIATED),
     ),
     MULTIMEDIA: (
         *("type", "format", "identifier", "title", "description", "creator", "publisher", "license", "rightsHolder"),
@@ -77,6 +78,8 @@ def read_gbif(*, archive: Path, settings: Gbif, out: Path, account: Path, memory
         set_variable(connection, "owner_stands_in", "rightsHolder" in settings.stand_in)
         _create_list(connection, "citizen_datasets", "dataset_key", _citizen_datasets(opened))
         _create_list(connection, "fish_orders", "name", (HERE / "fish_orders.txt").read_text(encoding="utf-8").split())
+        if occurrences.has(ASSOCIATED):
+            run_sql(connection, HERE / "gbif_associated.sql")
         run_sql(connection, HERE / "gbif.sql")
         counts = count_by_reason(connection, "joined", "left_out")
         left_out = {reason: count for reason, count in counts.items() if reason is not None}
@@ -96,7 +99,7 @@ def _tables(archive: Archive) -> tuple[Table, Table, bool]:
     """The occurrence table, the multimedia table, and whether the first holds the taxa of a checklist.
 
     Raises:
-        InputError: one of them is missing.
+        InputError: the archive has no occurrences, or neither media nor associatedMedia.
     """
     meta = archive.find(META)
     sections = [] if meta is None else read_meta(archive.path(meta).read_bytes(), f"{archive.place}: {META}")
@@ -104,10 +107,11 @@ def _tables(archive: Archive) -> tuple[Table, Table, bool]:
     is_of_taxa = core in TAXON_KINDS
     occurrences = _parts(archive, sections, TAXON_KINDS if is_of_taxa else CORE_KINDS, OCCURRENCE)
     media = _parts(archive, sections, MEDIA_KINDS, MULTIMEDIA)
-    if not occurrences or not media:
-        missing = "occurrence" if not occurrences else "multimedia"
+    has_media = media or any(name.lower() == ASSOCIATED.lower() for part in occurrences for name in part.columns)
+    if not occurrences or not has_media:
+        missing = "multimedia table and no column associatedMedia" if occurrences else "occurrence table"
         raise InputError(
-            f"{archive.place}: no {missing} table in the archive ({archive.shown()}); at GBIF choose the download "
+            f"{archive.place}: no {missing} in the archive ({archive.shown()}); at GBIF choose the download "
             "format DARWIN CORE ARCHIVE (SIMPLE and SPECIES LIST contain no images)"
         )
     if core not in (*CORE_KINDS, *TAXON_KINDS) and all(
@@ -122,11 +126,16 @@ def _tables(archive: Archive) -> tuple[Table, Table, bool]:
 
 
 def _parts(archive: Archive, sections: Sequence[Section], kinds: Sequence[str], name: str) -> list[Part]:
-    """The files of the first section of one of `kinds`. Without such a section in `meta.xml`, the file `<name>.txt`."""
-    for section in sections:
-        if section.kind in kinds:
-            members = [member for file in section.files if (member := archive.find(file)) is not None]
-            return [_part(archive.path(member), section) for member in members]
+    """The files of a table. Without a section of one of `kinds` in `meta.xml`, the file `<name>.txt`.
+
+    Media may be in several sections (of Simple Multimedia and of Audubon Core). Of occurrences, only the first counts:
+    GBIF's `verbatim.txt` has the same ones again.
+    """
+    found = [section for section in sections if section.kind in kinds]
+    chosen = found if name == MULTIMEDIA else found[:1]
+    if chosen:
+        files = [(section, archive.find(file)) for section in chosen for file in section.files]
+        return [_part(archive.path(member), section) for section, member in files if member is not None]
     member = archive.find(f"{name}.txt")
     return [] if member is None else [_part(archive.path(member))]
 
@@ -165,7 +174,7 @@ def _table(name: str, parts: Sequence[Part]) -> Table:
     found = {column.lower(): column for part in parts for column in part.columns}
     known = {column.lower(): column for column in COLUMNS[name]}
     # Known columns are spelled as in gbif.sql.
-    columns = tuple({**found, **known}.values())
+    columns = tuple({ROW_ID: ROW_ID, **found, **known}.values())
     renamed = [
         Part(
             part.path, part.form, {known.get(column.lower(), column): source for column, source in part.columns.items()}

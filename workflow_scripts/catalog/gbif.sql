@@ -86,6 +86,10 @@ CREATE OR REPLACE TEMP MACRO each_once(texts) AS
     list_filter(texts, lambda text, place: text IS NOT NULL AND list_position(texts, text) = place);
 
 CREATE OR REPLACE TEMP MACRO image_suffix() AS '(jpe?g|png|tiff?|gif|webp|bmp|avif|heic)';
+CREATE OR REPLACE TEMP MACRO other_suffix() AS
+    '(html?|pdf|txt|xml|json|docx?|zip|mp3|wav|ogg|flac|m4a|mp4|m4v|mov|avi|mpe?g|webm|obj|stl|ply|glb)';
+CREATE OR REPLACE TEMP MACRO has_suffix(url, suffix) AS
+    coalesce(regexp_matches(url, '(?i)\.(' || suffix || ')([?#&]|$)'), false);
 
 -- Genus and epithet, each with an optional hybrid sign.
 CREATE OR REPLACE TEMP MACRO binomial() AS '^((?:[×xX]\s+)?\S+)\s+((?:[×xX]\s*)?[\p{Ll}\d].*)$';
@@ -123,8 +127,12 @@ SELECT
         WHEN is_other_type(kind) THEN false
         WHEN coalesce(format, CASE WHEN contains(type, '/') THEN type END) IS NOT NULL
             THEN regexp_matches(coalesce(format, type), '(?i)^(image\b|\.?' || image_suffix() || '$)')
-        ELSE coalesce(regexp_matches(identifier, '(?i)\.' || image_suffix() || '([?#]|$)'), false)
+        ELSE has_suffix(identifier, image_suffix())
     END AS is_image,
+    -- Neither its type, nor its format, nor its URL tells whether it is an image.
+    coalesce(NOT is_image_type(kind) AND NOT is_other_type(kind) AND NOT contains(type, '/'), true)
+    AND format IS NULL
+    AND NOT has_suffix(identifier, image_suffix() || '|' || other_suffix()) AS is_unknown,
     -- An image of a sound.
     coalesce(regexp_matches(concat_ws(' ', title, description), '(?i)\b(sono|spectro|oscillo)gram'), false)
     OR coalesce(regexp_matches(identifier, '(?i)^https?://([^/]*\.)?xeno-canto\.org[:/]'), false)
@@ -226,6 +234,7 @@ SELECT
     media.title,
     getvariable('doi') AS source_doi,
     CASE
+        WHEN media.is_unknown AND media.identifier IS NOT NULL THEN 'kind_unknown'
         WHEN NOT media.is_image THEN 'not_an_image'
         WHEN media.is_sonogram THEN 'sonogram'
         WHEN labelled.row_id IS NULL THEN 'no_occurrence'

@@ -191,12 +191,26 @@ def fit_section(section: Section, path: Path) -> Section:
 
 
 def header_columns(path: Path, form: Form, names: Mapping[str, str]) -> dict[str, Source]:
-    """The known columns in a file's header; of repeated names, the first."""
-    columns: dict[str, Source] = {}
+    """The known columns in a file's header, by the first of their `names` that it has; of repeated names, the first."""
+    places: dict[str, int] = {}
     for place, cell in enumerate(header_cells(path, form)):
-        if (name := names.get(plain(cell))) is not None:
-            columns.setdefault(name, Source(place))
+        places.setdefault(plain(cell), place)
+    columns: dict[str, Source] = {}
+    for written, name in names.items():
+        if written in places:
+            columns.setdefault(name, Source(places[written]))
     return columns
+
+
+def unread_columns(table: Table) -> list[str]:
+    """The names in the headers of a table's parts that are not among its columns."""
+    read = [{source.index for source in part.columns.values()} for part in table.parts]
+    cells = [enumerate(header_cells(part.path, part.form)) for part in table.parts]
+    return list(
+        dict.fromkeys(
+            cell for used, named in zip(read, cells, strict=True) for place, cell in named if cell and place not in used
+        )
+    )
 
 
 def plain(name: str) -> str:

@@ -20,7 +20,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import atomic, write_json
 from workflow_scripts.common.names import define_names
 from workflow_scripts.common.tables import connect, literal, one_row, path_literal
-from workflow_scripts.common.text_archives import Archive, Table, load_table
+from workflow_scripts.common.text_archives import Archive, Table, load_table, unread_columns
 from workflow_scripts.taxonomy.coldp import find_coldp
 from workflow_scripts.taxonomy.columns import VERNACULAR_COLUMNS
 from workflow_scripts.taxonomy.dwca import find_dwca
@@ -69,25 +69,32 @@ def build_backbone(
             )
         define_names(connection)
         _execute(connection, "rows.sql")
-        padded = _read_rows(connection, reader, Archive(archive, Path(folder)), Path(folder))
+        reading = _read_rows(connection, reader, Archive(archive, Path(folder)), Path(folder))
         connection.execute(
             'SET VARIABLE has_parents = (SELECT bool_or("parentNameUsageID" IS NOT NULL) FROM taxon_rows)'
         )
         _execute(connection, *STEPS)
-        found = {"backbone": name, **_only_row(connection, "counts"), "padded_rows": padded, **_by_word(connection)}
+        found = {"backbone": name, **_only_row(connection, "counts"), **reading, **_by_word(connection)}
         if not found["taxa"] and found["rows_named"] == found["rows_unranked"]:
             raise InputError(f"{archive}: {_no_taxa(found)}")
         write_json(summary, found)
 
 
-def _read_rows(connection: duckdb.DuckDBPyConnection, reader: Reader, archive: Archive, scratch: Path) -> int:
-    """Fill `taxon_rows` and `vernacular_rows`; return the number of rows that lacked trailing columns."""
+def _read_rows(
+    connection: duckdb.DuckDBPyConnection, reader: Reader, archive: Archive, scratch: Path
+) -> dict[str, Any]:
+    """Fill `taxon_rows` and `vernacular_rows`; return facts of the reading for the summary.
+
+    These are the number of rows that lacked trailing columns and, of your own table, the columns that were not read.
+    """
+    unread: dict[str, Any] = {}
     if reader == "coldp":
         padded = sum(load_table(connection, table, scratch) for table in find_coldp(archive))
         _execute(connection, "coldp.sql")
-        return padded
+        return {"padded_rows": padded}
     if reader == "table":
         taxa = find_table(archive)
+        unread = {"columns_unread": unread_columns(taxa)}
         padded = load_table(connection, taxa, scratch)
         load_table(connection, Table("vernacular_rows", VERNACULAR_COLUMNS, (), ()), scratch)
         _execute(connection, "table.sql")
@@ -103,7 +110,7 @@ def _read_rows(connection: duckdb.DuckDBPyConnection, reader: Reader, archive: A
         _execute(connection, "name_links.sql")
     if taxa.has("vernacularName"):
         _execute(connection, "core_commons.sql")
-    return padded
+    return {"padded_rows": padded, **unread}
 
 
 def _no_taxa(found: dict[str, Any]) -> str:

@@ -68,11 +68,11 @@ JOIN classified ON classified.id = accepted_of.accepted_id
 WHERE named.name IS NOT NULL
 ORDER BY key, taxon_id, accepted_id;
 
--- The language as written, without the namespace of a URI; "und" (ISO 639-2) if the row states none.
+-- The language as written, without a namespace ("ISO639-3:oje", a URI); "und" (ISO 639-2) if the row states none.
 CREATE OR REPLACE TEMP MACRO language_of(written) AS CASE
     WHEN written IS NULL OR says_unknown(written) THEN 'und'
     WHEN contains(written, '://') THEN lower(regexp_extract(written, '([^/#]*)[/#]*$', 1))
-    ELSE lower(trim(written))
+    ELSE lower(trim(regexp_replace(written, '^(?i:iso ?639-?\d? *:)', '')))
 END;
 
 -- The names in a row, which may list several; those that only say that there is none are left out.

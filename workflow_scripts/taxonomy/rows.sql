@@ -8,6 +8,7 @@ CREATE OR REPLACE TEMP MACRO word_key(written) AS regexp_replace(
 
 -- "Quercus alba" from a generic name and an epithet; an epithet that is already a full name is kept.
 CREATE OR REPLACE TEMP MACRO joined_name(genus, epithet, infra) AS CASE
+    WHEN regexp_matches(infra, '^\p{Lu}\p{L}+ ') THEN infra
     WHEN epithet IS NULL THEN NULL
     WHEN regexp_matches(epithet, '^\p{Lu}\p{L}+ ') THEN concat_ws(' ', epithet, infra)
     WHEN genus IS NOT NULL THEN concat_ws(' ', genus, lower(epithet), infra)

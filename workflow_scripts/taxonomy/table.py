@@ -2,25 +2,29 @@
 
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.text_archives import Archive, Part, Table, best_tables, named
-from workflow_scripts.taxonomy.columns import TAXON_COLUMNS
+from workflow_scripts.taxonomy.columns import FLAT_RANKS, TAXON_COLUMNS
 
 COLUMNS = (*TAXON_COLUMNS, "species")
-# Other names of the columns, such as those in benchmarks' label files.
-NAMES = named(
-    *COLUMNS,
-    id="taxonID",
-    cls="class",
-    name="scientificName",
-    author="scientificNameAuthorship",
-    authorship="scientificNameAuthorship",
-    rank="taxonRank",
-    status="taxonomicStatus",
-    acceptedname="acceptedNameUsage",
-    accepted="acceptedNameUsage",
-    synonymof="acceptedNameUsage",
-    common="vernacularName",
-    commonname="vernacularName",
-)
+# Other names of the columns: those of label files, of the Red List, and of checklists of birds, mammals and plants.
+SPELLINGS = {
+    "taxonID": "id internaltaxonid plantnameid",
+    "acceptedNameUsageID": "acceptedtaxonid acceptedid acceptedplantnameid",
+    "acceptedNameUsage": "acceptedname accepted synonymof acceptedscientificname validname",
+    "scientificName": "name sciname latinname latin taxonname taxon binomial binomialname botanicalname fullname "
+    "scientificnamewithauthor scientificnamewithauthors nombrecientifico nomscientifique nomecientifico "
+    "wissenschaftlichername",
+    "scientificNameAuthorship": "author authors authorship authority taxonauthors taxonauthority scientificnameauthor",
+    "taxonRank": "rank taxonlevel",
+    "taxonomicStatus": "status taxonstatus",
+    "class": "cls",
+    "species": "speciesname speciesscientific speciesepithet",
+    "infraspecificEpithet": "subspecies subspeciesname infraspecies infraname subspeciesscientific",
+    "vernacularName": "common commonname commonnames englishname englishnames vernacular vernaculars vernacularnames "
+    "maincommonname commonnameenglish englishcommonname commonenglishname speciesenglish nombrecomun nomcommun",
+}
+NAMES = named(*COLUMNS, **{other: name for name, others in SPELLINGS.items() for other in others.split()}) | {
+    f"{rank}{word}": rank for rank in FLAT_RANKS for word in ("name", "scientific")
+}
 NAMING = ("scientificName", "canonicalName", "species", "genus", "family", "order", "class", "phylum", "kingdom")
 
 
