@@ -536,7 +536,8 @@ def test_eol(tmp_path: Path, read: Read) -> None:
         "EOL content ID,EOL page ID,Medium Source URL,EOL Full-Size Copy URL,License Name,Copyright Owner\n"
         'c1,p1,https://elsewhere.example/1.jpg,https://content.example/1.jpg,cc-by-3.0,"Lee, B."\n'
         "c2,p2,https://elsewhere.example/2.jpg,,cc-by-nc,\n"
-        "c3,p9,https://elsewhere.example/3.jpg,,,\n",
+        "c3,p9,https://elsewhere.example/3.jpg,,,\n"
+        "c4,p4,https://elsewhere.example/4.jpg,,,\nc5,p5,https://elsewhere.example/5.jpg,,,\n",
     )
     taxa = put(
         tmp_path / "taxon.tab",
@@ -546,13 +547,16 @@ def test_eol(tmp_path: Path, read: Read) -> None:
         "c\tb\t\tAves\tAves\tclass\taccepted\t\n"
         "d\tc\t\tPica\tPica\tgenus\taccepted\tp2\n"
         "e\td\t\tPica pica (L.)\tPica pica\tspecies\taccepted\tp1\n"
-        "f\t\te\tCorvus pica\tCorvus pica\tspecies\tnot accepted\tp1\n",
+        "f\t\te\tCorvus pica\tCorvus pica\tspecies\tnot accepted\tp1\n"
+        "g\t\t\tQuercus × rosacea Bechst.\tQuercus × rosacea\tspecies\taccepted\tp4\n"
+        "h\t\t\tTobacco mosaic virus\tTobacco mosaic virus\tspecies\taccepted\tp5\n",
     )
     settings = config.Eol(
         name="eol", reader="eol", manifest="m", taxa="t", keep=["EOL page ID"], taxon_keys="hierarchy"
     )
     rows, account = read(read_eol, settings, manifest=manifest, taxa=taxa)
-    first, second, third = sorted(rows, key=lambda row: str(row["source_id"]))
+    first, second, third, hybrid, virus = sorted(rows, key=lambda row: str(row["source_id"]))
+    assert (hybrid["species"], virus["species"]) == ("× rosacea", "Tobacco mosaic virus")
     assert names(first) == "Animalia Chordata Aves - - Pica pica"
     assert (first["source_url"], first["scientific_name"]) == ("https://content.example/1.jpg", "Pica pica")
     assert (first["copyright_owner"], first["license"], first["EOL page ID"]) == ("Lee, B.", "CC-BY-3.0", "p1")
@@ -560,7 +564,7 @@ def test_eol(tmp_path: Path, read: Read) -> None:
     assert (second["source_url"], second["license"]) == ("https://elsewhere.example/2.jpg", "CC-BY-NC")
     assert third["scientific_name"] is third["taxon_key"] is None
     assert (first["taxon_key"], second["taxon_key"]) == ("hierarchy:e", "hierarchy:d")
-    assert account["kept"] == 3
+    assert account["kept"] == 5
 
 
 def test_bioscan_5m(tmp_path: Path, read: Read) -> None:

@@ -337,3 +337,30 @@ def test_benchmark_labels_are_read_as_a_table(read: Read, text: str, expected: t
 def test_joined_texts_are_unambiguous(sql: Callable[..., Any]) -> None:
     lists = [["a", "b"], ["ab", None], [None, "ab"], ["a", None, "b"], ["1:a", "b"], ["-"], [None], ["a1:b"]]
     assert len({sql("joined_texts(?)", texts) for texts in lists}) == len(lists)
+
+
+@pytest.mark.parametrize(
+    "header, row, expected",
+    [
+        ("url,family,sci_name,english_name", "Corvidae,Pica pica,Magpie", ("Corvidae", "Pica pica", "Magpie")),
+        ("url,familyName,class_name", "Corvidae,Pica pica", ("Corvidae", "Pica pica", None)),
+        (
+            "image_url,url,user_login,taxon_family_name,scientific_name,common_name",
+            *("https://x.example/page,ann,Corvidae,Pica pica,Magpie", ("Corvidae", "Pica pica", "Magpie")),
+        ),
+    ],
+)
+def test_columns_of_other_producers_keep_species_and_common_name(
+    read: Read, header: str, row: str, expected: tuple[str | None, ...]
+) -> None:
+    ((image,), _) = read(f"{header}\nhttps://x.example/1.jpg,{row}\n")
+    assert (image["family"], image["scientific_name"], image["common"]) == expected
+    assert image["creator"] == ("ann" if "user_login" in header else None)
+
+
+def test_a_cell_of_several_urls_is_counted_and_one_with_a_url_inside_is_read(read: Read) -> None:
+    cells = ["https://x.example/1.jpg|https://x.example/2.jpg", '"https://x.example/1.jpg, https://x.example/2.jpg"']
+    cells += ["https://x.example/?u=https://y.example/1.jpg", "https://x.example/a b.jpg"]
+    images, account = read("species,url\n" + "".join(f"Pica pica,{cell}\n" for cell in cells))
+    assert sorted(image["source_url"] for image in images) == cells[2:]
+    assert account["dropped"] == {"several_urls": 2}

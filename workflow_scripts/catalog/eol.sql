@@ -1,6 +1,13 @@
 -- EOL's images with the ranks of their pages' taxa. Tables: `manifest` (media_manifest.csv) and `taxa` (taxon.tab), all
 -- text. Variable: taxon_keys (the backbone that taxon.tab's ids belong to).
 
+-- The epithet of a binomial, with its hybrid sign; of other names (of viruses), the full name.
+CREATE OR REPLACE TEMP MACRO epithet_of(name) AS CASE
+    WHEN regexp_matches(name, '^\p{Lu}\p{Ll}+ (?:[×xX] )?\p{Ll}[\p{Ll}-]+(?:$| \(?\p{Lu})')
+        THEN regexp_extract(name, '^\S+ ((?:[×xX] )?\S+)', 1)
+    ELSE name
+END;
+
 -- One taxon per page, chosen deterministically; accepted taxa come first.
 CREATE OR REPLACE TEMP TABLE pages AS
 SELECT page, min_by(taxon, (status <> 'accepted', taxon)) AS taxon
@@ -34,7 +41,7 @@ SELECT
     min(name) FILTER (rank = 'order') AS "order",
     min(name) FILTER (rank = 'family') AS family,
     min(name) FILTER (rank = 'genus') AS genus,
-    split_part(min(name) FILTER (rank = 'species'), ' ', 2) AS species,
+    epithet_of(min(name) FILTER (rank = 'species')) AS species,
     min(name) FILTER (id = leaf) AS scientific_name
 FROM climbing
 INNER JOIN (SELECT id, lower(rank) AS rank, name FROM taxa) AS named USING (id)

@@ -11,6 +11,8 @@ SELECT
         WHEN coalesce(uuid, '') = '' AND coalesce(address, '') != '' THEN 'no_uuid'
         WHEN coalesce(address, '') = '' THEN 'no_url'
         WHEN NOT is_local AND host_of(address) = '' THEN 'bad_url'
+        -- Which of them shows what is unknown; `|` is not a character of URLs.
+        WHEN NOT is_local AND regexp_matches(address, '(?i)(\||[,;]\s+|\s)\s*https?://') THEN 'several_urls'
         WHEN crop_is_bad THEN 'bad_crop'
     END AS problem
 FROM (

@@ -33,17 +33,25 @@ TABLE_COLUMNS = (
         ("filepath", "file_path", "file_name", "filename"),
         "Path of the image, from the folder `images`; takes precedence over its URL.",
     ),
-    TableColumn("kingdom", (), "Kingdom. All rank columns are optional."),
-    TableColumn("phylum", (), "Phylum."),
+    TableColumn("kingdom", ("kingdomName", "taxon_kingdom_name"), "Kingdom. All rank columns are optional."),
+    TableColumn("phylum", ("phylumName", "taxon_phylum_name"), "Phylum."),
     TableColumn(
-        "class", ("cls",), "Class. In a table with `cls`, or with `filepath` and no other name, `class` is the label."
+        "class",
+        ("cls", "taxon_class_name"),
+        "Class. In a table with `cls`, or with `filepath` and no other name, `class` is the label.",
     ),
-    TableColumn("order", (), "Order."),
-    TableColumn("family", (), "Family."),
-    TableColumn("genus", ("genericName",), "Genus."),
-    TableColumn("species", ("specificEpithet", "binomial"), "Epithet or binomial."),
-    TableColumn("scientific_name", ("canonicalName", "taxon_name", "label"), "Name as written, at any rank."),
-    TableColumn("common", ("common_name", "vernacularName"), "Common name."),
+    TableColumn("order", ("orderName", "taxon_order_name"), "Order."),
+    TableColumn("family", ("familyName", "taxon_family_name"), "Family."),
+    TableColumn("genus", ("genericName", "genusName", "taxon_genus_name"), "Genus."),
+    TableColumn(
+        "species", ("specificEpithet", "binomial", "species_name", "taxon_species_name"), "Epithet or binomial."
+    ),
+    TableColumn(
+        "scientific_name",
+        ("canonicalName", "taxon_name", "sci_name", "latin_name", "label", "class_name", "label_name"),
+        "Name as written, at any rank.",
+    ),
+    TableColumn("common", ("common_name", "vernacularName", "english_name", "common_name_english"), "Common name."),
     TableColumn("data_source", (), "Where the image comes from. Default: the name of the source."),
     TableColumn("source_id", ("gbifID", "observation_id"), "ID of the image or observation there."),
     TableColumn("publisher", (), "Publisher of the image."),
@@ -54,7 +62,7 @@ TABLE_COLUMNS = (
     TableColumn("license_name", (), "Licence as written."),
     TableColumn("license", ("licence", "rights"), "Licence, used if `license_name` is empty."),
     TableColumn("copyright_owner", ("rightsHolder", "copyright_holder"), "Copyright holder, for attribution."),
-    TableColumn("creator", ("photographer",), "Photographer."),
+    TableColumn("creator", ("photographer", "user_login"), "Photographer."),
     TableColumn("license_link", ("license_url",), "URL of the licence."),
     TableColumn("title", (), "Title of the image."),
     TableColumn(
