@@ -127,9 +127,11 @@ END;
 
 -- The author: the text after a name's last word. An autonym's author comes before it ("Aus bus Smith var. bus").
 CREATE OR REPLACE TEMP MACRO author_behind(full_name, last_word) AS CASE
-    WHEN ends_with(full_name, ' ' || last_word) THEN NULL
     WHEN contains(full_name || ' ', ' ' || last_word || ' ')
-        THEN nullif(trim(string_split(full_name || ' ', ' ' || last_word || ' ')[-1]), '')
+        -- With two blanks between words, the same word may follow itself ("Pica pica pica (L.)").
+        THEN nullif(trim(replace(
+            string_split(replace(full_name || ' ', ' ', '  '), ' ' || last_word || ' ')[-1], '  ', ' '
+        )), '')
     WHEN starts_with(full_name, last_word || ' ') THEN nullif(trim(substr(full_name, length(last_word) + 1)), '')
 END;
 

@@ -150,7 +150,7 @@ class Table(SourceSettings):
 
 
 class Gbif(SourceSettings):
-    """A GBIF download: a Darwin Core Archive with occurrence.txt and multimedia.txt."""
+    """A GBIF download or another Darwin Core Archive of occurrences, with media in a table or in associatedMedia."""
 
     reader: Literal["gbif"] = Field(description="Format of the source.")
     archive: SourceFile = Field(
