@@ -167,7 +167,7 @@ def _write_account(connection: duckdb.DuckDBPyConnection, path: Path, notes: Map
     by_label = {f"labels by {strategy}": int(count) for strategy, count, _ in by_strategy}
     by_image = {f"images by {strategy}": int(images) for strategy, _, images in by_strategy}
     counts = count_by_reason(connection, "resolved")
-    all_notes = by_label | by_image | notes
+    all_notes = {**by_label, **by_image, **notes}
     write_account(path, account_for(counts, stage="taxonomy", part="labels", unit="labels", notes=all_notes))
 
 
