@@ -1,6 +1,7 @@
 """The page in a real browser: plots, sorting, copying, print, accessibility; no overflow and no console messages."""
 
 import csv
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -50,6 +51,15 @@ def look_at(browser: Browser, path: Path, width: int) -> Seen:
     return seen
 
 
+def wait_until(page: Page, condition: str) -> None:
+    """Wait up to 30 s; plots follow a window's size a little later. The page's policy forbids `wait_for_function`."""
+    for _ in range(300):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(condition)
+
+
 def overflow(page: Page) -> int:
     return int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
 
@@ -97,7 +107,25 @@ def test_the_page_works_in_a_browser(
     faint = "plane => plane.data.filter(one => one.opacity < 0.5).reduce((sum, one) => sum + one.x.length, 0)"
     assert page.eval_on_selector("#features .plane", faint) == 4
     assert overflow(page) <= 0
+    if width == 1280:
+        assert_tables_fit_a_tablet_and_scroll_on_a_phone(page)
     assert_quiet(seen, arguments["out"])
+
+
+def assert_tables_fit_a_tablet_and_scroll_on_a_phone(page: Page) -> None:
+    """What is wider than a phone can be reached by keyboard, keeps its first column and says that there is more."""
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    wide = "[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth + 1).length"
+    page.set_viewport_size({"width": 800, "height": 900})
+    marked = "document.querySelectorAll('.scrolls[tabindex]').length"
+    wait_until(page, f"{wide} === 0 && {marked} === 0")
+    page.set_viewport_size({"width": 390, "height": 900})
+    wait_until(page, f"{wide} > 0 && {wide} === {marked}")
+    assert page.locator(".scrolls > .hint:visible").count() == page.evaluate(marked)
+    first = page.locator("#cost .scrolls tbody td").first
+    before = first.bounding_box()
+    page.locator("#cost .scrolls").evaluate("place => { place.scrollLeft = 60; }")
+    assert first.bounding_box() == before
 
 
 def test_print_shows_everything_and_cuts_nothing(
@@ -128,6 +156,19 @@ def test_print_shows_everything_and_cuts_nothing(
         return Math.max(...ends) - flow.getBoundingClientRect().left;
     }""")
     assert 0 < right <= 703
+    # Labels of the flow do not touch one another.
+    boxes = page.eval_on_selector_all(
+        "[data-figure=flow] .node-label",
+        "all => all.filter(one => one.textContent).map(one => one.getBoundingClientRect())"
+        ".map(box => [box.x, box.y, box.right, box.bottom])",
+    )
+    touching = [
+        (one, other)
+        for one, other in itertools.combinations(boxes, 2)
+        if one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+    ]
+    assert len(boxes) > 5
+    assert touching == []
     page.close()
 
 

@@ -137,7 +137,8 @@ def test_rows_are_summed_and_flow_into_training(page: Page) -> None:
     assert "training 80" in sankey["node"]["label"]
     # Failed downloads count as lost in download, although curate counts them again.
     assert "http error 10" in sankey["node"]["label"]
-    assert sum(sankey["link"]["value"]) == 105 + 5 + 100 + 5 + 90 + 10 + 80 + 10 + 80
+    # The last 80 flow from training to an invisible column, which only leaves room for labels.
+    assert sum(sankey["link"]["value"]) == 105 + 5 + 100 + 5 + 90 + 10 + 80 + 10 + 80 + 80
 
 
 def test_examples_are_right_and_wrong_ones_of_both_models(page: Page) -> None:
@@ -338,7 +339,7 @@ def test_embedding_maps_show_two_models(page: Page) -> None:
 
 def test_each_steps_jobs_are_summed_up_by_time_and_memory(page: Page) -> None:
     text = " ".join(page.text.split())
-    assert "download run 3 1 min 30 s 78.3 % 1 min 00 s 4.0 s – 300 – 3 6" in text
+    assert "download run 3 1 min 30 s 78.3 % 1 min 00 s 4.0 s 300 3 6" in text
     assert "train/start.pretrain shared 1 25.0 s" in text
     assert "other" not in {name for name in text.split() if name.startswith("train/other")}
     assert "This run: 1 min 30 s in 3 jobs" in text

@@ -37,6 +37,7 @@ from workflow_scripts.report.problems import problems
 from workflow_scripts.report.published import compare
 from workflow_scripts.report.scores import MAIN_METRIC, STD, Scores, read_scores, write_scores
 from workflow_scripts.report.screening import read_screening
+from workflow_scripts.report.training_summary import quantities
 from workflow_scripts.report.treemap import treemap_nodes
 
 HERE = Path(__file__).parent
@@ -172,7 +173,7 @@ def build(
         published_models=list(dict.fromkeys(model for one in compared for model in one.theirs)),
         shots=_shots(table),
         trainings=list(metrics),
-        summary=_flat(trained),
+        summary=quantities(trained),
         trained=trained,
         steps=steps,
         gaps=missing,
@@ -256,23 +257,6 @@ def _parsed(config: str) -> Any:
         return json.loads(config)
     except ValueError as error:
         raise InputError(f"--config: not valid JSON: {error}") from None
-
-
-def _flat(value: Any, name: str = "") -> dict[str, str]:
-    """Flatten a nested value to text by dotted name, with numbers formatted for display."""
-    if isinstance(value, dict):
-        return {
-            key: text
-            for part, inner in value.items()
-            for key, text in _flat(inner, f"{name}.{part}".strip(".")).items()
-        }
-    if isinstance(value, list):
-        return {name: ", ".join(map(str, value))}
-    if isinstance(value, float):
-        return {name: f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"}
-    if isinstance(value, int) and not isinstance(value, bool):
-        return {name: f"{value:,}"}
-    return {name: str(value)}
 
 
 if __name__ == "__main__":

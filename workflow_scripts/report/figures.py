@@ -2,6 +2,7 @@
 
 import html
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,9 @@ PARTS = {"biology": ("#009e73", "dash"), "replay": ("#d55e00", "dot")}
 # Taxonomic classes in the treemap; those beyond the last colour are grey.
 TAXA = ("#7fb3d9", "#f2b14b", "#66c2a5", "#e0a8c8", "#a6d3f0", "#f0996b", "#d8cf6a", "#b8a9d9", "#c9b49a")
 GREY = "#aab6b0"
+INVISIBLE = "rgba(0,0,0,0)"
+# Height of a line of text in a diagram, pixels.
+LABEL_HEIGHT = 20
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 # Panels of the training plot, by prefix of the metric's name; other metrics are in metrics.jsonl only.
 PANELS = {
@@ -189,32 +193,34 @@ def flow(links: Sequence[Link]) -> Figure | None:
         )
         for place in places
     }
+    # Plotly writes the last column's labels to the left, over those of the column before. With an invisible last
+    # column, all labels are on the right.
+    beyond = [(number[place], sums[place]) for place in places if place in ENDS]
+    reasons = Counter(link.source for link in links if lost[number[link.target]])
     figure = go.Figure(
         go.Sankey(
             arrangement="snap",
             node={
-                "label": [f"{plain(_short(place))} {sums[place]:,}" for place in places],
-                "color": [LOST if is_lost else KEPT for is_lost in lost],
+                "label": [f"{plain(_short(place))} {sums[place]:,}" for place in places] + [""] * len(beyond),
+                "color": [LOST if is_lost else KEPT for is_lost in lost] + [INVISIBLE] * len(beyond),
                 "align": "left",
-                "pad": 14,
+                "pad": LABEL_HEIGHT,
                 "thickness": 12,
                 "line": {"width": 0},
                 "hovertemplate": "%{label}<extra></extra>",
             },
             link={
-                "source": [number[link.source] for link in links],
-                "target": [number[link.target] for link in links],
-                "value": [link.rows for link in links],
-                "color": [
-                    "rgba(213,94,0,.3)" if lost[number[link.target]] else "rgba(0,114,178,.22)" for link in links
-                ],
+                "source": [number[link.source] for link in links] + [end for end, _ in beyond],
+                "target": [number[link.target] for link in links] + [len(places) + n for n in range(len(beyond))],
+                "value": [link.rows for link in links] + [rows for _, rows in beyond],
+                "color": ["rgba(213,94,0,.3)" if lost[number[link.target]] else "rgba(0,114,178,.22)" for link in links]
+                + [INVISIBLE] * len(beyond),
                 "hovertemplate": "%{source.label} → %{target.label}: %{value:,}<extra></extra>",
             },
         )
     )
-    figure = finished(figure, 460)
-    # Room for the labels of the last nodes.
-    figure["layout"]["margin"] |= {"l": 8, "r": 48}
+    figure = finished(figure, 320 + LABEL_HEIGHT * max(reasons.values(), default=0))
+    figure["layout"]["margin"] |= {"l": 8, "r": 8, "t": 16, "b": 16}
     return figure
 
 

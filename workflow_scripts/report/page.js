@@ -241,13 +241,30 @@ for (const heading of document.querySelectorAll("table.sortable thead th")) {
   heading.append(button);
   button.addEventListener("click", () => sortBy(heading));
 }
-for (const place of document.querySelectorAll(".scroll, pre")) {
-  // Focusable, so that the arrow keys can scroll it.
-  if (place.scrollWidth > place.clientWidth || place.scrollHeight > place.clientHeight) {
+// What is wider than its place can be scrolled by keyboard, and says so. Widths change with the window and with opened sections.
+function markScrollable(place) {
+  const wide = place.scrollWidth > place.clientWidth + 1;
+  place.classList.toggle("scrolls", wide && place.matches(".scroll"));
+  place.classList.toggle("at-end", place.scrollLeft + place.clientWidth >= place.scrollWidth - 1);
+  if (wide || place.scrollHeight > place.clientHeight + 1) {
     place.tabIndex = 0;
     place.setAttribute("role", "group");
     place.setAttribute("aria-label", place.closest("section")?.querySelector("h2")?.textContent ?? "Table");
+  } else {
+    for (const name of ["tabindex", "role", "aria-label"]) place.removeAttribute(name);
   }
+}
+
+const sizes = new ResizeObserver((entries) => { for (const entry of entries) markScrollable(entry.target.closest(".scroll, pre")); });
+for (const place of document.querySelectorAll(".scroll, pre")) {
+  if (place.matches(".scroll")) {
+    const hint = document.createElement("p");
+    hint.className = "hint";
+    hint.textContent = "Scroll sideways to see the rest →";
+    place.prepend(hint);
+  }
+  place.addEventListener("scroll", () => markScrollable(place), { passive: true });
+  for (const one of [place, ...place.querySelectorAll("table")]) sizes.observe(one);
 }
 // Plots in collapsed sections have no width until they are opened.
 for (const folded of document.querySelectorAll("details")) {

@@ -45,22 +45,27 @@ def moment(seconds: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as text in suitable units."""
+    """Seconds as text in suitable units; a number and its unit stay on one line."""
     if seconds is None:
         return "–"
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f}\N{NO-BREAK SPACE}s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+        parts = f"{days} d", f"{hours} h"
+    else:
+        parts = (f"{hours} h", f"{minutes:02d} min") if hours else (f"{minutes} min", f"{rest:02d} s")
+    return " ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
 
 
 def _breakable(name: str) -> Markup:
-    """A name that may break after `_` and `/` on a narrow screen."""
-    return Markup(escape(name).replace("_", Markup("_<wbr>")).replace("/", Markup("/<wbr>")))
+    """A name that may break after `_`, `/` and `.` on a narrow screen."""
+    text = escape(name)
+    for mark in "_/.":
+        text = text.replace(mark, Markup(f"{mark}<wbr>"))
+    return text
 
 
 def _file(name: str) -> Markup:
