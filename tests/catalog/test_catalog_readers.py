@@ -644,7 +644,7 @@ def test_folders(tmp_path: Path, read: Read) -> None:
     rows, account = read(read_folders, settings, images=images)
     assert {(Path(row["source_url"]).name, row["scientific_name"], row["folder"]) for row in rows} == {
         ("a.JPG", "Alouatta palliata", "0012_Alouatta_palliata"),
-        ("b.jpg", "deeper", "deeper"),
+        ("b.jpg", "Pica hudsonia", "deeper"),
         ("c.tiff", "Pica hudsonia", "Pica hudsonia"),
         ("e.jpg", "Rosa canina", "Rosa canina"),
         ("f.jpg", "Corvus corax", "Corvus_corax"),

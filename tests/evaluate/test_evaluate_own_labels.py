@@ -11,11 +11,12 @@ import pytest
 from tests.evaluate.test_evaluate_index import photo
 from workflow_scripts.common import accounts, tables
 from workflow_scripts.common.accounts import Account, read_account
-from workflow_scripts.common.config.evaluate import CsvBenchmark
+from workflow_scripts.common.config.evaluate import CsvBenchmark, FoldersBenchmark
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.contracts import BENCHMARK_IMAGES
 from workflow_scripts.evaluate.binomials import genus_and_epithet
 from workflow_scripts.evaluate.csv.index import index_csv
+from workflow_scripts.evaluate.folders.index import index_folders
 
 Rows = list[dict[str, Any]]
 Read = Callable[..., tuple[Rows, Account]]
@@ -37,6 +38,22 @@ def read(tmp_path: Path) -> Read:
         given = {"layout": "csv", "labels": str(file), "images": str(folder)} | settings
         out, account = tmp_path / "images.parquet", tmp_path / "account.json"
         index_csv(name="mine", settings=CsvBenchmark.model_validate(given), out=out, account=account)
+        return tables.read_rows(out, BENCHMARK_IMAGES).to_pylist(), read_account(account)
+
+    return write_and_read
+
+
+@pytest.fixture
+def read_folders(tmp_path: Path) -> Read:
+    """Write images and read their folders."""
+
+    def write_and_read(*images: str) -> tuple[Rows, Account]:
+        for number, name in enumerate(images):
+            (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "images" / name).write_bytes(photo(number))
+        settings = FoldersBenchmark(layout="folders", images=str(tmp_path / "images"))
+        out, account = tmp_path / "images.parquet", tmp_path / "account.json"
+        index_folders(name="mine", settings=settings, out=out, account=account)
         return tables.read_rows(out, BENCHMARK_IMAGES).to_pylist(), read_account(account)
 
     return write_and_read
@@ -132,7 +149,7 @@ def test_what_a_person_should_check_is_counted_and_named(read: Read, caplog: pyt
     labels = "filepath,class\na.jpg,Pica pica\nb.jpg,Pica Pica\nc.jpg,7\nc.jpg,7\nc.jpg,8\ngone.jpg,Corvus corax\n"
     with caplog.at_level(logging.WARNING):
         _, account = read(labels)
-    assert {note: account.notes[note] for note in accounts.WARNINGS} == {
+    assert {note: account.notes[note] for note in accounts.WARNINGS if note in account.notes} == {
         accounts.LOST_CLASSES: 1,
         accounts.SEVERAL_CLASSES: 1,
         accounts.REPEATED_IMAGES: 2,
@@ -154,3 +171,53 @@ def test_images_in_none_of_the_places_named_say_how_to_find_them(read: Read) -> 
     with pytest.raises(InputError, match=r"images/images/a\.jpg.*benchmarks\.mine\.find: name"):
         read(labels)
     assert classes(read(labels, find="name")[0]) == {"images/a.jpg": "x"}
+
+
+def test_nested_folders_name_the_species_that_they_are_about(read_folders: Read) -> None:
+    rows, account = read_folders(
+        "Pica/hudsonia/1.jpg",
+        "Pica/pica/1.jpg",
+        "site 1/Corvus_corax/1.jpg",
+        "site 2/Corvus corax/1.jpg",
+        "test/003-Larus_argentatus/bird 12/1.jpg",
+        "test/Panthera leo persica/left side/1.jpg",
+    )
+    assert classes(rows) == {
+        "Pica/hudsonia/1.jpg": "Pica hudsonia",
+        "Pica/pica/1.jpg": "Pica pica",
+        "site 1/Corvus_corax/1.jpg": "Corvus corax",
+        "site 2/Corvus corax/1.jpg": "Corvus corax",
+        "test/003-Larus_argentatus/bird 12/1.jpg": "Larus argentatus",
+        "test/Panthera leo persica/left side/1.jpg": "Panthera leo persica",
+    }
+    assert [row["taxon_species"] for row in rows][-2:] == ["argentatus", "leo persica"]
+    assert account.warnings == []
+
+
+def test_a_folder_in_several_others_is_named_as_a_doubtful_class(
+    read_folders: Read, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        _, account = read_folders("robin/male/1.jpg", "crow/male/1.jpg", "crow/female/1.jpg", "train/owl/1.jpg")
+    assert account.notes[accounts.NESTED_CLASSES] == 1
+    assert f"{accounts.NESTED_CLASSES}: male" in caplog.text
+
+
+def test_numbers_of_folders_are_dropped_and_numbers_of_names_are_kept(read_folders: Read) -> None:
+    folders = [
+        "001.Pica pica",
+        "12-Larus canus",
+        "04-stoat",
+        "2-spotted ladybird",
+        "7-spotted ladybird",
+        "3_owls",
+        "42",
+    ]
+    rows, _ = read_folders(*(f"{folder}/1.jpg" for folder in folders))
+    found = [row["class"] for row in sorted(rows, key=lambda row: folders.index(row["image"].split("/")[0]))]
+    assert found == ["Pica pica", "Larus canus", "stoat", "2-spotted ladybird", "7-spotted ladybird", "owls", "42"]
+
+
+def test_a_folder_copied_from_macos_is_the_class_that_it_names(read_folders: Read) -> None:
+    rows, _ = read_folders(*(f"{unicodedata.normalize(form, 'Bär')}/{form}.jpg" for form in ("NFC", "NFD")))
+    assert [row["class"] for row in rows] == ["Bär", "Bär"]

@@ -1,7 +1,8 @@
 """Read photos sorted into one folder per species into contract records.
 
 In: a folder with one folder per species, at any depth (`train/Pica_hudsonia/1.jpg`). Out: one row per image, whose
-scientific_name comes from its folder's name.
+scientific_name comes from its folder's name, or from those of a genus folder and an epithet folder. Folders in a
+species folder (individuals, places, views) name nothing.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pyarrow as pa
 
 from workflow_scripts.catalog.records import count_rows, write_named
 from workflow_scripts.common.accounts import count_by_reason
-from workflow_scripts.common.class_folders import files_by_folder, is_image, is_text, organism_of
+from workflow_scripts.common.class_folders import files_by_folder, is_image, is_text, organism_in_path
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.catalog import Folders
 from workflow_scripts.common.errors import InputError
@@ -75,7 +76,7 @@ def _row(path: str, folder: str) -> dict[str, str | None]:
     if not is_text(path):
         return {"path": ascii(path), "folder": None, "scientific_name": None, "left_out": "name_not_utf8"}
     left_out = "not_an_image" if not is_image(path) else None if folder else "in_no_folder"
-    return {"path": path, "folder": folder, "scientific_name": organism_of(folder), "left_out": left_out}
+    return {"path": path, "folder": folder, "scientific_name": organism_in_path(path)[0], "left_out": left_out}
 
 
 if __name__ == "__main__":

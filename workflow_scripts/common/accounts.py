@@ -16,7 +16,8 @@ REPEATED_IMAGES = "rows that repeat an image"
 SEVERAL_CLASSES = "images with several classes"
 ALIKE_CLASSES = "classes that differ from another only in spelling"
 NUMBERED_CLASSES = "classes that are numbers, which a prompt cannot use"
-WARNINGS = (LOST_CLASSES, SEVERAL_CLASSES, REPEATED_IMAGES, ALIKE_CLASSES, NUMBERED_CLASSES)
+NESTED_CLASSES = "classes in folders of several others"
+WARNINGS = (LOST_CLASSES, SEVERAL_CLASSES, REPEATED_IMAGES, ALIKE_CLASSES, NUMBERED_CLASSES, NESTED_CLASSES)
 """Notes in a benchmark's account that say that its scores may not be what was intended."""
 
 

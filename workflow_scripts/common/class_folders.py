@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
+import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
 
 from workflow_scripts.common.errors import InputError
 
@@ -18,15 +19,40 @@ SORTING = frozenset(
     {"train", "training", "val", "valid", "validation", "test", "testing", "images", "imgs", "photos", "pictures"}
 )
 """Lower-case names of folders that only sort images; the folder around them names the organism."""
-NUMBERING = re.compile(r"^[\d]+[\s._-]+(?=[^\W\d_])")
+NUMBERING = re.compile(r"^(?:\d+[\s._]+|(?:0\d*|\d{3,}|\d+(?=-+[^\W\d_a-z]))-+)(?=[^\W\d_])")
+"""Number before a folder's name; "7-spotted ladybird" has none."""
 RANKED = re.compile(r"^\d+_(?:[A-Z][a-z]+_){5}([A-Z][a-z-]+_[a-z][^_]*)$")
 """Folders of iNaturalist 2021: a number, then the names from kingdom to genus, and the epithet."""
+GENUS = re.compile(r"[A-Z][a-z-]{2,}")
+EPITHET = re.compile(r"[a-z][a-z-]{2,}")
+
+
+def is_binomial(name: str) -> bool:
+    """Whether a name is written like a binomial or trinomial."""
+    words = name.split()
+    return len(words) in (2, 3) and bool(GENUS.fullmatch(words[0])) and all(map(EPITHET.fullmatch, words[1:]))
 
 
 def organism_of(folder: str) -> str:
     """The organism that a folder is named after: "003_Pica_hudsonia" is "Pica hudsonia"."""
     folder = RANKED.sub(r"\1", folder)
-    return " ".join(NUMBERING.sub("", folder).replace("_", " ").split())
+    return " ".join(unicodedata.normalize("NFC", NUMBERING.sub("", folder)).replace("_", " ").split())
+
+
+def organism_in_path(path: str, is_species: Callable[[str], bool] = is_binomial) -> tuple[str, int]:
+    """The organism that an image's folders name, and the number of folders between them and the image.
+
+    This is the deepest binomial, given by one folder or by two (genus and epithet), or else the deepest folder's name;
+    ("", 0) if there is no folder. Folders of `SORTING` name nothing.
+    """
+    names = [organism_of(part) for part in PurePosixPath(path).parent.parts if part.lower() not in SORTING]
+    for inner, name in enumerate(reversed(names)):
+        if name and is_species(name):
+            return name, inner
+        above = names[: len(names) - 1 - inner][-1:]
+        if above and EPITHET.fullmatch(name) and GENUS.fullmatch(above[0]):
+            return f"{above[0]} {name}", inner
+    return (names[-1], 0) if names else ("", 0)
 
 
 def files_by_folder(root: Path) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import duckdb
 import pyarrow as pa
 
-from workflow_scripts.common.class_folders import SORTING, files_by_folder, is_image, is_text, organism_of
+from workflow_scripts.common.class_folders import files_by_folder, is_image, is_text, organism_in_path, organism_of
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.images import UnreadableImage, decode, read_size
 from workflow_scripts.common.names import define_names
@@ -21,8 +21,6 @@ from workflow_scripts.common.table_columns import NAMES, match_columns
 from workflow_scripts.common.table_files import open_table
 from workflow_scripts.common.tables import literal, quoted, scalar
 
-GENUS = re.compile(r"[A-Z][a-z-]{2,}")
-EPITHET = re.compile(r"[a-z][a-z-]{2,}")
 KINDS = {
     "unranked": "of one word and unknown rank (without a backbone, such photos are lost unless a table has the name in "
     "a rank column: genus, family, ...)",
@@ -167,7 +165,7 @@ def _folder_rows(images: Path, found: Collection, left_out: dict[str, list[str]]
         elif not folder:
             left_out["outside of a species folder (left out)"].append(path)
         else:
-            name, inner = _name_in_path(path, found)
+            name, inner = organism_in_path(path, lambda name: found.kind_of(name) == "species")
             found.reinterpreted |= name != organism_of(folder)
             yield {
                 "place": path,
@@ -175,21 +173,6 @@ def _folder_rows(images: Path, found: Collection, left_out: dict[str, list[str]]
                 "individual": str(PurePosixPath(path).parent) if inner else path,
                 "is_test": PurePosixPath(path).parts[0].lower() in TEST,
             }
-
-
-def _name_in_path(path: str, found: Collection) -> tuple[str, int]:
-    """The name that a photo's folders give, and the number of folders between them and the photo.
-
-    This is the deepest binomial, given by one folder or by two (genus and epithet), or else the deepest folder's name.
-    """
-    names = [organism_of(part) for part in PurePosixPath(path).parent.parts if part.lower() not in SORTING]
-    for inner, name in enumerate(reversed(names)):
-        if found.kind_of(name) == "species":
-            return name, inner
-        above = names[: len(names) - 1 - inner][-1:]
-        if above and EPITHET.fullmatch(name) and GENUS.fullmatch(above[0]):
-            return f"{above[0]} {name}", inner
-    return names[-1], 0
 
 
 def read_table(

@@ -1,19 +1,32 @@
 """Index your own benchmark: one folder of images per class."""
 
+import logging
+from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from workflow_scripts.common.class_folders import files_by_folder, is_image, is_text, organism_of
+from workflow_scripts.common.accounts import NESTED_CLASSES
+from workflow_scripts.common.class_folders import (
+    SORTING,
+    files_by_folder,
+    is_binomial,
+    is_image,
+    is_text,
+    organism_in_path,
+)
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.evaluate import FoldersBenchmark
-from workflow_scripts.evaluate.indexing import Labelled, index_images
+from workflow_scripts.evaluate.indexing import NAMED, Labelled, index_images
 from workflow_scripts.evaluate.label_files import check_folder
+
+logger = logging.getLogger(__name__)
 
 
 def index_folders(*, name: str, settings: FoldersBenchmark, out: Path, account: Path, jobs: int = 2) -> None:
     """Write the images table; `class` is the folder's name without its numbering and underscores.
 
-    A name of two words is also used as genus and species, for text types that need ranks.
+    An epithet folder in a genus folder gives a binomial; a folder in a species folder is an individual, a place or a
+    view. A name of two words, or a trinomial, is also used as genus and species, for text types that need ranks.
 
     Args:
         name: the benchmark's name.
@@ -27,26 +40,49 @@ def index_folders(*, name: str, settings: FoldersBenchmark, out: Path, account: 
     """
     images = Path(settings.images)
     check_folder(images, f"benchmarks.{name}.images")
-    index_images(_rows(images), benchmark=name, out=out, account=account, jobs=jobs, names="prompts")
+    notes: dict[str, int] = {}
+    rows = _rows(images, notes)
+    index_images(rows, benchmark=name, out=out, account=account, jobs=jobs, notes=notes, names="prompts")
 
 
-def _rows(images: Path) -> Iterator[Labelled]:
+def _rows(images: Path, notes: dict[str, int]) -> Iterator[Labelled]:
+    around: dict[str, set[str]] = defaultdict(set)
     for position, (path, folder) in enumerate(files_by_folder(images)):
-        label = organism_of(folder)
-        words = label.split()
-        binomial = dict(zip(("genus", "species"), words, strict=True)) if len(words) == 2 else {}
         is_named = is_text(path)
+        label, inner = organism_in_path(path) if is_named else (folder, 0)
+        words = label.split()
+        is_name = len(words) == 2 or is_binomial(label)
+        dropped = (
+            "name_not_utf8"
+            if not is_named
+            else ("not_named_as_an_image" if not is_image(path) else "" if label else "in_no_folder")
+        )
+        if not dropped and not inner:
+            around[label].add(_around(path))
         yield Labelled(
             position=position,
             image=path if is_named else ascii(path),
             path=images / path,
             span=None,
             label=label,
-            ranks={"genus": binomial.get("genus"), "species": binomial.get("species", "").lower() or None},
-            dropped="name_not_utf8"
-            if not is_named
-            else ("not_named_as_an_image" if not is_image(path) else "" if label else "in_no_folder"),
+            ranks={"genus": words[0], "species": " ".join(words[1:]).lower()} if is_name else {},
+            dropped=dropped,
         )
+    nested = [label for label, outer in around.items() if _is_nested(label, outer)]
+    if nested:
+        logger.warning("%d %s: %s", len(nested), NESTED_CLASSES, ", ".join(nested[:NAMED]))
+        notes[NESTED_CLASSES] = len(nested)
+
+
+def _around(path: str) -> str:
+    """The organism that the folders around an image's class folder name."""
+    parts = [part for part in PurePosixPath(path).parent.parts if part.lower() not in SORTING]
+    return organism_in_path("/".join((*parts[:-1], "image")))[0]
+
+
+def _is_nested(label: str, around: set[str]) -> bool:
+    """Whether a class is probably a view or place of several classes, given the folders around it."""
+    return len(around) > 1 and (not is_binomial(label) or all(map(is_binomial, filter(None, around))))
 
 
 if __name__ == "__main__":
