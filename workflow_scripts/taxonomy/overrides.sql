@@ -14,22 +14,12 @@ WHERE plain_text(written) IS NOT NULL;
 -- Only labels that share a cell with a row are compared.
 CREATE OR REPLACE TEMP TABLE overridden AS
 WITH label_cells AS (
-    UNPIVOT (
-        SELECT
-            label,
-            name_key(plain_text(kingdom)) AS kingdom,
-            name_key(plain_text(phylum)) AS phylum,
-            name_key(plain_text(class)) AS class,
-            name_key(plain_text("order")) AS "order",
-            name_key(plain_text(family)) AS family,
-            name_key(plain_text(genus)) AS genus,
-            name_key(plain_text(species)) AS species,
-            name_key(plain_text(scientific_name)) AS scientific_name
-        FROM labels
-        WHERE EXISTS (SELECT 1 FROM override_cells)
+    SELECT label, "column", name_key(plain_text(written)) AS key
+    FROM (
+        UNPIVOT (FROM labels WHERE EXISTS (SELECT 1 FROM override_cells))
+        ON kingdom, phylum, class, "order", family, genus, species, scientific_name
+        INTO NAME "column" VALUE written
     )
-    ON kingdom, phylum, class, "order", family, genus, species, scientific_name
-    INTO NAME "column" VALUE key
 ),
 matches AS (
     SELECT label_cells.label, override_cells.row, count(*) AS cells
