@@ -1,6 +1,5 @@
 """Photos at an address that is not allowed are refused; once it is allowed, only they are fetched."""
 
-import time
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from tests.workflow.test_workflow_losses import NAMES, own_photos
 
 pytestmark = pytest.mark.slow
 
-INSIDE, ALLOWED = 60, 6
+INSIDE, ALLOWED = 12, 6
 
 
 def test_a_setting_that_allows_an_address_fetches_what_it_refused_and_asks_nobody_else(fresh: Any) -> None:
@@ -29,13 +28,10 @@ def test_a_setting_that_allows_an_address_fetches_what_it_refused_and_asks_nobod
         fresh.path("mine.yaml").write_text(yaml.safe_dump(config | {"download": {"allow_hosts": allowed}}))
         return fresh.typed("snakemake data --profile profiles/local --configfile mine.yaml")
 
-    started = time.monotonic()
     done = run(["127.0.0.1"])
     assert done.returncode != 0
     last = done.stderr.splitlines()[-1]
     assert says(last, "error: ", f"{INSIDE} of {INSIDE + ALLOWED} images", "disallowed_address", "download.allow_hosts")
-    # At the default policy's four requests a second these would have taken 15 s more.
-    print(f"refused within {time.monotonic() - started:.0f} s of a run")
     assert sum(server.asked.values()) == ALLOWED
     done = run(["127.0.0.1", "127.0.0.9"])
     assert done.returncode == 0, done.stderr
