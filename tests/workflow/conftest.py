@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -79,7 +80,7 @@ class Project:
 
     def copied(self, folder: Path) -> "Project":
         """All of it again, to be changed for good."""
-        shutil.copytree(self.folder, folder, symlinks=True)
+        copy_folder(self.folder, folder)
         return Project(folder)
 
 
@@ -92,8 +93,26 @@ def jobs_of(text: str) -> dict[str, int]:
     return {name: int(count) for name, count in ENTRY.findall(stats) if name not in ("total", "all", "job")}
 
 
+def copy_folder(source: Path, target: Path) -> None:
+    """A folder again, with its times; linked files become files of their own.
+
+    `cp` copies within the kernel, which takes a third of the time of `shutil`.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "-a", "--no-preserve=links", f"{source}/.", target], check=True)
+
+
 def copy_project(folder: Path) -> Project:
     """The tracked parts of the project, in `folder`."""
+    copy_folder(Path(_tracked_parts().name), folder)
+    return Project(folder)
+
+
+@cache
+def _tracked_parts() -> "tempfile.TemporaryDirectory[str]":
+    """What every copy begins as. It lasts as long as this process."""
+    kept = tempfile.TemporaryDirectory()
+    folder = Path(kept.name)
     for name in PARTS_OF_PROJECT:
         source = ROOT / name
         if source.is_dir():
@@ -103,9 +122,9 @@ def copy_project(folder: Path) -> Project:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, folder / name)
     write_species(folder)
-    project = Project(folder)
-    project.edit("tests/workflow/micro.yaml", "port: 18931", f"port: {os.environ.get('MICRO_PORT', '18931')}")
-    return project
+    port = f"port: {os.environ.get('MICRO_PORT', '18931')}"
+    Project(folder).edit("tests/workflow/micro.yaml", "port: 18931", port)
+    return kept
 
 
 def write_species(folder: Path) -> None:
