@@ -59,9 +59,10 @@ def test_no_command_imports_frames_and_plots_before_it_works_with_them() -> None
     assert printed_by(PROBE, "polars plotly", *sorted(COMMANDS)) == ""
 
 
-def test_commands_that_need_torch_import_no_scikit_learn() -> None:
+def test_commands_that_need_torch_import_no_scikit_learn_and_no_compiler() -> None:
     # torch itself imports pandas and scipy where it finds them.
-    assert printed_by(PROBE, "sklearn webdataset img2dataset mlcroissant", *sorted(WITH_TORCH)) == ""
+    heavy = "sklearn webdataset img2dataset mlcroissant torch._dynamo.utils"
+    assert printed_by(PROBE, heavy, *sorted(WITH_TORCH)) == ""
 
 
 def test_webdataset_and_img2dataset_work_without_torch_which_can_still_be_imported(tmp_path: Path) -> None:

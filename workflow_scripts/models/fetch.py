@@ -14,7 +14,6 @@ from workflow_scripts.common.config.model_source import ModelSource
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file, write_json
 from workflow_scripts.common.open_clip_models import TIMM_WEIGHTS, directory_of, read_model, save_model, tokenizer_of
-from workflow_scripts.common.vision_model import load_vision_model
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +50,9 @@ def fetch(*, model: ModelSource, out: Path, trainable: bool = False) -> None:
 
 
 def _copy_timm(model: ModelSource, folder: Path) -> None:
+    # Only these models need timm, which takes a second to import.
+    from workflow_scripts.common.vision_model import load_vision_model
+
     found = directory_of(model)
     weights = next((found / name for name in TIMM_WEIGHTS if (found / name).is_file()), None)
     if weights is None:
