@@ -44,8 +44,9 @@ digests: demo
 	@cd "$(RESULTS)" && sha256sum corpora/world/{taxonomy/labels,curate/g000/verdicts}.parquet \
 	  corpora/world/{shards/g000,replay}/{train,val}/manifest.parquet runs/demo/train/model.safetensors
 
-# Keep the file order of tests/conftest.py, which overlaps the waiting of the Slurm tests with other tests.
-WORKERS ?= 2
+# Keep the file order of tests/conftest.py, which overlaps the waiting of the Slurm tests with other tests. A quarter of
+# the time is waiting (for Slurm, for hosts with limits), so three workers keep two cores busy; each takes up to 2 GB.
+WORKERS ?= 3
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: lint

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from tests.slurm.cluster import Cluster, missing_programs, running_cluster
 
 ROOT = Path(__file__).resolve().parents[1]
-# Longest first, and what waits beside what computes: with two workers, neither is left with the last of these alone.
+# Longest first, and what waits beside what computes: no worker is left with the last of these alone.
 FIRST = (
     "workflow/test_workflow_end_to_end.py",
     "train/test_train_slurm.py",
@@ -63,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the files for two workers."""
+    """Order the files for a few workers."""
 
     def place(item: pytest.Item) -> int:
         name = item.path.relative_to(ROOT / "tests").as_posix()
