@@ -143,6 +143,20 @@ def test_fishnet_reads_traits_and_drops_rows_with_an_empty_one_from_both_splits(
     assert (account.rows_in, account.kept, account.dropped) == (4, 2, {"trait_empty": 2})
 
 
+def test_fishnet_finds_image_and_folder_by_name_where_index_columns_are_gone(folder: Path) -> None:
+    traits = ["pelagic", *"10000010"]
+    put(folder / "Image_Library/Gobiidae/1.jpg")
+    for split in ("train", "test"):
+        write_csv(
+            folder / f"{split}.csv", [["image", "Family", "Folder", *TRAITS], ["1.jpg", "x", "Gobiidae", *traits]]
+        )
+    rows, _ = read(index_fishnet, {"layout": "fishnet", "folder": str(folder)}, folder)
+    assert [(row["image"], row["targets"]) for row in rows] == [("Gobiidae/1.jpg", "110000010")] * 2
+    write_csv(folder / "test.csv", [["picture", *TRAITS], ["1.jpg", *traits]])
+    with pytest.raises(InputError, match=r"test\.csv: row 2: .*column image, or 4 columns|column Folder, or 13"):
+        read(index_fishnet, {"layout": "fishnet", "folder": str(folder)}, folder)
+
+
 def test_fishnet_names_an_unknown_feeding_path(folder: Path) -> None:
     write_fish(folder, [fish("1.jpg", "airborne", *"00000000")], [])
     with pytest.raises(InputError, match=r"train\.csv: row 2: FeedingPath: .*pelagic.*benthic.*'airborne'"):
@@ -243,6 +257,10 @@ def test_plantdoc_numbers_each_splits_own_folders_and_names_the_one_that_test_la
         put(folder / "train" / name / "1.jpg")
         if name != "Tomato mites":
             put(folder / "test" / name / "1.jpg")
+    # What notebooks and macOS leave behind is no class and no image, and moves no number.
+    put(folder / "train" / ".ipynb_checkpoints" / "1.jpg")
+    put(folder / "test" / "__MACOSX" / "1.jpg")
+    put(folder / "test" / "grape leaf" / "._1.jpg", b"")
     rows, account = read(index_plantdoc, {"layout": "plantdoc", "folder": str(folder)}, folder)
     assert [(row["split"], row["class"], row["class_index"]) for row in rows] == [
         ("train", "Apple leaf", "0"),

@@ -1,5 +1,6 @@
 """Label files as people, spreadsheets and data sets other than the papers' write them give the classes they mean."""
 
+import json
 import logging
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -8,14 +9,16 @@ from typing import Any
 
 import pytest
 
+from tests.evaluate.scoring import score_layout
 from tests.evaluate.test_evaluate_index import photo
 from workflow_scripts.common import accounts, tables
 from workflow_scripts.common.accounts import Account, read_account
-from workflow_scripts.common.config.evaluate import CsvBenchmark, FoldersBenchmark
+from workflow_scripts.common.config.evaluate import BenchmarkSettings, CsvBenchmark, EmbedLimits, FoldersBenchmark
 from workflow_scripts.common.errors import InputError
-from workflow_scripts.contracts import BENCHMARK_IMAGES
+from workflow_scripts.contracts import BENCHMARK_IMAGES, PREDICTIONS
 from workflow_scripts.evaluate.binomials import genus_and_epithet
 from workflow_scripts.evaluate.csv.index import index_csv
+from workflow_scripts.evaluate.embed import embed
 from workflow_scripts.evaluate.folders.index import index_folders
 
 Rows = list[dict[str, Any]]
@@ -96,8 +99,10 @@ def test_class_beside_other_ranks_is_the_rank_and_joins_no_species(read: Read) -
         "c.jpg": "Animalia Chordata Aves with common name bird",
     }
     assert [row["taxon_class"] for row in rows] == ["Mammalia", "Mammalia", "Aves"]
-    # As written, it is the label all the same.
-    assert classes(read(labels)[0]) == {"a.jpg": "Mammalia", "b.jpg": "Mammalia"}
+    # `asis` is the default, and nobody means the rank by it.
+    with pytest.raises(InputError, match=r"labels\.csv: column class is the rank.*text_type: taxon_com.*`label`"):
+        read(labels)
+    assert classes(read(f"filepath,{RANKS},label\na.jpg,{LION},leo,a lion\n")[0]) == {"a.jpg": "a lion"}
 
 
 @pytest.mark.parametrize("label", ["Panthera_leo", "lion", "leo"])
@@ -221,3 +226,37 @@ def test_numbers_of_folders_are_dropped_and_numbers_of_names_are_kept(read_folde
 def test_a_folder_copied_from_macos_is_the_class_that_it_names(read_folders: Read) -> None:
     rows, _ = read_folders(*(f"{unicodedata.normalize(form, 'Bär')}/{form}.jpg" for form in ("NFC", "NFD")))
     assert [row["class"] for row in rows] == ["Bär", "Bär"]
+
+
+@pytest.mark.parametrize("text_type", ["sci", "asis"])
+def test_a_museums_table_of_photos_is_scored(
+    text_type: str, read: Read, models: dict[str, str], tmp_path: Path
+) -> None:
+    """From a semicolon-separated table with complete names, as spreadsheets write it, to the scores."""
+    species = ["Cirsium eriophorum (L.) Scop.", "Acanthus spinosus L.", "Amanita muscaria"]
+    images = [f"{number}.jpg" for number in range(9)]
+    rows = [f"{number}.JPG;{species[number % 3]};Photo {number};{species[number % 3][:4]}" for number in range(9)]
+    read("\r\n".join(["image_name;species;title;label", *rows]).encode("windows-1252"), images, text_type=text_type)
+    embed(
+        work=tmp_path / "work",
+        model=models["start"],
+        images=tmp_path / "images.parquet",
+        out=tmp_path / "features.safetensors",
+        limits=EmbedLimits(batch=9, workers=0),
+    )
+    score_layout(
+        benchmark="mine",
+        settings=BenchmarkSettings.model_validate(
+            {"layout": "csv", "labels": "x", "images": "y", "text_type": text_type, "shots": [2]}
+        ),
+        images=tmp_path / "images.parquet",
+        models={"start": models["start"]},
+        features={"start": tmp_path / "features.safetensors"},
+        out_dir=tmp_path,
+    )
+    found = json.loads((tmp_path / "start/mine.json").read_text())
+    assert (found["n_images"], found["n_classes"], found["left_out"]) == (9, 3, {})
+    assert {"zero_shot/top1", "few_shot/2", "hierarchy/genus"} <= found["metrics"].keys()
+    predicted = tables.read_rows(tmp_path / "start/mine.predictions.parquet", PREDICTIONS).to_pylist()
+    first = {"sci": "Cirsium eriophorum", "asis": "Cirs"}[text_type]
+    assert [row["class"] for row in predicted[::3]] == [first] * 3

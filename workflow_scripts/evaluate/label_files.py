@@ -109,20 +109,26 @@ def check_folder(path: Path, key: str) -> None:
 def class_folders(folder: Path) -> list[Path]:
     """The subfolders of a folder, sorted by name as torchvision's `ImageFolder` numbers classes.
 
+    Hidden folders and macOS's are skipped: they would shift the numbers.
+
     Raises:
         InputError: the folder does not exist or has no subfolders.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    found = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: path.name)
+    found = sorted(
+        (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX"))),
+        key=lambda path: path.name,
+    )
     if not found:
         raise InputError(f"{folder}: contains no class folders")
     return found
 
 
 def files_of(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files in a class folder, sorted by name, with the reason to drop each one ("": none)."""
-    for path in sorted((path for path in folder.iterdir() if path.is_file()), key=lambda path: path.name):
+    """Yield the visible files in a class folder, sorted by name, with the reason to drop each one ("": none)."""
+    files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    for path in sorted(files, key=lambda path: path.name):
         yield path, "" if path.suffix.lower() in IMAGE_FOLDER_SUFFIXES else "not_named_as_an_image"
 
 

@@ -138,10 +138,17 @@ def _columns_of(table: LabelTable, text_types: Sequence[ClassText]) -> LabelColu
     common_name = first_column(found, ACCEPTED_NAMES["common"])
     image = column_named(found, "filepath") or first_column(found, PATH_COLUMNS)
     label = column_named(found, "class")
+    rank = label if label and _is_rank(table, label, ranks, common_name) else None
     if "asis" in text_types:
-        label = _readable_label(table)
-    elif label and _is_rank(table, label, ranks, common_name):
-        ranks["class"], label = label, None
+        label = _readable_label(table, besides=rank)
+        if rank and label is None:
+            raise InputError(
+                f"{table.path}: column {rank} is the rank, beside {', '.join(filter(None, ranks.values()))}; set "
+                "text_type: taxon_com, or call the column of labels `label`"
+            )
+    elif rank:
+        label = None
+    ranks["class"] = ranks["class"] or rank
     name = name if name != label else None
     missing = [] if image else ["filepath"]
     if "asis" in text_types and label is None:
@@ -162,9 +169,9 @@ def _columns_of(table: LabelTable, text_types: Sequence[ClassText]) -> LabelColu
     return columns
 
 
-def _readable_label(table: LabelTable) -> str | None:
+def _readable_label(table: LabelTable, *, besides: str | None) -> str | None:
     """The column of labels; of several, the first with labels other than numbers, which say nothing in a prompt."""
-    several = [column for name in LABELS if (column := column_named(table.columns, name)) is not None]
+    several = [column for name in LABELS if (column := column_named(table.columns, name)) not in (None, besides)]
     worded = (one for one in several if table.has_row(f"try_cast({quoted(one)} AS DOUBLE) IS NULL"))
     return next(worded, several[0] if several else None)
 

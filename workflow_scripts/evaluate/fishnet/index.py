@@ -1,9 +1,10 @@
 """Index FishNet: `train.csv`, `test.csv` and `Image_Library/FOLDER/IMAGE`.
 
-Column 4 of the CSVs is the image's path, of which only the file name is used; column 13 is its folder.
+The columns `image` and `Folder`, or else the fourth and the thirteenth as in the published code, are the image's path,
+of which only the file name is used, and its folder.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from workflow_scripts.common.cli import run
@@ -56,13 +57,8 @@ def _rows(folder: Path) -> Iterator[Labelled]:
     for split in SPLITS:
         labels = folder / f"{split}.csv"
         for where, row in read_table(labels, TRAITS):
-            cells = list(row.values())
-            if len(cells) <= FOLDER_COLUMN:
-                raise InputError(
-                    f"{where}: expected the image's folder in column {FOLDER_COLUMN + 1}, found {len(cells)} columns"
-                )
-            image = single_name(PurePosixPath(cells[IMAGE_COLUMN]).name, where)
-            family = single_name(cells[FOLDER_COLUMN], where)
+            image = single_name(PurePosixPath(_cell(row, "image", IMAGE_COLUMN, where)).name, where)
+            family = single_name(_cell(row, "Folder", FOLDER_COLUMN, where), where)
             known = all(row[trait].strip() for trait in TRAITS)
             yield Labelled(
                 position=position,
@@ -75,6 +71,15 @@ def _rows(folder: Path) -> Iterator[Labelled]:
                 dropped="" if known else "trait_empty",
             )
             position += 1
+
+
+def _cell(row: Mapping[str, str], name: str, place: int, where: str) -> str:
+    """The value of a column, found by its name, or else by its place."""
+    if name in row:
+        return row[name]
+    if len(row) <= place:
+        raise InputError(f"{where}: expected a column {name}, or {place + 1} columns; found {len(row)}")
+    return list(row.values())[place]
 
 
 def _bit(trait: str, value: str, where: str) -> str:
