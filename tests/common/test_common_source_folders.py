@@ -71,7 +71,7 @@ def test_a_photo_overwritten_under_its_name_is_reported(source: dict[str, Any]) 
     assert project.notices() == []
     project.write("Pica_pica/2.jpg", "another size")
     (line,) = project.notices()
-    assert says(line, "own", "g000", "1 images overwritten", "photos/Pica_pica/2.jpg", "docs/growing.md")
+    assert says(line, "own", "g000", "images overwritten: 1,", "photos/Pica_pica/2.jpg", "docs/growing.md")
     # Redoing downloads would keep the earlier content, because they are kept by path.
     assert "redo" not in line
     project.write("Pica_pica/2.jpg", "Pica_pica/2.gpj", TIME + 2)
@@ -85,7 +85,7 @@ def test_added_and_removed_photos_are_reported_with_the_command_that_reads_them(
     (line,) = project.notices()
     records = project.corpus.source(**project.place)
     assert says(
-        line, "1 images added", "Corvus_corax/1.jpg", "1 images removed", "train/3.JPG", f"--forcerun {records}"
+        line, "images added: 1,", "Corvus_corax/1.jpg", "images removed: 1,", "train/3.JPG", f"--forcerun {records}"
     )
     # The newest generation that reads the folder counts.
     project.grow(FOLDERS, FOLDERS)
@@ -109,7 +109,7 @@ def test_other_photos_beside_those_that_a_table_lists_are_not_reported() -> None
     project.write("Pica_pica/4.jpg", "not in the table")
     assert project.notices() == []
     Path("photos/Pica_pica/1.jpg").unlink()
-    assert says(project.notices()[0], "1 images removed", "Pica_pica/1.jpg")
+    assert says(project.notices()[0], "images removed: 1,", "Pica_pica/1.jpg")
 
 
 def test_an_archive_overwritten_in_its_folder_is_reported() -> None:
@@ -117,7 +117,7 @@ def test_an_archive_overwritten_in_its_folder_is_reported() -> None:
     project.write("Thumbs.db", "litter")
     assert project.notices() == []
     project.write("occurrence.txt", "more rows")
-    assert says(project.notices()[0], "1 files overwritten", "photos/occurrence.txt")
+    assert says(project.notices()[0], "files overwritten: 1,", "photos/occurrence.txt")
 
 
 def test_a_copy_of_the_folder_with_new_times_is_not_a_change() -> None:
@@ -128,7 +128,7 @@ def test_a_copy_of_the_folder_with_new_times_is_not_a_change() -> None:
     # The end of a run records the new times, so that a single photo stands out again.
     project.end_of_run()
     os.utime("photos/Pica_pica/1.jpg", (TIME + 9000, TIME + 9000))
-    assert says(project.notices()[0], "1 images overwritten")
+    assert says(project.notices()[0], "images overwritten: 1,")
     project.end_of_run()
     assert len(project.notices()) == 1
 

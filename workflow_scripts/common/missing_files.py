@@ -6,8 +6,9 @@ from typing import Any
 
 from workflow_scripts.common.generations import Generations
 
-# Rules that read the images of a source's folder, whether it is among their inputs or not.
-IMAGE_READERS = ("catalog_source", "download", "retry_failed")
+# Rules that read a source's images, and those that read a benchmark's, whether they are among their inputs or not.
+SOURCE_READERS = ("catalog_source", "download", "retry_failed")
+BENCHMARK_READERS = ("benchmark_index", "embed", "ablation_embed")
 # Targets that run before benchmarks and models are in place.
 EARLY = ({"estimate"}, {"fetch"})
 
@@ -15,8 +16,8 @@ EARLY = ({"estimate"}, {"fetch"})
 def needed(missing: Mapping[str, str], dag: Any, generations: Generations) -> list[str]:
     """The keys of the missing files that the jobs of a plan read. Finished work needs none of them.
 
-    A file that is not an input of any job of the plan counts as needed, because a step may find it by its settings; but
-    not for the targets in `EARLY`.
+    Other files that are not an input of any job of the plan count as needed, because a step may find them by its
+    settings; but not for the targets in `EARLY`.
 
     Args:
         missing: paths by dotted config key.
@@ -32,12 +33,18 @@ def needed(missing: Mapping[str, str], dag: Any, generations: Generations) -> li
         for source, settings in generations.sources[name].items()
         for option in (settings.image_folders if settings else {})
     }
+    sources = {_source_of(job, generations) for job in planned if job.rule.name in SOURCE_READERS}
+    benchmarks = {job.wildcards_dict["benchmark"] for job in planned if job.rule.name in BENCHMARK_READERS}
     is_early = {*dag.workflow.dag_settings.targets} in EARLY
-    reading = {_source_of(job, generations) for job in planned if job.rule.name in IMAGE_READERS}
 
     def is_needed(key: str, path: str) -> bool:
         file = os.path.normpath(path)
-        return file in read or (bool(readers[key] & reading) if key in readers else file not in known and not is_early)
+        if key in readers:
+            return file in read or not sources.isdisjoint(readers[key])
+        if file in known:
+            return file in read
+        section, name, *_ = key.split(".")
+        return name in benchmarks if section == "benchmarks" else not is_early
 
     return [key for key, path in missing.items() if is_needed(key, path)]
 

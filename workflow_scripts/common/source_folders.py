@@ -85,9 +85,10 @@ def changed_folders(corpus: Corpus, generations: Generations, planned: Collectio
         contents = (read_contents(Path(record)) or {}).get(folder.option)
         changes = folder.changes(contents) if contents is not None else Changes()
         if described := _described(changes, "images" if folder.has_images else "files"):
+            remedies = _remedies(corpus, folder, changes, records)
             yield (
-                f"source {folder.source}: {folder.path} has changed since generation {folder.generation} read it: "
-                f"{described}. {folder.generation} keeps what it read. {_remedies(corpus, folder, changes, records)}. "
+                f"source {folder.source}: {folder.path} has changed since generation {folder.generation} read it "
+                f"({described}). {folder.generation} keeps what it read. {remedies}. "
                 f"To accept the folder as it is, delete {record}"
             )
 
@@ -134,8 +135,8 @@ def _is_due(folders: Collection[SourceFolder], path: Path) -> bool:
 def _folders(generations: Generations) -> Iterator[SourceFolder]:
     """The existing folders of all sources, oldest generation first."""
     for generation, sources in generations.sources.items():
-        for source in sources.values():
-            for option, path in _given(source).items() if source is not None else ():
+        for source in filter(None, sources.values()):
+            for option, path in _given(source).items():
                 if Path(path).is_dir():
                     has_images = option in source.image_folders
                     yield SourceFolder(path, generation, source.name, option, has_images, option not in source.inputs)
@@ -146,11 +147,13 @@ def _given(source: Source) -> dict[str, str]:
 
 
 def _described(changes: Changes, unit: str) -> str:
-    """The changes in words, with an example; "" if there are none."""
+    """The changes in words, with an example of each kind; "" if there are none."""
     if changes.folders:
         return f"{unit} were added, removed or renamed in {changes.folders[0]}"
-    counts = {"added": changes.added, "removed": changes.removed, "overwritten": changes.overwritten}
-    return ", ".join(f"{len(paths):,} {unit} {what}, such as {paths[0]}" for what, paths in counts.items() if paths)
+    kinds = {"added": changes.added, "removed": changes.removed, "overwritten": changes.overwritten}
+    return ", ".join(
+        f"{unit} {kind}: {len(paths):,}, such as {sorted(paths)[0]}" for kind, paths in kinds.items() if paths
+    )
 
 
 def _remedies(corpus: Corpus, folder: SourceFolder, changes: Changes, records: str) -> str:
