@@ -1,8 +1,8 @@
-"""`make soak`: the micro world, run again and again with one random fault each time.
+"""`make soak`: run the micro world repeatedly, each time with one fault at a random moment.
 
-A run counts as sound when it ends, after at most one plain rerun, in the bytes of the undisturbed run, or with a line
-that says what is wrong. Each fault strikes at a random moment. The table of faults and outcomes goes to the terminal
-and to `docs/faults.md`. Faults that need what this machine lacks (root for mounts, libfaketime) are left out by name.
+A run passes if, after at most one rerun without arguments, its files equal those of a run without faults, or if the
+rerun stops with an error line. The table of faults and outcomes is printed and written to `docs/faults.md`. Faults that
+need root (for mounts) or libfaketime are skipped where these are missing; the skipped ones are listed.
 """
 
 import argparse
@@ -27,27 +27,27 @@ from workflow_scripts.common.files import sha256_file, write_text
 CORPUS, RUN = "results/corpora/micro", "results/runs/micro"
 MICRO = "tests/workflow/micro.yaml"
 FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
-AWAKE = "import select, time; time.sleep = lambda seconds: select.select((), (), (), seconds) and None"
-PATIENCE = 1200
+SLEEP = "import select, time; time.sleep = lambda seconds: select.select((), (), (), seconds) and None"
+MAX_SECONDS = 1200
 PREAMBLE = (
-    "Written by `make soak`. Each row is one run of the micro world with one fault at a random moment, and a rerun if\n"
-    "the run stopped. Its files are compared with those of a run without faults."
+    "Written by `make soak`. Each row is one run of the micro world with one fault at a random moment, followed by a\n"
+    "rerun if the run failed. Its files are compared with those of a run without faults."
 )
 ERROR = re.compile(r"^error: .+$", re.MULTILINE)
 
-Mend = Callable[[], None]
+Repair = Callable[[], None]
 
 
 @dataclass
 class Soaked:
-    """A run under way, and what the next fault may use."""
+    """A run in progress, with its project and random generator."""
 
     project: Project
-    dice: random.Random
+    rng: random.Random
     snakemake: subprocess.Popen[str]
 
     def processes(self, words: str = "") -> list[int]:
-        """The processes of this run: those that work in its folder, by words of their command line."""
+        """The run's processes (those whose working directory is its folder) whose command line contains `words`."""
         found = []
         for entry in Path("/proc").iterdir():
             with suppress(OSError, ValueError):
@@ -62,7 +62,7 @@ class Soaked:
                 os.kill(pid, by)
 
     def wait_for(self, pattern: str) -> Path:
-        """The newest file of a pattern, once there is one (or the run has ended)."""
+        """Wait until a file matches the pattern or the run has ended; return the newest match."""
         while True:
             files = [path for path in self.project.folder.glob(pattern) if path.is_file()]
             if files or self.snakemake.poll() is not None:
@@ -71,73 +71,73 @@ class Soaked:
 
 
 def nothing() -> None:
-    """No mending is needed."""
+    """Repair nothing: the fault leaves nothing to undo."""
 
 
-def kill_any_process(run: Soaked) -> Mend:
-    """Kill -9 of a random process of the run."""
+def kill_any_process(run: Soaked) -> Repair:
+    """SIGKILL to a random process of the run."""
     if alive := run.processes():
-        run.kill([run.dice.choice(alive)])
+        run.kill([run.rng.choice(alive)])
     return nothing
 
 
-def kill_snakemake(run: Soaked) -> Mend:
-    """Kill -9 of Snakemake; its jobs live on."""
+def kill_snakemake(run: Soaked) -> Repair:
+    """SIGKILL to Snakemake; its jobs keep running."""
     run.kill([run.snakemake.pid])
     return nothing
 
 
-def terminate_snakemake(run: Soaked) -> Mend:
+def terminate_snakemake(run: Soaked) -> Repair:
     """SIGTERM to Snakemake."""
     run.kill([run.snakemake.pid], signal.SIGTERM)
     return nothing
 
 
-def kill_training(run: Soaked) -> Mend:
-    """Kill -9 of one rank of the training."""
+def kill_training(run: Soaked) -> Repair:
+    """SIGKILL to one rank of the training."""
     run.wait_for(f"{RUN}/.work/train/*/metrics.jsonl")
     if ranks := run.processes("workflow_scripts.train.run"):
-        run.kill([run.dice.choice(ranks)])
+        run.kill([run.rng.choice(ranks)])
     return nothing
 
 
-def corrupt_checkpoint(run: Soaked) -> Mend:
-    """Kill -9 of the training, and a flipped byte in its newest checkpoint."""
+def corrupt_checkpoint(run: Soaked) -> Repair:
+    """SIGKILL to the training, and a bit is flipped in its newest checkpoint."""
     run.wait_for(f"{RUN}/.work/train/*/metrics.jsonl")
-    time.sleep(run.dice.uniform(5, 20))
+    time.sleep(run.rng.uniform(5, 20))
     run.kill(run.processes("workflow_scripts.train"))
     files = [path for path in run.project.path(f"{RUN}/.work/train").rglob("*") if path.is_file()]
     large = [path for path in files if path.stat().st_size > 100_000]
     if large:
         newest = max(large, key=lambda path: path.stat().st_mtime)
         data = bytearray(newest.read_bytes())
-        data[run.dice.randrange(len(data))] ^= 0x40
+        data[run.rng.randrange(len(data))] ^= 0x40
         newest.write_bytes(data)
     return nothing
 
 
-def kill_the_world(run: Soaked) -> Mend:
-    """Every host gone: the server dies in the middle of the downloads."""
+def kill_the_world(run: Soaked) -> Repair:
+    """The server of all hosts is killed during the downloads."""
     run.wait_for(f"{CORPUS}/.work/download/*/key.json")
     run.kill(run.processes("workflow_scripts.world.serve"))
     return nothing
 
 
-def truncate_input(run: Soaked) -> Mend:
-    """An input loses its second half, and gets it back before the rerun."""
+def truncate_input(run: Soaked) -> Repair:
+    """An input is truncated to half its size, and restored before the rerun."""
     source = run.wait_for("results/world/micro/catalog.parquet")
     kept, times = source.read_bytes(), source.stat()
     source.write_bytes(kept[: len(kept) // 2])
 
-    def mend() -> None:
+    def repair() -> None:
         source.write_bytes(kept)
         os.utime(source, ns=(times.st_atime_ns, times.st_mtime_ns))
 
-    return mend
+    return repair
 
 
-def delete_shard(run: Soaked) -> Mend:
-    """A shard is deleted, with its group's manifest, as by the purge of a scratch disk."""
+def delete_shard(run: Soaked) -> Repair:
+    """A shard and its group's manifest are deleted, as by the purge of a scratch disk."""
     shard = run.wait_for(f"{CORPUS}/shards/g000/train/shard-*.tar")
     shard.unlink()
     for manifest in run.project.path(f"{CORPUS}/shards/g000/groups").glob("*.manifest.parquet"):
@@ -145,17 +145,17 @@ def delete_shard(run: Soaked) -> Mend:
     return nothing
 
 
-def two_at_once(run: Soaked) -> Mend:
-    """A second Snakemake on the same work; it must refuse, and spoil nothing."""
+def two_at_once(run: Soaked) -> Repair:
+    """A second Snakemake starts on the same results; it must refuse and change nothing."""
     second = run.project.snakemake("all")
-    assert second.returncode != 0 or run.snakemake.poll() is not None, "a second run went ahead beside the first"
+    assert second.returncode != 0 or run.snakemake.poll() is not None, "the second run did not refuse"
     return nothing
 
 
-def read_only(run: Soaked) -> Mend:
-    """The results' file system turns read-only, and is writable again before the rerun."""
+def read_only(run: Soaked) -> Repair:
+    """The results' file system becomes read-only, and is writable again before the rerun."""
     results = str(run.project.path("results"))
-    # As long as a file is open for writing, it is refused.
+    # Remounting fails while a file is open for writing.
     while subprocess.run(
         ["mount", "-o", "remount,ro,bind", results], check=False, stderr=subprocess.DEVNULL
     ).returncode:
@@ -165,16 +165,16 @@ def read_only(run: Soaked) -> Mend:
     return lambda: subprocess.run(["mount", "-o", "remount,rw,bind", results], check=True) and None
 
 
-def full_disk(run: Soaked) -> Mend:
-    """The disk of the results is full, and has room again before the rerun."""
+def full_disk(run: Soaked) -> Repair:
+    """The results' disk is full, and has space again before the rerun."""
     results = str(run.project.path("results"))
     used = shutil.disk_usage(results).used
     subprocess.run(["mount", "-o", f"remount,size={used + 200_000}", results], check=True)
     return lambda: subprocess.run(["mount", "-o", "remount,size=8g", results], check=True) and None
 
 
-def jump_clock(run: Soaked) -> Mend:
-    """The clock jumps by 400 days."""
+def jump_clock(run: Soaked) -> Repair:
+    """The clock jumps forward by 400 days."""
     run.project.path("clock").write_text("+400d\n")
     return lambda: run.project.path("clock").write_text("+0\n") and None
 
@@ -185,11 +185,11 @@ MOUNTS = {read_only: ["--bind"], full_disk: ["-t", "tmpfs", "-o", "size=8g"]}
 
 
 @contextmanager
-def prepared(fault: Callable[[Soaked], Mend] | None) -> Iterator[tuple[Project, dict[str, str]]]:
-    """A fresh project for one run, on the file system that the fault needs, and its environment."""
+def prepared(fault: Callable[[Soaked], Repair] | None) -> Iterator[tuple[Project, dict[str, str]]]:
+    """A new project for one run, on the file system that the fault needs, and its environment."""
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     project = copy_project(folder)
-    # A port of its own, beside tests that run at the same time.
+    # Another port than that of tests that may be running.
     project.edit(MICRO, "port: 18931", "port: 18941")
     project.edit(MICRO, "images_per_species: 12", "images_per_species: 8")
     results = project.path("results")
@@ -203,8 +203,8 @@ def prepared(fault: Callable[[Soaked], Mend] | None) -> Iterator[tuple[Project, 
         project.path("clock").write_text("+0\n")
         environment |= {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(project.path("clock"))}
         environment |= {"FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_RESET": "1"}
-        # The monotonic clock never jumps. Python sleeps by it, in a way that libfaketime makes fail.
-        project.path("sitecustomize.py").write_text(AWAKE)
+        # The monotonic clock never jumps, but libfaketime breaks Python's sleep, which uses it.
+        project.path("sitecustomize.py").write_text(SLEEP)
         environment["PYTHONPATH"] = str(project.folder)
     try:
         yield project, environment
@@ -226,7 +226,7 @@ def start(project: Project, environment: dict[str, str]) -> subprocess.Popen[str
 
 
 def sums(project: Project) -> dict[str, str]:
-    """SHA-256 of everything that the same config must always give."""
+    """SHA-256 of the files that depend only on the config."""
     patterns = [f"{CORPUS}/{name}" for name in ("taxonomy/labels.parquet", "curate/*/verdicts.parquet")]
     patterns += [f"{CORPUS}/shards/g000/*/*.tar", f"{CORPUS}/shards/g000/*/index.parquet", f"{CORPUS}/replay/*/*.tar"]
     patterns += [f"{RUN}/train/model.safetensors", f"{RUN}/scores/*/*.json"]
@@ -234,44 +234,45 @@ def sums(project: Project) -> dict[str, str]:
     return {str(path.relative_to(project.folder)): sha256_file(path) for path in files}
 
 
-def differing(got: dict[str, str], wanted: dict[str, str]) -> list[str]:
-    return sorted(name for name in got.keys() | wanted.keys() if got.get(name) != wanted.get(name))
+def differing(found: dict[str, str], expected: dict[str, str]) -> list[str]:
+    return sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
 
 
-def soak(fault: Callable[[Soaked], Mend], wanted: dict[str, str], seconds: float, seed: int) -> tuple[bool, str]:
+def soak(fault: Callable[[Soaked], Repair], expected: dict[str, str], seconds: float, seed: int) -> tuple[bool, str]:
     """Run once with a fault.
 
     Returns:
-        Whether the run was sound, and what became of it.
+        Whether the run passed, and its outcome.
     """
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     with prepared(fault) as (project, environment):
-        run = Soaked(project, dice, start(project, environment))
+        run = Soaked(project, rng, start(project, environment))
         with suppress(subprocess.TimeoutExpired):
-            run.snakemake.wait(timeout=dice.uniform(0.05, 0.85) * seconds)
-        mend = fault(run)
-        run.snakemake.wait(timeout=PATIENCE)
-        mend()
-        if run.snakemake.returncode == 0 and not differing(sums(project), wanted):
-            return True, "no harm: the same bytes"
-        said = ERROR.findall(project.path("printed.txt").read_text())
-        first = said[-1] if said else "ended without a line of its own"
+            run.snakemake.wait(timeout=rng.uniform(0.05, 0.85) * seconds)
+        repair = fault(run)
+        run.snakemake.wait(timeout=MAX_SECONDS)
+        repair()
+        if run.snakemake.returncode == 0 and not differing(sums(project), expected):
+            return True, "same bytes, no rerun needed"
+        printed = project.path("printed.txt")
+        errors = ERROR.findall(printed.read_text())
+        first = errors[-1] if errors else "no error line"
         project.snakemake("--unlock")
-        again = start(project, environment)
-        again.wait(timeout=PATIENCE)
+        rerun = start(project, environment)
+        rerun.wait(timeout=MAX_SECONDS)
         run.kill([pid for pid in run.processes("workflow_scripts") if pid != os.getpid()])
-        others = differing(sums(project), wanted)
-        if again.returncode == 0 and not others:
-            return True, f"the same bytes after a rerun ({first})"
-        said = ERROR.findall(project.path("printed.txt").read_text())
-        if again.returncode and said:
-            return True, f"stopped: {said[-1]}"
-        shutil.copy(project.path("printed.txt"), f"soak-{fault.__name__}-{seed}.log")
-        return False, f"UNSOUND: exit {again.returncode}, other bytes in {', '.join(others[:3]) or 'nothing'}"
+        others = differing(sums(project), expected)
+        if rerun.returncode == 0 and not others:
+            return True, f"same bytes after a rerun ({first})"
+        errors = ERROR.findall(printed.read_text())[len(errors) :]
+        if rerun.returncode and errors:
+            return True, f"stopped: {errors[-1]}"
+        shutil.copy(printed, f"soak-{fault.__name__}-{seed}.log")
+        return False, f"FAILED: exit {rerun.returncode}, different bytes in {', '.join(others[:3]) or 'nothing'}"
 
 
-def possible(fault: Callable[[Soaked], Mend]) -> str:
-    """Why a fault cannot be made here, or nothing."""
+def obstacle(fault: Callable[[Soaked], Repair]) -> str:
+    """Why a fault cannot be injected on this machine; "" if it can."""
     if fault in MOUNTS and os.geteuid() != 0:
         return "mounts need root"
     if fault is jump_clock and FAKETIME is None:
@@ -280,39 +281,44 @@ def possible(fault: Callable[[Soaked], Mend]) -> str:
 
 
 def main() -> None:
-    """Soak, print the table, keep it."""
+    """Run all faults, and print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=[])
     chosen = parser.parse_args()
-    chance = random.Random(chosen.seed)
+    rng = random.Random(chosen.seed)
     faults = [fault for fault in FAULTS if not chosen.only or fault.__name__ in chosen.only]
     for fault in list(faults):
-        if reason := possible(fault):
-            sys.stdout.write(f"left out: {fault.__name__}: {reason}\n")
+        if reason := obstacle(fault):
+            sys.stdout.write(f"skipped: {fault.__name__}: {reason}\n")
             faults.remove(fault)
     started = time.monotonic()
     with prepared(None) as (project, environment):
-        assert start(project, environment).wait(timeout=PATIENCE) == 0, project.path("printed.txt").read_text()
-        wanted, seconds = sums(project), time.monotonic() - started
-    lines = [f"Undisturbed: {seconds:.0f} s, {len(wanted)} files compared.", "", "| fault | outcome |", "|---|---|"]
-    unsound = 0
+        assert start(project, environment).wait(timeout=MAX_SECONDS) == 0, project.path("printed.txt").read_text()
+        expected, seconds = sums(project), time.monotonic() - started
+    lines = [
+        f"Run without faults: {seconds:.0f} s, {len(expected)} files compared.",
+        "",
+        "| fault | outcome |",
+        "|---|---|",
+    ]
+    failed = 0
     # Each fault once, then at random.
-    order = [*chance.sample(faults, len(faults)), *chance.choices(faults, k=chosen.times)][: chosen.times]
+    order = [*rng.sample(faults, len(faults)), *rng.choices(faults, k=chosen.times)][: chosen.times]
     for number, fault in enumerate(order):
-        sound, outcome = soak(fault, wanted, seconds, chosen.seed * 1000 + number)
-        unsound += not sound
+        passed, outcome = soak(fault, expected, seconds, chosen.seed * 1000 + number)
+        failed += not passed
         lines.append(f"| {(fault.__doc__ or '').rstrip('.')} | {outcome.replace('|', '/')} |")
         sys.stdout.write(f"{number + 1}/{len(order)} {fault.__name__}: {outcome}\n")
         sys.stdout.flush()
         if not chosen.only:
-            # After each: an hour is long, and what was seen is worth keeping.
+            # After each run, so that an interrupted soak keeps its rows.
             write_text(
                 Path("docs/faults.md"),
                 "\n".join(["# Faults and outcomes", "", PREAMBLE, "", *lines, ""]),
             )
-    sys.exit(1 if unsound else 0)
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
