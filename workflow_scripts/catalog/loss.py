@@ -9,7 +9,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import Account, SourceRows, read_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.loss import LossSettings
-from workflow_scripts.common.losses import Cause, losses_of, lost_of, refuse, refuse_nothing, write_losses
+from workflow_scripts.common.losses import Cause, Explanation, check_losses, is_empty, lost_of, refuse_nothing
 
 
 def check_loss(
@@ -35,19 +35,17 @@ def check_loss(
         InputError: a source lost too much, or the corpus would have no images.
     """
     read = [read_account(path) for path in accounts]
-    merged = read_account(account)
-    if not merged.kept and not any(read_account(path).kept for path in older):
+    merged, where = read_account(account), account.parent / "sources"
+    if is_empty(merged, older):
         causes = [Cause(reason, rows) for counted in [*read, merged] for reason, rows in counted.dropped.items()]
-        remedy = "check the entries of its sources in `generations`"
-        raise refuse_nothing(merged, causes, where=account.parent / "sources", remedies=[remedy])
-    losses = losses_of("catalog", map(_rows, read, records), max_loss)
-    if beyond := [loss for loss in losses if loss.is_too_much]:
-        worst = beyond[0].source
+        raise refuse_nothing(merged, Explanation(causes, where, ["check the entries of its sources in `generations`"]))
+
+    def explain(worst: SourceRows) -> Explanation:
         causes = [Cause(reason, rows) for reason, rows in lost_of("catalog", worst.dropped).items()]
-        where = next(path for path, counted in zip(accounts, read, strict=True) if counted.part == worst.source)
-        remedy = f"check the columns and folders of {worst.source} in `generations`"
-        raise refuse("catalog", "rows", beyond, causes, where=where, remedies=[remedy])
-    write_losses(out, "catalog", losses, account.parent / "sources")
+        file = next(path for path, counted in zip(accounts, read, strict=True) if counted.part == worst.source)
+        return Explanation(causes, file, [f"check the columns and folders of {worst.source} in `generations`"])
+
+    check_losses("catalog", "rows", map(_rows, read, records), max_loss, explain, where=where, out=out)
 
 
 def _rows(account: Account, records: Path) -> SourceRows:

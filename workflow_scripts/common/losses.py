@@ -3,13 +3,13 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.accounts import Account, SourceRows
-from workflow_scripts.common.config.loss import LossSettings
+from workflow_scripts.common.accounts import Account, SourceRows, read_account
+from workflow_scripts.common.config.loss import REPLAY, LossSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.remedies import snakemake
@@ -23,6 +23,7 @@ LEFT_OUT = {
         }
     ),
     "download": frozenset({"taken_down"}),
+    REPLAY: frozenset({"taken_down"}),
     # Images that were not downloaded are counted in the download stage.
     "curate": frozenset(VERDICT_REASONS) - {"unresolved", "placeholder"},
 }
@@ -44,16 +45,31 @@ class Cause:
         reason: the reason, in one word.
         rows: number of rows.
         place: where, such as a host; "" if not applicable.
-        again: number of these rows that `retry_failed` requests again.
+        retriable: number of these rows that `retry_failed` requests again.
     """
 
     reason: str
     rows: int
     place: str = ""
-    again: int = 0
+    retriable: int = 0
 
     def __str__(self) -> str:
         return f"{self.reason} {self.rows:,}" + (f" at {self.place}" if self.place else "")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why rows were lost, and what to do about it.
+
+    Attributes:
+        causes: the causes.
+        where: the list of lost rows.
+        remedies: what to do, one clause each.
+    """
+
+    causes: Sequence[Cause]
+    where: Path
+    remedies: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -107,40 +123,60 @@ def losses_of(stage: str, sources: Iterable[SourceRows], max_loss: LossSettings)
     return sorted(found, key=lambda loss: (-loss.share, loss.source.source))
 
 
-def refuse(
+def check_losses(
     stage: str,
     unit: str,
-    losses: Sequence[Loss],
-    causes: Sequence[Cause],
+    sources: Iterable[SourceRows],
+    max_loss: LossSettings,
+    explain: Callable[[SourceRows], Explanation],
     *,
     where: Path,
-    remedies: Iterable[str] = (),
-) -> InputError:
+    out: Path,
+) -> None:
+    """Write the losses of a stage's sources as JSON, unless one is too large.
+
+    Args:
+        stage: the stage.
+        unit: what a row is, in the plural.
+        sources: rows of each source.
+        max_loss: the maximum loss of each source.
+        explain: explains the loss of the source that lost the largest share.
+        where: the list of lost rows.
+        out: the JSON file.
+
+    Raises:
+        InputError: a source lost more than its maximum.
+    """
+    losses = losses_of(stage, sources, max_loss)
+    if beyond := [loss for loss in losses if loss.is_too_much]:
+        raise refuse(stage, unit, beyond, explain(beyond[0].source))
+    write_losses(out, stage, losses, where)
+
+
+def refuse(stage: str, unit: str, losses: Sequence[Loss], why: Explanation) -> InputError:
     """The error that stops a run because sources lost too much: how much, why, where the list is, what to do.
 
     Args:
         stage: the stage.
         unit: what a row is, in the plural.
         losses: losses of the sources that lost too much, the worst first.
-        causes: the causes of the worst loss.
-        where: the list of lost rows.
-        remedies: what to do about it, one clause each.
+        why: explains the worst loss.
     """
     worst, *others = losses
     name = worst.source.source
-    ordered = sorted(causes, key=lambda cause: -cause.rows)
+    ordered = sorted(why.causes, key=lambda cause: -cause.rows)
     shown = ", ".join(map(str, ordered[:MAX_CAUSES]))
     if rest := sum(cause.rows for cause in ordered[MAX_CAUSES:]):
         shown += f", others {rest:,}"
     also = "".join(f", {other.source.source} ({_percent(other.share)} %)" for other in others)
     enough = whole_percent(worst.share)
-    clauses = [*remedies, f"set max_loss.sources.{name}: {enough:g} to continue without them"]
+    clauses = [*why.remedies, f"set max_loss.sources.{name}: {enough:g} to continue without them"]
     return InputError(
         f"{stage}: source {name} lost {worst.rows:,} of {worst.source.rows_in:,} {unit} "
         f"({_percent(worst.share)} %, max_loss is {_percent(worst.allowed)} %)"
         + (f": {shown}" if shown else "")
         + (f"; too many lost also of {also.removeprefix(', ')}" if also else "")
-        + f". List: {where}. Remedy: "
+        + f". List: {why.where}. Remedy: "
         + "; or ".join(clauses)
     )
 
@@ -150,10 +186,10 @@ def whole_percent(share: float) -> float:
     return min(1.0, math.ceil(100 * share) / 100)
 
 
-def ask_again(causes: Sequence[Cause]) -> Iterator[str]:
+def retry_remedies(causes: Sequence[Cause]) -> Iterator[str]:
     """Remedies with `retry_failed` for losses that may be temporary, one clause each."""
-    large = sum(cause.again for cause in causes if cause.reason == "needs_memory")
-    others = sum(cause.again for cause in causes) - large
+    large = sum(cause.retriable for cause in causes if cause.reason == "needs_memory")
+    others = sum(cause.retriable for cause in causes) - large
     command = f"`{snakemake('retry_failed')}` requests"
     if others:
         missing = any(cause.reason == "missing_file" for cause in causes)
@@ -163,21 +199,19 @@ def ask_again(causes: Sequence[Cause]) -> Iterator[str]:
         yield f"raise limits.download.image_memory_mb to the value in the list, then {command} {large:,} of them again"
 
 
-def refuse_nothing(
-    account: Account,
-    causes: Sequence[Cause],
-    *,
-    where: Path,
-    remedies: Iterable[str] = (),
-    missing: str = "the corpus has no images",
-) -> InputError:
+def is_empty(account: Account, older: Iterable[Path]) -> bool:
+    """Whether neither a generation nor any older one, given by their accounts, kept a row."""
+    return not account.kept and not any(read_account(path).kept for path in older)
+
+
+def refuse_nothing(account: Account, why: Explanation, missing: str = "the corpus has no images") -> InputError:
     """The error that stops a run because no row is left; `missing` says what is empty."""
-    shown = ", ".join(map(str, sorted(causes, key=lambda cause: -cause.rows)[:MAX_CAUSES]))
+    shown = ", ".join(map(str, sorted(why.causes, key=lambda cause: -cause.rows)[:MAX_CAUSES]))
     return InputError(
         f"{account.stage}: {missing}: none of the {account.rows_in:,} {account.unit} of {account.part} were kept"
         + (f": {shown}" if shown else "")
-        + f". List: {where}"
-        + (f". Remedy: {'; or '.join(clauses)}" if (clauses := [*remedies]) else "")
+        + f". List: {why.where}"
+        + (f". Remedy: {'; or '.join(why.remedies)}" if why.remedies else "")
     )
 
 
@@ -220,7 +254,7 @@ def too_much_by_now(dag: Any, max_loss: LossSettings) -> str:
             source = SourceRows(one["source"], one["is_local"], one["rows_in"], one["rows_in"] - one["lost"], {})
             loss = Loss(source, one["lost"], max_loss.of(source.source, is_local=source.is_local))
             if loss.is_too_much:
-                return str(refuse(one["stage"], "rows", [loss], [], where=Path(one["list"])))
+                return str(refuse(one["stage"], "rows", [loss], Explanation((), Path(one["list"]))))
     return ""
 
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.accounts import read_account
+from workflow_scripts.common.accounts import SourceRows, read_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.loss import LossSettings
-from workflow_scripts.common.losses import Cause, losses_of, lost_of, refuse, write_losses
+from workflow_scripts.common.losses import Cause, Explanation, check_losses, lost_of
 from workflow_scripts.contracts import LABELS, RANKS
 
 # Unresolved labels listed in the error.
@@ -31,16 +31,16 @@ def check_loss(*, account: Path, labels: Path, max_loss: LossSettings, out: Path
     Raises:
         InputError: a source lost too much.
     """
-    losses = losses_of("curate", read_account(account).sources, max_loss)
-    if beyond := [loss for loss in losses if loss.is_too_much]:
-        lost = lost_of("curate", beyond[0].source.dropped)
+
+    def explain(worst: SourceRows) -> Explanation:
+        lost = lost_of("curate", worst.dropped)
         causes = [
             Cause(reason, rows, ", ".join(_unresolved(labels)) if reason == "unresolved" else "")
             for reason, rows in lost.items()
         ]
-        where, remedies = labels, [text for reason, text in SETTINGS.items() if reason in lost]
-        raise refuse("curate", "images", beyond, causes, where=where, remedies=remedies)
-    write_losses(out, "curate", losses, labels)
+        return Explanation(causes, labels, [text for reason, text in SETTINGS.items() if reason in lost])
+
+    check_losses("curate", "images", read_account(account).sources, max_loss, explain, where=labels, out=out)
 
 
 def _unresolved(labels: Path) -> Iterator[str]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.common import tables
-from workflow_scripts.common.accounts import read_account
+from workflow_scripts.common.accounts import SourceRows, read_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.loss import LossSettings
-from workflow_scripts.common.losses import Cause, ask_again, losses_of, refuse, refuse_nothing, write_losses
+from workflow_scripts.common.losses import Cause, Explanation, check_losses, is_empty, refuse_nothing, retry_remedies
 from workflow_scripts.contracts import DOWNLOAD_HOSTS
 
 SETTINGS = {
@@ -47,17 +47,20 @@ def check_loss(
         InputError: a source lost too much, or the corpus would have no images.
     """
     counted = read_account(account)
-    losses = losses_of("download", counted.sources, max_loss)
-    rows = [row for row in tables.read_rows(hosts, DOWNLOAD_HOSTS).to_pylist() if row["status"] != "ok"]
-    if not counted.kept and not any(read_account(path).kept for path in older):
-        causes = _causes(rows)
-        raise refuse_nothing(counted, causes, where=lost, remedies=_remedies(causes, rows))
-    if beyond := [loss for loss in losses if loss.is_too_much]:
-        worst = beyond[0].source
-        rows = [row for row in rows if row["catalog_source"] == worst.source and (row["host"] == "") == worst.is_local]
-        causes = _causes(rows)
-        raise refuse("download", "images", beyond, causes, where=lost, remedies=_remedies(causes, rows))
-    write_losses(out, "download", losses, lost)
+    failed = [row for row in tables.read_rows(hosts, DOWNLOAD_HOSTS).to_pylist() if row["status"] != "ok"]
+    if is_empty(counted, older):
+        raise refuse_nothing(counted, _explain(failed, lost))
+
+    def explain(worst: SourceRows) -> Explanation:
+        source = worst.source, worst.is_local
+        return _explain([row for row in failed if (row["catalog_source"], row["host"] == "") == source], lost)
+
+    check_losses("download", "images", counted.sources, max_loss, explain, where=lost, out=out)
+
+
+def _explain(rows: Sequence[dict[str, Any]], lost: Path) -> Explanation:
+    causes = _causes(rows)
+    return Explanation(causes, lost, [*_remedies(causes, rows)])
 
 
 def _causes(rows: Any) -> list[Cause]:
@@ -66,7 +69,7 @@ def _causes(rows: Any) -> list[Cause]:
     for row in rows:
         key = row["reason"], row["host"]
         before = found.get(key, Cause(row["reason"], 0, row["host"]))
-        found[key] = Cause(*key[:1], before.rows + row["images"], row["host"], before.again + row["again"])
+        found[key] = Cause(*key[:1], before.rows + row["images"], row["host"], before.retriable + row["again"])
     return list(found.values())
 
 
@@ -74,7 +77,7 @@ def _remedies(causes: Sequence[Cause], rows: Sequence[dict[str, Any]]) -> Iterat
     # A host that was given up needs lower limits first; its rows say how.
     details = {row["detail"] or "" for row in rows}
     yield from sorted(detail.partition(": ")[2] for detail in details if "limits.download.hosts" in detail)[:3]
-    yield from ask_again(causes)
+    yield from retry_remedies(causes)
     reasons = {cause.reason for cause in causes}
     yield from (text for reason, text in SETTINGS.items() if reason in reasons)
     # Only refused types can be accepted by a setting; unreadable images have the status `failed`.

@@ -6,7 +6,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import Account, by_source
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.loss import REPLAY, LossSettings
-from workflow_scripts.common.losses import Cause, ask_again, losses_of, may_come, refuse, refuse_nothing, write_losses
+from workflow_scripts.common.losses import Cause, Explanation, check_losses, may_come, refuse_nothing, retry_remedies
 from workflow_scripts.contracts import DOWNLOADS
 
 
@@ -28,19 +28,17 @@ def check_loss(*, manifests: tuple[Path, ...], max_loss: LossSettings, out: Path
             "SELECT CASE WHEN status <> 'ok' THEN split_part(error, ':', 1) END AS reason, coalesce(host, '') AS host, "
             "count(*), count(*) FILTER (may_come(status, error, http_status)) FROM manifests GROUP BY ALL"
         ).fetchall()
-    losses = losses_of("download", by_source((REPLAY, False, reason, rows) for reason, _, rows, _ in counts), max_loss)
+    sources = by_source((REPLAY, False, reason, rows) for reason, _, rows, _ in counts)
     where = manifests[0].parents[1]
-    causes = [Cause(reason, rows, host, again) for reason, host, rows, again in counts if reason is not None]
-    remedies = [*ask_again(causes)]
-    for loss in losses:
-        source = loss.source
+    causes = [Cause(reason, rows, host, retriable) for reason, host, rows, retriable in counts if reason is not None]
+    remedies = [*retry_remedies(causes)]
+    for source in sources:
         if not source.kept:
             account = Account(REPLAY, "the replay set", "pairs", source.rows_in, 0, source.dropped)
-            remedies.append("remove `replay` and `train.replay_batch`")
-            raise refuse_nothing(account, causes, where=where, remedies=remedies, missing="there are no replay pairs")
-        if loss.is_too_much:
-            raise refuse(REPLAY, "pairs", [loss], causes, where=where, remedies=remedies)
-    write_losses(out, REPLAY, losses, where)
+            why = Explanation(causes, where, [*remedies, "remove `replay` and `train.replay_batch`"])
+            raise refuse_nothing(account, why, missing="there are no replay pairs")
+    why = Explanation(causes, where, remedies)
+    check_losses(REPLAY, "pairs", sources, max_loss, lambda _: why, where=where, out=out)
 
 
 if __name__ == "__main__":
