@@ -6,13 +6,9 @@ import pytest
 
 from tests.curate.inputs import verdicts
 from tests.curate.pipeline import Pipeline
+from tests.digests import digests
 from workflow_scripts.common import tables
-from workflow_scripts.common.files import sha256_file
 from workflow_scripts.contracts import SHARD_INDEX
-
-
-def state(folder: Path) -> dict[str, str]:
-    return {str(path): sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def uuids(index: Path) -> set[str]:
@@ -24,11 +20,11 @@ def test_a_second_generation_of_300_images_leaves_the_first_as_it_is(tmp_path: P
     pipeline = Pipeline(tmp_path)
     pipeline.catalog(0, range(120))
     first = pipeline.build(0)
-    before = state(pipeline.corpus)
+    before = digests(pipeline.corpus)
     # Numbers up to 119 are files that the corpus has already; another host offers them again.
     pipeline.catalog(1, range(60, 360))
     second = pipeline.build(1)
-    after = state(pipeline.corpus)
+    after = digests(pipeline.corpus)
     assert {path: after[path] for path in before} == before
 
     decided = verdicts(pipeline.corpus / "curate/g001/verdicts.parquet")

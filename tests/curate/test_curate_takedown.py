@@ -10,6 +10,7 @@ import webdataset
 
 from tests.curate.inputs import verdicts
 from tests.curate.pipeline import Pipeline
+from tests.digests import digests
 from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.errors import InputError
@@ -46,15 +47,9 @@ def take_down(pipeline: Pipeline, **choice: Any) -> None:
     takedown(corpus="small", results=pipeline.results, **choice)
 
 
-def state(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
 def shards(pipeline: Pipeline) -> dict[str, str]:
     """Digests of all shards and of the tables beside them."""
-    return {
-        name: sha for name, sha in state(pipeline.corpus / "shards").items() if "/train/" in name or "/val/" in name
-    }
+    return digests(pipeline.corpus / "shards", "*/train/*", "*/val/*")
 
 
 def stored(pipeline: Pipeline, uuids: set[str]) -> list[bytes]:
@@ -74,7 +69,7 @@ def stored(pipeline: Pipeline, uuids: set[str]) -> list[bytes]:
 
 
 def test_a_dry_run_lists_and_changes_nothing(pipeline: Pipeline, capsys: pytest.CaptureFixture[str]) -> None:
-    before = state(pipeline.results)
+    before = digests(pipeline.results)
     take_down(pipeline, owner=OWNER, dry_run=True)
     said = capsys.readouterr().out
     assert "4 images\n" in said
@@ -84,7 +79,7 @@ def test_a_dry_run_lists_and_changes_nothing(pipeline: Pipeline, capsys: pytest.
     take_down(pipeline, owner=OWNER, dry_run=True, json_lines=True)
     found = json.loads(capsys.readouterr().out)
     assert (found["corpus"], found["dry_run"], set(found["affected"]["images"])) == ("small", True, TAKEN)
-    assert state(pipeline.results) == before
+    assert digests(pipeline.results) == before
 
 
 def test_an_owner_is_gone_from_every_tar_and_shard_and_the_others_are_untouched(pipeline: Pipeline) -> None:
@@ -152,13 +147,13 @@ def test_a_part_is_compared_with_what_it_published_and_with_no_other(
     for number in range(90, 99):
         shutil.copytree(pipeline.corpus / "download/part-0001", pipeline.corpus / f"download/part-00{number}")
     compared: list[Path] = []
-    same = forget._same
+    same = forget.same_bytes
 
     def noted(one: Path, other: Path) -> bool:
         compared.append(one.parent)
         return same(one, other)
 
-    monkeypatch.setattr("workflow_scripts.download.forget._same", noted)
+    monkeypatch.setattr("workflow_scripts.download.forget.same_bytes", noted)
     forget.forget(corpus=pipeline.corpus, images=tmp_path / "images.parquet")
     assert {folder.name for folder in compared} == {"part-0000", "part-0001"}
     assert len(compared) == 2
@@ -205,7 +200,7 @@ def test_url_dataset_and_uuid_choose_as_they_say(
 
 
 def test_bad_requests_are_refused_before_anything_changes(pipeline: Pipeline) -> None:
-    before = state(pipeline.results)
+    before = digests(pipeline.results)
     with pytest.raises(InputError, match="exactly one"):
         take_down(pipeline)
     with pytest.raises(InputError, match="exactly one"):
@@ -214,7 +209,7 @@ def test_bad_requests_are_refused_before_anything_changes(pipeline: Pipeline) ->
         take_down(pipeline, owner="owner 007")
     with pytest.raises(InputError, match="--corpus and --results"):
         takedown(corpus="other", results=pipeline.results, owner=OWNER)
-    assert state(pipeline.results) == before
+    assert digests(pipeline.results) == before
 
 
 def test_a_download_under_way_is_not_touched(pipeline: Pipeline) -> None:

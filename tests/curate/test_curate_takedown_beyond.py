@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from tests.curate.pipeline import Pipeline
+from tests.digests import digests
 from tests.messages import says
 from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import read_account
@@ -65,8 +66,7 @@ def pairs(pipeline: Pipeline) -> dict[str, bytes]:
 
 
 def sums(pipeline: Pipeline) -> dict[str, str]:
-    paths = [path for split in SPLITS for path in sorted((pipeline.corpus / "replay" / split).iterdir())]
-    return {f"{path.parent.name}/{path.name}": sha256_file(path) for path in paths}
+    return digests(pipeline.corpus / "replay", "train/*", "val/*")
 
 
 def test_a_pair_is_gone_by_its_url_and_stays_gone_and_no_other_pair_moves(

@@ -5,6 +5,7 @@ import socket
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -162,20 +163,12 @@ def test_another_url_crop_or_version_is_fetched_again(
     assert server.asked["/moved/832"] == 1
 
 
-def test_results_of_unfinished_work_are_reused(
-    tmp_path: Path, server: Any, make_part: Any, make_run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_results_of_unfinished_work_are_reused(tmp_path: Path, server: Any, make_part: Any, make_run: Any) -> None:
     server.asked.clear()
     urls = {f"u{number}": server.url(f"{'flaky' if number % 2 else 'ok'}/{840 + number}") for number in range(8)}
     run = make_run(tmp_path, make_part(tmp_path, urls))
-
-    def die(self: Passes, seconds: float) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Passes, "_wait", die)
-        with pytest.raises(KeyboardInterrupt):
-            run()
+    with mock.patch.object(Passes, "_wait", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        run()
     rows = run({"images_per_tar": 4})
     assert {row["status"] for row in rows.values()} == {"ok"}
     assert {server.asked[f"/ok/{840 + number}"] for number in (0, 2, 4, 6)} == {1}

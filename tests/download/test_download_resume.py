@@ -6,12 +6,14 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from img2dataset import downloader as img2dataset_downloader
 
 from workflow_scripts.common import images, tables
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.download import acquisition
 from workflow_scripts.download.passes import Passes
 
 SHARD = 5
@@ -58,20 +60,12 @@ def test_after_a_kill_only_the_shard_in_progress_is_fetched_again(
     assert sum(slow.asked.values()) == ROWS + len(again)
 
 
-def test_a_kill_between_passes_keeps_the_first_pass(
-    tmp_path: Path, server: Any, make_part: Any, make_run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_between_passes_keeps_the_first_pass(tmp_path: Path, server: Any, make_part: Any, make_run: Any) -> None:
     server.asked.clear()
     urls = {f"u{number}": server.url(f"{'flaky' if number % 2 else 'ok'}/{number}") for number in range(8)}
     run = make_run(tmp_path, make_part(tmp_path, urls))
-
-    def die(self: Passes, seconds: float) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Passes, "_wait", die)
-        with pytest.raises(KeyboardInterrupt):
-            run()
+    with mock.patch.object(Passes, "_wait", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        run()
     rows = run()
     assert {row["status"] for row in rows.values()} == {"ok"}
     assert [server.asked[f"/ok/{number}"] for number in (0, 2, 4, 6)] == [1] * 4
@@ -147,20 +141,12 @@ def test_damaged_work_is_not_adopted_after_a_kill_during_its_removal(
     assert server.asked["/ok/1"] == 2
 
 
-def test_a_removed_shard_and_the_passes_after_it_are_fetched_again(
-    server: Any, run_of: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_removed_shard_and_the_passes_after_it_are_fetched_again(server: Any, run_of: Any) -> None:
     server.asked.clear()
     urls = {f"u{number}": server.url(f"{'flaky' if number % 2 else 'ok'}/{720 + number}") for number in range(8)}
     run = run_of(urls)
-
-    def die(*words: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr("workflow_scripts.download.acquisition._write_tars", die)
-        with pytest.raises(KeyboardInterrupt):
-            run({"images_per_tar": 4})
+    with mock.patch.object(acquisition, "_write_tars", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        run({"images_per_tar": 4})
     # A takedown does this to unfinished work.
     (taken,) = run.work.glob("*/pass-1/00000.parquet")
     taken.unlink()

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -138,7 +139,7 @@ def half_done(tmp_path: Path, server: Any, make_part: Any, make_run: Any) -> Any
 
 @pytest.mark.parametrize("moment", ["acquired", "unaccounted", "unfinished", "unpublished"])
 def test_a_killed_retry_resumes_and_requests_nothing_twice(
-    half_done: Any, server: Any, retry_runs: Any, monkeypatch: pytest.MonkeyPatch, moment: str
+    half_done: Any, server: Any, retry_runs: Any, moment: str
 ) -> None:
     run = half_done
     killed: dict[str, tuple[Any, str]] = {
@@ -147,14 +148,8 @@ def test_a_killed_retry_resumes_and_requests_nothing_twice(
         "unfinished": (WorkFolder, "finish"),
     }
     owner, method = killed.get(moment, (WorkFolder, "publish"))
-
-    def die(*words: Any, **options: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(owner, method, die)
-        with pytest.raises(KeyboardInterrupt):
-            retry_runs(run)
+    with mock.patch.object(owner, method, side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        retry_runs(run)
     assert retry_runs(run)["a"]["status"] == "ok"
     assert read_account(run.out / "account.json").kept == 2
     assert (server.asked["/flaky/707"], server.asked["/ok/707"]) == (2, 1)
@@ -162,7 +157,7 @@ def test_a_killed_retry_resumes_and_requests_nothing_twice(
     assert (server.asked["/flaky/707"], server.asked["/ok/707"]) == (2, 1)
 
 
-@pytest.mark.parametrize("gone", [["again.parquet"], ["again.parquet", "manifest.parquet"]])
+@pytest.mark.parametrize("gone", [["to_retry.parquet"], ["to_retry.parquet", "manifest.parquet"]])
 def test_a_retry_killed_during_its_cleanup_is_not_resumed(
     server: Any, run_of: Any, retry_runs: Any, monkeypatch: pytest.MonkeyPatch, gone: list[str]
 ) -> None:
@@ -190,7 +185,7 @@ def test_a_retry_killed_during_its_cleanup_is_not_resumed(
 
 
 def test_an_image_taken_down_after_a_killed_retry_is_not_merged_by_the_next(
-    tmp_path: Path, server: Any, run_of: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, server: Any, run_of: Any
 ) -> None:
     run = run_of({"a": server.url("flaky/712"), "b": server.url("flaky/713")})
     run.work, run.out = tmp_path / ".work/download", tmp_path / "download/part-0000"
@@ -205,14 +200,8 @@ def test_an_image_taken_down_after_a_killed_retry_is_not_merged_by_the_next(
         work=run.work,
         ledger=ledger,
     )
-
-    def die(*words: Any, **options: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Retry, "_merge", die)
-        with pytest.raises(KeyboardInterrupt):
-            try_again()
+    with mock.patch.object(Retry, "_merge", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        try_again()
     tables.write_rows([{"uuid": "a", "date": "2026-01-31", "reason": "asked for"}], LEDGER, ledger)
     take_down(tmp_path, "a")
     try_again()

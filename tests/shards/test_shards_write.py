@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import settings as tries
 from hypothesis import strategies as st
 
+from tests.digests import digests
 from workflow_scripts.common import tables, tars
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.config.shards import ShardSettings
@@ -107,8 +108,7 @@ def gather_groups(folder: Path, groups: int) -> None:
 
 def sums(folder: Path) -> dict[str, str]:
     """Digest of all files of the generation, except those of groups."""
-    paths = [path for split in ("train", "val") for path in sorted((folder / split).iterdir())]
-    return {str(path.relative_to(folder)): sha256_file(path) for path in [*paths, folder / "account.json"]}
+    return digests(folder, "train/*", "val/*", "account.json")
 
 
 def index(folder: Path, split: str = "train") -> list[dict[str, Any]]:

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from conftest import Project, copy_project
 
-from workflow_scripts.common.files import sha256_file, write_text
+from tests.digests import digests
+from workflow_scripts.common.files import write_text
 
 CORPUS, RUN = "results/corpora/micro", "results/runs/micro"
 MICRO = "tests/workflow/micro.yaml"
@@ -230,8 +231,7 @@ def sums(project: Project) -> dict[str, str]:
     patterns = [f"{CORPUS}/{name}" for name in ("taxonomy/labels.parquet", "curate/*/verdicts.parquet")]
     patterns += [f"{CORPUS}/shards/g000/*/*.tar", f"{CORPUS}/shards/g000/*/index.parquet", f"{CORPUS}/replay/*/*.tar"]
     patterns += [f"{RUN}/train/model.safetensors", f"{RUN}/scores/*/*.json"]
-    files = [path for pattern in patterns for path in project.folder.glob(pattern)]
-    return {str(path.relative_to(project.folder)): sha256_file(path) for path in files}
+    return digests(project.folder, *patterns)
 
 
 def differing(found: dict[str, str], expected: dict[str, str]) -> list[str]:

@@ -7,10 +7,27 @@ from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from workflow_scripts.common.config.train import TrainSettings
+
 CONTEXT = multiprocessing.get_context("forkserver")
 # Ranks are forked by a server process that has imported the trainer. Forked from pytest's own process, they would crash
 # because of the threads that other tests have started there.
 CONTEXT.set_forkserver_preload(["pytest", "workflow_scripts.train.run"])
+
+
+def settings_for(steps: int, **changes: Any) -> TrainSettings:
+    """Settings of a training on the test corpus, of 40 pairs, that takes this many steps."""
+    return TrainSettings(
+        epochs=steps * 8 / 40,
+        global_batch=8,
+        replay_batch=4,
+        lr=1e-3,
+        warmup_steps=4,
+        precision="fp32",
+        allow_cpu=True,
+        deterministic=True,
+        **changes,
+    )
 
 
 def start_together(ranks: int, changed: Callable[[], object] | None = None, **training: Any) -> list[BaseProcess]:

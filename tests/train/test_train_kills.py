@@ -16,22 +16,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.train.processes import join, start_together
-from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
+from tests.train.processes import join, settings_for, start_together
+from workflow_scripts.common.config.train import ModelSettings, TrainLimits
 
 KILLS = int(os.environ.get("TREEOFLIFE_KILLS", "2"))
 RANKS = (1, 2, 4) if "TREEOFLIFE_KILLS" in os.environ else (4,)
 STEPS = 60
-SETTINGS = TrainSettings(
-    epochs=STEPS * 8 / 40,
-    global_batch=8,
-    replay_batch=4,
-    lr=1e-3,
-    warmup_steps=4,
-    precision="fp32",
-    allow_cpu=True,
-    deterministic=True,
-)
+SETTINGS = settings_for(STEPS)
 
 
 class Training:

@@ -21,7 +21,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests.messages import says
-from tests.train.processes import train_together
+from tests.train.processes import settings_for, train_together
 from workflow_scripts.common import clip, open_clip_models
 from workflow_scripts.common.config.train import (
     ExportSettings,
@@ -48,16 +48,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STEPS = 30
 # Preprocessing, which a checkpoint file does not contain.
 SEEN = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
-SETTINGS = TrainSettings(
-    epochs=STEPS * 8 / 40,
-    global_batch=8,
-    replay_batch=4,
-    lr=1e-3,
-    warmup_steps=4,
-    precision="fp32",
-    allow_cpu=True,
-    deterministic=True,
-)
+SETTINGS = settings_for(STEPS)
 FAST = SETTINGS.model_copy(update={"epochs": 1.0})
 
 

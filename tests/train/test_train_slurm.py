@@ -12,25 +12,15 @@ import torch
 from safetensors.torch import load_file
 
 from tests.slurm.cluster import Cluster, Job, wait_until
-from tests.train.processes import train_together
-from workflow_scripts.common.config.train import ModelSettings, TrainLimits, TrainSettings
+from tests.train.processes import settings_for, train_together
+from workflow_scripts.common.config.train import ModelSettings, TrainLimits
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 RANKS = 2
 # Enough steps for all interruptions.
 STEPS = 300
-SETTINGS = TrainSettings(
-    epochs=STEPS * 8 / 40,
-    global_batch=8,
-    replay_batch=4,
-    lr=1e-3,
-    warmup_steps=4,
-    precision="fp32",
-    allow_cpu=True,
-    deterministic=True,
-    val_batches=0,
-)
+SETTINGS = settings_for(STEPS, val_batches=0)
 LIMITS = TrainLimits(workers=0, checkpoint_steps=10, keep_epochs=False)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from workflow_scripts.common.files import sha256_file
+from tests.digests import digests
 
 pytestmark = pytest.mark.slow
 
@@ -60,13 +60,10 @@ def kill(pids: list[int]) -> None:
 
 
 def sums(project: Any) -> dict[str, str]:
-    files = [
-        *project.path(f"{CORPUS}/shards/g000").rglob("shard-*.tar"),
-        *project.path(f"{CORPUS}/replay").rglob("shard-*.tar"),
-    ]
-    files += [project.path(f"{CORPUS}/taxonomy/labels.parquet"), project.path(f"{RUN}/train/model.safetensors")]
-    assert len(files) > 4
-    return {str(file.relative_to(project.folder)): sha256_file(file) for file in files}
+    shards = [f"{CORPUS}/{folder}/**/shard-*.tar" for folder in ("shards/g000", "replay")]
+    found = digests(project.folder, *shards, f"{CORPUS}/taxonomy/labels.parquet", f"{RUN}/train/model.safetensors")
+    assert len(found) > 4
+    return found
 
 
 @pytest.fixture

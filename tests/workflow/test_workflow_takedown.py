@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from workflow_scripts.common.files import sha256_file
+from tests.digests import digests
 from workflow_scripts.common.tables import read_rows
 from workflow_scripts.contracts import ATTRIBUTION, SHARD_INDEX, VERDICTS
 
@@ -19,9 +19,7 @@ SHARDS = f"{CORPUS}/shards/g000"
 
 
 def sums(project: Any) -> dict[str, str]:
-    return {
-        str(tar.relative_to(project.folder)): sha256_file(tar) for tar in project.path(SHARDS).glob("*/shard-*.tar")
-    }
+    return digests(project.path(SHARDS), "*/shard-*.tar")
 
 
 def samples(project: Any) -> dict[str, str]:
