@@ -143,7 +143,7 @@ except InputError as error:
 if workflow.is_main_process:
     sys.stderr.write(f"config {' + '.join(CONFIG_FILES)}, corpus {CONFIG.corpus}, run {CONFIG.run}\n")
 
-LEDGER, HELD = LAYOUT.ledger(CORPUS.name), str(LAYOUT.held(CORPUS.name))
+LEDGER, PAST_IMAGES = LAYOUT.ledger(CORPUS.name), str(LAYOUT.past_images(CORPUS.name))
 WORLD = LAYOUT.world(CORPUS.name)
 CORPUS_LOGS = f"logs/corpora/{CORPUS.name}"
 RUN_LOGS = f"logs/runs/{RUN.name}"

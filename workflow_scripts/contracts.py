@@ -382,7 +382,7 @@ SHARD_PLAN = Contract(
 )
 """`group` is the number of the job that writes the shard. Further columns are the sources' columns named by `keep`."""
 
-HELD = Contract(
+PAST_IMAGES = Contract(
     "an image that is or was in a shard",
     (
         Column("sha256"),

@@ -18,7 +18,7 @@ from workflow_scripts.common.images import decode, pdq
 from workflow_scripts.common.layout import Layout
 from workflow_scripts.common.past_images import keep_all
 from workflow_scripts.common.tables import connect, read_rows, write_rows
-from workflow_scripts.contracts import GATHERED_DOWNLOADS, HELD, LEDGER, SHARD_INDEX, SHARD_MANIFEST, VERDICTS
+from workflow_scripts.contracts import GATHERED_DOWNLOADS, LEDGER, PAST_IMAGES, SHARD_INDEX, SHARD_MANIFEST, VERDICTS
 from workflow_scripts.report.trace import trace
 from workflow_scripts.report.trained_on import trained_on
 
@@ -271,7 +271,7 @@ def take_down(made: SmallCorpus) -> None:
 
 def keep_ledgers(made: SmallCorpus) -> None:
     with connect() as connection:
-        keep_all(connection, Layout(str(made.results)).held("small"), layout.Corpus(str(made.corpus)))
+        keep_all(connection, Layout(str(made.results)).past_images("small"), layout.Corpus(str(made.corpus)))
 
 
 def test_no_takedown_and_no_loss_of_the_corpus_changes_what_a_model_was_trained_on(
@@ -302,15 +302,15 @@ def test_no_takedown_and_no_loss_of_the_corpus_changes_what_a_model_was_trained_
 def test_a_ledger_is_written_once_and_holds_each_shard_once(tmp_path: Path) -> None:
     made = small_corpus.make(tmp_path)
     keep_ledgers(made)
-    held = Layout(str(made.results)).held("small")
-    before = {path: path.read_bytes() for path in (*held.images.found(), *held.manifest.found())}
-    [manifest] = held.manifest.found()
+    past = Layout(str(made.results)).past_images("small")
+    before = {path: path.read_bytes() for path in (*past.images.found(), *past.manifest.found())}
+    [manifest] = past.manifest.found()
     assert sha256_file(manifest) == manifest.name.partition(".")[0]
     shutil.copytree(made.corpus / "shards/g000/train", made.corpus / "shards/g000/train_small")
     write_rows([], SHARD_MANIFEST, made.corpus / "shards/g000/train/manifest.parquet")
     keep_ledgers(made)
     assert {path: path.read_bytes() for path in before} == before
-    assert sum(len(read_rows(path, HELD)) for path in held.images.found()) == 2
+    assert sum(len(read_rows(path, PAST_IMAGES)) for path in past.images.found()) == 2
 
 
 def test_the_answer_is_unknown_for_shards_rewritten_without_a_ledger(

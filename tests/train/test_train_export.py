@@ -20,7 +20,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.layout import Layout
 from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
-from workflow_scripts.contracts import ATTRIBUTION, HELD, LABELS, LEDGER, PROVIDER_LABELS, SHARD_INDEX, SHARD_MANIFEST
+from workflow_scripts.contracts import ATTRIBUTION, LABELS, LEDGER, PAST_IMAGES, PROVIDER_LABELS, SHARD_INDEX, SHARD_MANIFEST
 from workflow_scripts.train.card import citations, taken_down, write_card
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.export import export
@@ -134,12 +134,12 @@ def test_the_card_says_what_was_taken_down_of_what_the_model_and_its_start_were_
     older = {"name": "older", "data": {"biology": [{"train": ["a" * 64, "b" * 64]}], "replay": None}}
     lineage = tmp_path / "lineage.json"
     lineage.write_text(json.dumps({"trainings": [{"name": "own", "data": data}, older]}))
-    held = Layout(str(tmp_path)).held("birds")
+    past = Layout(str(tmp_path)).past_images("birds")
     for digest, tar, uuids in ((data["biology"][0]["train"][0], "1", "xy"), ("a" * 64, "2", "z"), ("c" * 64, "3", "w")):
         shard = {"shard": "shard-000000.tar", "samples": len(uuids), "bytes": 1, "sha256": tar * 64}
-        tables.write_rows([shard], SHARD_MANIFEST, Path(held.manifest(of="g000", digest=digest)))
+        tables.write_rows([shard], SHARD_MANIFEST, Path(past.manifest(of="g000", digest=digest)))
         images = [{"sha256": tar * 64, "uuid": uuid} for uuid in uuids]
-        tables.write_rows(images, HELD, Path(held.images(of="g000", digest=digest)))
+        tables.write_rows(images, PAST_IMAGES, Path(past.images(of="g000", digest=digest)))
     ledger = tmp_path / "ledgers/birds.parquet"
     tables.write_rows([{"uuid": uuid, "date": "2026-11-30", "reason": "x"} for uuid in "wxz"], LEDGER, ledger)
     summary = json.loads((trained / "summary.json").read_text())

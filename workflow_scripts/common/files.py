@@ -82,6 +82,11 @@ def check_not_read(out: Path, *read: Path | None) -> None:
             raise InputError(f"{out}: is also an input; choose another file with --out")
 
 
+def same_bytes(one: Path, other: Path) -> bool:
+    """Whether both files exist and have the same content; links to one file are not read."""
+    return one.exists() and other.exists() and (one.samefile(other) or sha256_file(one) == sha256_file(other))
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically."""
     with atomic(path) as temporary:

@@ -225,7 +225,7 @@ class Shared(Folder):
     work = At(".work/{step}")
 
 
-class Held(Folder):
+class PastImages(Folder):
     """`results/ledgers/<corpus>.held`: ledgers of the images that a corpus's shards have ever contained."""
 
     manifest = At("{of}/{digest}.manifest.parquet")
@@ -282,9 +282,9 @@ class Layout:
         """Paths of the existing takedown ledgers, sorted."""
         return Files(self.results, "ledgers/{corpus}.parquet").found()
 
-    def held(self, corpus: str) -> Held:
+    def past_images(self, corpus: str) -> PastImages:
         """Ledgers of the images in a corpus's shards, past and present; outside the corpus for the same reason."""
-        return Held(f"{self.results}/ledgers/{corpus}.held")
+        return PastImages(f"{self.results}/ledgers/{corpus}.held")
 
     def corpora(self) -> list[Corpus]:
         """The existing corpora, sorted by name."""

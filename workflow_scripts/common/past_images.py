@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.files import atomic, sha256_file
-from workflow_scripts.common.layout import Corpus, Held
-from workflow_scripts.contracts import HELD, SHARD_MANIFEST
+from workflow_scripts.common.layout import Corpus, PastImages
+from workflow_scripts.contracts import PAST_IMAGES, SHARD_MANIFEST
 
 INDEX, MANIFEST = "index.parquet", "manifest.parquet"
 REPLAY = "replay"
@@ -25,7 +25,7 @@ NO_HASHES = "SELECT NULL::VARCHAR AS uuid, NULL::VARCHAR AS md5, NULL::VARCHAR A
 
 
 @dataclass(frozen=True)
-class HeldImage:
+class PastImage:
     """An image that is or was in shards.
 
     Attributes:
@@ -44,13 +44,17 @@ class HeldImage:
 
 
 def keep(
-    connection: duckdb.DuckDBPyConnection, held: Held, of: str, folders: Iterable[Path], downloads: Sequence[Path]
+    connection: duckdb.DuckDBPyConnection,
+    ledgers: PastImages,
+    of: str,
+    folders: Iterable[Path],
+    downloads: Sequence[Path],
 ) -> None:
     """Record the images of shard folders in the ledgers, unless they are recorded already.
 
     Args:
         connection: a connection.
-        held: the corpus's ledgers.
+        ledgers: the corpus's ledgers.
         of: the generation, or `replay`.
         folders: shard folders, each with a manifest and an index.
         downloads: tables with uuid, md5 and pdq of the downloaded images.
@@ -60,11 +64,11 @@ def keep(
     """
     for folder in folders:
         digest = sha256_file(folder / MANIFEST)
-        copy = Path(held.manifest(of=of, digest=digest))
+        copy = Path(ledgers.manifest(of=of, digest=digest))
         if copy.exists():
             continue
         tables.read(connection, folder / MANIFEST, SHARD_MANIFEST, "new_manifest")
-        tables.read(connection, held.manifest.found(of=of), SHARD_MANIFEST, "recorded")
+        tables.read(connection, ledgers.manifest.found(of=of), SHARD_MANIFEST, "recorded")
         hashes = f"SELECT uuid, md5, pdq FROM {tables.scan(downloads)}" if downloads else NO_HASHES
         query = (
             "SELECT new_manifest.sha256, samples.uuid, hashes.md5, hashes.pdq "
@@ -72,34 +76,34 @@ def keep(
             f"INNER JOIN {tables.scan(folder / INDEX)} AS samples USING (shard) "
             f"LEFT JOIN ({hashes}) AS hashes USING (uuid)"
         )
-        tables.write(connection, query, HELD, Path(held.images(of=of, digest=digest)))
+        tables.write(connection, query, PAST_IMAGES, Path(ledgers.images(of=of, digest=digest)))
         # Copied last, because the manifest marks the entry as complete.
         with atomic(copy) as temporary:
             shutil.copyfile(folder / MANIFEST, temporary)
 
 
-def keep_all(connection: duckdb.DuckDBPyConnection, held: Held, corpus: Corpus) -> None:
+def keep_all(connection: duckdb.DuckDBPyConnection, ledgers: PastImages, corpus: Corpus) -> None:
     """Record the images in a corpus's training shards, before the shards are rewritten."""
     for index in corpus.shard_index.found():
         if index.parent.name != "val":
             generation = index.parents[1].name
-            keep(connection, held, generation, [index.parent], corpus.gathered.found(generation=generation))
+            keep(connection, ledgers, generation, [index.parent], corpus.gathered.found(generation=generation))
     pairs = [index.parent for index in corpus.replay_index.found(split="train")]
-    keep(connection, held, REPLAY, pairs, corpus.replay_download_part.found())
+    keep(connection, ledgers, REPLAY, pairs, corpus.replay_download_part.found())
 
 
-def held_images(
-    connection: duckdb.DuckDBPyConnection, held: Held, condition: str, values: Mapping[str, Any] | None = None
-) -> list[HeldImage]:
+def find_past_images(
+    connection: duckdb.DuckDBPyConnection, ledgers: PastImages, condition: str, values: Mapping[str, Any] | None = None
+) -> list[PastImage]:
     """The images in a corpus's ledgers that match an SQL condition on uuid, md5 and pdq.
 
     Args:
         connection: a connection.
-        held: the ledgers.
+        ledgers: the ledgers.
         condition: the SQL condition.
         values: parameters of the condition.
     """
-    manifests, images = held.manifest.found(), held.images.found()
+    manifests, images = ledgers.manifest.found(), ledgers.images.found()
     if not manifests:
         return []
     query = f"SELECT sha256, uuid, md5, pdq FROM {tables.scan(images)} WHERE {condition}"
@@ -110,12 +114,12 @@ def held_images(
         f"SELECT sha256, filename FROM {tables.scan_named(manifests)} SEMI JOIN matches USING (sha256)"
     ).fetchall():
         found.setdefault(sha256, set()).add((Path(filename).parent.name, digest_of(Path(filename))))
-    merged: dict[tuple[str, str], HeldImage] = {}
+    merged: dict[tuple[str, str], PastImage] = {}
     for sha256, uuid, md5, pdq in rows:
         for of, digest in found.get(sha256, ()):
             one = merged.get((of, uuid))
             known = one.manifests if one else frozenset[str]()
-            merged[of, uuid] = HeldImage(uuid, md5, pdq, of, known | {digest})
+            merged[of, uuid] = PastImage(uuid, md5, pdq, of, known | {digest})
     return [merged[key] for key in sorted(merged)]
 
 

@@ -9,8 +9,8 @@ import duckdb
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.files import sha256_file
-from workflow_scripts.common.layout import Corpus, Held, Layout
-from workflow_scripts.common.past_images import held_images
+from workflow_scripts.common.layout import Corpus, Layout, PastImages
+from workflow_scripts.common.past_images import find_past_images
 from workflow_scripts.common.shards import INDEX, MANIFEST, shards_with
 from workflow_scripts.common.takedowns import names_any
 from workflow_scripts.contracts import BENCHMARK_IMAGES
@@ -34,15 +34,17 @@ class Affected:
     benchmark_images: list[str] = field(default_factory=list)
 
 
-def list_affected(connection: duckdb.DuckDBPyConnection, root: Path, place: Path, held: Held, former: Path) -> Affected:
+def list_affected(
+    connection: duckdb.DuckDBPyConnection, root: Path, place: Path, past: PastImages, former: Path
+) -> Affected:
     """Find what is affected by the images of the table `chosen`.
 
     Args:
         connection: a connection with the tables `chosen` and `acquired` of `takedown`.
         root: the folder of results.
         place: the corpus's folder below it.
-        held: the records of images that the corpus's shards have ever contained.
-        former: digests of the tables that takedowns rewrote before `held` existed.
+        past: the records of images that the corpus's shards have ever contained.
+        former: digests of the tables that takedowns rewrote before such records existed.
     """
     found = Affected()
     found.images = _column(connection, "SELECT uuid FROM chosen ORDER BY uuid")
@@ -63,7 +65,7 @@ def list_affected(connection: duckdb.DuckDBPyConnection, root: Path, place: Path
     former_digests = _read_former(former)
     digests = {digest for folder in folders for digest in _digests_of(folder)}
     digests |= {digest for folder in folders for digest in former_digests.get(folder.relative_to(place).as_posix(), [])}
-    recorded = held_images(connection, held, "uuid IN (SELECT uuid FROM chosen)")
+    recorded = find_past_images(connection, past, "uuid IN (SELECT uuid FROM chosen)")
     digests |= {digest for image in recorded for digest in image.manifests}
     found.models = [str(folder) for folder in _trained_on(root, digests)]
     runs = set()

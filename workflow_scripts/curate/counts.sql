@@ -1,7 +1,7 @@
 -- Images over the cap of their species, or of species below the floor. Older generations' images stay and count first.
 -- Tables: compared, older, taxa. Variables: cap, floor (null: no such bound).
 CREATE TEMP TABLE miscounted AS
-WITH held AS (
+WITH kept_before AS (
     SELECT
         taxa.taxon_number,
         count(*) AS images
@@ -14,12 +14,12 @@ WITH held AS (
 counted AS (
     SELECT
         compared.uuid,
-        coalesce(held.images, 0) + count(*) OVER (PARTITION BY compared.taxon_number) AS images,
+        coalesce(kept_before.images, 0) + count(*) OVER (PARTITION BY compared.taxon_number) AS images,
         -- In the order of a hash, so that no source or location is preferred.
-        coalesce(held.images, 0)
+        coalesce(kept_before.images, 0)
         + row_number() OVER (PARTITION BY compared.taxon_number ORDER BY md5(compared.uuid), compared.uuid) AS place
     FROM compared
-    LEFT JOIN held USING (taxon_number)
+    LEFT JOIN kept_before USING (taxon_number)
     WHERE compared.is_species AND compared.objection IS NULL
 )
 

@@ -15,7 +15,7 @@ from workflow_scripts.common.accounts import Account, SourceRows, account_for, b
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.curate import CurateSettings
 from workflow_scripts.common.config.screen import Refusals
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, did_you_mean
 from workflow_scripts.contracts import (
     BENCHMARK_IMAGES,
     CATALOG,
@@ -31,7 +31,6 @@ from workflow_scripts.contracts import (
 
 logger = logging.getLogger(__name__)
 
-FARTHEST_GUESS = 3
 # Causes listed in the error about an empty corpus.
 MOST_CAUSES = 3
 # Row groups of the downloads per span: half a million images.
@@ -291,12 +290,11 @@ def _check_names(connection: duckdb.DuckDBPyConnection, labels: Path, settings: 
             ):
                 continue
             nearest = connection.execute(
-                "SELECT name, damerau_levenshtein(name, $name) AS distance "
-                "FROM (SELECT DISTINCT unnest(names) AS name FROM taxa) "
-                "WHERE name IS NOT NULL AND distance <= $farthest ORDER BY distance, name LIMIT 1",
-                {"name": name, "farthest": FARTHEST_GUESS},
-            ).fetchone()
-            guess = f"; did you mean {nearest[0]}?" if nearest else "; check its spelling"
+                "SELECT name FROM (SELECT DISTINCT unnest(names) AS name FROM taxa) WHERE name IS NOT NULL "
+                "ORDER BY damerau_levenshtein(name, $name), name LIMIT 10",
+                {"name": name},
+            ).fetchall()
+            guess = did_you_mean(name, (one for (one,) in nearest)) or "; check its spelling"
             raise InputError(f"curate.taxa.{key}: {written} is not a taxon in {labels}{guess}")
 
 

@@ -38,8 +38,8 @@ logger = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = 20
-# Stages whose folders in the corpus contain images, in the order in which they must remove them.
-HOLDERS = ("download", "screen", "shards", "replay")
+# Stages that remove images from the corpus, in the order in which they must do so.
+STORING_STAGES = ("download", "screen", "shards")
 NO_PAIRS = "SELECT NULL::VARCHAR AS uuid, NULL::VARCHAR AS split WHERE false"
 
 
@@ -89,11 +89,11 @@ def takedown(
     recipe = "" if corpus else str(config)
     layout = Layout(str(root))
     place, ledger = Path(layout.corpus(name).folder), Path(layout.ledger(name))
-    held, former = layout.held(name), ledger.with_suffix(".former.json")
+    past, former = layout.past_images(name), ledger.with_suffix(".former.json")
     with tables.connect(memory_mb) as connection:
         _read_corpus(connection, place)
         _choose(connection, owner=owner, url=url, dataset=dataset, uuid=uuid)
-        affected = list_affected(connection, root, place, held, former)
+        affected = list_affected(connection, root, place, past, former)
         _log_affected(affected)
         if not json_lines:
             _print_affected(affected)
@@ -107,11 +107,11 @@ def takedown(
         # The ledger first: from here on no step takes the images in again, even after an interruption.
         _record(connection, ledger, reason)
         # Then the contents of the shards: a takedown does not change what a model was trained on.
-        keep_all(connection, held, Corpus(str(place)))
+        keep_all(connection, past, Corpus(str(place)))
         with tempfile.TemporaryDirectory(prefix="takedown-") as folder:
             images = Path(folder) / "images.parquet"
             tables.write(connection, _rows_of_chosen(reason), LEDGER, images)
-            for stage in HOLDERS:
+            for stage in STORING_STAGES:
                 _forget(stage, ["--corpus", place, "--images", images])
         if affected.features:
             _forget("evaluate", ["--work", layout.shared.work(step="features"), "--features", *affected.features])

@@ -17,7 +17,7 @@ import pyarrow as pa
 from workflow_scripts.common import tables, tars
 from workflow_scripts.common.accounts import read_account, write_account
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.files import same_bytes
 from workflow_scripts.common.layout import Corpus
 from workflow_scripts.common.takedowns import names_any, read_taken_down, register
 from workflow_scripts.common.work_folder import DONE, WorkFolder, exclusive, open_work_folder
@@ -51,7 +51,7 @@ def forget(*, corpus: Path, images: Path) -> None:
             # Found by name, since comparing all pairs would read every manifest once per part.
             manifests = [corpus / kind / key["name"] / MANIFEST for kind in ("download", "replay/download")]
             # None: the folder has an earlier key or is unfinished, and its work is not published.
-            published = next((path for path in manifests if _same(path, folder / MANIFEST)), None)
+            published = next((path for path in manifests if same_bytes(path, folder / MANIFEST)), None)
             with open_work_folder(root, key, target=published, wait=False) as work:
                 _forget_in(work, uuids, published.parent if published else None)
 
@@ -119,10 +119,6 @@ def _write_account(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     counted = account_of(connection, "rewritten", path.parent.name)
     account = replace(read_account(path), rows_in=counted.rows_in, kept=counted.kept, dropped=counted.dropped)
     write_account(path, account)
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one.exists() and other.exists() and (one.samefile(other) or sha256_file(one) == sha256_file(other))
 
 
 if __name__ == "__main__":

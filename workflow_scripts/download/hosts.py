@@ -143,7 +143,7 @@ class Hosts:
         budget: this job's share of each host's policy.
         shared: folder where the jobs of a corpus record stopped hosts and received bytes.
         contact: mail or web address in the user agent, unless a host's policy has its own.
-        again: whether to request hosts again that were given up.
+        retry_given_up: whether to request hosts again that were given up.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Hosts:
         shared: Path | None = None,
         *,
         contact: str | None = None,
-        again: bool = False,
+        retry_given_up: bool = False,
     ) -> None:
         self.limits = limits
         self.condition = threading.Condition()
@@ -163,7 +163,7 @@ class Hosts:
         self._stopped_hosts = StoppedHosts(shared / STOPPED_HOSTS if shared else None)
         self._traffic = Traffic(shared / TRAFFIC if shared else None)
         self._contact = contact
-        self._again = again
+        self._retry_given_up = retry_given_up
         self._process = uuid.uuid4().hex[:8]
         self._gates: dict[str, Gate] = {}
 
@@ -178,7 +178,7 @@ class Hosts:
             gate.on_probation = stopped is not None
             # Until its policy's rate is lowered, or the user retries.
             gate.given_up = bool(
-                stopped and stopped.rate is not None and policy.rate >= stopped.rate and not self._again
+                stopped and stopped.rate is not None and policy.rate >= stopped.rate and not self._retry_given_up
             )
             self._gates[host] = gate
         return gate

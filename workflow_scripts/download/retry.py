@@ -39,7 +39,7 @@ from workflow_scripts.download.user_agent import UserAgent
 logger = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
-TODO = "again.parquet"
+TODO = "to_retry.parquet"
 
 
 def retry(
@@ -85,7 +85,7 @@ def retry(
             acquisition = Acquisition(
                 settings=kind_settings,
                 limits=limits,
-                hosts=Hosts(limits, stopping, Budget(limits), work, contact=contact, again=True),
+                hosts=Hosts(limits, stopping, Budget(limits), work, contact=contact, retry_given_up=True),
                 agent=UserAgent(product, contact),
                 taken_down=TakenDown(ledger),
                 stopping=stopping,

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from workflow_scripts.common.cli import run
-from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.files import same_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -20,14 +20,10 @@ def forget(*, features: tuple[Path, ...], work: Path) -> None:
     """
     kept = [(json.loads(path.read_text(encoding="utf-8"))["name"], path.parent) for path in work.glob("*/key.json")]
     for path in features:
-        for folder in [folder for name, folder in kept if name == path.name and _same_file(folder / name, path)]:
+        for folder in [folder for name, folder in kept if name == path.name and same_bytes(folder / name, path)]:
             logger.info("%s: removed", folder)
             shutil.rmtree(folder)
         path.unlink(missing_ok=True)
-
-
-def _same_file(one: Path, other: Path) -> bool:
-    return one.exists() and other.exists() and (one.samefile(other) or sha256_file(one) == sha256_file(other))
 
 
 if __name__ == "__main__":

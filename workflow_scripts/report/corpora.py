@@ -13,7 +13,7 @@ from workflow_scripts.common.documents import read_document
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.model_files import LINEAGE_FILE
-from workflow_scripts.common.past_images import HeldImage, digest_of, digests_in, held_images
+from workflow_scripts.common.past_images import PastImage, digest_of, digests_in, find_past_images
 from workflow_scripts.contracts import CORPUS, LINEAGE, RUN, TRAINING
 
 Row = dict[str, Any]
@@ -60,23 +60,23 @@ class Corpus:
         return {path: sha256_file(path) for path in self.files.shard_manifest.found() if path.parent.name != "val"}
 
     @property
-    def held(self) -> layout.Held:
+    def ledgers(self) -> layout.PastImages:
         """Ledgers of the images that its shards have ever contained; they outlive the corpus."""
-        return layout.Layout(str(self.folder.parents[1])).held(self.name)
+        return layout.Layout(str(self.folder.parents[1])).past_images(self.name)
 
-    def has_held(
+    def past_images(
         self, connection: duckdb.DuckDBPyConnection, condition: str, values: Mapping[str, Any]
-    ) -> list[HeldImage]:
+    ) -> list[PastImage]:
         """Images that its shards have ever contained and that meet an SQL condition on uuid, md5 and pdq."""
         try:
-            return held_images(connection, self.held, condition, values)
+            return find_past_images(connection, self.ledgers, condition, values)
         except duckdb.Error as error:
-            raise InputError(f"{self.held}: could not be searched: {str(error).splitlines()[0]}") from None
+            raise InputError(f"{self.ledgers}: could not be searched: {str(error).splitlines()[0]}") from None
 
     @cached_property
     def known_manifests(self) -> frozenset[str]:
         """Digests of the manifests whose images are known: those in its ledgers and its current ones."""
-        return frozenset([*map(digest_of, self.held.manifest.found()), *self.manifests.values(), *self.replay_sums])
+        return frozenset([*map(digest_of, self.ledgers.manifest.found()), *self.manifests.values(), *self.replay_sums])
 
     def taken_down(self, connection: duckdb.DuckDBPyConnection, condition: str, values: Mapping[str, Any]) -> list[Row]:
         """Rows of its takedown ledger that meet an SQL condition."""
@@ -129,13 +129,13 @@ class Run:
         indexes = [path.with_name("index.parquet") for path, digest in corpus.manifests.items() if digest in self.data]
         if rows_where(connection, indexes, "uuid = $uuid", {"uuid": uuid}):
             return True
-        return self.read_any(corpus.has_held(connection, "uuid = $uuid", {"uuid": uuid}))
+        return self.read_any(corpus.past_images(connection, "uuid = $uuid", {"uuid": uuid}))
 
     def read_all(self, sums: Set[str]) -> bool:
         """Whether the trainings in its lineage read all tables with these SHA-256 digests; False for no tables."""
         return bool(sums) and sums <= self.data
 
-    def read_any(self, images: Sequence[HeldImage]) -> bool:
+    def read_any(self, images: Sequence[PastImage]) -> bool:
         """Whether it or its starting model was trained on one of these images."""
         return any(image.manifests & self.data for image in images)
 

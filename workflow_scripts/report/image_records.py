@@ -81,8 +81,8 @@ def uuids_of(connection: duckdb.DuckDBPyConnection, corpus: Corpus, md5: str) ->
     values = {"md5": md5}
     rows = rows_where(connection, corpus.files.gathered.found(), "md5 = $md5", values)
     rows += corpus.taken_down(connection, "md5 = $md5", values)
-    held = (image.uuid for image in corpus.has_held(connection, "md5 = $md5", values))
-    return sorted({*held, *(row["uuid"] for row in rows)})
+    past = (image.uuid for image in corpus.past_images(connection, "md5 = $md5", values))
+    return sorted({*past, *(row["uuid"] for row in rows)})
 
 
 def _judged(findings: Sequence[Row]) -> dict[str, str]:

@@ -88,9 +88,9 @@ def images_of(connection: duckdb.DuckDBPyConnection, results: Path, name: str) -
     for corpus in corpora_of(results):
         for uuid in uuids_of(connection, corpus, name) if MD5.fullmatch(name) else [name]:
             gone = corpus.taken_down(connection, "uuid = $uuid", {"uuid": uuid})
-            held = corpus.has_held(connection, "uuid = $uuid", {"uuid": uuid})
+            past = corpus.past_images(connection, "uuid = $uuid", {"uuid": uuid})
             record = image_record(connection, corpus, uuid)
-            if record is None and (gone or held):
+            if record is None and (gone or past):
                 record = {"corpus": corpus.identity.get("id", corpus.name), "uuid": uuid}
             if record is not None:
                 runs = [one.name for one in runs_of(results) if one.saw_image(connection, corpus, uuid)]

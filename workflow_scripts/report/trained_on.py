@@ -13,7 +13,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.cli import AsJson, print_json, run
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.images import HASHED_AT, UnreadableImage, decode, pdq
-from workflow_scripts.common.past_images import REPLAY, HeldImage
+from workflow_scripts.common.past_images import REPLAY, PastImage
 from workflow_scripts.common.pdq_distance import BITS, NEAR, distance, near_values
 from workflow_scripts.contracts import SPLITS
 from workflow_scripts.report.corpora import Corpus, Run, corpora_of, places, rows_where, runs_of
@@ -92,12 +92,12 @@ def _matches(
     if own_pdq is not None:
         condition += f" OR {NEAR}"
         values |= near_values(own_pdq)
-    held: dict[tuple[str, bool], list[HeldImage]] = {}
-    for image in corpus.has_held(connection, condition, values):
-        held.setdefault((image.uuid, image.of == REPLAY), []).append(image)
+    past: dict[tuple[str, bool], list[PastImage]] = {}
+    for image in corpus.past_images(connection, condition, values):
+        past.setdefault((image.uuid, image.of == REPLAY), []).append(image)
     downloads = [*corpus.files.gathered.found(), *corpus.files.replay_download_part.found()]
     known: dict[tuple[str, bool], tuple[str | None, str | None]] = {
-        key: (images[0].md5, images[0].pdq) for key, images in held.items()
+        key: (images[0].md5, images[0].pdq) for key, images in past.items()
     }
     for row in rows_where(connection, downloads, condition, values):
         known[row["uuid"], corpus.folder / "replay" in Path(row["filename"]).parents] = (row["md5"], row["pdq"])
@@ -116,7 +116,7 @@ def _matches(
         became, for_training = (_replayed if replay else _judged)(connection, corpus, uuid)
         if uuid in gone:
             became = f"taken down on {gone[uuid]['date']}"
-        saw = [one.name for one in runs if one.read_any(held.get((uuid, replay), []))]
+        saw = [one.name for one in runs if one.read_any(past.get((uuid, replay), []))]
         if replay:
             saw += [one.name for one in runs if for_training and one.read_all(corpus.replay_sums)]
         else:

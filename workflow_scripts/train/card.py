@@ -15,9 +15,9 @@ from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.train import CorpusShards, ExportSettings, TrainSettings
 from workflow_scripts.common.documents import read_document, without_folders
 from workflow_scripts.common.files import write_text
-from workflow_scripts.common.layout import Held
+from workflow_scripts.common.layout import PastImages
 from workflow_scripts.common.model_files import BIOCLIP2_FILE, CONFIG_FILE, LINEAGE_FILE, REPLAY_PROJECTOR_FILE
-from workflow_scripts.common.past_images import digests_in, held_images
+from workflow_scripts.common.past_images import digests_in, find_past_images
 from workflow_scripts.common.species_embeddings import EMBEDDINGS, NAMES
 from workflow_scripts.contracts import ATTRIBUTION, BENCHMARK_SCORES, CORPUS, LINEAGE, OPEN_CLIP, TRAINING
 from workflow_scripts.train.data import TrainingData
@@ -149,7 +149,7 @@ def taken_down(summary: Mapping[str, Any], lineage: Path, ledgers: Sequence[Path
     with tables.connect() as connection:
         for ledger in ledgers:
             gone = f"uuid IN (SELECT uuid FROM {tables.scan(ledger)})"
-            images = held_images(connection, Held(str(ledger.with_suffix(".held"))), gone)
+            images = find_past_images(connection, PastImages(str(ledger.with_suffix(".held"))), gone)
             for name, digests in known:
                 read = digests_in(digests["data"])
                 if count := sum(bool(image.manifests & read) for image in images):
