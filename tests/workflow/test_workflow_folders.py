@@ -30,7 +30,7 @@ model: {architecture: ViT-B-32, start: null}
 train: {epochs: 1, global_batch: 8, allow_cpu: true}
 """
 # As the guide writes it.
-MODULE = re.search(r"```python\n(.*?)```", (ROOT / "docs/working_folder.md").read_text(), re.S)
+MODULE = re.search(r"```python\n(.*?)```", (ROOT / "docs/working-folder.md").read_text(), re.S)
 USE = "use rule * from treeoflife\n"
 
 

@@ -122,10 +122,10 @@ class Redone:
     cost: str
     why: tuple[str, ...]
 
-    def sentence(self, said: Collection[str]) -> str:
-        """The step with its cost and causes; causes that are `said` already are not repeated."""
+    def sentence(self, explained: Collection[str]) -> str:
+        """The step with its cost and causes; causes that are `explained` already are not repeated."""
         jobs = f"{self.jobs} finished job{'s' if self.jobs > 1 else ''}"
-        new = [cause for cause in self.why if cause not in said]
+        new = [cause for cause in self.why if cause not in explained]
         same = ["the same cause"] if len(new) < len(self.why) else []
         return f"{self.step} ({', '.join(filter(None, [jobs, self.cost]))}; {'; '.join(same + new)})"
 
@@ -213,12 +213,12 @@ def _relevant(found: Iterable[Cause], costly: Costly, corpus: Corpus, ledger: st
 
 def refusal(found: list[Redone]) -> str:
     """The message that says what would be redone and how to continue. Each cause is named once."""
-    said: set[str] = set()
+    explained: set[str] = set()
     sentences = []
     for one in found:
-        sentences.append(one.sentence(said))
+        sentences.append(one.sentence(explained))
         # For later steps, the own causes of a job are those of the rule that runs before them.
-        said |= {*one.why, *(f"{rule} runs: {cause}" for rule in STEPS[one.step].guarded for cause in one.why)}
+        explained |= {*one.why, *(f"{rule} runs: {cause}" for rule in STEPS[one.step].guarded for cause in one.why)}
     steps = [one.step for one in found]
     words = steps[0] if len(steps) == 1 else f"[{','.join(steps)}]"
     quote = "'" if len(steps) > 1 else ""

@@ -14,19 +14,20 @@ class TableColumn(NamedTuple):
     Attributes:
         name: name of the column.
         spellings: other accepted names; case, `_`, spaces and prefixes of Darwin Core are ignored in all names.
-        holds: description of its contents.
+        description: what it contains.
     """
 
     name: str
     spellings: tuple[str, ...]
-    holds: str
+    description: str
 
 
 TABLE_COLUMNS = (
     TableColumn(
         "url",
         ("image_url", "accessURI", "source_url", "identifier"),
-        "URL of the image (http or https). In a table with `image_url` or `accessURI`, `url` is of a page.",
+        "URL of the image (http or https). If a table has `image_url` or `accessURI`, its column `url` is not read, "
+        "because it usually contains addresses of web pages.",
     ),
     TableColumn(
         "path",

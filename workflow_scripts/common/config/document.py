@@ -107,7 +107,7 @@ def _tables() -> list[str]:
 
 def _columns() -> str:
     rows = [
-        f"| `{column.name}` | {', '.join(f'`{name}`' for name in column.spellings)} | {column.holds} |"
+        f"| `{column.name}` | {', '.join(f'`{name}`' for name in column.spellings)} | {column.description} |"
         for column in TABLE_COLUMNS
     ]
     return "\n".join(
