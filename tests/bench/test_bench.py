@@ -65,7 +65,7 @@ def test_a_bench_yields_rows_beside_their_peers(name: str, tmp_path: Path) -> No
         assert row["ratio"] == pytest.approx(row["value"] / row["peer_value"])
 
 
-def test_a_bench_that_fails_is_a_row_and_what_was_measured_before_and_after_stays(tmp_path: Path) -> None:
+def test_a_failed_bench_is_a_row_and_the_others_stay(tmp_path: Path) -> None:
     pretend_a_demo(tmp_path)
     (tmp_path / "results/runs/demo/train/summary.json").unlink()
     others: Sequence[dict[str, Any]] = [{"bench": "taxonomy", "name": "taxonomy_peak_mb", "value": 1.0}]

@@ -99,7 +99,7 @@ def test_templates_leave_out_what_is_not_known() -> None:
 
 
 @pytest.mark.parametrize("template", ["a photo.", "{lifeStage}", "{sci", "[{sci}", "{sci} [a [b]]", "{}"])
-def test_a_template_that_is_none_is_refused(template: str) -> None:
+def test_an_invalid_template_is_refused(template: str) -> None:
     with pytest.raises(ValueError, match=r"braces"):
         template_columns(template)
 

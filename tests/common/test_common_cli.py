@@ -87,7 +87,7 @@ def test_a_file_without_permission_is_one_line_and_its_traceback_is_in_the_log(t
     assert says((tmp_path / "logs/step.log").read_text(), "Traceback", BAD_INPUT)
 
 
-def test_a_reader_that_ends_early_is_no_fault(tmp_path: Path) -> None:
+def test_a_reader_that_ends_early_is_not_an_error(tmp_path: Path) -> None:
     script = tmp_path / "step.py"
     script.write_text(STEP)
     words = [sys.executable, str(script), "--settings", SETTINGS, "--how", "long"]

@@ -45,7 +45,7 @@ def test_example_site_is_valid() -> None:
     load_site(ROOT / "config/site.example.yaml")
 
 
-def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
+def test_a_duplicate_key_is_refused_with_both_lines(tmp_path: Path) -> None:
     path = tmp_path / "twice.yaml"
     path.write_text("run: a\ncurate: {clean_of: [insects]}\ntrain:\n  epochs: 1\ncurate: {val_share: 0.1}\n")
     with pytest.raises(InputError) as error:
@@ -116,7 +116,7 @@ def test_replay_images_have_the_size_of_the_corpus_s(values: dict[str, Any], mod
     assert config.replay and config.replay.shards.image_size == 336
 
 
-def test_validation_has_a_caption_type_of_its_own(values: dict[str, Any]) -> None:
+def test_validation_has_its_own_text_type(values: dict[str, Any]) -> None:
     values["train"] |= {"text_types": ["taxon_com", "sci"]}
     assert load_config(values, "my.yaml", SiteSettings()).train.validation_text_type == "taxon_com"
     values["train"] |= {"templates": {"field": "a {sci}"}, "validation_text_type": "field"}
@@ -201,7 +201,7 @@ def reversed_keys(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "bioclip2.yaml", "gbif.yaml", "beetles.yaml"])
-def test_the_order_of_keys_is_no_change(name: str) -> None:
+def test_the_order_of_keys_does_not_matter(name: str) -> None:
     """Inputs of steps and the plan depend on these texts and on the order of these names."""
     values = read_yaml(ROOT / "config" / name)
     site = SiteSettings()
@@ -220,7 +220,7 @@ RECIPES = sorted(path.name for path in (ROOT / "config").glob("*.yaml") if "gene
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_recipes_ask_no_host_more_than_it_permits(name: str) -> None:
+def test_recipes_respect_the_published_limits_of_hosts(name: str) -> None:
     """iNaturalist permits one request per second; only its bucket is for bulk download."""
     limits = load_config(read_yaml(ROOT / "config" / name), name, SiteSettings()).limits.download
     assert limits.of_host("static.inaturalist.org").rate <= 1
@@ -263,7 +263,7 @@ def test_placeholders_follow_the_site(values: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "bioclip2.yaml", "bioclip25.yaml", "beetles.yaml"])
-def test_a_recipe_knows_no_place_and_is_the_same_config_elsewhere(name: str) -> None:
+def test_a_recipe_gives_the_same_config_in_any_folder(name: str) -> None:
     values = read_yaml(ROOT / "config" / name)
     here, there = SiteSettings(results="/scratch/me", data="/scratch/me/d\u00e9p\u00f4t"), SiteSettings()
     recipe = load_config(values, name, here).recipe(here)
@@ -363,7 +363,7 @@ def test_wrong_value_is_named_and_others_are_counted(values: dict[str, Any]) -> 
         ("train", "betas", [0.9], "train.betas.1: missing"),
     ],
 )
-def test_what_is_wrong_is_said_by_the_keys_that_a_person_wrote(
+def test_errors_name_keys_as_they_are_written(
     values: dict[str, Any], section: str | None, key: str, value: Any, expected: str
 ) -> None:
     (values[section] if section else values)[key] = value
@@ -478,7 +478,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("key", REFUSED)
-def test_what_a_refusal_asks_for_is_accepted(key: str) -> None:
+def test_remedies_in_config_errors_are_accepted(key: str) -> None:
     def changed(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         """Merge sections as Snakemake does; None removes a key."""
         merged = {

@@ -42,7 +42,7 @@ def test_a_target_behind_the_config_file_is_told_where_it_belongs(tmp_path: Path
     check(["evaluate", "-c2", "--configfile", str(tmp_path / "mine.yaml")])
 
 
-def test_a_run_without_cores_is_told_the_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_without_cores_is_refused_with_the_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     for words in ((), ("all",), ("all", "-k", "--config", "run=x")):
         assert says(refusal(*words), "--profile profiles/local", "--cores", "--profile profiles/slurm")
@@ -101,7 +101,7 @@ def test_a_folder_without_a_config_is_refused_unless_one_is_named(
     check(["-n"])
 
 
-def test_what_is_right_becomes_snakemake(tmp_path: Path) -> None:
+def test_a_valid_command_line_becomes_snakemakes(tmp_path: Path) -> None:
     done = run("--version")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout[0].isdigit()

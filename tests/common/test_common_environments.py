@@ -38,7 +38,7 @@ def asked(file: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ["workflow", "tests"])
-def test_a_lock_pins_with_hashes_what_is_asked_for_and_all_it_needs(name: str) -> None:
+def test_a_lock_pins_requirements_and_dependencies_with_hashes(name: str) -> None:
     lines = (ENVS / f"{name}.lock").read_text().splitlines()
     loose = [
         line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.]+ \\|    --hash=sha256:[0-9a-f]{64}( \\)?", line)
@@ -55,7 +55,7 @@ def test_torch_and_what_only_tests_need_are_apart() -> None:
     assert not apart & (pins("workflow.lock").keys() | pins("tests.lock").keys())
 
 
-def test_the_workflow_asks_for_what_its_code_imports_and_no_more() -> None:
+def test_the_requirements_are_what_the_code_imports() -> None:
     code = [*(ROOT / "workflow_scripts").rglob("*.py"), ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]
     imported = {
         name

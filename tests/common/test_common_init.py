@@ -83,7 +83,7 @@ def held_out(name: str) -> dict[str, str]:
         return {row["filepath"]: row["class"] for row in csv.DictReader(file)}
 
 
-def test_what_is_there_and_what_is_odd_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_contents_and_problems_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     birds = tmp_path / "My birds"
     photos(birds, "Pica_pica", 5)
     photos(birds, "003 Pica hudsonia", 6, ".JPG")
@@ -222,7 +222,7 @@ def test_a_column_name_with_an_umlaut_is_read_in_the_encoding_of_the_values(
     assert pq.read_table(tmp_path / "records.parquet", columns=["title"]).to_pylist() == [{"title": place}] * 2
 
 
-def test_names_that_cost_more_photos_than_a_run_may_lose_are_said_with_the_key_that_allows_them(
+def test_names_that_lose_too_many_photos_are_reported_with_max_loss(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photos(tmp_path / "cats", "Felis_catus", 16)
@@ -245,7 +245,7 @@ def test_names_that_cost_more_photos_than_a_run_may_lose_are_said_with_the_key_t
     assert says(said, "1 name without a taxon", "1 name not identified", ": Panthera sp.")
 
 
-def test_more_unreadable_photos_than_a_run_may_lose_are_said_with_the_key_that_allows_them(
+def test_too_many_unreadable_photos_are_reported_with_max_loss(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photos(tmp_path / "birds", "Pica_pica", 4)
@@ -276,7 +276,7 @@ def test_a_table_from_windows_with_a_split_and_a_column_x(tmp_path: Path, capsys
     assert "crops" in capsys.readouterr().out
 
 
-def test_a_config_is_overwritten_only_when_that_is_asked_for(tmp_path: Path) -> None:
+def test_a_config_is_overwritten_only_on_request(tmp_path: Path) -> None:
     photos(tmp_path / "set", "Pica_pica", 1)
     init(photos=tmp_path / "set", name="first")
     with pytest.raises(InputError) as error:

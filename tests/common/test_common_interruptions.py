@@ -18,7 +18,7 @@ def test_a_signal_within_a_write_waits_for_its_end(number: int, status: int) -> 
     assert signal.getsignal(number) == before
 
 
-def test_a_second_signal_is_not_held_back() -> None:
+def test_a_second_signal_is_not_delayed() -> None:
     with pytest.raises(KeyboardInterrupt) as stopped, interruptions() as stop, stop.held_back():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)

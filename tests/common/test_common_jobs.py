@@ -32,7 +32,7 @@ def asked(rule: str, config: Config, attempt: int = 1, **others: Any) -> dict[st
     return {name: value(None, attempt) if callable(value) else value for name, value in resources.items()}
 
 
-def test_a_job_asks_for_more_each_time_up_to_what_the_place_has() -> None:
+def test_each_retry_of_a_job_requests_more_up_to_the_limit() -> None:
     config = recipe(limits={"jobs": {"curate": {"memory_mb": 90_000, "minutes": 250}}})
     assert [asked("curate", config, attempt)["mem_mb"] for attempt in (1, 2, 3)] == [90_000, 180_000, 256_000]
     assert [asked("curate", config, attempt)["runtime"] for attempt in (1, 2, 3)] == [250, 500, 600]
@@ -50,7 +50,7 @@ def test_partitions_and_account_are_the_sites() -> None:
     assert {asked(rule, config)["slurm_account"] for rule in ("curate", "embed", "train_run")} == {"lab"}
 
 
-def test_light_jobs_ask_for_minutes_and_little_memory_and_for_more_when_tried_again() -> None:
+def test_light_jobs_request_little_and_their_retries_more() -> None:
     config = recipe()
     for rule in ("curate_loss", "model_card"):
         assert asked(rule, config)["mem_mb"] <= 1000
@@ -74,7 +74,7 @@ def test_every_rule_has_its_measured_needs_and_what_bounds_duckdb_is_the_sites()
     assert [rule for rule in bound if measured()[rule][0] is not None] == []
 
 
-def test_a_job_asks_for_no_more_than_its_partition_has() -> None:
+def test_a_job_requests_at_most_what_its_partition_has() -> None:
     limits = {"cpu": {"minutes": 30, "memory_mb": 3000, "cpus": 2}, "gpu": {"minutes": 90, "gpus": 4, "cpus": 12}}
     slurm = SlurmSettings(partition="cpu", gpu_partition="gpu", minutes=600, limits=limits)
     config = recipe(limits={"jobs": {"curate": {"cores": 8}}, "train": {"processes": 4, "workers": 7}})
@@ -164,7 +164,7 @@ def test_a_training_over_nodes_is_one_task_a_node_warned_before_its_slot_ends() 
     assert needs_of("train_run", config, SITE).cores == 80
 
 
-def test_a_training_asks_for_the_memory_of_the_batches_that_its_workers_keep() -> None:
+def test_a_training_requests_memory_for_the_batches_of_its_workers() -> None:
     train = read_yaml(ROOT / "config/beetles.yaml")["train"] | {"global_batch": 90_112, "replay_batch": 0}
     config = recipe(train=train, limits={"train": {"nodes": 4, "processes": 8, "workers": 8}})
     # 2,816 images of 224 pixels per process.
@@ -172,7 +172,7 @@ def test_a_training_asks_for_the_memory_of_the_batches_that_its_workers_keep() -
     assert needs_of("train_run", config, SITE).memory_mb > 8 * 16_000 + ready
 
 
-def test_a_download_asks_for_what_its_limits_let_it_hold_and_at_most_two_gib() -> None:
+def test_a_download_requests_memory_by_its_limits_up_to_two_gib() -> None:
     assert needs_of("download", recipe(), SITE).memory_mb <= 2048
     larger = recipe(limits={"download": {"image_memory_mb": 3000}})
     assert needs_of("retry_failed", larger, SITE).memory_mb > 3000
@@ -206,7 +206,7 @@ def test_pixels_that_do_not_fit_a_downloads_memory_are_refused() -> None:
         assert recipe(download=download, limits={"download": {"image_memory_mb": 2000}})
 
 
-def test_on_one_machine_nothing_is_asked_of_a_cluster() -> None:
+def test_on_one_machine_no_cluster_resources_are_requested() -> None:
     config = recipe(limits={"jobs": {"curate": {"memory_mb": 90_000}}})
     assert set(asked("train_run", config, slurm=None)) == {"mem_mb"}
     assert asked("curate", config, slurm=None)["mem_mb"] == SITE.memory_mb
@@ -223,7 +223,7 @@ def test_a_misspelt_rule_is_named_and_rules_that_are_not_included_are_known() ->
         check_names(["shard_write"], ROOT / "rules", "a.yaml: limits.jobs")
 
 
-def test_what_the_example_says_is_not_what_hosts_are_told() -> None:
+def test_the_contact_in_the_example_is_not_sent_to_hosts() -> None:
     filled = {"partition": "cpu", "account": "lab"}
     someone = "someone@your-institute.example"
     for contact, changes, key in (

@@ -71,7 +71,7 @@ def test_a_source_is_read(source: Any, kind: str, place: str, architecture: Any)
         ({"architecture": {**TINY, "text_cfg": None}, "start": "x.pt", **SEEN}, ["text_cfg"]),
     ],
 )
-def test_what_is_no_source_is_refused_and_the_remedy_named(source: Any, said: list[str]) -> None:
+def test_an_invalid_source_is_refused_with_a_remedy(source: Any, said: list[str]) -> None:
     with pytest.raises(ValidationError) as error:
         Baseline.model_validate(source)
     (problem,) = error.value.errors()

@@ -176,7 +176,7 @@ print(needed, now("VmHWM") - before)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is measured as Linux tells it")
-def test_a_bitmap_in_runs_takes_no_more_memory_than_is_said(tmp_path: Path) -> None:
+def test_a_run_length_bitmap_stays_within_its_estimated_memory(tmp_path: Path) -> None:
     for name, side in (("small", 90), ("large", 6000)):
         (tmp_path / name).write_bytes(run_length_bitmap(side))
     words = [sys.executable, "-c", MEASURED, str(tmp_path / "small"), str(tmp_path / "large")]
@@ -250,7 +250,7 @@ def test_tiffs_that_pillow_takes_for_what_they_are_not_come_out_right(make: Call
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "JPEG2000", "TIFF"])
-def test_a_reduced_picture_looks_and_hashes_as_the_whole(form: str) -> None:
+def test_a_reduced_picture_looks_and_hashes_like_the_original(form: str) -> None:
     fine = np.random.default_rng(5).integers(0, 256, (37, 53, 3), np.uint8)
     image = Image.fromarray(fine).resize((2300, 1500), Image.Resampling.BICUBIC)
     data = encoded(image, form, **({"quality": 92} if form == "JPEG" else {}))

@@ -32,9 +32,7 @@ def lines(config: Config, corpus: Path, jobs: dict[str, int]) -> dict[str, str]:
     return dict(line.split(": ", 1) for line in (jobs_line(jobs), *found))
 
 
-def test_images_bytes_and_hours_are_of_the_catalog_and_of_the_parts_that_are_downloaded(
-    config: Config, tmp_path: Path
-) -> None:
+def test_plan_totals_cover_the_catalog_and_the_downloaded_parts(config: Config, tmp_path: Path) -> None:
     said = lines(config, tmp_path, JOBS)
     assert said["plan"].startswith("15 jobs: download 3") and "5 jobs of 5" in said["plan"]
     assert "`snakemake estimate" in said["images"] and "catalog" in said["GPU hours"]

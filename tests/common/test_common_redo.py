@@ -137,9 +137,7 @@ def test_growth_holds_nothing_up_unless_something_else_changed_with_it(account: 
     assert found.why == ("catalog_source runs: changed input metadata.parquet",)
 
 
-def test_photos_of_a_new_generation_are_newer_than_the_corpus_and_no_change_of_it(
-    account: Path, tmp_path: Path
-) -> None:
+def test_photos_of_a_new_generation_do_not_change_the_corpus(account: Path, tmp_path: Path) -> None:
     made = tmp_path / "g001.parquet"
     new = Job("catalog_source", [made], missing_output={str(made)}, updated_input={"photos2"})
     names = Job("taxonomy_resolve", [], (new,), input_changed=True)
@@ -150,7 +148,7 @@ def test_photos_of_a_new_generation_are_newer_than_the_corpus_and_no_change_of_i
     assert found.why == ("catalog_source runs: changed input photos2",)
 
 
-def test_another_source_of_a_generation_that_is_there_is_no_growth(account: Path) -> None:
+def test_another_source_of_a_built_generation_is_not_growth(account: Path) -> None:
     new = Job("catalog_source", [], missing_output={"g000/museum.parquet"})
     merge = Job("catalog_merge_g000", [], (new,), input_changed=True)
     job = Job("shards_write", [account], (merge,), updated_input={"plan"}, updated_input_run={"plan"})
@@ -158,7 +156,7 @@ def test_another_source_of_a_generation_that_is_there_is_no_growth(account: Path
     assert "catalog_merge_g000" in found.why[0]
 
 
-def test_a_setting_that_changed_behind_new_work_counts_although_the_plan_does_not_name_it(account: Path) -> None:
+def test_a_changed_setting_is_found_behind_new_work(account: Path) -> None:
     screen = Job("screen", [], missing_output={"findings"}, updated_input={"detector.onnx"})
     refusals = SimpleNamespace(only_old={repr("")}, only_new={repr("--refusals '{}'")})
     curate = Job("curate", [], (screen,), updated_input_run={"findings"}, params_changed=refusals, input_changed=True)
@@ -241,7 +239,7 @@ def test_a_cause_that_several_steps_share_is_named_once(account: Path) -> None:
         ({}, True),
     ],
 )
-def test_settings_that_ask_only_for_what_was_refused_hold_no_download_up_but_what_follows_it(
+def test_settings_that_only_retry_refused_images_block_later_steps_but_no_download(
     account: Path, settings: dict[str, Any], held_up: bool
 ) -> None:
     changed = SimpleNamespace(only_old={repr("{}")}, only_new={repr(json.dumps(settings))})

@@ -56,7 +56,7 @@ def test_further_values_join_those_of_the_run() -> None:
     assert snakemake("all", config=["redo=train"]) == "snakemake all --profile p --config run=x redo=train"
 
 
-def test_where_no_run_says_it_the_person_has_the_config_to_name() -> None:
+def test_without_a_run_the_config_must_be_given() -> None:
     assert snakemake("data", configfile="mine.yaml") == "snakemake data --profile profiles/local --configfile mine.yaml"
     assert snakemake("data").endswith("--configfile CONFIG")
 
@@ -67,7 +67,7 @@ def test_a_run_by_the_entry_is_named_as_typed(monkeypatch: pytest.MonkeyPatch) -
     assert shlex.split(snakemake("data")) == ["~/treeoflife/run", "data", "--profile", "profiles/local"]
 
 
-def test_words_with_blanks_are_quoted() -> None:
+def test_arguments_with_spaces_are_quoted() -> None:
     remember_options(["--configfile", "my config.yaml"])
     assert snakemake(str(Path("a b.parquet"))) == "snakemake 'a b.parquet' --configfile 'my config.yaml'"
 

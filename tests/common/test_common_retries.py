@@ -38,7 +38,7 @@ rule one:
 """
 
 
-def test_snakemake_tries_again_what_failed_but_not_bad_input(tmp_path: Path) -> None:
+def test_snakemake_retries_failures_but_not_bad_input(tmp_path: Path) -> None:
     (tmp_path / "step.py").write_text(STEP)
     (tmp_path / "Snakefile").write_text(RULES)
     snakemake = Path(sys.executable).with_name("snakemake")

@@ -124,7 +124,7 @@ def test_every_target_ends_with_its_result(places: Places, target: str, parts: t
     assert ("pairs" in lines) == (target != "eval_birds")
 
 
-def test_another_try_says_what_it_brought_and_what_takes_it_in(places: Places) -> None:
+def test_a_retry_reports_new_images_and_the_next_command(places: Places) -> None:
     tried = Account("download", "corpus", "images", 5, 3, {"timeout": 2})
     write_account(Path(places.corpus.retried(kind="corpus")), tried)
     lines = "\n".join(after_success(["retry_failed"], places))
@@ -142,7 +142,7 @@ def job(rule: str, log: Path) -> Any:
     return SimpleNamespace(rule=SimpleNamespace(name=rule), log=[str(log)], __str__=lambda self: rule)
 
 
-def test_a_failure_says_its_error_again_with_the_log(tmp_path: Path) -> None:
+def test_a_failure_repeats_its_error_with_the_log(tmp_path: Path) -> None:
     stamp = "2026-11-30 06:00:00,123"
     known, killed = tmp_path / "known.log", tmp_path / "killed.log"
     lines = [

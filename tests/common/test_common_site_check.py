@@ -99,7 +99,7 @@ def test_what_the_cluster_would_refuse_is_named_by_its_key(
     assert line.count(f"{key}:") == 1
 
 
-def test_jobs_that_get_less_than_they_need_are_named_with_the_key_of_the_recipe(cluster: Path) -> None:
+def test_jobs_that_get_less_than_they_need_are_named_with_their_key(cluster: Path) -> None:
     limits = {"cpu": {"memory_mb": 380_000}, "gpu": {"minutes": 720, "gpus": 4, "cpus": 16, "memory_mb": 20_000}}
     checked = check(cluster, {"limits": limits}, limits={"train": {"processes": 4, "workers": 7}})
     said = {
@@ -122,9 +122,7 @@ def test_limits_below_what_jobs_need_are_named(cluster: Path) -> None:
     assert all(finding.level == "warning" and " 5" in finding.says for finding in said)
 
 
-def test_answers_of_other_kinds_are_no_crash_and_none_is_taken_for_a_refusal(
-    cluster: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unexpected_answers_neither_crash_nor_count_as_refusals(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def answers(name: str, script: str) -> None:
         (cluster / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
 
@@ -145,7 +143,7 @@ def test_answers_of_other_kinds_are_no_crash_and_none_is_taken_for_a_refusal(
     assert {"sinfo", "sbatch --test-only"} <= set(checked.not_asked)
 
 
-def test_without_slurm_here_what_was_not_checked_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_slurm_unchecked_items_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     checked = check(tmp_path)
     assert refused(checked) == {}

@@ -59,7 +59,7 @@ def test_a_file_that_breaks_its_contract_is_named(tmp_path: Path, table: dict[st
 
 
 @pytest.mark.parametrize("content", [b"", b"not parquet", b"PAR1 and then nothing"])
-def test_what_is_no_parquet_is_one_line(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_parquet_is_one_line(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "t.parquet"
     file.write_bytes(content)
     with connect() as connection, pytest.raises(InputError, match="cannot be read as parquet") as error:
@@ -67,7 +67,7 @@ def test_what_is_no_parquet_is_one_line(tmp_path: Path, content: bytes) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_paths_are_no_patterns(tmp_path: Path) -> None:
+def test_paths_are_not_patterns(tmp_path: Path) -> None:
     for folder, uuid in (("d[1]", "a"), ("d1", "b"), ("d*?", "c")):
         write_rows([row(uuid)], TO_FETCH, tmp_path / folder / "t.parquet")
     for folder, uuid in (("d[1]", "a"), ("d*?", "c")):

@@ -22,7 +22,7 @@ def record(event: LogEvent | None, text: str | None = None, **said: object) -> l
     return found
 
 
-def test_a_job_and_where_the_run_stands_are_a_line_each() -> None:
+def test_a_job_and_the_runs_progress_are_a_line_each() -> None:
     short = ShortLines(logging.Formatter("as ever: %(message)s"))
     assert short.format(record(LogEvent.JOB_INFO, rule_msg="download part 0003")).endswith("  download part 0003")
     assert short.format(record(LogEvent.PROGRESS, done=12, total=48)).endswith("  12 of 48 jobs done (25 %)")

@@ -70,7 +70,7 @@ def test_a_timm_models_folder_needs_no_prefix(run: Path, tmp_path: Path) -> None
         ("ViT-B-16:openia", ["ViT-B-16", "openia"]),
     ],
 )
-def test_what_is_no_model_is_named(run: Path, typed: str, told: list[str]) -> None:
+def test_an_invalid_model_is_named(run: Path, typed: str, told: list[str]) -> None:
     with pytest.raises(InputError) as refused:
         typed_model(typed)
     assert says(str(refused.value), *told)

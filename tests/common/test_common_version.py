@@ -23,7 +23,7 @@ def test_a_checkout_has_its_commit_and_says_when_it_was_changed(tmp_path: Path) 
     assert workflow_version(tmp_path) == {"workflow": "1.2.4", "commit": f"{commit}-dirty"}
 
 
-def test_what_lies_in_somebodys_repository_is_not_of_its_commit(tmp_path: Path) -> None:
+def test_a_folder_in_another_repository_does_not_have_its_commit(tmp_path: Path) -> None:
     inner = tmp_path / "unpacked"
     inner.mkdir()
     (tmp_path / "theirs").write_text("x")

@@ -85,7 +85,7 @@ def leftovers(folder: Path) -> list[str]:
     return [file.name for file in folder.iterdir() if file.suffix == ".part"]
 
 
-def test_a_file_comes_whole_and_its_digest_is_told(server: Server, tmp_path: Path) -> None:
+def test_a_file_is_fetched_completely_and_its_digest_returned(server: Server, tmp_path: Path) -> None:
     target = tmp_path / "made" / "file.zip"
     assert fetch_file(server.url, target) == PIN
     assert target.read_bytes() == CONTENT
@@ -101,7 +101,7 @@ def test_another_file_than_the_pinned_one_is_refused(server: Server, tmp_path: P
     assert fetch_file(server.url, target, sha256=PIN.upper()) == PIN
 
 
-def test_what_stops_coming_goes_on_where_it_stopped(server: Server, tmp_path: Path) -> None:
+def test_a_stalled_download_resumes(server: Server, tmp_path: Path) -> None:
     server.stops_after = [1_000_000]
     fetch_file(server.url, tmp_path / "file.zip", sha256=PIN)
     assert (tmp_path / "file.zip").read_bytes() == CONTENT
@@ -143,7 +143,7 @@ def test_a_server_without_ranges_sends_it_anew(server: Server, tmp_path: Path) -
     assert fetch_file(server.url, tmp_path / "file.zip") == PIN
 
 
-def test_passing_failures_are_tried_again_and_lasting_ones_are_not(server: Server, tmp_path: Path) -> None:
+def test_transient_failures_are_retried_and_permanent_ones_are_not(server: Server, tmp_path: Path) -> None:
     server.statuses = [503, 429, 500]
     assert fetch_file(server.url, tmp_path / "file.zip") == PIN
     server.asked.clear()
@@ -154,7 +154,7 @@ def test_passing_failures_are_tried_again_and_lasting_ones_are_not(server: Serve
 
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "no address", "http://127.0.0.1:1/x"])
-def test_what_cannot_be_had_is_named(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_files_are_named(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web_files, "RETRIES", 1)
     monkeypatch.setattr(web_files, "BACKOFF_SECONDS", 0.01)
     with pytest.raises(InputError, match=re.escape(f"{url}: could not be fetched")):

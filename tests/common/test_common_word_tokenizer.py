@@ -19,14 +19,14 @@ def open_clips_tokenizer():
 @given(
     st.text("abcXYZ é09 .,()'-&<>_\u201c", max_size=60) | st.sampled_from(["a " * 90, "don't", "x-y's (L.) 1758.", ""])
 )
-def test_words_that_are_kept_make_the_tokens_of_the_whole_text(text: str) -> None:
+def test_cached_words_give_the_tokens_of_the_complete_text(text: str) -> None:
     tokenizer = open_clips_tokenizer()
     kept = WordTokenizer(tokenizer)
     for _ in range(2):
         assert kept(text).tolist() == tokenizer([text])[0].tolist()
 
 
-def test_the_librarys_own_memory_of_words_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_librarys_word_cache_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(word_tokenizer, "MAX_LIBRARY_WORDS", 50)
     tokenizer = open_clip_models.open_clip.get_tokenizer("ViT-B-32")
     kept = WordTokenizer(tokenizer)

@@ -91,7 +91,7 @@ def test_damaged_work_is_done_again(tmp_path: Path, damage: str) -> None:
     assert (tmp_path / "out/a.txt").read_text() == "data"
 
 
-def test_a_second_writer_is_told_who_holds_the_folder(tmp_path: Path) -> None:
+def test_a_second_writer_is_refused_with_the_first_ones_host_and_pid(tmp_path: Path) -> None:
     holder = hold(tmp_path, 30)
     try:
         with (

@@ -152,7 +152,7 @@ def test_the_first_reason_of_the_documented_order_is_given(corpus: Corpus, first
     assert verdicts(out)["z"]["reason"] == first
 
 
-def test_a_name_that_is_no_scientific_one_is_held_out_whole(corpus: Corpus) -> None:
+def test_a_name_that_is_not_scientific_is_held_out_as_written(corpus: Corpus) -> None:
     sparrow = a_label("sparrow", (*[None] * 6, "House Sparrow")) | {"scientific_name": "House Sparrow"}
     images = [{"uuid": "z", "label": "sparrow"}, {"uuid": "y", "label": "oak", "md5": "y"}]
     out = corpus.decide(images, labels=[*LABEL_ROWS, sparrow], held_out=[{"genus": "", "species": "House Sparrow"}])
@@ -205,7 +205,7 @@ def test_the_taxa_filter_takes_names_at_any_rank(corpus: Corpus, taxa: dict[str,
 
 
 @pytest.mark.parametrize("key", ["include", "exclude"])
-def test_a_name_that_is_no_taxon_is_refused_with_a_guess(corpus: Corpus, key: str) -> None:
+def test_an_unknown_taxon_is_refused_with_a_suggestion(corpus: Corpus, key: str) -> None:
     image = {"uuid": "a", "label": "magpie"}
     with pytest.raises(InputError, match=rf"curate\.taxa\.{key}: .*Corvidea.*corvidae"):
         corpus.decide([image], taxa={key: ["Aves", "Corvidea"]})
@@ -213,7 +213,7 @@ def test_a_name_that_is_no_taxon_is_refused_with_a_guess(corpus: Corpus, key: st
         corpus.decide([image], taxa={key: ["hudsonia"]})
 
 
-def test_an_older_generations_image_wins_and_its_verdict_is_not_asked_again(corpus: Corpus) -> None:
+def test_an_older_generations_image_wins_and_keeps_its_verdict(corpus: Corpus) -> None:
     old = corpus.decide([{"uuid": "z", "md5": "x", "label": "magpie"}], name="old")
     new = [
         {"uuid": "a", "md5": "x", "label": "magpie"},
@@ -246,7 +246,7 @@ def test_an_occurrence_stays_where_an_older_generation_put_it(corpus: Corpus) ->
     assert (decided["p"]["split"], decided["q"]["split"]) == ("train", "val")
 
 
-def test_an_occurrence_held_in_val_stays_there_even_for_a_species_without_training_images(corpus: Corpus) -> None:
+def test_an_occurrence_stays_in_val_even_if_its_species_has_no_training_image(corpus: Corpus) -> None:
     flock = [{"uuid": f"{n:02d}", "label": "magpie", "occurrence": f"nest {n}"} for n in range(20)]
     old = corpus.decide(flock, val_share=0.5, name="old")
     held = next(row for row in verdicts(old).values() if row["split"] == "val")
@@ -275,7 +275,7 @@ def test_a_burst_that_began_in_an_older_generation_is_counted_whole(corpus: Corp
     assert all(row["keep"] for row in verdicts(old).values()), "what an older generation has, it keeps"
 
 
-def test_a_machines_observation_is_a_camera_traps_only_where_no_image_type_says_otherwise(corpus: Corpus) -> None:
+def test_machine_observations_are_camera_trap_images_unless_typed_otherwise(corpus: Corpus) -> None:
     types = {"scan": "Museum Specimen: Insect", "sound": "Unidentified", "trap": "Camera-trap", "untold": None}
     images = [
         {"uuid": f"{of}{n}", "label": "oak", "occurrence": of, "img_type": kind, "basis": "MACHINE_OBSERVATION"}
@@ -295,7 +295,7 @@ def test_cap_and_floor_count_the_older_generations_first(corpus: Corpus) -> None
     assert reasons == {("oak", None): 2, ("oak", "over_cap"): 1, ("raven", "below_floor"): 3}
 
 
-def test_an_empty_occurrence_id_is_no_occurrence(corpus: Corpus) -> None:
+def test_an_empty_occurrence_id_is_not_an_occurrence(corpus: Corpus) -> None:
     images = [{"uuid": f"{n}", "label": "oak", "occurrence": empty} for n, empty in enumerate((None, "", "  "))]
     assert {row["occurrence"] for row in verdicts(corpus.decide(images)).values()} == {"md5 0", "md5 1", "md5 2"}
 
@@ -380,7 +380,7 @@ def test_no_part_of_the_catalogue_is_read_again_for_each_span(corpus: Corpus, mo
     assert verdicts(corpus.decide(images, parts=2, name="in_spans")) == at_once
 
 
-def test_what_a_killed_job_put_aside_is_removed(corpus: Corpus) -> None:
+def test_leftovers_of_a_killed_job_are_removed(corpus: Corpus) -> None:
     images = [{"uuid": "0", "label": "raven"}]
     out = corpus.decide(images, name="killed")
     left = out.parent / ".curate-x1"
@@ -403,7 +403,7 @@ def test_spans_begin_where_row_groups_do(tmp_path: Path) -> None:
     assert found == [("", "008192"), ("008192", "016384"), ("016384", None)]
 
 
-def test_about_the_asked_share_of_the_occurrences_is_held_out(corpus: Corpus) -> None:
+def test_about_val_share_of_the_occurrences_is_held_out(corpus: Corpus) -> None:
     images = [{"uuid": f"{n:04d}", "label": "oak", "occurrence": f"o{n // 2}"} for n in range(4000)]
     decided = verdicts(corpus.decide(images, val_share=0.1))
     assert 160 <= len({row["occurrence"] for row in decided.values() if row["split"] == "val"}) <= 240

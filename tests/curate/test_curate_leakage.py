@@ -71,7 +71,7 @@ def search(
 
 
 @pytest.mark.slow
-def test_planted_images_are_found_as_they_are_compressed_again_and_halved(tmp_path: Path) -> None:
+def test_planted_images_are_found_as_they_are_recompressed_and_halved(tmp_path: Path) -> None:
     benchmark, catalogue = [], []
     for number in range(PLANTED):
         original = photo(number)
@@ -102,7 +102,7 @@ def test_planted_images_are_found_as_they_are_compressed_again_and_halved(tmp_pa
 
 
 @pytest.mark.parametrize("useless", [None, "0" * 64, "f" * 64, "", "not a hash"])
-def test_a_hash_that_is_none_matches_nothing_and_is_counted(tmp_path: Path, useless: str | None) -> None:
+def test_an_invalid_hash_matches_nothing_and_is_counted(tmp_path: Path, useless: str | None) -> None:
     found = search(
         tmp_path,
         [download("blank", md5="a", pdq=useless), download("copy", md5="b", pdq=useless)],

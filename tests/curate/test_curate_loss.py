@@ -28,7 +28,7 @@ def check(corpus: Corpus, images: list[dict[str, Any]], **more: Any) -> list[Sou
     return list(read_account(account).sources)
 
 
-def test_unresolved_labels_are_named_and_an_override_mends_them(tmp_path: Path) -> None:
+def test_unresolved_labels_are_listed_and_an_override_resolves_them(tmp_path: Path) -> None:
     corpus = Corpus(tmp_path)
     nameless = a_label("nothing", (None,) * 7, provider_scientific_name="bee no. 7", images=4)
     labels = [row for row in LABEL_ROWS if row["label_id"] != "nothing"]
@@ -43,7 +43,7 @@ def test_unresolved_labels_are_named_and_an_override_mends_them(tmp_path: Path) 
     assert source == SourceRows("test", is_local=False, rows_in=7, kept=7, dropped={})
 
 
-def test_placeholders_are_lost_until_the_config_takes_them_for_pictures(tmp_path: Path) -> None:
+def test_placeholders_are_lost_unless_the_config_accepts_them(tmp_path: Path) -> None:
     corpus = Corpus(tmp_path)
     same = [
         {"uuid": f"p{number}", "label": label, "md5": "p"} for number, label in enumerate(("oak", "raven", "magpie"))

@@ -107,7 +107,7 @@ def test_an_owner_is_gone_from_every_tar_and_shard_and_the_others_are_untouched(
     assert all(row["md5"] and row["split"] for row in rows.values())
 
 
-def test_the_workflow_after_it_makes_the_same_shards_and_so_does_a_rebuild_from_nothing(pipeline: Pipeline) -> None:
+def test_a_rerun_and_a_rebuild_after_a_takedown_give_the_same_shards(pipeline: Pipeline) -> None:
     before = shards(pipeline)
     val = set(tables.read_rows(pipeline.corpus / "shards/g000/val/index.parquet", SHARD_INDEX)["uuid"].to_pylist())
     take_down(pipeline, owner=OWNER)
@@ -163,7 +163,7 @@ def test_a_part_is_compared_with_what_it_published_and_with_no_other(
 
 
 @pytest.mark.parametrize("killed_in", ["download", "shards"])
-def test_typed_again_after_an_interruption_it_finishes(
+def test_an_interrupted_takedown_is_finished_by_the_same_command(
     pipeline: Pipeline, killed_in: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = stored(pipeline, TAKEN)

@@ -134,9 +134,7 @@ def test_images_of_a_host_stopped_by_another_job_are_downloaded_once_it_serves_a
     assert by_status(run.rows()) == {"ok": 4}
 
 
-def test_a_host_that_bans_twice_is_given_up_and_the_message_names_contact_and_limit(
-    server: Any, run_of: Any, bouncer: Any
-) -> None:
+def test_a_host_that_bans_twice_is_given_up(server: Any, run_of: Any, bouncer: Any) -> None:
     host = bouncer([20, 30], seconds=0.25)
     run = run_of(urls(server))
     rows = run({"passes": 3, "images_per_tar": 100}, threads=1, stop_after=5, wait=0.3)

@@ -147,7 +147,7 @@ def test_a_redirect_to_a_host_of_other_parts_is_not_followed(tmp_path: Path) -> 
     assert Budget(limits).of("theirs") == (6, 12)
 
 
-def test_retry_after_is_waited_for_up_to_max_wait() -> None:
+def test_retry_after_is_obeyed_up_to_max_wait() -> None:
     policies = hosts()
     plan = schedule(policies, rows(a=1, b=1, c=1))
     assert policies.refused("a", BUSY, 0.0, rest=0.3) is BUSY

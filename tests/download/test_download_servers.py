@@ -209,7 +209,7 @@ def test_a_policy_within_nginxs_limits_is_never_refused_and_one_above_them_loses
         assert (set(answers) == {200}) is is_within
 
 
-def test_an_expired_certificate_is_the_cause_and_can_be_ignored_for_its_host_alone(
+def test_an_expired_certificate_is_reported_and_can_be_ignored_per_host(
     nginx: Nginx, run_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(nginx.authority))

@@ -70,7 +70,7 @@ def corpus(tmp_path: Path) -> Corpus:
     return Corpus(tmp_path)
 
 
-def test_as_many_species_and_images_as_asked_and_where_their_bytes_lie(corpus: Corpus) -> None:
+def test_a_carved_benchmark_has_the_configured_species_and_images(corpus: Corpus) -> None:
     rows = corpus.carve(species=3, images=5)
     assert [row["position"] for row in rows] == list(range(15))
     assert {row["class"] for row in rows} < {f"Corvus {species}" for species, count in IMAGES.items() if count >= 5}
@@ -93,7 +93,7 @@ def test_the_seed_draws_and_the_order_of_rows_does_not(corpus: Corpus) -> None:
     assert len(drawn) > 1
 
 
-def test_copies_failures_and_pictures_of_two_species_are_no_images(corpus: Corpus, tmp_path: Path) -> None:
+def test_copies_failures_and_pictures_of_two_species_are_left_out(corpus: Corpus, tmp_path: Path) -> None:
     assert len(corpus.carve(species=1, images=9)) == 9
     corpus.downloads[0] |= {"status": "failed", "md5": None, "tar": None, "offset": None, "size": None}
     with pytest.raises(InputError, match=r"benchmarks\.mine: .*\b0 species.*\b9 images.*\b1\b"):
@@ -110,7 +110,7 @@ def test_species_are_drawn_from_a_list(corpus: Corpus, tmp_path: Path) -> None:
     assert {row["taxon_species"] for row in rows} == {"frugilegus", "corone"}
 
 
-def test_a_name_that_is_no_scientific_one_is_drawn_whole(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_name_that_is_not_scientific_is_drawn_as_written(corpus: Corpus, tmp_path: Path) -> None:
     row: dict[str, Any] = {"label_id": "sparrow", "images": 1, "match_type": "as_given", "strategy": "as_given"}
     row |= {
         "confidence": 1.0,

@@ -195,6 +195,6 @@ def test_a_timm_model_embeds_by_its_own_preprocessing(vision_model: str, images:
         text_features(clip, ["a magpie"])
 
 
-def test_a_folder_that_is_no_timm_model_is_named(models: dict[str, str]) -> None:
+def test_a_folder_that_is_not_a_timm_model_is_named(models: dict[str, str]) -> None:
     with pytest.raises(InputError, match=r"timm.*config\.json"):
         load(f"timm:{models['ours']}")

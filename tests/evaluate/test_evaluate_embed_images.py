@@ -86,7 +86,7 @@ def test_the_file_is_what_emb_explorer_reads_and_holds_what_pybioclip_embeds(
     assert (origin["weights"], origin["normalized"]) == (weights_digest(clip), False)
 
 
-def test_unit_vectors_and_the_second_projector_are_to_be_had(
+def test_unit_vectors_and_the_second_projector_are_options(
     models: dict[str, str], photos: Path, tmp_path: Path
 ) -> None:
     for name, options in (("plain", {}), ("unit", {"normalize": True}), ("replay", {"projector": "replay"})):
@@ -161,7 +161,7 @@ def test_only_what_is_new_or_changed_is_embedded_again(
         np.testing.assert_allclose(vector, before[like], atol=1e-5)
 
 
-def test_a_file_of_something_else_is_replaced_only_when_asked(
+def test_a_file_with_other_contents_is_replaced_only_on_request(
     models: dict[str, str], photos: Path, encoded: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out.parquet"
@@ -247,7 +247,7 @@ def test_an_interrupted_run_is_completed_by_the_same_command(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.parquet", "photos", "whole.parquet"]
 
 
-def test_what_cannot_be_embedded_is_said(models: dict[str, str], photos: Path, tmp_path: Path) -> None:
+def test_images_without_an_embedding_are_reported(models: dict[str, str], photos: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"--memory-mb.*{MIN_MEMORY_MB}"):
         embed_images(model=models["ours"], images=(photos,), out=tmp_path / "out.parquet", memory_mb=1)
     with pytest.raises(InputError, match=r"out\.csv.*\.parquet"):

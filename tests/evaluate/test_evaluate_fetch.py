@@ -106,7 +106,7 @@ def fetching(tmp_path: Path) -> Fetching:
     return Fetching(tmp_path)
 
 
-def test_pinned_archives_are_unpacked_and_adopted_when_asked_again(host: Host, fetching: Fetching) -> None:
+def test_pinned_archives_are_unpacked_and_adopted_the_next_time(host: Host, fetching: Fetching) -> None:
     packed, lists = tar(host.folder / "set.tar.gz", FILES), zipped(host.folder / "lists.zip", {"split.json": b"{}"})
     entries = [
         {"url": host.url("set.tar.gz"), "md5": hashlib.md5(packed.read_bytes()).hexdigest()},
@@ -146,7 +146,7 @@ def test_a_label_file_is_fetched_as_it_is_and_read_beside_a_persons_images(
     assert not fetching.found()
 
 
-def test_without_a_pin_it_says_which_one_came_and_fetches_that_no_second_time(host: Host, fetching: Fetching) -> None:
+def test_without_a_pin_the_fetched_version_is_reported_and_not_fetched_twice(host: Host, fetching: Fetching) -> None:
     packed = tar(host.folder / "set.tar.gz", FILES)
     checksum = hashlib.sha256(packed.read_bytes()).hexdigest()
     with pytest.raises(InputError, match=rf"benchmarks\.mine\.fetch: http.*no pin.*write sha256: {checksum}"):
@@ -166,7 +166,7 @@ def test_another_file_than_the_pinned_one_is_refused(host: Host, fetching: Fetch
     assert not fetching.files.exists()
 
 
-def test_a_dataset_of_the_hub_is_had_at_its_commit(fetching: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_dataset_is_fetched_at_its_commit(fetching: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
     def snapshot(name: str, *, repo_type: str, revision: str, allow_patterns: list[str], local_dir: Path) -> None:
         assert (name, repo_type, revision, allow_patterns) == ("a/b", "dataset", COMMIT, ["*.csv"])
         (local_dir / ".cache").mkdir(parents=True)
@@ -222,7 +222,7 @@ def test_images_are_found_by_name_where_a_copy_is_sorted_otherwise(tmp_path: Pat
         list(read_labels(given))
 
 
-def test_fetched_paths_are_of_the_workflows_own_and_nobody_is_asked_for_them() -> None:
+def test_fetched_paths_are_the_workflows_own_and_not_requested_from_people() -> None:
     fetch = [{"url": "https://example.org/newt.tar.gz", "md5": "0" * 32}]
     values = {
         "run": "r",

@@ -110,7 +110,7 @@ def test_triplets_of_features_that_know_nothing_are_right_half_the_time(codes: n
     assert triplet_accuracy(random, codes, 200)["triplet/mean"].value == pytest.approx(0.5, abs=0.1)
 
 
-def test_models_are_held_against_each_other_with_intervals(codes: np.ndarray, tmp_path: Path) -> None:
+def test_models_are_compared_with_intervals(codes: np.ndarray, tmp_path: Path) -> None:
     images = table_of(tmp_path)
     random = np.random.default_rng(0).normal(size=(len(codes), 64)).astype(np.float32)
     features = {
@@ -132,7 +132,7 @@ def test_models_are_held_against_each_other_with_intervals(codes: np.ndarray, tm
     assert (tmp_path / "out/demo/tiny.json").read_bytes() == before
 
 
-def test_the_map_keeps_species_together_and_is_the_same_again(codes: np.ndarray, tmp_path: Path) -> None:
+def test_the_map_keeps_species_together_and_is_reproducible(codes: np.ndarray, tmp_path: Path) -> None:
     images = table_of(tmp_path)
     features = features_of(faithful(codes, noise=0.1), images, tmp_path / "f.safetensors")
     made = []

@@ -280,7 +280,7 @@ def test_a_plantdoc_folder_whose_images_are_all_bad_keeps_its_number(folder: Pat
     assert [(row["split"], row["class"], row["class_index"]) for row in rows][-1] == ("test", "b", "1")
 
 
-def test_subsets_stand_one_after_the_other_and_are_told_apart(folder: Path) -> None:
+def test_subsets_follow_each_other_and_are_named(folder: Path) -> None:
     subsets = {}
     for number, name in enumerate(("desert-lion", "ENA24")):
         put(folder / "images" / name / "1.jpg")

@@ -185,9 +185,7 @@ def answered_alike(model: str, folder: Path, species: Path) -> bool:
     return told[0] == told[1]
 
 
-def test_a_photo_that_was_taken_sideways_is_looked_at_upright(
-    models: dict[str, str], species: Path, tmp_path: Path
-) -> None:
+def test_a_rotated_photo_is_judged_upright(models: dict[str, str], species: Path, tmp_path: Path) -> None:
     """As training images are."""
     folder = tmp_path / "turned"
     folder.mkdir()
@@ -226,7 +224,7 @@ def test_the_species_of_a_corpus_are_those_it_trains_on(models: dict[str, str], 
     assert {row["species"] for row in rows_of(out)} == {"hudsonia", ""}
 
 
-def test_what_cannot_be_predicted_is_said(
+def test_images_without_a_prediction_are_reported(
     models: dict[str, str], vision_model: str, pictures: Path, species: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "s.csv"
@@ -369,7 +367,7 @@ def two_images(models: dict[str, str], pictures: Path, species: Path) -> dict[st
     return {"model": models["ours"], "images": (pictures,), "species": species, "batch": 1, "top": 1}
 
 
-def test_a_sheet_that_is_too_large_is_let_in_by_the_option_that_its_message_names(
+def test_a_sheet_that_is_too_large_is_read_with_the_named_option(
     two_images: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     [folder] = two_images["images"]
@@ -379,7 +377,7 @@ def test_a_sheet_that_is_too_large_is_let_in_by_the_option_that_its_message_name
     assert status_of(max_pixels=3000, **two_images) == 0
 
 
-def test_a_file_whose_name_is_no_utf_8_is_answered(two_images: dict[str, Any], tmp_path: Path) -> None:
+def test_a_file_whose_name_is_not_utf_8_is_answered(two_images: dict[str, Any], tmp_path: Path) -> None:
     [folder] = two_images["images"]
     Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png")).write_bytes((folder / "a.png").read_bytes())
     assert status_of(out=tmp_path / "s.csv", **two_images) == 0
@@ -425,7 +423,7 @@ def test_a_stop_before_the_first_answer_leaves_an_earlier_table(
     assert out.read_text() == "earlier"
 
 
-def test_embeddings_of_names_stand_for_a_list(
+def test_embeddings_of_names_replace_a_list(
     models: dict[str, str], pictures: Path, species: Path, tmp_path: Path
 ) -> None:
     """Embeddings stored with the model are used by default; embeddings of another size are refused."""

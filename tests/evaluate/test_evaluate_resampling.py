@@ -48,7 +48,7 @@ def test_the_calibration_error_weighs_each_bins_gap_by_its_images() -> None:
     assert calibration_error(np.ones(3), np.ones(3, bool)).value == 0
 
 
-def test_a_sure_thing_has_no_width_and_a_score_without_images_none() -> None:
+def test_a_certain_score_has_no_width_and_one_without_images_no_interval() -> None:
     assert interval(resample(right(50, 50))["top1"]) == (1, 1)
     assert interval(resample({"unseen": share(np.zeros(9, bool), np.zeros(9, bool))})["unseen"]) is None
 
@@ -80,7 +80,7 @@ def test_the_two_sides_of_a_comparison_agree() -> None:
     assert there.p == back.p
 
 
-def test_scores_that_are_no_means_are_resampled_whole() -> None:
+def test_scores_that_are_not_means_are_resampled() -> None:
     truth = np.array([[True, False], [True, True], [False, True]])
     measure = macro_f1(truth, truth)
     assert measure.value == 1
@@ -156,7 +156,7 @@ def test_an_image_that_is_tried_often_counts_once_where_all_tries_are_right() ->
     assert interval_of(folds, resample({"few": folds})["few"]) == wilson(1.0, 4)
 
 
-def test_what_is_no_share_of_images_keeps_its_resampled_interval() -> None:
+def test_scores_that_are_not_proportions_keep_their_bootstrap_interval() -> None:
     heights = Measure(np.array([[7, 1], [1, 1], [0, 0], [3, 1]]), ratio)
     drawn = resample({"height": heights})["height"]
     assert interval_of(heights, drawn) == interval(drawn)

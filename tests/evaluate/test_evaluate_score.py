@@ -122,7 +122,7 @@ def test_features_made_by_hand_give_the_score_worked_out_on_paper(
     assert not rows[0]["correct"]
 
 
-def test_rare_species_text_types_are_those_of_each_version_by_plain_loops_over_prompts(
+def test_rare_species_text_types_equal_plain_loops_in_each_version(
     models: dict[str, str], images: Path, features: dict[str, Path], tmp_path: Path
 ) -> None:
     """v1.0.1 names classes by `sci_com`, later code by `taxon_com`; 81 templates, class after class."""
@@ -275,7 +275,7 @@ def test_models_without_features_are_errors(models: dict[str, str], images: Path
         score_layout(benchmark="tiny", settings=settings(), images=images, models=models, features={}, out_dir=tmp_path)
 
 
-def test_models_are_held_against_each_other_and_species_parted_by_what_was_seen(
+def test_models_are_compared_on_seen_and_unseen_species(
     models: dict[str, str], images: Path, features: dict[str, Path], tmp_path: Path
 ) -> None:
     seen = tmp_path / "seen.parquet"

@@ -263,7 +263,7 @@ def test_the_names_of_classes_change_no_cluster() -> None:
     assert herbarium19(featured(features), renamed).metrics == herbarium19(featured(features), images).metrics
 
 
-def test_labels_exchanged_by_lot_leave_newt_and_plantdoc_at_chance() -> None:
+def test_shuffled_labels_leave_newt_and_plantdoc_at_chance() -> None:
     generator = np.random.default_rng(0)
     images = 20 + 200
     features = generator.normal(size=(images, 8)).astype(np.float32)

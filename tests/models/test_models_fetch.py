@@ -84,7 +84,7 @@ def test_a_checkpoint_with_a_second_projector_keeps_it(random: Path, architectur
 
 
 @pytest.mark.parametrize("ending", ["pt", "pth", "bin", "safetensors"])
-def test_whatever_a_checkpoint_is_called_its_images_are_normalised_as_is_said(
+def test_images_are_normalised_as_configured_whatever_a_checkpoint_is_called(
     ending: str, random: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / f"weights.{ending}"
@@ -182,7 +182,7 @@ def test_weights_trained_with_another_activation_are_refused(random: Path, tmp_p
         )
 
 
-def test_a_timm_model_of_the_hub_is_had_at_its_commit(
+def test_a_hub_timm_model_is_fetched_at_its_commit(
     vision_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved = Path(vision_model.removeprefix("timm:local-dir:"))

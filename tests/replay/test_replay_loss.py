@@ -46,7 +46,7 @@ def test_no_pairs_at_all_stop_whatever_may_be_lost(tmp_path: Path) -> None:
     assert "max_loss" not in said, "it is set, and no share lets a run go on without pairs"
 
 
-def test_pairs_that_need_more_memory_are_not_told_to_be_asked_for_as_they_are(tmp_path: Path) -> None:
+def test_pairs_that_need_more_memory_need_a_higher_limit_to_be_retried(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         check(tmp_path, [GOOD, LARGE, LARGE, LATE])
     assert says(str(caught.value), "needs_memory 2", "retry_failed", " 1 of them", "image_memory_mb", " 2 of them")

@@ -141,7 +141,7 @@ def test_the_limits_on_unsafe_and_watermarked_images_are_the_config_s(
 
 
 @pytest.mark.parametrize("value", [None, "unlikely"])
-def test_a_set_without_safety_is_refused_unless_the_config_says_that_it_has_none(
+def test_a_set_without_safety_scores_is_refused_unless_configured(
     make_metadata: Any, make_settings: Any, tmp_path: Path, value: str | None
 ) -> None:
     metadata = make_metadata([{"punsafe": 0.1}], "good"), make_metadata([{"punsafe": value}], "unsafe")
@@ -160,7 +160,7 @@ def test_a_missing_column_is_named_with_its_file(
         select(metadata=(make_metadata([{}]),), settings=settings, out_dir=tmp_path / "out")
 
 
-def test_a_file_that_is_no_parquet_is_named(tmp_path: Path, make_settings: MakeSettings) -> None:
+def test_a_file_that_is_not_parquet_is_named(tmp_path: Path, make_settings: MakeSettings) -> None:
     (tmp_path / "broken.parquet").write_bytes(b"not parquet")
     with pytest.raises(InputError, match=r"broken\.parquet: .*parquet"):
         select(metadata=(tmp_path / "broken.parquet",), settings=make_settings(), out_dir=tmp_path / "out")

@@ -32,7 +32,7 @@ class Texts(HTMLParser):
             self.text += data
 
 
-def test_what_differs_is_shown_and_what_does_not_is_not(tmp_path: Path) -> None:
+def test_only_differences_are_shown(tmp_path: Path) -> None:
     write_run(tmp_path, "a", 0.1, [True] * 60 + [False] * 40)
     write_run(tmp_path, "b", 0.2, [True] * 80 + [False] * 20)
     compare(runs=("a", "b"), results=tmp_path)

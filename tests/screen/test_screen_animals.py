@@ -135,7 +135,7 @@ def test_classes_are_told_apart_by_name_and_unknown_ones_do_not_count() -> None:
     assert {score for _, score in highest(none, ["animal"])} == {0.0}
 
 
-def test_what_is_no_detector_is_refused_with_its_name(frames: Downloaded, tmp_path: Path) -> None:
+def test_an_invalid_detector_is_refused_by_its_name(frames: Downloaded, tmp_path: Path) -> None:
     weights = tmp_path / "weights.onnx"
     weights.write_bytes(os.urandom(64))
     settings = AnimalsJudge(judge="animals", weights=str(weights))

@@ -51,7 +51,7 @@ def judge(
     judge_by_class(model=model, classes=classes, group=corpus.group(name, of=of, **more))
 
 
-def test_each_image_asked_for_gets_the_class_nearest_by_cosine(corpus: Downloaded, model: str, classes: Path) -> None:
+def test_each_image_gets_the_nearest_class_by_cosine(corpus: Downloaded, model: str, classes: Path) -> None:
     judge(corpus, model, classes, of="img_type LIKE 'Museum%'")
     clip, embeddings = load(model), read_embeddings(classes)
     found = corpus.findings("museum")
@@ -81,7 +81,7 @@ def test_neither_batch_nor_workers_change_a_byte(
     assert rows == [{key: value for key, value in row.items() if key != "judge"} for row in corpus.findings("museum")]
 
 
-def test_what_was_seen_is_not_looked_at_again(
+def test_judged_images_are_not_judged_again(
     corpus: Downloaded, model: str, classes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge(corpus, model, classes, of="img_type LIKE 'Museum%'")
@@ -188,7 +188,7 @@ def test_support_images_become_centres_and_find_their_like(tmp_path: Path, model
         ({"page/1.jpg": noise(1), "plant/1.jpg": noise(2), "sky/note.txt": b"none"}, "sky: no image"),
     ],
 )
-def test_a_support_set_that_is_none_is_refused(tmp_path: Path, model: str, files: dict[str, bytes], said: str) -> None:
+def test_an_invalid_support_set_is_refused(tmp_path: Path, model: str, files: dict[str, bytes], said: str) -> None:
     for name, content in files.items():
         (tmp_path / "support" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "support" / name).write_bytes(content)

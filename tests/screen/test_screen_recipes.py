@@ -23,7 +23,7 @@ def collections() -> set[str]:
     return set(re.findall(r"(?:THEN|ELSE)\s+'([^']+)'", body))
 
 
-def test_each_collection_with_a_support_set_is_looked_at_once() -> None:
+def test_each_collection_with_a_support_set_is_judged_once() -> None:
     config = load_config(read_yaml(ROOT / "config/gbif.yaml"), "gbif.yaml", SiteSettings())
     asked = [judge.of for judge in config.screen.values() if isinstance(judge, ClipJudge)]
     found = [re.fullmatch(r"img_type = 'Museum Specimen: (.+)' AND several_images = 'true'", of) for of in asked]

@@ -31,7 +31,7 @@ def uuids_in(folder: Path) -> dict[Path, set[str]]:
     return found
 
 
-def test_a_takedown_reaches_findings_and_pages_and_nothing_is_looked_at_again(
+def test_a_takedown_reaches_findings_and_pages_and_nothing_is_judged_again(
     corpus: Downloaded, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classes = tmp_path / "classes.safetensors"

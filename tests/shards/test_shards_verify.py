@@ -132,7 +132,7 @@ def test_a_kept_image_without_a_sample_and_a_sample_without_a_verdict_are_named(
     assert any(says(line, f"image {moved['uuid']} is in {there}", moved["split"]) for line in found.splitlines())
 
 
-def test_what_was_taken_down_is_not_missed_before_its_verdict_is_decided_again(corpus: Path) -> None:
+def test_images_taken_down_are_not_missing_before_their_verdict_is_renewed(corpus: Path) -> None:
     path = corpus / "curate/g000/verdicts.parquet"
     rows = tables.read_rows(path, VERDICTS).to_pylist()
     gone, lost = [row for row in rows if row["keep"]][:2]
@@ -157,7 +157,7 @@ def test_a_sample_that_the_index_places_elsewhere_is_named(corpus: Path) -> None
     assert says(line, f"{corpus}/shards/g000/train/shard-000000.tar: ", "webdataset", "index")
 
 
-def test_the_small_split_is_looked_at_and_an_unreadable_table_hides_nothing_else(corpus: Path) -> None:
+def test_the_small_split_is_searched_and_an_unreadable_table_hides_nothing_else(corpus: Path) -> None:
     small = corpus / "shards/g000/train_small"
     (small / "shard-000000.tar").unlink()
     (corpus / "shards/g000/val/manifest.parquet").write_bytes(b"damaged")

@@ -136,7 +136,7 @@ def test_every_kept_image_is_one_sample_at_its_place_with_its_label_and_picture(
     assert (account.rows_in, account.kept) == (54, 54)
 
 
-def test_columns_that_the_config_keeps_stand_in_the_index_and_rewrite_no_shard(corpus: Path) -> None:
+def test_kept_columns_are_in_the_index_and_rewrite_no_shard(corpus: Path) -> None:
     before = build(corpus)
     tars_before = {path: path.stat().st_ino for path in before.rglob("*.tar")}
     rows = [
@@ -247,7 +247,7 @@ def move_to_a_tar_of_its_own(corpus: Path, number: int) -> Path:
 
 
 @pytest.mark.slow
-def test_a_killed_job_writes_again_only_the_shard_in_hand(corpus: Path) -> None:
+def test_a_killed_job_rewrites_only_the_shard_in_progress(corpus: Path) -> None:
     in_third = next(row for row in index(build(corpus, work="first_work")) if row["shard"] == "shard-000002.tar")
     needed = move_to_a_tar_of_its_own(corpus, int(in_third["uuid"][1:]))
     wanted = sums(build(corpus, out="wanted/g000"))
@@ -361,7 +361,7 @@ def test_a_job_reads_the_rows_of_its_own_group_alone(corpus: Path) -> None:
         write(group=1, work=corpus / "work", out_dir=folder, **job)
 
 
-def test_a_uuid_that_is_no_member_name_is_refused(corpus: Path) -> None:
+def test_a_uuid_that_is_not_a_member_name_is_refused(corpus: Path) -> None:
     row = verdict(35, "train", tars.Span(512, 9)) | {"uuid": "../u035"}
     tables.write_rows([row], VERDICTS, corpus / "verdicts.parquet")
     with pytest.raises(InputError, match=re.escape("'../u035'")):
@@ -442,7 +442,7 @@ def test_a_tenth_of_the_training_shards_stands_apart_to_try_things_on(corpus: Pa
     assert tar.samefile(folder / "train" / tar.name)
 
 
-def test_what_was_taken_down_leaves_its_place_empty_and_every_other_shard_as_it_was(corpus: Path) -> None:
+def test_a_takedown_leaves_empty_places_and_no_other_change(corpus: Path) -> None:
     before = sums(build(corpus))
     rows = tables.read_rows(corpus / "verdicts.parquet", VERDICTS).to_pylist()
     gone = index(corpus / "g000")[20]

@@ -452,7 +452,7 @@ def test_trailing_columns_may_be_missing_and_a_name_may_not(tmp_path: Path) -> N
         ({"one.csv": CUS, "two.csv": CUS}, "table", "(one.csv, two.csv)"),
     ],
 )
-def test_what_names_no_taxon_is_refused_in_one_line(
+def test_a_name_that_is_not_a_taxon_is_refused_in_one_line(
     tmp_path: Path, files: dict[str, str | bytes], reader: str, said: str
 ) -> None:
     with pytest.raises(InputError) as caught:

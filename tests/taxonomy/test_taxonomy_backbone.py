@@ -94,7 +94,7 @@ def test_synonyms_lead_to_what_is_accepted_and_faults_are_counted(make_backbone:
     assert (summary["dangling_parents"], summary["in_parent_cycles"]) == (1, 2)
 
 
-def test_a_name_in_doubt_does_not_stand_for_its_genus(make_backbone: Callable[..., Made]) -> None:
+def test_a_doubtful_name_does_not_resolve_to_its_genus(make_backbone: Callable[..., Made]) -> None:
     file, _ = make_backbone(
         [
             taxon("1", "Quercus", "genus"),
@@ -169,7 +169,7 @@ def test_folder_and_zip_and_any_order_of_rows_give_the_same(
         ),
     ],
 )
-def test_what_is_missing_is_said_in_one_line(tmp_path: Path, files: dict[str, str], said: str) -> None:
+def test_missing_files_are_one_line(tmp_path: Path, files: dict[str, str], said: str) -> None:
     (tmp_path / "archive").mkdir()
     for name, text in files.items():
         (tmp_path / "archive" / name).write_text(text)

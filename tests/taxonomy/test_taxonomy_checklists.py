@@ -167,7 +167,7 @@ def test_an_archive_builds_or_is_refused_in_one_true_line(archive: str, built: B
 
 
 @pytest.mark.parametrize("archive", [one for one in ARCHIVES if (PLACE / one / "expected.tree").exists()])
-def test_an_expected_tree_is_held_at_the_seven_ranks(archive: str, built: Built) -> None:
+def test_an_expected_tree_is_matched_at_the_seven_ranks(archive: str, built: Built) -> None:
     lines = list(tree(PLACE / archive / "expected.tree"))
     parts = read_names(name for line in lines for name in (line.text, *line.lineage.values()))
     with duckdb.connect(str(built(archive)[0]), read_only=True) as connection:

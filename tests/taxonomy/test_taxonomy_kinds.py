@@ -208,7 +208,7 @@ def test_a_kind_of_name_gets_no_species(answers: list[dict[str, Any]], place: in
     assert (answer["reason"] or answer["scientific_name"]) == OTHER_CASES[place][1], answer
 
 
-def test_a_doubted_name_is_trusted_less_and_the_doubt_is_said(resolved: Resolved, kinds: Path) -> None:
+def test_a_doubtful_name_is_trusted_less_and_reported(resolved: Resolved, kinds: Path) -> None:
     certain, doubted = resolved(
         [{"scientific_name": "Larus muelleri"}, {"scientific_name": "?Larus muelleri"}], backbones={"test": kinds}
     )
@@ -218,7 +218,7 @@ def test_a_doubted_name_is_trusted_less_and_the_doubt_is_said(resolved: Resolved
     assert "question mark" not in certain["detail"]
 
 
-def test_each_way_to_an_answer_is_said_in_the_strategy(resolved: Resolved, kinds: Path) -> None:
+def test_the_strategy_names_each_way_to_an_answer(resolved: Resolved, kinds: Path) -> None:
     labels = [
         {"scientific_name": "Passer Montanus"},
         {"scientific_name": "Gerardia purpurea L."},
@@ -246,7 +246,7 @@ def test_two_letters_need_a_family_or_an_author(resolved: Resolved, kinds: Path)
     assert supported["confidence"] < once["confidence"]
 
 
-def test_a_name_that_is_no_species_is_said_to_be_there(
+def test_a_name_that_is_not_a_species_is_reported(
     resolved: Resolved, kinds: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (answer,) = resolved([{"scientific_name": "Rosa aliena"}], backbones={"test": kinds})

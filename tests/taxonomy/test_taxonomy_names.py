@@ -78,7 +78,7 @@ def test_a_name_is_read_as_a_taxonomist_would(read: Names, written: str, parts: 
         "-",
     ],
 )
-def test_words_for_not_knowing_are_no_names(read: Names, written: str) -> None:
+def test_words_for_unknown_are_not_names(read: Names, written: str) -> None:
     assert written not in read([written])
 
 

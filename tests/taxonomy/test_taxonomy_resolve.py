@@ -308,7 +308,7 @@ def test_labels_of_generations_are_counted_together(resolved: Resolved, tmp_path
     assert account["notes"]["images by unresolved"] == 9
 
 
-def test_what_is_no_backbone_is_named(resolved: Resolved, tmp_path: Path) -> None:
+def test_an_invalid_backbone_is_named(resolved: Resolved, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.duckdb: missing"):
         resolved([{}], backbones={"test": tmp_path / "nowhere.duckdb"})
     (tmp_path / "text.duckdb").write_text("not a database")

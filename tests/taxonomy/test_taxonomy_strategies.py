@@ -129,7 +129,7 @@ def test_an_override_that_cannot_be_followed_is_named(
         resolved([{"species": "Canis lupus"}], overrides=write_overrides(tmp_path / "overrides.csv", row))
 
 
-def test_a_file_that_is_no_overrides_is_named(resolved: Resolved, tmp_path: Path) -> None:
+def test_an_invalid_overrides_file_is_named(resolved: Resolved, tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("species,taxon\nApis,1\n")
     with pytest.raises(InputError, match="unknown column taxon"):
         resolved([{}], overrides=tmp_path / "other.csv")
@@ -137,7 +137,7 @@ def test_a_file_that_is_no_overrides_is_named(resolved: Resolved, tmp_path: Path
         resolved([{}], overrides=tmp_path / "nowhere.csv")
 
 
-def test_an_explanation_shows_the_candidates_and_who_chose(
+def test_an_explanation_shows_the_candidates_and_the_choice(
     backbone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = Path(__file__).parents[2] / "config" / "config.yaml"

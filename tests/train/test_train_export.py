@@ -127,9 +127,7 @@ def test_a_model_names_what_it_and_its_start_were_trained_on(trained: Path, star
     assert (first["data"], first["start"], second) == (own["data"], own["start"], older)
 
 
-def test_the_card_says_what_was_taken_down_of_what_the_model_and_its_start_were_trained_on(
-    trained: Path, tmp_path: Path
-) -> None:
+def test_the_card_counts_training_images_that_were_taken_down(trained: Path, tmp_path: Path) -> None:
     data = json.loads((trained / "summary.json").read_text())["digests"]["data"]
     older = {"name": "older", "data": {"biology": [{"train": ["a" * 64, "b" * 64]}], "replay": None}}
     lineage = tmp_path / "lineage.json"

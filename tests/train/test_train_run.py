@@ -337,7 +337,7 @@ def test_a_model_of_which_no_pair_fits_is_bad_input(
         in_process(corpus, start, tmp_path)
 
 
-def test_metrics_also_go_to_weights_and_biases_when_the_config_asks(corpus, start: Path, tmp_path: Path) -> None:
+def test_metrics_go_to_weights_and_biases_if_configured(corpus, start: Path, tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     settings = WandbSettings(project="organisms", mode="offline")
     in_process(corpus, start, tmp_path, limits=TrainLimits(workers=0, wandb=settings))
@@ -434,7 +434,7 @@ def test_biology_alone_has_one_projector(corpus, start: Path, tmp_path: Path) ->
     assert "replay_projector" not in load_file(tmp_path / "train/model.safetensors")
 
 
-def test_losses_that_are_not_finite_stop_the_run_and_their_images_are_named(
+def test_nonfinite_losses_stop_the_run_and_name_the_images(
     corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = FAST.model_copy(update={"lr": 1e30, "warmup_steps": 0})

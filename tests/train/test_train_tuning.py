@@ -82,9 +82,7 @@ def test_layer_depths_count_from_each_towers_output() -> None:
 
 
 @pytest.mark.parametrize("blocks", [0, 1])
-def test_only_the_last_blocks_and_what_follows_them_are_trained(
-    blocks: int, forward_of: Callable[..., Forward]
-) -> None:
+def test_only_the_last_blocks_and_later_layers_are_trained(blocks: int, forward_of: Callable[..., Forward]) -> None:
     forward = forward_of(tune_blocks=blocks)
     gradients = step(forward)
     trained = {name for name, gradient in gradients.items() if gradient is not None}

@@ -138,7 +138,7 @@ def test_a_carved_benchmark_that_would_test_nothing_is_refused(
         load_config(values, "config", SiteSettings())
 
 
-def test_baselines_are_fetched_once_and_vision_models_are_held_against_no_text(fresh: Any) -> None:
+def test_baselines_are_fetched_once_and_vision_models_are_scored_without_text(fresh: Any) -> None:
     dino = f"dino: 'timm:hf-hub:timm/vit_base_patch14_dinov2.lvd142m@{'0' * 40}'"
     baselines = f"baselines={{clip: 'ViT-B-16-quickgelu:openai', {dino}}}"
     commands = [

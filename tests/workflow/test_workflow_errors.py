@@ -58,7 +58,7 @@ def test_a_column_that_a_table_lacks_is_refused_by_the_dry_run(fresh: Any) -> No
     assert all(part in said for part in ("generations.0.sources.mine", "mine.csv", "Gattung", "columns.species", "Art"))
 
 
-def test_of_many_missing_inputs_the_rest_is_counted_and_named_by_the_command_that_is_printed(fresh: Any) -> None:
+def test_many_missing_inputs_are_counted_and_listed_by_the_printed_command(fresh: Any) -> None:
     line = complaint(snakemake(fresh.folder, "all", "-c2", "--configfile", "config/beetles.yaml"))
     found = re.search(
         r"my_beetles\.table: beetles/images\.csv: .*\(and (\d+) more: `snakemake (.+)` names them\)$", line
@@ -69,7 +69,7 @@ def test_of_many_missing_inputs_the_rest_is_counted_and_named_by_the_command_tha
 
 
 @pytest.mark.slow
-def test_downloads_are_sized_before_benchmarks_are_there(fresh: Any) -> None:
+def test_downloads_are_estimated_before_benchmarks_exist(fresh: Any) -> None:
     mine = ("--config", "benchmarks={mine: {layout: csv, labels: mine.csv, images: mine}}")
     for target in ("data", "all"):
         said = complaint(fresh.snakemake(target, *mine))
@@ -79,7 +79,7 @@ def test_downloads_are_sized_before_benchmarks_are_there(fresh: Any) -> None:
     assert fresh.path("results/corpora/micro/catalog/g000/part-0001.parquet").exists()
 
 
-def test_a_mix_with_a_corpus_that_nobody_made_is_said_before_anything_runs(fresh: Any) -> None:
+def test_a_mix_with_a_missing_corpus_is_refused_before_anything_runs(fresh: Any) -> None:
     mix = ("--config", "mix=[{corpus: micro}, {corpus: other}]")
     missing = "mix.1.corpus: results/corpora/other: no such file or folder"
     assert complaint(fresh.snakemake("data", *mix)).endswith(f" + --config: {missing}")
@@ -105,7 +105,7 @@ def test_results_that_cannot_be_written_are_refused_before_anything_runs(fresh: 
     assert says(complaint(fresh.snakemake("data")), "denied", "config/site.yaml")
 
 
-def test_a_second_run_at_once_is_told_of_the_first_and_a_dead_ones_lock_how_to_go(fresh: Any) -> None:
+def test_a_second_run_names_the_first_and_how_to_remove_a_stale_lock(fresh: Any) -> None:
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     first = subprocess.Popen(fresh.command("data"), cwd=fresh.folder, env=fresh.environment(), **quiet)
     try:

@@ -72,9 +72,7 @@ def write_module(folder: Path, snakefile: str = f'"{ROOT}/Snakefile"', use: str 
 
 
 @pytest.mark.slow
-def test_a_folder_of_ones_own_is_planned_alike_by_the_entry_and_as_a_module_from_a_git_host(
-    own: Path, tmp_path: Path
-) -> None:
+def test_a_working_folder_has_the_same_plan_by_run_and_as_a_module(own: Path, tmp_path: Path) -> None:
     by_entry = plan(own, ROOT / "run", "all", "--profile", "profiles/local")
     assert says(
         by_entry.stderr, f"Using profile {ROOT}/profiles/local", "config config/config.yaml, corpus own, run own"
@@ -137,7 +135,7 @@ def notices(done: subprocess.CompletedProcess[str]) -> list[str]:
     return [line for line in done.stderr.splitlines() if line.startswith("source own: ")]
 
 
-def test_photos_of_a_read_generation_may_change_and_the_plan_says_so(read: Path) -> None:
+def test_changed_photos_of_a_built_generation_are_reported(read: Path) -> None:
     program = ("-s", ROOT / "Snakefile")
     # The end of a run records what an older release has read.
     assert notices(run_snakemake(read, *program, DOWNLOADED, "-c2")) == []

@@ -61,7 +61,7 @@ def test_only_what_a_run_makes_is_planned_and_none_of_it_in_the_corpus(given: An
     assert not [line for line in outputs if ELSEWHERE in line]
 
 
-def test_its_shards_are_trained_on_and_its_digest_is_held_against_the_config(given: Any) -> None:
+def test_its_shards_are_trained_on_and_its_digest_is_checked(given: Any) -> None:
     (command,) = [line for line in plan(given.folder, "train").stdout.splitlines() if "train.run " in line]
     assert f'{{"shards":["{ELSEWHERE}/shards/g000"],"labels":"{ELSEWHERE}/taxonomy/labels.parquet"' in command
     assert f'"replay":"{ELSEWHERE}/replay"' in command

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 INSIDE, ALLOWED = 12, 6
 
 
-def test_a_setting_that_allows_an_address_fetches_what_it_refused_and_asks_nobody_else(fresh: Any) -> None:
+def test_a_setting_that_allows_an_address_requests_only_what_it_had_refused(fresh: Any) -> None:
     server = Server()
     port = server.http.server_port
     own_photos(fresh.folder, there=0, of=1)

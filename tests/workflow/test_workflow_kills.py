@@ -78,7 +78,7 @@ def before_downloads(copy: Any) -> Any:
     return copy
 
 
-def test_killed_jobs_and_a_killed_snakemake_end_in_the_undisturbed_result(before_downloads: Any, finished: Any) -> None:
+def test_kills_do_not_change_the_result(before_downloads: Any, finished: Any) -> None:
     fresh = before_downloads
     # A download job dies: Snakemake stops, and nothing of its part is published.
     snakemake = start(fresh)

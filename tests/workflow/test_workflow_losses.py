@@ -31,7 +31,7 @@ def own_photos(folder: Path, there: int, of: int) -> None:
         (folder / f"photos/{number}.jpg").write_bytes(picture(number))
 
 
-def test_missing_photos_stop_the_run_and_come_by_the_command_that_its_last_line_names(fresh: Any) -> None:
+def test_missing_photos_stop_the_run_and_the_printed_command_recovers_them(fresh: Any) -> None:
     own_photos(fresh.folder, there=9, of=12)
     command = "snakemake data --profile profiles/local --configfile mine.yaml"
     done = fresh.typed(command)
@@ -61,7 +61,7 @@ def test_missing_photos_stop_the_run_and_come_by_the_command_that_its_last_line_
     assert fresh.typed(data).stderr.splitlines()[-4:] == lines
 
 
-def test_what_was_lost_is_gone_on_without_where_the_config_says_so(fresh: Any) -> None:
+def test_max_loss_continues_without_lost_images(fresh: Any) -> None:
     own_photos(fresh.folder, there=9, of=12)
     with fresh.path("mine.yaml").open("a") as config:
         config.write("max_loss: {sources: {mine: 0.25}}\n")

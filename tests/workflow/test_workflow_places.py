@@ -108,7 +108,7 @@ def test_rules_that_need_the_internet_are_the_guides() -> None:
     assert RULES.count("localrule: INTERNET_HERE") == len(marked)
 
 
-def test_no_command_that_is_written_anywhere_gives_snakemake_a_target_for_a_config_file() -> None:
+def test_no_documented_command_puts_a_target_after_configfile() -> None:
     # `--configfile` takes all words up to the next option.
     swallowed = re.compile(r"--configfile(?: \S+\.yaml)+ [a-z_]+(?![\w./-])")
     places = [
@@ -141,7 +141,7 @@ def test_every_rule_takes_cores_log_and_benchmark_from_its_job(fresh: Any) -> No
     assert [rule["rule"] for rule in running if rule["cores"] != 7] == []
 
 
-def test_without_internet_what_is_not_fetched_is_listed_with_the_command_that_fetches_it(fresh: Any) -> None:
+def test_offline_runs_list_missing_files_with_the_fetch_command(fresh: Any) -> None:
     given = ("backbone.zip", "beetles/images.csv", "beetles/test.csv")
     for name in (*given, "bioclip/open_clip_config.json", "bioclip/open_clip_model.safetensors", "beetles/test/x"):
         fresh.path(name).parent.mkdir(parents=True, exist_ok=True)

@@ -97,7 +97,7 @@ def test_ablations_train_each_variant_and_test_it_under_each_text_type(plan_of: 
     assert '"text_types":["sci"]' in single
 
 
-def test_a_mixture_plans_the_index_of_foreign_tars_and_reads_a_foreign_corpus_as_it_is(fresh: Any) -> None:
+def test_a_mixture_indexes_foreign_tars_and_only_reads_a_foreign_corpus(fresh: Any) -> None:
     elsewhere = fresh.folder / "elsewhere"
     (elsewhere / "shards" / "g000").mkdir(parents=True)
     (elsewhere / "curate/g000").mkdir(parents=True)
@@ -126,7 +126,7 @@ def test_a_mixture_plans_the_index_of_foreign_tars_and_reads_a_foreign_corpus_as
     assert says(done.stderr, "mix: ", "weight")
 
 
-def test_seen_species_are_told_apart_only_where_the_corpus_is_all_that_is_trained_on(fresh: Any) -> None:
+def test_seen_species_are_separated_only_if_the_corpus_is_the_only_training_data(fresh: Any) -> None:
     """What else a mixture holds, and what a tenth of the corpus lacks, its list of species does not say."""
 
     def scored(*config: str) -> str:
@@ -174,7 +174,7 @@ def test_every_target_can_be_planned(plan_of: Callable[..., str]) -> None:
     assert planned["all"] == planned["report"] - {"report"} | beside
 
 
-def test_replay_is_downloaded_before_the_first_generation_and_waits_for_nothing_of_the_corpus(fresh: Any) -> None:
+def test_replay_is_downloaded_before_the_first_generation(fresh: Any) -> None:
     replay = fresh.planned("results/corpora/micro/replay/download/part-0000/manifest.parquet")
     assert set(replay) == {"world", "replay_select", "replay_download"}
     assert "replay_download" in fresh.planned("results/corpora/micro/download/part-0000/manifest.parquet")

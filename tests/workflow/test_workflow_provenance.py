@@ -149,7 +149,7 @@ def changed(path: Path, content: bytes) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
-def test_a_change_plans_what_it_reaches_and_nothing_else(project: Any, change: Change) -> None:
+def test_a_change_plans_only_what_depends_on_it(project: Any, change: Change) -> None:
     if not change.file:
         assert project.planned(change.target, *change.words) == change.jobs
         return

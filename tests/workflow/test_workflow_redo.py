@@ -100,7 +100,7 @@ def test_a_dry_run_says_it_too_and_plans(finished: Any) -> None:
     assert {"download", "shards_write"} <= set(finished.planned("all", "--config", MISTYPED))
 
 
-def test_redo_silences_the_line_for_its_steps_alone(finished: Any) -> None:
+def test_redo_allows_only_its_own_steps(finished: Any) -> None:
     text = finished.run("-n", "all", "--config", MISTYPED, "redo=download")
     (line,) = [line for line in text.splitlines() if REDONE in line]
     assert "download (" not in line
@@ -108,7 +108,7 @@ def test_redo_silences_the_line_for_its_steps_alone(finished: Any) -> None:
     assert REDONE not in finished.run("-n", "all", "--config", MISTYPED, "redo=[download,shards]")
 
 
-def test_keep_goes_on_with_what_is_there(finished: Any) -> None:
+def test_keep_continues_with_existing_files(finished: Any) -> None:
     # The report and the dataset's card show the config.
     assert finished.planned("all", "--config", MISTYPED, "keep=download") == {"report_build": 1}
     both = ("--config", "shards={samples_per_shard: 90}", "keep=shards")
@@ -164,7 +164,7 @@ def test_a_new_judge_says_what_its_thresholds_would_redo(finished: Any) -> None:
     assert finished.run("-n", *words).splitlines()[-1] == line.removeprefix("error: ")
 
 
-def test_growth_plans_what_is_new_trains_nothing_again_and_stops_nobody(finished: Any) -> None:
+def test_growth_plans_only_new_work_and_no_training(finished: Any) -> None:
     grown = """
 generations:
   - parts: 2
@@ -201,7 +201,7 @@ generations:
     assert finished.planned(*words, "--config", "redo=train")["train_run"] == 1
 
 
-def test_shards_are_redone_once_when_that_is_said(copy: Any) -> None:
+def test_shards_are_redone_once_with_redo(copy: Any) -> None:
     other = ("--config", "shards={samples_per_shard: 90}")
     refused(copy, "data", *other)
     text = copy.run("data", *other, "redo=shards")

@@ -29,7 +29,7 @@ def typed(project: Any, command: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_commands_that_verify_names_bring_everything_back(copy: Any) -> None:
+def test_commands_printed_by_verify_restore_everything(copy: Any) -> None:
     assert says(copy.run("verify"), "all shards and download tars are complete", "images", "replay pairs")
     shards = [f"{CORPUS}/shards/g000/train/shard-000000.tar", f"{CORPUS}/shards/g000/train_small/shard-000000.tar"]
     lost = [*shards, f"{CORPUS}/replay/train/shard-000000.tar", f"{CORPUS}/curate/g000/leakage.parquet"]
@@ -60,7 +60,7 @@ def asked(project: Any, module: str, *words: str) -> str:
     return str(named).replace("CONFIG", " ".join(CONFIG_FILES))
 
 
-def test_what_messages_ask_for_makes_the_report_and_publishes(copy: Any) -> None:
+def test_remedies_in_messages_make_the_report_and_publish(copy: Any) -> None:
     shutil.rmtree(copy.path("results/runs/micro/report"))
     command = asked(copy, "compare", "--runs", "micro", "other")
     assert typed(copy, command).splitlines()[-1] == "result: results/runs/micro/report/index.html"

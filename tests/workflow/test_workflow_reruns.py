@@ -69,7 +69,7 @@ def test_one_benchmark_is_redone_alone(copy: Any) -> None:
     assert scores.read_text() == kept
 
 
-def test_trying_again_leaves_no_flag_and_reruns_nothing_when_nothing_comes(finished: Any) -> None:
+def test_a_retry_without_new_images_reruns_nothing(finished: Any) -> None:
     manifests = {path: path.stat().st_mtime_ns for path in finished.folder.rglob("part-*/manifest.parquet")}
     files = sorted(finished.path("results/corpora/micro").rglob("*"))
     finished.run("retry_failed")
@@ -79,7 +79,7 @@ def test_trying_again_leaves_no_flag_and_reruns_nothing_when_nothing_comes(finis
     assert finished.planned("all") == {}
 
 
-def test_a_line_in_the_resolver_reruns_taxonomy_and_what_follows_and_costs_nothing(copy: Any) -> None:
+def test_an_edited_resolver_reruns_taxonomy_and_later_steps(copy: Any) -> None:
     work = [*copy.path("results/corpora/micro/.work").rglob("done.json")]
     work += [*copy.path("results/runs/micro/.work").rglob("done.json")]
     finished_at = {file: file.stat().st_mtime_ns for file in work}

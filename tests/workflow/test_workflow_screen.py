@@ -87,7 +87,7 @@ def table(project: Screened, path: str, contract: Any) -> dict[str, list[dict[st
     return found
 
 
-def test_findings_become_verdicts_and_every_image_asked_for_is_counted(screened: Screened) -> None:
+def test_findings_become_verdicts_and_every_image_is_counted(screened: Screened) -> None:
     catalog: dict[str, list[dict[str, Any]]] = {}
     for part in ("0000", "0001"):
         catalog |= table(screened, CORPUS.catalog_part(generation="g000", part=part), CATALOG)

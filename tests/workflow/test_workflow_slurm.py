@@ -68,7 +68,7 @@ def steps_in(run: Path) -> int:
     return sum(len(file.read_text().splitlines()) for file in run.glob(".work/train/*/metrics.jsonl"))
 
 
-def test_a_cancelled_training_goes_on_when_snakemake_is_asked_again_and_outlives_its_controller(
+def test_a_cancelled_training_resumes_with_the_next_run_and_outlives_its_controller(
     project: Any, finished: Any, cluster: Cluster
 ) -> None:
     run = project.path("results/runs/slurm")

@@ -182,7 +182,7 @@ def test_another_world_on_the_port_is_named(world: Path, port: int, tmp_path: Pa
         pass
 
 
-def test_another_program_on_the_port_is_one_line_and_status_2(world: Path, port: int, tmp_path: Path) -> None:
+def test_a_port_in_use_is_one_line_and_status_2(world: Path, port: int, tmp_path: Path) -> None:
     with socket.create_server((site.FAST, port)):
         done = subprocess.run(
             [*prefix(world, "true")[:-2], "--log", str(tmp_path / "log"), "--", "true"],

@@ -133,7 +133,7 @@ def test_looks_follow_ranks() -> None:
     assert len(set(looks.values())) == len(SHIPPED)
 
 
-def test_photos_of_a_species_differ_and_are_at_least_as_large_as_asked() -> None:
+def test_photos_of_a_species_differ_and_have_the_minimum_size() -> None:
     look = looks_of(SHIPPED)[0]
     photos = [draw_organism(look, np.random.default_rng(number), 256) for number in range(12)]
     assert all(min(photo.shape[:2]) >= 256 for photo in photos)
