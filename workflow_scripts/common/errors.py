@@ -10,6 +10,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; the error's class if it has no message."""
+    return str(error).partition("\n")[0].strip() or type(error).__name__
+
+
 class InputError(Exception):
     """Invalid input: a config, a file, or an argument.
 

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from workflow_scripts.common.config.model_source import ModelSource, check_trainable
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, first_line
 from workflow_scripts.common.files import atomic, write_json
 from workflow_scripts.common.hub import hub_errors
 from workflow_scripts.common.model_files import CONFIG_FILE, REPLAY_PROJECTOR_FILE, WEIGHTS_FILE
@@ -144,7 +144,7 @@ def build(config: Mapping[str, Any]) -> Any:
         try:
             return _without_weights(Path(folder))
         except (TypeError, ValueError, KeyError, RuntimeError, AssertionError, ArithmeticError) as error:
-            raise InputError(f"architecture: open_clip cannot build it: {str(error).splitlines()[0]}") from error
+            raise InputError(f"architecture: open_clip cannot build it: {first_line(error)}") from error
 
 
 def load_weights(model: Any, path: Path) -> torch.Tensor | None:

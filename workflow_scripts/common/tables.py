@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, first_line
 from workflow_scripts.common.files import atomic
 from workflow_scripts.contracts import Column, Contract
 
@@ -129,7 +129,7 @@ def read(
         try:
             _check(connection, source, contract, str(file), only)
         except duckdb.Error as error:
-            raise InputError(f"{file}: cannot be read as parquet: {_first_line(error)}") from None
+            raise InputError(f"{file}: cannot be read as parquet: {first_line(error)}") from None
     connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT * FROM {scan(files)} WHERE {only}")
     return connection.view(name)
 
@@ -306,7 +306,3 @@ def _plain(type_name: str) -> str:
 
 def _arrow_type(connection: duckdb.DuckDBPyConnection, column: Column) -> pa.DataType:
     return connection.sql(f"SELECT NULL::{column.type} AS c").to_arrow_table().schema.field("c").type
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.config.download import PICTURE, DownloadSettings
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, first_line
 from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.losses import may_come
 from workflow_scripts.common.work_folder import DONE, WorkFolder
@@ -176,7 +176,7 @@ class EarlierWork:
                 _drop_damaged(connection, other.path)
         except (duckdb.Error, InputError, OSError) as error:
             # Another job may be writing the folder, and finish, while it is read here.
-            logger.warning("%s: not reused: %s", other.path, str(error).splitlines()[0])
+            logger.warning("%s: not reused: %s", other.path, first_line(error))
 
     def _reopened(self, connection: duckdb.DuckDBPyConnection, found: str, then: DownloadSettings) -> pa.Table:
         """The results that are requested again: pairs of host and reason of failure (or `ok`, `unverified`)."""

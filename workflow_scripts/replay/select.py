@@ -12,7 +12,7 @@ from workflow_scripts.common.accounts import Account, account_for, count_by_reas
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.download import DownloadLimits
 from workflow_scripts.common.config.replay import ReplayColumns, ReplaySettings
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, first_line
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.host_parts import deal_hosts, keep_dealt, write_hosts
 from workflow_scripts.contracts import REPLAY_SELECTION
@@ -72,7 +72,7 @@ def select(
         try:
             connection.execute(query)
         except duckdb.Error as error:
-            raise InputError(f"replay metadata cannot be read: {str(error).splitlines()[0]}") from None
+            raise InputError(f"replay metadata cannot be read: {first_line(error)}") from None
         deal_hosts(connection, "selected", settings.parts, limits, dealt=dealt)
         connection.execute("CREATE TEMP TABLE planned AS SELECT * FROM dealt ORDER BY part, uuid")
         for part in range(settings.parts):
@@ -98,7 +98,7 @@ def _mapped(connection: duckdb.DuckDBPyConnection, files: tuple[Path, ...], colu
         try:
             described = connection.execute(f"DESCRIBE SELECT * FROM {tables.scan(file)}").fetchall()
         except duckdb.Error as error:
-            raise InputError(f"{file}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
+            raise InputError(f"{file}: cannot be read as parquet: {first_line(error)}") from None
         present = {row[0] for row in described}
         for meaning, name in names.items():
             if name is not None and name not in present:

@@ -10,7 +10,7 @@ import duckdb
 
 from workflow_scripts.common import layout, tables
 from workflow_scripts.common.documents import read_document
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, first_line
 from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.model_files import LINEAGE_FILE
 from workflow_scripts.common.past_images import PastImage, digest_of, digests_in, find_past_images
@@ -71,7 +71,7 @@ class Corpus:
         try:
             return find_past_images(connection, self.ledgers, condition, values)
         except duckdb.Error as error:
-            raise InputError(f"{self.ledgers}: could not be searched: {str(error).splitlines()[0]}") from None
+            raise InputError(f"{self.ledgers}: could not be searched: {first_line(error)}") from None
 
     @cached_property
     def known_manifests(self) -> frozenset[str]:
@@ -257,4 +257,4 @@ def rows_where(
     try:
         return connection.sql(query, params=dict(values)).to_arrow_table().to_pylist()
     except duckdb.Error as error:
-        raise InputError(f"{files[0].parent}: could not be searched: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{files[0].parent}: could not be searched: {first_line(error)}") from None

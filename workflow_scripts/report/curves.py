@@ -4,7 +4,7 @@ from pathlib import Path
 
 import duckdb
 
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, first_line
 from workflow_scripts.common.tables import connect, literal, quoted
 
 POINTS = 1000
@@ -26,7 +26,7 @@ def read_curves(path: Path) -> Curves:
         try:
             lines = connection.sql(f"SELECT * FROM {source}")
         except duckdb.Error as error:
-            raise InputError(f"{path}: could not read metrics: {str(error).splitlines()[0]}") from None
+            raise InputError(f"{path}: could not read metrics: {first_line(error)}") from None
         types = dict(zip(lines.columns, map(str, lines.types), strict=True))
         columns = [name for name, kind in types.items() if kind in NUMBERS]
         if "step" not in columns:

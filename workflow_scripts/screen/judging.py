@@ -20,7 +20,7 @@ from workflow_scripts.common import job_costs, tables
 from workflow_scripts.common.accounts import write_account
 from workflow_scripts.common.config.evaluate import EmbedLimits
 from workflow_scripts.common.config.screen import UNJUDGED
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, first_line
 from workflow_scripts.common.files import link
 from workflow_scripts.common.images import RgbImage, decode
 from workflow_scripts.common.progress import Progress
@@ -183,9 +183,7 @@ def _read_wanted(connection: duckdb.DuckDBPyConnection, part: Path, manifest: Pa
             "FROM selected INNER JOIN downloads USING (uuid) WHERE downloads.status = 'ok'"
         )
     except duckdb.Error as error:
-        raise InputError(
-            f"screen.{group.name}.of: {group.of!r} is not valid for {part}: {str(error).splitlines()[0]}"
-        ) from None
+        raise InputError(f"screen.{group.name}.of: {group.of!r} is not valid for {part}: {first_line(error)}") from None
 
 
 def _read_seen(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, first_line
 from workflow_scripts.common.files import digest, sha256_file
 from workflow_scripts.screen.boxes import Boxes, Scores, suppress
 
@@ -153,7 +153,7 @@ def _load(path: Path, device: torch.device) -> Weights:
     try:
         return dict(torch.load(path, map_location=device, weights_only=True))
     except Exception as error:
-        raise InputError(f"{path}: cannot be read as MTCNN weights: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{path}: cannot be read as MTCNN weights: {first_line(error)}") from None
 
 
 def _nothing() -> tuple[Boxes, Scores]:

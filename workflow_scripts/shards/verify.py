@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.cli import AsJson, print_json, run
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, first_line
 from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.remedies import snakemake
@@ -251,7 +251,7 @@ def _check_table(path: Path) -> list[str]:
             file.read_row_group(group)
     except (OSError, pa.ArrowInvalid) as error:
         remedy = f"delete it, then `{snakemake(str(path))}` makes it again"
-        return [f"{path}: cannot be read: {str(error).splitlines()[0]}; {remedy}"]
+        return [f"{path}: cannot be read: {first_line(error)}; {remedy}"]
     return []
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, first_line
 from workflow_scripts.common.tables import literal, quoted
 from workflow_scripts.contracts import RANKS
 
@@ -48,7 +48,7 @@ def read_overrides(connection: duckdb.DuckDBPyConnection, path: Path | None) -> 
             f"SELECT row_number() OVER () + 1 AS row, {columns} FROM {source}"
         )
     except duckdb.Error as error:
-        raise InputError(f"{path}: cannot be read as CSV: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{path}: cannot be read as CSV: {first_line(error)}") from None
     cells = ", ".join(quoted(column) for column in LABEL_COLUMNS)
     empty = connection.execute(f"SELECT min(row) FROM override_rows WHERE coalesce({cells}) IS NULL").fetchone()
     if empty is not None and empty[0] is not None:

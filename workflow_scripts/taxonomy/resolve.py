@@ -17,7 +17,7 @@ from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import account_for, count_by_reason, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.taxonomy import TaxonomySettings
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, first_line
 from workflow_scripts.common.names import define_names
 from workflow_scripts.common.remedies import snakemake
 from workflow_scripts.common.tables import literal, path_literal
@@ -143,7 +143,7 @@ def _attach(connection: duckdb.DuckDBPyConnection, name: str, file: Path) -> Non
     try:
         connection.execute(f"ATTACH {literal(file)} AS backbone (READ_ONLY)")
     except duckdb.Error as error:
-        raise InputError(f"{file}: cannot be opened as backbone {name}: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{file}: cannot be opened as backbone {name}: {first_line(error)}") from None
     rows = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'backbone'").fetchall()
     if missing := sorted(BACKBONE_TABLES - {row[0] for row in rows}):
         raise InputError(f"{file}: backbone {name} has no table {', '.join(missing)}; build it with taxonomy.backbone")

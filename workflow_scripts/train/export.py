@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.train import ExportSettings
 from workflow_scripts.common.documents import read_document, write_document
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, first_line
 from workflow_scripts.common.files import atomic
 from workflow_scripts.common.model_files import BIOCLIP2_FILE, LINEAGE_FILE
 from workflow_scripts.common.open_clip_models import (
@@ -115,7 +115,7 @@ def _read(path: Path) -> Weights:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be read: {str(error).splitlines()[0]}; rerun the training") from None
+        raise InputError(f"{path}: cannot be read: {first_line(error)}; rerun the training") from None
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.common.config.train import WandbSettings
-from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.errors import InputError, first_line
 from workflow_scripts.common.files import write_text
 from workflow_scripts.train.loader import Broken
 
@@ -42,7 +42,7 @@ class WandbLog:
                 config=dict(config),
             )
         except (wandb.Error, OSError) as error:
-            raise InputError(f"limits.train.wandb: {str(error).splitlines()[0]}") from None
+            raise InputError(f"limits.train.wandb: {first_line(error)}") from None
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Log a row at its step, without null values."""

@@ -39,7 +39,7 @@ from workflow_scripts.common.config.train import (
     TrainSettings,
 )
 from workflow_scripts.common.config.world import WorldSettings
-from workflow_scripts.common.errors import InputError, did_you_mean
+from workflow_scripts.common.errors import InputError, did_you_mean, first_line
 from workflow_scripts.common.files import matching
 from workflow_scripts.common.image_memory import least_mb
 from workflow_scripts.common.layout import Layout
@@ -480,7 +480,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         # A missing bracket, quote or colon is only detected on the next line.
         is_exact = isinstance(error, yaml.constructor.ConstructorError) or (mark and mark.line == 0)
         line = f" line {mark.line + 1}{'' if is_exact else ' or the one before'}:" if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        problem = getattr(error, "problem", None) or first_line(error)
         raise InputError(f"{path}:{line} not valid YAML: {problem}") from None
     if value is not None and not isinstance(value, dict):
         raise InputError(f"{path}: expected a mapping of keys, found {type(value).__name__}")
