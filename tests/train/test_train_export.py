@@ -20,7 +20,15 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import sha256_file
 from workflow_scripts.common.layout import Layout
 from workflow_scripts.common.prompts import TEMPLATES, class_weights, text_features
-from workflow_scripts.contracts import ATTRIBUTION, LABELS, LEDGER, PAST_IMAGES, PROVIDER_LABELS, SHARD_INDEX, SHARD_MANIFEST
+from workflow_scripts.contracts import (
+    ATTRIBUTION,
+    LABELS,
+    LEDGER,
+    PAST_IMAGES,
+    PROVIDER_LABELS,
+    SHARD_INDEX,
+    SHARD_MANIFEST,
+)
 from workflow_scripts.train.card import citations, taken_down, write_card
 from workflow_scripts.train.data import TrainingData
 from workflow_scripts.train.export import export
