@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common import remedies
 from workflow_scripts.common.accounts import read_account
 from workflow_scripts.common.config.download import keeps_images
 from workflow_scripts.common.errors import InputError
@@ -221,10 +220,12 @@ def refusal(found: list[Redone]) -> str:
         # For later steps, the own causes of a job are those of the rule that runs before them.
         explained |= {*one.why, *(f"{rule} runs: {cause}" for rule in STEPS[one.step].guarded for cause in one.why)}
     steps = [one.step for one in found]
-    redo_value, keep_value = (shlex.join(remedies.redo(steps, word)) for word in ("redo", "keep"))
+    words = steps[0] if len(steps) == 1 else f"[{','.join(steps)}]"
+    quote = "'" if len(steps) > 1 else ""
     return (
         f"this plan redoes finished work: {', '.join(sentences)}. "
-        f"To redo it, add --config {redo_value}; to keep the existing results, add --config {keep_value}"
+        f"To redo it, add --config {quote}redo={words}{quote}; "
+        f"to keep the existing results, add --config {quote}keep={words}{quote}"
     )
 
 

@@ -44,9 +44,9 @@ def snakemake(*words: str, config: Sequence[str] = (), configfile: str = "") -> 
     )
 
 
-def redo(steps: Sequence[str], word: str = "redo") -> list[str]:
-    """The value of `--config` that redoes finished steps or, with `word` "keep", keeps them; empty without steps."""
-    return [f"{word}={steps[0] if len(steps) == 1 else '[' + ','.join(steps) + ']'}"] if steps else []
+def redo(steps: Sequence[str]) -> list[str]:
+    """The value of `--config` that allows to redo finished steps; empty without steps."""
+    return [f"redo={steps[0] if len(steps) == 1 else '[' + ','.join(steps) + ']'}"] if steps else []
 
 
 def remember_options(command_line: Sequence[str]) -> None:
