@@ -282,7 +282,7 @@ def test_default_yaml_fills_what_rows_of_coldp_lack(tmp_path: Path) -> None:
     assert summary["common"] == [("eng", "the bus")]
 
 
-def test_coldp_rows_that_point_at_no_name_are_counted_and_take_none_from_their_ranks(tmp_path: Path) -> None:
+def test_coldp_rows_that_refer_to_a_missing_name_are_counted(tmp_path: Path) -> None:
     files = {
         "Name.csv": "ID,rank,scientificName\nn1,genus,Pica\nn2,species,Pica pica\n",
         "Taxon.csv": "ID,nameID,parentID,kingdom\n1,n1,,Animalia\n2,n2,1,Animalia\n3,gone,1,Animalia\n",
