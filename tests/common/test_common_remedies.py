@@ -72,7 +72,7 @@ def test_arguments_with_spaces_are_quoted() -> None:
     assert snakemake(str(Path("a b.parquet"))) == "snakemake 'a b.parquet' --configfile 'my config.yaml'"
 
 
-KEY = re.compile(r"(?<![\w./-])([a-z_]+(?:\.[a-z_]+)+)(?![\w(]|\.\w)")
+KEY = re.compile(r"(?<![\w./-])([a-z_]+(?:\.[a-z_]+)+)(?![\w(]|\.\w|\.$)")
 WORDS = re.compile(
     r"python -m workflow_scripts\.[\w.]+|--config [*']?\w+=|\./run [\w-]+|snakemake --?\w+|`snakemake [\w -]+`"
 )
@@ -98,6 +98,9 @@ def texts_of(module: ast.Module) -> Iterator[str]:
             passed_over |= {id(part) for part in ast.iter_child_nodes(node)}
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             passed_over.add(id(node.value))
+        elif isinstance(node, ast.Dict):
+            # Names of settings, such as those that the report shows.
+            passed_over |= {id(key) for key in node.keys}
         elif isinstance(node, ast.JoinedStr | ast.Constant):
             yield written(node)
 
