@@ -7,17 +7,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.evaluate.scoring import score_layout
 from tests.evaluate.test_evaluate_index import photo
 from workflow_scripts.common import accounts, tables
 from workflow_scripts.common.accounts import Account, read_account
-from workflow_scripts.common.config.evaluate import BenchmarkSettings, CsvBenchmark, EmbedLimits, FoldersBenchmark
+from workflow_scripts.common.config.evaluate import (
+    BenchmarkSettings,
+    CsvBenchmark,
+    EmbedLimits,
+    FoldersBenchmark,
+    LabelledFolder,
+)
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.contracts import BENCHMARK_IMAGES, PREDICTIONS
 from workflow_scripts.evaluate.binomials import genus_and_epithet
-from workflow_scripts.evaluate.csv.index import index_csv
+from workflow_scripts.evaluate.csv.index import index_csv, read_labels
 from workflow_scripts.evaluate.embed import embed
 from workflow_scripts.evaluate.folders.index import index_folders
 
@@ -77,12 +85,17 @@ def classes(rows: Rows) -> dict[str, str]:
         'image,label,class_name\na.jpg,7,"Käfer, groß"\nb.jpg,3,Bär\n',
         'Image_Path,Label,\n a.jpg ,"Käfer,  groß ",\n,,\n\nb.jpg,\tBär,\n',
         unicodedata.normalize("NFD", 'filepath,class\na.jpg,"Käfer, groß"\nb.jpg,Bär\n'),
+        'class id,filepaths,labels,data set\n0,a.jpg,"Käfer, groß",train\n0,b.jpg,Bär,valid\n',
+        'image_id,label\na,"Käfer, groß"\nb,Bär\n',
     ],
-    ids=["semicolons", "utf-16", "sep", "titles", "meta-album", "numbers_and_names", "blanks", "decomposed"],
+    ids=[
+        *("semicolons", "utf-16", "sep", "titles", "meta-album", "numbers_and_names", "blanks", "decomposed", "kaggle"),
+        "no_suffix",
+    ],
 )
 def test_a_table_in_another_form_has_the_same_classes(read: Read, labels: str | bytes) -> None:
     rows, account = read(labels)
-    assert classes(rows) == {"a.jpg": "Käfer, groß", "b.jpg": "Bär"}
+    assert {Path(row["path"]).name: row["class"] for row in rows} == {"a.jpg": "Käfer, groß", "b.jpg": "Bär"}
     assert (account.rows_in, account.kept, account.warnings) == (2, 2, [])
 
 
@@ -164,6 +177,23 @@ def test_what_a_person_should_check_is_counted_and_named(read: Read, caplog: pyt
     assert account.warnings[0] == f"1 {accounts.LOST_CLASSES}"
     for named in ("Corvus corax", "Pica Pica", "7, 8", "c.jpg"):
         assert named in caplog.text
+
+
+def test_classes_that_one_prompt_joins_are_counted(read: Read, caplog: pytest.LogCaptureFixture) -> None:
+    labels = "filepath,class,genus,species\na.jpg,male,Pica,pica\nb.jpg,female,Pica,pica\nc.jpg,crow,Corvus,corax\n"
+    with caplog.at_level(logging.WARNING):
+        _, account = read(labels, text_type="sci")
+    assert account.warnings == [f"1 {accounts.SHARED_NAMES}"]
+    assert "Pica pica (female, male)" in caplog.text
+
+
+def test_a_parquet_file_of_labels_may_contain_the_images(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(photo(1))
+    image = {"bytes": b"\xff\xd8", "path": "a.jpg"}
+    table = pa.table({"image": [image], "raw": [b"\xff"], "file_name": ["a.jpg"], "label": pa.array([3], pa.int64())})
+    pq.write_table(table.append_column("category", [["Pica pica"]]), tmp_path / "labels.parquet")
+    (row,) = read_labels(LabelledFolder(labels=str(tmp_path / "labels.parquet"), images=str(tmp_path)))
+    assert (row.label, row.path) == ("Pica pica", tmp_path / "a.jpg")
 
 
 def test_a_word_that_pandas_reads_as_empty_is_no_class(read: Read) -> None:

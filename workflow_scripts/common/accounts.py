@@ -17,7 +17,10 @@ SEVERAL_CLASSES = "images with several classes"
 ALIKE_CLASSES = "classes that differ from another only in spelling"
 NUMBERED_CLASSES = "classes that are numbers, which a prompt cannot use"
 NESTED_CLASSES = "classes in folders of several others"
-WARNINGS = (LOST_CLASSES, SEVERAL_CLASSES, REPEATED_IMAGES, ALIKE_CLASSES, NUMBERED_CLASSES, NESTED_CLASSES)
+SHARED_NAMES = "names in prompts that several classes share"
+WARNINGS = (
+    *(LOST_CLASSES, SEVERAL_CLASSES, REPEATED_IMAGES, ALIKE_CLASSES, NUMBERED_CLASSES, NESTED_CLASSES, SHARED_NAMES),
+)
 """Notes in a benchmark's account that say that its scores may not be what was intended."""
 
 

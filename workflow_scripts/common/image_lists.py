@@ -59,6 +59,7 @@ KEPT = "kept_{}"
 PREFIX = "given_"
 PATH_COLUMNS = (
     *ACCEPTED_NAMES["path"],
+    "filepaths",
     "image_path",
     "image_file",
     "image_filename",
@@ -230,7 +231,7 @@ def _list_table(
             )
         # The output writes its own column `image`.
         kept = [
-            row[0] for row in described if not _is_nested(row[1]) and not (row[0] == place and place.lower() == "image")
+            row[0] for row in described if not is_nested(row[1]) and not (row[0] == place and place.lower() == "image")
         ]
         columns = ", ".join(f"{quoted(name)} AS {KEPT.format(number)}" for number, name in enumerate(kept))
         crop = _crop_of(found)
@@ -293,6 +294,6 @@ def _is_table(path: Path) -> bool:
     return path.name.lower().removesuffix(".gz").endswith(TABLES)
 
 
-def _is_nested(kind: str) -> bool:
+def is_nested(kind: str) -> bool:
     """Whether a DuckDB type is nested, which CSV cannot represent."""
     return kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION"))

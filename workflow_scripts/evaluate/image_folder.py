@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from workflow_scripts.common.class_folders import folders_below
+from workflow_scripts.common.class_folders import folders_below, is_image
 from workflow_scripts.common.errors import InputError
 
 URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -31,8 +31,8 @@ class ImageFolder:
     def find(self, image: str, where: str) -> Path:
         """The file of an image; it need not exist.
 
-        Backslashes separate folders if no file has them in its name. A name that differs only in case or in the
-        composition of its letters (macOS) is found if it is the only one.
+        Backslashes separate folders if no file has them in its name. A name that differs only in case, in its missing
+        suffix or in the composition of its letters (macOS) is found if it is the only one.
 
         Args:
             image: the path in the labels.
@@ -84,9 +84,12 @@ def _is_file(path: Path) -> bool:
 
 
 def _by_name(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    """Files by name, images also by name without suffix."""
     found: dict[str, list[Path]] = {}
     for path in paths:
         found.setdefault(_key(path.name), []).append(path)
+        if is_image(path.name):
+            found.setdefault(_key(path.stem), []).append(path)
     return found
 
 

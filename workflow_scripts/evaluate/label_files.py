@@ -10,6 +10,7 @@ import duckdb
 
 from workflow_scripts.common import tables
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.image_lists import is_nested
 from workflow_scripts.common.table_files import open_table
 
 ROWS_AT_ONCE = 10_000
@@ -26,7 +27,7 @@ class LabelTable:
 
     Attributes:
         path: the file.
-        columns: its column names, in order.
+        columns: its column names, in order, without columns of bytes, lists and records.
     """
 
     path: Path
@@ -36,7 +37,8 @@ class LabelTable:
 
     def rows(self) -> Iterator[tuple[str, dict[str, str]]]:
         """Yield the rows that are not empty, in order, each with its file and row for messages; the header is row 1."""
-        read = self._connection.execute(f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {self._source}")
+        columns = ", ".join(f"CAST({tables.quoted(column)} AS VARCHAR)" for column in self.columns)
+        read = self._connection.execute(f"SELECT {columns} FROM {self._source}")
         number = 1
         while rows := read.fetchmany(ROWS_AT_ONCE):
             for row in rows:
@@ -60,7 +62,9 @@ def open_labels(path: Path) -> Iterator[LabelTable]:
     with tables.connect() as connection, tempfile.TemporaryDirectory(prefix="labels-") as scratch:
         connection.execute("SET preserve_insertion_order = true")
         source = open_table(connection, path, "labels", Path(scratch))
-        columns = tuple(str(row[0]) for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall())
+        described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+        # Parquet files may contain the images.
+        columns = tuple(name for name, kind, *_ in described if kind != "BLOB" and not is_nested(kind))
         yield LabelTable(path, columns, connection, source)
 
 

@@ -5,11 +5,14 @@ As published with BioCLIP and BioCLIP 2, the table is a CSV with an index column
 species (the epithet), subspecies and common_name. Tables from elsewhere may use other names for these.
 """
 
+import logging
 import unicodedata
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workflow_scripts.common.accounts import SHARED_NAMES
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.evaluate import ClassText, CsvBenchmark, LabelledFolder
 from workflow_scripts.common.errors import InputError
@@ -20,11 +23,13 @@ from workflow_scripts.contracts import RANKS
 from workflow_scripts.evaluate.binomials import genus_and_epithet
 from workflow_scripts.evaluate.csv.texts import name_of_type
 from workflow_scripts.evaluate.image_folder import ImageFolder
-from workflow_scripts.evaluate.indexing import Labelled, index_images
+from workflow_scripts.evaluate.indexing import NAMED, Labelled, index_images
 from workflow_scripts.evaluate.label_files import LabelTable, check_folder, open_labels
 
+logger = logging.getLogger(__name__)
+
 # Names of the column of labels, in order of preference.
-LABELS = ("class", "label", "class_name", "category")
+LABELS = ("class", "label", "labels", "class_name", "category")
 # A table with one of these ranks has the rank class in `class`, unless it has `cls`.
 AROUND_CLASS = ("kingdom", "phylum", "order", "family")
 # Cells that pandas, and with it the published code, reads as empty.
@@ -72,13 +77,15 @@ def index_csv(*, name: str, settings: CsvBenchmark, out: Path, account: Path, jo
             or there is no usable image.
     """
     check_folder(Path(settings.images), f"benchmarks.{name}.images")
-    rows = read_labels(settings, settings.text_types)
+    notes: dict[str, int] = {}
+    rows = read_labels(settings, settings.text_types, notes)
     index_images(
         rows,
         benchmark=name,
         out=out,
         account=account,
         jobs=jobs,
+        notes=notes,
         names="prompts" if "asis" in settings.text_types else "labels",
         remedy=""
         if settings.find == "name"
@@ -86,7 +93,9 @@ def index_csv(*, name: str, settings: CsvBenchmark, out: Path, account: Path, jo
     )
 
 
-def read_labels(given: LabelledFolder, text_types: Sequence[ClassText] = ("asis",)) -> Iterator[Labelled]:
+def read_labels(
+    given: LabelledFolder, text_types: Sequence[ClassText] = ("asis",), notes: dict[str, int] | None = None
+) -> Iterator[Labelled]:
     """Yield the rows of a table of labels, in order.
 
     An image without `class` gets the name written by the first text type as its class, as in the published code.
@@ -94,19 +103,24 @@ def read_labels(given: LabelledFolder, text_types: Sequence[ClassText] = ("asis"
     Args:
         given: the table and the folder of its images.
         text_types: the text types that the benchmark uses.
+        notes: gets the number of names that several classes share, at the end.
 
     Raises:
         InputError: the file is missing, is not a table, lacks a column or has a bad row; the message names file and
             row.
     """
     images = ImageFolder(Path(given.images), by_name=given.find == "name")
+    labels_of: dict[str, set[str]] = defaultdict(set)
     with open_labels(Path(given.labels)) as table:
         columns = _columns_of(table, text_types)
         for position, (where, row) in enumerate(table.rows()):
             named = _names_of(row, columns)
             label = _cell(row, columns.label)
-            if not label and "asis" not in text_types:
-                label = name_of_type(named, text_types[0])
+            if "asis" not in text_types:
+                name = name_of_type(named, text_types[0])
+                label = label or name
+                if name:
+                    labels_of[name].add(label)
             if not label:
                 why = (
                     f"{columns.label} is empty{_read_as_empty(row, columns.label)}"
@@ -124,6 +138,11 @@ def read_labels(given: LabelledFolder, text_types: Sequence[ClassText] = ("asis"
                 common_name=named["common_name"],
                 split=_cell(row, columns.split) or None,
             )
+    shared = [f"{name} ({', '.join(sorted(labels))})" for name, labels in labels_of.items() if len(labels) > 1]
+    if shared:
+        logger.warning("%s: %d %s: %s", given.labels, len(shared), SHARED_NAMES, "; ".join(shared[:NAMED]))
+        if notes is not None:
+            notes[SHARED_NAMES] = notes.get(SHARED_NAMES, 0) + len(shared)
 
 
 def _columns_of(table: LabelTable, text_types: Sequence[ClassText]) -> LabelColumns:
@@ -136,7 +155,7 @@ def _columns_of(table: LabelTable, text_types: Sequence[ClassText]) -> LabelColu
     ranks = {rank: first_column(found, ACCEPTED_NAMES[rank]) for rank in RANKS} | {"class": column_named(found, "cls")}
     name = None if ranks["genus"] or ranks["species"] else first_column(found, ACCEPTED_NAMES["scientific_name"])
     common_name = first_column(found, ACCEPTED_NAMES["common"])
-    image = column_named(found, "filepath") or first_column(found, PATH_COLUMNS)
+    image = column_named(found, "filepath") or first_column(found, (*PATH_COLUMNS, "image_id"))
     label = column_named(found, "class")
     rank = label if label and _is_rank(table, label, ranks, common_name) else None
     if "asis" in text_types:

@@ -26,15 +26,23 @@ def index_subsets(*, name: str, settings: SubsetsBenchmark, out: Path, account: 
     """
     for subset, folder in settings.subsets.items():
         check_folder(Path(folder.images), f"benchmarks.{name}.subsets.{subset}.images")
+    notes: dict[str, int] = {}
     index_images(
-        _rows(settings), benchmark=name, out=out, account=account, jobs=jobs, extra=("subset",), names="labels"
+        _rows(settings, notes),
+        benchmark=name,
+        out=out,
+        account=account,
+        jobs=jobs,
+        extra=("subset",),
+        notes=notes,
+        names="labels",
     )
 
 
-def _rows(settings: SubsetsBenchmark) -> Iterator[Labelled]:
+def _rows(settings: SubsetsBenchmark, notes: dict[str, int]) -> Iterator[Labelled]:
     position = 0
     for subset, folder in settings.subsets.items():
-        for row in read_labels(folder, settings.text_types):
+        for row in read_labels(folder, settings.text_types, notes):
             yield row._replace(position=position, image=f"{subset}/{row.image}", extra={"subset": subset})
             position += 1
 
