@@ -27,6 +27,9 @@ REAL_DATA = os.environ.get("TREEOFLIFE_REAL_DATA")
         ("Public Domain", "CC-PDM-1.0"),
         ("http://creativecommons.org/publicdomain/mark/1.0/", "CC-PDM-1.0"),
         ("http://www.opendatacommons.org/licenses/odbl/1.0", "ODbL-1.0"),
+        ("Open Government Licence v3.0", "OGL-UK-3.0"),
+        ("Open Government Licence - Canada version 2.0", None),
+        ("Licence Ouverte / Open Licence 2.0", "etalab-2.0"),
         # Ported: the jurisdiction is part of the licence.
         ("https://creativecommons.org/licenses/by-nc-sa/3.0/de/deed.en", "CC-BY-NC-SA-3.0-DE"),
         ("Creative Commons Attribution 3.0 United States License", "CC-BY-3.0-US"),

@@ -363,6 +363,23 @@ def test_tables_of_well_known_producers_are_read_by_their_own_columns(
     assert set(summary["columns_unread"]) == {cell.strip('"') for cell in text.partition("\n")[0].split(",")} & unread
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,parent,name,rank\n1,,Animalia,kingdom\n2,1,Pica,genus\n3,2,Pica pica,species\n",
+        "name,parent,rank\nAnimalia,,kingdom\nPica,Animalia,genus\nPica pica,Pica,species\n",
+        "uid\t|\tparent_uid\t|\tname\t|\trank\t|\t\n1\t|\t\t|\tAnimalia\t|\tkingdom\t|\t\n"
+        "2\t|\t1\t|\tPica\t|\tgenus\t|\t\n3\t|\t2\t|\tPica pica\t|\tspecies\t|\t\n",
+    ],
+    ids=["by-id", "by-name", "open-tree"],
+)
+def test_the_parents_of_an_own_table_give_the_ranks_above(tmp_path: Path, text: str) -> None:
+    folder = write(tmp_path / "a", {"taxonomy.tsv": text, "notes.csv": "place,date\nhere,now\n"})
+    found, summary = build(folder, tmp_path, "table")
+    assert (found["pica pica"][3], *found["pica pica"][-2:]) == ("Animalia", "Pica", "pica")
+    assert summary["files_unread"] == ["notes.csv"]
+
+
 def test_a_name_that_ends_with_its_epithet_twice_has_no_author_from_it(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("scientific_name\nPica pica pica\nPica pica pica (L.)\n")
     build(tmp_path / "list.csv", tmp_path, "table")

@@ -187,7 +187,7 @@ def test_common_names_follow_the_languages_and_fall_back_to_the_provider(resolve
 def test_a_language_is_known_by_its_codes_its_name_and_its_regions(
     resolved: Resolved, make_backbone: Callable[..., tuple[Path, dict[str, Any]]]
 ) -> None:
-    written = {"bus": "English", "cus": "eng", "dus": "en-GB", "eus": "German", "fus": "EN"}
+    written = {"bus": "English", "cus": "eng", "dus": "en-GB", "eus": "German", "fus": "EN", "gus": "English (UK)"}
     taxa = [{"taxonID": key, "scientificName": f"Aus {key}", "taxonRank": "species"} for key in written]
     commons = [
         {"taxonID": key, "vernacularName": f"the {key}", "language": language} for key, language in written.items()
@@ -196,9 +196,9 @@ def test_a_language_is_known_by_its_codes_its_name_and_its_regions(
     backbones = {"test": make_backbone(taxa, commons)[0]}
     labels = [{"species": f"Aus {key}"} for key in written]
     english = [answer["common_name"] for answer in resolved(labels, backbones=backbones, languages=["en"])]
-    assert english == ["the bus", "the cus", "the dus", None, "the fus"]
+    assert english == ["the bus", "the cus", "the dus", None, "the fus", "the gus"]
     german = [answer["common_name"] for answer in resolved(labels, backbones=backbones, languages=["deu"])]
-    assert german == [None, None, None, "the eus", None]
+    assert german == [None, None, None, "the eus", None, None]
 
 
 def test_a_common_name_comes_from_above_only_as_far_as_the_config_lets_it(resolved: Resolved) -> None:

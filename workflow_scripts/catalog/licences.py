@@ -44,6 +44,8 @@ OTHERS = (
     ("CC-PDM-1.0", r"\bpublic ?domain mark\b|\bpdm\b|\bno known copyright\b"),
     ("PDDL-1.0", r"\bopendatacommons org licenses pddl\b|\bpddl\b"),
     ("ODC-By-1.0", r"\bopendatacommons org licenses by\b|\bodc by\b|\bopen data commons by\b"),
+    *((f"OGL-UK-{n}.0", rf"\b(?:ogl uk|open government licen[sc]e) (?:v |version )?{n} 0\b") for n in (1, 2, 3)),
+    ("etalab-2.0", r"\betalab 2 0\b|\blicence ouverte (?:open licen[cs]e )?(?:v |version )?2 0\b"),
     ("ODbL-1.0", r"\bopendatacommons org licenses odbl\b|\bodbl\b|\bopen database licen[sc]e\b"),
 )
 RESERVED = (

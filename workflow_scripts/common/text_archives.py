@@ -202,15 +202,17 @@ def header_columns(path: Path, form: Form, names: Mapping[str, str]) -> dict[str
     return columns
 
 
-def unread_columns(table: Table) -> list[str]:
-    """The names in the headers of a table's parts that are not among its columns."""
-    read = [{source.index for source in part.columns.values()} for part in table.parts]
-    cells = [enumerate(header_cells(part.path, part.form)) for part in table.parts]
-    return list(
-        dict.fromkeys(
-            cell for used, named in zip(read, cells, strict=True) for place, cell in named if cell and place not in used
-        )
-    )
+def unread(archive: Archive, table: Table) -> dict[str, list[str]]:
+    """Files of an archive that may be tables and are not parts of the table, and names in its headers not read."""
+    read = {part.path: {source.index for source in part.columns.values()} for part in table.parts}
+    cells = [
+        cell
+        for part in table.parts
+        for place, cell in enumerate(header_cells(part.path, part.form))
+        if plain(cell) and place not in read[part.path]
+    ]
+    files = [name for name in archive.tables() if archive.path(name) not in read]
+    return {"files_unread": files, "columns_unread": list(dict.fromkeys(cells))}
 
 
 def plain(name: str) -> str:

@@ -1,8 +1,8 @@
 -- Add this backbone's answer for each label to `answers`, with the taxon's ranks and common name.
 -- In: `species_outcomes`, `higher_outcomes`, `languages` and the attached `backbone`.
 
--- The common names in the wanted languages. A region's form of a language ("en-GB") comes after all other spellings of
--- the language. Names without a language ("und") are wanted if the checklist states no language at all.
+-- The common names in the wanted languages. A region's form of a language ("en-GB", "English (UK)") comes after all other
+-- spellings of the language. Names without a language ("und") are wanted if the checklist states no language at all.
 CREATE OR REPLACE TEMP TABLE wanted_names AS
 SELECT vernaculars.*, languages.place
 FROM backbone.vernaculars AS vernaculars
@@ -10,7 +10,7 @@ JOIN languages ON languages.name = vernaculars.language
 UNION ALL
 SELECT vernaculars.*, languages.place + 500
 FROM backbone.vernaculars AS vernaculars
-JOIN languages ON languages.name = regexp_extract(vernaculars.language, '^([a-z]{2,3})[-_]', 1)
+JOIN languages ON languages.name = regexp_extract(vernaculars.language, '^(\p{L}+)(?:[-_]| ?[(,;])', 1)
 UNION ALL
 SELECT *, 1000 * (SELECT count(*) FROM wanted_languages)
 FROM backbone.vernaculars

@@ -20,7 +20,7 @@ from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.files import atomic, write_json
 from workflow_scripts.common.names import define_names
 from workflow_scripts.common.tables import connect, literal, one_row, path_literal
-from workflow_scripts.common.text_archives import Archive, Table, load_table, unread_columns
+from workflow_scripts.common.text_archives import Archive, Table, load_table, unread
 from workflow_scripts.taxonomy.coldp import find_coldp
 from workflow_scripts.taxonomy.columns import VERNACULAR_COLUMNS
 from workflow_scripts.taxonomy.dwca import find_dwca
@@ -85,16 +85,16 @@ def _read_rows(
 ) -> dict[str, Any]:
     """Fill `taxon_rows` and `vernacular_rows`; return facts of the reading for the summary.
 
-    These are the number of rows that lacked trailing columns and, of your own table, the columns that were not read.
+    These are the number of rows that lacked trailing columns and, of your own table, the files and columns not read.
     """
-    unread: dict[str, Any] = {}
+    not_read: dict[str, list[str]] = {}
     if reader == "coldp":
         padded = sum(load_table(connection, table, scratch) for table in find_coldp(archive))
         _execute(connection, "coldp.sql")
         return {"padded_rows": padded}
     if reader == "table":
         taxa = find_table(archive)
-        unread = {"columns_unread": unread_columns(taxa)}
+        not_read = unread(archive, taxa)
         padded = load_table(connection, taxa, scratch)
         load_table(connection, Table("vernacular_rows", VERNACULAR_COLUMNS, (), ()), scratch)
         _execute(connection, "table.sql")
@@ -110,7 +110,7 @@ def _read_rows(
         _execute(connection, "name_links.sql")
     if taxa.has("vernacularName"):
         _execute(connection, "core_commons.sql")
-    return {"padded_rows": padded, **unread}
+    return {"padded_rows": padded, **not_read}
 
 
 def _no_taxa(found: dict[str, Any]) -> str:

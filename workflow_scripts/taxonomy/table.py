@@ -7,7 +7,9 @@ from workflow_scripts.taxonomy.columns import FLAT_RANKS, TAXON_COLUMNS
 COLUMNS = (*TAXON_COLUMNS, "species")
 # Other names of the columns: those of label files, of the Red List, and of checklists of birds, mammals and plants.
 SPELLINGS = {
-    "taxonID": "id internaltaxonid plantnameid",
+    "taxonID": "id uid internaltaxonid plantnameid",
+    "parentNameUsageID": "parentid parentuid parenttaxonid parentnameid",
+    "parentNameUsage": "parent parentname parenttaxon",
     "acceptedNameUsageID": "acceptedtaxonid acceptedid acceptedplantnameid",
     "acceptedNameUsage": "acceptedname accepted synonymof acceptedscientificname validname",
     "scientificName": "name sciname latinname latin taxonname taxon binomial binomialname botanicalname fullname "
