@@ -494,6 +494,18 @@ def test_an_invalid_gbif_archive_is_named(tmp_path: Path, read: Read) -> None:
         read(read_gbif, settings, archive=tmp_path / "only")
 
 
+def test_a_file_of_media_that_meta_xml_lists_and_the_archive_lacks_is_named(tmp_path: Path, read: Read) -> None:
+    section = 'rowType="http://rs.tdwg.org/dwc/terms/Occurrence"><files><location>{}</location></files>'
+    meta = "".join(
+        f'<{tag} fieldsTerminatedBy="\\t" ignoreHeaderLines="1" {section.format(file)}<{index} index="0"/></{tag}>'
+        for tag, index, file in [("core", "id", "occurrence.txt"), ("extension", "coreid", "media.txt")]
+    ).replace('Occurrence"><files><location>media', 'Multimedia"><files><location>media')
+    put(tmp_path / "a/meta.xml", f"<archive>{meta}</archive>")
+    put(tmp_path / "a/occurrence.txt", OCCURRENCES)
+    with pytest.raises(InputError, match=r"meta\.xml lists media\.txt"):
+        read(read_gbif, config.Gbif(name="g", reader="gbif", archive="x"), archive=tmp_path / "a")
+
+
 REAL = Path(os.environ.get("TREEOFLIFE_REAL_DATA", "/nowhere")) / "real/occurrences"
 
 

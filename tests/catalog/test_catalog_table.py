@@ -17,7 +17,7 @@ from workflow_scripts.catalog.table import read_table
 from workflow_scripts.common.config.catalog import Table
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.table_files import header_of
-from workflow_scripts.contracts import SOURCE_RECORDS
+from workflow_scripts.contracts import RANKS, SOURCE_RECORDS
 
 Read = Callable[..., tuple[list[dict[str, Any]], dict[str, Any]]]
 
@@ -343,7 +343,7 @@ def test_joined_texts_are_unambiguous(sql: Callable[..., Any]) -> None:
     "header, row, expected",
     [
         ("url,family,sci_name,english_name", "Corvidae,Pica pica,Magpie", ("Corvidae", "Pica pica", "Magpie")),
-        ("url,familyName,class_name", "Corvidae,Pica pica", ("Corvidae", "Pica pica", None)),
+        ("url,family,class_name", "Corvidae,Pica pica", ("Corvidae", "Pica pica", None)),
         (
             "image_url,url,user_login,taxon_family_name,scientific_name,common_name",
             *("https://x.example/page,ann,Corvidae,Pica pica,Magpie", ("Corvidae", "Pica pica", "Magpie")),
@@ -356,6 +356,14 @@ def test_columns_of_other_producers_keep_species_and_common_name(
     ((image,), _) = read(f"{header}\nhttps://x.example/1.jpg,{row}\n")
     assert (image["family"], image["scientific_name"], image["common"]) == expected
     assert image["creator"] == ("ann" if "user_login" in header else None)
+
+
+def test_the_class_beside_other_ranks_is_no_label(read: Read) -> None:
+    header = "image_url,phylum_name,class_name,order_name,family_name,genus_name,species_name"
+    row = "https://x.example/1.jpg,Arthropoda,Insecta,Diptera,Syrphidae,Syrphus,Syrphus ribesii"
+    ((image,), _) = read(f"{header}\n{row}\n")
+    assert [image[rank] for rank in RANKS] == [None, *row.split(",")[1:]]
+    assert image["scientific_name"] is None
 
 
 def test_a_cell_of_several_urls_is_counted_and_one_with_a_url_inside_is_read(read: Read) -> None:

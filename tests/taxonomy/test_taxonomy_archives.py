@@ -140,6 +140,7 @@ def test_defaults_and_files_of_common_names_are_those_of_meta_xml(tmp_path: Path
         found, summary = build(archive, tmp_path)
         assert found["quercus alba"][3:5] == ("Plantae", None)
         assert summary["common"] == [("de", "Weißeiche"), ("en", "oak, white")]
+        assert summary["files_unread"] == ["fr.csv"]
 
 
 @pytest.mark.parametrize("listed", ["taxa.txt", "taxa.txt.gz"])

@@ -130,12 +130,20 @@ def _parts(archive: Archive, sections: Sequence[Section], kinds: Sequence[str], 
 
     Media may be in several sections (of Simple Multimedia and of Audubon Core). Of occurrences, only the first counts:
     GBIF's `verbatim.txt` has the same ones again.
+
+    Raises:
+        InputError: a file that `meta.xml` lists is missing.
     """
     found = [section for section in sections if section.kind in kinds]
     chosen = found if name == MULTIMEDIA else found[:1]
     if chosen:
-        files = [(section, archive.find(file)) for section in chosen for file in section.files]
-        return [_part(archive.path(member), section) for section, member in files if member is not None]
+        files = [(section, file, archive.find(file)) for section in chosen for file in section.files]
+        if missing := [file for _, file, member in files if member is None]:
+            raise InputError(
+                f"{archive.place}: {META} lists {missing[0]}, but the archive does not contain it; fetch the archive "
+                "again, or remove the file from meta.xml"
+            )
+        return [_part(archive.path(member), section) for section, _, member in files if member is not None]
     member = archive.find(f"{name}.txt")
     return [] if member is None else [_part(archive.path(member))]
 

@@ -45,7 +45,9 @@ TABLE_COLUMNS = (
     TableColumn("family", ("familyName", "taxon_family_name"), "Family."),
     TableColumn("genus", ("genericName", "genusName", "taxon_genus_name"), "Genus."),
     TableColumn(
-        "species", ("specificEpithet", "binomial", "species_name", "taxon_species_name"), "Epithet or binomial."
+        "species",
+        ("specificEpithet", "binomial", "binomial_name", "species_name", "taxon_species_name"),
+        "Epithet or binomial.",
     ),
     TableColumn(
         "scientific_name",
@@ -113,6 +115,11 @@ def match_columns(
         if _plain(other) not in by_plain:
             raise InputError(f"{where}: no column {other} (columns.{name}); {has}")
         matched[name] = by_plain[_plain(other)]
+    if "classname" in by_plain and "class" not in given and {"phylumname", "ordername", "familyname"} & by_plain.keys():
+        # Beside other ranks, `class_name` is the class, not a label (BOLD).
+        matched["class"] = by_plain["classname"]
+        if matched.get("scientific_name") == by_plain["classname"] and "scientific_name" not in given:
+            del matched["scientific_name"]
     is_label = "class" in by_plain and "class" not in given
     if is_label and "cls" in by_plain:
         matched["class"] = by_plain["cls"]

@@ -85,7 +85,7 @@ def _read_rows(
 ) -> dict[str, Any]:
     """Fill `taxon_rows` and `vernacular_rows`; return facts of the reading for the summary.
 
-    These are the number of rows that lacked trailing columns and, of your own table, the files and columns not read.
+    These are the number of rows that lacked trailing columns, and files and columns that were not read.
     """
     not_read: dict[str, list[str]] = {}
     if reader == "coldp":
@@ -99,7 +99,8 @@ def _read_rows(
         load_table(connection, Table("vernacular_rows", VERNACULAR_COLUMNS, (), ()), scratch)
         _execute(connection, "table.sql")
     else:
-        taxa, vernaculars = find_dwca(archive)
+        taxa, vernaculars, files_unread = find_dwca(archive)
+        not_read = {"files_unread": files_unread}
         padded = load_table(connection, taxa, scratch) + load_table(connection, vernaculars, scratch)
     if not taxa.has("taxonID"):
         _execute(connection, "ids.sql")

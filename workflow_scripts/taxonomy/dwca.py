@@ -50,12 +50,15 @@ VERNACULAR_TERMS = named(
 )
 UNTYPED = ("", "simpledarwinrecord")
 COLDP_FILE = "nameusage"
+COMMON = {"taxonID", "vernacularName"}
 # Columns that identify a taxon: a name, or parts of one.
 NAMES = ("scientificName", "canonicalName", "genus", "genericName", "specificEpithet")
 
 
-def find_dwca(archive: Archive) -> tuple[Table, Table]:
-    """Find the tables of taxa and common names in a Darwin Core Archive.
+def find_dwca(archive: Archive) -> tuple[Table, Table, list[str]]:
+    """Find the tables of taxa and common names in a Darwin Core Archive, and files of common names that are not read.
+
+    A file of common names is not read if it is missing, or has no column of names or of taxa.
 
     Raises:
         InputError: the archive has no table of taxa, or a file that `meta.xml` lists is missing.
@@ -79,13 +82,14 @@ def find_dwca(archive: Archive) -> tuple[Table, Table]:
             f"{archive.place}: {META} lists {missing[0]}, but the archive does not contain it; fetch the archive again"
         )
     vernaculars = [
-        part
+        (name, _part(archive, section, name, VERNACULAR_TERMS, "taxonID"))
         for section in sections
         if section.kind == "vernacularname"
         for name in section.files
-        if (part := _part(archive, section, name, VERNACULAR_TERMS, "taxonID")) is not None
     ]
-    return _tables(archive, [part for part in parts if part is not None], vernaculars)
+    common = [part for _, part in vernaculars if part is not None and set(part.columns) >= COMMON]
+    unread = [name for name, part in vernaculars if part not in common]
+    return *_tables(archive, [part for part in parts if part is not None], common), unread
 
 
 def _part(archive: Archive, section: Section, name: str, terms: dict[str, str], id_name: str | None) -> Part | None:
@@ -111,7 +115,7 @@ def _part(archive: Archive, section: Section, name: str, terms: dict[str, str], 
     return Part(path, section.form, columns)
 
 
-def _without_meta(archive: Archive) -> tuple[Table, Table]:
+def _without_meta(archive: Archive) -> tuple[Table, Table, list[str]]:
     if usages := next(
         (name for name in archive.tables() if plain(PurePosixPath(name).stem).startswith(COLDP_FILE)), None
     ):
@@ -126,7 +130,7 @@ def _without_meta(archive: Archive) -> tuple[Table, Table]:
 
     def score_vernaculars(part: Part) -> int:
         is_core = part.path in {one.path for one in taxa}
-        return len(part.columns) if {"taxonID", "vernacularName"} <= set(part.columns) and not is_core else 0
+        return len(part.columns) if set(part.columns) >= COMMON and not is_core else 0
 
     taxa = best_tables(archive, score_taxa, TAXON_TERMS)
     if len(taxa) > 1:
@@ -135,7 +139,7 @@ def _without_meta(archive: Archive) -> tuple[Table, Table]:
             f"{archive.place}: several tables of names ({names}) and no {META}; combine them into one, or make a "
             "backbone of each"
         )
-    return _tables(archive, taxa, best_tables(archive, score_vernaculars, VERNACULAR_TERMS))
+    return *_tables(archive, taxa, best_tables(archive, score_vernaculars, VERNACULAR_TERMS)), []
 
 
 def _tables(archive: Archive, taxa: Sequence[Part], vernaculars: Sequence[Part]) -> tuple[Table, Table]:
@@ -145,5 +149,4 @@ def _tables(archive: Archive, taxa: Sequence[Part], vernaculars: Sequence[Part])
             f"{archive.place}: no table of names found ({archive.shown()}); give a Darwin Core Archive with meta.xml, "
             "or a table with a column scientificName; for a ColDP archive set reader: coldp"
         )
-    common = [part for part in vernaculars if {"taxonID", "vernacularName"} <= set(part.columns)]
-    return rows, Table("vernacular_rows", VERNACULAR_COLUMNS, ("taxonID", "vernacularName"), common)
+    return rows, Table("vernacular_rows", VERNACULAR_COLUMNS, ("taxonID", "vernacularName"), vernaculars)
