@@ -14,7 +14,7 @@ from workflow_scripts.common import web_files
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.web_files import fetch_file
 
-CONTENT = bytes(number % 251 for number in range(3_000_000))
+CONTENT = bytes(range(251)) * 12_000
 PIN = hashlib.sha256(CONTENT).hexdigest()
 
 

@@ -30,9 +30,6 @@ from workflow_scripts.world.table import SHIPPED, read_species
 
 pytestmark = pytest.mark.slow
 
-assert open_clip
-import timm  # noqa: E402 (after what makes torchvision importable)
-
 FAMILIES = {"Araneidae", "Felidae", "Anatidae", "Rosaceae", "Pinaceae", "Boletaceae"}
 PLANTED = 16
 SIDE = 48
@@ -59,6 +56,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def model_folder(folder: Path, *, steps: int) -> str:
     """A small timm model, untrained or trained to recognise such pictures, on other kinds and seeds."""
+    # After what makes torchvision importable.
+    assert open_clip
+    import timm
+
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = timm.create_model("test_resnet", num_classes=1 + len(KINDS))

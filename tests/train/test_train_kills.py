@@ -21,7 +21,7 @@ from workflow_scripts.common.config.train import ModelSettings, TrainLimits
 
 KILLS = int(os.environ.get("TREEOFLIFE_KILLS", "2"))
 RANKS = (1, 2, 4) if "TREEOFLIFE_KILLS" in os.environ else (4,)
-STEPS = 60
+STEPS = 60 if "TREEOFLIFE_KILLS" in os.environ else 36
 SETTINGS = settings_for(STEPS)
 
 
