@@ -117,15 +117,18 @@ def assert_tables_fit_a_tablet_and_scroll_on_a_phone(page: Page) -> None:
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     wide = "[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth + 1).length"
     page.set_viewport_size({"width": 800, "height": 900})
+    heights = "[...document.querySelectorAll('[data-figure]')].map(one => one.clientHeight).join()"
+    before_resizing = page.evaluate(heights)
     marked = "document.querySelectorAll('.scrolls[tabindex]').length"
     wait_until(page, f"{wide} === 0 && {marked} === 0")
     page.set_viewport_size({"width": 390, "height": 900})
     wait_until(page, f"{wide} > 0 && {wide} === {marked}")
     assert page.locator(".scrolls > .hint:visible").count() == page.evaluate(marked)
-    first = page.locator("#cost .scrolls tbody td").first
-    before = first.bounding_box()
-    page.locator("#cost .scrolls").evaluate("place => { place.scrollLeft = 60; }")
-    assert first.bounding_box() == before
+    assert page.evaluate(heights) == before_resizing
+    left = "document.querySelector('#cost .scrolls tbody td').getBoundingClientRect().x"
+    before_scrolling = page.evaluate(left)
+    page.evaluate("document.querySelector('#cost .scrolls').scrollLeft = 60")
+    assert page.evaluate(left) == before_scrolling
 
 
 def test_print_shows_everything_and_cuts_nothing(

@@ -333,7 +333,7 @@ def test_embedding_maps_show_two_models(page: Page) -> None:
     assert sorted(set(plane["ranks"]["genus"]["of"])) == [-2, 0, 1]
     assert any(text.startswith("Pica hudsonia") for text in plane["hover"])
     text = " ".join(page.text.split())
-    assert "tiny cophenetic 0.700 [0.600, 0.800] 0.400 [0.300, 0.500] +0.300 p < 0.002 8" in text
+    assert "tiny cophenetic 0.700 [0.600, 0.800] 0.400 [0.300, 0.500] ▲ +0.300 [+0.100, +0.500] p < 0.002 8" in text
     assert text.index("tiny triplet/mean") < text.index("tiny triplet/kingdom") < text.index("tiny triplet/species")
 
 

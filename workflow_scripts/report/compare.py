@@ -144,7 +144,7 @@ def _score_rows(
     for benchmark in scores.benchmarks:
         for metric in scores.metrics(benchmark):
             for run in runs:
-                row = {"benchmark": benchmark, "metric": metric, "run": run}
+                row: dict[str, Any] = {"benchmark": benchmark, "metric": metric, "run": run}
                 row |= {
                     "value": scores.value(benchmark, metric, run),
                     "interval": scores.interval(benchmark, metric, run),

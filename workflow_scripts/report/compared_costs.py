@@ -67,7 +67,7 @@ def step_costs(found: Sequence[Run]) -> list[StepCosts]:
     by_step: dict[tuple[Owner, str], dict[str, Mapping[str, Any]]] = {}
     for run in found:
         for cost in run.facts["costs"]:
-            by_step.setdefault((cost["owner"], cost["step"]), {})[run.name] = cost
+            by_step.setdefault((cost.get("owner", "run"), cost["step"]), {})[run.name] = cost
     corpora = {run.name: str(run.facts["corpus"]["name"]) for run in found}
     steps = [
         StepCosts(step, owner, tuple(_works(owner, costs, corpora)), tuple(costs.get(run.name) for run in found))

@@ -49,6 +49,8 @@ function save(place) {
 
 function draw(place) {
   const figure = figures[place.dataset.figure];
+  // When the window is resized, Plotly forgets the layout's height and takes the place's.
+  place.style.height = `${figure.layout.height}px`;
   Plotly.newPlot(place, figure.data, repainted(figure.layout, colours()), settings);
 }
 
@@ -63,10 +65,11 @@ function paperWidth(place) {
 
 function repaint(onPaper) {
   for (const place of document.querySelectorAll(".js-plotly-plot")) {
-    const height = figures[place.dataset.figure]?.layout.height ?? place.layout.height;
+    const height = figures[place.dataset.figure]?.layout.height ?? MAP_HEIGHT;
     const size = onPaper
       ? { width: paperWidth(place), height: Math.min(height, PAPER_HEIGHT), autosize: false }
       : { width: undefined, height, autosize: true };
+    place.style.height = `${size.height}px`;
     const layout = { ...repainted(place.layout, colours(onPaper)), ...size };
     if (place.data[0]?.type === "sankey") {
       // A relayout would animate the diagram, and print would catch it halfway.
@@ -85,6 +88,7 @@ const SYMBOLS = ["circle", "square", "triangle-up", "diamond", "cross", "x", "st
 const GLYPHS = ["●", "■", "▲", "◆", "✚", "✖", "★", "▼", "⬢"];
 const OTHER = "#a3b0a9";
 const UNKNOWN = "#ccd5d0";
+const MAP_HEIGHT = 420;
 
 function drawMap(place) {
   const map = maps[place.dataset.map];
@@ -116,7 +120,7 @@ function drawMap(place) {
       });
       const axis = { visible: false };
       const layout = {
-        height: 420, margin: { l: 4, r: 4, t: 4, b: 4 }, hovermode: "closest", showlegend: false,
+        height: MAP_HEIGHT, margin: { l: 4, r: 4, t: 4, b: 4 }, hovermode: "closest", showlegend: false,
         xaxis: axis, yaxis: { visible: false, scaleanchor: "x" },
         paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: "pan", hoverlabel: { align: "left" },
       };
