@@ -100,7 +100,7 @@ def test_copies_failures_and_pictures_of_two_species_are_left_out(corpus: Corpus
         corpus.carve(species=1, images=9)
     corpus.add("pica-again", "pica-a", "pica1")
     corpus.add("corax-of-pica", "corax-a", "pica2")
-    with pytest.raises(InputError, match="0 species have 8 images"):
+    with pytest.raises(InputError, match=r"0 species of those that .* have 8 images"):
         corpus.carve(species=2, images=8, among=str(written(tmp_path, "Corvus pica")))
     assert {row["class"] for row in corpus.carve(species=1, images=8)} == {"Corvus corax"}
 
@@ -108,6 +108,21 @@ def test_copies_failures_and_pictures_of_two_species_are_left_out(corpus: Corpus
 def test_species_are_drawn_from_a_list(corpus: Corpus, tmp_path: Path) -> None:
     rows = corpus.carve(species=2, images=3, among=str(written(tmp_path, "corvus FRUGILEGUS\n\nCorvus  corone")))
     assert {row["taxon_species"] for row in rows} == {"frugilegus", "corone"}
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("red_list.txt", "\ufeffCorvus frugilegus Linnaeus, 1758\r\n# vulnerable\r\nCorvus corone cornix\r\n".encode()),
+        ("red_list.csv", "scientificName;Status\nCorvus frugilegus;LC\nCorvus corone;\xe4\n".encode("latin-1")),
+    ],
+)
+def test_a_list_of_species_has_authors_marks_or_columns(corpus: Corpus, tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(data)
+    rows = corpus.carve(species=2, images=3, among=str(tmp_path / name))
+    assert {row["taxon_species"] for row in rows} == {"frugilegus", "corone"}
+    with pytest.raises(InputError, match=f"2 species of those that .*{name} lists have 3 images"):
+        corpus.carve(species=3, images=3, among=str(tmp_path / name))
 
 
 def test_a_name_that_is_not_scientific_is_drawn_as_written(corpus: Corpus, tmp_path: Path) -> None:

@@ -10,11 +10,13 @@ from workflow_scripts.common.captions import Taxon
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.layout import Corpus
 from workflow_scripts.common.species import species_in_batches
-from workflow_scripts.common.table_columns import ACCEPTED_NAMES, NAMES, column_named, first_column
-from workflow_scripts.common.table_files import open_table
+from workflow_scripts.common.table_columns import ACCEPTED_NAMES, NAMES, column_named, first_column, is_named
+from workflow_scripts.common.table_files import header_of, open_table
 from workflow_scripts.contracts import LABELS, RANKS, SEEN_SPECIES
 
 BATCH = 65_536
+# A character that no list of names contains.
+NO_DELIMITER = "\x1f"
 SEEN = "lower(concat_ws(' ', genus, species)) IN (SELECT species FROM seen)"
 
 
@@ -29,7 +31,13 @@ def read_species_list(path: Path) -> list[Taxon]:
     """
     with tempfile.TemporaryDirectory(prefix="species-") as scratch, tables.connect() as connection:
         text = path if path.suffix != ".txt" else _without_comments(path, Path(scratch))
-        source = open_table(connection, text, "species", Path(scratch))
+        # Names with authors contain commas.
+        is_plain = path.suffix == ".txt" and not any(map(is_named, header_of(text)))
+        form = {"delimiter": NO_DELIMITER, "quote": ""} if is_plain else {}
+        try:
+            source = open_table(connection, text, "species", Path(scratch), **form)
+        except InputError as error:
+            raise InputError(str(error).replace(str(text), str(path))) from None
         columns = [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
         spelt = {name: first_column(columns, ACCEPTED_NAMES[name]) for name in (*NAMES, "common")}
         named = {name: column for name, column in spelt.items() if column is not None}

@@ -261,7 +261,9 @@ class CarvedBenchmark(Classification):
     )
     images: int = Field(30, ge=2, description="Images per species.")
     among: str | None = Field(
-        None, description="Text file with the binomials to draw from, one per line (such as a red list). Default: all."
+        None,
+        description="List of the species to draw from, such as a red list: a text file with a name on each line, or a "
+        "table with a column of names. Default: all.",
     )
     seed: Seed = Field(0, description="Seed of the draw.")
 

@@ -8,13 +8,17 @@ generation is used, so that the benchmark stays the same while the corpus grows.
 import logging
 from pathlib import Path
 
+import duckdb
+
 from workflow_scripts.common import tables
 from workflow_scripts.common.accounts import Account, write_account
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.evaluate import CarvedBenchmark
 from workflow_scripts.common.errors import InputError
+from workflow_scripts.common.names import define_names
 from workflow_scripts.contracts import BENCHMARK_IMAGES, CATALOG, GATHERED_DOWNLOADS, LABELS
-from workflow_scripts.evaluate.label_files import DIFFERING, read_lines
+from workflow_scripts.evaluate.candidates import read_species_list
+from workflow_scripts.evaluate.label_files import DIFFERING
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +55,8 @@ def carve(
     Raises:
         InputError: a table is missing or breaks its contract, or too few species have enough images.
     """
-    among = [" ".join(line.split()).lower() for line in read_lines(Path(settings.among))] if settings.among else []
     with tables.connect(memory_mb, threads) as connection:
+        among = _listed(connection, Path(settings.among)) if settings.among else []
         tables.read(connection, catalog, CATALOG, "catalog")
         tables.read(connection, downloads, GATHERED_DOWNLOADS, "downloads")
         tables.read(connection, labels, LABELS, "labels")
@@ -72,14 +76,31 @@ def carve(
             "SELECT count(DISTINCT (taxon_kingdom, class)), (SELECT count(*) FROM downloads) FROM carved",
         )
         if species < settings.species:
+            listed = f" of those that {settings.among} lists" if settings.among else ""
             raise InputError(
-                f"benchmarks.{name}: {species} species have {settings.images} images, expected {settings.species}; "
-                f"lower benchmarks.{name}.species or benchmarks.{name}.images"
+                f"benchmarks.{name}: {species} species{listed} have {settings.images} images, expected "
+                f"{settings.species}; lower benchmarks.{name}.species or benchmarks.{name}.images"
             )
         kept = tables.write(connection, "SELECT * FROM carved", BENCHMARK_IMAGES, out)
     notes = {"classes": species, DIFFERING: 0}
     write_account(account, Account("benchmarks", name, "images", rows, kept, {"not_carved": rows - kept}, notes))
     logger.info("%s: %d images of %d species", name, kept, species)
+
+
+def _listed(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
+    """The lower-case binomials that a list names, and its names as written.
+
+    Raises:
+        InputError: the file is missing, is not a table or a list of names, or is empty.
+    """
+    define_names(connection)
+    connection.execute("CREATE TEMP TABLE listed (written VARCHAR)")
+    connection.executemany("INSERT INTO listed VALUES (?)", [[taxon.scientific] for taxon in read_species_list(path)])
+    rows = connection.execute(
+        "SELECT lower(written) AS name FROM listed "
+        "UNION SELECT lower(word || ' ' || epithet) FROM name_parts('listed') WHERE epithet IS NOT NULL ORDER BY name"
+    )
+    return [str(row[0]) for row in rows.fetchall()]
 
 
 if __name__ == "__main__":
