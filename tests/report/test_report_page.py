@@ -120,7 +120,7 @@ def test_the_runs_own_model_comes_first_beside_the_start_and_chance(page: Page) 
     assert "other 25.0 37.5 -12.5 50.0" in text
     dots = page.figures["zero-shot"]["data"]
     assert [of_model["name"] for of_model in dots] == ["chance", "demo", "start"]
-    assert [of_model["x"] for of_model in dots] == [[50, 50], [75, 25], [50, 37.5]]
+    assert [of_model["x"] for of_model in dots] == [[50, 50, None, 50, 50, None], [75, 25], [50, 37.5]]
 
 
 def test_a_score_that_was_left_out_is_named_with_its_reason(page: Page) -> None:

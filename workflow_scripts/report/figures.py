@@ -55,12 +55,18 @@ def score_dots(scores: Scores, metric: str) -> Figure | None:
     if not benchmarks:
         return None
     figure = go.Figure()
+    # Lines in the units of the axis: in print, where rows are lower, they stay within their row.
+    chances = [
+        (row, value)
+        for row, name in enumerate(benchmarks)
+        if (value := _percent(scores.chance(name, metric))) is not None
+    ]
     figure.add_scatter(
         name="chance",
-        x=[_percent(scores.chance(name, metric)) for name in benchmarks],
-        y=[*range(len(benchmarks))],
-        mode="markers",
-        marker={"symbol": "line-ns", "size": 10 + 7 * len(scores.models), "line": {"width": 2, "color": CHANCE}},
+        x=[x for _, value in chances for x in (value, value, None)],
+        y=[y for row, _ in chances for y in (row - 0.42, row + 0.42, None)],
+        mode="lines",
+        line={"width": 2, "color": CHANCE},
         hovertemplate="chance %{x:.1f} %<extra></extra>",
     )
     for number, model in enumerate(scores.models):
