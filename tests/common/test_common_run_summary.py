@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.messages import says
-from workflow_scripts.common.accounts import Account, SourceRows, write_account
+from workflow_scripts.common.accounts import LOST_CLASSES, Account, SourceRows, write_account
 from workflow_scripts.common.generations import Generations
 from workflow_scripts.common.layout import Layout
 from workflow_scripts.common.run_summary import Places, after_failure, after_stop, after_success
@@ -58,7 +58,8 @@ def places(tmp_path: Path) -> Places:
         {"metrics": {"v1.0.1/few_shot/1": 0.9, "few_shot/1": 0.5, "few_shot/1_std": 0.1}},
     )
     folders = {name: f"{tmp_path}/benchmarks/{name}" for name in ("birds", "pairs")}
-    account(f"{folders['birds']}/account.json", "benchmarks", {"": {"kept": 60, "missing": 40}}, by_source=False)
+    lost = {"": {"kept": 60, "missing": 40}}
+    account(f"{folders['birds']}/account.json", "benchmarks", lost, by_source=False, notes={LOST_CLASSES: 2})
     return Places(corpus, run, Generations({"g000": ["0000"]}, names), scoring, folders)
 
 
@@ -108,6 +109,7 @@ def test_a_corpus_that_does_not_count_by_source_is_summed_as_a_whole(places: Pla
                 "scores of first",
                 "birds 42.5 (start 3.1, chance 2.0)",
                 "40 of 100 images (missing 40)",
+                f"2 {LOST_CLASSES}",
                 "pairs few_shot/1 50.0",
                 "scores",
             ),

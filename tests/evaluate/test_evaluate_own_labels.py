@@ -58,6 +58,8 @@ def read(tmp_path: Path) -> Read:
 def read_folders(tmp_path: Path) -> Read:
     """Write images and read their folders."""
 
+    (tmp_path / "images").mkdir()
+
     def write_and_read(*images: str) -> tuple[Rows, Account]:
         for number, name in enumerate(images):
             (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -251,6 +253,14 @@ def test_numbers_of_folders_are_dropped_and_numbers_of_names_are_kept(read_folde
     rows, _ = read_folders(*(f"{folder}/1.jpg" for folder in folders))
     found = [row["class"] for row in sorted(rows, key=lambda row: folders.index(row["image"].split("/")[0]))]
     assert found == ["Pica pica", "Larus canus", "stoat", "2-spotted ladybird", "7-spotted ladybird", "owls", "42"]
+
+
+def test_folders_that_are_no_classes_are_answered_with_what_to_do(read_folders: Read) -> None:
+    for stray in ((), ("a.jpg", "images/b.jpg")):
+        with pytest.raises(InputError, match=r"benchmark mine: .*benchmarks\.mine\.images"):
+            read_folders(*stray)
+    _, account = read_folders("our birds/a.jpg", "our birds/b.jpg")
+    assert account.warnings == [f"1 {accounts.ONLY_CLASS}"]
 
 
 def test_a_folder_copied_from_macos_is_the_class_that_it_names(read_folders: Read) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from workflow_scripts.common.accounts import read_account
+from workflow_scripts.common.accounts import ALIKE_CLASSES, Account, read_account
 from workflow_scripts.common.resampling import Difference
 from workflow_scripts.report.flow import steps_of
 from workflow_scripts.report.headline import effect_of, explain_model, lines, outcome
@@ -94,10 +94,11 @@ def test_the_reference_model_is_described(config: dict[str, Any], says: str) -> 
 def test_problems_list_worse_scores_losses_and_stopped_hosts(score_files: list[Path], accounts: list[Path]) -> None:
     scores = against(score_files, {"tiny": (-0.3, -0.2), "other": (-0.3, 0.05)})
     host = {"host": "museum.org", "stopped": True, "unverified": 4}
+    birds = Account("benchmarks", "birds", "images", 5, 5, {}, {ALIKE_CLASSES: 2, "classes": 4})
     found = problems(
         lines=lines(scores, [], []),
         scores=scores,
-        steps=steps_of([read_account(path) for path in accounts]),
+        steps=steps_of([*(read_account(path) for path in accounts), birds]),
         gaps=["curate kept 80"],
         hosts=[host],
         training={"skipped": 3, "steps": 40, "broken_samples": ["a"]},
@@ -110,5 +111,6 @@ def test_problems_list_worse_scores_losses_and_stopped_hosts(score_files: list[P
     assert "3 of 40 steps" in said["training"][0] and "1 samples" in said["training"][1]
     assert "curate kept 80" in said["rows"]
     assert any("10 of 100 images" in text and "http error 10" in text for text in said["rows"])
+    assert f"birds: 2 {ALIKE_CLASSES}" in said["rows"]
     assert "1 of 12 labels" in said["taxonomy"][0]
     assert "museum.org" in said["hosts"][0] and "4 images" in said["hosts"][1]

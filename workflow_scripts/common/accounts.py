@@ -18,8 +18,10 @@ ALIKE_CLASSES = "classes that differ from another only in spelling"
 NUMBERED_CLASSES = "classes that are numbers, which a prompt cannot use"
 NESTED_CLASSES = "classes in folders of several others"
 SHARED_NAMES = "names in prompts that several classes share"
+ONLY_CLASS = "class, so that every prediction is correct"
 WARNINGS = (
     *(LOST_CLASSES, SEVERAL_CLASSES, REPEATED_IMAGES, ALIKE_CLASSES, NUMBERED_CLASSES, NESTED_CLASSES, SHARED_NAMES),
+    ONLY_CLASS,
 )
 """Notes in a benchmark's account that say that its scores may not be what was intended."""
 

@@ -18,6 +18,7 @@ from workflow_scripts.common.accounts import (
     ALIKE_CLASSES,
     LOST_CLASSES,
     NUMBERED_CLASSES,
+    ONLY_CLASS,
     REPEATED_IMAGES,
     SEVERAL_CLASSES,
     Account,
@@ -80,7 +81,7 @@ class Hashes(NamedTuple):
 
 
 class Unusable(NamedTuple):
-    """Why an image gets no row: `missing`, `unreadable` or a reason from the labels, with details."""
+    """Why an image gets no row: `missing` or `unreadable` with details, or a reason from the labels."""
 
     reason: str
     detail: str
@@ -138,7 +139,7 @@ def index_images(
                 dropped[outcome.reason] += 1
                 if not row.dropped:
                     lost[row.label] = None
-                first_unusable = first_unusable or f"{row.path}: {outcome.detail}"
+                first_unusable = first_unusable or f"{row.path}: {outcome.detail or outcome.reason.replace('_', ' ')}"
                 logger.warning("row %d: %s: %s: %s", row.position, row.path, outcome.reason, outcome.detail)
                 if len(named) < NAMED:
                     named[f"{outcome.reason} {row.image}, row"] = row.position
@@ -148,8 +149,8 @@ def index_images(
             connection, "SELECT count(*), count(DISTINCT class), count_if(differs) FROM found"
         )
         if not kept:
-            why = f"none of its {progress.done} images is usable; the first: {first_unusable}{remedy}"
-            raise InputError(f"benchmark {benchmark}: {why if progress.done else 'its labels list no images'}")
+            why = f"none of its {progress.done} images is usable; the first: {first_unusable}"
+            raise InputError(f"benchmark {benchmark}: {why if progress.done else 'its labels list no images'}{remedy}")
         doubtful = _doubtful(connection, list(lost), extra, names)
         tables.write(connection, "SELECT * FROM found", BENCHMARK_IMAGES, out)
     for note, examples in doubtful.items():
@@ -183,9 +184,10 @@ def _doubtful(
         ),
         ALIKE_CLASSES: f"{of_classes} WHERE spelling <> '' GROUP BY spelling HAVING count(*) > 1",
         NUMBERED_CLASSES: "SELECT DISTINCT class FROM found WHERE regexp_full_match(class, '[0-9.]+')",
+        ONLY_CLASS: "SELECT min(class) FROM found HAVING count(DISTINCT class) = 1",
     }
     if names is None:
-        del queries[ALIKE_CLASSES]
+        del queries[ALIKE_CLASSES], queries[ONLY_CLASS]
     if names != "prompts":
         del queries[NUMBERED_CLASSES]
     found = {}
@@ -197,7 +199,7 @@ def _doubtful(
 
 def _hash(row: Labelled) -> Hashes | Unusable:
     if row.dropped:
-        return Unusable(row.dropped, "excluded by the labels")
+        return Unusable(row.dropped, "")
     try:
         with row.path.open("rb") as file:
             data = tars.read_at(file, *row.span) if row.span else file.read()

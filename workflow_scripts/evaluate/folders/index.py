@@ -42,7 +42,16 @@ def index_folders(*, name: str, settings: FoldersBenchmark, out: Path, account: 
     check_folder(images, f"benchmarks.{name}.images")
     notes: dict[str, int] = {}
     rows = _rows(images, notes)
-    index_images(rows, benchmark=name, out=out, account=account, jobs=jobs, notes=notes, names="prompts")
+    index_images(
+        rows,
+        benchmark=name,
+        out=out,
+        account=account,
+        jobs=jobs,
+        notes=notes,
+        names="prompts",
+        remedy=f"; set benchmarks.{name}.images to the folder that contains one folder of images per class",
+    )
 
 
 def _rows(images: Path, notes: dict[str, int]) -> Iterator[Labelled]:
