@@ -21,7 +21,7 @@ RANKS = 2
 # Enough steps for all interruptions.
 STEPS = 300
 SETTINGS = settings_for(STEPS, val_batches=0)
-LIMITS = TrainLimits(workers=0, checkpoint_steps=10, keep_epochs=False)
+LIMITS = TrainLimits(workers=0, checkpoint_steps=30, keep_epochs=False)
 
 
 class Training:
