@@ -174,7 +174,7 @@ ON_PATH = "" if IMAGE else f'PATH={shlex.quote(str(PYTHON.parent))}:"$PATH" '
 shell.prefix(
     literal_prefix(
         f"{setup(None if IMAGE else SLURM)}set -euo pipefail; export {ON_PATH}PYTHONPATH={shlex.quote(str(PROJECT))} "
-        f"HF_HUB_OFFLINE=1 NO_ALBUMENTATIONS_UPDATE=1 {PROGRESS}=lines; "
+        f"HF_HUB_OFFLINE=1 {PROGRESS}=lines; "
     )
 )
 

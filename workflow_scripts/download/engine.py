@@ -10,17 +10,21 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pyarrow as pa
 
-from workflow_scripts.common.torchless import torch_hidden
+from workflow_scripts.common.torchless import modules_replaced, torch_hidden
 from workflow_scripts.download.attempts import ATTEMPT_FIELDS, IMAGES, Attempt, Earlier, Fault, Fetch, Row
 from workflow_scripts.download.memory import Memory
 from workflow_scripts.download.schedule import Answer, Schedule
 from workflow_scripts.download.verify import Body, Verifier
 
-with torch_hidden():
+# Libraries of img2dataset's own resizer and logger, which are not used here; they take a second to import.
+UNUSED = ("albumentations", "wandb")
+
+with torch_hidden(), modules_replaced({name: ModuleType(name) for name in UNUSED}):
     from img2dataset import downloader as img2dataset_downloader
     from img2dataset.writer import ParquetSampleWriter
 
