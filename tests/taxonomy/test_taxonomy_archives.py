@@ -228,6 +228,17 @@ def test_a_bare_file_is_read_by_its_header(tmp_path: Path, delimiter: str) -> No
         assert summary["ranks_inferred"] == {"(empty)": 1}
 
 
+def test_common_names_of_an_archive_without_meta_xml_may_refer_to_its_own_ids(tmp_path: Path) -> None:
+    files = {
+        "taxa.csv": "id,taxonID,scientificName,taxonRank\n3,https://x.example/3,Pica pica,species\n",
+        "en.csv": "id,vernacularName,language\n3,Magpie,en\n",
+        "de.csv": "id,vernacularName,language\n3,Elster,de\n",
+    }
+    found, summary = build(write(tmp_path / "a", files), tmp_path)
+    assert found["pica pica"][2] == "t:https://x.example/3"
+    assert summary["common"] == [("de", "Elster"), ("en", "Magpie")]
+
+
 @pytest.mark.parametrize(
     "files",
     [

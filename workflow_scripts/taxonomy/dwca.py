@@ -1,6 +1,7 @@
 """Read Darwin Core Archives by their `meta.xml`, or by the header of a file without one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from workflow_scripts.common.darwin_core import META, Section, read_meta
@@ -48,6 +49,7 @@ VERNACULAR_TERMS = named(
     preferred="isPreferredName",
     ispreferred="isPreferredName",
 )
+CORE_ID = {"id": "coreID"}
 UNTYPED = ("", "simpledarwinrecord")
 COLDP_FILE = "nameusage"
 COMMON = {"taxonID", "vernacularName"}
@@ -139,7 +141,11 @@ def _without_meta(archive: Archive) -> tuple[Table, Table, list[str]]:
             f"{archive.place}: several tables of names ({names}) and no {META}; combine them into one, or make a "
             "backbone of each"
         )
-    return *_tables(archive, taxa, best_tables(archive, score_vernaculars, VERNACULAR_TERMS)), []
+    # Tables of common names may refer to `id`, as in iNaturalist's archive.
+    with_ids = [
+        replace(part, columns={**header_columns(part.path, part.form, CORE_ID), **part.columns}) for part in taxa
+    ]
+    return *_tables(archive, with_ids, best_tables(archive, score_vernaculars, VERNACULAR_TERMS)), []
 
 
 def _tables(archive: Archive, taxa: Sequence[Part], vernaculars: Sequence[Part]) -> tuple[Table, Table]:
