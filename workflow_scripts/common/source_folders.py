@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.common.class_folders import is_image
-from workflow_scripts.common.config.catalog import Source
+from workflow_scripts.common.config.catalog import SourceSettings
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.folder_contents import Changes, Contents, read_contents, write_contents
 from workflow_scripts.common.generations import Generations
@@ -142,7 +142,7 @@ def _folders(generations: Generations) -> Iterator[SourceFolder]:
                     yield SourceFolder(path, generation, source.name, option, has_images, option not in source.inputs)
 
 
-def _given(source: Source) -> dict[str, str]:
+def _given(source: SourceSettings) -> dict[str, str]:
     return {option: path for option, path in (source.inputs | source.image_folders).items() if isinstance(path, str)}
 
 
