@@ -19,9 +19,10 @@ NUMBERED_CLASSES = "classes that are numbers, which a prompt cannot use"
 NESTED_CLASSES = "classes in folders of several others"
 SHARED_NAMES = "names in prompts that several classes share"
 ONLY_CLASS = "class, so that every prediction is correct"
+GUESSED_ENCODING = "label file not in UTF-8, read as Windows-1252"
 WARNINGS = (
     *(LOST_CLASSES, SEVERAL_CLASSES, REPEATED_IMAGES, ALIKE_CLASSES, NUMBERED_CLASSES, NESTED_CLASSES, SHARED_NAMES),
-    ONLY_CLASS,
+    *(ONLY_CLASS, GUESSED_ENCODING),
 )
 """Notes in a benchmark's account that say that its scores may not be what was intended."""
 

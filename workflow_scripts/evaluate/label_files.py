@@ -9,9 +9,10 @@ from pathlib import Path
 import duckdb
 
 from workflow_scripts.common import tables
+from workflow_scripts.common.delimited import BYTE_ORDER_MARKS
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.image_lists import is_nested
-from workflow_scripts.common.table_files import open_table
+from workflow_scripts.common.table_files import TEXT, open_table
 
 ROWS_AT_ONCE = 10_000
 # Key in accounts that counts the images that published evaluation code decodes differently.
@@ -44,7 +45,7 @@ class LabelTable:
             for row in rows:
                 number += 1
                 if any(row):
-                    cells = (value or "" for value in row)
+                    cells = ((value or "").strip() for value in row)
                     yield f"{self.path}: row {number}", dict(zip(self.columns, cells, strict=True))
 
     def has_row(self, condition: str) -> bool:
@@ -66,6 +67,18 @@ def open_labels(path: Path) -> Iterator[LabelTable]:
         # Parquet files may contain the images.
         columns = tuple(name for name, kind, *_ in described if kind != "BLOB" and not is_nested(kind))
         yield LabelTable(path, columns, connection, source)
+
+
+def has_guessed_encoding(path: Path) -> bool:
+    """Whether a table is text that is not UTF-8 and has no mark of its encoding."""
+    if not path.name.lower().endswith(TEXT):
+        return False
+    data = path.read_bytes()
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return not data.startswith(tuple(BYTE_ORDER_MARKS))
+    return False
 
 
 def read_table(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:

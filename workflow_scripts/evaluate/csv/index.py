@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workflow_scripts.common.accounts import SHARED_NAMES
+from workflow_scripts.common.accounts import GUESSED_ENCODING, SHARED_NAMES
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.evaluate import ClassText, CsvBenchmark, LabelledFolder
 from workflow_scripts.common.errors import InputError
@@ -24,7 +24,7 @@ from workflow_scripts.evaluate.binomials import genus_and_epithet
 from workflow_scripts.evaluate.csv.texts import name_of_type
 from workflow_scripts.evaluate.image_folder import ImageFolder
 from workflow_scripts.evaluate.indexing import NAMED, Labelled, index_images
-from workflow_scripts.evaluate.label_files import LabelTable, check_folder, open_labels
+from workflow_scripts.evaluate.label_files import LabelTable, check_folder, has_guessed_encoding, open_labels
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ def read_labels(
     Args:
         given: the table and the folder of its images.
         text_types: the text types that the benchmark uses.
-        notes: gets the number of names that several classes share, at the end.
+        notes: gets the numbers of what a person should check.
 
     Raises:
         InputError: the file is missing, is not a table, lacks a column or has a bad row; the message names file and
@@ -112,6 +112,8 @@ def read_labels(
     images = ImageFolder(Path(given.images), by_name=given.find == "name")
     labels_of: dict[str, set[str]] = defaultdict(set)
     with open_labels(Path(given.labels)) as table:
+        if notes is not None and has_guessed_encoding(table.path):
+            notes[GUESSED_ENCODING] = notes.get(GUESSED_ENCODING, 0) + 1
         columns = _columns_of(table, text_types)
         for position, (where, row) in enumerate(table.rows()):
             named = _names_of(row, columns)
