@@ -57,7 +57,7 @@ def check(folder: Path, changes: dict[str, Any] | None = None, **recipe: Any) ->
 
 def refused(checked: Checked) -> dict[str, str]:
     return {
-        finding.key: f"{finding.says} {finding.rules}" for finding in checked.findings if finding.level == "refused"
+        finding.key: f"{finding.message} {finding.rules}" for finding in checked.findings if finding.level == "refused"
     }
 
 
@@ -70,11 +70,11 @@ def test_a_right_site_is_accepted_and_each_different_request_is_tested_once(clus
     assert len(set(asked)) == len(asked) > 5
     (training,) = [words for words in asked if "--signal=USR1@600" in words]
     assert all(word in training for word in ("--test-only", "--partition=gpu", "--account=grant", "--gres=gpu:h100:1"))
-    assert {"results"} <= {finding.key for finding in checked.findings if "quota on /home is 95 %" in finding.says}
+    assert {"results"} <= {finding.key for finding in checked.findings if "quota on /home is 95 %" in finding.message}
 
 
 @pytest.mark.parametrize(
-    ("changes", "key", "says", "rule"),
+    ("changes", "key", "message", "rule"),
     [
         ({"gpu_partition": "gpus", "limits": {}}, "slurm.gpu_partition", "cpu, gpu, old", "train_run"),
         ({"limits": {"gpu": {"minutes": 1440}}}, "slurm.limits.gpu.minutes", "720", "train_run"),
@@ -87,14 +87,14 @@ def test_a_right_site_is_accepted_and_each_different_request_is_tested_once(clus
     ],
 )
 def test_what_the_cluster_would_refuse_is_named_by_its_key(
-    cluster: Path, changes: dict[str, Any], key: str, says: str, rule: str
+    cluster: Path, changes: dict[str, Any], key: str, message: str, rule: str
 ) -> None:
     checked = check(cluster, changes)
     found = refused(checked)
     if not key:
-        assert [one.key for one in checked.findings if "is down" in one.says] == ["slurm.partition"]
+        assert [one.key for one in checked.findings if "is down" in one.message] == ["slurm.partition"]
         return
-    assert says in found[key] and rule in found[key]
+    assert message in found[key] and rule in found[key]
     (line,) = [line for line in lines_of(checked, "mine.yaml") if line.startswith(f"refused: {key}")]
     assert line.count(f"{key}:") == 1
 
@@ -103,12 +103,14 @@ def test_jobs_that_get_less_than_they_need_are_named_with_their_key(cluster: Pat
     limits = {"cpu": {"memory_mb": 380_000}, "gpu": {"minutes": 720, "gpus": 4, "cpus": 16, "memory_mb": 20_000}}
     checked = check(cluster, {"limits": limits}, limits={"train": {"processes": 4, "workers": 7}})
     said = {
-        finding.says for finding in checked.findings if finding.level == "warning" and finding.rules == ("train_run",)
+        finding.message
+        for finding in checked.findings
+        if finding.level == "warning" and finding.rules == ("train_run",)
     }
     assert any("32 cores" in text and "16" in text for text in said)
     assert any("MB" in text and "20000" in text for text in said)
     fewer = check(cluster, {"limits": limits}, limits={"train": {"processes": 4, "workers": 3}})
-    assert not any("cores" in finding.says for finding in fewer.findings if finding.rules == ("train_run",))
+    assert not any("cores" in finding.message for finding in fewer.findings if finding.rules == ("train_run",))
     checked = check(cluster, limits={"train": {"processes": 8}})
     assert "limits.train.processes" in refused(checked)["train_run"]
     (line,) = [line for line in lines_of(checked, "mine.yaml") if line.startswith("refused: train_run: ")]
@@ -119,7 +121,7 @@ def test_limits_below_what_jobs_need_are_named(cluster: Path) -> None:
     checked = check(cluster, {"limits": {"cpu": {"minutes": 5}, "gpu": {"minutes": 720}}})
     said = [finding for finding in checked.findings if finding.key == "slurm.limits.cpu.minutes"]
     assert said
-    assert all(finding.level == "warning" and " 5" in finding.says for finding in said)
+    assert all(finding.level == "warning" and " 5" in finding.message for finding in said)
 
 
 def test_unexpected_answers_neither_crash_nor_count_as_refusals(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +134,7 @@ def test_unexpected_answers_neither_crash_nor_count_as_refusals(cluster: Path, m
     answers("sacctmgr", "case \"$*\" in *assoc*) printf 'lab|normal\\ngrant|normal\\n' ;; *) echo normal ;; esac")
     checked = check(cluster)
     assert refused(checked) == {}
-    assert any("quota on /home is 110 %" in finding.says for finding in checked.findings)
+    assert any("quota on /home is 110 %" in finding.message for finding in checked.findings)
     # No controller, and a setup file that never finishes.
     answers("sinfo", "echo 'Unable to contact slurm controller' >&2; exit 1")
     answers("sbatch", "exit 1")
@@ -140,14 +142,14 @@ def test_unexpected_answers_neither_crash_nor_count_as_refusals(cluster: Path, m
     (cluster / "wait.sh").write_text("sleep 20\n")
     checked = check(cluster, {"setup": str(cluster / "wait.sh")})
     assert set(refused(checked)) == {"slurm.modules, slurm.setup"}
-    assert {"sinfo", "sbatch --test-only"} <= set(checked.not_asked)
+    assert {"sinfo", "sbatch --test-only"} <= set(checked.failed_commands)
 
 
 def test_without_slurm_unchecked_items_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     checked = check(tmp_path)
     assert refused(checked) == {}
-    assert set(checked.not_asked) == {"sinfo", "sacctmgr", "sbatch", "quota"}
+    assert set(checked.failed_commands) == {"sinfo", "sacctmgr", "sbatch", "quota"}
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ def test_slurms_times_are_minutes(text: str, minutes: int | None) -> None:
 
 
 def test_quotas_nearly_full_are_named_in_bytes_and_files() -> None:
-    assert [one.says for one in quota_findings("/scratch 1* 100 120 0 99 0 100 0")] == [
+    assert [one.message for one in quota_findings("/scratch 1* 100 120 0 99 0 100 0")] == [
         "your quota on /scratch is 99 % full (files)"
     ]
     assert list(quota_findings("Filesystem blocks quota limit grace files quota limit grace")) == []
@@ -175,5 +177,5 @@ def test_the_exit_status_is_that_of_the_findings_and_json_has_them(
         doctor_module.doctor(config=ROOT / "config/beetles.yaml", site=True, json_lines=True)
     told = json.loads(capsys.readouterr().out)
     assert (left.value.code, told["refused"]) == (1, True)
-    assert {"level", "key", "says", "rules"} == set(told["findings"][0])
+    assert {"level", "key", "message", "rules"} == set(told["findings"][0])
     assert "Exit status: 0" in (doctor_module.doctor.__doc__ or "")

@@ -43,7 +43,7 @@ def doctor(
         config: the config to check.
         site: check config/site.yaml against the cluster instead of this machine.
         json_lines: print one JSON object: config, refused (true or false), and either machine and consequences or, with
-            --site, findings (level, key, says, rules), asked and not_asked.
+            --site, findings (level, key, message, rules), commands and failed_commands.
 
     Raises:
         SystemExit: some jobs would be refused.

@@ -39,13 +39,13 @@ class Finding:
     Attributes:
         level: `refused` if the cluster rejects the jobs; `warning` if it may, or if they get less than they need.
         key: key of config/site.yaml or of the recipe.
-        says: what is wrong and what to do.
+        message: what is wrong and what to do.
         rules: rules whose jobs are affected; empty: all.
     """
 
     level: Literal["refused", "warning"]
     key: str
-    says: str
+    message: str
     rules: tuple[str, ...] = ()
 
 
@@ -61,13 +61,13 @@ class Checked:
 
     Attributes:
         findings: the problems found.
-        asked: the commands that were run.
-        not_asked: the commands that are missing or failed, with the reason.
+        commands: the commands that were run.
+        failed_commands: the commands that are missing or failed, with the reason.
     """
 
     findings: list[Finding] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-    not_asked: dict[str, str] = field(default_factory=dict)
+    commands: list[str] = field(default_factory=list)
+    failed_commands: dict[str, str] = field(default_factory=dict)
 
     def output(self, *words: str, ignore_status: bool = False) -> list[str] | None:
         """The output lines of a command; None if it is missing or fails.
@@ -77,17 +77,17 @@ class Checked:
             ignore_status: use the output, if any, of a command that fails.
         """
         if shutil.which(words[0]) is None:
-            self.not_asked[words[0]] = "not installed on this machine"
+            self.failed_commands[words[0]] = "not installed on this machine"
             return None
         try:
             done = _run(words)
         except subprocess.TimeoutExpired:
-            self.not_asked[words[0]] = f"no answer within {TIMEOUT_SECONDS} s"
+            self.failed_commands[words[0]] = f"no answer within {TIMEOUT_SECONDS} s"
             return None
         if done.returncode != 0 and not (ignore_status and done.stdout):
-            self.not_asked[words[0]] = " ".join(done.stderr.splitlines()[-1:]) or f"exit status {done.returncode}"
+            self.failed_commands[words[0]] = " ".join(done.stderr.splitlines()[-1:]) or f"exit status {done.returncode}"
             return None
-        self.asked.append(words[0])
+        self.commands.append(words[0])
         return done.stdout.splitlines()
 
     def to_json(self) -> dict[str, Any]:
@@ -222,8 +222,8 @@ def _underprovisioned(site: SiteSettings, config: Config, rules: Path) -> Iterat
             yield Finding("warning", key, f"{rule} needs {needs.memory_mb} MB per node but requests {got}", (rule,))
         if needs.minutes and (minutes := _at_first_attempt(resources.get("runtime", needs.minutes))) < needs.minutes:
             partition = resources["slurm_partition"]
-            says = f"{rule} needs {needs.minutes} minutes but requests {minutes}"
-            yield Finding("warning", f"slurm.limits.{partition}.minutes", says, (rule,))
+            message = f"{rule} needs {needs.minutes} minutes but requests {minutes}"
+            yield Finding("warning", f"slurm.limits.{partition}.minutes", message, (rule,))
         if cores.cores < needs.cores:
             key = "limits.train.workers" if rule in TRAINING else f"limits.jobs.{rule}.cores"
             yield Finding(
@@ -322,11 +322,11 @@ def _against_partitions(
             key = f"slurm.limits.{name}.{amount}"
             if over:
                 of = f" of {slurm.gpu}" if amount == "gpus" else ""
-                says = f"partition {name} allows {limit:,} {amount}{of}, but jobs request more; set {key} to {limit}"
-                yield Finding("refused", key, says, over)
+                message = f"partition {name} allows {limit:,} {amount}{of}, but jobs request more; set {key} to {limit}"
+                yield Finding("refused", key, message, over)
             elif configured is not None and configured > limit and amount in ("minutes", "memory_mb"):
-                says = f"{configured:,} exceeds the {limit:,} of partition {name}; retried jobs may request it"
-                yield Finding("warning", key, says)
+                message = f"{configured:,} exceeds the {limit:,} of partition {name}; retried jobs may request it"
+                yield Finding("warning", key, message)
 
 
 def _against_accounts(slurm: SlurmSettings, checked: Checked, requests: dict[Request, list[str]]) -> Iterator[Finding]:
@@ -335,7 +335,7 @@ def _against_accounts(slurm: SlurmSettings, checked: Checked, requests: dict[Req
     )
     if not lines:
         if lines is not None:
-            checked.not_asked["sacctmgr"] = "it lists no accounts for you"
+            checked.failed_commands["sacctmgr"] = "it lists no accounts for you"
         return
     accounts: dict[str, set[str]] = {}
     for line in lines:
@@ -349,8 +349,8 @@ def _against_accounts(slurm: SlurmSettings, checked: Checked, requests: dict[Req
             yours = ", ".join(sorted(accounts))
             yield Finding("refused", f"slurm.{account_key}", f"you have no account {account}; yours: {yours}", rules)
         elif qos and (allowed := accounts.get(account or "", set().union(*accounts.values()))) and qos not in allowed:
-            says = f"quality of service {qos} is not allowed; the account has {', '.join(sorted(allowed))}"
-            yield Finding("refused", f"slurm.{qos_key}", says, rules)
+            message = f"quality of service {qos} is not allowed; the account has {', '.join(sorted(allowed))}"
+            yield Finding("refused", f"slurm.{qos_key}", message, rules)
     yield from _against_qos(slurm, checked, requests)
 
 
@@ -366,31 +366,33 @@ def _against_qos(slurm: SlurmSettings, checked: Checked, requests: dict[Request,
             rule for one, rules in asking.items() if limit is not None and one.minutes > limit for rule in rules
         )
         if over:
-            says = f"quality of service {name} allows {limit:,} minutes, but jobs request more; set this key to {limit}"
-            yield Finding("refused", "slurm.limits.PARTITION.minutes", says, over)
+            message = (
+                f"quality of service {name} allows {limit:,} minutes, but jobs request more; set this key to {limit}"
+            )
+            yield Finding("refused", "slurm.limits.PARTITION.minutes", message, over)
         if submitted.isdigit() and int(submitted) < QUEUED:
-            says = (
+            message = (
                 f"quality of service {name} allows {submitted} jobs at once; add --jobs {submitted} to the command line"
             )
-            yield Finding("refused", "jobs of profiles/slurm", says)
+            yield Finding("refused", "jobs of profiles/slurm", message)
 
 
 def _tested(checked: Checked, requests: dict[Request, list[str]]) -> Iterator[Finding]:
     """Test each request with the cluster's controller."""
     if shutil.which("sbatch") is None:
-        checked.not_asked["sbatch"] = "not installed on this machine"
+        checked.failed_commands["sbatch"] = "not installed on this machine"
         return
-    if "sinfo" in checked.not_asked:
-        checked.not_asked["sbatch --test-only"] = "sinfo got no answer from the cluster"
+    if "sinfo" in checked.failed_commands:
+        checked.failed_commands["sbatch --test-only"] = "sinfo got no answer from the cluster"
         return
-    checked.asked.append("sbatch --test-only")
+    checked.commands.append("sbatch --test-only")
     found: dict[str, tuple[Request, list[str]]] = {}
     for request, rules in requests.items():
         words = ["sbatch", "--test-only", *request.options, "--wrap=true"]
         try:
             done = _run(words)
         except subprocess.TimeoutExpired:
-            checked.not_asked["sbatch --test-only"] = f"no answer within {TIMEOUT_SECONDS} s"
+            checked.failed_commands["sbatch --test-only"] = f"no answer within {TIMEOUT_SECONDS} s"
             break
         if done.returncode != 0:
             error = " ".join(done.stderr.split()).removeprefix("allocation failure: ").removeprefix("sbatch: error: ")
@@ -434,9 +436,9 @@ def lines_of(checked: Checked, config: str) -> Iterable[str]:
     """The result for a terminal, refusals first."""
     for level in ("refused", "warning"):
         for finding in (one for one in checked.findings if one.level == level):
-            yield f"{level}: {finding.key}: {finding.says}{_of_rules(finding)}"
-    yield f"checked: site file, {', '.join(dict.fromkeys(checked.asked)) or 'no Slurm command'}"
-    for command, why in checked.not_asked.items():
+            yield f"{level}: {finding.key}: {finding.message}{_of_rules(finding)}"
+    yield f"checked: site file, {', '.join(dict.fromkeys(checked.commands)) or 'no Slurm command'}"
+    for command, why in checked.failed_commands.items():
         yield f"not checked: {command}: {why}"
     refused = sum(one.level == "refused" for one in checked.findings)
     yield (
@@ -449,7 +451,7 @@ def lines_of(checked: Checked, config: str) -> Iterable[str]:
 def _of_rules(finding: Finding) -> str:
     rules = finding.rules
     # A single rule is usually the first word of the finding.
-    if not rules or (len(rules) == 1 and rules[0] in (finding.key, finding.says.partition(" ")[0])):
+    if not rules or (len(rules) == 1 and rules[0] in (finding.key, finding.message.partition(" ")[0])):
         return ""
     shown = ", ".join(rules[:4]) + (f" and {len(rules) - 4} more" if len(rules) > 4 else "")
     return f" (rules: {shown})"
