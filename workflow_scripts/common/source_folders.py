@@ -157,7 +157,7 @@ def _described(changes: Changes, unit: str) -> str:
 
 
 def _remedies(corpus: Corpus, folder: SourceFolder, changes: Changes, records: str) -> str:
-    remedies = f"To add what is new, append a generation that reads the folder again ({GROWING})"
+    remedies = f"To add new and overwritten files, append a generation that reads the folder again ({GROWING})"
     if not (changes.added or changes.removed or changes.folders):
         # Downloads are kept by the image's path: redoing them does not read its new content.
         return remedies
