@@ -130,6 +130,12 @@ def test_class_beside_other_ranks_is_the_label_if_it_names_the_species(read: Rea
     assert [(row["class"], row["taxon_class"]) for row in rows] == [(label, None)]
 
 
+def test_class_beside_other_ranks_is_the_label_if_it_is_finer_than_they_are(read: Read) -> None:
+    lines = [f"{letter}.jpg,{LION.replace('Mammalia', cat)},x\n" for letter, cat in (("a", "king"), ("b", "queen"))]
+    rows, _ = read(f"filepath,{RANKS}\n{''.join(lines)}", text_type="sci")
+    assert [(row["class"], row["taxon_class"]) for row in rows] == [("king", None), ("queen", None)]
+
+
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [

@@ -48,9 +48,9 @@ class LabelTable:
                     cells = ((value or "").strip() for value in row)
                     yield f"{self.path}: row {number}", dict(zip(self.columns, cells, strict=True))
 
-    def has_row(self, condition: str) -> bool:
-        """Whether an SQL condition holds for any row."""
-        return bool(tables.scalar(self._connection, f"SELECT count_if({condition}) > 0 FROM {self._source}"))
+    def holds(self, condition: str) -> bool:
+        """Whether an SQL condition on aggregates of the rows is true."""
+        return bool(tables.scalar(self._connection, f"SELECT {condition} FROM {self._source}"))
 
 
 @contextmanager

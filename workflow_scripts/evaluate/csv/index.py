@@ -193,21 +193,25 @@ def _columns_of(table: LabelTable, text_types: Sequence[ClassText]) -> LabelColu
 def _readable_label(table: LabelTable, *, besides: str | None) -> str | None:
     """The column of labels; of several, the first with labels other than numbers, which say nothing in a prompt."""
     several = [column for name in LABELS if (column := column_named(table.columns, name)) not in (None, besides)]
-    worded = (one for one in several if table.has_row(f"try_cast({quoted(one)} AS DOUBLE) IS NULL"))
+    worded = (one for one in several if table.holds(f"bool_or(try_cast({quoted(one)} AS DOUBLE) IS NULL)"))
     return next(worded, several[0] if several else None)
 
 
 def _is_rank(table: LabelTable, column: str, ranks: Mapping[str, str | None], common_name: str | None) -> bool:
-    """Whether `class` is the rank: other ranks are beside it, and it repeats no name of a species."""
+    """Whether `class` is the rank: other ranks are beside it, and its values are coarser and name no species."""
     if ranks["class"] or not any(ranks[rank] for rank in AROUND_CLASS):
         return False
 
     def plain(name: str | None) -> str:
         return f"lower(replace({quoted(name)}, '_', ' '))" if name else "NULL"
 
-    label, genus, species = plain(column), plain(ranks["genus"]), plain(ranks["species"])
-    names = f"({genus}, {species}, {plain(common_name)})"
-    return not table.has_row(f"list_contains([{names[1:-1]}], {label}) OR starts_with({label}, {genus} || ' ')")
+    label, genus = plain(column), plain(ranks["genus"])
+    names = ", ".join((genus, plain(ranks["species"]), plain(common_name)))
+    lower = plain(next((ranks[rank] for rank in ("order", "family", "genus") if ranks[rank]), None))
+    return not table.holds(
+        f"bool_or(list_contains([{names}], {label}) OR starts_with({label}, {genus} || ' '))"
+        f" OR count(DISTINCT {label}) FILTER ({lower} IS NOT NULL) > count(DISTINCT {lower})"
+    )
 
 
 def _names_of(row: Mapping[str, str], columns: LabelColumns) -> dict[str, str | None]:
