@@ -164,6 +164,7 @@ def build(
         reference=explain_model(table.models[1], facts["config"]) if len(table.models) > 1 else "",
         problems=problems(lines=headline, scores=table, steps=steps, gaps=missing, hosts=by_host, training=trained),
         averages=averages,
+        without_organisms=[name for name in table.benchmarks if name in replay],
         by_class=by_class,
         by_class_template=BY_CLASS,
         composition_known=composition is not None,
