@@ -1,6 +1,7 @@
 """Templates, style, script and plotting library of all pages; each page embeds them."""
 
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ NAMES = {"zero_shot/top1": "zero-shot top-1"}
 STYLE, SCRIPT = "page.css", "page.js"
 
 
+@cache
 def page_templates() -> Environment:
     """The templates beside this module, with autoescaping: all values are text, never markup."""
     environment = Environment(
