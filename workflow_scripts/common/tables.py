@@ -185,7 +185,7 @@ def write_row_groups(groups: Iterable[pa.Table], contract: Contract, path: Path)
     """
     rows = 0
     with atomic(path) as temporary, connect() as connection:
-        fields = [pa.field(column.name, _arrow_type(connection, column)) for column in contract.columns]
+        fields = _arrow_fields(connection, contract)
         groups = iter(groups)
         first = next(groups, None)
         if first is not None:
@@ -206,7 +206,7 @@ def write_row_groups(groups: Iterable[pa.Table], contract: Contract, path: Path)
 def write_rows(rows: Sequence[dict[str, Any]], contract: Contract, path: Path) -> int:
     """Write a list of rows; see `write`."""
     with connect() as connection:
-        fields = [pa.field(column.name, _arrow_type(connection, column)) for column in contract.columns]
+        fields = _arrow_fields(connection, contract)
         known = {column.name for column in contract.columns}
         further = sorted({name for row in rows for name in row} - known)
         arrays = [pa.array([row.get(field.name) for row in rows], field.type) for field in fields]
@@ -219,7 +219,7 @@ def write_rows(rows: Sequence[dict[str, Any]], contract: Contract, path: Path) -
 def write_table(table: pa.Table, contract: Contract, path: Path) -> int:
     """Write an arrow table, with its extra columns if the contract allows them; see `write`."""
     with connect() as connection:
-        fields = [pa.field(column.name, _arrow_type(connection, column)) for column in contract.columns]
+        fields = _arrow_fields(connection, contract)
         known = {field.name for field in fields}
         fields += [field for field in table.schema if contract.extra and field.name not in known]
         connection.register("given_rows", table.select([field.name for field in fields]).cast(pa.schema(fields)))
@@ -304,5 +304,6 @@ def _plain(type_name: str) -> str:
     return type_name.replace('"', "").replace(" ", "").upper()
 
 
-def _arrow_type(connection: duckdb.DuckDBPyConnection, column: Column) -> pa.DataType:
-    return connection.sql(f"SELECT NULL::{column.type} AS c").to_arrow_table().schema.field("c").type
+def _arrow_fields(connection: duckdb.DuckDBPyConnection, contract: Contract) -> list[pa.Field]:
+    columns = ", ".join(f"NULL::{column.type} AS {quoted(column.name)}" for column in contract.columns)
+    return list(connection.sql(f"SELECT {columns} WHERE false").to_arrow_table().schema)
