@@ -22,7 +22,7 @@ def own_photos(folder: Path, there: int, of: int) -> None:
     train = {name: value for name, value in shipped["train"].items() if name != "replay_batch"}
     source = {"name": "mine", "reader": "table", "table": "mine.csv"}
     config: dict[str, Any] = {"run": "mine", "corpus": "mine", "model": {"architecture": architecture}, "train": train}
-    config |= {"generations": [{"parts": 1, "sources": [source]}], "shards": {"image_size": 64}}
+    config |= {"generations": [{"parts": 1, "sources": [source]}], "shards": {"image_size": 64}, "shard_jobs": 1}
     (folder / "mine.yaml").write_text(yaml.safe_dump(config))
     rows = [f"photos/{number}.jpg,{NAMES[number % 3]}" for number in range(of)]
     (folder / "mine.csv").write_text("\n".join(["path,species", *rows]) + "\n")
