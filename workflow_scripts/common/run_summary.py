@@ -24,6 +24,8 @@ from workflow_scripts.common.scoring import Scoring
 from workflow_scripts.common.source_folders import changed_folders, record_folders
 
 ERROR = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ ERROR [\w.]+: (.*)$")
+# What precedes the message of a log's line.
+STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [A-Z]+ [\w.]+: ")
 MAIN_METRIC = "zero_shot/top1"
 MAX_ERRORS = 3
 MAX_REASONS = 5
@@ -127,10 +129,12 @@ def after_stop(failed: Iterable[Any], stopped: str) -> Iterator[str]:
 
 
 def error_of(log: Path) -> str:
-    """The last error in a step's log, else its last line; "" if there is no log."""
+    """The last error in a step's log, else that it has none, with its last line; "" if there is no log."""
     lines = _lines(log)
-    errors = _errors(lines)
-    return errors[-1] if errors else next((line for line in reversed(lines) if line.strip()), "")
+    if errors := _errors(lines):
+        return errors[-1]
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    return f"no error in the log; its last line: {STAMP.sub('', last)}" if last else ""
 
 
 def _lines(log: Path) -> list[str]:
