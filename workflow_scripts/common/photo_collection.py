@@ -4,7 +4,7 @@ import hashlib
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -12,14 +12,21 @@ from pathlib import Path, PurePosixPath
 import duckdb
 import pyarrow as pa
 
-from workflow_scripts.common.class_folders import files_by_folder, is_image, is_text, organism_in_path, organism_of
+from workflow_scripts.common.class_folders import (
+    files_by_folder,
+    folders_below,
+    is_image,
+    is_text,
+    organism_in_path,
+    organism_of,
+)
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.images import UnreadableImage, decode, read_size
 from workflow_scripts.common.names import define_names
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.table_columns import NAMES, match_columns
 from workflow_scripts.common.table_files import open_table
-from workflow_scripts.common.tables import literal, quoted, scalar
+from workflow_scripts.common.tables import quoted, scalar
 
 KINDS = {
     "unranked": "of one word and unknown rank (without a backbone, such photos are lost unless a table has the name in "
@@ -53,7 +60,7 @@ class Collection:
         unreadable: number of opened photos that are unreadable.
         reinterpreted: whether any name differs from that of the photo's own folder.
         problems: the problems found, one sentence each.
-        kinds: cache of `kind_of`.
+        kinds: cache of `kinds_of`.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -89,15 +96,21 @@ class Collection:
         rows = self.connection.execute("SELECT name, count(*) FROM photos GROUP BY name ORDER BY count(*) DESC, name")
         return dict(rows.fetchall())
 
-    def kind_of(self, name: str) -> str:
-        """Kind of a name by `names.sql`, which decides how it is read without a backbone."""
-        if name not in self.kinds:
-            self.kinds[name] = scalar(self.connection, f"SELECT kind_of_name({literal(name)})")
-        return self.kinds[name]
+    def kinds_of(self, names: Iterable[str]) -> Mapping[str, str]:
+        """Kinds of names by `names.sql`, which decide how they are read without a backbone; at least of these names."""
+        # Parsing the query takes longer than examining a thousand names.
+        if new := sorted(set(names) - self.kinds.keys()):
+            query = "SELECT name, kind_of_name(name) FROM (SELECT unnest(?::VARCHAR[]) AS name)"
+            self.kinds.update(self.connection.execute(query, [new]).fetchall())
+        return self.kinds
 
     def lost_names(self) -> list[str]:
         """Names that have no taxon without a backbone, those with most photos first."""
-        return [] if self.has_ranks else [name for name in self.species() if self.kind_of(name) in LOST]
+        if self.has_ranks:
+            return []
+        species = self.species()
+        kinds = self.kinds_of(species)
+        return [name for name in species if kinds[name] in LOST]
 
     def lost_photos(self) -> dict[bool, tuple[int, int]]:
         """Numbers of photos with such names and of all photos, for local photos (True) and for URLs (False)."""
@@ -157,6 +170,8 @@ def read_folder(connection: duckdb.DuckDBPyConnection, images: Path) -> Collecti
 
 
 def _folder_rows(images: Path, found: Collection, left_out: dict[str, list[str]]) -> Iterator[dict[str, str | bool]]:
+    folders = (Path(folder).relative_to(images) for folder, _ in folders_below(images))
+    kinds = found.kinds_of(organism_of(part) for folder in folders for part in folder.parts if is_text(part))
     for path, folder in files_by_folder(images):
         if not is_text(path):
             left_out["with a name that is not UTF-8 (left out; rename to include)"].append(ascii(path))
@@ -165,7 +180,7 @@ def _folder_rows(images: Path, found: Collection, left_out: dict[str, list[str]]
         elif not folder:
             left_out["outside of a species folder (left out)"].append(path)
         else:
-            name, inner = organism_in_path(path, lambda name: found.kind_of(name) == "species")
+            name, inner = organism_in_path(path, lambda name: kinds[name] == "species")
             found.reinterpreted |= name != organism_of(folder)
             yield {
                 "place": path,
@@ -242,8 +257,9 @@ def note_names(found: Collection) -> None:
     species = found.species()
     if not found.has_ranks:
         kinds: dict[str, list[str]] = defaultdict(list)
+        kind_of = found.kinds_of(species)
         for name in species:
-            kinds[found.kind_of(name)].append(name)
+            kinds[kind_of[name]].append(name)
         for kind, meaning in KINDS.items():
             if kinds[kind]:
                 found.problems.append(f"{count(len(kinds[kind]), 'name')} {meaning}: {shown(kinds[kind])}")
