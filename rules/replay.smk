@@ -115,7 +115,7 @@ rule replay_write:
     resources:
         **JOB.resources,
         ledger=LEDGER,
-        past_images=PAST_IMAGES,
+        held=PAST_IMAGES,
     params:
         settings=CONFIG.replay.to_json(),
         work=CORPUS.replay_work(),
@@ -125,5 +125,5 @@ rule replay_write:
         "replay: write the shards"
     shell:
         "python -m workflow_scripts.replay.write --selection {input.selection:q} --manifests {input.manifests:q} "
-        "--ledger {resources.ledger:q} --past-images {resources.past_images:q} --settings {params.settings:q} "
-        "--work {params.work:q} --out-dir {params.out:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"
+        "--ledger {resources.ledger:q} --held {resources.held:q} --settings {params.settings:q} --work {params.work:q} "
+        "--out-dir {params.out:q} --memory-mb {resources.mem_mb} --threads {threads} --log {log:q}"

@@ -91,7 +91,7 @@ rule shards_gather:
         **JOB.resources,
         # Resources, because neither changes a shard.
         downloads=lambda w: CORPUS.gathered(generation=w.generation),
-        past_images=PAST_IMAGES,
+        held=PAST_IMAGES,
     params:
         out=parent_of_output,
         version=step_version("shards.gather"),
@@ -99,8 +99,8 @@ rule shards_gather:
         "shards: list the shards of generation {wildcards.generation}"
     shell:
         "python -m workflow_scripts.shards.gather --manifests {input.manifests:q} --indexes {input.indexes:q} "
-        "--plan {input.plan:q} --out-dir {params.out:q} --downloads {resources.downloads:q} "
-        "--past-images {resources.past_images:q} --log {log:q}"
+        "--plan {input.plan:q} --out-dir {params.out:q} --downloads {resources.downloads:q} --held {resources.held:q} "
+        "--log {log:q}"
 
 
 JOB = job("verify", CORPUS_LOGS, "verify")

@@ -93,7 +93,7 @@ class Pipeline:
         )  # fmt: skip
         shards.gather(
             manifests=(out / "groups/group-000.manifest.parquet",), indexes=(out / "groups/group-000.index.parquet",),
-            plan=out / "plan.parquet", out_dir=out, downloads=gathered, past_images=self.past_images,
+            plan=out / "plan.parquet", out_dir=out, downloads=gathered, held=self.past_images,
         )  # fmt: skip
         return out
 
@@ -125,7 +125,7 @@ class Pipeline:
         )  # fmt: skip
         write_replay(
             selection=(selection,), manifests=(folder / "download/part-0000/manifest.parquet",), settings=REPLAY,
-            work=self.corpus / ".work/replay", out_dir=folder, ledger=self.ledger, past_images=self.past_images,
+            work=self.corpus / ".work/replay", out_dir=folder, ledger=self.ledger, held=self.past_images,
         )  # fmt: skip
         return folder
 

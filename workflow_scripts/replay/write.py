@@ -31,7 +31,7 @@ def write(
     work: Path,
     out_dir: Path,
     ledger: Path | None = None,
-    past_images: Path | None = None,
+    held: Path | None = None,
     memory_mb: int = 2048,
     threads: int = 1,
 ) -> None:
@@ -46,7 +46,7 @@ def write(
         work: the folder of work folders.
         out_dir: the folder for `train/`, `val/` and, written last, account.json.
         ledger: the images taken down permanently, if any; their places stay empty, so that no other pair moves.
-        past_images: the folder that records which images shards have ever contained.
+        held: the folder that records which images shards have ever contained.
         memory_mb: DuckDB's memory limit, MiB.
         threads: images decoded at once; no effect on results.
 
@@ -73,8 +73,8 @@ def write(
                 kept[split] = tables.write_row_groups(map(read_index, made.values()), REPLAY_INDEX, folder / INDEX)
                 tables.write_rows([read_manifest(one) for one in made.values()], SHARD_MANIFEST, folder / MANIFEST)
                 remove_others(folder, made)
-        if past_images is not None:
-            keep(connection, PastImages(str(past_images)), "replay", [out_dir / "train"], manifests)
+        if held is not None:
+            keep(connection, PastImages(str(held)), "replay", [out_dir / "train"], manifests)
         write_account(account, _account(connection, kept))
 
 

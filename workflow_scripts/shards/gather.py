@@ -36,11 +36,11 @@ def gather(
     plan: Path,
     out_dir: Path,
     downloads: Path | None = None,
-    past_images: Path | None = None,
+    held: Path | None = None,
 ) -> None:
     """Write `manifest.parquet` and `index.parquet` of train, train_small and val, and the account.
 
-    Shards that are not in the plan are removed. The images of the training shards are recorded in `past_images`.
+    Shards that are not in the plan are removed. The images of the training shards are recorded in `held`.
 
     Args:
         manifests: the manifests of all groups.
@@ -48,7 +48,7 @@ def gather(
         plan: the generation's plan.
         out_dir: the generation's folder, which contains the shards.
         downloads: the generation's gathered downloads, for the images' hashes.
-        past_images: the folder that records which images shards have ever contained.
+        held: the folder that records which images shards have ever contained.
 
     Raises:
         InputError: a sample is not at its planned position, or a shard is missing or has the wrong size.
@@ -72,9 +72,9 @@ def gather(
             remove_others(folder, {name for (name,) in names})
         notes["train_small shards"] = _write_small(connection, out_dir)
         planned = tables.scalar(connection, "SELECT count(*) FROM plan")
-        if past_images is not None:
+        if held is not None:
             folders = [out_dir / "train", out_dir / SMALL]
-            keep(connection, PastImages(str(past_images)), out_dir.name, folders, [downloads] if downloads else [])
+            keep(connection, PastImages(str(held)), out_dir.name, folders, [downloads] if downloads else [])
     written = sum(notes[f"{split} samples"] for split in SPLITS)
     account = Account("shards", out_dir.name, "samples", rows_in=planned, kept=written, dropped={}, notes=notes)
     write_account(out_dir / "account.json", account)
