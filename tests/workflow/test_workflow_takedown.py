@@ -19,7 +19,7 @@ SHARDS = f"{CORPUS}/shards/g000"
 
 
 def sums(project: Any) -> dict[str, str]:
-    return digests(project.path(SHARDS), "*/shard-*.tar")
+    return digests(project.folder, f"{SHARDS}/*/shard-*.tar")
 
 
 def samples(project: Any) -> dict[str, str]:
