@@ -139,6 +139,11 @@ def test_commands_that_pages_name_have_the_given_options() -> None:
         assert given <= set(options_of(module.removeprefix("workflow_scripts."))), (module, given)
 
 
+def test_the_reference_has_json_under_the_name_that_commands_accept() -> None:
+    assert ["--json" in options_of(module) for module in ("report.compare", "evaluate.embed_images")] == [True, True]
+    assert not re.search(r"--(?:json-lines|as-json)", (ROOT / "docs/reference/commands.md").read_text())
+
+
 def snakemake_calls() -> list[Any]:
     """The Snakemake command lines of all pages, parsed by Snakemake, which exits at an unknown option."""
     parser = get_argument_parser()
