@@ -105,6 +105,33 @@ def test_a_table_in_another_form_has_the_same_classes(read: Read, labels: str | 
     assert (account.rows_in, account.kept, account.warnings) == (2, 2, guessed)
 
 
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ("filepath,label,class_name\na.jpg,7,oak\n", ("oak", None)),
+        ("filepath,class,label\na.jpg,3,oak\n", ("oak", None)),
+        ("filepath,class,label\na.jpg,3,\n", ("3", None)),
+        ("filepath,class,taxon_name\na.jpg,oak,Quercus robur\n", ("oak", "Quercus")),
+    ],
+)
+def test_a_column_of_labels_is_no_name_and_an_empty_one_no_label(
+    read: Read, labels: str, expected: tuple[str, str | None]
+) -> None:
+    (row,) = read(labels)[0]
+    assert (row["class"], row["taxon_genus"]) == expected
+
+
+def test_a_number_is_no_name(read: Read) -> None:
+    (row,) = read("filepath,label,class_name\na.jpg,7,Quercus robur\n", text_type="sci")[0]
+    assert (row["class"], row["taxon_genus"]) == ("Quercus robur", "Quercus")
+
+
+@pytest.mark.parametrize("columns", ["filepath,class", "filepath,class,kingdom,family"])
+def test_a_table_without_rows_lists_no_images(read: Read, columns: str) -> None:
+    with pytest.raises(InputError, match="list no images"):
+        read(f"{columns}\n")
+
+
 RANKS = "kingdom,phylum,class,order,family,genus,species"
 LION = "Animalia,Chordata,Mammalia,Carnivora,Felidae,Panthera"
 

@@ -155,13 +155,15 @@ def _columns_of(table: LabelTable, text_types: Sequence[ClassText]) -> LabelColu
     """
     found = table.columns
     ranks = {rank: first_column(found, ACCEPTED_NAMES[rank]) for rank in RANKS} | {"class": column_named(found, "cls")}
-    name = None if ranks["genus"] or ranks["species"] else first_column(found, ACCEPTED_NAMES["scientific_name"])
+    # A column of labels is a name only if the text types need one.
+    names = [name for name in ACCEPTED_NAMES["scientific_name"] if "asis" not in text_types or name not in LABELS]
+    name = None if ranks["genus"] or ranks["species"] else _worded(table, names)
     common_name = first_column(found, ACCEPTED_NAMES["common"])
     image = column_named(found, "filepath") or first_column(found, (*PATH_COLUMNS, "image_id"))
     label = column_named(found, "class")
     rank = label if label and _is_rank(table, label, ranks, common_name) else None
     if "asis" in text_types:
-        label = _readable_label(table, besides=rank)
+        label = _worded(table, LABELS, besides=rank) or first_column([c for c in found if c != rank], LABELS)
         if rank and label is None:
             raise InputError(
                 f"{table.path}: column {rank} is the rank, beside {', '.join(filter(None, ranks.values()))}; set "
@@ -190,11 +192,11 @@ def _columns_of(table: LabelTable, text_types: Sequence[ClassText]) -> LabelColu
     return columns
 
 
-def _readable_label(table: LabelTable, *, besides: str | None) -> str | None:
-    """The column of labels; of several, the first with labels other than numbers, which say nothing in a prompt."""
-    several = [column for name in LABELS if (column := column_named(table.columns, name)) not in (None, besides)]
-    worded = (one for one in several if table.holds(f"bool_or(try_cast({quoted(one)} AS DOUBLE) IS NULL)"))
-    return next(worded, several[0] if several else None)
+def _worded(table: LabelTable, names: Sequence[str], besides: str | None = None) -> str | None:
+    """The first column of these names with values other than numbers, which say nothing in a prompt."""
+    several = [column for name in names if (column := column_named(table.columns, name)) not in (None, besides)]
+    words = "count(*) = 0 OR bool_or(trim(CAST({0} AS VARCHAR)) <> '' AND try_cast({0} AS DOUBLE) IS NULL)"
+    return next((one for one in several if table.holds(words.format(quoted(one)))), None)
 
 
 def _is_rank(table: LabelTable, column: str, ranks: Mapping[str, str | None], common_name: str | None) -> bool:
@@ -209,7 +211,7 @@ def _is_rank(table: LabelTable, column: str, ranks: Mapping[str, str | None], co
     names = ", ".join((genus, plain(ranks["species"]), plain(common_name)))
     lower = plain(next((ranks[rank] for rank in ("order", "family", "genus") if ranks[rank]), None))
     return not table.holds(
-        f"bool_or(list_contains([{names}], {label}) OR starts_with({label}, {genus} || ' '))"
+        f"count(*) = 0 OR bool_or(list_contains([{names}], {label}) OR starts_with({label}, {genus} || ' '))"
         f" OR count(DISTINCT {label}) FILTER ({lower} IS NOT NULL) > count(DISTINCT {lower})"
     )
 
