@@ -102,3 +102,13 @@ def test_names_in_the_rows_of_taxa_are_read(
     answers = resolved(LABELS, backbones={"test": tmp_path / "made.duckdb"})
     assert [answer["common_name"] for answer in answers] == ["a bus", None, None]
     assert summary["vernacular_languages"] == {"de": 1, "en": 1}
+
+
+def test_names_in_the_rows_of_taxa_count_once_beside_a_table_of_common_names(
+    tmp_path: Path, build: Callable[..., dict[str, Any]]
+) -> None:
+    (tmp_path / "taxa.csv").write_text(
+        "taxonID,scientificName,taxonRank,vernacularName,language\n1,Aus bus,species,the bus,en\n"
+    )
+    (tmp_path / "commons.csv").write_text("taxonID,vernacularName,language\n1,a bus,en\n")
+    assert build(tmp_path, tmp_path / "made.duckdb")["vernacular_rows"] == 2

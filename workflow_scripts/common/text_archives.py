@@ -228,11 +228,10 @@ def named(*columns: str, **others: str) -> dict[str, str]:
 def best_tables(archive: Archive, rate: Callable[[Part], int], names: Mapping[str, str]) -> list[Part]:
     """The table of an archive with the highest rating above 0, and those with the same known columns."""
     paths = [path for member in archive.tables() if (path := archive.path(member)).stat().st_size]
-    parts = [by_header(path, names) for path in paths]
+    # A table that is rated 0 may have the same known columns: a checklist with a column of common names.
+    parts = [part for path in paths if rate(part := by_header(path, names)) > 0]
     best = max(parts, key=rate, default=None)
-    if best is None or rate(best) <= 0:
-        return []
-    return [part for part in parts if part.columns.keys() == best.columns.keys()]
+    return [] if best is None else [part for part in parts if part.columns.keys() == best.columns.keys()]
 
 
 def _is_shown(name: str) -> bool:
