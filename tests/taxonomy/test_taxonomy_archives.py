@@ -294,6 +294,15 @@ def test_default_yaml_fills_what_rows_of_coldp_lack(tmp_path: Path) -> None:
     assert summary["common"] == [("eng", "the bus")]
 
 
+@pytest.mark.parametrize(("written", "language"), [("no", "no"), ("null", "und"), ("", "und")])
+def test_default_yaml_is_read_as_text_so_that_norwegian_is_a_language(
+    tmp_path: Path, written: str, language: str
+) -> None:
+    files = {"NameUsage.tsv": BUS, "VernacularName.tsv": "taxonID\tname\n1\tbussen\n"}
+    files["default.yaml"] = f"VernacularName:\n  language: {written}\n"
+    assert build(write(tmp_path / "a", files), tmp_path, "coldp")[1]["common"] == [(language, "bussen")]
+
+
 def test_coldp_rows_that_refer_to_a_missing_name_are_counted(tmp_path: Path) -> None:
     files = {
         "Name.csv": "ID,rank,scientificName\nn1,genus,Pica\nn2,species,Pica pica\n",

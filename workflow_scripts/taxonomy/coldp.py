@@ -16,6 +16,7 @@ from workflow_scripts.common.text_archives import Archive, Part, Table, by_heade
 from workflow_scripts.taxonomy.columns import FLAT_RANKS
 
 DEFAULTS = "default.yaml"
+EMPTY = ("", "null", "~")
 MAX_DEFAULTS_BYTES = 1 << 20
 NUMBERED = re.compile(r"(?:part|chunk)?\d+(?:of\d+)?")
 NAME_PARTS = ("uninomial", "genericName", "infragenericEpithet", "specificEpithet", "infraspecificEpithet")
@@ -118,7 +119,8 @@ def _defaults(archive: Archive, entity: re.Pattern[str], columns: Mapping[str, s
     try:
         if path.stat().st_size > MAX_DEFAULTS_BYTES:
             raise ValueError("too large")
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        # Values as written: to YAML, the language `no` is false.
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader) or {}
         by_term = {
             plain(str(term)): value
             for key, values in found.items()
@@ -131,7 +133,7 @@ def _defaults(archive: Archive, entity: re.Pattern[str], columns: Mapping[str, s
             f"{archive.place}: {DEFAULTS}: expected values by entity and column, such as "
             f"`VernacularName: {{language: eng}}` ({reason}); correct it"
         ) from None
-    return {columns[term]: str(value) for term, value in by_term.items() if term in columns and value is not None}
+    return {columns[term]: str(value) for term, value in by_term.items() if term in columns and value not in EMPTY}
 
 
 def _with_defaults(part: Part, defaults: Mapping[str, str]) -> Part:
