@@ -60,3 +60,11 @@ def test_thousands_of_jobs_fit_on_one_screen(monkeypatch: Any) -> None:
     assert f"{short_plan.CHANGED}: train_run: settings.lr 1 -> 2" in text
     assert f"{short_plan.MISSING}: 2,000 jobs" in text
     assert f"{short_plan.FOLLOWS}: 14 jobs" in text
+
+
+def test_many_changed_files_are_counted_beyond_the_first() -> None:
+    jobs = [PlannedJob("download", "download", short_plan.NEWER, f"part-{number}.parquet") for number in range(2000)]
+    text = " ".join(" ".join(plan_lines(jobs)).split())
+    assert len(list(plan_lines(jobs))) < 20
+    assert "download: part-0.parquet" in text
+    assert f"download {2000 - short_plan.MOST_DETAILS + 1:,}: 1,993 others (-p lists them)" in text

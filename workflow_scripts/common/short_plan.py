@@ -26,6 +26,8 @@ CAUSES = (FORCED, CHANGED, NEWER, INTERRUPTED, MISSING, ALWAYS, FOLLOWS)
 # Causes whose details tell rules apart; the others need only a count.
 DETAILED = (FORCED, CHANGED, NEWER, INTERRUPTED)
 LONGEST_VALUE = 60
+# Details of one cause that are shown, those of most jobs first.
+MOST_DETAILS = 8
 MIN_WIDTH, MAX_WIDTH = 60, 120
 
 
@@ -141,7 +143,11 @@ def plan_lines(jobs: Sequence[PlannedJob]) -> Iterator[str]:
         details: dict[str, list[str]] = {}
         for job in of_cause:
             details.setdefault(job.detail, []).append(job.rule)
-        for detail, rules in details.items():
+        shown = sorted(details.items(), key=lambda item: -len(item[1]))
+        if len(shown) > MOST_DETAILS:
+            others = [rule for _, rules in shown[MOST_DETAILS - 1 :] for rule in rules]
+            shown[MOST_DETAILS - 1 :] = [(f"{len(details) - MOST_DETAILS + 1:,} others (-p lists them)", others)]
+        for detail, rules in shown:
             yield from _wrapped(f"  {cause}: ", f"{_counted(rules)}{': ' * bool(detail)}{detail}", width)
 
 
