@@ -351,6 +351,14 @@ def test_media_listed_in_associated_media_are_read_without_a_licence(
     assert row_of(rows)["record_license"] == "CC0_1_0"
 
 
+@pytest.mark.parametrize("written", ['["https://x.example/1.jpg","https://x.example/2.jpg"]', '"{0}1.jpg"; "{0}2.jpg"'])
+def test_a_quoted_list_of_associated_media_is_read(tmp_path: Path, read: Read, written: str) -> None:
+    media = written.format("https://x.example/")
+    put(tmp_path / "a/occurrence.txt", f"gbifID\tspecies\tlicense\tassociatedMedia\n1\tPica pica\tCC0_1_0\t{media}\n")
+    rows, _ = read(read_gbif, config.Gbif(name="g", reader="gbif", archive="x"), archive=tmp_path / "a")
+    assert sorted(row["source_url"] for row in rows) == [f"https://x.example/{name}.jpg" for name in "12"]
+
+
 def test_associated_media_of_records_in_the_table_of_media_are_not_read_twice(tmp_path: Path, read: Read) -> None:
     put(tmp_path / "a/occurrence.txt", OCCURRENCES)
     put(tmp_path / "a/multimedia.txt", "gbifID\ttype\tidentifier\n1\tStillImage\thttps://x.example/1,a.jpg\n")
