@@ -366,6 +366,12 @@ def test_the_class_beside_other_ranks_is_no_label(read: Read) -> None:
     assert image["scientific_name"] is None
 
 
+def test_class_name_beside_a_class_is_not_the_class(read: Read) -> None:
+    header = "image_url,phylum_name,class,class_name,family_name,species_name"
+    ((image,), _) = read(f"{header}\nhttps://x.example/1.jpg,Arthropoda,Insecta,fly,Syrphidae,Syrphus ribesii\n")
+    assert (image["class"], image["scientific_name"]) == ("Insecta", "fly")
+
+
 def test_a_cell_of_several_urls_is_counted_and_one_with_a_url_inside_is_read(read: Read) -> None:
     cells = ["https://x.example/1.jpg|https://x.example/2.jpg", '"https://x.example/1.jpg, https://x.example/2.jpg"']
     cells += ["https://x.example/?u=https://y.example/1.jpg", "https://x.example/a b.jpg"]

@@ -115,7 +115,8 @@ def match_columns(
         if _plain(other) not in by_plain:
             raise InputError(f"{where}: no column {other} (columns.{name}); {has}")
         matched[name] = by_plain[_plain(other)]
-    if "classname" in by_plain and "class" not in given and {"phylumname", "ordername", "familyname"} & by_plain.keys():
+    has_ranks = not by_plain.keys().isdisjoint(("phylumname", "ordername", "familyname"))
+    if "classname" in by_plain and "class" not in matched and has_ranks:
         # Beside other ranks, `class_name` is the class, not a label (BOLD).
         matched["class"] = by_plain["classname"]
         if matched.get("scientific_name") == by_plain["classname"] and "scientific_name" not in given:
