@@ -277,6 +277,13 @@ def test_a_folder_in_several_others_is_named_as_a_doubtful_class(
     assert f"{accounts.NESTED_CLASSES}: male" in caplog.text
 
 
+def test_folders_that_a_class_joins_are_named(read_folders: Read, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        _, account = read_folders("Field photos/cat/1.jpg", "Field photos/dog/1.jpg", "Pica pica/male/1.jpg")
+    assert account.warnings == [f"1 {accounts.JOINED_FOLDERS}"]
+    assert f"{accounts.JOINED_FOLDERS}: Field photos (cat, dog)" in caplog.text
+
+
 def test_numbers_of_folders_are_dropped_and_numbers_of_names_are_kept(read_folders: Read) -> None:
     folders = [
         "001.Pica pica",

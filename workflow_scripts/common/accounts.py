@@ -17,12 +17,13 @@ SEVERAL_CLASSES = "images with several classes"
 ALIKE_CLASSES = "classes that differ from another only in spelling"
 NUMBERED_CLASSES = "classes that are numbers, which a prompt cannot use"
 NESTED_CLASSES = "classes in folders of several others"
+JOINED_FOLDERS = "classes that join several folders inside theirs"
 SHARED_NAMES = "names in prompts that several classes share"
 ONLY_CLASS = "class, so that every prediction is correct"
 GUESSED_ENCODING = "label file not in UTF-8, read as Windows-1252"
 WARNINGS = (
-    *(LOST_CLASSES, SEVERAL_CLASSES, REPEATED_IMAGES, ALIKE_CLASSES, NUMBERED_CLASSES, NESTED_CLASSES, SHARED_NAMES),
-    *(ONLY_CLASS, GUESSED_ENCODING),
+    *(LOST_CLASSES, SEVERAL_CLASSES, REPEATED_IMAGES, ALIKE_CLASSES, NUMBERED_CLASSES, NESTED_CLASSES, JOINED_FOLDERS),
+    *(SHARED_NAMES, ONLY_CLASS, GUESSED_ENCODING),
 )
 """Notes in a benchmark's account that say that its scores may not be what was intended."""
 

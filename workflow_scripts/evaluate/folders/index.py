@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from workflow_scripts.common.accounts import NESTED_CLASSES
+from workflow_scripts.common.accounts import JOINED_FOLDERS, NESTED_CLASSES
 from workflow_scripts.common.class_folders import (
     SORTING,
     files_by_folder,
@@ -56,6 +56,7 @@ def index_folders(*, name: str, settings: FoldersBenchmark, out: Path, account: 
 
 def _rows(images: Path, notes: dict[str, int]) -> Iterator[Labelled]:
     around: dict[str, set[str]] = defaultdict(set)
+    inside: dict[str, set[str]] = defaultdict(set)
     for position, (path, folder) in enumerate(files_by_folder(images)):
         is_named = is_text(path)
         label, inner = organism_in_path(path) if is_named else (folder, 0)
@@ -68,6 +69,8 @@ def _rows(images: Path, notes: dict[str, int]) -> Iterator[Labelled]:
         )
         if not dropped and not inner:
             around[label].add(_around(path))
+        elif not dropped:
+            inside[label].add(_named_folders(path)[-inner])
         yield Labelled(
             position=position,
             image=path if is_named else ascii(path),
@@ -78,15 +81,21 @@ def _rows(images: Path, notes: dict[str, int]) -> Iterator[Labelled]:
             dropped=dropped,
         )
     nested = [label for label, outer in around.items() if _is_nested(label, outer)]
-    if nested:
-        logger.warning("%d %s: %s", len(nested), NESTED_CLASSES, ", ".join(nested[:NAMED]))
-        notes[NESTED_CLASSES] = len(nested)
+    joined = [f"{label} ({', '.join(sorted(found))})" for label, found in inside.items() if len(found) > 1]
+    for note, labels in ((NESTED_CLASSES, nested), (JOINED_FOLDERS, joined)):
+        if labels:
+            logger.warning("%d %s: %s", len(labels), note, ", ".join(labels[:NAMED]))
+            notes[note] = len(labels)
+
+
+def _named_folders(path: str) -> list[str]:
+    """The folders around an image, the outermost first, without those that only sort."""
+    return [part for part in PurePosixPath(path).parent.parts if part.lower() not in SORTING]
 
 
 def _around(path: str) -> str:
     """The organism that the folders around an image's class folder name."""
-    parts = [part for part in PurePosixPath(path).parent.parts if part.lower() not in SORTING]
-    return organism_in_path("/".join((*parts[:-1], "image")))[0]
+    return organism_in_path("/".join((*_named_folders(path)[:-1], "image")))[0]
 
 
 def _is_nested(label: str, around: set[str]) -> bool:
