@@ -94,8 +94,8 @@ def _listed(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
         InputError: the file is missing, is not a table or a list of names, or is empty.
     """
     define_names(connection)
-    connection.execute("CREATE TEMP TABLE listed (written VARCHAR)")
-    connection.executemany("INSERT INTO listed VALUES (?)", [[taxon.scientific] for taxon in read_species_list(path)])
+    names = [taxon.scientific for taxon in read_species_list(path)]
+    connection.execute("CREATE TEMP TABLE listed AS SELECT unnest(?::VARCHAR[]) AS written", [names])
     rows = connection.execute(
         "SELECT lower(written) AS name FROM listed "
         "UNION SELECT lower(word || ' ' || epithet) FROM name_parts('listed') WHERE epithet IS NOT NULL ORDER BY name"
