@@ -475,3 +475,9 @@ def test_a_list_without_a_name_is_told_to_have_one_on_each_line(tmp_path: Path) 
         path.write_text(text)
         with pytest.raises(InputError, match=r"empty\.txt: .*name.* each line"):
             read_species_list(path)
+
+
+@pytest.mark.parametrize("name", ["gone.txt", "gone.csv"])
+def test_a_missing_list_of_species_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=name):
+        read_species_list(tmp_path / name)

@@ -64,9 +64,12 @@ def _without_comments(path: Path, scratch: Path) -> Path:
     """Copy a text file without comments and empty lines.
 
     Raises:
-        InputError: no line is left.
+        InputError: the file cannot be read, or no line is left.
     """
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return path
     lines = data.removeprefix(codecs.BOM_UTF8).splitlines()
