@@ -69,3 +69,9 @@ def test_only_what_a_job_to_run_reads_is_needed(planned: list[Any], expected: li
     # Steps may find other files by their settings, except before models are in place.
     assert of("all") == [*expected, START]
     assert of("fetch") == expected
+
+
+def test_a_source_that_the_plan_lacks_is_not_needed() -> None:
+    dag: Any = SimpleNamespace(jobs=[INDEX], needrun_jobs=lambda exclude_finished: [INDEX])
+    dag.workflow = SimpleNamespace(dag_settings=SimpleNamespace(targets=("evaluate",)))
+    assert needed({TABLE: "./a.csv", LABELS: "mine.csv"}, dag, GENERATIONS) == [LABELS]

@@ -33,6 +33,11 @@ def needed(missing: Mapping[str, str], dag: Any, generations: Generations) -> li
         for source, settings in generations.sources[name].items()
         for option in (settings.image_folders if settings else {})
     }
+    # Only one job reads the other files of a source; the plan may lack it.
+    for number, name in enumerate(generations.names):
+        for source, settings in generations.sources[name].items():
+            for option in settings.inputs if settings else ():
+                readers.setdefault(f"generations.{number}.sources.{source}.{option}", {(name, source)})
     sources = {_source_of(job, generations) for job in planned if job.rule.name in SOURCE_READERS}
     benchmarks = {job.wildcards_dict["benchmark"] for job in planned if job.rule.name in BENCHMARK_READERS}
     is_early = {*dag.workflow.dag_settings.targets} in EARLY
