@@ -151,6 +151,27 @@ def test_class_beside_other_ranks_is_the_rank_and_joins_no_species(read: Read) -
     assert classes(read(f"filepath,{RANKS},label\na.jpg,{LION},leo,a lion\n")[0]) == {"a.jpg": "a lion"}
 
 
+@pytest.mark.parametrize("unknown", ["NA", "unknown", ""])
+def test_a_row_of_unknown_names_makes_the_rank_no_label(read: Read, unknown: str) -> None:
+    rest = f"c.jpg,Animalia,Chordata{f',{unknown}' * 4},lupus\n"
+    rows, _ = read(f"filepath,{RANKS}\na.jpg,{LION},leo\nb.jpg,{LION},tigris\n{rest}", text_type="taxon")
+    assert [row["taxon_class"] for row in rows] == ["Mammalia", "Mammalia", unknown if unknown == "unknown" else None]
+
+
+def test_class_that_repeats_a_scientific_name_is_the_label(read: Read) -> None:
+    lines = "a.jpg,Pica pica,Animalia,Corvidae,Pica pica\nb.jpg,Felis catus,Animalia,Felidae,Felis catus\n"
+    rows, _ = read(f"filepath,class,kingdom,family,scientific_name\n{lines}")
+    assert [row["class"] for row in rows] == ["Pica pica", "Felis catus"]
+
+
+def test_parquet_columns_of_any_type_are_compared(tmp_path: Path) -> None:
+    days = pa.array([0, 1], pa.date32())
+    columns = {"filepath": ["a", "b"], "class": [1, 2], "label": days, "family": [3, 3], "genus": [5, 6]}
+    pq.write_table(pa.table(columns), tmp_path / "labels.parquet")
+    found = read_labels(LabelledFolder(labels=str(tmp_path / "labels.parquet"), images=str(tmp_path)))
+    assert [row.label for row in found] == ["1970-01-01", "1970-01-02"]
+
+
 @pytest.mark.parametrize("label", ["Panthera_leo", "lion", "leo"])
 def test_class_beside_other_ranks_is_the_label_if_it_names_the_species(read: Read, label: str) -> None:
     rows, _ = read(f"filepath,{RANKS},common_name\na.jpg,{LION.replace('Mammalia', label)},leo,Lion\n", text_type="sci")

@@ -18,7 +18,7 @@ from workflow_scripts.common.config.evaluate import ClassText, CsvBenchmark, Lab
 from workflow_scripts.common.errors import InputError
 from workflow_scripts.common.image_lists import PATH_COLUMNS
 from workflow_scripts.common.table_columns import ACCEPTED_NAMES, column_named, first_column
-from workflow_scripts.common.tables import quoted
+from workflow_scripts.common.tables import literal, quoted
 from workflow_scripts.contracts import RANKS
 from workflow_scripts.evaluate.binomials import genus_and_epithet
 from workflow_scripts.evaluate.csv.texts import name_of_type
@@ -161,7 +161,7 @@ def _columns_of(table: LabelTable, text_types: Sequence[ClassText]) -> LabelColu
     common_name = first_column(found, ACCEPTED_NAMES["common"])
     image = column_named(found, "filepath") or first_column(found, (*PATH_COLUMNS, "image_id"))
     label = column_named(found, "class")
-    rank = label if label and _is_rank(table, label, ranks, common_name) else None
+    rank = label if label and _is_rank(table, label, ranks, (common_name, name)) else None
     if "asis" in text_types:
         label = _worded(table, LABELS, besides=rank) or first_column([c for c in found if c != rank], LABELS)
         if rank and label is None:
@@ -195,23 +195,36 @@ def _columns_of(table: LabelTable, text_types: Sequence[ClassText]) -> LabelColu
 def _worded(table: LabelTable, names: Sequence[str], besides: str | None = None) -> str | None:
     """The first column of these names with values other than numbers, which say nothing in a prompt."""
     several = [column for name in names if (column := column_named(table.columns, name)) not in (None, besides)]
-    words = "count(*) = 0 OR bool_or(trim(CAST({0} AS VARCHAR)) <> '' AND try_cast({0} AS DOUBLE) IS NULL)"
-    return next((one for one in several if table.holds(words.format(quoted(one)))), None)
+    words = "count(*) = 0 OR bool_or(trim({0}) <> '' AND try_cast({0} AS DOUBLE) IS NULL)"
+    return next((one for one in several if table.holds(words.format(f"CAST({quoted(one)} AS VARCHAR)"))), None)
 
 
-def _is_rank(table: LabelTable, column: str, ranks: Mapping[str, str | None], common_name: str | None) -> bool:
-    """Whether `class` is the rank: other ranks are beside it, and its values are coarser and name no species."""
+def _is_rank(table: LabelTable, column: str, ranks: Mapping[str, str | None], others: Sequence[str | None]) -> bool:
+    """Whether `class` is the rank: other ranks are beside it, and its values are coarser and mostly not the same.
+
+    Args:
+        table: the table.
+        column: its column `class`.
+        ranks: its columns of ranks.
+        others: its other columns of names.
+    """
     if ranks["class"] or not any(ranks[rank] for rank in AROUND_CLASS):
         return False
+    empty = ", ".join(map(literal, sorted(EMPTY)))
 
     def plain(name: str | None) -> str:
-        return f"lower(replace({quoted(name)}, '_', ' '))" if name else "NULL"
+        if name is None:
+            return "NULL"
+        text = f"CAST({quoted(name)} AS VARCHAR)"
+        return f"CASE WHEN {text} NOT IN ({empty}) THEN lower(replace({text}, '_', ' ')) END"
 
     label, genus = plain(column), plain(ranks["genus"])
-    names = ", ".join((genus, plain(ranks["species"]), plain(common_name)))
+    names = ", ".join(map(plain, filter(None, (*ranks.values(), *others))))
     lower = plain(next((ranks[rank] for rank in ("order", "family", "genus") if ranks[rank]), None))
+    # Words such as "unknown" may be in all columns of a few rows.
     return not table.holds(
-        f"count(*) = 0 OR bool_or(list_contains([{names}], {label}) OR starts_with({label}, {genus} || ' '))"
+        f"count(*) = 0"
+        f" OR 2 * count_if(list_contains([{names}], {label}) OR starts_with({label}, {genus} || ' ')) > count({label})"
         f" OR count(DISTINCT {label}) FILTER ({lower} IS NOT NULL) > count(DISTINCT {lower})"
     )
 
