@@ -100,7 +100,8 @@ def classes(rows: Rows) -> dict[str, str]:
 )
 def test_a_table_in_another_form_has_the_same_classes(read: Read, labels: str | bytes) -> None:
     rows, account = read(labels)
-    assert {Path(row["path"]).name: row["class"] for row in rows} == {"a.jpg": "Käfer, groß", "b.jpg": "Bär"}
+    found = {Path(row["path"]).name: unicodedata.normalize("NFC", " ".join(row["class"].split())) for row in rows}
+    assert found == {"a.jpg": "Käfer, groß", "b.jpg": "Bär"}
     guessed = [f"1 {accounts.GUESSED_ENCODING}"] if labels == SEMICOLONS else []
     assert (account.rows_in, account.kept, account.warnings) == (2, 2, guessed)
 
@@ -130,6 +131,13 @@ def test_a_number_is_no_name(read: Read) -> None:
 def test_a_table_without_rows_lists_no_images(read: Read, columns: str) -> None:
     with pytest.raises(InputError, match="list no images"):
         read(f"{columns}\n")
+
+
+def test_a_class_is_used_as_first_written(read: Read) -> None:
+    decomposed = unicodedata.normalize("NFD", "Bär")
+    rows, account = read(f"filepath,class\na.jpg,{decomposed}  x\nb.jpg,Bär x \n")
+    assert [row["class"] for row in rows] == [f"{decomposed}  x"] * 2
+    assert account.notes["classes"] == 1
 
 
 RANKS = "kingdom,phylum,class,order,family,genus,species"
@@ -300,9 +308,14 @@ def test_a_folder_in_several_others_is_named_as_a_doubtful_class(
 
 def test_folders_that_a_class_joins_are_named(read_folders: Read, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        _, account = read_folders("Field photos/cat/1.jpg", "Field photos/dog/1.jpg", "Pica pica/male/1.jpg")
+        _, account = read_folders("Field sites/cat/1.jpg", "Field sites/dog/1.jpg", "Pica pica/male/1.jpg")
     assert account.warnings == [f"1 {accounts.JOINED_FOLDERS}"]
-    assert f"{accounts.JOINED_FOLDERS}: Field photos (cat, dog)" in caplog.text
+    assert f"{accounts.JOINED_FOLDERS}: Field sites (cat, dog)" in caplog.text
+
+
+def test_a_folder_of_photos_is_no_species(read_folders: Read) -> None:
+    rows, _ = read_folders("Field photos/cat/1.jpg", "Field photos/dog/1.jpg")
+    assert [row["class"] for row in rows] == ["cat", "dog"]
 
 
 def test_numbers_of_folders_are_dropped_and_numbers_of_names_are_kept(read_folders: Read) -> None:

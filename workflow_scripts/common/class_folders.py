@@ -43,11 +43,11 @@ def organism_in_path(path: str, is_species: Callable[[str], bool] = is_binomial)
     """The organism that an image's folders name, and the number of folders between them and the image.
 
     This is the deepest binomial, given by one folder or by two (genus and epithet), or else the deepest folder's name;
-    ("", 0) if there is no folder. Folders of `SORTING` name nothing.
+    ("", 0) if there is no folder. Folders of `SORTING` name nothing, and "Field photos" is no binomial.
     """
     names = [organism_of(part) for part in PurePosixPath(path).parent.parts if part.lower() not in SORTING]
     for inner, name in enumerate(reversed(names)):
-        if name and is_species(name):
+        if name and name.split()[-1].lower() not in SORTING and is_species(name):
             return name, inner
         above = names[: len(names) - 1 - inner][-1:]
         if above and EPITHET.fullmatch(name) and GENUS.fullmatch(above[0]):

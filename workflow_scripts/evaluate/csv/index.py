@@ -111,6 +111,8 @@ def read_labels(
     """
     images = ImageFolder(Path(given.images), by_name=given.find == "name")
     labels_of: dict[str, set[str]] = defaultdict(set)
+    # Published class names are used as they are written, but one with a blank more is no other class.
+    written: dict[str, str] = {}
     with open_labels(Path(given.labels)) as table:
         if notes is not None and has_guessed_encoding(table.path):
             notes[GUESSED_ENCODING] = notes.get(GUESSED_ENCODING, 0) + 1
@@ -118,6 +120,8 @@ def read_labels(
         for position, (where, row) in enumerate(table.rows()):
             named = _names_of(row, columns)
             label = _cell(row, columns.label)
+            if columns.label and label:
+                label = written.setdefault(label, row[columns.label])
             if "asis" not in text_types:
                 name = name_of_type(named, text_types[0])
                 label = label or name
