@@ -120,7 +120,7 @@ def _defaults(archive: Archive, entity: re.Pattern[str], columns: Mapping[str, s
         if path.stat().st_size > MAX_DEFAULTS_BYTES:
             raise ValueError("too large")
         # Values as written: to YAML, the language `no` is false.
-        found = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader) or {}
+        found = yaml.BaseLoader(path.read_text(encoding="utf-8")).get_single_data() or {}
         by_term = {
             plain(str(term)): value
             for key, values in found.items()
