@@ -96,6 +96,7 @@ def index_images(
     jobs: int,
     extra: Sequence[str] = (),
     notes: Mapping[str, int] = {},
+    doubtful: Mapping[str, Sequence[str]] = {},
     names: Literal["labels", "prompts"] | None = None,
     remedy: str = "",
 ) -> None:
@@ -112,6 +113,7 @@ def index_images(
         jobs: threads that decode and hash; the number does not affect the output.
         extra: columns filled from `Labelled.extra`.
         notes: further counts for the account.
+        doubtful: examples of what else a person should check, by note; read after the last of the images.
         names: whether a person wrote the classes' names, and whether they are also used in prompts.
         remedy: what to do if no image is usable, for the message.
 
@@ -151,7 +153,7 @@ def index_images(
         if not kept:
             why = f"none of its {progress.done} images is usable; the first: {first_unusable}"
             raise InputError(f"benchmark {benchmark}: {why if progress.done else 'its labels list no images'}{remedy}")
-        doubtful = _doubtful(connection, list(lost), extra, names)
+        doubtful = {**_doubtful(connection, list(lost), extra, names), **doubtful}
         tables.write(connection, "SELECT * FROM found", BENCHMARK_IMAGES, out)
     for note, examples in doubtful.items():
         logger.warning("%s: %d %s: %s", benchmark, len(examples), note, ", ".join(examples[:NAMED]))

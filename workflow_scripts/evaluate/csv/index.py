@@ -5,7 +5,6 @@ As published with BioCLIP and BioCLIP 2, the table is a CSV with an index column
 species (the epithet), subspecies and common_name. Tables from elsewhere may use other names for these.
 """
 
-import logging
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,10 +22,8 @@ from workflow_scripts.contracts import RANKS
 from workflow_scripts.evaluate.binomials import genus_and_epithet
 from workflow_scripts.evaluate.csv.texts import name_of_type
 from workflow_scripts.evaluate.image_folder import ImageFolder
-from workflow_scripts.evaluate.indexing import NAMED, Labelled, index_images
+from workflow_scripts.evaluate.indexing import Labelled, index_images
 from workflow_scripts.evaluate.label_files import LabelTable, check_folder, has_guessed_encoding, open_labels
-
-logger = logging.getLogger(__name__)
 
 # Names of the column of labels, in order of preference.
 LABELS = ("class", "label", "labels", "class_name", "category")
@@ -77,15 +74,15 @@ def index_csv(*, name: str, settings: CsvBenchmark, out: Path, account: Path, jo
             or there is no usable image.
     """
     check_folder(Path(settings.images), f"benchmarks.{name}.images")
-    notes: dict[str, int] = {}
-    rows = read_labels(settings, settings.text_types, notes)
+    doubtful: dict[str, list[str]] = {}
+    rows = read_labels(settings, settings.text_types, doubtful)
     index_images(
         rows,
         benchmark=name,
         out=out,
         account=account,
         jobs=jobs,
-        notes=notes,
+        doubtful=doubtful,
         names="prompts" if "asis" in settings.text_types else "labels",
         remedy=""
         if settings.find == "name"
@@ -94,7 +91,7 @@ def index_csv(*, name: str, settings: CsvBenchmark, out: Path, account: Path, jo
 
 
 def read_labels(
-    given: LabelledFolder, text_types: Sequence[ClassText] = ("asis",), notes: dict[str, int] | None = None
+    given: LabelledFolder, text_types: Sequence[ClassText] = ("asis",), doubtful: dict[str, list[str]] | None = None
 ) -> Iterator[Labelled]:
     """Yield the rows of a table of labels, in order.
 
@@ -103,7 +100,7 @@ def read_labels(
     Args:
         given: the table and the folder of its images.
         text_types: the text types that the benchmark uses.
-        notes: gets the numbers of what a person should check.
+        doubtful: gets examples of what a person should check, by note.
 
     Raises:
         InputError: the file is missing, is not a table, lacks a column or has a bad row; the message names file and
@@ -114,8 +111,8 @@ def read_labels(
     # Published class names are used as they are written, but one with a blank more is no other class.
     written: dict[str, str] = {}
     with open_labels(Path(given.labels)) as table:
-        if notes is not None and has_guessed_encoding(table.path):
-            notes[GUESSED_ENCODING] = notes.get(GUESSED_ENCODING, 0) + 1
+        if doubtful is not None and has_guessed_encoding(table.path):
+            doubtful.setdefault(GUESSED_ENCODING, []).append(given.labels)
         columns = _columns_of(table, text_types)
         for position, (where, row) in enumerate(table.rows()):
             named = _names_of(row, columns)
@@ -145,10 +142,8 @@ def read_labels(
                 split=_cell(row, columns.split) or None,
             )
     shared = [f"{name} ({', '.join(sorted(labels))})" for name, labels in labels_of.items() if len(labels) > 1]
-    if shared:
-        logger.warning("%s: %d %s: %s", given.labels, len(shared), SHARED_NAMES, "; ".join(shared[:NAMED]))
-        if notes is not None:
-            notes[SHARED_NAMES] = notes.get(SHARED_NAMES, 0) + len(shared)
+    if doubtful is not None and shared:
+        doubtful.setdefault(SHARED_NAMES, []).extend(shared)
 
 
 def _columns_of(table: LabelTable, text_types: Sequence[ClassText]) -> LabelColumns:

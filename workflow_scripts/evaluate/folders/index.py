@@ -1,6 +1,5 @@
 """Index your own benchmark: one folder of images per class."""
 
-import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -16,10 +15,8 @@ from workflow_scripts.common.class_folders import (
 )
 from workflow_scripts.common.cli import run
 from workflow_scripts.common.config.evaluate import FoldersBenchmark
-from workflow_scripts.evaluate.indexing import NAMED, Labelled, index_images
+from workflow_scripts.evaluate.indexing import Labelled, index_images
 from workflow_scripts.evaluate.label_files import check_folder
-
-logger = logging.getLogger(__name__)
 
 
 def index_folders(*, name: str, settings: FoldersBenchmark, out: Path, account: Path, jobs: int = 2) -> None:
@@ -40,21 +37,21 @@ def index_folders(*, name: str, settings: FoldersBenchmark, out: Path, account: 
     """
     images = Path(settings.images)
     check_folder(images, f"benchmarks.{name}.images")
-    notes: dict[str, int] = {}
-    rows = _rows(images, notes)
+    doubtful: dict[str, list[str]] = {}
+    rows = _rows(images, doubtful)
     index_images(
         rows,
         benchmark=name,
         out=out,
         account=account,
         jobs=jobs,
-        notes=notes,
+        doubtful=doubtful,
         names="prompts",
         remedy=f"; set benchmarks.{name}.images to the folder that contains one folder of images per class",
     )
 
 
-def _rows(images: Path, notes: dict[str, int]) -> Iterator[Labelled]:
+def _rows(images: Path, doubtful: dict[str, list[str]]) -> Iterator[Labelled]:
     around: dict[str, set[str]] = defaultdict(set)
     inside: dict[str, set[str]] = defaultdict(set)
     for position, (path, folder) in enumerate(files_by_folder(images)):
@@ -84,8 +81,7 @@ def _rows(images: Path, notes: dict[str, int]) -> Iterator[Labelled]:
     joined = [f"{label} ({', '.join(sorted(found))})" for label, found in inside.items() if len(found) > 1]
     for note, labels in ((NESTED_CLASSES, nested), (JOINED_FOLDERS, joined)):
         if labels:
-            logger.warning("%d %s: %s", len(labels), note, ", ".join(labels[:NAMED]))
-            notes[note] = len(labels)
+            doubtful[note] = labels
 
 
 def _named_folders(path: str) -> list[str]:

@@ -26,23 +26,23 @@ def index_subsets(*, name: str, settings: SubsetsBenchmark, out: Path, account: 
     """
     for subset, folder in settings.subsets.items():
         check_folder(Path(folder.images), f"benchmarks.{name}.subsets.{subset}.images")
-    notes: dict[str, int] = {}
+    doubtful: dict[str, list[str]] = {}
     index_images(
-        _rows(settings, notes),
+        _rows(settings, doubtful),
         benchmark=name,
         out=out,
         account=account,
         jobs=jobs,
         extra=("subset",),
-        notes=notes,
+        doubtful=doubtful,
         names="labels",
     )
 
 
-def _rows(settings: SubsetsBenchmark, notes: dict[str, int]) -> Iterator[Labelled]:
+def _rows(settings: SubsetsBenchmark, doubtful: dict[str, list[str]]) -> Iterator[Labelled]:
     position = 0
     for subset, folder in settings.subsets.items():
-        for row in read_labels(folder, settings.text_types, notes):
+        for row in read_labels(folder, settings.text_types, doubtful):
             yield row._replace(position=position, image=f"{subset}/{row.image}", extra={"subset": subset})
             position += 1
 
